@@ -1,0 +1,1 @@
+"""Segmentation on plain arrays: usable from a notebook with neither napari nor Qt."""

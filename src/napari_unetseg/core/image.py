@@ -1,0 +1,313 @@
+"""`Image`: an array that knows its axes. Every question about axes is answered here, once."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+
+AXES = "TCZYX"
+"""The axes an image may have: time, channel, depth, row, column."""
+
+RgbChannel = Literal["luminance", "red", "green", "blue"]
+
+# Rec. 709, what scikit-image's rgb2gray uses: the eye's weights for linear light.
+_LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An array of numbers with named axes and physical spacing.
+
+    Parameters
+    ----------
+    data
+        Numbers or booleans: a numpy array, or a dask array for anything that stays on disk.
+    axes
+        One letter of `AXES` per array axis; must contain Y and X, in that order.
+    spacing
+        Physical size of a pixel along each of the spatial axes present (of Z, Y, X).
+    unit
+        Name of the unit of `spacing`; ``"pixel"`` when unknown.
+    rgb
+        The C axis holds red, green, blue (and perhaps alpha) of one colour picture.
+    channel_names
+        A name for each channel, or nothing.
+
+    Raises
+    ------
+    InputError
+        When the array and the axes do not make an image; the sentence says why.
+
+    See Also
+    --------
+    Image.of : the usual way in, which guesses what it is not told.
+    """
+
+    data: Any
+    axes: str
+    spacing: tuple[float, ...] = ()
+    unit: str = "pixel"
+    rgb: bool = False
+    channel_names: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        _check_numbers(self.data)
+        _check_axes(self.data.shape, self.axes)
+        if not self.spacing:
+            object.__setattr__(self, "spacing", (1.0,) * len(self.spatial_axes))
+        if len(self.spacing) != len(self.spatial_axes):
+            raise InputError(
+                f"The spacing {self.spacing} has {len(self.spacing)} numbers, but the image has "
+                f"{len(self.spatial_axes)} spatial axes ({self.spatial_axes}). Give one for each."
+            )
+        if not all(math.isfinite(step) and step > 0 for step in self.spacing):
+            raise InputError(f"The spacing {self.spacing} must be positive, finite numbers.")
+        if self.rgb and self.n_channels not in (3, 4):
+            raise InputError(
+                f"An RGB image has 3 or 4 channels, not {self.n_channels}. "
+                "Read it as a multichannel image instead."
+            )
+
+    @classmethod
+    def of(
+        cls,
+        data: Any,
+        axes: str | None = None,
+        *,
+        spacing: Sequence[float] = (),
+        unit: str = "pixel",
+        rgb: bool | None = None,
+        channel_names: Sequence[str] = (),
+    ) -> Self:
+        """Make an image, guessing what is not said.
+
+        Parameters
+        ----------
+        data
+            Anything array-like; zarr arrays and other lazy arrays are wrapped in dask.
+        axes
+            See `Image`. Guessed from the number of axes when missing: YX, ZYX, TZYX, TCZYX.
+        rgb
+            Whether the last axis is colour. Guessed when missing: a last axis of 3 or 4 in an
+            array of at least three axes of 8-bit numbers, much longer in Y and X.
+
+        Raises
+        ------
+        InputError
+            When no image can be made of it.
+        """
+        array = _as_array(data)
+        if axes is None:
+            colour = _looks_rgb(array) if rgb is None else rgb
+            axes = _guess_axes(array.ndim - 1) + "C" if colour else _guess_axes(array.ndim)
+        else:
+            axes = axes.upper()
+            colour = bool(rgb) if rgb is not None else axes.endswith("C") and _looks_rgb(array)
+        return cls(array, axes, tuple(map(float, spacing)), unit, colour, tuple(channel_names))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, in array order."""
+        return tuple(int(length) for length in self.data.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+        return np.dtype(self.data.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """Number of array axes."""
+        return len(self.axes)
+
+    @property
+    def lazy(self) -> bool:
+        """Whether the numbers are read when asked for (dask) rather than held in memory."""
+        return not isinstance(self.data, np.ndarray)
+
+    @property
+    def spatial_axes(self) -> str:
+        """The axes that are space: YX or ZYX."""
+        return "".join(axis for axis in self.axes if axis in "ZYX")
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Length of each spatial axis."""
+        return tuple(self.length(axis) for axis in self.spatial_axes)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels; 1 when there is no channel axis."""
+        return self.length("C")
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the physical pixel size is known."""
+        return self.unit not in ("", "pixel", "pixels", "px")
+
+    def length(self, axis: str) -> int:
+        """Return the length of `axis`, 1 when the image does not have it."""
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    def with_data(self, data: Any) -> "Image":
+        """Return an image of other numbers on the same axes.
+
+        Raises
+        ------
+        InputError
+            When the shape differs.
+        """
+        if tuple(data.shape) != self.shape:
+            raise InputError(f"Expected an array of shape {self.shape}, got {tuple(data.shape)}.")
+        return replace(self, data=data)
+
+    def grey(self, channel: RgbChannel = "luminance") -> "Image":
+        """Return an RGB image as one number a pixel; any other image as it is.
+
+        Parameters
+        ----------
+        channel
+            Which: the eye's weighted mean, as float32 in the range of the input, or one colour.
+        """
+        if not self.rgb:
+            return self
+        at = self.axes.index("C")
+        rgb = _move_last(self.data, at)
+        if channel == "luminance":
+            data = _luminance(rgb)
+        else:
+            data = rgb[..., ("red", "green", "blue").index(channel)]
+        axes = self.axes.replace("C", "")
+        return replace(self, data=data, axes=axes, rgb=False, channel_names=())
+
+    def channel(self, index: int) -> "Image":
+        """Return one channel, without the channel axis.
+
+        Raises
+        ------
+        InputError
+            When there is no such channel.
+        """
+        if not 0 <= index < self.n_channels:
+            raise InputError(
+                f"There is no channel {index}: this image has {self.n_channels}, "
+                "counted from 0. Choose one of them."
+            )
+        if "C" not in self.axes:
+            return self
+        data = self.data[(slice(None),) * self.axes.index("C") + (index,)]
+        names = self.channel_names[index : index + 1]
+        axes = self.axes.replace("C", "")
+        return replace(self, data=data, axes=axes, rgb=False, channel_names=names)
+
+    def loop_shape(self, block: str = "YX") -> tuple[int, ...]:
+        """Return the lengths of the axes that are not in `block`, in array order."""
+        return tuple(self.length(axis) for axis in self.axes if axis not in block)
+
+    def indices(self, block: str = "YX") -> list[Index]:
+        """List the position of every block along the axes not in `block`, in array order."""
+        return list(np.ndindex(*self.loop_shape(block)))
+
+    def block_slices(self, index: Index, block: str = "YX") -> tuple[int | slice, ...]:
+        """Return what to index the array with to get the block at `index`."""
+        rest = iter(index)
+        return tuple(slice(None) if axis in block else next(rest) for axis in self.axes)
+
+    def block(self, index: Index, block: str = "YX") -> NDArray[Any]:
+        """Return one block as a numpy array: a plane for ``"YX"``, a stack for ``"ZYX"``."""
+        return np.asarray(self.data[self.block_slices(index, block)])
+
+    def blocks(self, block: str = "YX") -> Iterator[tuple[Index, NDArray[Any]]]:
+        """Yield every position and its block, reading one at a time."""
+        for index in self.indices(block):
+            yield index, self.block(index, block)
+
+    def asarray(self) -> NDArray[Any]:
+        """Return all the numbers in memory."""
+        return np.asarray(self.data)
+
+
+def _as_array(data: Any) -> Any:
+    """Return `data` as numpy, or as dask where reading all of it could be costly."""
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "dask"):
+        return data
+    if hasattr(data, "chunks") and hasattr(data, "shape") and hasattr(data, "dtype"):
+        import dask.array
+
+        return dask.array.from_array(data, chunks=data.chunks)
+    return np.asarray(data)
+
+
+def _check_numbers(data: Any) -> None:
+    kind = np.dtype(data.dtype).kind
+    if kind == "c":
+        raise InputError(
+            "The image holds complex numbers. Take the magnitude or the phase first, "
+            "for example with numpy.abs."
+        )
+    if kind not in "buif":
+        raise InputError(f"The image holds {data.dtype}, not numbers. Open another file or layer.")
+    if 0 in data.shape:
+        raise InputError(f"The image is empty: its shape is {tuple(data.shape)}.")
+
+
+def _check_axes(shape: tuple[int, ...], axes: str) -> None:
+    if len(shape) != len(axes):
+        raise InputError(
+            f"The axes {axes!r} name {len(axes)} axes, but the image has {len(shape)}: "
+            f"its shape is {tuple(shape)}."
+        )
+    unknown = sorted(set(axes) - set(AXES))
+    if unknown or len(set(axes)) != len(axes):
+        raise InputError(f"The axes {axes!r} must be different letters of {AXES}.")
+    if "YX" not in axes.replace("C", "").replace("Z", "").replace("T", ""):
+        raise InputError(f"The axes {axes!r} need Y and X, in that order.")
+    if "Z" in axes and axes.index("Z") > axes.index("Y"):
+        raise InputError(f"The axes {axes!r} need Z before Y.")
+
+
+def _guess_axes(ndim: int) -> str:
+    if ndim < 2:
+        raise InputError(
+            f"An image has at least two axes, rows and columns; this array has {max(ndim, 0)}."
+        )
+    if ndim > len(AXES):
+        raise InputError(
+            f"This array has {ndim} axes. Say which they are, or take a part of at most "
+            f"{len(AXES)} ({AXES})."
+        )
+    return {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}[ndim]
+
+
+def _looks_rgb(array: Any) -> bool:
+    if array.ndim < 3 or array.shape[-1] not in (3, 4) or array.dtype != np.uint8:
+        return False
+    return bool(min(array.shape[-3:-1]) > 4)
+
+
+def _move_last(data: Any, axis: int) -> Any:
+    if isinstance(data, np.ndarray):
+        return np.moveaxis(data, axis, -1)
+    order = [k for k in range(data.ndim) if k != axis] + [axis]
+    return data.transpose(order)
+
+
+def _luminance(rgb: Any) -> Any:
+    """Return the weighted mean of the first three of the last axis, float32."""
+    if isinstance(rgb, np.ndarray):
+        grey: NDArray[np.float32] = np.tensordot(rgb[..., :3].astype(np.float32), _LUMINANCE, 1)
+        return grey
+    whole = rgb.rechunk({rgb.ndim - 1: -1})
+    return whole.map_blocks(_luminance, dtype=np.float32, drop_axis=rgb.ndim - 1)
+
+
+__all__ = ["AXES", "Image", "Index", "RgbChannel"]

@@ -1,0 +1,60 @@
+"""How a long computation tells how far it is, and how it is asked to stop.
+
+A `Progress` is any callable taking a fraction and a message. It may raise `Cancelled` (abandon the
+work; everything stays as it was) or `StopEarly` (keep the best so far). Core code neither knows
+nor cares whether a window, a terminal or nothing is listening.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Cancelled(Exception):  # noqa: N818 - it is an answer, not an error
+    """The user asked to abandon the work; nothing may have changed."""
+
+
+class StopEarly(Exception):  # noqa: N818
+    """The user asked to stop now and keep the best result so far."""
+
+
+class Progress(Protocol):
+    """Callable told how far a computation is.
+
+    Parameters
+    ----------
+    fraction
+        Share of the work done, from 0 to 1.
+    message
+        What is being done, in a word or two, for people.
+
+    Raises
+    ------
+    Cancelled, StopEarly
+        When the listener wants the work to end.
+    """
+
+    def __call__(self, fraction: float, message: str = "", /) -> None: ...
+
+
+def silent(fraction: float, message: str = "", /) -> None:
+    """Listen to nothing: the default `Progress`."""
+
+
+def part(progress: Progress, start: float, stop: float) -> Progress:
+    """Return a `Progress` whose 0 to 1 is the share from `start` to `stop` of `progress`."""
+
+    def inner(fraction: float, message: str = "", /) -> None:
+        progress(start + (stop - start) * fraction, message)
+
+    return inner
+
+
+def track(items: Collection[T], progress: Progress, message: str = "") -> Iterator[T]:
+    """Yield each of `items`, telling `progress` before each and once after the last."""
+    total = max(len(items), 1)
+    for done, item in enumerate(items):
+        progress(done / total, message)
+        yield item
+    progress(1.0, message)

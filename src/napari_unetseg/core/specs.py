@@ -1,0 +1,85 @@
+"""Options: declared once, used by the form, the command line, the recipe and the documentation."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unetseg.core.errors import InputError
+
+
+class Options(BaseModel):
+    """Base of every options object: frozen, complete by default, no unknown fields.
+
+    A field is `bool`, `int`, `float`, `str` or a `Literal` of strings, always with a default.
+    Its `title` is the label of the form, its `description` the help everywhere. Bounds (`ge`,
+    `le`, `gt`, `lt`) hold in the form, on the command line and in a recipe alike. See `option`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def checked(cls, **values: Any) -> Self:
+        """Build the options, turning a validation failure into one sentence.
+
+        Raises
+        ------
+        InputError
+            When a value is out of range or unknown; the message names the field and the value.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or cls.__name__
+            if first["type"] == "value_error":
+                raise InputError(f"{first['msg'].removeprefix('Value error, ')}") from error
+            raise InputError(f"{field} = {first['input']!r}: {first['msg'].lower()}.") from error
+
+
+def option(
+    default: Any,
+    title: str,
+    help: str,  # noqa: A002 - the field's own word
+    *,
+    when: dict[str, tuple[Any, ...]] | None = None,
+    step: float | None = None,
+    slider: bool = False,
+    advanced: bool = False,
+    flag: str = "",
+    suggestions: tuple[str, ...] = (),
+    **bounds: Any,
+) -> Any:
+    """Declare one field of an `Options` class.
+
+    Parameters
+    ----------
+    default
+        The value when nobody says otherwise.
+    title
+        Label in the form.
+    help
+        One or two sentences: what it does, its unit, when to change it.
+    when
+        Other fields and the values they must have for this one to matter; the form hides it
+        otherwise.
+    step, slider
+        How a number is edited in the form.
+    advanced
+        Shown only when the form is unfolded.
+    flag
+        Command-line flag, when it is not the field's own name.
+    suggestions
+        Texts offered for a `str` that may also be written freely.
+    **bounds
+        `ge`, `gt`, `le`, `lt` and anything else pydantic's `Field` takes.
+    """
+    layout = {
+        "when": when,
+        "step": step,
+        "slider": slider,
+        "advanced": advanced,
+        "flag": flag,
+        "suggestions": suggestions,
+    }
+    extra = {key: value for key, value in layout.items() if value}
+    return Field(default=default, title=title, description=help, json_schema_extra=extra, **bounds)
