@@ -1,0 +1,22 @@
+"""Synthetic micrographs with exact truth: what every test, demo and first try can lean on.
+
+Four scenes, each drawn from a seed: `neurons` in phase contrast, fluorescent `nuclei` in two or
+three dimensions, a tissue of cells with bright `membranes`, and a `tissue` of two textures. Each
+gives a `Sample`: the image a camera would record, the classes and the objects that were drawn,
+and the background that was under them.
+
+Examples
+--------
+>>> from napari_unetseg.core.samples import neurons
+>>> sample = neurons((128, 160), seed=3)
+>>> sample.image.shape, sample.image.dtype.name, sample.class_names
+((128, 160), 'uint16', ('neuron',))
+"""
+
+from napari_unetseg.core.samples.cells import membranes
+from napari_unetseg.core.samples.fluorescence import nuclei
+from napari_unetseg.core.samples.phase import neurons
+from napari_unetseg.core.samples.scene import Sample
+from napari_unetseg.core.samples.stained import tissue
+
+__all__ = ["Sample", "membranes", "neurons", "nuclei", "tissue"]
