@@ -11,11 +11,11 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Cancelled(Exception):  # noqa: N818 - it is an answer, not an error
+class Cancelled(Exception):
     """The user asked to abandon the work; nothing may have changed."""
 
 
-class StopEarly(Exception):  # noqa: N818
+class StopEarly(Exception):
     """The user asked to stop now and keep the best result so far."""
 
 

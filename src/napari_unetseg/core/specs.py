@@ -81,5 +81,5 @@ def option(
         "flag": flag,
         "suggestions": suggestions,
     }
-    extra = {key: value for key, value in layout.items() if value}
+    extra: Any = {key: value for key, value in layout.items() if value}
     return Field(default=default, title=title, description=help, json_schema_extra=extra, **bounds)

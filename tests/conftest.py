@@ -1,0 +1,42 @@
+"""What every test shares: no settings of the person's own, one hypothesis profile, real data."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _isolate_settings() -> None:
+    """Send napari's settings to a folder of this run; napari reads the variable on import."""
+    folder = tempfile.mkdtemp(prefix="napari-unetseg-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
+
+
+_isolate_settings()
+
+# Compiling and a busy machine make single examples slow, which says nothing about the code.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The folder that holds `pyproject.toml`."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real micrographs kept beside the checkout, not in it."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the real micrographs of ../shared/data, which are not here")
+    return folder
