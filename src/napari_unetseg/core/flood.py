@@ -1,0 +1,128 @@
+"""Watershed of a distance map, without seeds: basins that a deep enough waist divides.
+
+This module imports numba and is itself imported only when objects are split.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit  # noqa: TID253 - see above
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_compiled: Any = njit(nogil=True, cache=True)
+
+_STEPS = 32
+"""Steps of distance, in a unit, that are told apart when pixels are sorted."""
+
+
+def basins(distance: NDArray[np.float32], depth: float, least: float) -> NDArray[np.int32]:
+    """Divide the pixels that have a distance into the basins of its peaks.
+
+    Pixels are visited from the highest distance down. One without a visited neighbour is the peak
+    of a new basin; one between two basins joins them if the lower peak is not high enough above
+    this pass, and belongs to the basin of its highest neighbour otherwise.
+
+    Parameters
+    ----------
+    distance
+        (Y, X) or (Z, Y, X); 0 is background.
+    depth, least
+        Basins stay apart when the lower of their peaks is at least ``depth`` of its own height
+        and at least `least` above the pass.
+
+    Returns
+    -------
+    array of the same shape, int32
+        Basins numbered from 1 by their first pixels; 0 is background.
+
+    Notes
+    -----
+    Watershed by flooding with dynamics (Grimaud 1992), as a union-find over sorted pixels.
+    About 150 ns for each pixel of an object.
+    """
+    volume = np.ascontiguousarray(distance).reshape((-1, *distance.shape[-2:]))
+    index = np.int32 if volume.size < 2**31 else np.int64
+    order = np.empty(np.count_nonzero(volume), dtype=index)
+    _sort(volume.reshape(-1), _STEPS, order)
+    parent = np.full(volume.size, -1, dtype=index)
+    _flood(volume, order, parent, depth, least)
+    labels = np.zeros(volume.size, dtype=np.int32)
+    _number(parent, labels)
+    return labels.reshape(distance.shape)
+
+
+@_compiled
+def _sort(distance: Array, steps: int, order: Array) -> None:
+    """Set `order` to the pixels of nonzero distance, the highest first (counting sort)."""
+    top = 0
+    for value in distance:
+        top = max(top, int(value * steps))
+    ends = np.zeros(top + 2, np.int64)
+    for value in distance:
+        if value > 0:
+            ends[top - int(value * steps) + 1] += 1
+    for k in range(top + 1):
+        ends[k + 1] += ends[k]
+    for at in range(distance.size):
+        value = distance[at]
+        if value > 0:
+            k = top - int(value * steps)
+            order[ends[k]] = at
+            ends[k] += 1
+
+
+@_compiled
+def _root(parent: Array, k: int) -> int:
+    while parent[k] != k:
+        parent[k] = parent[parent[k]]
+        k = parent[k]
+    return k
+
+
+@_compiled
+def _flood(volume: Array, order: Array, parent: Array, depth: float, least: float) -> None:
+    """Set `parent` so that every pixel leads to the peak of its basin."""
+    n_planes, height, width = volume.shape
+    distance = volume.reshape(-1)
+    for at in order:
+        z, rest = divmod(at, height * width)
+        y, x = divmod(rest, width)
+        parent[at] = at
+        own, highest = -1, np.float32(0)
+        for k in range(max(z - 1, 0), min(z + 2, n_planes)):
+            for j in range(max(y - 1, 0), min(y + 2, height)):
+                for i in range(max(x - 1, 0), min(x + 2, width)):
+                    near = (k * height + j) * width + i
+                    if near == at or parent[near] < 0:
+                        continue
+                    other = _root(parent, near)
+                    if own >= 0 and other != own:
+                        low, high = own, other
+                        if distance[low] > distance[high]:
+                            low, high = high, low
+                        peak = distance[low]
+                        if peak - distance[at] < max(depth * peak, least):
+                            parent[low] = high
+                            own = other = high
+                    if distance[near] > highest:
+                        own, highest = other, distance[near]
+        if own >= 0:
+            parent[at] = own
+
+
+@_compiled
+def _number(parent: Array, labels: Array) -> None:
+    n = 0
+    for at in range(parent.size):
+        if parent[at] < 0:
+            continue
+        root = _root(parent, at)
+        if labels[root] == 0:
+            n += 1
+            labels[root] = n
+        labels[at] = labels[root]
+
+
+__all__ = ["basins"]
