@@ -1,0 +1,31 @@
+"""Files in and out: images, labels, tables, and which output belongs to which input.
+
+The formats themselves live one to a module; each loads its library when first used.
+"""
+
+from napari_unetseg.core.io.files import read_image, read_labels, write_image, write_labels
+from napari_unetseg.core.io.paths import (
+    expand_inputs,
+    is_image_path,
+    pair_labels,
+    plan_outputs,
+    stem_of,
+    wants_folder,
+    writing,
+)
+from napari_unetseg.core.io.tables import write_table
+
+__all__ = [
+    "expand_inputs",
+    "is_image_path",
+    "pair_labels",
+    "plan_outputs",
+    "read_image",
+    "read_labels",
+    "stem_of",
+    "wants_folder",
+    "write_image",
+    "write_labels",
+    "write_table",
+    "writing",
+]

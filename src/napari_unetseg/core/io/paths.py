@@ -1,0 +1,275 @@
+"""Which files go in, which come out, and how a file is replaced in one step."""
+
+import glob
+import os
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_unetseg.core.errors import InputError
+
+PathLike = str | os.PathLike[str]
+
+IMAGE_SUFFIXES = (
+    ".tif",
+    ".tiff",
+    ".lsm",
+    ".zarr",
+    ".npy",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".bmp",
+    ".gif",
+)
+"""What a folder is searched for. Other files are opened when named, by a napari reader."""
+
+WRITE_SUFFIXES = (".tif", ".tiff", ".zarr", ".png")
+
+_COMPOUND = (".ome.tif", ".ome.tiff", ".ome.zarr")
+_ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether `path` is a zarr folder, by its name or its content."""
+    return path.suffix.lower() == ".zarr" or any((path / name).exists() for name in _ZARR_MARKERS)
+
+
+def is_image_path(path: PathLike) -> bool:
+    """Return whether the name is one of an image this program reads by itself."""
+    name = Path(path).name
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def stem_of(path: PathLike) -> str:
+    """Return the name without its suffix, compound ones such as ``.ome.tif`` included."""
+    name = Path(path).name
+    for suffix in _COMPOUND:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return Path(name).stem
+
+
+def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
+    """List the images that files, folders and globs name.
+
+    Parameters
+    ----------
+    patterns
+        Each a file (any format), a folder (its images by suffix, not those of its subfolders), or
+        a glob such as ``plate/*_c1.tif`` (``**`` descends). Hidden files are passed over.
+
+    Returns
+    -------
+    list of Path
+        Sorted, each once.
+
+    Raises
+    ------
+    InputError
+        When a name is not there, or a folder or glob has no image.
+    """
+    found: dict[Path, Path] = {}
+    for pattern in patterns:
+        for path in _expand(os.fspath(pattern)):
+            found.setdefault(path.resolve(), path)
+    if not found:
+        raise InputError("No image was given. Name a file, a folder or a glob.")
+    return sorted(found.values())
+
+
+def wants_folder(patterns: Sequence[PathLike]) -> bool:
+    """Return whether results go into a folder: several inputs, or a folder or glob among them."""
+    return len(patterns) > 1 or any(_is_many(os.fspath(pattern)) for pattern in patterns)
+
+
+def plan_outputs(
+    inputs: Sequence[Path],
+    out: PathLike,
+    *,
+    folder: bool,
+    suffix: str = ".tif",
+    keep: Sequence[Path] = (),
+) -> list[Path]:
+    """Name the output of every input.
+
+    Parameters
+    ----------
+    inputs
+        What `expand_inputs` returned.
+    out
+        The file for one image, or the folder for several. An existing folder takes one as well.
+    folder
+        Whether `out` is a folder; see `wants_folder`.
+    suffix
+        Ending of the files in the folder, each named by its image's stem.
+    keep
+        Files that may not be overwritten either, such as masks.
+
+    Returns
+    -------
+    list of Path
+        One path for each input. Nothing is created.
+
+    Raises
+    ------
+    InputError
+        When the name does not fit, two images would share an output, or an output would overwrite
+        a file that is read.
+    """
+    target = Path(out)
+    if folder or (target.is_dir() and not is_zarr(target)):
+        outputs = _in_folder(inputs, target, suffix)
+    else:
+        outputs = [_checked_file(target)]
+    sources = {path.resolve() for path in (*inputs, *keep)}
+    for output in outputs:
+        if output.resolve() in sources:
+            raise InputError(
+                f"{output} is one of the files to read; writing there would destroy it. "
+                "Choose another output."
+            )
+    return outputs
+
+
+def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
+    """Find the labels of every input: one file for all, or by stem in a folder.
+
+    Raises
+    ------
+    InputError
+        When there is no such file or folder, or an image has no labels, or more than one.
+    """
+    place = Path(labels)
+    if not place.exists():
+        raise InputError(f"There is no file or folder {place}. Check the name.")
+    if not place.is_dir() or is_zarr(place):
+        return [place] * len(inputs)
+    by_stem: dict[str, list[Path]] = {}
+    for path in expand_inputs([place]):
+        by_stem.setdefault(stem_of(path), []).append(path)
+    return [_one_of(by_stem.get(stem_of(path), []), path, place) for path in inputs]
+
+
+@contextmanager
+def writing(path: PathLike) -> Iterator[Path]:
+    """Give a temporary name beside `path`, and put what was written there in its place.
+
+    The file or folder at `path` changes in one step and only when the block ends well: a failure,
+    a cancel or Ctrl-C leaves what was there and no half-written file. Missing parent folders are
+    made.
+
+    Raises
+    ------
+    InputError
+        When the place cannot be written.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise InputError(
+            f"Nothing can be written in {target.parent}: {error.strerror}. Choose another place."
+        ) from error
+    draft = place / target.name
+    try:
+        yield draft
+        _put(draft, target, aside=place / "replaced")
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _put(draft: Path, target: Path, *, aside: Path) -> None:
+    """Move `draft` to `target`; a folder there, which cannot be replaced, is moved aside first."""
+    if target.is_dir():
+        os.replace(target, aside)
+        try:
+            os.replace(draft, target)
+        except OSError:
+            os.replace(aside, target)
+            raise
+    else:
+        os.replace(draft, target)
+
+
+def _is_many(pattern: str) -> bool:
+    path = Path(pattern)
+    if path.exists():
+        return path.is_dir() and not is_zarr(path)
+    return glob.has_magic(pattern)
+
+
+def _expand(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_dir() and not is_zarr(path):
+        found = [child for child in path.iterdir() if is_image_path(child)]
+        if not found:
+            raise InputError(
+                f"The folder {path} has no image in it: no name ends in one of "
+                f"{', '.join(IMAGE_SUFFIXES)}. Name other files one by one."
+            )
+        return found
+    if path.exists():
+        return [path]
+    if glob.has_magic(pattern):
+        matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
+        found = [match for match in matches if match.is_file() or is_zarr(match)]
+        if not found:
+            raise InputError(f"No file matches {pattern}. Check the folder and the pattern.")
+        return found
+    raise InputError(f"There is no file or folder {path}. Check the name.")
+
+
+def _in_folder(inputs: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
+    if folder.suffix.lower() in WRITE_SUFFIXES or folder.is_file():
+        raise InputError(
+            f"Several images go into a folder, and {folder} names a file. Give a folder's name."
+        )
+    twice = [stem for stem, n in Counter(map(stem_of, inputs)).items() if n > 1]
+    if twice:
+        same = [str(path) for path in inputs if stem_of(path) == twice[0]]
+        raise InputError(
+            f"{' and '.join(same)} would both become {twice[0]}{suffix}. "
+            "Rename one, or give them separately."
+        )
+    return [folder / f"{stem_of(path)}{suffix}" for path in inputs]
+
+
+def _checked_file(target: Path) -> Path:
+    if target.suffix.lower() not in WRITE_SUFFIXES:
+        raise InputError(
+            f"The output {target} must end in one of {', '.join(WRITE_SUFFIXES)}, "
+            "or be a folder that exists."
+        )
+    return target
+
+
+def _one_of(found: list[Path], image: Path, place: Path) -> Path:
+    if len(found) == 1:
+        return found[0]
+    many = f"{len(found)} files" if found else "no file"
+    raise InputError(
+        f"{image.name} needs one file of labels named {stem_of(image)!r} in {place}, "
+        f"which has {many} of that name."
+    )
+
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "WRITE_SUFFIXES",
+    "PathLike",
+    "expand_inputs",
+    "is_image_path",
+    "is_zarr",
+    "pair_labels",
+    "plan_outputs",
+    "stem_of",
+    "wants_folder",
+    "writing",
+]

@@ -1,0 +1,43 @@
+"""Names of length units: one symbol inside the program, many spellings in files."""
+
+_SPELLINGS: dict[str, tuple[str, ...]] = {
+    "Å": ("angstrom", "ångström", "\u212b"),
+    "nm": ("nanometer", "nanometre", "nanometers"),
+    "µm": ("\u03bcm", "\\u00b5m", "um", "micron", "microns", "micrometer", "micrometre"),
+    "mm": ("millimeter", "millimetre"),
+    "cm": ("centimeter", "centimetre"),
+    "m": ("meter", "metre"),
+    "pixel": ("", "pixels", "px", "null", "none", "dimensionless"),
+}
+
+_LONG_NAMES = {
+    "Å": "angstrom",
+    "nm": "nanometer",
+    "µm": "micrometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+}
+
+_SYMBOLS = {
+    spelling.lower(): symbol
+    for symbol, spellings in _SPELLINGS.items()
+    for spelling in (symbol, *spellings)
+}
+
+
+def symbol_of(name: object) -> str:
+    """Return the symbol of a unit spelt any usual way; an unknown name as it is.
+
+    Examples
+    --------
+    >>> symbol_of("micron"), symbol_of("micrometer"), symbol_of(None)
+    ('µm', 'µm', 'pixel')
+    """
+    text = "" if name is None else str(name).strip()
+    return _SYMBOLS.get(text.lower(), text)
+
+
+def long_name_of(symbol: str) -> str | None:
+    """Return the full name OME files use, or nothing for a unit they do not know."""
+    return _LONG_NAMES.get(symbol)

@@ -1,0 +1,174 @@
+"""How well a mask, or a map of classes, agrees with the truth."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unetseg.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Agreement of a mask with the truth, each from 0, none, to 1, the same mask.
+
+    Parameters
+    ----------
+    dice
+        See `dice`.
+    iou
+        See `iou`.
+    precision
+        Share of the prediction that is true.
+    recall
+        Share of the truth that was found.
+
+    Notes
+    -----
+    Two empty masks agree: all are 1. A share of nothing is 0 otherwise.
+    """
+
+    dice: float
+    iou: float
+    precision: float
+    recall: float
+
+    @classmethod
+    def of_areas(cls, both: int, said: int, true: int) -> Self:
+        """Return the scores of so many pixels in both masks, in the prediction, in the truth."""
+        if not said and not true:
+            return cls(1.0, 1.0, 1.0, 1.0)
+        return cls(
+            2 * both / (said + true),
+            both / (said + true - both),
+            both / said if said else 0.0,
+            both / true if true else 0.0,
+        )
+
+
+def scores(prediction: ArrayLike, truth: ArrayLike) -> Scores:
+    """Return all scores of a mask.
+
+    Parameters
+    ----------
+    prediction, truth
+        Arrays of one shape; what is not zero belongs to the mask.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ.
+    """
+    return Scores.of_areas(*_areas(prediction, truth))
+
+
+def class_scores(
+    prediction: ArrayLike, truth: ArrayLike, values: Sequence[int]
+) -> dict[int, Scores]:
+    """Return the scores of each class of a map of classes.
+
+    Parameters
+    ----------
+    prediction, truth
+        Arrays of one shape, a class value for each pixel.
+    values
+        The classes to judge: for a foreground mean, all but the background.
+
+    Returns
+    -------
+    dict
+        By class value. A class that is in neither map is left out: there was nothing to judge.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ.
+
+    Examples
+    --------
+    >>> found = class_scores([0, 1, 2, 2], [0, 1, 1, 2], (1, 2, 3))
+    >>> {value: round(score.dice, 3) for value, score in found.items()}
+    {1: 0.667, 2: 0.667}
+    """
+    said, true = np.asarray(prediction), np.asarray(truth)
+    areas = {value: _areas(said == value, true == value) for value in values}
+    return {value: Scores.of_areas(*one) for value, one in areas.items() if one[1] or one[2]}
+
+
+def mean_scores(several: Iterable[Scores]) -> Scores:
+    """Return the mean of each score; of none, full agreement, as of two empty masks."""
+    table = [astuple(one) for one in several]
+    return Scores(*map(float, np.mean(table, axis=0))) if table else Scores.of_areas(0, 0, 0)
+
+
+def dice(prediction: ArrayLike, truth: ArrayLike) -> float:
+    """Return the Dice coefficient of two masks: twice the overlap over the sum of the areas.
+
+    Parameters
+    ----------
+    prediction, truth
+        Arrays of one shape; what is not zero belongs to the mask.
+
+    Returns
+    -------
+    float
+        From 0, no overlap, to 1, the same mask. Two empty masks agree: 1.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ.
+
+    Notes
+    -----
+    The F1 score of the pixels (Dice, Ecology 26, 1945). With `iou`, ``dice = 2 iou / (1 + iou)``.
+
+    Examples
+    --------
+    >>> dice([1, 1, 0, 0], [1, 0, 0, 0])
+    0.6666666666666666
+    """
+    return scores(prediction, truth).dice
+
+
+def iou(prediction: ArrayLike, truth: ArrayLike) -> float:
+    """Return the intersection over union of two masks, also called the Jaccard index.
+
+    Parameters
+    ----------
+    prediction, truth
+        Arrays of one shape; what is not zero belongs to the mask.
+
+    Returns
+    -------
+    float
+        From 0, no overlap, to 1, the same mask. Two empty masks agree: 1.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ.
+    """
+    return scores(prediction, truth).iou
+
+
+def _areas(prediction: ArrayLike, truth: ArrayLike) -> tuple[int, int, int]:
+    """Count the pixels of both, of the first and of the second."""
+    first, second = _mask(prediction), _mask(truth)
+    if first.shape != second.shape:
+        raise InputError(
+            f"Masks of the shapes {first.shape} and {second.shape} cannot be compared. "
+            "Give two of the same image."
+        )
+    both = np.count_nonzero(first & second)
+    return int(both), int(np.count_nonzero(first)), int(np.count_nonzero(second))
+
+
+def _mask(values: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(values)
+    return array if array.dtype == bool else array != 0
+
+
+__all__ = ["Scores", "class_scores", "dice", "iou", "mean_scores", "scores"]
