@@ -1,0 +1,1 @@
+"""The only rooms that import torch: networks, their training and their prediction."""

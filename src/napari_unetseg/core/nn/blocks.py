@@ -1,0 +1,321 @@
+"""The bricks of the networks, for planes and for stacks alike.
+
+Depends on torch alone, so that it can travel inside a model file. A choice becomes a module when
+the network is built: no `forward` asks which option was taken.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Sizes = tuple[int, ...]
+"""One number for each spatial axis."""
+
+CONVOLUTION: dict[int, Callable[..., nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Callable[..., nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+BATCH_NORM: dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+DROPOUT: dict[int, Callable[..., nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
+MAX_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+MEAN_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+ACTIVATION: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "leaky_relu": partial(nn.LeakyReLU, 0.1, inplace=True),
+    "elu": partial(nn.ELU, inplace=True),
+    "gelu": nn.GELU,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """The choices that every convolution of a network shares."""
+
+    ndim: int
+    normalisation: str
+    activation: str
+    dropout: float
+    convolutions: int = 1
+    residual: bool = False
+    separable: bool = False
+    padding: str = "same"
+
+    def kernel(self, flat: bool, size: int = 3) -> Sizes:
+        """Return the sides of a kernel or a stride: of a stack's plane alone when `flat`."""
+        return (1 if flat and self.ndim == 3 else size,) + (size,) * (self.ndim - 1)
+
+    def trim(self, kernel: Sizes, times: int = 1) -> Sizes:
+        """Return what each end of each axis loses to unpadded convolutions."""
+        lost = times if self.padding == "valid" else 0
+        return tuple(lost * (size // 2) for size in kernel)
+
+
+def convolution(c_in: int, c_out: int, kernel: Sizes, style: Style, dilation: int = 1) -> nn.Module:
+    """Return a convolution, its normalisation and its activation."""
+    dilations = [dilation if size > 1 else 1 for size in kernel]
+    same = style.padding == "same"
+    taps = {
+        "kernel_size": kernel,
+        "dilation": dilations,
+        "padding": [same * (size // 2) * d for size, d in zip(kernel, dilations, strict=True)],
+    }
+    conv = CONVOLUTION[style.ndim]
+    bias = style.normalisation == "none"
+    if style.separable and c_in > 1:
+        filters = [
+            conv(c_in, c_in, groups=c_in, bias=False, **taps),
+            conv(c_in, c_out, 1, bias=bias),
+        ]
+    else:
+        filters = [conv(c_in, c_out, bias=bias, **taps)]
+    return nn.Sequential(*filters, *normalisation(c_out, style), ACTIVATION[style.activation]())
+
+
+def block(c_in: int, c_out: int, kernel: Sizes, style: Style) -> nn.Module:
+    """Return the convolutions of one level, each followed by normalisation and activation."""
+    widths = [c_in] + [c_out] * style.convolutions
+    steps = [convolution(a, b, kernel, style) for a, b in pairwise(widths)]
+    if style.dropout:
+        steps.append(DROPOUT[style.ndim](style.dropout))
+    body = nn.Sequential(*steps)
+    if not style.residual:
+        return body
+    same = nn.Identity() if c_in == c_out else CONVOLUTION[style.ndim](c_in, c_out, 1)
+    return Residual(body, nn.Sequential(Trim(style.trim(kernel, style.convolutions)), same))
+
+
+class Residual(nn.Module):
+    """What the body finds, added to its input."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) + self.shortcut(x)
+
+
+class Trim(nn.Module):
+    """Cut as much off both ends of each axis."""
+
+    def __init__(self, ends: Sizes) -> None:
+        super().__init__()
+        self.inside = (..., *(slice(end, -end or None) for end in ends))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[self.inside]
+
+
+def normalisation(channels: int, style: Style) -> list[nn.Module]:
+    """Return the normalisation of so many channels; none or one module."""
+    if style.normalisation == "none":
+        return []
+    if style.normalisation == "batch":
+        return [BATCH_NORM[style.ndim](channels)]
+    groups = channels if style.normalisation == "instance" else math.gcd(channels, 8)
+    return [TrackedGroupNorm(channels, groups)]
+
+
+class TrackedGroupNorm(nn.Module):
+    """Group normalisation that predicts with the statistics it met in training.
+
+    Training normalises every group of channels of every patch by its own mean and spread, as
+    usual. At prediction these would differ from tile to tile; so the running averages are used,
+    as batch normalisation does, and a tile equals its part of the whole. As many groups as
+    channels make it instance normalisation.
+
+    References
+    ----------
+    Wu, He: Group Normalization, ECCV 2018.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.groups, self.eps, self.momentum = groups, 1e-5, 0.1
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self._track(x.detach())
+            return F.group_norm(x, self.groups, self.weight, self.bias, self.eps)
+        seen = self.running_mean, self.running_var
+        return F.batch_norm(x, *seen, self.weight, self.bias, eps=self.eps)
+
+    def _track(self, x: Tensor) -> None:
+        var, mean = torch.var_mean(x.reshape(len(x), self.groups, -1).float(), dim=-1)
+        each = self.weight.numel() // self.groups
+        self.running_mean.lerp_(mean.mean(0).repeat_interleave(each), self.momentum)
+        self.running_var.lerp_(var.mean(0).repeat_interleave(each), self.momentum)
+
+
+def downsampling(kind: str, channels: int, stride: Sizes, ndim: int) -> nn.Module:
+    """Return the module that divides each axis by its stride."""
+    if kind == "strided":
+        return CONVOLUTION[ndim](channels, channels, stride, stride=stride)
+    return {"max": MAX_POOL, "mean": MEAN_POOL}[kind][ndim](stride)
+
+
+def upsampling(kind: str, c_in: int, c_out: int, stride: Sizes, style: Style) -> nn.Module:
+    """Return the module that multiplies each axis by its stride."""
+    if kind == "transposed-2":
+        return TRANSPOSED[style.ndim](c_in, c_out, stride, stride=stride)
+    # The last pixel of an axis lies beyond the last one known: made up, or left out.
+    extra = [(step - 1) * (style.padding == "same") for step in stride]
+    if kind == "transposed-3":
+        return TRANSPOSED[style.ndim](
+            c_in,
+            c_out,
+            [2 * step - 1 for step in stride],
+            stride=stride,
+            padding=[step - 1 for step in stride],
+            output_padding=extra,
+        )
+    if kind == "linear":
+        return nn.Sequential(CONVOLUTION[style.ndim](c_in, c_out, 1), Linear(stride, extra))
+    sizes = style.kernel(stride[0] == 1)
+    same = [size // 2 - end for size, end in zip(sizes, style.trim(sizes), strict=True)]
+    doubled = nn.Upsample(scale_factor=tuple(map(float, stride)), mode="nearest")
+    return nn.Sequential(doubled, CONVOLUTION[style.ndim](c_in, c_out, sizes, padding=same))
+
+
+class Linear(nn.Module):
+    """Double axes by linear interpolation: a transposed convolution with the weights ½ 1 ½.
+
+    Every known pixel stays; every new one is the mean of its two neighbours.
+    """
+
+    def __init__(self, stride: Sizes, extra: Sequence[int]) -> None:
+        super().__init__()
+        steps = zip(stride, extra, strict=True)
+        self.doubled = [(axis, more) for axis, (step, more) in enumerate(steps, 1) if step == 2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.movedim(1, -1)  # channels last: whole pixels are moved at once
+        for axis, extra in self.doubled:
+            n = x.shape[axis]
+            following = torch.cat([x.narrow(axis, 1, n - 1), x.narrow(axis, n - 1, 1)], axis)
+            x = torch.stack([x, torch.lerp(x, following, 0.5)], axis + 1).flatten(axis, axis + 1)
+            x = x.narrow(axis, 0, 2 * n - 1 + extra)
+        return x.movedim(-1, 1)
+
+
+class SpaceToDepth(nn.Module):
+    """Turn every little box of pixels into the channels of one pixel; nothing is lost."""
+
+    def __init__(self, box: Sizes) -> None:
+        super().__init__()
+        self.box = box
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = len(self.box)
+        for axis, step in enumerate(self.box):
+            x = torch.unflatten(x, axis - n, (-1, step)).movedim(axis - n, 1).flatten(1, 2)
+        return x
+
+
+class DepthToSpace(nn.Module):
+    """Undo `SpaceToDepth`."""
+
+    def __init__(self, box: Sizes) -> None:
+        super().__init__()
+        self.box = box
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = len(self.box)
+        for axis, step in reversed(list(enumerate(self.box))):
+            x = (
+                torch.unflatten(x, 1, (step, -1))
+                .movedim(1, axis - n)
+                .flatten(axis - n - 1, axis - n)
+            )
+        return x
+
+
+class Join(nn.Module):
+    """Bring a level's shortcut together with what comes up from below."""
+
+    def __init__(self, fit: nn.Module, gate: nn.Module, merge: nn.Module) -> None:
+        super().__init__()
+        self.fit, self.gate, self.merge = fit, gate, merge
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:
+        return self.merge(self.gate(self.fit(skip, up), up), up)
+
+
+class Unchanged(nn.Module):
+    """Let the shortcut through as it is."""
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:
+        return skip
+
+
+class CropTo(nn.Module):
+    """Cut the shortcut to the part that unpadded convolutions left of the other."""
+
+    def __init__(self, start: Sizes) -> None:
+        super().__init__()
+        self.start = start
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:
+        for axis, first in enumerate(self.start, start=2):
+            skip = skip.narrow(axis, first, up.shape[axis])
+        return skip
+
+
+class AttentionGate(nn.Module):
+    """Dim the shortcut where what comes up from below says nothing of interest lies.
+
+    References
+    ----------
+    Oktay et al.: Attention U-Net, MIDL 2018, equation 1; here both already have the same sides.
+    """
+
+    def __init__(self, channels: int, ndim: int) -> None:
+        super().__init__()
+        conv, inner = CONVOLUTION[ndim], max(channels // 2, 1)
+        self.of_skip, self.of_up = conv(channels, inner, 1), conv(channels, inner, 1)
+        self.open = nn.Sequential(nn.ReLU(), conv(inner, 1, 1), nn.Sigmoid())
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:
+        return skip * self.open(self.of_skip(skip) + self.of_up(up))
+
+
+class Concatenate(nn.Module):
+    """Lay the channels of both side by side."""
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:
+        return torch.cat([skip, up], dim=1)
+
+
+class Add(nn.Module):
+    """Add both."""
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:
+        return skip + up
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw the weights of every convolution so that signals keep their spread, layer by layer.
+
+    References
+    ----------
+    He et al.: Delving deep into rectifiers, ICCV 2015.
+    """
+    for module in network.modules():
+        weight: Any = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim > 2:
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
+            if isinstance(module.bias, Tensor):
+                nn.init.zeros_(module.bias)
