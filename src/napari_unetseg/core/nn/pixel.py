@@ -1,0 +1,299 @@
+"""The networks of the pixel rungs, and the segmenter they make."""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.linear_unit import LinearUnit
+from napari_unetseg.core.normalisation import Normalisation
+from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, pixel_inputs
+from napari_unetseg.core.strips import map_strips
+
+FloatArray = NDArray[np.float32]
+
+
+class Dense(nn.Module):
+    """A dense layer, the same for every pixel: a convolution with a kernel of one pixel.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs
+        Numbers of each pixel before and after.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_outputs, n_inputs))
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, n_inputs, *any) to (N, n_outputs, *any)."""
+        evidence = self.weight @ x.flatten(2) + self.bias[:, None]
+        return evidence.reshape(len(x), -1, *x.shape[2:])
+
+
+class PixelNetwork(nn.Module):
+    """Dense layers with ReLU between them, from a pixel's inputs to evidence.
+
+    With no hidden layer and one output it is logistic regression; with as many outputs as classes
+    the softmax perceptron; with hidden layers the multilayer perceptron.
+
+    Parameters
+    ----------
+    n_inputs
+        Features and position terms of each pixel.
+    n_outputs
+        1 for evidence of the second of two classes, else one for each class.
+    hidden
+        Units of each hidden layer.
+    """
+
+    def __init__(self, n_inputs: int, n_outputs: int, hidden: Sequence[int] = ()) -> None:
+        super().__init__()
+        sizes = (n_inputs, *hidden, n_outputs)
+        layers: list[nn.Module] = [Dense(n_inputs, sizes[1])]
+        for before, after in itertools.pairwise(sizes[1:]):
+            layers += [nn.ReLU(), Dense(before, after)]
+        self.layers = nn.Sequential(*layers)
+
+    @property
+    def dense(self) -> list[Dense]:
+        """The layers that have weights, first to last."""
+        return [layer for layer in self.layers if isinstance(layer, Dense)]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Inputs, units of each hidden layer, outputs."""
+        weights = [layer.weight for layer in self.dense]
+        return (weights[0].shape[1], *(weight.shape[0] for weight in weights))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map inputs (N, F, *any) to evidence (N, outputs, *any)."""
+        evidence: Tensor = self.layers(x)
+        return evidence
+
+
+def build_pixels(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> PixelNetwork:
+    """Return the network of `spec`, all weights zero.
+
+    Raises
+    ------
+    InputError
+        When the spec tells two classes apart and there are more.
+    """
+    return PixelNetwork(spec.n_inputs(n_channels, ndim), n_outputs(spec, n_classes), spec.hidden)
+
+
+def n_outputs(spec: PixelSpec, n_classes: int) -> int:
+    """Return how many numbers of evidence the network of `spec` gives.
+
+    Raises
+    ------
+    InputError
+        When the spec tells two classes apart and there are more.
+    """
+    if spec.kind != "logistic":
+        return n_classes
+    if n_classes != 2:
+        raise InputError(
+            f"The logistic model tells two classes apart, but {n_classes} are annotated. "
+            "Choose softmax or mlp."
+        )
+    return 1
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSegmenter:
+    """A fitted pixel rung as a `Segmenter`.
+
+    Parameters
+    ----------
+    network
+        From inputs to evidence; not to be changed any more.
+    spec
+        Which inputs.
+    classes
+        Names of the classes.
+    n_channels
+        Channels of the image.
+    ndim
+        2 or 3.
+    values
+        Value in a label layer of each class; counted from 1 when not given.
+    spacing
+        Physical pixel size along each spatial axis, for scales in 3D; all the same when not given.
+    """
+
+    network: PixelNetwork
+    spec: PixelSpec
+    classes: tuple[str, ...]
+    n_channels: int
+    ndim: int
+    values: tuple[int, ...] = ()
+    spacing: tuple[float, ...] = ()
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """How many pixels beyond a tile may change the result in it, per axis."""
+        return self.spec.reach(self.ndim, self.spacing)
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """What the place and the sides of a block must divide by, per axis: anything does."""
+        return self.spec.multiple(self.ndim)
+
+    @property
+    def border(self) -> tuple[int, ...]:
+        """How far the image is to be mirrored beyond its edges: the filters do that themselves."""
+        return self.spec.border(self.ndim)
+
+    def inputs(
+        self,
+        block: FloatArray,
+        *,
+        origin: Sequence[int] = (),
+        shape: Sequence[int] = (),
+        out: FloatArray | None = None,
+    ) -> FloatArray:
+        """Return what the network is shown of each pixel: (F, *spatial), see `pixel_inputs`.
+
+        They do not depend on the weights: whoever refits at every stroke keeps them.
+        """
+        return pixel_inputs(
+            block, self.spec, spacing=self.spacing, origin=origin, shape=shape, out=out
+        )
+
+    def evidence(self, inputs: FloatArray) -> FloatArray:
+        """Return the evidence of each class: (outputs, *spatial) from (F, *spatial).
+
+        Parameters
+        ----------
+        inputs
+            From `inputs`, of this or any segmenter with the same options.
+
+        Notes
+        -----
+        Compiled here rather than run by torch: as fast on a quiet machine, and with no threads
+        that spin and starve the window on a busy one.
+        """
+        from napari_unetseg.core.dense import dense, n_chunks
+
+        sizes, packed = self._packed
+        flat = np.ascontiguousarray(inputs, np.float32).reshape(len(inputs), -1)
+        out = np.empty((int(sizes[-1]), flat.shape[1]), np.float32)
+        map_strips(
+            lambda start, stop: dense(flat, packed, sizes, out, start, stop),
+            n_chunks(flat.shape[1]),
+        )
+        return out.reshape(-1, *inputs.shape[1:])
+
+    def proba_of(self, inputs: FloatArray) -> FloatArray:
+        """Return the probability of each class: (K, *spatial) from (F, *spatial)."""
+        evidence = self.evidence(inputs)
+        return _sigmoid(evidence) if len(evidence) == 1 else _softmax(evidence)
+
+    def predict_proba(
+        self, block: FloatArray, *, origin: tuple[int, ...], shape: tuple[int, ...]
+    ) -> FloatArray:
+        """Return the probability of each class in each pixel; see `Segmenter`."""
+        return self.proba_of(self.inputs(block, origin=origin, shape=shape))
+
+    @functools.cached_property
+    def _packed(self) -> tuple[NDArray[np.int64], FloatArray]:
+        """The sizes of the layers, and all weights and biases in one array."""
+        parts = [p for layer in self.network.dense for p in (layer.weight, layer.bias)]
+        flat = [part.detach().cpu().float().numpy().ravel() for part in parts]
+        return np.array(self.network.sizes, np.int64), np.concatenate(flat)
+
+
+def from_linear_unit(
+    unit: LinearUnit,
+    normalisation: Normalisation,
+    *,
+    spec: LogisticSpec = LogisticSpec(),  # noqa: B008 - frozen
+    classes: tuple[str, str] = ("background", "object"),
+    values: tuple[int, ...] = (0, 1),
+    ndim: int = 2,
+    spacing: tuple[float, ...] = (),
+) -> PixelSegmenter:
+    """Return the logistic rung that does exactly what a fitted background and a threshold do.
+
+    All features but the intensity and the position terms have weight 0; a fit that starts from
+    here may use them.
+
+    Parameters
+    ----------
+    unit
+        The background and the threshold as one sigmoid unit, for one image.
+    normalisation
+        Scaling of that image, of one channel.
+    spec
+        Which features. The intensity and polynomial position terms are added where missing.
+    classes, values, ndim, spacing
+        See `PixelSegmenter`.
+
+    Raises
+    ------
+    InputError
+        When the surface has powers that the position terms do not reach, or that need a stack.
+    """
+    weights = unit.scaled_weights()
+    order = max(sum(powers) for powers in weights)
+    if ndim == 2 and any(z for _, _, z in weights):
+        raise InputError(
+            "The background changes from plane to plane, but the model sees planes one by one. "
+            "Use a model of stacks, or fit a background for each plane."
+        )
+    spec = spec.with_position_order(order).model_copy(update={"intensity": True})
+    network = build_pixels(spec, 1, 2, ndim)
+    n_features = spec.n_features(ndim)
+    theta = np.zeros(network.sizes[0])
+    theta[0] = unit.intensity * (unit.gain if unit.bright else -unit.gain)
+    bias = weights.pop((0, 0, 0)) + theta[0] * normalisation.offset[0]
+    theta[0] /= normalisation.scale[0]
+    places = {powers: n_features + k for k, powers in enumerate(spec.position_powers(ndim))}
+    for powers, weight in weights.items():
+        theta[places[powers]] = weight
+    (layer,) = network.dense
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(theta)[None])
+        layer.bias.fill_(bias)
+    network.eval().requires_grad_(False)
+    return PixelSegmenter(network, spec, classes, 1, ndim, values, spacing)
+
+
+def _sigmoid(evidence: FloatArray) -> FloatArray:
+    """Return the probabilities of two classes from the evidence (1, ...) of the second."""
+    proba = np.empty((2, *evidence.shape[1:]), np.float32)
+    # One half of tanh: no overflow anywhere, and both probabilities add to 1.
+    np.multiply(evidence[0], np.float32(0.5), out=proba[1])
+    np.tanh(proba[1], out=proba[1])
+    proba[1] *= np.float32(0.5)
+    proba[1] += np.float32(0.5)
+    np.subtract(np.float32(1), proba[1], out=proba[0])
+    return proba
+
+
+def _softmax(evidence: FloatArray) -> FloatArray:
+    """Return the probabilities from the evidence (K, ...), in its place."""
+    evidence -= evidence.max(axis=0)
+    np.exp(evidence, out=evidence)
+    evidence /= evidence.sum(axis=0)
+    return evidence
+
+
+__all__ = [
+    "Dense",
+    "PixelNetwork",
+    "PixelSegmenter",
+    "build_pixels",
+    "from_linear_unit",
+    "n_outputs",
+]
