@@ -1,0 +1,77 @@
+"""What training makes small: cross-entropy and Dice over the pixels that count.
+
+Every pixel has a weight: 0 where nothing is known. Nothing else about a pixel without weight can
+reach the loss, whatever the network says there and whatever stands in the target.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cross_entropy(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return the weighted mean surprise at the true class, in nats.
+
+    Parameters
+    ----------
+    evidence
+        (N, classes, *spatial), logits.
+    target
+        (N, *spatial), int64: index of the class; any number where `weight` is 0.
+    weight
+        (N, *spatial): how much each pixel counts.
+
+    Returns
+    -------
+    Tensor
+        A number; 0 when nothing counts.
+    """
+    known = torch.where(weight > 0, target, 0)
+    surprise = F.cross_entropy(evidence, known, reduction="none")
+    return (surprise * weight).sum() / weight.sum().clamp_min(1e-6)
+
+
+def dice_loss(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Return 1 less the mean soft Dice of the classes that are there.
+
+    Parameters
+    ----------
+    evidence, target, weight
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    Tensor
+        A number from 0 to 1; 0 when nothing counts.
+
+    Notes
+    -----
+    The overlap is taken over the whole batch, so that a patch with a sliver of a class does not
+    weigh as much as one full of it. Classes without a counting pixel are left out of the mean.
+
+    References
+    ----------
+    Milletari et al.: V-Net, 3DV 2016, with probabilities not squared.
+    """
+    n_classes = evidence.shape[1]
+    known = torch.where(weight > 0, target, 0)
+    truth = F.one_hot(known, n_classes).movedim(-1, 1) * weight[:, None]
+    probability = evidence.softmax(1)
+    axes = [0, *range(2, evidence.ndim)]
+    both = (probability * truth).sum(axes)
+    each = (probability * weight[:, None]).sum(axes) + truth.sum(axes)
+    present = (truth.sum(axes) > 0).to(each)
+    dice = 2 * both / each.clamp_min(1e-6)
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def segmentation_loss(
+    evidence: Tensor, target: Tensor, weight: Tensor, *, dice: float = 0.5
+) -> Tensor:
+    """Return cross-entropy and Dice loss mixed, `dice` being the share of the latter."""
+    if dice == 0:
+        return cross_entropy(evidence, target, weight)
+    overlap = dice_loss(evidence, target, weight)
+    if dice == 1:
+        return overlap
+    return dice * overlap + (1 - dice) * cross_entropy(evidence, target, weight)

@@ -1,0 +1,109 @@
+"""From annotated images to what training reads: normalised, cut to patches, some held out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_unetseg.core.annotation import Example, class_weights
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.holdout import split
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.nn.patches import Drawer, Judge, Reader, Shape, Source
+from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.training import TrainOptions
+
+Guess = Sequence[NDArray[np.uint8]]
+"""For each example, classes to learn where nothing is annotated: (*spatial), see `Source`."""
+
+
+def patch_shape(
+    spec: ModelSpec, data: Sequence[Example], options: TrainOptions, network: nn.Module
+) -> Shape:
+    """Return the patches to train on: what the options ask for, as the network can take it.
+
+    No larger than the largest image, no smaller than two of the network's coarsest pixels; for
+    unpadded convolutions larger than what they cut off.
+
+    Raises
+    ------
+    InputError
+        When nothing is left of a patch after unpadded convolutions.
+    """
+    ndim, multiple = data[0].image.ndim - 1, spec.multiple(data[0].image.ndim - 1)
+    wanted: tuple[int, ...] = (options.patch,) * 2
+    if ndim == 3:
+        wanted = (options.patch_depth, *(max(options.patch // 2, 8),) * 2)
+    largest = [max(example.annotation.shape[axis] for example in data) for axis in range(ndim)]
+    unpadded = getattr(spec, "padding", "same") == "valid"
+    patch = []
+    for want, length, unit, halo in zip(wanted, largest, multiple, spec.halo(ndim), strict=True):
+        side = min(want, length) + (2 * halo if unpadded else 0)
+        patch.append(max(-(-side // unit), 2 if unit > 1 else 1) * unit)
+    if not unpadded:
+        return Shape(tuple(patch), tuple(patch), (0,) * ndim)
+    empty = torch.zeros(1, spec.n_inputs(len(data[0].image), ndim), *patch)
+    with torch.no_grad():
+        result = tuple(network.eval()(empty).shape[2:])
+    offset: tuple[int, ...] = tuple(network.offset)  # type: ignore[arg-type]
+    return Shape(tuple(patch), result, offset)
+
+
+def sources_of(data: Sequence[Example], scaling: NormalisationSpec) -> list[Source]:
+    """Return the examples with their normalisation."""
+    found = []
+    for example in data:
+        axes = "C" + "ZYX"[1 - example.image.ndim :]
+        normalisation = example.normalisation
+        if normalisation is None:
+            normalisation = fit_normalisation(Image(example.image, axes), scaling)
+        found.append(Source(example.image, example.annotation, normalisation))
+    return found
+
+
+def prepared(
+    spec: ModelSpec,
+    data: Sequence[Example],
+    options: TrainOptions,
+    shape: Shape,
+    guess: Guess | None,
+    scaling: NormalisationSpec,
+) -> tuple[Drawer, Judge]:
+    """Hold out what to judge by, and return who draws patches and who judges."""
+    annotations = [example.annotation for example in data]
+    training, held = split(annotations, options.validation, seed=options.seed)
+    sources = sources_of(data, scaling)
+    guesses: Sequence[NDArray[np.uint8] | None] = guess or [None] * len(data)
+    by_class, weighs = options.balances(dense=annotations[0].dense)
+    reader = Reader(spec, shape)
+    learnt = [
+        Source(source.image, annotation, source.normalisation, one)
+        for source, annotation, one in zip(sources, training, guesses, strict=True)
+    ]
+    kept = [
+        Source(source.image, annotation, source.normalisation)
+        for source, annotation in zip(sources, held, strict=True)
+    ]
+    drawer = Drawer(
+        learnt,
+        reader,
+        shape,
+        by_class=by_class,
+        class_weights=class_weights(training, 0.5 if weighs else 0.0),
+        rng=np.random.default_rng(options.seed),
+    )
+    return drawer, Judge(kept, reader, shape)
+
+
+def check_alike(data: Sequence[Example]) -> None:
+    channels = {len(example.image) for example in data}
+    if len(channels) > 1:
+        raise InputError(
+            f"The images have different numbers of channels ({sorted(channels)}). Train on images "
+            "of one kind."
+        )
+    if len({example.image.ndim for example in data}) > 1:
+        raise InputError("Some images are planes and some are stacks. Train on one kind.")

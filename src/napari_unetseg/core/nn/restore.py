@@ -1,0 +1,169 @@
+"""From a model's plain data back to a network, checked weight by weight."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.nn.build import build
+from napari_unetseg.core.nn.pixel import PixelNetwork, PixelSegmenter, build_pixels
+from napari_unetseg.core.nn.predict import NetworkSegmenter
+from napari_unetseg.core.nn.runtime import choose_device
+from napari_unetseg.core.pixel_models import PixelSpec, pixel_inputs
+from napari_unetseg.core.position import position_terms
+from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.trained import TrainedModel, spec_of
+from napari_unetseg.core.training import Device
+
+
+def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = False) -> Segmenter:
+    """Return what predicts; see `TrainedModel.segmenter`."""
+    network = network_of(model)
+    taken = (model.spec, model.classes, model.n_channels, model.ndim)
+    if isinstance(network, PixelNetwork):
+        return PixelSegmenter(network, *taken, values=model.values, spacing=model.spacing)  # type: ignore[arg-type]
+    return NetworkSegmenter(network, *taken, str(choose_device(device).device), flips)
+
+
+def network_of(model: TrainedModel) -> nn.Module:
+    """Return the network of a model with its weights, on the CPU and in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        When the weights are not those of the spec's network.
+    """
+    check_state(model)
+    network = fresh(model.spec, model.n_channels, len(model.classes), model.ndim)
+    network.load_state_dict({name: torch.tensor(array) for name, array in model.state.items()})
+    return network.eval().requires_grad_(False)
+
+
+def check_state(model: TrainedModel) -> None:
+    """Check the weights' names and shapes, before memory is spent on a network.
+
+    Raises
+    ------
+    InputError
+        When one is missing, foreign or of another shape, or a variance is negative.
+    """
+    with torch.device("meta"):
+        network = fresh(model.spec, model.n_channels, len(model.classes), model.ndim)
+    want = {name: tuple(weights.shape) for name, weights in network.state_dict().items()}
+    have = {name: array.shape for name, array in model.state.items()}
+    unlike = [name for name in want if have.get(name) != want[name]] + sorted(set(have) - set(want))
+    if unlike:
+        raise InputError(
+            f"The weights do not fit the model's options: {unlike[0]!r} is "
+            f"{have.get(unlike[0], 'missing')} in the file and {want.get(unlike[0], 'unknown')} in "
+            f"the {model.spec.kind} network. Save or export it again."
+        )
+    for name, array in model.state.items():
+        if name.endswith("running_var") and (array < 0).any():
+            raise InputError(f"The weights {name!r} hold a negative variance. Load another model.")
+
+
+def image_network(
+    kind: str,
+    options: dict[str, Any],
+    n_channels: int,
+    n_classes: int,
+    ndim: int,
+    spacing: Sequence[float] = (),
+) -> nn.Module:
+    """Return a network that takes normalised images and needs nothing else.
+
+    What a network is shown besides intensity (filters, position) is computed inside, with the
+    image it gets for the whole. For programs that run model files; here tiles know their place.
+
+    Parameters
+    ----------
+    kind, options
+        The rung and its options.
+    n_channels, n_classes, ndim, spacing
+        See `TrainedModel`.
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps (N, C, *spatial) to evidence (N, K, *spatial), K = 1 for the logistic rung. The names
+        of its weights are those of `TrainedModel.state`.
+    """
+    spec = spec_of(kind, options)
+    network = fresh(spec, n_channels, n_classes, ndim)
+    network.register_forward_pre_hook(_showing(spec, tuple(spacing)))
+    return network.eval()
+
+
+def evidence_of(model: TrainedModel, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a program that runs the model's file computes of a normalised image.
+
+    Parameters
+    ----------
+    image
+        (C, *spatial).
+
+    Returns
+    -------
+    array (K, *spatial), float32
+        Evidence, smaller than the image where convolutions are not padded.
+    """
+    network = network_of(model)
+    network.register_forward_pre_hook(_showing(model.spec, model.spacing))
+    with torch.inference_mode():
+        evidence: NDArray[np.float32] = network(torch.from_numpy(image[None]))[0].numpy()
+    return evidence
+
+
+def lost_by(model: TrainedModel, sides: Sequence[int]) -> tuple[int, ...]:
+    """Return how much smaller the result is than an image of these sides; nothing is computed."""
+    with torch.device("meta"):
+        network = fresh(model.spec, model.n_channels, len(model.classes), model.ndim).eval()
+        shown = torch.empty(1, model.spec.n_inputs(model.n_channels, model.ndim), *sides)
+        result = network(shown)
+    return tuple(a - b for a, b in zip(sides, result.shape[2:], strict=True))
+
+
+def fresh(spec: ModelSpec, n_channels: int, n_classes: int, ndim: int) -> nn.Module:
+    """Return the network of any rung, with weights that mean nothing yet."""
+    if isinstance(spec, PixelSpec):
+        return build_pixels(spec, n_channels, n_classes, ndim)
+    return build(spec, n_channels, n_classes, ndim)
+
+
+def _showing(
+    spec: ModelSpec, spacing: tuple[float, ...]
+) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Tensor]]:
+    """Return the hook that adds to an image what else the network is shown."""
+
+    def inputs(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        if isinstance(spec, PixelSpec):
+            return pixel_inputs(image, spec, spacing=spacing)
+        sides = image.shape[1:]
+        terms = position_terms(
+            spec.position, spec.position_order, origin=(0,) * len(sides), block=sides, shape=sides
+        )
+        return np.concatenate([image, terms])
+
+    def hook(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Tensor]:
+        (images,) = arguments
+        shown = np.stack([inputs(image) for image in images.cpu().numpy()])
+        return (torch.from_numpy(shown).to(images.device),)
+
+    return hook
+
+
+__all__ = [
+    "check_state",
+    "evidence_of",
+    "fresh",
+    "image_network",
+    "lost_by",
+    "network_of",
+    "segmenter_of",
+]

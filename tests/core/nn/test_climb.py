@@ -1,0 +1,152 @@
+"""Climbing: never below the lower rung on what was held out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from napari_unetseg.core.annotation import IGNORED, Annotation, Example
+from napari_unetseg.core.models import UNetSpec
+from napari_unetseg.core.nn.climb import CONFIDENT, climb, judge_whole
+from napari_unetseg.core.nn.prepare import sources_of
+from napari_unetseg.core.nn.schedule import guess_weight
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.training import TrainOptions
+
+TINY = UNetSpec(depth=1, width=4, convolutions=1)
+QUICK = TrainOptions(
+    until="epochs", epochs=3, steps=20, patch=32, learning_rate=0.02, averaging=0.8
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks so small are faster alone, much so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A segmenter that is surer of the second class the brighter a pixel is."""
+
+    slope: float
+    classes: tuple[str, ...] = ("class 1", "class 2")
+    n_channels: int = 1
+    ndim: int = 2
+    halo: tuple[int, ...] = (0, 0)
+    multiple: tuple[int, ...] = (1, 1)
+    border: tuple[int, ...] = (0, 0)
+
+    def predict_proba(
+        self, block: NDArray[np.float32], *, origin: tuple[int, ...], shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        second = 1 / (1 + np.exp(-self.slope * (block[0] - 0.5)))
+        return np.stack([1 - second, second]).astype(np.float32)
+
+
+def scribbled(seed: int = 0) -> tuple[Example, NDArray[np.bool_]]:
+    """Return a bright square under noise with four short strokes a class, and the truth."""
+    rng = np.random.default_rng(seed)
+    inside = np.zeros((64, 64), bool)
+    inside[16:48, 16:48] = True
+    image = (inside + 0.1 * rng.standard_normal(inside.shape)).astype(np.float32)
+    labels = np.zeros(inside.shape, np.uint8)
+    for k in range(4):
+        labels[20 + 7 * k, 24:34] = 2
+        labels[4 + 18 * k, 2:12] = 1
+    return Example(image[None], Annotation.of(labels)), inside
+
+
+def test_confident_predictions_are_learnt_and_the_network_is_kept() -> None:
+    example, inside = scribbled()
+    seen: list[Sequence[Example]] = []
+
+    def lower(data: Sequence[Example]) -> Step:
+        seen.append(data)
+        return Step(20.0)
+
+    climbed = climb(TINY, [example], QUICK, lower)
+    assert climbed.kept == "network"
+    assert climbed.upper.dice >= climbed.lower.dice == 1
+    assert seen[0][0].annotation.counts().sum() < example.annotation.counts().sum()
+    (source,) = sources_of([example], NormalisationSpec())
+    block = source.normalisation.apply(source.image)
+    proba = climbed.segmenter.predict_proba(block, origin=(0, 0), shape=inside.shape)
+    assert ((proba[1] > 0.5) == inside).mean() > 0.95
+    assert "network is kept" in climbed.message
+
+
+def test_a_network_that_did_worse_is_not_kept() -> None:
+    example, _ = scribbled()
+    useless = QUICK.model_copy(update={"epochs": 1, "steps": 1, "learning_rate": 1e-9})
+    fitted_to: list[int] = []
+
+    def lower(data: Sequence[Example]) -> Step:
+        fitted_to.append(int(data[0].annotation.counts().sum()))
+        return Step(20.0)
+
+    climbed = climb(TINY, [example], useless, lower)
+    assert climbed.upper.dice < climbed.lower.dice
+    assert climbed.kept == "lower rung"
+    assert isinstance(climbed.segmenter, Step)
+    assert fitted_to[-1] == example.annotation.counts().sum()
+    assert "did worse" in climbed.message
+
+
+@pytest.mark.parametrize("slope", [-20.0, 0.0])
+def test_strokes_overrule_a_lower_rung_that_is_wrong_or_knows_nothing(slope: float) -> None:
+    example, _ = scribbled()
+    climbed = climb(TINY, [example], QUICK, lambda _: Step(slope))
+    assert climbed.kept == "network"
+    assert climbed.upper.dice > climbed.lower.dice
+
+
+def test_with_single_strokes_both_are_judged_on_them() -> None:
+    example, _ = scribbled()
+    labels = np.zeros((64, 64), np.uint8)
+    labels[20, 24:34], labels[4, 2:12] = 2, 1
+    climbed = climb(
+        TINY, [Example(example.image, Annotation.of(labels))], QUICK, lambda _: Step(20.0)
+    )
+    assert climbed.fitted.judgement is None
+    assert climbed.lower.dice == 1
+
+
+def test_only_what_is_sure_becomes_a_guess() -> None:
+    example, inside = scribbled()
+    (source,) = sources_of([example], NormalisationSpec())
+    _, (sure,) = judge_whole(Step(20.0), [source])
+    known = sure != IGNORED
+    assert known.mean() > 0.9
+    assert (sure[known] == inside[known]).all()
+    _, (unsure,) = judge_whole(Step(0.0), [source])
+    assert (unsure == IGNORED).all()
+    assert CONFIDENT > 0.5
+
+
+def test_the_guess_fades() -> None:
+    weights = [guess_weight(k / 10) for k in range(11)]
+    assert weights == sorted(weights, reverse=True)
+    assert weights[0] == 1
+    assert 0 < weights[-1] < 0.5
+
+
+def test_progress_rises_and_cancels() -> None:
+    example, _ = scribbled()
+    told: list[float] = []
+
+    def progress(fraction: float, message: str = "", /) -> None:
+        told.append(fraction)
+        if len(told) > 5:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        climb(TINY, [example], QUICK, lambda _: Step(20.0), progress=progress)
+    assert told == sorted(told)

@@ -1,0 +1,311 @@
+"""The training loop: it learns what is there, nothing that is not, and leaves all else be."""
+
+import copy
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from napari_unetseg.core.annotation import Annotation, AnnotationKind, Example
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.nn.build import build
+from napari_unetseg.core.nn.fit import Fitted, Record, fit
+from napari_unetseg.core.nn.patches import Judge, Reader, Shape, Tally
+from napari_unetseg.core.nn.predict import NetworkSegmenter
+from napari_unetseg.core.nn.prepare import sources_of
+from napari_unetseg.core.nn.runtime import choose_device, threads
+from napari_unetseg.core.nn.schedule import learning_rate
+from napari_unetseg.core.nn.transfer import Average, set_frozen, transferred
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.progress import Cancelled, StopEarly
+from napari_unetseg.core.training import TrainOptions
+
+TINY = UNetSpec(depth=1, width=6, convolutions=1)
+QUICK = TrainOptions(
+    until="epochs", epochs=3, steps=25, patch=32, learning_rate=0.02, averaging=0.8
+)
+STEPS = QUICK.model_copy(update={"epochs": 2, "steps": 2, "batch": 2})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks so small are faster alone, much so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def discs(
+    shape: tuple[int, ...] = (64, 64), *, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return a noisy image (1, *shape) of bright discs or balls, and where they are."""
+    rng = np.random.default_rng(seed)
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    centres = rng.uniform(0, shape, (8, len(shape)))
+    inside = (((places[..., None, :] - centres) ** 2).sum(-1) < 49).any(-1)
+    return (inside + 0.3 * rng.standard_normal(shape)).astype(np.float32)[None], inside
+
+
+def example(
+    shape: tuple[int, ...] = (64, 64), *, kind: AnnotationKind = "mask", seed: int = 0
+) -> Example:
+    image, inside = discs(shape, seed=seed)
+    labels = inside.astype(np.uint8)
+    if kind == "scribbles":
+        labels = np.where(np.arange(shape[-1]) % 9 < 2, labels + 1, 0).astype(np.uint8)
+    return Example(image, Annotation.of(labels, kind))
+
+
+def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Fitted:
+    """A network trained on discs."""
+    return fit(TINY, [example()], QUICK)
+
+
+def test_it_learns_and_says_how(trained: Fitted) -> None:
+    assert trained.judgement is not None
+    assert trained.judgement.dice > 0.85
+    assert [record.step for record in trained.history] == list(range(1, 76))
+    assert [record.epoch for record in trained.history] == [1] * 25 + [2] * 25 + [3] * 25
+    assert [r.step for r in trained.history if r.dice is not None] == [25, 50, 75]
+    assert np.mean([r.loss for r in trained.history[-5:]]) < 0.6 * trained.history[0].loss
+    assert trained.history_table()[0]["step"] == 1
+    assert trained.classes == ("background", "class 1")
+    assert trained.values == (0, 1)
+    assert "processor" in trained.message
+
+
+def test_it_predicts_an_image_it_has_not_seen(trained: Fitted) -> None:
+    unseen = example(seed=9)
+    (source,) = sources_of([unseen], NormalisationSpec())
+    block = source.normalisation.apply(source.image)
+    proba = trained.segmenter().predict_proba(block, origin=(0, 0), shape=(64, 64))
+    tally = Tally(2, (1,))
+    tally.add(proba[None], unseen.annotation.targets[None])
+    assert tally.judgement().dice > 0.85
+
+
+def test_shuffled_labels_do_not_train() -> None:
+    image, inside = discs()
+    shuffled = np.random.default_rng(0).permutation(inside.ravel()).reshape(inside.shape)
+    fitted = fit(TINY, [Example(image, Annotation.of(shuffled, "mask"))], QUICK)
+    chance = 2 * inside.mean() / (1 + inside.mean())  # of a mask that is full
+    assert fitted.judgement is not None
+    assert fitted.judgement.dice < chance + 0.1
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        (CnnSpec(layers=2, width=4), (48, 40)),
+        (CnnSpec(layers=2, width=4, position="polynomial"), (48, 40)),
+        (UNetSpec(depth=1, width=4, convolutions=1, padding="valid", stem="plain"), (48, 40)),
+        (UNetSpec(depth=1, width=4, convolutions=1, normalisation="group"), (20, 50)),
+        (UNetSpec(depth=2, width=2, convolutions=1, flat_levels=1), (6, 24, 24)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["mask", "scribbles"])
+def test_every_kind_of_network_and_annotation_trains(
+    spec: ModelSpec, shape: tuple[int, ...], kind: AnnotationKind
+) -> None:
+    fitted = fit(spec, [example(shape, kind=kind)], STEPS)
+    assert len(fitted.history) == 4
+    assert math.isfinite(fitted.history[-1].loss)
+    assert fitted.segmenter().ndim == len(shape)
+
+
+def test_images_smaller_than_a_patch_and_of_different_sides() -> None:
+    options = STEPS.model_copy(update={"patch": 256})
+    fitted = fit(TINY, [example((20, 33)), example((50, 18), seed=1)], options)
+    assert math.isfinite(fitted.history[-1].loss)
+
+
+def test_the_seed_decides() -> None:
+    options = STEPS.model_copy(update={"elastic": 2.0, "noise": 0.1})
+    spec = TINY.model_copy(update={"dropout": 0.2})
+    drawn = torch.random.get_rng_state()
+    first, again = (fit(spec, [example()], options) for _ in range(2))
+    other = fit(spec, [example()], options.model_copy(update={"seed": 1}))
+    assert same(first.network, again.network)
+    assert not same(first.network, other.network)
+    assert [r.loss for r in first.history] == [r.loss for r in again.history]
+    assert torch.equal(drawn, torch.random.get_rng_state())
+
+
+def test_a_budget_ends_the_training() -> None:
+    options = STEPS.model_copy(update={"until": "time", "budget": 0.005})
+    fitted = fit(TINY, [example()], options)
+    assert fitted.history
+    assert fitted.judgement is not None
+    assert fitted.history[-1].fraction < 1
+
+
+def test_stopping_keeps_the_best_and_cancelling_leaves_all(trained: Fitted) -> None:
+    start, before = trained.network, copy.deepcopy(trained.network)
+    calls = []
+
+    def listen(after: int, answer: type[Exception]) -> object:
+        calls.clear()
+
+        def progress(fraction: float, message: str = "", /) -> None:
+            calls.append(fraction)
+            if len(calls) > after:
+                raise answer
+
+        return progress
+
+    stopped = fit(TINY, [example()], QUICK, progress=listen(30, StopEarly))  # type: ignore[arg-type]
+    assert len(stopped.history) == 30
+    assert stopped.judgement is not None
+    ranks = [r.dice for r in stopped.history if r.dice is not None]
+    assert stopped.judgement.dice == max(ranks)
+    with pytest.raises(Cancelled):
+        fit(TINY, [example()], QUICK, start=start, progress=listen(2, Cancelled))  # type: ignore[arg-type]
+    assert same(start, before)
+    assert calls == sorted(calls)
+
+
+def test_continuing_starts_from_the_network_and_never_ends_below_it(trained: Fitted) -> None:
+    before = copy.deepcopy(trained.network)
+    awful = STEPS.model_copy(update={"learning_rate": 1.0, "schedule": "constant"})
+    further = fit(TINY, [example()], awful, start=trained.network)
+    assert trained.judgement is not None
+    assert further.judgement is not None
+    assert further.judgement.rank >= trained.judgement.rank
+    assert same(trained.network, before)
+
+
+def test_a_frozen_encoder_stays_and_heads_are_replaced(trained: Fitted) -> None:
+    image, inside = discs()
+    three = inside.astype(np.uint8)
+    three[:, :20] *= 2
+    options = STEPS.model_copy(update={"freeze": 2, "averaging": 0.0, "validation": 0.0})
+    fitted = fit(
+        TINY, [Example(image, Annotation.of(three, "mask"))], options, start=trained.network
+    )
+    old, new = trained.network.state_dict(), fitted.network.state_dict()
+    frozen = [name for name in old if ".encode." in name and not name.endswith("tracked")]
+    assert frozen
+    assert all(torch.equal(old[name], new[name]) for name in frozen)
+    assert any(not torch.equal(old[n], new[n]) for n in old if ".decode." in n)
+    assert len(fitted.classes) == 3
+    assert fitted.judgement is None
+
+
+def test_transfer_names_what_does_not_fit(trained: Fitted) -> None:
+    with pytest.raises(InputError, match="other options"):
+        fit(UNetSpec(depth=2, width=6, convolutions=1), [example()], STEPS, start=trained.network)
+    other = copy.deepcopy(trained.network)
+    assert transferred(other, trained.network)
+    assert same(other, trained.network)
+
+
+def test_freezing_is_of_the_encoder_and_undone() -> None:
+    other = build(TINY, 1, 2, 2, seed=0)
+    set_frozen(other, True)
+    assert any(w.requires_grad for w in other.parameters())
+    assert not all(w.requires_grad for w in other.parameters())
+    set_frozen(other, False)
+    assert all(w.requires_grad for w in other.parameters())
+
+
+def test_watch_and_preview_see_the_training_and_do_not_touch_it() -> None:
+    seen: list[Record] = []
+    shown: list[NetworkSegmenter] = []
+    options = STEPS.model_copy(update={"steps": 8})
+    fitted = fit(TINY, [example()], options, watch=seen.append, preview=shown.append)
+    assert tuple(seen) == fitted.history
+    quiet = fit(TINY, [example()], options)
+    assert same(fitted.network, quiet.network)
+
+
+def test_patience_ends_early() -> None:
+    options = STEPS.model_copy(
+        update={"epochs": 50, "steps": 1, "patience": 2, "learning_rate": 1e-9}
+    )
+    assert len(fit(TINY, [example()], options).history) < 20
+
+
+def test_a_loss_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> torch.Tensor:
+        return torch.tensor(math.nan, requires_grad=True)
+
+    monkeypatch.setattr("napari_unetseg.core.nn.fit.segmentation_loss", broken)
+    with pytest.raises(InputError, match="lower the learning rate"):
+        fit(TINY, [example()], STEPS)
+
+
+def test_images_that_differ_in_kind() -> None:
+    image, inside = discs()
+    two = Example(np.concatenate([image, image]), Annotation.of(inside, "mask"))
+    with pytest.raises(InputError, match="numbers of channels"):
+        fit(TINY, [example(), two], STEPS)
+    with pytest.raises(InputError, match="Only one class"):
+        fit(TINY, [Example(image, Annotation.of(np.ones((64, 64), int)))], STEPS)
+
+
+def test_windows_hold_every_held_out_pixel_once() -> None:
+    (source,) = sources_of([example((70, 45))], NormalisationSpec())
+    shape = Shape((32, 32), (32, 32), (0, 0))
+    judge = Judge([source], Reader(TINY, shape), shape)
+    counted = sum(int((target != 255).sum()) for _, target in judge.batches(3))
+    assert counted == 70 * 45
+
+
+def test_tally_by_hand() -> None:
+    tally = Tally(2, (1,))
+    proba = np.array([[0.9, 0.2, 0.4, 0.5], [0.1, 0.8, 0.6, 0.5]], np.float32)[None]
+    tally.add(proba, np.array([[0, 1, 0, 255]], np.uint8))
+    result = tally.judgement()
+    assert result.dice == pytest.approx(2 / 3)
+    assert result.per_class == pytest.approx((2 / 3, 2 / 3))
+    want = ((-math.log(0.9) - math.log(0.4)) / 2 - math.log(0.8)) / 2
+    assert result.loss == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+def test_the_learning_rate_rises_then_falls(schedule: str) -> None:
+    options = TrainOptions.checked(schedule=schedule, learning_rate=0.1)
+    rates = [learning_rate(k / 100, options) for k in range(101)]
+    peak = int(np.argmax(rates))
+    assert rates[peak] == pytest.approx(0.1, rel=0.02)
+    assert rates[0] == pytest.approx(0.004)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+def test_an_average_of_nothing_but_one_network_is_that_network() -> None:
+    network = torch.nn.Linear(2, 2)
+    average = Average(network, copy.deepcopy(network), 0.9)
+    with torch.no_grad():
+        network.weight.add_(1)
+    for _ in range(200):
+        average.update()
+    torch.testing.assert_close(average.network.weight, network.weight)
+
+
+def test_a_missing_device_is_said_aloud() -> None:
+    assert not choose_device("cpu").fallback
+    missing = "mps" if torch.cuda.is_available() else "cuda"
+    choice = choose_device(missing)  # type: ignore[arg-type]
+    assert choice.fallback
+    assert choice.device.type == "cpu"
+    assert "much slower" in choice.message
+
+
+def test_threads_are_put_back() -> None:
+    before = torch.get_num_threads()
+    with threads(spare_core=True) as number:
+        assert 1 <= number <= before
+        assert torch.get_num_threads() == number
+    assert torch.get_num_threads() == before
