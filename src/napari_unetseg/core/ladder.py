@@ -1,0 +1,261 @@
+"""`train`: one door to every rung, for the docks, the command line and a notebook alike."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from napari_unetseg.core.annotation import AnnotationKind, Example, examples_of, values_of
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.holdout import split
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training import TrainOptions
+
+Preview = Callable[[Segmenter], None]
+"""Told a model every few seconds while it is trained, in the training's thread."""
+
+
+class Record(Protocol):
+    """What a step of a training tells; see `napari_unetseg.core.nn.fit.Record`."""
+
+    seconds: float
+    fraction: float
+    loss: float
+    dice: float | None
+
+
+Watch = Callable[[Any], None]
+"""Told a `Record` after each step, in the training's thread."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An image and what is annotated on it.
+
+    Parameters
+    ----------
+    image
+        Any image.
+    labels
+        Of the image's shape without its channels; see `AnnotationKind` for what they mean.
+    """
+
+    image: Image
+    labels: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained model, and a sentence about how it came to be."""
+
+    model: TrainedModel
+    message: str
+
+
+def train(
+    spec: ModelSpec,
+    lessons: Sequence[Lesson],
+    options: TrainOptions,
+    *,
+    name: str,
+    labels_are: AnnotationKind = "scribbles",
+    ndim: int = 2,
+    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+    class_names: Sequence[str] = (),
+    start: TrainedModel | None = None,
+    watch: Watch | None = None,
+    preview: Preview | None = None,
+    progress: Progress = silent,
+) -> Outcome:
+    """Train any rung on annotated images.
+
+    Parameters
+    ----------
+    spec
+        Which rung. One over the filter bank fits in a blink; a network takes the budget of
+        `options`, and from scribbles climbs on the lower rung unless that is switched off.
+    lessons
+        Images of the same channels.
+    labels_are
+        ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: ids.
+    ndim
+        2 to learn planes, 3 to learn stacks.
+    scaling
+        How each image's intensities are normalised, by statistics of the whole image.
+    start
+        A model of the same spec to continue from; not changed.
+    watch, preview
+        Told while a network learns.
+    progress
+        `Cancelled` flies through and nothing has changed; on `StopEarly` the best so far is kept.
+
+    Returns
+    -------
+    Outcome
+        The model, judged on whole strokes, tiles or images that were held out.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to learn, or what is given does not go together; or without torch.
+    """
+    _need_torch()
+    if start is not None and start.spec.kind != spec.kind:
+        raise InputError(
+            f"The model to start from is a {start.spec.kind}, not a {spec.kind}. "
+            "Choose the same model, or start from nothing."
+        )
+    examples = _examples(lessons, labels_are, ndim, scaling, class_names)
+    known: dict[str, Any] = {
+        "labels_are": labels_are,
+        "image": lessons[0].image,
+        "normalisation": scaling,
+        "parent": "" if start is None else start.fingerprint,
+    }
+    made = _fit_pixels if isinstance(spec, PixelSpec) else _fit_network
+    fit, scores, message = made(
+        spec, examples, options, start, scaling, lessons[0].image, watch, preview, progress
+    )
+    provenance = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "images": len(lessons),
+        "asked_for": spec.kind,
+        "options": options.model_dump(),
+    }
+    model = TrainedModel.of(fit, name, **known, scores=scores, provenance=provenance)
+    return Outcome(model, message)
+
+
+def _need_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "Training needs PyTorch, which is not installed. "
+            "Install it with: pip install 'napari-unetseg[torch]'"
+        )
+
+
+def _examples(
+    lessons: Sequence[Lesson],
+    labels_are: AnnotationKind,
+    ndim: int,
+    scaling: NormalisationSpec,
+    class_names: Sequence[str],
+) -> list[Example]:
+    if not lessons:
+        raise InputError("There is no image to learn from. Give at least one with its labels.")
+    values = values_of([lesson.labels for lesson in lessons], labels_are)
+    examples = [
+        example
+        for lesson in lessons
+        for example in examples_of(
+            lesson.image,
+            lesson.labels,
+            labels_are,
+            ndim=ndim,
+            values=values,
+            names=class_names,
+            scaling=scaling,
+        )
+    ]
+    if not examples:
+        raise InputError(
+            "Nothing is annotated yet. Paint a few strokes of each class (1, 2, ...) on the image, "
+            "then train again."
+        )
+    return examples
+
+
+def _fit_pixels(
+    spec: Any,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    start: TrainedModel | None,
+    scaling: NormalisationSpec,
+    image: Image,
+    watch: Watch | None,
+    preview: Preview | None,
+    progress: Progress,
+) -> tuple[Any, dict[str, float], str]:
+    """Fit a rung over the filter bank; judge it by the same fit on what is not held out."""
+    from napari_unetseg.core.nn.climb import judge_whole
+    from napari_unetseg.core.nn.fit_pixels import fit_pixels
+    from napari_unetseg.core.nn.prepare import sources_of
+
+    begun: Any = start.segmenter() if start is not None else None
+    spacing = image.spacing[-(examples[0].image.ndim - 1) :]
+    kept: dict[str, Any] = {"scaling": scaling, "seed": options.seed, "spacing": spacing}
+    annotations = [example.annotation for example in examples]
+    scores: dict[str, float] = {}
+    message = "No stroke could be held out to judge by: paint a second one of each class."
+    learnt, held = split(annotations, options.validation, seed=options.seed)
+    if options.validation > 0 and any(a.counted.any() for a in held):
+        strokes = [replace(e, annotation=a) for e, a in zip(examples, learnt, strict=True)]
+        trial = fit_pixels(spec, strokes, **kept, progress=part(progress, 0, 0.4))
+        sources = sources_of(examples, scaling)
+        exam = [replace(s, annotation=a) for s, a in zip(sources, held, strict=True)]
+        seen = [source for source in exam if source.annotation.counted.any()]
+        judgement, _ = judge_whole(trial, seen, progress=part(progress, 0.4, 0.6))
+        scores, message = {"dice": judgement.dice}, _held_out(judgement.dice)
+    fitted = fit_pixels(spec, examples, start=begun, **kept, progress=part(progress, 0.6, 1))
+    return fitted, scores, message
+
+
+def _fit_network(
+    spec: ModelSpec,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    start: TrainedModel | None,
+    scaling: NormalisationSpec,
+    image: Image,
+    watch: Watch | None,
+    preview: Preview | None,
+    progress: Progress,
+) -> tuple[Any, dict[str, float], str]:
+    """Train a network, climbing on the lower rung where the annotation is sparse."""
+    from napari_unetseg.core.nn.climb import climb
+    from napari_unetseg.core.nn.fit import fit
+    from napari_unetseg.core.nn.fit_pixels import fit_pixels
+    from napari_unetseg.core.nn.restore import network_of
+
+    begun = None if start is None else network_of(start)
+    told: dict[str, Any] = {
+        "start": begun,
+        "scaling": scaling,
+        "watch": watch,
+        "preview": preview,
+        "progress": progress,
+    }
+    if not options.climbs(dense=all(example.annotation.dense for example in examples)):
+        fitted = fit(spec, examples, options, **told)
+        judged = fitted.judgement
+        scores = {} if judged is None else {"dice": judged.dice}
+        said = [_held_out(judged.dice)] if judged is not None else []
+        return fitted, scores, " ".join([*said, fitted.message])
+    n_classes = examples[0].annotation.n_classes
+    lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
+    spacing = image.spacing[-(examples[0].image.ndim - 1) :]
+    climbed = climb(
+        spec,
+        examples,
+        options,
+        lambda some: fit_pixels(lower, some, scaling=scaling, spacing=spacing, seed=options.seed),
+        **told,
+    )
+    network = climbed.kept == "network"
+    best = climbed.upper if network else climbed.lower
+    kept: Any = climbed.fitted if network else climbed.segmenter
+    return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
+
+
+def _held_out(dice: float) -> str:
+    return f"Dice {dice:.3f} on what was held out."
+
+
+__all__ = ["Lesson", "Outcome", "train"]

@@ -1,0 +1,177 @@
+"""Zip files from strangers, and zip files that are the same whenever their content is.
+
+Nothing of a zip is ever unpacked to disk, and a member is read only when asked for by its name and
+with a limit, so a name that climbs out of a folder or a few bytes that swell to gigabytes do no
+harm. They are refused all the same: whoever made them meant harm, or the file is broken.
+"""
+
+import io
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import IO, Self
+
+from napari_unetseg.core.errors import InputError
+
+MAX_MEMBERS = 4096
+MAX_RATIO = 1100
+"""Most times a member may be larger than its compressed bytes: deflate reaches 1032."""
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_LOCAL_HEADER = 30
+_ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, ValueError)
+
+
+class Archive:
+    """A zip file that is read with caution; a context manager.
+
+    Parameters
+    ----------
+    file
+        Open for reading in binary.
+    what
+        What to call it in messages, as the start of a sentence.
+    max_bytes
+        Most bytes of all members together, unpacked.
+
+    Raises
+    ------
+    InputError
+        When it is no zip file, is cut short, or is built to do harm.
+    """
+
+    def __init__(self, file: IO[bytes], what: str, *, max_bytes: int) -> None:
+        self._what = what
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except (*_BROKEN, OSError) as error:
+            raise self._damaged() from error
+        try:
+            self._members = self._checked(max_bytes)
+        except InputError:
+            self._zip.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the files in it."""
+        return tuple(self._members)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the bytes of one member.
+
+        Raises
+        ------
+        InputError
+            When there is no such member, it is longer than `limit`, or damaged.
+        """
+        member = self._members.get(name)
+        if member is None:
+            raise InputError(
+                f"{self._what} has no file {_shown(name)} in it. Save or export it again."
+            )
+        if member.file_size > limit:
+            raise InputError(
+                f"{_shown(name)} in {self._what[0].lower()}{self._what[1:]} has "
+                f"{member.file_size} bytes, more than the {limit} that it may. It is not opened."
+            )
+        try:
+            with self._zip.open(member) as file:
+                data = file.read(limit + 1)
+        except (*_BROKEN, RuntimeError) as error:
+            raise self._damaged() from error
+        if len(data) != member.file_size:
+            raise self._damaged()
+        return data
+
+    def _checked(self, max_bytes: int) -> dict[str, zipfile.ZipInfo]:
+        members = [info for info in self._zip.infolist() if not info.is_dir()]
+        if len(members) > MAX_MEMBERS:
+            raise self._refused(f"holds {len(members)} files")
+        if sum(info.file_size for info in members) > max_bytes:
+            raise self._refused(f"unpacks to more than {max_bytes // 2**20} MiB")
+        found: dict[str, zipfile.ZipInfo] = {}
+        for info in members:
+            self._check(info)
+            if info.filename in found:
+                raise self._refused(f"holds two files named {_shown(info.filename)}")
+            found[info.filename] = info
+        return found
+
+    def _check(self, info: zipfile.ZipInfo) -> None:
+        name = info.filename
+        if not _harmless(name):
+            raise self._refused(f"holds a file named {_shown(name)}, outside of itself")
+        if stat.S_ISLNK(info.external_attr >> 16):
+            raise self._refused(f"holds a link, {_shown(name)}")
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+            raise self._refused(f"holds {_shown(name)} encrypted or packed in an unusual way")
+        if info.file_size > MAX_RATIO * max(info.compress_size, 1):
+            raise self._refused(f"holds {_shown(name)}, which swells when unpacked")
+
+    def _refused(self, why: str) -> InputError:
+        return InputError(f"{self._what} {why}. It is not opened; get it from a source you trust.")
+
+    def _damaged(self) -> InputError:
+        return InputError(f"{self._what} is no zip file or is damaged. Copy or download it again.")
+
+
+def written_zip(members: Mapping[str, bytes], *, alignment: int = 1) -> bytes:
+    """Return a zip of the members, not compressed: the same bytes for the same members.
+
+    Parameters
+    ----------
+    members
+        Bytes by name, in order.
+    alignment
+        What the place of each member's first byte divides by.
+    """
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            start = out.tell() + _LOCAL_HEADER + len(name.encode("utf-8"))
+            info.extra = _padding(-start % alignment) if alignment > 1 else b""
+            archive.writestr(info, data)
+    return out.getvalue()
+
+
+def _padding(length: int, header: int = 4) -> bytes:
+    """Return an extra field of a zip member as long as `length`, or longer by whole alignments."""
+    while length < header:
+        length += 64
+    return b"FB" + (length - header).to_bytes(2, "little") + b"Z" * (length - header)
+
+
+def _harmless(name: str) -> bool:
+    """Whether a member's name stays within the folder it would be unpacked to."""
+    if not name or "\\" in name or ":" in name or any(ord(letter) < 32 for letter in name):
+        return False
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _shown(name: str) -> str:
+    """Return a name fit for a message, however long and whatever is in it."""
+    return repr(name if len(name) <= 60 else name[:57] + "...")
+
+
+__all__ = ["MAX_MEMBERS", "MAX_RATIO", "Archive", "written_zip"]

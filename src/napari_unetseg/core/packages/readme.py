@@ -1,0 +1,102 @@
+"""The README of a model package: what a person who gets the file should know."""
+
+from typing import Any
+
+from napari_unetseg.core.packages.architecture import is_self_contained
+from napari_unetseg.core.packages.description import TOLERANCE, normalisation_fits
+from napari_unetseg.core.packages.example import Sides
+from napari_unetseg.core.trained import TrainedModel
+
+_SCALINGS = {
+    "percentile": "percentiles {low:g} and {high:g} of each {per} become 0 and 1",
+    "mean-std": "each {per} is brought to mean 0 and standard deviation 1",
+    "none": "intensities are taken as they are",
+}
+
+
+def readme_of(model: TrainedModel, sides: Sides) -> str:
+    """Return the README, in Markdown."""
+    parts = [
+        f"# {model.name}",
+        model.card.description,
+        "## What it does",
+        _table(_facts(model)),
+        "## How it was trained",
+        _table(_training(model)) or "Nothing is known about the training.",
+        "## Validation",
+        _validation(model),
+        "## For other programs",
+        _notes(model, sides),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _facts(model: TrainedModel) -> dict[str, Any]:
+    scaling = _SCALINGS[model.normalisation.method].format(**model.normalisation.model_dump())
+    size = " x ".join(f"{step:g}" for step in model.spacing)
+    written = ", ".join(f"{v} = {c}" for v, c in zip(model.values, model.classes, strict=True))
+    return {
+        "Model": f"{model.spec.kind}, {model.ndim}D, {model.n_parameters} weights",
+        "Classes and their label values": written,
+        "Channels": ", ".join(model.channel_names) or model.n_channels,
+        "Pixel size": f"{size} {model.unit}",
+        "Normalisation": scaling,
+        "Trained on": model.labels_are,
+        "Licence": model.card.licence or "not stated: ask the authors",
+        "Authors": model.card.authors or "not stated",
+    }
+
+
+def _training(model: TrainedModel) -> dict[str, Any]:
+    facts = {str(key): value for key, value in model.provenance.items()}
+    steps = {"steps": len(model.history)} if model.history else {}
+    return facts | steps | ({"started from": model.parent} if model.parent else {})
+
+
+def _validation(model: TrainedModel) -> str:
+    if not model.scores:
+        return (
+            "Nothing was held out to judge it by. Annotate images that it was not trained on and "
+            "compare: `napari-unetseg evaluate PREDICTIONS TRUTH`."
+        )
+    return (
+        "On annotation that it did not learn from:\n\n"
+        f"{_table(dict(model.scores))}\n\n"
+        "To judge it on other images: `napari-unetseg evaluate PREDICTIONS TRUTH`."
+    )
+
+
+def _notes(model: TrainedModel, sides: Sides) -> str:
+    notes = [
+        "`weights.pt` is a PyTorch state dict; `rdf.yaml` says how to use it (bioimage.io 0.5). "
+        f"The example's output is met within {TOLERANCE:g}.",
+        "Percentiles, means and spreads are those of the whole image, never of a tile.",
+    ]
+    if not is_self_contained(model):
+        notes.append("The network computes its inputs with napari-unetseg, which it needs.")
+    if model.spec.position != "none":
+        notes.append("It uses the place in the image: give it whole images, not blocks.")
+    if sides.reduced:
+        exact = " x ".join(map(str, model.halo))
+        notes.append(f"It looks {exact} pixels far; the halo given is less, to keep blocks small.")
+    if not normalisation_fits(model.normalisation):
+        notes.append("The format cannot say its normalisation: normalise the images yourself.")
+    return "\n".join(f"- {note}" for note in notes)
+
+
+def _table(facts: dict[str, Any]) -> str:
+    if not facts:
+        return ""
+    rows = [f"| {_cell(key)} | {_cell(value)} |" for key, value in facts.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{key}={inner}" for key, inner in value.items())
+    if isinstance(value, float):
+        value = f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+__all__ = ["readme_of"]

@@ -1,0 +1,392 @@
+"""`TrainedModel`: what a training gives and a file holds, of every rung.
+
+Plain data through and through: options, names and arrays. A network is built from it only when
+something is to be predicted, so that models open, list and describe themselves without torch.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.annotation import AnnotationKind
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.fits import Fit, known_of
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.predict import matched, predict_classes_image, predict_proba_image
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.specs import Options, option
+from napari_unetseg.core.training import Device
+
+Array = NDArray[Any]
+
+What = Literal["classes", "probabilities"]
+
+RUNGS: dict[str, type[ModelSpec]] = {
+    spec.kind: spec for spec in (LogisticSpec, SoftmaxSpec, MlpSpec, CnnSpec, UNetSpec)
+}
+"""The rungs of the ladder, lowest first, by their name."""
+
+_SCALING_SHARE = 0.05
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class ModelCard(Options):
+    """What a person says about a model: for those who get the file."""
+
+    description: str = option("", "Description", "What the model finds, and in which images.")
+    authors: str = option("", "Authors", "Who made it: names, separated by commas.")
+    licence: str = option(
+        "",
+        "Licence",
+        "The SPDX name of the terms under which others may use the model; nothing when unsaid.",
+        suggestions=("CC-BY-4.0", "CC0-1.0", "MIT", "BSD-3-Clause"),
+        pattern=r"^[A-Za-z0-9.+-]{0,64}$",
+    )
+
+    @property
+    def author_names(self) -> tuple[str, ...]:
+        """The authors, one by one."""
+        return tuple(name.strip() for name in self.authors.split(",") if name.strip())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainedModel:
+    """A trained model of any rung, as plain data.
+
+    Parameters
+    ----------
+    name
+        For people.
+    spec
+        Which network, with all options.
+    classes
+        Names of the classes, in the order of the probabilities.
+    values
+        Value in a label layer of each class: 0 for the background of a mask, 1.. of scribbles.
+    labels_are
+        What it was trained on.
+    n_channels, ndim
+        Of the images it takes.
+    state
+        The network's weights by name; made read-only.
+    normalisation
+        How each image is scaled first, by its own statistics.
+    channel_names
+        A name for each channel, or nothing.
+    rgb
+        Whether the channels are a colour picture's.
+    spacing, unit
+        Physical pixel size along each spatial axis of the images it was trained on.
+    history
+        What each step of the training brought: flat dicts of numbers and None.
+    scores
+        How good it is on what was held out.
+    parent
+        `fingerprint` of the model it was trained on from; empty when from nothing.
+    provenance
+        How it came about: options, date, versions; anything JSON can hold.
+    example
+        A piece of an image it was trained on, (C, *spatial), as the microscope gave it.
+    card
+        What people say about it.
+
+    Raises
+    ------
+    InputError
+        When the parts do not make a model; the sentence says why.
+    """
+
+    name: str
+    spec: ModelSpec
+    classes: tuple[str, ...]
+    values: tuple[int, ...]
+    labels_are: AnnotationKind
+    n_channels: int
+    ndim: int
+    state: Mapping[str, Array]
+    normalisation: NormalisationSpec = NormalisationSpec()  # noqa: RUF009 - frozen
+    channel_names: tuple[str, ...] = ()
+    rgb: bool = False
+    spacing: tuple[float, ...] = ()
+    unit: str = "pixel"
+    history: Sequence[Mapping[str, Any]] = ()
+    scores: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    parent: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    example: Array | None = None
+    card: ModelCard = ModelCard()  # noqa: RUF009 - frozen
+
+    def __post_init__(self) -> None:
+        if not self.spacing:
+            object.__setattr__(self, "spacing", (1.0,) * self.ndim)
+        _check(self)
+        state = {name: _frozen(name, array) for name, array in self.state.items()}
+        object.__setattr__(self, "state", MappingProxyType(state))
+
+    @classmethod
+    def of(
+        cls,
+        fit: Fit,
+        name: str,
+        *,
+        labels_are: AnnotationKind,
+        image: Image | None = None,
+        **known: Any,
+    ) -> Self:
+        """Make a model of what a fit returned.
+
+        Parameters
+        ----------
+        fit
+            Of any rung. Its network is copied. A history that it can tell is kept.
+        name, labels_are
+            See `TrainedModel`.
+        image
+            One it was trained on: gives pixel size, channel names, colour and an example.
+        **known
+            Any other field of `TrainedModel`; overrules what the image and the fit say.
+
+        Raises
+        ------
+        InputError
+            As `TrainedModel`.
+        """
+        return cls(name=name, labels_are=labels_are, **(known_of(fit, image) | known))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and of what they tell apart: who a model is.
+
+        Options are left out, so that new ones in later versions change no model's.
+        """
+        digest = hashlib.sha256(json.dumps(self._signature, sort_keys=True).encode())
+        for name in sorted(self.state):
+            array = self.state[name]
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """How many pixels around a tile may change what is predicted in it, per axis."""
+        if isinstance(self.spec, PixelSpec):
+            return self.spec.reach(self.ndim, self.spacing)
+        return self.spec.halo(self.ndim)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers it is made of."""
+        return sum(array.size for array in self.state.values())
+
+    def segmenter(self, device: Device = "cpu", *, flips: bool = False) -> Segmenter:
+        """Build what predicts. Imports torch.
+
+        Parameters
+        ----------
+        device
+            What to compute on.
+        flips
+            Predict every mirror image as well and take the mean: four times slower, stacks eight
+            times. The rungs over the filter bank, which turn with the image, have no use for it.
+
+        Raises
+        ------
+        InputError
+            When torch is missing, or the weights are not those of the spec's network.
+        """
+        segmenter: Segmenter = _restoring().segmenter_of(self, device=device, flips=flips)
+        return segmenter
+
+    def check_weights(self) -> None:
+        """Check that the weights are those of the spec's network, name by name. Imports torch.
+
+        Raises
+        ------
+        InputError
+            When torch is missing, or one is missing, foreign or of another shape.
+        """
+        _restoring().check_state(self)
+
+    def predict(
+        self,
+        image: Image,
+        what: What = "classes",
+        *,
+        tile: int | None = None,
+        flips: bool = False,
+        device: Device = "cpu",
+        out: Any = None,
+        progress: Progress = silent,
+    ) -> Image:
+        """Predict an image, tile by tile.
+
+        Parameters
+        ----------
+        image
+            Any size; of the channels the model takes, colour becoming grey where it takes one.
+        what
+            ``"classes"``: the value of the likeliest class of each pixel. ``"probabilities"``: one
+            channel for each class.
+        tile
+            Side of a tile in pixels; chosen to compute the least when missing.
+        flips, device
+            See `segmenter`.
+        out
+            Where to write, if not to memory: anything with slices, of the result's shape and type.
+        progress
+            May cancel, or stop early: then what is not finished is 0.
+
+        Returns
+        -------
+        Image
+            Classes: uint8 (larger if a value needs it), the image's axes without C.
+            Probabilities: float32, C the classes.
+
+        Raises
+        ------
+        InputError
+            When image and model do not fit each other.
+
+        Notes
+        -----
+        Intensities are scaled by the whole image's statistics, once.
+        """
+        segmenter = self.segmenter(device, flips=flips)
+        given = matched(image, segmenter)
+        scaling = fit_normalisation(
+            given, self.normalisation, progress=part(progress, 0, _SCALING_SHARE)
+        )
+        rest = part(progress, _SCALING_SHARE, 1)
+        if what == "probabilities":
+            return predict_proba_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
+        return self._classes(given, segmenter, scaling, tile, out, rest)
+
+    def _classes(
+        self,
+        image: Image,
+        segmenter: Segmenter,
+        scaling: Normalisation,
+        tile: int | None,
+        out: Any,
+        progress: Progress,
+    ) -> Image:
+        first = self.values[0]
+        if self.values == tuple(range(first, first + len(self.values))) and self.values[-1] < 256:
+            return predict_classes_image(
+                image, segmenter, scaling, first=first, tile=tile, out=out, progress=progress
+            )
+        axes = image.axes.replace("C", "")
+        if out is None:
+            shape = tuple(image.length(axis) for axis in axes)
+            out = np.zeros(shape, np.min_scalar_type(max(self.values)))
+        values = _Values(out, self.values)
+        made = predict_classes_image(
+            image, segmenter, scaling, tile=tile, out=values, progress=progress
+        )
+        return Image(out, made.axes, made.spacing, made.unit)
+
+    @property
+    def _signature(self) -> dict[str, Any]:
+        return {
+            "kind": self.spec.kind,
+            "classes": self.classes,
+            "values": self.values,
+            "n_channels": self.n_channels,
+            "ndim": self.ndim,
+        }
+
+
+def spec_of(kind: str, options: Mapping[str, Any] = _NOTHING) -> ModelSpec:
+    """Return the spec of a rung.
+
+    Raises
+    ------
+    InputError
+        When there is no such rung, or an option is unknown or out of range.
+    """
+    if kind not in RUNGS:
+        raise InputError(f"There is no model {kind!r}. Choose one of {', '.join(RUNGS)}.")
+    return RUNGS[kind].checked(**options)
+
+
+class _Values:
+    """An array to write classes to, which become label values on the way."""
+
+    def __init__(self, out: Any, values: tuple[int, ...]) -> None:
+        self._out, self.shape, self.dtype = out, tuple(out.shape), np.dtype(out.dtype)
+        self._values = np.array(values, self.dtype)
+
+    def __setitem__(self, where: Any, classes: NDArray[np.uint8]) -> None:
+        self._out[where] = self._values[classes]
+
+
+def _restoring() -> Any:
+    """Return the room that builds networks, which needs torch."""
+    try:
+        from napari_unetseg.core.nn import restore
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            "Trained models need PyTorch, which is not installed. "
+            "Install it with: pip install 'napari-unetseg[torch]'"
+        ) from error
+    return restore
+
+
+def _frozen(name: str, array: Array) -> Array:
+    array = np.asarray(array)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(
+            f"The weights {name!r} hold NaN or infinite numbers: such a model predicts nothing. "
+            "Train it again, or load another."
+        )
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"The weights {name!r} are {array.dtype}, not numbers. Load another model."
+        )
+    fixed = array.view()
+    fixed.flags.writeable = False
+    return fixed
+
+
+def _check(model: TrainedModel) -> None:
+    classes, values = model.classes, model.values
+    if len(classes) < 2 or len(classes) != len(values):
+        raise InputError(
+            f"A model needs two or more classes with a label value each, not {len(classes)} "
+            f"class(es) and {len(values)} value(s)."
+        )
+    if list(values) != sorted(set(values)) or values[0] < 0 or values[-1] >= 2**31:
+        raise InputError(f"The label values {values} must be different whole numbers, in order.")
+    if (values[0] == 0) != (model.labels_are != "scribbles"):
+        raise InputError(
+            f"A model trained on {model.labels_are} cannot write the label values {values}: "
+            "0 is the background of masks and objects, and nothing in scribbles."
+        )
+    if model.ndim not in (2, 3) or model.n_channels < 1:
+        raise InputError(
+            f"A model sees planes (2) or stacks (3) of one or more channels, not {model.ndim} and "
+            f"{model.n_channels}."
+        )
+    if len(model.spacing) != model.ndim or not all(0 < s < math.inf for s in model.spacing):
+        raise InputError(f"The spacing {model.spacing} must be {model.ndim} positive numbers.")
+    if model.channel_names and len(model.channel_names) != model.n_channels:
+        raise InputError(
+            f"The model has {model.n_channels} channels but {len(model.channel_names)} names of "
+            "channels. Give one for each, or none."
+        )
+
+
+__all__ = ["RUNGS", "ModelCard", "TrainedModel", "What", "spec_of"]
