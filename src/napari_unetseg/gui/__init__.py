@@ -1,0 +1,1 @@
+"""The napari docks. Importing this package alone loads neither napari nor Qt."""

@@ -1,0 +1,203 @@
+"""Layers in and out: a layer becomes an `Image`, a result a layer found again by its role."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import AXES, Image
+
+METADATA_KEY = "napari-unetseg"
+"""Where a layer of ours says what it is, in `layer.metadata`."""
+
+LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin is handed
+
+# Every one of these says where pixels are in the world; a result stands where its source stands.
+_GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+
+
+def role_of(layer: Layer) -> str:
+    """Return what a layer made by this plugin is (``"flattened"``, ``"mask"``...), or nothing."""
+    return str(_mark(layer).get("role", ""))
+
+
+def source_of(layer: Layer) -> str:
+    """Return the id of the layer that a layer of ours was made from, or nothing."""
+    return str(_mark(layer).get("source", ""))
+
+
+def marked(role: str, source: Layer, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a result: its role, its source and the options that made it."""
+    mark = {
+        "role": role,
+        "source": str(source.unique_id),
+        "source_name": source.name,
+        "options": dict(options),
+    }
+    return {METADATA_KEY: mark}
+
+
+def find(layers: LayerList, role: str, source: Layer) -> Layer | None:
+    """Return the newest layer with `role` made from `source`, whatever it is called by now."""
+    wanted = (role, str(source.unique_id))
+    found = [layer for layer in layers if (role_of(layer), source_of(layer)) == wanted]
+    return found[-1] if found else None
+
+
+def image_of(layer: Layer) -> Image:
+    """Return what a layer shows as an `Image`; of a pyramid, its full resolution.
+
+    Raises
+    ------
+    InputError
+        When the layer has axes that no image here can have.
+    """
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    rgb = bool(getattr(layer, "rgb", False))
+    axes = _axes(layer, int(data.ndim) - rgb) + ("C" if rgb else "")
+    spatial = [k for k, axis in enumerate(axes) if axis in "ZYX"]
+    spacing = [abs(float(layer.scale[k])) or 1.0 for k in spatial]
+    return Image.of(data, axes, spacing=spacing, unit=_unit(layer, spatial), rgb=rgb)
+
+
+def labels_of(layer: Labels) -> NDArray[Any]:
+    """Return a copy of a Labels layer's ids: a computation must not see later strokes."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return np.array(data)
+
+
+def geometry_of(layer: Layer, *, ndim: int | None = None) -> dict[str, Any]:
+    """Return the arguments that put a new layer where `layer` is.
+
+    Parameters
+    ----------
+    ndim
+        Number of the last axes to keep: 2 for a plane of a stack. All when missing.
+    """
+    keep = layer.ndim if ndim is None else ndim
+    if keep == layer.ndim:
+        found = {name: getattr(layer, name, None) for name in _GEOMETRY}
+        return {name: value for name, value in found.items() if value is not None}
+    last = slice(layer.ndim - keep, None)
+    affine = np.eye(keep + 1)
+    whole = np.asarray(layer.affine.affine_matrix)
+    affine[:-1, :-1] = whole[:-1, :-1][last, last]
+    affine[:-1, -1] = whole[:-1, -1][last]
+    found = {
+        "scale": layer.scale[last],
+        "translate": layer.translate[last],
+        "affine": affine,
+        "rotate": np.asarray(layer.rotate)[last, last],
+    }
+    if getattr(layer, "units", None) is not None:
+        found["units"] = layer.units[last]
+    return found
+
+
+def plane_index(layer: Layer, step: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of the plane of `layer` that the viewer shows, for its leading axes.
+
+    Parameters
+    ----------
+    step
+        The viewer's current step along each of its axes (world, in steps).
+    """
+    lengths = layer.data[0].shape if getattr(layer, "multiscale", False) else layer.data.shape
+    lead = layer.ndim - 2
+    last_steps = step[len(step) - layer.ndim :][:lead]
+    return tuple(
+        int(np.clip(at, 0, length - 1))
+        for at, length in zip(last_steps, lengths[:lead], strict=True)
+    )
+
+
+def plane_image(image: Image, index: tuple[int, ...]) -> Image:
+    """Return one plane of an image, read into memory: YX, or YXC of a colour picture."""
+    axes = "YXC" if image.rgb else "YX"
+    block = image.block(index, axes)
+    return Image.of(block, axes, spacing=image.spacing[-2:], unit=image.unit, rgb=image.rgb)
+
+
+def show_image(
+    layers: LayerList,
+    source: Layer,
+    role: str,
+    data: Any,
+    *,
+    name: str,
+    options: Mapping[str, Any],
+    **look: Any,
+) -> ImageLayer:
+    """Put an image result beside its source: into the layer that has the role, or a new one.
+
+    Parameters
+    ----------
+    layers
+        The viewer's layer list.
+    look
+        Arguments of a new layer only (colormap, visible...): later the user's choice stands.
+    """
+    metadata = marked(role, source, options)
+    old = find(layers, role, source)
+    if isinstance(old, ImageLayer) and old.data.shape == data.shape:
+        old.data = data
+        old.metadata = {**old.metadata, **metadata}
+        # The numbers may have another range now (subtract, then divide).
+        old.reset_contrast_limits()
+        for place, value in geometry_of(source).items():
+            setattr(old, place, value)
+        return old
+    layer = ImageLayer(data, name=name, metadata=metadata, **geometry_of(source), **look)
+    _insert_above(layers, source, layer)
+    return layer
+
+
+def new_labels(
+    layers: LayerList,
+    source: Layer,
+    role: str,
+    data: Any,
+    *,
+    name: str,
+    options: Mapping[str, Any],
+    **look: Any,
+) -> Labels:
+    """Put a label result into a new layer at the top of the list."""
+    metadata = marked(role, source, options)
+    layer = Labels(data, name=name, metadata=metadata, **geometry_of(source), **look)
+    layers.append(layer)
+    return layer
+
+
+def _insert_above(layers: LayerList, source: Layer, layer: Layer) -> None:
+    layers.insert(layers.index(source) + 1, layer)
+
+
+def _mark(layer: Layer) -> Mapping[str, Any]:
+    mark = layer.metadata.get(METADATA_KEY, {})
+    return mark if isinstance(mark, Mapping) else {}
+
+
+def _axes(layer: Layer, ndim: int) -> str:
+    """Name a layer's axes: by its own labels where they are letters we know, else by number."""
+    labels = "".join(str(label)[:1].upper() for label in getattr(layer, "axis_labels", ()) or ())
+    named = len(labels) == ndim and len(set(labels)) == ndim and set(labels) <= set(AXES)
+    if named and labels.endswith("YX"):
+        return labels
+    guessed = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}.get(ndim)
+    if guessed is None:
+        raise InputError(
+            f"{layer.name!r} has {ndim} axes; from 2 to 5 are understood. Take a part of it first."
+        )
+    return guessed
+
+
+def _unit(layer: Layer, spatial: list[int]) -> str:
+    units = getattr(layer, "units", None)
+    if not units:
+        return "pixel"
+    return f"{units[spatial[-1]]:~}" if hasattr(units[0], "dimensionality") else str(units[-1])

@@ -1,0 +1,112 @@
+"""A choice among the viewer's layers that follows the user's selection."""
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.layers import Layer
+from napari.utils.events import disconnect_events
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QWidget
+
+
+class LayerPick(QComboBox):
+    """Offers the layers that a tool can take.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    accepts
+        Whether a layer can be taken.
+    follow
+        Whether selecting an acceptable layer in the layer list picks it here; asked of each.
+    nothing
+        Text of a first entry that stands for no layer; none when empty.
+
+    Signals
+    -------
+    picked(object)
+        The layer, or None, whenever it is another one than before.
+    """
+
+    picked = Signal(object)
+
+    def __init__(
+        self,
+        viewer: Any,
+        accepts: Callable[[Layer], bool],
+        *,
+        follow: Callable[[Layer], bool] = lambda layer: True,
+        nothing: str = "",
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._layers = viewer.layers
+        self._accepts = accepts
+        self._nothing = nothing
+        self._entries: list[Layer | None] = []
+        self._last: Layer | None = None
+        events = self._layers.events
+        events.inserted.connect(self._refill)
+        events.removed.connect(self._refill)
+        events.reordered.connect(self._refill)
+        self._layers.selection.events.active.connect(self._on_active)
+        self._follow = follow
+        self._watched: list[Layer] = []
+        self.currentIndexChanged.connect(self._tell)
+        self._refill()
+        self._on_active()
+
+    def layer(self) -> Layer | None:
+        """Return the picked layer, or None."""
+        at = self.currentIndex()
+        return self._entries[at] if 0 <= at < len(self._entries) else None
+
+    def pick(self, layer: Layer) -> None:
+        """Pick `layer` if it is offered."""
+        if layer in self._entries:
+            self.setCurrentIndex(self._entries.index(layer))
+
+    def close_events(self) -> None:
+        """Stop listening to the viewer."""
+        disconnect_events(self._layers.events, self)
+        disconnect_events(self._layers.selection.events, self)
+        for layer in self._watched:
+            disconnect_events(layer.events, self)
+
+    def _refill(self) -> None:
+        kept = self.layer()
+        self._watch_names()
+        offered: list[Layer | None] = [layer for layer in self._layers if self._accepts(layer)]
+        self._entries = [None, *offered] if self._nothing else offered
+        blocked = self.blockSignals(True)
+        self.clear()
+        for entry in self._entries:
+            self.addItem(self._nothing if entry is None else entry.name)
+        if kept in self._entries:
+            self.setCurrentIndex(self._entries.index(kept))
+        elif not self._nothing and self._entries:
+            self.setCurrentIndex(len(self._entries) - 1)
+        self.blockSignals(blocked)
+        self._tell()
+
+    def _watch_names(self) -> None:
+        for layer in self._watched:
+            if layer not in self._layers:
+                disconnect_events(layer.events, self)
+        for layer in self._layers:
+            if layer not in self._watched:
+                layer.events.name.connect(self._refill)
+        self._watched = list(self._layers)
+
+    def _on_active(self) -> None:
+        active = self._layers.selection.active
+        if active is not None and self._accepts(active) and self._follow(active):
+            self.pick(active)
+
+    def _tell(self) -> None:
+        layer = self.layer()
+        self.setToolTip("" if layer is None else layer.name)
+        if layer is not self._last:
+            self._last = layer
+            self.picked.emit(layer)

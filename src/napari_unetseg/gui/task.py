@@ -1,0 +1,225 @@
+"""One way to run a long computation: a thread, its progress, Cancel and Stop."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from napari.qt.threading import FunctionWorker, create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Cancelled, StopEarly
+
+
+class Reporter(Protocol):
+    """A `Progress` that can also hand over something to look at on the way."""
+
+    def __call__(self, fraction: float, message: str = "", /) -> None: ...
+
+    def show(self, thing: object) -> None:
+        """Hand `thing` to the window: a point of a curve, a preview."""
+
+
+Work = Callable[[Reporter], Any]
+"""A computation: told how to report, returns its result. It gets arrays and options, no layers."""
+
+# Telling the window more often than this costs more than anybody can see.
+_SECONDS_BETWEEN_TELLINGS = 0.05
+
+
+class _Signals(QObject):
+    started = Signal()
+    finished = Signal()
+    _finished = Signal(object)
+    returned = Signal(object)
+    errored = Signal(object)
+    warned = Signal(tuple)
+    # napari's task manager records a worker with a signal of this name as cancelled.
+    aborted = Signal()
+    progressed = Signal(float, str)
+    shown = Signal(object)
+
+
+class _Worker(FunctionWorker):
+    """The thread's side of a `Task`: turns `Progress` calls into signals and exceptions."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self.signals = _Signals()
+        self._compute = work
+        self._stop_requested = False
+        self._told = 0.0
+
+    def stop(self) -> None:
+        self._stop_requested = True
+
+    def work(self) -> Any:
+        try:
+            return self._compute(self)
+        except Cancelled:
+            self.quit()
+            self.signals.aborted.emit()
+            return None
+
+    def show(self, thing: object) -> None:
+        self.signals.shown.emit(thing)
+
+    def __call__(self, fraction: float, message: str = "", /) -> None:
+        if self.abort_requested:
+            raise Cancelled
+        if self._stop_requested:
+            raise StopEarly
+        now = time.monotonic()
+        if now - self._told >= _SECONDS_BETWEEN_TELLINGS or fraction >= 1:
+            self._told = now
+            self.signals.progressed.emit(float(fraction), message)
+
+
+class Task(QObject):
+    """A computation in another thread, seen from the window's thread.
+
+    Signals
+    -------
+    progressed(float, str)
+        How far it is, at most twenty times a second.
+    shown(object)
+        What it handed over on the way.
+    returned(object)
+        Its result; not sent once `cancel` was called.
+    refused(str)
+        The user gave something that cannot be used (`InputError`): the sentence to show.
+    failed(object)
+        Any other exception: a defect, to be shown and raised.
+    finished()
+        Always last, however it ended.
+
+    All are delivered in the thread that made the task.
+    """
+
+    progressed = Signal(float, str)
+    shown = Signal(object)
+    returned = Signal(object)
+    refused = Signal(str)
+    failed = Signal(object)
+    finished = Signal()
+
+    def __init__(self, work: Work, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._worker: _Worker | None = create_worker(
+            work, _worker_class=_Worker, _start_thread=False, _ignore_errors=True
+        )
+        self._worker.progressed.connect(self._on_progressed)
+        self._worker.shown.connect(self._on_shown)
+        self._worker.returned.connect(self._on_returned)
+        self._worker.errored.connect(self._on_errored)
+        self._worker.finished.connect(self._on_finished)
+        # A closed dock takes the task with it; its thread must not go on for nobody.
+        self.destroyed.connect(self._worker.quit)
+        self._cancelled = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._worker is not None
+
+    def start(self) -> None:
+        """Begin the computation."""
+        if self._worker is not None:
+            self._worker.start()
+
+    def cancel(self) -> None:
+        """Abandon it: nothing more is heard of it but `finished`."""
+        self._cancelled = True
+        if self._worker is not None:
+            self._worker.quit()
+
+    def stop(self) -> None:
+        """Ask it to end now with the best result so far."""
+        if self._worker is not None:
+            self._worker.stop()
+
+    def _on_progressed(self, fraction: float, message: str) -> None:
+        if not self._cancelled:
+            self.progressed.emit(fraction, message)
+
+    def _on_shown(self, thing: object) -> None:
+        if not self._cancelled:
+            self.shown.emit(thing)
+
+    def _on_returned(self, result: object) -> None:
+        if not self._cancelled:
+            self.returned.emit(result)
+
+    def _on_errored(self, error: Exception) -> None:
+        if self._cancelled:
+            return
+        if isinstance(error, InputError):
+            self.refused.emit(str(error))
+        else:
+            self.failed.emit(error)
+
+    def _on_finished(self) -> None:
+        self._worker = None
+        self.finished.emit()
+
+
+class Latest(QObject):
+    """Runs one computation at a time and only ever the newest asked for.
+
+    For previews: while one is under way, newer wishes replace each other and the last of them
+    runs next. An answer that is no longer wished for is dropped.
+
+    Signals
+    -------
+    answered(object)
+        The result of the newest wish.
+    refused(str)
+        Why the newest wish cannot be had.
+    """
+
+    answered = Signal(object)
+    refused = Signal(str)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._task: Task | None = None
+        self._next: Work | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._task is not None
+
+    def ask(self, work: Work) -> None:
+        """Wish for the result of `work`, forgetting every earlier wish."""
+        self._next = work
+        if self._task is None:
+            self._start()
+        else:
+            self._task.cancel()
+
+    def forget(self) -> None:
+        """Wish for nothing."""
+        self._next = None
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        work, self._next = self._next, None
+        if work is None:
+            return
+        self._task = Task(work, self)
+        self._task.returned.connect(self.answered)
+        self._task.refused.connect(self.refused)
+        self._task.failed.connect(self._on_failed)
+        self._task.finished.connect(self._on_finished)
+        self._task.start()
+
+    def _on_failed(self, error: Exception) -> None:
+        raise error
+
+    def _on_finished(self) -> None:
+        if self._task is not None:
+            self._task.deleteLater()
+        self._task = None
+        self._start()

@@ -1,0 +1,95 @@
+"""A result is written as one undoable step, and never over what a hand drew."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_unetseg.gui import session as module
+from napari_unetseg.gui.session import Session
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+@pytest.fixture
+def source(viewer):
+    return viewer.add_image(np.zeros((20, 30)), name="cells", scale=(2, 3))
+
+
+def put(viewer, source, data, **options):
+    return Session.of(viewer).show_labels(
+        viewer.layers, source, "mask", data, name="mask", options=options
+    )
+
+
+def labels(rng, dtype=np.uint8):
+    return rng.integers(0, 3, (20, 30)).astype(dtype)
+
+
+def test_one_session_a_viewer(viewer):
+    assert Session.of(viewer) is Session.of(viewer)
+    assert Session.of(viewer) is not Session.of(ViewerModel())
+
+
+def test_a_run_can_be_undone_and_redone(viewer, source):
+    rng = np.random.default_rng(0)
+    first, second = labels(rng), labels(rng)
+    layer, _ = put(viewer, source, first.copy())
+    again, remark = put(viewer, source, second, n=2)
+    assert again is layer
+    assert remark == ""
+    assert np.array_equal(layer.data, second)
+    layer.undo()
+    assert np.array_equal(layer.data, first)
+    layer.redo()
+    assert np.array_equal(layer.data, second)
+
+
+def test_what_a_hand_drew_is_kept(viewer, source):
+    layer, _ = put(viewer, source, np.zeros((20, 30), np.uint8))
+    layer.paint((5, 5), 2)
+    drawn = layer.data.copy()
+    other, remark = put(viewer, source, np.ones((20, 30), np.uint8))
+    assert other is not layer
+    assert "kept" in remark
+    assert np.array_equal(layer.data, drawn)
+    layer.undo()
+    assert not layer.data.any()
+
+
+def test_the_run_after_goes_to_the_layer_no_hand_touched(viewer, source):
+    layer, _ = put(viewer, source, np.zeros((20, 30), np.uint8))
+    layer.paint((5, 5), 2)
+    other, _ = put(viewer, source, np.ones((20, 30), np.uint8))
+    third, _ = put(viewer, source, np.full((20, 30), 2, np.uint8))
+    assert third is other
+    assert len(viewer.layers) == 3
+
+
+def test_erasing_and_filling_are_drawing_too(viewer, source):
+    for edit in ("erase", "fill"):
+        layer, _ = put(viewer, source, np.ones((20, 30), np.uint8))
+        if edit == "erase":
+            layer.paint((5, 5), 0)
+        else:
+            layer.fill((5, 5), 4)
+        assert Session.of(viewer).edited(layer), edit
+        viewer.layers.remove(layer)
+
+
+def test_a_result_of_another_kind_replaces_an_untouched_one(viewer, source):
+    layer, _ = put(viewer, source, np.ones((20, 30), np.uint8))
+    other, _ = put(viewer, source, np.ones((20, 30), np.int32))
+    assert other is not layer
+    assert layer not in viewer.layers
+
+
+def test_a_change_too_large_to_undo_says_so(viewer, source, monkeypatch):
+    monkeypatch.setattr(module, "UNDOABLE_PIXELS", 100)
+    put(viewer, source, np.zeros((20, 30), np.uint8))
+    layer, remark = put(viewer, source, np.ones((20, 30), np.uint8))
+    assert "replaced" in remark
+    assert np.all(layer.data == 1)
+    assert len(viewer.layers) == 2
