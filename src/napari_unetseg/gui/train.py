@@ -1,0 +1,237 @@
+"""The Train dock: from painted labels to a model, with its curve and a live look at the field."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from qtpy.QtWidgets import QComboBox, QStackedWidget, QWidget
+from superqt import QCollapsible
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ladder import Lesson, Outcome, train
+from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.pixel_models import PixelSpec
+from napari_unetseg.core.predict import matched, predict_classes_image
+from napari_unetseg.core.trained import RUNGS, TrainedModel
+from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.gui.form import Form
+from napari_unetseg.gui.layers import image_of, labels_of, plane_image, role_of
+from napari_unetseg.gui.pick import LayerPick
+from napari_unetseg.gui.plots import LossPlot
+from napari_unetseg.gui.preview import Preview, classes_look, is_preview
+from napari_unetseg.gui.task import Latest, Reporter, Work
+from napari_unetseg.gui.tool import Tool
+
+_KINDS = {
+    "scribbles": "scribbles: 0 is not labelled",
+    "mask": "mask: 0 is background",
+    "objects": "objects: every id one object",
+}
+_RUNG_HELP = {
+    "logistic": "Two classes, a weighted sum of filters. Fits in a blink: begin here.",
+    "softmax": "The same for any number of classes.",
+    "mlp": "Sums of sums of filters: for classes that a plane cannot part.",
+    "cnn": "A small convolutional network: learns its own filters. Minutes.",
+    "unet": "Sees detail and surroundings. The best with enough labels. Minutes.",
+}
+PREDICTED = "predicted classes"
+_NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each class, then train."
+_PIXEL_FIELDS = ("validation", "seed")
+
+
+@dataclass(frozen=True)
+class _Glimpse:
+    """Classes of the visible plane, predicted by a model still in training."""
+
+    classes: Any
+
+
+class TrainWidget(Tool[TrainOptions]):
+    """Train a model of any rung on the labels painted on an image.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Train"
+    help_text = (
+        "Paint a few strokes of each class into a Labels layer, choose a model, train. "
+        "Start with logistic."
+    )
+    run_text = "Train"
+    run_help = "Train the model on the labels. The labels stay as they are."
+    can_stop = True
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(napari_viewer, TrainOptions())
+        self._preview = Preview(self.viewer)
+        self._warm = Latest(self)
+        self._choose_rung()
+
+    def accepts(self, layer: Layer) -> bool:
+        return isinstance(layer, ImageLayer) and not is_preview(layer)
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        # A prediction is only learnt from when it is picked here, never because it was selected.
+        self.labels = LayerPick(
+            self.viewer,
+            lambda layer: isinstance(layer, Labels),
+            follow=lambda layer: role_of(layer) != PREDICTED,
+        )
+        self.labels.setObjectName("labels")
+        self.labels.picked.connect(self._on_labels)
+        self.kind = QComboBox()
+        for kind, text in _KINDS.items():
+            self.kind.addItem(text, kind)
+        self.kind.setToolTip("What the numbers of the Labels layer mean.")
+        self.rung = QComboBox()
+        for rung in RUNGS:
+            self.rung.addItem(rung, rung)
+        self.rung.currentIndexChanged.connect(self._choose_rung)
+        self.start = QComboBox()
+        self.start.setToolTip("Begin with the weights of a model trained before.")
+        return [
+            ("Labels", self.labels),
+            ("They are", self.kind),
+            ("Model", self.rung),
+            ("Start from", self.start),
+        ]
+
+    def extras(self) -> list[QWidget]:
+        self.specs: dict[str, Form[Any]] = {}
+        self._pages = QStackedWidget()
+        for kind, spec in RUNGS.items():
+            form: Form[Any] = Form(spec())
+            self.specs[kind] = form
+            self._pages.addWidget(form.page)
+        unfold = QCollapsible("Options of the model")
+        unfold.addWidget(self._pages)
+        self.curve = LossPlot()
+        self.curve.hide()
+        return [unfold, self.curve]
+
+    def spec(self) -> ModelSpec:
+        """Return the chosen model as its form stands."""
+        options: ModelSpec = self.specs[self.rung.currentData()].options
+        return options
+
+    def work(self, layer: Layer, options: TrainOptions) -> Work:
+        labels = self.labels.layer()
+        if labels is None:
+            raise InputError(_NO_LABELS)
+        image, spec, painted = image_of(layer), self.spec(), labels_of(labels)
+        painted = _on_image(painted, image)
+        kind, start = self.kind.currentData(), self.start.currentData()
+        name = f"{spec.kind} {len(self.session.models) + 1}"
+        index = self._preview.plane(layer)
+        field = None if index is None else plane_image(image, index)
+        self.curve.clear_curves()
+        self.curve.setVisible(not isinstance(spec, PixelSpec))
+        return lambda report: _train(
+            spec, Lesson(image, painted), options, name, kind, start, field, report
+        )
+
+    def show_on_the_way(self, thing: Any) -> None:
+        if isinstance(thing, _Glimpse):
+            layer = self.pick.layer()
+            if layer is not None and self.isVisible():
+                look = classes_look(int(thing.classes.max()))
+                self._preview.show(layer, thing.classes, name="training preview", **look)
+        else:
+            self.curve.add(thing.seconds, thing.loss, thing.dice)
+
+    def show_result(self, layer: Layer, options: TrainOptions, result: Outcome) -> str:
+        self.session.add_model(result.model)
+        self.start.setCurrentIndex(0)
+        return f"{result.model.name}: {result.message} Next: Predict."
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        self._preview.remove()
+
+    def shown(self) -> None:
+        self._fill_starts()
+        # Torch takes seconds to load: begin while the user paints.
+        self._warm.ask(lambda progress: import_module("napari_unetseg.core.nn.fit_pixels"))
+
+    def hidden(self) -> None:
+        self._preview.remove()
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self.labels.close_events()
+            self.hidden()
+        super().close_tool()
+
+    def refresh(self) -> None:
+        super().refresh()
+        if hasattr(self, "_preview") and not self.running:
+            self._preview.remove()
+            self._fill_starts()
+
+    def _on_labels(self, labels: Layer | None) -> None:
+        if labels is not None:
+            dense = role_of(labels) in ("mask", "objects")
+            self.kind.setCurrentIndex(self.kind.findData(role_of(labels) if dense else "scribbles"))
+
+    def _choose_rung(self, number: int = 0) -> None:
+        rung = self.rung.currentData()
+        self.rung.setToolTip(_RUNG_HELP[rung])
+        self._pages.setCurrentIndex(list(RUNGS).index(rung))
+        network = not issubclass(RUNGS[rung], PixelSpec)
+        fields = TrainOptions.model_fields
+        self.form.show_only({name: network or name in _PIXEL_FIELDS for name in fields})
+        self._fill_starts()
+
+    def _fill_starts(self) -> None:
+        rung = self.rung.currentData()
+        kept = self.start.currentData()
+        self.start.clear()
+        self.start.addItem("nothing", None)
+        for model in self.session.models:
+            if model.spec.kind == rung:
+                self.start.addItem(model.name, model)
+        at = [self.start.itemData(k) for k in range(self.start.count())]
+        self.start.setCurrentIndex(at.index(kept) if kept in at else 0)
+
+
+def _train(
+    spec: ModelSpec,
+    lesson: Lesson,
+    options: TrainOptions,
+    name: str,
+    kind: Any,
+    start: TrainedModel | None,
+    field: Image | None,
+    report: Reporter,
+) -> Outcome:
+    def glimpse(segmenter: Any) -> None:
+        if field is not None and segmenter.ndim == 2:
+            given = matched(field, segmenter)
+            scaling = fit_normalisation(given, NormalisationSpec())
+            classes = predict_classes_image(given, segmenter, scaling)
+            report.show(_Glimpse(classes.asarray()))
+
+    return train(
+        spec,
+        [lesson],
+        options,
+        name=name,
+        labels_are=kind,
+        start=start,
+        watch=report.show,
+        preview=glimpse,
+        progress=report,
+    )
+
+
+def _on_image(painted: Any, image: Image) -> Any:
+    """Return labels of the image's shape: strokes of one plane hold for a whole stack of one."""
+    shape = image.grey().shape
+    return np.broadcast_to(painted, shape) if painted.shape == shape[-painted.ndim :] else painted

@@ -1,0 +1,78 @@
+"""All the tools in the order of the ladder, in one dock."""
+
+from typing import Any, ClassVar
+
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QGridLayout,
+    QPushButton,
+    QStackedWidget,
+    QWidget,
+)
+
+from napari_unetseg.gui.background import BackgroundWidget
+from napari_unetseg.gui.predict import PredictWidget
+from napari_unetseg.gui.threshold import ThresholdWidget
+from napari_unetseg.gui.tool import Tool, check, when_undocked
+from napari_unetseg.gui.train import TrainWidget
+
+_COLUMNS = 4
+
+
+class WorkbenchWidget(QWidget):
+    """The ladder: one button a tool, numbered, and the page of the chosen one.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    rungs: ClassVar[tuple[Any, ...]] = (
+        BackgroundWidget,
+        ThresholdWidget,
+        TrainWidget,
+        PredictWidget,
+    )
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__()
+        self._pages = QStackedWidget()
+        self._buttons = QButtonGroup(self)
+        steps = QGridLayout()
+        steps.setContentsMargins(8, 6, 8, 0)
+        steps.setSpacing(4)
+        self.tools: list[Tool[Any]] = []
+        for number, kind in enumerate(self.rungs):
+            tool = kind(napari_viewer)
+            self.tools.append(tool)
+            self._pages.addWidget(tool)
+            button = self._step(number, kind)
+            self._buttons.addButton(button, number)
+            steps.addWidget(button, number // _COLUMNS, number % _COLUMNS)
+        self._buttons.idClicked.connect(self.open_step)
+        # napari puts a stretch under the last widget of an upright box, which would halve the page.
+        column = QGridLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(steps, 0, 0)
+        column.addWidget(self._pages, 1, 0)
+        column.setRowStretch(1, 1)
+        self.open_step(0)
+        when_undocked(self, self.close_tools)
+
+    def close_tools(self) -> None:
+        """Cancel what runs and stop listening to the viewer."""
+        for tool in self.tools:
+            tool.close_tool()
+
+    def open_step(self, number: int) -> None:
+        """Turn to the page of rung `number`, counted from 0."""
+        self._pages.setCurrentIndex(number)
+        check(self._buttons, number)
+
+    def _step(self, number: int, kind: type[Tool[Any]]) -> QPushButton:
+        button = QPushButton()
+        button.setText(f"{number + 1} {kind.title}")
+        button.setToolTip(kind.help_text)
+        button.setCheckable(True)
+        return button
