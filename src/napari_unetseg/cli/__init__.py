@@ -1,0 +1,26 @@
+"""The command line: the same functions as the docks, on files."""
+
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `napari-unetseg`.
+
+    Parameters
+    ----------
+    arguments
+        Words of the command line after the program's name; those of the process when missing.
+
+    Returns
+    -------
+    int
+        Exit status: 0 on success, 2 with one line on standard error when the input cannot be
+        used, 130 when interrupted.
+    """
+    from napari_unetseg.cli.app import run
+
+    return run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+__all__ = ["main"]

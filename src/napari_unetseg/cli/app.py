@@ -1,0 +1,83 @@
+"""The program: its commands, its exit status, and the one line it says when something is wrong."""
+
+import logging
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from napari_unetseg.cli.console import complain, say
+from napari_unetseg.core.errors import InputError
+
+NAME = "napari-unetseg"
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+# What typer raises for a wrong command line. Its own copy of click has moved between versions, so
+# the base of all such errors is found from one that it exports.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; see `napari_unetseg.cli.main`."""
+    # A library's own report on a damaged file would stand beside the one line that says it.
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    status = _status(arguments or ["--help"])
+    if status == INTERRUPTED:
+        complain("Interrupted; what was not finished is not written.")
+    return status
+
+
+def build() -> typer.Typer:
+    """Return the program with all its commands."""
+    from napari_unetseg.cli.commands import background, demo, threshold
+    from napari_unetseg.cli.evaluate import evaluate
+    from napari_unetseg.cli.predict import info, predict
+    from napari_unetseg.cli.train import train
+
+    app = typer.Typer(
+        name=NAME,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_program)
+    for command in (demo, background, threshold, train, predict, evaluate, info):
+        app.command()(command)
+    return app
+
+
+def _status(arguments: list[str]) -> int:
+    command = typer.main.get_command(build())
+    try:
+        status = command.main(arguments, prog_name=NAME, standalone_mode=False)
+    except InputError as error:
+        complain(str(error))
+        return BAD_INPUT
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except _UsageError as error:
+        said = getattr(error, "format_message", error.__str__)().rstrip(".")
+        complain(f"{said}. {NAME} --help says what there is.")
+        return BAD_INPUT
+    return status if isinstance(status, int) else 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"{NAME} {version(NAME)}")
+        raise typer.Exit
+
+
+def _program(
+    shown: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Segment micrographs: even out the light, threshold, train a model, predict, evaluate.
+
+    IMAGE is a file, a folder or a quoted glob. One image gives a file, several give a folder.
+    """

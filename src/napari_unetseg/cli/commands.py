@@ -1,0 +1,149 @@
+"""The commands, each a function of files that calls one core function."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from napari_unetseg.cli.console import bar, for_each, say
+from napari_unetseg.cli.flags import with_options
+from napari_unetseg.core.background import BackgroundOptions, fit_background
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io import (
+    expand_inputs,
+    pair_labels,
+    plan_outputs,
+    read_image,
+    read_labels,
+    wants_folder,
+    write_image,
+    write_labels,
+)
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.threshold import Thresholded, ThresholdOptions
+from napari_unetseg.core.threshold import threshold as threshold_image
+
+_NAMED_TERMS = 10  # a cubic surface
+
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE", help="Files, folders or quoted globs.", show_default=False),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        "-o",
+        "--out",
+        metavar="OUT",
+        help="For one image a .tif, .tiff, .zarr or .png file; for several a folder.",
+        show_default=False,
+    ),
+]
+
+
+@with_options(BackgroundOptions)
+def background(
+    images: Images,
+    out: Out,
+    *,
+    options: BackgroundOptions,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="LABELS",
+            help="Objects to leave out of the fit: a file, or a folder of files named as the "
+            "images are. What is not 0 is an object.",
+        ),
+    ] = None,
+    surface: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT2", help="Write the fitted surface as well, named as OUT is."),
+    ] = None,
+) -> None:
+    """Fit a smooth surface to the background and take it out."""
+    inputs, folder = expand_inputs(images), wants_folder(images)
+    masks = pair_labels(inputs, mask) if mask else []
+    kept = [*inputs, *masks]
+    outputs = plan_outputs(inputs, out, folder=folder, keep=kept)
+    surfaces = plan_outputs(inputs, surface, folder=folder, keep=kept) if surface else []
+    _check_apart(outputs, surfaces)
+
+    def work(number: int, path: Path, progress: Progress) -> str:
+        image = read_image(path)
+        exclude = read_labels(masks[number]).data if masks else None
+        fitted = fit_background(image, options, exclude=exclude, progress=part(progress, 0, 0.6))
+        write_image(outputs[number], fitted.flatten(image), progress=part(progress, 0.6, 0.9))
+        if surfaces:
+            write_image(surfaces[number], fitted.surface(), progress=part(progress, 0.9, 1))
+        return f"{outputs[number]}: {_fit_in_words(fitted.describe())}"
+
+    for_each(inputs, work)
+
+
+@with_options(ThresholdOptions)
+def threshold(images: Images, out: Out, *, options: ThresholdOptions) -> None:
+    """Split an image into background and objects by intensity."""
+    inputs = expand_inputs(images)
+    outputs = plan_outputs(inputs, out, folder=wants_folder(images))
+
+    def work(number: int, path: Path, progress: Progress) -> str:
+        image = read_image(path)
+        found = threshold_image(image, options, progress=part(progress, 0, 0.7))
+        write_labels(outputs[number], found.image, progress=part(progress, 0.7, 1))
+        return f"{outputs[number]}: {_found_in_words(found, options)}"
+
+    for_each(inputs, work)
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the results; made when missing.")
+    ] = Path("napari-unetseg-demo"),
+    *,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Do not open napari on the result.")
+    ] = False,
+) -> None:
+    """Segment three examples, write the results, and say what came out."""
+    from napari_unetseg import demo as example
+
+    with bar("demo") as progress:
+        cases = example.run(out, progress=progress)
+    for line in example.report(cases, out):
+        say(line)
+    if not headless:
+        say(example.show(cases))
+
+
+def _fit_in_words(fit: dict[str, Any]) -> str:
+    """Say the numbers of a fit that matter: its terms, and how flat it made the background."""
+    terms = fit["surfaces"][0]["terms"]
+    shape = ", ".join(terms) if len(terms) <= _NAMED_TERMS else f"{len(terms)} terms"
+    surfaces = f" ({len(fit['surfaces'])} surfaces)" if len(fit["surfaces"]) > 1 else ""
+    flatness = f"{fit['flatness_before']:.3g} to {fit['flatness_after']:.3g}"
+    return f"terms {shape}{surfaces}, flatness from {flatness}"
+
+
+def _found_in_words(found: Thresholded, options: ThresholdOptions) -> str:
+    """Say the levels, and how much was found."""
+    levels = sorted({level for values in found.values for level in values if level == level})
+    words = f"{options.method} threshold"
+    if len(found.values) == 1 or len(levels) == 1:
+        words += f" {', '.join(f'{level:.6g}' for level in levels)}"
+    elif levels:
+        words += f"s from {levels[0]:.6g} to {levels[-1]:.6g}"
+    if found.n_objects is not None:
+        return f"{words}, {found.n_objects} object{'' if found.n_objects == 1 else 's'}"
+    if found.image.lazy:
+        return words
+    return f"{words}, {np.count_nonzero(found.labels) / found.labels.size:.2%} of the pixels"
+
+
+def _check_apart(outputs: list[Path], surfaces: list[Path]) -> None:
+    same = {path.resolve() for path in outputs} & {path.resolve() for path in surfaces}
+    if same:
+        raise InputError(
+            f"{same.pop()} would be both the flattened image and the surface. "
+            "Give --surface another place."
+        )

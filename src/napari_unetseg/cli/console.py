@@ -1,0 +1,82 @@
+"""What people see: lines on standard output, errors and a bar on standard error."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Progress, silent
+
+
+def say(line: str) -> None:
+    """Print a line of results."""
+    typer.echo(line)
+
+
+def complain(line: str) -> None:
+    """Print a problem on standard error, in one line."""
+    typer.echo(f"error: {' '.join(line.split())}", err=True)
+
+
+def note(line: str) -> None:
+    """Print on standard error what a person should know and need not mend, in one line."""
+    typer.echo(f"note: {' '.join(line.split())}", err=True)
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Progress]:
+    """Show a progress bar while a person is watching; nothing in a pipe or a log."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(title, total=1.0)
+
+        def progress(fraction: float, message: str = "", /) -> None:
+            bars.update(task, completed=fraction, description=f"{title} {message}".rstrip())
+
+        yield progress
+
+
+def for_each(images: Sequence[Path], work: Callable[[int, Path, Progress], str]) -> None:
+    """Work on one image after another, and print what each gave.
+
+    Parameters
+    ----------
+    images
+        The inputs.
+    work
+        Called with the number and path of an image and a `Progress`; returns the line to print.
+
+    Raises
+    ------
+    InputError
+        When the only image fails.
+    typer.Exit
+        With status 2 after the last image, when some of several failed: each has had its line on
+        standard error, and the others are done.
+    """
+    failed = 0
+    for number, path in enumerate(images):
+        try:
+            with bar(path.name) as progress:
+                line = work(number, path, progress)
+        except InputError as error:
+            text = str(error) if str(path) in str(error) else f"{path}: {error}"
+            if len(images) == 1:
+                raise InputError(text) from error
+            complain(text)
+            failed += 1
+        else:
+            say(line)
+    if failed:
+        complain(f"{failed} of {len(images)} images failed; the others are written.")
+        raise typer.Exit(2)

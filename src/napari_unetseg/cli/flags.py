@@ -1,0 +1,186 @@
+"""Options become flags: what a form shows as a widget, the command line takes as ``--name``."""
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.specs import Options
+
+Command = Callable[..., None]
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+Spell = Callable[[str, FieldInfo, Any], str]
+"""How people write a field: called with its name, itself, and a value or None for no value."""
+
+
+def with_options(
+    options: type[Options], *, only: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """Turn the parameter `options` of a command into one flag for each field.
+
+    Parameters
+    ----------
+    options
+        Where names, types, defaults, choices, ranges and help come from; nothing of it is said
+        again. A field's flag is its name with hyphens, or the `flag` it declares. A flag that
+        matters only with another option sets that option, unless it is given too: ``--value 9``
+        alone means ``--method manual --value 9``.
+    only
+        The fields to make flags of, when not all.
+
+    Returns
+    -------
+    callable
+        A decorator. The decorated function is called with the checked options, whose
+        `model_fields_set` are those that were said; values out of range, and flags that would
+        have no effect, raise `InputError` in the words of the flags.
+    """
+
+    def decorate(function: Command) -> Command:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())
+        here = next(number for number, p in enumerate(own) if p.name == "options")
+        fields = {n: f for n, f in options.model_fields.items() if not only or n in only}
+        flags = [_parameter(name, field) for name, field in fields.items()]
+
+        @functools.wraps(function)
+        def command(context: typer.Context, **values: Any) -> None:
+            chosen = {name: values.pop(name) for name in fields}
+            given = {name: chosen[name] for name in chosen if _was_given(context, name)}
+            function(options=options_of(options, given), **values)
+
+        context = inspect.Parameter(
+            "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+        )
+        parameters = [context, *own[:here], *flags, *own[here + 1 :]]
+        # typer reads both; without the link it would read the undecorated function.
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        del command.__wrapped__
+        return command
+
+    return decorate
+
+
+def options_of(
+    options: type[AnyOptions], given: Mapping[str, Any], spell: Spell | None = None
+) -> AnyOptions:
+    """Return options with the values given, and those that they depend on.
+
+    Parameters
+    ----------
+    given
+        Values by field, as numbers or as words.
+    spell
+        How errors name a field and its value; as flags when missing.
+
+    Raises
+    ------
+    InputError
+        When a value is out of range, or would have no effect with the others.
+    """
+    words = spell or _as_flag
+    chosen = dict(given)
+    _satisfy(options, chosen, words)
+    try:
+        return options.checked(**chosen)
+    except InputError as error:
+        text = str(error)
+        for name, field in options.model_fields.items():
+            if text.startswith(f"{name} = "):
+                text = text.replace(f"{name} = ", f"{words(name, field, None)} ", 1)
+        raise InputError(text) from error
+
+
+def flag_of(name: str, field: FieldInfo) -> str:
+    """Return the flag of a field, with its two hyphens."""
+    given = _extra(field).get("flag") or name
+    return "--" + str(given).lstrip("-").replace("_", "-")
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    extra = field.json_schema_extra
+    return dict(extra) if isinstance(extra, dict) else {}
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _satisfy(options: type[Options], chosen: dict[str, Any], spell: Spell) -> None:
+    """Set the options that those chosen depend on, or say which has no effect."""
+    fields = options.model_fields
+    given = set(chosen)
+    allowed: dict[str, list[Any]] = {}
+    for name in (name for name in fields if name in given):
+        for other, values in (_extra(fields[name]).get("when") or {}).items():
+            left = [value for value in allowed.get(other, values) if value in values]
+            if other in given:
+                left = [value for value in left if value == chosen[other]]
+            if not left:
+                words = " or ".join(spell(other, fields[other], value) for value in values)
+                raise InputError(
+                    f"{spell(name, fields[name], None)} has an effect only with {words}. "
+                    "Give one of them, or leave it out."
+                )
+            allowed[other] = left
+    for other, values in allowed.items():
+        if chosen.get(other, fields[other].default) not in values:
+            chosen[other] = values[0]
+
+
+def _as_flag(name: str, field: FieldInfo, value: Any) -> str:
+    flag = flag_of(name, field)
+    return flag if value is None or value is True else f"{flag} {value}"
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    kind, choices = _kind(field.annotation)
+    flag = flag_of(name, field)
+    names = f"{flag}/--no-{flag[2:]}" if kind is bool and field.default else flag
+    declared = typer.Option(
+        names,
+        help=_help(field),
+        metavar="|".join(choices) if choices else None,
+        show_default=kind is not bool and field.default not in (None, ""),
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.default,
+        annotation=Annotated[kind if field.default is not None else kind | None, declared],
+    )
+
+
+def _kind(annotation: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the type a flag's word is turned into, and the choices when there are few."""
+    if get_origin(annotation) is Literal:
+        return str, get_args(annotation)
+    inner = [member for member in get_args(annotation) if member is not NoneType]
+    if inner and NoneType in get_args(annotation):
+        return _kind(inner[0])
+    return (annotation if annotation in (bool, int, float) else str), ()
+
+
+def _help(field: FieldInfo) -> str:
+    bounds = _range(field.metadata)
+    return f"{field.description} ({bounds})" if bounds else str(field.description or "")
+
+
+def _range(metadata: Iterable[Any]) -> str:
+    """Say a field's bounds as people do: from 0 to 10, above 0, at most 5."""
+    found = {
+        name: getattr(bound, name)
+        for bound in metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(bound, name, None) is not None
+    }
+    if "ge" in found and "le" in found:
+        return f"from {found['ge']:,} to {found['le']:,}"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return ", ".join(f"{words[name]} {limit:,}" for name, limit in found.items())

@@ -1,0 +1,167 @@
+"""`predict` and `info`: what a model file finds in images, and what it says about itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from napari_unetseg.cli.commands import Images
+from napari_unetseg.cli.console import for_each, note, say
+from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.settings import option_lines
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import (
+    expand_inputs,
+    plan_outputs,
+    read_image,
+    wants_folder,
+    write_image,
+    write_labels,
+)
+from napari_unetseg.core.io.paths import WRITE_SUFFIXES
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.packages import describe, load
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.specs import Options, option
+from napari_unetseg.core.trained import RUNGS, TrainedModel, What
+from napari_unetseg.core.training import Device, TrainOptions
+
+_NAMED_CLASSES = 8
+
+
+class PredictOptions(Options):
+    """What is predicted, and how."""
+
+    what: What = option(
+        "classes",
+        "Result",
+        "Classes: labels, 0 for the background of a mask, 1 and up for scribbles. Probabilities: "
+        "an image with a channel for each class.",
+    )
+    tile: int = option(
+        0,
+        "Tile side",
+        "Side in pixels of the pieces that are predicted at once; 0 chooses by cost. Smaller tiles "
+        "take less memory and more time.",
+        ge=0,
+        le=8192,
+    )
+    flips: bool = option(
+        False,
+        "Flips",
+        "Predict every mirror image as well and take the mean: a little better, four times slower.",
+    )
+    device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
+
+
+@with_options(PredictOptions)
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL.zip", help="What train wrote.", show_default=False)
+    ],
+    images: Images,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="A folder, for a .tif of each image's name; for one image also a file.",
+            show_default=False,
+        ),
+    ],
+    *,
+    options: PredictOptions,
+) -> None:
+    """Run a trained model on images."""
+    inputs = expand_inputs(images)
+    folder = wants_folder(images) or out.suffix.lower() not in WRITE_SUFFIXES
+    outputs = plan_outputs(inputs, out, folder=folder, keep=[model])
+    trained = load(model)
+    say_fallback(options.device)
+
+    def work(number: int, path: Path, progress: Progress) -> str:
+        found = trained.predict(
+            read_image(path),
+            options.what,
+            tile=options.tile or None,
+            flips=options.flips,
+            device=options.device,
+            progress=part(progress, 0, 0.9),
+        )
+        write = write_labels if options.what == "classes" else write_image
+        write(outputs[number], found, progress=part(progress, 0.9, 1))
+        return f"{outputs[number]}: {_found_in_words(trained, found, options.what)}"
+
+    for_each(inputs, work)
+
+
+def info(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL.zip",
+            help=f"A model file; or one of {', '.join(RUNGS)}, to list the options that "
+            "train --set takes.",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Say what a model finds, in which images, how it was trained and how good it is."""
+    lines = options_of_rung(model) if model in RUNGS else _lines(describe(model))
+    for line in lines:
+        say(line)
+
+
+def options_of_rung(kind: str) -> list[str]:
+    """List all that ``train --set`` takes for a rung."""
+    return [
+        f"{kind}:",
+        *option_lines(RUNGS[kind]),
+        "training:",
+        *option_lines(TrainOptions),
+        "scaling of the images:",
+        *option_lines(NormalisationSpec),
+    ]
+
+
+def say_fallback(device: Device) -> None:
+    """Say so when the device asked for is not there. Imports torch where one is asked for."""
+    if device in ("auto", "cpu"):
+        return
+    from napari_unetseg.core.nn.runtime import choose_device
+
+    choice = choose_device(device)
+    if choice.fallback:
+        note(choice.message)
+
+
+def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
+    if what == "probabilities":
+        return f"probabilities of {', '.join(model.classes)}"
+    counts = np.bincount(found.asarray().ravel(), minlength=model.values[-1] + 1)
+    named = list(zip(model.values, model.classes, strict=True))[:_NAMED_CLASSES]
+    return ", ".join(f"{name} {counts[value] / counts.sum():.2%}" for value, name in named)
+
+
+def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
+    """Write nested facts as indented lines; what is empty is left out."""
+    lines = []
+    for key, value in facts.items():
+        if isinstance(value, Mapping) and value:
+            inner = _lines(value, indent + "  ")
+            lines += [f"{indent}{key}:", *inner] if inner else []
+        elif isinstance(value, list | tuple) and value:
+            lines.append(f"{indent}{key}: {', '.join(map(_word, value))}")
+        elif value not in ("", None, [], (), {}):
+            lines.append(f"{indent}{key}: {_word(value)}")
+    return lines
+
+
+def _word(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+__all__ = ["PredictOptions", "info", "predict", "say_fallback"]

@@ -1,0 +1,308 @@
+"""`train`: from images and their labels to a model file."""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+from pydantic.fields import FieldInfo
+
+from napari_unetseg.cli.console import bar, note, say
+from napari_unetseg.cli.flags import flag_of, options_of, with_options
+from napari_unetseg.cli.pairs import Pair, pairs_of
+from napari_unetseg.cli.predict import say_fallback
+from napari_unetseg.cli.settings import as_setting, minutes_of, sorted_settings
+from napari_unetseg.cli.watching import watching
+from napari_unetseg.core.annotation import AnnotationKind, values_of
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io import read_image, read_labels
+from napari_unetseg.core.ladder import Lesson, Outcome
+from napari_unetseg.core.ladder import train as train_model
+from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.packages import load, save
+from napari_unetseg.core.packages.package import SUFFIX
+from napari_unetseg.core.pixel_models import PixelSpec
+from napari_unetseg.core.progress import track
+from napari_unetseg.core.specs import Options
+from napari_unetseg.core.trained import RUNGS, TrainedModel, spec_of
+from napari_unetseg.core.training import TrainOptions
+
+_DEFAULT = "unet"
+_KINDS: tuple[str, ...] = get_args(AnnotationKind)
+_FLAGS = ("validation", "seed", "device")
+_AT_ONCE = ("validation", "seed")
+"""What the rungs that are fitted at once take of the training's options."""
+
+
+@with_options(TrainOptions, only=_FLAGS)
+def train(
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
+    ],
+    labels: Annotated[
+        str,
+        typer.Argument(metavar="LABELS", help="Labels of the same names: file, folder or glob."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="MODEL.zip", help="The model.", show_default=False),
+    ],
+    *,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(RUNGS),
+            help=f"Which model; {_DEFAULT} when not said, or that of --from.",
+        ),
+    ] = None,
+    labels_are: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(_KINDS),
+            help="Scribbles: 0 is not labelled (the default, or that of --from). Mask: 0 is "
+            "background. Objects: 0 is background, every other id one object.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="5m|30s|2",
+            help=f"{TrainOptions.model_fields['budget'].description} A number alone is minutes. "
+            f"(default: {TrainOptions.model_fields['budget'].default:g})",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=f"Instead of a budget: {TrainOptions.model_fields['epochs'].description}",
+        ),
+    ] = None,
+    options: TrainOptions,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="MODEL.zip", help="Continue this model; it stays as it is."),
+    ] = None,
+    ndim: Annotated[
+        int | None,
+        typer.Option(metavar="2|3", help="2 to learn planes (the default), 3 to learn stacks."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OPTION=VALUE",
+            help="Any other option of the model or of its training, as often as wanted: "
+            "--set width=8 --set batch=2. `info unet` lists them.",
+        ),
+    ] = None,
+) -> None:
+    """Train a model on images and their labels.
+
+    Ctrl-C stops and keeps the best so far; a second one abandons it.
+    """
+    _check_out(out)
+    _check_choice("--model", model, tuple(RUNGS))
+    _check_choice("--labels-are", labels_are, _KINDS)
+    _check_choice("--ndim", ndim, (2, 3))
+    _spare_waiting_threads()
+    flags: dict[str, Any] = {"budget": None if budget is None else minutes_of(budget)}
+    flags |= {"epochs": epochs} | options.model_dump(include=options.model_fields_set)
+    plan = _planned(model, None if start is None else load(start), flags, settings or ())
+    lessons = _lessons(pairs_of(images, labels, names=("images", "labels")))
+    read_as: Any = labels_are or plan.default("labels_are", "scribbles")
+    say(f"Training {plan.spec.kind} on {len(lessons)} image{'s' * (len(lessons) != 1)}.")
+    say_fallback("cpu" if isinstance(plan.spec, PixelSpec) else plan.options.device)
+    began = time.monotonic()
+    outcome = _trained(plan, lessons, out.stem, read_as, ndim or plan.default("ndim", 2))
+    _keep(outcome, out, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is trained, and how."""
+
+    spec: ModelSpec
+    options: TrainOptions
+    scaling: NormalisationSpec
+    begun: TrainedModel | None
+
+    def default(self, name: str, otherwise: Any) -> Any:
+        """Return what the model to continue was trained on."""
+        return otherwise if self.begun is None else getattr(self.begun, name)
+
+
+def _planned(
+    model: str | None,
+    begun: TrainedModel | None,
+    flags: Mapping[str, Any],
+    settings: Sequence[str],
+) -> _Plan:
+    kind = _kind(model, begun)
+    groups: dict[str, type[Options]] = {kind: RUNGS[kind]}
+    groups |= {"training": TrainOptions, "scaling": NormalisationSpec}
+    given = sorted_settings(settings, groups)
+    spec = _spec(kind, given[kind], begun)
+    kept = {} if begun is None else begun.normalisation.model_dump()
+    scaling = options_of(NormalisationSpec, kept | given["scaling"], as_setting)
+    return _Plan(spec, _training(spec, flags, given["training"]), scaling, begun)
+
+
+def _trained(
+    plan: _Plan, lessons: Sequence[Lesson], name: str, labels_are: AnnotationKind, ndim: int
+) -> Outcome:
+    known = _known(plan.begun, lessons, labels_are)
+    with watching(f"train {plan.spec.kind}") as seen:
+        try:
+            return train_model(
+                plan.spec,
+                lessons,
+                plan.options,
+                name=name,
+                labels_are=labels_are,
+                ndim=ndim,
+                scaling=plan.scaling,
+                watch=seen.watch,
+                progress=seen.progress,
+                **known,
+            )
+        except InputError as error:
+            raise InputError(f"{error}{_hint(lessons, labels_are)}") from error
+
+
+def _keep(outcome: Outcome, out: Path, seconds: float) -> None:
+    """Save the model, elsewhere rather than nowhere, and say what to do next."""
+    try:
+        save(outcome.model, out)
+    except InputError as error:
+        refuge = Path(tempfile.mkdtemp(prefix="napari-unetseg-")) / out.name
+        save(outcome.model, refuge)
+        raise InputError(f"{error} The model is kept as {refuge}.") from error
+    say(f"{out}: {outcome.model.spec.kind}, trained in {seconds:.1f} s. {outcome.message}")
+    say(f"Next: napari-unetseg predict {out} IMAGES -o FOLDER")
+
+
+def _kind(model: str | None, begun: TrainedModel | None) -> str:
+    if begun is None:
+        return model or _DEFAULT
+    if model not in (None, begun.spec.kind):
+        raise InputError(
+            f"The model of --from is {begun.spec.kind}, not {model}. Leave --model out, or "
+            "train from nothing."
+        )
+    return begun.spec.kind
+
+
+def _spec(kind: str, given: Mapping[str, str], begun: TrainedModel | None) -> ModelSpec:
+    if begun is None:
+        return options_of(RUNGS[kind], given, as_setting)
+    spec = spec_of(kind, {**begun.spec.model_dump(), **given})
+    for name in given:
+        have = getattr(begun.spec, name)
+        if getattr(spec, name) != have:
+            raise InputError(
+                f"--set {name}={given[name]}: the model of --from has {name}={have} and keeps it. "
+                "Leave it out, or train from nothing."
+            )
+    return spec
+
+
+def _training(spec: ModelSpec, flags: Mapping[str, Any], given: Mapping[str, str]) -> TrainOptions:
+    """Bring flags and settings together."""
+    said = {name: value for name, value in flags.items() if value is not None}
+    if "budget" in said and "epochs" in said:
+        raise InputError("Give --budget or --epochs, not both.")
+    for name in said:
+        if name in given:
+            raise InputError(f"--{name} and --set {name} say the same. Leave one out.")
+    idle = [name for name in (*said, *given) if name not in _AT_ONCE]
+    if isinstance(spec, PixelSpec) and idle:
+        note(f"The {spec.kind} is fitted at once: no use is made of {', '.join(idle)}.")
+
+    def spell(name: str, field: FieldInfo, value: Any) -> str:
+        if name in given or name not in said:
+            return as_setting(name, field, value)
+        return flag_of(name, field) if value is None else f"{flag_of(name, field)} {value}"
+
+    return options_of(TrainOptions, {**said, **given}, spell)
+
+
+def _lessons(pairs: Sequence[Pair]) -> list[Lesson]:
+    """Read images and labels, and name the file that does not go with the others."""
+    lessons: list[Lesson] = []
+    with bar("read") as progress:
+        for pair in track(pairs, progress):
+            image, labels = read_image(pair.first), read_labels(pair.second)
+            wanted = tuple(image.length(axis) for axis in image.axes if axis != "C")
+            if labels.shape != wanted:
+                raise InputError(
+                    f"{pair.second} has the shape {labels.shape} and {pair.first} {wanted}: give "
+                    "labels of the image's size."
+                )
+            if lessons and image.n_channels != lessons[0].image.n_channels:
+                raise InputError(
+                    f"{pair.first} has {image.n_channels} channel(s) and {pairs[0].first} "
+                    f"{lessons[0].image.n_channels}. Train on images of one kind."
+                )
+            lessons.append(Lesson(image, labels.asarray()))
+    return lessons
+
+
+def _known(
+    begun: TrainedModel | None, lessons: Sequence[Lesson], labels_are: AnnotationKind
+) -> dict[str, Any]:
+    """Return what a model to continue gives the training: itself, and the names of its classes."""
+    if begun is None:
+        return {}
+    if begun.n_channels != lessons[0].image.n_channels:
+        raise InputError(
+            f"The images have {lessons[0].image.n_channels} channel(s), but the model of --from "
+            f"was trained on {begun.n_channels}. Give images like those, or train from nothing."
+        )
+    known: dict[str, Any] = {"start": begun}
+    if values_of([lesson.labels for lesson in lessons], labels_are) == begun.values:
+        named = zip(begun.values, begun.classes, strict=True)
+        known["class_names"] = [name for value, name in named if value or labels_are == "scribbles"]
+    return known
+
+
+def _hint(lessons: Sequence[Lesson], labels_are: AnnotationKind) -> str:
+    """Return what else may be wrong: labels with one value are rarely scribbles."""
+    if labels_are != "scribbles":
+        return ""
+    if len(values_of([lesson.labels for lesson in lessons], "scribbles")) != 1:
+        return ""
+    return " If 0 is background in these labels, say --labels-are mask."
+
+
+def _check_out(out: Path) -> None:
+    """Check the place of the model before the time is spent."""
+    if out.suffix.lower() != SUFFIX:
+        raise InputError(f"The model file {out} must end in {SUFFIX}.")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder. Give the name of a file.")
+    near = next(place for place in out.absolute().parents if place.exists())
+    if not near.is_dir() or not os.access(near, os.W_OK):
+        raise InputError(f"Nothing can be written in {near}. Choose another place.")
+
+
+def _check_choice(flag: str, value: object, choices: Sequence[object]) -> None:
+    if value is not None and value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise InputError(f"{flag} {value!r}: choose one of {listed}.")
+
+
+def _spare_waiting_threads() -> None:
+    """Let torch's threads sleep while they wait, which it reads when it is first imported.
+
+    Threads that spin cost a busy machine a multiple of the time.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+__all__ = ["train"]
