@@ -72,15 +72,15 @@ class BackgroundWidget(Tool[BackgroundOptions]):
         )
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        self._exclude = LayerPick(
+        self.exclude = LayerPick(
             self.viewer,
             lambda layer: isinstance(layer, Labels),
             follow=lambda layer: False,
             nothing="nothing",
         )
-        self._exclude.setObjectName("exclude")
-        self._exclude.picked.connect(self._later)
-        return [("Leave out", self._exclude)]
+        self.exclude.setObjectName("exclude")
+        self.exclude.picked.connect(self._later)
+        return [("Leave out", self.exclude)]
 
     def extras(self) -> list[QWidget]:
         row = QWidget()
@@ -156,13 +156,13 @@ class BackgroundWidget(Tool[BackgroundOptions]):
 
     def close_tool(self) -> None:
         if not self._closed:
-            self._exclude.close_events()
+            self.exclude.close_events()
             disconnect_events(self.viewer.dims.events, self)
             self.hidden()
         super().close_tool()
 
     def _excluded(self) -> Any:
-        labels = self._exclude.layer()
+        labels = self.exclude.layer()
         return None if labels is None else labels_of(labels) != 0
 
     def _later(self, event: object = None) -> None:
@@ -182,7 +182,7 @@ class BackgroundWidget(Tool[BackgroundOptions]):
             self._preview.remove()
             return
         image = image_of(layer)
-        options, view, exclude = self.form.options, self._view, self._exclude.layer()
+        options, view, exclude = self.form.options, self._view, self.exclude.layer()
         mask = None
         if exclude is not None:
             data = exclude.data[0] if exclude.multiscale else exclude.data

@@ -19,7 +19,8 @@ class LayerPick(QComboBox):
     accepts
         Whether a layer can be taken.
     follow
-        Whether selecting an acceptable layer in the layer list picks it here; asked of each.
+        Whether an acceptable layer is picked when it is selected in the layer list, and before
+        others when there is a choice.
     nothing
         Text of a first entry that stands for no layer; none when empty.
 
@@ -86,7 +87,8 @@ class LayerPick(QComboBox):
         if kept in self._entries:
             self.setCurrentIndex(self._entries.index(kept))
         elif not self._nothing and self._entries:
-            self.setCurrentIndex(len(self._entries) - 1)
+            likely = [layer for layer in offered if layer is not None and self._follow(layer)]
+            self.setCurrentIndex(self._entries.index((likely or offered)[-1]))
         self.blockSignals(blocked)
         self._tell()
 

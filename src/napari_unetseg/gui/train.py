@@ -79,11 +79,11 @@ class TrainWidget(Tool[TrainOptions]):
         return isinstance(layer, ImageLayer) and not is_preview(layer)
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        # A prediction is only learnt from when it is picked here, never because it was selected.
+        # A prediction or a sample's truth is learnt from only when it is picked here by hand.
         self.labels = LayerPick(
             self.viewer,
             lambda layer: isinstance(layer, Labels),
-            follow=lambda layer: role_of(layer) != PREDICTED,
+            follow=lambda layer: role_of(layer) != PREDICTED and not layer.metadata.get("truth"),
         )
         self.labels.setObjectName("labels")
         self.labels.picked.connect(self._on_labels)
