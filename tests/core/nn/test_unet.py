@@ -61,7 +61,8 @@ def seen(spec: ModelSpec, ndim: int) -> tuple[list[int], list[int]]:
     assert list(tile.shape[2:]) == list(multiple)
     (slope,) = torch.autograd.grad((tile * torch.rand_like(tile)).sum(), x)
     touched = slope[0, 0] != 0
-    assume(bool(touched.any()))  # a narrow network of rectifiers may be silent altogether
+    if not touched.any():  # a narrow network of rectifiers may be silent altogether
+        return [0] * ndim, [0] * ndim
     places = [touched.any(a).nonzero() for a in _all_but_one(touched, ndim)]
     first = [int(p[0]) - a for p, a in zip(places, around, strict=True)]
     last = [int(p[-1]) - a - m + 1 for p, a, m in zip(places, around, multiple, strict=True)]
