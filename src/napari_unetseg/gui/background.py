@@ -3,21 +3,18 @@
 from typing import Any
 
 import numpy as np
-from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import Colormap
-from napari.utils.events import disconnect_events
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core.background import Background, BackgroundOptions, fit_background
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.gui.layers import find, image_of, labels_of, plane_image, role_of, show_image
+from napari_unetseg.gui.looking import LookingTool
 from napari_unetseg.gui.pick import LayerPick
-from napari_unetseg.gui.preview import Preview, is_preview
 from napari_unetseg.gui.task import Latest, Work
-from napari_unetseg.gui.tool import Tool, check
+from napari_unetseg.gui.tool import check
 
 FLATTENED = "flattened"
 SURFACE = "surface"
@@ -29,12 +26,11 @@ _VIEW_HELP = {
     "Surface": "The surface fitted to the visible plane.",
     "Residual": "Image minus surface: blue below, orange above. A good fit leaves no slow waves.",
 }
-_PREVIEW_WAIT_MS = 150
 # Blue below, orange above: told apart by colour-blind eyes, and black where nothing is left.
 _DIVERGING = Colormap(["#56b4e9", "#000000", "#e69f00"], name="unetseg residual")
 
 
-class BackgroundWidget(Tool[BackgroundOptions]):
+class BackgroundWidget(LookingTool[BackgroundOptions]):
     """Fit a polynomial surface to the background; subtract it or divide by it.
 
     Parameters
@@ -49,29 +45,15 @@ class BackgroundWidget(Tool[BackgroundOptions]):
     run_help = "Fit every plane and put the flattened image into a layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._views = QButtonGroup()
         self._view = "Before"
         self._done: tuple[Layer, BackgroundOptions] | None = None
         super().__init__(napari_viewer, BackgroundOptions())
-        self._preview = Preview(self.viewer)
-        self._warm = Latest(self)
-        self._latest = Latest(self)
-        self._latest.answered.connect(self._on_preview)
-        self._latest.refused.connect(self._on_refused)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_PREVIEW_WAIT_MS)
-        self._timer.timeout.connect(self._ask_preview)
-        self.viewer.dims.events.current_step.connect(self._later)
-        self.viewer.dims.events.ndisplay.connect(self._later)
-        self.layer_changed(self.pick.layer())
 
     def accepts(self, layer: Layer) -> bool:
-        return (
-            isinstance(layer, ImageLayer) and role_of(layer) not in _OURS and not is_preview(layer)
-        )
+        return super().accepts(layer) and role_of(layer) not in _OURS
 
     def rows(self) -> list[tuple[str, QWidget]]:
+        self._warm = Latest(self)
         self.exclude = LayerPick(
             self.viewer,
             lambda layer: isinstance(layer, Labels),
@@ -79,7 +61,7 @@ class BackgroundWidget(Tool[BackgroundOptions]):
             nothing="nothing",
         )
         self.exclude.setObjectName("exclude")
-        self.exclude.picked.connect(self._later)
+        self.exclude.picked.connect(self.look_later)
         return [("Leave out", self.exclude)]
 
     def extras(self) -> list[QWidget]:
@@ -102,7 +84,7 @@ class BackgroundWidget(Tool[BackgroundOptions]):
         """Show the image before, after, the surface or the residual, on the visible plane."""
         self._view = view
         check(self._views, _VIEWS.index(view))
-        self._later()
+        self.look_later()
 
     def work(self, layer: Layer, options: BackgroundOptions) -> Work:
         image = image_of(layer)
@@ -133,73 +115,52 @@ class BackgroundWidget(Tool[BackgroundOptions]):
         return _summary(facts)
 
     def layer_changed(self, layer: Layer | None) -> None:
-        self._preview.remove()
+        super().layer_changed(layer)
         if layer is not None:
-            several = bool(image_of(layer).grey().loop_shape())
-            self.form.show_only({"per": several, "channel": bool(layer.rgb)})
+            grey, options = image_of(layer).grey(), self.form.options
+            self.form.show_only({"per": bool(grey.loop_shape()), "channel": bool(layer.rgb)})
             # The first fit of a kind of numbers compiles for seconds: begin while the user looks.
-            dtype, options = image_of(layer).grey().dtype, self.form.options
-            self._warm.ask(lambda progress: _warm_up(dtype, options))
-        self._later()
+            self._warm.ask(lambda progress: _warm_up(grey.dtype, options))
 
     def options_changed(self, options: BackgroundOptions) -> None:
         if self._view == "Before":
             self.set_view("After")
-        self._later()
-
-    def shown(self) -> None:
-        self._later()
-
-    def hidden(self) -> None:
-        self._latest.forget()
-        self._preview.remove()
+        super().options_changed(options)
 
     def close_tool(self) -> None:
         if not self._closed:
             self.exclude.close_events()
-            disconnect_events(self.viewer.dims.events, self)
-            self.hidden()
         super().close_tool()
 
-    def _excluded(self) -> Any:
-        labels = self.exclude.layer()
-        return None if labels is None else labels_of(labels) != 0
-
-    def _later(self, event: object = None) -> None:
-        if not self._closed:
-            self._timer.start()
-
-    def _ask_preview(self) -> None:
-        layer = self.pick.layer()
-        if layer is not None and self.isVisible():
-            self._show_flattened(layer)
-        wanted = self.isVisible() and layer is not None and self._view != "Before"
-        if self._view == "After" and self._done == (layer, self.form.options):
-            wanted = False
-        index = self._preview.plane(layer) if layer is not None and wanted else None
-        if layer is None or index is None:
-            self._latest.forget()
-            self._preview.remove()
-            return
-        image = image_of(layer)
-        options, view, exclude = self.form.options, self._view, self.exclude.layer()
-        mask = None
-        if exclude is not None:
-            data = exclude.data[0] if exclude.multiscale else exclude.data
-            mask = np.array(data[index[len(index) - (data.ndim - 2) :]]) != 0
-        self._latest.ask(lambda progress: (layer, view, _plane(image, index, options, mask, view)))
-
-    def _show_flattened(self, layer: Layer) -> None:
+    def look(self, layer: Layer) -> None:
         flattened = find(self.viewer.layers, FLATTENED, layer)
         if flattened is not None:
             flattened.visible = self._view != "Before"
+        stands = self._view == "After" and self._done == (layer, self.form.options)
+        index = self.preview.plane(layer)
+        if self._view == "Before" or stands or index is None:
+            self.latest.forget()
+            self.preview.remove()
+            return
+        image, options, view = image_of(layer), self.form.options, self._view
+        mask = self._excluded(index)
+        self.latest.ask(lambda progress: (layer, view, _plane(image, index, options, mask, view)))
 
-    def _on_preview(self, answer: tuple[Layer, str, Any]) -> None:
+    def looked(self, answer: tuple[Layer, str, Any]) -> None:
         layer, view, plane = answer
         if layer != self.pick.layer() or layer not in self.viewer.layers or view != self._view:
             return
-        self._preview.show(layer, plane, name="background preview", **_look(view, plane, layer))
-        self.say("")
+        self.preview.show(layer, plane, name="background preview", **_look(view, plane))
+        self.unsay()
+
+    def _excluded(self, index: tuple[int, ...] = ()) -> Any:
+        """Return where the chosen labels are, of one plane if its index is given."""
+        labels = self.exclude.layer()
+        if labels is None:
+            return None
+        ids = labels_of(labels)
+        # Labels of fewer axes than the image hold for each of its planes.
+        return ids[index[len(index) - (ids.ndim - 2) :]] != 0 if index else ids != 0
 
 
 def _warm_up(dtype: Any, options: BackgroundOptions) -> None:
@@ -235,7 +196,7 @@ def _plane(
     return made.asarray()
 
 
-def _look(view: str, plane: Any, layer: Layer) -> dict[str, Any]:
+def _look(view: str, plane: Any) -> dict[str, Any]:
     finite = plane[np.isfinite(plane)]
     if view == "Residual":
         reach = float(np.percentile(np.abs(finite), 99)) or 1.0

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
@@ -15,7 +14,7 @@ from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.layers import image_of, plane_image, show_image
-from napari_unetseg.gui.preview import Preview, classes_look, is_preview
+from napari_unetseg.gui.preview import classes_look
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
 from napari_unetseg.gui.train import PREDICTED
@@ -72,15 +71,11 @@ class PredictWidget(Tool[PredictOptions]):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, PredictOptions())
-        self._preview = Preview(self.viewer)
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
         self.session.models_changed.connect(self._fill_models)
         self._fill_models()
-
-    def accepts(self, layer: Layer) -> bool:
-        return isinstance(layer, ImageLayer) and not is_preview(layer)
 
     def rows(self) -> list[tuple[str, QWidget]]:
         self.models = QComboBox()
@@ -125,7 +120,7 @@ class PredictWidget(Tool[PredictOptions]):
             raise InputError("Train a model first, or load one.")
         image = image_of(layer)
         if options.extent == "visible plane":
-            index = self._preview.plane(layer)
+            index = self.preview.plane(layer)
             if index is None:
                 raise InputError(
                     "The plane on screen is not one of the image's last two axes. Turn the view "
@@ -140,9 +135,9 @@ class PredictWidget(Tool[PredictOptions]):
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
             look = classes_look(int(classes.max()))
-            self._preview.show(layer, classes, name="prediction preview", **look)
+            self.preview.show(layer, classes, name="prediction preview", **look)
             return "This is a passing look at the plane on screen. Predict everything to keep it."
-        self._preview.remove()
+        self.preview.remove()
         remarks = []
         if "probabilities" in result:
             self._show_probabilities(layer, said, result["probabilities"])
@@ -161,17 +156,9 @@ class PredictWidget(Tool[PredictOptions]):
             remarks += [_shares(labels, model), remark]
         return " ".join(filter(None, remarks))
 
-    def layer_changed(self, layer: Layer | None) -> None:
-        if hasattr(self, "_preview"):
-            self._preview.remove()
-
-    def hidden(self) -> None:
-        self._preview.remove()
-
     def close_tool(self) -> None:
         if not self._closed:
             self.session.models_changed.disconnect(self._fill_models)
-            self.hidden()
         super().close_tool()
 
     def refresh(self) -> None:

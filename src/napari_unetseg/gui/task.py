@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from napari.qt.threading import FunctionWorker, create_worker
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from napari_unetseg.core.errors import InputError
@@ -52,6 +53,14 @@ class _Worker(FunctionWorker):
 
     def stop(self) -> None:
         self._stop_requested = True
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except RuntimeError:
+            # The application ended, and took the signals along, before this thread did.
+            if isalive(self.signals):
+                raise
 
     def work(self) -> Any:
         try:

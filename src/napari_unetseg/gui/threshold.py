@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from napari.layers import Image as ImageLayer
 from napari.layers import Layer
-from napari.utils.events import disconnect_events
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_unetseg.core.histogram import Histogram, histogram_of
@@ -22,14 +19,13 @@ from napari_unetseg.core.threshold import (
     threshold_values,
 )
 from napari_unetseg.gui.layers import image_of, plane_image
+from napari_unetseg.gui.looking import LookingTool
 from napari_unetseg.gui.plots import HistogramPlot
-from napari_unetseg.gui.preview import Preview, is_preview, threshold_look
-from napari_unetseg.gui.task import Latest, Work
-from napari_unetseg.gui.tool import Tool
+from napari_unetseg.gui.preview import threshold_look
+from napari_unetseg.gui.task import Work
 
 MASK = "mask"
 OBJECTS = "objects"
-_WAIT_MS = 120
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class _Seen:
     """Numbers to compare with the thresholds, of the visible plane; None: the layer's own do."""
 
 
-class ThresholdWidget(Tool[ThresholdOptions]):
+class ThresholdWidget(LookingTool[ThresholdOptions]):
     """Turn grey levels into classes or objects.
 
     Parameters
@@ -62,20 +58,6 @@ class ThresholdWidget(Tool[ThresholdOptions]):
         self._seen: _Seen | None = None
         self._dragged: tuple[float, ...] | None = None
         super().__init__(napari_viewer, ThresholdOptions())
-        self._preview = Preview(self.viewer)
-        self._latest = Latest(self)
-        self._latest.answered.connect(self._on_seen)
-        self._latest.refused.connect(self._on_refused)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_WAIT_MS)
-        self._timer.timeout.connect(self._look)
-        self.viewer.dims.events.current_step.connect(self._later)
-        self.viewer.dims.events.ndisplay.connect(self._later)
-        self.layer_changed(self.pick.layer())
-
-    def accepts(self, layer: Layer) -> bool:
-        return isinstance(layer, ImageLayer) and not is_preview(layer)
 
     def lead(self) -> list[QWidget]:
         self.plot = HistogramPlot()
@@ -104,66 +86,43 @@ class ThresholdWidget(Tool[ThresholdOptions]):
             name=f"{layer.name} {role}",
             options=said,
         )
-        self._preview.remove()
+        self.preview.remove()
         made.visible = True
         return " ".join(filter(None, (_summary(result, role), remark)))
 
     def layer_changed(self, layer: Layer | None) -> None:
-        self._dragged = None
-        self._seen = None
-        self._preview.remove()
+        self._dragged = self._seen = None
         if layer is None:
             self.plot.clear_histogram()
         else:
-            self.form.show_only(
-                {"per": bool(image_of(layer).grey().loop_shape()), "channel": bool(layer.rgb)}
-            )
-        self._later()
+            several = bool(image_of(layer).grey().loop_shape())
+            self.form.show_only({"per": several, "channel": bool(layer.rgb)})
+        super().layer_changed(layer)
 
     def options_changed(self, options: ThresholdOptions) -> None:
         self._dragged = None
-        self._later()
+        super().options_changed(options)
 
-    def shown(self) -> None:
-        self._later()
-
-    def hidden(self) -> None:
-        self._latest.forget()
-        self._preview.remove()
-
-    def close_tool(self) -> None:
-        if not self._closed:
-            disconnect_events(self.viewer.dims.events, self)
-            self.hidden()
-        super().close_tool()
-
-    def _later(self, event: object = None) -> None:
-        if not self._closed:
-            self._timer.start()
-
-    def _look(self) -> None:
-        layer = self.pick.layer()
-        if layer is None or not self.isVisible():
-            return
+    def look(self, layer: Layer) -> None:
         options, seen = self.form.options, self._seen
-        image, index = image_of(layer), self._preview.plane(layer)
+        image, index = image_of(layer), self.preview.plane(layer)
         known = seen.histogram if seen is not None and _same_grey(seen, layer, options) else None
         values = self._dragged
-        self._latest.ask(
+        self.latest.ask(
             lambda progress: _see(layer, image, index, options, known, values, progress)
         )
 
-    def _on_seen(self, seen: _Seen) -> None:
-        if seen.layer != self.pick.layer() or seen.layer not in self.viewer.layers:
+    def looked(self, answer: _Seen) -> None:
+        if answer.layer != self.pick.layer() or answer.layer not in self.viewer.layers:
             return
-        if self._seen is None or self._seen.histogram is not seen.histogram:
-            self.plot.show_histogram(seen.histogram.counts, seen.histogram.edges)
-        self._seen = seen
-        self.plot.show_values(() if seen.options.method in LOCAL_METHODS else seen.values)
-        if len(seen.values) and seen.options.method not in LOCAL_METHODS:
-            self.form.set_range("value", *_span(seen.histogram))
+        if self._seen is None or self._seen.histogram is not answer.histogram:
+            self.plot.show_histogram(answer.histogram.counts, answer.histogram.edges)
+        self._seen = answer
+        self.plot.show_values(answer.values)
+        if answer.values:
+            self.form.set_range("value", *_span(answer.histogram))
         self._show_preview()
-        self.say("")
+        self.unsay()
 
     def _on_dragged(self, values: tuple[float, ...]) -> None:
         options = self.form.options
@@ -181,7 +140,7 @@ class ThresholdWidget(Tool[ThresholdOptions]):
     def _show_preview(self, checked: object = None) -> None:
         seen = self._seen
         if seen is None or not self.live.isChecked() or not self.isVisible():
-            self._preview.remove()
+            self.preview.remove()
             return
         self._paint(seen, self._dragged or seen.values, seen.options)
 
@@ -196,7 +155,7 @@ class ThresholdWidget(Tool[ThresholdOptions]):
         else:
             dark = options.objects == "dark"
         look = threshold_look(values, low, high, dark=dark)
-        self._preview.show(layer, data, name="threshold preview", **look)
+        self.preview.show(layer, data, name="threshold preview", **look)
 
 
 def _see(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
+from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
@@ -22,6 +23,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.specs import Options
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.pick import LayerPick
+from napari_unetseg.gui.preview import Preview, is_preview
 from napari_unetseg.gui.session import Session, unwrapped
 from napari_unetseg.gui.task import Task, Work
 
@@ -55,6 +57,7 @@ class Tool(QWidget, Generic[O]):
         self.session = Session.of(viewer)
         self.form: Form[O] = Form(options)
         self.pick = LayerPick(viewer, self.accepts)
+        self.preview = Preview(viewer)
         self.task: Task | None = None
         self._source: Layer | None = None
         self._closed = False
@@ -67,8 +70,8 @@ class Tool(QWidget, Generic[O]):
     # What a tool says of itself
 
     def accepts(self, layer: Layer) -> bool:
-        """Whether this tool can run on `layer`."""
-        raise NotImplementedError
+        """Whether this tool can run on `layer`: on any image, if a tool does not say otherwise."""
+        return isinstance(layer, ImageLayer) and not is_preview(layer)
 
     def work(self, layer: Layer, options: O) -> Work:
         """Return the computation, holding arrays and options only: it runs in another thread.
@@ -89,6 +92,7 @@ class Tool(QWidget, Generic[O]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         """Take notice that another layer was picked."""
+        self.preview.remove()
 
     def options_changed(self, options: O) -> None:
         """Take notice that the user changed the form."""
@@ -155,6 +159,11 @@ class Tool(QWidget, Generic[O]):
         self.message.setProperty("problem", problem)
         self.message.setStyleSheet("color: #ff9d4d;" if problem else "")
 
+    def unsay(self) -> None:
+        """Take back the last message if it told of a problem, which is mended now."""
+        if self.message.property("problem"):
+            self.say("")
+
     def refresh(self) -> None:
         """Set what can be clicked: the one place that decides."""
         idle = not self.running
@@ -173,6 +182,7 @@ class Tool(QWidget, Generic[O]):
         if not self._closed:
             self._closed = True
             self.cancel()
+            self.hidden()
             self.pick.close_events()
 
     def showEvent(self, event: QShowEvent | None) -> None:
@@ -191,6 +201,7 @@ class Tool(QWidget, Generic[O]):
 
     def hidden(self) -> None:
         """Take notice that the page is out of sight, perhaps for good."""
+        self.preview.remove()
 
     # Wiring
 

@@ -5,7 +5,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QComboBox, QStackedWidget, QWidget
 from superqt import QCollapsible
@@ -23,7 +22,7 @@ from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import image_of, labels_of, plane_image, role_of
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
-from napari_unetseg.gui.preview import Preview, classes_look, is_preview
+from napari_unetseg.gui.preview import classes_look
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
 
@@ -71,12 +70,8 @@ class TrainWidget(Tool[TrainOptions]):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, TrainOptions())
-        self._preview = Preview(self.viewer)
         self._warm = Latest(self)
         self._choose_rung()
-
-    def accepts(self, layer: Layer) -> bool:
-        return isinstance(layer, ImageLayer) and not is_preview(layer)
 
     def rows(self) -> list[tuple[str, QWidget]]:
         # A prediction or a sample's truth is learnt from only when it is picked here by hand.
@@ -130,7 +125,7 @@ class TrainWidget(Tool[TrainOptions]):
         painted = _on_image(painted, image)
         kind, start = self.kind.currentData(), self.start.currentData()
         name = f"{spec.kind} {len(self.session.models) + 1}"
-        index = self._preview.plane(layer)
+        index = self.preview.plane(layer)
         field = None if index is None else plane_image(image, index)
         self.curve.clear_curves()
         self.curve.setVisible(not isinstance(spec, PixelSpec))
@@ -143,36 +138,29 @@ class TrainWidget(Tool[TrainOptions]):
             layer = self.pick.layer()
             if layer is not None and self.isVisible():
                 look = classes_look(int(thing.classes.max()))
-                self._preview.show(layer, thing.classes, name="training preview", **look)
+                self.preview.show(layer, thing.classes, name="training preview", **look)
         else:
             self.curve.add(thing.seconds, thing.loss, thing.dice)
 
     def show_result(self, layer: Layer, options: TrainOptions, result: Outcome) -> str:
         self.session.add_model(result.model)
-        self.start.setCurrentIndex(0)
+        self._fill_starts()
         return f"{result.model.name}: {result.message} Next: Predict."
-
-    def layer_changed(self, layer: Layer | None) -> None:
-        self._preview.remove()
 
     def shown(self) -> None:
         self._fill_starts()
         # Torch takes seconds to load: begin while the user paints.
         self._warm.ask(lambda progress: import_module("napari_unetseg.core.nn.fit_pixels"))
 
-    def hidden(self) -> None:
-        self._preview.remove()
-
     def close_tool(self) -> None:
         if not self._closed:
             self.labels.close_events()
-            self.hidden()
         super().close_tool()
 
     def refresh(self) -> None:
         super().refresh()
         if hasattr(self, "_preview") and not self.running:
-            self._preview.remove()
+            self.preview.remove()
             self._fill_starts()
 
     def _on_labels(self, labels: Layer | None) -> None:
