@@ -45,7 +45,8 @@ def pairs_of(first: str, second: str, *, names: tuple[str, str]) -> list[Pair]:
             "any suffix. Rename the files alike."
         )
     _say_skipped([by_stem[stem] for stem in sorted(set(by_stem) - set(both))], names)
-    _say_skipped([partners[stem] for stem in sorted(set(partners) - set(both))], names[::-1])
+    # Labels of images that were left out on purpose are usual: a few names tell a mistake.
+    _say_skipped([partners[s] for s in sorted(set(partners) - set(both))], names[::-1], most=3)
     return [_pair(stem, by_stem[stem], partners[stem], names) for stem in both]
 
 
@@ -70,10 +71,12 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def _say_skipped(paths: Sequence[Path], names: tuple[str, str]) -> None:
+def _say_skipped(paths: Sequence[Path], names: tuple[str, str], most: int | None = None) -> None:
     if paths:
-        listed = ", ".join(path.name for path in paths)
-        note(f"Skipped, with no partner among the {names[1]}: {listed}.")
+        shown = paths[:most]
+        more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
+        listed = ", ".join(path.name for path in shown)
+        note(f"Skipped, with no partner among the {names[1]}: {listed}{more}.")
 
 
 __all__ = ["Pair", "pairs_of"]

@@ -26,15 +26,15 @@ Balance = Literal["equal", "root", "pixels"]
 class PixelSpec(FilterBankSpec, ModelSpec):
     """What the rungs over the filter bank have in common."""
 
-    caution: ClassVar[float] = 1.0
+    caution: ClassVar[float] = 30.0
     """What the regularisation is multiplied by: more for rungs with more to learn by heart."""
 
     regularisation: float = option(
         1.0,
         "Regularisation",
-        "Price of large weights, against learning by heart; it counts less the more pixels are "
-        "labelled. Raise it when few strokes give a speckled result, lower it when many leave "
-        "clear mistakes on themselves.",
+        "Price of large weights, against learning by heart. It counts less the more pixels are "
+        "labelled and the better the classes part, so 1 suits most; raise it when the result is "
+        "speckled, lower it when the strokes themselves come out wrong.",
         ge=1e-6,
         le=1e6,
         advanced=True,
@@ -121,7 +121,7 @@ class MlpSpec(PixelSpec):
     """A multilayer perceptron: sums of sums, so that classes need not part along a line."""
 
     kind: ClassVar[str] = "mlp"
-    caution: ClassVar[float] = 5.0
+    caution: ClassVar[float] = 100.0
 
     layers: int = option(2, "Hidden layers", "Layers between features and classes.", ge=1, le=8)
     width: int = option(

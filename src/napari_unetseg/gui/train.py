@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ from qtpy.QtWidgets import QComboBox, QStackedWidget, QWidget
 from superqt import QCollapsible
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.pixel_models import PixelSpec
+from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec
 from napari_unetseg.core.predict import matched, predict_classes_image
 from napari_unetseg.core.trained import RUNGS, TrainedModel
 from napari_unetseg.core.training import TrainOptions
@@ -149,8 +151,8 @@ class TrainWidget(Tool[TrainOptions]):
 
     def shown(self) -> None:
         self._fill_starts()
-        # Torch takes seconds to load: begin while the user paints.
-        self._warm.ask(lambda progress: import_module("napari_unetseg.core.nn.fit_pixels"))
+        # Torch takes seconds to load and the filters to compile: begin while the user paints.
+        self._warm.ask(lambda progress: _warm_up())
 
     def close_tool(self) -> None:
         if not self._closed:
@@ -187,6 +189,13 @@ class TrainWidget(Tool[TrainOptions]):
                 self.start.addItem(model.name, model)
         at = [self.start.itemData(k) for k in range(self.start.count())]
         self.start.setCurrentIndex(at.index(kept) if kept in at else 0)
+
+
+def _warm_up() -> None:
+    """Load and compile what the first training would have to wait for."""
+    filter_bank(np.zeros((1, 64, 64), np.float32), LogisticSpec())
+    if find_spec("torch") is not None:
+        import_module("napari_unetseg.core.nn.fit_pixels")
 
 
 def _train(
