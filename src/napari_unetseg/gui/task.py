@@ -59,7 +59,7 @@ class _Worker(FunctionWorker):
             super().run()
         except RuntimeError:
             # The application ended, and took the signals along, before this thread did.
-            if isalive(self.signals):
+            if isalive(self.signals):  # type: ignore[no-untyped-call]
                 raise
 
     def work(self) -> Any:
