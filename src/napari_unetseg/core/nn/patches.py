@@ -213,7 +213,7 @@ class Judge:
     """Judges predictions in windows that together hold what was held out.
 
     Of a window of the patch's sides, the inner three quarters count, so that every judged pixel
-    has its surroundings. More than `WINDOW_PIXELS` are thinned out evenly.
+    has its surroundings. More than `WINDOW_PIXELS` are thinned out at random.
     """
 
     def __init__(self, sources: Sequence[Source], reader: Reader, shape: Shape) -> None:
@@ -222,7 +222,9 @@ class Judge:
         self.n_classes, self.foreground = annotation.n_classes, annotation.foreground
         windows = [(s, start) for s in sources for start in self._windows(s.annotation)]
         most = max(1, WINDOW_PIXELS // int(np.prod(shape.patch)))
-        self._chosen = windows[:: -(-len(windows) // most)] if windows else []
+        # A fixed stride could fall in step with the grid's columns and judge one of them alone.
+        chosen = np.random.default_rng(0).permutation(len(windows))[:most]
+        self._chosen = [windows[k] for k in sorted(chosen)]
 
     def __bool__(self) -> bool:
         return bool(self._chosen)
