@@ -69,7 +69,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
     return UNetSpec.checked(
         depth=draw(st.integers(1, 2)),
         convolutions=draw(st.integers(1, 2)),
-        stem=draw(st.sampled_from(["plain", "space-to-depth"])),
+        stem=draw(st.sampled_from(["plain", "space-to-depth", "space-to-depth-4"])),
         residual=draw(st.booleans()),
         attention=draw(st.booleans()),
         pooling=draw(st.sampled_from(["max", "mean", "strided"])),

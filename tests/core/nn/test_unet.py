@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from napari_unetseg.core import models
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models import ModelSpec, UNetSpec
 from napari_unetseg.core.nn import blocks, unet
@@ -29,7 +30,7 @@ def unets(draw: st.DrawFn, **fixed: Any) -> UNetSpec:
         "width": draw(st.integers(2, 4)),
         "growth": draw(st.sampled_from([1.0, 1.5, 2.0])),
         "convolutions": draw(st.integers(1, 2)),
-        "stem": draw(st.sampled_from(["plain", "space-to-depth"])),
+        "stem": draw(st.sampled_from(["plain", "space-to-depth", "space-to-depth-4"])),
         "normalisation": draw(st.sampled_from(["batch", "group", "instance", "none"])),
         "activation": draw(st.sampled_from(["relu", "leaky_relu", "elu", "gelu", "sigmoid"])),
         "dropout": draw(st.sampled_from([0.0, 0.3])),
@@ -87,7 +88,7 @@ def test_nothing_beyond_the_halo_changes_a_tile(spec: UNetSpec, ndim: int) -> No
 
 
 @pytest.mark.parametrize("upsampling", ["transposed-2", "transposed-3", "linear", "nearest"])
-@pytest.mark.parametrize("stem", ["plain", "space-to-depth"])
+@pytest.mark.parametrize("stem", ["plain", "space-to-depth", "space-to-depth-4"])
 def test_the_halo_is_not_wasteful(upsampling: str, stem: str) -> None:
     # Smooth and without dead units, so that whatever can be seen is seen.
     spec = UNetSpec.checked(
@@ -286,7 +287,7 @@ def test_2d_and_3d_are_one_definition() -> None:
 
 def test_sizes_of_valid_fit_the_halo() -> None:
     for depth, convolutions, stem in itertools.product(
-        (1, 2, 3), (1, 2, 3), ("plain", "space-to-depth")
+        (1, 2, 3), (1, 2, 3), ("plain", "space-to-depth", "space-to-depth-4")
     ):
         spec = UNetSpec.checked(
             depth=depth,
@@ -302,3 +303,7 @@ def test_sizes_of_valid_fit_the_halo() -> None:
         n = network(torch.rand(1, 1, 2 * halo + multiple, 2 * halo + multiple)).shape[-1]
         assert network.offset[0] <= halo
         assert network.offset[0] + n >= halo + multiple
+
+
+def test_the_stems_of_options_and_network_agree() -> None:
+    assert models.STEM_HALVINGS == unet.STEM_HALVINGS

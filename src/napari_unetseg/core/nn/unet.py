@@ -3,6 +3,7 @@
 Depends on torch and on `blocks` alone, so that it can travel inside a model file.
 """
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,6 +25,9 @@ from napari_unetseg.core.nn.blocks import (
     initialise,
     upsampling,
 )
+
+STEM_HALVINGS = {"plain": 0, "space-to-depth": 1, "space-to-depth-4": 2}
+"""How many halvings of the image each stem stands for."""
 
 
 class UNet(nn.Module):
@@ -72,9 +76,10 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         look = Style(ndim=ndim, **style)
-        stemmed = int(stem == "space-to-depth")
-        box = look.kernel(flat=flat_levels > 0, size=1 + stemmed)
-        pixels = box[0] * box[1] ** (ndim - 1)
+        stemmed = STEM_HALVINGS[stem]
+        halvings = [look.kernel(k < flat_levels, size=2) for k in range(stemmed)]
+        box = tuple(math.prod(steps) for steps in zip((1,) * ndim, *halvings, strict=True))
+        pixels = math.prod(box)
         widths = [round(width * growth**level) for level in range(depth + 1)]
         inputs = [n_inputs * pixels, *widths]
 
@@ -110,7 +115,8 @@ class UNet(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return what the last level knows of each pixel: (N, width, *spatial).
 
-        With a space-to-depth stem there is one for each box of pixels, so half the sides.
+        With a space-to-depth stem there is one for each box of pixels, so a half or a quarter of
+        the sides.
         """
         return self.body(self.stem(x))
 
