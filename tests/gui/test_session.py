@@ -50,22 +50,24 @@ def test_a_run_can_be_undone_and_redone(viewer, source):
 def test_what_a_hand_drew_is_kept(viewer, source):
     layer, _ = put(viewer, source, np.zeros((20, 30), np.uint8))
     layer.paint((5, 5), 2)
-    drawn = layer.data.copy()
-    other, remark = put(viewer, source, np.ones((20, 30), np.uint8))
-    assert other is not layer
-    assert "kept" in remark
-    assert np.array_equal(layer.data, drawn)
+    drawn = layer.data == 2
+    again, remark = put(viewer, source, np.ones((20, 30), np.uint8))
+    assert again is layer
+    assert f"{drawn.sum()} pixels that you corrected" in remark
+    assert np.array_equal(layer.data, np.where(drawn, 2, 1))
+    layer.undo()
+    assert np.array_equal(layer.data, np.where(drawn, 2, 0))
     layer.undo()
     assert not layer.data.any()
 
 
-def test_the_run_after_goes_to_the_layer_no_hand_touched(viewer, source):
+def test_what_was_undone_is_no_ink(viewer, source):
     layer, _ = put(viewer, source, np.zeros((20, 30), np.uint8))
     layer.paint((5, 5), 2)
-    other, _ = put(viewer, source, np.ones((20, 30), np.uint8))
-    third, _ = put(viewer, source, np.full((20, 30), 2, np.uint8))
-    assert third is other
-    assert len(viewer.layers) == 3
+    layer.undo()
+    _, remark = put(viewer, source, np.ones((20, 30), np.uint8))
+    assert remark == ""
+    assert (layer.data == 1).all()
 
 
 def test_erasing_and_filling_are_drawing_too(viewer, source):
@@ -75,8 +77,50 @@ def test_erasing_and_filling_are_drawing_too(viewer, source):
             layer.paint((5, 5), 0)
         else:
             layer.fill((5, 5), 4)
-        assert Session.of(viewer).edited(layer), edit
+        assert Session.of(viewer).ink(layer), edit
         viewer.layers.remove(layer)
+
+
+def test_corrected_objects_stay_whole(viewer, source):
+    before = np.zeros((20, 30), np.int32)
+    before[2:6, 2:6], before[10:14, 10:14] = 1, 2
+    layer, _ = put(viewer, source, before)
+    layer.brush_size = 1
+    layer.paint((3, 3), 2)
+    layer.paint((3, 3), 1)
+    layer.data_setitem((np.array([5]), np.array([6])), np.array([1]))
+    after = np.zeros((20, 30), np.int32)
+    after[0:4, 0:4], after[10:14, 10:20], after[16:18, 1:9] = 5, 1, 2
+    Session.of(viewer).show_labels(
+        viewer.layers, source, "mask", after, name="m", options={}, objects=True
+    )
+    assert (layer.data[2:6, 2:6] == 1).all()
+    assert layer.data[5, 6] == 1
+    assert (layer.data[10:14, 10:20] == 6).all()
+    assert (layer.data[16:18, 1:9] == 2).all()
+    assert (layer.data[:2, :4] == 5).all()
+
+
+def test_corrections_of_another_shape_are_kept_aside(viewer, source):
+    layer, _ = put(viewer, source, np.zeros((20, 30), np.uint8))
+    layer.paint((5, 5), 2)
+    drawn = layer.data.copy()
+    other, remark = put(viewer, source, np.ones((10, 30), np.uint8))
+    assert other is not layer
+    assert "kept" in remark
+    assert np.array_equal(layer.data, drawn)
+
+
+def test_corrections_too_large_to_undo_go_along(viewer, source, monkeypatch):
+    monkeypatch.setattr(module, "UNDOABLE_PIXELS", 100)
+    layer, _ = put(viewer, source, np.zeros((20, 30), np.uint8))
+    layer.paint((5, 5), 2)
+    other, remark = put(viewer, source, np.ones((20, 30), np.uint8))
+    assert other is not layer
+    assert layer in viewer.layers
+    assert "new layer" in remark
+    third, _ = put(viewer, source, np.full((20, 30), 3, np.uint8))
+    assert (third.data == 2).sum() == (layer.data == 2).sum()
 
 
 def test_a_result_of_another_kind_replaces_an_untouched_one(viewer, source):

@@ -1,13 +1,14 @@
-"""What the tools of one viewer share: the models, and which results a hand has edited."""
+"""What the tools of one viewer share: the models, and what a hand drew on which labels."""
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.layers import Labels, Layer
-from napari.utils.events import Event
 from psygnal import Signal
 
+from napari_unetseg.core.ink import merged_classes, merged_objects
+from napari_unetseg.gui.ink import LayerInk
 from napari_unetseg.gui.layers import LayerList, find, marked, new_labels
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ class Session:
 
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
-        self._watched: WeakSet[Labels] = WeakSet()
-        self._edited: WeakSet[Labels] = WeakSet()
-        self._writing = False
+        self._inks: WeakKeyDictionary[Labels, LayerInk] = WeakKeyDictionary()
 
     @classmethod
     def of(cls, viewer: Any) -> "Session":
@@ -49,9 +48,11 @@ class Session:
         self.models.append(model)
         self.models_changed.emit()
 
-    def edited(self, layer: Labels) -> bool:
-        """Whether a hand changed `layer` since a run last wrote it."""
-        return layer in self._edited
+    def ink(self, layer: Labels) -> LayerInk:
+        """Return the ink on a layer, which is watched from the first call on."""
+        if layer not in self._inks:
+            self._inks[layer] = LayerInk(layer)
+        return self._inks[layer]
 
     def show_labels(
         self,
@@ -62,16 +63,17 @@ class Session:
         *,
         name: str,
         options: dict[str, Any],
+        objects: bool = False,
     ) -> tuple[Labels, str]:
-        """Put a label result into its layer as one undoable step.
-
-        What a hand drew is never written over: when the layer was edited since the last run, the
-        result goes to a new layer.
+        """Put a label result into its layer as one undoable step, around what a hand drew.
 
         Parameters
         ----------
         data
-            Ids, of the source's grey shape.
+            Labels, of the source's grey shape.
+        objects
+            Whether they are ids of objects, of which those that a hand touched stay whole, rather
+            than classes.
 
         Returns
         -------
@@ -79,53 +81,50 @@ class Session:
             The layer, and a sentence for the user when something unusual was done.
         """
         old = find(layers, role, source)
+        if not isinstance(old, Labels):
+            return self._new(layers, source, role, data, name=name, options=options), ""
+        ink = self.ink(old).pixels()
+        if ink and ink.shape != np.shape(data):
+            layer = self._new(layers, source, role, data, name=name, options=options)
+            return layer, f"{old.name!r} holds your corrections and was kept; this is a new layer."
         remark = ""
-        if isinstance(old, Labels) and self.edited(old):
-            remark = f"{old.name!r} holds your corrections and was kept; this is a new layer."
-        elif isinstance(old, Labels) and self._can_write(old, data):
-            changed = self._write(old, data)
-            if changed is not None:
-                old.metadata = {**old.metadata, **marked(role, source, options)}
-                return old, ""
-            remark = "Too much changed to be undone, so the layer was replaced."
+        if ink:
+            merge = merged_objects if objects else merged_classes
+            data = merge(np.asarray(old.data), np.asarray(data), ink)
+            remark = f"{len(ink):,} pixels that you corrected were kept."
+        can = self._can_write(old, data)
+        if can and self._write(old, data):
+            old.metadata = {**old.metadata, **marked(role, source, options)}
+            return old, remark
+        if ink:
+            remark += f" {old.name!r} is still there; this is a new layer."
+        else:
             layers.remove(old)
-        elif isinstance(old, Labels):
-            layers.remove(old)
-        layer = new_labels(layers, source, role, data, name=name, options=options)
-        self.watch(layer)
+            remark = "Too much changed to be undone, so the layer was replaced." if can else ""
+        layer = self._new(layers, source, role, data, name=name, options=options)
+        if ink:
+            self.ink(layer).restore(ink)
         return layer, remark
 
-    def watch(self, layer: Labels) -> None:
-        """Notice from now on when a hand changes `layer`."""
-        if layer not in self._watched:
-            self._watched.add(layer)
-            layer.events.paint.connect(self._on_paint)
-
-    def _on_paint(self, event: Event) -> None:
-        if not self._writing:
-            self._edited.add(event.source)
+    def _new(self, layers: LayerList, source: Layer, role: str, data: Any, **said: Any) -> Labels:
+        layer = new_labels(layers, source, role, data, **said)
+        self.ink(layer)
+        return layer
 
     def _can_write(self, layer: Labels, data: Any) -> bool:
         same = isinstance(layer.data, np.ndarray) and isinstance(data, np.ndarray)
         return same and layer.data.shape == data.shape and layer.data.dtype == data.dtype
 
-    def _write(self, layer: Labels, data: Any) -> int | None:
-        """Change `layer` to `data` in one undo step; return how many pixels, or None if too many.
-
-        Assigning `layer.data` would leave the old undo steps to write into the new array.
-        """
+    def _write(self, layer: Labels, data: Any) -> bool:
+        """Change `layer` to `data` in one undo step, unless that is too much to be undone."""
         differs = layer.data != data
         count = int(np.count_nonzero(differs))
         if count > UNDOABLE_PIXELS:
-            return None
+            return False
         if count:
             where = np.nonzero(differs)
-            self._writing = True
-            try:
-                layer.data_setitem(where, data[where])
-            finally:
-                self._writing = False
-        return count
+            self.ink(layer).write(where, data[where])
+        return True
 
 
 _SESSIONS: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()

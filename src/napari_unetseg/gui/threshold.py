@@ -85,6 +85,7 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
             result.labels,
             name=f"{layer.name} {role}",
             options=said,
+            objects=role == OBJECTS,
         )
         self.preview.remove()
         made.visible = True

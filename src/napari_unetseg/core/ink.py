@@ -1,0 +1,255 @@
+"""Ink: the pixels that a hand drew, erased or approved, which no run ever changes.
+
+A run's result is merged with the labels that are there: inked pixels stay as they are, and so do
+whole objects that hold any. Ink is kept in small blocks where there is some, so that a few strokes
+on a large stack cost next to nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+
+Array: TypeAlias = NDArray[Any]
+Box: TypeAlias = tuple[slice, ...]
+"""One slice with bounds for each axis."""
+
+BLOCK = {1: (4096,), 2: (256, 256), 3: (16, 128, 128)}
+"""Sides of a block of the last axes; leading axes have blocks of one."""
+
+_COVERED = 0.5
+
+
+class PixelSet:
+    """A set of pixels of an array, stored in blocks where there are any.
+
+    Parameters
+    ----------
+    shape
+        Of the array.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(int(length) for length in shape)
+        last = BLOCK[min(len(self.shape), 3)]
+        self._sides = (1,) * (len(self.shape) - len(last)) + last
+        self._blocks: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+
+    def __len__(self) -> int:
+        """Number of pixels in the set."""
+        return sum(int(np.count_nonzero(block)) for block in self._blocks.values())
+
+    def __bool__(self) -> bool:
+        return any(block.any() for block in self._blocks.values())
+
+    def copy(self) -> Self:
+        """Return an independent copy."""
+        other = type(self)(self.shape)
+        other.update(self)
+        return other
+
+    def add(self, box: Box, mask: NDArray[np.bool_] | None = None) -> None:
+        """Add the pixels of a box, or those of them where `mask` is true.
+
+        Parameters
+        ----------
+        box
+            Within the array.
+        mask
+            Of the box's shape.
+
+        Raises
+        ------
+        InputError
+            When the box does not lie in the array or the mask has another shape.
+        """
+        self._change(box, mask, to=True)
+
+    def discard(self, box: Box, mask: NDArray[np.bool_] | None = None) -> None:
+        """Take pixels out of the set; see `add`."""
+        self._change(box, mask, to=False)
+
+    def add_indices(self, indices: Sequence[Array]) -> None:
+        """Add single pixels, given as one array of places for each axis."""
+        places = np.stack([np.asarray(axis).ravel() for axis in indices])
+        if not places.shape[1]:
+            return
+        blocks = places // np.array(self._sides)[:, None]
+        order = np.lexsort(blocks)
+        places, blocks = places[:, order], blocks[:, order]
+        cuts = np.flatnonzero((np.diff(blocks) != 0).any(0)) + 1
+        for part in np.split(np.arange(places.shape[1]), cuts):
+            place = tuple(int(number) for number in blocks[:, part[0]])
+            inside = places[:, part] % np.array(self._sides)[:, None]
+            self._block(place)[tuple(inside)] = True
+
+    def update(self, other: "PixelSet") -> None:
+        """Add all pixels of a set over an array of the same shape."""
+        for box, mask in other.boxes():
+            self.add(box, mask)
+
+    def inside(self, box: Box) -> NDArray[np.bool_]:
+        """Return which pixels of a box are in the set: (*box), a new array."""
+        box = self._checked(box)
+        found = np.zeros([part.stop - part.start for part in box], np.bool_)
+        for place, of_box, of_block in self._parts(box):
+            block = self._blocks.get(place)
+            if block is not None:
+                found[of_box] = block[of_block]
+        return found
+
+    def boxes(self) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
+        """Yield the boxes that hold any pixel and which of theirs are in the set."""
+        for place, block in self._blocks.items():
+            if block.any():
+                sides = zip(place, self._sides, self.shape, strict=True)
+                box = tuple(
+                    slice(at * side, min((at + 1) * side, length)) for at, side, length in sides
+                )
+                yield box, block[tuple(slice(part.stop - part.start) for part in box)]
+
+    def array(self) -> NDArray[np.bool_]:
+        """Return the whole set as an array; large where the array is."""
+        return self.inside(tuple(slice(0, length) for length in self.shape))
+
+    def _change(self, box: Box, mask: NDArray[np.bool_] | None, *, to: bool) -> None:
+        box = self._checked(box)
+        sides = tuple(part.stop - part.start for part in box)
+        if mask is not None and mask.shape != sides:
+            raise InputError(f"The mask has the shape {mask.shape} and the box {sides}.")
+        for place, of_box, of_block in self._parts(box):
+            if to or place in self._blocks:
+                part: Any = True if mask is None else mask[of_box]
+                block = self._block(place)
+                if to:
+                    block[of_block] |= part
+                else:
+                    block[of_block] &= np.logical_not(part)
+
+    def _parts(self, box: Box) -> Iterator[tuple[tuple[int, ...], Box, Box]]:
+        """Yield every block a box touches, the part of the box, and the part of the block."""
+        spans = [
+            range(part.start // side, -(-part.stop // side))
+            for part, side in zip(box, self._sides, strict=True)
+        ]
+        for offset in np.ndindex(*map(len, spans)):
+            place = tuple(span[at] for span, at in zip(spans, offset, strict=True))
+            of_box, of_block = [], []
+            for at, side, part in zip(place, self._sides, box, strict=True):
+                first, last = max(at * side, part.start), min((at + 1) * side, part.stop)
+                of_box.append(slice(first - part.start, last - part.start))
+                of_block.append(slice(first - at * side, last - at * side))
+            yield place, tuple(of_box), tuple(of_block)
+
+    def _block(self, place: tuple[int, ...]) -> NDArray[np.bool_]:
+        if place not in self._blocks:
+            self._blocks[place] = np.zeros(self._sides, np.bool_)
+        return self._blocks[place]
+
+    def _checked(self, box: Box) -> Box:
+        given = tuple(box)
+        if len(given) != len(self.shape) or not all(
+            0 <= part.start <= part.stop <= length
+            for part, length in zip(given, self.shape, strict=True)
+        ):
+            raise InputError(f"The box {given} does not lie in an array of {self.shape}.")
+        return given
+
+
+def merged_classes(current: Array, prediction: Array, ink: PixelSet) -> Array:
+    """Return a prediction of classes with the inked pixels as they are.
+
+    Parameters
+    ----------
+    current, prediction
+        Labels of one shape.
+    ink
+        Over the same shape.
+
+    Returns
+    -------
+    array
+        A new one, of a type that holds both.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ.
+    """
+    _check_shapes(current, prediction, ink)
+    merged = prediction.astype(np.promote_types(current.dtype, prediction.dtype))
+    for box, inked in ink.boxes():
+        merged[box] = np.where(inked, current[box], merged[box])
+    return merged
+
+
+def merged_objects(current: Array, prediction: Array, ink: PixelSet) -> Array:
+    """Return predicted objects around those that a hand touched.
+
+    Every object with an inked pixel stays whole and keeps its id; where a hand erased, nothing
+    comes back. A predicted object of which more than half lies on what stays is left out, for it
+    is the same object again; others lose what overlaps. New ids are taken where one is in use.
+
+    Parameters
+    ----------
+    current, prediction
+        Ids of one shape, 0 the background.
+    ink
+        Over the same shape.
+
+    Returns
+    -------
+    array
+        A new one, of a type that holds both.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ, or there are more objects than the type has numbers.
+    """
+    _check_shapes(current, prediction, ink)
+    touched = [np.unique(current[box][inked]) for box, inked in ink.boxes()]
+    kept_ids = np.unique(np.concatenate(touched)) if touched else np.zeros(0, current.dtype)
+    kept_ids = kept_ids[kept_ids > 0]
+    if not touched:
+        return prediction.copy()
+    stays = np.isin(current, kept_ids)
+    for box, inked in ink.boxes():
+        stays[box] |= inked
+    ids, places, sizes = np.unique(prediction, return_inverse=True, return_counts=True)
+    places = places.reshape(prediction.shape)
+    covered = np.bincount(places[stays], minlength=len(ids))
+    survives = (ids > 0) & (covered <= _COVERED * sizes)
+    numbers = _free_numbers(ids, survives, kept_ids)
+    dtype = np.promote_types(current.dtype, prediction.dtype)
+    if len(numbers) and numbers.max() > np.iinfo(dtype).max:
+        raise InputError(
+            f"There are more objects than {dtype} has numbers. Convert the labels to a larger "
+            "type first (layer menu, Convert data type)."
+        )
+    merged: Array = numbers.astype(dtype)[places]
+    merged[stays] = current[stays]
+    return merged
+
+
+def _free_numbers(ids: Array, survives: NDArray[np.bool_], taken: Array) -> NDArray[np.int64]:
+    """Return for each predicted id the one it gets: its own, or a fresh one where that is taken."""
+    numbers = np.where(survives, ids, 0).astype(np.int64)
+    clash = survives & np.isin(ids, taken)
+    last = max(int(taken.max(initial=0)), int(numbers.max(initial=0)))
+    numbers[clash] = last + 1 + np.arange(np.count_nonzero(clash))
+    return numbers
+
+
+def _check_shapes(current: Array, prediction: Array, ink: PixelSet) -> None:
+    if not current.shape == prediction.shape == ink.shape:
+        raise InputError(
+            f"The labels have the shape {current.shape}, the prediction {prediction.shape} and "
+            f"the ink {ink.shape}: they must be of one image."
+        )
+
+
+__all__ = ["Box", "PixelSet", "merged_classes", "merged_objects"]
