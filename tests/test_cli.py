@@ -390,3 +390,26 @@ def test_the_lectures_case_end_to_end(tmp_path):
         dice(read_labels(tmp_path / f"{n}.tif").data, sample.mask) for n in ("without", "with")
     ]
     assert scores[1] > scores[0] + 0.2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot limit the size of a file")
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    """A limit on the size of files stands in for the disk: writing fails midway in the same way."""
+    import resource
+
+    noise = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    write_image(tmp_path / "noise.tif", Image.of(noise))
+    out = tmp_path / "flat.tif"
+    out.write_bytes(b"what was there")
+    command = [sys.executable, "-m", "napari_unetseg.cli", "background", tmp_path / "noise.tif"]
+    done = subprocess.run(
+        [*command, "-o", out],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "disk is full" in " ".join(done.stderr.split())
+    assert out.read_bytes() == b"what was there"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.tif", "noise.tif"]

@@ -78,5 +78,6 @@ def for_each(images: Sequence[Path], work: Callable[[int, Path, Progress], str])
         else:
             say(line)
     if failed:
-        complain(f"{failed} of {len(images)} images failed; the others are written.")
+        rest = "the others are written" if failed < len(images) else "nothing is written"
+        complain(f"{failed} of {len(images)} images failed; {rest}.")
         raise typer.Exit(2)

@@ -1,5 +1,6 @@
 """Which files go in, which come out, and how a file is replaced in one step."""
 
+import errno
 import glob
 import os
 import shutil
@@ -154,6 +155,10 @@ def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
     return [_one_of(by_stem.get(stem_of(path), []), path, place) for path in inputs]
 
 
+# Numpy, when it could not write all of an array, names no error number.
+_FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 @contextmanager
 def writing(path: PathLike) -> Iterator[Path]:
     """Give a temporary name beside `path`, and put what was written there in its place.
@@ -180,7 +185,10 @@ def writing(path: PathLike) -> Iterator[Path]:
         yield draft
         _put(draft, target, aside=place / "replaced")
     except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror or error}.") from error
+        reason = error.strerror or str(error)
+        if error.errno in _FULL:
+            reason += ". The disk is full: free some space, or choose another place"
+        raise InputError(f"{target} cannot be written: {reason}.") from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
