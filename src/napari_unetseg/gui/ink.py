@@ -39,6 +39,7 @@ class LayerInk:
         self._history = _histories(layer)[0]
         self._strokes: list[tuple[list[Atom], bool]] = []
         self._running = False
+        self._told = 0
         layer.events.paint.connect(self._on_paint)
 
     @property
@@ -65,21 +66,27 @@ class LayerInk:
     def __bool__(self) -> bool:
         return bool(self.pixels())
 
+    def state(self) -> tuple[int, ...]:
+        """Return what changes whenever the labels or their ink do, undo and redo included."""
+        history, undone = _histories(self._layer)
+        latest = id(history[-1][0]) if history and history[-1] else 0
+        return (id(self._layer.data), len(history), latest, len(undone), self._told)
+
     def approve(self, box: tuple[slice, ...], mask: NDArray[np.bool_] | None = None) -> None:
         """Make pixels ink that are right as they are."""
         self._base.add(box, mask)
-        self.changed.emit()
+        self._tell()
 
     def restore(self, pixels: PixelSet) -> None:
         """Add ink that was kept elsewhere, in a file or another layer."""
         self._base.update(pixels)
-        self.changed.emit()
+        self._tell()
 
     def release(self) -> None:
         """Let all ink go: runs may change every pixel again."""
         self._base = PixelSet(_shape(self._layer))
         self._strokes = [(step, False) for step, _ in self._strokes]
-        self.changed.emit()
+        self._tell()
 
     def write(self, indices: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
         """Change pixels as one undo step of a run, which is no ink.
@@ -92,9 +99,14 @@ class LayerInk:
         finally:
             self._running = False
 
+    def _tell(self) -> None:
+        self._told += 1
+        self.changed.emit()
+
     def _on_paint(self, event: Event) -> None:
         self._settle()
         self._strokes.append((list(event.value), not self._running))
+        self._told += 1
         if not self._running:
             self.changed.emit()
 

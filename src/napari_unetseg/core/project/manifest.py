@@ -1,0 +1,97 @@
+"""`project.json`: which files make the project, and what each of them is."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unetseg.core.errors import InputError
+
+NAME = "project.json"
+MAX_BYTES = 10_000_000
+
+# Names within the project's own folders: nothing that could lead out of them.
+FileName = Annotated[
+    str, Field(pattern=r"^(images|labels|ink|models)/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+]
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageEntry(_Part):
+    """An image: a file of the project, or one that lies elsewhere."""
+
+    key: Key
+    name: str
+    file: FileName | None = None
+    path: str | None = None
+    axes: str = ""
+    place: dict[str, Any] = {}
+    mark: dict[str, Any] = {}
+
+
+class LabelsEntry(_Part):
+    """A Labels layer and its ink."""
+
+    key: Key
+    name: str
+    file: FileName
+    ink: FileName | None = None
+    dtype: str
+    shape: tuple[int, ...]
+    place: dict[str, Any] = {}
+    mark: dict[str, Any] = {}
+
+
+class Manifest(_Part):
+    """The whole list."""
+
+    format: Literal["napari-unetseg project"] = "napari-unetseg project"
+    version: Literal[1] = 1
+    number: int = 0
+    saver: str = ""
+    saved: str = ""
+    images: tuple[ImageEntry, ...] = ()
+    labels: tuple[LabelsEntry, ...] = ()
+    models: tuple[FileName, ...] = ()
+
+    @property
+    def files(self) -> set[str]:
+        """The names of all files of the project's own."""
+        images = (image.file for image in self.images)
+        inks = (labels.ink for labels in self.labels)
+        labels = (labels.file for labels in self.labels)
+        return {name for name in (*images, *labels, *inks, *self.models) if name}
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a project's list.
+
+    Raises
+    ------
+    InputError
+        When there is none, or it is damaged or of a later version.
+    """
+    path = folder / NAME
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than any project's list. It is not opened.")
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{folder} is no project: {NAME} cannot be read ({error.strerror}). Choose the folder "
+            "that a project was saved as."
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise InputError(
+            f"{path} is damaged, or of a later version of this plugin ({where}: "
+            f"{first['msg'].lower()}). Nothing was changed."
+        ) from error
+
+
+__all__ = ["NAME", "ImageEntry", "LabelsEntry", "Manifest", "read_manifest"]

@@ -1,0 +1,227 @@
+"""A project comes back as it was saved, whatever happened meanwhile."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ink import PixelSet
+from napari_unetseg.core.io import write_image
+from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.project import (
+    Contents,
+    ImageItem,
+    LabelsItem,
+    ProjectFolder,
+    is_project,
+)
+from napari_unetseg.core.training import TrainOptions
+
+
+def ink_of(mask):
+    ink = PixelSet(mask.shape)
+    ink.add(tuple(slice(0, n) for n in mask.shape), mask)
+    return ink
+
+
+def labels_item(seed=0, shape=(20, 30), dtype=np.int32, **more):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 200, shape).astype(dtype)
+    ink = ink_of(rng.random(shape) < 0.2)
+    return LabelsItem(key="cells", name="Cells", labels=labels, ink=ink, version=seed, **more)
+
+
+def same(one, other):
+    return np.array_equal(one.labels, other.labels) and np.array_equal(
+        one.ink.array(), other.ink.array()
+    )
+
+
+@pytest.fixture(scope="module")
+def model():
+    image = Image.of(np.random.default_rng(0).random((24, 24)).astype(np.float32))
+    labels = (np.asarray(image.data) > 0.5).astype(np.uint8)
+    spec = LogisticSpec(sigmas="1")
+    return train(spec, [Lesson(image, labels)], TrainOptions(), name="m 1", labels_are="mask").model
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (3, 20, 30), (2, 3, 20, 30)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_everything_comes_back(tmp_path, shape, dtype, model):
+    noise = Image.of(np.random.default_rng(1).random(shape).astype(np.float32))
+    write_image(tmp_path / "outside.tif", noise)
+    place = {"scale": [2.0, 0.5], "colormap": "magma"}
+    contents = Contents(
+        images=(
+            ImageItem(key="a", name="Inside", image=noise, version=1),
+            ImageItem(key="b", name="Out", image=noise, path=tmp_path / "outside.tif"),
+        ),
+        labels=(labels_item(shape=shape, dtype=dtype, place=place, mark={"role": "mask"}),),
+        models=(model,),
+    )
+    ProjectFolder(tmp_path / "p.unetseg").save(contents)
+    assert is_project(tmp_path / "p.unetseg")
+    found = ProjectFolder(tmp_path / "p.unetseg").open()
+    assert [item.name for item in found.images] == ["Inside", "Out"]
+    for item in found.images:
+        assert np.array_equal(item.image.asarray(), noise.data)
+    assert found.images[1].path == tmp_path / "outside.tif"
+    assert same(found.labels[0], contents.labels[0])
+    assert found.labels[0].labels.dtype == dtype
+    assert found.labels[0].place == place
+    assert found.labels[0].mark == {"role": "mask"}
+    assert found.models[0].fingerprint == model.fingerprint
+    assert found.models[0].name == model.name
+    assert not found.missing
+
+
+def test_only_what_changed_is_written(tmp_path, model):
+    folder = ProjectFolder(tmp_path / "p")
+    first = Contents(labels=(labels_item(0),), models=(model,))
+    assert len(folder.save(first)) == 3
+    assert folder.save(first) == []
+    renamed = Contents(labels=(replace(first.labels[0], name="Renamed"),), models=(model,))
+    assert folder.save(renamed) == []
+    assert ProjectFolder(tmp_path / "p").open().labels[0].name == "Renamed"
+    assert len(folder.save(Contents(labels=(labels_item(1),), models=(model,)))) == 2
+    again = ProjectFolder(tmp_path / "p")
+    assert same(again.open().labels[0], labels_item(1))
+    # What is gone from the window goes from the folder.
+    again.save(Contents())
+    left = [path for path in (tmp_path / "p").rglob("*") if path.is_file()]
+    assert [path.name for path in left] == ["project.json"]
+
+
+def test_a_project_can_be_moved_with_its_images(tmp_path):
+    noise = Image.of(np.random.default_rng(1).random((8, 9)).astype(np.float32))
+    (tmp_path / "here").mkdir()
+    write_image(tmp_path / "here" / "a.tif", noise)
+    item = ImageItem(key="a", name="a", image=noise, path=tmp_path / "here" / "a.tif")
+    ProjectFolder(tmp_path / "here" / "p").save(Contents(images=(item,)))
+    (tmp_path / "here").rename(tmp_path / "there")
+    found = ProjectFolder(tmp_path / "there" / "p").open()
+    assert np.array_equal(found.images[0].image.asarray(), noise.data)
+    (tmp_path / "there" / "a.tif").unlink()
+    found = ProjectFolder(tmp_path / "there" / "p").open()
+    assert not found.images
+    assert "a: There is no file" in found.missing[0]
+
+
+def test_two_windows_do_not_write_over_each_other(tmp_path):
+    one, other = ProjectFolder(tmp_path / "p"), ProjectFolder(tmp_path / "p")
+    one.save(Contents(labels=(labels_item(0),)))
+    other.open()
+    other.save(Contents(labels=(labels_item(1),)))
+    with pytest.raises(InputError, match="another window"):
+        one.save(Contents(labels=(labels_item(2),)))
+    assert same(ProjectFolder(tmp_path / "p").open().labels[0], labels_item(1))
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="other files"):
+        ProjectFolder(tmp_path).save(Contents())
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_that_went_away_is_made_again(tmp_path):
+    folder = ProjectFolder(tmp_path / "p")
+    folder.save(Contents(labels=(labels_item(0),)))
+    (tmp_path / "p").rename(tmp_path / "elsewhere")
+    folder.save(Contents(labels=(labels_item(0),)))
+    assert same(ProjectFolder(tmp_path / "p").open().labels[0], labels_item(0))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("file", "../../secret.tif"),
+        ("file", "/etc/passwd"),
+        ("file", "labels/../../x.tif"),
+        ("dtype", "O"),
+        ("dtype", "nonsense"),
+        ("shape", [1000000, 1000000, 1000000]),
+        ("shape", [20, 31]),
+        ("key", "../x"),
+    ],
+)
+def test_hostile_lists_are_refused(tmp_path, field, value):
+    folder = ProjectFolder(tmp_path / "p")
+    folder.save(Contents(labels=(labels_item(0),)))
+    listed = tmp_path / "p" / "project.json"
+    content = json.loads(listed.read_text())
+    content["labels"][0][field] = value
+    listed.write_text(json.dumps(content))
+    with pytest.raises(InputError):
+        ProjectFolder(tmp_path / "p").open()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}x", b"[]", b'{"version": 99}', b"\xff\xfe"])
+def test_broken_lists_are_refused(tmp_path, content):
+    (tmp_path / "project.json").write_bytes(content)
+    with pytest.raises(InputError, match="damaged"):
+        ProjectFolder(tmp_path).open()
+    with pytest.raises(InputError, match="damaged"):
+        ProjectFolder(tmp_path).save(Contents())
+    assert (tmp_path / "project.json").read_bytes() == content
+
+
+def test_no_folder_is_no_project(tmp_path):
+    with pytest.raises(InputError, match="no project"):
+        ProjectFolder(tmp_path / "nothing").open()
+
+
+KILLS = int(os.environ.get("PROJECT_KILLS", "10"))
+"""How many processes to kill; each takes seconds to start."""
+
+SAVE_FOR_EVER = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("these_tests", sys.argv[1])
+these = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(these)
+these.save_for_ever(sys.argv[2])
+"""
+
+
+def save_for_ever(path):
+    """Save one version after the other; tell of each that is begun and done."""
+    folder = ProjectFolder(path)
+    for version in range(1, 100_000):
+        os.write(1, b"s")
+        folder.save(Contents(labels=(labels_item(version, shape=(60, 80)),)))
+        os.write(1, b"d")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_killed_at_any_moment_nothing_is_corrupt(tmp_path):
+    """A process that saves without end is killed; what was saved last is there, or what came."""
+    rng = np.random.default_rng(0)
+    for trial in range(KILLS):
+        path = tmp_path / f"p{trial}"
+        command = [sys.executable, "-c", SAVE_FOR_EVER, __file__, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as saver:
+            heard = b""
+            while heard.count(b"d") < 1:
+                heard += saver.stdout.read(1)
+                assert heard, "it died by itself"
+            time.sleep(float(rng.uniform(0, 0.06)))
+            saver.kill()
+            heard += saver.stdout.read()
+        begun, done = heard.count(b"s"), heard.count(b"d")
+        folder = ProjectFolder(path)
+        found = folder.open().labels[0]
+        kept = [k for k in (done, begun) if same(found, labels_item(k, shape=(60, 80)))]
+        assert kept, "neither the last version nor the one before"
+        # The next saving clears away what the crash left.
+        folder.save(Contents(labels=(labels_item(7),)))
+        left = [place for place in path.rglob("*") if place.is_file()]
+        assert len(left) == 3, left
+        assert not list(path.glob(".*"))
