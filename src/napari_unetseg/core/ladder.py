@@ -10,10 +10,11 @@ from napari_unetseg.core.annotation import AnnotationKind, Example, examples_of,
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.models import ConvolutionalSpec, ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, SoftmaxSpec
 from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.resolution import settled
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import TrainOptions
@@ -224,6 +225,9 @@ def _fit_network(
     from napari_unetseg.core.nn.fit_pixels import fit_pixels
     from napari_unetseg.core.nn.restore import network_of
 
+    annotations = [example.annotation for example in examples]
+    if isinstance(spec, ConvolutionalSpec):
+        spec = settled(spec, annotations, like=None if start is None else start.spec)
     begun = None if start is None else network_of(start)
     told: dict[str, Any] = {
         "start": begun,
@@ -232,7 +236,7 @@ def _fit_network(
         "preview": preview,
         "progress": progress,
     }
-    if not options.climbs(dense=all(example.annotation.dense for example in examples)):
+    if not options.climbs(dense=all(annotation.dense for annotation in annotations)):
         fitted = fit(spec, examples, options, **told)
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}

@@ -21,6 +21,7 @@ def cnns(draw: st.DrawFn) -> CnnSpec:
         width=draw(st.integers(1, 4)),
         context=draw(st.sampled_from(["dilation", "pooling", "none"])),
         poolings=draw(st.integers(1, layers)),
+        resolution=draw(st.sampled_from(["full", "half"])),
         normalisation=draw(st.sampled_from(["batch", "group", "instance", "none"])),
         activation=draw(st.sampled_from(["elu", "gelu"])),
         dropout=draw(st.sampled_from([0.0, 0.3])),

@@ -63,6 +63,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         "activation": draw(st.sampled_from(["relu", "gelu"])),
         "position": draw(st.sampled_from(["none", "polynomial", "sinusoidal"])),
         "flat_levels": draw(st.integers(0, 2)),
+        "resolution": draw(st.sampled_from(["full", "half"])),
     }
     if draw(st.integers(0, 3)) == 0:
         return CnnSpec.checked(context=draw(st.sampled_from(["dilation", "pooling"])), **common)

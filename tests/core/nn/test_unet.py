@@ -14,23 +14,36 @@ from torch import nn
 
 from napari_unetseg.core import models
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models import ModelSpec, UNetSpec
+from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn import blocks, unet
 from napari_unetseg.core.nn.blocks import DepthToSpace, Linear, SpaceToDepth, TrackedGroupNorm
 from napari_unetseg.core.nn.build import build, n_parameters
+from napari_unetseg.core.resolution import shrunken_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = UNetSpec(depth=2, width=4, stem="plain")
 
 
+STEMS = ["plain", "space-to-depth", "space-to-depth-4"]
+# Two halvings before the first level are enough to find what goes wrong with any.
+LOWERED = [
+    *[(stem, "full") for stem in STEMS],
+    ("plain", "half"),
+    ("space-to-depth", "half"),
+    ("plain", "quarter"),
+]
+
+
 @st.composite
 def unets(draw: st.DrawFn, **fixed: Any) -> UNetSpec:
+    stem, resolution = draw(st.sampled_from(LOWERED))
     options = {
         "depth": draw(st.integers(1, 2)),
         "width": draw(st.integers(2, 4)),
         "growth": draw(st.sampled_from([1.0, 1.5, 2.0])),
         "convolutions": draw(st.integers(1, 2)),
-        "stem": draw(st.sampled_from(["plain", "space-to-depth", "space-to-depth-4"])),
+        "stem": stem,
+        "resolution": resolution,
         "normalisation": draw(st.sampled_from(["batch", "group", "instance", "none"])),
         "activation": draw(st.sampled_from(["relu", "leaky_relu", "elu", "gelu", "sigmoid"])),
         "dropout": draw(st.sampled_from([0.0, 0.3])),
@@ -88,11 +101,17 @@ def test_nothing_beyond_the_halo_changes_a_tile(spec: UNetSpec, ndim: int) -> No
 
 
 @pytest.mark.parametrize("upsampling", ["transposed-2", "transposed-3", "linear", "nearest"])
-@pytest.mark.parametrize("stem", ["plain", "space-to-depth", "space-to-depth-4"])
-def test_the_halo_is_not_wasteful(upsampling: str, stem: str) -> None:
+@pytest.mark.parametrize(("stem", "resolution"), LOWERED)
+def test_the_halo_is_not_wasteful(upsampling: str, stem: str, resolution: str) -> None:
     # Smooth and without dead units, so that whatever can be seen is seen.
     spec = UNetSpec.checked(
-        depth=2, width=4, upsampling=upsampling, stem=stem, activation="gelu", pooling="mean"
+        depth=2,
+        width=4,
+        upsampling=upsampling,
+        stem=stem,
+        resolution=resolution,
+        activation="gelu",
+        pooling="mean",
     )
     first, last = seen(spec, 2)
     furthest = max(-first[0], last[0])
@@ -114,7 +133,7 @@ def test_gives_back_the_shape_and_learns(spec: UNetSpec, ndim: int) -> None:
 
 def test_every_option_changes_something() -> None:
     base = UNetSpec(depth=2, width=4, dropout=0.2)
-    x = torch.rand(2, 1, 8, 32, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def outcome(spec: UNetSpec) -> float:
         network = build(spec, 1, 2, 3, seed=0)
@@ -128,6 +147,7 @@ def test_every_option_changes_something() -> None:
         "growth": [1.5],
         "convolutions": [1],
         "stem": ["plain"],
+        "resolution": ["half", "quarter"],
         "normalisation": ["group", "instance", "none"],
         "activation": ["leaky_relu", "elu", "gelu", "sigmoid"],
         "dropout": [0.0],
@@ -286,13 +306,12 @@ def test_2d_and_3d_are_one_definition() -> None:
 
 
 def test_sizes_of_valid_fit_the_halo() -> None:
-    for depth, convolutions, stem in itertools.product(
-        (1, 2, 3), (1, 2, 3), ("plain", "space-to-depth", "space-to-depth-4")
-    ):
+    for depth, convolutions, (stem, resolution) in itertools.product((1, 2, 3), (1, 2, 3), LOWERED):
         spec = UNetSpec.checked(
             depth=depth,
             convolutions=convolutions,
             stem=stem,
+            resolution=resolution,
             padding="valid",
             width=2,
             growth=1.0,
@@ -307,3 +326,34 @@ def test_sizes_of_valid_fit_the_halo() -> None:
 
 def test_the_stems_of_options_and_network_agree() -> None:
     assert models.STEM_HALVINGS == unet.STEM_HALVINGS
+    assert models.RESOLUTION_HALVINGS == blocks.RESOLUTION_HALVINGS
+
+
+@pytest.mark.parametrize("stem", STEMS[1:])
+def test_a_fresh_network_shows_no_grid(stem: str) -> None:
+    spec = UNetSpec(depth=1, width=4, stem=stem, upsampling="nearest")
+    evidence = build(spec, 1, 2, 2, seed=0).eval()(torch.rand(1, 1, 32, 32)).detach()
+    side = 2 ** models.STEM_HALVINGS[stem]
+    boxes = SpaceToDepth((side, side))(evidence).unflatten(1, (side * side, 2))
+    assert boxes.std(dim=1).max() < 1e-6
+    assert evidence.std() > 1e-3
+
+
+@pytest.mark.parametrize("kind", [UNetSpec, CnnSpec])
+@pytest.mark.parametrize(("ndim", "flat"), [(2, 0), (3, 0), (3, 1), (3, 3)])
+@pytest.mark.parametrize("resolution", ["half", "quarter"])
+def test_a_lower_resolution_is_the_network_inside_on_a_shrunken_image(
+    kind: Any, ndim: int, flat: int, resolution: str
+) -> None:
+    spec = kind.checked(width=2, resolution=resolution, flat_levels=flat)
+    small = UNetSpec(depth=1, stem="plain") if kind is UNetSpec else CnnSpec(layers=2)
+    spec = spec.model_copy(update=small.model_dump(include={"depth", "stem", "layers"}))
+    whole = build(spec, 1, 2, ndim, seed=0).eval()
+    inside = build(spec.inside(), 1, 2, ndim, seed=1).eval()
+    inside.load_state_dict(whole.state_dict())
+    x = torch.rand(1, 1, *(3 * m for m in spec.multiple(ndim)))
+    shrunken = torch.from_numpy(shrunken_image(x[0].numpy(), spec.shrink(ndim)))[None]
+    mode = {2: "bilinear", 3: "trilinear"}[ndim]
+    scale = tuple(map(float, spec.shrink(ndim)))
+    enlarged = nn.functional.interpolate(inside(shrunken), scale_factor=scale, mode=mode)
+    torch.testing.assert_close(whole(x), enlarged, atol=1e-4, rtol=1e-4)

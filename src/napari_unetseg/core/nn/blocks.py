@@ -24,6 +24,8 @@ BATCH_NORM: dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.Batc
 DROPOUT: dict[int, Callable[..., nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 MAX_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 MEAN_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+RESOLUTION_HALVINGS = {"auto": 0, "full": 0, "half": 1, "quarter": 2}
+"""How many halvings of the image each resolution stands for."""
 ACTIVATION: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),
     "leaky_relu": partial(nn.LeakyReLU, 0.1, inplace=True),
@@ -49,6 +51,11 @@ class Style:
     def kernel(self, flat: bool, size: int = 3) -> Sizes:
         """Return the sides of a kernel or a stride: of a stack's plane alone when `flat`."""
         return (1 if flat and self.ndim == 3 else size,) + (size,) * (self.ndim - 1)
+
+    def box(self, halvings: int, flat_levels: int) -> Sizes:
+        """Return how many pixels become one by so many halvings, per axis."""
+        steps = [self.kernel(k < flat_levels, size=2) for k in range(halvings)]
+        return tuple(math.prod(sizes) for sizes in zip((1,) * self.ndim, *steps, strict=True))
 
     def trim(self, kernel: Sizes, times: int = 1) -> Sizes:
         """Return what each end of each axis loses to unpadded convolutions."""
@@ -209,6 +216,41 @@ class Linear(nn.Module):
             x = torch.stack([x, torch.lerp(x, following, 0.5)], axis + 1).flatten(axis, axis + 1)
             x = x.narrow(axis, 0, 2 * n - 1 + extra)
         return x.movedim(-1, 1)
+
+
+class Shrink(nn.Module):
+    """Average every little box of pixels into one."""
+
+    def __init__(self, box: Sizes) -> None:
+        super().__init__()
+        self.pool = MEAN_POOL[len(box)](box)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+
+class Enlarge(nn.Module):
+    """Interpolate linearly between the middles of the boxes that `Shrink` averaged.
+
+    Parameters
+    ----------
+    box
+        Sides of the boxes.
+    trim
+        Leave out what lies in the outermost boxes, which beyond them have no neighbour.
+    """
+
+    def __init__(self, box: Sizes, *, trim: bool = False) -> None:
+        super().__init__()
+        self.scale = tuple(map(float, box))
+        self.mode = {2: "bilinear", 3: "trilinear"}[len(box)]
+        self.ends = tuple(side * (trim and side > 1) for side in box)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.interpolate(x, scale_factor=self.scale, mode=self.mode, align_corners=False)
+        for axis, end in enumerate(self.ends, start=2):
+            x = x.narrow(axis, end, x.shape[axis] - 2 * end)
+        return x
 
 
 class SpaceToDepth(nn.Module):

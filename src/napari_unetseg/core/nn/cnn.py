@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from napari_unetseg.core.nn.blocks import (
     CONVOLUTION,
+    RESOLUTION_HALVINGS,
+    Enlarge,
     Linear,
+    Shrink,
     Style,
     convolution,
     downsampling,
@@ -46,10 +49,14 @@ class CNN(nn.Module):
         context: str,
         poolings: int,
         flat_levels: int,
+        resolution: str,
         **style: Any,
     ) -> None:
         super().__init__()
         look = Style(ndim=ndim, **style)
+        lowered = RESOLUTION_HALVINGS[resolution]
+        shrunk = look.box(lowered, flat_levels)
+        flat_levels = max(flat_levels - lowered, 0)
         halved = range(poolings if context == "pooling" else 0)
         strides = [look.kernel(layer < flat_levels, size=2) for layer in halved]
         dilations = [2**layer if context == "dilation" else 1 for layer in range(layers)]
@@ -63,8 +70,14 @@ class CNN(nn.Module):
                 body.append(downsampling("max", width, strides[layer], ndim))
         if look.dropout:
             body.append(nn.Dropout(look.dropout))
-        back = [Linear(stride, [step - 1 for step in stride]) for stride in reversed(strides)]
+        back: list[nn.Module] = [
+            Linear(stride, [step - 1 for step in stride]) for stride in reversed(strides)
+        ]
 
+        if lowered:
+            back.append(Enlarge(shrunk))
+
+        self.stem = Shrink(shrunk) if lowered else nn.Identity()
         self.body = nn.Sequential(*body)
         self.head = nn.Sequential(CONVOLUTION[ndim](width, n_outputs, 1), *back)
         self.offset = (0,) * ndim
@@ -76,4 +89,4 @@ class CNN(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Return what the last layer knows: (N, width, *spatial), reduced by any poolings."""
-        return self.body(x)
+        return self.body(self.stem(x))

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -204,7 +204,9 @@ class Training:
         self._n_channels, self._ndim = len(first.image), first.image.ndim - 1
         self._annotation = first.annotation
         n_classes = first.annotation.n_classes
-        network = build(spec, self._n_channels, n_classes, self._ndim, seed=options.seed)
+        # What learns sees images that are shrunk once and for all.
+        inside: Any = spec.inside()
+        network = build(inside, self._n_channels, n_classes, self._ndim, seed=options.seed)
         self._starts = start is not None
         if start is not None:
             transferred(network, start)
@@ -244,7 +246,7 @@ class Training:
                     watch(record)
                 if preview is not None and show.due():
                     with show.timed():
-                        preview(self._segmenter(copy.deepcopy(self._average.network)))
+                        preview(self._segmenter())
                 progress(min(record.fraction, 1.0), f"epoch {record.epoch}, loss {record.loss:.3f}")
                 if 0 < self._options.patience <= self._without_better:
                     break
@@ -255,7 +257,7 @@ class Training:
 
     def fitted(self) -> Fitted:
         """Return the best network so far."""
-        network = copy.deepcopy(self._average.network)
+        network = self._whole(self._average.network.state_dict())
         if self._best is not None:
             network.load_state_dict(self._best[1])
         return Fitted(
@@ -333,7 +335,15 @@ class Training:
                 validation_loss=judgement.loss,
             )
 
-    def _segmenter(self, network: nn.Module) -> NetworkSegmenter:
+    def _whole(self, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+        """Return the network that sees images as they are, with weights that see them shrunk."""
+        n_classes = self._annotation.n_classes
+        network = build(self._spec, self._n_channels, n_classes, self._ndim, seed=0)
+        network.load_state_dict(weights)
+        return network
+
+    def _segmenter(self) -> NetworkSegmenter:
+        network = self._whole(self._average.network.state_dict())
         names = self._annotation.names
         device = str(self._choice.device)
         return NetworkSegmenter(network, self._spec, names, self._n_channels, self._ndim, device)

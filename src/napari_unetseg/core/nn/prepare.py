@@ -14,6 +14,12 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.patches import Drawer, Judge, Reader, Shape, Source
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.resolution import (
+    likeliest_of_boxes,
+    shrunken,
+    shrunken_annotation,
+    shrunken_image,
+)
 from napari_unetseg.core.training import TrainOptions
 
 Guess = Sequence[NDArray[np.uint8]]
@@ -25,19 +31,22 @@ def patch_shape(
 ) -> Shape:
     """Return the patches to train on: what the options ask for, as the network can take it.
 
-    No larger than the largest image, no smaller than two of the network's coarsest pixels; for
-    unpadded convolutions larger than what they cut off.
+    In pixels of the resolution it works at. No larger than the largest image, no smaller than two
+    of the network's coarsest pixels; for unpadded convolutions larger than what they cut off.
 
     Raises
     ------
     InputError
         When nothing is left of a patch after unpadded convolutions.
     """
-    ndim, multiple = data[0].image.ndim - 1, spec.multiple(data[0].image.ndim - 1)
+    ndim = data[0].image.ndim - 1
+    shrink, spec = spec.shrink(ndim), spec.inside()
+    multiple = spec.multiple(ndim)
     wanted: tuple[int, ...] = (options.patch,) * 2
     if ndim == 3:
         wanted = (options.patch_depth, *(max(options.patch // 2, 8),) * 2)
-    largest = [max(example.annotation.shape[axis] for example in data) for axis in range(ndim)]
+    sides = (shrunken(example.annotation.shape, shrink) for example in data)
+    largest = [max(lengths) for lengths in zip(*sides, strict=True)]
     unpadded = getattr(spec, "padding", "same") == "valid"
     patch = []
     for want, length, unit, halo in zip(wanted, largest, multiple, spec.halo(ndim), strict=True):
@@ -78,14 +87,24 @@ def prepared(
     sources = sources_of(data, scaling)
     guesses: Sequence[NDArray[np.uint8] | None] = guess or [None] * len(data)
     by_class, weighs = options.balances(dense=annotations[0].dense)
-    reader = Reader(spec, shape)
+    reader = Reader(spec.inside(), shape)
+    # Held out at full resolution, where strokes that lie close are still two.
+    shrink = spec.shrink(len(sources[0].image.shape) - 1)
+    images = [shrunken_image(source.image, shrink) for source in sources]
+    training = [shrunken_annotation(annotation, shrink) for annotation in training]
+    held = [shrunken_annotation(annotation, shrink) for annotation in held]
     learnt = [
-        Source(source.image, annotation, source.normalisation, one)
-        for source, annotation, one in zip(sources, training, guesses, strict=True)
+        Source(
+            image,
+            annotation,
+            source.normalisation,
+            None if one is None else likeliest_of_boxes(one, annotation.n_classes, shrink),
+        )
+        for image, source, annotation, one in zip(images, sources, training, guesses, strict=True)
     ]
     kept = [
-        Source(source.image, annotation, source.normalisation)
-        for source, annotation in zip(sources, held, strict=True)
+        Source(image, annotation, source.normalisation)
+        for image, source, annotation in zip(images, sources, held, strict=True)
     ]
     drawer = Drawer(
         learnt,

@@ -6,16 +6,20 @@ Depends on torch and on `blocks` alone, so that it can travel inside a model fil
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from napari_unetseg.core.nn.blocks import (
     CONVOLUTION,
+    RESOLUTION_HALVINGS,
     Add,
     AttentionGate,
     Concatenate,
     CropTo,
     DepthToSpace,
+    Enlarge,
     Join,
+    Shrink,
     Sizes,
     SpaceToDepth,
     Style,
@@ -72,13 +76,15 @@ class UNet(nn.Module):
         skip: str,
         attention: bool,
         flat_levels: int,
+        resolution: str,
         **style: Any,
     ) -> None:
         super().__init__()
         look = Style(ndim=ndim, **style)
-        stemmed = STEM_HALVINGS[stem]
-        halvings = [look.kernel(k < flat_levels, size=2) for k in range(stemmed)]
-        box = tuple(math.prod(steps) for steps in zip((1,) * ndim, *halvings, strict=True))
+        lowered, stemmed = RESOLUTION_HALVINGS[resolution], STEM_HALVINGS[stem]
+        shrunk = look.box(lowered, flat_levels)
+        flat_levels = max(flat_levels - lowered, 0)
+        box = look.box(stemmed, flat_levels)
         pixels = math.prod(box)
         widths = [round(width * growth**level) for level in range(depth + 1)]
         inputs = [n_inputs * pixels, *widths]
@@ -100,13 +106,34 @@ class UNet(nn.Module):
             )
             inside, offset = around, around.offset
 
-        self.stem = SpaceToDepth(box)
+        self.stem: nn.Module = SpaceToDepth(box)
         self.body = inside
         self.head = nn.Sequential(
             CONVOLUTION[ndim](width, n_outputs * pixels, 1), DepthToSpace(box)
         )
         self.offset = tuple(step * size for step, size in zip(offset, box, strict=True))
+        if lowered:
+            whole = Enlarge(shrunk, trim=look.padding == "valid")
+            self.stem = nn.Sequential(Shrink(shrunk), self.stem)
+            self.head.append(whole)
+            steps = zip(self.offset, shrunk, whole.ends, strict=True)
+            self.offset = tuple(start * side + end for start, side, end in steps)
         initialise(self)
+        self._smooth_head(n_outputs, pixels)
+
+    def _smooth_head(self, n_outputs: int, pixels: int) -> None:
+        """Let every pixel of a box begin with the same weights.
+
+        Drawn one by one they would start as a pattern of the box's size, which is unlearnt slowly
+        and where the network is unsure not at all.
+
+        References
+        ----------
+        Aitken et al.: Checkerboard artifact free sub-pixel convolution, 2017.
+        """
+        with torch.no_grad():
+            for weights in self.head[0].parameters():
+                weights.copy_(torch.cat([weights[:n_outputs]] * pixels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return evidence (N, n_outputs, *spatial) for images (N, n_inputs, *spatial)."""
@@ -115,8 +142,7 @@ class UNet(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return what the last level knows of each pixel: (N, width, *spatial).
 
-        With a space-to-depth stem there is one for each box of pixels, so a half or a quarter of
-        the sides.
+        With a space-to-depth stem or at a lower resolution there is one for each box of pixels.
         """
         return self.body(self.stem(x))
 

@@ -1,0 +1,185 @@
+"""What each choice in the UNet is worth: foreground Dice on real images for the same CPU seconds.
+
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/architectures.py DATA [--seconds 60] [--out FILE.json]
+        [--sets nuclei neurons ...] [--ways NAME ...]
+
+DATA is a folder that holds the sets named below. Every network gets the same processor time: the
+time of a step is measured first, over all threads, and the training then runs for as many steps as
+fit, so that other work on the machine changes little. The table gives the mean Dice on images that
+were not trained on, the steps, and the processor seconds a megapixel takes to predict. FILE.json
+keeps what is finished, and a second run goes on from there.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from skimage.io import imread
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.models import CnnSpec, ConvolutionalSpec, UNetSpec
+from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.training import TrainOptions
+
+Pairs = list[tuple[Image, np.ndarray]]
+TRIED_STEPS = 6
+
+WAYS: dict[str, ConvolutionalSpec] = {
+    "default": UNetSpec(resolution="full"),
+    "half": UNetSpec(resolution="half"),
+    "quarter": UNetSpec(resolution="quarter"),
+    "half, plain stem": UNetSpec(resolution="half", stem="plain"),
+    "quarter, plain stem": UNetSpec(resolution="quarter", stem="plain"),
+    "automatic": UNetSpec(),
+    "stem 4": UNetSpec(stem="space-to-depth-4"),
+    "stem 4, depth 4": UNetSpec(stem="space-to-depth-4", depth=4),
+    "stem 4, width 32": UNetSpec(stem="space-to-depth-4", width=32),
+    "plain stem": UNetSpec(stem="plain"),
+    "depth 2": UNetSpec(depth=2),
+    "depth 4": UNetSpec(depth=4),
+    "width 8": UNetSpec(width=8),
+    "width 32": UNetSpec(width=32),
+    "growth 1.5": UNetSpec(growth=1.5),
+    "one convolution": UNetSpec(convolutions=1),
+    "mean pooling": UNetSpec(pooling="mean"),
+    "strided": UNetSpec(pooling="strided"),
+    "linear upsampling": UNetSpec(upsampling="linear"),
+    "nearest": UNetSpec(upsampling="nearest"),
+    "added shortcuts": UNetSpec(skip="add"),
+    "residual": UNetSpec(residual=True),
+    "attention": UNetSpec(attention=True),
+    "separable": UNetSpec(separable=True),
+    "group norm": UNetSpec(normalisation="group"),
+    "cnn": CnnSpec(),
+}
+
+
+def folder(place: Path, *, grey: bool = True) -> Pairs:
+    """Return the images of a folder with the masks of the same names."""
+    masks = {path.stem: path for path in (place / "masks").iterdir()}
+    found = []
+    for path in sorted((place / "images").iterdir()):
+        if path.stem in masks:
+            image, mask = Image.of(imread(path)), imread(masks[path.stem])
+            mask = mask if mask.ndim == 2 else mask.any(-1)
+            found.append((image.grey() if grey else image, (mask > 0).astype(np.uint8)))
+    return found
+
+
+def neurons(data: Path) -> tuple[Pairs, Pairs]:
+    """Return colour pictures of neurons."""
+    return folder(data / "train/neurons_rgb_cc0", grey=False), folder(
+        data / "neurons_rgb_cc0", grey=False
+    )
+
+
+def nuclei(data: Path) -> tuple[Pairs, Pairs]:
+    """Return nuclei in fluorescence."""
+    return folder(data / "train/nuclei_fluo_cc0"), folder(data / "nuclei_fluo_cc0")
+
+
+def phase_cells(data: Path) -> tuple[Pairs, Pairs]:
+    """Return cells in phase contrast."""
+    return folder(data / "train/phase_cells_mit"), folder(data / "phase_cells_mit")
+
+
+def membranes(data: Path) -> tuple[Pairs, Pairs]:
+    """Return planes of a block of brain: trained on one end, tested on the other."""
+    raw = imread(data / "em_fibsem_bsd/fibsem_raw.tif")
+    truth = (imread(data / "em_fibsem_bsd/fibsem_membrane_derived.tif") > 0).astype(np.uint8)
+    planes = [(Image.of(plane), mask) for plane, mask in zip(raw, truth, strict=True)]
+    return planes[:30], planes[35:]
+
+
+SETS: dict[str, Callable[[Path], tuple[Pairs, Pairs]]] = {
+    "nuclei": nuclei,
+    "neurons": neurons,
+    "phase cells": phase_cells,
+    "membranes": membranes,
+}
+
+
+def options(steps: int, seed: int, **more: Any) -> TrainOptions:
+    """Return a training of so many steps, judged ten times on the way."""
+    return TrainOptions(until="epochs", epochs=10, steps=max(steps // 10, 1), seed=seed, **more)
+
+
+def cost_of_a_step(spec: ConvolutionalSpec, pairs: Pairs) -> float:
+    """Return the processor seconds of a step, all threads together."""
+    told: list[float] = []
+    lessons = [Lesson(image, mask) for image, mask in pairs[:4]]
+    train(
+        spec,
+        lessons,
+        TrainOptions(until="epochs", epochs=1, steps=TRIED_STEPS, validation=0),
+        name="trial",
+        labels_are="mask",
+        watch=lambda record: told.append(time.process_time()),
+    )
+    return float(np.median(np.diff(told)))
+
+
+def tried(spec: ConvolutionalSpec, pairs: tuple[Pairs, Pairs], seconds: float, seed: int) -> Any:
+    """Train and test once."""
+    steps = max(int(seconds / cost_of_a_step(spec, pairs[0])), 10)
+    lessons = [Lesson(image, mask) for image, mask in pairs[0]]
+    model = train(spec, lessons, options(steps, seed), name="way", labels_are="mask").model
+    began = time.process_time()
+    scores = [dice(model.predict(image).asarray(), mask) for image, mask in pairs[1]]
+    predicting = time.process_time() - began
+    megapixels = sum(mask.size for _, mask in pairs[1]) / 1e6
+    return {
+        "dice": float(np.mean(scores)),
+        "steps": steps,
+        "seconds_per_megapixel": predicting / megapixels,
+        "parameters": model.n_parameters,
+    }
+
+
+def cells(found: dict[str, Any], ways: list[str], sets: list[str]) -> Iterator[str]:
+    """Yield the table's rows as markdown."""
+    yield "| network | weights | " + " | ".join(f"{s}: Dice, steps, s/Mpx" for s in sets) + " |"
+    yield "|---|--:|" + "--:|" * len(sets)
+    for way in ways:
+        row = [found.get(f"{way} | {s}") for s in sets]
+        text = [
+            f"{c['dice']:.3f}, {c['steps']}, {c['seconds_per_megapixel']:.2f}" if c else "-"
+            for c in row
+        ]
+        weights = next((f"{c['parameters'] / 1000:.0f}k" for c in row if c), "-")
+        yield f"| {way} | {weights} | " + " | ".join(text) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--ways", nargs="*", default=list(WAYS))
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    found: dict[str, Any] = {}
+    if asked.out and asked.out.exists():
+        found = json.loads(asked.out.read_text())
+    loaded = {name: SETS[name](asked.data) for name in asked.sets}
+    print(f"{os.cpu_count()} cores, {asked.seconds:g} processor seconds each", flush=True)
+    for way in asked.ways:
+        for name in asked.sets:
+            key = f"{way} | {name}"
+            if key not in found:
+                found[key] = tried(WAYS[way], loaded[name], asked.seconds, asked.seed)
+                print(key, found[key], flush=True)
+                if asked.out:
+                    asked.out.write_text(json.dumps(found, indent=1))
+    print("\n".join(cells(found, asked.ways, asked.sets)))
+
+
+if __name__ == "__main__":
+    main()
