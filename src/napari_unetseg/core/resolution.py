@@ -42,7 +42,7 @@ def settled(
         return spec
     if isinstance(like, ConvolutionalSpec):
         # A network that was never told its resolution works at the full one.
-        chosen = "full" if like.resolution == "auto" else like.resolution
+        chosen: Resolution = "full" if like.resolution == "auto" else like.resolution
     else:
         chosen = _suited(annotations)
     return spec.model_copy(update={"resolution": chosen})
