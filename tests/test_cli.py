@@ -378,7 +378,7 @@ class TestFlags:
 
 def test_the_lectures_case_end_to_end(tmp_path):
     """Raw micrograph in, labels out, and better than without the background."""
-    from napari_unetseg.core.metrics import dice
+    from napari_unetseg.core.scoring.pixels import dice
 
     sample = neurons((160, 160), seed=2)
     write_image(tmp_path / "raw.tif", sample.as_image())

@@ -18,10 +18,10 @@ from napari_unetseg.cli.watching import Watching
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels
-from napari_unetseg.core.metrics import scores
 from napari_unetseg.core.models import ConvolutionalSpec
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.samples import neurons
+from napari_unetseg.core.scoring.pixels import scores
 from napari_unetseg.core.trained import RUNGS
 from napari_unetseg.core.training import TrainOptions
 

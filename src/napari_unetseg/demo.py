@@ -18,9 +18,9 @@ from napari_unetseg.core.figure import Panel, draw_figure, to_colour, to_grey, w
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image, write_labels, write_table, writing
 from napari_unetseg.core.measure import Table, measure
-from napari_unetseg.core.metrics import dice
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.samples import neurons
+from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
 

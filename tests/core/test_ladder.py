@@ -7,8 +7,8 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, train
-from napari_unetseg.core.metrics import dice
 from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import RUNGS, spec_of
 from napari_unetseg.core.training import TrainOptions
 

@@ -11,9 +11,9 @@ from skimage import data, filters, measure
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.metrics import dice
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.threshold import (
     Method,
     ThresholdOptions,

@@ -15,7 +15,7 @@ from napari_unetseg.cli.pairs import Pair, pairs_of
 from napari_unetseg.core.annotation import MAX_CLASSES
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_labels, writing
-from napari_unetseg.core.metrics import Scores, class_scores, mean_scores, scores
+from napari_unetseg.core.scoring.pixels import Scores, class_scores, mean_scores, scores
 from napari_unetseg.core.progress import Progress, part, track
 
 Labels = NDArray[Any]

@@ -15,7 +15,6 @@ from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.linear_unit import LinearUnit
-from napari_unetseg.core.metrics import dice
 from napari_unetseg.core.nn.fit_pixels import Standard, fit_pixels, fit_table
 from napari_unetseg.core.nn.pixel import (
     PixelNetwork,
@@ -30,6 +29,7 @@ from napari_unetseg.core.polynomial import Polynomial, Terms
 from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.samples import neurons, tissue
+from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.segmenter import Segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")

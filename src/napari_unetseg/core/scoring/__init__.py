@@ -1,0 +1,1 @@
+"""How well labels agree with the truth: pixels, objects, boundaries and partitions."""
