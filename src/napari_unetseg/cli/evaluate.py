@@ -11,12 +11,15 @@ import typer
 from numpy.typing import NDArray
 
 from napari_unetseg.cli.console import bar, note, say
+from napari_unetseg.cli.evaluate_objects import evaluate_objects
+from napari_unetseg.cli.flags import with_options
 from napari_unetseg.cli.pairs import Pair, pairs_of
 from napari_unetseg.core.annotation import MAX_CLASSES
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_labels, writing
-from napari_unetseg.core.scoring.pixels import Scores, class_scores, mean_scores, scores
 from napari_unetseg.core.progress import Progress, part, track
+from napari_unetseg.core.scoring.pixels import Scores, class_scores, mean_scores, scores
+from napari_unetseg.core.scoring.summary import ObjectScoreOptions
 
 Labels = NDArray[Any]
 _Values = frozenset[int]
@@ -34,6 +37,7 @@ class _Judged:
         return asdict(self.mean) | ({"classes": values} if values else {})
 
 
+@with_options(ObjectScoreOptions)
 def evaluate(
     predictions: Annotated[
         str,
@@ -43,6 +47,16 @@ def evaluate(
         str, typer.Argument(metavar="TRUTH", help="The right labels, of the same names.")
     ],
     *,
+    options: ObjectScoreOptions,
+    objects: Annotated[
+        bool,
+        typer.Option(
+            "--objects",
+            help="Compare objects, not pixels. Ids are taken as they are, of any type of number, 0 "
+            "for background: pixels of one value are one object, connected or not, so a mask is "
+            "one object. Label it first to judge its parts.",
+        ),
+    ] = False,
     table: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write the scores to this file as well."),
@@ -57,12 +71,26 @@ def evaluate(
         ),
     ] = "auto",
 ) -> None:
-    """Compare labels with the truth: Dice, IoU, precision and recall.
+    """Compare labels with the truth: Dice, IoU, precision and recall, of pixels or of objects.
 
-    Each image's score is the mean over its foreground classes, the last line the mean over images.
+    Of pixels, each image's score is the mean over its foreground classes, the last line the mean
+    over images. --objects matches object with object instead: precision, recall and F1 at an IoU
+    of 0.5, AP at 0.5 and its mean from 0.5 to 0.95 (TP / (TP + FP + FN), as StarDist and Cellpose
+    have it), SBD, panoptic quality, Hausdorff distance and boundary F1, adapted Rand error and
+    split and merge VI; Dice and IoU are of the foreground.
     """
+    # What only objects make use of asks for them.
+    by_objects = objects or bool(options.model_fields_set)
+    if by_objects and foreground != "auto":
+        raise InputError(
+            "--foreground has no effect with --objects, where every value but 0 is an object. "
+            "Leave one of them out."
+        )
     chosen = _chosen(foreground)
     pairs = pairs_of(predictions, truth, names=("predictions", "labels of the truth"))
+    if by_objects:
+        evaluate_objects(pairs, options, table)
+        return
     with bar("evaluate") as progress:
         said, true = _values_of(pairs, part(progress, 0, 0.4))
         judge = _Judge(said, true, chosen, foreground)
@@ -100,8 +128,8 @@ class _Judge:
         if len(self.classes) > MAX_CLASSES:
             raise InputError(
                 f"The labels hold {len(self.classes)} values, more than {MAX_CLASSES} classes: "
-                "they look like object ids. To compare objects with background, say "
-                "--foreground any."
+                "they look like object ids. To compare objects say --objects; to compare what is "
+                "object with what is background, --foreground any."
             )
 
     def __call__(self, said: Labels, true: Labels) -> _Judged:

@@ -29,7 +29,7 @@ from napari_unetseg.gui.task import Task, Work
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
-_GONE = "The image was removed while the run went on, so its result was dropped."
+_GONE = "The layer was removed while the run went on, so its result was dropped."
 
 
 class Tool(QWidget, Generic[O]):
@@ -49,6 +49,7 @@ class Tool(QWidget, Generic[O]):
     run_text: ClassVar[str] = "Run"
     run_help: ClassVar[str] = ""
     can_stop: ClassVar[bool] = False
+    pick_text: ClassVar[str] = "Image"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
 
     def __init__(self, viewer: Any, options: O) -> None:
@@ -56,7 +57,7 @@ class Tool(QWidget, Generic[O]):
         self.viewer = viewer = unwrapped(viewer)
         self.session = Session.of(viewer)
         self.form: Form[O] = Form(options)
-        self.pick = LayerPick(viewer, self.accepts)
+        self.pick = LayerPick(viewer, self.accepts, follow=self.follows)
         self.preview = Preview(viewer)
         self.task: Task | None = None
         self._source: Layer | None = None
@@ -72,6 +73,10 @@ class Tool(QWidget, Generic[O]):
     def accepts(self, layer: Layer) -> bool:
         """Whether this tool can run on `layer`: on any image, if a tool does not say otherwise."""
         return isinstance(layer, ImageLayer) and not is_preview(layer)
+
+    def follows(self, layer: Layer) -> bool:
+        """Whether to pick `layer`, which can be run on, when the user selects it."""
+        return True
 
     def work(self, layer: Layer, options: O) -> Work:
         """Return the computation, holding arrays and options only: it runs in another thread.
@@ -107,6 +112,10 @@ class Tool(QWidget, Generic[O]):
 
     def extras(self) -> list[QWidget]:
         """Return widgets of the tool's own, shown between the form and the buttons."""
+        return []
+
+    def results(self) -> list[QWidget]:
+        """Return widgets of the tool's own that show what came out, below the message."""
         return []
 
     # What a tool is asked
@@ -210,7 +219,7 @@ class Tool(QWidget, Generic[O]):
         about.setWordWrap(True)
         about.setObjectName("help")
         self.pick.setObjectName("image")
-        for number, (label, widget) in enumerate([("Image", self.pick), *self.rows()]):
+        for number, (label, widget) in enumerate([(self.pick_text, self.pick), *self.rows()]):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             widget.setMinimumWidth(80)
             self.form.layout.insertRow(number, label, widget)
@@ -245,7 +254,10 @@ class Tool(QWidget, Generic[O]):
         column.addLayout(buttons)
         column.addWidget(self.bar)
         column.addWidget(self.message)
-        column.addStretch(1)
+        results = self.results()
+        for widget in results:
+            column.addWidget(widget, int(_grows(widget)))
+        column.addStretch(0 if any(map(_grows, results)) else 1)
         self.scroller = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -297,6 +309,10 @@ class Tool(QWidget, Generic[O]):
             self.task.deleteLater()
         self.task, self._source = None, None
         self.refresh()
+
+
+def _grows(widget: QWidget) -> bool:
+    return widget.sizePolicy().verticalPolicy() == QSizePolicy.Policy.Expanding
 
 
 def check(group: QButtonGroup, number: int) -> None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.gui.background import BackgroundWidget
 from napari_unetseg.gui.predict import PredictWidget
+from napari_unetseg.gui.review import ReviewWidget
 from napari_unetseg.gui.threshold import ThresholdWidget
 from napari_unetseg.gui.tool import Tool, check, when_undocked
 from napari_unetseg.gui.train import TrainWidget
@@ -33,6 +34,7 @@ class WorkbenchWidget(QWidget):
         ThresholdWidget,
         TrainWidget,
         PredictWidget,
+        ReviewWidget,
     )
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821

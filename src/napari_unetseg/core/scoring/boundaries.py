@@ -1,0 +1,177 @@
+"""Agreement of outlines: how far apart they are, and how much of them coincides."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Progress, silent, track
+from napari_unetseg.core.scoring.overlap import check_same_shape, frames_in, ids_in
+
+Distances = NDArray[np.float32]
+
+_ROBUST = 95
+
+
+@dataclass(frozen=True)
+class BoundaryScores:
+    """Agreement of the boundaries of two label images.
+
+    Parameters
+    ----------
+    hausdorff
+        The largest distance from a boundary pixel of either image to the other's boundary.
+    hausdorff95
+        The same without the farthest 5 percent: the distance that 95 percent of an image's
+        boundary pixels do not exceed, the larger of both images.
+    boundary_precision
+        Share of the predicted boundary within the tolerance of the true one.
+    boundary_recall
+        Share of the true boundary within the tolerance of the predicted one.
+    boundary_f1
+        Their harmonic mean.
+
+    Notes
+    -----
+    Two images without a boundary agree: distances 0, shares 1. Where only one has a boundary the
+    distances are infinite and the shares 0.
+    """
+
+    hausdorff: float
+    hausdorff95: float
+    boundary_precision: float
+    boundary_recall: float
+    boundary_f1: float
+
+
+def boundary_scores(
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    *,
+    tolerance: float = 2.0,
+    spacing: Sequence[float] | None = None,
+    frame_axes: int = 0,
+    progress: Progress = silent,
+) -> BoundaryScores:
+    """Compare the boundaries of objects.
+
+    Parameters
+    ----------
+    prediction, truth
+        Ids or masks of one shape, in two or three dimensions besides the frames.
+    tolerance
+        How far apart boundaries may be that are counted as the same, in the unit of `spacing`.
+    spacing
+        Size of a pixel along each axis that does not count frames; 1 for each when missing, so
+        that distances are in pixels.
+    frame_axes
+        How many of the first axes only count frames, each of which is judged by itself.
+    progress
+        Told after every frame.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ, `spacing` does not fit them, or `tolerance` is negative.
+
+    See Also
+    --------
+    boundary_of : what the boundary is.
+
+    Notes
+    -----
+    Distances are between centres of pixels, by an exact Euclidean distance transform, which takes
+    most of the time: some 5 bytes a pixel, and a second for about 15 million of them.
+
+    Examples
+    --------
+    >>> said, true = np.zeros((2, 9, 9), dtype=np.uint8)
+    >>> said[2:7, 2:7], true[2:7, 2:6] = 1, 1
+    >>> boundary_scores(said, true, tolerance=0.5).hausdorff
+    1.0
+    """
+    said, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(said, true)
+    steps = _steps(spacing, said.ndim - frame_axes)
+    if not tolerance >= 0:
+        raise InputError(f"The tolerance is a distance, 0 or more, not {tolerance:g}.")
+    pairs = list(frames_in(said, true, frame_axes))
+    found = [_distances(*pair, steps) for pair in track(pairs, progress, "outlines")]
+    nothing: Distances = np.zeros(0, dtype=np.float32)
+    forth = np.concatenate([nothing, *(one[0] for one in found)])
+    back = np.concatenate([nothing, *(one[1] for one in found)])
+    return _scores(forth, back, tolerance)
+
+
+def boundary_of(labels: ArrayLike) -> NDArray[np.bool_]:
+    """Mark the pixels of objects that share a side with another object or with background.
+
+    Notes
+    -----
+    The image's edge is no boundary: of an object that is cut off there nothing is known beyond.
+    """
+    ids = ids_in(labels)
+    edge = np.zeros(ids.shape, dtype=bool)
+    for axis in range(ids.ndim):
+        after = (slice(None),) * axis + (slice(1, None),)
+        before = (slice(None),) * axis + (slice(None, -1),)
+        differ = ids[after] != ids[before]
+        edge[after] |= differ
+        edge[before] |= differ
+    edge &= ids != 0
+    return edge
+
+
+def _steps(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
+    if ndim not in (2, 3):
+        raise InputError(f"Outlines are compared in 2 or 3 dimensions, not in {ndim}.")
+    steps = tuple(float(step) for step in spacing) if spacing is not None else (1.0,) * ndim
+    if len(steps) != ndim or not all(0 < step < np.inf for step in steps):
+        raise InputError(f"The spacing {steps} must be {ndim} positive numbers, one for each axis.")
+    return steps
+
+
+def _distances(
+    said: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...]
+) -> tuple[Distances, Distances]:
+    """Return how far each boundary pixel of each of two images is from the other's boundary."""
+    one, other = boundary_of(said), boundary_of(true)
+    return _to(other, one, steps), _to(one, other, steps)
+
+
+def _to(target: NDArray[np.bool_], at: NDArray[np.bool_], steps: tuple[float, ...]) -> Distances:
+    import edt
+
+    if not target.any():
+        return np.full(np.count_nonzero(at), np.inf, dtype=np.float32)
+    far = edt.edt(~target, anisotropy=steps, black_border=False, parallel=os.cpu_count() or 1)
+    return far[at]
+
+
+def _scores(forth: Distances, back: Distances, tolerance: float) -> BoundaryScores:
+    if not len(forth) and not len(back):
+        return BoundaryScores(0.0, 0.0, 1.0, 1.0, 1.0)
+    if not len(forth) or not len(back):
+        return BoundaryScores(np.inf, np.inf, 0.0, 0.0, 0.0)
+    # Distances are 32 bit: one that is the tolerance must not fall out by its last digit.
+    near = np.float32(tolerance) * np.float32(1 + 1e-6)
+    precision, recall = float(np.mean(forth <= near)), float(np.mean(back <= near))
+    total = precision + recall
+    return BoundaryScores(
+        float(max(forth.max(), back.max())),
+        max(_reached(forth), _reached(back)),
+        precision,
+        recall,
+        2 * precision * recall / total if total else 0.0,
+    )
+
+
+def _reached(distances: Distances) -> float:
+    return float(np.percentile(distances, _ROBUST, method="inverted_cdf"))
+
+
+__all__ = ["BoundaryScores", "boundary_of", "boundary_scores"]

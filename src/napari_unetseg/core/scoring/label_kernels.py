@@ -1,0 +1,164 @@
+"""Compiled passes over ids: which meet, where objects are, and painting them.
+
+All work on runs, stretches of pixels of one id along a row, so that what is looked up is looked up
+once a run. This module imports numba and is itself imported only when there are labels to compare.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit  # noqa: TID253 - see above
+from numpy.typing import NDArray
+
+_compiled: Any = njit(nogil=True, cache=True)
+
+# Odd constants with well mixed bits, so that neighbouring ids land far apart.
+_MIX_A = np.uint64(0x9E3779B97F4A7C15)
+_MIX_B = np.uint64(0xC2B2AE3D27D4EB4F)
+_FIRST_SIZE = 1024
+
+
+@_compiled
+def count_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Any:
+    """Count how often each pair of ids meets.
+
+    Parameters
+    ----------
+    first, second
+        (n,), int64, contiguous.
+
+    Returns
+    -------
+    pairs : (m, 3), int64
+        Id in `first`, id in `second`, number of pixels; in no order.
+    """
+    table = np.zeros((_FIRST_SIZE, 3), dtype=np.int64)
+    used = 0
+    start, n = 0, len(first)
+    while start < n:
+        a, b = first[start], second[start]
+        stop = start + 1
+        while stop < n and first[stop] == a and second[stop] == b:
+            stop += 1
+        at = _slot(table, a, b)
+        if table[at, 2] == 0:
+            table[at, 0], table[at, 1] = a, b
+            used += 1
+        table[at, 2] += stop - start
+        if 2 * used > len(table):
+            table = _grown(table)
+        start = stop
+    return table[table[:, 2] > 0]
+
+
+@_compiled
+def _slot(table: Any, a: Any, b: Any) -> Any:
+    """Find where a pair is counted, or the empty place where it will be."""
+    mask = np.uint64(len(table) - 1)
+    mixed = np.uint64(a) * _MIX_A ^ np.uint64(b) * _MIX_B
+    at = (mixed ^ (mixed >> np.uint64(29))) & mask
+    while table[at, 2] > 0 and (table[at, 0] != a or table[at, 1] != b):
+        at = (at + np.uint64(1)) & mask
+    return at
+
+
+@_compiled
+def _grown(table: Any) -> Any:
+    larger = np.zeros((4 * len(table), 3), dtype=np.int64)
+    for k in range(len(table)):
+        if table[k, 2] > 0:
+            larger[_slot(larger, table[k, 0], table[k, 1])] = table[k]
+    return larger
+
+
+@_compiled
+def find(ids: Any, wanted: Any) -> Any:
+    """Return the place of an id in a sorted list, or -1."""
+    low, high = 0, len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        if ids[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(ids) and ids[low] == wanted else -1
+
+
+@_compiled
+def add_places(
+    rows: NDArray[np.int64],
+    plane: int,
+    first_row: int,
+    ids: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+) -> None:
+    """Add the pixels of some rows to the running position and box of each object.
+
+    Parameters
+    ----------
+    rows
+        (rows, columns), int64: ids, of which those that are not in `ids` are passed over.
+    plane, first_row
+        Where the rows are.
+    ids
+        (n,), sorted.
+    sums
+        (n, 4): sums of plane, row and column, and number of pixels; added to.
+    low, high
+        (n, 3): smallest and largest plane, row and column; widened.
+    """
+    for y in range(rows.shape[0]):
+        start = 0
+        while start < rows.shape[1]:
+            stop = start + 1
+            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
+                stop += 1
+            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            if at >= 0:
+                n = stop - start
+                sums[at, 0] += n * plane
+                sums[at, 1] += n * (first_row + y)
+                sums[at, 2] += n * (start + stop - 1) / 2
+                sums[at, 3] += n
+                low[at, 0] = min(low[at, 0], plane)
+                low[at, 1] = min(low[at, 1], first_row + y)
+                low[at, 2] = min(low[at, 2], start)
+                high[at, 0] = max(high[at, 0], plane)
+                high[at, 1] = max(high[at, 1], first_row + y)
+                high[at, 2] = max(high[at, 2], stop - 1)
+            start = stop
+
+
+@_compiled
+def paint(
+    labels: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    colours: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+) -> None:
+    """Write the larger of each object's colour and what is there already.
+
+    Parameters
+    ----------
+    labels
+        (n,), int64; ids that are not in `ids` leave `out` as it is.
+    ids, colours
+        (m,): sorted ids and the number to paint each with.
+    out
+        (n,), uint8; written to.
+    """
+    start, n = 0, len(labels)
+    while start < n:
+        stop = start + 1
+        while stop < n and labels[stop] == labels[start]:
+            stop += 1
+        at = find(ids, labels[start]) if labels[start] != 0 else -1
+        if at >= 0:
+            for k in range(start, stop):
+                out[k] = max(out[k], colours[at])
+        start = stop
+
+
+__all__ = ["add_places", "count_pairs", "find", "paint"]

@@ -1,0 +1,295 @@
+"""Agreement of objects: who matches whom, and the scores that follow."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.scoring.overlap import Overlap
+
+THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+"""The intersections over union over which the mean AP is taken: 0.5 to 0.95 in steps of 0.05."""
+
+# Above this no object has two partners, so there is nothing to choose.
+_CERTAIN = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Which predicted object is which true one.
+
+    Parameters
+    ----------
+    threshold
+        Least intersection over union of a match.
+    prediction, truth
+        (M,), intp: the matched objects, as places in the lists of the `Overlap`; each at most once.
+    iou
+        (M,): intersection over union of each match.
+    n_predicted, n_true
+        How many objects there are.
+
+    Notes
+    -----
+    Matched objects are true positives, other predicted ones false positives, other true ones false
+    negatives. A share of nothing is 1 where neither image has an object, and 0 otherwise.
+    """
+
+    threshold: float
+    prediction: NDArray[np.intp]
+    truth: NDArray[np.intp]
+    iou: NDArray[np.float64]
+    n_predicted: int
+    n_true: int
+
+    @property
+    def n_matched(self) -> int:
+        """True positives."""
+        return len(self.iou)
+
+    @property
+    def n_missed(self) -> int:
+        """False negatives: true objects without a partner."""
+        return self.n_true - self.n_matched
+
+    @property
+    def n_invented(self) -> int:
+        """False positives: predicted objects without a partner."""
+        return self.n_predicted - self.n_matched
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted objects that are matched."""
+        return self._share(self.n_matched, self.n_predicted)
+
+    @property
+    def recall(self) -> float:
+        """Share of the true objects that are matched."""
+        return self._share(self.n_matched, self.n_true)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall: TP / (TP + (FP + FN) / 2)."""
+        return self._share(2 * self.n_matched, self.n_predicted + self.n_true)
+
+    @property
+    def ap(self) -> float:
+        """TP / (TP + FP + FN): what Cellpose calls average precision and StarDist accuracy.
+
+        It is not the area under a precision-recall curve, for objects have no confidence here.
+        """
+        return self._share(self.n_matched, self.n_predicted + self.n_true - self.n_matched)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean intersection over union of the matches: the segmentation quality."""
+        return self._share(float(self.iou.sum()), self.n_matched)
+
+    @property
+    def panoptic_quality(self) -> float:
+        """`f1` times `mean_iou` (Kirillov et al., Panoptic segmentation, CVPR 2019)."""
+        return self._share(2 * float(self.iou.sum()), self.n_predicted + self.n_true)
+
+    def _share(self, part: float, whole: float) -> float:
+        if whole:
+            return part / whole
+        return 0.0 if self.n_predicted or self.n_true else 1.0
+
+
+def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
+    """Match objects whose intersection over union reaches a threshold, each with one at most.
+
+    Parameters
+    ----------
+    overlap
+        See `napari_unetseg.core.scoring.overlap.overlap_of`.
+    threshold
+        Above 0, at most 1. Reached is enough, as in StarDist and Cellpose.
+
+    Raises
+    ------
+    InputError
+        When the threshold is out of range.
+
+    Notes
+    -----
+    Above 0.5 an object has one candidate at most, so no choice is needed. At lower thresholds the
+    matching has the most pairs possible and, among such, the largest sum of IoU: an assignment
+    problem, solved on the sparse graph of the candidates that compete. StarDist and Cellpose solve
+    it on the full matrix.
+    """
+    if not 0 < threshold <= 1:
+        raise InputError(f"An IoU threshold is above 0 and at most 1, not {threshold:g}.")
+    iou = overlap.iou()
+    found = np.flatnonzero(iou >= threshold)
+    if threshold <= _CERTAIN:
+        found = _assigned(overlap, iou, found)
+    return Matching(
+        threshold,
+        overlap.prediction[found],
+        overlap.truth[found],
+        iou[found],
+        overlap.n_predicted,
+        overlap.n_true,
+    )
+
+
+def _assigned(
+    overlap: Overlap, iou: NDArray[np.float64], found: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Choose among candidate pairs so that no object has two partners."""
+    said, true = overlap.prediction[found], overlap.truth[found]
+    free = (np.bincount(said, minlength=1)[said] == 1) & (np.bincount(true, minlength=1)[true] == 1)
+    disputed = found[~free]
+    if not len(disputed):
+        return found
+    rows, row = np.unique(overlap.prediction[disputed], return_inverse=True)
+    columns, column = np.unique(overlap.truth[disputed], return_inverse=True)
+    n, m = len(rows), len(columns)
+    # One more pair outweighs all differences in IoU. A column of its own for each row, worth next
+    # to nothing, stands for staying alone: the solver wants every row to have a partner.
+    worth = np.concatenate([1 + iou[disputed] / (2 * min(n, m)), np.full(n, 1e-12)])
+    at = (np.concatenate([row, np.arange(n)]), np.concatenate([column, m + np.arange(n)]))
+    graph = csr_array((worth, at), shape=(n, m + n))
+    which, partner = min_weight_full_bipartite_matching(graph, maximize=True)
+    chosen = np.full(n, -1)
+    chosen[which] = partner
+    return np.sort(np.concatenate([found[free], disputed[chosen[row] == column]]))
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """Agreement of objects, each from 0, none, to 1, the same objects.
+
+    Parameters
+    ----------
+    precision, recall, f1
+        Of objects matched at an IoU of 0.5.
+    ap50, ap75
+        TP / (TP + FP + FN) at an IoU of 0.5 and 0.75, see `Matching.ap`.
+    map
+        Mean of that over `THRESHOLDS`, from 0.5 to 0.95.
+    mean_iou
+        Mean IoU of the objects matched at 0.5.
+    panoptic_quality
+        At 0.5.
+    sbd
+        Symmetric best Dice, see `symmetric_best_dice`.
+    matched, missed, invented
+        Numbers of objects at 0.5: true positives, false negatives, false positives.
+
+    Notes
+    -----
+    Two images without objects agree: all shares are 1. Where only one has objects, all are 0.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    ap50: float
+    ap75: float
+    map: float
+    mean_iou: float
+    panoptic_quality: float
+    sbd: float
+    matched: float
+    missed: float
+    invented: float
+
+
+def object_scores(overlap: Overlap) -> ObjectScores:
+    """Return all scores of objects.
+
+    Examples
+    --------
+    >>> from napari_unetseg.core.scoring.overlap import overlap_of
+    >>> found = object_scores(overlap_of([1, 1, 0, 2, 2, 3], [4, 4, 4, 5, 5, 0]))
+    >>> found.f1, round(found.ap50, 3), found.invented
+    (0.8, 0.667, 1)
+    """
+    at_half = match(overlap, 0.5)
+    curve = ap_curve(overlap)
+    return ObjectScores(
+        at_half.precision,
+        at_half.recall,
+        at_half.f1,
+        curve[0.5],
+        curve[0.75],
+        float(np.mean(list(curve.values()))),
+        at_half.mean_iou,
+        at_half.panoptic_quality,
+        symmetric_best_dice(overlap),
+        at_half.n_matched,
+        at_half.n_missed,
+        at_half.n_invented,
+    )
+
+
+def ap_curve(overlap: Overlap, thresholds: Iterable[float] = THRESHOLDS) -> dict[float, float]:
+    """Return `Matching.ap` at each threshold."""
+    return {threshold: match(overlap, threshold).ap for threshold in thresholds}
+
+
+def symmetric_best_dice(overlap: Overlap) -> float:
+    """Return the mean Dice of each object with the one it fits best, the lesser of both directions.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 1 when neither image has objects, 0 when one has none.
+
+    Notes
+    -----
+    SBD of the leaf segmentation challenge (Scharr et al., Machine Vision and Applications 27,
+    2016). An object may be the best of several, so it forgives less than it seems to: both
+    directions count.
+    """
+    if not overlap.n_predicted or not overlap.n_true:
+        return float(overlap.n_predicted == overlap.n_true)
+    dice = overlap.dice()
+    return min(
+        _mean_best(overlap.prediction, dice, overlap.n_predicted),
+        _mean_best(overlap.truth, dice, overlap.n_true),
+    )
+
+
+def best_of(which: NDArray[Any], values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Return the largest of `values` of each of `n` objects, 0 of one that has none."""
+    best = np.zeros(n)
+    np.maximum.at(best, which, values)
+    return best
+
+
+def mean_object_scores(several: Iterable[ObjectScores]) -> ObjectScores:
+    """Return the mean of each score over images; of none, full agreement.
+
+    See Also
+    --------
+    Overlap.joined : to count the objects of all images together instead, as StarDist does.
+    """
+    table = [[getattr(one, field.name) for field in fields(one)] for one in several]
+    if not table:
+        return ObjectScores(*[1.0] * 9, *[0.0] * 3)
+    return ObjectScores(*map(float, np.mean(table, axis=0)))
+
+
+def _mean_best(which: NDArray[np.intp], values: NDArray[np.float64], n: int) -> float:
+    return float(best_of(which, values, n).mean())
+
+
+__all__ = [
+    "THRESHOLDS",
+    "Matching",
+    "ObjectScores",
+    "ap_curve",
+    "best_of",
+    "match",
+    "mean_object_scores",
+    "object_scores",
+    "symmetric_best_dice",
+]
