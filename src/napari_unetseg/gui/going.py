@@ -35,14 +35,18 @@ def go_to(
         if axis >= lead:
             dims.set_point(axis, world[axis])
     displayed = list(dims.displayed)
-    # Before 0.9 a viewer was its own scene.
-    camera = getattr(viewer, "scene", viewer).camera
+    camera = camera_of(viewer)
     camera.center = tuple(np.r_[np.zeros(3), world[displayed]][-3:])
     span = _span(layer, low, high)[[axis - lead for axis in displayed if axis >= lead]]
     canvas = min(getattr(getattr(viewer, "canvas", None), "size", _CANVAS))
     share = float(span.max()) * camera.zoom / canvas
     if not _SMALLEST <= share <= _LARGEST:
         camera.zoom = _GOOD * canvas / float(span.max())
+
+
+def camera_of(viewer: Any) -> Any:
+    """Return the camera of a viewer, which before napari 0.9 was its own scene."""
+    return getattr(viewer, "scene", viewer).camera
 
 
 def _span(layer: Layer, low: Sequence[float], high: Sequence[float]) -> Any:
@@ -52,4 +56,4 @@ def _span(layer: Layer, low: Sequence[float], high: Sequence[float]) -> Any:
     return np.ptp([layer.data_to_world(corner) for corner in corners], axis=0)
 
 
-__all__ = ["go_to"]
+__all__ = ["camera_of", "go_to"]

@@ -138,6 +138,26 @@ def classes_look(n: int) -> dict[str, Any]:
     }
 
 
+def labels_look(labels: Any, n: int) -> dict[str, Any]:
+    """Return the look that shows classes 1 to `n` in the colours a Labels layer paints them in."""
+    colours = tuple(
+        tuple(float(part) for part in labels.get_color(value)[:3]) for value in range(1, n + 1)
+    )
+    return {**classes_look(n), "colormap": _painted(colours)}
+
+
+@lru_cache(maxsize=16)
+def _painted(colours: tuple[tuple[float, ...], ...]) -> Colormap:
+    n = len(colours)
+    inner = ((k + 0.5) / n for k in range(n))
+    return Colormap(
+        np.array([[0.0, 0.0, 0.0, 0.0], *([*colour, 1.0] for colour in colours)]),
+        name=f"unetseg classes {hash(colours)}",
+        controls=np.array([0.0, *inner, 1.0]),
+        interpolation="zero",
+    )
+
+
 @lru_cache(maxsize=16)
 def _steps(inner: tuple[float, ...], dark: bool) -> Colormap:
     """Return a colormap that steps from clear through the thresholds' colours at `inner`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer
-from qtpy.QtWidgets import QComboBox, QStackedWidget, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QStackedWidget, QWidget
 from superqt import QCollapsible
 
 from napari_unetseg.core.errors import InputError
@@ -22,9 +22,10 @@ from napari_unetseg.core.trained import RUNGS, TrainedModel
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import image_of, labels_of, plane_image, role_of
+from napari_unetseg.gui.live import Live, Seen
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
-from napari_unetseg.gui.preview import classes_look
+from napari_unetseg.gui.preview import classes_look, labels_look
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
 
@@ -73,6 +74,9 @@ class TrainWidget(Tool[TrainOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, TrainOptions())
         self._warm = Latest(self)
+        self._live = Live(self.viewer, self.preview.plane, self)
+        self._live.seen.connect(self._on_seen)
+        self._live.refused.connect(self._on_nothing_live)
         self._choose_rung()
 
     def rows(self) -> list[tuple[str, QWidget]]:
@@ -88,6 +92,7 @@ class TrainWidget(Tool[TrainOptions]):
         for kind, text in _KINDS.items():
             self.kind.addItem(text, kind)
         self.kind.setToolTip("What the numbers of the Labels layer mean.")
+        self.kind.currentIndexChanged.connect(lambda: self._see_to_live())
         self.rung = QComboBox()
         for rung in RUNGS:
             self.rung.addItem(rung, rung)
@@ -106,13 +111,19 @@ class TrainWidget(Tool[TrainOptions]):
         self._pages = QStackedWidget()
         for kind, spec in RUNGS.items():
             form: Form[Any] = Form(spec())
+            form.changed.connect(lambda options: self._see_to_live())
             self.specs[kind] = form
             self._pages.addWidget(form.page)
         unfold = QCollapsible("Options of the model")
         unfold.addWidget(self._pages)
+        self.live = QCheckBox("Live")
+        self.live.setToolTip(
+            "Fit the model again at every stroke and colour what is in view. Train keeps it."
+        )
+        self.live.toggled.connect(lambda: self._see_to_live())
         self.curve = LossPlot()
         self.curve.hide()
-        return [unfold, self.curve]
+        return [self.live, unfold, self.curve]
 
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
@@ -153,6 +164,18 @@ class TrainWidget(Tool[TrainOptions]):
         self._fill_starts()
         # Torch takes seconds to load and the filters to compile: begin while the user paints.
         self._warm.ask(lambda progress: _warm_up())
+        self._see_to_live()
+
+    def hidden(self) -> None:
+        self._live.end()
+        super().hidden()
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        super().layer_changed(layer)
+        self._see_to_live()
+
+    def options_changed(self, options: TrainOptions) -> None:
+        self._see_to_live()
 
     def close_tool(self) -> None:
         if not self._closed:
@@ -161,14 +184,48 @@ class TrainWidget(Tool[TrainOptions]):
 
     def refresh(self) -> None:
         super().refresh()
-        if hasattr(self, "_preview") and not self.running:
-            self.preview.remove()
+        if hasattr(self, "_live") and not self.running:
+            if not self._live.on:
+                self.preview.remove()
             self._fill_starts()
 
     def _on_labels(self, labels: Layer | None) -> None:
         if labels is not None:
             dense = role_of(labels) in ("mask", "objects")
             self.kind.setCurrentIndex(self.kind.findData(role_of(labels) if dense else "scribbles"))
+        self._see_to_live()
+
+    def _see_to_live(self) -> None:
+        """Begin or end the live mode, as everything that matters to it stands now."""
+        if not hasattr(self, "_live"):
+            return
+        spec, layer, labels = self.spec(), self.pick.layer(), self.labels.layer()
+        able = isinstance(spec, PixelSpec) and self.kind.currentData() == "scribbles"
+        self.live.setVisible(able)
+        wanted = able and self.live.isChecked() and self.isVisible() and not self._closed
+        if wanted and isinstance(spec, PixelSpec) and layer is not None and labels is not None:
+            self._live.begin(layer, labels, spec, NormalisationSpec(), self.form.options.seed)
+        elif self._live.on:
+            self._live.end()
+            self.preview.remove()
+            self.say("")
+
+    def _on_seen(self, seen: Seen) -> None:
+        if seen.layer not in self.viewer.layers or not self._live.on:
+            return
+        image = image_of(seen.layer)
+        plane = np.zeros((image.length("Y"), image.length("X")), np.uint8)
+        plane[seen.box] = seen.classes
+        if self._live.same_plane(seen):
+            look = labels_look(seen.labels, seen.last_class)
+            self.preview.show(seen.layer, plane, name="live preview", **look)
+            if not self.running:
+                self.say("Live: paint on to correct it, then Train to keep the model.")
+
+    def _on_nothing_live(self, sentence: str) -> None:
+        self.preview.remove()
+        if not self.running:
+            self.say(sentence)
 
     def _choose_rung(self, number: int = 0) -> None:
         rung = self.rung.currentData()
@@ -178,6 +235,7 @@ class TrainWidget(Tool[TrainOptions]):
         fields = TrainOptions.model_fields
         self.form.show_only({name: network or name in _PIXEL_FIELDS for name in fields})
         self._fill_starts()
+        self._see_to_live()
 
     def _fill_starts(self) -> None:
         rung = self.rung.currentData()

@@ -1,0 +1,126 @@
+"""How long a stroke takes to change what is in view, headless and in a real window.
+
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_live.py [--side 1024] [--strokes 40] [--window]
+
+Without a window: the labels are changed, learnt, and the whole field is classified. With one (a
+virtual display will do): from the stroke on the canvas to the preview layer's new data, event loop
+and drawing included. Medians of the strokes after the first three, which compile and compute the
+inputs of the field; what those took is told apart.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.nn.live import LivePixels
+from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.samples import neurons
+
+WARMING = 3
+SPECS: tuple[PixelSpec, ...] = (LogisticSpec(), SoftmaxSpec(), MlpSpec())
+
+
+def strokes_of(mask: np.ndarray, n: int) -> list[tuple[int, int, int]]:
+    """Return places and classes of strokes, background and foreground in turn."""
+    rng = np.random.default_rng(0)
+    found = []
+    for number in range(n):
+        kind = number % 2
+        places = np.argwhere(mask == bool(kind))
+        y, x = places[rng.integers(len(places))]
+        found.append((int(y), int(x), 1 + kind))
+    return found
+
+
+def brushed(labels: np.ndarray, stroke: tuple[int, int, int], radius: int = 3) -> None:
+    """Paint a dab."""
+    y, x, value = stroke
+    labels[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1] = value
+
+
+def told(name: str, seconds: list[float]) -> None:
+    """Print a line of figures."""
+    later = 1000 * np.array(seconds[WARMING:])
+    low, middle, high = np.percentile(later, [10, 50, 90])
+    first = sum(seconds[:WARMING])
+    print(f"{name:28s} median {middle:6.0f} ms  10-90 % {low:.0f}-{high:.0f}  first {first:.1f} s")
+
+
+def headless(side: int, n: int) -> None:
+    """Time strokes without a window."""
+    sample = neurons((side, side), seed=0)
+    box = (slice(0, side), slice(0, side))
+    for spec in SPECS:
+        live, labels = LivePixels(Image.of(sample.image), spec), np.zeros((side, side), np.uint8)
+        for stroke in strokes_of(sample.mask, 2):
+            brushed(labels, stroke)
+        seconds = []
+        for stroke in strokes_of(sample.mask, n)[2:]:
+            brushed(labels, stroke)
+            began = time.perf_counter()
+            live.update({(): labels.copy()}, (), box)
+            seconds.append(time.perf_counter() - began)
+        told(f"headless {spec.kind}", seconds)
+
+
+def window(side: int, n: int) -> None:
+    """Time strokes in the Train dock of a real window."""
+    import napari
+    from qtpy.QtCore import QEventLoop
+    from qtpy.QtWidgets import QApplication
+
+    from napari_unetseg.gui.train import TrainWidget
+
+    def until(condition: Callable[[], bool]) -> None:
+        # Waits as the application does: a loop that spins would keep the worker from its work.
+        while not condition():
+            QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+
+    sample = neurons((side, side), seed=0)
+    viewer = napari.Viewer()
+    viewer.window.resize(1280, 780)
+    layer = viewer.add_image(sample.image, name="cells")
+    labels = viewer.add_labels(np.zeros((side, side), np.uint8), name="strokes")
+    labels.brush_size = 7
+    tool = TrainWidget(viewer)
+    viewer.window.add_dock_widget(tool)
+    tool.pick.pick(layer)
+    for spec in SPECS:
+        tool.live.setChecked(False)
+        labels.data = np.zeros((side, side), np.uint8)
+        tool.rung.setCurrentIndex(tool.rung.findData(spec.kind))
+        tool.live.setChecked(True)
+        seen: list[float] = []
+        tool._live.seen.connect(lambda answer, seen=seen: seen.append(time.perf_counter()))  # noqa: SLF001
+        seconds = []
+        for number, (y, x, value) in enumerate(strokes_of(sample.mask, n)):
+            before, began = len(seen), time.perf_counter()
+            labels.selected_label = value
+            labels.paint((y, x), value)
+            if number < 2:
+                until(lambda: not tool._live.busy)  # noqa: SLF001
+                continue
+            until(lambda before=before, seen=seen: len(seen) > before)
+            QApplication.processEvents()
+            seconds.append(time.perf_counter() - began)
+            until(lambda: not tool._live.busy)  # noqa: SLF001
+        told(f"window {spec.kind}", seconds)
+    viewer.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--strokes", type=int, default=40)
+    parser.add_argument("--window", action="store_true")
+    asked = parser.parse_args()
+    headless(asked.side, asked.strokes)
+    if asked.window:
+        window(asked.side, asked.strokes)
+
+
+if __name__ == "__main__":
+    main()
