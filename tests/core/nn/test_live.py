@@ -40,11 +40,12 @@ def test_it_says_what_a_training_says(spec):
     image, strokes, truth = scene()
     model = trained(spec, image, strokes)
     live = LivePixels(image, spec)
-    box, classes = live.update({(): strokes}, (), EVERYTHING)
+    live.paint({(): strokes})
+    proba = live.fit().predict_proba  # a second fit of a perceptron would go on from the first
+    box, classes = live.classes((), EVERYTHING)
     assert box == EVERYTHING
     said = model.predict(image).asarray()
     assert (classes == said).mean() > 0.999
-    proba = live.fit().predict_proba  # the same segmenter, asked for the whole image
     whole = model.predict(image, "probabilities").asarray()
     block = live._normalisation.apply(np.asarray(image.data)[None])
     np.testing.assert_allclose(proba(block, origin=(0, 0), shape=SHAPE), whole, atol=1e-3)
