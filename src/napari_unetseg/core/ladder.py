@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from napari_unetseg.core.annotation import AnnotationKind, Example, examples_of, values_of
+from napari_unetseg.core.annotation import (
+    Annotation,
+    AnnotationKind,
+    Example,
+    examples_of,
+    values_of,
+)
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
@@ -46,10 +53,14 @@ class Lesson:
         Any image.
     labels
         Of the image's shape without its channels; see `AnnotationKind` for what they mean.
+    region
+        Of the labels' shape: nonzero where the user has finished or painted background, when that
+        is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
     """
 
     image: Image
     labels: Any
+    region: Any = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,8 @@ def train(
     lessons
         Images of the same channels.
     labels_are
-        ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: ids.
+        ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: ids, from
+        which a network also learns to tell touching objects apart, see `TrainOptions.objects`.
     ndim
         2 to learn planes, 3 to learn stacks.
     scaling
@@ -162,6 +174,7 @@ def _examples(
             ndim=ndim,
             values=values,
             names=class_names,
+            region=lesson.region,
             scaling=scaling,
         )
     ]
@@ -231,6 +244,7 @@ def _fit_network(
     begun = None if start is None else network_of(start)
     told: dict[str, Any] = {
         "start": begun,
+        "keep_head": start is None or start.decoder == _decoder(options, annotations),
         "scaling": scaling,
         "watch": watch,
         "preview": preview,
@@ -241,6 +255,10 @@ def _fit_network(
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}
         said = [_held_out(judged.dice)] if judged is not None else []
+        objects = _objects_examined(fitted, examples, options, scaling)
+        if objects is not None:
+            scores |= {"ap50": objects.ap50, "f1": objects.f1}
+            said = [_held_out(scores["dice"], objects.ap50)]
         return fitted, scores, " ".join([*said, fitted.message])
     n_classes = examples[0].annotation.n_classes
     lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
@@ -258,8 +276,24 @@ def _fit_network(
     return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
 
 
-def _held_out(dice: float) -> str:
-    return f"Dice {dice:.3f} on what was held out."
+def _decoder(options: TrainOptions, annotations: Sequence[Annotation]) -> DecoderSpec | None:
+    return options.decoder if annotations[0].objects is not None else None
+
+
+def _objects_examined(
+    fitted: Any, examples: Sequence[Example], options: TrainOptions, scaling: NormalisationSpec
+) -> Any:
+    """Return the scores of the objects that were held out, if any were, and were learnt."""
+    from napari_unetseg.core.nn.exam import objects_examined
+
+    if fitted.decoder is None or fitted.judgement is None:
+        return None
+    return objects_examined(fitted.segmenter(), examples, options, scaling)
+
+
+def _held_out(dice: float, ap50: float | None = None) -> str:
+    objects = "" if ap50 is None else f", AP@0.5 {ap50:.3f}"
+    return f"Dice {dice:.3f}{objects} on what was held out."
 
 
 __all__ = ["Lesson", "Outcome", "train"]
