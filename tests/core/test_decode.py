@@ -20,7 +20,7 @@ AROUND = np.ones((3, 3))
 
 def noisy(decoding: str = "distance", *, shape=(160, 200), seed: int = 0):
     """Return ids, and foreground and maps as a network that is unsure would say them."""
-    ids = samples.nuclei(shape, seed=seed, touching=0.5).objects
+    ids = samples.nuclei(shape, seed=seed, touching=0.8, density=1.5).objects
     rng = np.random.default_rng(seed)
     sigma = (0, *(1.5,) * len(shape))
     wobble = 2 * ndimage.gaussian_filter(rng.standard_normal((2, *shape)), sigma)
@@ -71,13 +71,13 @@ def test_each_piece_of_foreground_decodes_by_itself(
 
 @pytest.mark.parametrize("decoding", ["distance", "boundary"])
 def test_touching_nuclei_are_parted_and_components_are_not(decoding: str) -> None:
-    ids, foreground, maps, spec = noisy(decoding)
+    ids, foreground, maps, spec = noisy(decoding, seed=1)
     n_true = len(np.unique(ids)) - 1
-    found, _ = decode(foreground, maps, spec, DecodeOptions(split_depth=0.3, min_size=10))
+    found, _ = decode(foreground, maps, spec, DecodeOptions(min_size=10))
     joined, _ = decode(foreground, maps, spec, DecodeOptions(split="none", min_size=10))
     good, control = (match(overlap_of(labels, ids)).ap for labels in (found, joined))
-    assert good > 0.7
-    assert control < good - 0.15
+    assert good > 0.6
+    assert control < good - 0.2
     assert label(ids > 0)[1] < n_true
 
 

@@ -38,10 +38,11 @@ class DecodeOptions(Options):
         "that learnt no objects.",
     )
     split_depth: float = option(
-        shapes.SPLIT_DEPTH,
+        0.2,
         "Waist",
-        "How much lower than the lower of two peaks the pass between them must be to be cut, as a "
-        "share of its height. Lower it to cut more.",
+        "How much lower than two middles the pass between them must be to be cut: on the model's "
+        "scale from 0 at the edge of an object to 1 in its middle; by shape, as a share of the "
+        "smaller one's width. Lower it to cut more.",
         when={"split": ("auto", "learnt", "shape", "probability")},
         gt=0.0,
         lt=1.0,
@@ -51,8 +52,7 @@ class DecodeOptions(Options):
     seed_height: float = option(
         0.0,
         "Seed height",
-        "Peaks lower than this make no object beside a higher one, on the model's scale from 0 at "
-        "the edge of an object to 1 in its middle. By shape it has no effect.",
+        "Middles lower than this on the model's scale make no object beside a higher one.",
         when={"split": ("auto", "learnt", "probability")},
         ge=0.0,
         le=1.0,
@@ -122,7 +122,9 @@ def decode(
     Notes
     -----
     Watershed of the model's heights in each connected piece of foreground, holes closed first
-    where that is wished. About 0.2 s for a plane of 1024×1024 pixels that is half objects.
+    where that is wished, with basins joined by the depth of the pass between them (dynamics,
+    Grimaud 1992). The depth is not taken relative to the peaks, as it is by shape: low peaks are
+    where a network is unsure, and their ripples no objects. About 0.2 s for a plane of 1024×1024 pixels that is half objects.
     """
     split = _settled(options.split, decoder)
     mask, n = shapes.clean(
@@ -231,7 +233,7 @@ def _flooded(
 
     # Every pixel of the mask belongs to an object, so none may have no height.
     inside = np.where(mask, np.maximum(heights, _LEAST_HEIGHT), 0).astype(np.float32)
-    labels = basins(inside, options.split_depth, 0.0, seed=options.seed_height, steps=_HEIGHT_STEPS)
+    labels = basins(inside, 0.0, options.split_depth, seed=options.seed_height, steps=_HEIGHT_STEPS)
     if core:
         peaks = np.zeros(int(labels.max()) + 1, np.float32)
         np.maximum.at(peaks, labels[mask], inside[mask])
