@@ -85,6 +85,9 @@ def decoded(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the scores with each depth of the split control."""
     maps = [model.predict_maps(image) for image, _ in pairs]
+    usual = model.decoding.model_copy(update={"min_size": asked.min_size})
+    found = [np.asarray(model.decode(one, usual).data) for one in maps]
+    yield f"as trained: waist {usual.split_depth:g}", scores(found, pairs)
     for depth in asked.depths:
         for seed in asked.seeds:
             options = DecodeOptions(split_depth=depth, seed_height=seed, min_size=asked.min_size)

@@ -61,10 +61,10 @@ class WhatOptions(Options):
 class PredictOptions(DecodeOptions, WhatOptions):
     """What is predicted, and how; and how objects are made of it."""
 
-    @property
-    def decoding(self) -> DecodeOptions:
-        """How objects are made."""
-        return DecodeOptions(**self.model_dump(include=set(DecodeOptions.model_fields)))
+    def decoding(self, model: TrainedModel) -> DecodeOptions:
+        """Return how objects are made: as said, and for the rest as suits the model."""
+        said = self.model_fields_set & set(DecodeOptions.model_fields)
+        return model.decoding.model_copy(update={name: getattr(self, name) for name in said})
 
 
 @with_options(PredictOptions)
@@ -98,7 +98,7 @@ def predict(
         found = trained.predict(
             read_image(path),
             options.what,
-            decoding=options.decoding,
+            decoding=options.decoding(trained),
             tile=options.tile or None,
             flips=options.flips,
             device=options.device,

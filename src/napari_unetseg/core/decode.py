@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core import objects as shapes
-from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core.decoders import SPLIT_DEPTH, DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, silent, track
@@ -38,7 +38,7 @@ class DecodeOptions(Options):
         "that learnt no objects.",
     )
     split_depth: float = option(
-        0.2,
+        SPLIT_DEPTH,
         "Waist",
         "How much lower than two middles the pass between them must be to be cut: on the model's "
         "scale from 0 at the edge of an object to 1 in its middle; by shape, as a share of the "
@@ -124,7 +124,8 @@ def decode(
     Watershed of the model's heights in each connected piece of foreground, holes closed first
     where that is wished, with basins joined by the depth of the pass between them (dynamics,
     Grimaud 1992). The depth is not taken relative to the peaks, as it is by shape: low peaks are
-    where a network is unsure, and their ripples no objects. About 0.2 s for a plane of 1024×1024 pixels that is half objects.
+    where a network is unsure, and their ripples no objects. About 0.2 s for a plane of 1024×1024
+    pixels that is half objects.
     """
     split = _settled(options.split, decoder)
     mask, n = shapes.clean(

@@ -23,6 +23,9 @@ Ids = NDArray[np.int32]
 Decoding = Literal["distance", "boundary"]
 """Ways to tell touching objects apart."""
 
+SPLIT_DEPTH = 0.15
+"""How deep a pass must be to be cut, on the scale of heights, when nothing better is known."""
+
 RIM = 2.0
 """Breadth of the rim that is boundary, in pixels of the network's resolution."""
 
@@ -79,6 +82,14 @@ class DecoderSpec(Options):
         "Objects by",
         "What the network says of each pixel besides foreground: how far it is from its object's "
         "edge, as a share of the most, or whether it is at the edge.",
+    )
+    split_depth: float = option(
+        SPLIT_DEPTH,
+        "Waist",
+        "How deep the pass between two objects must be to be cut: what suited those held out from "
+        "the training best.",
+        gt=0.0,
+        lt=1.0,
     )
 
     @property
@@ -175,6 +186,7 @@ def edge_distances(ids: Ids, spacing: Sequence[float] = ()) -> tuple[Floats, Flo
 __all__ = [
     "DECODERS",
     "RIM",
+    "SPLIT_DEPTH",
     "Boundary",
     "Decoder",
     "DecoderSpec",

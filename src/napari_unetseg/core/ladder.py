@@ -13,7 +13,6 @@ from napari_unetseg.core.annotation import (
     examples_of,
     values_of,
 )
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
@@ -244,7 +243,7 @@ def _fit_network(
     begun = None if start is None else network_of(start)
     told: dict[str, Any] = {
         "start": begun,
-        "keep_head": start is None or start.decoder == _decoder(options, annotations),
+        "keep_head": start is None or _same_outputs(start, options, annotations),
         "scaling": scaling,
         "watch": watch,
         "preview": preview,
@@ -255,10 +254,12 @@ def _fit_network(
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}
         said = [_held_out(judged.dice)] if judged is not None else []
-        objects = _objects_examined(fitted, examples, options, scaling)
-        if objects is not None:
-            scores |= {"ap50": objects.ap50, "f1": objects.f1}
-            said = [_held_out(scores["dice"], objects.ap50)]
+        exam = _objects_examined(fitted, examples, options, scaling)
+        if exam is not None and fitted.decoder is not None:
+            decoder = fitted.decoder.model_copy(update={"split_depth": exam.split_depth})
+            fitted = replace(fitted, decoder=decoder)
+            scores |= {"ap50": exam.scores.ap50, "f1": exam.scores.f1}
+            said = [_held_out(scores["dice"], exam.scores.ap50)]
         return fitted, scores, " ".join([*said, fitted.message])
     n_classes = examples[0].annotation.n_classes
     lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
@@ -276,14 +277,19 @@ def _fit_network(
     return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
 
 
-def _decoder(options: TrainOptions, annotations: Sequence[Annotation]) -> DecoderSpec | None:
-    return options.decoder if annotations[0].objects is not None else None
+def _same_outputs(
+    start: TrainedModel, options: TrainOptions, annotations: Sequence[Annotation]
+) -> bool:
+    """Whether the outputs of a model to continue mean what those to be learnt do."""
+    wanted = options.decoder if annotations[0].objects is not None else None
+    means = [None if one is None else one.decoding for one in (start.decoder, wanted)]
+    return means[0] == means[1]
 
 
 def _objects_examined(
     fitted: Any, examples: Sequence[Example], options: TrainOptions, scaling: NormalisationSpec
 ) -> Any:
-    """Return the scores of the objects that were held out, if any were, and were learnt."""
+    """Return the exam on the objects that were held out, if any were, and were learnt."""
     from napari_unetseg.core.nn.exam import objects_examined
 
     if fitted.decoder is None or fitted.judgement is None:

@@ -201,6 +201,13 @@ class TrainedModel:
         return len(self.classes) if self.decoder is None else self.decoder.n_outputs
 
     @property
+    def decoding(self) -> DecodeOptions:
+        """How objects are made when nobody says otherwise."""
+        if self.decoder is None:
+            return DecodeOptions()
+        return DecodeOptions(split_depth=self.decoder.split_depth)
+
+    @property
     def n_parameters(self) -> int:
         """How many numbers it is made of."""
         return sum(array.size for array in self.state.values())
@@ -239,7 +246,7 @@ class TrainedModel:
         image: Image,
         what: What = "classes",
         *,
-        decoding: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
+        decoding: DecodeOptions | None = None,
         tile: int | None = None,
         flips: bool = False,
         device: Device = "cpu",
@@ -256,7 +263,7 @@ class TrainedModel:
             ``"classes"``: the value of the likeliest class of each pixel. ``"probabilities"``: one
             channel for each class. ``"objects"``: every object its own id.
         decoding
-            How objects are made of what is predicted.
+            How objects are made of what is predicted; as suits the model when missing.
         tile
             Side of a tile in pixels; chosen to compute the least when missing.
         flips, device
@@ -318,7 +325,7 @@ class TrainedModel:
     def decode(
         self,
         maps: Image,
-        options: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
+        options: DecodeOptions | None = None,
         *,
         out: Any = None,
         progress: Progress = silent,
@@ -328,7 +335,7 @@ class TrainedModel:
             maps,
             self.values,
             self.decoder,
-            options,
+            options or self.decoding,
             ndim=self.ndim,
             out=out,
             progress=progress,
@@ -377,7 +384,7 @@ class TrainedModel:
             "values": self.values,
             "n_channels": self.n_channels,
             "ndim": self.ndim,
-            **({} if self.decoder is None else {"decoder": self.decoder.model_dump()}),
+            **({} if self.decoder is None else {"decoder": self.decoder.decoding}),
         }
 
 

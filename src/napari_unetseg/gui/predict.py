@@ -244,6 +244,8 @@ class PredictWidget(Tool[PredictOptions]):
         model = self.model()
         if model is not None and model.decoder is not None and self.form.options.what == "classes":
             self.form.set(what="objects")
+        if model is not None:
+            self.decoding.set(split_depth=model.decoding.split_depth)
         self._forget()
         self._show_decoding()
         self.refresh()

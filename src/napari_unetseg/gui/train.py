@@ -33,7 +33,7 @@ from napari_unetseg.gui.tool import Tool
 _KINDS = {
     "scribbles": "scribbles: 0 is not labelled",
     "mask": "mask: 0 is background",
-    "objects": "objects: every id one object",
+    "objects": "objects: an id for each",
 }
 _KIND_OF_ROLE = {"mask": "mask", "objects": "objects", "predicted objects": "objects"}
 _RUNG_HELP = {

@@ -10,12 +10,13 @@ import torch
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation import Annotation, Example
 from napari_unetseg.core.decode import DecodeOptions, decode
-from napari_unetseg.core.decoders import DECODERS, DecoderSpec
+from napari_unetseg.core.decoders import DECODERS, SPLIT_DEPTH, DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.augment import Batch, augment
+from napari_unetseg.core.nn.exam import DEPTHS, FEWEST_OBJECTS, objects_examined
 from napari_unetseg.core.nn.fit import fit
 from napari_unetseg.core.nn.losses import maps_loss
 from napari_unetseg.core.nn.patches import Reader, Shape, Source
@@ -180,6 +181,33 @@ def test_what_was_held_out_is_examined(outcome: Outcome) -> None:
     assert 0.3 < outcome.model.scores["f1"] <= 1
 
 
+def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
+    lessons = [lesson(seed=seed) for seed in (1, 2, 8, 9)]
+    examples = [
+        Example(np.asarray(one.image.data)[None], Annotation.of(one.labels, "objects"))
+        for one in lessons
+    ]
+    options = QUICK.model_copy(update={"validation": 0.6})
+    segmenter = outcome.model.segmenter()
+    exam = objects_examined(segmenter, examples, options, outcome.model.normalisation)
+    assert exam is not None
+    assert exam.split_depth in DEPTHS
+    assert exam.scores.matched + exam.scores.missed >= FEWEST_OBJECTS
+    few = objects_examined(segmenter, examples[:1], QUICK, outcome.model.normalisation)
+    assert few is not None
+    assert few.split_depth == SPLIT_DEPTH
+    nothing = QUICK.model_copy(update={"validation": 0.0})
+    assert objects_examined(segmenter, examples, nothing, outcome.model.normalisation) is None
+    decoder = DecoderSpec(split_depth=0.33)
+    kept = replace(outcome.model, decoder=decoder)
+    assert kept.decoding.split_depth == 0.33
+    image = lessons[0].image
+    given = kept.predict(image, "objects").data
+    same = outcome.model.predict(image, "objects", decoding=DecodeOptions(split_depth=0.33)).data
+    if outcome.model.decoder is not None and outcome.model.decoder.decoding == "distance":
+        np.testing.assert_array_equal(given, same)
+
+
 def test_tiled_objects_equal_whole_ones(outcome: Outcome) -> None:
     image = lesson((150, 170), seed=5).image
     whole = outcome.model.predict_maps(image, tile=1000)
@@ -204,7 +232,8 @@ def test_training_goes_on_from_classes_and_from_another_decoding(outcome: Outcom
     more = train(
         TINY, [lesson()], STEPS, name="more", labels_are="objects", start=outcome.model
     ).model
-    assert more.decoder == DISTANCE
+    assert more.decoder is not None
+    assert more.decoder.decoding == "distance"
     mask = [Lesson(lesson().image, (lesson().labels > 0).astype(np.uint8))]
     classes = train(TINY, mask, STEPS, name="mask", labels_are="mask").model
     assert classes.decoder is None

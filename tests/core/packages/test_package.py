@@ -159,14 +159,18 @@ def test_every_field_comes_back(make_model: Make, tmp_path: Path) -> None:
 
 
 def test_a_model_of_objects_says_what_its_outputs_mean(make_model: Make, tmp_path: Path) -> None:
-    model = make_model("unet", **OBJECTS, decoder=DecoderSpec(decoding="boundary"))
+    decoder = DecoderSpec(decoding="boundary", split_depth=0.3)
+    model = make_model("unet", **OBJECTS, decoder=decoder)
     save(model, tmp_path / "model.zip")
     again = load(tmp_path / "model.zip")
     assert again.decoder == model.decoder
     assert describe(tmp_path / "model.zip")["tells objects apart by"] == "boundary"
     members = members_of(tmp_path / "model.zip")
     content = content_of(members)
-    assert content["config"]["unetseg"]["decoder"] == {"decoding": "boundary"}
+    assert content["config"]["unetseg"]["decoder"] == {
+        "decoding": "boundary",
+        "split_depth": 0.3,
+    }
     (output,) = content["outputs"]
     assert output["axes"][1]["channel_names"] == ["class_1", "boundary"]
     assert output["postprocessing"] == [{"id": "sigmoid"}]

@@ -1,11 +1,13 @@
 """How well a network tells objects apart, on what it did not learn from."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from napari_unetseg.core.annotation import Example
-from napari_unetseg.core.decode import decode
+from napari_unetseg.core.decode import DecodeOptions, decode
+from napari_unetseg.core.decoders import SPLIT_DEPTH
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.prepare import sources_of
@@ -20,6 +22,28 @@ from napari_unetseg.core.training import TrainOptions
 EXAM_PIXELS = 2**21
 """Most pixels that are predicted for an exam, but always an image."""
 
+DEPTHS = (0.05, 0.1, SPLIT_DEPTH, 0.2, 0.25, 0.3, 0.4)
+"""How deep a pass may have to be to be cut."""
+
+FEWEST_OBJECTS = 20
+"""Of fewer true objects no best depth is sought."""
+
+
+@dataclass(frozen=True)
+class Exam:
+    """How objects were told apart, and how deep a pass is best cut to that end.
+
+    Parameters
+    ----------
+    scores
+        With that depth, all images counted together.
+    split_depth
+        See `DecodeOptions`.
+    """
+
+    scores: ObjectScores
+    split_depth: float
+
 
 def objects_examined(
     segmenter: Segmenter,
@@ -28,8 +52,8 @@ def objects_examined(
     scaling: NormalisationSpec,
     *,
     progress: Progress = silent,
-) -> ObjectScores | None:
-    """Return the scores of the objects that were held out, all images counted together.
+) -> Exam | None:
+    """Examine a segmenter on the objects that were held out.
 
     Parameters
     ----------
@@ -40,26 +64,37 @@ def objects_examined(
 
     Returns
     -------
-    ObjectScores or None
+    Exam or None
         None when nothing was held out. Objects cut by the edge of what was held out count as far
-        as they lie in it, in truth and prediction alike.
+        as they lie in it, in truth and prediction alike. Of few objects the depth says nothing,
+        and is left as it is.
     """
     _, held = split([e.annotation for e in data], options.validation, seed=options.seed)
     sources = sources_of(data, scaling)
     exam = [(s, h) for s, h in zip(sources, held, strict=True) if h.counted.any()]
-    found: list[Overlap] = []
+    found: dict[float, list[Overlap]] = {depth: [] for depth in DEPTHS}
     room = EXAM_PIXELS
     for source, annotation in track(exam, progress, "examining"):
-        ids, counted = annotation.objects, annotation.counted
-        if ids is None or (found and counted.size > room):
+        counted = annotation.counted
+        if annotation.objects is None or (room < EXAM_PIXELS and counted.size > room):
             continue
         room -= counted.size
+        truth = np.where(counted, annotation.objects, 0)
         image = Image(source.image, "C" + "ZYX"[1 - source.image.ndim :])
         maps = predict_maps_image(image, segmenter, source.normalisation).asarray()
-        said, _ = decode(1 - maps[0], maps[len(segmenter.classes) :], decoder_of(segmenter))
-        truth = np.where(counted, ids, 0)
-        found.append(overlap_of(np.where(counted, said, 0), truth))
-    return object_scores(Overlap.joined(found)) if found else None
+        for depth, overlaps in found.items():
+            how = DecodeOptions(split_depth=depth)
+            extra = maps[len(segmenter.classes) :]
+            said, _ = decode(1 - maps[0], extra, decoder_of(segmenter), how)
+            overlaps.append(overlap_of(np.where(counted, said, 0), truth))
+    if not found[SPLIT_DEPTH]:
+        return None
+    scores = {depth: object_scores(Overlap.joined(several)) for depth, several in found.items()}
+    usual = scores[SPLIT_DEPTH]
+    if usual.matched + usual.missed < FEWEST_OBJECTS:
+        return Exam(usual, SPLIT_DEPTH)
+    best = max(DEPTHS, key=lambda depth: (scores[depth].ap50, -abs(depth - SPLIT_DEPTH)))
+    return Exam(scores[best], best)
 
 
-__all__ = ["EXAM_PIXELS", "objects_examined"]
+__all__ = ["DEPTHS", "EXAM_PIXELS", "FEWEST_OBJECTS", "Exam", "objects_examined"]

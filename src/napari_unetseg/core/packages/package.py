@@ -89,7 +89,7 @@ class _Own(BaseModel):
     fingerprint: str = Field("", max_length=1000)
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     card: dict[str, str] = Field(default_factory=dict)
-    decoder: dict[str, str] | None = None
+    decoder: dict[str, str | float] | None = None
 
 
 def save(model: TrainedModel, path: PathLike) -> None:
