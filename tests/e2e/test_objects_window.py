@@ -47,7 +47,8 @@ def test_ids_train_and_become_ids_that_are_split_live(hand, nuclei):
     predict = hand.tool(PREDICT)
     assert predict.form.options.what == "objects"
     assert predict.decoding.page.isVisible()
-    predict.decoding.set(min_size=10)
+    # Too little is held out to say how deep to cut; so short a training wants it shallow.
+    predict.decoding.set(min_size=10, split_depth=0.04)
     hand.run(predict)
     made = find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
     assert made is not None, predict.message.text()
@@ -123,3 +124,39 @@ def test_finished_regions_are_chosen_in_the_dock(hand, nuclei):
     hand.click(tool.run_button)
     hand.wait(lambda: not tool.running, seconds=60)
     assert tool.session.models[-1].decoder is not None, tool.message.text()
+
+
+def test_stacks_and_models_without_objects(hand):
+    sample = samples.nuclei((3, 64, 80), seed=1, touching=0.7)
+    stack = hand.viewer.add_image(sample.image, name="stack")
+    ids = hand.viewer.add_labels(sample.objects, name="ids")
+    hand.viewer.layers.selection.active = stack
+    hand.turn_to(TRAIN)
+    tool = hand.tool(TRAIN)
+    tool.labels.pick(ids)
+    choose(tool.kind, "objects")
+    choose(tool.rung, "logistic")
+    hand.run(tool)
+    hand.turn_to(PREDICT)
+    predict = hand.tool(PREDICT)
+    assert predict.form.options.what == "classes"
+    assert not predict.decoding.page.isVisible()
+    predict.form.widget("what").value = "objects"
+    assert predict.decoding.page.isVisible()
+    hand.run(predict)
+    made = find(hand.viewer.layers, PREDICTED_OBJECTS, stack)
+    planes = [set(np.unique(plane)) - {0} for plane in made.data]
+    assert all(planes)
+    assert not planes[0] & planes[1]
+    predict.decoding.widget("split").value = "learnt"
+    hand.wait(lambda: "learnt classes" in predict.message.text())
+    predict.decoding.widget("split").value = "none"
+    hand.wait(lambda: predict.preview.layer is not None)
+    hand.viewer.dims.set_current_step(0, 0)
+    hand.wait(lambda: not predict._looks.busy)
+    shown = predict.preview.layer.data
+    assert shown.shape == (64, 80)
+    hand.viewer.dims.ndisplay = 3
+    hand.wait(lambda: predict.preview.layer is None)
+    assert made.visible
+    hand.viewer.dims.ndisplay = 2

@@ -84,6 +84,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._looks.answered.connect(self._on_look)
         self._looks.refused.connect(self._on_refused)
         self.viewer.dims.events.current_step.connect(self._look)
+        self.viewer.dims.events.ndisplay.connect(self._look)
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
@@ -270,6 +271,8 @@ class PredictWidget(Tool[PredictOptions]):
         if index is None or not maps.hold(layer, self.model(), _how(self.form.options), index):
             self.preview.remove()
             self._unhide()
+            if index is None and told:
+                self.say("Turn the view back to 2D to see how they are split, or press Predict.")
             return
         try:
             options = self.decoding.options
