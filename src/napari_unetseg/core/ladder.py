@@ -1,5 +1,6 @@
 """`train`: one door to every rung, for the docks, the command line and a notebook alike."""
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ConvolutionalSpec, ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, SoftmaxSpec
-from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.resolution import settled
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import TrainedModel
@@ -254,7 +255,7 @@ def _fit_network(
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}
         said = [_held_out(judged.dice)] if judged is not None else []
-        exam = _objects_examined(fitted, examples, options, scaling)
+        exam = _objects_examined(fitted, examples, options, scaling, progress)
         if exam is not None and fitted.decoder is not None:
             decoder = fitted.decoder.model_copy(update={"split_depth": exam.split_depth})
             fitted = replace(fitted, decoder=decoder)
@@ -287,14 +288,24 @@ def _same_outputs(
 
 
 def _objects_examined(
-    fitted: Any, examples: Sequence[Example], options: TrainOptions, scaling: NormalisationSpec
+    fitted: Any,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    scaling: NormalisationSpec,
+    progress: Progress,
 ) -> Any:
     """Return the exam on the objects that were held out, if any were, and were learnt."""
     from napari_unetseg.core.nn.exam import objects_examined
 
     if fitted.decoder is None or fitted.judgement is None:
         return None
-    return objects_examined(fitted.segmenter(), examples, options, scaling)
+
+    def heard(fraction: float, message: str = "") -> None:
+        # Who stopped the training early still wants to know what came of it.
+        with contextlib.suppress(StopEarly):
+            progress(1.0, message)
+
+    return objects_examined(fitted.segmenter(), examples, options, scaling, progress=heard)
 
 
 def _held_out(dice: float, ap50: float | None = None) -> str:

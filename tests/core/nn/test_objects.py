@@ -22,6 +22,8 @@ from napari_unetseg.core.nn.losses import maps_loss
 from napari_unetseg.core.nn.patches import Reader, Shape, Source
 from napari_unetseg.core.nn.prepare import maps_of
 from napari_unetseg.core.normalisation import Normalisation
+from napari_unetseg.core.predict import predict_maps_image
+from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.objects import match
 from napari_unetseg.core.scoring.overlap import overlap_of
 from napari_unetseg.core.training import TrainOptions
@@ -294,3 +296,52 @@ def test_the_rungs_below_learn_foreground_and_split_by_shape() -> None:
     expected, n = decode(maps.data[1])
     np.testing.assert_array_equal(by_shape, expected)
     assert n > model.decode(maps, DecodeOptions(split="none")).data.max()
+
+
+def test_a_large_image_is_examined_in_a_piece(
+    outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = example((192, 192))
+    seen: list[tuple[int, ...]] = []
+
+    def watched(image: Image, *rest: object, **more: object) -> Image:
+        seen.append(image.spatial_shape)
+        return predict_maps_image(image, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("napari_unetseg.core.nn.exam.predict_maps_image", watched)
+    monkeypatch.setattr("napari_unetseg.core.nn.exam.EXAM_PIXELS", 1000)
+    exam = objects_examined(outcome.model.segmenter(), [made], QUICK, outcome.model.normalisation)
+    assert exam is not None
+    assert len(seen) == 1
+    assert np.prod(seen[0]) <= 1000
+
+
+def test_stopping_early_keeps_the_exam_and_cancelling_does_not() -> None:
+    def stops(fraction: float, message: str = "") -> None:
+        if fraction > 0.3:
+            raise StopEarly
+
+    options = STEPS.model_copy(update={"steps": 8})
+    kept = train(TINY, [lesson()], options, name="s", labels_are="objects", progress=stops)
+    assert "ap50" in kept.model.scores
+
+    def cancels(fraction: float, message: str = "") -> None:
+        if message == "examining":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(TINY, [lesson()], STEPS, name="c", labels_are="objects", progress=cancels)
+
+
+def test_a_stack_becomes_objects_that_go_through_it_tiled_as_whole() -> None:
+    spec = UNetSpec(depth=1, width=4, convolutions=1, flat_levels=1, resolution="full")
+    stack = lesson((8, 48, 48))
+    options = QUICK.model_copy(update={"epochs": 2, "steps": 15, "patch_depth": 8})
+    model = train(spec, [stack], options, name="3d", labels_are="objects", ndim=3).model
+    assert model.decoder is not None
+    whole, tiled = (model.predict_maps(stack.image, tile=side).data for side in (1000, 16))
+    np.testing.assert_allclose(tiled, whole, atol=1e-4)
+    objects = model.predict(stack.image, "objects", decoding=DecodeOptions(min_size=20))
+    assert objects.axes == "ZYX"
+    through = [np.ptp(np.nonzero(objects.data == k)[0]) for k in range(1, objects.data.max() + 1)]
+    assert max(through) >= 2

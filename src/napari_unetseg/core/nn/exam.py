@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
-from napari_unetseg.core.annotation import Example
+from napari_unetseg.core.annotation import Annotation, Example
 from napari_unetseg.core.decode import DecodeOptions, decode
 from napari_unetseg.core.decoders import SPLIT_DEPTH
 from napari_unetseg.core.holdout import split
@@ -20,7 +21,7 @@ from napari_unetseg.core.segmenter import Segmenter, decoder_of
 from napari_unetseg.core.training import TrainOptions
 
 EXAM_PIXELS = 2**21
-"""Most pixels that are predicted for an exam, but always an image."""
+"""Most pixels that are predicted for an exam."""
 
 DEPTHS = (0.05, 0.1, SPLIT_DEPTH, 0.2, 0.25, 0.3, 0.4)
 """How deep a pass may have to be to be cut."""
@@ -66,8 +67,8 @@ def objects_examined(
     -------
     Exam or None
         None when nothing was held out. Objects cut by the edge of what was held out count as far
-        as they lie in it, in truth and prediction alike. Of few objects the depth says nothing,
-        and is left as it is.
+        as they lie in it, in truth and prediction alike; of an image larger than `EXAM_PIXELS` a
+        held-out piece is seen alone. Of few objects the depth says nothing, and is left as it is.
     """
     _, held = split([e.annotation for e in data], options.validation, seed=options.seed)
     sources = sources_of(data, scaling)
@@ -75,12 +76,13 @@ def objects_examined(
     found: dict[float, list[Overlap]] = {depth: [] for depth in DEPTHS}
     room = EXAM_PIXELS
     for source, annotation in track(exam, progress, "examining"):
-        counted = annotation.counted
-        if annotation.objects is None or (room < EXAM_PIXELS and counted.size > room):
+        box = _piece(annotation)
+        counted = annotation.counted[box]
+        if annotation.objects is None or counted.size > room:
             continue
         room -= counted.size
-        truth = np.where(counted, annotation.objects, 0)
-        image = Image(source.image, "C" + "ZYX"[1 - source.image.ndim :])
+        truth = np.where(counted, annotation.objects[box], 0)
+        image = Image(source.image[:, *box], "C" + "ZYX"[1 - source.image.ndim :])
         maps = predict_maps_image(image, segmenter, source.normalisation).asarray()
         for depth, overlaps in found.items():
             how = DecodeOptions(split_depth=depth)
@@ -95,6 +97,18 @@ def objects_examined(
         return Exam(usual, SPLIT_DEPTH)
     best = max(DEPTHS, key=lambda depth: (scores[depth].ap50, -abs(depth - SPLIT_DEPTH)))
     return Exam(scores[best], best)
+
+
+def _piece(held: Annotation) -> tuple[slice, ...]:
+    """Return what is to be seen of an image: all, or of a large one a tile that was held out."""
+    shape = held.shape
+    if held.counted.size <= EXAM_PIXELS:
+        return tuple(slice(0, side) for side in shape)
+    tiles, _ = held.tiles()
+    boxes = [box for box in ndimage.find_objects(tiles) if box is not None]
+    box = max(boxes, key=lambda one: int(held.counted[one].sum()))
+    side = int(EXAM_PIXELS ** (1 / len(shape)))
+    return tuple(slice(part.start, min(part.stop, part.start + side)) for part in box)
 
 
 __all__ = ["DEPTHS", "EXAM_PIXELS", "FEWEST_OBJECTS", "Exam", "objects_examined"]
