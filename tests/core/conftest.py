@@ -25,7 +25,8 @@ def random_model(kind: str, ndim: int = 2, *, seed: int = 0, **fields: Any) -> T
     values = fields.pop("values", (0, 1) if kind == "logistic" else (0, 1, 2))
     n_channels = fields.pop("n_channels", 1)
     rng = np.random.default_rng(seed)
-    network = fresh(spec, n_channels, len(values), ndim)
+    decoder = fields.get("decoder")
+    network = fresh(spec, n_channels, decoder.n_outputs if decoder else len(values), ndim)
     state = {}
     for name, weights in network.state_dict().items():
         drawn = rng.normal(0, 0.5, tuple(weights.shape))

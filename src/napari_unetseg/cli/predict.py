@@ -9,8 +9,10 @@ import typer
 
 from napari_unetseg.cli.commands import Images
 from napari_unetseg.cli.console import for_each, note, say
-from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.flags import flag_of, with_options
 from napari_unetseg.cli.settings import option_lines
+from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
     expand_inputs,
@@ -31,14 +33,14 @@ from napari_unetseg.core.training import Device, TrainOptions
 _NAMED_CLASSES = 8
 
 
-class PredictOptions(Options):
+class WhatOptions(Options):
     """What is predicted, and how."""
 
     what: What = option(
         "classes",
         "Result",
         "Classes: labels, 0 for the background of a mask, 1 and up for scribbles. Probabilities: "
-        "an image with a channel for each class.",
+        "an image with a channel for each class. Objects: labels, every object its own number.",
     )
     tile: int = option(
         0,
@@ -54,6 +56,15 @@ class PredictOptions(Options):
         "Predict every mirror image as well and take the mean: a little better, four times slower.",
     )
     device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
+
+
+class PredictOptions(DecodeOptions, WhatOptions):
+    """What is predicted, and how; and how objects are made of it."""
+
+    def decoding(self, model: TrainedModel) -> DecodeOptions:
+        """Return how objects are made: as said, and for the rest as suits the model."""
+        said = self.model_fields_set & set(DecodeOptions.model_fields)
+        return model.decoding.model_copy(update={name: getattr(self, name) for name in said})
 
 
 @with_options(PredictOptions)
@@ -76,6 +87,7 @@ def predict(
     options: PredictOptions,
 ) -> None:
     """Run a trained model on images."""
+    options = _settled(options)
     inputs = expand_inputs(images)
     folder = wants_folder(images) or out.suffix.lower() not in WRITE_SUFFIXES
     outputs = plan_outputs(inputs, out, folder=folder, keep=[model])
@@ -86,12 +98,13 @@ def predict(
         found = trained.predict(
             read_image(path),
             options.what,
+            decoding=options.decoding(trained),
             tile=options.tile or None,
             flips=options.flips,
             device=options.device,
             progress=part(progress, 0, 0.9),
         )
-        write = write_labels if options.what == "classes" else write_image
+        write = write_image if options.what == "probabilities" else write_labels
         write(outputs[number], found, progress=part(progress, 0.9, 1))
         return f"{outputs[number]}: {_found_in_words(trained, found, options.what)}"
 
@@ -138,9 +151,25 @@ def say_fallback(device: Device) -> None:
         note(choice.message)
 
 
+def _settled(options: PredictOptions) -> PredictOptions:
+    """Return the options for objects, if something is said of how they are made."""
+    given = [name for name in DecodeOptions.model_fields if name in options.model_fields_set]
+    if not given or options.what == "objects":
+        return options
+    if "what" in options.model_fields_set:
+        flag = flag_of(given[0], DecodeOptions.model_fields[given[0]])
+        raise InputError(
+            f"{flag} has an effect only with --what objects. Give that, or leave it out."
+        )
+    return options.model_copy(update={"what": "objects"})
+
+
 def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
     if what == "probabilities":
         return f"probabilities of {', '.join(model.classes)}"
+    if what == "objects":
+        n = int(found.asarray().max(initial=0))
+        return f"{n} object{'s' * (n != 1)}"
     counts = np.bincount(found.asarray().ravel(), minlength=model.values[-1] + 1)
     named = list(zip(model.values, model.classes, strict=True))[:_NAMED_CLASSES]
     return ", ".join(f"{name} {counts[value] / counts.sum():.2%}" for value, name in named)
@@ -164,4 +193,4 @@ def _word(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-__all__ = ["PredictOptions", "info", "predict", "say_fallback"]
+__all__ = ["PredictOptions", "WhatOptions", "info", "predict", "say_fallback"]

@@ -65,7 +65,16 @@ def train(
         typer.Option(
             metavar="|".join(_KINDS),
             help="Scribbles: 0 is not labelled (the default, or that of --from). Mask: 0 is "
-            "background. Objects: 0 is background, every other id one object.",
+            "background. Objects: 0 is background, every other id one object; a unet or cnn then "
+            "also learns to tell touching ones apart.",
+        ),
+    ] = None,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGIONS",
+            help="Label images of the same names, nonzero where a mask or objects are finished or "
+            "are known to be background; elsewhere 0 is unknown. Everywhere when not said.",
         ),
     ] = None,
     budget: Annotated[
@@ -114,8 +123,15 @@ def train(
     flags: dict[str, Any] = {"budget": None if budget is None else minutes_of(budget)}
     flags |= {"epochs": epochs} | options.model_dump(include=options.model_fields_set)
     plan = _planned(model, None if start is None else load(start), flags, settings or ())
-    lessons = _lessons(pairs_of(images, labels, names=("images", "labels")))
     read_as: Any = labels_are or plan.default("labels_are", "scribbles")
+    if regions is not None and read_as == "scribbles":
+        raise InputError(
+            "--regions says where a mask or objects are finished; scribbles are so nowhere. Leave "
+            "it out, or say --labels-are."
+        )
+    pairs = pairs_of(images, labels, names=("images", "labels"))
+    finished = {} if regions is None else _regions_of(images, regions, pairs)
+    lessons = _lessons(pairs, finished)
     say(f"Training {plan.spec.kind} on {len(lessons)} image{'s' * (len(lessons) != 1)}.")
     say_fallback("cpu" if isinstance(plan.spec, PixelSpec) else plan.options.device)
     began = time.monotonic()
@@ -184,7 +200,8 @@ def _keep(outcome: Outcome, out: Path, seconds: float) -> None:
         save(outcome.model, refuge)
         raise InputError(f"{error} The model is kept as {refuge}.") from error
     say(f"{out}: {outcome.model.spec.kind}, trained in {seconds:.1f} s. {outcome.message}")
-    say(f"Next: napari-unetseg predict {out} IMAGES -o FOLDER")
+    objects = " --what objects" if outcome.model.labels_are == "objects" else ""
+    say(f"Next: napari-unetseg predict {out} IMAGES -o FOLDER{objects}")
 
 
 def _kind(model: str | None, begun: TrainedModel | None) -> str:
@@ -232,7 +249,20 @@ def _training(spec: ModelSpec, flags: Mapping[str, Any], given: Mapping[str, str
     return options_of(TrainOptions, {**said, **given}, spell)
 
 
-def _lessons(pairs: Sequence[Pair]) -> list[Lesson]:
+def _regions_of(images: str, regions: str, pairs: Sequence[Pair]) -> dict[Path, Path]:
+    """Return the file that says what is finished of each image, by the image's file."""
+    found = pairs_of(images, regions, names=("images", "regions"))
+    by_image = {pair.first: pair.second for pair in found}
+    missing = next((pair.first for pair in pairs if pair.first not in by_image), None)
+    if missing is not None:
+        raise InputError(
+            f"{missing} has no file of its name among the regions in {regions}. Give one for each "
+            "image, all nonzero where everything is finished."
+        )
+    return by_image
+
+
+def _lessons(pairs: Sequence[Pair], finished: Mapping[Path, Path]) -> list[Lesson]:
     """Read images and labels, and name the file that does not go with the others."""
     lessons: list[Lesson] = []
     with bar("read") as progress:
@@ -249,7 +279,14 @@ def _lessons(pairs: Sequence[Pair]) -> list[Lesson]:
                     f"{pair.first} has {image.n_channels} channel(s) and {pairs[0].first} "
                     f"{lessons[0].image.n_channels}. Train on images of one kind."
                 )
-            lessons.append(Lesson(image, labels.asarray()))
+            place = finished.get(pair.first)
+            region = None if place is None else read_labels(place).asarray()
+            if region is not None and region.shape != wanted:
+                raise InputError(
+                    f"{place} has the shape {region.shape} and {pair.first} {wanted}: give regions "
+                    "of the image's size."
+                )
+            lessons.append(Lesson(image, labels.asarray(), region))
     return lessons
 
 

@@ -15,6 +15,7 @@ from scipy import ndimage
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.objects import relabel
 
 AnnotationKind = Literal["scribbles", "mask", "objects"]
 """What the labels are: strokes, a class for every pixel, or an id for every object."""
@@ -42,6 +43,9 @@ class Annotation:
         A name for each class.
     kind
         What it was made from.
+    objects
+        (*spatial), int32: the id of the object each pixel belongs to, 0 for none, if it was made
+        from ids. Whole objects, wherever they count.
 
     See Also
     --------
@@ -52,6 +56,7 @@ class Annotation:
     values: tuple[int, ...]
     names: tuple[str, ...]
     kind: AnnotationKind = "scribbles"
+    objects: NDArray[np.int32] | None = None
 
     @classmethod
     def of(
@@ -78,8 +83,9 @@ class Annotation:
         names
             Names of the classes other than the background, in the order of their values.
         region
-            (*spatial): where the user has finished, so that 0 means background; elsewhere 0 is
-            unknown. Everywhere when not given. Scribbles have no use for it.
+            (*spatial): where the user has finished or painted background, so that 0 means
+            background; elsewhere 0 is unknown. Everywhere when not given. Scribbles have no use
+            for it.
         image_shape
             Spatial shape of the image, checked when given.
 
@@ -98,10 +104,11 @@ class Annotation:
                     "choose labels that were painted on this image."
                 )
         found = tuple(values) or values_of([array], kind)
-        targets = _indices(array, found)
+        ids = _ids(array) if kind == "objects" else None
+        targets = _indices(array if ids is None else np.minimum(ids, 1), found)
         if region is not None and kind != "scribbles":
             targets[(array == 0) & ~region] = IGNORED
-        return cls(targets, found, _names(found, kind, names), kind)
+        return cls(targets, found, _names(found, kind, names), kind, ids)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -180,6 +187,8 @@ class Example:
         (*spatial).
     normalisation
         Scaling of the image this is a part of; made from `image` itself when missing.
+    spacing
+        Physical size of a pixel along each spatial axis; the same along all when missing.
 
     Raises
     ------
@@ -190,6 +199,7 @@ class Example:
     image: NDArray[Any]
     annotation: Annotation
     normalisation: Normalisation | None = None
+    spacing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         spatial = tuple(self.image.shape[1:])
@@ -213,6 +223,7 @@ def examples_of(
     ndim: int = 2,
     values: Sequence[int] = (),
     names: Sequence[str] = (),
+    region: Any = None,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
 ) -> list[Example]:
     """Return the annotated planes or stacks of an image; nothing else of it is read.
@@ -223,8 +234,8 @@ def examples_of(
         Any image. Its scaling comes from all of it, see `fit_normalisation`.
     labels
         The image's shape without its channels.
-    kind, values, names
-        See `Annotation.of`.
+    kind, values, names, region
+        See `Annotation.of`; the region is of the labels' shape.
     ndim
         2 for planes, 3 for stacks.
     scaling
@@ -242,6 +253,12 @@ def examples_of(
             f"The labels have the shape {array.shape} and the image {image.shape} ({image.axes}): "
             "choose labels that were painted on this image."
         )
+    known = None if region is None or kind == "scribbles" else np.asarray(region) != 0
+    if known is not None and known.shape != array.shape:
+        raise InputError(
+            f"The finished regions have the shape {known.shape} and the labels {array.shape}: "
+            "mark them on the same image."
+        )
     if ndim == 3 and "Z" not in axes:
         raise InputError(
             f"The image has no Z axis (it has {image.axes}), so it cannot train a model of stacks. "
@@ -254,7 +271,9 @@ def examples_of(
     examples = []
     for index in painted.indices(block):
         part = painted.block(index, block)
-        if kind == "scribbles" and not part.any():
+        finished = None if known is None else Image(known, axes).block(index, block)
+        partial = kind == "scribbles" or finished is not None
+        if partial and not (part.any() or (finished is not None and finished.any())):
             continue
         numbers = image.block(index, "C" + block)
         if "C" in image.axes:
@@ -262,8 +281,8 @@ def examples_of(
             numbers = np.moveaxis(numbers, inner.index("C"), 0)
         else:
             numbers = numbers[None]
-        annotation = Annotation.of(part, kind, values=found, names=names)
-        examples.append(Example(numbers, annotation, normalisation))
+        annotation = Annotation.of(part, kind, values=found, names=names, region=finished)
+        examples.append(Example(numbers, annotation, normalisation, image.spacing[-ndim:]))
     return examples
 
 
@@ -345,7 +364,14 @@ def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
         raise InputError("The labels hold negative numbers. Labels count from 0.")
     if kind == "mask" and array.size and array.max() == 255 and set(np.unique(array)) <= {0, 255}:
         return (array > 0).astype(np.uint8)
-    return (array > 0).astype(np.uint8) if kind == "objects" else array
+    return array
+
+
+def _ids(array: NDArray[Any]) -> NDArray[np.int32]:
+    """Return object ids as int32, numbered anew where they are too large for it."""
+    if not array.size or array.max() < 2**31:
+        return array.astype(np.int32)
+    return relabel(array)[0]
 
 
 def _indices(array: NDArray[Any], values: tuple[int, ...]) -> NDArray[np.uint8]:

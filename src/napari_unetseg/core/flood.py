@@ -1,4 +1,4 @@
-"""Watershed of a distance map, without seeds: basins that a deep enough waist divides.
+"""Watershed of heights, seeded by their peaks: basins that a deep enough waist divides.
 
 This module imports numba and is itself imported only when objects are split.
 """
@@ -14,10 +14,16 @@ Array = NDArray[Any]
 _compiled: Any = njit(nogil=True, cache=True)
 
 _STEPS = 32
-"""Steps of distance, in a unit, that are told apart when pixels are sorted."""
 
 
-def basins(distance: NDArray[np.float32], depth: float, least: float) -> NDArray[np.int32]:
+def basins(
+    distance: NDArray[np.float32],
+    depth: float,
+    least: float,
+    *,
+    seed: float = 0.0,
+    steps: int = _STEPS,
+) -> NDArray[np.int32]:
     """Divide the pixels that have a distance into the basins of its peaks.
 
     Pixels are visited from the highest distance down. One without a visited neighbour is the peak
@@ -31,6 +37,10 @@ def basins(distance: NDArray[np.float32], depth: float, least: float) -> NDArray
     depth, least
         Basins stay apart when the lower of their peaks is at least ``depth`` of its own height
         and at least `least` above the pass.
+    seed
+        Peaks lower than this found no basin of their own where they touch a higher one.
+    steps
+        Steps of distance, in a unit, that are told apart when pixels are sorted.
 
     Returns
     -------
@@ -45,12 +55,36 @@ def basins(distance: NDArray[np.float32], depth: float, least: float) -> NDArray
     volume = np.ascontiguousarray(distance).reshape((-1, *distance.shape[-2:]))
     index = np.int32 if volume.size < 2**31 else np.int64
     order = np.empty(np.count_nonzero(volume), dtype=index)
-    _sort(volume.reshape(-1), _STEPS, order)
+    _sort(volume.reshape(-1), steps, order)
     parent = np.full(volume.size, -1, dtype=index)
-    _flood(volume, order, parent, depth, least)
+    _flood(volume, order, parent, depth, least, seed)
     labels = np.zeros(volume.size, dtype=np.int32)
     _number(parent, labels)
     return labels.reshape(distance.shape)
+
+
+def grown(seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Give every pixel of a mask the id of the seed that is the fewest steps away within it.
+
+    Parameters
+    ----------
+    seeds
+        (Y, X) or (Z, Y, X), of the shape of the mask: ids, 0 is none.
+    mask
+        Pixels without a way to a seed get no id.
+
+    Returns
+    -------
+    array of the same shape, int32
+
+    Notes
+    -----
+    A step is to any neighbour, corners included. About 50 ns for each pixel of the mask.
+    """
+    labels = np.where(mask, seeds, 0).astype(np.int32).reshape((-1, *seeds.shape[-2:]))
+    queue = np.empty(np.count_nonzero(mask), dtype=np.int64)
+    _grow(labels, np.ascontiguousarray(mask).reshape(labels.shape), queue)
+    return labels.reshape(seeds.shape)
 
 
 @_compiled
@@ -82,7 +116,9 @@ def _root(parent: Array, k: int) -> int:
 
 
 @_compiled
-def _flood(volume: Array, order: Array, parent: Array, depth: float, least: float) -> None:
+def _flood(
+    volume: Array, order: Array, parent: Array, depth: float, least: float, seed: float
+) -> None:
     """Set `parent` so that every pixel leads to the peak of its basin."""
     n_planes, height, width = volume.shape
     distance = volume.reshape(-1)
@@ -103,7 +139,7 @@ def _flood(volume: Array, order: Array, parent: Array, depth: float, least: floa
                         if distance[low] > distance[high]:
                             low, high = high, low
                         peak = distance[low]
-                        if peak - distance[at] < max(depth * peak, least):
+                        if peak < seed or peak - distance[at] < max(depth * peak, least):
                             parent[low] = high
                             own = other = high
                     if distance[near] > highest:
@@ -125,4 +161,30 @@ def _number(parent: Array, labels: Array) -> None:
         labels[at] = labels[root]
 
 
-__all__ = ["basins"]
+@_compiled
+def _grow(volume: Array, mask: Array, queue: Array) -> None:
+    """Fill the zeros of `volume` within the mask, breadth first."""
+    n_planes, height, width = volume.shape
+    labels, inside = volume.reshape(-1), mask.reshape(-1)
+    last = 0
+    for at in range(labels.size):
+        if labels[at]:
+            queue[last] = at
+            last += 1
+    first = 0
+    while first < last:
+        at = queue[first]
+        first += 1
+        z, rest = divmod(at, height * width)
+        y, x = divmod(rest, width)
+        for k in range(max(z - 1, 0), min(z + 2, n_planes)):
+            for j in range(max(y - 1, 0), min(y + 2, height)):
+                for i in range(max(x - 1, 0), min(x + 2, width)):
+                    near = (k * height + j) * width + i
+                    if inside[near] and not labels[near]:
+                        labels[near] = labels[at]
+                        queue[last] = near
+                        last += 1
+
+
+__all__ = ["basins", "grown"]

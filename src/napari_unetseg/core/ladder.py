@@ -1,19 +1,26 @@
 """`train`: one door to every rung, for the docks, the command line and a notebook alike."""
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from napari_unetseg.core.annotation import AnnotationKind, Example, examples_of, values_of
+from napari_unetseg.core.annotation import (
+    Annotation,
+    AnnotationKind,
+    Example,
+    examples_of,
+    values_of,
+)
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ConvolutionalSpec, ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, SoftmaxSpec
-from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.resolution import settled
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import TrainedModel
@@ -46,10 +53,14 @@ class Lesson:
         Any image.
     labels
         Of the image's shape without its channels; see `AnnotationKind` for what they mean.
+    region
+        Of the labels' shape: nonzero where the user has finished or painted background, when that
+        is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
     """
 
     image: Image
     labels: Any
+    region: Any = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,8 @@ def train(
     lessons
         Images of the same channels.
     labels_are
-        ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: ids.
+        ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: ids, from
+        which a network also learns to tell touching objects apart, see `TrainOptions.objects`.
     ndim
         2 to learn planes, 3 to learn stacks.
     scaling
@@ -162,6 +174,7 @@ def _examples(
             ndim=ndim,
             values=values,
             names=class_names,
+            region=lesson.region,
             scaling=scaling,
         )
     ]
@@ -231,6 +244,7 @@ def _fit_network(
     begun = None if start is None else network_of(start)
     told: dict[str, Any] = {
         "start": begun,
+        "keep_head": start is None or _same_outputs(start, options, annotations),
         "scaling": scaling,
         "watch": watch,
         "preview": preview,
@@ -241,6 +255,12 @@ def _fit_network(
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}
         said = [_held_out(judged.dice)] if judged is not None else []
+        exam = _objects_examined(fitted, examples, options, scaling, progress)
+        if exam is not None and fitted.decoder is not None:
+            decoder = fitted.decoder.model_copy(update={"split_depth": exam.split_depth})
+            fitted = replace(fitted, decoder=decoder)
+            scores |= {"ap50": exam.scores.ap50, "f1": exam.scores.f1}
+            said = [_held_out(scores["dice"], exam.scores.ap50)]
         return fitted, scores, " ".join([*said, fitted.message])
     n_classes = examples[0].annotation.n_classes
     lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
@@ -258,8 +278,39 @@ def _fit_network(
     return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
 
 
-def _held_out(dice: float) -> str:
-    return f"Dice {dice:.3f} on what was held out."
+def _same_outputs(
+    start: TrainedModel, options: TrainOptions, annotations: Sequence[Annotation]
+) -> bool:
+    """Whether the outputs of a model to continue mean what those to be learnt do."""
+    wanted = options.decoder if annotations[0].objects is not None else None
+    means = [None if one is None else one.decoding for one in (start.decoder, wanted)]
+    return means[0] == means[1]
+
+
+def _objects_examined(
+    fitted: Any,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    scaling: NormalisationSpec,
+    progress: Progress,
+) -> Any:
+    """Return the exam on the objects that were held out, if any were, and were learnt."""
+    from napari_unetseg.core.nn.exam import objects_examined
+
+    if fitted.decoder is None or fitted.judgement is None:
+        return None
+
+    def heard(fraction: float, message: str = "") -> None:
+        # Who stopped the training early still wants to know what came of it.
+        with contextlib.suppress(StopEarly):
+            progress(1.0, message)
+
+    return objects_examined(fitted.segmenter(), examples, options, scaling, progress=heard)
+
+
+def _held_out(dice: float, ap50: float | None = None) -> str:
+    objects = "" if ap50 is None else f", AP@0.5 {ap50:.3f}"
+    return f"Dice {dice:.3f}{objects} on what was held out."
 
 
 __all__ = ["Lesson", "Outcome", "train"]

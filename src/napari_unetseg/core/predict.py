@@ -15,7 +15,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
-from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.segmenter import ObjectSegmenter, Segmenter, decoder_of
 from napari_unetseg.core.tiles import Tile, TileGrid
 
 
@@ -66,6 +66,29 @@ def predict_proba_image(
     for index, grid, one, proba in _tiles(given, segmenter, normalisation, tile, blend, progress):
         grid.paste(result, one, proba, at=index)
     return Image(result, axes, given.spacing, given.unit, False, segmenter.classes)
+
+
+def predict_maps_image(
+    image: Image,
+    segmenter: Segmenter,
+    normalisation: Normalisation,
+    *,
+    tile: int | None = None,
+    out: Any = None,
+    progress: Progress = silent,
+) -> Image:
+    """Return all that objects are decoded from: each class's probability, then the maps.
+
+    Of a segmenter that learnt no objects these are the probabilities.
+
+    See Also
+    --------
+    predict_proba_image : the parameters, and what is raised.
+    napari_unetseg.core.decode.decode_image : what comes next.
+    """
+    decoder = decoder_of(segmenter)
+    whole: Segmenter = segmenter if decoder is None else _Whole(segmenter, decoder.names)  # type: ignore[arg-type]
+    return predict_proba_image(image, whole, normalisation, tile=tile, out=out, progress=progress)
 
 
 def predict_classes_image(
@@ -166,6 +189,22 @@ def _tiles(
         return
 
 
+class _Whole:
+    """A segmenter of objects whose maps are classes more, so that they are tiled as those are."""
+
+    def __init__(self, segmenter: ObjectSegmenter, names: tuple[str, ...]) -> None:
+        self._segmenter = segmenter
+        self.classes = (*segmenter.classes, *names)
+        self.n_channels, self.ndim = segmenter.n_channels, segmenter.ndim
+        self.halo, self.multiple = segmenter.halo, segmenter.multiple
+        self.border = segmenter.border
+
+    def predict_proba(
+        self, block: NDArray[np.float32], *, origin: tuple[int, ...], shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        return self._segmenter.predict_maps(block, origin=origin, shape=shape)
+
+
 class _Predictor:
     """A segmenter that cuts a block in two whenever it does not fit memory, and remembers."""
 
@@ -223,4 +262,10 @@ def _sides(image: Image, axes: str) -> tuple[int, ...]:
     return tuple(image.length(axis) for axis in axes)
 
 
-__all__ = ["likeliest", "matched", "predict_classes_image", "predict_proba_image"]
+__all__ = [
+    "likeliest",
+    "matched",
+    "predict_classes_image",
+    "predict_maps_image",
+    "predict_proba_image",
+]

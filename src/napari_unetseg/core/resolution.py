@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from napari_unetseg.core.annotation import IGNORED, Annotation
 from napari_unetseg.core.models import ConvolutionalSpec, ModelSpec, Resolution
+from napari_unetseg.core.objects import cut_apart
 
 Sizes = tuple[int, ...]
 
@@ -60,10 +61,10 @@ def breadth(annotations: Sequence[Annotation]) -> float:
         Masks; at most twenty planes are looked at.
     """
     widths: list[NDArray[np.float64]] = []
-    planes = [plane for a in annotations for plane in _planes(a.targets)]
-    for plane in planes[:: max(1, len(planes) // 20)]:
-        classes = np.unique(plane[(plane != IGNORED) & (plane > 0)])
-        widths.extend(_ridges(plane == k) for k in classes)
+    planes = [plane for a in annotations for plane in zip(*map(_planes, _parts(a)), strict=True)]
+    for targets, insides in planes[:: max(1, len(planes) // 20)]:
+        classes = np.unique(targets[(targets != IGNORED) & (targets > 0)])
+        widths.extend(_ridges((targets == k) & insides) for k in classes)
     found = np.concatenate(widths) if widths else np.zeros(0)
     return float(np.median(found)) if len(found) else float("inf")
 
@@ -81,11 +82,11 @@ def shrunken_image(image: NDArray[Any], shrink: Sizes) -> NDArray[Any]:
 
 
 def shrunken_annotation(annotation: Annotation, shrink: Sizes) -> Annotation:
-    """Return the annotation with the commonest class of every box that holds any."""
+    """Return the annotation with the commonest class of every box that holds any, without ids."""
     if set(shrink) == {1}:
         return annotation
     targets = likeliest_of_boxes(annotation.targets, annotation.n_classes, shrink)
-    return replace(annotation, targets=targets)
+    return replace(annotation, targets=targets, objects=None)
 
 
 def likeliest_of_boxes(
@@ -127,7 +128,14 @@ def _ridges(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(2 * distance[ridge])
 
 
-def _planes(targets: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def _parts(annotation: Annotation) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the targets, and what is left when objects that touch are cut apart."""
+    ids = annotation.objects
+    insides = np.ones(annotation.shape, np.bool_) if ids is None else cut_apart(ids)
+    return annotation.targets, insides
+
+
+def _planes(targets: NDArray[Any]) -> list[NDArray[Any]]:
     return [targets] if targets.ndim == 2 else list(targets)
 
 

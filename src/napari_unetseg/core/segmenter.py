@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.decoders import DecoderSpec
+
 
 @runtime_checkable
 class Segmenter(Protocol):
@@ -73,4 +75,33 @@ class Segmenter(Protocol):
         """
 
 
-__all__ = ["Segmenter"]
+@runtime_checkable
+class ObjectSegmenter(Segmenter, Protocol):
+    """A segmenter that learnt objects: it also says what parts those that touch."""
+
+    @property
+    def decoder(self) -> DecoderSpec | None:
+        """What the maps mean; None when it learnt classes alone, and has no maps."""
+
+    def predict_maps(
+        self,
+        block: NDArray[np.float32],
+        *,
+        origin: tuple[int, ...],
+        shape: tuple[int, ...],
+    ) -> NDArray[np.float32]:
+        """Return the probability of each class and then the decoder's maps.
+
+        Returns
+        -------
+        array (K + maps, *spatial), float32
+            Of the same worth tile by tile as `predict_proba`.
+        """
+
+
+def decoder_of(segmenter: Segmenter) -> DecoderSpec | None:
+    """Return what parts the objects of a segmenter, if it learnt any."""
+    return segmenter.decoder if isinstance(segmenter, ObjectSegmenter) else None
+
+
+__all__ = ["ObjectSegmenter", "Segmenter", "decoder_of"]

@@ -16,13 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.annotation import AnnotationKind
+from napari_unetseg.core.decode import DecodeOptions, decode_image
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.fits import Fit, known_of
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
-from napari_unetseg.core.predict import matched, predict_classes_image, predict_proba_image
+from napari_unetseg.core.predict import (
+    matched,
+    predict_classes_image,
+    predict_maps_image,
+    predict_proba_image,
+)
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.specs import Options, option
@@ -30,7 +37,7 @@ from napari_unetseg.core.training import Device
 
 Array = NDArray[Any]
 
-What = Literal["classes", "probabilities"]
+What = Literal["classes", "probabilities", "objects"]
 
 RUNGS: dict[str, type[ModelSpec]] = {
     spec.kind: spec for spec in (LogisticSpec, SoftmaxSpec, MlpSpec, CnnSpec, UNetSpec)
@@ -38,6 +45,7 @@ RUNGS: dict[str, type[ModelSpec]] = {
 """The rungs of the ladder, lowest first, by their name."""
 
 _SCALING_SHARE = 0.05
+_MAPS_SHARE = 0.9
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -100,6 +108,8 @@ class TrainedModel:
         A piece of an image it was trained on, (C, *spatial), as the microscope gave it.
     card
         What people say about it.
+    decoder
+        What the network's outputs after the foreground mean, if it learnt objects.
 
     Raises
     ------
@@ -126,6 +136,7 @@ class TrainedModel:
     provenance: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     example: Array | None = None
     card: ModelCard = ModelCard()  # noqa: RUF009 - frozen
+    decoder: DecoderSpec | None = None
 
     def __post_init__(self) -> None:
         if not self.spacing:
@@ -185,6 +196,18 @@ class TrainedModel:
         return self.spec.halo(self.ndim)
 
     @property
+    def n_outputs(self) -> int:
+        """How many numbers a network of convolutions says of each pixel."""
+        return len(self.classes) if self.decoder is None else self.decoder.n_outputs
+
+    @property
+    def decoding(self) -> DecodeOptions:
+        """How objects are made when nobody says otherwise."""
+        if self.decoder is None:
+            return DecodeOptions()
+        return DecodeOptions(split_depth=self.decoder.split_depth)
+
+    @property
     def n_parameters(self) -> int:
         """How many numbers it is made of."""
         return sum(array.size for array in self.state.values())
@@ -223,6 +246,7 @@ class TrainedModel:
         image: Image,
         what: What = "classes",
         *,
+        decoding: DecodeOptions | None = None,
         tile: int | None = None,
         flips: bool = False,
         device: Device = "cpu",
@@ -237,7 +261,9 @@ class TrainedModel:
             Any size; of the channels the model takes, colour becoming grey where it takes one.
         what
             ``"classes"``: the value of the likeliest class of each pixel. ``"probabilities"``: one
-            channel for each class.
+            channel for each class. ``"objects"``: every object its own id.
+        decoding
+            How objects are made of what is predicted; as suits the model when missing.
         tile
             Side of a tile in pixels; chosen to compute the least when missing.
         flips, device
@@ -251,7 +277,7 @@ class TrainedModel:
         -------
         Image
             Classes: uint8 (larger if a value needs it), the image's axes without C.
-            Probabilities: float32, C the classes.
+            Probabilities: float32, C the classes. Objects: int32, the image's axes without C.
 
         Raises
         ------
@@ -262,15 +288,69 @@ class TrainedModel:
         -----
         Intensities are scaled by the whole image's statistics, once.
         """
+        if what == "objects":
+            how: Any = {"tile": tile, "flips": flips, "device": device}
+            maps = self.predict_maps(image, **how, progress=part(progress, 0, _MAPS_SHARE))
+            rest = part(progress, _MAPS_SHARE, 1)
+            return self.decode(maps, decoding, out=out, progress=rest)
+        given, segmenter, scaling, rest = self._ready(image, device, flips, progress)
+        if what == "probabilities":
+            return predict_proba_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
+        return self._classes(given, segmenter, scaling, tile, out, rest)
+
+    def predict_maps(
+        self,
+        image: Image,
+        *,
+        tile: int | None = None,
+        flips: bool = False,
+        device: Device = "cpu",
+        out: Any = None,
+        progress: Progress = silent,
+    ) -> Image:
+        """Predict all that objects are made of, to be decoded as often as wanted.
+
+        Returns
+        -------
+        Image
+            float32, C the probability of each class, then the maps of `decoder`.
+
+        See Also
+        --------
+        predict : the parameters, and what is raised.
+        """
+        given, segmenter, scaling, rest = self._ready(image, device, flips, progress)
+        return predict_maps_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
+
+    def decode(
+        self,
+        maps: Image,
+        options: DecodeOptions | None = None,
+        *,
+        out: Any = None,
+        progress: Progress = silent,
+    ) -> Image:
+        """Return the objects of what `predict_maps` gave; see `decode_image`."""
+        return decode_image(
+            maps,
+            self.values,
+            self.decoder,
+            options or self.decoding,
+            ndim=self.ndim,
+            out=out,
+            progress=progress,
+        )
+
+    def _ready(
+        self, image: Image, device: Device, flips: bool, progress: Progress
+    ) -> tuple[Image, Segmenter, Normalisation, Progress]:
+        """Return what predicting takes: image, segmenter, scaling, and the rest of the progress."""
         segmenter = self.segmenter(device, flips=flips)
         given = matched(image, segmenter)
         scaling = fit_normalisation(
             given, self.normalisation, progress=part(progress, 0, _SCALING_SHARE)
         )
-        rest = part(progress, _SCALING_SHARE, 1)
-        if what == "probabilities":
-            return predict_proba_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
-        return self._classes(given, segmenter, scaling, tile, out, rest)
+        return given, segmenter, scaling, part(progress, _SCALING_SHARE, 1)
 
     def _classes(
         self,
@@ -304,6 +384,7 @@ class TrainedModel:
             "values": self.values,
             "n_channels": self.n_channels,
             "ndim": self.ndim,
+            **({} if self.decoder is None else {"decoder": self.decoder.decoding}),
         }
 
 
@@ -374,6 +455,13 @@ def _check(model: TrainedModel) -> None:
         raise InputError(
             f"A model trained on {model.labels_are} cannot write the label values {values}: "
             "0 is the background of masks and objects, and nothing in scribbles."
+        )
+    if model.decoder is not None and (
+        isinstance(model.spec, PixelSpec) or model.labels_are != "objects" or len(classes) != 2
+    ):
+        raise InputError(
+            f"A {model.spec.kind} model of {', '.join(classes)} trained on {model.labels_are} has "
+            "no maps of objects. Leave the decoder out."
         )
     if model.ndim not in (2, 3) or model.n_channels < 1:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.specs import Options, option
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -98,6 +99,25 @@ class TrainOptions(Options):
         "Balance classes",
         "Help a class with few pixels: draw patches from each class as often, weigh its pixels "
         "higher, or both. Automatic is both for scribbles and patches for masks.",
+        advanced=True,
+    )
+
+    objects: Literal["distance", "boundary", "none"] = option(
+        "distance",
+        "Objects by",
+        "From labels that are objects a network also learns what tells touching ones apart: each "
+        "pixel's share of the way from the edge to the middle of its object, or whether it is at "
+        "the edge. None learns foreground alone.",
+        advanced=True,
+    )
+    maps: float = option(
+        1.0,
+        "Weight of objects",
+        "How much telling objects apart counts beside foreground.",
+        when={"objects": ("distance", "boundary")},
+        gt=0,
+        le=100,
+        step=0.5,
         advanced=True,
     )
 
@@ -224,6 +244,11 @@ class TrainOptions(Options):
         step=1,
         advanced=True,
     )
+
+    @property
+    def decoder(self) -> DecoderSpec | None:
+        """What a network learns of objects besides foreground."""
+        return None if self.objects == "none" else DecoderSpec(decoding=self.objects)
 
     def climbs(self, *, dense: bool) -> bool:
         """Whether to climb, given whether every pixel is annotated."""

@@ -5,21 +5,27 @@ from typing import Any, Literal
 
 import numpy as np
 from napari.layers import Layer
+from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.packages import load, save
-from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.gui.layers import image_of, plane_image, show_image
-from napari_unetseg.gui.preview import classes_look
+from napari_unetseg.gui.form import Form
+from napari_unetseg.gui.layers import find, image_of, plane_image, show_image
+from napari_unetseg.gui.maps import KEPT_BYTES, Maps
+from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
-from napari_unetseg.gui.train import PREDICTED
+from napari_unetseg.gui.train import PREDICTED, PREDICTED_OBJECTS
 
 PROBABILITIES = "probabilities"
+_PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
+_TRY_OTHERS = "Change how they are split and see it at once; correct them, then train on."
 _FILES = "Model packages (*.zip)"
 
 
@@ -31,10 +37,11 @@ class PredictOptions(Options):
         "On",
         "Every plane into a layer, or only a passing look at the plane on screen.",
     )
-    what: Literal["classes", "probabilities", "both"] = option(
+    what: Literal["classes", "objects", "probabilities", "both"] = option(
         "classes",
         "Result",
-        "Classes: a Labels layer. Probabilities: an Image layer for each class.",
+        "Classes: a Labels layer. Objects: a Labels layer in which every object has its own "
+        "number. Probabilities: an Image layer for each class. Both: classes and probabilities.",
         when={"extent": ("everything",)},
     )
     flips: bool = option(
@@ -70,7 +77,14 @@ class PredictWidget(Tool[PredictOptions]):
     run_help = "Run the model. Labels that you have corrected are kept."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._maps: Maps | None = None
+        self._hidden: Layer | None = None
         super().__init__(napari_viewer, PredictOptions())
+        self._looks = Latest(self)
+        self._looks.answered.connect(self._on_look)
+        self._looks.refused.connect(self._on_refused)
+        self.viewer.dims.events.current_step.connect(self._look)
+        self.viewer.dims.events.ndisplay.connect(self._look)
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
@@ -79,11 +93,12 @@ class PredictWidget(Tool[PredictOptions]):
 
     def rows(self) -> list[tuple[str, QWidget]]:
         self.models = QComboBox()
-
-        self.models.currentIndexChanged.connect(lambda: self.refresh())
+        self.models.currentIndexChanged.connect(self._on_model)
         return [("Model", self.models)]
 
     def extras(self) -> list[QWidget]:
+        self.decoding = Form(DecodeOptions())
+        self.decoding.changed.connect(self._on_decoding)
         row = QWidget()
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
@@ -95,7 +110,7 @@ class PredictWidget(Tool[PredictOptions]):
         self.save_button.clicked.connect(lambda: self._ask_save())
         line.addWidget(self.load_button)
         line.addWidget(self.save_button)
-        return [row]
+        return [self.decoding.page, row]
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
@@ -118,7 +133,8 @@ class PredictWidget(Tool[PredictOptions]):
         model = self.model()
         if model is None:
             raise InputError("Train a model first, or load one.")
-        image = image_of(layer)
+        whole = image = image_of(layer)
+        index = None
         if options.extent == "visible plane":
             index = self.preview.plane(layer)
             if index is None:
@@ -127,16 +143,34 @@ class PredictWidget(Tool[PredictOptions]):
                     "back to 2D, or predict everything."
                 )
             image = plane_image(image, index)
-        return lambda progress: _predict(model, image, options, progress)
+        if not _wants_objects(options, model):
+            return lambda progress: _predict(model, image, options, progress)
+        how, decoding = _how(options), self.decoding.options
+        kept = self._maps
+        if kept is not None and kept.index == index and kept.hold(layer, model, how, index):
+            return lambda progress: (kept, kept.objects(decoding, progress))
+        self._maps = None
+        axes, data = whole.grey().axes, layer.data
 
-    def show_result(self, layer: Layer, options: PredictOptions, result: dict[str, Image]) -> str:
+        def work(progress: Progress) -> tuple[Maps, Image]:
+            first, second = part(progress, 0, 0.9), part(progress, 0.9, 1)
+            tile = options.tile or None
+            found = model.predict_maps(image, tile=tile, flips=options.flips, progress=first)
+            maps = Maps(layer, data, model, how, index, axes, found)
+            return maps, maps.objects(decoding, second)
+
+        return work
+
+    def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
+        if isinstance(result, tuple):
+            return self._show_objects(layer, options, *result)
         model = self.model()
         said = {**options.model_dump(), "model": model.name if model is not None else ""}
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
             look = classes_look(int(classes.max()))
             self.preview.show(layer, classes, name="prediction preview", **look)
-            return "This is a passing look at the plane on screen. Predict everything to keep it."
+            return _PASSING
         self.preview.remove()
         remarks = []
         if "probabilities" in result:
@@ -156,8 +190,22 @@ class PredictWidget(Tool[PredictOptions]):
             remarks += [_shares(labels, model), remark]
         return " ".join(filter(None, remarks))
 
+    def layer_changed(self, layer: Layer | None) -> None:
+        self._forget()
+        super().layer_changed(layer)
+
+    def options_changed(self, options: PredictOptions) -> None:
+        self._show_decoding()
+
+    def hidden(self) -> None:
+        self._looks.forget()
+        self._unhide()
+        super().hidden()
+
     def close_tool(self) -> None:
         if not self._closed:
+            self._maps = None
+            disconnect_events(self.viewer.dims.events, self)
             self.session.models_changed.disconnect(self._fill_models)
         super().close_tool()
 
@@ -166,6 +214,106 @@ class PredictWidget(Tool[PredictOptions]):
         ready = self.model() is not None
         self.run_button.setEnabled(self.run_button.isEnabled() and ready)
         self.save_button.setEnabled(ready)
+
+    def _show_objects(self, layer: Layer, options: PredictOptions, maps: Maps, found: Image) -> str:
+        """Put objects into their layer, and keep what they can be made of anew."""
+        keeps = maps.image.data.nbytes <= KEPT_BYTES
+        self._maps = maps if keeps else None
+        ids = found.asarray()
+        n = int(ids.max(initial=0))
+        if maps.index is not None:
+            self._show_look(layer, ids)
+            return f"{n} objects. {_PASSING}"
+        self._unhide()
+        self.preview.remove()
+        said = {**options.model_dump(), **self.decoding.options.model_dump()}
+        made, remark = self.session.show_labels(
+            self.viewer.layers,
+            layer,
+            PREDICTED_OBJECTS,
+            ids,
+            name=f"{layer.name} objects",
+            options={**said, "model": maps.model.name},
+            objects=True,
+        )
+        made.visible = True
+        next_step = _TRY_OTHERS if keeps else "Correct them, then train on."
+        return " ".join(filter(None, (f"{n} objects. {next_step}", remark)))
+
+    def _on_model(self, number: int = 0) -> None:
+        """Offer what the chosen model is for."""
+        model = self.model()
+        if model is not None and model.decoder is not None and self.form.options.what == "classes":
+            self.form.set(what="objects")
+        if model is not None:
+            self.decoding.set(split_depth=model.decoding.split_depth)
+        self._forget()
+        self._show_decoding()
+        self.refresh()
+
+    def _show_decoding(self) -> None:
+        model = self.model()
+        classes = model is None or model.decoder is None
+        self.decoding.show_only({"background": classes})
+        options = self.form.options
+        self.decoding.page.setVisible(model is not None and _wants_objects(options, model))
+
+    def _on_decoding(self, options: DecodeOptions) -> None:
+        self._look(told=True)
+
+    def _look(self, event: object = None, *, told: bool = False) -> None:
+        """Show what other decoding would make of the plane on screen, if it was predicted."""
+        layer, maps = self.pick.layer(), self._maps
+        showing = told or self.preview.layer is not None
+        if layer is None or maps is None or self.running or not showing or not self.isVisible():
+            return
+        index = self.preview.plane(layer)
+        if index is None or not maps.hold(layer, self.model(), _how(self.form.options), index):
+            self.preview.remove()
+            self._unhide()
+            if index is None and told:
+                self.say("Turn the view back to 2D to see how they are split, or press Predict.")
+            return
+        try:
+            options = self.decoding.options
+        except InputError as error:
+            self.say(str(error), problem=True)
+            return
+        self._looks.ask(lambda progress: (maps, index, maps.plane(index, options, progress)))
+
+    def _on_look(self, answer: tuple[Maps, tuple[int, ...], Any]) -> None:
+        maps, index, ids = answer
+        layer = self.pick.layer()
+        if maps is not self._maps or layer is not maps.layer or layer not in self.viewer.layers:
+            return
+        if self.running or not self.isVisible() or self.preview.plane(layer) != index:
+            return
+        n = int(np.count_nonzero(np.unique(ids)))
+        self._show_look(layer, ids)
+        again = "" if maps.index is not None else " Predict writes them; nothing is computed anew."
+        self.say(f"{n} objects on the plane on screen.{again}")
+
+    def _show_look(self, layer: Layer, ids: Any) -> None:
+        """Show objects in passing, in place of those that were written before."""
+        written = find(self.viewer.layers, PREDICTED_OBJECTS, layer)
+        if written is not None and written.visible:
+            written.visible = False
+            self._hidden = written
+        self.preview.show(layer, object_colours(ids), name="objects preview", **objects_look())
+
+    def _unhide(self) -> None:
+        """Show again the layer that a passing look stood in for."""
+        hidden, self._hidden = self._hidden, None
+        if hidden is not None and hidden in self.viewer.layers:
+            hidden.visible = True
+
+    def _forget(self) -> None:
+        """Drop the maps, which are of another layer or model."""
+        self._maps = None
+        if hasattr(self, "_looks"):
+            self._looks.forget()
+            self._unhide()
+            self.preview.remove()
 
     def _show_probabilities(self, layer: Layer, said: dict[str, Any], proba: Image) -> None:
         at = proba.axes.index("C")
@@ -212,6 +360,18 @@ class PredictWidget(Tool[PredictOptions]):
         self.session.add_model(answer)
         classes = ", ".join(answer.classes)
         self.say(f"Loaded {answer.name}: a {answer.spec.kind} of the classes {classes}.")
+
+
+def _how(options: PredictOptions) -> tuple[Any, ...]:
+    """Return the options that change what a model says, rather than what is made of it."""
+    return (options.flips, options.tile)
+
+
+def _wants_objects(options: PredictOptions, model: TrainedModel) -> bool:
+    """Whether objects are to be made: of a passing look, where the model learnt them."""
+    if options.extent == "visible plane":
+        return model.decoder is not None
+    return options.what == "objects"
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:

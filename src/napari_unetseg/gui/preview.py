@@ -1,5 +1,6 @@
 """What a result would look like: one passing layer over the image."""
 
+import colorsys
 from functools import lru_cache
 from typing import Any
 
@@ -7,12 +8,16 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from napari.utils.colormaps import Colormap
+from numpy.typing import NDArray
 
 from napari_unetseg.gui.layers import geometry_of, marked, plane_index, role_of
 from napari_unetseg.gui.plots import THRESHOLD_COLOURS
 
 PREVIEW = "preview"
 """Role of the passing layer."""
+
+OBJECT_COLOURS = 12
+"""Colours in which objects are shown, over and over."""
 
 
 class Preview:
@@ -138,6 +143,21 @@ def classes_look(n: int) -> dict[str, Any]:
     }
 
 
+def objects_look() -> dict[str, Any]:
+    """Return the look that tells the numbers 1 to `OBJECT_COLOURS` apart; 0 is clear."""
+    return {
+        "colormap": _hues(),
+        "contrast_limits": (0, OBJECT_COLOURS),
+        "blending": "translucent",
+        "opacity": 0.6,
+    }
+
+
+def object_colours(ids: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return a number from 1 to `OBJECT_COLOURS` for every object, another for the next id."""
+    return np.where(ids > 0, (ids - 1) % OBJECT_COLOURS + 1, 0).astype(np.uint8)
+
+
 def labels_look(labels: Any, n: int) -> dict[str, Any]:
     """Return the look that shows classes 1 to `n` in the colours a Labels layer paints them in."""
     colours = tuple(
@@ -153,6 +173,20 @@ def _painted(colours: tuple[tuple[float, ...], ...]) -> Colormap:
     return Colormap(
         np.array([[0.0, 0.0, 0.0, 0.0], *([*colour, 1.0] for colour in colours)]),
         name=f"unetseg classes {hash(colours)}",
+        controls=np.array([0.0, *inner, 1.0]),
+        interpolation="zero",
+    )
+
+
+@lru_cache(maxsize=1)
+def _hues() -> Colormap:
+    """Return a colormap of hues, neighbours in number far apart in hue."""
+    hues = (np.arange(OBJECT_COLOURS) * 5 % OBJECT_COLOURS) / OBJECT_COLOURS
+    colours = [[*colorsys.hsv_to_rgb(float(hue), 0.85, 1.0), 1.0] for hue in hues]
+    inner = ((k + 0.5) / OBJECT_COLOURS for k in range(OBJECT_COLOURS))
+    return Colormap(
+        np.array([[0.0, 0.0, 0.0, 0.0], *colours]),
+        name="unetseg objects",
         controls=np.array([0.0, *inner, 1.0]),
         interpolation="zero",
     )

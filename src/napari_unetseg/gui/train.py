@@ -26,14 +26,16 @@ from napari_unetseg.gui.live import Live, Seen
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
 from napari_unetseg.gui.preview import classes_look, labels_look
+from napari_unetseg.gui.regions import marks_regions, region_of
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
 
 _KINDS = {
     "scribbles": "scribbles: 0 is not labelled",
     "mask": "mask: 0 is background",
-    "objects": "objects: every id one object",
+    "objects": "objects: an id for each",
 }
+_KIND_OF_ROLE = {"mask": "mask", "objects": "objects", "predicted objects": "objects"}
 _RUNG_HELP = {
     "logistic": "Two classes, a weighted sum of filters. Fits in a blink: begin here.",
     "softmax": "The same for any number of classes.",
@@ -42,7 +44,14 @@ _RUNG_HELP = {
     "unet": "Sees detail and surroundings. The best with enough labels. Minutes.",
 }
 PREDICTED = "predicted classes"
+PREDICTED_OBJECTS = "predicted objects"
+_RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 _NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each class, then train."
+_REGION_HELP = (
+    "Where 0 is known to be background: inside the shapes drawn in a Shapes layer, or wherever "
+    "another Labels layer is painted. Elsewhere 0 is unknown and not learnt from."
+)
+_OBJECT_FIELDS = ("objects", "maps")
 _PIXEL_FIELDS = ("validation", "seed")
 
 
@@ -84,7 +93,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.labels = LayerPick(
             self.viewer,
             lambda layer: isinstance(layer, Labels),
-            follow=lambda layer: role_of(layer) != PREDICTED and not layer.metadata.get("truth"),
+            follow=lambda layer: role_of(layer) not in _RESULTS and not layer.metadata.get("truth"),
         )
         self.labels.setObjectName("labels")
         self.labels.picked.connect(self._on_labels)
@@ -92,7 +101,12 @@ class TrainWidget(Tool[TrainOptions]):
         for kind, text in _KINDS.items():
             self.kind.addItem(text, kind)
         self.kind.setToolTip("What the numbers of the Labels layer mean.")
-        self.kind.currentIndexChanged.connect(lambda: self._see_to_live())
+        self.kind.currentIndexChanged.connect(self._choose_kind)
+        self.region = LayerPick(
+            self.viewer, marks_regions, follow=lambda layer: False, nothing="the whole image"
+        )
+        self.region.setObjectName("region")
+        self.region.setStatusTip(_REGION_HELP)
         self.rung = QComboBox()
         for rung in RUNGS:
             self.rung.addItem(rung, rung)
@@ -102,6 +116,7 @@ class TrainWidget(Tool[TrainOptions]):
         return [
             ("Labels", self.labels),
             ("They are", self.kind),
+            ("Finished in", self.region),
             ("Model", self.rung),
             ("Start from", self.start),
         ]
@@ -137,13 +152,14 @@ class TrainWidget(Tool[TrainOptions]):
         image, spec, painted = image_of(layer), self.spec(), labels_of(labels)
         painted = _on_image(painted, image)
         kind, start = self.kind.currentData(), self.start.currentData()
+        region = self._region(layer, painted.shape)
         name = f"{spec.kind} {len(self.session.models) + 1}"
         index = self.preview.plane(layer)
         field = None if index is None else plane_image(image, index)
         self.curve.clear_curves()
         self.curve.setVisible(not isinstance(spec, PixelSpec))
         return lambda report: _train(
-            spec, Lesson(image, painted), options, name, kind, start, field, report
+            spec, Lesson(image, painted, region), options, name, kind, start, field, report
         )
 
     def show_on_the_way(self, thing: Any) -> None:
@@ -180,6 +196,7 @@ class TrainWidget(Tool[TrainOptions]):
     def close_tool(self) -> None:
         if not self._closed:
             self.labels.close_events()
+            self.region.close_events()
         super().close_tool()
 
     def refresh(self) -> None:
@@ -191,8 +208,8 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _on_labels(self, labels: Layer | None) -> None:
         if labels is not None:
-            dense = role_of(labels) in ("mask", "objects")
-            self.kind.setCurrentIndex(self.kind.findData(role_of(labels) if dense else "scribbles"))
+            known = _KIND_OF_ROLE.get(role_of(labels), "scribbles")
+            self.kind.setCurrentIndex(self.kind.findData(known))
         self._see_to_live()
 
     def _see_to_live(self) -> None:
@@ -231,11 +248,34 @@ class TrainWidget(Tool[TrainOptions]):
         rung = self.rung.currentData()
         self.rung.setToolTip(_RUNG_HELP[rung])
         self._pages.setCurrentIndex(list(RUNGS).index(rung))
-        network = not issubclass(RUNGS[rung], PixelSpec)
-        fields = TrainOptions.model_fields
-        self.form.show_only({name: network or name in _PIXEL_FIELDS for name in fields})
+        self._choose_kind()
         self._fill_starts()
         self._see_to_live()
+
+    def _choose_kind(self, number: int = 0) -> None:
+        """Show what matters to the chosen model and to labels of the chosen kind."""
+        kind = self.kind.currentData()
+        self.form.layout.setRowVisible(self.region, kind != "scribbles")
+        network = not issubclass(RUNGS[self.rung.currentData()], PixelSpec)
+        wanted = {
+            name: (network and (name not in _OBJECT_FIELDS or kind == "objects"))
+            or name in _PIXEL_FIELDS
+            for name in TrainOptions.model_fields
+        }
+        self.form.show_only(wanted)
+        self._see_to_live()
+
+    def _region(self, layer: Layer, shape: tuple[int, ...]) -> Any:
+        """Return where the labels are finished, or None for everywhere."""
+        marks = self.region.layer()
+        if marks is None or self.kind.currentData() == "scribbles":
+            return None
+        if marks is self.labels.layer():
+            raise InputError(
+                "The labels themselves cannot say where they are finished. Choose the whole image, "
+                "a Shapes layer, or another Labels layer painted where all is known."
+            )
+        return region_of(marks, layer, shape)
 
     def _fill_starts(self) -> None:
         rung = self.rung.currentData()

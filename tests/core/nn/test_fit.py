@@ -258,7 +258,7 @@ def test_windows_hold_every_held_out_pixel_once() -> None:
     (source,) = sources_of([example((70, 45))], NormalisationSpec())
     shape = Shape((32, 32), (32, 32), (0, 0))
     judge = Judge([source], Reader(TINY, shape), shape)
-    counted = sum(int((target != 255).sum()) for _, target in judge.batches(3))
+    counted = sum(int((target != 255).sum()) for _, target, _ in judge.batches(3))
     assert counted == 70 * 45
 
 

@@ -9,7 +9,7 @@ import stat
 import tracemalloc
 import zipfile
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.restore import evidence_of
@@ -40,12 +41,20 @@ Members = dict[str, bytes]
 FUZZ = int(os.environ.get("UNETSEG_FUZZ", "200"))
 """How many files the fuzz test breaks."""
 
+OBJECTS: dict[str, Any] = {"values": (0, 1), "labels_are": "objects"}
+
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((kind, {}) for kind in RUNGS),
     ("unet", {"options": {"padding": "valid", "position": "polynomial"}}),
     ("unet", {"options": {"normalisation": "group", "stem": "plain", "upsampling": "linear"}}),
     ("cnn", {"options": {"context": "pooling", "position": "sinusoidal"}, "n_channels": 2}),
     ("mlp", {"normalisation": NormalisationSpec(method="mean-std", per="image"), "n_channels": 3}),
+    ("unet", OBJECTS | {"decoder": DecoderSpec()}),
+    (
+        "cnn",
+        OBJECTS
+        | {"decoder": DecoderSpec(decoding="boundary"), "options": {"position": "polynomial"}},
+    ),
 ]
 
 
@@ -114,7 +123,7 @@ def test_predicts_identically_after_saving(
     assert again.fingerprint == model.fingerprint
     shape = (model.n_channels, *((10, 26, 30)[-ndim:]))
     image = Image.of(np.random.default_rng(1).normal(size=shape), "C" + "ZYX"[-ndim:])
-    for what in ("classes", "probabilities"):
+    for what in ("classes", "probabilities", "objects"):
         before, after = (m.predict(image, what).asarray() for m in (model, again))  # type: ignore[arg-type]
         np.testing.assert_array_equal(after, before)
 
@@ -147,6 +156,50 @@ def test_every_field_comes_back(make_model: Make, tmp_path: Path) -> None:
     assert again.example.dtype == np.uint8
     save(again, tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "model.zip").read_bytes()
+
+
+def test_a_model_of_objects_says_what_its_outputs_mean(make_model: Make, tmp_path: Path) -> None:
+    decoder = DecoderSpec(decoding="boundary", split_depth=0.3)
+    model = make_model("unet", **OBJECTS, decoder=decoder)
+    save(model, tmp_path / "model.zip")
+    again = load(tmp_path / "model.zip")
+    assert again.decoder == model.decoder
+    assert describe(tmp_path / "model.zip")["tells objects apart by"] == "boundary"
+    members = members_of(tmp_path / "model.zip")
+    content = content_of(members)
+    assert content["config"]["unetseg"]["decoder"] == {
+        "decoding": "boundary",
+        "split_depth": 0.3,
+    }
+    (output,) = content["outputs"]
+    assert output["axes"][1]["channel_names"] == ["class_1", "boundary"]
+    assert output["postprocessing"] == [{"id": "sigmoid"}]
+    assert "rim" in output["description"]
+    assert "boundary" in members["README.md"].decode()
+    # Another decoder is another model, though the weights have the same shapes.
+    other = replace(model, decoder=DecoderSpec())
+    assert other.fingerprint != model.fingerprint
+
+
+def test_what_an_unknown_decoder_says_is_not_guessed(make_model: Make, tmp_path: Path) -> None:
+    save(make_model("unet", **OBJECTS, decoder=DecoderSpec()), tmp_path / "model.zip")
+
+    def change(content: dict[str, Any]) -> None:
+        content["config"]["unetseg"]["decoder"] = {"decoding": "flows"}
+
+    put(tmp_path / "other.zip", members_of(tmp_path / "model.zip"), change)
+    with pytest.raises(InputError, match="flows"):
+        load(tmp_path / "other.zip")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [("logistic", {"labels_are": "objects"}), ("unet", {"values": (0, 1)})]
+)
+def test_only_networks_of_objects_have_a_decoder(
+    make_model: Make, kind: str, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match="no maps of objects"):
+        make_model(kind, decoder=DecoderSpec(), **fields)
 
 
 def test_describes_itself(saved: Path) -> None:

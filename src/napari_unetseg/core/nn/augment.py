@@ -6,7 +6,7 @@ and one that comes from beyond the patch never does.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,17 +23,21 @@ class Batch:
     """Patches: image (N, C, *spatial) float32, target (N, *spatial) int64, weight (N, *spatial).
 
     The first `n_image` channels are intensity; position terms follow, which light leaves alone.
+    `maps` (N, maps + 1, *spatial) are those of a decoder of objects and, last, how much each pixel
+    of them counts.
     """
 
     image: Tensor
     target: Tensor
     weight: Tensor
     n_image: int
+    maps: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
         image, target, weight = (t.to(device) for t in (self.image, self.target, self.weight))
-        return Batch(image, target, weight, self.n_image)
+        maps = None if self.maps is None else self.maps.to(device)
+        return Batch(image, target, weight, self.n_image, maps)
 
 
 def augment(batch: Batch, options: TrainOptions, generator: torch.Generator) -> Batch:
@@ -65,7 +69,7 @@ def augment(batch: Batch, options: TrainOptions, generator: torch.Generator) -> 
         grain = torch.randn(light.shape, generator=generator)
         light = light + spread * light.std() * grain
     image = torch.cat([light, image[:, batch.n_image :]], 1) if light is not image else image
-    return Batch(image, batch.target, batch.weight, batch.n_image)
+    return replace(batch, image=image)
 
 
 def _uniform(n: int, ndim: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -85,7 +89,9 @@ def _each(batch: Batch, moves: list[list[int]], turns: list[int]) -> Batch:
             ]
         )
 
-    return Batch(moved(batch.image), moved(batch.target), moved(batch.weight), batch.n_image)
+    maps = None if batch.maps is None else moved(batch.maps)
+    image, target, weight = (moved(t) for t in (batch.image, batch.target, batch.weight))
+    return Batch(image, target, weight, batch.n_image, maps)
 
 
 def _flipped(batch: Batch, generator: torch.Generator) -> Batch:
@@ -154,7 +160,11 @@ def _sampled(batch: Batch, grid: Tensor, n: int) -> Batch:
     image = read(batch.image, "bilinear", "reflection")
     known = torch.stack([batch.target.float(), batch.weight], 1)
     target, weight = read(known, "nearest", "zeros").unbind(1)
-    return Batch(image, target.round().long(), weight, batch.n_image)
+    maps = batch.maps
+    if maps is not None:
+        counts = read(maps[:, -1:], "nearest", "zeros")
+        maps = torch.cat([read(maps[:, :-1], "bilinear", "reflection"), counts], 1)
+    return Batch(image, target.round().long(), weight, batch.n_image, maps)
 
 
 def _blurred(light: Tensor, sigma: float, generator: torch.Generator) -> Tensor:

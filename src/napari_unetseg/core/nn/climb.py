@@ -76,6 +76,7 @@ def climb(
     lower: LowerRung,
     *,
     start: nn.Module | None = None,
+    keep_head: bool = True,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
     preview: Callable[[NetworkSegmenter], None] | None = None,
     watch: Callable[[Record], None] | None = None,
@@ -85,7 +86,7 @@ def climb(
 
     Parameters
     ----------
-    spec, data, options, start, scaling, preview, watch, progress
+    spec, data, options, start, keep_head, scaling, preview, watch, progress
         As for `fit`.
     lower
         How the lower rung is fitted. It sees the same strokes as the network: those not held out.
@@ -120,6 +121,7 @@ def climb(
         known,
         options,
         start=start,
+        keep_head=keep_head,
         guess=guess,
         preview=preview,
         watch=watch,

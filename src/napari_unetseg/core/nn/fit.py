@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from napari_unetseg.core.annotation import Example, check_trainable
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models import ModelSpec
-from napari_unetseg.core.nn.augment import augment
+from napari_unetseg.core.nn.augment import Batch, augment
 from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.losses import segmentation_loss
+from napari_unetseg.core.nn.heads import n_outputs, parted, probabilities
+from napari_unetseg.core.nn.losses import maps_loss, segmentation_loss
 from napari_unetseg.core.nn.patches import Judge, Judgement, Tally
 from napari_unetseg.core.nn.predict import MEMORY_FORMAT, NetworkSegmenter
 from napari_unetseg.core.nn.prepare import Guess, check_alike, patch_shape, prepared
@@ -88,6 +90,8 @@ class Fitted:
         On what was held out; None when nothing was.
     message
         A sentence about what it ran on.
+    decoder
+        What the outputs after the foreground mean, when objects were learnt.
     """
 
     spec: ModelSpec
@@ -99,6 +103,7 @@ class Fitted:
     history: tuple[Record, ...]
     judgement: Judgement | None
     message: str
+    decoder: DecoderSpec | None = None
 
     @property
     def seconds(self) -> float:
@@ -108,7 +113,14 @@ class Fitted:
     def segmenter(self, *, device: str = "cpu", flips: bool = False) -> NetworkSegmenter:
         """Return what predicts."""
         return NetworkSegmenter(
-            self.network, self.spec, self.classes, self.n_channels, self.ndim, device, flips
+            self.network,
+            self.spec,
+            self.classes,
+            self.n_channels,
+            self.ndim,
+            device,
+            flips,
+            self.decoder,
         )
 
     def history_table(self) -> list[dict[str, Any]]:
@@ -122,6 +134,7 @@ def fit(
     options: TrainOptions = TrainOptions(),  # noqa: B008 - frozen
     *,
     start: nn.Module | None = None,
+    keep_head: bool = True,
     guess: Guess | None = None,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
     preview: Callable[[NetworkSegmenter], None] | None = None,
@@ -140,7 +153,9 @@ def fit(
         How; see `TrainOptions`.
     start
         A network to continue from, as `build` makes it of the same spec; not changed. Where it
-        has another number of classes, its last layer is replaced.
+        has another number of outputs, its last layer is replaced.
+    keep_head
+        Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
     guess
         Classes to learn where nothing is annotated, fading out by the end; see `climb`.
     scaling
@@ -180,7 +195,16 @@ def fit(
         torch.enable_grad(),
     ):
         torch.manual_seed(options.seed)
-        training = Training(spec, data, options, choice, start=start, guess=guess, scaling=scaling)
+        training = Training(
+            spec,
+            data,
+            options,
+            choice,
+            start=start,
+            keep_head=keep_head,
+            guess=guess,
+            scaling=scaling,
+        )
         training.run(preview=preview, watch=watch, progress=progress)
         return training.fitted()
 
@@ -196,6 +220,7 @@ class Training:
         choice: Choice,
         *,
         start: nn.Module | None,
+        keep_head: bool,
         guess: Guess | None,
         scaling: NormalisationSpec,
     ) -> None:
@@ -203,18 +228,21 @@ class Training:
         self._spec, self._options, self._choice = spec, options, choice
         self._n_channels, self._ndim = len(first.image), first.image.ndim - 1
         self._annotation = first.annotation
-        n_classes = first.annotation.n_classes
+        self._decoder = options.decoder if first.annotation.objects is not None else None
+        self._n_outputs = n_outputs(first.annotation.n_classes, self._decoder)
         # What learns sees images that are shrunk once and for all.
         inside: Any = spec.inside()
-        network = build(inside, self._n_channels, n_classes, self._ndim, seed=options.seed)
+        network = build(inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed)
         self._starts = start is not None
         if start is not None:
-            transferred(network, start)
+            transferred(network, start, head=keep_head)
         shape = patch_shape(spec, data, options, network)
         layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}
         self._network = network.to(choice.device, **layout)
         self._average = Average(self._network, copy.deepcopy(self._network), options.averaging)
-        self._drawer, self._judge = prepared(spec, data, options, shape, guess, scaling)
+        self._drawer, self._judge = prepared(
+            spec, data, options, shape, guess, scaling, self._decoder
+        )
         self._guesses = guess is not None
         self._optimiser = _optimiser(self._network, options)
         self._light = torch.Generator().manual_seed(options.seed)
@@ -270,6 +298,7 @@ class Training:
             tuple(self._history),
             self._best[0] if self._best is not None else None,
             self._message,
+            self._decoder,
         )
 
     @property
@@ -288,7 +317,7 @@ class Training:
         image = batch.image.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
         with mixed_precision(self._choice.device):
             evidence = self._network(image).float()
-        loss = segmentation_loss(evidence, batch.target, batch.weight, dice=options.dice)
+        loss = self._loss(evidence, batch)
         self._check(float(loss.detach()))
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -301,6 +330,13 @@ class Training:
             with self._clock.judging():
                 self._judge_now()
         return self._history[-1]
+
+    def _loss(self, evidence: torch.Tensor, batch: Batch) -> torch.Tensor:
+        classes, maps = parted(evidence, self._decoder)
+        loss = segmentation_loss(classes, batch.target, batch.weight, dice=self._options.dice)
+        if maps is None or batch.maps is None:
+            return loss
+        return loss + self._options.maps * maps_loss(maps, batch.maps)
 
     def _check(self, loss: float) -> None:
         """End the training when the loss is no number: with the best so far, if there is one."""
@@ -321,7 +357,9 @@ class Training:
 
     def _judge_now(self) -> None:
         """Judge the average on what is held out, and keep it if it is the best."""
-        judgement = judged(self._average.network, self._judge, self._choice.device, self._ndim)
+        judgement = judged(
+            self._average.network, self._judge, self._choice.device, self._ndim, self._decoder
+        )
         self._judged_at = self._step
         self._without_better += 1
         if self._best is None or judgement.rank > self._best[0].rank:
@@ -337,8 +375,7 @@ class Training:
 
     def _whole(self, weights: Mapping[str, torch.Tensor]) -> nn.Module:
         """Return the network that sees images as they are, with weights that see them shrunk."""
-        n_classes = self._annotation.n_classes
-        network = build(self._spec, self._n_channels, n_classes, self._ndim, seed=0)
+        network = build(self._spec, self._n_channels, self._n_outputs, self._ndim, seed=0)
         network.load_state_dict(weights)
         return network
 
@@ -346,16 +383,33 @@ class Training:
         network = self._whole(self._average.network.state_dict())
         names = self._annotation.names
         device = str(self._choice.device)
-        return NetworkSegmenter(network, self._spec, names, self._n_channels, self._ndim, device)
+        return NetworkSegmenter(
+            network,
+            self._spec,
+            names,
+            self._n_channels,
+            self._ndim,
+            device,
+            decoder=self._decoder,
+        )
 
 
-def judged(network: nn.Module, judge: Judge, device: torch.device, ndim: int) -> Judgement:
+def judged(
+    network: nn.Module,
+    judge: Judge,
+    device: torch.device,
+    ndim: int,
+    decoder: DecoderSpec | None = None,
+) -> Judgement:
     """Return how good a network in evaluation mode is on what `judge` holds."""
     tally = Tally(judge.n_classes, judge.foreground)
     with torch.no_grad(), mixed_precision(device):
-        for image, target in judge.batches(4):
+        for image, target, maps in judge.batches(4):
             laid = image.to(device).contiguous(memory_format=MEMORY_FORMAT[ndim])
-            tally.add(network(laid).float().softmax(1).cpu().numpy(), target)
+            said = probabilities(network(laid).float(), decoder).cpu().numpy()
+            tally.add(said[:, : judge.n_classes], target)
+            if maps is not None:
+                tally.add_maps(said[:, judge.n_classes :], maps, target)
     return tally.judgement()
 
 

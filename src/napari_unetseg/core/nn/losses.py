@@ -75,3 +75,26 @@ def segmentation_loss(
     if dice == 1:
         return overlap
     return dice * overlap + (1 - dice) * cross_entropy(evidence, target, weight)
+
+
+def maps_loss(evidence: Tensor, maps: Tensor) -> Tensor:
+    """Return how far a decoder's maps are from the true ones, in nats.
+
+    Parameters
+    ----------
+    evidence
+        (N, maps, *spatial), logits.
+    maps
+        (N, maps + 1, *spatial): the true ones, from 0 to 1, and last how much each pixel counts.
+
+    Returns
+    -------
+    Tensor
+        Mean surprise beyond what the true maps leave open, so that 0 is the best; 0 when nothing
+        counts.
+    """
+    true, weight = maps[:, :-1], maps[:, -1:]
+    surprise = F.binary_cross_entropy_with_logits(evidence, true, reduction="none")
+    least = -(torch.xlogy(true, true) + torch.xlogy(1 - true, 1 - true))
+    total = ((surprise - least) * weight).sum()
+    return total / (weight.sum() * true.shape[1]).clamp_min(1e-6)

@@ -38,12 +38,15 @@ class Source:
         Of the image.
     guess
         (*spatial), uint8: classes to learn where nothing is annotated; `IGNORED` where unsure.
+    maps
+        (maps, *spatial): what a decoder of objects is to say.
     """
 
     image: NDArray[Any]
     annotation: Annotation
     normalisation: Normalisation
     guess: NDArray[np.uint8] | None = None
+    maps: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,13 @@ class Reader:
             known[beyond] = guessed[beyond] = False
         return np.where(known | guessed, target, 0), known, guessed
 
+    def maps(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
+        """Return what a decoder of objects is to say, (maps, *result), if there is one."""
+        if source.maps is None:
+            return None
+        whole = source.annotation.shape
+        return _cut(source.maps, start, self._shape.result, whole).astype(np.float32)
+
 
 class Drawer:
     """Draws batches around labelled pixels.
@@ -148,10 +158,11 @@ class Drawer:
             Weight of all that is guessed together, beside that of all that is annotated. While it
             is more than 0, half of the patches lie anywhere.
         """
-        parts = []
+        parts, maps = [], []
         for _ in range(n):
             source, start = self._place(anywhere=guess > 0 and self._rng.random() < 0.5)
             parts.append((self._reader.image(source, start), *self._reader.targets(source, start)))
+            maps.append(self._reader.maps(source, start))
         image, target, known, guessed = map(np.stack, zip(*parts, strict=True))
         weight = np.where(known, self._class_weights[target], np.float32(0))
         if guess > 0 and guessed.any():
@@ -162,6 +173,7 @@ class Drawer:
             torch.from_numpy(target.astype(np.int64)),
             torch.from_numpy(weight),
             n_image,
+            _counted(maps, known),
         )
 
     def _place(self, *, anywhere: bool) -> tuple[Source, Sizes]:
@@ -194,19 +206,23 @@ class Judgement:
         Mean cross-entropy over the held-out pixels, each class weighing the same.
     per_class
         Dice of each class; NaN when none of it was held out.
+    maps_error
+        Mean absolute error of a decoder's maps over the held-out foreground; 0 without a decoder.
     """
 
     dice: float
     loss: float
     per_class: tuple[float, ...]
+    maps_error: float = 0.0
 
     @property
     def rank(self) -> tuple[float, float]:
         """What a better one has more of: Dice to three decimals, then less loss.
 
-        A few held-out strokes are soon all right; the loss still tells one from another.
+        A few held-out strokes are soon all right; the loss still tells one from another. Where
+        objects are learnt, what parts them counts as much as Dice.
         """
-        return (round(self.dice, 3), -self.loss)
+        return (round(self.dice - self.maps_error, 3), -self.loss)
 
 
 class Judge:
@@ -229,12 +245,20 @@ class Judge:
     def __bool__(self) -> bool:
         return bool(self._chosen)
 
-    def batches(self, n: int) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
-        """Yield images (N, inputs, *patch) and targets (N, *result) with the rims ignored."""
+    def batches(
+        self, n: int
+    ) -> Iterator[tuple[Tensor, NDArray[np.uint8], NDArray[np.float32] | None]]:
+        """Yield images (N, inputs, *patch), targets (N, *result) with the rims ignored, and maps.
+
+        Maps are (N, maps, *result), or None where no objects are learnt.
+        """
         for first in range(0, len(self._chosen), n):
             some = self._chosen[first : first + n]
             images = np.stack([self._reader.image(*window) for window in some])
-            yield torch.from_numpy(images), np.stack([self._inner(*window) for window in some])
+            maps = [self._reader.maps(*window) for window in some]
+            known = [one for one in maps if one is not None]
+            targets = np.stack([self._inner(*window) for window in some])
+            yield torch.from_numpy(images), targets, np.stack(known) if known else None
 
     def _margin(self) -> Sizes:
         return tuple(side // 8 for side in self._shape.result)
@@ -269,6 +293,7 @@ class Tally:
         self._confusion = np.zeros((n_classes, n_classes), np.int64)
         self._surprise = np.zeros(n_classes)
         self._foreground = foreground
+        self._error, self._n_maps = 0.0, 0
 
     def add(self, proba: NDArray[np.float32], target: NDArray[np.uint8]) -> None:
         """Count (N, classes, *spatial) probabilities against (N, *spatial) targets."""
@@ -281,6 +306,18 @@ class Tally:
         surprise = -np.log(np.maximum(said[np.arange(len(truth)), truth], 1e-7))
         self._surprise += np.bincount(truth, surprise, minlength=n)
 
+    def add_maps(
+        self,
+        said: NDArray[np.float32],
+        true: NDArray[np.float32],
+        target: NDArray[np.uint8],
+    ) -> None:
+        """Count (N, maps, *spatial) maps against the true ones where `target` is foreground."""
+        objects = (target != IGNORED) & (target > 0)
+        off = np.abs(said - true).mean(1)[objects]
+        self._error += float(off.sum())
+        self._n_maps += off.size
+
     def judgement(self) -> Judgement:
         """Return the result of all that was added."""
         both = self._confusion.diagonal()
@@ -292,6 +329,7 @@ class Tally:
             float(dice[front].mean()) if front else 0.0,
             float((self._surprise[there] / truth[there]).mean()) if there.any() else 0.0,
             tuple(map(float, dice)),
+            self._error / max(self._n_maps, 1),
         )
 
 
@@ -302,6 +340,14 @@ def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np
         places = np.flatnonzero(annotation.targets == k)
         found.append(rng.choice(places, PLACES) if len(places) > PLACES else places)
     return found
+
+
+def _counted(maps: Sequence[NDArray[np.float32] | None], known: NDArray[np.bool_]) -> Tensor | None:
+    """Return the maps of patches with one more, which says where they count."""
+    made = [one for one in maps if one is not None]
+    if not made:
+        return None
+    return torch.from_numpy(np.concatenate([np.stack(made), known[:, None]], 1, dtype=np.float32))
 
 
 def _cut(array: NDArray[Any], start: Sizes, sides: Sizes, whole: Sizes) -> NDArray[Any]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.nn.heads import probabilities
 from napari_unetseg.core.position import position_terms
 
 MEMORY_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -25,8 +27,9 @@ class NetworkSegmenter:
     Parameters
     ----------
     network
-        Maps (N, inputs, *spatial) to evidence (N, classes, *spatial). May leave out the rim, then
-        has an ``offset``. Not touched: a copy runs, so that training may go on meanwhile.
+        Maps (N, inputs, *spatial) to evidence (N, classes, *spatial), or to that of foreground
+        and of the decoder's maps. May leave out the rim, then has an ``offset``. Not touched: a
+        copy runs, so that training may go on meanwhile.
     spec
         What it was built from.
     classes
@@ -40,6 +43,8 @@ class NetworkSegmenter:
     flips
         Predict every mirror image of each block as well and take the mean: somewhat better, four
         times (stacks: eight times) slower.
+    decoder
+        What the network's outputs after the foreground mean, if it learnt objects.
     """
 
     network: nn.Module
@@ -49,6 +54,7 @@ class NetworkSegmenter:
     ndim: int
     device: str = "cpu"
     flips: bool = False
+    decoder: DecoderSpec | None = None
     halo: tuple[int, ...] = field(init=False)
     multiple: tuple[int, ...] = field(init=False)
     border: tuple[int, ...] = field(init=False)
@@ -69,6 +75,16 @@ class NetworkSegmenter:
         shape: tuple[int, ...],
     ) -> NDArray[np.float32]:
         """Return the probability of each class in each pixel; see `Segmenter`."""
+        return self.predict_maps(block, origin=origin, shape=shape)[: len(self.classes)]
+
+    def predict_maps(
+        self,
+        block: NDArray[np.float32],
+        *,
+        origin: tuple[int, ...],
+        shape: tuple[int, ...],
+    ) -> NDArray[np.float32]:
+        """Return the probability of each class, then the decoder's maps; see `ObjectSegmenter`."""
         terms = position_terms(
             self.spec.position,
             self.spec.position_order,
@@ -94,7 +110,7 @@ class NetworkSegmenter:
 
     def _one_way(self, x: Tensor) -> Tensor:
         evidence = self._ready(x.contiguous(memory_format=MEMORY_FORMAT[self.ndim]))
-        return self._filled(torch.softmax(evidence, dim=1), x)
+        return self._filled(probabilities(evidence, self.decoder), x)
 
     def _filled(self, inner: Tensor, x: Tensor) -> Tensor:
         """Give back the rim that unpadded convolutions left out, as zeros."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_unetseg.core.annotation import Example, class_weights
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
@@ -80,6 +81,7 @@ def prepared(
     shape: Shape,
     guess: Guess | None,
     scaling: NormalisationSpec,
+    decoder: DecoderSpec | None = None,
 ) -> tuple[Drawer, Judge]:
     """Hold out what to judge by, and return who draws patches and who judges."""
     annotations = [example.annotation for example in data]
@@ -91,6 +93,7 @@ def prepared(
     # Held out at full resolution, where strokes that lie close are still two.
     shrink = spec.shrink(len(sources[0].image.shape) - 1)
     images = [shrunken_image(source.image, shrink) for source in sources]
+    maps = [maps_of(example, decoder, shrink) for example in data]
     training = [shrunken_annotation(annotation, shrink) for annotation in training]
     held = [shrunken_annotation(annotation, shrink) for annotation in held]
     learnt = [
@@ -99,12 +102,15 @@ def prepared(
             annotation,
             source.normalisation,
             None if one is None else likeliest_of_boxes(one, annotation.n_classes, shrink),
+            true,
         )
-        for image, source, annotation, one in zip(images, sources, training, guesses, strict=True)
+        for image, source, annotation, one, true in zip(
+            images, sources, training, guesses, maps, strict=True
+        )
     ]
     kept = [
-        Source(image, annotation, source.normalisation)
-        for image, source, annotation in zip(images, sources, held, strict=True)
+        Source(image, annotation, source.normalisation, maps=true)
+        for image, source, annotation, true in zip(images, sources, held, maps, strict=True)
     ]
     drawer = Drawer(
         learnt,
@@ -115,6 +121,28 @@ def prepared(
         rng=np.random.default_rng(options.seed),
     )
     return drawer, Judge(kept, reader, shape)
+
+
+def maps_of(
+    example: Example, decoder: DecoderSpec | None, shrink: tuple[int, ...]
+) -> NDArray[np.float16] | None:
+    """Return what a decoder is to say of an example, shrunk as its image is.
+
+    Raises
+    ------
+    InputError
+        When there is a decoder, but the annotation is no ids of objects.
+    """
+    if decoder is None:
+        return None
+    ids = example.annotation.objects
+    if ids is None:
+        raise InputError(
+            "To learn objects, every object needs an id of its own. Say that the labels are "
+            "objects, or learn classes."
+        )
+    whole = decoder.decoder.targets(ids, spacing=example.spacing, pixel=max(shrink))
+    return shrunken_image(whole, shrink).astype(np.float16)
 
 
 def check_alike(data: Sequence[Example]) -> None:

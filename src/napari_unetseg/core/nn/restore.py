@@ -27,7 +27,8 @@ def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = F
     taken = (model.spec, model.classes, model.n_channels, model.ndim)
     if isinstance(network, PixelNetwork):
         return PixelSegmenter(network, *taken, values=model.values, spacing=model.spacing)  # type: ignore[arg-type]
-    return NetworkSegmenter(network, *taken, str(choose_device(device).device), flips)
+    where = str(choose_device(device).device)
+    return NetworkSegmenter(network, *taken, where, flips, model.decoder)
 
 
 def network_of(model: TrainedModel) -> nn.Module:
@@ -39,7 +40,7 @@ def network_of(model: TrainedModel) -> nn.Module:
         When the weights are not those of the spec's network.
     """
     check_state(model)
-    network = fresh(model.spec, model.n_channels, len(model.classes), model.ndim)
+    network = fresh(model.spec, model.n_channels, model.n_outputs, model.ndim)
     network.load_state_dict({name: torch.tensor(array) for name, array in model.state.items()})
     return network.eval().requires_grad_(False)
 
@@ -53,7 +54,7 @@ def check_state(model: TrainedModel) -> None:
         When one is missing, foreign or of another shape, or a variance is negative.
     """
     with torch.device("meta"):
-        network = fresh(model.spec, model.n_channels, len(model.classes), model.ndim)
+        network = fresh(model.spec, model.n_channels, model.n_outputs, model.ndim)
     want = {name: tuple(weights.shape) for name, weights in network.state_dict().items()}
     have = {name: array.shape for name, array in model.state.items()}
     unlike = [name for name in want if have.get(name) != want[name]] + sorted(set(have) - set(want))
@@ -123,17 +124,20 @@ def evidence_of(model: TrainedModel, image: NDArray[np.float32]) -> NDArray[np.f
 def lost_by(model: TrainedModel, sides: Sequence[int]) -> tuple[int, ...]:
     """Return how much smaller the result is than an image of these sides; nothing is computed."""
     with torch.device("meta"):
-        network = fresh(model.spec, model.n_channels, len(model.classes), model.ndim).eval()
+        network = fresh(model.spec, model.n_channels, model.n_outputs, model.ndim).eval()
         shown = torch.empty(1, model.spec.n_inputs(model.n_channels, model.ndim), *sides)
         result = network(shown)
     return tuple(a - b for a, b in zip(sides, result.shape[2:], strict=True))
 
 
-def fresh(spec: ModelSpec, n_channels: int, n_classes: int, ndim: int) -> nn.Module:
-    """Return the network of any rung, with weights that mean nothing yet."""
+def fresh(spec: ModelSpec, n_channels: int, n_outputs: int, ndim: int) -> nn.Module:
+    """Return the network of any rung, with weights that mean nothing yet.
+
+    Of the rungs over the filter bank, outputs are classes: logistic regression says two by one.
+    """
     if isinstance(spec, PixelSpec):
-        return build_pixels(spec, n_channels, n_classes, ndim)
-    return build(spec, n_channels, n_classes, ndim)
+        return build_pixels(spec, n_channels, n_outputs, ndim)
+    return build(spec, n_channels, n_outputs, ndim)
 
 
 def _showing(

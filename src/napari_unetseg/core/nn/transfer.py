@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from napari_unetseg.core.errors import InputError
 
 
-def transferred(network: nn.Module, start: nn.Module) -> bool:
+def transferred(network: nn.Module, start: nn.Module, *, head: bool = True) -> bool:
     """Copy the weights of `start` into `network`, as far as they fit.
 
     Parameters
@@ -15,6 +15,8 @@ def transferred(network: nn.Module, start: nn.Module) -> bool:
         Fresh, and changed. Keeps its own last layer where the number of classes differs.
     start
         Trained, of the same options; not changed.
+    head
+        Whether its last layer means the same, and may be taken over.
 
     Returns
     -------
@@ -27,7 +29,13 @@ def transferred(network: nn.Module, start: nn.Module) -> bool:
         When anything but the last layer differs.
     """
     have, want = start.state_dict(), network.state_dict()
-    unlike = [name for name in want if name not in have or have[name].shape != want[name].shape]
+    unlike = [
+        name
+        for name in want
+        if name not in have
+        or have[name].shape != want[name].shape
+        or (name.startswith("head.") and not head)
+    ]
     foreign = set(have) - set(want)
     if foreign or any(not name.startswith("head.") for name in unlike):
         raise InputError(

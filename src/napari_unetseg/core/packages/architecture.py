@@ -25,13 +25,13 @@ def callable_of(model: TrainedModel) -> tuple[str, dict[str, Any]]:
     """
     if is_self_contained(model):
         options = model.spec.model_dump(exclude=_OF_THE_INPUT)
-        sizes = {"n_inputs": model.n_channels, "n_outputs": len(model.classes), "ndim": model.ndim}
+        sizes = {"n_inputs": model.n_channels, "n_outputs": model.n_outputs, "ndim": model.ndim}
         return _CALLABLES[model.spec.kind], sizes | options
     return "image_network", {
         "kind": model.spec.kind,
         "options": model.spec.model_dump(),
         "n_channels": model.n_channels,
-        "n_classes": len(model.classes),
+        "n_classes": model.n_outputs,
         "ndim": model.ndim,
         "spacing": list(model.spacing),
     }

@@ -126,6 +126,7 @@ def own_words(model: TrainedModel) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "provenance": plain(model.provenance),
         "card": model.card.model_dump(),
+        **({} if model.decoder is None else {"decoder": model.decoder.model_dump()}),
     }
 
 
@@ -174,8 +175,9 @@ def _input(model: TrainedModel, sides: Sides, dtype: str) -> dict[str, Any]:
 
 
 def _output(model: TrainedModel, sides: Sides, lost: Sequence[int]) -> dict[str, Any]:
-    single = model.spec.kind == "logistic"
-    names = model.classes[1:] if single else model.classes
+    single = model.spec.kind == "logistic" or model.decoder is not None
+    maps = () if model.decoder is None else model.decoder.names
+    names = (*(model.classes[1:] if single else model.classes), *maps)
     space = []
     for axis, halo, less in zip(_space(model), sides.halo, lost, strict=True):
         size: dict[str, Any] = {"tensor_id": "image", "axis_id": axis["id"]}
@@ -184,13 +186,23 @@ def _output(model: TrainedModel, sides: Sides, lost: Sequence[int]) -> dict[str,
     squashed = {"id": "sigmoid"} if single else {"id": "softmax", "kwargs": {"axis": "channel"}}
     return {
         "id": "probabilities",
-        "description": "how likely each pixel belongs to each class",
+        "description": _said(model),
         "axes": [_BATCH, _channels(names), *space],
         "data": {"type": "float32", "range": [0.0, 1.0]},
         "postprocessing": [squashed],
     }
 
 
+def _said(model: TrainedModel) -> str:
+    if model.decoder is None:
+        return "how likely each pixel belongs to each class"
+    return f"how likely each pixel belongs to an object, and {_MAPS[model.decoder.decoding]}"
+
+
+_MAPS = {
+    "distance": "how far it is from the object's edge, as a share of the largest distance in it",
+    "boundary": "how likely it is in the rim of one",
+}
 _BATCH = {"type": "batch"}
 
 

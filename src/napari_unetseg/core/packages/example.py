@@ -82,14 +82,16 @@ def example_image(model: TrainedModel, sides: Sizes) -> Array:
 def example_output(model: TrainedModel, image: Array) -> NDArray[np.float32]:
     """Return the probabilities (K, *spatial) that the file's network gives of a raw image.
 
-    Imports torch. K is 1 for a network of one output: the probability of the second class.
+    Imports torch. K is 1 for a network of one output: the probability of the second class. A
+    network of objects gives this one and then its maps.
     """
     from napari_unetseg.core.nn.restore import evidence_of
 
     whole = Image(image, "C" + "ZYX"[-model.ndim :])
     evidence = evidence_of(model, fit_normalisation(whole, model.normalisation).apply(image))
     proba: NDArray[np.float32]
-    proba = special.expit(evidence) if len(evidence) == 1 else special.softmax(evidence, axis=0)
+    alone = len(evidence) == 1 or model.decoder is not None
+    proba = special.expit(evidence) if alone else special.softmax(evidence, axis=0)
     return proba
 
 

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.normalisation import NormalisationSpec
@@ -88,6 +89,7 @@ class _Own(BaseModel):
     fingerprint: str = Field("", max_length=1000)
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     card: dict[str, str] = Field(default_factory=dict)
+    decoder: dict[str, str | float] | None = None
 
 
 def save(model: TrainedModel, path: PathLike) -> None:
@@ -149,6 +151,7 @@ def describe(path: PathLike) -> dict[str, Any]:
         "model": model.spec.kind,
         "classes": dict(zip(model.values, model.classes, strict=True)),
         "trained on": model.labels_are,
+        "tells objects apart by": "" if model.decoder is None else model.decoder.decoding,
         "channels": list(model.channel_names) or model.n_channels,
         "axes": "YX" if model.ndim == 2 else "ZYX",
         "pixel size": {"spacing": list(model.spacing), "unit": model.unit},
@@ -297,6 +300,7 @@ def _model_of(
         provenance=own.provenance,
         example=example,
         card=ModelCard.checked(**own.card),
+        decoder=None if own.decoder is None else DecoderSpec.checked(**own.decoder),
     )
     if own.fingerprint != model.fingerprint:
         raise InputError(

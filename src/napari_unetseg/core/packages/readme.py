@@ -35,9 +35,11 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
     scaling = _SCALINGS[model.normalisation.method].format(**model.normalisation.model_dump())
     size = " x ".join(f"{step:g}" for step in model.spacing)
     written = ", ".join(f"{v} = {c}" for v, c in zip(model.values, model.classes, strict=True))
+    told_apart = {} if model.decoder is None else {"Tells objects apart by": model.decoder.decoding}
     return {
         "Model": f"{model.spec.kind}, {model.ndim}D, {model.n_parameters} weights",
         "Classes and their label values": written,
+        **told_apart,
         "Channels": ", ".join(model.channel_names) or model.n_channels,
         "Pixel size": f"{size} {model.unit}",
         "Normalisation": scaling,

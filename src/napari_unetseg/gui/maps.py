@@ -1,0 +1,74 @@
+"""Maps that were predicted once, kept so that objects can be made of them again and again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+from numpy.typing import NDArray
+
+from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.trained import TrainedModel
+
+KEPT_BYTES = 2**29
+"""Maps larger than this are not kept: a laptop has other uses for its memory."""
+
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """What a model said of a layer.
+
+    Parameters
+    ----------
+    layer, data
+        The layer, and the numbers it had.
+    model
+        What said it.
+    how
+        Options that change what it says.
+    index
+        The plane it was said of; None for everything.
+    axes
+        Of the layer's array, without colour.
+    image
+        What was said, see `TrainedModel.predict_maps`.
+    """
+
+    layer: Layer
+    data: Any
+    model: TrainedModel
+    how: tuple[Any, ...]
+    index: Index | None
+    axes: str
+    image: Image
+
+    def hold(
+        self, layer: Layer, model: TrainedModel | None, how: tuple[Any, ...], index: Index | None
+    ) -> bool:
+        """Whether they are what the model would say of a plane, or for None of everything."""
+        same = self.layer is layer and self.data is layer.data and self.model is model
+        return same and self.how == how and self.index in (None, index)
+
+    def objects(self, options: DecodeOptions, progress: Progress) -> Image:
+        """Return the objects of all that was predicted."""
+        return self.model.decode(self.image, options, progress=progress)
+
+    def plane(self, index: Index, options: DecodeOptions, progress: Progress) -> NDArray[Any]:
+        """Return the objects of a plane; of a model of stacks, those that pass through it."""
+        if self.index is not None:
+            return self.objects(options, progress).asarray()
+        lead = [axis for axis in self.axes if axis not in "YX"]
+        at = dict(zip(lead, index, strict=True))
+        block = "ZYX"[-self.model.ndim :]
+        where = tuple(at[axis] for axis in self.image.axes if axis not in "C" + block)
+        maps = self.image.block(where, "C" + block)
+        part = Image(maps, "C" + block, self.image.spacing[-len(block) :], self.image.unit)
+        found = self.model.decode(part, options, progress=progress).asarray()
+        return np.asarray(found[at["Z"]] if "Z" in block else found)
+
+
+__all__ = ["KEPT_BYTES", "Maps"]

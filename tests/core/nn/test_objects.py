@@ -1,0 +1,347 @@
+"""Networks that learn objects: what they are shown, what they say, and what becomes of it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unetseg.core import samples
+from napari_unetseg.core.annotation import Annotation, Example
+from napari_unetseg.core.decode import DecodeOptions, decode
+from napari_unetseg.core.decoders import DECODERS, SPLIT_DEPTH, DecoderSpec
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ladder import Lesson, Outcome, train
+from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.nn.augment import Batch, augment
+from napari_unetseg.core.nn.exam import DEPTHS, FEWEST_OBJECTS, objects_examined
+from napari_unetseg.core.nn.fit import fit
+from napari_unetseg.core.nn.losses import maps_loss
+from napari_unetseg.core.nn.patches import Reader, Shape, Source
+from napari_unetseg.core.nn.prepare import maps_of
+from napari_unetseg.core.normalisation import Normalisation
+from napari_unetseg.core.predict import predict_maps_image
+from napari_unetseg.core.progress import Cancelled, StopEarly
+from napari_unetseg.core.scoring.objects import match
+from napari_unetseg.core.scoring.overlap import overlap_of
+from napari_unetseg.core.training import TrainOptions
+
+TINY = UNetSpec(depth=2, width=8, resolution="full")
+QUICK = TrainOptions(until="epochs", epochs=4, steps=30, patch=96, batch=2, averaging=0.9)
+STEPS = QUICK.model_copy(update={"epochs": 1, "steps": 3, "patch": 32})
+DISTANCE = DecoderSpec()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks so small are faster alone, much so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def lesson(shape: tuple[int, ...] = (192, 192), *, seed: int = 1) -> Lesson:
+    sample = samples.nuclei(shape, seed=seed, touching=0.7, density=1.5, noise=0.5, unevenness=0.2)
+    return Lesson(sample.as_image(), sample.objects)
+
+
+def example(shape: tuple[int, ...], **options: object) -> Example:
+    made = lesson(shape)
+    annotation = Annotation.of(made.labels, "objects")
+    return Example(np.asarray(made.image.data)[None], annotation, **options)  # type: ignore[arg-type]
+
+
+def batch_of(ids: np.ndarray, decoding: str) -> Batch:
+    """Return a batch of one patch whose image is its own ids."""
+    maps = np.concatenate([DECODERS[decoding].targets(ids), np.ones((1, *ids.shape))])
+    image = torch.from_numpy(ids.astype(np.float32))[None, None]
+    target = torch.from_numpy((ids > 0).astype(np.int64))[None]
+    counts = torch.from_numpy(maps.astype(np.float32))[None]
+    return Batch(image, target, torch.ones(1, *ids.shape), 1, counts)
+
+
+@pytest.mark.parametrize("decoding", DECODERS)
+@pytest.mark.parametrize("shape", [(64, 64), (8, 48, 48)])
+def test_mirrored_and_turned_maps_are_those_of_mirrored_ids(
+    decoding: str, shape: tuple[int, ...]
+) -> None:
+    ids = lesson(shape).labels
+    options = TrainOptions(intensity=0)
+    for seed in range(4):
+        moved = augment(batch_of(ids, decoding), options, torch.Generator().manual_seed(seed))
+        again = DECODERS[decoding].targets(moved.image[0, 0].numpy().astype(np.int32))
+        assert moved.maps is not None
+        np.testing.assert_allclose(moved.maps[0, :-1].numpy(), again, atol=1e-5)
+
+
+@pytest.mark.parametrize("bend", [{"rotation": 40.0}, {"scale": 0.3}, {"elastic": 4.0}])
+def test_bent_maps_are_about_those_of_bent_ids(bend: dict[str, float]) -> None:
+    ids = lesson((128, 128)).labels
+    options = TrainOptions(intensity=0, flips=False, quarter_turns=False, **bend)  # type: ignore[arg-type]
+    before = batch_of(ids, "distance")
+    # Ids must not be mixed: they are read as the targets are, without interpolation.
+    as_target = replace(before, target=torch.from_numpy(ids.astype(np.int64))[None])
+    after = augment(as_target, options, torch.Generator().manual_seed(1))
+    bent = np.where(after.weight[0] > 0, after.target[0], 0).astype(np.int32)
+    again = DECODERS["distance"].targets(bent)[0]
+    assert after.maps is not None
+    found, counts = after.maps[0, 0].numpy(), after.maps[0, -1].numpy() > 0
+    assert counts.mean() < 1 or "elastic" in bend or "scale" in bend
+    # The border of the patch cuts objects whose middle lies beyond: their shares differ.
+    whole = counts & np.isin(bent, np.unique(bent[1:-1, 1:-1]))
+    inner = np.zeros_like(whole)
+    inner[24:-24, 24:-24] = True
+    assert np.abs(found - again)[whole & inner & (bent > 0)].mean() < 0.08
+    assert np.corrcoef(found[inner & counts], again[inner & counts])[0, 1] > 0.95
+
+
+def test_patches_at_the_border_show_the_maps_of_whole_objects() -> None:
+    made = example((60, 70))
+    maps = maps_of(made, DISTANCE, (1, 1))
+    assert maps is not None
+    source = Source(made.image, made.annotation, Normalisation((0.0,), (1.0,)), maps=maps)
+    reader = Reader(TINY, Shape((32, 32), (32, 32), (0, 0)))
+    found = reader.maps(source, (28, 0))
+    np.testing.assert_array_equal(found, maps[:, 28:60, 0:32].astype(np.float32))
+
+
+def test_maps_of_a_lower_resolution_are_the_mean_of_those_of_the_full_one() -> None:
+    made = example((60, 70))
+    full, half = maps_of(made, DISTANCE, (1, 1)), maps_of(made, DISTANCE, (2, 2))
+    assert full is not None
+    assert half is not None
+    want = full.astype(np.float32).reshape(1, 30, 2, 35, 2).mean((2, 4))
+    np.testing.assert_allclose(half, want, atol=2e-3)
+
+
+def test_the_spacing_of_a_stack_reaches_the_maps() -> None:
+    near = maps_of(example((10, 40, 40)), DISTANCE, (1, 1, 1))
+    far = maps_of(example((10, 40, 40), spacing=(4.0, 1.0, 1.0)), DISTANCE, (1, 1, 1))
+    assert near is not None
+    assert far is not None
+    assert np.abs(near - far).max() > 0.1
+
+
+def test_the_loss_is_nought_for_the_truth_and_blind_where_nothing_counts() -> None:
+    truth = torch.rand(2, 1, 8, 8) * 0.98 + 0.01
+    counts = torch.ones(2, 1, 8, 8)
+    counts[:, :, :4] = 0
+    maps = torch.cat([truth, counts], 1)
+    evidence = torch.logit(truth)
+    assert float(maps_loss(evidence, maps)) == pytest.approx(0, abs=1e-5)
+    elsewhere = evidence.clone()
+    elsewhere[:, :, :4] = 5
+    assert float(maps_loss(elsewhere, maps)) == pytest.approx(0, abs=1e-5)
+    assert float(maps_loss(evidence + 1, maps)) > 0.02
+    assert float(maps_loss(evidence, torch.cat([truth, 0 * counts], 1))) == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        (CnnSpec(layers=2, width=4), (48, 40)),
+        (UNetSpec(depth=1, width=4, convolutions=1, padding="valid", stem="plain"), (48, 40)),
+        (UNetSpec(depth=1, width=4, resolution="half", position="polynomial"), (48, 40)),
+        (UNetSpec(depth=1, width=2, convolutions=1, flat_levels=1), (6, 24, 24)),
+    ],
+)
+def test_every_network_learns_objects(spec: ModelSpec, shape: tuple[int, ...]) -> None:
+    fitted = fit(spec, [example(shape)], STEPS)
+    assert fitted.decoder == DISTANCE
+    assert fitted.judgement is not None
+    assert 0 < fitted.judgement.maps_error < 1
+    alone = fit(spec, [example(shape)], STEPS.model_copy(update={"objects": "none"}))
+    assert alone.decoder is None
+
+
+@pytest.fixture(scope="module", params=["distance", "boundary"])
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    options = QUICK.model_copy(update={"objects": request.param})
+    lessons = [lesson(seed=1), lesson(seed=2)]
+    return train(TINY, lessons, options, name="cells", labels_are="objects")
+
+
+def test_touching_nuclei_become_objects_and_components_do_not(outcome: Outcome) -> None:
+    unseen = lesson(seed=7)
+    maps = outcome.model.predict_maps(unseen.image)
+    assert maps.channel_names[-1] in ("distance", "boundary")
+    options = DecodeOptions(split_depth=0.15, min_size=20)
+    found = outcome.model.decode(maps, options)
+    control = outcome.model.decode(maps, options.model_copy(update={"split": "none"}))
+    good, joined = (match(overlap_of(o.data, unseen.labels)) for o in (found, control))
+    assert good.f1 > 0.6
+    assert joined.f1 < good.f1 - 0.1
+    assert joined.n_predicted < good.n_predicted
+
+
+def test_what_was_held_out_is_examined(outcome: Outcome) -> None:
+    assert set(outcome.model.scores) == {"dice", "ap50", "f1"}
+    assert "AP@0.5" in outcome.message
+    assert 0.3 < outcome.model.scores["f1"] <= 1
+
+
+def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
+    lessons = [lesson(seed=seed) for seed in (1, 2, 8, 9)]
+    examples = [
+        Example(np.asarray(one.image.data)[None], Annotation.of(one.labels, "objects"))
+        for one in lessons
+    ]
+    options = QUICK.model_copy(update={"validation": 0.6})
+    segmenter = outcome.model.segmenter()
+    exam = objects_examined(segmenter, examples, options, outcome.model.normalisation)
+    assert exam is not None
+    assert exam.split_depth in DEPTHS
+    assert exam.scores.matched + exam.scores.missed >= FEWEST_OBJECTS
+    few = objects_examined(segmenter, examples[:1], QUICK, outcome.model.normalisation)
+    assert few is not None
+    assert few.split_depth == SPLIT_DEPTH
+    nothing = QUICK.model_copy(update={"validation": 0.0})
+    assert objects_examined(segmenter, examples, nothing, outcome.model.normalisation) is None
+    decoder = DecoderSpec(split_depth=0.33)
+    kept = replace(outcome.model, decoder=decoder)
+    assert kept.decoding.split_depth == 0.33
+    image = lessons[0].image
+    given = kept.predict(image, "objects").data
+    same = outcome.model.predict(image, "objects", decoding=DecodeOptions(split_depth=0.33)).data
+    if outcome.model.decoder is not None and outcome.model.decoder.decoding == "distance":
+        np.testing.assert_array_equal(given, same)
+
+
+def test_tiled_objects_equal_whole_ones(outcome: Outcome) -> None:
+    image = lesson((150, 170), seed=5).image
+    whole = outcome.model.predict_maps(image, tile=1000)
+    tiled = outcome.model.predict_maps(image, tile=32)
+    np.testing.assert_allclose(tiled.data, whole.data, atol=1e-4)
+    np.testing.assert_allclose(whole.data[:2].sum(0), 1, atol=1e-5)
+    proba = outcome.model.predict(image, "probabilities", tile=32)
+    np.testing.assert_array_equal(proba.data, tiled.data[:2])
+    objects = [outcome.model.predict(image, "objects", tile=side) for side in (32, 1000)]
+    assert match(overlap_of(objects[0].data, objects[1].data), 0.95).ap == 1
+
+
+def test_mirroring_the_image_averages_the_maps_too(outcome: Outcome) -> None:
+    image = lesson((48, 64), seed=5).image
+    flipped = Image.of(np.ascontiguousarray(np.asarray(image.data)[::-1]))
+    one = outcome.model.predict_maps(image, flips=True, tile=1000).data
+    other = outcome.model.predict_maps(flipped, flips=True, tile=1000).data
+    np.testing.assert_allclose(one, other[:, ::-1], atol=1e-4)
+
+
+def test_training_goes_on_from_classes_and_from_another_decoding(outcome: Outcome) -> None:
+    more = train(
+        TINY, [lesson()], STEPS, name="more", labels_are="objects", start=outcome.model
+    ).model
+    assert more.decoder is not None
+    assert more.decoder.decoding == "distance"
+    mask = [Lesson(lesson().image, (lesson().labels > 0).astype(np.uint8))]
+    classes = train(TINY, mask, STEPS, name="mask", labels_are="mask").model
+    assert classes.decoder is None
+    # Both have two outputs, but of another meaning: the encoder is kept and the head is not.
+    still = STEPS.model_copy(update={"learning_rate": 1e-9, "averaging": 0.0, "validation": 0.0})
+    onward = train(TINY, [lesson()], still, name="on", labels_are="objects", start=classes).model
+    kept = [name for name in classes.state if name.endswith("weight") and "head" not in name]
+    np.testing.assert_allclose(onward.state[kept[0]], classes.state[kept[0]], atol=1e-5)
+    assert np.abs(onward.state["head.0.weight"] - classes.state["head.0.weight"]).max() > 1e-3
+
+
+def test_unfinished_regions_are_not_learnt_from() -> None:
+    made = lesson((96, 96))
+    region = np.zeros((96, 96), bool)
+    region[:48] = True
+    partly = np.where(region, made.labels, 0)
+    of_region = Annotation.of(partly, "objects", region=region)
+    assert not of_region.counted[60:].any()
+    assert of_region.counted[:48].all()
+    known = Lesson(made.image, partly, region)
+    options = QUICK.model_copy(update={"epochs": 3, "patch": 48})
+    model, control = (
+        train(TINY, [one], options, name="p", labels_are="objects").model
+        for one in (known, Lesson(made.image, partly))
+    )
+    # Taken for background, the unmarked half drags the probability down there.
+    below = made.labels[52:] > 0
+    said = [
+        m.predict(made.image, "probabilities").data[1][52:][below].mean() for m in (model, control)
+    ]
+    assert said[0] > said[1] + 0.1
+
+
+def test_ids_are_needed() -> None:
+    made = example((32, 32))
+    blind = replace(made, annotation=replace(made.annotation, objects=None))
+    with pytest.raises(InputError, match="id of its own"):
+        fit(TINY, [made, blind], STEPS)
+    with pytest.raises(InputError, match="same image"):
+        train(
+            TINY,
+            [Lesson(lesson((32, 32)).image, made.annotation.objects, np.ones((3, 3)))],
+            STEPS,
+            name="r",
+            labels_are="objects",
+        )
+
+
+def test_the_rungs_below_learn_foreground_and_split_by_shape() -> None:
+    from napari_unetseg.core.pixel_models import LogisticSpec
+
+    made = lesson((128, 128))
+    model = train(LogisticSpec(), [made], QUICK, name="l", labels_are="objects").model
+    assert model.decoder is None
+    maps = model.predict_maps(made.image)
+    assert maps.data.shape[0] == 2
+    by_shape = model.predict(made.image, "objects").data
+    expected, n = decode(maps.data[1])
+    np.testing.assert_array_equal(by_shape, expected)
+    assert n > model.decode(maps, DecodeOptions(split="none")).data.max()
+
+
+def test_a_large_image_is_examined_in_a_piece(
+    outcome: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = example((192, 192))
+    seen: list[tuple[int, ...]] = []
+
+    def watched(image: Image, *rest: object, **more: object) -> Image:
+        seen.append(image.spatial_shape)
+        return predict_maps_image(image, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("napari_unetseg.core.nn.exam.predict_maps_image", watched)
+    monkeypatch.setattr("napari_unetseg.core.nn.exam.EXAM_PIXELS", 1000)
+    exam = objects_examined(outcome.model.segmenter(), [made], QUICK, outcome.model.normalisation)
+    assert exam is not None
+    assert len(seen) == 1
+    assert np.prod(seen[0]) <= 1000
+
+
+def test_stopping_early_keeps_the_exam_and_cancelling_does_not() -> None:
+    def stops(fraction: float, message: str = "") -> None:
+        if fraction > 0.3:
+            raise StopEarly
+
+    options = STEPS.model_copy(update={"steps": 8})
+    kept = train(TINY, [lesson()], options, name="s", labels_are="objects", progress=stops)
+    assert "ap50" in kept.model.scores
+
+    def cancels(fraction: float, message: str = "") -> None:
+        if message == "examining":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        train(TINY, [lesson()], STEPS, name="c", labels_are="objects", progress=cancels)
+
+
+def test_a_stack_becomes_objects_that_go_through_it_tiled_as_whole() -> None:
+    spec = UNetSpec(depth=1, width=4, convolutions=1, flat_levels=1, resolution="full")
+    stack = lesson((8, 48, 48))
+    options = QUICK.model_copy(update={"epochs": 2, "steps": 15, "patch_depth": 8})
+    model = train(spec, [stack], options, name="3d", labels_are="objects", ndim=3).model
+    assert model.decoder is not None
+    whole, tiled = (model.predict_maps(stack.image, tile=side).data for side in (1000, 16))
+    np.testing.assert_allclose(tiled, whole, atol=1e-4)
+    objects = model.predict(stack.image, "objects", decoding=DecodeOptions(min_size=20))
+    assert objects.axes == "ZYX"
+    through = [np.ptp(np.nonzero(objects.data == k)[0]) for k in range(1, objects.data.max() + 1)]
+    assert max(through) >= 2

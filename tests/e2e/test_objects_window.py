@@ -1,0 +1,162 @@
+"""Objects in a real window: train on ids, predict ids, split them live."""
+
+import numpy as np
+import pytest
+
+from napari_unetseg.core import samples
+from napari_unetseg.core.objects import label
+from napari_unetseg.gui.layers import find, role_of
+from napari_unetseg.gui.train import PREDICTED_OBJECTS
+
+TRAIN, PREDICT = 2, 3
+
+
+@pytest.fixture
+def nuclei(hand):
+    sample = samples.nuclei(
+        (160, 192), seed=1, touching=0.7, density=1.5, noise=0.5, unevenness=0.2
+    )
+    image = hand.viewer.add_image(sample.image, name="nuclei", scale=(0.5, 0.5))
+    hand.viewer.add_labels(sample.objects, name="cells", scale=(0.5, 0.5))
+    hand.viewer.layers.selection.active = image
+    hand.truth = sample.objects
+    return image
+
+
+def choose(box, entry):
+    box.setCurrentIndex(box.findData(entry))
+
+
+def train(hand, **options):
+    hand.turn_to(TRAIN)
+    tool = hand.tool(TRAIN)
+    choose(tool.kind, "objects")
+    choose(tool.rung, "unet")
+    small = {"width": 8, "depth": 2}
+    tool.specs["unet"].options = tool.specs["unet"].options.model_copy(update=small)
+    tool.form.set(until="epochs", epochs=3, steps=20, patch=96, batch=2, averaging=0.9, **options)
+    hand.click(tool.run_button)
+    hand.wait(lambda: not tool.running, seconds=120)
+    return tool
+
+
+def test_ids_train_and_become_ids_that_are_split_live(hand, nuclei):
+    tool = train(hand)
+    assert "AP@0.5" in tool.message.text(), tool.message.text()
+    hand.turn_to(PREDICT)
+    predict = hand.tool(PREDICT)
+    assert predict.form.options.what == "objects"
+    assert predict.decoding.page.isVisible()
+    # Too little is held out to say how deep to cut; so short a training wants it shallow.
+    predict.decoding.set(min_size=10, split_depth=0.04)
+    hand.run(predict)
+    made = find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
+    assert made is not None, predict.message.text()
+    first = made.data.copy()
+    assert first.max() > label(hand.truth > 0)[1]
+    assert np.array_equal(made.scale, nuclei.scale)
+
+    predict.decoding.widget("split").value = "none"
+    hand.wait(lambda: predict.preview.layer is not None)
+    assert not made.visible
+    assert np.array_equal(made.data, first), "a look wrote into the layer"
+    hand.wait(lambda: "plane on screen" in predict.message.text())
+    hand.run(predict)
+    assert predict.preview.layer is None
+    assert made.visible
+    assert made.data.max() < first.max()
+    made.undo()
+    assert np.array_equal(made.data, first)
+    # The result is not taken for an annotation, until a hand picks it: then it is ids.
+    assert hand.tool(TRAIN).labels.layer().name == "cells"
+    hand.tool(TRAIN).labels.pick(made)
+    assert hand.tool(TRAIN).kind.currentData() == "objects"
+
+
+def test_a_look_at_the_plane_and_objects_that_a_hand_touched(hand, nuclei):
+    train(hand)
+    hand.turn_to(PREDICT)
+    predict = hand.tool(PREDICT)
+    predict.decoding.set(min_size=10)
+    predict.form.set(extent="visible plane")
+    hand.run(predict)
+    assert predict.preview.layer is not None
+    assert not [layer for layer in hand.viewer.layers if role_of(layer) == PREDICTED_OBJECTS]
+    predict.form.set(extent="everything")
+    hand.run(predict)
+    made = find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
+    ids = made.data
+    row, column = np.argwhere(ids > 0)[0]
+    corrected = int(ids[row, column])
+    made.paint((int(row), int(column)), corrected + 500)
+    predict.decoding.widget("split").value = "none"
+    hand.run(predict)
+    assert made.data[row, column] == corrected + 500
+    # The layer goes while a look is on: nothing breaks, and it can be predicted again.
+    predict.decoding.widget("split").value = "auto"
+    hand.wait(lambda: predict.preview.layer is not None)
+    hand.viewer.layers.remove(made)
+    hand.viewer.layers.selection.active = nuclei
+    hand.run(predict)
+    assert find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei) is not None
+    hand.viewer.layers.remove(nuclei)
+    assert predict.preview.layer is None
+
+
+def test_finished_regions_are_chosen_in_the_dock(hand, nuclei):
+    hand.turn_to(TRAIN)
+    tool = hand.tool(TRAIN)
+    assert not tool.region.isVisible()
+    choose(tool.kind, "objects")
+    assert tool.region.isVisible()
+    tool.region.pick(tool.labels.layer())
+    hand.click(tool.run_button)
+    assert "cannot say where they are finished" in tool.message.text()
+    corners = np.array([[0, 0], [0, 95], [79, 95], [79, 0]]) * 0.5
+    marks = hand.viewer.add_shapes([corners], name="done")
+    tool.region.pick(marks)
+    tool.labels.pick(hand.viewer.layers["cells"])
+    hand.viewer.layers.selection.active = nuclei
+    choose(tool.rung, "cnn")
+    tool.specs["cnn"].options = tool.specs["cnn"].options.model_copy(update={"width": 4})
+    tool.form.set(until="epochs", epochs=1, steps=2, patch=32)
+    assert tool.form.widget("objects").label == "Objects by"
+    hand.click(tool.run_button)
+    hand.wait(lambda: not tool.running, seconds=60)
+    assert tool.session.models[-1].decoder is not None, tool.message.text()
+
+
+def test_stacks_and_models_without_objects(hand):
+    sample = samples.nuclei((3, 64, 80), seed=1, touching=0.7)
+    stack = hand.viewer.add_image(sample.image, name="stack")
+    ids = hand.viewer.add_labels(sample.objects, name="ids")
+    hand.viewer.layers.selection.active = stack
+    hand.turn_to(TRAIN)
+    tool = hand.tool(TRAIN)
+    tool.labels.pick(ids)
+    choose(tool.kind, "objects")
+    choose(tool.rung, "logistic")
+    hand.run(tool)
+    hand.turn_to(PREDICT)
+    predict = hand.tool(PREDICT)
+    assert predict.form.options.what == "classes"
+    assert not predict.decoding.page.isVisible()
+    predict.form.widget("what").value = "objects"
+    assert predict.decoding.page.isVisible()
+    hand.run(predict)
+    made = find(hand.viewer.layers, PREDICTED_OBJECTS, stack)
+    planes = [set(np.unique(plane)) - {0} for plane in made.data]
+    assert all(planes)
+    assert not planes[0] & planes[1]
+    predict.decoding.widget("split").value = "learnt"
+    hand.wait(lambda: "learnt classes" in predict.message.text())
+    predict.decoding.widget("split").value = "none"
+    hand.wait(lambda: predict.preview.layer is not None)
+    hand.viewer.dims.set_current_step(0, 0)
+    hand.wait(lambda: not predict._looks.busy)
+    shown = predict.preview.layer.data
+    assert shown.shape == (64, 80)
+    hand.viewer.dims.ndisplay = 3
+    hand.wait(lambda: predict.preview.layer is None)
+    assert made.visible
+    hand.viewer.dims.ndisplay = 2
