@@ -214,6 +214,7 @@ def examples_of(
     values: Sequence[int] = (),
     names: Sequence[str] = (),
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+    known: NDArray[np.bool_] | None = None,
 ) -> list[Example]:
     """Return the annotated planes or stacks of an image; nothing else of it is read.
 
@@ -229,6 +230,8 @@ def examples_of(
         2 for planes, 3 for stacks.
     scaling
         How intensities are normalised.
+    known
+        Of the labels' shape: where they count; everywhere when not given.
 
     Raises
     ------
@@ -250,19 +253,24 @@ def examples_of(
     found = tuple(values) or values_of([array], kind)
     block = "ZYX"[-ndim:]
     painted = Image(_whole_numbers(array, kind), axes)
+    counts = None if known is None else Image(known, axes)
     normalisation = fit_normalisation(image, scaling)
     examples = []
     for index in painted.indices(block):
         part = painted.block(index, block)
         if kind == "scribbles" and not part.any():
             continue
+        annotation = Annotation.of(part, kind, values=found, names=names)
+        if counts is not None:
+            annotation = annotation.only(counts.block(index, block))
+            if not annotation.counted.any():
+                continue
         numbers = image.block(index, "C" + block)
         if "C" in image.axes:
             inner = [axis for axis in image.axes if axis in "C" + block]
             numbers = np.moveaxis(numbers, inner.index("C"), 0)
         else:
             numbers = numbers[None]
-        annotation = Annotation.of(part, kind, values=found, names=names)
         examples.append(Example(numbers, annotation, normalisation))
     return examples
 

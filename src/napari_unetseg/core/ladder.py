@@ -46,10 +46,13 @@ class Lesson:
         Any image.
     labels
         Of the image's shape without its channels; see `AnnotationKind` for what they mean.
+    known
+        Of the labels' shape, booleans: where they count; everywhere when not given.
     """
 
     image: Image
     labels: Any
+    known: Any = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def train(
     InputError
         When there is nothing to learn, or what is given does not go together; or without torch.
     """
-    _need_torch()
+    check_torch()
     if start is not None and start.spec.kind != spec.kind:
         raise InputError(
             f"The model to start from is a {start.spec.kind}, not a {spec.kind}. "
@@ -134,7 +137,14 @@ def train(
     return Outcome(model, message)
 
 
-def _need_torch() -> None:
+def check_torch() -> None:
+    """Check that there is what trains.
+
+    Raises
+    ------
+    InputError
+        Without torch.
+    """
     if importlib.util.find_spec("torch") is None:
         raise InputError(
             "Training needs PyTorch, which is not installed. "
@@ -163,6 +173,7 @@ def _examples(
             values=values,
             names=class_names,
             scaling=scaling,
+            known=lesson.known,
         )
     ]
     if not examples:
@@ -262,4 +273,4 @@ def _held_out(dice: float) -> str:
     return f"Dice {dice:.3f} on what was held out."
 
 
-__all__ = ["Lesson", "Outcome", "train"]
+__all__ = ["Lesson", "Outcome", "check_torch", "train"]
