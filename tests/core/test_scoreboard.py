@@ -375,6 +375,10 @@ class TestRecommendation:
             "as fast."
         )
 
+    def test_a_difference_that_a_clock_cannot_tell_is_no_reason(self):
+        rows = (row("logistic", 0.915, 0.10), row("mlp", 0.92, 0.14), row("unet", 0.921, 1.2))
+        assert Scoreboard(rows, {"a": 500, "b": 800}).recommended is rows[1]
+
     def test_one_that_is_worth_it_leads(self):
         rows = (row("logistic", 0.85, 0.1), row("unet", 0.92, 1.2))
         board = Scoreboard(rows, {"a": 500, "b": 800})
