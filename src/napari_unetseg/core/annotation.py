@@ -214,7 +214,7 @@ def examples_of(
     values: Sequence[int] = (),
     names: Sequence[str] = (),
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
-    known: NDArray[np.bool_] | None = None,
+    counted: NDArray[np.bool_] | None = None,
 ) -> list[Example]:
     """Return the annotated planes or stacks of an image; nothing else of it is read.
 
@@ -230,7 +230,7 @@ def examples_of(
         2 for planes, 3 for stacks.
     scaling
         How intensities are normalised.
-    known
+    counted
         Of the labels' shape: where they count; everywhere when not given.
 
     Raises
@@ -253,7 +253,7 @@ def examples_of(
     found = tuple(values) or values_of([array], kind)
     block = "ZYX"[-ndim:]
     painted = Image(_whole_numbers(array, kind), axes)
-    counts = None if known is None else Image(known, axes)
+    counting = None if counted is None else Image(counted, axes)
     normalisation = fit_normalisation(image, scaling)
     examples = []
     for index in painted.indices(block):
@@ -261,8 +261,8 @@ def examples_of(
         if kind == "scribbles" and not part.any():
             continue
         annotation = Annotation.of(part, kind, values=found, names=names)
-        if counts is not None:
-            annotation = annotation.only(counts.block(index, block))
+        if counting is not None:
+            annotation = annotation.only(counting.block(index, block))
             if not annotation.counted.any():
                 continue
         numbers = image.block(index, "C" + block)

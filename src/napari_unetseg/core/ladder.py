@@ -46,13 +46,13 @@ class Lesson:
         Any image.
     labels
         Of the image's shape without its channels; see `AnnotationKind` for what they mean.
-    known
+    counted
         Of the labels' shape, booleans: where they count; everywhere when not given.
     """
 
     image: Image
     labels: Any
-    known: Any = None
+    counted: Any = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _examples(
             values=values,
             names=class_names,
             scaling=scaling,
-            known=lesson.known,
+            counted=lesson.counted,
         )
     ]
     if not examples:

@@ -380,13 +380,13 @@ def _divided(
     ]
     # What a lesson says does not count is known to none of both.
     annotations = [
-        annotation if lesson.known is None else annotation.only(lesson.known)
+        annotation if lesson.counted is None else annotation.only(lesson.counted)
         for annotation, lesson in zip(annotations, lessons, strict=True)
     ]
     check_trainable(annotations)
     halves = split(annotations, options.validation, seed=options.seed)
     learnt, held = (
-        [replace(lesson, known=a.counted) for lesson, a in zip(lessons, half, strict=True)]
+        [replace(lesson, counted=a.counted) for lesson, a in zip(lessons, half, strict=True)]
         for half in halves
     )
     judged = np.sum([annotation.counts() for annotation in halves[1]], axis=0) > 0
@@ -425,7 +425,7 @@ def _exam(
             values=values,
             names=class_names,
             scaling=scaling,
-            known=lesson.known,
+            counted=lesson.counted,
         )
     ]
 
