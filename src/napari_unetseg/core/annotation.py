@@ -239,12 +239,8 @@ def examples_of(
         As `Annotation.of`, and when stacks are asked of an image without a Z axis.
     """
     array = np.asarray(labels)
+    check_shape(image, array)
     axes = image.axes.replace("C", "")
-    if array.shape != tuple(image.length(axis) for axis in axes):
-        raise InputError(
-            f"The labels have the shape {array.shape} and the image {image.shape} ({image.axes}): "
-            "choose labels that were painted on this image."
-        )
     if ndim == 3 and "Z" not in axes:
         raise InputError(
             f"The image has no Z axis (it has {image.axes}), so it cannot train a model of stacks. "
@@ -273,6 +269,21 @@ def examples_of(
             numbers = numbers[None]
         examples.append(Example(numbers, annotation, normalisation))
     return examples
+
+
+def check_shape(image: Image, labels: NDArray[Any]) -> None:
+    """Check that labels have the image's shape without its channels.
+
+    Raises
+    ------
+    InputError
+        When they have not.
+    """
+    if labels.shape != tuple(image.length(axis) for axis in image.axes if axis != "C"):
+        raise InputError(
+            f"The labels have the shape {labels.shape} and the image {image.shape} ({image.axes}): "
+            "choose labels that were painted on this image."
+        )
 
 
 def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from napari_unetseg.core.annotation import (
     Annotation,
     AnnotationKind,
     Example,
+    check_shape,
     check_trainable,
     examples_of,
     values_of,
@@ -354,6 +355,8 @@ def _check(specs: Sequence[ModelSpec], lessons: Sequence[Lesson], options: Train
             "Models are compared on what is held out, but the validation share is 0. Hold out a "
             "part, such as 0.2."
         )
+    for lesson in lessons:
+        check_shape(lesson.image, np.asarray(lesson.labels))
     channels = sorted({lesson.image.n_channels for lesson in lessons})
     if len(channels) > 1:
         raise InputError(
