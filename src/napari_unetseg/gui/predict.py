@@ -14,10 +14,10 @@ from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.layers import image_of, plane_image, show_image
+from napari_unetseg.gui.lesson import PREDICTED
 from napari_unetseg.gui.preview import classes_look
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
-from napari_unetseg.gui.train import PREDICTED
 
 PROBABILITIES = "probabilities"
 _FILES = "Model packages (*.zip)"
