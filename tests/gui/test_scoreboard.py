@@ -1,5 +1,7 @@
 """The Scoreboard dock on a bare viewer model: its table, what it keeps, how it ends."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -305,6 +307,19 @@ class TestTable:
         assert told.args == [failed]
         tool._on_chosen(failed)
         assert tool.message.text() == failed.message
+
+    def test_a_network_that_fell_back_is_shown_as_what_it_is(self, qtbot, compare, tool):
+        (logistic,) = [row for row in compare().rows if row.kind == "logistic"]
+        table = ScoreboardTable()
+        qtbot.addWidget(table)
+        table.resize(262, 100)
+        fallen = replace(logistic, asked="unet", message="The unet did worse.")
+        table.show_rows([logistic, fallen], fallen)
+        assert [table.text(row, 0) for row in (0, 1)] == ["logistic", "✓ unet\n→ logistic"]
+        assert "did worse" in table.item(1, 0).toolTip()
+        # Both lines are in sight, and so is every row.
+        assert table.rowHeight(1) >= 2 * table.fontMetrics().height()
+        assert table.height() >= table.rowHeight(0) + table.rowHeight(1)
 
     def test_every_column_says_what_it_is(self, qtbot):
         table = ScoreboardTable()

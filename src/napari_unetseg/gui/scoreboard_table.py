@@ -72,6 +72,7 @@ class ScoreboardTable(QTableWidget):
         self._rows.append(row)
         self.setRowCount(max(self.rowCount(), at + 1))
         self._show(at, held=False)
+        self._fit()
         if at + 1 < self.rowCount():
             self._write(at + 1, [self.text(at + 1, 0), _LEARNS, "", "", ""])
 
@@ -91,8 +92,9 @@ class ScoreboardTable(QTableWidget):
 
     def _show(self, at: int, *, held: bool) -> None:
         row = self._rows[at]
-        name = f"{row.asked} → {row.kind}" if row.fell_back else row.kind
-        told = ", ".join(f"{name} {dice:.3f}" for name, dice in row.classes.items())
+        # On two lines, for a narrow dock would cut off what it is.
+        name = f"{row.asked}\n→ {row.kind}" if row.fell_back else row.kind
+        told = ", ".join(f"{label} {dice:.3f}" for label, dice in row.classes.items())
         help_text = " ".join(filter(None, [row.message, told and f"Dice of {told}."]))
         if row.scores is None:
             cells = [name, "failed", "", "", ""]
@@ -122,6 +124,7 @@ class ScoreboardTable(QTableWidget):
 
     def _fit(self) -> None:
         """Be as high as the rows: the page scrolls, not the table."""
+        self.resizeRowsToContents()
         across = self.horizontalHeader()
         top = 0 if across is None else across.sizeHint().height()
         rows = sum(self.rowHeight(at) for at in range(self.rowCount()))
@@ -133,7 +136,9 @@ class ScoreboardTable(QTableWidget):
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+    if seconds < 1000:
+        return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
 
 
 __all__ = ["COLUMNS", "ScoreboardTable"]
