@@ -308,9 +308,10 @@ class TestStopping:
         assert [row.scores for row in found.rows] == [board[0].rows[0].scores]
 
     @pytest.mark.parametrize("climbing", ["on", "off"])
-    def test_a_network_that_learnt_nothing_yet_is_no_row(self, climbing, lesson):
+    @pytest.mark.parametrize("words", ["unet: beginning", "unet: training"])
+    def test_a_network_that_learnt_nothing_yet_is_no_row(self, words, climbing, lesson):
         options = QUICK.model_copy(update={"climbing": climbing})
-        stop = Asks(StopEarly, "unet: ")
+        stop = Asks(StopEarly, words)
         found = compare(specs("logistic", "unet"), [lesson], options, progress=stop)
         assert [row.asked for row in found.rows] == ["logistic"]
 
