@@ -62,7 +62,7 @@ def test_the_table_the_sentence_and_the_best(data, tmp_path, capsys):
     model = load(best)
     assert model.spec.kind == content["recommended"]
     assert model.scores["dice"] in [row["dice"] for row in content["models"]]
-    assert f"Next: napari-unetseg predict {best}" in said[-1]
+    assert f"Next: napari-unetseg predict {best}" in said[-2]
 
     assert run("predict", best, data / "images/a.tif", "-o", tmp_path / "a.tif") == 0
     assert set(np.unique(read_labels(tmp_path / "a.tif").data)) == {1, 2}
@@ -166,6 +166,15 @@ def test_what_is_wrong_is_one_line(labels, words, expected, data, capsys):
     said = capsys.readouterr()
     assert said.err.count("error: ") == 1
     assert expected in said.err.splitlines()[-1]
+
+
+def test_a_table_that_cannot_be_written_costs_no_model(data, tmp_path, capsys):
+    best, table = tmp_path / "best.zip", tmp_path / "taken"
+    table.mkdir()
+    words = ("--models", "logistic", "-o", best, "--json", table)
+    assert run("compare", data / "images", data / "strokes", *words) == 2
+    assert str(table) in capsys.readouterr().err
+    assert load(best).spec.kind == "logistic"
 
 
 def test_three_classes_and_the_logistic_alone_say_why(data, tmp_path, capsys):

@@ -111,11 +111,12 @@ def compare(
     for line in _lines(board):
         say(line)
     say(board.recommendation)
+    # What took longest is kept first, whatever is wrong with the other file.
+    _keep(board, out)
     if table is not None:
         with writing(table) as draft:
             draft.write_text(json.dumps(board.as_json(), indent=2) + "\n", encoding="utf-8")
         say(f"{table}: written")
-    _keep(board, out)
 
 
 def _kinds(models: str) -> tuple[str, ...]:
