@@ -112,7 +112,11 @@ def network_run(
 
     options = TrainOptions(budget=marks[-1] / 60, climbing=climbing, preview_every=0.5)
     model = train(spec, [lesson], options, name="bench", preview=look).model
-    return [*found, *[float("nan")] * (len(marks) - 1 - len(found)), judged(model.segmenter(), exam)]
+    return [
+        *found,
+        *[float("nan")] * (len(marks) - 1 - len(found)),
+        judged(model.segmenter(), exam),
+    ]
 
 
 def forest_run(name: str, lesson: Lesson, exam: list[Sample]) -> float:

@@ -451,7 +451,7 @@ class TestMistakes:
     def test_a_model_that_cannot_be_written_is_kept_elsewhere(
         self, data, tmp_path, capsys, monkeypatch
     ):
-        from napari_unetseg.cli import train as command
+        from napari_unetseg.cli import lessons as command
 
         out, written = tmp_path / "m.zip", command.save
 

@@ -453,6 +453,16 @@ class TestWriting:
         with pytest.raises(InputError, match=r"\.csv"):
             write_table(tmp_path / "a.txt", columns)
 
+    def test_a_file_never_takes_the_place_of_a_folder(self, tmp_path):
+        folder = tmp_path / "results"
+        folder.mkdir()
+        (folder / "precious.txt").write_text("kept")
+        words = "results cannot be written: there is a folder"
+        with pytest.raises(InputError, match=words), writing(folder) as draft:
+            draft.write_text("table")
+        assert (folder / "precious.txt").read_text() == "kept"
+        assert os.listdir(tmp_path) == ["results"]
+
 
 class TestPaths:
     @pytest.fixture

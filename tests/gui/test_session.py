@@ -137,3 +137,18 @@ def test_a_change_too_large_to_undo_says_so(viewer, source, monkeypatch):
     assert "replaced" in remark
     assert np.all(layer.data == 1)
     assert len(viewer.layers) == 2
+
+
+def test_a_model_put_to_use_is_last_and_there_once():
+    session = Session()
+    told = []
+    session.models_changed.connect(lambda: told.append(list(session.models)))
+    one, two = object(), object()
+    session.add_model(one)
+    session.add_model(two)
+    session.use_model(one)
+    assert session.models == [two, one]
+    new = object()
+    session.use_model(new)
+    assert session.models == [two, one, new]
+    assert told[-2:] == [[two, one], [two, one, new]]

@@ -31,6 +31,7 @@ def run(arguments: list[str]) -> int:
 def build() -> typer.Typer:
     """Return the program with all its commands."""
     from napari_unetseg.cli.commands import background, demo, threshold
+    from napari_unetseg.cli.compare import compare
     from napari_unetseg.cli.evaluate import evaluate
     from napari_unetseg.cli.predict import info, predict
     from napari_unetseg.cli.train import train
@@ -42,7 +43,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_program)
-    for command in (demo, background, threshold, train, predict, evaluate, info):
+    for command in (demo, background, threshold, train, compare, predict, evaluate, info):
         app.command()(command)
     return app
 

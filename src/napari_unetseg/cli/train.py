@@ -1,39 +1,42 @@
 """`train`: from images and their labels to a model file."""
 
-import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
 
-from napari_unetseg.cli.console import bar, note, say
+from napari_unetseg.cli.console import note, say
 from napari_unetseg.cli.flags import flag_of, options_of, with_options
+from napari_unetseg.cli.lessons import (
+    KINDS,
+    check_choice,
+    check_out,
+    hint_of,
+    read_lessons,
+    save_somewhere,
+    spare_waiting_threads,
+)
 from napari_unetseg.cli.pairs import Pair, pairs_of
 from napari_unetseg.cli.predict import say_fallback
 from napari_unetseg.cli.settings import as_setting, minutes_of, sorted_settings
 from napari_unetseg.cli.watching import watching
 from napari_unetseg.core.annotation import AnnotationKind, values_of
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.ladder import Lesson, Outcome
 from napari_unetseg.core.ladder import train as train_model
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.packages import load, save
-from napari_unetseg.core.packages.package import SUFFIX
+from napari_unetseg.core.packages import load
 from napari_unetseg.core.pixel_models import PixelSpec
-from napari_unetseg.core.progress import track
 from napari_unetseg.core.specs import Options
 from napari_unetseg.core.trained import RUNGS, TrainedModel, spec_of
 from napari_unetseg.core.training import TrainOptions
 
 _DEFAULT = "unet"
-_KINDS: tuple[str, ...] = get_args(AnnotationKind)
 _FLAGS = ("validation", "seed", "device")
 _AT_ONCE = ("validation", "seed")
 """What the rungs that are fitted at once take of the training's options."""
@@ -63,7 +66,7 @@ def train(
     labels_are: Annotated[
         str | None,
         typer.Option(
-            metavar="|".join(_KINDS),
+            metavar="|".join(KINDS),
             help="Scribbles: 0 is not labelled (the default, or that of --from). Mask: 0 is "
             "background. Objects: 0 is background, every other id one object; a unet or cnn then "
             "also learns to tell touching ones apart.",
@@ -115,11 +118,11 @@ def train(
 
     Ctrl-C stops and keeps the best so far; a second one abandons it.
     """
-    _check_out(out)
-    _check_choice("--model", model, tuple(RUNGS))
-    _check_choice("--labels-are", labels_are, _KINDS)
-    _check_choice("--ndim", ndim, (2, 3))
-    _spare_waiting_threads()
+    check_out(out)
+    check_choice("--model", model, tuple(RUNGS))
+    check_choice("--labels-are", labels_are, KINDS)
+    check_choice("--ndim", ndim, (2, 3))
+    spare_waiting_threads()
     flags: dict[str, Any] = {"budget": None if budget is None else minutes_of(budget)}
     flags |= {"epochs": epochs} | options.model_dump(include=options.model_fields_set)
     plan = _planned(model, None if start is None else load(start), flags, settings or ())
@@ -131,7 +134,7 @@ def train(
         )
     pairs = pairs_of(images, labels, names=("images", "labels"))
     finished = {} if regions is None else _regions_of(images, regions, pairs)
-    lessons = _lessons(pairs, finished)
+    lessons = read_lessons(pairs, finished)
     say(f"Training {plan.spec.kind} on {len(lessons)} image{'s' * (len(lessons) != 1)}.")
     say_fallback("cpu" if isinstance(plan.spec, PixelSpec) else plan.options.device)
     began = time.monotonic()
@@ -188,17 +191,12 @@ def _trained(
                 **known,
             )
         except InputError as error:
-            raise InputError(f"{error}{_hint(lessons, labels_are)}") from error
+            raise InputError(f"{error}{hint_of(lessons, labels_are)}") from error
 
 
 def _keep(outcome: Outcome, out: Path, seconds: float) -> None:
-    """Save the model, elsewhere rather than nowhere, and say what to do next."""
-    try:
-        save(outcome.model, out)
-    except InputError as error:
-        refuge = Path(tempfile.mkdtemp(prefix="napari-unetseg-")) / out.name
-        save(outcome.model, refuge)
-        raise InputError(f"{error} The model is kept as {refuge}.") from error
+    """Save the model, and say what to do next."""
+    save_somewhere(outcome.model, out)
     say(f"{out}: {outcome.model.spec.kind}, trained in {seconds:.1f} s. {outcome.message}")
     objects = " --what objects" if outcome.model.labels_are == "objects" else ""
     say(f"Next: napari-unetseg predict {out} IMAGES -o FOLDER{objects}")
@@ -262,34 +260,6 @@ def _regions_of(images: str, regions: str, pairs: Sequence[Pair]) -> dict[Path, 
     return by_image
 
 
-def _lessons(pairs: Sequence[Pair], finished: Mapping[Path, Path]) -> list[Lesson]:
-    """Read images and labels, and name the file that does not go with the others."""
-    lessons: list[Lesson] = []
-    with bar("read") as progress:
-        for pair in track(pairs, progress):
-            image, labels = read_image(pair.first), read_labels(pair.second)
-            wanted = tuple(image.length(axis) for axis in image.axes if axis != "C")
-            if labels.shape != wanted:
-                raise InputError(
-                    f"{pair.second} has the shape {labels.shape} and {pair.first} {wanted}: give "
-                    "labels of the image's size."
-                )
-            if lessons and image.n_channels != lessons[0].image.n_channels:
-                raise InputError(
-                    f"{pair.first} has {image.n_channels} channel(s) and {pairs[0].first} "
-                    f"{lessons[0].image.n_channels}. Train on images of one kind."
-                )
-            place = finished.get(pair.first)
-            region = None if place is None else read_labels(place).asarray()
-            if region is not None and region.shape != wanted:
-                raise InputError(
-                    f"{place} has the shape {region.shape} and {pair.first} {wanted}: give regions "
-                    "of the image's size."
-                )
-            lessons.append(Lesson(image, labels.asarray(), region))
-    return lessons
-
-
 def _known(
     begun: TrainedModel | None, lessons: Sequence[Lesson], labels_are: AnnotationKind
 ) -> dict[str, Any]:
@@ -306,40 +276,6 @@ def _known(
         named = zip(begun.values, begun.classes, strict=True)
         known["class_names"] = [name for value, name in named if value or labels_are == "scribbles"]
     return known
-
-
-def _hint(lessons: Sequence[Lesson], labels_are: AnnotationKind) -> str:
-    """Return what else may be wrong: labels with one value are rarely scribbles."""
-    if labels_are != "scribbles":
-        return ""
-    if len(values_of([lesson.labels for lesson in lessons], "scribbles")) != 1:
-        return ""
-    return " If 0 is background in these labels, say --labels-are mask."
-
-
-def _check_out(out: Path) -> None:
-    """Check the place of the model before the time is spent."""
-    if out.suffix.lower() != SUFFIX:
-        raise InputError(f"The model file {out} must end in {SUFFIX}.")
-    if out.is_dir():
-        raise InputError(f"{out} is a folder. Give the name of a file.")
-    near = next(place for place in out.absolute().parents if place.exists())
-    if not near.is_dir() or not os.access(near, os.W_OK):
-        raise InputError(f"Nothing can be written in {near}. Choose another place.")
-
-
-def _check_choice(flag: str, value: object, choices: Sequence[object]) -> None:
-    if value is not None and value not in choices:
-        listed = ", ".join(map(str, choices))
-        raise InputError(f"{flag} {value!r}: choose one of {listed}.")
-
-
-def _spare_waiting_threads() -> None:
-    """Let torch's threads sleep while they wait, which it reads when it is first imported.
-
-    Threads that spin cost a busy machine a multiple of the time.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 __all__ = ["train"]

@@ -24,13 +24,13 @@ class Watching:
 
     def __init__(self, draw: Draw, *, lines: bool) -> None:
         self._draw, self._lines = draw, lines
-        self._began = self._asked = self._told = False
+        self._began = self._keeps = self._asked = self._told = False
         self._loss, self._dice, self._message = "", "", ""
         self._line_due = time.monotonic()
 
     def watch(self, record: Record) -> None:
         """Take note of a step."""
-        self._began = True
+        self._began = self._keeps = True
         self._loss = f"loss {record.loss:.3f}"
         if record.dice is not None:
             self._dice = f"held-out Dice {record.dice:.3f}"
@@ -38,6 +38,12 @@ class Watching:
                 self._line_due = time.monotonic() + _SECONDS_BETWEEN_LINES
                 line = f"{record.fraction:4.0%}  {record.seconds:6.1f} s  {self._loss}  "
                 typer.echo(line + self._dice, err=True)
+
+    def keep(self, line: str = "") -> None:
+        """Take note that there is something to keep, and tell a log about it."""
+        self._keeps = True
+        if line and self._lines:
+            typer.echo(line, err=True)
 
     def progress(self, fraction: float, message: str = "", /) -> None:
         """Show how far it is, and stop when asked to."""
@@ -51,7 +57,7 @@ class Watching:
 
     def interrupt(self, *_: Any) -> None:
         """Answer Ctrl-C. Before the first step there is nothing to keep."""
-        if self._asked or not self._began:
+        if self._asked or not self._keeps:
             raise KeyboardInterrupt
         self._asked = True
 

@@ -225,6 +225,7 @@ def examples_of(
     names: Sequence[str] = (),
     region: Any = None,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+    counted: NDArray[np.bool_] | None = None,
 ) -> list[Example]:
     """Return the annotated planes or stacks of an image; nothing else of it is read.
 
@@ -240,6 +241,8 @@ def examples_of(
         2 for planes, 3 for stacks.
     scaling
         How intensities are normalised.
+    counted
+        Of the labels' shape: where they count; everywhere when not given.
 
     Raises
     ------
@@ -247,12 +250,8 @@ def examples_of(
         As `Annotation.of`, and when stacks are asked of an image without a Z axis.
     """
     array = np.asarray(labels)
+    check_shape(image, array)
     axes = image.axes.replace("C", "")
-    if array.shape != tuple(image.length(axis) for axis in axes):
-        raise InputError(
-            f"The labels have the shape {array.shape} and the image {image.shape} ({image.axes}): "
-            "choose labels that were painted on this image."
-        )
     known = None if region is None or kind == "scribbles" else np.asarray(region) != 0
     if known is not None and known.shape != array.shape:
         raise InputError(
@@ -267,6 +266,7 @@ def examples_of(
     found = tuple(values) or values_of([array], kind)
     block = "ZYX"[-ndim:]
     painted = Image(_whole_numbers(array, kind), axes)
+    counting = None if counted is None else Image(counted, axes)
     normalisation = fit_normalisation(image, scaling)
     examples = []
     for index in painted.indices(block):
@@ -275,15 +275,34 @@ def examples_of(
         partial = kind == "scribbles" or finished is not None
         if partial and not (part.any() or (finished is not None and finished.any())):
             continue
+        annotation = Annotation.of(part, kind, values=found, names=names, region=finished)
+        if counting is not None:
+            annotation = annotation.only(counting.block(index, block))
+            if not annotation.counted.any():
+                continue
         numbers = image.block(index, "C" + block)
         if "C" in image.axes:
             inner = [axis for axis in image.axes if axis in "C" + block]
             numbers = np.moveaxis(numbers, inner.index("C"), 0)
         else:
             numbers = numbers[None]
-        annotation = Annotation.of(part, kind, values=found, names=names, region=finished)
         examples.append(Example(numbers, annotation, normalisation, image.spacing[-ndim:]))
     return examples
+
+
+def check_shape(image: Image, labels: NDArray[Any]) -> None:
+    """Check that labels have the image's shape without its channels.
+
+    Raises
+    ------
+    InputError
+        When they have not.
+    """
+    if labels.shape != tuple(image.length(axis) for axis in image.axes if axis != "C"):
+        raise InputError(
+            f"The labels have the shape {labels.shape} and the image {image.shape} ({image.axes}): "
+            "choose labels that were painted on this image."
+        )
 
 
 def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int, ...]:

@@ -56,11 +56,14 @@ class Lesson:
     region
         Of the labels' shape: nonzero where the user has finished or painted background, when that
         is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
+    counted
+        Of the labels' shape, booleans: where they count; everywhere when not given.
     """
 
     image: Image
     labels: Any
     region: Any = None
+    counted: Any = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def train(
     InputError
         When there is nothing to learn, or what is given does not go together; or without torch.
     """
-    _need_torch()
+    check_torch()
     if start is not None and start.spec.kind != spec.kind:
         raise InputError(
             f"The model to start from is a {start.spec.kind}, not a {spec.kind}. "
@@ -146,7 +149,14 @@ def train(
     return Outcome(model, message)
 
 
-def _need_torch() -> None:
+def check_torch() -> None:
+    """Check that there is what trains.
+
+    Raises
+    ------
+    InputError
+        Without torch.
+    """
     if importlib.util.find_spec("torch") is None:
         raise InputError(
             "Training needs PyTorch, which is not installed. "
@@ -176,6 +186,7 @@ def _examples(
             names=class_names,
             region=lesson.region,
             scaling=scaling,
+            counted=lesson.counted,
         )
     ]
     if not examples:
@@ -313,4 +324,4 @@ def _held_out(dice: float, ap50: float | None = None) -> str:
     return f"Dice {dice:.3f}{objects} on what was held out."
 
 
-__all__ = ["Lesson", "Outcome", "train"]
+__all__ = ["Lesson", "Outcome", "check_torch", "train"]

@@ -5,6 +5,7 @@ work; everything stays as it was) or `StopEarly` (keep the best so far). Core co
 nor cares whether a window, a terminal or nothing is listening.
 """
 
+import contextlib
 from collections.abc import Collection, Iterator
 from typing import Protocol, TypeVar
 
@@ -47,6 +48,16 @@ def part(progress: Progress, start: float, stop: float) -> Progress:
 
     def inner(fraction: float, message: str = "", /) -> None:
         progress(start + (stop - start) * fraction, message)
+
+    return inner
+
+
+def to_the_end(progress: Progress) -> Progress:
+    """Return a `Progress` that may cancel but not stop early: for what is of no use in part."""
+
+    def inner(fraction: float, message: str = "", /) -> None:
+        with contextlib.suppress(StopEarly):
+            progress(fraction, message)
 
     return inner
 

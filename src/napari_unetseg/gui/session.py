@@ -48,6 +48,11 @@ class Session:
         self.models.append(model)
         self.models_changed.emit()
 
+    def use_model(self, model: "TrainedModel") -> None:
+        """Put a model last, where it is taken up first; add it when it is not there."""
+        self.models[:] = [other for other in self.models if other is not model]
+        self.add_model(model)
+
     def ink(self, layer: Labels) -> LayerInk:
         """Return the ink on a layer, which is watched from the first call on."""
         if layer not in self._inks:

@@ -1,27 +1,25 @@
 """The Train dock: from painted labels to a model, with its curve and a live look at the field."""
 
-from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox, QComboBox, QStackedWidget, QWidget
 from superqt import QCollapsible
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec
+from napari_unetseg.core.pixel_models import PixelSpec
 from napari_unetseg.core.predict import matched, predict_classes_image
 from napari_unetseg.core.trained import RUNGS, TrainedModel
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.form import Form
-from napari_unetseg.gui.layers import image_of, labels_of, plane_image, role_of
+from napari_unetseg.gui.layers import image_of, plane_image
+from napari_unetseg.gui.lesson import kind_box, labels_pick, lesson_of, show_kind, warm_up
 from napari_unetseg.gui.live import Live, Seen
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
@@ -30,12 +28,6 @@ from napari_unetseg.gui.regions import marks_regions, region_of
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
 
-_KINDS = {
-    "scribbles": "scribbles: 0 is not labelled",
-    "mask": "mask: 0 is background",
-    "objects": "objects: an id for each",
-}
-_KIND_OF_ROLE = {"mask": "mask", "objects": "objects", "predicted objects": "objects"}
 _RUNG_HELP = {
     "logistic": "Two classes, a weighted sum of filters. Fits in a blink: begin here.",
     "softmax": "The same for any number of classes.",
@@ -43,10 +35,6 @@ _RUNG_HELP = {
     "cnn": "A small convolutional network: learns its own filters. Minutes.",
     "unet": "Sees detail and surroundings. The best with enough labels. Minutes.",
 }
-PREDICTED = "predicted classes"
-PREDICTED_OBJECTS = "predicted objects"
-_RESULTS = (PREDICTED, PREDICTED_OBJECTS)
-_NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each class, then train."
 _REGION_HELP = (
     "Where 0 is known to be background: inside the shapes drawn in a Shapes layer, or wherever "
     "another Labels layer is painted. Elsewhere 0 is unknown and not learnt from."
@@ -89,18 +77,9 @@ class TrainWidget(Tool[TrainOptions]):
         self._choose_rung()
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        # A prediction or a sample's truth is learnt from only when it is picked here by hand.
-        self.labels = LayerPick(
-            self.viewer,
-            lambda layer: isinstance(layer, Labels),
-            follow=lambda layer: role_of(layer) not in _RESULTS and not layer.metadata.get("truth"),
-        )
-        self.labels.setObjectName("labels")
+        self.labels = labels_pick(self.viewer)
         self.labels.picked.connect(self._on_labels)
-        self.kind = QComboBox()
-        for kind, text in _KINDS.items():
-            self.kind.addItem(text, kind)
-        self.kind.setToolTip("What the numbers of the Labels layer mean.")
+        self.kind = kind_box()
         self.kind.currentIndexChanged.connect(self._choose_kind)
         self.region = LayerPick(
             self.viewer, marks_regions, follow=lambda layer: False, nothing="the whole image"
@@ -146,21 +125,15 @@ class TrainWidget(Tool[TrainOptions]):
         return options
 
     def work(self, layer: Layer, options: TrainOptions) -> Work:
-        labels = self.labels.layer()
-        if labels is None:
-            raise InputError(_NO_LABELS)
-        image, spec, painted = image_of(layer), self.spec(), labels_of(labels)
-        painted = _on_image(painted, image)
+        lesson, spec = lesson_of(layer, self.labels.layer()), self.spec()
         kind, start = self.kind.currentData(), self.start.currentData()
-        region = self._region(layer, painted.shape)
+        lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
         name = f"{spec.kind} {len(self.session.models) + 1}"
         index = self.preview.plane(layer)
-        field = None if index is None else plane_image(image, index)
+        field = None if index is None else plane_image(lesson.image, index)
         self.curve.clear_curves()
         self.curve.setVisible(not isinstance(spec, PixelSpec))
-        return lambda report: _train(
-            spec, Lesson(image, painted, region), options, name, kind, start, field, report
-        )
+        return lambda report: _train(spec, lesson, options, name, kind, start, field, report)
 
     def show_on_the_way(self, thing: Any) -> None:
         if isinstance(thing, _Glimpse):
@@ -179,7 +152,7 @@ class TrainWidget(Tool[TrainOptions]):
     def shown(self) -> None:
         self._fill_starts()
         # Torch takes seconds to load and the filters to compile: begin while the user paints.
-        self._warm.ask(lambda progress: _warm_up())
+        self._warm.ask(lambda progress: warm_up())
         self._see_to_live()
 
     def hidden(self) -> None:
@@ -208,8 +181,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _on_labels(self, labels: Layer | None) -> None:
         if labels is not None:
-            known = _KIND_OF_ROLE.get(role_of(labels), "scribbles")
-            self.kind.setCurrentIndex(self.kind.findData(known))
+            show_kind(self.kind, labels)
         self._see_to_live()
 
     def _see_to_live(self) -> None:
@@ -289,13 +261,6 @@ class TrainWidget(Tool[TrainOptions]):
         self.start.setCurrentIndex(at.index(kept) if kept in at else 0)
 
 
-def _warm_up() -> None:
-    """Load and compile what the first training would have to wait for."""
-    filter_bank(np.zeros((1, 64, 64), np.float32), LogisticSpec())
-    if find_spec("torch") is not None:
-        import_module("napari_unetseg.core.nn.fit_pixels")
-
-
 def _train(
     spec: ModelSpec,
     lesson: Lesson,
@@ -324,9 +289,3 @@ def _train(
         preview=glimpse,
         progress=report,
     )
-
-
-def _on_image(painted: Any, image: Image) -> Any:
-    """Return labels of the image's shape: strokes of one plane hold for a whole stack of one."""
-    shape = image.grey().shape
-    return np.broadcast_to(painted, shape) if painted.shape == shape[-painted.ndim :] else painted

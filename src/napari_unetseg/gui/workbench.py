@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
 from napari_unetseg.gui.background import BackgroundWidget
 from napari_unetseg.gui.predict import PredictWidget
 from napari_unetseg.gui.review import ReviewWidget
+from napari_unetseg.gui.scoreboard import ScoreboardWidget
 from napari_unetseg.gui.threshold import ThresholdWidget
 from napari_unetseg.gui.tool import Tool, check, when_undocked
 from napari_unetseg.gui.train import TrainWidget
@@ -33,6 +34,7 @@ class WorkbenchWidget(QWidget):
         BackgroundWidget,
         ThresholdWidget,
         TrainWidget,
+        ScoreboardWidget,
         PredictWidget,
         ReviewWidget,
     )

@@ -14,7 +14,7 @@ from napari_unetseg.core.nn.climb import CONFIDENT, climb, judge_whole
 from napari_unetseg.core.nn.prepare import sources_of
 from napari_unetseg.core.nn.schedule import guess_weight
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.progress import Cancelled, Progress, StopEarly
 from napari_unetseg.core.training import TrainOptions
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1)
@@ -129,6 +129,21 @@ def test_only_what_is_sure_becomes_a_guess() -> None:
     _, (unsure,) = judge_whole(Step(0.0), [source])
     assert (unsure == IGNORED).all()
     assert CONFIDENT > 0.5
+
+
+def test_asked_to_stop_it_judges_to_the_end_but_a_cancel_flies() -> None:
+    def asks(error: type[Exception]) -> Progress:
+        def progress(fraction: float, message: str = "", /) -> None:
+            raise error
+
+        return progress
+
+    (source,) = sources_of([scribbled()[0]], NormalisationSpec())
+    whole, _ = judge_whole(Step(20.0), [source])
+    stopped, _ = judge_whole(Step(20.0), [source], progress=asks(StopEarly))
+    assert stopped == whole
+    with pytest.raises(Cancelled):
+        judge_whole(Step(20.0), [source], progress=asks(Cancelled))
 
 
 def test_the_guess_fades() -> None:

@@ -194,7 +194,12 @@ def writing(path: PathLike) -> Iterator[Path]:
 
 
 def _put(draft: Path, target: Path, *, aside: Path) -> None:
-    """Move `draft` to `target`; a folder there, which cannot be replaced, is moved aside first."""
+    """Move `draft` to `target`; a folder there, which cannot be replaced, is moved aside first.
+
+    A folder gives way to a folder alone: a file in its place would be a slip that costs all in it.
+    """
+    if target.is_dir() and not draft.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "there is a folder of that name")
     if target.is_dir():
         os.replace(target, aside)
         try:

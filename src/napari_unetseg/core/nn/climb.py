@@ -29,7 +29,7 @@ from napari_unetseg.core.nn.predict import NetworkSegmenter
 from napari_unetseg.core.nn.prepare import sources_of
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.predict import predict_proba_image
-from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.training import TrainOptions
 
@@ -140,6 +140,8 @@ def judge_whole(
     ----------
     exam
         Images with what to judge by.
+    progress
+        May cancel. To stop early does not end it, for half a prediction judges nothing.
 
     Returns
     -------
@@ -153,7 +155,7 @@ def judge_whole(
     confident = []
     for done, source in enumerate(exam):
         image = Image(source.image, "C" + "ZYX"[1 - source.image.ndim :])
-        here = part(progress, done / len(exam), (done + 1) / len(exam))
+        here = to_the_end(part(progress, done / len(exam), (done + 1) / len(exam)))
         whole = predict_proba_image(image, segmenter, source.normalisation, progress=here)
         proba = whole.asarray()
         tally.add(proba[None], source.annotation.targets[None])

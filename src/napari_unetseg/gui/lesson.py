@@ -1,0 +1,96 @@
+"""What the tools that train are given: an image, a Labels layer, and what its numbers mean."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from qtpy.QtWidgets import QComboBox
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features import filter_bank
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ladder import Lesson
+from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.gui.layers import image_of, labels_of, role_of
+from napari_unetseg.gui.pick import LayerPick
+
+PREDICTED, PREDICTED_OBJECTS = "predicted classes", "predicted objects"
+"""Roles of the layers that a trained model writes."""
+
+_RESULTS = (PREDICTED, PREDICTED_OBJECTS)
+
+_KINDS = {
+    "scribbles": "scribbles: 0 is not labelled",
+    "mask": "mask: 0 is background",
+    "objects": "objects: an id for each",
+}
+_KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objects"}
+_NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each class, then train."
+
+
+def labels_pick(viewer: Any) -> LayerPick:
+    """Return the choice of the Labels layer to learn from.
+
+    A prediction or a sample's truth is learnt from only when it is picked here by hand.
+    """
+    pick = LayerPick(
+        viewer,
+        lambda layer: isinstance(layer, Labels),
+        follow=lambda layer: role_of(layer) not in _RESULTS and not layer.metadata.get("truth"),
+    )
+    pick.setObjectName("labels")
+    return pick
+
+
+def kind_box() -> QComboBox:
+    """Return the choice of what the labels are; its data is an `AnnotationKind`."""
+    box = QComboBox()
+    for kind, text in _KINDS.items():
+        box.addItem(text, kind)
+    box.setToolTip("What the numbers of the Labels layer mean.")
+    return box
+
+
+def show_kind(box: QComboBox, labels: Layer) -> None:
+    """Choose what a layer says of itself; whatever a hand painted is scribbles."""
+    box.setCurrentIndex(box.findData(_KIND_OF_ROLE.get(role_of(labels), "scribbles")))
+
+
+def lesson_of(layer: Layer, labels: Layer | None) -> Lesson:
+    """Return an image layer and the Labels layer painted on it as something to learn from.
+
+    Raises
+    ------
+    InputError
+        When there is no Labels layer.
+    """
+    if not isinstance(labels, Labels):
+        raise InputError(_NO_LABELS)
+    image = image_of(layer)
+    return Lesson(image, _on_image(labels_of(labels), image))
+
+
+def warm_up() -> None:
+    """Load and compile what the first training would have to wait for."""
+    filter_bank(np.zeros((1, 64, 64), np.float32), LogisticSpec())
+    if find_spec("torch") is not None:
+        import_module("napari_unetseg.core.nn.fit_pixels")
+
+
+def _on_image(painted: Any, image: Image) -> Any:
+    """Return labels of the image's shape: strokes of one plane hold for a whole stack of one."""
+    shape = image.grey().shape
+    return np.broadcast_to(painted, shape) if painted.shape == shape[-painted.ndim :] else painted
+
+
+__all__ = [
+    "PREDICTED",
+    "PREDICTED_OBJECTS",
+    "kind_box",
+    "labels_pick",
+    "lesson_of",
+    "show_kind",
+    "warm_up",
+]
