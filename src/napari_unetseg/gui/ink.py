@@ -6,7 +6,7 @@ and is remembered for good when it drops out of the history's far end.
 """
 
 from collections import deque
-from typing import Any
+from typing import Any, Self
 from weakref import ref
 
 import numpy as np
@@ -99,6 +99,27 @@ class LayerInk:
         finally:
             self._running = False
 
+    def correct(
+        self,
+        indices: tuple[NDArray[Any], ...],
+        values: NDArray[Any],
+        approved: PixelSet | None = None,
+    ) -> None:
+        """Change pixels by hand, and approve others, as one undo step.
+
+        Parameters
+        ----------
+        indices, values
+            One array of places for each axis, and the new values: ink from now on.
+        approved
+            Pixels that are right as they are. Undoing the step takes them back as well.
+        """
+        layer = self._layer
+        with layer.block_history():
+            layer.data_setitem(indices, values)
+            if approved:
+                layer._save_history(_Approval(layer, approved))  # noqa: SLF001
+
     def _tell(self) -> None:
         self._told += 1
         self.changed.emit()
@@ -142,6 +163,19 @@ class LayerInk:
                     _add(self._base, atom)
 
 
+class _Approval(tuple[Any, ...]):
+    """A change in napari's history that changes no pixel: it says that some are right."""
+
+    pixels: PixelSet
+
+    def __new__(cls, layer: Labels, pixels: PixelSet) -> Self:
+        nowhere = (np.zeros(0, np.intp),) * len(_shape(layer))
+        nothing = np.zeros(0, layer.data.dtype)
+        made = super().__new__(cls, (nowhere, nothing, nothing))
+        made.pixels = pixels
+        return made
+
+
 def _histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
     """Return napari's undo and redo steps, oldest and latest first: its private things."""
     return layer._undo_history, layer._redo_history  # noqa: SLF001
@@ -158,7 +192,9 @@ def _shape(layer: Labels) -> tuple[int, ...]:
 
 def _add(pixels: PixelSet, atom: Atom) -> None:
     """Add what one change touched."""
-    if hasattr(atom, "slice_key"):
+    if isinstance(atom, _Approval):
+        pixels.update(atom.pixels)
+    elif hasattr(atom, "slice_key"):
         box = tuple(
             slice(*part.indices(length)[:2])
             for part, length in zip(atom.slice_key, pixels.shape, strict=True)
