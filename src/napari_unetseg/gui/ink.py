@@ -36,7 +36,7 @@ class LayerInk:
     def __init__(self, layer: Labels) -> None:
         self._ref = ref(layer)
         self._base = PixelSet(_shape(layer))
-        self._history = _histories(layer)[0]
+        self._history = histories(layer)[0]
         self._strokes: list[tuple[list[Atom], bool]] = []
         self._running = False
         self._told = 0
@@ -68,7 +68,7 @@ class LayerInk:
 
     def state(self) -> tuple[int, ...]:
         """Return what changes whenever the labels or their ink do, undo and redo included."""
-        history, undone = _histories(self._layer)
+        history, undone = histories(self._layer)
         latest = id(history[-1][0]) if history and history[-1] else 0
         return (id(self._layer.data), len(history), latest, len(undone), self._told)
 
@@ -133,7 +133,7 @@ class LayerInk:
 
     def _settle(self) -> None:
         """Remember the strokes that dropped out of the history, forget those undone for good."""
-        history, undone = _histories(self._layer)
+        history, undone = histories(self._layer)
         if history is not self._history:
             # napari began a new history; what the old one held can no longer be undone.
             self._keep_all(self._history)
@@ -141,7 +141,9 @@ class LayerInk:
             return
         if history and len(history) == history.maxlen:
             oldest = history[0]
-            first = next((k for k, (step, _) in enumerate(self._strokes) if _same(step, oldest)), 0)
+            first = next(
+                (k for k, (step, _) in enumerate(self._strokes) if same_step(step, oldest)), 0
+            )
             self._keep(self._strokes[:first])
             self._strokes = self._strokes[first:]
         alive = {id(atom) for step in (*history, *undone) for atom in step}
@@ -176,12 +178,12 @@ class _Approval(tuple[Any, ...]):
         return made
 
 
-def _histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
+def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
     """Return napari's undo and redo steps, oldest and latest first: its private things."""
     return layer._undo_history, layer._redo_history  # noqa: SLF001
 
 
-def _same(step: list[Atom], other: list[Atom]) -> bool:
+def same_step(step: list[Atom], other: list[Atom]) -> bool:
     """Whether two steps are one: undoing and redoing turns their changes around."""
     return {id(atom) for atom in step} == {id(atom) for atom in other}
 
@@ -204,4 +206,4 @@ def _add(pixels: PixelSet, atom: Atom) -> None:
         pixels.add_indices(atom[0])
 
 
-__all__ = ["LayerInk"]
+__all__ = ["Atom", "LayerInk", "histories", "same_step"]

@@ -12,7 +12,7 @@ from napari_unetseg.core.strips import map_strips
 
 Ids = NDArray[np.int64]
 
-_SMALL = 1_000_000
+_SMALL = 300_000
 """Up to so many pixels numpy is done before a kernel would be compiled."""
 
 
