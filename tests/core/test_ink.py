@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.ink import PixelSet, merged_classes, merged_objects
+from napari_unetseg.core.ink import PixelSet, inked_ids, merged_classes, merged_objects
 
 
 @st.composite
@@ -58,6 +58,18 @@ def test_single_pixels_copies_and_unions():
     plain[:9, :9] = True
     assert np.array_equal(one.array(), plain)
     one.add_indices((np.zeros(0, int), np.zeros(0, int)))
+    asked = tuple(rng.integers(0, n, 400) for n in (700, 900))
+    assert np.array_equal(one.at(asked), one.array()[asked])
+    assert np.array_equal(other.at(asked), plain[asked])
+    assert other.at((np.zeros(0, int),) * 2).shape == (0,)
+
+
+def test_the_ids_that_have_ink():
+    labels = np.kron(np.arange(12).reshape(3, 4), np.ones((5, 5), int))
+    assert list(inked_ids(labels, PixelSet(labels.shape))) == []
+    inked = np.zeros(labels.shape, bool)
+    inked[0, [0, 6]] = inked[12, 2:8] = True
+    assert list(inked_ids(labels, ink_of(inked))) == [1, 8, 9]
 
 
 def test_a_few_strokes_on_a_huge_stack_cost_little():

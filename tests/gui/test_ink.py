@@ -10,6 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 
+from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.gui.ink import LayerInk
 from napari_unetseg.gui.session import Session
 
@@ -144,6 +145,42 @@ def test_approved_and_restored_pixels_are_ink_until_let_go(layer):
     assert not ink
     assert len(other.pixels()) == 4
     assert len(told) == 2
+
+
+def test_a_correction_and_what_it_approves_are_one_undo_step(layer):
+    ink, told = LayerInk(layer), []
+    ink.changed.connect(lambda: told.append(1))
+    approved = PixelSet(SHAPE)
+    approved.add((slice(0, 2), slice(0, 3)))
+    where = (np.array([5, 6]), np.array([7, 7]))
+    expected = approved.array()
+    expected[where] = True
+    ink.correct(where, np.array([3, 4], np.int32), approved)
+    assert len(told) == 1
+    for _ in range(3):
+        assert np.array_equal(ink.pixels().array(), expected)
+        assert layer.data[where].tolist() == [3, 4]
+        layer.undo()
+        assert not ink
+        assert not layer.data.any()
+        layer.redo()
+    ink.correct((np.zeros(0, int),) * 2, np.zeros(0, np.int32), ink.pixels())
+    assert len(layer._undo_history) == 2
+    state = ink.state()
+    layer.undo()
+    assert ink.state() != state
+    assert np.array_equal(ink.pixels().array(), expected)
+
+
+def test_approvals_outlive_the_undo_history(monkeypatch):
+    monkeypatch.setattr(Labels, "_history_limit", 3)
+    layer = Labels(np.zeros(SHAPE, np.int32))
+    ink, approved = LayerInk(layer), PixelSet(SHAPE)
+    approved.add((slice(0, 2), slice(0, 3)))
+    ink.correct((np.zeros(0, int),) * 2, np.zeros(0, np.int32), approved)
+    for k in range(6):
+        layer.paint((8, 2 * k), 1)
+    assert approved.array()[ink.pixels().array()].sum() == 6
 
 
 def test_polygons_in_stacks_are_ink():

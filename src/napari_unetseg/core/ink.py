@@ -74,17 +74,16 @@ class PixelSet:
 
     def add_indices(self, indices: Sequence[Array]) -> None:
         """Add single pixels, given as one array of places for each axis."""
-        places = np.stack([np.asarray(axis).ravel() for axis in indices])
-        if not places.shape[1]:
-            return
-        blocks = places // np.array(self._sides)[:, None]
-        order = np.lexsort(blocks)
-        places, blocks = places[:, order], blocks[:, order]
-        cuts = np.flatnonzero((np.diff(blocks) != 0).any(0)) + 1
-        for part in np.split(np.arange(places.shape[1]), cuts):
-            place = tuple(int(number) for number in blocks[:, part[0]])
-            inside = places[:, part] % np.array(self._sides)[:, None]
-            self._block(place)[tuple(inside)] = True
+        for place, _, inside in self._grouped(indices):
+            self._block(place)[inside] = True
+
+    def at(self, indices: Sequence[Array]) -> NDArray[np.bool_]:
+        """Return which of single pixels, given as in `add_indices`, are in the set: (n,)."""
+        found = np.zeros(np.size(indices[0]), np.bool_)
+        for place, part, inside in self._grouped(indices):
+            if place in self._blocks:
+                found[part] = self._blocks[place][inside]
+        return found
 
     def update(self, other: "PixelSet") -> None:
         """Add all pixels of a set over an array of the same shape."""
@@ -114,6 +113,22 @@ class PixelSet:
     def array(self) -> NDArray[np.bool_]:
         """Return the whole set as an array; large where the array is."""
         return self.inside(tuple(slice(0, length) for length in self.shape))
+
+    def _grouped(
+        self, indices: Sequence[Array]
+    ) -> Iterator[tuple[tuple[int, ...], NDArray[np.intp], tuple[Array, ...]]]:
+        """Yield every block that holds any of the pixels, which those are, and where in it."""
+        places = np.stack([np.asarray(axis).ravel() for axis in indices])
+        if not places.shape[1]:
+            return
+        blocks = places // np.array(self._sides)[:, None]
+        order = np.lexsort(blocks)
+        blocks = blocks[:, order]
+        cuts = np.flatnonzero((np.diff(blocks) != 0).any(0)) + 1
+        for part in np.split(np.arange(places.shape[1]), cuts):
+            place = tuple(int(number) for number in blocks[:, part[0]])
+            inside = places[:, order[part]] % np.array(self._sides)[:, None]
+            yield place, order[part], tuple(inside)
 
     def _change(self, box: Box, mask: NDArray[np.bool_] | None, *, to: bool) -> None:
         box = self._checked(box)
@@ -157,6 +172,13 @@ class PixelSet:
         ):
             raise InputError(f"The box {given} does not lie in an array of {self.shape}.")
         return given
+
+
+def inked_ids(labels: Array, ink: PixelSet) -> NDArray[Any]:
+    """Return the ids of the objects that have an inked pixel, ascending."""
+    touched = [_ids(labels[box][inked]) for box, inked in ink.boxes()]
+    ids = np.unique(np.concatenate(touched)) if touched else np.zeros(0, labels.dtype)
+    return ids[ids != 0]
 
 
 def merged_classes(current: Array, prediction: Array, ink: PixelSet) -> Array:
@@ -211,11 +233,9 @@ def merged_objects(current: Array, prediction: Array, ink: PixelSet) -> Array:
         When the shapes differ, or there are more objects than the type has numbers.
     """
     _check_shapes(current, prediction, ink)
-    touched = [np.unique(current[box][inked]) for box, inked in ink.boxes()]
-    kept_ids = np.unique(np.concatenate(touched)) if touched else np.zeros(0, current.dtype)
-    kept_ids = kept_ids[kept_ids > 0]
-    if not touched:
+    if not ink:
         return prediction.copy()
+    kept_ids = inked_ids(current, ink)
     stays = np.isin(current, kept_ids)
     for box, inked in ink.boxes():
         stays[box] |= inked
@@ -235,6 +255,13 @@ def merged_objects(current: Array, prediction: Array, ink: PixelSet) -> Array:
     return merged
 
 
+def _ids(pixels: Array) -> Array:
+    """Return the different ids of some pixels; neighbours are mostly alike, so runs come first."""
+    if not len(pixels):
+        return pixels
+    return np.unique(pixels[np.r_[True, pixels[1:] != pixels[:-1]]])
+
+
 def _free_numbers(ids: Array, survives: NDArray[np.bool_], taken: Array) -> NDArray[np.int64]:
     """Return for each predicted id the one it gets: its own, or a fresh one where that is taken."""
     numbers = np.where(survives, ids, 0).astype(np.int64)
@@ -252,4 +279,4 @@ def _check_shapes(current: Array, prediction: Array, ink: PixelSet) -> None:
         )
 
 
-__all__ = ["Box", "PixelSet", "merged_classes", "merged_objects"]
+__all__ = ["Box", "PixelSet", "inked_ids", "merged_classes", "merged_objects"]

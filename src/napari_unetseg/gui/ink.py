@@ -6,7 +6,7 @@ and is remembered for good when it drops out of the history's far end.
 """
 
 from collections import deque
-from typing import Any
+from typing import Any, Self
 from weakref import ref
 
 import numpy as np
@@ -36,7 +36,7 @@ class LayerInk:
     def __init__(self, layer: Labels) -> None:
         self._ref = ref(layer)
         self._base = PixelSet(_shape(layer))
-        self._history = _histories(layer)[0]
+        self._history = histories(layer)[0]
         self._strokes: list[tuple[list[Atom], bool]] = []
         self._running = False
         self._told = 0
@@ -68,7 +68,7 @@ class LayerInk:
 
     def state(self) -> tuple[int, ...]:
         """Return what changes whenever the labels or their ink do, undo and redo included."""
-        history, undone = _histories(self._layer)
+        history, undone = histories(self._layer)
         latest = id(history[-1][0]) if history and history[-1] else 0
         return (id(self._layer.data), len(history), latest, len(undone), self._told)
 
@@ -99,6 +99,27 @@ class LayerInk:
         finally:
             self._running = False
 
+    def correct(
+        self,
+        indices: tuple[NDArray[Any], ...],
+        values: NDArray[Any],
+        approved: PixelSet | None = None,
+    ) -> None:
+        """Change pixels by hand, and approve others, as one undo step.
+
+        Parameters
+        ----------
+        indices, values
+            One array of places for each axis, and the new values: ink from now on.
+        approved
+            Pixels that are right as they are. Undoing the step takes them back as well.
+        """
+        layer = self._layer
+        with layer.block_history():
+            layer.data_setitem(indices, values)
+            if approved:
+                layer._save_history(_Approval(layer, approved))  # noqa: SLF001
+
     def _tell(self) -> None:
         self._told += 1
         self.changed.emit()
@@ -112,7 +133,7 @@ class LayerInk:
 
     def _settle(self) -> None:
         """Remember the strokes that dropped out of the history, forget those undone for good."""
-        history, undone = _histories(self._layer)
+        history, undone = histories(self._layer)
         if history is not self._history:
             # napari began a new history; what the old one held can no longer be undone.
             self._keep_all(self._history)
@@ -120,7 +141,9 @@ class LayerInk:
             return
         if history and len(history) == history.maxlen:
             oldest = history[0]
-            first = next((k for k, (step, _) in enumerate(self._strokes) if _same(step, oldest)), 0)
+            first = next(
+                (k for k, (step, _) in enumerate(self._strokes) if same_step(step, oldest)), 0
+            )
             self._keep(self._strokes[:first])
             self._strokes = self._strokes[first:]
         alive = {id(atom) for step in (*history, *undone) for atom in step}
@@ -142,12 +165,25 @@ class LayerInk:
                     _add(self._base, atom)
 
 
-def _histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
+class _Approval(tuple[Any, ...]):
+    """A change in napari's history that changes no pixel: it says that some are right."""
+
+    pixels: PixelSet
+
+    def __new__(cls, layer: Labels, pixels: PixelSet) -> Self:
+        nowhere = (np.zeros(0, np.intp),) * len(_shape(layer))
+        nothing = np.zeros(0, layer.data.dtype)
+        made = super().__new__(cls, (nowhere, nothing, nothing))
+        made.pixels = pixels
+        return made
+
+
+def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
     """Return napari's undo and redo steps, oldest and latest first: its private things."""
     return layer._undo_history, layer._redo_history  # noqa: SLF001
 
 
-def _same(step: list[Atom], other: list[Atom]) -> bool:
+def same_step(step: list[Atom], other: list[Atom]) -> bool:
     """Whether two steps are one: undoing and redoing turns their changes around."""
     return {id(atom) for atom in step} == {id(atom) for atom in other}
 
@@ -158,7 +194,9 @@ def _shape(layer: Labels) -> tuple[int, ...]:
 
 def _add(pixels: PixelSet, atom: Atom) -> None:
     """Add what one change touched."""
-    if hasattr(atom, "slice_key"):
+    if isinstance(atom, _Approval):
+        pixels.update(atom.pixels)
+    elif hasattr(atom, "slice_key"):
         box = tuple(
             slice(*part.indices(length)[:2])
             for part, length in zip(atom.slice_key, pixels.shape, strict=True)
@@ -168,4 +206,4 @@ def _add(pixels: PixelSet, atom: Atom) -> None:
         pixels.add_indices(atom[0])
 
 
-__all__ = ["LayerInk"]
+__all__ = ["Atom", "LayerInk", "histories", "same_step"]

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.gui.background import BackgroundWidget
+from napari_unetseg.gui.correct import CorrectWidget
 from napari_unetseg.gui.predict import PredictWidget
 from napari_unetseg.gui.review import ReviewWidget
 from napari_unetseg.gui.scoreboard import ScoreboardWidget
@@ -36,6 +37,7 @@ class WorkbenchWidget(QWidget):
         TrainWidget,
         ScoreboardWidget,
         PredictWidget,
+        CorrectWidget,
         ReviewWidget,
     )
 

@@ -1,0 +1,57 @@
+"""Corrections: what a hand does to objects, as sparse changes of their labels.
+
+Every function reads labels, (Y, X) or (Z, Y, X), in the boxes of the objects it is about, changes
+nothing, and returns a `Change`. None copies the labels. A plane of a stack is corrected through a
+view of it, see `Frame`.
+"""
+
+from napari_unetseg.core.corrections.boxes import ObjectBoxes, find_boxes
+from napari_unetseg.core.corrections.change import Change, Frame, Parts
+from napari_unetseg.core.corrections.many import (
+    at_border,
+    fill_every,
+    grow_every,
+    pixels_of,
+    renumber,
+    separate_every,
+    shrink_every,
+    smaller_than,
+    smooth_every,
+)
+from napari_unetseg.core.corrections.outlines import draw_outlines, ellipse_outline
+from napari_unetseg.core.corrections.planes import copy_to_plane, interpolate
+from napari_unetseg.core.corrections.shape import fill_holes, grow, shrink, smooth
+from napari_unetseg.core.corrections.split import separate, split_by_line, split_by_seeds
+from napari_unetseg.core.corrections.whole import approve, delete, ids_along, merge
+
+__all__ = [
+    "Change",
+    "Frame",
+    "ObjectBoxes",
+    "Parts",
+    "approve",
+    "at_border",
+    "copy_to_plane",
+    "delete",
+    "draw_outlines",
+    "ellipse_outline",
+    "fill_every",
+    "fill_holes",
+    "find_boxes",
+    "grow",
+    "grow_every",
+    "ids_along",
+    "interpolate",
+    "merge",
+    "pixels_of",
+    "renumber",
+    "separate",
+    "separate_every",
+    "shrink",
+    "shrink_every",
+    "smaller_than",
+    "smooth",
+    "smooth_every",
+    "split_by_line",
+    "split_by_seeds",
+]

@@ -1,0 +1,168 @@
+"""A sparse edit of labels, and the part of the labels that it is made in."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.ink import Box
+
+Array: TypeAlias = NDArray[Any]
+Mask: TypeAlias = NDArray[np.bool_]
+
+Parts: TypeAlias = Mapping[int, Box]
+"""Ids of objects and a box around each; it may be larger than the object."""
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """Pixels that get other ids.
+
+    Parameters
+    ----------
+    index
+        One (n,) array of places for each axis; no pixel twice.
+    before, after
+        (n,), of the type of the labels; they differ everywhere.
+    objects
+        Ids, as they were before, of the objects that were looked at and are right from now on,
+        also where they did not change.
+    """
+
+    index: tuple[NDArray[np.intp], ...]
+    before: Array
+    after: Array
+    objects: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        """Number of pixels that change."""
+        return len(self.before)
+
+    @property
+    def inverse(self) -> Self:
+        """The change that takes this one back."""
+        return replace(self, before=self.after, after=self.before)
+
+    def apply(self, labels: Array) -> None:
+        """Make the change in `labels`."""
+        labels[self.index] = self.after
+
+    def where(self, wanted: Mask) -> Self:
+        """Return the part of the change that is wanted: (n,)."""
+        index = tuple(axis[wanted] for axis in self.index)
+        return replace(self, index=index, before=self.before[wanted], after=self.after[wanted])
+
+    @classmethod
+    def of(
+        cls,
+        labels: Array,
+        box: Box,
+        mask: Mask,
+        after: Array | int,
+        objects: Iterable[int] = (),
+    ) -> Self:
+        """Return the change that sets the pixels of a box where `mask` is true.
+
+        Parameters
+        ----------
+        after
+            One id, or an array of the box's shape.
+
+        Raises
+        ------
+        InputError
+            When an id is too large for the type of the labels.
+        """
+        crop = labels[box]
+        mask = mask & (crop != after)
+        inside = np.nonzero(mask)
+        values: Array = np.full(len(inside[0]), after) if np.ndim(after) == 0 else after[inside]  # type: ignore[index]
+        check_room(labels.dtype, int(values.max(initial=0)))
+        index = tuple(axis + part.start for axis, part in zip(inside, box, strict=True))
+        return cls(index, crop[inside], values.astype(labels.dtype), tuple(objects))
+
+    @classmethod
+    def joined(cls, changes: Sequence["Change"], labels: Array) -> Self:
+        """Return several changes of different pixels as one."""
+        if not changes:
+            none = np.zeros(0, labels.dtype)
+            return cls((np.zeros(0, np.intp),) * labels.ndim, none, none)
+        index = tuple(
+            np.concatenate(axes) for axes in zip(*(c.index for c in changes), strict=True)
+        )
+        before = np.concatenate([change.before for change in changes])
+        after = np.concatenate([change.after for change in changes])
+        objects = dict.fromkeys(number for change in changes for number in change.objects)
+        return cls(index, before, after, tuple(objects))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A plane of a stack, a stack of a film, or the whole of an array.
+
+    Parameters
+    ----------
+    at
+        For each axis of the array the place of the frame along it, or None for all of the axis.
+    """
+
+    at: tuple[int | None, ...]
+
+    @classmethod
+    def whole(cls, ndim: int) -> Self:
+        """Return the frame that is all of an array."""
+        return cls((None,) * ndim)
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes of the array that the frame has."""
+        return tuple(axis for axis, at in enumerate(self.at) if at is None)
+
+    def view(self, labels: Array) -> Array:
+        """Return the labels in the frame: a view, nothing is copied."""
+        seen: Array = labels[tuple(slice(None) if at is None else at for at in self.at)]
+        return seen
+
+    def place(self, change: Change) -> Change:
+        """Return a change of the frame as one of the whole array."""
+        axes = iter(change.index)
+        n = len(change)
+        index = tuple(next(axes) if at is None else np.full(n, at, np.intp) for at in self.at)
+        return replace(change, index=index)
+
+    def box(self, box: Box) -> Box:
+        """Return a box of the frame as one of the whole array."""
+        parts = iter(box)
+        return tuple(next(parts) if at is None else slice(at, at + 1) for at in self.at)
+
+
+def padded(box: Box, by: Sequence[int], shape: Sequence[int]) -> Box:
+    """Return a box that is larger on every side, as far as the array goes."""
+    return tuple(
+        slice(max(part.start - more, 0), min(part.stop + more, length))
+        for part, more, length in zip(box, by, shape, strict=True)
+    )
+
+
+def steps_of(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
+    """Return the spacing in units of its smallest: how far apart pixels are along each axis."""
+    given = tuple(float(step) for step in spacing) or (1.0,) * ndim
+    if len(given) != ndim or min(given) <= 0:
+        raise InputError(f"The spacing {tuple(spacing)} needs {ndim} positive numbers.")
+    return tuple(step / min(given) for step in given)
+
+
+def check_room(dtype: np.dtype[Any], number: int) -> None:
+    """Refuse an id that a type of labels has no room for."""
+    if number > np.iinfo(dtype).max:
+        raise InputError(
+            f"The layer holds ids up to {np.iinfo(dtype).max} ({dtype}) and they are used up. "
+            "Renumber the objects, or convert the labels to a larger type (layer menu, Convert "
+            "data type)."
+        )
+
+
+__all__ = ["Change", "Frame", "Mask", "Parts", "check_room", "padded", "steps_of"]

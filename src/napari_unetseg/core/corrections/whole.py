@@ -1,0 +1,96 @@
+"""Corrections of whole objects: merge, delete, approve, and which ones a stroke meets."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unetseg.core.corrections.change import Array, Change, Parts
+from napari_unetseg.core.errors import InputError
+
+
+def merge(labels: Array, parts: Parts) -> Change:
+    """Give several objects the id of the first.
+
+    Parameters
+    ----------
+    labels
+        Ids; 0 is background.
+    parts
+        The objects, at least two.
+
+    Raises
+    ------
+    InputError
+        When there are fewer than two.
+    """
+    if len(parts) < 2:
+        raise InputError("Merging takes two different objects: click another one.")
+    first = next(iter(parts))
+    changes = [
+        Change.of(labels, box, labels[box] == number, first)
+        for number, box in parts.items()
+        if number != first
+    ]
+    together = Change.joined(changes, labels)
+    return Change(together.index, together.before, together.after, tuple(parts))
+
+
+def delete(labels: Array, parts: Parts) -> Change:
+    """Turn objects into background."""
+    changes = [Change.of(labels, box, labels[box] == number, 0) for number, box in parts.items()]
+    return Change.joined(changes, labels)
+
+
+def approve(labels: Array, parts: Parts) -> Change:
+    """Say of objects that they are right: no pixel changes."""
+    nothing = Change.joined([], labels)
+    return Change(nothing.index, nothing.before, nothing.after, tuple(parts))
+
+
+def ids_along(labels: Array, points: ArrayLike) -> list[int]:
+    """Return the objects that a stroke meets, in its order, each once.
+
+    Parameters
+    ----------
+    points
+        (n, ndim), corners of the stroke in pixels; what lies outside of the labels is passed over.
+    """
+    places = along(points)
+    inside = ((places >= 0) & (places < labels.shape)).all(1)
+    met = labels[tuple(places[inside].T)]
+    return [int(number) for number in dict.fromkeys(met.tolist()) if number]
+
+
+def along(points: ArrayLike) -> NDArray[np.intp]:
+    """Return the pixels of a stroke: (n, ndim), each next to the one before, along its sides.
+
+    No diagonal step is taken, so that two pixels on either side of it do not touch, not even at
+    their corners.
+    """
+    corners = np.atleast_2d(np.asarray(points, dtype=float))
+    places = [np.rint(corners[:1]).astype(np.intp)]
+    for start, stop in pairwise(corners):
+        # Four samples a pixel, so that a step moves by one pixel at most along each axis.
+        n = int(np.ceil(4 * np.abs(stop - start).max())) + 1
+        share = np.linspace(0, 1, n + 1)[1:, None]
+        places.append(np.rint(start + share * (stop - start)).astype(np.intp))
+    line = np.concatenate(places)
+    line = line[np.r_[True, (np.diff(line, axis=0) != 0).any(1)]]
+    return _without_diagonals(line)
+
+
+def _without_diagonals(line: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Put a pixel into every step along more than one axis, axis by axis."""
+    found: list[Sequence[int]] = [tuple(line[0])]
+    for step in line[1:]:
+        here = list(found[-1])
+        for axis in range(line.shape[1]):
+            if here[axis] != step[axis]:
+                here[axis] = int(step[axis])
+                found.append(tuple(here))
+    return np.array(found, dtype=np.intp)
+
+
+__all__ = ["along", "approve", "delete", "ids_along", "merge"]
