@@ -66,7 +66,7 @@ def painted(sample: Sample, rng: np.random.Generator) -> np.ndarray:
             at, angle = places[rng.integers(len(places))], rng.uniform(0, np.pi)
             along = np.arange(min(STROKE, left) / 2) - STROKE / 4
             line = np.rint(at + along[:, None] * [np.sin(angle), np.cos(angle)]).astype(int)
-            both = np.concatenate([line, line + (0, 1)])
+            both = np.concatenate([line, line + np.array([0, 1])])
             both = both[np.all((both >= 0) & (both < SHAPE), axis=1)]
             rows, columns = both[sample.classes[tuple(both.T)] == value].T
             fresh = strokes[rows, columns] == 0
