@@ -6,7 +6,7 @@ import pytest
 from napari_unetseg.core import samples
 from napari_unetseg.core.objects import label
 from napari_unetseg.gui.layers import find, role_of
-from napari_unetseg.gui.train import PREDICTED_OBJECTS
+from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
 
 TRAIN, PREDICT = 2, 3
 

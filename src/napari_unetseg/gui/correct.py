@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton, QWidget
 
-from napari_unetseg.core.corrections import ObjectBoxes, Parts, ids_along
+from napari_unetseg.core.corrections import ObjectBoxes, Parts, along, ids_along
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import silent
 from napari_unetseg.gui.correct_hand import Hand, Keys, Marks
@@ -116,7 +116,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.pressed.connect(self.press)
         self.finish_button = QPushButton("Divide at the places I clicked (Enter)")
         self.finish_button.clicked.connect(lambda: self.finish())
-        self.show_ink = QCheckBox("Show ink")
+        self.show_ink = QCheckBox("Show ink (white), and where it erased (red)")
         self.show_ink.setToolTip(
             "Lay over the labels what your hand drew or approved, and where it erased. Key over "
             f"the canvas: {INK_KEY}."
@@ -293,8 +293,11 @@ class CorrectWidget(Tool[CorrectOptions]):
             self.say(kind.hint)
 
     def _on_moved(self, places: list[Place]) -> None:
-        if self._layer is not None and self._kind is not None:
-            self.marks.show(self._layer, places)
+        if self._layer is None or self._kind is None or not places:
+            return
+        flat = self.viewer.dims.ndisplay == 2
+        line = [tuple(map(float, at)) for at in along(places)] if flat else places
+        self.marks.show(self._layer, line)
 
     def _on_drawn(self, places: list[Place]) -> None:
         kind, layer = self._kind, self._layer

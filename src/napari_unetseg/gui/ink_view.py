@@ -1,14 +1,16 @@
 """Ink made visible: a passing layer over the labels, of what the hand drew and erased."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
+from napari.utils.colormaps import Colormap
 from napari.utils.events import disconnect_events
 from qtpy.QtCore import QObject, QTimer
 
 from napari_unetseg.core.ink import PixelSet
-from napari_unetseg.gui.preview import Preview, classes_look
+from napari_unetseg.gui.preview import Preview
 from napari_unetseg.gui.session import Session
 
 DRAWN, ERASED = 1, 2
@@ -83,11 +85,28 @@ class InkView(QObject):
         if picture is None:
             self._preview.remove()
             return
-        look = classes_look(ERASED)
-        self._preview.show(layer, picture, name=f"{layer.name} ink", **look)
+        self._preview.show(layer, picture, name=f"{layer.name} ink", **_look())
 
     def _later(self, event: object = None) -> None:
         self._timer.start()
+
+
+@lru_cache(maxsize=1)
+def _look() -> dict[str, Any]:
+    """Return colours that no label has: white, and red where something was erased."""
+    colours = np.array([[0.0, 0, 0, 0], [1, 1, 1, 1], [1, 0.15, 0.15, 1]])
+    colormap = Colormap(
+        colours,
+        name="unetseg ink",
+        controls=np.array([0, 0.25, 0.75, 1]),
+        interpolation="zero",
+    )
+    return {
+        "colormap": colormap,
+        "contrast_limits": (0, ERASED),
+        "blending": "translucent",
+        "opacity": 0.55,
+    }
 
 
 def _picture(labels: Any, ink: PixelSet, index: tuple[int, ...] | None) -> Any:

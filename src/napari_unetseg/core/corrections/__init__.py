@@ -22,13 +22,14 @@ from napari_unetseg.core.corrections.outlines import draw_outlines, ellipse_outl
 from napari_unetseg.core.corrections.planes import copy_to_plane, interpolate
 from napari_unetseg.core.corrections.shape import fill_holes, grow, shrink, smooth
 from napari_unetseg.core.corrections.split import separate, split_by_line, split_by_seeds
-from napari_unetseg.core.corrections.whole import approve, delete, ids_along, merge
+from napari_unetseg.core.corrections.whole import along, approve, delete, ids_along, merge
 
 __all__ = [
     "Change",
     "Frame",
     "ObjectBoxes",
     "Parts",
+    "along",
     "approve",
     "at_border",
     "copy_to_plane",
