@@ -1,0 +1,7 @@
+"""Measuring objects: the table, what goes into it, and where its objects are."""
+
+from napari_unetseg.core.measure.options import MeasureOptions
+from napari_unetseg.core.measure.table import Images, Table, measure
+from napari_unetseg.core.measure.units import unit_suffix
+
+__all__ = ["Images", "MeasureOptions", "Table", "measure", "unit_suffix"]
