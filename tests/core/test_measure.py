@@ -9,7 +9,7 @@ from skimage.measure import label, regionprops_table
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure import measure
+from napari_unetseg.core.measure import MeasureOptions, measure, places_of, stacked_tables
 from napari_unetseg.core.progress import Cancelled
 
 
@@ -117,3 +117,28 @@ def test_it_can_be_cancelled():
 
     with pytest.raises(Cancelled):
         measure(Image.of(np.ones((3, 5, 5), int)), progress=stop)
+
+
+def test_places_are_pixels_of_the_array():
+    objects = np.zeros((2, 3, 20, 30), np.uint8)
+    objects[1, 1:3, 4:9, 10:20] = 5
+    image = Image.of(objects, spacing=(2.0, 0.5, 0.25), unit="µm")
+    centre, low, high = places_of(measure(image), image)
+    assert centre.tolist() == [[1, 1.5, 6, 14.5]]
+    assert (low.tolist(), high.tolist()) == ([[1, 1, 4, 10]], [[1, 2, 8, 19]])
+    centre, low, high = places_of(measure(image, options=MeasureOptions(per="plane")), image)
+    assert centre.tolist() == [[1, 1, 6, 14.5], [1, 2, 6, 14.5]]
+    assert low[:, 1].tolist() == [1, 2]
+
+
+def test_tables_in_other_units_keep_columns_of_their_own():
+    objects = np.eye(3, dtype=int)
+    tables = {
+        "a": measure(Image.of(objects)),
+        "b": measure(Image.of(objects, spacing=(2, 2), unit="nm")),
+    }
+    both = stacked_tables(tables)
+    assert both["image"] == ["a", "b"]
+    np.testing.assert_array_equal(both["area_px2"], [3, np.nan])
+    np.testing.assert_array_equal(both["area_nm2"], [np.nan, 12])
+    assert both["label"].dtype.kind == "i"
