@@ -566,3 +566,19 @@ def test_stems(name, stem):
 )
 def test_units_have_one_symbol(name, symbol):
     assert symbol_of(name) == symbol
+
+
+def test_a_cell_is_never_a_formula(tmp_path):
+    names = ["=1+1", "+a", "-b", "@c", "\tx", "plain", "-3.5"]
+    numbers = np.array([-1.5, 2, np.nan, 0, 1, 2, -7])
+    write_table(tmp_path / "a.csv", {"=head": names, "value": numbers})
+    with open(tmp_path / "a.csv", encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["'=head", "value"]
+    assert [row[0] for row in rows] == ["'=1+1", "'+a", "'-b", "'@c", "'\tx", "plain", "'-3.5"]
+    assert [row[1] for row in rows] == ["-1.5", "2.0", "", "0.0", "1.0", "2.0", "-7.0"]
+
+
+def test_a_table_with_tabs(tmp_path):
+    write_table(tmp_path / "a.tsv", {"image": ["a, b"], "n": [1]})
+    assert (tmp_path / "a.tsv").read_bytes() == b"image\tn\r\na, b\t1\r\n"

@@ -9,7 +9,7 @@ from skimage.measure import label, regionprops_table
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure import measure
+from napari_unetseg.core.measure import MeasureOptions, measure, places_of, stacked_tables
 from napari_unetseg.core.progress import Cancelled
 
 
@@ -29,7 +29,7 @@ def test_equals_scikit_image(scene, ndim):
     np.testing.assert_array_equal(table["label"], expected["label"])
     np.testing.assert_array_equal(table["pixels"], expected["area"])
     for at, axis in enumerate("zyx"[-ndim:]):
-        np.testing.assert_allclose(table[f"centroid_{axis}"], expected[f"centroid-{at}"])
+        np.testing.assert_allclose(table[f"centroid_{axis}_px"], expected[f"centroid-{at}"])
         np.testing.assert_array_equal(table[f"first_{axis}"], expected[f"bbox-{at}"])
         np.testing.assert_array_equal(table[f"last_{axis}"], expected[f"bbox-{at + ndim}"] - 1)
     np.testing.assert_allclose(table["mean"], expected["intensity_mean"], rtol=1e-6)
@@ -42,18 +42,16 @@ def test_lengths_are_physical():
     objects[1:3, 2:6, 3:8] = 7
     table = measure(Image.of(objects, spacing=(2.0, 0.5, 0.25), unit="µm"))
     volume = 2 * 4 * 5 * 2.0 * 0.5 * 0.25
-    assert table["volume"] == [volume]
-    assert table["equivalent_diameter"] == pytest.approx([(6 * volume / math.pi) ** (1 / 3)])
-    centroid = [table[f"centroid_{axis}"][0] for axis in "zyx"]
+    assert table["volume_um3"] == pytest.approx([volume])
+    assert table["equivalent_diameter_um"] == pytest.approx([(6 * volume / math.pi) ** (1 / 3)])
+    centroid = [table[f"centroid_{axis}_um"][0] for axis in "zyx"]
     assert centroid == [1.5 * 2.0, 3.5 * 0.5, 5.0 * 0.25]
-    assert list(table["unit"]) == ["µm"]
 
 
 def test_a_disc_has_its_own_diameter():
     y, x = np.mgrid[-60:61, -60:61]
     table = measure(Image.of(y**2 + x**2 <= 50**2))
-    assert table["equivalent_diameter"] == pytest.approx([100], rel=0.01)
-    assert list(table["unit"]) == ["pixel"]
+    assert table["equivalent_diameter_px"] == pytest.approx([100], rel=0.01)
 
 
 def test_frames_are_measured_apart():
@@ -62,7 +60,7 @@ def test_frames_are_measured_apart():
     objects[1, :3, :3] = 1
     objects[1, 6, 6] = 200
     table = measure(Image.of(objects, "TYX"))
-    assert list(table["frame"]) == [0, 1, 1]
+    assert list(table["t"]) == [0, 1, 1]
     assert list(table["label"]) == [1, 1, 200]
     assert list(table["pixels"]) == [4, 9, 1]
 
@@ -96,7 +94,7 @@ def test_lazy_labels_and_images_measure_the_same(scene):
 def test_nothing_gives_an_empty_table(dtype):
     table = measure(Image.of(np.zeros((5, 5), dtype)), Image.of(np.zeros((5, 5))))
     assert {len(column) for column in table.values()} == {0}
-    assert {"label", "area", "mean", "unit"} <= set(table)
+    assert {"label", "area_px2", "mean", "touches_border"} <= set(table)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +117,28 @@ def test_it_can_be_cancelled():
 
     with pytest.raises(Cancelled):
         measure(Image.of(np.ones((3, 5, 5), int)), progress=stop)
+
+
+def test_places_are_pixels_of_the_array():
+    objects = np.zeros((2, 3, 20, 30), np.uint8)
+    objects[1, 1:3, 4:9, 10:20] = 5
+    image = Image.of(objects, spacing=(2.0, 0.5, 0.25), unit="µm")
+    centre, low, high = places_of(measure(image), image)
+    assert centre.tolist() == [[1, 1.5, 6, 14.5]]
+    assert (low.tolist(), high.tolist()) == ([[1, 1, 4, 10]], [[1, 2, 8, 19]])
+    centre, low, high = places_of(measure(image, options=MeasureOptions(per="plane")), image)
+    assert centre.tolist() == [[1, 1, 6, 14.5], [1, 2, 6, 14.5]]
+    assert low[:, 1].tolist() == [1, 2]
+
+
+def test_tables_in_other_units_keep_columns_of_their_own():
+    objects = np.eye(3, dtype=int)
+    tables = {
+        "a": measure(Image.of(objects)),
+        "b": measure(Image.of(objects, spacing=(2, 2), unit="nm")),
+    }
+    both = stacked_tables(tables)
+    assert both["image"] == ["a", "b"]
+    np.testing.assert_array_equal(both["area_px2"], [3, np.nan])
+    np.testing.assert_array_equal(both["area_nm2"], [np.nan, 12])
+    assert both["label"].dtype.kind == "i"

@@ -33,6 +33,7 @@ def build() -> typer.Typer:
     from napari_unetseg.cli.commands import background, demo, threshold
     from napari_unetseg.cli.compare import compare
     from napari_unetseg.cli.evaluate import evaluate
+    from napari_unetseg.cli.measure import measure_command
     from napari_unetseg.cli.predict import info, predict
     from napari_unetseg.cli.train import train
 
@@ -45,6 +46,7 @@ def build() -> typer.Typer:
     app.callback()(_program)
     for command in (demo, background, threshold, train, compare, predict, evaluate, info):
         app.command()(command)
+    app.command("measure")(measure_command)
     return app
 
 
@@ -78,7 +80,8 @@ def _program(
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Segment micrographs: even out the light, threshold, train a model, predict, evaluate.
+    """Segment micrographs: even out the light, threshold, train a model, predict, evaluate,
+    measure.
 
     IMAGE is a file, a folder or a quoted glob. One image gives a file, several give a folder.
     """

@@ -1,4 +1,4 @@
-"""Files in and out: images, labels, tables, and which output belongs to which input.
+"""Files in and out: images, labels, tables, outlines, and which output belongs to which input.
 
 The formats themselves live one to a module; each loads its library when first used.
 """
@@ -13,6 +13,7 @@ from napari_unetseg.core.io.paths import (
     wants_folder,
     writing,
 )
+from napari_unetseg.core.io.rois import write_geojson, write_rois
 from napari_unetseg.core.io.tables import write_table
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
     "read_labels",
     "stem_of",
     "wants_folder",
+    "write_geojson",
     "write_image",
     "write_labels",
+    "write_rois",
     "write_table",
     "writing",
 ]

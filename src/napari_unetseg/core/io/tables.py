@@ -1,4 +1,4 @@
-"""Tables out: comma-separated values that a spreadsheet opens."""
+"""Tables out: comma- or tab-separated values that a spreadsheet opens."""
 
 import csv
 import os
@@ -14,35 +14,59 @@ from napari_unetseg.core.io.paths import writing
 
 Column = Sequence[Any] | NDArray[Any]
 
+TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
+"""How a table's file may end, and what stands between its cells."""
+
+# What a spreadsheet takes for the beginning of a formula, and would run.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def write_table(path: str | os.PathLike[str], columns: Mapping[str, Column]) -> None:
-    """Write a table as a CSV file, replacing it in one step.
+    """Write a table as a file, replacing it in one step.
 
     Parameters
     ----------
     path
-        A file name ending in ``.csv``.
+        A file name ending in ``.csv`` or ``.tsv``.
     columns
         Names and equally long columns, in order: what `napari_unetseg.core.measure.measure`
-        returns.
+        returns. What is no number (NaN) becomes an empty cell. A text that a spreadsheet would take
+        for a formula gets an apostrophe before it.
 
     Raises
     ------
     InputError
-        When the name does not end in ``.csv``, or the folder cannot be written.
+        When the name ends otherwise, or the folder cannot be written.
     ValueError
         When the columns differ in length.
     """
     target = Path(path)
-    if target.suffix.lower() != ".csv":
-        raise InputError(f"A table is written as .csv, not {target.name!r}. Change the name.")
+    check_table_name(target)
     rows = zip(*(_plain(column) for column in columns.values()), strict=True)
     with writing(target) as draft, draft.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(columns)
+        table = csv.writer(file, delimiter=TABLE_SUFFIXES[target.suffix.lower()])
+        table.writerow(map(_harmless, columns))
         table.writerows(rows)
+
+
+def check_table_name(path: str | os.PathLike[str]) -> None:
+    """Raise `InputError` when a file name is not that of a table."""
+    target = Path(path)
+    if target.suffix.lower() not in TABLE_SUFFIXES:
+        kinds = " or ".join(TABLE_SUFFIXES)
+        raise InputError(f"A table is written as {kinds}, not {target.name!r}. Change the name.")
 
 
 def _plain(column: Column) -> Sequence[Any]:
     """Return a column of Python's own numbers, which print shortest and read back exactly."""
-    return list(column.tolist()) if isinstance(column, np.ndarray) else column
+    cells = column.tolist() if isinstance(column, np.ndarray) else column
+    return [_harmless(cell) for cell in cells]
+
+
+def _harmless(cell: Any) -> Any:
+    if isinstance(cell, str):
+        return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return "" if isinstance(cell, float) and cell != cell else cell
+
+
+__all__ = ["TABLE_SUFFIXES", "Column", "check_table_name", "write_table"]

@@ -1,0 +1,16 @@
+"""Measuring objects: the table, what goes into it, and where its objects are."""
+
+from napari_unetseg.core.measure.options import MeasureOptions
+from napari_unetseg.core.measure.places import places_of, stacked_tables
+from napari_unetseg.core.measure.table import Images, Table, measure
+from napari_unetseg.core.measure.units import unit_suffix
+
+__all__ = [
+    "Images",
+    "MeasureOptions",
+    "Table",
+    "measure",
+    "places_of",
+    "stacked_tables",
+    "unit_suffix",
+]

@@ -1,0 +1,367 @@
+"""Compiled passes over ids: running sums of position, intensity, outline and hull of each object.
+
+All work on runs, stretches of pixels of one id along a row, so that an id is looked up once a run.
+This module imports numba and is itself imported only when there are labels to measure.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit  # noqa: TID253 - see above
+from numpy.typing import NDArray
+
+from napari_unetseg.core.scoring.label_kernels import find
+
+_compiled: Any = njit(nogil=True, cache=True)
+
+# Columns of the sums of position: number, then z, y, x, then their products.
+N, Z, Y, X, ZZ, YY, XX, ZY, ZX, YX = range(10)
+
+
+@_compiled
+def add_positions(
+    rows: NDArray[np.int64],
+    plane: int,
+    first_row: int,
+    ids: NDArray[np.int64],
+    origin: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+) -> None:
+    """Add the pixels of some rows to the sums, second moments and box of each object.
+
+    Parameters
+    ----------
+    rows
+        (rows, columns), int64: ids, of which those that are not in `ids` are passed over.
+    plane, first_row
+        Where the rows are.
+    ids
+        (n,), sorted.
+    origin
+        (n, 3): the first pixel of each object that was seen, which the sums are relative to, so
+        that second moments lose no digits far from the corner of a large image.
+    sums
+        (n, 10): see `N` to `YX`; added to.
+    low, high
+        (n, 3): smallest and largest plane, row and column; widened.
+    """
+    for y in range(rows.shape[0]):
+        start = 0
+        while start < rows.shape[1]:
+            stop = start + 1
+            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
+                stop += 1
+            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            if at >= 0:
+                if sums[at, N] == 0:
+                    origin[at, 0], origin[at, 1], origin[at, 2] = plane, first_row + y, start
+                n = float(stop - start)
+                dz = float(plane - origin[at, 0])
+                dy = float(first_row + y - origin[at, 1])
+                dx = (start + stop - 1) / 2 - origin[at, 2]
+                sums[at, N] += n
+                sums[at, Z] += n * dz
+                sums[at, Y] += n * dy
+                sums[at, X] += n * dx
+                sums[at, ZZ] += n * dz * dz
+                sums[at, YY] += n * dy * dy
+                sums[at, XX] += n * dx * dx + n * (n * n - 1) / 12
+                sums[at, ZY] += n * dz * dy
+                sums[at, ZX] += n * dz * dx
+                sums[at, YX] += n * dy * dx
+                low[at, 0] = min(low[at, 0], plane)
+                low[at, 1] = min(low[at, 1], first_row + y)
+                low[at, 2] = min(low[at, 2], start)
+                high[at, 0] = max(high[at, 0], plane)
+                high[at, 1] = max(high[at, 1], first_row + y)
+                high[at, 2] = max(high[at, 2], stop - 1)
+            start = stop
+
+
+@_compiled
+def add_values(
+    rows: NDArray[np.int64],
+    values: NDArray[np.float64],
+    ids: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> None:
+    """Add the intensities of some rows to the sums of each object; what is no number is left out.
+
+    Parameters
+    ----------
+    rows, values
+        (rows, columns): ids and intensities.
+    ids
+        (n,), sorted.
+    sums
+        (n, 4): how many, the first value, and the sums of differences to it and of their squares;
+        added to.
+    low, high
+        (n,): widened.
+    """
+    for y in range(rows.shape[0]):
+        start = 0
+        while start < rows.shape[1]:
+            stop = start + 1
+            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
+                stop += 1
+            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            if at >= 0:
+                for x in range(start, stop):
+                    value = values[y, x]
+                    if value == value:
+                        if sums[at, 0] == 0:
+                            sums[at, 1] = value
+                        difference = value - sums[at, 1]
+                        sums[at, 0] += 1
+                        sums[at, 2] += difference
+                        sums[at, 3] += difference * difference
+                        low[at] = min(low[at], value)
+                        high[at] = max(high[at], value)
+            start = stop
+
+
+@_compiled
+def add_crossings(
+    slab: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    crossings: NDArray[np.float64],
+) -> None:
+    """Count how often lines along some directions leave or enter each object.
+
+    Parameters
+    ----------
+    slab
+        (planes, rows + 2, columns): the rows of the middle plane, with the one before and after
+        and, of a volume, the planes before and after; 0 outside the image.
+    ids
+        (n,), sorted.
+    steps
+        (k, 3): directions as steps in z, y and x, without their opposites.
+    crossings
+        (n, k): added to.
+    """
+    middle, last = slab.shape[0] // 2, slab.shape[2] - 1
+    for y in range(1, slab.shape[1] - 1):
+        start = 0
+        while start <= last:
+            own = slab[middle, y, start]
+            stop = start + 1
+            while stop <= last and slab[middle, y, stop] == own:
+                stop += 1
+            at = find(ids, own) if own != 0 else -1
+            if at >= 0:
+                for k in range(len(steps)):
+                    for sign in (-1, 1):
+                        z, row = middle + sign * steps[k, 0], y + sign * steps[k, 1]
+                        step = sign * steps[k, 2]
+                        count = 0
+                        for x in range(start + step, stop + step):
+                            if x < 0 or x > last or slab[z, row, x] != own:
+                                count += 1
+                        crossings[at, k] += count
+            start = stop
+
+
+@_compiled
+def add_profiles(
+    rows: NDArray[np.int64],
+    first_row: int,
+    ids: NDArray[np.int64],
+    top: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+) -> None:
+    """Note the first and last column of each object in each of its rows.
+
+    Parameters
+    ----------
+    rows, first_row, ids
+        See `add_positions`.
+    top, offset
+        (n,): first row of each object, and where its rows begin in `left` and `right`.
+    left, right
+        First and last column of each row; widened.
+    """
+    for y in range(rows.shape[0]):
+        start = 0
+        while start < rows.shape[1]:
+            stop = start + 1
+            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
+                stop += 1
+            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            if at >= 0:
+                k = offset[at] + first_row + y - top[at]
+                left[k] = min(left[k], start)
+                right[k] = max(right[k], stop - 1)
+            start = stop
+
+
+@_compiled
+def hull_facts(
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    height: float,
+    width: float,
+) -> Any:
+    """Measure the convex hull of each object of a plane.
+
+    Parameters
+    ----------
+    left, right
+        See `add_profiles`.
+    offset
+        (n + 1,): where the rows of each object begin.
+    height, width
+        Physical size of a pixel.
+
+    Returns
+    -------
+    facts : (n, 3), float64
+        Pixels whose centre is in the hull, longest and shortest Feret diameter. The hull is that
+        of the middles of all pixels' sides, scikit-image's convention.
+    """
+    n = len(offset) - 1
+    facts = np.zeros((n, 3))
+    for k in range(n):
+        first, last = offset[k], offset[k + 1]
+        if last <= first:
+            continue
+        hull = _hull(left[first:last], right[first:last])
+        facts[k, 0] = _pixels_inside(hull, last - first)
+        facts[k, 1], facts[k, 2] = _ferets(hull, height, width)
+    return facts
+
+
+@_compiled
+def _hull(left: Any, right: Any) -> Any:
+    """Return the corners of the hull of an object in order, (m, 2), twice their row and column."""
+    rows = len(left)
+    points = np.empty((8 * rows, 2), dtype=np.int64)
+    n = 0
+    for y in range(rows):
+        if right[y] < left[y]:
+            continue
+        for x in (left[y], right[y]):
+            points[n, 0], points[n, 1] = 2 * y - 1, 2 * x
+            points[n + 1, 0], points[n + 1, 1] = 2 * y + 1, 2 * x
+            n += 2
+        points[n, 0], points[n, 1] = 2 * y, 2 * left[y] - 1
+        points[n + 1, 0], points[n + 1, 1] = 2 * y, 2 * right[y] + 1
+        n += 2
+    points = points[:n]
+    order = np.argsort(points[:, 0] * (1 << 32) + points[:, 1])
+    # Andrew's monotone chain: the lower half there, the upper half back.
+    chain = np.empty((2 * n + 2, 2), dtype=np.int64)
+    m = 0
+    for half in range(2):
+        floor = m
+        for k in range(n):
+            p = points[order[k if half == 0 else n - 1 - k]]
+            while m - floor >= 2 and _turn(chain[m - 2], chain[m - 1], p) <= 0:
+                m -= 1
+            chain[m, 0], chain[m, 1] = p[0], p[1]
+            m += 1
+        m -= 1  # the last point begins the other half
+    return chain[:m].copy()
+
+
+@_compiled
+def _turn(a: Any, b: Any, c: Any) -> Any:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+@_compiled
+def _pixels_inside(hull: Any, rows: int) -> Any:
+    """Count the pixels whose centre is inside the hull or on it."""
+    total = 0
+    m = len(hull)
+    for row in range(rows):
+        y = 2 * row
+        low, high = np.inf, -np.inf
+        for k in range(m):
+            a, b = hull[k], hull[(k + 1) % m]
+            if min(a[0], b[0]) <= y <= max(a[0], b[0]):
+                if a[0] == b[0]:
+                    low, high = min(low, a[1], b[1]), max(high, a[1], b[1])
+                else:
+                    x = a[1] + (y - a[0]) * (b[1] - a[1]) / (b[0] - a[0])
+                    low, high = min(low, x), max(high, x)
+        if high >= low:
+            # Twice the columns; a share of a millionth is a rounding error, not a distance.
+            total += int(np.floor(high / 2 + 1e-6) - np.ceil(low / 2 - 1e-6)) + 1
+    return total
+
+
+@_compiled
+def _ferets(hull: Any, height: float, width: float) -> Any:
+    """Return the longest and the shortest distance between two parallels that hold the hull."""
+    m = len(hull)
+    longest, shortest = 0.0, np.inf
+    for k in range(m):
+        ay, ax = hull[k, 0] * height / 2, hull[k, 1] * width / 2
+        after = (k + 1) % m
+        ey, ex = hull[after, 0] * height / 2 - ay, hull[after, 1] * width / 2 - ax
+        length = np.sqrt(ey * ey + ex * ex)
+        breadth = 0.0
+        for j in range(m):
+            dy, dx = hull[j, 0] * height / 2 - ay, hull[j, 1] * width / 2 - ax
+            longest = max(longest, np.sqrt(dy * dy + dx * dx))
+            breadth = max(breadth, abs(ey * dx - ex * dy) / length)
+        shortest = min(shortest, breadth)
+    return longest, shortest
+
+
+@_compiled
+def medians(
+    labels: NDArray[np.int64],
+    values: NDArray[np.float64],
+    ids: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> Any:
+    """Return the median intensity of each object; what is no number is left out.
+
+    Parameters
+    ----------
+    labels, values
+        (n,): ids and intensities.
+    ids, counts
+        (m,): sorted, and how many pixels each has at most.
+    """
+    begin = np.zeros(len(ids) + 1, dtype=np.int64)
+    begin[1:] = np.cumsum(counts)
+    held, used = np.empty(begin[-1]), np.zeros(len(ids), dtype=np.int64)
+    start, n = 0, len(labels)
+    while start < n:
+        stop = start + 1
+        while stop < n and labels[stop] == labels[start]:
+            stop += 1
+        at = find(ids, labels[start]) if labels[start] != 0 else -1
+        if at >= 0:
+            for k in range(start, stop):
+                if values[k] == values[k] and used[at] < counts[at]:
+                    held[begin[at] + used[at]] = values[k]
+                    used[at] += 1
+        start = stop
+    found = np.full(len(ids), np.nan)
+    for at in range(len(ids)):
+        if used[at]:
+            found[at] = np.median(held[begin[at] : begin[at] + used[at]])
+    return found
+
+
+__all__ = [
+    "add_crossings",
+    "add_positions",
+    "add_profiles",
+    "add_values",
+    "hull_facts",
+    "medians",
+]

@@ -1,0 +1,243 @@
+"""The graph of a skeleton, compiled: neighbours, spurs, branches and their lengths.
+
+This module imports numba and is itself imported only when skeletons are measured.
+"""
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numba import njit  # noqa: TID253 - see above
+from numpy.typing import NDArray
+
+_compiled: Any = njit(nogil=True, cache=True)
+
+STEPS: NDArray[np.int64] = np.array(
+    [step for step in itertools.product((-1, 0, 1), repeat=3) if any(step)], dtype=np.int64
+)
+"""(26, 3): from a pixel to all around it."""
+
+# A branch is smoothed by the mean of so many pixels to each side, fewer near its ends: a line of
+# pixels is a staircase, up to a twelfth longer than what it stands for.
+_SMOOTH = 2
+
+
+@_compiled
+def skeleton_facts(
+    pixels: NDArray[np.int64], steps: NDArray[np.int64], spacing: NDArray[np.float64], spurs: float
+) -> Any:
+    """Measure the graph of a skeleton.
+
+    Parameters
+    ----------
+    pixels
+        (n, 3): plane, row and column of each, from 1.
+    steps
+        `STEPS`.
+    spacing
+        (3,): physical size of a pixel.
+    spurs
+        Free ends up to this length are dropped, the shortest of a fork first.
+
+    Returns
+    -------
+    length, branches, ends, forks
+        Forks that touch count as one.
+    """
+    near = _neighbours(pixels, steps)
+    alive = np.ones(len(pixels), dtype=np.bool_)
+    if spurs > 0:
+        while _drop_spurs(pixels, near, alive, spacing, spurs):
+            pass
+    return _counted(pixels, near, alive, spacing)
+
+
+@_compiled
+def _neighbours(pixels: Any, steps: Any) -> Any:
+    """Return whom each pixel is joined to, (n, 26), -1 for nobody.
+
+    A diagonal is left out where a way of shorter steps leads around it: there would be triangles.
+    """
+    n = len(pixels)
+    depth, height, width = pixels[:, 0].max() + 2, pixels[:, 1].max() + 2, pixels[:, 2].max() + 2
+    place = np.full((depth, height, width), -1, dtype=np.int64)
+    for k in range(n):
+        place[pixels[k, 0], pixels[k, 1], pixels[k, 2]] = k
+    near = np.full((n, 26), -1, dtype=np.int64)
+    for k in range(n):
+        for s in range(26):
+            step = steps[s]
+            other = place[pixels[k, 0] + step[0], pixels[k, 1] + step[1], pixels[k, 2] + step[2]]
+            if other < 0:
+                continue
+            sides = np.abs(step).sum()
+            direct = True
+            for t in range(26):
+                rest = step - steps[t]
+                if (
+                    np.abs(steps[t]).sum() < sides
+                    and np.abs(rest).max() == 1
+                    and np.abs(rest).sum() < sides
+                    and place[
+                        pixels[k, 0] + steps[t, 0],
+                        pixels[k, 1] + steps[t, 1],
+                        pixels[k, 2] + steps[t, 2],
+                    ]
+                    >= 0
+                ):
+                    direct = False
+                    break
+            if direct:
+                near[k, s] = other
+    return near
+
+
+@_compiled
+def _degree(near: Any, alive: Any, k: Any) -> Any:
+    count = 0
+    for s in range(26):
+        if near[k, s] >= 0 and alive[near[k, s]]:
+            count += 1
+    return count
+
+
+@_compiled
+def _next(near: Any, alive: Any, k: Any, before: Any) -> Any:
+    """Return the neighbour of `k` that is not `before`, or -1."""
+    for s in range(26):
+        other = near[k, s]
+        if other >= 0 and other != before and alive[other]:
+            return other
+    return -1
+
+
+@_compiled
+def _drop_spurs(pixels: Any, near: Any, alive: Any, spacing: Any, spurs: float) -> Any:
+    """Drop the shortest spur of every fork; return whether there was one."""
+    n = len(pixels)
+    shortest = np.full(n, np.inf)
+    whose = np.full(n, -1, dtype=np.int64)
+    for k in range(n):
+        if not alive[k] or _degree(near, alive, k) != 1:
+            continue
+        length, before, at = 0.0, k, _next(near, alive, k, k)
+        length += _distance(pixels, spacing, before, at)
+        while _degree(near, alive, at) == 2 and length <= spurs:
+            before, at = at, _next(near, alive, at, before)
+            length += _distance(pixels, spacing, before, at)
+        if length <= spurs and _degree(near, alive, at) > 2 and length < shortest[at]:
+            shortest[at], whose[at] = length, k
+    found = False
+    for fork in range(n):
+        before, at = -1, whose[fork]
+        while at >= 0 and at != fork:
+            following = _next(near, alive, at, before)
+            alive[at] = False
+            before, at = at, following
+            found = True
+    return found
+
+
+@_compiled
+def _distance(pixels: Any, spacing: Any, a: Any, b: Any) -> Any:
+    total = 0.0
+    for axis in range(3):
+        total += ((pixels[a, axis] - pixels[b, axis]) * spacing[axis]) ** 2
+    return np.sqrt(total)
+
+
+@_compiled
+def _counted(pixels: Any, near: Any, alive: Any, spacing: Any) -> Any:
+    n = len(pixels)
+    degree = np.zeros(n, dtype=np.int64)
+    for k in range(n):
+        if alive[k]:
+            degree[k] = _degree(near, alive, k)
+    seen = np.zeros(n, dtype=np.bool_)
+    path = np.empty(n + 1, dtype=np.int64)
+    length, branches, ends = 0.0, 0, 0
+    for k in range(n):
+        if not alive[k] or degree[k] == 2 or degree[k] == 0:
+            continue
+        ends += degree[k] == 1
+        for s in range(26):
+            other = near[k, s]
+            if other < 0 or not alive[other]:
+                continue
+            if degree[other] != 2:
+                if k < other:
+                    length += _distance(pixels, spacing, k, other)
+                    # Two pixels of one fork are no branch.
+                    branches += not (degree[k] > 2 and degree[other] > 2)
+                continue
+            if seen[other]:
+                continue
+            m = _walk(near, alive, degree, seen, k, other, path)
+            length += _length(pixels, spacing, path[:m], False)
+            branches += 1
+    for k in range(n):  # what is left are rings
+        if alive[k] and degree[k] == 2 and not seen[k]:
+            seen[k] = True
+            m = _walk(near, alive, degree, seen, k, _next(near, alive, k, k), path)
+            length += _length(pixels, spacing, path[: m - 1], True)
+            branches += 1
+    return length, branches, ends, _clusters(near, alive, degree)
+
+
+@_compiled
+def _walk(near: Any, alive: Any, degree: Any, seen: Any, first: Any, second: Any, path: Any) -> Any:
+    """Write the way from `first` over `second` to the next end or fork, or round to `first`."""
+    path[0] = first
+    m, before, at = 1, first, second
+    while degree[at] == 2 and at != first:
+        path[m] = at
+        m += 1
+        seen[at] = True
+        following = _next(near, alive, at, before)
+        before, at = at, following
+    path[m] = at
+    return m + 1
+
+
+@_compiled
+def _length(pixels: Any, spacing: Any, path: Any, closed: bool) -> Any:
+    """Return the length of a smoothed way of pixels."""
+    m = len(path)
+    smooth = np.zeros((m, 3))
+    for k in range(m):
+        half = min(_SMOOTH, (m - 1) // 2) if closed else min(_SMOOTH, k, m - 1 - k)
+        for j in range(k - half, k + half + 1):
+            for axis in range(3):
+                smooth[k, axis] += pixels[path[j % m], axis] * spacing[axis] / (2 * half + 1)
+    total = 0.0
+    for k in range(m if closed else m - 1):
+        after = (k + 1) % m
+        total += np.sqrt(((smooth[after] - smooth[k]) ** 2).sum())
+    return total
+
+
+@_compiled
+def _clusters(near: Any, alive: Any, degree: Any) -> Any:
+    """Count the forks, of which those that touch are one."""
+    seen = np.zeros(len(degree), dtype=np.bool_)
+    waiting = np.empty(len(degree), dtype=np.int64)
+    count = 0
+    for k in range(len(degree)):
+        if degree[k] <= 2 or seen[k]:
+            continue
+        count += 1
+        seen[k] = True
+        waiting[0], m = k, 1
+        while m > 0:
+            m -= 1
+            at = waiting[m]
+            for s in range(26):
+                other = near[at, s]
+                if other >= 0 and alive[other] and degree[other] > 2 and not seen[other]:
+                    seen[other] = True
+                    waiting[m] = other
+                    m += 1
+    return count
+
+
+__all__ = ["STEPS", "skeleton_facts"]
