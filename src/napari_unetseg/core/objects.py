@@ -178,6 +178,26 @@ def keep_large(labels: Labels, min_size: int) -> tuple[Labels, int]:
     return ids[labels], int(wanted.sum())
 
 
+def first_pixels(labels: Labels, n: int) -> NDArray[np.int64]:
+    """Return the place of the first pixel of the objects 1 to `n`, which are all there: (n,).
+
+    Places are counted through the array, row by row.
+    """
+    at = np.flatnonzero(labels)[::-1]
+    first = np.zeros(n + 1, np.int64)
+    # Of a place written several times the last stays, here the first pixel.
+    first[labels.reshape(-1)[at]] = at
+    return first[1:]
+
+
+def in_order(labels: Labels, n: int) -> Labels:
+    """Return the objects 1 to `n`, which are all there, numbered by their first pixels."""
+    order = np.zeros(n + 1, np.int32)
+    order[1 + np.argsort(first_pixels(labels, n))] = np.arange(1, n + 1)
+    ordered: Labels = order[labels]
+    return ordered
+
+
 def relabel(labels: Array) -> tuple[Labels, int]:
     """Return the same objects with the ids 1 to n, in the order of the old ids.
 
@@ -258,6 +278,8 @@ __all__ = [
     "clean",
     "connected_to",
     "cut_apart",
+    "first_pixels",
+    "in_order",
     "keep_large",
     "label",
     "relabel",
