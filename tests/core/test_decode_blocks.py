@@ -74,7 +74,7 @@ def test_no_more_is_read_than_a_block_or_a_piece():
 
 def test_a_piece_too_large_is_refused_with_what_to_do():
     maps = np.stack([np.zeros((60, 60)), np.ones((60, 60))]).astype(np.float32)
-    with pytest.raises(InputError, match="spans 60 x 60 pixels.*Raise the foreground"):
+    with pytest.raises(InputError, match=r"spans 60 x 60 pixels.*Raise the foreground"):
         decode_blocks(maps, 0, 2, out=np.zeros((60, 60), np.int32), side=32, largest=3000)
 
 
