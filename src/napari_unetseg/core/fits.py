@@ -48,7 +48,8 @@ def known_of(fit: Fit, image: Image | None = None) -> dict[str, Any]:
     Parameters
     ----------
     fit
-        Its network is copied. A ``history_table`` and a ``spacing`` are used where it has them.
+        Its network is copied. A ``history_table``, a ``spacing`` and a ``features_from`` are used
+        where it has them.
     image
         Gives pixel size, channel names, colour and an example.
     """
@@ -60,6 +61,9 @@ def known_of(fit: Fit, image: Image | None = None) -> dict[str, Any]:
         "ndim": fit.ndim,
         "state": _arrays_of(fit.network),
     }
+    eyes = getattr(fit, "features_from", None)
+    if eyes is not None:
+        fields["features_from"] = eyes
     if hasattr(fit, "history_table"):
         fields["history"] = fit.history_table()
     if image is None:
