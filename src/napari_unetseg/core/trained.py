@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -176,7 +177,7 @@ class TrainedModel:
         """
         return cls(name=name, labels_are=labels_are, **(known_of(fit, image) | known))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights and of what they tell apart: who a model is.
 
