@@ -264,7 +264,7 @@ class TrainedModel:
             What to compute on.
         flips
             Predict every mirror image as well and take the mean: four times slower, stacks eight
-            times. The rungs over the filter bank, which turn with the image, have no use for it.
+            times. The rungs that look at single pixels take no notice: filters turn with the image.
 
         Raises
         ------
