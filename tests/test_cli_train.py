@@ -149,6 +149,38 @@ class TestTrainPredictEvaluate:
         np.testing.assert_allclose(tiled.data, whole.data, atol=1e-4)
         assert not np.array_equal(flips.data, whole.data)
 
+    def test_sees_the_features_of_a_unet(self, data, unet, tmp_path, capsys):
+        out, more, bare = tmp_path / "eyes.zip", tmp_path / "more.zip", tmp_path / "bare.zip"
+        pairs = (data / "images", data / "masks", "--labels-are", "mask")
+        words = ("--model", "logistic", "--features-from", unet)
+        assert run("train", *pairs, "-o", out, *words) == 0
+        model = load(out)
+        assert model.features_from.fingerprint == load(unet).fingerprint
+        assert (model.spec.features, model.normalisation) == ("both", load(unet).normalisation)
+        assert run("train", *pairs, "-o", more, "--from", out) == 0
+        assert load(more).features_from.fingerprint == load(unet).fingerprint
+        assert run("train", *pairs, "-o", bare, *words, "--set", "features=network") == 0
+        assert load(bare).spec.features == "network"
+        capsys.readouterr()
+        assert run("info", out) == 0
+        assert load(unet).fingerprint in capsys.readouterr().out.replace("\n", "")
+        assert run("predict", out, data / "images", "-o", tmp_path / "found") == 0
+        assert len(list((tmp_path / "found").iterdir())) == 3
+
+    def test_features_that_do_not_fit_are_refused(self, data, unet, logistic, tmp_path, refused):
+        words = ("-o", tmp_path / "m.zip", "--labels-are", "mask", "--model", "logistic")
+        pairs, eyes = (data / "images", data / "masks"), ("--features-from", unet)
+        said = refused("train", data / "colour", data / "masks", *words, *eyes)
+        assert "images have 3" in said
+        assert "only a UNet" in refused("train", *pairs, *words, "--features-from", logistic)
+        setting = ("--set", "features=bank")
+        assert "makes no use of it" in refused("train", *pairs, *words, *eyes, *setting)
+        assert "none is given" in refused("train", *pairs, *words, "--set", "features=network")
+        setting = ("--set", "method=mean-std")
+        assert "another way" in refused("train", *pairs, *words, *eyes, *setting)
+        unet_words = ("-o", tmp_path / "m.zip", "--labels-are", "mask")
+        assert "features of its own" in refused("train", *pairs, *unet_words, *eyes)
+
     def test_continues_a_model(self, data, unet, tmp_path):
         out = tmp_path / "more.zip"
         words = ("--epochs", 1, "--set", "steps=2", "--set", "patch=32")
@@ -491,7 +523,8 @@ def test_every_name_that_set_takes_is_of_one_thing():
     [
         (
             "train",
-            "-o --model --labels-are --budget --epochs --from --validation --seed --device --set",
+            "-o --model --labels-are --budget --epochs --from --features-from --validation --seed "
+            "--device --set",
         ),
         ("predict", "-o --what --tile --device --flips"),
         ("evaluate", "--json"),

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.models import UNetSpec
+from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.layers import image_of
 from napari_unetseg.gui.preview import is_preview
 
@@ -136,4 +140,66 @@ def test_planes_of_a_stack(hand):
     hand.viewer.dims.ndisplay = 3
     settle(hand)
     hand.viewer.dims.ndisplay = 2
+    tool.live.setChecked(False)
+
+
+def unet_of(name, channels=1):
+    """Return a UNet of a session, hardly trained."""
+    sample = samples.nuclei((96, 96), seed=1)
+    image = Image.of(np.stack([sample.image] * channels), "CYX")
+    spec = UNetSpec(width=4, depth=1, convolutions=1, resolution="full")
+    options = TrainOptions(until="epochs", epochs=1, steps=4, patch=64, validation=0)
+    lessons = [Lesson(image, sample.mask.astype(np.uint8))]
+    return train(spec, lessons, options, name=name, labels_are="mask").model
+
+
+def test_features_of_a_unet(live):
+    tool = live.tool(TRAIN)
+    assert tool.features.count() == 1
+    unet = unet_of("eyes")
+    tool.session.add_model(unet)
+    offered = [tool.features.itemText(k) for k in range(tool.features.count())]
+    assert offered == ["filter bank", "eyes and filter bank", "eyes"]
+    tool.live.setChecked(True)
+    stroke(live, 1)
+    stroke(live, 2)
+    settle(live)
+    bank = shown(live).copy()
+    sigmas = tool.specs["logistic"].widget("sigmas").native
+    for number, kept in ((1, "both"), (2, "network")):
+        tool.features.setCurrentIndex(number)
+        assert tool.spec().features == kept
+        assert sigmas.isHidden() == (kept == "network")
+        settle(live)
+        seen = shown(live).copy()
+        assert not np.array_equal(seen, bank)
+        live.run(tool)
+        model = tool.session.models[-1]
+        assert model.spec.features == kept
+        assert model.features_from.fingerprint == unet.fingerprint
+        said = model.predict(image_of(live.image)).asarray()
+        assert (said == seen)[seen > 0].mean() > 0.999
+    # To go on with a model is to go on with what it sees.
+    tool.features.setCurrentIndex(0)
+    tool.start.setCurrentIndex(2)
+    assert tool.features.currentText() == "eyes"
+    live.run(tool)
+    assert tool.session.models[-1].parent == model.fingerprint
+    # A network has no such choice, and UNets of other images say so.
+    tool.rung.setCurrentIndex(tool.rung.findData("unet"))
+    assert not tool.features.isVisibleTo(tool)
+    assert tool.features_from() is None
+    tool.rung.setCurrentIndex(tool.rung.findData("logistic"))
+    tool.session.add_model(unet_of("colour", 3))
+    tool.features.setCurrentIndex(tool.features.findText("colour"))
+    settle(live)
+    assert "images have 1" in tool.message.text()
+    live.run(tool)
+    assert "images have 1" in tool.message.text()
+    # A model that is gone from the session takes its features along.
+    tool.session.models.clear()
+    tool.session.models_changed.emit()
+    assert tool.features.currentText() == "filter bank"
+    settle(live)
+    assert np.array_equal(shown(live), bank)
     tool.live.setChecked(False)

@@ -100,6 +100,14 @@ def train(
         Path | None,
         typer.Option("--from", metavar="MODEL.zip", help="Continue this model; it stays as it is."),
     ] = None,
+    features_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="UNET.zip",
+            help="For logistic, softmax and mlp: also see what this trained UNet knows of each "
+            "pixel; alone with --set features=network. The new model holds a copy of it.",
+        ),
+    ] = None,
     ndim: Annotated[
         int | None,
         typer.Option(metavar="2|3", help="2 to learn planes (the default), 3 to learn stacks."),
@@ -125,7 +133,7 @@ def train(
     spare_waiting_threads()
     flags: dict[str, Any] = {"budget": None if budget is None else minutes_of(budget)}
     flags |= {"epochs": epochs} | options.model_dump(include=options.model_fields_set)
-    plan = _planned(model, None if start is None else load(start), flags, settings or ())
+    plan = _planned(model, _loaded(start), _loaded(features_from), flags, settings or ())
     read_as: Any = labels_are or plan.default("labels_are", "scribbles")
     if regions is not None and read_as == "scribbles":
         raise InputError(
@@ -148,8 +156,9 @@ class _Plan:
 
     spec: ModelSpec
     options: TrainOptions
-    scaling: NormalisationSpec
+    scaling: NormalisationSpec | None
     begun: TrainedModel | None
+    features_from: TrainedModel | None
 
     def default(self, name: str, otherwise: Any) -> Any:
         """Return what the model to continue was trained on."""
@@ -159,6 +168,7 @@ class _Plan:
 def _planned(
     model: str | None,
     begun: TrainedModel | None,
+    features_from: TrainedModel | None,
     flags: Mapping[str, Any],
     settings: Sequence[str],
 ) -> _Plan:
@@ -167,9 +177,23 @@ def _planned(
     groups |= {"training": TrainOptions, "scaling": NormalisationSpec}
     given = sorted_settings(settings, groups)
     spec = _spec(kind, given[kind], begun)
-    kept = {} if begun is None else begun.normalisation.model_dump()
-    scaling = options_of(NormalisationSpec, kept | given["scaling"], as_setting)
-    return _Plan(spec, _training(spec, flags, given["training"]), scaling, begun)
+    scaling = _scaling(given["scaling"], begun, features_from)
+    training = _training(spec, flags, given["training"])
+    return _Plan(spec, training, scaling, begun, features_from)
+
+
+def _loaded(path: Path | None) -> TrainedModel | None:
+    return None if path is None else load(path)
+
+
+def _scaling(
+    given: Mapping[str, str], begun: TrainedModel | None, features_from: TrainedModel | None
+) -> NormalisationSpec | None:
+    """Return the normalisation that is asked for, over that of a model to continue."""
+    if begun is None and features_from is not None and not given:
+        return None
+    kept: dict[str, Any] = {} if begun is None else begun.normalisation.model_dump()
+    return options_of(NormalisationSpec, {**kept, **given}, as_setting)
 
 
 def _trained(
@@ -186,6 +210,7 @@ def _trained(
                 labels_are=labels_are,
                 ndim=ndim,
                 scaling=plan.scaling,
+                features_from=plan.features_from,
                 watch=seen.watch,
                 progress=seen.progress,
                 **known,

@@ -48,8 +48,8 @@ def known_of(fit: Fit, image: Image | None = None) -> dict[str, Any]:
     Parameters
     ----------
     fit
-        Its network is copied. A ``history_table``, a ``spacing`` and a ``decoder`` are used where
-        it has them.
+        Its network is copied. A ``history_table``, a ``spacing``, a ``decoder`` and a
+        ``features_from`` are used where it has them.
     image
         Gives pixel size, channel names, colour and an example.
     """
@@ -61,9 +61,9 @@ def known_of(fit: Fit, image: Image | None = None) -> dict[str, Any]:
         "ndim": fit.ndim,
         "state": _arrays_of(fit.network),
     }
-    decoder = getattr(fit, "decoder", None)
-    if decoder is not None:
-        fields["decoder"] = decoder
+    for name in ("decoder", "features_from"):
+        if getattr(fit, name, None) is not None:
+            fields[name] = getattr(fit, name)
     if hasattr(fit, "history_table"):
         fields["history"] = fit.history_table()
     if image is None:

@@ -82,9 +82,10 @@ def train(
     name: str,
     labels_are: AnnotationKind = "scribbles",
     ndim: int = 2,
-    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+    scaling: NormalisationSpec | None = None,
     class_names: Sequence[str] = (),
     start: TrainedModel | None = None,
+    features_from: TrainedModel | None = None,
     watch: Watch | None = None,
     preview: Preview | None = None,
     progress: Progress = silent,
@@ -94,7 +95,7 @@ def train(
     Parameters
     ----------
     spec
-        Which rung. One over the filter bank fits in a blink; a network takes the budget of
+        Which rung. One that looks at single pixels fits in a blink; a network takes the budget of
         `options`, and from scribbles climbs on the lower rung unless that is switched off.
     lessons
         Images of the same channels.
@@ -104,9 +105,13 @@ def train(
     ndim
         2 to learn planes, 3 to learn stacks.
     scaling
-        How each image's intensities are normalised, by statistics of the whole image.
+        How each image's intensities are normalised, by statistics of the whole image. When not
+        said, as the network of `features_from` was trained, or by percentiles.
     start
-        A model of the same spec to continue from; not changed.
+        A model of the same spec to continue from; not changed. It keeps the features it sees.
+    features_from
+        A trained UNet, whose features a pixel rung sees as its options say: by default beside the
+        filter bank. The new model holds a copy of it.
     watch, preview
         Told while a network learns.
     progress
@@ -128,17 +133,24 @@ def train(
             f"The model to start from is a {start.spec.kind}, not a {spec.kind}. "
             "Choose the same model, or start from nothing."
         )
+    spec, eyes = _seeing(spec, start, features_from)
+    scaling = _scaling(scaling, eyes)
     examples = _examples(lessons, labels_are, ndim, scaling, class_names)
+    image = lessons[0].image
     known: dict[str, Any] = {
         "labels_are": labels_are,
-        "image": lessons[0].image,
+        "image": image,
         "normalisation": scaling,
         "parent": "" if start is None else start.fingerprint,
     }
-    made = _fit_pixels if isinstance(spec, PixelSpec) else _fit_network
-    fit, scores, message = made(
-        spec, examples, options, start, scaling, lessons[0].image, watch, preview, progress
-    )
+    if isinstance(spec, PixelSpec):
+        fit, scores, message = _fit_pixels(
+            spec, examples, options, start, scaling, image, eyes, progress
+        )
+    else:
+        fit, scores, message = _fit_network(
+            spec, examples, options, start, scaling, image, watch, preview, progress
+        )
     provenance = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "images": len(lessons),
@@ -162,6 +174,45 @@ def check_torch() -> None:
             "Training needs PyTorch, which is not installed. "
             "Install it with: pip install 'napari-unetseg[torch]'"
         )
+
+
+def _seeing(
+    spec: ModelSpec, start: TrainedModel | None, features_from: TrainedModel | None
+) -> tuple[ModelSpec, TrainedModel | None]:
+    """Return the spec with its features settled, and the UNet they come from."""
+    if not isinstance(spec, PixelSpec):
+        if features_from is not None:
+            raise InputError(
+                f"A {spec.kind} learns features of its own: no use is made of the UNet "
+                f"{features_from.name!r}. Leave it out, or choose logistic, softmax or mlp."
+            )
+        return spec, None
+    if start is None:
+        return spec, features_from
+    eyes = start.features_from
+    if features_from is not None and (
+        eyes is None or eyes.fingerprint != features_from.fingerprint
+    ):
+        sees = "the filter bank alone" if eyes is None else f"the UNet {eyes.name!r}"
+        raise InputError(
+            f"The model to start from sees {sees}, not the UNet {features_from.name!r}. Leave "
+            "that out, or start from nothing."
+        )
+    if spec.features == "auto" and isinstance(start.spec, PixelSpec):
+        spec = spec.model_copy(update={"features": start.spec.features})
+    return spec, eyes
+
+
+def _scaling(asked: NormalisationSpec | None, eyes: TrainedModel | None) -> NormalisationSpec:
+    """Return how images are normalised: as the UNet was trained whose features are seen."""
+    if eyes is None:
+        return asked or NormalisationSpec()
+    if asked is not None and asked != eyes.normalisation:
+        raise InputError(
+            f"The UNet {eyes.name!r} knows images that were normalised in another way than is "
+            "asked for. Leave the normalisation out: that of the UNet is taken."
+        )
+    return eyes.normalisation
 
 
 def _examples(
@@ -204,11 +255,10 @@ def _fit_pixels(
     start: TrainedModel | None,
     scaling: NormalisationSpec,
     image: Image,
-    watch: Watch | None,
-    preview: Preview | None,
+    eyes: TrainedModel | None,
     progress: Progress,
 ) -> tuple[Any, dict[str, float], str]:
-    """Fit a rung over the filter bank; judge it by the same fit on what is not held out."""
+    """Fit a rung that looks at single pixels; judge it by the same fit on what is not held out."""
     from napari_unetseg.core.nn.climb import judge_whole
     from napari_unetseg.core.nn.fit_pixels import fit_pixels
     from napari_unetseg.core.nn.prepare import sources_of
@@ -216,6 +266,7 @@ def _fit_pixels(
     begun: Any = start.segmenter() if start is not None else None
     spacing = image.spacing[-(examples[0].image.ndim - 1) :]
     kept: dict[str, Any] = {"scaling": scaling, "seed": options.seed, "spacing": spacing}
+    kept |= {"features_from": eyes}
     annotations = [example.annotation for example in examples]
     scores: dict[str, float] = {}
     message = "No stroke could be held out to judge by: paint a second one of each class."

@@ -253,11 +253,20 @@ class UNetSpec(ConvolutionalSpec):
 
     def halo(self, ndim: int) -> tuple[int, ...]:
         """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
-        return tuple(self._halo(axis, ndim) for axis in range(ndim))
+        return tuple(self._halo(axis, ndim, step) for axis, step in enumerate(self.shrink(ndim)))
 
     def border(self, ndim: int) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         return self.halo(ndim) if self.padding == "valid" else super().border(ndim)
+
+    def box(self, ndim: int) -> tuple[int, ...]:
+        """Return how many pixels share what the last level knows, per axis."""
+        halvings = range(self._lowered + self._stemmed)
+        return tuple(2 ** sum(not self._flat(a, ndim, k) for k in halvings) for a in range(ndim))
+
+    def features_halo(self, ndim: int) -> tuple[int, ...]:
+        """Return the halo of what the last level knows, interpolated between boxes, per axis."""
+        return tuple(self._halo(axis, ndim, box) for axis, box in enumerate(self.box(ndim)))
 
     @model_validator(mode="after")
     def _within_reason(self) -> Self:
@@ -273,24 +282,24 @@ class UNetSpec(ConvolutionalSpec):
     def _stemmed(self) -> int:
         return STEM_HALVINGS[self.stem]
 
-    def _halo(self, axis: int, ndim: int) -> int:
+    def _halo(self, axis: int, ndim: int, enlarged: int) -> int:
+        """Return the halo along an axis on which the result is interpolated by a factor."""
         first_level = self._lowered + self._stemmed
         flat = [self._flat(axis, ndim, k) for k in range(first_level + self.depth + 1)]
         radii = [int(not f) for f in flat[first_level:]]
         strides = [2 - f for f in flat[first_level:-1]]
-        multiple, shrink = self.multiple(ndim)[axis], self.shrink(ndim)[axis]
-        stem = 2 ** sum(not f for f in flat[self._lowered : first_level])
+        multiple, box = self.multiple(ndim)[axis], self.box(ndim)[axis]
         if self.padding == "valid":
-            length = 1000 * multiple // (stem * shrink)
+            length = 1000 * multiple // box
             start, rest = self._remains(length, radii, strides)
-            lost = stem * max(start, length - start - rest) + (shrink > 1)
-            return _rounded_up(shrink * lost, multiple)
+            lost = box * max(start, length - start - rest) + (enlarged > 1) * enlarged
+            return _rounded_up(lost, multiple)
 
         def needs(first: int, last: int) -> Range:
-            first, last = _widened(first, last, shrink)
-            below = self._needs(first // stem, last // stem, radii, strides)
-            unit = stem * shrink
-            return below[0] * unit, below[1] * unit + unit - 1
+            first, last = _widened(first, last, enlarged)
+            rest = box // enlarged
+            below = self._needs(first // rest, last // rest, radii, strides)
+            return below[0] * box, below[1] * box + box - 1
 
         return _halo(needs, multiple)
 

@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -22,6 +23,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.fits import Fit, known_of
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.network_features import NetworkFeatures
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
 from napari_unetseg.core.predict import (
@@ -43,6 +45,9 @@ RUNGS: dict[str, type[ModelSpec]] = {
     spec.kind: spec for spec in (LogisticSpec, SoftmaxSpec, MlpSpec, CnnSpec, UNetSpec)
 }
 """The rungs of the ladder, lowest first, by their name."""
+
+FEATURES_FROM = "features_from."
+"""What the names of the weights begin with that belong to the UNet whose features are seen."""
 
 _SCALING_SHARE = 0.05
 _MAPS_SHARE = 0.9
@@ -110,6 +115,10 @@ class TrainedModel:
         What people say about it.
     decoder
         What the network's outputs after the foreground mean, if it learnt objects.
+    features_from
+        The UNet whose features a pixel rung sees beside the filter bank or instead of it, with its
+        weights but without its history and example. Its channels, axes and normalisation are the
+        model's own.
 
     Raises
     ------
@@ -137,8 +146,12 @@ class TrainedModel:
     example: Array | None = None
     card: ModelCard = ModelCard()  # noqa: RUF009 - frozen
     decoder: DecoderSpec | None = None
+    features_from: "TrainedModel | None" = None
 
     def __post_init__(self) -> None:
+        if self.features_from is not None:
+            bare = replace(self.features_from, history=(), example=None)
+            object.__setattr__(self, "features_from", bare)
         if not self.spacing:
             object.__setattr__(self, "spacing", (1.0,) * self.ndim)
         _check(self)
@@ -175,7 +188,7 @@ class TrainedModel:
         """
         return cls(name=name, labels_are=labels_are, **(known_of(fit, image) | known))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights and of what they tell apart: who a model is.
 
@@ -186,14 +199,23 @@ class TrainedModel:
             array = self.state[name]
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
+        if self.features_from is not None:
+            digest.update(self.features_from.fingerprint.encode())
         return digest.hexdigest()
 
     @property
     def halo(self) -> tuple[int, ...]:
         """How many pixels around a tile may change what is predicted in it, per axis."""
         if isinstance(self.spec, PixelSpec):
-            return self.spec.reach(self.ndim, self.spacing)
+            return self.spec.halo(self.ndim, self.spacing, self.network_features)
         return self.spec.halo(self.ndim)
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """What the place and the sides of a block must divide by, per axis."""
+        if isinstance(self.spec, PixelSpec):
+            return self.spec.multiple(self.ndim, self.network_features)
+        return self.spec.multiple(self.ndim)
 
     @property
     def n_outputs(self) -> int:
@@ -210,7 +232,51 @@ class TrainedModel:
     @property
     def n_parameters(self) -> int:
         """How many numbers it is made of."""
-        return sum(array.size for array in self.state.values())
+        return sum(array.size for array in self.all_weights.values())
+
+    @property
+    def all_weights(self) -> dict[str, Array]:
+        """The weights by name, and after them those of the UNet whose features it sees."""
+        eyes = {} if self.features_from is None else self.features_from.state
+        return {**self.state, **{f"{FEATURES_FROM}{name}": eyes[name] for name in eyes}}
+
+    @property
+    def network_features(self) -> NetworkFeatures | None:
+        """What the UNet whose features it sees tells of each pixel; None when it sees none."""
+        eyes = self.features_from
+        return None if eyes is None else eyes.features(self.n_channels, self.ndim)
+
+    def features(self, n_channels: int, ndim: int) -> NetworkFeatures:
+        """Return what this model can tell a pixel rung of each pixel.
+
+        Parameters
+        ----------
+        n_channels, ndim
+            Of the images that the rung is for.
+
+        Raises
+        ------
+        InputError
+            When it is no UNet, or one of other channels or axes.
+        """
+        if not isinstance(self.spec, UNetSpec):
+            raise InputError(
+                f"{self.name!r} is a {self.spec.kind}: only a UNet has features that another "
+                "model can learn from. Choose a UNet."
+            )
+        if self.n_channels != n_channels:
+            raise InputError(
+                f"The UNet {self.name!r} was trained on {self.n_channels} channel(s), but the "
+                f"images have {n_channels}: its features mean nothing there. Choose a UNet trained "
+                "on such images, or the filter bank."
+            )
+        if self.ndim != ndim:
+            seen = {2: "planes", 3: "stacks"}
+            raise InputError(
+                f"The UNet {self.name!r} was trained on {seen[self.ndim]}, but {seen[ndim]} are "
+                f"to be learnt. Choose a UNet trained on {seen[ndim]}, or the filter bank."
+            )
+        return NetworkFeatures(self.spec, len(self.classes))
 
     def segmenter(self, device: Device = "cpu", *, flips: bool = False) -> Segmenter:
         """Build what predicts. Imports torch.
@@ -221,7 +287,7 @@ class TrainedModel:
             What to compute on.
         flips
             Predict every mirror image as well and take the mean: four times slower, stacks eight
-            times. The rungs over the filter bank, which turn with the image, have no use for it.
+            times. The rungs that look at single pixels take no notice: filters turn with the image.
 
         Raises
         ------
@@ -475,6 +541,34 @@ def _check(model: TrainedModel) -> None:
             f"The model has {model.n_channels} channels but {len(model.channel_names)} names of "
             "channels. Give one for each, or none."
         )
+    _check_features(model)
 
 
-__all__ = ["RUNGS", "ModelCard", "TrainedModel", "What", "spec_of"]
+def _check_features(model: TrainedModel) -> None:
+    eyes = model.features_from
+    if not isinstance(model.spec, PixelSpec):
+        if eyes is not None:
+            raise InputError(
+                f"A {model.spec.kind} sees the image itself: no use is made of the UNet "
+                f"{eyes.name!r}. Leave it out."
+            )
+        return
+    told = None if eyes is None else eyes.features(model.n_channels, model.ndim)
+    if model.spec.seeing(told) != model.spec:
+        raise InputError(
+            "A model that sees the features of a UNet must say whether it sees the filter bank as "
+            "well: set features to network or both."
+        )
+    if eyes is not None and eyes.normalisation != model.normalisation:
+        raise InputError(
+            f"The UNet {eyes.name!r} was trained on images that were normalised otherwise "
+            f"({_said(eyes.normalisation)}) than for the model ({_said(model.normalisation)}). "
+            "Normalise as the UNet was."
+        )
+
+
+def _said(scaling: NormalisationSpec) -> str:
+    return ", ".join(f"{name}={value}" for name, value in scaling.model_dump().items())
+
+
+__all__ = ["FEATURES_FROM", "RUNGS", "ModelCard", "TrainedModel", "What", "spec_of"]

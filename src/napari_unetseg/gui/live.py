@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import PixelSpec
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.going import camera_of
 from napari_unetseg.gui.layers import image_of
 from napari_unetseg.gui.task import Task
@@ -101,10 +101,15 @@ class Live(QObject):
         return self._task is not None or self._timer.isActive()
 
     def begin(
-        self, layer: Layer, labels: Labels, spec: PixelSpec, scaling: NormalisationSpec, seed: int
+        self,
+        layer: Layer,
+        labels: Labels,
+        spec: PixelSpec,
+        features_from: TrainedModel | None,
+        seed: int,
     ) -> None:
         """Watch an image and its strokes; again and again with other options if need be."""
-        setting = (spec, scaling, seed, id(layer.data))
+        setting = (spec, features_from, seed, id(layer.data))
         if (self._layer, self._labels) != (layer, labels):
             self.end()
             self._layer, self._labels = layer, labels
@@ -207,8 +212,8 @@ def _made(image: Image, setting: tuple[Any, ...]) -> Any:
     """Return the learner. Imports torch, which takes a moment the first time."""
     from napari_unetseg.core.nn.live import LivePixels
 
-    spec, scaling, seed, _ = setting
-    return LivePixels(image, spec, scaling=scaling, seed=seed)
+    spec, features_from, seed, _ = setting
+    return LivePixels(image, spec, features_from=features_from, seed=seed)
 
 
 def _plane_of(labels: Labels, index: Index) -> NDArray[Any]:

@@ -5,15 +5,24 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Layer
-from qtpy.QtWidgets import QCheckBox, QComboBox, QStackedWidget, QWidget
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QSizePolicy,
+    QStackedWidget,
+    QWidget,
+)
 from superqt import QCollapsible
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features import FilterBankSpec
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, Outcome, train
-from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.models import ModelSpec, UNetSpec
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.pixel_models import PixelSpec
+from napari_unetseg.core.pixel_models import Features, PixelSpec
 from napari_unetseg.core.predict import matched, predict_classes_image
 from napari_unetseg.core.trained import RUNGS, TrainedModel
 from napari_unetseg.core.training import TrainOptions
@@ -41,6 +50,7 @@ _REGION_HELP = (
 )
 _OBJECT_FIELDS = ("objects", "maps")
 _PIXEL_FIELDS = ("validation", "seed")
+_BANK: tuple[Features, TrainedModel | None] = ("auto", None)
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,7 @@ class TrainWidget(Tool[TrainOptions]):
         self._live = Live(self.viewer, self.preview.plane, self)
         self._live.seen.connect(self._on_seen)
         self._live.refused.connect(self._on_nothing_live)
+        self.session.models_changed.connect(self._fill_starts)
         self._choose_rung()
 
     def rows(self) -> list[tuple[str, QWidget]]:
@@ -92,6 +103,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.rung.currentIndexChanged.connect(self._choose_rung)
         self.start = QComboBox()
         self.start.setToolTip("Begin with the weights of a model trained before.")
+        self.start.currentIndexChanged.connect(self._follow_start)
         return [
             ("Labels", self.labels),
             ("They are", self.kind),
@@ -108,7 +120,21 @@ class TrainWidget(Tool[TrainOptions]):
             form.changed.connect(lambda options: self._see_to_live())
             self.specs[kind] = form
             self._pages.addWidget(form.page)
+        self.features = QComboBox()
+        self.features.setObjectName("features")
+        self.features.setToolTip(
+            "What the model knows of each pixel: what the filters answer, what a UNet of this "
+            "session knows of it, or both. The new model holds a copy of the UNet."
+        )
+        # A long name must not make the dock wider than a laptop can spare.
+        self.features.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.features.currentIndexChanged.connect(lambda: self._choose_features())
+        self._seen = QWidget()
+        row = QFormLayout(self._seen)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addRow("Features", self.features)
         unfold = QCollapsible("Options of the model")
+        unfold.addWidget(self._seen)
         unfold.addWidget(self._pages)
         self.live = QCheckBox("Live")
         self.live.setToolTip(
@@ -122,18 +148,32 @@ class TrainWidget(Tool[TrainOptions]):
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
         options: ModelSpec = self.specs[self.rung.currentData()].options
+        if isinstance(options, PixelSpec):
+            features, _ = self._features_chosen()
+            return options.model_copy(update={"features": features})
         return options
+
+    def features_from(self) -> TrainedModel | None:
+        """Return the UNet whose features the chosen model is to see, if any."""
+        return self._features_chosen()[1] if self._looks_at_pixels() else None
+
+    def _looks_at_pixels(self) -> bool:
+        return issubclass(RUNGS[self.rung.currentData()], PixelSpec)
+
+    def _features_chosen(self) -> tuple[Features, TrainedModel | None]:
+        return self.features.currentData() or _BANK
 
     def work(self, layer: Layer, options: TrainOptions) -> Work:
         lesson, spec = lesson_of(layer, self.labels.layer()), self.spec()
         kind, start = self.kind.currentData(), self.start.currentData()
         lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
+        eyes = self.features_from()
         name = f"{spec.kind} {len(self.session.models) + 1}"
         index = self.preview.plane(layer)
         field = None if index is None else plane_image(lesson.image, index)
         self.curve.clear_curves()
         self.curve.setVisible(not isinstance(spec, PixelSpec))
-        return lambda report: _train(spec, lesson, options, name, kind, start, field, report)
+        return lambda report: _train(spec, lesson, options, name, kind, start, eyes, field, report)
 
     def show_on_the_way(self, thing: Any) -> None:
         if isinstance(thing, _Glimpse):
@@ -170,6 +210,7 @@ class TrainWidget(Tool[TrainOptions]):
         if not self._closed:
             self.labels.close_events()
             self.region.close_events()
+            self.session.models_changed.disconnect(self._fill_starts)
         super().close_tool()
 
     def refresh(self) -> None:
@@ -193,7 +234,8 @@ class TrainWidget(Tool[TrainOptions]):
         self.live.setVisible(able)
         wanted = able and self.live.isChecked() and self.isVisible() and not self._closed
         if wanted and isinstance(spec, PixelSpec) and layer is not None and labels is not None:
-            self._live.begin(layer, labels, spec, NormalisationSpec(), self.form.options.seed)
+            seed = self.form.options.seed
+            self._live.begin(layer, labels, spec, self.features_from(), seed)
         elif self._live.on:
             self._live.end()
             self.preview.remove()
@@ -222,6 +264,17 @@ class TrainWidget(Tool[TrainOptions]):
         self._pages.setCurrentIndex(list(RUNGS).index(rung))
         self._choose_kind()
         self._fill_starts()
+        self._seen.setVisible(self._looks_at_pixels())
+        self._choose_features()
+
+    def _choose_features(self) -> None:
+        """Show the options of the filters where they are used, and look again."""
+        if not self._looks_at_pixels():
+            self._see_to_live()
+            return
+        features, _ = self._features_chosen()
+        shown = dict.fromkeys(FilterBankSpec.model_fields, features != "network")
+        self.specs[self.rung.currentData()].show_only({**shown, "features": False})
         self._see_to_live()
 
     def _choose_kind(self, number: int = 0) -> None:
@@ -249,16 +302,56 @@ class TrainWidget(Tool[TrainOptions]):
             )
         return region_of(marks, layer, shape)
 
+    def _follow_start(self) -> None:
+        """See what the model to start from sees, for it keeps that."""
+        start: TrainedModel | None = self.start.currentData()
+        if start is not None and isinstance(start.spec, PixelSpec):
+            eyes = start.features_from
+            same = _BANK if eyes is None else (start.spec.features, eyes)
+            self._select_features(same)
+
+    def _fill_features(self) -> None:
+        """Offer the UNets of the session, and those that its other models see."""
+        kept = self._features_chosen()
+        known: dict[str, TrainedModel] = {}
+        for model in self.session.models:
+            eyes = model if isinstance(model.spec, UNetSpec) else model.features_from
+            if eyes is not None:
+                known.setdefault(eyes.fingerprint, eyes)
+        # Live need not look again when nothing but the list is new.
+        with QSignalBlocker(self.features):
+            self.features.clear()
+            self.features.addItem("filter bank", _BANK)
+            for eyes in known.values():
+                self.features.addItem(f"{eyes.name} and filter bank", ("both", eyes))
+                self.features.addItem(eyes.name, ("network", eyes))
+            self._select_features(kept)
+        if _same_features(self._features_chosen()) != _same_features(kept):
+            self._choose_features()
+
+    def _select_features(self, wanted: tuple[Features, TrainedModel | None]) -> None:
+        at = [_same_features(self.features.itemData(k)) for k in range(self.features.count())]
+        place = _same_features(wanted)
+        self.features.setCurrentIndex(at.index(place) if place in at else 0)
+
     def _fill_starts(self) -> None:
         rung = self.rung.currentData()
         kept = self.start.currentData()
-        self.start.clear()
-        self.start.addItem("nothing", None)
-        for model in self.session.models:
-            if model.spec.kind == rung:
-                self.start.addItem(model.name, model)
-        at = [self.start.itemData(k) for k in range(self.start.count())]
-        self.start.setCurrentIndex(at.index(kept) if kept in at else 0)
+        with QSignalBlocker(self.start):
+            self.start.clear()
+            self.start.addItem("nothing", None)
+            for model in self.session.models:
+                if model.spec.kind == rung:
+                    self.start.addItem(model.name, model)
+            at = [self.start.itemData(k) for k in range(self.start.count())]
+            self.start.setCurrentIndex(at.index(kept) if kept in at else 0)
+        self._fill_features()
+
+
+def _same_features(chosen: tuple[Features, TrainedModel | None]) -> tuple[str, str]:
+    """Return what two choices of features have in common when they are the same."""
+    features, eyes = chosen
+    return features, "" if eyes is None else eyes.fingerprint
 
 
 def _train(
@@ -268,6 +361,7 @@ def _train(
     name: str,
     kind: Any,
     start: TrainedModel | None,
+    features_from: TrainedModel | None,
     field: Image | None,
     report: Reporter,
 ) -> Outcome:
@@ -285,6 +379,7 @@ def _train(
         name=name,
         labels_are=kind,
         start=start,
+        features_from=features_from,
         watch=report.show,
         preview=glimpse,
         progress=report,

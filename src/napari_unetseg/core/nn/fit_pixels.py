@@ -17,11 +17,15 @@ from napari_unetseg.core.annotation import Example, check_trainable
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.newton import Problem, cross_entropy, minimise
+from napari_unetseg.core.nn.frozen import FrozenNetwork
 from napari_unetseg.core.nn.pixel import PixelNetwork, PixelSegmenter, n_outputs
+from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import MlpSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.pixel_table import PixelTable
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
+from napari_unetseg.core.tiles import TileGrid
+from napari_unetseg.core.trained import TrainedModel
 
 Doubles = NDArray[np.float64]
 
@@ -37,8 +41,9 @@ def fit_pixels(
     data: Sequence[Example],
     *,
     start: PixelSegmenter | None = None,
-    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+    scaling: NormalisationSpec | None = None,
     spacing: Sequence[float] = (),
+    features_from: TrainedModel | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> PixelSegmenter:
@@ -54,9 +59,12 @@ def fit_pixels(
         Where to start from, of the same options; not changed. The linear rungs come to the same
         answer from anywhere, only sooner.
     scaling
-        How an example without a normalisation of its own is scaled.
+        How an example without a normalisation of its own is scaled: when not said, as the network
+        of `features_from` was trained, or by percentiles.
     spacing
         Physical pixel size along each spatial axis; all the same when not given.
+    features_from
+        A trained UNet, whose features are seen as the options say. It stays as it is.
     seed
         Draws the pixels where there are too many, and the first weights of a perceptron.
     progress
@@ -70,8 +78,9 @@ def fit_pixels(
     Raises
     ------
     InputError
-        When nothing or one class alone is annotated, the images do not go together, or `start`
-        has other inputs.
+        When nothing or one class alone is annotated, the images do not go together, `start` has
+        other inputs, or `features_from` is no UNet for such images or is not what the options ask
+        for.
     """
     check_trainable([example.annotation for example in data])
     first = data[0]
@@ -83,7 +92,12 @@ def fit_pixels(
                 "cannot train one model. Choose images of the same channels and axes."
             )
     n_outputs(spec, first.annotation.n_classes)
-    table = _table(spec, data, scaling, spacing, seed, part(progress, 0, _FEATURES_SHARE))
+    frozen = None if features_from is None else frozen_of(features_from, n_channels, ndim)
+    spec = spec.seeing(None if frozen is None else frozen.features)
+    if scaling is None:
+        scaling = NormalisationSpec() if features_from is None else features_from.normalisation
+    told = part(progress, 0, _FEATURES_SHARE)
+    table = _table(spec, data, scaling, tuple(spacing), frozen, seed, told)
     network = fit_table(
         spec,
         table,
@@ -92,9 +106,8 @@ def fit_pixels(
         progress=part(progress, _FEATURES_SHARE, 1),
     )
     annotation = first.annotation
-    return PixelSegmenter(
-        network, spec, annotation.names, n_channels, ndim, annotation.values, tuple(spacing)
-    )
+    taken = (annotation.names, n_channels, ndim, annotation.values, tuple(spacing), frozen)
+    return PixelSegmenter(network, spec, *taken)
 
 
 def fit_table(
@@ -199,7 +212,8 @@ def _table(
     spec: PixelSpec,
     data: Sequence[Example],
     scaling: NormalisationSpec,
-    spacing: Sequence[float],
+    spacing: tuple[float, ...],
+    frozen: FrozenNetwork | None,
     seed: int,
     progress: Progress,
 ) -> PixelTable:
@@ -212,8 +226,11 @@ def _table(
         annotation = example.annotation
         if not annotation.counted.any():
             continue
-        block = _normalisation(example, scaling).apply(example.image)
-        inputs = pixel_inputs(block, spec, spacing=spacing)
+        normalisation = _normalisation(example, scaling)
+        if frozen is None:
+            inputs = pixel_inputs(normalisation.apply(example.image), spec, spacing=spacing)
+        else:
+            inputs = _tiled_inputs(spec, example, normalisation, spacing, frozen)
         most = quotas[number].tolist()
         tables.append(
             PixelTable.gather(
@@ -221,6 +238,41 @@ def _table(
             )
         )
     return PixelTable.joined(tables)
+
+
+def _tiled_inputs(
+    spec: PixelSpec,
+    example: Example,
+    normalisation: Normalisation,
+    spacing: tuple[float, ...],
+    frozen: FrozenNetwork,
+) -> NDArray[np.float32]:
+    """Return the inputs as a prediction computes them: (F, *spatial), where anything counts.
+
+    A network at once over a large image would need gigabytes.
+    """
+    image, ndim, told = example.image, frozen.ndim, frozen.features
+    sides = image.shape[1:]
+    grid = TileGrid.planned(
+        sides,
+        halo=spec.halo(ndim, spacing, told),
+        multiple=spec.multiple(ndim, told),
+        border=spec.border(ndim, told),
+    )
+    inputs = np.zeros((spec.n_inputs(len(image), ndim, told), *sides), np.float32)
+    for tile in grid:
+        if example.annotation.counted[tile.region].any():
+            block = normalisation.apply(grid.cut(image, tile))
+            found = pixel_inputs(
+                block,
+                spec,
+                spacing=spacing,
+                origin=tile.block_start,
+                shape=sides,
+                network=frozen,
+            )
+            grid.paste(inputs, tile, found)
+    return inputs
 
 
 def _normalisation(example: Example, scaling: NormalisationSpec) -> Normalisation:

@@ -18,12 +18,14 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.fit_pixels import fit_table
 from napari_unetseg.core.nn.pixel import PixelSegmenter
+from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import PixelSpec, pixel_inputs
 from napari_unetseg.core.pixel_table import PixelTable
 from napari_unetseg.core.predict import likeliest
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.tiles import Tile, TileGrid
+from napari_unetseg.core.trained import TrainedModel
 
 FloatArray = NDArray[np.float32]
 Index = tuple[int, ...]
@@ -65,11 +67,20 @@ class LivePixels:
     labels_are
         ``"scribbles"``: 0 is not labelled. Otherwise it is the background.
     scaling
-        How intensities are normalised, by statistics of the whole image.
+        How intensities are normalised, by statistics of the whole image: when not said, as the
+        network of `features_from` was trained, or by percentiles.
+    features_from
+        A trained UNet, whose features are seen as the options say; computed once a tile.
     memory
         Bytes of inputs to keep.
     seed
         Draws the pixels where there are too many, and the first weights of a perceptron.
+
+    Raises
+    ------
+    InputError
+        When `features_from` is no UNet for planes of such images, or is not what the options ask
+        for.
 
     Notes
     -----
@@ -85,15 +96,28 @@ class LivePixels:
         spec: PixelSpec,
         *,
         labels_are: AnnotationKind = "scribbles",
-        scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+        scaling: NormalisationSpec | None = None,
+        features_from: TrainedModel | None = None,
         memory: int = MEMORY,
         seed: int = 0,
     ) -> None:
-        self._image, self._spec, self._kind = image, spec, labels_are
+        self._frozen = None
+        if features_from is not None:
+            self._frozen = frozen_of(features_from, image.n_channels, 2)
+        told = None if self._frozen is None else self._frozen.features
+        self._image, self._spec, self._kind = image, spec.seeing(told), labels_are
         self._memory, self._seed = memory, seed
+        if scaling is None:
+            scaling = NormalisationSpec() if features_from is None else features_from.normalisation
         self._normalisation = fit_normalisation(image, scaling)
         shape = (image.length("Y"), image.length("X"))
-        self._grid = TileGrid(shape, (SIDE, SIDE), halo=spec.reach(2), border=(0, 0))
+        self._grid = TileGrid(
+            shape,
+            (SIDE, SIDE),
+            halo=self._spec.halo(2, (), told),
+            multiple=self._spec.multiple(2, told),
+            border=self._spec.border(2, told),
+        )
         self._tiles = list(self._grid)
         self._inputs: OrderedDict[tuple[Index, int], FloatArray] = OrderedDict()
         self._rows: dict[tuple[Index, int], Rows] = {}
@@ -166,8 +190,8 @@ class LivePixels:
             progress=progress,
         )
         names = tuple(f"class {value}" if value else "background" for value in values)
-        n_channels = self._image.n_channels
-        self._segmenter = PixelSegmenter(network, self._spec, names, n_channels, 2, values)
+        taken = (names, self._image.n_channels, 2, values, (), self._frozen)
+        self._segmenter = PixelSegmenter(network, self._spec, *taken)
         return self._segmenter
 
     def classes(
@@ -260,7 +284,13 @@ class LivePixels:
         kept = [axis for axis in image.axes if axis in "CYX"]
         planes = np.moveaxis(numbers, kept.index("C"), 0) if "C" in kept else numbers[None]
         block = self._normalisation.apply(self._grid.cut(planes, tile))
-        whole = pixel_inputs(block, self._spec, origin=tile.block_start, shape=self._grid.shape)
+        whole = pixel_inputs(
+            block,
+            self._spec,
+            origin=tile.block_start,
+            shape=self._grid.shape,
+            network=self._frozen,
+        )
         return np.ascontiguousarray(whole[(slice(None), *tile.inside)])
 
 

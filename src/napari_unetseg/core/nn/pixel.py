@@ -4,6 +4,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +13,14 @@ from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.linear_unit import LinearUnit
+from napari_unetseg.core.network_features import NetworkFeatures
+from napari_unetseg.core.nn.frozen import FrozenNetwork
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.strips import map_strips
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.trained import TrainedModel
 
 FloatArray = NDArray[np.float32]
 
@@ -80,15 +86,29 @@ class PixelNetwork(nn.Module):
         return evidence
 
 
-def build_pixels(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> PixelNetwork:
+def build_pixels(
+    spec: PixelSpec,
+    n_channels: int,
+    n_classes: int,
+    ndim: int,
+    network: NetworkFeatures | None = None,
+) -> PixelNetwork:
     """Return the network of `spec`, all weights zero.
+
+    Parameters
+    ----------
+    spec, n_channels, n_classes, ndim
+        See `PixelSegmenter`.
+    network
+        The UNet whose features it sees, if any.
 
     Raises
     ------
     InputError
         When the spec tells two classes apart and there are more.
     """
-    return PixelNetwork(spec.n_inputs(n_channels, ndim), n_outputs(spec, n_classes), spec.hidden)
+    n_inputs = spec.n_inputs(n_channels, ndim, network)
+    return PixelNetwork(n_inputs, n_outputs(spec, n_classes), spec.hidden)
 
 
 def n_outputs(spec: PixelSpec, n_classes: int) -> int:
@@ -129,6 +149,8 @@ class PixelSegmenter:
         Value in a label layer of each class; counted from 1 when not given.
     spacing
         Physical pixel size along each spatial axis, for scales in 3D; all the same when not given.
+    frozen
+        The UNet whose features are among the inputs, where the options say so.
     """
 
     network: PixelNetwork
@@ -138,21 +160,31 @@ class PixelSegmenter:
     ndim: int
     values: tuple[int, ...] = ()
     spacing: tuple[float, ...] = ()
+    frozen: FrozenNetwork | None = None
 
     @property
     def halo(self) -> tuple[int, ...]:
         """How many pixels beyond a tile may change the result in it, per axis."""
-        return self.spec.reach(self.ndim, self.spacing)
+        return self.spec.halo(self.ndim, self.spacing, self._features)
 
     @property
     def multiple(self) -> tuple[int, ...]:
-        """What the place and the sides of a block must divide by, per axis: anything does."""
-        return self.spec.multiple(self.ndim)
+        """What the place and the sides of a block must divide by, per axis."""
+        return self.spec.multiple(self.ndim, self._features)
 
     @property
     def border(self) -> tuple[int, ...]:
-        """How far the image is to be mirrored beyond its edges: the filters do that themselves."""
-        return self.spec.border(self.ndim)
+        """How far the image is to be mirrored beyond its edges, per axis."""
+        return self.spec.border(self.ndim, self._features)
+
+    @property
+    def features_from(self) -> "TrainedModel | None":
+        """The model whose features are among the inputs, if any."""
+        return None if self.frozen is None else self.frozen.model
+
+    @property
+    def _features(self) -> NetworkFeatures | None:
+        return None if self.frozen is None else self.frozen.features
 
     def inputs(
         self,
@@ -167,7 +199,13 @@ class PixelSegmenter:
         They do not depend on the weights: whoever refits at every stroke keeps them.
         """
         return pixel_inputs(
-            block, self.spec, spacing=self.spacing, origin=origin, shape=shape, out=out
+            block,
+            self.spec,
+            spacing=self.spacing,
+            origin=origin,
+            shape=shape,
+            network=self.frozen,
+            out=out,
         )
 
     def evidence(self, inputs: FloatArray) -> FloatArray:
@@ -242,7 +280,8 @@ def from_linear_unit(
     Raises
     ------
     InputError
-        When the surface has powers that the position terms do not reach, or that need a stack.
+        When the surface has powers that the position terms do not reach, or that need a stack, or
+        the options ask for the features of a network.
     """
     weights = unit.scaled_weights()
     order = max(sum(powers) for powers in weights)
@@ -251,7 +290,7 @@ def from_linear_unit(
             "The background changes from plane to plane, but the model sees planes one by one. "
             "Use a model of stacks, or fit a background for each plane."
         )
-    spec = spec.with_position_order(order).model_copy(update={"intensity": True})
+    spec = spec.seeing(None).with_position_order(order).model_copy(update={"intensity": True})
     network = build_pixels(spec, 1, 2, ndim)
     n_features = spec.n_features(ndim)
     theta = np.zeros(network.sizes[0])

@@ -2,6 +2,8 @@
 
 import copy
 import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,14 +94,9 @@ class NetworkSegmenter:
             block=block.shape[1:],
             shape=shape,
         )
-        try:
-            with torch.inference_mode():
-                x = torch.from_numpy(np.concatenate([block, terms])[None]).to(self.device)
-                proba: NDArray[np.float32] = self._proba(x)[0].cpu().numpy()
-        except RuntimeError as error:
-            if _out_of_memory(error):
-                raise MemoryError(f"A block of {block.shape[1:]} does not fit.") from error
-            raise
+        with memory_errors(block.shape[1:]), torch.inference_mode():
+            x = torch.from_numpy(np.concatenate([block, terms])[None]).to(self.device)
+            proba: NDArray[np.float32] = self._proba(x)[0].cpu().numpy()
         return proba
 
     def _proba(self, x: Tensor) -> Tensor:
@@ -110,17 +107,39 @@ class NetworkSegmenter:
 
     def _one_way(self, x: Tensor) -> Tensor:
         evidence = self._ready(x.contiguous(memory_format=MEMORY_FORMAT[self.ndim]))
-        return self._filled(probabilities(evidence, self.decoder), x)
+        proba, sides = probabilities(evidence, self.decoder), tuple(x.shape[2:])
+        if proba.shape[2:] == sides:
+            return proba
+        return filled(proba, sides, self._ready.offset)  # type: ignore[arg-type]
 
-    def _filled(self, inner: Tensor, x: Tensor) -> Tensor:
-        """Give back the rim that unpadded convolutions left out, as zeros."""
-        if inner.shape[2:] == x.shape[2:]:
-            return inner
-        offset: tuple[int, ...] = tuple(self._ready.offset)  # type: ignore[arg-type]
-        ends: list[int] = []
-        for start, have, want in zip(offset, inner.shape[2:], x.shape[2:], strict=True):
-            ends = [start, want - start - have, *ends]
-        return F.pad(inner, ends)
+
+def filled(inner: Tensor, sides: Sequence[int], offset: Sequence[int]) -> Tensor:
+    """Give back the rim that unpadded convolutions left out, as zeros.
+
+    Parameters
+    ----------
+    inner
+        (N, any, *spatial), what was computed.
+    sides
+        Sides of the whole.
+    offset
+        Place of the first computed pixel in the whole, per axis.
+    """
+    ends: list[int] = []
+    for start, have, want in zip(offset, inner.shape[2:], sides, strict=True):
+        ends = [start, want - start - have, *ends]
+    return F.pad(inner, ends) if any(ends) else inner
+
+
+@contextmanager
+def memory_errors(sides: Sequence[int]) -> Iterator[None]:
+    """Turn torch's ways of saying that a block does not fit the memory into `MemoryError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _out_of_memory(error):
+            raise MemoryError(f"A block of {tuple(sides)} does not fit.") from error
+        raise
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -154,4 +173,4 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in said for word in words)
 
 
-__all__ = ["MEMORY_FORMAT", "NetworkSegmenter", "folded"]
+__all__ = ["MEMORY_FORMAT", "NetworkSegmenter", "filled", "folded", "memory_errors"]

@@ -1,6 +1,6 @@
 """From a model's plain data back to a network, checked weight by weight."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.models import ModelSpec, UNetSpec
+from napari_unetseg.core.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.nn.build import build
+from napari_unetseg.core.nn.frozen import FrozenNetwork
 from napari_unetseg.core.nn.pixel import PixelNetwork, PixelSegmenter, build_pixels
 from napari_unetseg.core.nn.predict import NetworkSegmenter
 from napari_unetseg.core.nn.runtime import choose_device
@@ -26,13 +28,41 @@ def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = F
     network = network_of(model)
     taken = (model.spec, model.classes, model.n_channels, model.ndim)
     if isinstance(network, PixelNetwork):
-        return PixelSegmenter(network, *taken, values=model.values, spacing=model.spacing)  # type: ignore[arg-type]
+        eyes = model.features_from
+        frozen = None if eyes is None else frozen_of(eyes, model.n_channels, model.ndim, device)
+        return PixelSegmenter(network, *taken, model.values, model.spacing, frozen)  # type: ignore[arg-type]
     where = str(choose_device(device).device)
     return NetworkSegmenter(network, *taken, where, flips, model.decoder)
 
 
+def frozen_of(
+    model: TrainedModel, n_channels: int, ndim: int, device: Device = "cpu"
+) -> FrozenNetwork:
+    """Return a trained UNet as the eyes of a pixel rung.
+
+    Parameters
+    ----------
+    model
+        Any trained UNet.
+    n_channels, ndim
+        Of the images that the rung is for.
+    device
+        What to compute on.
+
+    Raises
+    ------
+    InputError
+        As `TrainedModel.features`, or when the weights are not those of its network.
+    """
+    features = model.features(n_channels, ndim)
+    where = str(choose_device(device).device)
+    return FrozenNetwork(network_of(model), features, ndim, where, model)
+
+
 def network_of(model: TrainedModel) -> nn.Module:
     """Return the network of a model with its weights, on the CPU and in evaluation mode.
+
+    Of a pixel rung it is what the rung itself learnt, without the UNet whose features it sees.
 
     Raises
     ------
@@ -40,9 +70,14 @@ def network_of(model: TrainedModel) -> nn.Module:
         When the weights are not those of the spec's network.
     """
     check_state(model)
-    network = fresh(model.spec, model.n_channels, model.n_outputs, model.ndim)
+    network = _fresh_of(model)
     network.load_state_dict({name: torch.tensor(array) for name, array in model.state.items()})
     return network.eval().requires_grad_(False)
+
+
+def _fresh_of(model: TrainedModel) -> nn.Module:
+    told = model.network_features
+    return fresh(model.spec, model.n_channels, model.n_outputs, model.ndim, told)
 
 
 def check_state(model: TrainedModel) -> None:
@@ -53,8 +88,10 @@ def check_state(model: TrainedModel) -> None:
     InputError
         When one is missing, foreign or of another shape, or a variance is negative.
     """
+    if model.features_from is not None:
+        check_state(model.features_from)
     with torch.device("meta"):
-        network = fresh(model.spec, model.n_channels, model.n_outputs, model.ndim)
+        network = _fresh_of(model)
     want = {name: tuple(weights.shape) for name, weights in network.state_dict().items()}
     have = {name: array.shape for name, array in model.state.items()}
     unlike = [name for name in want if have.get(name) != want[name]] + sorted(set(have) - set(want))
@@ -76,11 +113,13 @@ def image_network(
     n_classes: int,
     ndim: int,
     spacing: Sequence[float] = (),
+    features_from: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """Return a network that takes normalised images and needs nothing else.
 
-    What a network is shown besides intensity (filters, position) is computed inside, with the
-    image it gets for the whole. For programs that run model files; here tiles know their place.
+    What a network is shown besides intensity (filters, another network's features, position) is
+    computed inside, with the image it gets for the whole. For programs that run model files; here
+    tiles know their place.
 
     Parameters
     ----------
@@ -88,16 +127,25 @@ def image_network(
         The rung and its options.
     n_channels, n_classes, ndim, spacing
         See `TrainedModel`.
+    features_from
+        ``options`` and ``n_classes`` of the UNet whose features a pixel rung sees.
 
     Returns
     -------
     torch.nn.Module
         Maps (N, C, *spatial) to evidence (N, K, *spatial), K = 1 for the logistic rung. The names
-        of its weights are those of `TrainedModel.state`.
+        of its weights are those of `TrainedModel.all_weights`.
     """
     spec = spec_of(kind, options)
-    network = fresh(spec, n_channels, n_classes, ndim)
-    network.register_forward_pre_hook(_showing(spec, tuple(spacing)))
+    if features_from is None:
+        network = fresh(spec, n_channels, n_classes, ndim)
+        network.register_forward_pre_hook(_showing(spec, tuple(spacing)))
+        return network.eval()
+    eyes = UNetSpec.checked(**features_from["options"])
+    features = NetworkFeatures(eyes, features_from["n_classes"])
+    network = fresh(spec, n_channels, n_classes, ndim, features)
+    network.features_from = fresh(eyes, n_channels, features.n_evidence, ndim)
+    network.register_forward_pre_hook(_showing_features(spec, tuple(spacing), features, ndim))
     return network.eval()
 
 
@@ -114,8 +162,9 @@ def evidence_of(model: TrainedModel, image: NDArray[np.float32]) -> NDArray[np.f
     array (K, *spatial), float32
         Evidence, smaller than the image where convolutions are not padded.
     """
-    network = network_of(model)
-    network.register_forward_pre_hook(_showing(model.spec, model.spacing))
+    network, eyes = network_of(model), model.features_from
+    frozen = None if eyes is None else frozen_of(eyes, model.n_channels, model.ndim)
+    network.register_forward_pre_hook(_showing(model.spec, model.spacing, frozen))
     with torch.inference_mode():
         evidence: NDArray[np.float32] = network(torch.from_numpy(image[None]))[0].numpy()
     return evidence
@@ -124,30 +173,50 @@ def evidence_of(model: TrainedModel, image: NDArray[np.float32]) -> NDArray[np.f
 def lost_by(model: TrainedModel, sides: Sequence[int]) -> tuple[int, ...]:
     """Return how much smaller the result is than an image of these sides; nothing is computed."""
     with torch.device("meta"):
-        network = fresh(model.spec, model.n_channels, model.n_outputs, model.ndim).eval()
+        network = _fresh_of(model).eval()
         shown = torch.empty(1, model.spec.n_inputs(model.n_channels, model.ndim), *sides)
         result = network(shown)
     return tuple(a - b for a, b in zip(sides, result.shape[2:], strict=True))
 
 
-def fresh(spec: ModelSpec, n_channels: int, n_outputs: int, ndim: int) -> nn.Module:
+def fresh(
+    spec: ModelSpec,
+    n_channels: int,
+    n_outputs: int,
+    ndim: int,
+    network: NetworkFeatures | None = None,
+) -> nn.Module:
     """Return the network of any rung, with weights that mean nothing yet.
 
     Of the rungs over the filter bank, outputs are classes: logistic regression says two by one.
     """
     if isinstance(spec, PixelSpec):
-        return build_pixels(spec, n_channels, n_outputs, ndim)
+        return build_pixels(spec, n_channels, n_outputs, ndim, network)
     return build(spec, n_channels, n_outputs, ndim)
 
 
+def _showing_features(
+    spec: ModelSpec, spacing: tuple[float, ...], features: NetworkFeatures, ndim: int
+) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Tensor]]:
+    """Return the hook that shows a network what the UNet inside it tells, with its weights now."""
+
+    def hook(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Tensor]:
+        (images,) = arguments
+        eyes: Any = module.features_from
+        frozen = FrozenNetwork(eyes, features, ndim, str(images.device))
+        return _showing(spec, spacing, frozen)(module, arguments)
+
+    return hook
+
+
 def _showing(
-    spec: ModelSpec, spacing: tuple[float, ...]
+    spec: ModelSpec, spacing: tuple[float, ...], frozen: FeatureSource | None = None
 ) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Tensor]]:
     """Return the hook that adds to an image what else the network is shown."""
 
     def inputs(image: NDArray[np.float32]) -> NDArray[np.float32]:
         if isinstance(spec, PixelSpec):
-            return pixel_inputs(image, spec, spacing=spacing)
+            return pixel_inputs(image, spec, spacing=spacing, network=frozen)
         sides = image.shape[1:]
         terms = position_terms(
             spec.position, spec.position_order, origin=(0,) * len(sides), block=sides, shape=sides
@@ -166,6 +235,7 @@ __all__ = [
     "check_state",
     "evidence_of",
     "fresh",
+    "frozen_of",
     "image_network",
     "lost_by",
     "network_of",

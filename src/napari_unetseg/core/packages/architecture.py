@@ -27,14 +27,20 @@ def callable_of(model: TrainedModel) -> tuple[str, dict[str, Any]]:
         options = model.spec.model_dump(exclude=_OF_THE_INPUT)
         sizes = {"n_inputs": model.n_channels, "n_outputs": model.n_outputs, "ndim": model.ndim}
         return _CALLABLES[model.spec.kind], sizes | options
+    eyes = model.features_from
+    seen = {} if eyes is None else {"features_from": _sizes(eyes)}
     return "image_network", {
         "kind": model.spec.kind,
-        "options": model.spec.model_dump(),
+        **_sizes(model),
         "n_channels": model.n_channels,
-        "n_classes": model.n_outputs,
         "ndim": model.ndim,
         "spacing": list(model.spacing),
+        **seen,
     }
+
+
+def _sizes(model: TrainedModel) -> dict[str, Any]:
+    return {"options": model.spec.model_dump(), "n_classes": model.n_outputs}
 
 
 def source_of(model: TrainedModel) -> str:

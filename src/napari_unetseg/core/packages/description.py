@@ -105,9 +105,14 @@ def described(
 
 def own_words(model: TrainedModel) -> dict[str, Any]:
     """Return all of a model but weights, history and example, as plain data."""
+    program = importlib.metadata.version(_PROGRAM)
+    eyes = model.features_from
+    seen = {} if eyes is None else {"features_from": _words(eyes)}
+    return {"version": VERSION, "program": program, **_words(model), **seen}
+
+
+def _words(model: TrainedModel) -> dict[str, Any]:
     return {
-        "version": VERSION,
-        "program": importlib.metadata.version(_PROGRAM),
         "name": model.name,
         "kind": model.spec.kind,
         "options": model.spec.model_dump(),

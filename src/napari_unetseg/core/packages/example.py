@@ -45,7 +45,7 @@ class Sides:
 
 def sides_of(model: TrainedModel) -> Sides:
     """Return which images the network takes."""
-    step, halo = model.spec.multiple(model.ndim), model.halo
+    step, halo = model.multiple, model.halo
     if unpadded(model):
         least = tuple(2 * h + s for h, s in zip(halo, step, strict=True))
         return Sides(least, step, (0,) * model.ndim)

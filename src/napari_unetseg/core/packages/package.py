@@ -3,7 +3,7 @@
 ::
 
     rdf.yaml            what it is, in the words of bioimage.io, and in our own under config
-    weights.pt          state dict of PyTorch
+    weights.pt          state dict of PyTorch; with that of the UNet whose features are seen
     architecture.py     the network for others; written, and never read here
     test_input.npy      an example, and
     test_output.npy     what the model makes of it
@@ -48,7 +48,7 @@ from napari_unetseg.core.packages.plain_yaml import read_yaml, written_yaml
 from napari_unetseg.core.packages.readme import readme_of
 from napari_unetseg.core.packages.state_dict import MAX_BYTES as MAX_WEIGHTS
 from napari_unetseg.core.packages.state_dict import read_state_dict, write_state_dict
-from napari_unetseg.core.trained import ModelCard, TrainedModel, spec_of
+from napari_unetseg.core.trained import FEATURES_FROM, ModelCard, TrainedModel, spec_of
 
 PathLike = str | os.PathLike[str]
 
@@ -66,8 +66,8 @@ _Name = Field(max_length=1000)
 _Count = Field(ge=1, le=4096)
 
 
-class _Own(BaseModel):
-    """What stands under ``config: unetseg``: types and limits; the model checks the rest."""
+class _Words(BaseModel):
+    """What is said of a model: types and limits; the model checks the rest."""
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
@@ -90,6 +90,12 @@ class _Own(BaseModel):
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     card: dict[str, str] = Field(default_factory=dict)
     decoder: dict[str, str | float] | None = None
+
+
+class _Own(_Words):
+    """What stands under ``config: unetseg``, with that of the UNet whose features are seen."""
+
+    features_from: _Words | None = None
 
 
 def save(model: TrainedModel, path: PathLike) -> None:
@@ -157,9 +163,10 @@ def describe(path: PathLike) -> dict[str, Any]:
         "pixel size": {"spacing": list(model.spacing), "unit": model.unit},
         "weights": model.n_parameters,
         "halo": list(model.halo),
-        "multiple": list(model.spec.multiple(model.ndim)),
+        "multiple": list(model.multiple),
         "normalisation": model.normalisation.model_dump(),
         "options": model.spec.model_dump(),
+        **_features_of(model),
         "scores": dict(model.scores),
         "training": {"steps": len(model.history), **model.provenance},
         "parent": model.parent,
@@ -167,6 +174,16 @@ def describe(path: PathLike) -> dict[str, Any]:
         "card": model.card.model_dump(),
         "bytes": Path(path).stat().st_size,
     }
+
+
+def _features_of(model: TrainedModel) -> dict[str, Any]:
+    """Return what is to be said of the UNet whose features a model sees."""
+    eyes = model.features_from
+    if eyes is None:
+        return {}
+    facts = {"name": eyes.name, "classes": list(eyes.classes), "weights": eyes.n_parameters}
+    card = eyes.card.model_dump()
+    return {"features from": {**facts, "fingerprint": eyes.fingerprint, "card": card}}
 
 
 class _Package:
@@ -276,10 +293,23 @@ def _opened(path: PathLike) -> Iterator[_Package]:
 
 def _model_of(
     own: _Own,
-    state: dict[str, NDArray[Any]],
+    weights: dict[str, NDArray[Any]],
     history: list[dict[str, Any]],
     example: NDArray[Any] | None,
 ) -> TrainedModel:
+    if own.features_from is None:
+        return _checked_model(own, weights, history=history, example=example)
+    of_eyes = {name: array for name, array in weights.items() if name.startswith(FEATURES_FROM)}
+    eyes = _checked_model(
+        own.features_from,
+        {name.removeprefix(FEATURES_FROM): array for name, array in of_eyes.items()},
+    )
+    own_weights = {name: array for name, array in weights.items() if name not in of_eyes}
+    return _checked_model(own, own_weights, history=history, example=example, features_from=eyes)
+
+
+def _checked_model(own: _Words, state: dict[str, NDArray[Any]], **more: Any) -> TrainedModel:
+    """Return a model that is what it was when it was saved."""
     model = TrainedModel(
         name=own.name,
         spec=spec_of(own.kind, own.options),
@@ -294,13 +324,12 @@ def _model_of(
         rgb=own.rgb,
         spacing=tuple(own.spacing),
         unit=own.unit,
-        history=history,
         scores=own.scores,
         parent=own.parent,
         provenance=own.provenance,
-        example=example,
         card=ModelCard.checked(**own.card),
         decoder=None if own.decoder is None else DecoderSpec.checked(**own.decoder),
+        **more,
     )
     if own.fingerprint != model.fingerprint:
         raise InputError(
@@ -314,7 +343,7 @@ def _members(model: TrainedModel) -> dict[str, bytes]:
     """Return the files of a package, by name."""
     sides = sides_of(model)
     image = example_image(model, sides.least)
-    files = {_WEIGHTS: write_state_dict(model.state)}
+    files = {_WEIGHTS: write_state_dict(model.all_weights)}
     if image[0].size <= MAX_PIXELS:
         proba = example_output(model, image)
         files[_EXAMPLE] = written_npy(image[None])

@@ -43,10 +43,20 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
         "Channels": ", ".join(model.channel_names) or model.n_channels,
         "Pixel size": f"{size} {model.unit}",
         "Normalisation": scaling,
+        **_features(model),
         "Trained on": model.labels_are,
         "Licence": model.card.licence or "not stated: ask the authors",
         "Authors": model.card.authors or "not stated",
     }
+
+
+def _features(model: TrainedModel) -> dict[str, Any]:
+    eyes = model.features_from
+    if eyes is None:
+        return {}
+    bank = " and a filter bank" if getattr(model.spec, "features", "") == "both" else ""
+    terms = eyes.card.licence or "licence not stated"
+    return {"Sees": f"the features of the UNet {eyes.name!r} ({terms}), inside it{bank}"}
 
 
 def _training(model: TrainedModel) -> dict[str, Any]:
