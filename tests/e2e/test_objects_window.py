@@ -7,8 +7,11 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.objects import label
 from napari_unetseg.gui.layers import find, role_of
 from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
+from napari_unetseg.gui.predict import PredictWidget
+from napari_unetseg.gui.train import TrainWidget
+from napari_unetseg.gui.workbench import WorkbenchWidget
 
-TRAIN, PREDICT = 2, 3
+TRAIN, PREDICT = (WorkbenchWidget.rungs.index(tool) for tool in (TrainWidget, PredictWidget))
 
 
 @pytest.fixture
