@@ -165,7 +165,9 @@ class TestAnnotations:
     def test_what_a_lesson_says_is_unknown_is_neither_learnt_nor_judged(self, sample, strokes):
         half = np.zeros(strokes.shape, bool)
         half[:48] = True
-        board = compare(specs("logistic"), [Lesson(sample.as_image(), strokes, half)], QUICK)
+        board = compare(
+            specs("logistic"), [Lesson(sample.as_image(), strokes, counted=half)], QUICK
+        )
         assert 0 < sum(board.held_out.values()) < 0.3 * np.count_nonzero(strokes[:48])
 
 
