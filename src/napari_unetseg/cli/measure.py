@@ -1,7 +1,6 @@
 """`measure`: a table of the objects in labels, and their outlines for other programs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +24,13 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.io.rois import check_geojson_name, check_rois_name
 from napari_unetseg.core.io.tables import check_table_name
-from napari_unetseg.core.measure import MeasureOptions, Table, measure, stacked_tables
+from napari_unetseg.core.measure import (
+    MeasureOptions,
+    Table,
+    calibrated_by,
+    measure,
+    stacked_tables,
+)
 from napari_unetseg.core.outlines import outlines
 from napari_unetseg.core.progress import Progress, part
 
@@ -130,10 +135,7 @@ def _read(path: Path, image: Path | None) -> tuple[Image, Image | None]:
     """Read labels and their image; the pixel size is that of the one that knows it."""
     objects = read_labels(path)
     values = None if image is None else read_image(image)
-    known = values is not None and values.calibrated and not objects.calibrated
-    if values is not None and known and values.spatial_axes == objects.spatial_axes:
-        objects = replace(objects, spacing=values.spacing, unit=values.unit)
-    return objects, values
+    return (objects if values is None else calibrated_by(objects, [values])), values
 
 
 def _outputs(

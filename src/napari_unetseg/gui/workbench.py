@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.gui.background import BackgroundWidget
 from napari_unetseg.gui.correct import CorrectWidget
+from napari_unetseg.gui.measure import MeasureWidget
 from napari_unetseg.gui.predict import PredictWidget
 from napari_unetseg.gui.review import ReviewWidget
 from napari_unetseg.gui.scoreboard import ScoreboardWidget
@@ -39,6 +40,7 @@ class WorkbenchWidget(QWidget):
         PredictWidget,
         CorrectWidget,
         ReviewWidget,
+        MeasureWidget,
     )
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821

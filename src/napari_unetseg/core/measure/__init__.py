@@ -3,12 +3,15 @@
 from napari_unetseg.core.measure.options import MeasureOptions
 from napari_unetseg.core.measure.places import places_of, stacked_tables
 from napari_unetseg.core.measure.table import Images, Table, measure
-from napari_unetseg.core.measure.units import unit_suffix
+from napari_unetseg.core.measure.units import calibrated_by, unit_suffix
+from napari_unetseg.core.measure.words import meaning_of
 
 __all__ = [
     "Images",
     "MeasureOptions",
     "Table",
+    "calibrated_by",
+    "meaning_of",
     "measure",
     "places_of",
     "stacked_tables",

@@ -1,5 +1,8 @@
 """Names of columns: every one that has a unit ends in it, in plain letters."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from napari_unetseg.core.image import Image
 
 # Spreadsheets open files without asking for their encoding, so names keep to ASCII.
@@ -25,4 +28,16 @@ def unit_suffix(image: Image) -> str:
     return plain or _UNKNOWN
 
 
-__all__ = ["unit_suffix"]
+def calibrated_by(labels: Image, images: Iterable[Image]) -> Image:
+    """Return labels with the pixel size of the first image that knows it, if they do not.
+
+    Labels that other programs saved have usually lost it.
+    """
+    if not labels.calibrated:
+        for image in images:
+            if image.calibrated and image.spatial_axes == labels.spatial_axes:
+                return replace(labels, spacing=image.spacing, unit=image.unit)
+    return labels
+
+
+__all__ = ["calibrated_by", "unit_suffix"]

@@ -1,0 +1,126 @@
+"""Labels coloured by a number of each object, and the bar that says what the colours mean."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps.colormap_utils import ensure_colormap
+from numpy.typing import NDArray
+from qtpy.QtCore import QRectF, Qt
+from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+# As even to the colour-blind as to others, and in grey.
+_MAP = "viridis"
+# So many colours are told apart by nobody, and fit the smallest texture beside the two others.
+_STEPS = 250
+_GREY = (0.5, 0.5, 0.5, 1.0)
+# A few objects far out would leave one colour for all others.
+_SHARE = 1.0
+_MANY = 50
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """Which values the first and last colour stand for.
+
+    Parameters
+    ----------
+    name
+        What is shown.
+    low, high
+        Values of the first and last colour.
+    below, above
+        Whether there are values beyond, which have the same colour.
+    """
+
+    name: str
+    low: float
+    high: float
+    below: bool = False
+    above: bool = False
+
+
+def scale_of(name: str, values: NDArray[Any]) -> ColourScale:
+    """Return a scale for values: all of them; of many, the middle 98 in a hundred."""
+    numbers = np.asarray(values, dtype=float)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return ColourScale(name, 0.0, 0.0)
+    share = _SHARE if len(numbers) >= _MANY else 0.0
+    low, high = (float(v) for v in np.percentile(numbers, [share, 100 - share]))
+    if low == high:
+        low, high = float(numbers.min()), float(numbers.max())
+    return ColourScale(name, low, high, bool(numbers.min() < low), bool(numbers.max() > high))
+
+
+def colours_of(ids: NDArray[Any], values: NDArray[Any], scale: ColourScale) -> DirectLabelColormap:
+    """Return the colours of labels by the value of each.
+
+    Objects without a value, or that are not among `ids`, are grey. Takes a tenth of a second for
+    10,000 objects: not for the window's thread.
+    """
+    span = scale.high - scale.low or 1.0
+    with np.errstate(invalid="ignore"):
+        share = np.clip((np.asarray(values, dtype=float) - scale.low) / span, 0, 1)
+    palette = ensure_colormap(_MAP).map(np.linspace(0, 1, _STEPS)).astype(np.float32)
+    grey = np.array(_GREY, dtype=np.float32)
+    colours: dict[int | None, Any] = {None: grey, 0: np.zeros(4, dtype=np.float32)}
+    for label, at in zip(ids.tolist(), share.tolist(), strict=True):
+        colours[label] = palette[round(at * (_STEPS - 1))] if at == at else grey
+    return DirectLabelColormap(color_dict=defaultdict(lambda: grey, colours))
+
+
+class ColourBar(QWidget):
+    """The colours of a scale from low to high, with both values and the name under it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.scale: ColourScale | None = None
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(self.fontMetrics().height() + 22)
+        self.hide()
+
+    def show_scale(self, scale: ColourScale | None) -> None:
+        """Show a scale, or nothing."""
+        self.scale = scale
+        self.setVisible(scale is not None)
+        if scale is not None:
+            self.setToolTip(
+                "From {} to {}: {}. Grey has no value.".format(*self.ends(), scale.name)
+            )
+        self.update()
+
+    def ends(self) -> tuple[str, str]:
+        """Return what stands under the first and the last colour."""
+        scale = self.scale
+        if scale is None:
+            return "", ""
+        below, above = "≤ " if scale.below else "", "≥ " if scale.above else ""
+        return f"{below}{scale.low:.4g}", f"{above}{scale.high:.4g}"
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        if self.scale is None:
+            return
+        painter = QPainter(self)
+        bar = QRectF(0, 2, self.width() - 1, 14)
+        gradient = QLinearGradient(bar.topLeft(), bar.topRight())
+        for at in np.linspace(0, 1, 16):
+            red, green, blue, _ = (255 * ensure_colormap(_MAP).map(at)[0]).astype(int).tolist()
+            gradient.setColorAt(float(at), QColor(red, green, blue))
+        painter.fillRect(bar, gradient)
+        under = self.rect().adjusted(0, 18, 0, 0)
+        low, high = self.ends()
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(under, int(Qt.AlignmentFlag.AlignLeft), low)
+        painter.drawText(under, int(Qt.AlignmentFlag.AlignRight), high)
+        metrics = self.fontMetrics()
+        room = under.width() - metrics.horizontalAdvance(f"{low}    {high}")
+        name = metrics.elidedText(self.scale.name, Qt.TextElideMode.ElideMiddle, max(room, 0))
+        painter.drawText(under, int(Qt.AlignmentFlag.AlignHCenter), name)
+        painter.end()
+
+
+__all__ = ["ColourBar", "ColourScale", "colours_of", "scale_of"]
