@@ -51,6 +51,9 @@ def test_integers_are_counted_level_by_level(array):
         assert np.array_equal(counted.counts[used], counts)
         assert counted.counts[0] > 0
         assert counted.counts[-1] > 0
+    elif array.min() == array.max():
+        # numpy spreads a range of one around it, which has no room in numbers beyond 2**52.
+        assert np.array_equal(counted.counts, [array.size])
     else:
         counts, _ = np.histogram(array.astype(np.float64), 256)
         assert np.array_equal(counted.counts, counts)
