@@ -11,6 +11,8 @@ from napari_unetseg.cli.console import note, say
 from napari_unetseg.cli.flags import options_of, with_options
 from napari_unetseg.cli.lessons import (
     KINDS,
+    ImagesToLearn,
+    LabelsToLearn,
     check_choice,
     check_out,
     hint_of,
@@ -36,13 +38,8 @@ _DEFAULT_BUDGET = "1m"
 
 @with_options(TrainOptions, only=("validation", "seed", "device"))
 def compare(
-    images: Annotated[
-        str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
-    ],
-    labels: Annotated[
-        str,
-        typer.Argument(metavar="LABELS", help="Labels of the same names: file, folder or glob."),
-    ],
+    images: ImagesToLearn,
+    labels: LabelsToLearn,
     *,
     out: Annotated[
         Path | None,

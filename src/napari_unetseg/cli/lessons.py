@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import get_args
+from typing import Annotated, get_args
+
+import typer
 
 from napari_unetseg.cli.console import bar
 from napari_unetseg.cli.pairs import Pair
@@ -17,6 +19,13 @@ from napari_unetseg.core.packages import save
 from napari_unetseg.core.packages.package import SUFFIX
 from napari_unetseg.core.progress import track
 from napari_unetseg.core.trained import TrainedModel
+
+ImagesToLearn = Annotated[
+    str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
+]
+LabelsToLearn = Annotated[
+    str, typer.Argument(metavar="LABELS", help="Labels of the same names: file, folder or glob.")
+]
 
 KINDS: tuple[str, ...] = get_args(AnnotationKind)
 """What labels can be."""
@@ -110,6 +119,8 @@ def save_somewhere(model: TrainedModel, out: Path) -> None:
 
 __all__ = [
     "KINDS",
+    "ImagesToLearn",
+    "LabelsToLearn",
     "check_choice",
     "check_out",
     "hint_of",

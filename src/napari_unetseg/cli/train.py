@@ -13,6 +13,8 @@ from napari_unetseg.cli.console import note, say
 from napari_unetseg.cli.flags import flag_of, options_of, with_options
 from napari_unetseg.cli.lessons import (
     KINDS,
+    ImagesToLearn,
+    LabelsToLearn,
     check_choice,
     check_out,
     hint_of,
@@ -44,13 +46,8 @@ _AT_ONCE = ("validation", "seed")
 
 @with_options(TrainOptions, only=_FLAGS)
 def train(
-    images: Annotated[
-        str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
-    ],
-    labels: Annotated[
-        str,
-        typer.Argument(metavar="LABELS", help="Labels of the same names: file, folder or glob."),
-    ],
+    images: ImagesToLearn,
+    labels: LabelsToLearn,
     out: Annotated[
         Path,
         typer.Option("-o", "--out", metavar="MODEL.zip", help="The model.", show_default=False),

@@ -266,12 +266,13 @@ def examples_of(
     found = tuple(values) or values_of([array], kind)
     block = "ZYX"[-ndim:]
     painted = Image(_whole_numbers(array, kind), axes)
+    finishing = None if known is None else Image(known, axes)
     counting = None if counted is None else Image(counted, axes)
     normalisation = fit_normalisation(image, scaling)
     examples = []
     for index in painted.indices(block):
         part = painted.block(index, block)
-        finished = None if known is None else Image(known, axes).block(index, block)
+        finished = None if finishing is None else finishing.block(index, block)
         partial = kind == "scribbles" or finished is not None
         if partial and not (part.any() or (finished is not None and finished.any())):
             continue

@@ -135,7 +135,16 @@ def train(
         )
     spec, eyes = _seeing(spec, start, features_from)
     scaling = _scaling(scaling, eyes)
-    examples = _examples(lessons, labels_are, ndim, scaling, class_names)
+    if not lessons:
+        raise InputError("There is no image to learn from. Give at least one with its labels.")
+    examples = examples_from(
+        lessons, labels_are=labels_are, ndim=ndim, scaling=scaling, class_names=class_names
+    )
+    if not examples:
+        raise InputError(
+            "Nothing is annotated yet. Paint a few strokes of each class (1, 2, ...) on the image, "
+            "then train again."
+        )
     image = lessons[0].image
     known: dict[str, Any] = {
         "labels_are": labels_are,
@@ -215,17 +224,23 @@ def _scaling(asked: NormalisationSpec | None, eyes: TrainedModel | None) -> Norm
     return eyes.normalisation
 
 
-def _examples(
+def examples_from(
     lessons: Sequence[Lesson],
+    *,
     labels_are: AnnotationKind,
     ndim: int,
     scaling: NormalisationSpec,
     class_names: Sequence[str],
 ) -> list[Example]:
-    if not lessons:
-        raise InputError("There is no image to learn from. Give at least one with its labels.")
+    """Return the annotated planes or stacks of all lessons, of the same classes.
+
+    See Also
+    --------
+    train : the parameters.
+    napari_unetseg.core.annotation.examples_of : those of one image, and what is raised.
+    """
     values = values_of([lesson.labels for lesson in lessons], labels_are)
-    examples = [
+    return [
         example
         for lesson in lessons
         for example in examples_of(
@@ -240,12 +255,6 @@ def _examples(
             counted=lesson.counted,
         )
     ]
-    if not examples:
-        raise InputError(
-            "Nothing is annotated yet. Paint a few strokes of each class (1, 2, ...) on the image, "
-            "then train again."
-        )
-    return examples
 
 
 def _fit_pixels(
@@ -375,4 +384,4 @@ def _held_out(dice: float, ap50: float | None = None) -> str:
     return f"Dice {dice:.3f}{objects} on what was held out."
 
 
-__all__ = ["Lesson", "Outcome", "check_torch", "train"]
+__all__ = ["Lesson", "Outcome", "check_torch", "examples_from", "train"]

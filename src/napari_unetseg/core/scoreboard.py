@@ -15,14 +15,13 @@ from napari_unetseg.core.annotation import (
     Example,
     check_shape,
     check_trainable,
-    examples_of,
     values_of,
 )
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, Watch, check_torch, train
+from napari_unetseg.core.ladder import Lesson, Watch, check_torch, examples_from, train
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec
@@ -304,7 +303,8 @@ def compare(
         "class_names": class_names,
     }
     learnt, held = _divided(lessons, options, labels_are, class_names)
-    exam = _exam(held, **known)
+    # The planes or stacks that hold what was held out.
+    exam = examples_from(held, **known)
     annotation = exam[0].annotation
     counts = np.sum([example.annotation.counts() for example in exam], axis=0)
     listening = _Listening(progress)
@@ -411,33 +411,6 @@ def _refuse(annotation: Annotation, judged: NDArray[np.bool_]) -> None:
         "Models are compared on strokes or tiles that are held out, and at least two classes must "
         f"have some to spare; {', '.join(missing)} cannot spare any. {what}, then compare again."
     )
-
-
-def _exam(
-    lessons: Sequence[Lesson],
-    *,
-    labels_are: AnnotationKind,
-    ndim: int,
-    scaling: NormalisationSpec,
-    class_names: Sequence[str],
-) -> list[Example]:
-    """Return the planes or stacks that hold what was held out."""
-    values = values_of([lesson.labels for lesson in lessons], labels_are)
-    return [
-        example
-        for lesson in lessons
-        for example in examples_of(
-            lesson.image,
-            lesson.labels,
-            labels_are,
-            ndim=ndim,
-            values=values,
-            names=class_names,
-            region=lesson.region,
-            scaling=scaling,
-            counted=lesson.counted,
-        )
-    ]
 
 
 def _warm_up(example: Example) -> None:

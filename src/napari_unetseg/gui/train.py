@@ -262,33 +262,35 @@ class TrainWidget(Tool[TrainOptions]):
         rung = self.rung.currentData()
         self.rung.setToolTip(_RUNG_HELP[rung])
         self._pages.setCurrentIndex(list(RUNGS).index(rung))
-        self._choose_kind()
+        self._show_training_options()
         self._fill_starts()
         self._seen.setVisible(self._looks_at_pixels())
         self._choose_features()
 
     def _choose_features(self) -> None:
         """Show the options of the filters where they are used, and look again."""
-        if not self._looks_at_pixels():
-            self._see_to_live()
-            return
-        features, _ = self._features_chosen()
-        shown = dict.fromkeys(FilterBankSpec.model_fields, features != "network")
-        self.specs[self.rung.currentData()].show_only({**shown, "features": False})
+        if self._looks_at_pixels():
+            features, _ = self._features_chosen()
+            shown = dict.fromkeys(FilterBankSpec.model_fields, features != "network")
+            self.specs[self.rung.currentData()].show_only({**shown, "features": False})
         self._see_to_live()
 
     def _choose_kind(self, number: int = 0) -> None:
+        """Show what matters to labels of the chosen kind, and look again."""
+        self._show_training_options()
+        self._see_to_live()
+
+    def _show_training_options(self) -> None:
         """Show what matters to the chosen model and to labels of the chosen kind."""
         kind = self.kind.currentData()
         self.form.layout.setRowVisible(self.region, kind != "scribbles")
-        network = not issubclass(RUNGS[self.rung.currentData()], PixelSpec)
+        network = not self._looks_at_pixels()
         wanted = {
             name: (network and (name not in _OBJECT_FIELDS or kind == "objects"))
             or name in _PIXEL_FIELDS
             for name in TrainOptions.model_fields
         }
         self.form.show_only(wanted)
-        self._see_to_live()
 
     def _region(self, layer: Layer, shape: tuple[int, ...]) -> Any:
         """Return where the labels are finished, or None for everywhere."""
