@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
+from napari_unetseg.core import samples
 from napari_unetseg.gui.workbench import WorkbenchWidget
 
 
@@ -62,3 +63,17 @@ def hand(qtbot, make_napari_viewer):
     viewer.window.add_dock_widget(workbench, name="Workbench", area="right")
     qtbot.waitUntil(workbench.isVisible)
     return Hand(qtbot, viewer, workbench)
+
+
+@pytest.fixture
+def nuclei(hand):
+    """Nuclei with strokes of both classes on eight rows; the hand knows the truth."""
+    sample = samples.nuclei((160, 192), seed=2)
+    image = hand.viewer.add_image(sample.image, name="nuclei", scale=(0.5, 0.5))
+    strokes = np.zeros(sample.classes.shape, np.uint8)
+    rows = np.arange(10, 150, 20)
+    strokes[rows] = np.where(sample.mask[rows], 2, 1)
+    hand.viewer.add_labels(strokes, name="strokes", scale=(0.5, 0.5))
+    hand.viewer.layers.selection.active = image
+    hand.truth = sample.mask
+    return image

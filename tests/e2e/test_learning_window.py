@@ -1,28 +1,13 @@
 """The upper rungs in a real window: paint, train, predict, correct, save, load."""
 
 import numpy as np
-import pytest
 
-from napari_unetseg.core import samples
 from napari_unetseg.gui.layers import role_of
 from napari_unetseg.gui.predict import PredictWidget
 from napari_unetseg.gui.train import TrainWidget
 from napari_unetseg.gui.workbench import WorkbenchWidget
 
 TRAIN, PREDICT = (WorkbenchWidget.rungs.index(tool) for tool in (TrainWidget, PredictWidget))
-
-
-@pytest.fixture
-def nuclei(hand):
-    sample = samples.nuclei((160, 192), seed=2)
-    image = hand.viewer.add_image(sample.image, name="nuclei", scale=(0.5, 0.5))
-    strokes = np.zeros(sample.classes.shape, np.uint8)
-    rows = np.arange(10, 150, 20)
-    strokes[rows] = np.where(sample.mask[rows], 2, 1)
-    hand.viewer.add_labels(strokes, name="strokes", scale=(0.5, 0.5))
-    hand.viewer.layers.selection.active = image
-    hand.truth = sample.mask
-    return image
 
 
 def choose(box, entry):

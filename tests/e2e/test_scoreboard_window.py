@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unetseg.core import samples
 from napari_unetseg.gui.layers import role_of
 from napari_unetseg.gui.predict import PREDICTED, PredictWidget
 from napari_unetseg.gui.scoreboard import ScoreboardWidget
@@ -16,16 +15,8 @@ SCOREBOARD, PREDICT = (
 
 
 @pytest.fixture
-def board(hand):
+def board(hand, nuclei):
     """The page over nuclei with eight rows of strokes."""
-    sample = samples.nuclei((160, 192), seed=2)
-    image = hand.viewer.add_image(sample.image, name="nuclei", scale=(0.5, 0.5))
-    strokes = np.zeros(sample.classes.shape, np.uint8)
-    rows = np.arange(10, 150, 20)
-    strokes[rows] = np.where(sample.mask[rows], 2, 1)
-    hand.viewer.add_labels(strokes, name="strokes", scale=(0.5, 0.5))
-    hand.viewer.layers.selection.active = image
-    hand.truth = sample.mask
     hand.turn_to(SCOREBOARD)
     return hand.tool(SCOREBOARD)
 
