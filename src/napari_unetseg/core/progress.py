@@ -62,6 +62,28 @@ def to_the_end(progress: Progress) -> Progress:
     return inner
 
 
+class Heard:
+    """A `Progress` that remembers whether, and how far on, it asked to stop early.
+
+    Parameters
+    ----------
+    progress
+        Who is told, and who asks.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.stopped_at: float | None = None
+
+    def __call__(self, fraction: float, message: str = "", /) -> None:
+        try:
+            self._progress(fraction, message)
+        except StopEarly:
+            if self.stopped_at is None:
+                self.stopped_at = fraction
+            raise
+
+
 def track(items: Collection[T], progress: Progress, message: str = "") -> Iterator[T]:
     """Yield each of `items`, telling `progress` before each and once after the last."""
     total = max(len(items), 1)

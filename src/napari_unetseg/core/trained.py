@@ -32,7 +32,7 @@ from napari_unetseg.core.predict import (
     predict_maps_image,
     predict_proba_image,
 )
-from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.training import Device
@@ -364,6 +364,30 @@ class TrainedModel:
             return predict_proba_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
         return self._classes(given, segmenter, scaling, tile, out, rest)
 
+    def classes_of(self, proba: Image, *, out: Array | None = None) -> Image:
+        """Return the value of the likeliest class of each pixel of what was predicted.
+
+        Parameters
+        ----------
+        proba
+            Probabilities, C the classes; all 0 where nothing was predicted before a stop.
+        out
+            (axes without C): written where something was predicted, otherwise left as it is. When
+            missing, a new array of zeros.
+
+        Returns
+        -------
+        Image
+            Of the axes without C.
+        """
+        at, numbers = proba.axes.index("C"), proba.asarray()
+        if out is None:
+            shape = numbers.shape[:at] + numbers.shape[at + 1 :]
+            out = np.zeros(shape, np.min_scalar_type(max(self.values)))
+        values = np.array(self.values, out.dtype)
+        np.copyto(out, values[numbers.argmax(at)], where=numbers.any(at))
+        return Image(out, proba.axes.replace("C", ""), proba.spacing, proba.unit)
+
     def predict_maps(
         self,
         image: Image,
@@ -414,7 +438,7 @@ class TrainedModel:
         segmenter = self.segmenter(device, flips=flips)
         given = matched(image, segmenter)
         scaling = fit_normalisation(
-            given, self.normalisation, progress=part(progress, 0, _SCALING_SHARE)
+            given, self.normalisation, progress=to_the_end(part(progress, 0, _SCALING_SHARE))
         )
         return given, segmenter, scaling, part(progress, _SCALING_SHARE, 1)
 

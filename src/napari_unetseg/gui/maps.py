@@ -36,6 +36,8 @@ class Maps:
         Of the layer's array, without colour.
     image
         What was said, see `TrainedModel.predict_maps`.
+    stopped_at
+        Which part was done when the user stopped; None when all was.
     """
 
     layer: Layer
@@ -45,6 +47,7 @@ class Maps:
     index: Index | None
     axes: str
     image: Image
+    stopped_at: float | None = None
 
     def hold(
         self, layer: Layer, model: TrainedModel | None, how: tuple[Any, ...], index: Index | None

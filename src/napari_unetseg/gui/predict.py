@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
 
@@ -12,9 +12,10 @@ from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.packages import load, save
-from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training import Device, TrainOptions
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
@@ -60,6 +61,12 @@ class PredictOptions(Options):
         step=32,
         advanced=True,
     )
+    device: Device = option(
+        "auto",
+        "Device",
+        str(TrainOptions.model_fields["device"].description),
+        advanced=True,
+    )
 
 
 class PredictWidget(Tool[PredictOptions]):
@@ -75,6 +82,8 @@ class PredictWidget(Tool[PredictOptions]):
     help_text = "Run a trained model on the image. The result is a Labels layer to correct."
     run_text = "Predict"
     run_help = "Run the model. Labels that you have corrected are kept."
+    can_stop = True
+    stop_help = "End now and keep what is predicted so far; elsewhere nothing changes."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._maps: Maps | None = None
@@ -144,7 +153,8 @@ class PredictWidget(Tool[PredictOptions]):
                 )
             image = plane_image(image, index)
         if not _wants_objects(options, model):
-            return lambda progress: _predict(model, image, options, progress)
+            before = self._before(layer) if options.extent == "everything" else None
+            return lambda progress: predicted(model, image, options, before, progress)
         how, decoding = _how(options), self.decoding.options
         kept = self._maps
         if kept is not None and kept.index == index and kept.hold(layer, model, how, index):
@@ -153,11 +163,10 @@ class PredictWidget(Tool[PredictOptions]):
         axes, data = whole.grey().axes, layer.data
 
         def work(progress: Progress) -> tuple[Maps, Image]:
-            first, second = part(progress, 0, 0.9), part(progress, 0.9, 1)
-            tile = options.tile or None
-            found = model.predict_maps(image, tile=tile, flips=options.flips, progress=first)
-            maps = Maps(layer, data, model, how, index, axes, found)
-            return maps, maps.objects(decoding, second)
+            heard = Heard(part(progress, 0, 0.9))
+            found = model.predict_maps(image, **_running(options), progress=heard)
+            maps = Maps(layer, data, model, how, index, axes, found, heard.stopped_at)
+            return maps, maps.objects(decoding, to_the_end(part(progress, 0.9, 1)))
 
         return work
 
@@ -173,6 +182,8 @@ class PredictWidget(Tool[PredictOptions]):
             return _PASSING
         self.preview.remove()
         remarks = []
+        if result["stopped at"] is not None:
+            remarks.append(_stopped(result["stopped at"]))
         if "probabilities" in result:
             self._show_probabilities(layer, said, result["probabilities"])
             remarks.append("Probabilities are in Image layers, one a class.")
@@ -189,6 +200,15 @@ class PredictWidget(Tool[PredictOptions]):
             made.visible = True
             remarks += [_shares(labels, model), remark]
         return " ".join(filter(None, remarks))
+
+    def _before(self, layer: Layer) -> Any:
+        """Return what an earlier run wrote, where a new one can write beside it."""
+        model, old = self.model(), find(self.viewer.layers, PREDICTED, layer)
+        shape = image_of(layer).grey().shape
+        if model is None or not isinstance(old, Labels) or not isinstance(old.data, np.ndarray):
+            return None
+        fits = old.data.shape == shape and old.data.dtype == np.min_scalar_type(max(model.values))
+        return old.data if fits else None
 
     def layer_changed(self, layer: Layer | None) -> None:
         self._forget()
@@ -217,7 +237,7 @@ class PredictWidget(Tool[PredictOptions]):
 
     def _show_objects(self, layer: Layer, options: PredictOptions, maps: Maps, found: Image) -> str:
         """Put objects into their layer, and keep what they can be made of anew."""
-        keeps = maps.image.data.nbytes <= KEPT_BYTES
+        keeps = maps.image.data.nbytes <= KEPT_BYTES and maps.stopped_at is None
         self._maps = maps if keeps else None
         ids = found.asarray()
         n = int(ids.max(initial=0))
@@ -238,7 +258,8 @@ class PredictWidget(Tool[PredictOptions]):
         )
         made.visible = True
         next_step = _TRY_OTHERS if keeps else "Correct them, then train on."
-        return " ".join(filter(None, (f"{n} objects. {next_step}", remark)))
+        stopped = "" if maps.stopped_at is None else _stopped(maps.stopped_at)
+        return " ".join(filter(None, (stopped, f"{n} objects. {next_step}", remark)))
 
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
@@ -364,7 +385,12 @@ class PredictWidget(Tool[PredictOptions]):
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:
     """Return the options that change what a model says, rather than what is made of it."""
-    return (options.flips, options.tile)
+    return (options.flips, options.tile, options.device)
+
+
+def _running(options: PredictOptions) -> dict[str, Any]:
+    """Return the arguments of predicting."""
+    return {"tile": options.tile or None, "flips": options.flips, "device": options.device}
 
 
 def _wants_objects(options: PredictOptions, model: TrainedModel) -> bool:
@@ -379,25 +405,35 @@ def _saved(model: TrainedModel, path: Path) -> Path:
     return path
 
 
-def _predict(
-    model: TrainedModel, image: Image, options: PredictOptions, progress: Progress
-) -> dict[str, Image]:
-    everything = options.extent == "everything"
-    wanted = (
-        [what for what in ("classes", "probabilities") if options.what in (what, "both")]
-        if everything
-        else ["classes"]
-    )
-    made = {}
-    for what in wanted:
-        made[what] = model.predict(
-            image,
-            what,  # type: ignore[arg-type]
-            tile=options.tile or None,
-            flips=options.flips,
-            progress=progress,
-        )
-    return made
+def predicted(
+    model: TrainedModel,
+    image: Image,
+    options: PredictOptions,
+    before: Any,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Predict classes, probabilities or, of one run, both.
+
+    Parameters
+    ----------
+    before
+        What a stop leaves as it is where nothing was predicted yet: labels, to be copied.
+    """
+    wanted = options.what if options.extent == "everything" else "classes"
+    heard, how = Heard(progress), _running(options)
+    out = None if before is None else np.array(before)
+    if wanted == "classes":
+        made = {"classes": model.predict(image, "classes", **how, out=out, progress=heard)}
+    else:
+        proba = model.predict(image, "probabilities", **how, progress=heard)
+        made = {"probabilities": proba}
+        if wanted == "both":
+            made["classes"] = model.classes_of(proba, out=out)
+    return {**made, "stopped at": heard.stopped_at}
+
+
+def _stopped(fraction: float) -> str:
+    return f"Stopped at {fraction:.0%}: what was predicted by then is kept."
 
 
 def _shares(labels: Any, model: TrainedModel | None) -> str:

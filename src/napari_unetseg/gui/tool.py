@@ -49,6 +49,7 @@ class Tool(QWidget, Generic[O]):
     run_text: ClassVar[str] = "Run"
     run_help: ClassVar[str] = ""
     can_stop: ClassVar[bool] = False
+    stop_help: ClassVar[str] = "End now and keep the best so far."
     pick_text: ClassVar[str] = "Image"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
 
@@ -227,7 +228,7 @@ class Tool(QWidget, Generic[O]):
         self.cancel_button = self._button(
             "Cancel", "Abandon the run. Everything stays as it was.", self.cancel
         )
-        self.stop_button = self._button("Stop", "End now and keep the best so far.", self.stop)
+        self.stop_button = self._button("Stop", self.stop_help, self.stop)
         self.run_button.setObjectName("run")
         # In every theme the one button that counts stands out.
         font = self.run_button.font()
