@@ -208,8 +208,8 @@ class TrainOptions(Options):
     climbing: Literal["auto", "on", "off"] = option(
         "auto",
         "Climb",
-        "Stand on the logistic rung: where nothing is painted, first learn what that rung is "
-        "sure of; the strokes overrule it. Automatic is on for scribbles.",
+        "Stand on the logistic rung: where nothing is painted, learn what that rung says; the "
+        "strokes overrule it. Automatic is on for scribbles.",
     )
     freeze: int = option(
         0,

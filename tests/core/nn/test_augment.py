@@ -1,5 +1,7 @@
 """Augmentation: image, target and weight move together, and a seed says how."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -64,6 +66,26 @@ def test_warps_move_image_and_target_alike(shape: tuple[int, ...], name: str) ->
     agrees = moved.target == (moved.image[:, 0] > 0.5).long()
     assert agrees[known].float().mean() > 0.9
     torch.testing.assert_close(moved.image[:, 1], moved.image[:, 0])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "options",
+    [{"flips": True, "quarter_turns": True}, {"rotation": 30.0}, {"scale": 0.2}, {"elastic": 3.0}],
+)
+def test_of_an_image_with_a_rim_the_middle_moves_along(
+    shape: tuple[int, ...], options: dict[str, bool]
+) -> None:
+    whole = batch(shape)
+    rim = (1, 4, 4)[-len(shape) :]
+    inner = (slice(None), *(slice(r, -r) for r in rim))
+    start = replace(whole, target=whole.target[inner], weight=whole.weight[inner])
+    moved = run(start, **options)
+    assert moved.image.shape == whole.image.shape
+    assert moved.target.shape == start.target.shape
+    assert not torch.equal(moved.image, start.image)
+    agrees = moved.target == (moved.image[:, 0] > 0.5).long()[inner]
+    assert agrees[moved.weight > 0].float().mean() > 0.9
 
 
 def test_beyond_the_patch_nothing_counts() -> None:

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.annotation import IGNORED, Annotation, Example
 from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.climb import CONFIDENT, climb, judge_whole
+from napari_unetseg.core.nn import schedule
+from napari_unetseg.core.nn.climb import climb, judge_whole
+from napari_unetseg.core.nn.patches import Tally
 from napari_unetseg.core.nn.prepare import sources_of
-from napari_unetseg.core.nn.schedule import guess_weight
+from napari_unetseg.core.nn.schedule import Spent, guess_share
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, Progress, StopEarly
 from napari_unetseg.core.training import TrainOptions
@@ -64,7 +66,7 @@ def scribbled(seed: int = 0) -> tuple[Example, NDArray[np.bool_]]:
     return Example(image[None], Annotation.of(labels)), inside
 
 
-def test_confident_predictions_are_learnt_and_the_network_is_kept() -> None:
+def test_the_lower_rung_is_learnt_and_the_network_is_kept() -> None:
     example, inside = scribbled()
     seen: list[Sequence[Example]] = []
 
@@ -108,6 +110,26 @@ def test_strokes_overrule_a_lower_rung_that_is_wrong_or_knows_nothing(slope: flo
     assert climbed.upper.dice > climbed.lower.dice
 
 
+def test_of_networks_as_good_on_the_strokes_that_nearer_the_lower_rung_is_better() -> None:
+    targets = np.full((1, 8, 8), IGNORED, np.uint8)
+    targets[:, 0], targets[:, 7] = 0, 1
+    guess = np.zeros((1, 2, 8, 8), np.float32)
+    guess[:, 1, 6:], guess[:, 0, :6] = 1, 1
+    judgements = []
+    for rows in (7, 4, 2):
+        said = np.zeros_like(guess)
+        said[:, 1, -rows:], said[:, 0, :-rows] = 1, 1
+        tally = Tally(2, (1,))
+        tally.add(said, targets)
+        tally.add_guess(said, guess, targets)
+        judgements.append(tally.judgement())
+    much, less, nearly = judgements
+    assert much.dice == less.dice == nearly.dice == 1
+    assert much.guess_error == pytest.approx(5 / 6)
+    assert nearly.guess_error == 0
+    assert much.rank < less.rank < nearly.rank
+
+
 def test_with_single_strokes_both_are_judged_on_them() -> None:
     example, _ = scribbled()
     labels = np.zeros((64, 64), np.uint8)
@@ -119,16 +141,14 @@ def test_with_single_strokes_both_are_judged_on_them() -> None:
     assert climbed.lower.dice == 1
 
 
-def test_only_what_is_sure_becomes_a_guess() -> None:
+def test_the_lower_rung_is_learnt_as_sure_as_it_is() -> None:
     example, inside = scribbled()
     (source,) = sources_of([example], NormalisationSpec())
     _, (sure,) = judge_whole(Step(20.0), [source])
-    known = sure != IGNORED
-    assert known.mean() > 0.9
-    assert (sure[known] == inside[known]).all()
+    assert ((sure[1] > 0.5) == inside).mean() > 0.9
+    assert (sure.max(0) > 0.9).mean() > 0.9
     _, (unsure,) = judge_whole(Step(0.0), [source])
-    assert (unsure == IGNORED).all()
-    assert CONFIDENT > 0.5
+    assert (unsure == 0.5).all()
 
 
 def test_asked_to_stop_it_judges_to_the_end_but_a_cancel_flies() -> None:
@@ -147,10 +167,22 @@ def test_asked_to_stop_it_judges_to_the_end_but_a_cancel_flies() -> None:
 
 
 def test_the_guess_fades() -> None:
-    weights = [guess_weight(k / 10) for k in range(11)]
-    assert weights == sorted(weights, reverse=True)
-    assert weights[0] == 1
-    assert 0 < weights[-1] < 0.5
+    shares = [guess_share(k / 10) for k in range(11)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] <= 0.5
+    assert 0 < shares[-1] < shares[0]
+
+
+def test_the_lower_rung_is_paid_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
+    spent, options = Spent(), TrainOptions(budget=2)
+    assert spent.left(options).budget == 2
+    now[0] += 30
+    assert spent.left(options).budget == pytest.approx(1.5)
+    now[0] += 3000
+    assert spent.left(options).budget == pytest.approx(1)
+    assert options.budget == 2
 
 
 def test_progress_rises_and_cancels() -> None:

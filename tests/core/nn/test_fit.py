@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.annotation import Annotation, AnnotationKind, Example
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.models import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
 from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.fit import Fitted, Record, fit
+from napari_unetseg.core.nn.fit import Fitted, Record, fit, said_of_middle
 from napari_unetseg.core.nn.patches import Judge, Reader, Shape, Tally
 from napari_unetseg.core.nn.predict import NetworkSegmenter
-from napari_unetseg.core.nn.prepare import sources_of
+from napari_unetseg.core.nn.prepare import patch_shape, sources_of
 from napari_unetseg.core.nn.runtime import choose_device, threads
 from napari_unetseg.core.nn.schedule import learning_rate
 from napari_unetseg.core.nn.transfer import Average, set_frozen, transferred
@@ -122,6 +122,30 @@ def test_every_kind_of_network_and_annotation_trains(
     assert len(fitted.history) == 4
     assert math.isfinite(fitted.history[-1].loss)
     assert fitted.segmenter().ndim == len(shape)
+
+
+@pytest.mark.parametrize("stem", ["plain", "space-to-depth"])
+@pytest.mark.parametrize("upsampling", ["transposed-2", "transposed-3", "linear", "nearest"])
+def test_without_padding_what_is_learnt_is_the_middle_of_what_is_seen(
+    upsampling: Upsampling, stem: Stem
+) -> None:
+    spec = UNetSpec(
+        depth=1, width=2, convolutions=1, padding="valid", stem=stem, upsampling=upsampling
+    )
+    network = build(spec, 1, 2, 2, seed=0).eval()
+    shape = patch_shape(spec, [example((96, 96))], TrainOptions(patch=32), network)
+    for patch, result, offset in zip(shape.patch, shape.result, shape.offset, strict=True):
+        assert patch - result == 2 * offset
+        assert offset >= max(network.offset)  # type: ignore[arg-type]
+        assert result >= 8
+    # What it says of the middle is what it says of the same place in a whole image.
+    image = torch.rand(1, 1, *(2 * side for side in shape.patch))
+    with torch.no_grad():
+        whole = network(image)
+        part = said_of_middle(network, image[..., : shape.patch[0], : shape.patch[1]], shape.result)
+    start = [rim - first for rim, first in zip(shape.offset, network.offset, strict=True)]  # type: ignore[arg-type]
+    inside = (..., *(slice(s, s + n) for s, n in zip(start, shape.result, strict=True)))
+    torch.testing.assert_close(part, whole[inside], rtol=1e-4, atol=1e-5)
 
 
 def test_images_smaller_than_a_patch_and_of_different_sides() -> None:
@@ -258,7 +282,7 @@ def test_windows_hold_every_held_out_pixel_once() -> None:
     (source,) = sources_of([example((70, 45))], NormalisationSpec())
     shape = Shape((32, 32), (32, 32), (0, 0))
     judge = Judge([source], Reader(TINY, shape), shape)
-    counted = sum(int((target != 255).sum()) for _, target, _ in judge.batches(3))
+    counted = sum(int((some.target != 255).sum()) for some in judge.batches(3))
     assert counted == 70 * 45
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.nn.losses import cross_entropy, dice_loss, segmentation_loss
+from napari_unetseg.core.nn.losses import cross_entropy, dice_loss, guess_loss, segmentation_loss
 
 # Evidence (1, 2, 1, 4) of four pixels: probabilities of class 1 are 1/2, 3/4, 1/4, 9/10.
 ODDS = torch.tensor([1.0, 3.0, 1 / 3, 9.0]).log()
@@ -33,6 +33,23 @@ def test_a_class_that_is_not_there_does_not_count() -> None:
     weight = torch.tensor([[[1.0, 0.0, 0.0, 1.0]]])  # class 0 alone
     want = 1 - 2 * 0.6 / (2 + 0.6)
     assert float(dice_loss(EVIDENCE, TARGET, weight)) == pytest.approx(want, rel=1e-5)
+
+
+def test_a_guess_by_hand() -> None:
+    true = torch.tensor([0.5, 0.5, 1.0, 0.0])
+    counts = torch.tensor([1.0, 2.0, 1.0, 0.0])
+    guess = torch.stack([1 - true, true, counts])[None, :, None]
+    second = math.log(0.5 / 0.25) / 2 + math.log(0.5 / 0.75) / 2
+    want = (0 + 2 * second + math.log(4)) / 4
+    assert float(guess_loss(EVIDENCE, guess)) == pytest.approx(want, rel=1e-5)
+
+
+def test_the_same_as_guessed_is_no_loss() -> None:
+    guess = torch.cat([EVIDENCE.softmax(1), torch.ones(1, 1, 1, 4)], 1)
+    assert float(guess_loss(EVIDENCE, guess)) == pytest.approx(0, abs=1e-6)
+    assert float(guess_loss(EVIDENCE + 3, guess)) == pytest.approx(0, abs=1e-6)
+    nothing = torch.cat([guess[:, :2], torch.zeros(1, 1, 1, 4)], 1)
+    assert float(guess_loss(-EVIDENCE, nothing)) == 0
 
 
 def test_mixing() -> None:

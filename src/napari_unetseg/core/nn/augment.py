@@ -22,9 +22,11 @@ _BEND_GRID = 64
 class Batch:
     """Patches: image (N, C, *spatial) float32, target (N, *spatial) int64, weight (N, *spatial).
 
-    The first `n_image` channels are intensity; position terms follow, which light leaves alone.
+    The image may be larger than the rest, which then is of its middle. The first `n_image` channels
+    are intensity; position terms follow, which light leaves alone.
     `maps` (N, maps + 1, *spatial) are those of a decoder of objects and, last, how much each pixel
-    of them counts.
+    of them counts; `guess` (N, classes + 1, *spatial) in the same way the probabilities that a
+    lower rung gives.
     """
 
     image: Tensor
@@ -32,12 +34,13 @@ class Batch:
     weight: Tensor
     n_image: int
     maps: Tensor | None = None
+    guess: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
         image, target, weight = (t.to(device) for t in (self.image, self.target, self.weight))
-        maps = None if self.maps is None else self.maps.to(device)
-        return Batch(image, target, weight, self.n_image, maps)
+        maps, guess = (None if t is None else t.to(device) for t in (self.maps, self.guess))
+        return Batch(image, target, weight, self.n_image, maps, guess)
 
 
 def augment(batch: Batch, options: TrainOptions, generator: torch.Generator) -> Batch:
@@ -89,9 +92,9 @@ def _each(batch: Batch, moves: list[list[int]], turns: list[int]) -> Batch:
             ]
         )
 
-    maps = None if batch.maps is None else moved(batch.maps)
+    maps, guess = (None if t is None else moved(t) for t in (batch.maps, batch.guess))
     image, target, weight = (moved(t) for t in (batch.image, batch.target, batch.weight))
-    return Batch(image, target, weight, batch.n_image, maps)
+    return Batch(image, target, weight, batch.n_image, maps, guess)
 
 
 def _flipped(batch: Batch, generator: torch.Generator) -> Batch:
@@ -104,15 +107,16 @@ def _flipped(batch: Batch, generator: torch.Generator) -> Batch:
 def _turned(batch: Batch, generator: torch.Generator) -> Batch:
     """Turn each patch in its plane; one that is not square by half turns alone."""
     n = len(batch.target)
-    square = batch.target.shape[-1] == batch.target.shape[-2]
+    sides = {(stack.shape[-1], stack.shape[-2]) for stack in (batch.target, batch.image)}
+    square = all(one == other for one, other in sides)
     turns = torch.randint(0, 4 if square else 2, (n,), generator=generator) * (1 if square else 2)
     return _each(batch, [[]] * n, turns.tolist())
 
 
 def _warped(batch: Batch, options: TrainOptions, generator: torch.Generator) -> Batch:
     """Turn, scale and bend the planes of each patch about its middle."""
-    n, shape = len(batch.target), batch.target.shape[1:]
-    rows, columns = shape[-2:]
+    n = len(batch.target)
+    rows, columns = batch.image.shape[-2:]
     angle = torch.deg2rad(_uniform(n, 1, -options.rotation, options.rotation, generator))
     zoom = math.log1p(options.scale)
     factor = torch.exp(_uniform(n, 1, -zoom, zoom, generator))
@@ -122,8 +126,7 @@ def _warped(batch: Batch, options: TrainOptions, generator: torch.Generator) -> 
     places = torch.einsum("nij,yxj->nyxi", turn, grid)
     if options.elastic:
         places = places + _bend(n, rows, columns, options.elastic, generator)
-    half = torch.tensor([columns / 2, rows / 2])
-    return _sampled(batch, places / half, n)
+    return _sampled(batch, places, n)
 
 
 def _pixel_grid(rows: int, columns: int) -> Tensor:
@@ -140,31 +143,34 @@ def _bend(n: int, rows: int, columns: int, pixels: float, generator: torch.Gener
     return fine.movedim(1, -1)
 
 
-def _sampled(batch: Batch, grid: Tensor, n: int) -> Batch:
-    """Return the batch read at places (N, rows, columns, 2) that run from -1 to 1.
+def _sampled(batch: Batch, places: Tensor, n: int) -> Batch:
+    """Return the batch read at places (N, rows, columns, 2), in pixels from the middle.
 
     A stack is read plane by plane, at the same places in each.
     """
-    depth = batch.target.shape[1] if batch.target.ndim == 4 else 1
-    grid = grid.repeat_interleave(depth, 0)
-
-    def planes(stack: Tensor) -> Tensor:
-        return stack.movedim(2, 1).flatten(0, 1) if stack.ndim == 5 else stack
 
     def read(stack: Tensor, mode: str, beyond: str) -> Tensor:
-        flat = planes(stack)
+        rows, columns = stack.shape[-2:]
+        top, left = (places.shape[1] - rows) // 2, (places.shape[2] - columns) // 2
+        inner = places[:, top : top + rows, left : left + columns]
+        grid = inner / torch.tensor([columns / 2, rows / 2])
+        depth = stack.shape[2] if stack.ndim == 5 else 1
+        flat = stack.movedim(2, 1).flatten(0, 1) if stack.ndim == 5 else stack
+        grid = grid.repeat_interleave(depth, 0)
         out = F.grid_sample(flat, grid, mode=mode, padding_mode=beyond, align_corners=False)
-        back = (n, depth, *out.shape[1:])
-        return out.reshape(back).movedim(1, 2) if stack.ndim == 5 else out
+        return out.reshape(n, depth, *out.shape[1:]).movedim(1, 2) if stack.ndim == 5 else out
+
+    def graded(stack: Tensor | None) -> Tensor | None:
+        if stack is None:
+            return None
+        counts = read(stack[:, -1:], "nearest", "zeros")
+        return torch.cat([read(stack[:, :-1], "bilinear", "reflection"), counts], 1)
 
     image = read(batch.image, "bilinear", "reflection")
     known = torch.stack([batch.target.float(), batch.weight], 1)
     target, weight = read(known, "nearest", "zeros").unbind(1)
-    maps = batch.maps
-    if maps is not None:
-        counts = read(maps[:, -1:], "nearest", "zeros")
-        maps = torch.cat([read(maps[:, :-1], "bilinear", "reflection"), counts], 1)
-    return Batch(image, target.round().long(), weight, batch.n_image, maps)
+    maps, guess = graded(batch.maps), graded(batch.guess)
+    return Batch(image, target.round().long(), weight, batch.n_image, maps, guess)
 
 
 def _blurred(light: Tensor, sigma: float, generator: torch.Generator) -> Tensor:

@@ -1,14 +1,16 @@
-"""Climbing: a network learns what a lower rung is sure of, and is kept only if it does no worse.
+"""Climbing: a network learns what a lower rung says, and is kept only if it does no worse.
 
 A few strokes say little to a network with many weights, and it swings. A logistic rung over the
-filter bank learns more from them at once. So its confident predictions stand in where nothing is
+filter bank learns more from them at once. So the probabilities it gives stand in where nothing is
 annotated, with a weight that fades as the strokes' own signal takes over; what the network has
-then is the lower rung's answer, smoothed by everything a network assumes of images.
+then is the lower rung's answer, smoothed by everything a network assumes of images. Learning them
+as sure as they are, rather than the confident ones as truth, leaves nothing for the network to
+make up between the strokes: there it found far too much, and was right on every stroke.
 
 References
 ----------
-Lee: Pseudo-label, ICML workshop 2013, with another model's labels as in Hinton, Vinyals, Dean:
-Distilling the knowledge in a neural network, 2015.
+Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, 2015; the fading is that of
+Lee: Pseudo-label, ICML workshop 2013.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_unetseg.core.annotation import IGNORED, Example, check_trainable
+from napari_unetseg.core.annotation import Example, check_trainable
 from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ModelSpec
@@ -27,6 +29,7 @@ from napari_unetseg.core.nn.fit import Fitted, Record, fit
 from napari_unetseg.core.nn.patches import Judgement, Source, Tally
 from napari_unetseg.core.nn.predict import NetworkSegmenter
 from napari_unetseg.core.nn.prepare import sources_of
+from napari_unetseg.core.nn.schedule import Spent
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
@@ -35,9 +38,6 @@ from napari_unetseg.core.training import TrainOptions
 
 LowerRung = Callable[[Sequence[Example]], Segmenter]
 """Fits the lower rung to examples; what it returns has the classes in the annotation's order."""
-
-CONFIDENT = 0.9
-"""Least probability at which the lower rung's prediction is learnt."""
 
 _LOWER_SHARE = 0.05
 
@@ -82,7 +82,7 @@ def climb(
     watch: Callable[[Record], None] | None = None,
     progress: Progress = silent,
 ) -> Climbed:
-    """Train a network with a lower rung's confident predictions beside the strokes.
+    """Train a network with a lower rung's predictions beside the strokes.
 
     Parameters
     ----------
@@ -114,12 +114,13 @@ def climb(
     exam = [replace(source, annotation=a) for source, a in zip(sources, examined, strict=True)]
     strokes = [replace(e, annotation=a) for e, a in zip(known, learnt, strict=True)]
     progress(0.0, "fitting the lower rung")
+    spent = Spent()
     teacher = lower(strokes)
     below, guess = judge_whole(teacher, exam, progress=part(progress, 0, _LOWER_SHARE))
     fitted = fit(
         spec,
         known,
-        options,
+        spent.left(options),
         start=start,
         keep_head=keep_head,
         guess=guess,
@@ -133,7 +134,7 @@ def climb(
 
 def judge_whole(
     segmenter: Segmenter, exam: Sequence[Source], *, progress: Progress = silent
-) -> tuple[Judgement, list[NDArray[np.uint8]]]:
+) -> tuple[Judgement, list[NDArray[np.float16]]]:
     """Judge a segmenter on whole images.
 
     Parameters
@@ -147,21 +148,19 @@ def judge_whole(
     -------
     judgement
         On all that is annotated.
-    confident
-        For each image the likeliest class, `IGNORED` where it is less than `CONFIDENT`:
-        (*spatial), uint8.
+    probabilities
+        Of each image (classes, *spatial), float16.
     """
     tally = Tally(exam[0].annotation.n_classes, exam[0].annotation.foreground)
-    confident = []
+    probabilities = []
     for done, source in enumerate(exam):
         image = Image(source.image, "C" + "ZYX"[1 - source.image.ndim :])
         here = to_the_end(part(progress, done / len(exam), (done + 1) / len(exam)))
         whole = predict_proba_image(image, segmenter, source.normalisation, progress=here)
         proba = whole.asarray()
         tally.add(proba[None], source.annotation.targets[None])
-        sure = proba.max(0) >= CONFIDENT
-        confident.append(np.where(sure, proba.argmax(0), IGNORED).astype(np.uint8))
-    return tally.judgement(), confident
+        probabilities.append(proba.astype(np.float16))
+    return tally.judgement(), probabilities
 
 
 def _outcome(

@@ -15,8 +15,8 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.augment import Batch, augment
 from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.heads import n_outputs, parted, probabilities
-from napari_unetseg.core.nn.losses import maps_loss, segmentation_loss
+from napari_unetseg.core.nn.heads import middle, n_outputs, parted, probabilities
+from napari_unetseg.core.nn.losses import guess_loss, maps_loss, segmentation_loss
 from napari_unetseg.core.nn.patches import Judge, Judgement, Tally
 from napari_unetseg.core.nn.predict import MEMORY_FORMAT, NetworkSegmenter
 from napari_unetseg.core.nn.prepare import Guess, check_alike, patch_shape, prepared
@@ -27,7 +27,7 @@ from napari_unetseg.core.nn.runtime import (
     mixed_precision,
     threads,
 )
-from napari_unetseg.core.nn.schedule import Clock, Every, guess_weight, learning_rate
+from napari_unetseg.core.nn.schedule import Clock, Every, guess_share, learning_rate
 from napari_unetseg.core.nn.transfer import Average, set_frozen, transferred
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, silent
@@ -157,7 +157,7 @@ def fit(
     keep_head
         Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
     guess
-        Classes to learn where nothing is annotated, fading out by the end; see `climb`.
+        Probabilities to learn where nothing is annotated, with a weight that fades; see `climb`.
     scaling
         How the examples without a normalisation are normalised.
     preview
@@ -312,12 +312,12 @@ class Training:
             group["lr"] = rate
         self._network.train()
         set_frozen(self._network, self._starts and self._step < options.freeze * self._epoch_steps)
-        batch = self._drawer.draw(options.batch, guess=guess_weight(fraction) * self._guesses)
+        batch = self._drawer.draw(options.batch, guess=self._guesses)
         batch = augment(batch, options, self._light).to(self._choice.device)
         image = batch.image.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
         with mixed_precision(self._choice.device):
-            evidence = self._network(image).float()
-        loss = self._loss(evidence, batch)
+            evidence = said_of_middle(self._network, image, batch.target.shape[1:]).float()
+        loss = self._loss(evidence, batch, fraction)
         self._check(float(loss.detach()))
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -331,9 +331,12 @@ class Training:
                 self._judge_now()
         return self._history[-1]
 
-    def _loss(self, evidence: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _loss(self, evidence: torch.Tensor, batch: Batch, fraction: float) -> torch.Tensor:
         classes, maps = parted(evidence, self._decoder)
         loss = segmentation_loss(classes, batch.target, batch.weight, dice=self._options.dice)
+        if batch.guess is not None:
+            share = guess_share(fraction)
+            loss = (1 - share) * loss + share * guess_loss(classes, batch.guess)
         if maps is None or batch.maps is None:
             return loss
         return loss + self._options.maps * maps_loss(maps, batch.maps)
@@ -394,6 +397,12 @@ class Training:
         )
 
 
+def said_of_middle(network: nn.Module, image: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """Return the evidence (N, outputs, *sides) of the middle of images (N, inputs, *spatial)."""
+    offset: Any = network.offset
+    return middle(network(image), offset, image.shape[2:], sides)
+
+
 def judged(
     network: nn.Module,
     judge: Judge,
@@ -404,12 +413,16 @@ def judged(
     """Return how good a network in evaluation mode is on what `judge` holds."""
     tally = Tally(judge.n_classes, judge.foreground)
     with torch.no_grad(), mixed_precision(device):
-        for image, target, maps in judge.batches(4):
+        for image, target, maps, guess in judge.batches(4):
             laid = image.to(device).contiguous(memory_format=MEMORY_FORMAT[ndim])
-            said = probabilities(network(laid).float(), decoder).cpu().numpy()
-            tally.add(said[:, : judge.n_classes], target)
+            evidence = said_of_middle(network, laid, target.shape[1:]).float()
+            said = probabilities(evidence, decoder).cpu().numpy()
+            classes, others = said[:, : judge.n_classes], said[:, judge.n_classes :]
+            tally.add(classes, target)
             if maps is not None:
-                tally.add_maps(said[:, judge.n_classes :], maps, target)
+                tally.add_maps(others, maps, target)
+            if guess is not None:
+                tally.add_guess(classes, guess, target)
     return tally.judgement()
 
 

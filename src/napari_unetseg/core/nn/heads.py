@@ -1,5 +1,7 @@
 """What a network's outputs mean: evidence of each class, or of foreground and then of maps."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,25 @@ from napari_unetseg.core.decoders import DecoderSpec
 def n_outputs(n_classes: int, decoder: DecoderSpec | None) -> int:
     """Return how many numbers a network says of each pixel."""
     return n_classes if decoder is None else decoder.n_outputs
+
+
+def middle(
+    evidence: Tensor, offset: Sequence[int], patch: Sequence[int], sides: Sequence[int]
+) -> Tensor:
+    """Return what a network says of the middle of a patch.
+
+    Parameters
+    ----------
+    evidence
+        (N, outputs, *spatial), of a patch without its rim.
+    offset
+        Where in the patch it begins, as the network says.
+    patch, sides
+        Of the patch, and of the middle that is wanted.
+    """
+    for axis, (first, whole, side) in enumerate(zip(offset, patch, sides, strict=True), start=2):
+        evidence = evidence.narrow(axis, (whole - side) // 2 - first, side)
+    return evidence
 
 
 def parted(evidence: Tensor, decoder: DecoderSpec | None) -> tuple[Tensor, Tensor | None]:
@@ -30,4 +51,4 @@ def probabilities(evidence: Tensor, decoder: DecoderSpec | None) -> Tensor:
     return proba if maps is None else torch.cat([proba, torch.sigmoid(maps)], 1)
 
 
-__all__ = ["n_outputs", "parted", "probabilities"]
+__all__ = ["middle", "n_outputs", "parted", "probabilities"]

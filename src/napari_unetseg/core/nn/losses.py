@@ -77,6 +77,30 @@ def segmentation_loss(
     return dice * overlap + (1 - dice) * cross_entropy(evidence, target, weight)
 
 
+def guess_loss(evidence: Tensor, guess: Tensor) -> Tensor:
+    """Return how far the classes are from the probabilities another model gives, in nats.
+
+    Parameters
+    ----------
+    evidence
+        (N, classes, *spatial), logits.
+    guess
+        (N, classes + 1, *spatial): the probabilities, and last how much each pixel counts.
+
+    Returns
+    -------
+    Tensor
+        Mean Kullback-Leibler divergence; 0 when nothing counts.
+
+    References
+    ----------
+    Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, 2015.
+    """
+    true, weight = guess[:, :-1], guess[:, -1]
+    away = (torch.xlogy(true, true) - true * evidence.log_softmax(1)).sum(1)
+    return (away * weight).sum() / weight.sum().clamp_min(1e-6)
+
+
 def maps_loss(evidence: Tensor, maps: Tensor) -> Tensor:
     """Return how far a decoder's maps are from the true ones, in nats.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Source:
     normalisation
         Of the image.
     guess
-        (*spatial), uint8: classes to learn where nothing is annotated; `IGNORED` where unsure.
+        (classes, *spatial): probabilities to learn where nothing is annotated.
     maps
         (maps, *spatial): what a decoder of objects is to say.
     """
@@ -45,7 +45,7 @@ class Source:
     image: NDArray[Any]
     annotation: Annotation
     normalisation: Normalisation
-    guess: NDArray[np.uint8] | None = None
+    guess: NDArray[np.float16] | None = None
     maps: NDArray[np.float16] | None = None
 
 
@@ -58,7 +58,8 @@ class Shape:
     patch, result
         Sides in pixels.
     offset
-        Place of the result in the patch; zeros unless convolutions are not padded.
+        Place of the result in the patch, whose middle it is; zeros unless convolutions are not
+        padded.
     """
 
     patch: Sizes
@@ -89,27 +90,32 @@ class Reader:
     def targets(
         self, source: Source, start: Sizes
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return classes, where they are annotated, and where they are guessed: (*result) each."""
+        """Return classes, where they are annotated, and what else is there: (*result) each."""
         whole, sides = source.annotation.shape, self._shape.result
         target = _cut(source.annotation.targets, start, sides, whole)
         known = target != IGNORED
-        guessed = np.zeros_like(known)
-        if source.guess is not None:
-            guess = _cut(source.guess, start, sides, whole)
-            guessed = ~known & (guess != IGNORED)
-            target = np.where(guessed, guess, target)
+        others = ~known
         for axis, (first, side, length) in enumerate(zip(start, sides, whole, strict=True)):
             # Beyond the edge an image is mirrored, but nobody painted there.
             beyond = (slice(None),) * axis + (slice(max(length - first, 0), side),)
-            known[beyond] = guessed[beyond] = False
-        return np.where(known | guessed, target, 0), known, guessed
+            known[beyond] = others[beyond] = False
+        return np.where(known, target, 0), known, others
 
     def maps(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
         """Return what a decoder of objects is to say, (maps, *result), if there is one."""
-        if source.maps is None:
+        return self._graded(source.maps, source, start)
+
+    def guess(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
+        """Return the probabilities that a lower rung gives, (classes, *result), if there is one."""
+        return self._graded(source.guess, source, start)
+
+    def _graded(
+        self, whole: NDArray[np.float16] | None, source: Source, start: Sizes
+    ) -> NDArray[np.float32] | None:
+        if whole is None:
             return None
-        whole = source.annotation.shape
-        return _cut(source.maps, start, self._shape.result, whole).astype(np.float32)
+        cut = _cut(whole, start, self._shape.result, source.annotation.shape)
+        return cut.astype(np.float32)
 
 
 class Drawer:
@@ -149,24 +155,22 @@ class Drawer:
         self._odds = (counts / counts.sum()).ravel()
         self.n_pixels = int(sum(source.annotation.counted.sum() for source in sources))
 
-    def draw(self, n: int, *, guess: float = 0.0) -> Batch:
+    def draw(self, n: int, *, guess: bool = False) -> Batch:
         """Return `n` patches.
 
         Parameters
         ----------
         guess
-            Weight of all that is guessed together, beside that of all that is annotated. While it
-            is more than 0, half of the patches lie anywhere.
+            Whether what a lower rung guesses is learnt too. Then half of the patches lie anywhere.
         """
-        parts, maps = [], []
+        parts, maps, guesses = [], [], []
         for _ in range(n):
-            source, start = self._place(anywhere=guess > 0 and self._rng.random() < 0.5)
+            source, start = self._place(anywhere=guess and self._rng.random() < 0.5)
             parts.append((self._reader.image(source, start), *self._reader.targets(source, start)))
             maps.append(self._reader.maps(source, start))
-        image, target, known, guessed = map(np.stack, zip(*parts, strict=True))
+            guesses.append(self._reader.guess(source, start) if guess else None)
+        image, target, known, others = map(np.stack, zip(*parts, strict=True))
         weight = np.where(known, self._class_weights[target], np.float32(0))
-        if guess > 0 and guessed.any():
-            weight[guessed] = guess * max(float(weight.sum()), 1.0) / guessed.sum()
         n_image = len(self._sources[0].image)
         return Batch(
             torch.from_numpy(image),
@@ -174,6 +178,7 @@ class Drawer:
             torch.from_numpy(weight),
             n_image,
             _counted(maps, known),
+            _counted(guesses, others),
         )
 
     def _place(self, *, anywhere: bool) -> tuple[Source, Sizes]:
@@ -208,21 +213,45 @@ class Judgement:
         Dice of each class; NaN when none of it was held out.
     maps_error
         Mean absolute error of a decoder's maps over the held-out foreground; 0 without a decoder.
+    guess_error
+        Mean absolute difference from the probabilities that a lower rung gives, where nothing is
+        annotated; 0 without a guess.
     """
 
     dice: float
     loss: float
     per_class: tuple[float, ...]
     maps_error: float = 0.0
+    guess_error: float = 0.0
 
     @property
     def rank(self) -> tuple[float, float]:
         """What a better one has more of: Dice to three decimals, then less loss.
 
         A few held-out strokes are soon all right; the loss still tells one from another. Where
-        objects are learnt, what parts them counts as much as Dice.
+        objects are learnt, what parts them counts as much as Dice. Where a lower rung's guess is
+        learnt, so does that: a network that finds far too much may be right on all the strokes.
         """
-        return (round(self.dice - self.maps_error, 3), -self.loss)
+        return (round(self.dice - self.maps_error - self.guess_error, 3), -self.loss)
+
+
+class Windows(NamedTuple):
+    """Some windows to judge by.
+
+    Parameters
+    ----------
+    image
+        (N, inputs, *patch).
+    target
+        (N, *result), uint8, the rims ignored.
+    maps, guess
+        (N, maps or classes, *result); None where no objects, or no guess, are learnt.
+    """
+
+    image: Tensor
+    target: NDArray[np.uint8]
+    maps: NDArray[np.float32] | None
+    guess: NDArray[np.float32] | None
 
 
 class Judge:
@@ -245,20 +274,16 @@ class Judge:
     def __bool__(self) -> bool:
         return bool(self._chosen)
 
-    def batches(
-        self, n: int
-    ) -> Iterator[tuple[Tensor, NDArray[np.uint8], NDArray[np.float32] | None]]:
-        """Yield images (N, inputs, *patch), targets (N, *result) with the rims ignored, and maps.
-
-        Maps are (N, maps, *result), or None where no objects are learnt.
-        """
+    def batches(self, n: int) -> Iterator[Windows]:
+        """Yield `n` windows at a time."""
         for first in range(0, len(self._chosen), n):
             some = self._chosen[first : first + n]
-            images = np.stack([self._reader.image(*window) for window in some])
-            maps = [self._reader.maps(*window) for window in some]
-            known = [one for one in maps if one is not None]
-            targets = np.stack([self._inner(*window) for window in some])
-            yield torch.from_numpy(images), targets, np.stack(known) if known else None
+            yield Windows(
+                torch.from_numpy(np.stack([self._reader.image(*window) for window in some])),
+                np.stack([self._inner(*window) for window in some]),
+                _stacked([self._reader.maps(*window) for window in some]),
+                _stacked([self._reader.guess(*window) for window in some]),
+            )
 
     def _margin(self) -> Sizes:
         return tuple(side // 8 for side in self._shape.result)
@@ -293,7 +318,7 @@ class Tally:
         self._confusion = np.zeros((n_classes, n_classes), np.int64)
         self._surprise = np.zeros(n_classes)
         self._foreground = foreground
-        self._error, self._n_maps = 0.0, 0
+        self._maps, self._guess = _Mean(), _Mean()
 
     def add(self, proba: NDArray[np.float32], target: NDArray[np.uint8]) -> None:
         """Count (N, classes, *spatial) probabilities against (N, *spatial) targets."""
@@ -314,9 +339,16 @@ class Tally:
     ) -> None:
         """Count (N, maps, *spatial) maps against the true ones where `target` is foreground."""
         objects = (target != IGNORED) & (target > 0)
-        off = np.abs(said - true).mean(1)[objects]
-        self._error += float(off.sum())
-        self._n_maps += off.size
+        self._maps.add(np.abs(said - true).mean(1)[objects])
+
+    def add_guess(
+        self,
+        said: NDArray[np.float32],
+        guess: NDArray[np.float32],
+        target: NDArray[np.uint8],
+    ) -> None:
+        """Count (N, classes, *spatial) probabilities against the guess where nothing is known."""
+        self._guess.add(np.abs(said - guess).mean(1)[target == IGNORED])
 
     def judgement(self) -> Judgement:
         """Return the result of all that was added."""
@@ -329,8 +361,24 @@ class Tally:
             float(dice[front].mean()) if front else 0.0,
             float((self._surprise[there] / truth[there]).mean()) if there.any() else 0.0,
             tuple(map(float, dice)),
-            self._error / max(self._n_maps, 1),
+            self._maps.value,
+            self._guess.value,
         )
+
+
+class _Mean:
+    """The mean of numbers that come in parts; 0 of none."""
+
+    def __init__(self) -> None:
+        self._sum, self._n = 0.0, 0
+
+    def add(self, numbers: NDArray[np.float32]) -> None:
+        self._sum += float(numbers.sum())
+        self._n += numbers.size
+
+    @property
+    def value(self) -> float:
+        return self._sum / max(self._n, 1)
 
 
 def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -342,12 +390,19 @@ def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np
     return found
 
 
-def _counted(maps: Sequence[NDArray[np.float32] | None], known: NDArray[np.bool_]) -> Tensor | None:
-    """Return the maps of patches with one more, which says where they count."""
-    made = [one for one in maps if one is not None]
-    if not made:
+def _stacked(blocks: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    made = [block for block in blocks if block is not None]
+    return np.stack(made) if made else None
+
+
+def _counted(
+    graded: Sequence[NDArray[np.float32] | None], where: NDArray[np.bool_]
+) -> Tensor | None:
+    """Return the maps or guesses of patches with one more, which says where they count."""
+    made = _stacked(graded)
+    if made is None:
         return None
-    return torch.from_numpy(np.concatenate([np.stack(made), known[:, None]], 1, dtype=np.float32))
+    return torch.from_numpy(np.concatenate([made, where[:, None]], 1, dtype=np.float32))
 
 
 def _cut(array: NDArray[Any], start: Sizes, sides: Sizes, whole: Sizes) -> NDArray[Any]:

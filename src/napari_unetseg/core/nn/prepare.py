@@ -16,15 +16,14 @@ from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.patches import Drawer, Judge, Reader, Shape, Source
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.resolution import (
-    likeliest_of_boxes,
     shrunken,
     shrunken_annotation,
     shrunken_image,
 )
 from napari_unetseg.core.training import TrainOptions
 
-Guess = Sequence[NDArray[np.uint8]]
-"""For each example, classes to learn where nothing is annotated: (*spatial), see `Source`."""
+Guess = Sequence[NDArray[np.float16]]
+"""For each example, probabilities to learn where nothing is annotated: see `Source`."""
 
 
 def patch_shape(
@@ -58,8 +57,13 @@ def patch_shape(
     empty = torch.zeros(1, spec.n_inputs(len(data[0].image), ndim), *patch)
     with torch.no_grad():
         result = tuple(network.eval()(empty).shape[2:])
-    offset: tuple[int, ...] = tuple(network.offset)  # type: ignore[arg-type]
-    return Shape(tuple(patch), result, offset)
+    before: tuple[int, ...] = tuple(network.offset)  # type: ignore[arg-type]
+    # Some leave out more at the end than at the start; mirrored or turned, nothing would fit.
+    rim = tuple(
+        max(b, side - length - b) for b, side, length in zip(before, patch, result, strict=True)
+    )
+    kept = tuple(side - 2 * r for side, r in zip(patch, rim, strict=True))
+    return Shape(tuple(patch), kept, rim)
 
 
 def sources_of(data: Sequence[Example], scaling: NormalisationSpec) -> list[Source]:
@@ -87,7 +91,7 @@ def prepared(
     annotations = [example.annotation for example in data]
     training, held = split(annotations, options.validation, seed=options.seed)
     sources = sources_of(data, scaling)
-    guesses: Sequence[NDArray[np.uint8] | None] = guess or [None] * len(data)
+    guesses: Sequence[NDArray[np.float16] | None] = guess or [None] * len(data)
     by_class, weighs = options.balances(dense=annotations[0].dense)
     reader = Reader(spec.inside(), shape)
     # Held out at full resolution, where strokes that lie close are still two.
@@ -96,22 +100,18 @@ def prepared(
     maps = [maps_of(example, decoder, shrink) for example in data]
     training = [shrunken_annotation(annotation, shrink) for annotation in training]
     held = [shrunken_annotation(annotation, shrink) for annotation in held]
-    learnt = [
-        Source(
-            image,
-            annotation,
-            source.normalisation,
-            None if one is None else likeliest_of_boxes(one, annotation.n_classes, shrink),
-            true,
-        )
-        for image, source, annotation, one, true in zip(
-            images, sources, training, guesses, maps, strict=True
-        )
+    guesses = [
+        None if one is None else shrunken_image(one, shrink).astype(np.float16) for one in guesses
     ]
-    kept = [
-        Source(image, annotation, source.normalisation, maps=true)
-        for image, source, annotation, true in zip(images, sources, held, maps, strict=True)
-    ]
+    learnt, kept = (
+        [
+            Source(image, annotation, source.normalisation, one, true)
+            for image, source, annotation, one, true in zip(
+                images, sources, some, guesses, maps, strict=True
+            )
+        ]
+        for some in (training, held)
+    )
     drawer = Drawer(
         learnt,
         reader,

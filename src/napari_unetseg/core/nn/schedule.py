@@ -30,13 +30,25 @@ def learning_rate(fraction: float, options: TrainOptions) -> float:
     return options.learning_rate * max(fall, 1e-3)
 
 
-def guess_weight(fraction: float) -> float:
-    """Return the weight of the guess when so much of the training is done: falls to three tenths.
+def guess_share(fraction: float) -> float:
+    """Return the share of the lower rung's guess in the loss when so much of the training is done.
 
-    A guess that fades to nothing lets the network swing at the end; one that stays makes it no
-    better than the lower rung.
+    One that fades to nothing lets the network swing at the end.
     """
-    return 1 - 0.7 * fraction
+    return 0.5 - 0.25 * fraction
+
+
+class Spent:
+    """Counts the time that something took out of a budget, from when it is made."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def left(self, options: TrainOptions) -> TrainOptions:
+        """Return the options with what is left of their budget, at least half of it."""
+        minutes = (time.monotonic() - self._began) / 60
+        left = max(options.budget - minutes, options.budget / 2)
+        return options.model_copy(update={"budget": left})
 
 
 class Every:
