@@ -169,8 +169,7 @@ def test_asked_to_stop_it_judges_to_the_end_but_a_cancel_flies() -> None:
 def test_the_guess_fades() -> None:
     shares = [guess_share(k / 10) for k in range(11)]
     assert shares == sorted(shares, reverse=True)
-    assert shares[0] <= 0.5
-    assert 0 < shares[-1] < shares[0]
+    assert 1 > shares[0] > shares[-1] > 0
 
 
 def test_the_lower_rung_is_paid_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,9 +33,10 @@ def learning_rate(fraction: float, options: TrainOptions) -> float:
 def guess_share(fraction: float) -> float:
     """Return the share of the lower rung's guess in the loss when so much of the training is done.
 
-    One that fades to nothing lets the network swing at the end.
+    A share much smaller lets the network swing, all the more where things are thin; one that does
+    not fade makes it no better than the lower rung where that is weak.
     """
-    return 0.5 - 0.25 * fraction
+    return 0.8 - 0.25 * fraction
 
 
 class Spent:
