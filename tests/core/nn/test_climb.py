@@ -170,6 +170,8 @@ def test_the_guess_fades() -> None:
     shares = [guess_share(k / 10) for k in range(11)]
     assert shares == sorted(shares, reverse=True)
     assert 1 > shares[0] > shares[-1] > 0
+    assert guess_share(0.5, trust=0.5) == shares[5] / 2
+    assert guess_share(0.5, trust=0) == 0
 
 
 def test_the_lower_rung_is_paid_from_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,11 @@
 
 A few strokes say little to a network with many weights, and it swings. A logistic rung over the
 filter bank learns more from them at once. So the probabilities it gives stand in where nothing is
-annotated, with a weight that fades as the strokes' own signal takes over; what the network has
-then is the lower rung's answer, smoothed by everything a network assumes of images. Learning them
-as sure as they are, rather than the confident ones as truth, leaves nothing for the network to
-make up between the strokes: there it found far too much, and was right on every stroke.
+annotated, weighted by how good they are on the strokes that were held out, and fading a little as
+the strokes' own signal takes over; what the network has then is the lower rung's answer, smoothed
+by everything a network assumes of images. Learning them as sure as they are, rather than the
+confident ones as truth, leaves nothing for the network to make up between the strokes: there it
+found far too much, and was right on every stroke.
 
 References
 ----------
@@ -124,6 +125,7 @@ def climb(
         start=start,
         keep_head=keep_head,
         guess=guess,
+        trust=below.dice,
         preview=preview,
         watch=watch,
         progress=part(progress, _LOWER_SHARE, 1),

@@ -136,6 +136,7 @@ def fit(
     start: nn.Module | None = None,
     keep_head: bool = True,
     guess: Guess | None = None,
+    trust: float = 1.0,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
     preview: Callable[[NetworkSegmenter], None] | None = None,
     watch: Callable[[Record], None] | None = None,
@@ -158,6 +159,8 @@ def fit(
         Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
     guess
         Probabilities to learn where nothing is annotated, with a weight that fades; see `climb`.
+    trust
+        How good the guess is known to be, from 0 to 1.
     scaling
         How the examples without a normalisation are normalised.
     preview
@@ -203,6 +206,7 @@ def fit(
             start=start,
             keep_head=keep_head,
             guess=guess,
+            trust=trust,
             scaling=scaling,
         )
         training.run(preview=preview, watch=watch, progress=progress)
@@ -222,6 +226,7 @@ class Training:
         start: nn.Module | None,
         keep_head: bool,
         guess: Guess | None,
+        trust: float,
         scaling: NormalisationSpec,
     ) -> None:
         first = data[0]
@@ -243,7 +248,7 @@ class Training:
         self._drawer, self._judge = prepared(
             spec, data, options, shape, guess, scaling, self._decoder
         )
-        self._guesses = guess is not None
+        self._guesses, self._trust = guess is not None, trust
         self._optimiser = _optimiser(self._network, options)
         self._light = torch.Generator().manual_seed(options.seed)
         covering = self._drawer.n_pixels / (math.prod(shape.result) * options.batch)
@@ -335,7 +340,7 @@ class Training:
         classes, maps = parted(evidence, self._decoder)
         loss = segmentation_loss(classes, batch.target, batch.weight, dice=self._options.dice)
         if batch.guess is not None:
-            share = guess_share(fraction)
+            share = guess_share(fraction, self._trust)
             loss = (1 - share) * loss + share * guess_loss(classes, batch.guess)
         if maps is None or batch.maps is None:
             return loss

@@ -30,13 +30,20 @@ def learning_rate(fraction: float, options: TrainOptions) -> float:
     return options.learning_rate * max(fall, 1e-3)
 
 
-def guess_share(fraction: float) -> float:
+def guess_share(fraction: float, trust: float = 1.0) -> float:
     """Return the share of the lower rung's guess in the loss when so much of the training is done.
 
+    Parameters
+    ----------
+    trust
+        From 0 to 1: how good the guess is known to be.
+
+    Notes
+    -----
     A share much smaller lets the network swing, all the more where things are thin; one that does
     not fade makes it no better than the lower rung where that is weak.
     """
-    return 0.8 - 0.25 * fraction
+    return trust * (0.8 - 0.25 * fraction)
 
 
 class Spent:
