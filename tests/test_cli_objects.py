@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_unetseg.cli import main
-from napari_unetseg.core import samples
+from napari_unetseg.core import decode_blocks, predict_objects, samples, scratch
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_labels, write_image, write_labels
+from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels
 from napari_unetseg.core.objects import label
 from napari_unetseg.core.packages import load
 
@@ -71,6 +71,31 @@ def test_a_flag_of_decoding_means_objects(data, model, tmp_path, capsys):
     words = ("--what", "classes", "--min-size", 5)
     assert run("predict", model, one, "-o", tmp_path / "d.tif", *words) == 2
     assert "--min-size has an effect only with --what objects" in capsys.readouterr().err
+
+
+def test_a_stack_is_linked_and_a_large_one_is_the_same(data, model, tmp_path, capsys, monkeypatch):
+    plane = read_image(data / "test/images/c.tif").asarray()
+    stack = np.stack([plane, np.roll(plane, 1, 1), np.roll(plane, 2, 1)])
+    one = tmp_path / "stack.tif"
+    write_image(one, Image.of(stack, "ZYX"))
+    made = {}
+    for name, words in (("a", ("--link", "none")), ("l", ("--link-iou", 0.3))):
+        assert run("predict", model, one, "-o", tmp_path / f"{name}.tif", *words) == 0
+        made[name] = read_labels(tmp_path / f"{name}.tif").asarray()
+    planes = [set(np.unique(plane)) - {0} for plane in made["a"]]
+    assert not planes[0] & planes[1]
+    linked = [set(np.unique(plane)) - {0} for plane in made["l"]]
+    assert len(linked[0] & linked[2]) > 0.6 * len(linked[0])
+    assert made["l"].max() < 0.6 * made["a"].max()
+    monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
+    monkeypatch.setattr(predict_objects, "AT_ONCE", 1000)
+    monkeypatch.setattr(decode_blocks, "SIDES", {2: 50})
+    capsys.readouterr()
+    for suffix in ("tif", "zarr"):
+        out = tmp_path / f"large.{suffix}"
+        assert run("predict", model, one, "-o", out, "--link-iou", 0.3) == 0
+        np.testing.assert_array_equal(read_labels(out).asarray(), made["l"])
+        assert f"{made['l'].max()} objects" in capsys.readouterr().out
 
 
 def test_info_says_how_objects_are_told_apart(model, capsys):

@@ -340,3 +340,21 @@ def test_a_run_can_be_cancelled(result):
     image = Image.of(stack(), "ZYX")
     with pytest.raises(Cancelled):
         threshold(image, ThresholdOptions(result=result), progress=refuse)
+
+
+def test_objects_of_planes_are_linked_to_those_of_the_volume() -> None:
+    sample = nuclei((20, 80, 80), seed=3, touching=0, noise=0, unevenness=0)
+    image = Image(sample.classes * np.uint8(200), "ZYX")
+    options = ThresholdOptions(result="objects", method="manual", value=100)
+    apart, linked, deep = (
+        threshold(image, options.model_copy(update=more))
+        for more in ({}, {"link": "planes", "link_iou": 0.01}, {"per": "stack"})
+    )
+    assert linked.n_objects == linked.labels.max() == deep.n_objects
+    assert apart.n_objects is not None
+    assert apart.n_objects > 4 * linked.n_objects
+    pairs = np.unique(np.stack([linked.labels.ravel(), deep.labels.ravel()]), axis=1)
+    assert pairs.shape[1] == linked.n_objects + 1
+    # What goes through the stack already is not linked again.
+    again = threshold(image, options.model_copy(update={"per": "stack", "link": "both"}))
+    np.testing.assert_array_equal(again.labels, deep.labels)

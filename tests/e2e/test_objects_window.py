@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core import samples
+from napari_unetseg.core import samples, scratch
 from napari_unetseg.core.objects import label
+from napari_unetseg.gui import maps
 from napari_unetseg.gui.layers import find, role_of
 from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
 from napari_unetseg.gui.predict import PredictWidget
+from napari_unetseg.gui.threshold import ThresholdWidget
 from napari_unetseg.gui.train import TrainWidget
 from napari_unetseg.gui.workbench import WorkbenchWidget
 
-TRAIN, PREDICT = (WorkbenchWidget.rungs.index(tool) for tool in (TrainWidget, PredictWidget))
+THRESHOLD, TRAIN, PREDICT = (
+    WorkbenchWidget.rungs.index(tool) for tool in (ThresholdWidget, TrainWidget, PredictWidget)
+)
 
 
 @pytest.fixture
@@ -24,6 +28,10 @@ def nuclei(hand):
     hand.viewer.layers.selection.active = image
     hand.truth = sample.objects
     return image
+
+
+def shown(form, name):
+    return form.widget(name).visible
 
 
 def choose(box, entry):
@@ -163,3 +171,66 @@ def test_stacks_and_models_without_objects(hand):
     hand.wait(lambda: predict.preview.layer is None)
     assert made.visible
     hand.viewer.dims.ndisplay = 2
+
+
+def test_planes_are_linked_in_threshold_and_predict(hand):
+    sample = samples.nuclei((6, 64, 80), seed=1, touching=0, noise=0.3, spacing=(1, 0.65, 0.65))
+    stack = hand.viewer.add_image(sample.image, name="stack")
+    ids = hand.viewer.add_labels(sample.objects, name="ids")
+    hand.viewer.layers.selection.active = stack
+    hand.turn_to(THRESHOLD)
+    draft = hand.tool(THRESHOLD)
+    assert not shown(draft.form, "link")
+    draft.form.set(result="objects", sigma=1.0, min_size=20)
+    assert shown(draft.form, "link")
+    assert not shown(draft.form, "link_iou")
+    hand.run(draft)
+    apart = int(find(hand.viewer.layers, "objects", stack).data.max())
+    draft.form.widget("link").value = "planes"
+    assert shown(draft.form, "link_iou")
+    hand.run(draft)
+    made = find(hand.viewer.layers, "objects", stack)
+    assert made.data.max() < apart / 2, draft.message.text()
+    assert set(np.unique(made.data[2])) & set(np.unique(made.data[3])) - {0}
+    draft.form.widget("per").value = "stack"
+    assert not shown(draft.form, "link")
+
+    hand.turn_to(TRAIN)
+    tool = hand.tool(TRAIN)
+    tool.labels.pick(ids)
+    choose(tool.kind, "objects")
+    choose(tool.rung, "logistic")
+    hand.run(tool)
+    hand.turn_to(PREDICT)
+    predict = hand.tool(PREDICT)
+    predict.form.widget("what").value = "objects"
+    assert shown(predict.decoding, "link")
+    hand.run(predict)
+    made = find(hand.viewer.layers, PREDICTED_OBJECTS, stack)
+    first = made.data.copy()
+    predict.decoding.widget("link").value = "planes"
+    hand.run(predict)
+    assert made.data.max() < first.max()
+    np.testing.assert_array_equal(made.data > 0, first > 0)
+    assert set(np.unique(made.data[2])) & set(np.unique(made.data[3])) - {0}
+    plane = hand.viewer.add_image(sample.image[0], name="plane")
+    hand.viewer.layers.selection.active = plane
+    hand.wait(lambda: not shown(predict.decoding, "link"))
+
+
+def test_what_is_too_large_to_keep_is_predicted_all_the_same(hand, nuclei, monkeypatch):
+    train(hand)
+    hand.turn_to(PREDICT)
+    predict = hand.tool(PREDICT)
+    predict.decoding.set(min_size=10)
+    hand.run(predict)
+    made = find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
+    first = made.data.copy()
+    assert "see it at once" in predict.message.text()
+    monkeypatch.setattr(maps, "IN_MEMORY", 1000)
+    monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
+    predict.form.set(tile=64)  # another tiling, so that what is kept does not do
+    hand.run(predict)
+    assert "see it at once" not in predict.message.text()
+    assert predict._maps is None
+    np.testing.assert_array_equal(made.data, first)

@@ -8,10 +8,11 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.layers import find, role_of
-from napari_unetseg.gui.lesson import PREDICTED
+from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.predict import PredictOptions, PredictWidget, predicted
 from napari_unetseg.gui.session import Session
 
@@ -82,6 +83,32 @@ def test_a_stop_keeps_finished_planes_and_leaves_the_others(model, stack, what):
         np.testing.assert_array_equal(made["classes"].data[z], whole[z] if finished else 7)
     assert made["stopped at"] >= 0.5
     assert (before == 7).all(), "what is in the layer was written to"
+
+
+def test_objects_of_a_run_that_was_stopped_are_those_of_what_was_predicted(model, stack):
+    image = Image.of(stack, "ZYX")
+    whole = model.predict_maps(image)
+    half = np.array(whole.data)
+    half[N_PLANES // 2 :] = 0
+    filled = unseen_as_background(whole.with_data(half), model.values)
+    ids, all_ids = model.decode(filled).asarray(), model.decode(whole).asarray()
+    np.testing.assert_array_equal(ids[: N_PLANES // 2], all_ids[: N_PLANES // 2])
+    assert ids[: N_PLANES // 2].any()
+    assert not ids[N_PLANES // 2 :].any()
+
+
+def test_stop_in_the_dock_keeps_objects_of_what_is_done(qtbot, tool, viewer):
+    tool.form.set(what="objects")
+    tool.run()
+    tool.stop()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    assert "Stopped at" in tool.message.text()
+    labels = find(viewer.layers, PREDICTED_OBJECTS, viewer.layers["stack"])
+    assert labels.data.shape == (N_PLANES, 64, 72)
+    assert not labels.data[-1].any()
+    tool.run()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    assert labels.data[-1].any(), "the unfinished maps were kept"
 
 
 def test_stop_in_the_dock_keeps_an_earlier_prediction(qtbot, tool, viewer):

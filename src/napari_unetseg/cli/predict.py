@@ -168,7 +168,7 @@ def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
     if what == "probabilities":
         return f"probabilities of {', '.join(model.classes)}"
     if what == "objects":
-        n = int(found.asarray().max(initial=0))
+        n = int(found.data.max())  # of a lazy one the parts are looked at in turn
         return f"{n} object{'s' * (n != 1)}"
     counts = np.bincount(found.asarray().ravel(), minlength=model.values[-1] + 1)
     named = list(zip(model.values, model.classes, strict=True))[:_NAMED_CLASSES]

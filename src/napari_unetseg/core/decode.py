@@ -6,7 +6,7 @@ that were predicted once can be decoded again with other options, and part by pa
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core import objects as shapes
 from napari_unetseg.core.decoders import SPLIT_DEPTH, DecoderSpec
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.progress import Progress, silent, track
+from napari_unetseg.core.linking import Link, link_gap_option, link_iou_option, link_option
 from napari_unetseg.core.specs import Options, option
 
 Floats = NDArray[np.float32]
@@ -83,6 +82,9 @@ class DecodeOptions(Options):
         le=2**31 - 1,
         advanced=True,
     )
+    link: Link = link_option()
+    link_iou: float = link_iou_option()
+    link_gap: int = link_gap_option()
 
 
 def decode(
@@ -145,65 +147,6 @@ def decode(
     return _flooded(mask, heights, core, options)
 
 
-def decode_image(
-    maps: Image,
-    values: Sequence[int],
-    decoder: DecoderSpec | None = None,
-    options: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
-    *,
-    ndim: int = 2,
-    out: Any = None,
-    progress: Progress = silent,
-) -> Image:
-    """Return the objects of an image, plane by plane or stack by stack.
-
-    Parameters
-    ----------
-    maps
-        What `predict_maps_image` or `predict_proba_image` gave: C holds the probability of each
-        class, then the maps of `decoder`.
-    values
-        Label value of each class.
-    decoder
-        Of the model; None for one that learnt classes.
-    ndim
-        2 for objects within planes, 3 for objects that go through a stack.
-    out
-        Where to write, if not to memory: anything with slices, of the result's shape and int32.
-
-    Returns
-    -------
-    Image
-        int32, the axes without C; no id occurs twice.
-
-    Raises
-    ------
-    InputError
-        As `decode`, and when there is no such background class.
-    """
-    block = "ZYX"[-ndim:]
-    behind = _background(values, options.background)
-    axes = maps.axes.replace("C", "")
-    shape = tuple(maps.length(axis) for axis in axes)
-    result = np.zeros(shape, np.int32) if out is None else out
-    written = Image(result, axes, maps.spacing, maps.unit)
-    at = [axis for axis in maps.axes if axis in "C" + block].index("C")
-    n = 0
-    for index in track(written.indices(block), progress, "finding objects"):
-        part = np.moveaxis(np.asarray(maps.block(index, "C" + block)), at, 0)
-        labels, found = decode(
-            1 - part[behind],
-            part[len(values) :],
-            decoder,
-            options,
-            spacing=maps.spacing[-ndim:],
-        )
-        labels[labels > 0] += np.int32(n)
-        result[written.block_slices(index, block)] = labels
-        n += found
-    return written
-
-
 def _settled(split: Split, decoder: DecoderSpec | None) -> str:
     if split == "auto":
         return "shape" if decoder is None else "learnt"
@@ -215,8 +158,14 @@ def _settled(split: Split, decoder: DecoderSpec | None) -> str:
     return split
 
 
-def _background(values: Sequence[int], asked: int) -> int:
-    """Return the place of the background among the classes."""
+def background_of(values: Sequence[int], asked: int) -> int:
+    """Return the place of the background among the classes; 0 asks for the first.
+
+    Raises
+    ------
+    InputError
+        When there is no such class.
+    """
     if not asked:
         return 0
     if asked not in values:
@@ -243,4 +192,4 @@ def _flooded(
     return shapes.keep_large(labels, options.min_size)
 
 
-__all__ = ["DecodeOptions", "Split", "decode", "decode_image"]
+__all__ = ["DecodeOptions", "Split", "background_of", "decode"]

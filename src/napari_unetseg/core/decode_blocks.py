@@ -26,8 +26,8 @@ Box = tuple[slice, ...]
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
-SIDES = {2: 2048, 3: 256}
-"""Side of a block by the number of axes: about 100 MB of maps and labels."""
+SIDES = {2: 1024, 3: 256}
+"""Side of a block by the number of axes: up to 250 MB of maps, labels and what is between."""
 
 LARGEST_PIECE = 2**26
 """Pixels of the largest box that is decoded at once, of one connected piece of foreground."""
@@ -41,6 +41,7 @@ def decode_blocks(
     options: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
     *,
     out: Any,
+    first: int = 1,
     spacing: Sequence[float] = (),
     side: int | None = None,
     largest: int = LARGEST_PIECE,
@@ -60,7 +61,9 @@ def decode_blocks(
     decoder, options, spacing
         As for `decode`.
     out
-        (*spatial), int32, of zeros, written and read by slices.
+        (*spatial), int32, written and read by slices.
+    first
+        Id of the first object.
     side
         Of a block, in pixels; see `SIDES`.
     largest
@@ -71,7 +74,7 @@ def decode_blocks(
     Returns
     -------
     int
-        How many objects there are. They are those of `decode`, with the same numbers.
+        How many objects there are. They are those of `decode`, in the same order.
 
     Raises
     ------
@@ -86,7 +89,7 @@ def decode_blocks(
         work.decode_block(blocks, place)
     for piece in track(work.pieces(largest), part(progress, 0.6, 0.8), "joining objects"):
         work.decode_piece(piece)
-    return work.number(blocks, part(progress, 0.8, 1))
+    return work.number(blocks, first, part(progress, 0.8, 1))
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ class _Decoding:
         foreground, maps = self._read(seen)
         parts, n = shapes.label(foreground >= self.options.foreground)
         if not n:
+            self.out[own] = 0
             return
         crossing = np.zeros(n + 1, bool)
         for seam in blocks.seams(place):
@@ -223,8 +227,8 @@ class _Decoding:
         before = np.asarray(self.out[box])
         self.out[box] = np.where(own, labels, before)
 
-    def number(self, blocks: Blocks, progress: Progress) -> int:
-        """Give the objects their final numbers, by their first pixels."""
+    def number(self, blocks: Blocks, first: int, progress: Progress) -> int:
+        """Give the objects their final numbers from `first` on, by their first pixels."""
         firsts = np.concatenate([np.zeros(0, np.int64), *self.firsts])
         there = np.ones(len(firsts) + 1, bool)
         if self.options.fill_holes:  # what lay in a hole was part of what is around it
@@ -233,7 +237,7 @@ class _Decoding:
                 there[np.unique(np.asarray(self.out[blocks.box(place)]))] = True
         left = np.flatnonzero(there[1:])
         new = np.zeros(len(firsts) + 1, np.int32)
-        new[1 + left[np.argsort(firsts[left], kind="stable")]] = np.arange(1, len(left) + 1)
+        new[1 + left[np.argsort(firsts[left], kind="stable")]] = np.arange(len(left)) + first
         for place in track(list(blocks), progress, "numbering objects"):
             box = blocks.box(place)
             labels = np.asarray(self.out[box])

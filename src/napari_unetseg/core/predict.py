@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.normalisation import Normalisation
-from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
+from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.segmenter import ObjectSegmenter, Segmenter, decoder_of
 from napari_unetseg.core.tiles import Tile, TileGrid
 
@@ -63,7 +63,8 @@ def predict_proba_image(
     axes = "".join(axis for axis in given.axes if axis not in "C" + block) + "C" + block
     shape = (*given.loop_shape("C" + block), len(segmenter.classes), *_sides(given, block))
     result = np.zeros(shape, dtype=np.float32) if out is None else out
-    for index, grid, one, proba in _tiles(given, segmenter, normalisation, tile, blend, progress):
+    how: Any = {"tile": tile, "blend": blend, "progress": progress}
+    for index, grid, one, proba in predicted_tiles(given, segmenter, normalisation, **how):
         grid.paste(result, one, proba, at=index)
     return Image(result, axes, given.spacing, given.unit, False, segmenter.classes)
 
@@ -84,11 +85,16 @@ def predict_maps_image(
     See Also
     --------
     predict_proba_image : the parameters, and what is raised.
-    napari_unetseg.core.decode.decode_image : what comes next.
+    napari_unetseg.core.predict_objects.decode_image : what comes next.
     """
-    decoder = decoder_of(segmenter)
-    whole: Segmenter = segmenter if decoder is None else _Whole(segmenter, decoder.names)  # type: ignore[arg-type]
+    whole = with_maps(segmenter)
     return predict_proba_image(image, whole, normalisation, tile=tile, out=out, progress=progress)
+
+
+def with_maps(segmenter: Segmenter) -> Segmenter:
+    """Return a segmenter whose last classes are the maps of objects, if it learnt any."""
+    decoder = decoder_of(segmenter)
+    return segmenter if decoder is None else _Whole(segmenter, decoder.names)  # type: ignore[arg-type]
 
 
 def predict_classes_image(
@@ -124,7 +130,8 @@ def predict_classes_image(
     axes = "".join(axis for axis in given.axes if axis not in "C" + block) + block
     shape = (*given.loop_shape("C" + block), *_sides(given, block))
     result = np.zeros(shape, dtype=np.uint8) if out is None else out
-    for index, grid, one, proba in _tiles(given, segmenter, normalisation, tile, 0, progress):
+    how: Any = {"tile": tile, "progress": progress}
+    for index, grid, one, proba in predicted_tiles(given, segmenter, normalisation, **how):
         grid.paste(result, one, likeliest(proba, first), at=index)
     return Image(result, axes, given.spacing, given.unit)
 
@@ -166,25 +173,43 @@ def matched(image: Image, segmenter: Segmenter) -> Image:
     return image
 
 
-def _tiles(
+def predicted_tiles(
     image: Image,
     segmenter: Segmenter,
     normalisation: Normalisation,
-    tile: int | None,
-    blend: int,
-    progress: Progress,
+    *,
+    tile: int | None = None,
+    blend: int = 0,
+    share: float = 1.0,
+    progress: Progress = silent,
 ) -> Iterator[tuple[Index, TileGrid, Tile, NDArray[np.float32]]]:
-    """Yield every tile's place among the planes or stacks, its grid, itself and its block."""
+    """Yield every tile's place among the planes or stacks, its grid, itself and its block.
+
+    Parameters
+    ----------
+    image
+        As `matched` gives it.
+    share
+        Of the progress of each plane or stack; the rest is for what is done with it.
+    progress
+        When it stops, no tile follows.
+
+    See Also
+    --------
+    predict_proba_image : the other parameters, and what is raised.
+    """
     axes = _block_axes(segmenter)
     indices = image.indices("C" + axes)
     grid = _grid(_sides(image, axes), segmenter, tile, blend)
     predictor = _Predictor(segmenter, normalisation, grid)
     try:
         for done, index in enumerate(indices):
-            numbers = _channels_first(image, index, axes)
-            here = part(progress, done / len(indices), (done + 1) / len(indices))
-            for one in track(list(grid), here, "predicting"):
+            numbers = channels_first(image, index, axes)
+            here = part(progress, done / len(indices), (done + share) / len(indices))
+            for number, one in enumerate(grid):
+                here(number / len(grid), "predicting")
                 yield index, grid, one, predictor(numbers, one)
+            progress((done + 1) / len(indices), "predicting")
     except StopEarly:
         return
 
@@ -247,7 +272,7 @@ def _grid(shape: tuple[int, ...], segmenter: Segmenter, tile: int | None, blend:
     return TileGrid(shape, (tile,) * len(shape), halo, multiple, border, blend)
 
 
-def _channels_first(image: Image, index: Index, axes: str) -> Any:
+def channels_first(image: Image, index: Index, axes: str) -> Any:
     """Return one plane or stack as (C, *spatial), unread when lazy."""
     numbers = image.data[image.block_slices(index, "C" + axes)]
     kept = [axis for axis in image.axes if axis in "C" + axes]
@@ -263,9 +288,12 @@ def _sides(image: Image, axes: str) -> tuple[int, ...]:
 
 
 __all__ = [
+    "channels_first",
     "likeliest",
     "matched",
     "predict_classes_image",
     "predict_maps_image",
     "predict_proba_image",
+    "predicted_tiles",
+    "with_maps",
 ]

@@ -24,6 +24,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.histogram import BlankError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.levels import automatic_levels
+from napari_unetseg.core.linking import link_objects
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.smooth import gaussian
 from napari_unetseg.core.threshold_options import LOCAL_METHODS, Method, ThresholdOptions
@@ -49,7 +50,7 @@ class Thresholded:
         object; nothing for local methods.
     n_objects
         Number of objects in all, where they were counted. Ids are unique in the whole image,
-        through all planes, channels and times.
+        through all planes, channels and times, but for objects that are linked.
     """
 
     image: Image
@@ -345,13 +346,16 @@ def _labelled(
     spacing = image.spacing[-len(block_axes) :]
     out = np.empty(image.shape, dtype=np.uint8 if options.result == "classes" else np.int32)
     of_group = dict(zip(_groups(image, options), groups, strict=True))
-    n = 0
-    for index in track(image.indices(block_axes), progress, "finding objects"):
+    n, finding = 0, part(progress, 0, 0.8)
+    for index in track(image.indices(block_axes), finding, "finding objects"):
         group = index if options.per == "plane" else (_channel(image, index, block_axes),)
         classes = _compared(image.block(index, block_axes), of_group[group], options)
         labels, found = _cleaned(classes, options, spacing, n + 1)
         out[image.block_slices(index, block_axes)] = labels
         n += found
+    if options.result == "objects":
+        how: dict[str, Any] = {"whole": block_axes, "progress": part(progress, 0.8, 1)}
+        n = link_objects(out, image.axes, n, options, **how)
     return out, n
 
 

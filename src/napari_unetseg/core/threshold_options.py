@@ -5,6 +5,13 @@ from typing import Literal
 from pydantic import field_validator
 
 from napari_unetseg.core.image import RgbChannel
+from napari_unetseg.core.linking import (
+    Link,
+    When,
+    link_gap_option,
+    link_iou_option,
+    link_option,
+)
 from napari_unetseg.core.objects import SPLIT_DEPTH
 from napari_unetseg.core.specs import Options, option
 
@@ -25,6 +32,8 @@ Method = Literal[
 
 LOCAL_METHODS = ("sauvola", "gaussian")
 """Methods that compare each pixel with its neighbourhood: there is no value to drag."""
+
+_OBJECTS: When = {"result": ("objects",)}
 
 
 class ThresholdOptions(Options):
@@ -144,6 +153,9 @@ class ThresholdOptions(Options):
         "Plane: every plane has its own level and its own objects. Stack: one level for all "
         "planes of a channel, and objects continue through z.",
     )
+    link: Link = link_option(_OBJECTS)
+    link_iou: float = link_iou_option(_OBJECTS)
+    link_gap: int = link_gap_option(_OBJECTS)
     channel: RgbChannel = option(
         "luminance",
         "RGB channel",

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.annotation import AnnotationKind
-from napari_unetseg.core.decode import DecodeOptions, decode_image
+from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.fits import Fit, known_of
@@ -32,6 +32,7 @@ from napari_unetseg.core.predict import (
     predict_maps_image,
     predict_proba_image,
 )
+from napari_unetseg.core.predict_objects import decode_image, predict_objects_image
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.specs import Options, option
@@ -50,7 +51,6 @@ FEATURES_FROM = "features_from."
 """What the names of the weights begin with that belong to the UNet whose features are seen."""
 
 _SCALING_SHARE = 0.05
-_MAPS_SHARE = 0.9
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -343,7 +343,8 @@ class TrainedModel:
         -------
         Image
             Classes: uint8 (larger if a value needs it), the image's axes without C.
-            Probabilities: float32, C the classes. Objects: int32, the image's axes without C.
+            Probabilities: float32, C the classes. Objects: int32, the image's axes without C; lazy,
+            in a temporary file, when they are too large for memory.
 
         Raises
         ------
@@ -354,14 +355,13 @@ class TrainedModel:
         -----
         Intensities are scaled by the whole image's statistics, once.
         """
-        if what == "objects":
-            how: Any = {"tile": tile, "flips": flips, "device": device}
-            maps = self.predict_maps(image, **how, progress=part(progress, 0, _MAPS_SHARE))
-            rest = part(progress, _MAPS_SHARE, 1)
-            return self.decode(maps, decoding, out=out, progress=rest)
         given, segmenter, scaling, rest = self._ready(image, device, flips, progress)
+        how: Any = {"tile": tile, "out": out, "progress": rest}
+        if what == "objects":
+            options = decoding or self.decoding
+            return predict_objects_image(given, segmenter, scaling, self.values, options, **how)
         if what == "probabilities":
-            return predict_proba_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
+            return predict_proba_image(given, segmenter, scaling, **how)
         return self._classes(given, segmenter, scaling, tile, out, rest)
 
     def classes_of(self, proba: Image, *, out: Array | None = None) -> Image:

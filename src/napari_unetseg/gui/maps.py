@@ -1,5 +1,6 @@
 """Maps that were predicted once, kept so that objects can be made of them again and again."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,8 @@ from numpy.typing import NDArray
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.scratch import IN_MEMORY
 from napari_unetseg.core.trained import TrainedModel
-
-KEPT_BYTES = 2**29
-"""Maps larger than this are not kept: a laptop has other uses for its memory."""
 
 Index = tuple[int, ...]
 
@@ -36,8 +35,6 @@ class Maps:
         Of the layer's array, without colour.
     image
         What was said, see `TrainedModel.predict_maps`.
-    stopped_at
-        Which part was done when the user stopped; None when all was.
     """
 
     layer: Layer
@@ -47,7 +44,6 @@ class Maps:
     index: Index | None
     axes: str
     image: Image
-    stopped_at: float | None = None
 
     def hold(
         self, layer: Layer, model: TrainedModel | None, how: tuple[Any, ...], index: Index | None
@@ -74,4 +70,36 @@ class Maps:
         return np.asarray(found[at["Z"]] if "Z" in block else found)
 
 
-__all__ = ["KEPT_BYTES", "Maps"]
+@dataclass(frozen=True, eq=False)
+class FoundObjects:
+    """Objects that were predicted.
+
+    Parameters
+    ----------
+    image
+        Their ids.
+    model
+        What found them.
+    index
+        The plane they are of; None for everything.
+    maps
+        What they can be made of anew; None where that was too large to keep, or is not complete.
+    stopped_at
+        Which part was done when the user stopped; None when all was.
+    """
+
+    image: Image
+    model: TrainedModel
+    index: Index | None
+    maps: Maps | None
+    stopped_at: float | None = None
+
+
+def can_be_kept(model: TrainedModel, image: Image) -> bool:
+    """Whether what a model says of an image fits the memory."""
+    maps = 0 if model.decoder is None else model.decoder.n_maps
+    pixels = math.prod(n for axis, n in zip(image.axes, image.shape, strict=True) if axis != "C")
+    return pixels * (len(model.classes) + maps) * np.dtype(np.float32).itemsize <= IN_MEMORY
+
+
+__all__ = ["FoundObjects", "Maps", "can_be_kept"]

@@ -11,7 +11,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWi
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import load, save
+from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
@@ -19,7 +21,7 @@ from napari_unetseg.core.training import Device, TrainOptions
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
-from napari_unetseg.gui.maps import KEPT_BYTES, Maps
+from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
@@ -158,21 +160,32 @@ class PredictWidget(Tool[PredictOptions]):
         how, decoding = _how(options), self.decoding.options
         kept = self._maps
         if kept is not None and kept.index == index and kept.hold(layer, model, how, index):
-            return lambda progress: (kept, kept.objects(decoding, progress))
+            return lambda progress: _decoded(kept, decoding, progress)
         self._maps = None
         axes, data = whole.grey().axes, layer.data
 
-        def work(progress: Progress) -> tuple[Maps, Image]:
-            heard = Heard(part(progress, 0, 0.9))
-            found = model.predict_maps(image, **_running(options), progress=heard)
-            maps = Maps(layer, data, model, how, index, axes, found, heard.stopped_at)
-            return maps, maps.objects(decoding, to_the_end(part(progress, 0.9, 1)))
+        def work(progress: Progress) -> FoundObjects:
+            ways = _running(options)
+            keeps = can_be_kept(model, image)
+            heard = Heard(part(progress, 0, 0.9) if keeps else progress)
+            if not keeps:
+                ids = model.predict(image, "objects", decoding=decoding, progress=heard, **ways)
+                whole = ids.with_data(ids.asarray())
+                return FoundObjects(whole, model, index, None, heard.stopped_at)
+            found = model.predict_maps(image, progress=heard, **ways)
+            rest = to_the_end(part(progress, 0.9, 1))
+            if heard.stopped_at is not None:
+                found = unseen_as_background(found, model.values, decoding)
+                ids = model.decode(found, decoding, progress=rest)
+                return FoundObjects(ids, model, index, None, heard.stopped_at)
+            maps = Maps(layer, data, model, how, index, axes, found)
+            return _decoded(maps, decoding, rest)
 
         return work
 
     def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
-        if isinstance(result, tuple):
-            return self._show_objects(layer, options, *result)
+        if isinstance(result, FoundObjects):
+            return self._show_objects(layer, options, result)
         model = self.model()
         said = {**options.model_dump(), "model": model.name if model is not None else ""}
         if options.extent == "visible plane":
@@ -213,6 +226,7 @@ class PredictWidget(Tool[PredictOptions]):
     def layer_changed(self, layer: Layer | None) -> None:
         self._forget()
         super().layer_changed(layer)
+        self._show_decoding()
 
     def options_changed(self, options: PredictOptions) -> None:
         self._show_decoding()
@@ -235,13 +249,12 @@ class PredictWidget(Tool[PredictOptions]):
         self.run_button.setEnabled(self.run_button.isEnabled() and ready)
         self.save_button.setEnabled(ready)
 
-    def _show_objects(self, layer: Layer, options: PredictOptions, maps: Maps, found: Image) -> str:
+    def _show_objects(self, layer: Layer, options: PredictOptions, found: FoundObjects) -> str:
         """Put objects into their layer, and keep what they can be made of anew."""
-        keeps = maps.image.data.nbytes <= KEPT_BYTES and maps.stopped_at is None
-        self._maps = maps if keeps else None
-        ids = found.asarray()
+        self._maps = found.maps
+        ids = found.image.asarray()
         n = int(ids.max(initial=0))
-        if maps.index is not None:
+        if found.index is not None:
             self._show_look(layer, ids)
             return f"{n} objects. {_PASSING}"
         self._unhide()
@@ -253,12 +266,12 @@ class PredictWidget(Tool[PredictOptions]):
             PREDICTED_OBJECTS,
             ids,
             name=f"{layer.name} objects",
-            options={**said, "model": maps.model.name},
+            options={**said, "model": found.model.name},
             objects=True,
         )
         made.visible = True
-        next_step = _TRY_OTHERS if keeps else "Correct them, then train on."
-        stopped = "" if maps.stopped_at is None else _stopped(maps.stopped_at)
+        next_step = _TRY_OTHERS if found.maps is not None else "Correct them, then train on."
+        stopped = "" if found.stopped_at is None else _stopped(found.stopped_at)
         return " ".join(filter(None, (stopped, f"{n} objects. {next_step}", remark)))
 
     def _on_model(self, number: int = 0) -> None:
@@ -276,8 +289,16 @@ class PredictWidget(Tool[PredictOptions]):
         model = self.model()
         classes = model is None or model.decoder is None
         self.decoding.show_only({"background": classes})
+        self.decoding.show_only(dict.fromkeys(LINK_FIELDS, self._can_link()))
         options = self.form.options
         self.decoding.page.setVisible(model is not None and _wants_objects(options, model))
+
+    def _can_link(self) -> bool:
+        """Whether objects end with their plane or stack, and there is another."""
+        layer, model = self.pick.layer(), self.model()
+        if layer is None or model is None:
+            return False
+        return bool(links_along(image_of(layer).axes, "ZYX"[-model.ndim :]))
 
     def _on_decoding(self, options: DecodeOptions) -> None:
         self._look(told=True)
@@ -398,6 +419,10 @@ def _wants_objects(options: PredictOptions, model: TrainedModel) -> bool:
     if options.extent == "visible plane":
         return model.decoder is not None
     return options.what == "objects"
+
+
+def _decoded(maps: Maps, options: DecodeOptions, progress: Progress) -> FoundObjects:
+    return FoundObjects(maps.objects(options, progress), maps.model, maps.index, maps)
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:

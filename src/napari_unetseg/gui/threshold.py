@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_unetseg.core.histogram import Histogram, histogram_of
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.threshold import (
     LOCAL_METHODS,
@@ -98,10 +99,14 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
         else:
             several = bool(image_of(layer).grey().loop_shape())
             self.form.show_only({"per": several, "channel": bool(layer.rgb)})
+            self._offer_links(layer, self.form.options)
         super().layer_changed(layer)
 
     def options_changed(self, options: ThresholdOptions) -> None:
         self._dragged = None
+        layer = self.pick.layer()
+        if layer is not None:
+            self._offer_links(layer, options)
         super().options_changed(options)
 
     def look(self, layer: Layer) -> None:
@@ -124,6 +129,12 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
             self.form.set_range("value", *_span(answer.histogram))
         self._show_preview()
         self.unsay()
+
+    def _offer_links(self, layer: Layer, options: ThresholdOptions) -> None:
+        """Offer to link objects where they end with their plane or stack."""
+        whole = "ZYX" if options.per == "stack" else "YX"
+        can = bool(links_along(image_of(layer).axes, whole))
+        self.form.show_only(dict.fromkeys(LINK_FIELDS, can))
 
     def _on_dragged(self, values: tuple[float, ...]) -> None:
         options = self.form.options

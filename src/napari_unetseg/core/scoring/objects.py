@@ -128,7 +128,9 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
     iou = overlap.iou()
     found = np.flatnonzero(iou >= threshold)
     if threshold <= _CERTAIN:
-        found = _assigned(overlap, iou, found)
+        # One more pair outweighs all differences in IoU.
+        worth = 1 + iou[found] / (2 * max(len(found), 1))
+        found = found[best_pairs(overlap.prediction[found], overlap.truth[found], worth)]
     return Matching(
         threshold,
         overlap.prediction[found],
@@ -139,27 +141,45 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
     )
 
 
-def _assigned(
-    overlap: Overlap, iou: NDArray[np.float64], found: NDArray[np.intp]
+def best_pairs(
+    first: NDArray[np.int64], second: NDArray[np.int64], worth: NDArray[np.float64]
 ) -> NDArray[np.intp]:
-    """Choose among candidate pairs so that no object has two partners."""
-    said, true = overlap.prediction[found], overlap.truth[found]
-    free = (np.bincount(said, minlength=1)[said] == 1) & (np.bincount(true, minlength=1)[true] == 1)
-    disputed = found[~free]
+    """Choose among candidate pairs so that nothing is in two and their worth adds to the most.
+
+    Parameters
+    ----------
+    first, second
+        (N,): what would be paired, as numbers from 0; each pair once.
+    worth
+        (N,), above 0.
+
+    Returns
+    -------
+    array (M,), intp
+        Which pairs, ascending.
+
+    Notes
+    -----
+    An assignment problem, solved on the sparse graph of the candidates that compete.
+    """
+    free = (np.bincount(first, minlength=1)[first] == 1) & (
+        np.bincount(second, minlength=1)[second] == 1
+    )
+    disputed = np.flatnonzero(~free)
     if not len(disputed):
-        return found
-    rows, row = np.unique(overlap.prediction[disputed], return_inverse=True)
-    columns, column = np.unique(overlap.truth[disputed], return_inverse=True)
+        return np.flatnonzero(free)
+    rows, row = np.unique(first[disputed], return_inverse=True)
+    columns, column = np.unique(second[disputed], return_inverse=True)
     n, m = len(rows), len(columns)
-    # One more pair outweighs all differences in IoU. A column of its own for each row, worth next
-    # to nothing, stands for staying alone: the solver wants every row to have a partner.
-    worth = np.concatenate([1 + iou[disputed] / (2 * min(n, m)), np.full(n, 1e-12)])
+    # A column of its own for each row, worth next to nothing, stands for staying alone: the solver
+    # wants every row to have a partner.
+    entries = np.concatenate([worth[disputed], np.full(n, 1e-12)])
     at = (np.concatenate([row, np.arange(n)]), np.concatenate([column, m + np.arange(n)]))
-    graph = csr_array((worth, at), shape=(n, m + n))
+    graph = csr_array((entries, at), shape=(n, m + n))
     which, partner = min_weight_full_bipartite_matching(graph, maximize=True)
     chosen = np.full(n, -1)
     chosen[which] = partner
-    return np.sort(np.concatenate([found[free], disputed[chosen[row] == column]]))
+    return np.sort(np.concatenate([np.flatnonzero(free), disputed[chosen[row] == column]]))
 
 
 @dataclass(frozen=True)
@@ -288,6 +308,7 @@ __all__ = [
     "ObjectScores",
     "ap_curve",
     "best_of",
+    "best_pairs",
     "match",
     "mean_object_scores",
     "object_scores",

@@ -1,6 +1,6 @@
 """Which objects of two label images meet, and by how much: counted once, used by every score."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -138,6 +138,27 @@ def overlap_of(
     return found[0] if len(found) == 1 else Overlap.joined(found)
 
 
+def overlap_of_parts(parts: Iterable[tuple[ArrayLike, ArrayLike]]) -> Overlap:
+    """Count in how many pixels each two objects meet, in images that are given in parts.
+
+    Parameters
+    ----------
+    parts
+        The same part of both; together each image once. An id is one object in all of them.
+
+    See Also
+    --------
+    overlap_of : what is counted.
+    """
+    pairs, n_pixels = [np.zeros((0, 3), dtype=np.int64)], 0
+    for one, other in parts:
+        said, true = ids_in(one), ids_in(other)
+        check_same_shape(said, true)
+        pairs.append(_pairs(said.reshape(-1), true.reshape(-1), silent))
+        n_pixels += said.size
+    return _from_pairs(_summed(np.concatenate(pairs)), n_pixels)
+
+
 def frames_in(
     prediction: NDArray[Any], truth: NDArray[Any], frame_axes: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -192,6 +213,11 @@ def as_int64(values: NDArray[Any]) -> Ids:
 
 
 def _overlap(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) -> Overlap:
+    return _from_pairs(_summed(_pairs(prediction, truth, progress)), len(prediction))
+
+
+def _pairs(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) -> Ids:
+    """Return rows of (id, id, pixels), a pair perhaps several times."""
     from napari_unetseg.core.scoring.label_kernels import count_pairs
 
     def count(start: int, stop: int) -> Any:
@@ -206,7 +232,7 @@ def _overlap(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) 
             end - begin,
             rows=_PIXELS,
         )
-    return _from_pairs(_summed(np.concatenate(parts)), n)
+    return np.concatenate(parts)
 
 
 def _summed(pairs: Ids) -> Ids:
@@ -242,4 +268,12 @@ def _sizes(ids: Ids, pixels: Ids) -> tuple[Ids, Ids]:
     return found[found != 0], sizes[found != 0]
 
 
-__all__ = ["Overlap", "as_int64", "check_same_shape", "frames_in", "ids_in", "overlap_of"]
+__all__ = [
+    "Overlap",
+    "as_int64",
+    "check_same_shape",
+    "frames_in",
+    "ids_in",
+    "overlap_of",
+    "overlap_of_parts",
+]

@@ -1,0 +1,148 @@
+"""Arrays for what is computed on the way: in memory, or in a file that vanishes by itself."""
+
+import errno
+import math
+import os
+import shutil
+import tempfile
+import uuid
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_unetseg.core.errors import InputError
+
+IN_MEMORY = 2**29
+"""Bytes of an array above which it goes to disk: a laptop has other uses for its memory."""
+
+_CHUNK = 2048
+_NO_SUCH_CALL = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+def zeros(shape: Sequence[int], dtype: DTypeLike) -> Any:
+    """Return zeros to write to by slices: a numpy array up to `IN_MEMORY` bytes, else a `Scratch`.
+
+    Raises
+    ------
+    InputError
+        When the disk has no room.
+    """
+    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
+        return np.zeros(shape, dtype)
+    return Scratch(shape, dtype)
+
+
+class Scratch:
+    """An array of zeros in a temporary file, read and written by slices.
+
+    The file has no name, or loses it with the process: it is gone once the array is closed or no
+    longer referred to, however the work ended. Parts are mapped to memory only while they are
+    copied, so that the process never holds more than it asked for.
+
+    Parameters
+    ----------
+    shape, dtype
+        As of a numpy array.
+
+    Raises
+    ------
+    InputError
+        When the disk has no room.
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike) -> None:
+        self.shape, self.dtype = tuple(int(n) for n in shape), np.dtype(dtype)
+        self.ndim = len(self.shape)
+        self.nbytes = math.prod(self.shape) * self.dtype.itemsize
+        self._file: Any = tempfile.TemporaryFile(prefix="napari-unetseg-", buffering=0)  # noqa: SIM115
+        self.close = weakref.finalize(self, self._file.close)
+        try:
+            _reserve(self._file, self.nbytes)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Sides of the parts that are read at once, where nobody says otherwise: of planes."""
+        return (1,) * (self.ndim - 2) + tuple(min(_CHUNK, n) for n in self.shape[-2:])
+
+    def __getitem__(self, where: Any) -> NDArray[Any]:
+        return np.array(self._mapped("r")[where])
+
+    def __setitem__(self, where: Any, numbers: Any) -> None:
+        self._mapped("r+")[where] = numbers
+
+    def __dask_tokenize__(self) -> str:
+        return uuid.uuid4().hex
+
+    def _mapped(self, mode: Any) -> NDArray[Any]:
+        return np.asarray(np.memmap(self._file, self.dtype, mode, shape=self.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A plane or stack of a larger array that has no views, read and written by slices.
+
+    Parameters
+    ----------
+    array
+        The whole.
+    where
+        A number for each axis that is fixed, ``slice(None)`` for the others.
+    """
+
+    array: Any
+    where: tuple[int | slice, ...]
+    shape: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sides = zip(self.where, self.array.shape, strict=True)
+        object.__setattr__(self, "shape", tuple(n for at, n in sides if isinstance(at, slice)))
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Any:
+        return self.array[self._inside(box)]
+
+    def __setitem__(self, box: tuple[slice, ...], numbers: Any) -> None:
+        self.array[self._inside(box)] = numbers
+
+    def _inside(self, box: tuple[slice, ...]) -> tuple[int | slice, ...]:
+        spans = iter(box)
+        return tuple(next(spans) if isinstance(at, slice) else at for at in self.where)
+
+
+def part_of(array: Any, where: tuple[int | slice, ...]) -> Any:
+    """Return a plane or stack of an array, to be read and written in its place; see `Part`."""
+    return array[where] if isinstance(array, np.ndarray) else Part(array, where)
+
+
+def _reserve(file: Any, n_bytes: int) -> None:
+    """Make a file so long, its room taken at once: a full disk later would end the process."""
+    place = tempfile.gettempdir()
+    free = shutil.disk_usage(place).free
+    try:
+        if n_bytes > free:
+            raise OSError(errno.ENOSPC, "too large")
+        _allocate(file, n_bytes)
+    except OSError as error:
+        raise InputError(
+            f"The image needs {n_bytes / 1e9:.1f} GB for temporary files, but the folder {place} "
+            f"has {free / 1e9:.1f} GB left. Free some, or set TMPDIR to a folder that has more."
+        ) from error
+
+
+def _allocate(file: Any, n_bytes: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        try:
+            return os.posix_fallocate(file.fileno(), 0, n_bytes)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_CALL:
+                raise
+    file.truncate(n_bytes)
+
+
+__all__ = ["IN_MEMORY", "Part", "Scratch", "part_of", "zeros"]
