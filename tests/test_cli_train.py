@@ -181,6 +181,17 @@ class TestTrainPredictEvaluate:
         unet_words = ("-o", tmp_path / "m.zip", "--labels-are", "mask")
         assert "features of its own" in refused("train", *pairs, *unet_words, *eyes)
 
+    def test_a_model_can_be_continued_with_another_scaling(self, data, logistic, tmp_path):
+        out, back = tmp_path / "more.zip", tmp_path / "back.zip"
+        words = (data / "images", data / "masks", "--labels-are", "mask")
+        way = ("--from", logistic, "--set", "method=mean-std")
+        assert run("train", *words, "-o", out, *way) == 0
+        assert load(out).normalisation.method == "mean-std"
+        assert run("train", *words, "-o", back, "--from", logistic, "--set", "low=2") == 0
+        assert load(back).normalisation == load(logistic).normalisation.model_copy(
+            update={"low": 2.0}
+        )
+
     def test_continues_a_model(self, data, unet, tmp_path):
         out = tmp_path / "more.zip"
         words = ("--epochs", 1, "--set", "steps=2", "--set", "patch=32")

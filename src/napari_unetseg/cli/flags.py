@@ -96,6 +96,25 @@ def options_of(
         raise InputError(text) from error
 
 
+def changed(base: AnyOptions, given: Mapping[str, Any], spell: Spell | None = None) -> AnyOptions:
+    """Return options with some values changed; of the others, those that still have an effect.
+
+    See Also
+    --------
+    options_of : the parameters, and what is raised.
+    """
+    fields = type(base).model_fields
+    kept = {**base.model_dump(), **given}
+    idle = {
+        name
+        for name, field in fields.items()
+        for other, values in (_extra(field).get("when") or {}).items()
+        if name not in given and other in given and given[other] not in values
+    }
+    chosen = {name: value for name, value in kept.items() if name not in idle}
+    return options_of(type(base), chosen, spell)
+
+
 def flag_of(name: str, field: FieldInfo) -> str:
     """Return the flag of a field, with its two hyphens."""
     given = _extra(field).get("flag") or name

@@ -10,7 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from napari_unetseg.cli.console import note, say
-from napari_unetseg.cli.flags import flag_of, options_of, with_options
+from napari_unetseg.cli.flags import changed, flag_of, options_of, with_options
 from napari_unetseg.cli.lessons import (
     KINDS,
     ImagesToLearn,
@@ -189,8 +189,9 @@ def _scaling(
     """Return the normalisation that is asked for, over that of a model to continue."""
     if begun is None and features_from is not None and not given:
         return None
-    kept: dict[str, Any] = {} if begun is None else begun.normalisation.model_dump()
-    return options_of(NormalisationSpec, {**kept, **given}, as_setting)
+    if begun is None:
+        return options_of(NormalisationSpec, given, as_setting)
+    return changed(begun.normalisation, given, as_setting)
 
 
 def _trained(
