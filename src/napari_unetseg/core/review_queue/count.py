@@ -197,4 +197,14 @@ def _check(sample: Sample) -> None:
         )
 
 
-__all__ = ["CONFIDENCE", "Count", "Interval", "Sample", "count_of"]
+def count_columns(found: Count, n_rows: int) -> dict[str, NDArray[np.float64]]:
+    """Return a count as columns of a table of objects, the same numbers in every row."""
+    numbers = {"precision": found.precision, "missed": found.missed, "count": found.count}
+    columns: dict[str, NDArray[np.float64]] = {}
+    for name, one in numbers.items():
+        for end, value in {"": one.estimate, "_low": one.low, "_high": one.high}.items():
+            columns[f"true_{name}{end}"] = np.full(n_rows, value)
+    return columns
+
+
+__all__ = ["CONFIDENCE", "Count", "Interval", "Sample", "count_columns", "count_of"]

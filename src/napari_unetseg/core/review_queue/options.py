@@ -23,6 +23,7 @@ class QueueOptions(Options):
         "Labels are",
         "Objects: every object has its own number, and the queue goes through objects and places "
         "where one may be missed. Classes: it goes through windows.",
+        advanced=True,
     )
     by: Measure = option(
         "all",
