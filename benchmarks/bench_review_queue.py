@@ -1,8 +1,8 @@
 """What a correction is worth: an oracle mends the first items of a queue, and of the same by lot.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_review_queue.py TRAIN TEST [--seconds 180]
-        [--model FILE.zip] [--by all views entropy margin shape] [--diversity 0 0.3] [--lots 20]
-        [--steps 0 10 20 40 80 160] [--plot FILE.png] [--out FILE.json]
+        [--seed 0] [--model FILE.zip] [--by all views entropy margin shape] [--diversity 0 0.3]
+        [--lots 20] [--steps 0 10 20 40 80 160] [--plot FILE.png] [--out FILE.json]
 
 TRAIN and TEST are folders that hold `images` and `masks` (ids of objects) of the same names; the
 test images are of one size and make one stack of planes. A UNet learns objects for so many
@@ -46,13 +46,13 @@ def folder(place: Path) -> list[tuple[Image, np.ndarray]]:
     ]
 
 
-def trained(place: Path, seconds: float) -> TrainedModel:
+def trained(place: Path, seconds: float, seed: int) -> TrainedModel:
     """Return a UNet that learnt objects for so many processor seconds."""
     from napari_unetseg.core.nn import schedule
 
     schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
     lessons = [Lesson(image, ids) for image, ids in folder(place)]
-    options = TrainOptions(budget=seconds / 60)
+    options = TrainOptions(budget=seconds / 60, seed=seed)
     return train(spec_of("unet"), lessons, options, name="cells", labels_are="objects").model
 
 
@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
     parser.add_argument("--seconds", type=float, default=180)
+    parser.add_argument("--seed", type=int, default=0, help="of the training")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--by", nargs="*", default=["all", "views", "entropy", "margin", "shape"])
     parser.add_argument("--diversity", nargs="*", type=float, default=[0.0, 0.3])
@@ -159,7 +160,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    model = load(asked.model) if asked.model else trained(asked.train, asked.seconds)
+    model = load(asked.model) if asked.model else trained(asked.train, asked.seconds, asked.seed)
     pairs = folder(asked.test)
     image = Image.of(np.stack([one.asarray() for one, _ in pairs]), "ZYX")
     truth = np.stack([ids for _, ids in pairs]).astype(np.int32)

@@ -217,6 +217,20 @@ def test_a_run_does_not_mend(tool, layer, make):
     assert "no longer there" in tool.message.text()
 
 
+def test_a_sample_of_other_labels_is_judged_no_further(tool, layer, make):
+    make(order="random sample", n=500)
+    while tool.review.item.kind != "object":
+        press(layer, "accept")
+    at = tool.review.queue.at
+    where = np.nonzero(layer.data)
+    tool.session.ink(layer).write(where, layer.data[where] % 9 + 1)
+    for verdict in ("accept", "reject"):
+        press(layer, verdict)
+        assert "Make the queue again" in tool.message.text()
+    assert tool.review.queue.at == at
+    assert not tool.review.queue.verdicts[at]
+
+
 def test_progress_and_the_end(tool, layer, make):
     make()
     press(layer, "reject")

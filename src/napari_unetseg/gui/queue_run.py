@@ -22,6 +22,10 @@ from napari_unetseg.gui.session import Session
 
 _WAIT_MS = 80
 _STEPS = 200
+_AROUND = 4_000_000
+"""Pixels around an item that are kept, to tell what was changed; of larger ones its box alone."""
+
+_STALE = "A run changed this object since the queue was made. Make the queue again."
 
 
 @dataclass(eq=False)
@@ -113,6 +117,8 @@ class QueueRun(QObject):
         self._remember()
         self.show()
         self.changed.emit()
+        if self._is_stale():
+            self.said.emit(_STALE)
 
     def show(self) -> None:
         """Bring the item into view, with a frame around it."""
@@ -163,6 +169,7 @@ class QueueRun(QObject):
         queue, item = self._queue, self.item
         if queue is None or item is None:
             return
+        self._check()
         if queue.random and item.kind == "window":
             self._judge("accepted", float(missed), None)
         else:
@@ -189,6 +196,7 @@ class QueueRun(QObject):
         item = self.item
         if item is None:
             return
+        self._check()
         if item.kind != "object":
             raise InputError("There is no object to delete here: accept, or draw what is missed.")
         problem = problem_of(self.layer)
@@ -278,7 +286,9 @@ class QueueRun(QObject):
             self._before = None
             return
         shape = self.layer.data.shape
-        reach = [b - a if b - a > 1 else 0 for a, b in zip(item.low, item.high, strict=True)]
+        sides = [b - a for a, b in zip(item.low, item.high, strict=True)]
+        small = np.prod([3 * side for side in sides]) <= _AROUND
+        reach = [side if side > 1 and small else 0 for side in sides]
         self._around = tuple(
             slice(max(a - r, 0), min(b + r, n))
             for a, b, r, n in zip(item.low, item.high, reach, shape, strict=True)
@@ -349,6 +359,21 @@ class QueueRun(QObject):
             self._keep(queue.judged(done.at, verdict, worth))
             self.said.emit(f"Item {done.at + 1}: {verdict or 'the verdict was taken back'}.")
             self.go(done.at)
+
+    def _check(self) -> None:
+        """Refuse a verdict for a random sample on another object than the one that was drawn."""
+        if self._queue is not None and self._queue.random and self._is_stale():
+            raise InputError(_STALE)
+
+    def _is_stale(self) -> bool:
+        """Whether something else than a hand changed the object that is looked at."""
+        item, queue = self.item, self._queue
+        if item is None or queue is None or item.kind != "object" or queue.verdict:
+            return False
+        pixels = np.count_nonzero(np.asarray(self.layer.data[item.box]) == item.number)
+        if pixels == item.pixels:
+            return False
+        return not self._session.ink(self.layer).pixels().inside(item.box).any()
 
     def _is_gone(self, item: Item) -> bool:
         """Whether a hand took an object away."""

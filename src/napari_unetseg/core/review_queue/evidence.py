@@ -112,6 +112,12 @@ def _ask(
     progress: Progress,
 ) -> None:
     wants = options.labels_are == "objects"
+
+    def agreement(maps: Image, way: DecodeOptions, done: float) -> NDArray[np.float64]:
+        # It is told no more of how far it is, but it may be cancelled.
+        ids = model.decode(maps, way, progress=part(progress, done, done)).asarray()
+        return _agreement(labels, ids, frame_axes)
+
     views = views_for(model, image) if options.views or options.by == "views" else ()
     share = 1 / (1 + len(views))
     maps = model.predict_maps(image, progress=part(progress, 0, share))
@@ -119,15 +125,14 @@ def _ask(
     square = np.square(mean)
     if wants:
         ways = [_how(decoding, **change) for change in _otherwise(decoding)]
-        found.agreement["decodings"] = [
-            _agreement(labels, model.decode(maps, way).asarray(), frame_axes) for way in ways
-        ]
-    for seen in predicted(model, image, views, part(progress, share, 1)):
+        found.agreement["decodings"] = [agreement(maps, way, share) for way in ways]
+    asked = predicted(model, image, views, part(progress, share, 1))
+    for number, seen in enumerate(asked, start=2):
         proba = _proba(seen, model, labels)
         mean, square = mean + proba, square + proba**2
         if wants:
-            again = model.decode(seen, decoding).asarray()
-            found.agreement.setdefault("views", []).append(_agreement(labels, again, frame_axes))
+            again = agreement(seen, decoding, number * share)
+            found.agreement.setdefault("views", []).append(again)
     n = 1 + len(views)
     mean = (mean / n).astype(np.float32)
     found.uncertainty = _unsure(mean, (square / n).astype(np.float32), options, bool(views))
