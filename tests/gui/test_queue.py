@@ -461,6 +461,14 @@ def test_nobody_is_asked_twice(tool, layer, make):
     press(layer, "accept")
     sample = queue_of(layer, "random sample")
     assert sample.verdicts[sample.place_of(item)] == "accepted"
+    layer.undo()
+    tool.review.look()
+    sample = queue_of(layer, "random sample")
+    assert sample.verdicts[sample.place_of(item)] == ""
+    layer.redo()
+    tool.review.look()
+    sample = queue_of(layer, "random sample")
+    assert sample.verdicts[sample.place_of(item)] == "accepted"
     tool.form.widget("order").value = "random sample"
     assert tool.review.queue.order == "random sample"
     assert tool.review.queue == sample

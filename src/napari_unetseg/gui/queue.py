@@ -1,5 +1,6 @@
 """The Queue dock: where to look first, one item after the other, and how many objects there are."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,9 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ink import PixelSet
+from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_queue
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.correct_hand import Keys
@@ -100,12 +104,8 @@ class QueueWidget(Tool[QueueOptions]):
     def work(self, layer: Layer, options: QueueOptions) -> Work:
         if not isinstance(layer, Labels):
             raise InputError(self.nothing_text)
-        labels = image_of(layer)
-        if not labels.lazy:
-            labels = labels.with_data(np.array(labels.data))
-        sources = self._sources(layer)
         ink = self.session.ink(layer).pixels()
-        return lambda progress: make_queue(labels, sources, options, ink=ink, progress=progress)
+        return partial(_made, image_of(layer), self._sources(layer), options, ink)
 
     def show_result(self, layer: Layer, options: QueueOptions, result: Made) -> str:
         if self._review is None or layer is not self._review.layer:
@@ -249,11 +249,11 @@ class QueueWidget(Tool[QueueOptions]):
 
     def _sources(self, layer: Labels) -> Sources:
         image, other = self.image.layer(), self.other.layer()
-        others = None
-        if other is not None and other is not layer:
-            others = np.array(image_of(other).asarray())
         return Sources(
-            None if image is None else image_of(image), self.model(), _decoding(layer), others
+            None if image is None else image_of(image),
+            self.model(),
+            _decoding(layer),
+            None if other in (None, layer) else image_of(other).data,
         )
 
     def _asks(self, layer: Layer, options: QueueOptions) -> bool:
@@ -296,6 +296,21 @@ class QueueWidget(Tool[QueueOptions]):
             self.models.addItem(model.name, model)
         self.models.addItem("none", None)
         self.models.setCurrentIndex(max(self.models.count() - 2, 0))
+
+
+def _made(
+    labels: Image,
+    sources: Sources,
+    options: QueueOptions,
+    ink: PixelSet,
+    progress: Progress,
+) -> Made:
+    """Make a queue of copies: a computation must not see later strokes."""
+    if not labels.lazy:
+        labels = labels.with_data(np.array(labels.data))
+    if sources.other is not None:
+        sources = replace(sources, other=np.array(sources.other))
+    return make_queue(labels, sources, options, ink=ink, progress=progress)
 
 
 def _decoding(layer: Labels) -> DecodeOptions | None:

@@ -238,15 +238,23 @@ class QueueRun(QObject):
         self._tell_the_other(item, verdict, worth)
         self._remember()
 
-    def _tell_the_other(self, item: Item, verdict: Verdict, worth: float) -> None:
-        """Give the same item of the layer's other queue the verdict too: nobody is asked twice."""
+    def _tell_the_other(
+        self, item: Item, verdict: Verdict, worth: float = 0.0, *, was: Verdict = ""
+    ) -> None:
+        """Give the same item of the layer's other queue the verdict too: nobody is asked twice.
+
+        Parameters
+        ----------
+        was
+            Its verdict before; another one stays.
+        """
         queue = self._queue
         if queue is None or item.kind != "object":
             return
         other: Order = "unsure first" if queue.random else "random sample"
         theirs = queue_of(self.layer, other)
         at = None if theirs is None else theirs.place_of(item)
-        if theirs is not None and at is not None and not theirs.verdicts[at]:
+        if theirs is not None and at is not None and theirs.verdicts[at] == was:
             keep_queue(self.layer, theirs.judged(at, verdict, worth))
 
     def _approve(self, box: Box, right: NDArray[np.bool_]) -> list[Atom] | None:
@@ -313,6 +321,7 @@ class QueueRun(QObject):
         elif self._mended and not mended:
             self._mended = False
             self._keep(queue.judged(queue.at, ""))
+            self._tell_the_other(item, "", was="fixed")
             self.changed.emit()
 
     def _is_mended(self, item: Item, before: NDArray[Any], after: NDArray[Any]) -> bool:
@@ -357,6 +366,8 @@ class QueueRun(QObject):
         queue = self._queue
         if queue is not None and queue.order == done.order and done.at < len(queue):
             self._keep(queue.judged(done.at, verdict, worth))
+            was: Verdict = "" if verdict else done.verdict
+            self._tell_the_other(queue.items[done.at], verdict, worth, was=was)
             self.said.emit(f"Item {done.at + 1}: {verdict or 'the verdict was taken back'}.")
             self.go(done.at)
 
