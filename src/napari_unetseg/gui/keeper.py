@@ -10,6 +10,7 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.project import Contents, ProjectFolder
 from napari_unetseg.gui.project_layers import adopt, contents_of, key_of, layers_of, version_of
+from napari_unetseg.gui.queue_store import revision_of
 from napari_unetseg.gui.session import Session, unwrapped
 from napari_unetseg.gui.task import Task
 
@@ -156,7 +157,7 @@ class Keeper(QObject):
     def _look(self) -> Any:
         """Return what changes whenever there is something to save."""
         layers = [
-            (key_of(layer), layer.name, version_of(layer, self._session))
+            (key_of(layer), layer.name, version_of(layer, self._session), revision_of(layer))
             for layer in self._viewer.layers
         ]
         return layers, [id(model) for model in self._session.models]

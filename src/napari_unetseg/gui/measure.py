@@ -26,11 +26,13 @@ from napari_unetseg.core.measure import (
 )
 from napari_unetseg.core.outlines import outlines
 from napari_unetseg.core.progress import part
+from napari_unetseg.core.review_queue import Count, count_columns
 from napari_unetseg.gui.colouring import ColourBar, ColourScale, colours_of, scale_of
 from napari_unetseg.gui.going import go_to
 from napari_unetseg.gui.layers import image_of, plane_index, role_of
 from napari_unetseg.gui.object_table import ObjectColumn, ObjectTable
 from napari_unetseg.gui.preview import is_preview
+from napari_unetseg.gui.queue_store import count_in
 from napari_unetseg.gui.review import REVIEW
 from napari_unetseg.gui.task import Latest, Reporter, Task, Work
 from napari_unetseg.gui.ticks import LayerTicks
@@ -40,8 +42,8 @@ PLAIN = "Plain colours"
 
 _STALE = "The labels were changed since: measure again."
 _WAIT_MS = 120
-# What says where an object is, or which: no quantity to colour by.
-_NO_QUANTITY = ("t", "z", "label", "first", "last")
+# What says where an object is, or which, or is of all objects: no quantity to colour by.
+_NO_QUANTITY = ("t", "z", "label", "first", "last", "true")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,12 @@ class _Found:
     centre: NDArray[Any]
     low: NDArray[Any]
     high: NDArray[Any]
+    count: Count | None = None
+
+    @property
+    def objects(self) -> Table:
+        """What the table says of single objects: without the count, which is of all."""
+        return {n: column for n, column in self.table.items() if not n.startswith("true_")}
 
     @property
     def loops(self) -> list[tuple[int, str]]:
@@ -159,7 +167,8 @@ class MeasureWidget(Tool[MeasureOptions]):
         images = {image.name: image_of(image) for image in self.ticks.layers()}
         self._measured = self._state_of(layer)
         self._watch(layer)
-        return lambda progress: _measure(layer, labels, images, options, progress)
+        count = count_in(layer)
+        return lambda progress: _measure(layer, labels, images, count, options, progress)
 
     def show_result(self, layer: Layer, options: MeasureOptions, result: _Found) -> str:
         if self._found is not None and self._found.layer is not result.layer:
@@ -396,7 +405,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     def _write_features(self, found: _Found, rows: NDArray[np.intp]) -> None:
         """Put rows into the layer's features; columns of others stay."""
         layer = found.layer
-        new = {name: column[rows] for name, column in found.table.items() if name != "label"}
+        new = {name: column[rows] for name, column in found.objects.items() if name != "label"}
         old: Any = layer.features.copy()
         features = type(old)({"index": found.table["label"][rows], **new})
         if "index" not in old and len(old):
@@ -457,6 +466,7 @@ def _measure(
     layer: Labels,
     labels: Image,
     images: dict[str, Image],
+    count: Count | None,
     options: MeasureOptions,
     progress: Reporter,
 ) -> _Found:
@@ -465,7 +475,10 @@ def _measure(
         labels = labels.with_data(np.array(labels.data))
     labels = calibrated_by(labels, images.values())
     table = measure(labels, images or None, options, progress=progress)
-    return _Found(layer, labels.axes, table, *places_of(table, labels))
+    places = places_of(table, labels)
+    if count is not None:
+        table |= count_columns(count, len(table["label"]))
+    return _Found(layer, labels.axes, table, *places, count)
 
 
 def _coloured(
@@ -486,7 +499,7 @@ def _write(
     if kind == "rois":
         write_rois(path, lines)
         return f"{path}: the outlines, for ImageJ's ROI Manager (More > Open...)."
-    write_geojson(path, lines, found.table, name=name)
+    write_geojson(path, lines, found.objects, name=name)
     return f"{path}: outlines and measurements. In QuPath: File > Import objects from file."
 
 
@@ -531,6 +544,10 @@ def _summary(found: _Found) -> str:
     cut = int(np.count_nonzero(table["touches_border"]))
     if cut:
         line += f" {cut:,} touch{'es' * (cut == 1)} the border."
+    if found.count is not None:
+        line += (
+            f" True count about {found.count}, 95 % confidence, from the reviewed random sample."
+        )
     if n == 1:
         line += " One id is one object: if it is a mask, make objects of it first."
     return line

@@ -9,7 +9,7 @@ from psygnal import Signal
 
 from napari_unetseg.core.ink import merged_classes, merged_objects
 from napari_unetseg.gui.ink import LayerInk
-from napari_unetseg.gui.layers import LayerList, find, marked, new_labels
+from napari_unetseg.gui.layers import METADATA_KEY, LayerList, find, marked, new_labels
 
 if TYPE_CHECKING:
     from napari_unetseg.core.trained import TrainedModel
@@ -33,6 +33,9 @@ class Session:
 
     models_changed = Signal()
     """Sent when a model was trained or loaded."""
+
+    page_wanted = Signal(str)
+    """Sent with the title of the tool that the user is to be taken to."""
 
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
@@ -99,7 +102,7 @@ class Session:
             remark = f"{len(ink):,} pixels that you corrected were kept."
         can = self._can_write(old, data)
         if can and self._write(old, data):
-            old.metadata = {**old.metadata, **marked(role, source, options)}
+            _mark_anew(old, marked(role, source, options))
             return old, remark
         if ink:
             remark += f" {old.name!r} is still there; this is a new layer."
@@ -130,6 +133,12 @@ class Session:
             where = np.nonzero(differs)
             self.ink(layer).write(where, data[where])
         return True
+
+
+def _mark_anew(layer: Labels, metadata: dict[str, Any]) -> None:
+    """Say what a layer is now; what else was noted on it stays, such as its review queue."""
+    mark = {**layer.metadata.get(METADATA_KEY, {}), **metadata[METADATA_KEY]}
+    layer.metadata = {**layer.metadata, METADATA_KEY: mark}
 
 
 _SESSIONS: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()

@@ -14,8 +14,10 @@ from napari_unetseg.gui.background import BackgroundWidget
 from napari_unetseg.gui.correct import CorrectWidget
 from napari_unetseg.gui.measure import MeasureWidget
 from napari_unetseg.gui.predict import PredictWidget
+from napari_unetseg.gui.queue import QueueWidget
 from napari_unetseg.gui.review import ReviewWidget
 from napari_unetseg.gui.scoreboard import ScoreboardWidget
+from napari_unetseg.gui.session import Session
 from napari_unetseg.gui.threshold import ThresholdWidget
 from napari_unetseg.gui.tool import Tool, check, when_undocked
 from napari_unetseg.gui.train import TrainWidget
@@ -38,6 +40,7 @@ class WorkbenchWidget(QWidget):
         TrainWidget,
         ScoreboardWidget,
         PredictWidget,
+        QueueWidget,
         CorrectWidget,
         ReviewWidget,
         MeasureWidget,
@@ -65,6 +68,8 @@ class WorkbenchWidget(QWidget):
         column.addLayout(steps, 0, 0)
         column.addWidget(self._pages, 1, 0)
         column.setRowStretch(1, 1)
+        self._session = Session.of(napari_viewer)
+        self._session.page_wanted.connect(self.open_tool)
         self.open_step(0)
         when_undocked(self, self.close_tools)
 
@@ -72,11 +77,18 @@ class WorkbenchWidget(QWidget):
         """Cancel what runs and stop listening to the viewer."""
         for tool in self.tools:
             tool.close_tool()
+        self._session.page_wanted.disconnect(self.open_tool, missing_ok=True)
 
     def open_step(self, number: int) -> None:
         """Turn to the page of rung `number`, counted from 0."""
         self._pages.setCurrentIndex(number)
         check(self._buttons, number)
+
+    def open_tool(self, title: str) -> None:
+        """Turn to the page of the tool of a title, if there is one."""
+        for number, tool in enumerate(self.tools):
+            if tool.title == title:
+                self.open_step(number)
 
     def _step(self, number: int, kind: type[Tool[Any]]) -> QPushButton:
         button = QPushButton()

@@ -35,6 +35,10 @@ _HELP = {
     "max": "Largest intensity.",
     "sum": "Sum of the intensities.",
     "median": "Median intensity.",
+    "true_count": "True objects, estimated from the reviewed random sample of the Queue dock; low "
+    "and high: 95 % confidence.",
+    "true_precision": "Share of the labelled objects that are one, from the same sample.",
+    "true_missed": "True objects without a label, from the same sample.",
 }
 
 
