@@ -40,6 +40,8 @@ class Source:
         (*spatial), uint8: classes to learn where nothing is annotated; `IGNORED` where unsure.
     maps
         (maps, *spatial): what a decoder of objects is to say.
+    times
+        See `Example`.
     """
 
     image: NDArray[Any]
@@ -47,6 +49,7 @@ class Source:
     normalisation: Normalisation
     guess: NDArray[np.uint8] | None = None
     maps: NDArray[np.float16] | None = None
+    times: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,8 @@ class Reader:
 
     def targets(
         self, source: Source, start: Sizes
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return classes, where they are annotated, and where they are guessed: (*result) each."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
+        """Return classes, how much they count, and where they are guessed: (*result) each."""
         whole, sides = source.annotation.shape, self._shape.result
         target = _cut(source.annotation.targets, start, sides, whole)
         known = target != IGNORED
@@ -102,7 +105,10 @@ class Reader:
             # Beyond the edge an image is mirrored, but nobody painted there.
             beyond = (slice(None),) * axis + (slice(max(length - first, 0), side),)
             known[beyond] = guessed[beyond] = False
-        return np.where(known | guessed, target, 0), known, guessed
+        counts = known.astype(np.float32)
+        if source.annotation.weights is not None:
+            counts *= _cut(source.annotation.weights, start, sides, whole)
+        return np.where(known | guessed, target, 0), counts, guessed
 
     def maps(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
         """Return what a decoder of objects is to say, (maps, *result), if there is one."""
@@ -142,7 +148,7 @@ class Drawer:
         self._sources, self._reader, self._shape = sources, reader, shape
         self._class_weights, self._rng = class_weights, rng
         self._places = [_places(source.annotation, rng) for source in sources]
-        counts = np.array([source.annotation.counts() for source in sources], float)
+        counts = np.array([source.times * source.annotation.masses() for source in sources])
         present = counts.sum(0) > 0
         if by_class:
             counts = counts / np.maximum(counts.sum(0), 1) * present
@@ -163,8 +169,8 @@ class Drawer:
             source, start = self._place(anywhere=guess > 0 and self._rng.random() < 0.5)
             parts.append((self._reader.image(source, start), *self._reader.targets(source, start)))
             maps.append(self._reader.maps(source, start))
-        image, target, known, guessed = map(np.stack, zip(*parts, strict=True))
-        weight = np.where(known, self._class_weights[target], np.float32(0))
+        image, target, counts, guessed = map(np.stack, zip(*parts, strict=True))
+        weight = counts * self._class_weights[target]
         if guess > 0 and guessed.any():
             weight[guessed] = guess * max(float(weight.sum()), 1.0) / guessed.sum()
         n_image = len(self._sources[0].image)
@@ -173,7 +179,7 @@ class Drawer:
             torch.from_numpy(target.astype(np.int64)),
             torch.from_numpy(weight),
             n_image,
-            _counted(maps, known),
+            _counted(maps, counts),
         )
 
     def _place(self, *, anywhere: bool) -> tuple[Source, Sizes]:
@@ -334,20 +340,29 @@ class Tally:
 
 
 def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Return for each class the flat indices of its pixels, a random part of very many."""
+    """Return for each class the flat indices of its pixels, a random part of very many.
+
+    What counts more is there as many times more often.
+    """
     found = []
     for k in range(annotation.n_classes):
         places = np.flatnonzero(annotation.targets == k)
+        if annotation.weights is not None and len(places):
+            each = annotation.weights.ravel()[places].astype(np.float64)
+            found.append(rng.choice(places, PLACES, p=each / each.sum()))
+            continue
         found.append(rng.choice(places, PLACES) if len(places) > PLACES else places)
     return found
 
 
-def _counted(maps: Sequence[NDArray[np.float32] | None], known: NDArray[np.bool_]) -> Tensor | None:
-    """Return the maps of patches with one more, which says where they count."""
+def _counted(
+    maps: Sequence[NDArray[np.float32] | None], counts: NDArray[np.float32]
+) -> Tensor | None:
+    """Return the maps of patches with one more, which says how much they count."""
     made = [one for one in maps if one is not None]
     if not made:
         return None
-    return torch.from_numpy(np.concatenate([np.stack(made), known[:, None]], 1, dtype=np.float32))
+    return torch.from_numpy(np.concatenate([np.stack(made), counts[:, None]], 1, dtype=np.float32))
 
 
 def _cut(array: NDArray[Any], start: Sizes, sides: Sizes, whole: Sizes) -> NDArray[Any]:

@@ -70,7 +70,7 @@ def sources_of(data: Sequence[Example], scaling: NormalisationSpec) -> list[Sour
         normalisation = example.normalisation
         if normalisation is None:
             normalisation = fit_normalisation(Image(example.image, axes), scaling)
-        found.append(Source(example.image, example.annotation, normalisation))
+        found.append(Source(example.image, example.annotation, normalisation, times=example.times))
     return found
 
 
@@ -103,6 +103,7 @@ def prepared(
             source.normalisation,
             None if one is None else likeliest_of_boxes(one, annotation.n_classes, shrink),
             true,
+            source.times,
         )
         for image, source, annotation, one, true in zip(
             images, sources, training, guesses, maps, strict=True
