@@ -1,7 +1,7 @@
 """What training on corrections is worth: the corrected image, new images, and what is forgotten.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_train_on.py DATA [--seconds 60] [--first 120]
-        [--model unet] [--corrected 1] [--fixed 0.5] [--out FILE.json] [--ways NAME ...]
+        [--start MODEL.zip] [--corrected 2] [--fixed 0.5] [--out FILE.json] [--ways NAME ...]
 
 DATA is a folder that holds `phase_cells_mit` and `train/phase_cells_mit`. A model learns objects
 from two training frames for FIRST processor seconds. It predicts test crops; an oracle mends a
@@ -27,6 +27,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import UNetSpec
+from napari_unetseg.core.packages import load, save
 from napari_unetseg.core.scoring.objects import best_of, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixels import dice
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--fixed", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ways", nargs="*", default=list(WAYS))
+    parser.add_argument("--start", type=Path, help="a model to begin with; made when missing")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     old = folder(asked.data / "train/phase_cells_mit")[:2]
@@ -127,7 +129,12 @@ def main() -> None:
     lessons = [Lesson(image, ids) for image, ids in old]
     print(f"{os.cpu_count()} cores, {asked.seconds:g} processor seconds each", flush=True)
     first = steps_in(asked.first, "first", old, base)
-    model = train(UNetSpec(), lessons, first, name="first", labels_are="objects").model
+    if asked.start and asked.start.exists():
+        model = load(asked.start)
+    else:
+        model = train(UNetSpec(), lessons, first, name="first", labels_are="objects").model
+        if asked.start:
+            save(model, asked.start)
     mended, rest = crops[: asked.corrected], crops[asked.corrected :]
     hands = [
         (image, *corrected(model.predict(image, "objects").asarray(), truth, asked.fixed))

@@ -67,7 +67,7 @@ class ProjectFolder:
         self._last: Manifest | None = None
         self._versions: dict[str, Hashable] = {}
         self._entries: dict[str, Entry] = {}
-        self._history: bytes | None = None
+        self._history: tuple[str | None, bytes] | None = None
         self._damaged: str | None = None
 
     def save(self, contents: Contents, *, progress: Progress = silent) -> list[str]:
@@ -255,13 +255,14 @@ class ProjectFolder:
             return None
         content = written_history(versions)
         known = None if self._last is None else self._last.history
-        if known is not None and content == self._history and (self.path / known).is_file():
+        saved = (known, content) == self._history
+        if known is not None and saved and (self.path / known).is_file():
             return known
         name = f"history/versions-{number}.json"
         (self.path / name).parent.mkdir(parents=True, exist_ok=True)
         _write_through(self.path / name, content)
         written.append(name)
-        self._history = content
+        self._history = (name, content)
         return name
 
     def _read_history(self, name: str | None, missing: list[str]) -> tuple[Version, ...]:
@@ -277,7 +278,7 @@ class ProjectFolder:
             self._damaged = name
             missing.append(f"{name}: {error}")
             return ()
-        self._history = content
+        self._history = (name, content)
         return versions
 
     def _read_image(self, entry: ImageEntry) -> ImageItem:
