@@ -42,8 +42,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "ink 1": {"ink": 1.0},
     "ink 20": {"ink": 20.0},
     "rest 0": {"unreviewed": 0.0},
-    "rest 0.5": {"unreviewed": 0.5},
-    "all the same": {"ink": 1.0, "unreviewed": 0.9},
+    "rest 0.1": {"unreviewed": 0.1},
+    "rest 0.9": {"unreviewed": 0.9},
     "nothing earlier": {"earlier": 0.0},
     "nothing earlier, rest 0": {"earlier": 0.0, "unreviewed": 0.0},
     "rate 0.003": {"learning_rate": 0.003},
@@ -173,8 +173,8 @@ def main() -> None:
             "others": scores(result.model, rest),
             "old": scores(result.model, old),
             "forgotten": result.check.forgotten,
-            "pixels": vars(result.check.pixels),
-            "objects": vars(result.check.objects),
+            "of_pixels": vars(result.check.pixels),
+            "of_objects": vars(result.check.objects),
         }
         print(way, found[way], flush=True)
         if asked.out:

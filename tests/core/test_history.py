@@ -64,7 +64,7 @@ def test_a_version_knows_its_parent_data_curve_and_score(make_model):
     learnt = Learnt(image="cells", labels="strokes", image_key="a", labels_key="b", ink=7)
     version = History().add(model, origin="trained", learnt=[learnt])
     assert (version.number, version.kind, version.parent) == (1, "unet", "abc")
-    assert (version.score, version.labelled) == (0.75, 123)
+    assert (version.dice, version.labelled) == (0.75, 123)
     assert version.learnt == (learnt,)
     assert 30 < len(version.curve) <= 60
     assert [p.dice for p in version.curve].count(0.5) == 10

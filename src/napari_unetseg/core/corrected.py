@@ -22,9 +22,6 @@ from napari_unetseg.core.trained import TrainedModel
 RIM = 3
 """Pixels of background around an object of the hand that count as its edge was drawn."""
 
-_UNSURE = 0.99
-"""Most that a pixel counts that no hand touched; from 1 it would be judged by."""
-
 Weights = NDArray[np.float16]
 
 
@@ -110,13 +107,12 @@ def reviewed_weights(
     ndim
         2 to leave out planes without ink, 3 stacks.
     ink_weight, unreviewed
-        Of a pixel of ink, and of one that no hand touched, on the average: every class counts as
-        much together as it has pixels, beside the others.
+        Of a pixel of ink, at least 1, and of one that no hand touched, less than 1.
 
     Returns
     -------
     array (*spatial), float16
-        0 where nothing counts, at least 1 where a hand was, less than 1 elsewhere.
+        0 where nothing counts.
     """
     known = ink.array()
     axes = tuple(range(labels.ndim - ndim, labels.ndim))
@@ -126,38 +122,9 @@ def reviewed_weights(
         around = around.reshape((1,) * (labels.ndim - 2) + around.shape)
         rim = ndimage.binary_dilation(touched, around, iterations=RIM)
         known |= touched | (rim & (labels == 0))
-    seen = np.broadcast_to(known.any(axes, keepdims=True), known.shape)
-    weights = np.zeros(labels.shape, np.float16)
-    classes = np.minimum(labels, 1) if objects else labels
-    _fill(weights, classes, seen & known, seen & ~known, ink_weight, unreviewed)
-    return weights
-
-
-def _fill(
-    weights: Weights,
-    classes: NDArray[Any],
-    known: NDArray[np.bool_],
-    rest: NDArray[np.bool_],
-    ink_weight: float,
-    unreviewed: float,
-) -> None:
-    """Weigh what is known and the rest, each class together as much as it has pixels.
-
-    What is corrected is mostly cells. Were their ink simply to count more, a model would learn that
-    there are more cells than there are.
-    """
-    values, places = np.unique(classes, return_inverse=True)
-    places = places.reshape(classes.shape)
-    n_known, n_rest = (
-        np.bincount(places[where], minlength=len(values)).astype(float) for where in (known, rest)
-    )
-    mass = ink_weight * n_known + unreviewed * n_rest
-    share = np.divide(n_known + n_rest, mass, out=np.zeros_like(mass), where=mass > 0)
-    share *= mass.sum() / max(float((share * mass).sum()), 1e-9)
-    of_known = np.maximum(share * ink_weight, 1).astype(np.float16)
-    of_rest = np.minimum(share * unreviewed, _UNSURE).astype(np.float16)
-    weights[known] = of_known[places[known]]
-    weights[rest] = of_rest[places[rest]]
+    seen = known.any(axes, keepdims=True)
+    weights = np.where(known, np.float16(ink_weight), np.float16(unreviewed))
+    return np.where(seen, weights, np.float16(0))
 
 
 def in_words_of(

@@ -22,6 +22,9 @@ CHECK_PIXELS = 2**23
 RIGHT = 0.5
 """Intersection over union from which an object counts as found."""
 
+FEWEST_OBJECTS = 10
+"""Of how many objects a share says something."""
+
 _Mask = NDArray[np.bool_]
 
 
@@ -86,33 +89,38 @@ class Check:
 
     @property
     def forgotten(self) -> float:
-        """The larger share of what was right before and is wrong now, of pixels or objects."""
-        return max(self.pixels.share, self.objects.share)
+        """The larger share of what was right before and is wrong now, of pixels or objects.
+
+        Of fewer than `FEWEST_OBJECTS` objects one more or less is chance: then it is of pixels.
+        """
+        return self._worse()[0].share
 
     def __add__(self, other: "Check") -> "Check":
         return Check(self.pixels + other.pixels, self.objects + other.objects)
 
     def told(self, old: str, new: str) -> str:
         """Return before and after in a sentence."""
-        counts, what = self._worse()
-        return (
-            f"Of {counts.total:,} {what} that were annotated, {old!r} has {counts.before:,} right "
-            f"({_percent(counts.before, counts.total)}) and {new!r} {counts.after:,} "
-            f"({_percent(counts.after, counts.total)})."
-        )
+        n = self.pixels.total
+        said = f"{old!r} has {_share(self.pixels.before, n)} and {new!r} "
+        said += f"{_share(self.pixels.after, n)} of {n:,} annotated pixels right"
+        if self.objects.total:
+            n = self.objects.total
+            said += f"; of {n:,} objects {self.objects.before:,} and {self.objects.after:,}"
+        return f"{said}."
 
     def alarm(self, old: str, new: str, limit: float) -> str:
         """Return what was forgotten in a sentence; nothing when it is no more than the limit."""
+        counts, what = self._worse()
         if self.forgotten <= limit:
             return ""
-        counts, what = self._worse()
         return (
             f"It forgot: of {counts.before:,} {what} that {old!r} had right, {new!r} has "
-            f"{counts.forgotten:,} wrong ({_percent(counts.forgotten, counts.before)})."
+            f"{counts.forgotten:,} wrong ({_share(counts.forgotten, counts.before)})."
         )
 
     def _worse(self) -> tuple[Counts, str]:
-        if self.objects.share > self.pixels.share:
+        enough = self.objects.before >= FEWEST_OBJECTS
+        if enough and self.objects.share > self.pixels.share:
             return self.objects, "objects"
         return self.pixels, "pixels"
 
@@ -194,7 +202,7 @@ def _found(said: NDArray[Any], true: NDArray[Any]) -> _Mask:
     return best_of(overlap.truth, overlap.iou(), overlap.n_true) >= RIGHT
 
 
-def _percent(part: int, whole: int) -> str:
+def _share(part: int, whole: int) -> str:
     return f"{100 * part / max(whole, 1):.1f} %"
 
 

@@ -118,11 +118,6 @@ class Version(_Part):
     thumbnail: str = Field("", max_length=4 * SIDE * SIDE + 4)
 
     @property
-    def score(self) -> float | None:
-        """Dice on what was held out, or else the part that it has right of what is annotated."""
-        return self.right if self.dice is None else self.dice
-
-    @property
     def who(self) -> tuple[str, str]:
         """What tells it from other versions, as it tells files of models apart."""
         return self.fingerprint, self.name

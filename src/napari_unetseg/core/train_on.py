@@ -47,19 +47,22 @@ class TrainOnOptions(Options):
     ink: float = option(
         5.0,
         "Weight of ink",
-        "How many times a pixel that you drew, erased or approved counts.",
+        "How many times a pixel that you drew, erased or approved counts: a network is shown its "
+        "surroundings as many times more often.",
         ge=1,
         le=1000,
         step=1,
+        advanced=True,
     )
     unreviewed: float = option(
-        0.1,
+        0.5,
         "Weight of the rest",
         "How much a pixel of the same plane counts that no hand touched: it is what a model said, "
         "and may be wrong. 0 learns ink alone.",
         ge=0,
         le=0.9,
-        step=0.05,
+        step=0.1,
+        advanced=True,
     )
     alarm: float = option(
         0.05,

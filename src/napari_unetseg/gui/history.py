@@ -23,7 +23,7 @@ from napari_unetseg.gui.session import Session
 COLUMNS = {
     "Version": "A check mark is the current one, used by Predict, Train and Train on.",
     "From": "Which version it was trained on from.",
-    "Score": "Dice on what was held out, or the part of what you annotated that it has right.",
+    "Score": "Dice on what was held out; or in percent, of what you annotated, what is right.",
     "Learnt": "Labelled pixels that it learnt from; point at it for the images.",
 }
 _HELD = "✓ "
@@ -106,11 +106,10 @@ class HistoryList(QWidget):
 
     def _show(self, row: int, entry: Entry, *, held: bool) -> None:
         version = entry.version
-        score = "" if version.score is None else f"{version.score:.3f}"
         cells = [
             f"{_HELD if held else ''}{version.name}",
             self._parent(version),
-            score,
+            _score(version),
             f"{version.labelled:,}" if version.labelled else "",
         ]
         told = "\n".join(filter(None, [*told_of(version), "" if entry.model else _GONE]))
@@ -176,6 +175,12 @@ def icon_of(picture: np.ndarray) -> QIcon:
     raw = np.ascontiguousarray(picture).tobytes()
     image = QImage(raw, width, height, 3 * width, QImage.Format.Format_RGB888)
     return QIcon(QPixmap.fromImage(image.copy()))
+
+
+def _score(version: Version) -> str:
+    if version.dice is not None:
+        return f"{version.dice:.3f}"
+    return "" if version.right is None else f"{100 * version.right:.1f} %"
 
 
 def _when(made: str) -> str:

@@ -51,7 +51,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
     title = "Train on"
     help_text = (
         "Let the model learn from what you drew, erased or approved on its labels. Your ink "
-        "counts most; what no hand touched hardly counts."
+        "counts most; what no hand touched counts less."
     )
     run_text = "Train on"
     run_help = "Train the model on the corrections. Labels and the old model stay as they are."
@@ -144,8 +144,8 @@ class TrainOnWidget(Tool[TrainOnOptions]):
         )
         if made.alarm:
             self._old = result.old
-            more = " or train on with what it learnt before" if not material.earlier else ""
-            self.alarm_text.setText(f"{made.alarm} Go back{more}, or keep it.")
+            more = "" if material.earlier else " or train on beside what it learnt before,"
+            self.alarm_text.setText(f"{made.alarm} Go back,{more} or keep it.")
             self.back_button.setText(f"Go back to {result.old.name}")
             self.alarm.show()
         lost = (

@@ -92,7 +92,11 @@ class Reader:
     def targets(
         self, source: Source, start: Sizes
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
-        """Return classes, how much they count, and where they are guessed: (*result) each."""
+        """Return classes, how much they count, and where they are guessed: (*result) each.
+
+        None counts more than once. What weighs more is met more often instead, with all that is
+        around it: ink is mostly on one side of an edge, and would push that edge away.
+        """
         whole, sides = source.annotation.shape, self._shape.result
         target = _cut(source.annotation.targets, start, sides, whole)
         known = target != IGNORED
@@ -107,7 +111,7 @@ class Reader:
             known[beyond] = guessed[beyond] = False
         counts = known.astype(np.float32)
         if source.annotation.weights is not None:
-            counts *= _cut(source.annotation.weights, start, sides, whole)
+            counts *= np.minimum(_cut(source.annotation.weights, start, sides, whole), 1)
         return np.where(known | guessed, target, 0), counts, guessed
 
     def maps(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
