@@ -19,6 +19,15 @@ from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.predict import matched
 from napari_unetseg.core.trained import TrainedModel
 
+PREDICTED, PREDICTED_OBJECTS = "predicted classes", "predicted objects"
+"""Roles of the layers that a trained model writes."""
+
+_KIND_OF_ROLE: dict[str, AnnotationKind] = {
+    "mask": "mask",
+    "objects": "objects",
+    PREDICTED_OBJECTS: "objects",
+}
+
 RIM = 3
 """Pixels of background around an object of the hand that count as its edge was drawn."""
 
@@ -127,6 +136,17 @@ def reviewed_weights(
     return np.where(seen, weights, np.float16(0))
 
 
+def kind_of_role(role: str, maker: TrainedModel | None) -> AnnotationKind:
+    """Return what corrected labels are: as the role of their layer says, or as who made them."""
+    if role in _KIND_OF_ROLE:
+        return _KIND_OF_ROLE[role]
+    if maker is None:
+        return "scribbles"
+    # The classes of a model of objects are background and foreground.
+    classes = role == PREDICTED and maker.labels_are == "objects"
+    return "mask" if classes else maker.labels_are
+
+
 def in_words_of(
     model: TrainedModel, labels: NDArray[Any], labels_are: AnnotationKind, background: int = 0
 ) -> NDArray[Any]:
@@ -156,4 +176,12 @@ def in_words_of(
     return np.where(labels != 0, front, back).astype(np.min_scalar_type(max(front, back)))
 
 
-__all__ = ["RIM", "corrected_lesson", "in_words_of", "reviewed_weights"]
+__all__ = [
+    "PREDICTED",
+    "PREDICTED_OBJECTS",
+    "RIM",
+    "corrected_lesson",
+    "in_words_of",
+    "kind_of_role",
+    "reviewed_weights",
+]

@@ -209,6 +209,14 @@ class History:
             entry = self._by_fingerprint(entry.version.parent)
         return found
 
+    def before(self, model: TrainedModel) -> list[Learnt]:
+        """Return what a model and those it descends from learnt from, each labels once."""
+        found: dict[str, Learnt] = {}
+        for entry in self.lineage(model):
+            for one in entry.version.learnt:
+                found.setdefault(one.labels_key, one)
+        return list(found.values())
+
     def base_of(self, model: TrainedModel) -> TrainedModel | None:
         """Return what a model's line began with: a model that was loaded, or nothing."""
         line = self.lineage(model)

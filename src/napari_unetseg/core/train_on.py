@@ -43,6 +43,7 @@ class TrainOnOptions(Options):
         le=0.9,
         step=0.1,
         slider=True,
+        flag="--earlier-share",
     )
     ink: float = option(
         5.0,
@@ -53,6 +54,7 @@ class TrainOnOptions(Options):
         le=1000,
         step=1,
         advanced=True,
+        flag="--ink-weight",
     )
     unreviewed: float = option(
         0.5,
@@ -63,6 +65,7 @@ class TrainOnOptions(Options):
         le=0.9,
         step=0.1,
         advanced=True,
+        flag="--rest-weight",
     )
     alarm: float = option(
         0.05,

@@ -1,26 +1,24 @@
 """What a model can be trained on from: corrected layers, and the layers it learnt from before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer
 
-from napari_unetseg.core.corrected import corrected_lesson
+from napari_unetseg.core.corrected import corrected_lesson, kind_of_role
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.history import History, Learnt
+from napari_unetseg.core.history import Learnt
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.train_on import TrainOnOptions
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.layers import METADATA_KEY, image_of, key_of, labels_of, role_of, source_of
-from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS, learnt_of, lesson_of
+from napari_unetseg.gui.lesson import learnt_of, lesson_of
 from napari_unetseg.gui.regions import region_of
 from napari_unetseg.gui.session import Session
-
-_KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objects"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +67,9 @@ class Material:
 
 def kind_of(labels: Layer, model: TrainedModel | None, models: Sequence[TrainedModel]) -> str:
     """Return what corrected labels are: as their role says, or as the model that made them."""
-    known = _KIND_OF_ROLE.get(role_of(labels))
-    if known is not None:
-        return known
-    maker = model
-    if role_of(labels) == PREDICTED:
-        name = _options(labels).get("model")
-        maker = next((one for one in models if one.name == name), model)
-        if maker is not None and maker.labels_are == "objects":
-            return "mask"
-    return "scribbles" if maker is None else maker.labels_are
+    name = _options(labels).get("model")
+    maker = next((one for one in models if one.name == name), model)
+    return kind_of_role(role_of(labels), maker)
 
 
 def source_layer(layers: Any, labels: Layer) -> Layer | None:
@@ -113,7 +104,9 @@ def material_of(
     learnt = [learnt_of(image, labels, labels_are, ink=len(corrected[0].ink))]
     earlier: list[Lesson] = []
     lost: list[str] = []
-    for one in _before(session.history, model, skip=learnt[0].labels_key):
+    for one in session.history.before(model):
+        if one.labels_key == learnt[0].labels_key:
+            continue
         place, painted, marks = (
             _layer(layers, key) for key in (one.image_key, one.labels_key, one.region_key)
         )
@@ -133,16 +126,6 @@ def material_of(
             earlier.append(Lesson(lesson.image, lesson.labels, region))
             learnt.append(learnt_of(place, painted, one.labels_are, region=marks))
     return Material(tuple(corrected), tuple(earlier), tuple(learnt), tuple(lost))
-
-
-def _before(history: History, model: TrainedModel, *, skip: str) -> Iterator[Learnt]:
-    """Yield what a model and its ancestors learnt from, each once."""
-    seen = {skip}
-    for entry in history.lineage(model):
-        for one in entry.version.learnt:
-            if one.labels_key not in seen:
-                seen.add(one.labels_key)
-                yield one
 
 
 def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) -> Corrected:

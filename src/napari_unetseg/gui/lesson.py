@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QComboBox
 
+from napari_unetseg.core.corrected import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.history import Learnt
@@ -16,9 +17,6 @@ from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.gui.layers import image_of, key_of, labels_of, role_of
 from napari_unetseg.gui.pick import LayerPick
-
-PREDICTED, PREDICTED_OBJECTS = "predicted classes", "predicted objects"
-"""Roles of the layers that a trained model writes."""
 
 _RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
