@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_unetseg.core import samples
+from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui import session as module
 from napari_unetseg.gui.session import Session
 
@@ -139,16 +143,22 @@ def test_a_change_too_large_to_undo_says_so(viewer, source, monkeypatch):
     assert len(viewer.layers) == 2
 
 
+def a_model(seed):
+    sample = samples.nuclei((48, 48), seed=seed)
+    lesson = Lesson(sample.as_image(), sample.mask.astype(np.uint8))
+    options = TrainOptions(validation=0)
+    return train(LogisticSpec(), [lesson], options, name=f"{seed}", labels_are="mask").model
+
+
 def test_a_model_put_to_use_is_last_and_there_once():
     session = Session()
     told = []
     session.models_changed.connect(lambda: told.append(list(session.models)))
-    one, two = object(), object()
+    one, two, new = (a_model(seed) for seed in range(3))
     session.add_model(one)
     session.add_model(two)
     session.use_model(one)
     assert session.models == [two, one]
-    new = object()
     session.use_model(new)
     assert session.models == [two, one, new]
     assert told[-2:] == [[two, one], [two, one, new]]

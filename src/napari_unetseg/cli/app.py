@@ -36,6 +36,7 @@ def build() -> typer.Typer:
     from napari_unetseg.cli.measure import measure_command
     from napari_unetseg.cli.predict import info, predict
     from napari_unetseg.cli.train import train
+    from napari_unetseg.cli.train_on import train_on
 
     app = typer.Typer(
         name=NAME,
@@ -46,6 +47,7 @@ def build() -> typer.Typer:
     app.callback()(_program)
     for command in (demo, background, threshold, train, compare, predict, evaluate, info):
         app.command()(command)
+    app.command("train-on")(train_on)
     app.command("measure")(measure_command)
     return app
 

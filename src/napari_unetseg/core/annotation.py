@@ -46,6 +46,9 @@ class Annotation:
     objects
         (*spatial), int32: the id of the object each pixel belongs to, 0 for none, if it was made
         from ids. Whole objects, wherever they count.
+    weights
+        (*spatial), floats of at least 0: how much each counting pixel counts; the same when
+        missing. Pixels below 1 are learnt, but are not sure enough to be judged by.
 
     See Also
     --------
@@ -57,6 +60,7 @@ class Annotation:
     names: tuple[str, ...]
     kind: AnnotationKind = "scribbles"
     objects: NDArray[np.int32] | None = None
+    weights: NDArray[np.floating[Any]] | None = None
 
     @classmethod
     def of(
@@ -140,6 +144,18 @@ class Annotation:
         """Return how many pixels of each class count: (classes,)."""
         return np.bincount(self.targets.ravel(), minlength=256)[: self.n_classes].astype(np.int64)
 
+    def masses(self) -> NDArray[np.float64]:
+        """Return how much the pixels of each class count together: (classes,)."""
+        if self.weights is None:
+            return self.counts().astype(np.float64)
+        each = self.weights.ravel().astype(np.float64)
+        masses: NDArray[Any] = np.bincount(self.targets.ravel(), each, minlength=256)
+        return masses[: self.n_classes].astype(np.float64)
+
+    def certain(self) -> "Annotation":
+        """Return the annotation of the pixels alone that can be judged by."""
+        return self if self.weights is None else self.only(self.weights >= 1)
+
     def only(self, where: NDArray[np.bool_]) -> "Annotation":
         """Return the annotation of the pixels `where` alone."""
         return replace(self, targets=np.where(where, self.targets, np.uint8(IGNORED)))
@@ -189,6 +205,9 @@ class Example:
         Scaling of the image this is a part of; made from `image` itself when missing.
     spacing
         Physical size of a pixel along each spatial axis; the same along all when missing.
+    times
+        As if every pixel of it were there so many times: how often it is met in a training beside
+        other examples, whatever its pixels weigh.
 
     Raises
     ------
@@ -200,6 +219,7 @@ class Example:
     annotation: Annotation
     normalisation: Normalisation | None = None
     spacing: tuple[float, ...] = ()
+    times: float = 1.0
 
     def __post_init__(self) -> None:
         spatial = tuple(self.image.shape[1:])
@@ -226,6 +246,8 @@ def examples_of(
     region: Any = None,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
     counted: NDArray[np.bool_] | None = None,
+    weights: NDArray[np.floating[Any]] | None = None,
+    times: float = 1.0,
 ) -> list[Example]:
     """Return the annotated planes or stacks of an image; nothing else of it is read.
 
@@ -243,6 +265,10 @@ def examples_of(
         How intensities are normalised.
     counted
         Of the labels' shape: where they count; everywhere when not given.
+    weights
+        Of the labels' shape: how much they count, 0 not at all; see `Annotation`.
+    times
+        See `Example`.
 
     Raises
     ------
@@ -268,6 +294,7 @@ def examples_of(
     painted = Image(_whole_numbers(array, kind), axes)
     finishing = None if known is None else Image(known, axes)
     counting = None if counted is None else Image(counted, axes)
+    weighing = None if weights is None else Image(weights, axes)
     normalisation = fit_normalisation(image, scaling)
     examples = []
     for index in painted.indices(block):
@@ -279,15 +306,20 @@ def examples_of(
         annotation = Annotation.of(part, kind, values=found, names=names, region=finished)
         if counting is not None:
             annotation = annotation.only(counting.block(index, block))
-            if not annotation.counted.any():
-                continue
+        if weighing is not None:
+            each = weighing.block(index, block)
+            annotation = replace(annotation.only(each > 0), weights=each)
+        chosen = counting is not None or weighing is not None
+        if chosen and not annotation.counted.any():
+            continue
         numbers = image.block(index, "C" + block)
         if "C" in image.axes:
             inner = [axis for axis in image.axes if axis in "C" + block]
             numbers = np.moveaxis(numbers, inner.index("C"), 0)
         else:
             numbers = numbers[None]
-        examples.append(Example(numbers, annotation, normalisation, image.spacing[-ndim:]))
+        spacing = image.spacing[-ndim:]
+        examples.append(Example(numbers, annotation, normalisation, spacing, times))
     return examples
 
 
@@ -365,7 +397,7 @@ def class_weights(annotations: Sequence[Annotation], power: float = 0.5) -> NDAr
     array (classes,)
         Scaled so that the mean over the annotated pixels is 1; 0 for a class without pixels.
     """
-    counts = np.sum([annotation.counts() for annotation in annotations], axis=0).astype(float)
+    counts = np.sum([annotation.masses() for annotation in annotations], axis=0)
     weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0)
     weights *= counts.sum() / max(float((weights * counts).sum()), 1e-30)
     return weights.astype(np.float32)

@@ -31,7 +31,8 @@ def split(
     Returns
     -------
     training, validation
-        As many annotations each; together they are what was given, and no pixel is in both.
+        As many annotations each; together they are what was given, and no pixel is in both. What
+        is not certain is learnt from, never judged by.
 
     Notes
     -----
@@ -39,8 +40,9 @@ def split(
     by the rarest class in them, and of each group of two or more at least one is held out. A class
     drawn in a single stroke is not held out: it must be learnt.
     """
-    units = _units(annotations)
-    counts = _unit_counts(annotations, units)
+    certain = [annotation.certain() for annotation in annotations]
+    units = _units(certain)
+    counts = _unit_counts(certain, units)
     totals = counts.sum(0)
     rarity = np.where(counts > 0, totals, np.iinfo(np.int64).max)
     rarest = np.where(counts.any(1), rarity.argmin(1), -1)

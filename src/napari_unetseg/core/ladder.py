@@ -58,12 +58,18 @@ class Lesson:
         is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
     counted
         Of the labels' shape, booleans: where they count; everywhere when not given.
+    weights
+        Of the labels' shape: how much they count, 0 not at all. See `Annotation`.
+    times
+        How often it is met beside the other lessons. See `Example`.
     """
 
     image: Image
     labels: Any
     region: Any = None
     counted: Any = None
+    weights: Any = None
+    times: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ def train(
     ndim: int = 2,
     scaling: NormalisationSpec | None = None,
     class_names: Sequence[str] = (),
+    values: Sequence[int] = (),
     start: TrainedModel | None = None,
     features_from: TrainedModel | None = None,
     watch: Watch | None = None,
@@ -107,6 +114,8 @@ def train(
     scaling
         How each image's intensities are normalised, by statistics of the whole image. When not
         said, as the network of `features_from` was trained, or by percentiles.
+    values
+        Classes that the model is to know, whether they are painted or not.
     start
         A model of the same spec to continue from; not changed. It keeps the features it sees.
     features_from
@@ -138,7 +147,12 @@ def train(
     if not lessons:
         raise InputError("There is no image to learn from. Give at least one with its labels.")
     examples = examples_from(
-        lessons, labels_are=labels_are, ndim=ndim, scaling=scaling, class_names=class_names
+        lessons,
+        labels_are=labels_are,
+        ndim=ndim,
+        scaling=scaling,
+        class_names=class_names,
+        values=values,
     )
     if not examples:
         raise InputError(
@@ -163,6 +177,7 @@ def train(
     provenance = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "images": len(lessons),
+        "labelled": int(sum(e.annotation.certain().counted.sum() for e in examples)),
         "asked_for": spec.kind,
         "options": options.model_dump(),
     }
@@ -231,6 +246,7 @@ def examples_from(
     ndim: int,
     scaling: NormalisationSpec,
     class_names: Sequence[str],
+    values: Sequence[int] = (),
 ) -> list[Example]:
     """Return the annotated planes or stacks of all lessons, of the same classes.
 
@@ -239,7 +255,8 @@ def examples_from(
     train : the parameters.
     napari_unetseg.core.annotation.examples_of : those of one image, and what is raised.
     """
-    values = values_of([lesson.labels for lesson in lessons], labels_are)
+    painted = values_of([lesson.labels for lesson in lessons], labels_are)
+    values = tuple(sorted({*painted, *values}))
     return [
         example
         for lesson in lessons
@@ -253,6 +270,8 @@ def examples_from(
             region=lesson.region,
             scaling=scaling,
             counted=lesson.counted,
+            weights=lesson.weights,
+            times=lesson.times,
         )
     ]
 

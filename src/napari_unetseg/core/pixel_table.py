@@ -47,6 +47,7 @@ class PixelTable:
         n_classes: int,
         *,
         most: Sequence[int] | None = None,
+        weights: NDArray[Any] | None = None,
         seed: int = 0,
     ) -> Self:
         """Take the labelled pixels out of an image.
@@ -61,6 +62,8 @@ class PixelTable:
             Number of classes.
         most
             At most so many rows of each class, drawn at random; the rows then stand for all.
+        weights
+            (*spatial): how many pixels each stands for; one when not given.
         seed
             The same seed draws the same.
         """
@@ -79,7 +82,10 @@ class PixelTable:
         rows = np.concatenate(places)
         columns = inputs.reshape(len(inputs), -1)
         picked = np.ascontiguousarray(columns[:, rows].T)
-        return cls(picked, flat[rows], np.concatenate(counts), n_classes)
+        stand = np.concatenate(counts)
+        if weights is not None:
+            stand = stand * weights.ravel()[rows]
+        return cls(picked, flat[rows], stand, n_classes)
 
     @classmethod
     def joined(cls, tables: Sequence["PixelTable"]) -> Self:

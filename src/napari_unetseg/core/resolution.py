@@ -85,6 +85,8 @@ def shrunken_annotation(annotation: Annotation, shrink: Sizes) -> Annotation:
     """Return the annotation with the commonest class of every box that holds any, without ids."""
     if set(shrink) == {1}:
         return annotation
+    if annotation.weights is not None:
+        return _weightiest_of_boxes(annotation, annotation.weights, shrink)
     targets = likeliest_of_boxes(annotation.targets, annotation.n_classes, shrink)
     return replace(annotation, targets=targets, objects=None)
 
@@ -108,6 +110,23 @@ def likeliest_of_boxes(
         best[count >= most] = k
         np.maximum(most, count, out=most)
     return best
+
+
+def _weightiest_of_boxes(
+    annotation: Annotation, weights: NDArray[Any], shrink: Sizes
+) -> Annotation:
+    """Return of every box the class that counts most in it, with the mean weight of its pixels."""
+    best = np.full(shrunken(annotation.shape, shrink), IGNORED, np.uint8)
+    most, mean = np.zeros(best.shape, np.float32), np.zeros(best.shape, np.float32)
+    for k in range(annotation.n_classes):
+        there = annotation.targets == k
+        total = _boxes(np.where(there, weights, 0), shrink, "constant").sum(-1, dtype=np.float32)
+        count = _boxes(there, shrink, "constant").sum(-1, dtype=np.float32)
+        wins = (count > 0) & (total >= most)
+        best[wins] = k
+        mean[wins] = total[wins] / count[wins]
+        np.maximum(most, total, out=most)
+    return replace(annotation, targets=best, objects=None, weights=mean)
 
 
 def _suited(annotations: Sequence[Annotation]) -> Resolution:

@@ -42,6 +42,7 @@ from napari_unetseg.gui.review import REVIEW
 from napari_unetseg.gui.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.task import Work
 from napari_unetseg.gui.tool import Tool
+from napari_unetseg.gui.train_on import open_train_on
 
 INK_KEY = "W"
 
@@ -89,6 +90,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._then: Any = None
         self.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         self.run_button.hide()
+        self.session.models_changed.connect(self.refresh)
         self._built = True
         self.layer_changed(self.pick.layer())
 
@@ -123,6 +125,15 @@ class CorrectWidget(Tool[CorrectOptions]):
         )
         self.show_ink.toggled.connect(self._on_show_ink)
         return [self.panel, self.show_ink, self.finish_button]
+
+    def results(self) -> list[QWidget]:
+        self.train_on_button = QPushButton("Train on these corrections")
+        self.train_on_button.setToolTip(
+            "Let the model that predicted these labels learn from what you drew, erased and "
+            "approved. Opens Train on and begins."
+        )
+        self.train_on_button.clicked.connect(lambda: self._train_on())
+        return [self.train_on_button]
 
     def work(self, layer: Layer, options: CorrectOptions) -> Work:
         if self._work is None:
@@ -197,6 +208,9 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.show_current(self._kind)
         self.cancel_button.setVisible(self.running)
         self.show_ink.setEnabled(self._layer is not None)
+        known = self._layer is not None and self.session.current is not None
+        self.train_on_button.setVisible(known)
+        self.train_on_button.setEnabled(known and not self.running)
         self.finish_button.setVisible(self._kind is not None and self._kind.hand == "seeds")
         self.finish_button.setEnabled(not self.running and len(self._places) > 1)
 
@@ -205,6 +219,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._soon.stop()
             self._then = None
             disconnect_events(self.viewer.dims.events, self)
+            self.session.models_changed.disconnect(self.refresh)
             self.shapes.close_events()
             if self._layer is not None:
                 disconnect_events(self._layer.events, self)
@@ -490,6 +505,11 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _hint(self) -> str:
         return self._kind.hint if self._kind is not None else ""
+
+    def _train_on(self) -> None:
+        layer = self._layer
+        if layer is not None and not open_train_on(self.viewer, layer):
+            self.say("Open the dock Train on (Plugins menu) to train on.", problem=True)
 
     def _unbind(self) -> None:
         self.keys.release()

@@ -9,7 +9,8 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.project import Contents, ProjectFolder
-from napari_unetseg.gui.project_layers import adopt, contents_of, key_of, layers_of, version_of
+from napari_unetseg.gui.layers import key_of
+from napari_unetseg.gui.project_layers import adopt, contents_of, layers_of, version_of
 from napari_unetseg.gui.queue_store import revision_of
 from napari_unetseg.gui.session import Session, unwrapped
 from napari_unetseg.gui.task import Task
@@ -160,7 +161,8 @@ class Keeper(QObject):
             (key_of(layer), layer.name, version_of(layer, self._session), revision_of(layer))
             for layer in self._viewer.layers
         ]
-        return layers, [id(model) for model in self._session.models]
+        session = self._session
+        return layers, [id(model) for model in session.models], session.history.versions
 
     def _on_saved(self, written: list[str]) -> None:
         self._versions = dict(self._saving)

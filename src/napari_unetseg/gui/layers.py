@@ -14,6 +14,9 @@ from napari_unetseg.core.image import AXES, Image
 METADATA_KEY = "napari-unetseg"
 """Where a layer of ours says what it is, in `layer.metadata`."""
 
+KEY = "project_key"
+"""Where a layer that was opened from a project says who it is there."""
+
 LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin is handed
 
 # Every one of these says where pixels are in the world; a result stands where its source stands.
@@ -30,6 +33,11 @@ def source_of(layer: Layer) -> str:
     return str(_mark(layer).get("source", ""))
 
 
+def key_of(layer: Layer) -> str:
+    """Return who a layer is in its project: what it was when opened, or its own id."""
+    return str(_mark(layer).get(KEY) or layer.unique_id)
+
+
 def marked(role: str, source: Layer, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a result: its role, its source and the options that made it."""
     mark = {
@@ -39,6 +47,12 @@ def marked(role: str, source: Layer, options: Mapping[str, Any]) -> dict[str, An
         "options": dict(options),
     }
     return {METADATA_KEY: mark}
+
+
+def mark_again(layer: Layer, metadata: Mapping[str, Any]) -> None:
+    """Say anew what a layer is; what else is noted of it stays, such as its review queue."""
+    mark = {**_mark(layer), **metadata[METADATA_KEY]}
+    layer.metadata = {**layer.metadata, METADATA_KEY: mark}
 
 
 def find(layers: LayerList, role: str, source: Layer) -> Layer | None:
@@ -145,7 +159,7 @@ def show_image(
     old = find(layers, role, source)
     if isinstance(old, ImageLayer) and old.data.shape == data.shape:
         old.data = data
-        old.metadata = {**old.metadata, **metadata}
+        mark_again(old, metadata)
         # The numbers may have another range now (subtract, then divide).
         old.reset_contrast_limits()
         for place, value in geometry_of(source).items():

@@ -8,16 +8,15 @@ import numpy as np
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QComboBox
 
+from napari_unetseg.core.corrected import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
+from napari_unetseg.core.history import Learnt
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.gui.layers import image_of, labels_of, role_of
+from napari_unetseg.gui.layers import image_of, key_of, labels_of, role_of
 from napari_unetseg.gui.pick import LayerPick
-
-PREDICTED, PREDICTED_OBJECTS = "predicted classes", "predicted objects"
-"""Roles of the layers that a trained model writes."""
 
 _RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
@@ -72,6 +71,21 @@ def lesson_of(layer: Layer, labels: Layer | None) -> Lesson:
     return Lesson(image, _on_image(labels_of(labels), image))
 
 
+def learnt_of(
+    layer: Layer, labels: Layer | None, kind: Any, *, region: Layer | None = None, ink: int = 0
+) -> Learnt:
+    """Return what the history of the models is to know of a lesson."""
+    return Learnt(
+        image=layer.name,
+        labels="" if labels is None else labels.name,
+        image_key=key_of(layer),
+        labels_key="" if labels is None else key_of(labels),
+        region_key="" if region is None else key_of(region),
+        labels_are=kind,
+        ink=ink,
+    )
+
+
 def warm_up() -> None:
     """Load and compile what the first training would have to wait for."""
     filter_bank(np.zeros((1, 64, 64), np.float32), LogisticSpec())
@@ -90,6 +104,7 @@ __all__ = [
     "PREDICTED_OBJECTS",
     "kind_box",
     "labels_pick",
+    "learnt_of",
     "lesson_of",
     "show_kind",
     "warm_up",

@@ -10,12 +10,9 @@ from napari.layers import Labels, Layer
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem
-from napari_unetseg.gui.layers import METADATA_KEY, geometry_of, image_of
+from napari_unetseg.gui.layers import KEY, METADATA_KEY, geometry_of, image_of, key_of
 from napari_unetseg.gui.preview import is_preview
 from napari_unetseg.gui.session import Session
-
-KEY = "project_key"
-"""Where a layer that was opened from a project says who it is there."""
 
 MAX_FEATURES = 10_000
 """Longest table of a layer's features that goes into the project's list."""
@@ -23,13 +20,6 @@ MAX_FEATURES = 10_000
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _LOOK = ("visible", "opacity", "blending")
 _IMAGE_LOOK = (*_LOOK, "gamma", "contrast_limits", "colormap")
-
-
-def key_of(layer: Layer) -> str:
-    """Return who a layer is in its project: what it was when opened, or its own id."""
-    mark = layer.metadata.get(METADATA_KEY, {})
-    known = mark.get(KEY) if isinstance(mark, Mapping) else None
-    return str(known or layer.unique_id)
 
 
 def version_of(layer: Layer, session: Session) -> tuple[Any, ...]:
@@ -71,7 +61,12 @@ def contents_of(
             except InputError:
                 continue
             images.append(ImageItem(image=image, path=_path(layer), **said))
-    return Contents(images=tuple(images), labels=tuple(labels), models=tuple(session.models))
+    return Contents(
+        images=tuple(images),
+        labels=tuple(labels),
+        models=tuple(session.models),
+        history=session.history.versions,
+    )
 
 
 def layers_of(contents: Contents) -> tuple[list[Layer], list[str]]:
@@ -109,10 +104,7 @@ def adopt(viewer: Any, session: Session, contents: Contents) -> None:
             ink = session.ink(layer)
             if item.ink is not None and not ink:
                 ink.restore(item.ink)
-    known = {model.fingerprint for model in session.models}
-    for model in contents.models:
-        if model.fingerprint not in known:
-            session.add_model(model)
+    session.adopt_models(contents.models, contents.history)
 
 
 def _path(layer: Layer) -> Path | None:
@@ -179,4 +171,4 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-__all__ = ["KEY", "adopt", "contents_of", "key_of", "layers_of", "version_of"]
+__all__ = ["adopt", "contents_of", "layers_of", "version_of"]

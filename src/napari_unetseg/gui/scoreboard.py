@@ -173,7 +173,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         if row.model is None:
             raise ValueError("There is no model in this row.")
         if row not in self._kept:
-            name = f"{row.kind} {len(self.session.models) + 1}"
+            name = self.session.name_for(row.kind)
             self._kept[row] = replace(row.model, name=name)
         self.session.use_model(self._kept[row])
         self._used = row

@@ -1,5 +1,6 @@
 """What the tools of one viewer share: the models, and what a hand drew on which labels."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -7,9 +8,10 @@ import numpy as np
 from napari.layers import Labels, Layer
 from psygnal import Signal
 
+from napari_unetseg.core.history import History, Version
 from napari_unetseg.core.ink import merged_classes, merged_objects
 from napari_unetseg.gui.ink import LayerInk
-from napari_unetseg.gui.layers import METADATA_KEY, LayerList, find, marked, new_labels
+from napari_unetseg.gui.layers import LayerList, find, mark_again, marked, new_labels
 
 if TYPE_CHECKING:
     from napari_unetseg.core.trained import TrainedModel
@@ -32,13 +34,17 @@ class Session:
     """
 
     models_changed = Signal()
-    """Sent when a model was trained or loaded."""
+    """Sent when a model was trained or loaded, or another one became the current one."""
+
+    model_chosen = Signal(object)
+    """Sent the model that a person went back to, for what comes next."""
 
     page_wanted = Signal(str)
     """Sent with the title of the tool that the user is to be taken to."""
 
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
+        self.history = History()
         self._inks: WeakKeyDictionary[Labels, LayerInk] = WeakKeyDictionary()
 
     @classmethod
@@ -46,15 +52,52 @@ class Session:
         """Return the session of `viewer`, which may be the proxy that napari hands to plugins."""
         return _SESSIONS.setdefault(unwrapped(viewer), cls())
 
-    def add_model(self, model: "TrainedModel") -> None:
-        """Keep a model for the tools of this viewer; the newest is last."""
-        self.models.append(model)
-        self.models_changed.emit()
+    @property
+    def current(self) -> "TrainedModel | None":
+        """The model that is taken up first: the newest, or the one that was gone back to."""
+        return self.models[-1] if self.models else None
+
+    def name_for(self, kind: str) -> str:
+        """Return a name for the next model, of a rung."""
+        return f"{kind} {len(self.history) + 1}"
+
+    def add_model(self, model: "TrainedModel", **known: Any) -> None:
+        """Keep a model for the tools of this viewer; the newest is last.
+
+        Parameters
+        ----------
+        **known
+            What the history is to know of it; see `History.add`.
+        """
+        self.history.add(model, **known)
+        self._take_up(model)
 
     def use_model(self, model: "TrainedModel") -> None:
         """Put a model last, where it is taken up first; add it when it is not there."""
-        self.models[:] = [other for other in self.models if other is not model]
-        self.add_model(model)
+        if model not in self.models:
+            self.history.add(model)
+        self._take_up(model)
+
+    def go_back(self, model: "TrainedModel") -> None:
+        """Make a model of the history the current one, for every tool."""
+        self.use_model(model)
+        self.model_chosen.emit(model)
+
+    def adopt_models(self, models: "Sequence[TrainedModel]", versions: Sequence[Version]) -> None:
+        """Take the models of a project, and what is known of them."""
+        known = {model.fingerprint for model in self.models}
+        new = [model for model in models if model.fingerprint not in known]
+        there = {version.who for version in self.history.versions}
+        self.history.adopt([v for v in versions if v.who not in there], new)
+        self.models += new
+        if new:
+            self._take_up(new[-1])
+
+    def _take_up(self, model: "TrainedModel") -> None:
+        self.models[:] = [*(other for other in self.models if other is not model), model]
+        gone = self.history.prune(model)
+        self.models[:] = [one for one in self.models if all(one is not other for other in gone)]
+        self.models_changed.emit()
 
     def ink(self, layer: Labels) -> LayerInk:
         """Return the ink on a layer, which is watched from the first call on."""
@@ -102,7 +145,7 @@ class Session:
             remark = f"{len(ink):,} pixels that you corrected were kept."
         can = self._can_write(old, data)
         if can and self._write(old, data):
-            _mark_anew(old, marked(role, source, options))
+            mark_again(old, marked(role, source, options))
             return old, remark
         if ink:
             remark += f" {old.name!r} is still there; this is a new layer."
@@ -133,12 +176,6 @@ class Session:
             where = np.nonzero(differs)
             self.ink(layer).write(where, data[where])
         return True
-
-
-def _mark_anew(layer: Labels, metadata: dict[str, Any]) -> None:
-    """Say what a layer is now; what else was noted on it stays, such as its review queue."""
-    mark = {**layer.metadata.get(METADATA_KEY, {}), **metadata[METADATA_KEY]}
-    layer.metadata = {**layer.metadata, METADATA_KEY: mark}
 
 
 _SESSIONS: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()

@@ -18,17 +18,25 @@ from superqt import QCollapsible
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec
+from napari_unetseg.core.history import Learnt, predicted_thumbnail
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import ModelSpec, UNetSpec
-from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import Features, PixelSpec
-from napari_unetseg.core.predict import matched, predict_classes_image
 from napari_unetseg.core.trained import RUNGS, TrainedModel
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.form import Form
+from napari_unetseg.gui.glimpse import Glimpse, glimpser
+from napari_unetseg.gui.history import HistoryList
 from napari_unetseg.gui.layers import image_of, plane_image
-from napari_unetseg.gui.lesson import kind_box, labels_pick, lesson_of, show_kind, warm_up
+from napari_unetseg.gui.lesson import (
+    kind_box,
+    labels_pick,
+    learnt_of,
+    lesson_of,
+    show_kind,
+    warm_up,
+)
 from napari_unetseg.gui.live import Live, Seen
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
@@ -53,11 +61,13 @@ _PIXEL_FIELDS = ("validation", "seed")
 _BANK: tuple[Features, TrainedModel | None] = ("auto", None)
 
 
-@dataclass(frozen=True)
-class _Glimpse:
-    """Classes of the visible plane, predicted by a model still in training."""
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """What a run gives: the model, what it learnt from, and its picture."""
 
-    classes: Any
+    outcome: Outcome
+    learnt: Learnt
+    thumbnail: Any
 
 
 class TrainWidget(Tool[TrainOptions]):
@@ -85,6 +95,7 @@ class TrainWidget(Tool[TrainOptions]):
         self._live.seen.connect(self._on_seen)
         self._live.refused.connect(self._on_nothing_live)
         self.session.models_changed.connect(self._fill_starts)
+        self.session.model_chosen.connect(self._take_up)
         self._choose_rung()
 
     def rows(self) -> list[tuple[str, QWidget]]:
@@ -145,6 +156,12 @@ class TrainWidget(Tool[TrainOptions]):
         self.curve.hide()
         return [self.live, unfold, self.curve]
 
+    def results(self) -> list[QWidget]:
+        self.history = HistoryList(self.session)
+        unfold = QCollapsible("Model history")
+        unfold.addWidget(self.history)
+        return [unfold]
+
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
         options: ModelSpec = self.specs[self.rung.currentData()].options
@@ -168,15 +185,21 @@ class TrainWidget(Tool[TrainOptions]):
         kind, start = self.kind.currentData(), self.start.currentData()
         lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
         eyes = self.features_from()
-        name = f"{spec.kind} {len(self.session.models) + 1}"
+        name = self.session.name_for(spec.kind)
+        learnt = learnt_of(layer, self.labels.layer(), kind, region=self._marks())
         index = self.preview.plane(layer)
         field = None if index is None else plane_image(lesson.image, index)
         self.curve.clear_curves()
         self.curve.setVisible(not isinstance(spec, PixelSpec))
-        return lambda report: _train(spec, lesson, options, name, kind, start, eyes, field, report)
+
+        def work(report: Reporter) -> _Done:
+            outcome = _train(spec, lesson, options, name, kind, start, eyes, field, report)
+            return _Done(outcome, learnt, predicted_thumbnail(outcome.model))
+
+        return work
 
     def show_on_the_way(self, thing: Any) -> None:
-        if isinstance(thing, _Glimpse):
+        if isinstance(thing, Glimpse):
             layer = self.pick.layer()
             if layer is not None and self.isVisible():
                 look = classes_look(int(thing.classes.max()))
@@ -184,10 +207,12 @@ class TrainWidget(Tool[TrainOptions]):
         else:
             self.curve.add(thing.seconds, thing.loss, thing.dice)
 
-    def show_result(self, layer: Layer, options: TrainOptions, result: Outcome) -> str:
-        self.session.add_model(result.model)
+    def show_result(self, layer: Layer, options: TrainOptions, result: _Done) -> str:
+        model, message = result.outcome.model, result.outcome.message
+        learnt, picture = [result.learnt], result.thumbnail
+        self.session.add_model(model, origin="trained", learnt=learnt, thumbnail=picture)
         self._fill_starts()
-        return f"{result.model.name}: {result.message} Next: Predict."
+        return f"{model.name}: {message} Next: Predict."
 
     def shown(self) -> None:
         self._fill_starts()
@@ -211,6 +236,8 @@ class TrainWidget(Tool[TrainOptions]):
             self.labels.close_events()
             self.region.close_events()
             self.session.models_changed.disconnect(self._fill_starts)
+            self.session.model_chosen.disconnect(self._take_up)
+            self.history.close_events()
         super().close_tool()
 
     def refresh(self) -> None:
@@ -292,10 +319,14 @@ class TrainWidget(Tool[TrainOptions]):
         }
         self.form.show_only(wanted)
 
+    def _marks(self) -> Layer | None:
+        """Return the layer that says where the labels are finished, if any does."""
+        return None if self.kind.currentData() == "scribbles" else self.region.layer()
+
     def _region(self, layer: Layer, shape: tuple[int, ...]) -> Any:
         """Return where the labels are finished, or None for everywhere."""
-        marks = self.region.layer()
-        if marks is None or self.kind.currentData() == "scribbles":
+        marks = self._marks()
+        if marks is None:
             return None
         if marks is self.labels.layer():
             raise InputError(
@@ -303,6 +334,19 @@ class TrainWidget(Tool[TrainOptions]):
                 "a Shapes layer, or another Labels layer painted where all is known."
             )
         return region_of(marks, layer, shape)
+
+    def _take_up(self, model: TrainedModel) -> None:
+        """Go on from the version that was gone back to: the same model, its options, its weights.
+
+        Live fits the model anew at every stroke, so that its options are what it takes up.
+        """
+        self.rung.setCurrentIndex(self.rung.findData(model.spec.kind))
+        self.specs[model.spec.kind].options = model.spec
+        self._fill_starts()
+        at = [self.start.itemData(k) for k in range(self.start.count())]
+        if model in at:
+            self.start.setCurrentIndex(at.index(model))
+        self._follow_start()
 
     def _follow_start(self) -> None:
         """See what the model to start from sees, for it keeps that."""
@@ -367,13 +411,6 @@ def _train(
     field: Image | None,
     report: Reporter,
 ) -> Outcome:
-    def glimpse(segmenter: Any) -> None:
-        if field is not None and segmenter.ndim == 2:
-            given = matched(field, segmenter)
-            scaling = fit_normalisation(given, NormalisationSpec())
-            classes = predict_classes_image(given, segmenter, scaling)
-            report.show(_Glimpse(classes.asarray()))
-
     return train(
         spec,
         [lesson],
@@ -383,6 +420,6 @@ def _train(
         start=start,
         features_from=features_from,
         watch=report.show,
-        preview=glimpse,
+        preview=glimpser(field, report),
         progress=report,
     )

@@ -1,5 +1,6 @@
 """All the tools in the order of the ladder, in one dock."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 from qtpy.QtWidgets import (
@@ -21,6 +22,7 @@ from napari_unetseg.gui.session import Session
 from napari_unetseg.gui.threshold import ThresholdWidget
 from napari_unetseg.gui.tool import Tool, check, when_undocked
 from napari_unetseg.gui.train import TrainWidget
+from napari_unetseg.gui.train_on import TrainOnWidget
 
 _COLUMNS = 4
 
@@ -42,6 +44,7 @@ class WorkbenchWidget(QWidget):
         PredictWidget,
         QueueWidget,
         CorrectWidget,
+        TrainOnWidget,
         ReviewWidget,
         MeasureWidget,
     )
@@ -58,6 +61,8 @@ class WorkbenchWidget(QWidget):
             tool = kind(napari_viewer)
             self.tools.append(tool)
             self._pages.addWidget(tool)
+            if isinstance(tool, TrainOnWidget):
+                tool.wanted.connect(partial(self.open_step, number))
             button = self._step(number, kind)
             self._buttons.addButton(button, number)
             steps.addWidget(button, number // _COLUMNS, number % _COLUMNS)

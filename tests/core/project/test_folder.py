@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.history import History
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.io import write_image
@@ -23,6 +24,7 @@ from napari_unetseg.core.project import (
     ProjectFolder,
     is_project,
 )
+from napari_unetseg.core.project import folder as folder_module
 from napari_unetseg.core.training import TrainOptions
 
 
@@ -98,6 +100,67 @@ def test_only_what_changed_is_written(tmp_path, model):
     again.save(Contents())
     left = [path for path in (tmp_path / "p").rglob("*") if path.is_file()]
     assert [path.name for path in left] == ["project.json"]
+
+
+def test_the_history_comes_back_and_is_written_when_it_changes(tmp_path, model):
+    history = History()
+    history.add(model, origin="trained")
+    folder = ProjectFolder(tmp_path / "p")
+    contents = Contents(models=(model,), history=history.versions)
+    assert len(folder.save(contents)) == 2
+    assert folder.save(contents) == []
+    assert ProjectFolder(tmp_path / "p").open().history == history.versions
+    history.add(replace(model, name="m 2"))
+    again = ProjectFolder(tmp_path / "p")
+    again.open()
+    # The weights of a version that is not kept are not there, its row is.
+    assert again.save(replace(contents, history=history.versions)) == ["history/versions-3.json"]
+    found = ProjectFolder(tmp_path / "p").open()
+    assert (found.history, len(found.models)) == (history.versions, 1)
+    assert len(list((tmp_path / "p" / "history").iterdir())) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "gone"])
+def test_a_damaged_history_costs_no_model_and_is_set_aside(tmp_path, model, damage):
+    history = History()
+    history.add(model)
+    path = tmp_path / "p"
+    ProjectFolder(path).save(Contents(models=(model,), history=history.versions))
+    (file,) = (path / "history").iterdir()
+    half = file.read_bytes()[:100]
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(half)
+    folder = ProjectFolder(path)
+    found = folder.open()
+    assert [one.fingerprint for one in found.models] == [model.fingerprint]
+    assert found.history == ()
+    assert "history" in found.missing[0]
+    folder.save(replace(found, history=history.versions))
+    assert ProjectFolder(path).open().history == history.versions
+    if damage == "truncated":
+        assert (path / f"damaged-{file.name}").read_bytes() == half
+
+
+def test_a_crash_before_the_list_is_replaced_leaves_the_old_history(tmp_path, model, monkeypatch):
+    history = History()
+    history.add(model)
+    folder = ProjectFolder(tmp_path / "p")
+    folder.save(Contents(models=(model,), history=history.versions))
+    old = history.versions
+    history.add(replace(model, name="m 2"))
+
+    def crash(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_module, "writing", crash)
+        with pytest.raises(KeyboardInterrupt):
+            folder.save(Contents(models=(model,), history=history.versions))
+    assert ProjectFolder(tmp_path / "p").open().history == old
+    folder.save(Contents(models=(model,), history=history.versions))
+    assert ProjectFolder(tmp_path / "p").open().history == history.versions
 
 
 def test_a_project_can_be_moved_with_its_images(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_unetseg.core.annotation import Example, check_trainable
+from napari_unetseg.core.annotation import Annotation, Example, check_trainable
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.newton import Problem, cross_entropy, minimise
@@ -217,10 +217,13 @@ def _table(
     seed: int,
     progress: Progress,
 ) -> PixelTable:
-    """Gather labelled pixels of all images, each class from each image by its share."""
-    counts = np.array([example.annotation.counts() for example in data])
-    share = np.minimum(spec.max_pixels / np.maximum(counts.sum(0), 1), 1)
-    quotas = np.ceil(counts * share).astype(int)
+    """Gather labelled pixels of all images, each class from each image by its share.
+
+    What is certain and what is not have the same room each, so that a few strokes are not lost
+    among all that was predicted around them.
+    """
+    layers = [_layers(example.annotation) for example in data]
+    quotas = [_quotas([pair[k] for pair in layers], spec.max_pixels) for k in (0, 1)]
     tables = []
     for number, example in enumerate(track(data, progress, "computing features")):
         annotation = example.annotation
@@ -231,13 +234,37 @@ def _table(
             inputs = pixel_inputs(normalisation.apply(example.image), spec, spacing=spacing)
         else:
             inputs = _tiled_inputs(spec, example, normalisation, spacing, frozen)
-        most = quotas[number].tolist()
-        tables.append(
-            PixelTable.gather(
-                inputs, annotation.targets, annotation.n_classes, most=most, seed=seed + number
+        for layer, quota in zip(layers[number], quotas, strict=True):
+            if not layer.counted.any():
+                continue
+            weights = None if layer.weights is None else layer.weights * example.times
+            if layer.weights is None and example.times != 1:
+                weights = np.full(layer.shape, example.times)
+            tables.append(
+                PixelTable.gather(
+                    inputs,
+                    layer.targets,
+                    layer.n_classes,
+                    most=quota[number].tolist(),
+                    weights=weights,
+                    seed=seed + number,
+                )
             )
-        )
     return PixelTable.joined(tables)
+
+
+def _layers(annotation: Annotation) -> tuple[Annotation, Annotation]:
+    """Return what is certain of an annotation, and the rest."""
+    if annotation.weights is None:
+        return annotation, annotation.only(np.zeros(annotation.shape, np.bool_))
+    return annotation.certain(), annotation.only(annotation.weights < 1)
+
+
+def _quotas(annotations: Sequence[Annotation], most: int) -> NDArray[np.int64]:
+    """Return how many pixels of each class to take from each: (annotations, classes)."""
+    counts = np.array([annotation.counts() for annotation in annotations])
+    share = np.minimum(most / np.maximum(counts.sum(0), 1), 1)
+    return np.ceil(counts * share).astype(np.int64)
 
 
 def _tiled_inputs(

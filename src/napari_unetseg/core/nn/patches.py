@@ -40,6 +40,8 @@ class Source:
         (classes, *spatial): probabilities to learn where nothing is annotated.
     maps
         (maps, *spatial): what a decoder of objects is to say.
+    times
+        See `Example`.
     """
 
     image: NDArray[Any]
@@ -47,6 +49,7 @@ class Source:
     normalisation: Normalisation
     guess: NDArray[np.float16] | None = None
     maps: NDArray[np.float16] | None = None
+    times: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,12 @@ class Reader:
 
     def targets(
         self, source: Source, start: Sizes
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return classes, where they are annotated, and what else is there: (*result) each."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
+        """Return classes, how much they count, and where nothing is annotated: (*result) each.
+
+        None counts more than once. What weighs more is met more often instead, with all that is
+        around it: ink is mostly on one side of an edge, and would push that edge away.
+        """
         whole, sides = source.annotation.shape, self._shape.result
         target = _cut(source.annotation.targets, start, sides, whole)
         known = target != IGNORED
@@ -99,7 +106,10 @@ class Reader:
             # Beyond the edge an image is mirrored, but nobody painted there.
             beyond = (slice(None),) * axis + (slice(max(length - first, 0), side),)
             known[beyond] = others[beyond] = False
-        return np.where(known, target, 0), known, others
+        counts = known.astype(np.float32)
+        if source.annotation.weights is not None:
+            counts *= np.minimum(_cut(source.annotation.weights, start, sides, whole), 1)
+        return np.where(known, target, 0), counts, others
 
     def maps(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
         """Return what a decoder of objects is to say, (maps, *result), if there is one."""
@@ -148,7 +158,7 @@ class Drawer:
         self._sources, self._reader, self._shape = sources, reader, shape
         self._class_weights, self._rng = class_weights, rng
         self._places = [_places(source.annotation, rng) for source in sources]
-        counts = np.array([source.annotation.counts() for source in sources], float)
+        counts = np.array([source.times * source.annotation.masses() for source in sources])
         present = counts.sum(0) > 0
         if by_class:
             counts = counts / np.maximum(counts.sum(0), 1) * present
@@ -169,15 +179,15 @@ class Drawer:
             parts.append((self._reader.image(source, start), *self._reader.targets(source, start)))
             maps.append(self._reader.maps(source, start))
             guesses.append(self._reader.guess(source, start) if guess else None)
-        image, target, known, others = map(np.stack, zip(*parts, strict=True))
-        weight = np.where(known, self._class_weights[target], np.float32(0))
+        image, target, counts, others = map(np.stack, zip(*parts, strict=True))
+        weight = counts * self._class_weights[target]
         n_image = len(self._sources[0].image)
         return Batch(
             torch.from_numpy(image),
             torch.from_numpy(target.astype(np.int64)),
             torch.from_numpy(weight),
             n_image,
-            _counted(maps, known),
+            _counted(maps, counts),
             _counted(guesses, others),
         )
 
@@ -382,10 +392,17 @@ class _Mean:
 
 
 def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Return for each class the flat indices of its pixels, a random part of very many."""
+    """Return for each class the flat indices of its pixels, a random part of very many.
+
+    What counts more is there as many times more often.
+    """
     found = []
     for k in range(annotation.n_classes):
         places = np.flatnonzero(annotation.targets == k)
+        if annotation.weights is not None and len(places):
+            each = annotation.weights.ravel()[places].astype(np.float64)
+            found.append(rng.choice(places, PLACES, p=each / each.sum()))
+            continue
         found.append(rng.choice(places, PLACES) if len(places) > PLACES else places)
     return found
 
@@ -395,14 +412,12 @@ def _stacked(blocks: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32
     return np.stack(made) if made else None
 
 
-def _counted(
-    graded: Sequence[NDArray[np.float32] | None], where: NDArray[np.bool_]
-) -> Tensor | None:
-    """Return the maps or guesses of patches with one more, which says where they count."""
+def _counted(graded: Sequence[NDArray[np.float32] | None], counts: NDArray[Any]) -> Tensor | None:
+    """Return the maps or guesses of patches with one more, which says how much they count."""
     made = _stacked(graded)
     if made is None:
         return None
-    return torch.from_numpy(np.concatenate([made, where[:, None]], 1, dtype=np.float32))
+    return torch.from_numpy(np.concatenate([made, counts[:, None]], 1, dtype=np.float32))
 
 
 def _cut(array: NDArray[Any], start: Sizes, sides: Sizes, whole: Sizes) -> NDArray[Any]:

@@ -74,7 +74,7 @@ def sources_of(data: Sequence[Example], scaling: NormalisationSpec) -> list[Sour
         normalisation = example.normalisation
         if normalisation is None:
             normalisation = fit_normalisation(Image(example.image, axes), scaling)
-        found.append(Source(example.image, example.annotation, normalisation))
+        found.append(Source(example.image, example.annotation, normalisation, times=example.times))
     return found
 
 
@@ -105,7 +105,7 @@ def prepared(
     ]
     learnt, kept = (
         [
-            Source(image, annotation, source.normalisation, one, true)
+            Source(image, annotation, source.normalisation, one, true, source.times)
             for image, source, annotation, one, true in zip(
                 images, sources, some, guesses, maps, strict=True
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_unetseg.core.history import Version
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.trained import TrainedModel
@@ -80,7 +81,9 @@ class Contents:
     images, labels
         The layers, lowest first.
     models
-        All that were trained or loaded, oldest first.
+        All that were trained or loaded and are kept, the current one last.
+    history
+        What is known of these models and of those that are kept no longer, oldest first.
     missing
         Sentences about what could not be found when it was opened.
     """
@@ -88,6 +91,7 @@ class Contents:
     images: tuple[ImageItem, ...] = ()
     labels: tuple[LabelsItem, ...] = ()
     models: tuple[TrainedModel, ...] = ()
+    history: tuple[Version, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property

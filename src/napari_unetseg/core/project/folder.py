@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.history import Version, read_history, written_history
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels, writing
@@ -40,7 +41,7 @@ SUFFIX = ".unetseg"
 Item: TypeAlias = ImageItem | LabelsItem
 Entry: TypeAlias = ImageEntry | LabelsEntry
 
-FOLDERS = ("images", "labels", "ink", "models")
+FOLDERS = ("images", "labels", "ink", "models", "history")
 
 _MAX_PIXELS = 2**40
 
@@ -66,6 +67,8 @@ class ProjectFolder:
         self._last: Manifest | None = None
         self._versions: dict[str, Hashable] = {}
         self._entries: dict[str, Entry] = {}
+        self._history: tuple[str | None, bytes] | None = None
+        self._damaged: str | None = None
 
     def save(self, contents: Contents, *, progress: Progress = silent) -> list[str]:
         """Save what changed since the last time.
@@ -107,7 +110,8 @@ class ProjectFolder:
         Raises
         ------
         InputError
-            When it is no project, or one of its own files is damaged.
+            When it is no project, or one of its own files is damaged. A damaged history is no
+            reason: it is named in `missing`, and the next saving sets it aside.
         """
         manifest = read_manifest(self.path)
         entries: list[Entry] = [*manifest.images, *manifest.labels]
@@ -123,6 +127,7 @@ class ProjectFolder:
             except InputError as error:
                 missing.append(f"{entry.name}: {error}")
         models = [load(self.path / name) for name in manifest.models]
+        history = self._read_history(manifest.history, missing)
         self._last = manifest
         items: list[Item] = [*images, *labels]
         self._versions = {item.key: item.version for item in items}
@@ -131,6 +136,7 @@ class ProjectFolder:
             images=tuple(images),
             labels=tuple(labels),
             models=tuple(models),
+            history=history,
             missing=tuple(missing),
         )
 
@@ -149,6 +155,7 @@ class ProjectFolder:
             images=tuple(e for e in entries if isinstance(e, ImageEntry)),
             labels=tuple(e for e in entries if isinstance(e, LabelsEntry)),
             models=tuple(self._model(model, written) for model in contents.models),
+            history=self._versions_file(contents.history, number, written),
         )
         with writing(self.path / NAME) as draft:
             _write_through(draft, manifest.model_dump_json(indent=1).encode())
@@ -233,6 +240,46 @@ class ProjectFolder:
             save(model, self.path / name)
             self._sync(name, written)
         return name
+
+    def _versions_file(
+        self, versions: tuple[Version, ...], number: int, written: list[str]
+    ) -> str | None:
+        """Write what is known of the models, if it changed."""
+        if self._damaged is not None:
+            # A person may still read in it what a program cannot.
+            with contextlib.suppress(OSError):
+                aside = f"damaged-{Path(self._damaged).name}"
+                shutil.copyfile(self.path / self._damaged, self.path / aside)
+            self._damaged = None
+        if not versions:
+            return None
+        content = written_history(versions)
+        known = None if self._last is None else self._last.history
+        saved = (known, content) == self._history
+        if known is not None and saved and (self.path / known).is_file():
+            return known
+        name = f"history/versions-{number}.json"
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        _write_through(self.path / name, content)
+        written.append(name)
+        self._history = (name, content)
+        return name
+
+    def _read_history(self, name: str | None, missing: list[str]) -> tuple[Version, ...]:
+        if name is None:
+            return ()
+        try:
+            content = (self.path / name).read_bytes()
+            versions = read_history(content)
+        except OSError as error:
+            missing.append(f"The history of the models cannot be read ({error.strerror}).")
+            return ()
+        except InputError as error:
+            self._damaged = name
+            missing.append(f"{name}: {error}")
+            return ()
+        self._history = (name, content)
+        return versions
 
     def _read_image(self, entry: ImageEntry) -> ImageItem:
         path = None

@@ -12,7 +12,7 @@ MAX_BYTES = 10_000_000
 
 # Names within the project's own folders: nothing that could lead out of them.
 FileName = Annotated[
-    str, Field(pattern=r"^(images|labels|ink|models)/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    str, Field(pattern=r"^(images|labels|ink|models|history)/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 ]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
@@ -57,6 +57,7 @@ class Manifest(_Part):
     images: tuple[ImageEntry, ...] = ()
     labels: tuple[LabelsEntry, ...] = ()
     models: tuple[FileName, ...] = ()
+    history: FileName | None = None
 
     @property
     def files(self) -> set[str]:
@@ -64,7 +65,8 @@ class Manifest(_Part):
         images = (image.file for image in self.images)
         inks = (labels.ink for labels in self.labels)
         labels = (labels.file for labels in self.labels)
-        return {name for name in (*images, *labels, *inks, *self.models) if name}
+        own = (*images, *labels, *inks, *self.models, self.history)
+        return {name for name in own if name}
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -1,0 +1,194 @@
+"""What training on corrections is worth: the corrected image, new images, and what is forgotten.
+
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_train_on.py DATA [--seconds 60] [--first 120]
+        [--start MODEL.zip] [--corrected 2] [--fixed 0.5] [--out FILE.json] [--ways NAME ...]
+
+DATA is a folder that holds `phase_cells_mit` and `train/phase_cells_mit`. A model learns objects
+from two training frames for FIRST processor seconds. It predicts test crops; an oracle mends a
+share of the objects of some of them, the worst first, as a hand does, with ink: it erases what is
+no cell, and draws cells that were missed or badly outlined. Then the model is trained on, in
+different ways, each for the same processor seconds. Every way is judged by AP at an IoU of 0.5 and
+Dice on the corrected crops, on the crops that nobody corrected, and on the old training frames;
+"forgotten" is what the alarm sees.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from skimage.io import imread
+
+from napari_unetseg.core.corrected import corrected_lesson
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ink import PixelSet
+from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.models import UNetSpec
+from napari_unetseg.core.packages import load, save
+from napari_unetseg.core.scoring.objects import best_of, object_scores
+from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
+from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.train_on import TrainOnOptions, train_on
+from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training import TrainOptions
+
+Pairs = list[tuple[Image, np.ndarray]]
+
+WAYS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "ink 1": {"ink": 1.0},
+    "ink 20": {"ink": 20.0},
+    "rest 0": {"unreviewed": 0.0},
+    "rest 0.1": {"unreviewed": 0.1},
+    "rest 0.9": {"unreviewed": 0.9},
+    "nothing earlier": {"earlier": 0.0},
+    "nothing earlier, rest 0": {"earlier": 0.0, "unreviewed": 0.0},
+    "rate 0.003": {"learning_rate": 0.003},
+    "anew": {"how": "anew"},
+}
+TRIED_STEPS = 6
+
+
+def folder(place: Path) -> Pairs:
+    """Return the images of a folder with the ids of the same names."""
+    masks = {path.stem: path for path in (place / "masks").iterdir()}
+    return [
+        (Image.of(imread(path)).grey(), imread(masks[path.stem]).astype(np.int32))
+        for path in sorted((place / "images").iterdir())
+        if path.stem in masks
+    ]
+
+
+def corrected(found: np.ndarray, truth: np.ndarray, share: float) -> tuple[np.ndarray, PixelSet]:
+    """Return labels after an oracle mended a share of what is wrong, and the ink of its hand."""
+    labels, inked = found.copy(), np.zeros(found.shape, np.bool_)
+    overlap = overlap_of(found, truth)
+    fits = best_of(overlap.truth, overlap.iou(), overlap.n_true)
+    wrong = [
+        int(n) for n in overlap.truth_ids[np.argsort(fits)] if fits[overlap.truth_ids == n] < 0.8
+    ]
+    invented = best_of(overlap.prediction, overlap.iou(), overlap.n_predicted) < 0.1
+    for number in overlap.prediction_ids[invented][: round(share * invented.sum())]:
+        inked |= labels == number
+        labels[labels == number] = 0
+    for number in wrong[: round(share * len(wrong))]:
+        cell = truth == number
+        theirs = [n for n in np.unique(labels[cell]) if n and (labels[cell] == n).mean() > 0.3]
+        stale = np.isin(labels, theirs) & ~cell
+        labels[stale] = 0
+        labels[cell] = labels.max() + 1
+        inked |= cell | stale
+    ink = PixelSet(labels.shape)
+    ink.add(tuple(slice(0, n) for n in labels.shape), inked)
+    return labels, ink
+
+
+def scores(model: TrainedModel, pairs: Pairs) -> dict[str, float]:
+    """Return how well a model finds the objects of some images."""
+    found = [model.predict(image, "objects").asarray() for image, _ in pairs]
+    joined = Overlap.joined([overlap_of(f, t) for f, (_, t) in zip(found, pairs, strict=True)])
+    overlaps = [dice(f > 0, t > 0) for f, (_, t) in zip(found, pairs, strict=True)]
+    return {"ap50": object_scores(joined).ap50, "dice": float(np.mean(overlaps))}
+
+
+def steps_in(seconds: float, model: str, pairs: Pairs, base: TrainOptions) -> TrainOptions:
+    """Return a training of as many steps as fit into processor seconds, all threads together."""
+    told: list[float] = []
+    trial = base.model_copy(update={"until": "epochs", "epochs": 1, "steps": TRIED_STEPS})
+    lessons = [Lesson(image, ids) for image, ids in pairs]
+    train(
+        UNetSpec(),
+        lessons,
+        trial.model_copy(update={"validation": 0.0}),
+        name=model,
+        labels_are="objects",
+        watch=lambda record: told.append(time.process_time()),
+    )
+    steps = max(int(seconds / float(np.median(np.diff(told)))), 10)
+    return trial.model_copy(update={"epochs": 10, "steps": max(steps // 10, 1)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--first", type=float, default=120)
+    parser.add_argument("--corrected", type=int, default=2)
+    parser.add_argument("--fixed", type=float, default=0.5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ways", nargs="*", default=list(WAYS))
+    parser.add_argument("--start", type=Path, help="a model to begin with; made when missing")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    old = folder(asked.data / "train/phase_cells_mit")[:2]
+    crops = folder(asked.data / "phase_cells_mit")
+    base = TrainOptions(seed=asked.seed)
+    lessons = [Lesson(image, ids) for image, ids in old]
+    print(f"{os.cpu_count()} cores, {asked.seconds:g} processor seconds each", flush=True)
+    first = steps_in(asked.first, "first", old, base)
+    if asked.start and asked.start.exists():
+        model = load(asked.start)
+    else:
+        model = train(UNetSpec(), lessons, first, name="first", labels_are="objects").model
+        if asked.start:
+            save(model, asked.start)
+    mended, rest = crops[: asked.corrected], crops[asked.corrected :]
+    hands = [
+        (image, *corrected(model.predict(image, "objects").asarray(), truth, asked.fixed))
+        for image, truth in mended
+    ]
+    before = {
+        "steps": first.epochs * first.steps,
+        "ink": sum(len(ink) for *_, ink in hands),
+        "pixels": sum(labels.size for _, labels, _ in hands),
+        "corrected": scores(model, mended),
+        "others": scores(model, rest),
+        "old": scores(model, old),
+    }
+    print("before", before, flush=True)
+    found: dict[str, Any] = {"before": before}
+    more = steps_in(asked.seconds, "more", mended, base)
+    for way in asked.ways:
+        options = TrainOnOptions(seed=asked.seed, **WAYS[way])
+        teach = [
+            corrected_lesson(
+                image,
+                labels,
+                ink,
+                model,
+                labels_are="objects",
+                ink_weight=options.ink,
+                unreviewed=options.unreviewed,
+            )
+            for image, labels, ink in hands
+        ]
+        began = time.process_time()
+        result = train_on(model, teach, options, earlier=lessons, training=more, name=way)
+        found[way] = {
+            "seconds": time.process_time() - began,
+            "corrected": scores(result.model, mended),
+            "others": scores(result.model, rest),
+            "old": scores(result.model, old),
+            "forgotten": result.check.forgotten,
+            "of_pixels": vars(result.check.pixels),
+            "of_objects": vars(result.check.objects),
+        }
+        print(way, found[way], flush=True)
+        if asked.out:
+            asked.out.write_text(json.dumps(found, indent=1))
+    print(
+        "| way | corrected AP, Dice | other crops | old frames | forgotten |\n|---|--:|--:|--:|--:|"
+    )
+    for way, one in found.items():
+        text = [
+            f"{one[k]['ap50']:.3f}, {one[k]['dice']:.3f}" for k in ("corrected", "others", "old")
+        ]
+        lost = f"{100 * one['forgotten']:.1f} %" if "forgotten" in one else "-"
+        print(f"| {way} | {' | '.join(text)} | {lost} |")
+
+
+if __name__ == "__main__":
+    main()
