@@ -5,8 +5,8 @@
 A UNet learns synthetic nuclei for so many minutes. Then two processes of their own predict the
 objects of one plane of many nuclei: one as `predict` does, in bounded memory, which also writes
 them to a file; one that holds all maps in memory and decodes them at once. Their objects must be
-the same, pixel by pixel. Memory is how far the most that the process held rose above its most with the
-image read and the network built.
+the same, pixel by pixel. Memory is how far the most that the process held rose above its most
+with the image read and the network run on a piece.
 """
 
 import argparse
