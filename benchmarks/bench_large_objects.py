@@ -5,8 +5,8 @@
 A UNet learns synthetic nuclei for so many minutes. Then two processes of their own predict the
 objects of one plane of many nuclei: one as `predict` does, in bounded memory, which also writes
 them to a file; one that holds all maps in memory and decodes them at once. Their objects must be
-the same, pixel by pixel. Memory is the most that the process held beyond what it held with the
-image read and the network built.
+the same, pixel by pixel. Memory is how far the most that the process held rose above its most
+with the image read and the network run on a piece.
 """
 
 import argparse
@@ -37,7 +37,7 @@ KNOBS = {"touching": 0.6, "density": 1.5, "unevenness": 0.3}
 STAGES = {
     "reading intensities": "normalise",
     "predicting": "network",
-    "finding objects": "decode: blocks",
+    "finding objects": "decode",
     "joining objects": "decode: pieces across blocks",
     "numbering objects": "decode: numbers",
     "writing": "write (TIFF, compressed)",

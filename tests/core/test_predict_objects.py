@@ -108,6 +108,14 @@ def test_large_is_as_small(small, monkeypatch, axes, ndim, limit, link):
     assert open_files() == 0
 
 
+def test_maps_on_disk_of_a_small_plane_are_decoded_at_once(small, monkeypatch):
+    small(LITTLE)
+    monkeypatch.setattr(predict_objects, "AT_ONCE", MUCH)
+    image, options = blobs("YX"), DecodeOptions(min_size=4)
+    found = predict_objects_image(image, Pointwise(), SAME, (0, 1), options)
+    np.testing.assert_array_equal(found.asarray(), straight(image, options))
+
+
 def test_ids_are_never_used_twice_unless_linked(small):
     small(LITTLE)
     image = blobs("ZYX")

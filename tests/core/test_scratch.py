@@ -44,6 +44,7 @@ def test_it_reads_and_writes_as_an_array_does(folder) -> None:
         array[box] = other[box] = numbers
     np.testing.assert_array_equal(other[:], array)
     np.testing.assert_array_equal(other[1:, ..., 3], array[1:, ..., 3])
+    np.testing.assert_array_equal(np.asarray(other), array)
     copied = other[0]
     copied[:] = 7
     assert not (other[0] == 7).any()

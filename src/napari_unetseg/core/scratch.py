@@ -77,6 +77,9 @@ class Scratch:
     def __setitem__(self, where: Any, numbers: Any) -> None:
         self._mapped("r+")[where] = numbers
 
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
     def __dask_tokenize__(self) -> str:
         return uuid.uuid4().hex
 
