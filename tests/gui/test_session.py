@@ -1,9 +1,15 @@
 """A result is written as one undoable step, and never over what a hand drew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui import session as module
 from napari_unetseg.gui.session import Session
 
@@ -143,12 +149,15 @@ def test_a_model_put_to_use_is_last_and_there_once():
     session = Session()
     told = []
     session.models_changed.connect(lambda: told.append(list(session.models)))
-    one, two = object(), object()
+    noise = np.random.default_rng(0).random((24, 24)).astype(np.float32)
+    lesson = Lesson(Image.of(noise), (noise > 0.5).astype(np.uint8))
+    spec, options = LogisticSpec(sigmas="1"), TrainOptions(validation=0.0)
+    made = train(spec, [lesson], options, name="one", labels_are="mask").model
+    one, two, new = (replace(made, name=name) for name in ("one", "two", "new"))
     session.add_model(one)
     session.add_model(two)
     session.use_model(one)
     assert session.models == [two, one]
-    new = object()
     session.use_model(new)
     assert session.models == [two, one, new]
     assert told[-2:] == [[two, one], [two, one, new]]
