@@ -272,6 +272,27 @@ def test_strokes_keep_the_classes_that_nobody_corrected():
     assert new.classes == model.classes
 
 
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_a_class_that_is_new_in_the_corrections_is_learnt(kind):
+    sample = samples.nuclei((64, 64), seed=1)
+    image = sample.as_image()
+    labels = np.where(sample.mask, 3, 1).astype(np.uint8)
+    options = {"mlp": {"sigmas": "1", "layers": 1, "width": 4}, "cnn": {"width": 3, "layers": 2}}
+    dense = QUICK.model_copy(update={"climbing": "off"})
+    lessons = [Lesson(image, labels)]
+    names = ("rest", "nucleus")
+    spec = spec_of(kind, options[kind])
+    model = train(spec, lessons, dense, name="o", class_names=names).model
+    ink = np.zeros(labels.shape, bool)
+    ink[20:30] = True
+    corrected = np.where(ink, 2, labels).astype(np.uint8)
+    taught_now = lesson(image, corrected, ink, model, "scribbles")
+    new = train_on(model, [taught_now], training=dense, name="n").model
+    assert new.values == (1, 2, 3)
+    assert new.classes == ("rest", "class 2", "nucleus")
+    assert new.parent == model.fingerprint
+
+
 def test_a_cancelled_training_gives_nothing_and_a_stopped_one_a_model():
     spec = spec_of("cnn", {"width": 3, "layers": 2})
     sample, _, model = taught("mask", spec)

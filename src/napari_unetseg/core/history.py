@@ -164,6 +164,11 @@ class History:
         """What is known of each."""
         return tuple(entry.version for entry in self._entries)
 
+    @property
+    def next_number(self) -> int:
+        """The number that the next version gets."""
+        return max((entry.version.number for entry in self._entries), default=0) + 1
+
     def of(self, model: TrainedModel) -> Entry | None:
         """Return the entry of a model, the newest of equals."""
         who = (model.fingerprint, model.name)
@@ -181,7 +186,7 @@ class History:
         """Put a model last."""
         picture = thumbnail_of(model) if thumbnail is None else thumbnail
         version = Version(
-            number=self._next(),
+            number=self.next_number,
             origin=origin,
             learnt=tuple(learnt),
             thumbnail="" if picture is None else base64.b64encode(picture.tobytes()).decode(),
@@ -195,7 +200,7 @@ class History:
         left = {(model.fingerprint, model.name): model for model in models}
         for version in versions:
             model = left.pop(version.who, None)
-            numbered = version.model_copy(update={"number": self._next()})
+            numbered = version.model_copy(update={"number": self.next_number})
             self._entries.append(Entry(numbered, model))
         for model in left.values():
             self.add(model)
@@ -255,9 +260,6 @@ class History:
     def _by_fingerprint(self, fingerprint: str) -> Entry | None:
         found = [e for e in self._entries if fingerprint and e.version.fingerprint == fingerprint]
         return found[-1] if found else None
-
-    def _next(self) -> int:
-        return max((entry.version.number for entry in self._entries), default=0) + 1
 
 
 def written_history(versions: Iterable[Version]) -> bytes:

@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_unetseg.core.annotation import values_of
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.forgetting import Check, checked
 from napari_unetseg.core.ladder import Lesson, Preview, Watch, examples_from, train
+from napari_unetseg.core.pixel_models import PixelSpec
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
@@ -173,15 +175,16 @@ def train_on(
     lessons = _shared(list(corrected), before, options.earlier, model)
     anew = options.how == "anew"
     start = base if anew else model
+    painted = values_of([lesson.labels for lesson in lessons], model.labels_are)
+    values = tuple(sorted({*model.values, *painted}))
     known: dict[str, Any] = {
         "labels_are": model.labels_are,
         "ndim": model.ndim,
         "scaling": model.normalisation,
-        "class_names": model.classes[1:] if model.values[0] == 0 else model.classes,
-        "values": model.values,
+        "class_names": _names(model, values),
+        "values": values,
     }
-    # A base of other outputs or features cannot be begun with, but it can be left out.
-    if start is not None and start.spec.kind != model.spec.kind:
+    if start is not None and not _can_begin(start, model, values):
         start = None
     outcome = train(
         model.spec,
@@ -202,6 +205,20 @@ def train_on(
     alarm = check.alarm(model.name, made.name, options.alarm)
     told = check.told(model.name, made.name)
     return TrainedOn(made, check, told, alarm)
+
+
+def _names(model: TrainedModel, values: Sequence[int]) -> list[str]:
+    """Return a name for each class but the background: the model's, and made up for new ones."""
+    known = dict(zip(model.values, model.classes, strict=True))
+    scribbles = model.labels_are == "scribbles"
+    return [known.get(value, f"class {value}") for value in values if value or scribbles]
+
+
+def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) -> bool:
+    """Whether weights can be gone on from: a network takes new classes, other rungs begin anew."""
+    if start.spec.kind != model.spec.kind:
+        return False
+    return not isinstance(model.spec, PixelSpec) or start.values == tuple(values)
 
 
 def _shared(

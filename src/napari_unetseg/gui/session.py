@@ -59,7 +59,7 @@ class Session:
 
     def name_for(self, kind: str) -> str:
         """Return a name for the next model, of a rung."""
-        return f"{kind} {len(self.history) + 1}"
+        return f"{kind} {self.history.next_number}"
 
     def add_model(self, model: "TrainedModel", **known: Any) -> None:
         """Keep a model for the tools of this viewer; the newest is last.
