@@ -142,6 +142,12 @@ def train(
             f"The model to start from is a {start.spec.kind}, not a {spec.kind}. "
             "Choose the same model, or start from nothing."
         )
+    if start is not None and start.ndim != ndim:
+        names = {2: "planes", 3: "stacks"}
+        raise InputError(
+            f"The model to start from learnt {names[start.ndim]}, not {names[ndim]}. Learn those, "
+            "or start from nothing."
+        )
     spec, eyes = _seeing(spec, start, features_from)
     scaling = _scaling(scaling, eyes)
     if not lessons:

@@ -97,6 +97,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.session.models_changed.connect(self._fill_starts)
         self.session.model_chosen.connect(self._take_up)
         self._choose_rung()
+        self._show_extent()
 
     def rows(self) -> list[tuple[str, QWidget]]:
         self.labels = labels_pick(self.viewer)
@@ -112,6 +113,15 @@ class TrainWidget(Tool[TrainOptions]):
         for rung in RUNGS:
             self.rung.addItem(rung, rung)
         self.rung.currentIndexChanged.connect(self._choose_rung)
+        self.extent = QComboBox()
+        self.extent.setObjectName("extent")
+        self.extent.addItem("planes, one by one", 2)
+        self.extent.addItem("stacks, in 3D", 3)
+        self.extent.setToolTip(
+            "Planes: paint on any of them; quick. Stacks: the model sees the neighbouring planes "
+            "too, which takes more labels, time and memory."
+        )
+        self.extent.currentIndexChanged.connect(self._on_extent)
         self.start = QComboBox()
         self.start.setToolTip("Begin with the weights of a model trained before.")
         self.start.currentIndexChanged.connect(self._follow_start)
@@ -120,6 +130,7 @@ class TrainWidget(Tool[TrainOptions]):
             ("They are", self.kind),
             ("Finished in", self.region),
             ("Model", self.rung),
+            ("Learn", self.extent),
             ("Start from", self.start),
         ]
 
@@ -170,6 +181,11 @@ class TrainWidget(Tool[TrainOptions]):
             return options.model_copy(update={"features": features})
         return options
 
+    def ndim(self) -> int:
+        """Return 2 to learn planes, 3 to learn stacks."""
+        layer = self.pick.layer()
+        return int(self.extent.currentData()) if layer is not None and _is_stack(layer) else 2
+
     def features_from(self) -> TrainedModel | None:
         """Return the UNet whose features the chosen model is to see, if any."""
         return self._features_chosen()[1] if self._looks_at_pixels() else None
@@ -185,7 +201,7 @@ class TrainWidget(Tool[TrainOptions]):
         kind, start = self.kind.currentData(), self.start.currentData()
         lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
         eyes = self.features_from()
-        name = self.session.name_for(spec.kind)
+        name, ndim = self.session.name_for(spec.kind), self.ndim()
         learnt = learnt_of(layer, self.labels.layer(), kind, region=self._marks())
         index = self.preview.plane(layer)
         field = None if index is None else plane_image(lesson.image, index)
@@ -193,7 +209,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.curve.setVisible(not isinstance(spec, PixelSpec))
 
         def work(report: Reporter) -> _Done:
-            outcome = _train(spec, lesson, options, name, kind, start, eyes, field, report)
+            outcome = _train(spec, lesson, options, name, kind, ndim, start, eyes, field, report)
             return _Done(outcome, learnt, predicted_thumbnail(outcome.model))
 
         return work
@@ -226,6 +242,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
+        self._show_extent()
         self._see_to_live()
 
     def options_changed(self, options: TrainOptions) -> None:
@@ -257,7 +274,8 @@ class TrainWidget(Tool[TrainOptions]):
         if not hasattr(self, "_live"):
             return
         spec, layer, labels = self.spec(), self.pick.layer(), self.labels.layer()
-        able = isinstance(spec, PixelSpec) and self.kind.currentData() == "scribbles"
+        scribbles = self.kind.currentData() == "scribbles"
+        able = isinstance(spec, PixelSpec) and scribbles and self.ndim() == 2
         self.live.setVisible(able)
         wanted = able and self.live.isChecked() and self.isVisible() and not self._closed
         if wanted and isinstance(spec, PixelSpec) and layer is not None and labels is not None:
@@ -284,6 +302,16 @@ class TrainWidget(Tool[TrainOptions]):
         self.preview.remove()
         if not self.running:
             self.say(sentence)
+
+    def _show_extent(self) -> None:
+        """Offer to learn stacks where there is one."""
+        layer = self.pick.layer()
+        self.form.layout.setRowVisible(self.extent, layer is not None and _is_stack(layer))
+        self._fill_starts()
+
+    def _on_extent(self, number: int = 0) -> None:
+        self._fill_starts()
+        self._see_to_live()
 
     def _choose_rung(self, number: int = 0) -> None:
         rung = self.rung.currentData()
@@ -341,6 +369,7 @@ class TrainWidget(Tool[TrainOptions]):
         Live fits the model anew at every stroke, so that its options are what it takes up.
         """
         self.rung.setCurrentIndex(self.rung.findData(model.spec.kind))
+        self.extent.setCurrentIndex(self.extent.findData(model.ndim))
         self.specs[model.spec.kind].options = model.spec
         self._fill_starts()
         at = [self.start.itemData(k) for k in range(self.start.count())]
@@ -387,11 +416,20 @@ class TrainWidget(Tool[TrainOptions]):
             self.start.clear()
             self.start.addItem("nothing", None)
             for model in self.session.models:
-                if model.spec.kind == rung:
+                if model.spec.kind == rung and model.ndim == self.ndim():
                     self.start.addItem(model.name, model)
             at = [self.start.itemData(k) for k in range(self.start.count())]
             self.start.setCurrentIndex(at.index(kept) if kept in at else 0)
         self._fill_features()
+
+
+def _is_stack(layer: Layer) -> bool:
+    """Whether a layer has planes above each other."""
+    try:
+        image = image_of(layer)
+    except InputError:
+        return False
+    return "Z" in image.axes and image.length("Z") > 1
 
 
 def _same_features(chosen: tuple[Features, TrainedModel | None]) -> tuple[str, str]:
@@ -406,6 +444,7 @@ def _train(
     options: TrainOptions,
     name: str,
     kind: Any,
+    ndim: int,
     start: TrainedModel | None,
     features_from: TrainedModel | None,
     field: Image | None,
@@ -417,6 +456,7 @@ def _train(
         options,
         name=name,
         labels_are=kind,
+        ndim=ndim,
         start=start,
         features_from=features_from,
         watch=report.show,
