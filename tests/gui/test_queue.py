@@ -18,11 +18,11 @@ from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.correct import INK_KEY
 from napari_unetseg.gui.correct_tools import TOOLS
 from napari_unetseg.gui.keeper import Keeper
-from napari_unetseg.gui.layers import role_of
+from napari_unetseg.gui.layers import UNCERTAINTY, role_of
 from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
 from napari_unetseg.gui.measure import MeasureWidget
 from napari_unetseg.gui.preview import is_preview
-from napari_unetseg.gui.queue import UNCERTAINTY, QueueWidget
+from napari_unetseg.gui.queue import QueueWidget
 from napari_unetseg.gui.queue_panel import KEYS
 from napari_unetseg.gui.queue_store import count_in, queue_of, revision_of
 from napari_unetseg.gui.review import NEXT_KEY

@@ -12,7 +12,7 @@ from napari_unetseg.core.trained import spec_of
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.correct import CorrectWidget
 from napari_unetseg.gui.corrections import kind_of, material_of
-from napari_unetseg.gui.layers import marked
+from napari_unetseg.gui.layers import UNCERTAINTY, marked, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS, learnt_of
 from napari_unetseg.gui.session import Session
 from napari_unetseg.gui.train import TrainWidget
@@ -280,3 +280,30 @@ def test_other_layers_that_were_corrected_before_come_along(viewer, session, sce
     assert [one.labels for one in found.learnt] == ["more", "new classes"]
     assert len(found.corrected) == 2
     assert found.learnt[1].ink == len(session.ink(labels).pixels())
+
+
+def test_it_picks_what_was_corrected_when_it_is_shown(qtbot, tool, scene, session, sample, viewer):
+    new, labels = scene
+    strokes = viewer.add_labels(np.zeros(labels.data.shape, np.uint8), name="strokes")
+    tool.hide()
+    tool.labels.pick(strokes)
+    tool.show()
+    assert tool.labels.layer() is strokes, "nothing was corrected yet"
+    correct(session, labels, sample)
+    tool.hide()
+    tool.show()
+    assert tool.labels.layer() is labels
+    assert tool.pick.layer() is new
+
+
+def test_what_reports_on_other_layers_is_not_taken_for_the_image(tool, scene, viewer):
+    new, labels = scene
+    tool.pick.pick(new)
+    report = show_image(
+        viewer.layers, labels, UNCERTAINTY, np.zeros(new.data.shape), name="u", options={}
+    )
+    viewer.layers.selection.active = report
+    assert tool.pick.layer() is new
+    viewer.layers.remove(new)
+    tool.pick.pick(report)
+    assert tool.pick.layer() is report, "it can be picked by hand"

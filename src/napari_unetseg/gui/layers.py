@@ -23,6 +23,15 @@ LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
+PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
+"""Roles, or what they begin with, of image layers that report on others: nothing to work on."""
+
+
+def is_report(layer: Layer) -> bool:
+    """Whether a layer of ours reports on others, and is worked on only when it is picked."""
+    return role_of(layer).startswith((PROBABILITIES, UNCERTAINTY))
+
+
 def role_of(layer: Layer) -> str:
     """Return what a layer made by this plugin is (``"flattened"``, ``"mask"``...), or nothing."""
     return str(_mark(layer).get("role", ""))

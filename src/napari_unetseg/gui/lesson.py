@@ -18,7 +18,7 @@ from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.gui.layers import image_of, key_of, labels_of, role_of
 from napari_unetseg.gui.pick import LayerPick
 
-_RESULTS = (PREDICTED, PREDICTED_OBJECTS)
+RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
 _KINDS = {
     "scribbles": "scribbles: 0 is not labelled",
@@ -29,16 +29,20 @@ _KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objec
 _NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each class, then train."
 
 
-def labels_pick(viewer: Any) -> LayerPick:
+def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerPick:
     """Return the choice of the Labels layer to learn from.
 
-    A prediction or a sample's truth is learnt from only when it is picked here by hand.
+    Parameters
+    ----------
+    predictions
+        Whether a prediction is picked when it is selected. Otherwise one is learnt from only when
+        it is picked here by hand, as a sample's truth always is.
     """
-    pick = LayerPick(
-        viewer,
-        lambda layer: isinstance(layer, Labels),
-        follow=lambda layer: role_of(layer) not in _RESULTS and not layer.metadata.get("truth"),
-    )
+
+    def follow(layer: Layer) -> bool:
+        return not layer.metadata.get("truth") and (predictions or role_of(layer) not in RESULTS)
+
+    pick = LayerPick(viewer, lambda layer: isinstance(layer, Labels), follow=follow)
     pick.setObjectName("labels")
     return pick
 
@@ -102,6 +106,7 @@ def _on_image(painted: Any, image: Image) -> Any:
 __all__ = [
     "PREDICTED",
     "PREDICTED_OBJECTS",
+    "RESULTS",
     "kind_box",
     "labels_pick",
     "learnt_of",

@@ -19,14 +19,13 @@ from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import Device, TrainOptions
 from napari_unetseg.gui.form import Form
-from napari_unetseg.gui.layers import find, image_of, plane_image, show_image
+from napari_unetseg.gui.layers import PROBABILITIES, find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
 
-PROBABILITIES = "probabilities"
 _PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
 _TRY_OTHERS = "Change how they are split and see it at once; correct them, then train on."
 _FILES = "Model packages (*.zip)"

@@ -18,7 +18,15 @@ from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_queue
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.correct_hand import Keys
-from napari_unetseg.gui.layers import METADATA_KEY, find, image_of, role_of, show_image, source_of
+from napari_unetseg.gui.layers import (
+    METADATA_KEY,
+    UNCERTAINTY,
+    find,
+    image_of,
+    role_of,
+    show_image,
+    source_of,
+)
 from napari_unetseg.gui.lesson import PREDICTED
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.preview import is_preview
@@ -27,9 +35,6 @@ from napari_unetseg.gui.queue_run import QueueRun
 from napari_unetseg.gui.review import REVIEW
 from napari_unetseg.gui.task import Work
 from napari_unetseg.gui.tool import Tool
-
-UNCERTAINTY = "uncertainty"
-"""Role of the layer that shows how unsure each pixel is."""
 
 _CLASSES = (PREDICTED, "mask")
 _CORRECT = "Correct"
@@ -326,4 +331,4 @@ def _fits(image: Layer, labels: Labels) -> bool:
     return (shape[:-1] if getattr(image, "rgb", False) else shape) == tuple(labels.data.shape)
 
 
-__all__ = ["UNCERTAINTY", "QueueWidget"]
+__all__ = ["QueueWidget"]

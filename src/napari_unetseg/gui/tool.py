@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.specs import Options
 from napari_unetseg.gui.form import Form
+from napari_unetseg.gui.layers import is_report
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.preview import Preview, is_preview
 from napari_unetseg.gui.session import Session, unwrapped
@@ -76,8 +77,8 @@ class Tool(QWidget, Generic[O]):
         return isinstance(layer, ImageLayer) and not is_preview(layer)
 
     def follows(self, layer: Layer) -> bool:
-        """Whether to pick `layer`, which can be run on, when the user selects it."""
-        return True
+        """Whether to pick `layer`, which can be run on, when it is selected or comes to be."""
+        return not is_report(layer)
 
     def work(self, layer: Layer, options: O) -> Work:
         """Return the computation, holding arrays and options only: it runs in another thread.

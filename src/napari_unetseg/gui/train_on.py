@@ -17,8 +17,8 @@ from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.corrections import Material, kind_of, material_of, source_layer
 from napari_unetseg.gui.glimpse import Glimpse, glimpser
 from napari_unetseg.gui.history import HistoryList
-from napari_unetseg.gui.layers import image_of, plane_image
-from napari_unetseg.gui.lesson import kind_box, labels_pick, warm_up
+from napari_unetseg.gui.layers import image_of, plane_image, role_of
+from napari_unetseg.gui.lesson import RESULTS, kind_box, labels_pick, warm_up
 from napari_unetseg.gui.plots import LossPlot
 from napari_unetseg.gui.preview import classes_look
 from napari_unetseg.gui.session import unwrapped
@@ -73,7 +73,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
     # What a tool says of itself
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        self.labels = labels_pick(self.viewer)
+        self.labels = labels_pick(self.viewer, predictions=True)
         self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
         self.models = QComboBox()
@@ -156,6 +156,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
         return " ".join(filter(None, [made.message, lost, "Next: Predict, around your ink."]))
 
     def shown(self) -> None:
+        self._pick_corrected()
         self._warm.ask(lambda progress: warm_up())
 
     def refresh(self) -> None:
@@ -194,6 +195,14 @@ class TrainOnWidget(Tool[TrainOnOptions]):
         self.alarm.hide()
 
     # Wiring
+
+    def _pick_corrected(self) -> None:
+        """Pick labels that a hand corrected, predictions before others, unless some are picked."""
+        labels = [one for one in self.viewer.layers if isinstance(one, Labels)]
+        inked = [one for one in labels if self.session.ink(one)]
+        likely = [one for one in inked if role_of(one) in RESULTS] or inked
+        if likely and self.labels.layer() not in likely:
+            self.labels.pick(likely[-1])
 
     def _on_labels(self, labels: Layer | None) -> None:
         if not self._built or not isinstance(labels, Labels):
