@@ -8,7 +8,7 @@ import typer
 from napari_unetseg.cli.console import say
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.packages import load
+from napari_unetseg.core.foreign import open_model
 from napari_unetseg.core.packages.export import ExportOptions
 from napari_unetseg.core.packages.export import export as write_package
 
@@ -16,7 +16,7 @@ from napari_unetseg.core.packages.export import export as write_package
 @with_options(ExportOptions)
 def export(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL.zip", help="What train wrote.", show_default=False)
+        Path, typer.Argument(metavar="MODEL", help="What train wrote.", show_default=False)
     ],
     out: Annotated[
         Path,
@@ -30,7 +30,7 @@ def export(
     """Write a model for other programs, with what they need and people should know."""
     if out.resolve() == model.resolve():
         raise InputError(f"{out} is the model itself. Give the package another name.")
-    told = write_package(load(model), out, options)
+    told = write_package(open_model(model), out, options)
     formats = ", ".join(("state dict", *options.formats))
     say(f"{out}: {told.name} under {told.card.licence}, weights as {formats}")
 

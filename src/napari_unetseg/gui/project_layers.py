@@ -71,7 +71,9 @@ def contents_of(
             except InputError:
                 continue
             images.append(ImageItem(image=image, path=_path(layer), **said))
-    return Contents(images=tuple(images), labels=tuple(labels), models=tuple(session.models))
+    # Models of others are kept by the files they came from.
+    models = tuple(model for model in session.models if model.state)
+    return Contents(images=tuple(images), labels=tuple(labels), models=models)
 
 
 def layers_of(contents: Contents) -> tuple[list[Layer], list[str]]:

@@ -18,7 +18,7 @@ VARIANTS: list[tuple[str, int, dict[str, Any], str]] = [
     *((kind, 2, {"n_channels": 1}, "torchscript, onnx") for kind in RUNGS),
     *((kind, 3, {"n_channels": 3}, "torchscript") for kind in RUNGS),
     ("unet", 2, {"options": {"padding": "valid", "position": "polynomial"}}, "torchscript"),
-    ("unet", 2, {"options": {"resolution": "half", "attention": True}}, "onnx"),
+    ("unet", 2, {"options": {"resolution": "half", "stem": "plain", "attention": True}}, "onnx"),
     ("unet", 2, OBJECTS, ""),
 ]
 

@@ -155,7 +155,8 @@ def mirrored(x: Tensor, reach: Sequence[int]) -> Tensor:
 def inside(x: Tensor, edge: Sequence[int]) -> Tensor:
     """Leave out so many pixels at both ends of each axis."""
     for axis, far in enumerate(edge, start=2):
-        x = x.narrow(axis, far, x.shape[axis] - 2 * far)
+        # In brackets and not by `narrow`, whose length the exporter to ONNX takes for a constant.
+        x = x[(slice(None),) * axis + (slice(far, x.shape[axis] - far),)]
     return x
 
 

@@ -353,6 +353,10 @@ def members_of(
     more
         Makes further files of the raw example (C, *spatial) and what the model says of it.
     """
+    if not model.state:
+        raise InputError(
+            f"{model.name!r} is a model of others and is kept by the file it came from. Copy that."
+        )
     sides = sides_of(model)
     image = example_image(model, sides.least)
     files = {_WEIGHTS: write_state_dict(model.all_weights)}
