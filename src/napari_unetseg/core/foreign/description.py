@@ -244,7 +244,7 @@ def _weights(content: Mapping[str, Any]) -> dict[str, Weights]:
     found = {}
     for name, entry in content.items():
         link = _link(entry)
-        if link is None:
+        if link is None or not isinstance(entry, Mapping):
             continue
         architecture = entry.get("architecture")
         told = _text(architecture, "callable") if isinstance(architecture, Mapping) else ""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign.layouts import Layout
 from napari_unetseg.core.foreign.onnx_file import read_onnx
 from napari_unetseg.core.training import Device
 
@@ -75,9 +76,9 @@ def script_engine(data: bytes, device: Device) -> Engine:
     return engine
 
 
-def network_engine(model: Any, device: Device) -> Engine:
-    """Return what runs the bare network of a `TrainedModel`. Imports torch."""
-    engine: Engine = _torch().network_engine(model, device)
+def layout_engine(layout: Layout, device: Device) -> Engine:
+    """Return what runs a UNet of others in our own network. Imports torch."""
+    engine: Engine = _torch().layout_engine(layout, device)
     return engine
 
 
@@ -125,6 +126,6 @@ __all__ = [
     "OnnxEngine",
     "Start",
     "has_onnx_runtime",
-    "network_engine",
+    "layout_engine",
     "script_engine",
 ]

@@ -154,6 +154,13 @@ def _layers(state: State) -> list[_Layer]:
         module, _, part = name.rpartition(".")
         if part not in _PARTS:
             raise _unknown(f"it has weights named {name[:60]!r}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(
+                f"The weights {name[:60]!r} hold NaN or infinite numbers: such a model predicts "
+                "nothing. Load another."
+            )
+        if part == "running_var" and (array < 0).any():
+            raise InputError(f"The weights {name[:60]!r} hold a negative variance.")
         modules.setdefault(module, {})[part] = array
     layers: list[_Layer] = []
     for name, parts in modules.items():

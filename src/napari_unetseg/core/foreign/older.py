@@ -23,8 +23,9 @@ def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
         When it says something that 0.5 cannot, or makes no sense.
     """
     try:
-        inputs = [_tensor(entry, "preprocessing") for entry in content["inputs"]]
-        outputs = [_tensor(entry, "postprocessing") for entry in content["outputs"]]
+        inputs = [_tensor(entry, "preprocessing", {}) for entry in content["inputs"]]
+        known = {tensor["id"]: _n_channels(tensor) for tensor in inputs}
+        outputs = [_tensor(entry, "postprocessing", known) for entry in content["outputs"]]
         for tensors, tests in ((inputs, "test_inputs"), (outputs, "test_outputs")):
             files = content.get(tests)
             for tensor, file in zip(
@@ -43,14 +44,19 @@ def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, **words}
 
 
-def _tensor(entry: Mapping[str, Any], steps: str) -> dict[str, Any]:
+def _n_channels(tensor: Mapping[str, Any]) -> int:
+    return next((len(a["channel_names"]) for a in tensor["axes"] if a["type"] == "channel"), 1)
+
+
+def _tensor(entry: Mapping[str, Any], steps: str, known: Mapping[str, int]) -> dict[str, Any]:
     letters = entry["axes"]
     if not isinstance(letters, str) or not letters:
         raise TypeError(letters)
     shape, halo = entry["shape"], entry.get("halo") or [0] * len(letters)
+    sizes = [_length(shape, k) for k in range(len(letters))]
     axes = [
-        _axis(letter, _length(shape, k), int(halo[k]), _named(entry, shape, letter, k))
-        for k, letter in enumerate(letters)
+        _axis(letter, size, int(end), _named(entry, letter, size, known))
+        for letter, size, end in zip(letters, sizes, halo, strict=True)
     ]
     return {
         "id": entry["name"],
@@ -93,13 +99,15 @@ def _length(shape: Any, k: int) -> Any:
     return {"min": least, "step": step} if step else least
 
 
-def _named(entry: Mapping[str, Any], shape: Any, letter: str, k: int) -> list[str]:
+def _named(entry: Mapping[str, Any], letter: str, size: Any, known: Mapping[str, int]) -> list[str]:
+    """Return a name for each channel, the old format having none."""
     if letter != "c":
         return []
-    size = _length(shape, k)
-    count = size["min"] if isinstance(size, dict) and "min" in size else size
-    if isinstance(count, dict):
-        count = 2 * count["offset"]
+    count = size
+    if isinstance(size, dict):
+        count = size.get("min")
+        if "tensor_id" in size:
+            count = int(known[size["tensor_id"]] * size["scale"] + 2 * size["offset"])
     if type(count) is not int or not 1 <= count <= 4096:
         raise ValueError(count)
     return [f"{entry['name']} {number}" for number in range(count)]

@@ -1,6 +1,7 @@
 """Open a model of any kind: one of ours, a package of others, or bare weights."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from napari_unetseg.core.foreign.engines import (
     OnnxEngine,
     Start,
     has_onnx_runtime,
-    network_engine,
+    layout_engine,
     script_engine,
 )
 from napari_unetseg.core.foreign.heads import head_of
@@ -42,6 +43,7 @@ from napari_unetseg.core.foreign.trial import (
     example_of,
     run_example,
 )
+from napari_unetseg.core.foreign.windows import Side
 from napari_unetseg.core.foreign.words import onnx_in_words, package_in_words, torch_in_words
 from napari_unetseg.core.io.units import symbol_of
 from napari_unetseg.core.normalisation import NormalisationSpec
@@ -58,9 +60,12 @@ NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 SUFFIXES = (".zip", ".onnx", ".pt", ".pth", ".torchscript", ".yaml")
 """What files of models end in."""
 
+MAX_NUMBERS = 2**29
+"""Most numbers of the smallest block that a network may ask for."""
+
 _FOREIGN_FORMATS = {".h5", ".hdf5", ".keras", ".pb", ".tflite", ".caffemodel", ".ckpt", ".pkl"}
 _QUESTION = (
-    "{name} holds TorchScript, which is a program: running it lets whoever made it run code in "
+    "It holds TorchScript, which is a program: running it lets whoever made it run code in "
     "PyTorch's own interpreter. Open it only if you trust where it comes from: say --trust, or "
     "tick the box in the window."
 )
@@ -247,6 +252,7 @@ def _package(content: Mapping[str, Any], files: Source) -> _Package:
     for tensor in (image, description.outputs[number]):
         _check_axes(tensor)
         check(tensor, tensor.steps)
+    _check_sizes(image, description.outputs[number])
     return _Package(description, number, example_of(description, number, files))
 
 
@@ -263,6 +269,17 @@ def _check_axes(tensor: Tensor) -> None:
             )
     if [axis.kind for axis in tensor.space] not in (list("yx"), list(SPACE)):
         raise InputError(f"{tensor.name!r} has the axes {tensor.kinds}, neither planes nor stacks.")
+
+
+def _check_sizes(image: Tensor, result: Tensor) -> None:
+    """Check that the least a network can be shown fits a laptop's memory."""
+    sides = [Side.of(a, b) for a, b in zip(image.space, result.space, strict=True)]
+    block = [side.multiple + 2 * side.halo for side in sides]
+    if math.prod(block) * max(image.n_channels, result.n_channels) > MAX_NUMBERS:
+        raise InputError(
+            f"The network takes blocks of {' x '.join(map(str, block))} pixels and more, with "
+            f"{image.n_channels} channels in and {result.n_channels} out: no laptop holds them."
+        )
 
 
 def _foreign(place: Path, package: _Package, files: Source, trust: bool) -> TrainedModel:
@@ -300,7 +317,7 @@ def _foreign_start(
             if refused:
                 refused.append("TorchScript is a program and must be trusted (--trust)")
                 continue
-            raise NeedsTrust(_QUESTION.format(name=place.name))
+            raise NeedsTrust(_QUESTION)
         data = weights[name].link.read(files, MAX_BYTES)
         digest = hashlib.sha256(data).hexdigest()
         if name == "onnx":
@@ -319,8 +336,7 @@ def _foreign_start(
         except InputError as error:
             refused.append(str(error))
             continue
-        bare = bare_model(layout, "weights", NormalisationSpec(method="none"))
-        return (lambda device, bare=bare: network_engine(bare, device)), digest, layout
+        return (lambda device, own=layout: layout_engine(own, device)), digest, layout
     if refused:
         raise InputError(f"{place.name} cannot be run. {' '.join(_sentence(r) for r in refused)}")
     there = ", ".join(weights) or "none"
@@ -348,7 +364,7 @@ def _bare_torch(
         layout = layout_of(read_state_dict(data))
         return bare_model(layout, place.stem, scaling)
     if not trust:
-        raise NeedsTrust(_QUESTION.format(name=place.name))
+        raise NeedsTrust(_QUESTION)
     description = bare_script(script_engine(data, "cpu"), place.stem, scaling)
     return _bare_foreign(place, description, lambda device: script_engine(data, device), data)
 

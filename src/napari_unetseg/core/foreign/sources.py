@@ -123,7 +123,7 @@ def opened(path: Path) -> Iterator[Source]:
         with path.open("rb") as file, Archive(file, "The file", max_bytes=MAX_BYTES) as archive:
             yield archive
     except InputError as error:
-        raise InputError(f"{path.name} is not loaded. {error}") from error
+        raise type(error)(f"{path.name} is not loaded. {error}") from error
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}. Check the name.") from error
 

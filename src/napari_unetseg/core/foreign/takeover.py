@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign.description import Description, Tensor
-from napari_unetseg.core.foreign.engines import network_engine
+from napari_unetseg.core.foreign.engines import layout_engine
 from napari_unetseg.core.foreign.layouts import First, Layout, layout_of
 from napari_unetseg.core.foreign.model import ForeignModel
 from napari_unetseg.core.foreign.trial import Example, Trial, compared, run_example
@@ -39,8 +39,8 @@ def proven(
     )
     for first in orders:
         tried = layout_of(read_state_dict(data), first=first)
-        bare = bare_model(tried, "weights", NormalisationSpec(method="none"))
-        found = run_example(example, description, number, network_engine(bare, "cpu"))
+        engine = layout_engine(tried, "cpu")
+        found = run_example(example, description, number, engine)
         trials.append(compared(found, example.expected, description))
         if trials[-1].passed:
             return tried

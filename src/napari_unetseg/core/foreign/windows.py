@@ -78,7 +78,8 @@ class Side:
             fitting = self.least + (length - self.least) // self.step * self.step
             return [Window(0, fitting, 0, length)]
         if whole <= self.least:
-            return [Window(-start, self.least - start, -start, whole - start)]
+            first = (whole - self.least) // 2 - start
+            return [Window(first, first + self.least, -start, whole - start)]
         core, edge = self.multiple, self.edge
         reach = -(-self.halo // core) * core
         inner = range(start + reach, start + length - reach, core)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign.layouts import Layout
+from napari_unetseg.core.nn.build import build
 from napari_unetseg.core.nn.predict import memory_errors
-from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.nn.runtime import choose_device
-from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import Device
 
 
@@ -38,8 +38,8 @@ class TorchEngine:
         try:
             with memory_errors(array.shape), torch.inference_mode():
                 found = self._module(x)
-        except RuntimeError as error:
-            first = str(error).strip().splitlines()[-1][:200]
+        except (RuntimeError, ValueError, IndexError) as error:
+            first = (str(error).strip().splitlines() or [""])[-1][:200]
             raise InputError(
                 f"The network cannot take an array of {array.shape}: {first}"
             ) from error
@@ -73,9 +73,11 @@ def script_engine(data: bytes, device: Device = "cpu") -> TorchEngine:
     return TorchEngine(module, device)
 
 
-def network_engine(model: TrainedModel, device: Device = "cpu") -> TorchEngine:
-    """Return what runs the bare network of a model: from normalised images to evidence."""
-    return TorchEngine(network_of(model), device)
+def layout_engine(layout: Layout, device: Device = "cpu") -> TorchEngine:
+    """Return what runs a UNet of others in our own network, its number of outputs as it was."""
+    network = build(layout.spec, layout.n_channels, layout.n_outputs, layout.ndim)
+    network.load_state_dict({name: torch.tensor(array) for name, array in layout.state.items()})
+    return TorchEngine(network.requires_grad_(False), device)
 
 
-__all__ = ["TorchEngine", "network_engine", "script_engine"]
+__all__ = ["TorchEngine", "layout_engine", "script_engine"]
