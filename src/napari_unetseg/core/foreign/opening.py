@@ -57,17 +57,14 @@ from napari_unetseg.core.training import Device
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 """What a description is called in a package."""
 
-SUFFIXES = (".zip", ".onnx", ".pt", ".pth", ".torchscript", ".yaml")
-"""What files of models end in."""
-
 MAX_NUMBERS = 2**29
 """Most numbers of the smallest block that a network may ask for."""
 
 _FOREIGN_FORMATS = {".h5", ".hdf5", ".keras", ".pb", ".tflite", ".caffemodel", ".ckpt", ".pkl"}
 _QUESTION = (
     "It holds TorchScript, which is a program: running it lets whoever made it run code in "
-    "PyTorch's own interpreter. Open it only if you trust where it comes from: say --trust, or "
-    "tick the box in the window."
+    "PyTorch's own interpreter. Open it only if you trust where it comes from (on the command "
+    "line: --trust)."
 )
 """The plain question before TorchScript runs."""
 
@@ -390,7 +387,7 @@ def _is_script(files: Source) -> bool:
     return any("/code/" in name or name.endswith("constants.pkl") for name in files.names)
 
 
-__all__ = ["NAMES", "SUFFIXES", "NeedsTrust", "describe_model", "open_model", "self_test"]
+__all__ = ["NAMES", "NeedsTrust", "describe_model", "open_model", "self_test"]
 
 
-__all__ = ["NAMES", "SUFFIXES", "NeedsTrust", "describe_model", "open_model", "self_test"]
+__all__ = ["NAMES", "NeedsTrust", "describe_model", "open_model", "self_test"]
