@@ -16,7 +16,7 @@ from napari_unetseg.core.packages.export import export as write_package
 @with_options(ExportOptions)
 def export(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="What train wrote.", show_default=False)
+        Path, typer.Argument(metavar="MODEL.zip", help="What train wrote.", show_default=False)
     ],
     out: Annotated[
         Path,

@@ -89,7 +89,7 @@ def predict(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL",
+            metavar="MODEL.zip",
             help="What train wrote, a bioimage.io package, or bare weights: ONNX, TorchScript, the "
             "state dict of a usual UNet.",
             show_default=False,
@@ -148,7 +148,7 @@ def info(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL",
+            metavar="MODEL.zip",
             help=f"A model file or a folder; or one of {', '.join(RUNGS)}, to list the options "
             "that train --set takes.",
             show_default=False,

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,9 @@ def open_model(
             "TorchScript and PyTorch state dicts; convert it to ONNX."
         )
     scaling = normalisation or NormalisationSpec()
-    if place.is_file() and not _is_zip(place):
-        return _bare_onnx(place, scaling)
+    if not _is_zip_or_folder(place):
+        with _named(place):
+            return _bare_onnx(place, scaling)
     with opened(place) as files:
         if any(name.endswith("data.pkl") for name in files.names):
             return _bare_torch(place, files, trust, scaling)
@@ -141,8 +143,9 @@ def describe_model(path: PathLike) -> dict[str, Any]:
         As `open_model`, but for what would only be needed to run it.
     """
     place = _place(Path(path))
-    if place.is_file() and not _is_zip(place):
-        return onnx_in_words(read_onnx(_bytes(place)), place)
+    if not _is_zip_or_folder(place):
+        with _named(place):
+            return onnx_in_words(read_onnx(_bytes(place)), place)
     with opened(place) as files:
         if any(name.endswith("data.pkl") for name in files.names):
             return torch_in_words(place, script=_is_script(files))
@@ -163,7 +166,7 @@ def self_test(path: PathLike, *, trust: bool = False) -> Trial:
         When it cannot be run, or carries no example.
     """
     place = _place(Path(path))
-    if place.is_file() and not _is_zip(place):
+    if not _is_zip_or_folder(place):
         raise InputError(f"{place.name} is bare weights, which carry no example to test it by.")
     with opened(place) as files:
         if any(name.endswith("data.pkl") for name in files.names):
@@ -194,24 +197,35 @@ def _place(path: Path) -> Path:
     return path
 
 
-def _is_zip(path: Path) -> bool:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let messages about a file begin with its name."""
     try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{path.name} is not loaded. {error}") from error
+
+
+def _is_zip_or_folder(path: Path) -> bool:
+    """Whether it holds files; what does not is ONNX, or nothing that is read."""
+    try:
+        if path.is_dir() or path.suffix.lower() == ".zip":
+            return True
         with path.open("rb") as file:
-            return file.read(4) == b"PK\x03\x04" or path.suffix.lower() == ".zip"
+            return file.read(4) == b"PK\x03\x04"
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror}. Check the name.") from error
 
 
 def _bytes(path: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path.name} is larger than any model ({MAX_BYTES // 2**20} MiB).")
-    data = path.read_bytes()
-    if data[:2] == b"\x80\x02" or path.suffix.lower() in (".pt", ".pth", ".zip"):
+        raise InputError(f"It is larger than any model ({MAX_BYTES // 2**20} MiB).")
+    if path.suffix.lower() != ".onnx":
         raise InputError(
-            f"{path.name} is not loaded. It is no file of PyTorch 1.6 or later, or damaged. Save "
-            "the state dict again, or export the model to ONNX."
+            "It is no model, or damaged. Read are bioimage.io packages, ONNX (.onnx), TorchScript, "
+            "and state dicts of PyTorch 1.6 or later."
         )
-    return data
+    return path.read_bytes()
 
 
 def _content(files: Source) -> dict[str, Any]:

@@ -147,8 +147,9 @@ class ForeignSegmenter:
         return np.asarray(total / np.float32(len(views)), np.float32)
 
     def _meant(self, numbers: Floats) -> Floats:
-        done = np.asarray(self.post(numbers), np.float32)
-        return done if self.head is None else self.head.apply(done)
+        with np.errstate(all="ignore"):
+            done = np.asarray(self.post(numbers), np.float32)
+            return done if self.head is None else self.head.apply(done)
 
 
 def _put(out: Floats, found: Floats, windows: tuple[Window, ...]) -> None:

@@ -47,7 +47,8 @@ class Fitted:
         """Return a block (C, *spatial) of an image after all steps, without NaN, as float32."""
         if block.dtype.kind == "f":
             block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
-        done: NDArray[np.float32] = np.asarray(self(block), np.float32)
+        with np.errstate(all="ignore"):
+            done: NDArray[np.float32] = np.asarray(self(block), np.float32)
         return done
 
 
@@ -106,8 +107,8 @@ def fit(
             )
         try:
             known = {**(references or {}), tensor.name: sample}
-            function = maker(_Options(tensor, step), sample, known)
             with np.errstate(all="ignore"):
+                function = maker(_Options(tensor, step), sample, known)
                 sample = function(sample)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):

@@ -65,7 +65,10 @@ def example_of(description: Description, number: int, files: Source) -> Example 
         if link is None or not link.is_here:
             return None
         raw = link.read(files, MAX_BYTES)
-        arrays.append(_channels_first(read_npy(raw, f"The example of {tensor.name}"), tensor))
+        array = read_npy(raw, f"The example of {tensor.name}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"The example of {tensor.name!r} holds NaN or infinite numbers.")
+        arrays.append(_channels_first(array, tensor))
     return Example(*arrays)
 
 
@@ -75,12 +78,13 @@ def run_example(
     """Return what a network makes of the example, after all steps: (K, *spatial)."""
     image, result = description.inputs[0], description.outputs[number]
     flat = example.image.reshape(len(example.image), -1)
-    before = fit(image, image.steps, flat)
     raw = ForeignSegmenter(engine, image, result, number, Fitted(()), None)
-    found = raw.run(before.apply(example.image))
-    references = {image.name: np.asarray(before(flat))}
-    after = fit(result, result.steps, found.reshape(len(found), -1), references)
-    return np.asarray(after(found), np.float32)
+    with np.errstate(all="ignore"):
+        before = fit(image, image.steps, flat)
+        found = raw.run(before.apply(example.image))
+        references = {image.name: np.asarray(before(flat))}
+        after = fit(result, result.steps, found.reshape(len(found), -1), references)
+        return np.asarray(after(found), np.float32)
 
 
 def compared(found: Array, expected: Array, description: Description) -> Trial:
