@@ -549,3 +549,28 @@ def test_help_has_the_flags_of_the_contract(command, flags, capsys):
     if command == "train":
         kinds = get_args(TrainOptions.model_fields["device"].annotation)
         assert "|".join(kinds) in shown
+
+
+class TestOtherPrograms:
+    """Models in and out of other programs."""
+
+    def test_exported_described_and_tested(self, logistic, tmp_path, capsys):
+        out = tmp_path / "shared.zip"
+        words = ("--licence", "CC-BY-4.0", "--authors", "A. Person", "--weights", "torchscript")
+        assert run("export", logistic, "-o", out, *words) == 0
+        assert "under CC-BY-4.0, weights as state dict, torchscript" in capsys.readouterr().out
+        assert run("info", out, "--test") == 0
+        assert "its own test: passed" in capsys.readouterr().out
+        assert load(out).card.authors == "A. Person"
+
+    def test_no_licence_no_export(self, logistic, tmp_path, refused):
+        assert "licence" in refused("export", logistic, "-o", tmp_path / "shared.zip")
+        assert "another name" in refused("export", logistic, "-o", logistic)
+
+    def test_a_failing_test_exits_with_one(self, logistic, tmp_path, monkeypatch, capsys):
+        from napari_unetseg.cli import predict
+        from napari_unetseg.core.foreign import Trial
+
+        monkeypatch.setattr(predict, "self_test", lambda path, **how: Trial(False, "off", 1.0))
+        assert run("info", logistic, "--test") == 1
+        assert "FAILED" in capsys.readouterr().out

@@ -34,6 +34,7 @@ def build() -> typer.Typer:
     from napari_unetseg.cli.compare import compare
     from napari_unetseg.cli.evaluate import evaluate
     from napari_unetseg.cli.measure import measure_command
+    from napari_unetseg.cli.models import export
     from napari_unetseg.cli.predict import info, predict
     from napari_unetseg.cli.train import train
     from napari_unetseg.cli.train_on import train_on
@@ -45,7 +46,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_program)
-    for command in (demo, background, threshold, train, compare, predict, evaluate, info):
+    for command in (demo, background, threshold, train, compare, predict, evaluate, info, export):
         app.command()(command)
     app.command("train-on")(train_on)
     app.command("measure")(measure_command)

@@ -1,6 +1,7 @@
 """`predict` and `info`: what a model file finds in images, and what it says about itself."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from napari_unetseg.cli.flags import flag_of, with_options
 from napari_unetseg.cli.settings import option_lines
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
     expand_inputs,
@@ -24,13 +26,28 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.packages import describe, load
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import RUNGS, TrainedModel, What
 from napari_unetseg.core.training import Device, TrainOptions
 
 _NAMED_CLASSES = 8
+
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run TorchScript, which is a program. Only from where you would install a program.",
+    ),
+]
+
+
+class Scaling(StrEnum):
+    """How images are scaled for bare weights."""
+
+    PERCENTILE = "percentile"
+    MEAN_STD = "mean-std"
+    NONE = "none"
 
 
 class WhatOptions(Options):
@@ -70,7 +87,13 @@ class PredictOptions(DecodeOptions, WhatOptions):
 @with_options(PredictOptions)
 def predict(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL.zip", help="What train wrote.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="MODEL.zip",
+            help="What train wrote, a bioimage.io package, or bare weights: ONNX, TorchScript, the "
+            "state dict of a usual UNet.",
+            show_default=False,
+        ),
     ],
     images: Images,
     out: Annotated[
@@ -85,13 +108,23 @@ def predict(
     ],
     *,
     options: PredictOptions,
+    trust: Trust = False,
+    scaling: Annotated[
+        Scaling | None,
+        typer.Option(
+            help="How images are scaled for bare weights, which do not say: percentile, mean-std "
+            "or none.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Run a trained model on images."""
+    """Run a model on images: one trained here, or one of others."""
     options = _settled(options)
     inputs = expand_inputs(images)
     folder = wants_folder(images) or out.suffix.lower() not in WRITE_SUFFIXES
     outputs = plan_outputs(inputs, out, folder=folder, keep=[model])
-    trained = load(model)
+    method = NormalisationSpec() if scaling is None else NormalisationSpec(method=scaling.value)
+    trained = open_model(model, trust=trust, normalisation=method)
     say_fallback(options.device)
 
     def work(number: int, path: Path, progress: Progress) -> str:
@@ -116,16 +149,34 @@ def info(
         str,
         typer.Argument(
             metavar="MODEL.zip",
-            help=f"A model file; or one of {', '.join(RUNGS)}, to list the options that "
-            "train --set takes.",
+            help=f"A model file or a folder; or one of {', '.join(RUNGS)}, to list the options "
+            "that train --set takes.",
             show_default=False,
         ),
     ],
+    *,
+    test: Annotated[
+        bool,
+        typer.Option(
+            "--test",
+            help="Run the example in the package and compare with what should come out; exit 1 "
+            "when it differs.",
+        ),
+    ] = False,
+    trust: Trust = False,
 ) -> None:
-    """Say what a model finds, in which images, how it was trained and how good it is."""
-    lines = options_of_rung(model) if model in RUNGS else _lines(describe(model))
+    """Say what a model finds, in which images, how it was trained and how good it is.
+
+    Nothing in the file is run, unless --test asks for it.
+    """
+    lines = options_of_rung(model) if model in RUNGS else _lines(describe_model(model))
     for line in lines:
         say(line)
+    if test:
+        trial = self_test(model, trust=trust)
+        say(f"its own test: {'passed' if trial.passed else 'FAILED'}, {trial.said}")
+        if not trial.passed:
+            raise typer.Exit(1)
 
 
 def options_of_rung(kind: str) -> list[str]:

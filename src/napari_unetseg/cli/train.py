@@ -28,11 +28,11 @@ from napari_unetseg.cli.settings import as_setting, minutes_of, sorted_settings
 from napari_unetseg.cli.watching import watching
 from napari_unetseg.core.annotation import AnnotationKind, values_of
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign import open_model
 from napari_unetseg.core.ladder import Lesson, Outcome
 from napari_unetseg.core.ladder import train as train_model
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.packages import load
 from napari_unetseg.core.pixel_models import PixelSpec
 from napari_unetseg.core.specs import Options
 from napari_unetseg.core.trained import RUNGS, TrainedModel, spec_of
@@ -180,7 +180,15 @@ def _planned(
 
 
 def _loaded(path: Path | None) -> TrainedModel | None:
-    return None if path is None else load(path)
+    if path is None:
+        return None
+    model = open_model(path)
+    if not model.state:
+        raise InputError(
+            f"{path} is a model of others that runs, but whose weights are not known one by one. "
+            "Start from one trained here, or from the state dict of a usual UNet."
+        )
+    return model
 
 
 def _scaling(

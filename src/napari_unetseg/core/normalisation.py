@@ -123,7 +123,7 @@ def fit_normalisation(
     n = image.n_channels
     if spec.method == "none":
         return Normalisation((0.0,) * n, (1.0,) * n)
-    samples = _samples(image, progress)
+    samples = intensities(image, progress)
     if spec.per == "image":
         samples = [np.concatenate(samples)]
     pairs = [_offset_and_scale(sample, spec) for sample in samples]
@@ -143,7 +143,7 @@ def _offset_and_scale(sample: NDArray[Any], spec: NormalisationSpec) -> tuple[fl
     return offset, 1.0 / spread if spread > 1e-6 * max(abs(offset), 1e-30) else 1.0
 
 
-def _samples(image: Image, progress: Progress) -> list[NDArray[Any]]:
+def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
     """Return evenly spaced finite intensities of each channel."""
     planes = image.indices("CYX")
     planes = planes[:: -(-len(planes) // _PLANES)]
@@ -162,4 +162,4 @@ def _samples(image: Image, progress: Progress) -> list[NDArray[Any]]:
     return [np.concatenate(values) for values in found]
 
 
-__all__ = ["Normalisation", "NormalisationSpec", "fit_normalisation"]
+__all__ = ["Normalisation", "NormalisationSpec", "fit_normalisation", "intensities"]

@@ -12,7 +12,7 @@ from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.linking import LINK_FIELDS, links_along
-from napari_unetseg.core.packages import load, save
+from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
 from napari_unetseg.core.specs import Options, option
@@ -22,6 +22,7 @@ from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import PROBABILITIES, find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
+from napari_unetseg.gui.opener import FILES, Opener
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
@@ -95,6 +96,9 @@ class PredictWidget(Tool[PredictOptions]):
         self._looks.refused.connect(self._on_refused)
         self.viewer.dims.events.current_step.connect(self._look)
         self.viewer.dims.events.ndisplay.connect(self._look)
+        self._opener = Opener(self)
+        self._opener.opened.connect(self._on_opened)
+        self._opener.refused.connect(self._on_refused)
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
@@ -113,7 +117,10 @@ class PredictWidget(Tool[PredictOptions]):
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
         self.load_button = QPushButton("Load model...")
-        self.load_button.setToolTip("Open a model package (.zip) that this plugin saved.")
+        self.load_button.setToolTip(
+            "Open a model: one saved here, a bioimage.io package, ONNX, TorchScript, or the state "
+            "dict of a usual UNet."
+        )
         self.load_button.clicked.connect(lambda: self._ask_load())
         self.save_button = QPushButton("Save model...")
         self.save_button.setToolTip("Write the chosen model to a bioimage.io package (.zip).")
@@ -128,9 +135,9 @@ class PredictWidget(Tool[PredictOptions]):
         return chosen
 
     def load_model(self, path: Path) -> None:
-        """Read a model package in another thread and offer it."""
+        """Open a model, ours or foreign, in another thread and offer it."""
         self.say(f"Reading {path.name}...")
-        self._files.ask(lambda progress: load(path))
+        self._opener.open(path)
 
     def save_model(self, path: Path) -> None:
         """Write the chosen model to a package in another thread."""
@@ -246,7 +253,8 @@ class PredictWidget(Tool[PredictOptions]):
         super().refresh()
         ready = self.model() is not None
         self.run_button.setEnabled(self.run_button.isEnabled() and ready)
-        self.save_button.setEnabled(ready)
+        model = self.model()
+        self.save_button.setEnabled(model is not None and bool(model.state))
 
     def _show_objects(self, layer: Layer, options: PredictOptions, found: FoundObjects) -> str:
         """Put objects into their layer, and keep what they can be made of anew."""
@@ -380,7 +388,7 @@ class PredictWidget(Tool[PredictOptions]):
         self.refresh()
 
     def _ask_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", _FILES)
+        path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", FILES)
         if path:
             self.load_model(Path(path))
 
@@ -394,13 +402,13 @@ class PredictWidget(Tool[PredictOptions]):
         if path:
             self.save_model(Path(path).with_suffix(".zip"))
 
-    def _on_file(self, answer: TrainedModel | Path) -> None:
-        if isinstance(answer, Path):
-            self.say(f"Saved {answer}.")
-            return
-        self.session.add_model(answer)
-        classes = ", ".join(answer.classes)
-        self.say(f"Loaded {answer.name}: a {answer.spec.kind} of the classes {classes}.")
+    def _on_file(self, answer: Path) -> None:
+        self.say(f"Saved {answer}.")
+
+    def _on_opened(self, model: TrainedModel, path: Path) -> None:
+        self.session.add_model(model)
+        classes = ", ".join(model.classes)
+        self.say(f"Loaded {model.name}: a {model.spec.kind} of the classes {classes}.")
 
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:

@@ -61,10 +61,12 @@ def contents_of(
             except InputError:
                 continue
             images.append(ImageItem(image=image, path=_path(layer), **said))
+    # Models of others are kept by the files they came from.
+    models = tuple(model for model in session.models if model.state)
     return Contents(
         images=tuple(images),
         labels=tuple(labels),
-        models=tuple(session.models),
+        models=models,
         history=session.history.versions,
     )
 

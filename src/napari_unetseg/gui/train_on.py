@@ -232,9 +232,10 @@ class TrainOnWidget(Tool[TrainOnOptions]):
     def _fill_models(self) -> None:
         with QSignalBlocker(self.models):
             self.models.clear()
-            for model in self.session.models:
+            # Models of others have no weights that could be trained on.
+            for model in (one for one in self.session.models if one.state):
                 self.models.addItem(model.name, model)
-            if not self.session.models:
+            if not self.models.count():
                 self.models.addItem("none yet: train or load one", None)
             self.models.setCurrentIndex(self.models.count() - 1)
         self._on_model()

@@ -253,15 +253,9 @@ def test_the_example_follows_from_the_description(
     raw = np.load(io.BytesIO(members["test_input.npy"]))
     x = torch.from_numpy(_preprocessed(raw.astype(np.float32), content["inputs"][0]))
     entry = content["weights"]["pytorch_state_dict"]["architecture"]
-    if "source" in entry:
-        room: dict[str, Any] = {"__name__": "architecture"}
-        exec(members[entry["source"]].decode(), room)
-        assert "napari_unetseg.core" not in members[entry["source"]].decode()
-    else:
-        assert entry["import_from"] == "napari_unetseg.core.nn.restore"
-        from napari_unetseg.core.nn import restore
-
-        room = vars(restore)
+    room: dict[str, Any] = {"__name__": "architecture"}
+    exec(members[entry["source"]].decode(), room)
+    assert "napari_unetseg.core" not in members[entry["source"]].decode()
     network = room[entry["callable"]](**entry["kwargs"]).eval()
     network.load_state_dict(torch.load(io.BytesIO(members["weights.pt"]), weights_only=True))
     with torch.inference_mode():

@@ -209,13 +209,22 @@ class Linear(nn.Module):
         self.doubled = [(axis, more) for axis, (step, more) in enumerate(steps, 1) if step == 2]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.movedim(1, -1)  # channels last: whole pixels are moved at once
+        last = x.ndim - 1
+        x = x.movedim(1, last)  # channels last: whole pixels are moved at once
         for axis, extra in self.doubled:
             n = x.shape[axis]
-            following = torch.cat([x.narrow(axis, 1, n - 1), x.narrow(axis, n - 1, 1)], axis)
+            following = torch.cat([part(x, axis, 1, n), part(x, axis, n - 1, n)], axis)
             x = torch.stack([x, torch.lerp(x, following, 0.5)], axis + 1).flatten(axis, axis + 1)
-            x = x.narrow(axis, 0, 2 * n - 1 + extra)
-        return x.movedim(-1, 1)
+            x = part(x, axis, 0, 2 * n - 1 + extra)
+        return x.movedim(last, 1)
+
+
+def part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+    """Return a part along one axis.
+
+    In brackets and not by `narrow`, whose length the exporter to ONNX takes for a constant.
+    """
+    return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
 class Shrink(nn.Module):
@@ -249,7 +258,7 @@ class Enlarge(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.interpolate(x, scale_factor=self.scale, mode=self.mode, align_corners=False)
         for axis, end in enumerate(self.ends, start=2):
-            x = x.narrow(axis, end, x.shape[axis] - 2 * end)
+            x = part(x, axis, end, x.shape[axis] - end)
         return x
 
 
@@ -258,12 +267,13 @@ class SpaceToDepth(nn.Module):
 
     def __init__(self, box: Sizes) -> None:
         super().__init__()
-        self.box = box
+        self.steps = [(axis, step) for axis, step in enumerate(box, start=2) if step > 1]
 
     def forward(self, x: Tensor) -> Tensor:
-        n = len(self.box)
-        for axis, step in enumerate(self.box):
-            x = torch.unflatten(x, axis - n, (-1, step)).movedim(axis - n, 1).flatten(1, 2)
+        # No shape is spelled out: the exporter to ONNX would take all that follow for constant.
+        for axis, step in self.steps:
+            before = (slice(None),) * axis
+            x = torch.cat([x[(*before, slice(k, None, step))] for k in range(step)], 1)
         return x
 
 
@@ -272,16 +282,11 @@ class DepthToSpace(nn.Module):
 
     def __init__(self, box: Sizes) -> None:
         super().__init__()
-        self.box = box
+        self.steps = [(axis, step) for axis, step in enumerate(box, start=2) if step > 1][::-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        n = len(self.box)
-        for axis, step in reversed(list(enumerate(self.box))):
-            x = (
-                torch.unflatten(x, 1, (step, -1))
-                .movedim(1, axis - n)
-                .flatten(axis - n - 1, axis - n)
-            )
+        for axis, step in self.steps:
+            x = torch.unflatten(x, 1, (step, -1)).movedim(1, axis + 1).flatten(axis, axis + 1)
         return x
 
 
@@ -312,7 +317,7 @@ class CropTo(nn.Module):
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         for axis, first in enumerate(self.start, start=2):
-            skip = skip.narrow(axis, first, up.shape[axis])
+            skip = part(skip, axis, first, first + up.shape[axis])
         return skip
 
 

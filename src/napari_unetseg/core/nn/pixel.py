@@ -1,7 +1,6 @@
 """The networks of the pixel rungs, and the segmenter they make."""
 
 import functools
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.linear_unit import LinearUnit
 from napari_unetseg.core.network_features import NetworkFeatures
 from napari_unetseg.core.nn.frozen import FrozenNetwork
+from napari_unetseg.core.nn.perceptron import Dense, PixelNetwork
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.strips import map_strips
@@ -23,67 +22,6 @@ if TYPE_CHECKING:
     from napari_unetseg.core.trained import TrainedModel
 
 FloatArray = NDArray[np.float32]
-
-
-class Dense(nn.Module):
-    """A dense layer, the same for every pixel: a convolution with a kernel of one pixel.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs
-        Numbers of each pixel before and after.
-    """
-
-    def __init__(self, n_inputs: int, n_outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n_outputs, n_inputs))
-        self.bias = nn.Parameter(torch.zeros(n_outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, n_inputs, *any) to (N, n_outputs, *any)."""
-        evidence = self.weight @ x.flatten(2) + self.bias[:, None]
-        return evidence.reshape(len(x), -1, *x.shape[2:])
-
-
-class PixelNetwork(nn.Module):
-    """Dense layers with ReLU between them, from a pixel's inputs to evidence.
-
-    With no hidden layer and one output it is logistic regression; with as many outputs as classes
-    the softmax perceptron; with hidden layers the multilayer perceptron.
-
-    Parameters
-    ----------
-    n_inputs
-        Features and position terms of each pixel.
-    n_outputs
-        1 for evidence of the second of two classes, else one for each class.
-    hidden
-        Units of each hidden layer.
-    """
-
-    def __init__(self, n_inputs: int, n_outputs: int, hidden: Sequence[int] = ()) -> None:
-        super().__init__()
-        sizes = (n_inputs, *hidden, n_outputs)
-        layers: list[nn.Module] = [Dense(n_inputs, sizes[1])]
-        for before, after in itertools.pairwise(sizes[1:]):
-            layers += [nn.ReLU(), Dense(before, after)]
-        self.layers = nn.Sequential(*layers)
-
-    @property
-    def dense(self) -> list[Dense]:
-        """The layers that have weights, first to last."""
-        return [layer for layer in self.layers if isinstance(layer, Dense)]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Inputs, units of each hidden layer, outputs."""
-        weights = [layer.weight for layer in self.dense]
-        return (weights[0].shape[1], *(weight.shape[0] for weight in weights))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map inputs (N, F, *any) to evidence (N, outputs, *any)."""
-        evidence: Tensor = self.layers(x)
-        return evidence
 
 
 def build_pixels(

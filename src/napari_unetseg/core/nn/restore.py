@@ -112,14 +112,14 @@ def image_network(
     n_channels: int,
     n_classes: int,
     ndim: int,
-    spacing: Sequence[float] = (),
-    features_from: Mapping[str, Any] | None = None,
+    spacing: Sequence[float],
+    features_from: Mapping[str, Any],
 ) -> nn.Module:
-    """Return a network that takes normalised images and needs nothing else.
+    """Return a pixel rung's network that takes normalised images and needs nothing else.
 
-    What a network is shown besides intensity (filters, another network's features, position) is
-    computed inside, with the image it gets for the whole. For programs that run model files; here
-    tiles know their place.
+    What it is shown besides intensity (filters, another network's features, position) is computed
+    inside, with the image it gets for the whole. For programs that run model files; here tiles know
+    their place.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def image_network(
     n_channels, n_classes, ndim, spacing
         See `TrainedModel`.
     features_from
-        ``options`` and ``n_classes`` of the UNet whose features a pixel rung sees.
+        ``options`` and ``n_classes`` of the UNet whose features it sees.
 
     Returns
     -------
@@ -137,10 +137,6 @@ def image_network(
         of its weights are those of `TrainedModel.all_weights`.
     """
     spec = spec_of(kind, options)
-    if features_from is None:
-        network = fresh(spec, n_channels, n_classes, ndim)
-        network.register_forward_pre_hook(_showing(spec, tuple(spacing)))
-        return network.eval()
     eyes = UNetSpec.checked(**features_from["options"])
     features = NetworkFeatures(eyes, features_from["n_classes"])
     network = fresh(spec, n_channels, n_classes, ndim, features)

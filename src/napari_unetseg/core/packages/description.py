@@ -29,6 +29,9 @@ VERSION = 1
 TOLERANCE = 1e-3
 """How far the example's output may differ on other machines."""
 
+OPSET = 17
+"""Of ONNX weights: what most programs read."""
+
 _PROGRAM = "napari-unetseg"
 _FLOAT32 = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
 _UNET_PAPER = {
@@ -53,8 +56,9 @@ def described(
     ----------
     files
         What else will be in the package: ``weights.pt`` and ``README.md`` at least, with
-        ``architecture.py``, ``environment.yaml``, ``history.json``, ``test_input.npy`` and
-        ``test_output.npy`` where there are any.
+        ``architecture.py``, ``environment.yaml``, ``history.json``, ``test_input.npy``,
+        ``test_output.npy``, ``weights.torchscript``, ``weights.onnx`` and ``cover.png`` where
+        there are any.
     sides
         Which images it takes.
     dtype
@@ -81,10 +85,14 @@ def described(
         "tags": ["segmentation", "napari", _PROGRAM, model.spec.kind, f"{model.ndim}d"],
         "timestamp": plain(model.provenance.get("date")),
         "documentation": linked("README.md"),
+        "covers": ["cover.png"] if "cover.png" in files else [],
         "attachments": [linked("history.json")] if "history.json" in files else [],
         "inputs": [tested(_input(model, sides, dtype), "test_input.npy")],
         "outputs": [tested(_output(model, sides, lost), "test_output.npy")],
-        "weights": {"pytorch_state_dict": _weights(model, linked, files)},
+        "weights": {
+            "pytorch_state_dict": _weights(model, linked, files),
+            **_converted(model, linked, files),
+        },
         "config": {
             "bioimageio": {
                 "architecture_type": f"{model.ndim}D {model.spec.kind}",
@@ -259,6 +267,22 @@ def _weights(model: TrainedModel, linked: Any, files: dict[str, bytes]) -> dict[
     return entry
 
 
+def _converted(model: TrainedModel, linked: Any, files: dict[str, bytes]) -> dict[str, Any]:
+    """Return the weights in other formats, made of the state dict."""
+    # The converting torch is the one that is installed, whichever the model was trained with.
+    torch = importlib.metadata.version("torch").split("+")[0]
+    said: dict[str, dict[str, Any]] = {
+        "torchscript": {"pytorch_version": torch},
+        "onnx": {"opset_version": OPSET},
+    }
+    entries = {}
+    for name, more in said.items():
+        if f"weights.{name}" in files:
+            parent = {"parent": "pytorch_state_dict"}
+            entries[name] = {**linked(f"weights.{name}"), **parent, **more}
+    return entries
+
+
 def environment() -> dict[str, Any]:
     """Return what a network needs that is not self-contained, as a conda environment."""
     own = f"{_PROGRAM}[torch]>={importlib.metadata.version(_PROGRAM)}"
@@ -300,6 +324,7 @@ def _identifiers(names: Sequence[str]) -> list[str]:
 
 __all__ = [
     "FORMAT_VERSION",
+    "OPSET",
     "TOLERANCE",
     "VERSION",
     "described",

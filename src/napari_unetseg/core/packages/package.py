@@ -14,11 +14,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -51,6 +52,7 @@ from napari_unetseg.core.packages.state_dict import read_state_dict, write_state
 from napari_unetseg.core.trained import FEATURES_FROM, ModelCard, TrainedModel, spec_of
 
 PathLike = str | os.PathLike[str]
+More = Callable[[NDArray[Any], NDArray[np.float32]], dict[str, bytes]]
 
 SUFFIX = ".zip"
 
@@ -118,7 +120,7 @@ def save(model: TrainedModel, path: PathLike) -> None:
     """
     if Path(path).suffix.lower() != SUFFIX:
         raise InputError(f"The model file {path} must end in {SUFFIX}.")
-    data = written_zip(_members(model))
+    data = written_zip(members_of(model))
     with writing(path) as draft:
         draft.write_bytes(data)
 
@@ -339,22 +341,37 @@ def _checked_model(own: _Words, state: dict[str, NDArray[Any]], **more: Any) -> 
     return model
 
 
-def _members(model: TrainedModel) -> dict[str, bytes]:
-    """Return the files of a package, by name."""
+def members_of(
+    model: TrainedModel, *, max_pixels: int = MAX_PIXELS, more: More | None = None
+) -> dict[str, bytes]:
+    """Return the files of a package, by name.
+
+    Parameters
+    ----------
+    max_pixels
+        An example of more is left out.
+    more
+        Makes further files of the raw example (C, *spatial) and what the model says of it.
+    """
+    if not model.state:
+        raise InputError(
+            f"{model.name!r} is a model of others and is kept by the file it came from. Copy that."
+        )
     sides = sides_of(model)
     image = example_image(model, sides.least)
     files = {_WEIGHTS: write_state_dict(model.all_weights)}
-    if image[0].size <= MAX_PIXELS:
+    if image[0].size <= max_pixels:
         proba = example_output(model, image)
         files[_EXAMPLE] = written_npy(image[None])
         files["test_output.npy"] = written_npy(proba[None])
+        files |= {} if more is None else more(image, proba)
     if is_self_contained(model):
         files["architecture.py"] = source_of(model).encode()
     else:
         files["environment.yaml"] = written_yaml(environment())
     if model.history:
         files[_HISTORY] = json.dumps(plain(model.history)).encode()
-    files["README.md"] = readme_of(model, sides).encode()
+    files["README.md"] = readme_of(model, sides, tuple(files)).encode()
     less = lost(model, sides.least)
     content = described(model, files, sides=sides, dtype=image.dtype.name, lost=less)
     return {_DESCRIPTIONS[0]: written_yaml(content), **files}
@@ -377,4 +394,4 @@ def _unusable(why: str) -> InputError:
     return InputError(f"Its description cannot be used: {why[:200]}. Save or export it again.")
 
 
-__all__ = ["MAX_BYTES", "SUFFIX", "describe", "load", "save"]
+__all__ = ["MAX_BYTES", "SUFFIX", "describe", "load", "members_of", "save"]

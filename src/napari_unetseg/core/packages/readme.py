@@ -1,5 +1,6 @@
 """The README of a model package: what a person who gets the file should know."""
 
+from collections.abc import Collection
 from typing import Any
 
 from napari_unetseg.core.packages.architecture import is_self_contained
@@ -14,8 +15,14 @@ _SCALINGS = {
 }
 
 
-def readme_of(model: TrainedModel, sides: Sides) -> str:
-    """Return the README, in Markdown."""
+def readme_of(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
+    """Return the README, in Markdown.
+
+    Parameters
+    ----------
+    files
+        Names of what else is in the package.
+    """
     parts = [
         f"# {model.name}",
         model.card.description,
@@ -26,7 +33,7 @@ def readme_of(model: TrainedModel, sides: Sides) -> str:
         "## Validation",
         _validation(model),
         "## For other programs",
-        _notes(model, sides),
+        _notes(model, sides, files),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -78,12 +85,21 @@ def _validation(model: TrainedModel) -> str:
     )
 
 
-def _notes(model: TrainedModel, sides: Sides) -> str:
+def _notes(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
     notes = [
         "`weights.pt` is a PyTorch state dict; `rdf.yaml` says how to use it (bioimage.io 0.5). "
         f"The example's output is met within {TOLERANCE:g}.",
         "Percentiles, means and spreads are those of the whole image, never of a tile.",
     ]
+    others = [name for name in ("weights.torchscript", "weights.onnx") if name in files]
+    if others:
+        same = " and ".join(f"`{name}`" for name in others)
+        notes.append(f"{same} hold the same network, made of the state dict.")
+    if model.decoder is not None:
+        notes.append(
+            "Objects are flooded from the map (seeded watershed), which the format cannot say: "
+            "`config.unetseg` names the decoder. In other programs, start with a threshold of 0.5."
+        )
     if not is_self_contained(model):
         notes.append("The network computes its inputs with napari-unetseg, which it needs.")
     if model.spec.position != "none":

@@ -1,0 +1,150 @@
+"""Descriptions of the bioimage.io format 0.4, told in the words of 0.5."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari_unetseg.core.errors import InputError
+
+_KINDS = {"b": "batch", "c": "channel", "t": "time", "i": "index"}
+_RENAMED = {"zero_mean_unit_variance": "fixed_zero_mean_unit_variance"}
+
+
+def is_older(content: Mapping[str, Any]) -> bool:
+    """Whether it is of the format 0.4."""
+    return str(content.get("format_version", "")).startswith("0.4.")
+
+
+def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description of 0.4 in the words of 0.5.
+
+    Raises
+    ------
+    InputError
+        When it says something that 0.5 cannot, or makes no sense.
+    """
+    try:
+        inputs = [_tensor(entry, "preprocessing", {}) for entry in content["inputs"]]
+        known = {tensor["id"]: _n_channels(tensor) for tensor in inputs}
+        outputs = [_tensor(entry, "postprocessing", known) for entry in content["outputs"]]
+        for tensors, tests in ((inputs, "test_inputs"), (outputs, "test_outputs")):
+            files = content.get(tests)
+            for tensor, file in zip(
+                tensors, files if isinstance(files, list) else [], strict=False
+            ):
+                tensor["test_tensor"] = {"source": file} if isinstance(file, str) else file
+        weights = {name: _weights(entry) for name, entry in dict(content["weights"]).items()}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            "Its description is of the old format 0.4 and cannot be understood. Convert it with "
+            "the format's own tools."
+        ) from error
+    words = {"format_version": "0.5.0", "inputs": inputs, "outputs": outputs, "weights": weights}
+    return {**content, **words}
+
+
+def _n_channels(tensor: Mapping[str, Any]) -> int:
+    return next((len(a["channel_names"]) for a in tensor["axes"] if a["type"] == "channel"), 1)
+
+
+def _tensor(entry: Mapping[str, Any], steps: str, known: Mapping[str, int]) -> dict[str, Any]:
+    letters = entry["axes"]
+    if not isinstance(letters, str) or not letters:
+        raise TypeError(letters)
+    shape, halo = entry["shape"], entry.get("halo") or [0] * len(letters)
+    sizes = [_length(shape, k) for k in range(len(letters))]
+    axes = [
+        _axis(letter, size, int(end), _named(entry, letter, size, known))
+        for letter, size, end in zip(letters, sizes, halo, strict=True)
+    ]
+    return {
+        "id": entry["name"],
+        "axes": axes,
+        "data": {"type": entry.get("data_type", "float32")},
+        steps: [_step(step) for step in entry.get(steps) or []],
+    }
+
+
+def _axis(letter: str, size: Any, halo: int, names: list[str]) -> dict[str, Any]:
+    kind = _KINDS.get(letter, "space")
+    if kind == "channel":
+        return {"type": kind, "channel_names": names}
+    if kind == "batch":
+        return {"type": kind}
+    if isinstance(size, dict) and "tensor_id" in size:
+        if size["scale"] != 1:
+            raise InputError(
+                f"Its result has {size['scale']} times the image's pixels along {letter}. Only "
+                "models whose result has the image's pixels can be run."
+            )
+        # The old format counts what is lost at each end, the new one at both.
+        size = {
+            "tensor_id": size["tensor_id"],
+            "axis_id": letter,
+            "offset": int(2 * size["offset"]),
+        }
+    own = {"id": letter} if kind == "space" else {}
+    return {"type": kind, **own, "size": size, **({"halo": halo} if halo else {})}
+
+
+def _length(shape: Any, k: int) -> Any:
+    """Return the size of axis `k` in the words of 0.5."""
+    if isinstance(shape, list):
+        return shape[k]
+    if "reference_tensor" in shape:
+        scale, offset = shape["scale"][k], shape["offset"][k]
+        return {"tensor_id": shape["reference_tensor"], "scale": scale, "offset": offset}
+    least, step = shape["min"][k], shape["step"][k]
+    return {"min": least, "step": step} if step else least
+
+
+def _named(entry: Mapping[str, Any], letter: str, size: Any, known: Mapping[str, int]) -> list[str]:
+    """Return a name for each channel, the old format having none."""
+    if letter != "c":
+        return []
+    count = size
+    if isinstance(size, dict):
+        count = size.get("min")
+        if "tensor_id" in size:
+            count = int(known[size["tensor_id"]] * size["scale"] + 2 * size["offset"])
+    if type(count) is not int or not 1 <= count <= 4096:
+        raise ValueError(count)
+    return [f"{entry['name']} {number}" for number in range(count)]
+
+
+def _step(step: Mapping[str, Any]) -> dict[str, Any]:
+    name, options = step["name"], dict(step.get("kwargs") or {})
+    mode = options.pop("mode", "per_sample")
+    if mode == "per_dataset":
+        raise InputError(
+            f"The step {name} takes statistics of a whole data set, which is not here. Such models "
+            "cannot be run."
+        )
+    if mode == "fixed":
+        if name not in _RENAMED:
+            raise InputError(f"The step {name} of the format 0.4 cannot be fixed.")
+        name, axes = _RENAMED[name], options.pop("axes", "")
+        options.pop("eps", None)
+        fixed = isinstance(options.get("mean"), list)
+        return {"id": name, "kwargs": options | ({"axis": "channel"} if fixed else {})}
+    axes = options.pop("axes", None)
+    if isinstance(axes, str):
+        options["axes"] = [_KINDS.get(letter, letter) for letter in axes]
+    if name == "scale_linear":
+        options.pop("axes", None)
+        if any(isinstance(options.get(key), list) for key in ("gain", "offset")):
+            options["axis"] = "channel"
+    return {"id": name, "kwargs": options}
+
+
+def _weights(entry: Any) -> Any:
+    if not isinstance(entry, Mapping):
+        raise TypeError(entry)
+    told = entry.get("architecture")
+    if isinstance(told, str):
+        return {**entry, "architecture": {"callable": told.rsplit(":", 1)[-1].rsplit(".", 1)[-1]}}
+    return entry
+
+
+__all__ = ["is_older", "upgraded"]
