@@ -116,6 +116,15 @@ def test_nothing_to_tell_apart() -> None:
     check_trainable([Annotation.of(strokes())])
 
 
+def test_objects_may_fill_the_image_when_they_are_told_apart() -> None:
+    several = Annotation.of(np.repeat([[1], [2]], 4, axis=1), "objects")
+    check_trainable([several], apart=True)
+    with pytest.raises(InputError, match="Only one class is annotated"):
+        check_trainable([several])
+    with pytest.raises(InputError, match="Only one class is annotated"):
+        check_trainable([Annotation.of(np.ones((4, 4), int), "objects")], apart=True)
+
+
 def test_only_annotated_planes_become_examples() -> None:
     stack = np.arange(5 * 64 * 64, dtype=np.uint16).reshape(5, 64, 64)
     labels = np.zeros(stack.shape, np.uint8)

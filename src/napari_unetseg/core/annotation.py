@@ -361,8 +361,14 @@ def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int
     return tuple(sorted(found))
 
 
-def check_trainable(annotations: Sequence[Annotation]) -> None:
+def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -> None:
     """Check that there is something to tell apart.
+
+    Parameters
+    ----------
+    apart
+        Whether objects are told from each other too: then they may fill the image, as cells of a
+        tissue do, and there need be no background.
 
     Raises
     ------
@@ -378,10 +384,15 @@ def check_trainable(annotations: Sequence[Annotation]) -> None:
         )
     counts = np.sum([annotation.counts() for annotation in annotations], axis=0)
     present = [name for name, count in zip(first.names, counts, strict=True) if count]
-    if len(present) < 2:
+    if len(present) < 2 and not (apart and any(map(_several_objects, annotations))):
         raise InputError(
             f"Only one class is annotated ({present[0]}). Paint at least one stroke of another."
         )
+
+
+def _several_objects(annotation: Annotation) -> bool:
+    ids = annotation.objects
+    return ids is not None and len(np.unique(ids[ids > 0])) > 1
 
 
 def class_weights(annotations: Sequence[Annotation], power: float = 0.5) -> NDArray[np.float32]:

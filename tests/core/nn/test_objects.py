@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation import Annotation, Example
@@ -96,6 +97,26 @@ def test_bent_maps_are_about_those_of_bent_ids(bend: dict[str, float]) -> None:
     inner[24:-24, 24:-24] = True
     assert np.abs(found - again)[whole & inner & (bent > 0)].mean() < 0.08
     assert np.corrcoef(found[inner & counts], again[inner & counts])[0, 1] > 0.95
+
+
+def tissue(seed: int) -> Lesson:
+    """Return cells that fill the image, with walls between them that are bright."""
+    rng = np.random.default_rng(seed)
+    corners = np.stack(np.meshgrid(*[np.arange(-12, 192, 24)] * 2, indexing="ij"), -1)
+    middles = (corners + rng.uniform(-6, 6, corners.shape)).reshape(-1, 2)
+    near, ids = cKDTree(middles).query(np.indices((160, 160)).reshape(2, -1).T, k=2)
+    walls = np.exp(-(((near[:, 1] - near[:, 0]) / 2) ** 2)) + rng.normal(0, 0.2, len(near))
+    return Lesson(Image.of(walls.reshape(160, 160)), ids[:, 0].reshape(160, 160) + 1)
+
+
+def test_cells_that_fill_the_image_are_told_apart() -> None:
+    model = train(TINY, [tissue(1)], QUICK, name="tissue", labels_are="objects").model
+    seen = tissue(2)
+    found = model.predict(seen.image, "objects").asarray()
+    assert (found > 0).mean() > 0.99
+    assert match(overlap_of(found, seen.labels)).f1 > 0.8
+    by_shape = model.predict(seen.image, "objects", decoding=DecodeOptions(split="shape"))
+    assert match(overlap_of(by_shape.asarray(), seen.labels)).f1 < 0.2
 
 
 def test_patches_at_the_border_show_the_maps_of_whole_objects() -> None:

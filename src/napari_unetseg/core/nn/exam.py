@@ -1,6 +1,6 @@
 """How well a network tells objects apart, on what it did not learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,8 +95,20 @@ def objects_examined(
     usual = scores[SPLIT_DEPTH]
     if usual.matched + usual.missed < FEWEST_OBJECTS:
         return Exam(usual, SPLIT_DEPTH)
-    best = max(DEPTHS, key=lambda depth: (scores[depth].ap50, -abs(depth - SPLIT_DEPTH)))
+    best = settled({depth: one.ap50 for depth, one in scores.items()}, usual.matched + usual.missed)
     return Exam(scores[best], best)
+
+
+def settled(scores: Mapping[float, float], n: float) -> float:
+    """Return the depth nearest to the usual one of those that are as good as the best.
+
+    As good is what chance alone may part: the standard error of a share of `n` objects. The curve
+    is flat, and its very top may lie at a depth that suits other images ill.
+    """
+    top = max(scores.values())
+    chance = (top * (1 - top) / n) ** 0.5
+    good = [depth for depth, score in scores.items() if score >= top - chance]
+    return min(good, key=lambda depth: abs(depth - SPLIT_DEPTH))
 
 
 def _piece(held: Annotation) -> tuple[slice, ...]:
@@ -111,4 +123,4 @@ def _piece(held: Annotation) -> tuple[slice, ...]:
     return tuple(slice(part.start, min(part.stop, part.start + side)) for part in box)
 
 
-__all__ = ["DEPTHS", "EXAM_PIXELS", "FEWEST_OBJECTS", "Exam", "objects_examined"]
+__all__ = ["DEPTHS", "EXAM_PIXELS", "FEWEST_OBJECTS", "Exam", "objects_examined", "settled"]

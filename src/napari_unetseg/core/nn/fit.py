@@ -187,7 +187,8 @@ def fit(
     AdamW on cross-entropy and Dice over the annotated pixels. With a number of epochs, the same
     seed gives the same network on the same machine; within minutes it depends on the machine.
     """
-    check_trainable([example.annotation for example in data])
+    annotations = [example.annotation for example in data]
+    check_trainable(annotations, apart=options.decoder is not None)
     check_alike(data)
     choice = choose_device(options.device)
     keep_freed_memory()

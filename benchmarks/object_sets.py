@@ -1,0 +1,177 @@
+"""Real images with true objects, parted into what is learnt from and what is tested on.
+
+Imported by the benchmarks of objects beside it, so that every method sees the same images and is
+scored in the same way. Needs neither torch nor TensorFlow.
+
+The 8 crops of phase-contrast cells were cut from frames of the training folder: those frames are
+left out of the training. A stack is parted along one axis, with a gap that belongs to neither part;
+an object that reaches across it is cut.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.io import imread
+
+from napari_unetseg.core.scoring.objects import ap_curve, match, object_scores
+from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
+from napari_unetseg.core.scoring.pixels import dice
+
+Array = NDArray[Any]
+Pairs = list[tuple[Array, Array]]
+
+GAP = 4
+"""Pixels between the part of a stack that is learnt from and the part that is tested on."""
+
+
+@dataclass(frozen=True)
+class ObjectSet:
+    """Images and ids to learn from and to test on.
+
+    Parameters
+    ----------
+    learnt, tested
+        Images, grey, and their ids.
+    seconds
+        Processor seconds that a training is given: ten or fifteen minutes of two cores.
+    """
+
+    learnt: Pairs
+    tested: Pairs
+    seconds: float
+
+    @property
+    def ndim(self) -> int:
+        """2 for planes, 3 for a stack."""
+        return self.tested[0][1].ndim
+
+    @property
+    def smallest(self) -> int:
+        """Below how many pixels nothing is an object: half the smallest percentile learnt."""
+        sizes = np.concatenate([np.bincount(ids.reshape(-1))[1:] for _, ids in self.learnt])
+        return int(0.5 * np.percentile(sizes[sizes > 0], 1))
+
+
+def folder(place: Path, *, without: frozenset[str] = frozenset()) -> Pairs:
+    """Return the images of a folder with the ids of the same names."""
+    masks = {path.stem: path for path in (place / "masks").iterdir()}
+    names = {path.stem: path for path in (place / "images").iterdir()}
+    both = sorted(names.keys() & masks.keys() - without)
+    return [(_grey(imread(names[name])), imread(masks[name]).astype(np.int32)) for name in both]
+
+
+def nuclei(data: Path) -> ObjectSet:
+    """Return nuclei in fluorescence."""
+    learnt, tested = folder(data / "train/nuclei_fluo_cc0"), folder(data / "nuclei_fluo_cc0")
+    return ObjectSet(learnt, tested, 1200)
+
+
+def phase_cells(data: Path) -> ObjectSet:
+    """Return cells in phase contrast, without the frames that the crops were cut from."""
+    place = data / "phase_cells_mit"
+    seen = frozenset(path.stem for path in (place / "images").iterdir())
+    return ObjectSet(folder(data / "train/phase_cells_mit", without=seen), folder(place), 1800)
+
+
+def nuclei_3d(data: Path) -> ObjectSet:
+    """Return a stack of a few large nuclei: the lower half is learnt, which shows one dividing."""
+    tested, learnt = _parted(data / "stack3d", "cells3d_nuclei", axis=1, at=48)
+    return ObjectSet([learnt], [tested], 1200)
+
+
+def ovule(data: Path) -> ObjectSet:
+    """Return a stack of cells whose walls are stained: the left half is learnt."""
+    learnt, tested = _parted(data / "stack3d", "ovule", axis=2, at=64)
+    return ObjectSet([learnt], [tested], 1200)
+
+
+SETS: dict[str, Callable[[Path], ObjectSet]] = {
+    "nuclei": nuclei,
+    "phase cells": phase_cells,
+    "3D nuclei": nuclei_3d,
+    "ovule": ovule,
+}
+
+
+def scores(found: list[Array], pairs: Pairs) -> dict[str, Any]:
+    """Return the scores of predicted objects, all images counted together.
+
+    The error of the count is the sum over the images of how many objects there are too many or too
+    few, as a share of all true ones. Dice is that of the foreground, the mean over the images.
+    """
+    truths = [truth for _, truth in pairs]
+    overlaps = [overlap_of(f, t) for f, t in zip(found, truths, strict=True)]
+    joined = Overlap.joined(overlaps)
+    of_objects = object_scores(joined)
+    wrong = sum(abs(one.n_predicted - one.n_true) for one in overlaps)
+    return {
+        "ap50": of_objects.ap50,
+        "map": of_objects.map,
+        "f1": of_objects.f1,
+        "dice": float(np.mean([dice(f > 0, t > 0) for f, t in zip(found, truths, strict=True)])),
+        "count_error": wrong / max(joined.n_true, 1),
+        "missed": match(joined).n_missed,
+        "invented": match(joined).n_invented,
+        "ap": {f"{level:.2f}": value for level, value in ap_curve(joined).items()},
+    }
+
+
+def table(found: dict[str, dict[str, Any]]) -> str:
+    """Return the scores of each method as markdown."""
+    keys = ("ap50", "map", "f1", "dice", "count_error")
+    rows = [
+        f"| {name} | "
+        + " | ".join(f"{one[key]:.3f}" for key in keys)
+        + f" | {one['missed']:g} | {one['invented']:g} | {one.get('trained_s', 0):.0f} |"
+        for name, one in found.items()
+    ]
+    head = "| method | AP50 | mean AP | F1 | Dice | count error | missed | invented | trained, s |"
+    return "\n".join([head, "|---|" + "--:|" * 8, *rows])
+
+
+def parser(about: str) -> argparse.ArgumentParser:
+    """Return what every benchmark of objects is asked."""
+    asked = argparse.ArgumentParser(description=about)
+    asked.add_argument("data", type=Path)
+    asked.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
+    asked.add_argument("--seconds", type=float, help="processor seconds instead of the set's own")
+    asked.add_argument("--seed", type=int, default=0)
+    asked.add_argument("--out", type=Path, help="JSON that scores are added to")
+    asked.add_argument("--keep", type=Path, help="folder for the predicted objects")
+    return asked
+
+
+def known(out: Path | None) -> dict[str, dict[str, Any]]:
+    """Return the scores that a file holds already."""
+    return json.loads(out.read_text()) if out and out.exists() else {}
+
+
+def keep(asked: argparse.Namespace, name: str, result: dict[str, Any], found: list[Array]) -> None:
+    """Add scores to the file, and predicted objects to the folder, that were asked for."""
+    print(name, {key: value for key, value in result.items() if key != "ap"}, flush=True)
+    if asked.out:
+        asked.out.write_text(json.dumps(known(asked.out) | {name: result}, indent=1))
+    if asked.keep:
+        asked.keep.mkdir(parents=True, exist_ok=True)
+        flat = {f"image_{k:03}": np.asarray(one, np.int32) for k, one in enumerate(found)}
+        np.savez_compressed(
+            asked.keep / f"{name.replace(' | ', '-').replace(' ', '_')}.npz", **flat
+        )
+
+
+def _grey(image: Array) -> Array:
+    return image if image.ndim == 2 else image[..., :3].mean(-1).astype(np.float32)
+
+
+def _parted(place: Path, name: str, *, axis: int, at: int) -> tuple[tuple[Array, Array], ...]:
+    """Return a stack and its ids before and after a place along an axis, less the gap."""
+    image, ids = (imread(place / f"{name}_{kind}.tif") for kind in ("raw", "labels"))
+    before = (slice(None),) * axis + (slice(0, at - GAP // 2),)
+    after = (slice(None),) * axis + (slice(at + GAP // 2, None),)
+    return tuple((image[part], ids[part].astype(np.int32)) for part in (before, after))
