@@ -1,9 +1,8 @@
 """`predict` and `info`: what a model file finds in images, and what it says about itself."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -14,6 +13,7 @@ from napari_unetseg.cli.flags import flag_of, with_options
 from napari_unetseg.cli.settings import option_lines
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.facts import lines_of
 from napari_unetseg.core.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
@@ -169,7 +169,7 @@ def info(
 
     Nothing in the file is run, unless --test asks for it.
     """
-    lines = options_of_rung(model) if model in RUNGS else _lines(describe_model(model))
+    lines = options_of_rung(model) if model in RUNGS else lines_of(describe_model(model))
     for line in lines:
         say(line)
     if test:
@@ -224,24 +224,6 @@ def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
     counts = np.bincount(found.asarray().ravel(), minlength=model.values[-1] + 1)
     named = list(zip(model.values, model.classes, strict=True))[:_NAMED_CLASSES]
     return ", ".join(f"{name} {counts[value] / counts.sum():.2%}" for value, name in named)
-
-
-def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Write nested facts as indented lines; what is empty is left out."""
-    lines = []
-    for key, value in facts.items():
-        if isinstance(value, Mapping) and value:
-            inner = _lines(value, indent + "  ")
-            lines += [f"{indent}{key}:", *inner] if inner else []
-        elif isinstance(value, list | tuple) and value:
-            lines.append(f"{indent}{key}: {', '.join(map(_word, value))}")
-        elif value not in ("", None, [], (), {}):
-            lines.append(f"{indent}{key}: {_word(value)}")
-    return lines
-
-
-def _word(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 __all__ = ["PredictOptions", "WhatOptions", "info", "predict", "say_fallback"]

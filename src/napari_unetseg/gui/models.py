@@ -1,6 +1,6 @@
 """The Models dock: what there is in this session, in a folder, and was opened last."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.facts import lines_of
 from napari_unetseg.core.foreign import NeedsTrust, Trial, describe_model, open_model, self_test
 from napari_unetseg.core.packages.export import ExportOptions, export
 from napari_unetseg.core.trained import TrainedModel
@@ -37,6 +38,7 @@ _HELP = (
     "the window is loaded as well."
 )
 _WHAT = Qt.ItemDataRole.UserRole
+_STEP = "    "
 
 
 class ModelsWidget(QWidget):
@@ -204,10 +206,10 @@ class ModelsWidget(QWidget):
         self._refresh()
         what = self.chosen()
         if isinstance(what, Path):
-            self._looks.ask(lambda progress: lines_of(describe_model(what)))
+            self._looks.ask(lambda progress: lines_of(describe_model(what), step=_STEP))
         elif what is not None:
             self._looks.forget()
-            self.facts.setPlainText("\n".join(lines_of(_facts(what))))
+            self.facts.setPlainText("\n".join(lines_of(_facts(what), step=_STEP)))
         else:
             self.facts.clear()
 
@@ -299,24 +301,6 @@ class ExportDialog(QDialog):
         column = QVBoxLayout(self)
         for widget in (about, self.form.page, buttons):
             column.addWidget(widget)
-
-
-def lines_of(facts: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Return nested facts as indented lines; what is empty is left out."""
-    lines = []
-    for key, value in facts.items():
-        if isinstance(value, Mapping) and value:
-            inner = lines_of(value, indent + "    ")
-            lines += [f"{indent}{key}:", *inner] if inner else []
-        elif isinstance(value, list | tuple) and value:
-            lines.append(f"{indent}{key}: {', '.join(map(_word, value))}")
-        elif value not in ("", None, [], (), {}):
-            lines.append(f"{indent}{key}: {_word(value)}")
-    return lines
-
-
-def _word(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _facts(model: TrainedModel) -> dict[str, Any]:
