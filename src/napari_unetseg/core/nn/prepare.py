@@ -94,6 +94,7 @@ def prepared(
     shrink = spec.shrink(len(sources[0].image.shape) - 1)
     images = [shrunken_image(source.image, shrink) for source in sources]
     maps = [maps_of(example, decoder, shrink) for example in data]
+    n_objects = None if decoder is None else [annotation.n_objects for annotation in training]
     training = [shrunken_annotation(annotation, shrink) for annotation in training]
     held = [shrunken_annotation(annotation, shrink) for annotation in held]
     learnt = [
@@ -119,6 +120,7 @@ def prepared(
         by_class=by_class,
         class_weights=class_weights(training, 0.5 if weighs else 0.0),
         rng=np.random.default_rng(options.seed),
+        n_objects=n_objects,
     )
     return drawer, Judge(kept, reader, shape)
 
