@@ -140,6 +140,13 @@ class Annotation:
         """Indices of the classes that scores are averaged over: all but a mask's background."""
         return tuple(k for k, value in enumerate(self.values) if value or not self.dense)
 
+    @property
+    def n_objects(self) -> int:
+        """How many objects have a pixel that counts; 0 when it was not made from ids."""
+        if self.objects is None:
+            return 0
+        return int(np.count_nonzero(np.unique(self.objects[self.counted])))
+
     def counts(self) -> NDArray[np.int64]:
         """Return how many pixels of each class count: (classes,)."""
         return np.bincount(self.targets.ravel(), minlength=256)[: self.n_classes].astype(np.int64)
@@ -384,15 +391,12 @@ def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -
         )
     counts = np.sum([annotation.counts() for annotation in annotations], axis=0)
     present = [name for name, count in zip(first.names, counts, strict=True) if count]
-    if len(present) < 2 and not (apart and any(map(_several_objects, annotations))):
+    if len(present) < 2 and not (
+        apart and any(annotation.n_objects > 1 for annotation in annotations)
+    ):
         raise InputError(
             f"Only one class is annotated ({present[0]}). Paint at least one stroke of another."
         )
-
-
-def _several_objects(annotation: Annotation) -> bool:
-    ids = annotation.objects
-    return ids is not None and len(np.unique(ids[ids > 0])) > 1
 
 
 def class_weights(annotations: Sequence[Annotation], power: float = 0.5) -> NDArray[np.float32]:

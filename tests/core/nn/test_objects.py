@@ -17,10 +17,10 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.augment import Batch, augment
-from napari_unetseg.core.nn.exam import DEPTHS, FEWEST_OBJECTS, objects_examined
+from napari_unetseg.core.nn.exam import DEPTHS, FEWEST_OBJECTS, objects_examined, settled
 from napari_unetseg.core.nn.fit import fit
 from napari_unetseg.core.nn.losses import maps_loss
-from napari_unetseg.core.nn.patches import Reader, Shape, Source
+from napari_unetseg.core.nn.patches import Drawer, Reader, Shape, Source
 from napari_unetseg.core.nn.prepare import maps_of
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.predict import predict_maps_image
@@ -366,3 +366,37 @@ def test_a_stack_becomes_objects_that_go_through_it_tiled_as_whole() -> None:
     assert objects.axes == "ZYX"
     through = [np.ptp(np.nonzero(objects.data == k)[0]) for k in range(1, objects.data.max() + 1)]
     assert max(through) >= 2
+
+
+def test_images_are_drawn_by_their_objects_and_not_by_how_large_they_are() -> None:
+    small, large = np.zeros((64, 64), int), np.zeros((64, 64), int)
+    small[4:60:16, 4:60:16] = np.arange(1, 17).reshape(4, 4)
+    large[4:60, 4:60] = 1
+    sources = [
+        Source(
+            np.full((1, 64, 64), k), Annotation.of(ids, "objects"), Normalisation((0.0,), (1.0,))
+        )
+        for k, ids in enumerate((small, large))
+    ]
+
+    def share(n_objects: list[int] | None) -> float:
+        drawer = Drawer(
+            sources,
+            Reader(TINY, Shape((16, 16), (16, 16), (0, 0))),
+            Shape((16, 16), (16, 16), (0, 0)),
+            by_class=True,
+            class_weights=np.ones(2, np.float32),
+            rng=np.random.default_rng(0),
+            n_objects=n_objects,
+        )
+        return 1 - float(drawer.draw(400).image.mean())
+
+    assert 0.8 < share([source.annotation.n_objects for source in sources]) < 0.95
+    assert share(None) < 0.5
+
+
+def test_of_depths_that_are_as_good_the_usual_one_is_kept() -> None:
+    flat = {0.05: 0.7, 0.15: 0.834, 0.25: 0.838, 0.4: 0.842}
+    assert settled(flat, 1000) == SPLIT_DEPTH
+    assert settled(flat | {0.4: 0.9}, 1000) == 0.4
+    assert settled(flat | {0.4: 0.9}, 20) == SPLIT_DEPTH

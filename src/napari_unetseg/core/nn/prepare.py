@@ -98,6 +98,10 @@ def prepared(
     shrink = spec.shrink(len(sources[0].image.shape) - 1)
     images = [shrunken_image(source.image, shrink) for source in sources]
     maps = [maps_of(example, decoder, shrink) for example in data]
+    weighed = any(annotation.weights is not None for annotation in training)
+    # What weighs is drawn by its weight; see `train_on`, which gives old and new their shares.
+    by_objects = decoder is not None and not weighed
+    n_objects = [annotation.n_objects for annotation in training] if by_objects else None
     training = [shrunken_annotation(annotation, shrink) for annotation in training]
     held = [shrunken_annotation(annotation, shrink) for annotation in held]
     guesses = [
@@ -119,6 +123,7 @@ def prepared(
         by_class=by_class,
         class_weights=class_weights(training, 0.5 if weighs else 0.0),
         rng=np.random.default_rng(options.seed),
+        n_objects=n_objects,
     )
     return drawer, Judge(kept, reader, shape)
 
