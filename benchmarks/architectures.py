@@ -60,9 +60,10 @@ WAYS: dict[str, ConvolutionalSpec] = {
 }
 
 
-def folder(place: Path, *, grey: bool = True) -> Pairs:
-    """Return the images of a folder with the masks of the same names."""
-    masks = {path.stem: path for path in (place / "masks").iterdir()}
+def folder(place: Path, *, grey: bool = True, but: Path | None = None) -> Pairs:
+    """Return the images of a folder with the masks of the same names, `but` those of another."""
+    seen = set() if but is None else {path.stem for path in (but / "images").iterdir()}
+    masks = {path.stem: path for path in (place / "masks").iterdir() if path.stem not in seen}
     found = []
     for path in sorted((place / "images").iterdir()):
         if path.stem in masks:
@@ -85,8 +86,9 @@ def nuclei(data: Path) -> tuple[Pairs, Pairs]:
 
 
 def phase_cells(data: Path) -> tuple[Pairs, Pairs]:
-    """Return cells in phase contrast."""
-    return folder(data / "train/phase_cells_mit"), folder(data / "phase_cells_mit")
+    """Return cells in phase contrast, without the frames that the tested crops were cut from."""
+    crops = data / "phase_cells_mit"
+    return folder(data / "train/phase_cells_mit", but=crops), folder(crops)
 
 
 def membranes(data: Path) -> tuple[Pairs, Pairs]:

@@ -4,12 +4,13 @@
         [--seed 0] [--model FILE.zip] [--by all views entropy margin shape] [--diversity 0 0.3]
         [--lots 20] [--steps 0 10 20 40 80 160] [--plot FILE.png] [--out FILE.json]
 
-TRAIN and TEST are folders that hold `images` and `masks` (ids of objects) of the same names; the
-test images are of one size and make one stack of planes. A UNet learns objects for so many
-processor seconds, unless a saved model is given, and predicts the stack. Looking at an item is one
-correction, whether it was right or not. The oracle puts the true objects in the place of an object,
-and draws those that were missed in a place. Dice and AP count all planes together. The lots are the
-same objects and places in random order: mean, least and largest.
+TRAIN and TEST are folders that hold `images` and `masks` (ids of objects) of the same names; what
+has a name in both may be a part of the other, and is not learnt from. The test images are of one
+size and make one stack of planes. A UNet learns objects for so many processor seconds, unless a
+saved model is given, and predicts the stack. Looking at an item is one correction, whether it was
+right or not. The oracle puts the true objects in the place of an object, and draws those that were
+missed in a place. Dice and AP count all planes together. The lots are the same objects and places
+in random order: mean, least and largest.
 """
 
 import argparse
@@ -36,9 +37,10 @@ MIN_SIZE = 30
 STEPS = [0, 10, 20, 30, 40, 60, 80, 120, 160]
 
 
-def folder(place: Path) -> list[tuple[Image, np.ndarray]]:
-    """Return the images of a folder with the ids of the same names."""
-    masks = {path.stem: path for path in (place / "masks").iterdir()}
+def folder(place: Path, *, but: Path | None = None) -> list[tuple[Image, np.ndarray]]:
+    """Return the images of a folder with the ids of the same names, `but` those of another."""
+    seen = set() if but is None else {path.stem for path in (but / "images").iterdir()}
+    masks = {path.stem: path for path in (place / "masks").iterdir() if path.stem not in seen}
     return [
         (Image.of(imread(path)).grey(), imread(masks[path.stem]))
         for path in sorted((place / "images").iterdir())
@@ -46,12 +48,12 @@ def folder(place: Path) -> list[tuple[Image, np.ndarray]]:
     ]
 
 
-def trained(place: Path, seconds: float, seed: int) -> TrainedModel:
+def trained(place: Path, test: Path, seconds: float, seed: int) -> TrainedModel:
     """Return a UNet that learnt objects for so many processor seconds."""
     from napari_unetseg.core.nn import schedule
 
     schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
-    lessons = [Lesson(image, ids) for image, ids in folder(place)]
+    lessons = [Lesson(image, ids) for image, ids in folder(place, but=test)]
     options = TrainOptions(budget=seconds / 60, seed=seed)
     return train(spec_of("unet"), lessons, options, name="cells", labels_are="objects").model
 
@@ -160,7 +162,11 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    model = load(asked.model) if asked.model else trained(asked.train, asked.seconds, asked.seed)
+    model = (
+        load(asked.model)
+        if asked.model
+        else trained(asked.train, asked.test, asked.seconds, asked.seed)
+    )
     pairs = folder(asked.test)
     image = Image.of(np.stack([one.asarray() for one, _ in pairs]), "ZYX")
     truth = np.stack([ids for _, ids in pairs]).astype(np.int32)

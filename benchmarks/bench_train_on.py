@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,9 @@ WAYS: dict[str, dict[str, Any]] = {
 TRIED_STEPS = 6
 
 
-def folder(place: Path) -> Pairs:
-    """Return the images of a folder with the ids of the same names."""
-    masks = {path.stem: path for path in (place / "masks").iterdir()}
+def folder(place: Path, *, but: Collection[str] = ()) -> Pairs:
+    """Return the images of a folder with the ids of the same names, `but` some."""
+    masks = {path.stem: path for path in (place / "masks").iterdir() if path.stem not in but}
     return [
         (Image.of(imread(path)).grey(), imread(masks[path.stem]).astype(np.int32))
         for path in sorted((place / "images").iterdir())
@@ -123,8 +124,10 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="a model to begin with; made when missing")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
-    old = folder(asked.data / "train/phase_cells_mit")[:2]
     crops = folder(asked.data / "phase_cells_mit")
+    # The crops were cut from frames of the same names, which are not learnt from.
+    seen = {path.stem for path in (asked.data / "phase_cells_mit/images").iterdir()}
+    old = folder(asked.data / "train/phase_cells_mit", but=seen)[:2]
     base = TrainOptions(seed=asked.seed)
     lessons = [Lesson(image, ids) for image, ids in old]
     print(f"{os.cpu_count()} cores, {asked.seconds:g} processor seconds each", flush=True)
