@@ -387,7 +387,9 @@ class TestMistakes:
         write_labels(data / "others" / "z.tif", Image.of(np.ones((96, 96), np.uint8)))
         words = ("-o", tmp_path / "m.zip")
         assert "named 'a'" in refused("train", data / "images", data / "others", *words)
-        assert "no image" in refused("train", data / "models", data / "masks", *words)
+        empty = data / "empty"
+        empty.mkdir(exist_ok=True)
+        assert "no image" in refused("train", empty, data / "masks", *words)
         assert "two folders" in refused("train", data / "masks", data / "masks", *words)
 
     def test_one_class(self, data, tmp_path, refused):
