@@ -15,7 +15,7 @@ from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.train_on import TrainOnOptions
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.gui.layers import METADATA_KEY, image_of, key_of, labels_of, role_of, source_of
+from napari_unetseg.gui.layers import image_of, key_of, labels_of, options_of, role_of, source_of
 from napari_unetseg.gui.lesson import learnt_of, lesson_of
 from napari_unetseg.gui.regions import region_of
 from napari_unetseg.gui.session import Session
@@ -67,7 +67,7 @@ class Material:
 
 def kind_of(labels: Layer, model: TrainedModel | None, models: Sequence[TrainedModel]) -> str:
     """Return what corrected labels are: as their role says, or as the model that made them."""
-    name = _options(labels).get("model")
+    name = options_of(labels).get("model")
     maker = next((one for one in models if one.name == name), model)
     return kind_of_role(role_of(labels), maker)
 
@@ -129,7 +129,7 @@ def material_of(
 
 
 def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) -> Corrected:
-    background = _options(labels).get("background", 0)
+    background = options_of(labels).get("background", 0)
     return Corrected(
         image_of(image),
         labels_of(labels),
@@ -142,12 +142,6 @@ def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) 
 def _layer(layers: Any, key: str) -> Layer | None:
     found = [layer for layer in layers if key and key_of(layer) == key]
     return found[0] if found else None
-
-
-def _options(layer: Layer) -> dict[str, Any]:
-    mark = layer.metadata.get(METADATA_KEY, {})
-    options = mark.get("options", {}) if isinstance(mark, dict) else {}
-    return options if isinstance(options, dict) else {}
 
 
 __all__ = ["Corrected", "Material", "kind_of", "material_of", "source_layer"]

@@ -7,7 +7,10 @@ from typing import Any
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.predict import matched, predict_classes_image
+from napari_unetseg.gui.plots import LossPlot
+from napari_unetseg.gui.preview import classes_look
 from napari_unetseg.gui.task import Reporter
+from napari_unetseg.gui.tool import Tool
 
 
 @dataclass(frozen=True)
@@ -34,4 +37,15 @@ def glimpser(
     return glimpse
 
 
-__all__ = ["Glimpse", "glimpser"]
+def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
+    """Show what a training hands over on the way: a glimpse over the image, or a `Record`."""
+    if not isinstance(thing, Glimpse):
+        curve.add(thing.seconds, thing.loss, thing.dice)
+        return
+    layer = tool.pick.layer()
+    if layer is not None and tool.isVisible():
+        look = classes_look(int(thing.classes.max()))
+        tool.preview.show(layer, thing.classes, name="training preview", **look)
+
+
+__all__ = ["Glimpse", "glimpser", "show_training"]

@@ -47,6 +47,12 @@ def key_of(layer: Layer) -> str:
     return str(_mark(layer).get(KEY) or layer.unique_id)
 
 
+def options_of(layer: Layer) -> Mapping[str, Any]:
+    """Return the options that made a layer of ours, as it says; none of any other."""
+    options = _mark(layer).get("options", {})
+    return options if isinstance(options, Mapping) else {}
+
+
 def marked(role: str, source: Layer, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a result: its role, its source and the options that made it."""
     mark = {

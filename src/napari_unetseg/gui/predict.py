@@ -251,9 +251,8 @@ class PredictWidget(Tool[PredictOptions]):
 
     def refresh(self) -> None:
         super().refresh()
-        ready = self.model() is not None
-        self.run_button.setEnabled(self.run_button.isEnabled() and ready)
         model = self.model()
+        self.run_button.setEnabled(self.run_button.isEnabled() and model is not None)
         self.save_button.setEnabled(model is not None and bool(model.state))
 
     def _show_objects(self, layer: Layer, options: PredictOptions, found: FoundObjects) -> str:

@@ -19,10 +19,10 @@ from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_q
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.correct_hand import Keys
 from napari_unetseg.gui.layers import (
-    METADATA_KEY,
     UNCERTAINTY,
     find,
     image_of,
+    options_of,
     role_of,
     show_image,
     source_of,
@@ -320,7 +320,7 @@ def _made(
 
 def _decoding(layer: Labels) -> DecodeOptions | None:
     """Return how the objects of a layer were made, where it says so."""
-    said = layer.metadata.get(METADATA_KEY, {}).get("options", {})
+    said = options_of(layer)
     known = {name: said[name] for name in DecodeOptions.model_fields if name in said}
     return DecodeOptions.checked(**known) if known else None
 

@@ -26,7 +26,7 @@ from napari_unetseg.core.pixel_models import Features, PixelSpec
 from napari_unetseg.core.trained import RUNGS, TrainedModel
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.form import Form
-from napari_unetseg.gui.glimpse import Glimpse, glimpser
+from napari_unetseg.gui.glimpse import glimpser, show_training
 from napari_unetseg.gui.history import HistoryList
 from napari_unetseg.gui.layers import image_of, plane_image
 from napari_unetseg.gui.lesson import (
@@ -40,7 +40,7 @@ from napari_unetseg.gui.lesson import (
 from napari_unetseg.gui.live import Live, Seen
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
-from napari_unetseg.gui.preview import classes_look, labels_look
+from napari_unetseg.gui.preview import labels_look
 from napari_unetseg.gui.regions import marks_regions, region_of
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
@@ -215,13 +215,7 @@ class TrainWidget(Tool[TrainOptions]):
         return work
 
     def show_on_the_way(self, thing: Any) -> None:
-        if isinstance(thing, Glimpse):
-            layer = self.pick.layer()
-            if layer is not None and self.isVisible():
-                look = classes_look(int(thing.classes.max()))
-                self.preview.show(layer, thing.classes, name="training preview", **look)
-        else:
-            self.curve.add(thing.seconds, thing.loss, thing.dice)
+        show_training(self, self.curve, thing)
 
     def show_result(self, layer: Layer, options: TrainOptions, result: _Done) -> str:
         model, message = result.outcome.model, result.outcome.message

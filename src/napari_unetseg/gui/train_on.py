@@ -15,12 +15,11 @@ from napari_unetseg.core.pixel_models import PixelSpec
 from napari_unetseg.core.train_on import TrainedOn, TrainOnOptions, train_on
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.corrections import Material, kind_of, material_of, source_layer
-from napari_unetseg.gui.glimpse import Glimpse, glimpser
+from napari_unetseg.gui.glimpse import glimpser, show_training
 from napari_unetseg.gui.history import HistoryList
 from napari_unetseg.gui.layers import image_of, plane_image, role_of
 from napari_unetseg.gui.lesson import RESULTS, kind_box, labels_pick, warm_up
 from napari_unetseg.gui.plots import LossPlot
-from napari_unetseg.gui.preview import classes_look
 from napari_unetseg.gui.session import unwrapped
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
@@ -129,13 +128,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
         return lambda report: _trained_on(model, material, options, base, name, field, report)
 
     def show_on_the_way(self, thing: Any) -> None:
-        if isinstance(thing, Glimpse):
-            layer = self.pick.layer()
-            if layer is not None and self.isVisible():
-                look = classes_look(int(thing.classes.max()))
-                self.preview.show(layer, thing.classes, name="training preview", **look)
-        else:
-            self.curve.add(thing.seconds, thing.loss, thing.dice)
+        show_training(self, self.curve, thing)
 
     def show_result(self, layer: Layer, options: TrainOnOptions, result: _Done) -> str:
         made, material = result.result, result.material
