@@ -264,6 +264,13 @@ def test_approving_what_is_on_screen(tool, layer):
     assert np.array_equal(inked(tool, layer), np.isin(layer.data, [3, 4]))
 
 
+@pytest.mark.parametrize("name", ["view", "renumber", "selected", "next"])
+def test_what_is_done_at_once_or_refused_leaves_no_button_lit(tool, layer, name):
+    tool.panel.buttons[name].click()
+    assert tool.kind is None
+    assert not any(button.isChecked() for button in tool.panel.buttons.values())
+
+
 def test_shapes_become_objects(tool, viewer, layer):
     tool.press(KINDS["shapes"])
     assert "Choose a Shapes layer" in tool.message.text()

@@ -238,6 +238,8 @@ class CorrectWidget(Tool[CorrectOptions]):
         """Take a tool into the hand, put it back, or do at once what needs no hand."""
         layer, same = self._layer, kind is self._kind
         self.leave()
+        # A click lights a button by itself; only what is in the hand stays lit.
+        self.panel.show_current(None)
         if layer is None or self._boxes is None or self.running or same:
             return
         options = self.form.options
