@@ -100,7 +100,7 @@ class BatchWidget(QWidget):
         try:
             draft = draft_of(layer, self.session)
         except InputError as error:
-            self.page.remarks.setText(str(error))
+            self.page.remark(str(error))
             return
         place = self._scratch_folder()
         remarks = " ".join(draft.remarks)
@@ -333,13 +333,13 @@ class BatchWidget(QWidget):
     def _on_taken(self, answer: tuple[Recipe, Path, str]) -> None:
         recipe, self._folder, remarks = answer
         self.editor.show_recipe(recipe)
-        self.page.remarks.setText(remarks)
+        self.page.remark(remarks)
 
     def _on_file(self, answer: tuple[Recipe, Path, str]) -> None:
         recipe, self.path, said = answer
         self._folder, self._follows = self.path.parent, False
         self.editor.show_recipe(recipe)
-        self.page.remarks.setText("")
+        self.page.remark("")
         self.page.say(said)
 
     def _on_scanned(self, answer: tuple[tuple[Path, ...], tuple[Path, ...]]) -> None:

@@ -20,7 +20,7 @@ _HELP = (
 )
 _STATES = {"done": "done", "kept": "done before", "failed": "failed", "running": "stopped"}
 _COLOURS = {"failed": "#ff9d4d", "done": "#7fc97f", "kept": "#7fc97f"}
-_HEIGHT = 190
+_HEIGHT = 160
 
 Extra = Mapping[str, Sequence[str]]
 """Columns of the summary: a text for each image, by the name of the column."""
@@ -69,6 +69,10 @@ class BatchModel(QAbstractTableModel):
     def row_of(self, number: int) -> ImageRow | None:
         """Return how it went with an image, if anything is known."""
         return self._rows.get(self.paths[number])
+
+    def number_of(self, path: Path) -> int | None:
+        """Return where an image is in the list."""
+        return self._at.get(path)
 
     def n_in(self, *states: str) -> int:
         """Return how many images are in one of these states."""
@@ -140,8 +144,9 @@ class BatchList(QTableView):
         across, down = self.horizontalHeader(), self.verticalHeader()
         if across is not None and down is not None:
             across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-            across.setDefaultSectionSize(76)
-            across.resizeSection(0, 150)
+            across.setDefaultSectionSize(72)
+            across.resizeSection(0, 132)
+            across.resizeSection(3, 50)
             down.hide()
             down.setDefaultSectionSize(self.fontMetrics().height() + 6)
 
@@ -154,8 +159,8 @@ class BatchList(QTableView):
     def follow(self, row: ImageRow) -> None:
         """Show how it goes with an image, in sight."""
         self.rows.show_row(row)
-        at = self.rows.paths.index(row.path) if row.path in self.rows.paths else -1
-        if at >= 0 and row.state == "running" and row.fraction == 0:
+        at = self.rows.number_of(row.path)
+        if at is not None and row.state == "running" and row.fraction == 0:
             self.scrollTo(self.rows.index(at, 0))
 
 

@@ -33,12 +33,14 @@ _BUTTONS = {
     "look": ("Look at one", "Open the chosen image with its result: made now, unless it is done."),
     "run": ("Run all", "Run the recipe on every image of the list."),
     "cancel": ("Cancel", "Stop. What is finished stays, and the next run goes on from there."),
-    "show": ("Show folder", "Open the folder of the results."),
+    "show": ("Show", "Open the folder of the results."),
 }
 
 
-class BatchPage(QScrollArea):
+class BatchPage(QWidget):
     """The widgets, by name; `buttons` holds those to be clicked.
+
+    What runs and how far it is stays in sight below; the rest is scrolled where there is no room.
 
     Parameters
     ----------
@@ -57,6 +59,7 @@ class BatchPage(QScrollArea):
         self.editor = RecipeEditor()
         self.remarks = _line()
         self.remarks.setStyleSheet("color: gray;")
+        self.remarks.hide()
         self.images = BatchList()
         self.count = _line()
         self.out = QLineEdit()
@@ -77,7 +80,13 @@ class BatchPage(QScrollArea):
         font.setBold(True)
         self.buttons["run"].setFont(font)
         self.buttons["place"].setMaximumWidth(34)
+        self.buttons["show"].setMaximumWidth(60)
         self._lay_out(help_text)
+
+    def remark(self, text: str) -> None:
+        """Show what is to be known of the recipe, under it."""
+        self.remarks.setText(text)
+        self.remarks.setVisible(bool(text))
 
     def say(self, message: str, *, problem: bool = False) -> None:
         """Show a message under the buttons."""
@@ -101,18 +110,25 @@ class BatchPage(QScrollArea):
         column.addWidget(self.count)
         column.addLayout(self._buttons("files", "folder", "remove"))
         column.addWidget(_head("Results"))
-        column.addLayout(_row(self.out, self.buttons["place"], stretch=0))
+        column.addLayout(_row(self.out, self.buttons["place"], self.buttons["show"], stretch=0))
         column.addWidget(self.keep)
         column.addWidget(self.flattened)
-        column.addLayout(self._buttons("run", "cancel", "look"))
-        column.addWidget(self.bar)
-        column.addWidget(self.message)
-        column.addLayout(self._buttons("show"))
         column.addStretch(1)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWidget(page)
+        scroller = QScrollArea()
+        scroller.setWidgetResizable(True)
+        scroller.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroller.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroller.setWidget(page)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(scroller, 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(8, 4, 8, 6)
+        foot.addLayout(self._buttons("run", "cancel", "look"))
+        foot.addWidget(self.bar)
+        foot.addWidget(self.message)
+        whole.addLayout(foot)
 
     def _buttons(self, *names: str) -> QHBoxLayout:
         return _row(*(self.buttons[name] for name in names))

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QLabel, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidg
 from napari_unetseg.core.recipe import Recipe, RecipeError, parse_recipe, written_recipe
 
 _WAIT_MS = 150
-_LINES = 13
+_LINES = 11
 _EMPTY = "No recipe yet."
 
 
@@ -117,12 +117,13 @@ def steps_in_words(recipe: Recipe) -> str:
         steps.append(f"{verb} the background")
     if recipe.threshold is not None:
         kind = "objects" if recipe.makes_objects else "classes"
-        steps.append(f"{kind} by {recipe.threshold.method} threshold")
+        steps.append(f"find {kind} by {recipe.threshold.method} threshold")
     if recipe.model is not None:
-        steps.append(f"{recipe.model.what} by the model {recipe.model.file.rsplit('/', 1)[-1]}")
+        file = recipe.model.file.rsplit("/", 1)[-1]
+        steps.append(f"find {recipe.model.what} with {file}")
     if recipe.measurement is not None:
         steps.append("measure them")
-    words = ", then ".join(steps)
+    words = ", ".join(steps)
     return f"{words[:1].upper()}{words[1:]}."
 
 
