@@ -23,6 +23,7 @@ from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, SoftmaxSpe
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.resolution import settled
 from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.size import median_diameter
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import TrainOptions
 
@@ -171,6 +172,7 @@ def train(
         "image": image,
         "normalisation": scaling,
         "parent": "" if start is None else start.fingerprint,
+        "diameter": _diameter_of(examples),
     }
     if isinstance(spec, PixelSpec):
         fit, scores, message = _fit_pixels(
@@ -189,6 +191,12 @@ def train(
     }
     model = TrainedModel.of(fit, name, **known, scores=scores, provenance=provenance)
     return Outcome(model, message)
+
+
+def _diameter_of(examples: Sequence[Example]) -> float:
+    """Return the median diameter of the objects that are annotated; 0 when none are."""
+    objects = [e.annotation.objects for e in examples if e.annotation.objects is not None]
+    return median_diameter(objects, examples[0].spacing)
 
 
 def check_torch() -> None:

@@ -92,6 +92,7 @@ class _Words(BaseModel):
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     card: dict[str, str] = Field(default_factory=dict)
     decoder: dict[str, str | float] | None = None
+    diameter: float = Field(0.0, ge=0, le=1e6)
 
 
 class _Own(_Words):
@@ -160,6 +161,7 @@ def describe(path: PathLike) -> dict[str, Any]:
         "classes": dict(zip(model.values, model.classes, strict=True)),
         "trained on": model.labels_are,
         "tells objects apart by": "" if model.decoder is None else model.decoder.decoding,
+        "diameter of the objects": f"{model.diameter:.3g} pixels" if model.diameter else "",
         "channels": list(model.channel_names) or model.n_channels,
         "axes": "YX" if model.ndim == 2 else "ZYX",
         "pixel size": {"spacing": list(model.spacing), "unit": model.unit},
@@ -331,6 +333,7 @@ def _checked_model(own: _Words, state: dict[str, NDArray[Any]], **more: Any) -> 
         provenance=own.provenance,
         card=ModelCard.checked(**own.card),
         decoder=None if own.decoder is None else DecoderSpec.checked(**own.decoder),
+        diameter=own.diameter,
         **more,
     )
     if own.fingerprint != model.fingerprint:
