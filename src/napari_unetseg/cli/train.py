@@ -22,6 +22,7 @@ from napari_unetseg.cli.lessons import (
     save_somewhere,
     spare_waiting_threads,
 )
+from napari_unetseg.cli.models import say_which
 from napari_unetseg.cli.pairs import Pair, pairs_of
 from napari_unetseg.cli.predict import say_fallback
 from napari_unetseg.cli.settings import as_setting, minutes_of, sorted_settings
@@ -182,6 +183,7 @@ def _planned(
 def _loaded(path: Path | None) -> TrainedModel | None:
     if path is None:
         return None
+    say_which(path)
     model = open_model(path)
     if not model.state:
         raise InputError(

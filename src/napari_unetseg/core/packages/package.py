@@ -126,10 +126,14 @@ def save(model: TrainedModel, path: PathLike) -> None:
         draft.write_bytes(data)
 
 
-def load(path: PathLike) -> TrainedModel:
-    """Load a model. Imports torch, to check every weight against the network.
+def load(path: PathLike, *, check: bool = True) -> TrainedModel:
+    """Load a model. Nothing in the file is run: the weights are numbers, the rest is text.
 
-    Nothing in the file is run: the weights are read as numbers, the rest as text.
+    Parameters
+    ----------
+    check
+        Whether to check every weight against the network, which imports torch. It is done again
+        before anything is predicted.
 
     Raises
     ------
@@ -140,7 +144,8 @@ def load(path: PathLike) -> TrainedModel:
     with _opened(path) as package:
         own, weights = package.own(), package.weights()
         model = _model_of(own, weights, package.history(), package.example())
-    model.check_weights()
+    if check:
+        model.check_weights()
     return model
 
 
