@@ -114,11 +114,12 @@ def train(
         2 to learn planes, 3 to learn stacks.
     scaling
         How each image's intensities are normalised, by statistics of the whole image. When not
-        said, as the network of `features_from` was trained, or by percentiles.
+        said, as for the model to start from or the network of `features_from`, or by percentiles.
     values
         Classes that the model is to know, whether they are painted or not.
     start
-        A model of the same spec to continue from; not changed. It keeps the features it sees.
+        A model of the same spec to continue from; not changed. It keeps the features it sees. A
+        network's ends are new where the channels or what it is to say differ.
     features_from
         A trained UNet, whose features a pixel rung sees as its options say: by default beside the
         filter bank. The new model holds a copy of it.
@@ -150,9 +151,14 @@ def train(
             "or start from nothing."
         )
     spec, eyes = _seeing(spec, start, features_from)
+    if scaling is None and start is not None:
+        scaling = start.normalisation
     scaling = _scaling(scaling, eyes)
     if not lessons:
         raise InputError("There is no image to learn from. Give at least one with its labels.")
+    if start is not None and start.n_channels == 1:
+        # It would be shown colour as grey too.
+        lessons = [replace(lesson, image=lesson.image.grey()) for lesson in lessons]
     examples = examples_from(
         lessons,
         labels_are=labels_are,

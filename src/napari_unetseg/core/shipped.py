@@ -14,6 +14,9 @@ from napari_unetseg.core.trained import TrainedModel
 
 FOLDER = Path(__file__).parent.parent / "shipped"
 
+KIND, NDIM = "unet", 2
+"""The rung of every shipped model, and that they see planes: known without opening any."""
+
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 _FIRST = ("nuclei", "phase_cells", "neurons", "general")
 
@@ -89,6 +92,8 @@ def open_shipped(name: str) -> TrainedModel:
 
 __all__ = [
     "FOLDER",
+    "KIND",
+    "NDIM",
     "hides_shipped",
     "listed",
     "name_of",
