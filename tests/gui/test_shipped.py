@@ -10,7 +10,7 @@ from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.layers import find, options_of
-from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
+from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.model_choice import HEADING
 from napari_unetseg.gui.models import ModelsWidget
 from napari_unetseg.gui.predict import PredictWidget
@@ -20,6 +20,7 @@ from napari_unetseg.gui.shelf import shelf
 from napari_unetseg.gui.train import TrainWidget
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1, resolution="full")
+ROLES = {"classes": PREDICTED, "objects": PREDICTED_OBJECTS}
 STEPS = TrainOptions(until="epochs", epochs=1, steps=3, patch=64, batch=1, validation=0.0)
 
 
@@ -97,7 +98,14 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
     finish(qtbot, tool)
     queue = opened(qtbot, QueueWidget, viewer)
     assert queue._sources(layer).model.zoom == pytest.approx((2, 2), rel=0.01)
+    assert "scaled 2 by 2 times" in tool.message.text()
     queue.close_tool()
+    tool.form.set(diameter=0.0, auto_diameter=True)
+    for what in ("classes", "objects"):
+        tool.form.set(what=what)
+        tool.run()
+        finish(qtbot, tool)
+        assert "zoom" in options_of(find(viewer.layers, ROLES[what], viewer.layers["image"]))
     tool.close_tool()
 
 

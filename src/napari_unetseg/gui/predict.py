@@ -1,5 +1,6 @@
 """The Predict dock: run a trained model on the active layer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
-from napari_unetseg.core.size import SizeOptions, mismatch, zoom_for
+from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import Device, TrainOptions
@@ -32,6 +33,9 @@ from napari_unetseg.gui.tool import Tool
 
 _PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
 _TRY_OTHERS = "Change how they are split and see it at once; correct them, then train on."
+_MEASURING = 0.2
+"""Part of the progress that goes to measuring objects before they are predicted."""
+
 _FILES = "Model packages (*.zip)"
 
 
@@ -159,7 +163,7 @@ class PredictWidget(Tool[PredictOptions]):
             raise InputError("Train a model first, or load one.")
         whole = image = image_of(layer)
         options = _scaled(options, model, image)
-        zoom, index = zoom_for(model, image, options), None
+        index = None
         if options.extent == "visible plane":
             index = self.preview.plane(layer)
             if index is None:
@@ -170,8 +174,7 @@ class PredictWidget(Tool[PredictOptions]):
             image = plane_image(image, index)
         if not _wants_objects(options, model):
             before = self._before(layer) if options.extent == "everything" else None
-            seen = model.zoomed(zoom)
-            return lambda progress: predicted(seen, image, options, before, progress)
+            return lambda progress: predicted(model, image, options, before, progress)
         how, decoding = _how(options), self.decoding.options
         kept = self._maps
         if kept is not None and kept.index == index and kept.hold(layer, model, how, index):
@@ -182,19 +185,19 @@ class PredictWidget(Tool[PredictOptions]):
         def work(progress: Progress) -> FoundObjects:
             ways = _running(options)
             keeps = can_be_kept(model, image)
+            seen, progress = _at_size(model, image, options, progress)
             heard = Heard(part(progress, 0, 0.9) if keeps else progress)
-            seen = model.zoomed(zoom)
             if not keeps:
                 ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
                 whole = ids.with_data(ids.asarray())
-                return FoundObjects(whole, model, index, None, heard.stopped_at)
+                return FoundObjects(whole, model, index, None, heard.stopped_at, seen.zoom)
             found = seen.predict_maps(image, progress=heard, **ways)
             rest = to_the_end(part(progress, 0.9, 1))
             if heard.stopped_at is not None:
                 found = unseen_as_background(found, model.values, decoding)
                 ids = model.decode(found, decoding, progress=rest)
-                return FoundObjects(ids, model, index, None, heard.stopped_at)
-            maps = Maps(layer, data, model, how, index, axes, found)
+                return FoundObjects(ids, model, index, None, heard.stopped_at, seen.zoom)
+            maps = Maps(layer, data, model, how, index, axes, found, seen.zoom)
             return _decoded(maps, decoding, rest)
 
         return work
@@ -206,12 +209,13 @@ class PredictWidget(Tool[PredictOptions]):
         if isinstance(result, FoundObjects):
             return self._show_objects(layer, options, result)
         self._keep(model)
-        said = {**options.model_dump(), "model": model.name if model is not None else ""}
+        said = {**options.model_dump(), "zoom": list(result["zoom"])}
+        said |= {"model": model.name if model is not None else ""}
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
             look = classes_look(int(classes.max()))
             self.preview.show(layer, classes, name="prediction preview", **look)
-            return _PASSING
+            return f"{_scaled_in_words(result['zoom'])}{_PASSING}"
         self.preview.remove()
         remarks = []
         if result["stopped at"] is not None:
@@ -230,7 +234,7 @@ class PredictWidget(Tool[PredictOptions]):
                 options=said,
             )
             made.visible = True
-            remarks += [_shares(labels, model), remark]
+            remarks += [_shares(labels, model), _scaled_in_words(result["zoom"]), remark]
         return " ".join(filter(None, remarks))
 
     def _keep(self, model: TrainedModel | None) -> None:
@@ -282,7 +286,7 @@ class PredictWidget(Tool[PredictOptions]):
         n = int(ids.max(initial=0))
         if found.index is not None:
             self._show_look(layer, ids)
-            return f"{n} objects. {_PASSING}"
+            return f"{n} objects. {_scaled_in_words(found.zoom)}{_PASSING}"
         self._unhide()
         self.preview.remove()
         said = {**options.model_dump(), **self.decoding.options.model_dump()}
@@ -292,13 +296,14 @@ class PredictWidget(Tool[PredictOptions]):
             PREDICTED_OBJECTS,
             ids,
             name=f"{layer.name} objects",
-            options={**said, "model": found.model.name},
+            options={**said, "model": found.model.name, "zoom": list(found.zoom)},
             objects=True,
         )
         made.visible = True
         next_step = _TRY_OTHERS if found.maps is not None else "Correct them, then train on."
         stopped = "" if found.stopped_at is None else _stopped(found.stopped_at)
-        return " ".join(filter(None, (stopped, f"{n} objects. {next_step}", remark)))
+        scaled = _scaled_in_words(found.zoom).strip()
+        return " ".join(filter(None, (stopped, f"{n} objects.", scaled, next_step, remark)))
 
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
@@ -320,7 +325,8 @@ class PredictWidget(Tool[PredictOptions]):
         box, tick = self.form.widget("diameter"), self.form.widget("rescale")
         box.native.setSpecialValueText(f"as learnt: {known:.3g}")
         tick.text = f"pixel size {differs} as learnt"  # type: ignore[attr-defined]  # a CheckBox
-        self.form.show_only({"diameter": known > 0, "rescale": bool(differs)})
+        wanted = {"diameter": known > 0, "auto_diameter": known > 0, "rescale": bool(differs)}
+        self.form.show_only(wanted)
 
     def _show_decoding(self) -> None:
         model = self.model()
@@ -447,12 +453,29 @@ class PredictWidget(Tool[PredictOptions]):
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:
     """Return the options that change what a model says, rather than what is made of it."""
-    return (options.flips, options.tile, options.device, options.diameter, options.rescale)
+    sizes = (getattr(options, name) for name in SizeOptions.model_fields)
+    return (options.flips, options.tile, options.device, *sizes)
+
+
+def _at_size(
+    model: TrainedModel, image: Image, options: PredictOptions, progress: Progress
+) -> tuple[TrainedModel, Progress]:
+    """Return the model at the size that was asked for, and what is left of the progress."""
+    share = _MEASURING if options.auto_diameter else 0.0
+    first = to_the_end(part(progress, 0, share))
+    seen = sized(model, image, options, device=options.device, progress=first)
+    return seen, part(progress, share, 1)
+
+
+def _scaled_in_words(zoom: Sequence[float]) -> str:
+    said = zoom_in_words(zoom) if zoom else ""
+    return f"{said[:1].upper()}{said[1:]}. " if said else ""
 
 
 def _scaled(options: PredictOptions, model: TrainedModel, image: Image) -> PredictOptions:
     """Return the options with a scale only where one was offered."""
-    update: dict[str, Any] = {} if model.diameter else {"diameter": 0.0}
+    unknown: dict[str, Any] = {"diameter": 0.0, "auto_diameter": False}
+    update = {} if model.diameter else unknown
     update |= {} if mismatch(model, image) else {"rescale": False}
     return options.model_copy(update=update)
 
@@ -470,7 +493,8 @@ def _wants_objects(options: PredictOptions, model: TrainedModel) -> bool:
 
 
 def _decoded(maps: Maps, options: DecodeOptions, progress: Progress) -> FoundObjects:
-    return FoundObjects(maps.objects(options, progress), maps.model, maps.index, maps)
+    ids = maps.objects(options, progress)
+    return FoundObjects(ids, maps.model, maps.index, maps, zoom=maps.zoom)
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:
@@ -493,6 +517,7 @@ def predicted(
         What a stop leaves as it is where nothing was predicted yet: labels, to be copied.
     """
     wanted = options.what if options.extent == "everything" else "classes"
+    model, progress = _at_size(model, image, options, progress)
     heard, how = Heard(progress), _running(options)
     out = None if before is None else np.array(before)
     if wanted == "classes":
@@ -502,7 +527,7 @@ def predicted(
         made = {"probabilities": proba}
         if wanted == "both":
             made["classes"] = model.classes_of(proba, out=out)
-    return {**made, "stopped at": heard.stopped_at}
+    return {**made, "stopped at": heard.stopped_at, "zoom": model.zoom}
 
 
 def _stopped(fraction: float) -> str:
