@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core import objects as shapes
 from napari_unetseg.core.decode import DecodeOptions, decode
@@ -270,7 +270,7 @@ class _Decoding:
         numbers = np.full(len(crossing), -1, np.int64)
         locals_ = np.flatnonzero(crossing)
         numbers[locals_] = np.arange(len(locals_)) + len(self.parents)
-        boxes = ndimage.find_objects(parts)
+        boxes = scipy.ndimage.find_objects(parts)
         firsts = _first_pixels(parts, len(crossing) - 1, seen, self.shape)
         for local in locals_:
             self.parents.append(len(self.parents))
