@@ -173,9 +173,7 @@ def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -
     lessons = [Lesson(image, labels) for image, labels in plan.lessons(data, without)]
     epochs = max(1, round((steps or plan.steps) / STEPS_AN_EPOCH))
     chosen: dict[str, Any] = {"validation": 0.1} | dict(plan.options)
-    options = TrainOptions(
-        until="epochs", epochs=epochs, steps=STEPS_AN_EPOCH, seed=SEED, **chosen
-    )
+    options = TrainOptions(until="epochs", epochs=epochs, steps=STEPS_AN_EPOCH, seed=SEED, **chosen)
     began = time.process_time()
     outcome = train(
         spec_of("unet", dict(plan.settings)),
@@ -194,9 +192,7 @@ def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -
     told = {"sources": list(plan.sources), "seed": SEED, "tests": tests}
     told |= {"without": sorted(without)} if without else {}
     told |= {"processor_seconds": round(seconds)}
-    card = ModelCard(
-        description=plan.description, authors="napari-unetseg", licence=plan.licence
-    )
+    card = ModelCard(description=plan.description, authors="napari-unetseg", licence=plan.licence)
     return replace(model, provenance=dict(model.provenance) | told, card=card)
 
 

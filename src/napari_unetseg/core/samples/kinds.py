@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.samples.scene import (
@@ -134,17 +135,16 @@ def _wobbly(
         reach = int(np.ceil(1.6 * mine * (1 + stretch)))
         rows = slice(max(0, int(row) - reach), max(0, int(row) + reach + 1))
         columns = slice(max(0, int(column) - reach), max(0, int(column) + reach + 1))
-        y, x = np.ogrid[rows, columns][0], np.ogrid[rows, columns][1]
+        there = depth[rows, columns]
+        y, x = np.ogrid[rows, columns]
         turn = rng.uniform(0, np.pi)
-        dy, dx = y - row, x - column
+        dy, dx = y[: len(there)] - row, x[:, : there.shape[1]] - column
         along = (np.cos(turn) * dx + np.sin(turn) * dy) / (1 + stretch)
         across = (np.cos(turn) * dy - np.sin(turn) * dx) * (1 + stretch)
         angle = np.arctan2(across, along)
         heights = rng.normal(0, 0.12, 4) / np.sqrt(waves)
         edge = 1 + np.cos(waves * angle[..., None] + rng.uniform(0, 6.3, 4)) @ heights
         away = (np.hypot(along, across) / (mine * edge)).astype(np.float32)
-        there = depth[rows, columns]
-        away = away[: there.shape[0], : there.shape[1]]
         inside = away < there
         there[inside] = away[inside]
         objects[rows, columns][inside] = cell + 1
@@ -183,8 +183,6 @@ def _tissue(rng: np.random.Generator, size: tuple[int, int], radius: float) -> I
         [smooth_field(rng, size, (max(radius, 4), max(radius, 4))) for _ in range(2)]
     )
     y, x = np.indices(size) + bend
-    from scipy.spatial import cKDTree
-
     away, nearest = cKDTree(at).query(np.stack([y.ravel(), x.ravel()], axis=1), k=2)
     wall = (away[:, 1] - away[:, 0]).reshape(size) < rng.uniform(0.8, 0.3 * radius + 0.8)
     missing = rng.random(len(at)) < rng.uniform(0, 0.4)
