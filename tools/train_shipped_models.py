@@ -127,7 +127,7 @@ MODELS = {
         of_set(NUCLEI),
         ("428 images of fluorescent nuclei of many experiments, CC0 (BBBC038)",),
         (NUCLEI, CELLS),
-        steps=2400,
+        steps=2000,
         options=_ANY_SIZE,
     ),
     "phase_cells": Shipped(
@@ -136,7 +136,9 @@ MODELS = {
         of_set(CELLS),
         ("21 frames of T98G cells in phase contrast, MIT (Usiigaci)",),
         (CELLS, NUCLEI),
-        steps=3600,
+        steps=3000,
+        # Better than at the full resolution after the same time: AP50 0.61 instead of 0.55.
+        settings=(("resolution", "half"),),
         options=(("scale", 0.2), ("intensity", 0.3)),
     ),
     "neurons": Shipped(
