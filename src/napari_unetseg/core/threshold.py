@@ -137,7 +137,7 @@ def threshold(
     options = options or ThresholdOptions()
     smoothed = _smoothed(image.grey(options.channel), options.sigma)
     if values is not None:
-        _check_values(values, options)
+        check_values(values, options)
         groups = (tuple(float(value) for value in values),) * len(_groups(smoothed, options))
     else:
         groups = _group_values(smoothed, options, part(progress, 0.0, 0.4))
@@ -190,11 +190,12 @@ def preview(
     One compiled pass for each level: 4096×4096 pixels in about 5 ms on two cores.
     """
     if options.method not in LOCAL_METHODS:
-        _check_values(tuple(values), options)
+        check_values(tuple(values), options)
     return _compared(plane, tuple(values), options, out)
 
 
-def _check_values(values: Values, options: ThresholdOptions) -> None:
+def check_values(values: Values, options: ThresholdOptions) -> None:
+    """Raise `InputError` when levels are not as many, as finite and as ordered as are needed."""
     local = options.method in LOCAL_METHODS
     needed = {"multiotsu": options.classes - 1, "hysteresis": 2}.get(options.method, int(not local))
     finite = all(math.isfinite(value) for value in values)
@@ -423,6 +424,7 @@ __all__ = [
     "Method",
     "ThresholdOptions",
     "Thresholded",
+    "check_values",
     "preview",
     "smooth",
     "threshold",
