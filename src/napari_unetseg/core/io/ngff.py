@@ -79,12 +79,12 @@ def write_zarr(
     progress
         Told after every chunk; may raise to abandon the work.
     """
-    ordered = _ordered(image)
-    layout = layout_of(ordered, labels=labels)
+    given = ordered(image)
+    layout = layout_of(given, labels=labels)
     group = create(path, layout)
     boxes = list(parts_of(layout.shape, layout.chunks))
     for box in track(boxes, part(progress, 0, 1 - _LEVELS_SHARE), "writing"):
-        group["s0"][box] = np.asarray(ordered.data[box])
+        group["s0"][box] = np.asarray(given.data[box])
     build_levels(group, layout, part(progress, 1 - _LEVELS_SHARE, 1))
 
 
@@ -169,11 +169,12 @@ def _channel_names(group: Any, shape: tuple[int, ...], letters: str | None) -> t
     return names if all(names) else ()
 
 
-def _ordered(image: Image) -> Image:
+def ordered(image: Image) -> Image:
+    """Return an image with its axes in the order of a file, colours named."""
     order = "".join(axis for axis in ORDER if axis in image.axes)
     data = image.data.transpose([image.axes.index(axis) for axis in order])
     names = _COLOURS[: image.n_channels] if image.rgb else image.channel_names
     return Image(data, order, image.spacing, image.unit, image.rgb, tuple(names))
 
 
-__all__ = ["check_level", "read_zarr", "write_zarr"]
+__all__ = ["check_level", "ordered", "read_zarr", "write_zarr"]

@@ -24,8 +24,9 @@ VERSION = "0.4"
 ORDER = "TCZYX"
 """The order of the axes in a file."""
 
-CHUNK = 512
-_DEEPEST_CHUNK = 16
+CHUNK, DEPTH = 512, 16
+"""Side of a chunk along rows and columns, and along planes."""
+
 _SMALLEST_LEVEL = 256
 _PART = {False: 4, True: 2}
 """Chunks along rows and columns of what is in memory at once; fewer where chunks are deep."""
@@ -50,6 +51,8 @@ class Layout:
         Whether the numbers are ids: the pyramid then picks pixels instead of averaging them.
     chunk
         Side of a chunk along rows and columns.
+    depth
+        Planes of a chunk.
     """
 
     shape: tuple[int, ...]
@@ -61,11 +64,12 @@ class Layout:
     rgb: bool = False
     channel_names: tuple[str, ...] = ()
     chunk: int = CHUNK
+    depth: int = DEPTH
 
     @property
     def chunks(self) -> tuple[int, ...]:
         """Sides of a chunk."""
-        side = {"Z": _DEEPEST_CHUNK, "Y": self.chunk, "X": self.chunk}
+        side = {"Z": self.depth, "Y": self.chunk, "X": self.chunk}
         return tuple(min(side.get(a, 1), n) for a, n in zip(self.axes, self.shape, strict=True))
 
     @property
@@ -224,4 +228,4 @@ def _omero(layout: Layout) -> dict[str, Any]:
     }
 
 
-__all__ = ["CHUNK", "ORDER", "VERSION", "Layout", "build_levels", "create", "halve", "parts_of"]
+__all__ = ["CHUNK", "DEPTH", "ORDER", "VERSION", "Layout", "build_levels", "create", "halve", "parts_of"]
