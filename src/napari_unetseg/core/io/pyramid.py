@@ -228,4 +228,14 @@ def _omero(layout: Layout) -> dict[str, Any]:
     }
 
 
-__all__ = ["CHUNK", "DEPTH", "ORDER", "VERSION", "Layout", "build_levels", "create", "halve", "parts_of"]
+__all__ = [
+    "CHUNK",
+    "DEPTH",
+    "ORDER",
+    "VERSION",
+    "Layout",
+    "build_levels",
+    "create",
+    "halve",
+    "parts_of",
+]

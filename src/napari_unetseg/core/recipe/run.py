@@ -114,7 +114,7 @@ def run_recipe(
     1
     """
     shares = _Shares(recipe, progress)
-    source = _picked(image, recipe.image)
+    source = picked(image, recipe.image)
     flattened = None
     if recipe.background is not None:
         here = shares.next("background")
@@ -165,7 +165,7 @@ def _measured(
     return measure(labels, image, step, progress=progress)
 
 
-def _picked(image: Image, step: ImageStep) -> Image:
+def picked(image: Image, step: ImageStep) -> Image:
     """Return the channel that is to be segmented, or the image when none is named."""
     if not step.channel:
         return image
@@ -202,4 +202,4 @@ class _Shares:
         return part(self._progress, start, self._done)
 
 
-__all__ = ["Made", "recipe_image", "recipe_model", "run_recipe"]
+__all__ = ["Made", "picked", "recipe_image", "recipe_model", "run_recipe"]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io.pyramid import Layout, create
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -33,6 +34,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._arrays: dict[str, Any] = {}
 
     @classmethod
     def beside(cls, out: Path) -> "RunFolder":
@@ -40,8 +42,8 @@ class RunFolder:
         return cls(out.parent / f".{out.name}.unfinished")
 
     @property
-    def result(self) -> Path:
-        """The image that is being made."""
+    def result_path(self) -> Path:
+        """Where the image is that is being made."""
         return self.path / RESULT
 
     def read(self) -> dict[str, Any]:
@@ -119,16 +121,29 @@ class RunFolder:
             fill_value=0,
             overwrite=True,
         )
+        self._arrays.pop(name, None)
 
     def array(self, name: str) -> Any:
         """Return an array, to read and to write."""
         import zarr
 
-        return zarr.open_array(self.path / f"{name}.zarr", mode="r+")
+        if name not in self._arrays:
+            self._arrays[name] = zarr.open_array(self.path / f"{name}.zarr", mode="r+")
+        return self._arrays[name]
 
-    def drop(self, name: str) -> None:
-        """Remove an array that nothing needs any more."""
-        shutil.rmtree(self.path / f"{name}.zarr", ignore_errors=True)
+    def create_result(self, layout: Layout) -> None:
+        """Make the image that is being made, in place of one that may be there."""
+        create(self.result_path, layout)
+        self._arrays.pop(RESULT, None)
+
+    @property
+    def result(self) -> Any:
+        """The group of the image that is being made."""
+        import zarr
+
+        if RESULT not in self._arrays:
+            self._arrays[RESULT] = zarr.open_group(self.result_path, mode="r+")
+        return self._arrays[RESULT]
 
     def _put(self, name: str, write: Any) -> None:
         target = self.path / name

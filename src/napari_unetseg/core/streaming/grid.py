@@ -115,7 +115,7 @@ def chunks_for(ndim: int, multiple: Sequence[int]) -> tuple[int, ...]:
 
 
 def chunk_of(sides: Sequence[int]) -> tuple[int, ...]:
-    """Return the sides of chunks that blocks of these sides are made of: the usual where it fits."""
+    """Return the sides of chunks that such blocks are made of: the usual where it fits."""
     usual = chunks_for(len(sides), (1,) * len(sides))
     return tuple(
         wish if side % wish == 0 else side for side, wish in zip(sides, usual, strict=True)

@@ -6,8 +6,7 @@ from typing import Any
 from napari_unetseg.core.background import Background, fit_background
 from napari_unetseg.core.background_store import background_from_data, surfaces_to_data
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.normalisation import Normalisation, fit_normalisation
-from napari_unetseg.core.predict import matched
+from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.threshold import group_values, smoothed_image
@@ -42,9 +41,10 @@ class Prepared:
         return self.source if self.flattened is None else self.flattened
 
     @property
-    def scaling(self) -> Normalisation:
-        """How a model's input is scaled."""
-        return Normalisation.from_dict(self.known["scaling"])
+    def scaling(self) -> Normalisation | None:
+        """How a model's input is scaled; None where the model finds out for itself."""
+        kept = self.known.get("scaling")
+        return None if kept is None else Normalisation.from_dict(kept)
 
 
 def prepare(
@@ -71,9 +71,10 @@ def prepare(
         known["levels"] = group_values(smoothed, options, values, progress=rest)
         known["contrasts"] = contrasts_of(smoothed, options)
     elif model is not None:
-        channels = matched(given, _Channels(model))  # type: ignore[arg-type]
-        scaling = fit_normalisation(channels, model.normalisation, progress=rest)
-        known["scaling"] = scaling.to_dict()
+        model.segmenter()  # says so when blocks cannot be predicted apart
+        _, _, scaling, _ = model.ready(given, "cpu", False, rest)
+        if isinstance(scaling, Normalisation):
+            known["scaling"] = scaling.to_dict()
     progress(1.0, "prepared")
     return Prepared(source, flattened, known)
 
@@ -84,13 +85,6 @@ def restore(recipe: Recipe, source: Image, known: Known) -> Prepared:
         return Prepared(source, None, known)
     fitted = background_from_data(known["surfaces"], source, recipe.background)
     return Prepared(source, fitted.flatten(source), known)
-
-
-class _Channels:
-    """Of a model, what decides which channels it takes: known without building its network."""
-
-    def __init__(self, model: TrainedModel) -> None:
-        self.n_channels, self.ndim = model.n_channels, model.ndim
 
 
 __all__ = ["Known", "Prepared", "prepare", "restore"]
