@@ -97,10 +97,10 @@ class RunFolder:
 
         self._put(f"done/{stage}/{number}.npz", write)
 
-    def found(self, stage: str, number: int) -> Arrays:
-        """Return what was found in a block."""
+    def found(self, stage: str, number: int, *only: str) -> Arrays:
+        """Return what was found in a block, or only some of it."""
         with np.load(self.path / "done" / stage / f"{number}.npz", allow_pickle=False) as kept:
-            return {name: kept[name] for name in kept.files}
+            return {name: kept[name] for name in only or kept.files}
 
     def forget(self, *stages: str) -> None:
         """Forget what some stages did."""

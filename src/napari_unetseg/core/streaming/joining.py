@@ -9,18 +9,21 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.linking import link_objects
 from napari_unetseg.core.pieces import joined, numbered
-from napari_unetseg.core.progress import Progress, part, track
+from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.streaming.folder import Arrays, RunFolder
 from napari_unetseg.core.streaming.grid import Grid
-from napari_unetseg.core.streaming.work import RAW, Work
+from napari_unetseg.core.streaming.work import Work
+
+_WIDE = 2
+"""Blocks wide or high: pieces larger than this are divided by themselves."""
 
 _ENDLESS = 2**40
 _GIANT = 2
 """Blocks wide or high: objects larger than this are measured by themselves."""
 
 
-def join(work: Work, number: int, largest: int, progress: Progress) -> Arrays:
-    """Divide the pieces that lie in several blocks of a plane or stack, and number its objects.
+def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
+    """Return the pieces of a plane or stack that lie in several blocks, and who goes together.
 
     Parameters
     ----------
@@ -32,74 +35,122 @@ def join(work: Work, number: int, largest: int, progress: Progress) -> Arrays:
     Returns
     -------
     dict
-        ``own``: the number of each object that lies in one block, block after block, from 1 and 0
-        of those that turned out to lie in a hole; ``counts``: how many there are in each block;
-        ``pieces``: of those that lie in several; ``n``: the number of all.
+        Of each piece, those around others last, ``boxes``, ``pixels`` and ``group``: pieces that
+        begin in one block are divided together, those of wide boxes alone.
     """
     grid, folder = work.grid, work.folder
-    index, blocks = grid.indices[number], grid.blocks
+    blocks = grid.blocks
     first = number * len(blocks)
-    found = {place: folder.found("objects", first + at) for at, place in enumerate(blocks)}
-    pieces = joined(
-        blocks, {place: work.crossing(one) for place, one in found.items()}, largest=largest
-    )
-    counts = np.array([len(one["firsts"]) for one in found.values()])
-    firsts = [one["firsts"] for one in found.values()]
-    del found
-    raw, n = folder.array(RAW), 0
-    for piece in track(pieces, part(progress, 0, 0.8), "joining objects"):
-        one = work.piece(index, piece)
-        at = grid.at(index, one.box)
-        passing = np.where(one.labels > 0, -(one.labels + np.int32(n)), 0)
-        raw[at] = np.where(one.own, passing, np.asarray(raw[at]))
-        firsts.append(one.firsts)
-        n += len(one.firsts)
-    places = np.concatenate([np.zeros(0, np.int64), *firsts])
-    there = np.ones(len(places), bool)
-    if work.evidence.maker().fill_holes:  # what lay in a hole was part of what is around it
-        there = _left(work, index, counts, n, part(progress, 0.8, 1))
-    numbers = numbered(places, there, 1)
-    total = int(counts.sum())
-    return {
-        "own": numbers[:total],
-        "counts": counts,
-        "pieces": numbers[total:],
-        "n": np.array(int(there.sum())),
+    crossing = {
+        place: work.crossing(folder.found("objects", first + at)) for at, place in enumerate(blocks)
     }
+    pieces = joined(blocks, crossing, largest=largest)
+    ndim = len(blocks.shape)
+    boxes = np.array([[(s.start, s.stop) for s in one.box] for one in pieces], np.int64)
+    boxes = boxes.reshape(-1, ndim, 2)
+    sides = np.array(grid.sides)
+    wide = ((boxes[..., 1] - boxes[..., 0]) > _WIDE * sides).any(1)
+    alone = np.where(wide, np.arange(1, len(boxes) + 1), 0)
+    keys = np.column_stack([boxes[..., 0] // sides, alone])
+    _, group = np.unique(keys, axis=0, return_inverse=True)
+    pixels = np.array([one.pixel for one in pieces], np.int64).reshape(-1, ndim)
+    return {"boxes": boxes, "pixels": pixels, "group": group.reshape(-1)}
 
 
-def _left(
-    work: Work, index: tuple[int, ...], counts: NDArray[np.int64], n: int, progress: Progress
-) -> NDArray[np.bool_]:
-    """Return which objects still have a pixel: those of blocks in order, then those of pieces."""
-    raw, blocks = work.folder.array(RAW), work.grid.blocks
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    there = np.zeros(starts[-1] + n, bool)
-    for number, place in enumerate(track(list(blocks), progress, "joining objects")):
-        ids = np.unique(np.asarray(raw[work.grid.at(index, blocks.box(place))]))
-        there[starts[number] + ids[ids > 0] - 1] = True
-        there[starts[-1] - 1 - ids[ids < 0]] = True
-    return there
+def groups_to_join(grid: Grid, folder: RunFolder) -> list[Arrays]:
+    """Return the pieces of all planes or stacks by their groups, to be divided each by itself."""
+    found = []
+    for number, index in enumerate(grid.indices):
+        plan = folder.found("joined", number)
+        for group in range(int(plan["group"].max(initial=-1)) + 1):
+            rows = np.flatnonzero(plan["group"] == group)
+            found.append(
+                {
+                    "index": np.array(index, np.int64),
+                    "boxes": plan["boxes"][rows],
+                    "pixels": plan["pixels"][rows],
+                    "ranks": rows,
+                }
+            )
+    return found
 
 
-def numbers_of(grid: Grid, folder: RunFolder, todo: Sequence[int]) -> Iterator[tuple[int, Arrays]]:
-    """Yield for each block what its objects are called in the end."""
-    n, per = 0, len(grid.blocks)
-    wanted = set(todo)
-    for number in range(len(grid.indices)):
-        kept = folder.found("joined", number)
-        stops = np.cumsum(kept["counts"])
-        pieces = _raised(kept["pieces"], n)
-        for at, stop in enumerate(stops):
-            if number * per + at in wanted:
-                own = kept["own"][stop - kept["counts"][at] : stop]
-                yield number * per + at, {"own": _raised(own, n), "pieces": pieces}
-        n += int(kept["n"])
+class Numbering:
+    """Which number each object of a plane or stack gets.
 
+    Parameters
+    ----------
+    work
+        Whose blocks and pieces are done.
+    number
+        Of the plane or stack.
+    groups
+        From `groups_to_join`.
+    """
 
-def count_of(grid: Grid, folder: RunFolder) -> int:
-    """Return how many objects there are before any are linked."""
-    return sum(int(folder.found("joined", k)["n"]) for k in range(len(grid.indices)))
+    def __init__(self, work: Work, number: int, groups: Sequence[Arrays]) -> None:
+        grid, folder = work.grid, work.folder
+        self._index, self._blocks = grid.indices[number], grid.blocks
+        self.jobs = range(number * len(grid.blocks), (number + 1) * len(grid.blocks))
+        own = [folder.found("objects", job, "firsts")["firsts"] for job in self.jobs]
+        self._stops = np.cumsum([len(firsts) for firsts in own])
+        index = list(self._index)
+        self._groups = [k for k, one in enumerate(groups) if one["index"].tolist() == index]
+        found = [folder.found("pieces", group, "firsts", "boxes") for group in self._groups]
+        counts = [len(one["firsts"]) for one in found]
+        self._offsets = np.cumsum([0, *counts])
+        self._ranks = [groups[group]["ranks"] for group in self._groups]
+        ends = [one["boxes"] for one in found]
+        self._low = np.array([box[..., 0].min(0) for box in ends])
+        self._high = np.array([box[..., 1].max(0) for box in ends])
+        self.n_pieces = int(sum(counts))
+        firsts = [one["firsts"] for one in found]
+        self._firsts = np.concatenate([np.zeros(0, np.int64), *own, *firsts])
+        self._numbers = np.zeros(0, np.int32)
+        self.n = 0
+
+    def settle(self, there: Sequence[NDArray[np.int32]] | None, first: int) -> None:
+        """Number the objects from `first` on.
+
+        Parameters
+        ----------
+        there
+            The passing numbers left in each block, where holes were filled: what lay in one was
+            part of what is around it.
+        """
+        left = np.ones(len(self._firsts), bool)
+        if there is not None:
+            left[:] = False
+            total = len(self._firsts) - self.n_pieces
+            for at, ids in enumerate(there):
+                left[self._start(at) + ids[ids > 0] - 1] = True
+                left[total - 1 - ids[ids < 0]] = True
+        self._numbers = numbered(self._firsts, left, first)
+        self.n = int(left.sum())
+
+    def pieces_in(self, at: int) -> Arrays:
+        """Return which groups of pieces reach into a block."""
+        box = self._blocks.box(list(self._blocks)[at])
+        low, high = np.array([s.start for s in box]), np.array([s.stop for s in box])
+        near = np.zeros(0, np.int64)
+        if self._groups:
+            near = np.flatnonzero(((self._low < high) & (self._high > low)).all(1))
+        ranks = [self._ranks[k] for k in near]
+        return {
+            "groups": np.array([self._groups[k] for k in near], np.int64),
+            "offsets": self._offsets[near],
+            "ranks": np.concatenate([np.zeros(0, np.int64), *ranks]),
+            "sizes": np.array([len(one) for one in ranks], np.int64),
+        }
+
+    def numbers_in(self, at: int) -> Arrays:
+        """Return what a block needs to number its objects."""
+        total = len(self._firsts) - self.n_pieces
+        own = self._numbers[self._start(at) : self._stops[at]]
+        return {"own": own, "pieces": self._numbers[total:], **self.pieces_in(at)}
+
+    def _start(self, at: int) -> int:
+        return int(self._stops[at - 1]) if at else 0
 
 
 def link(work: Work, labels: Any, n: int, progress: Progress) -> int:
@@ -187,8 +238,4 @@ def _frame(work: Work, index: tuple[int, ...]) -> int:
     return int(np.ravel_multi_index([at[axis] for axis in _apart(work)], lengths))
 
 
-def _raised(numbers: NDArray[np.int32], by: int) -> NDArray[np.int32]:
-    return np.where(numbers > 0, numbers + np.int32(by), 0).astype(np.int32)
-
-
-__all__ = ["count_of", "join", "link", "numbers_of", "parts_to_measure"]
+__all__ = ["Numbering", "groups_to_join", "link", "parts_to_measure", "plan_pieces"]

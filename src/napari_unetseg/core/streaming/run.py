@@ -1,6 +1,6 @@
 """A recipe on one image of any size, block by block from disk to disk, to go on after any end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.run import picked
 from napari_unetseg.core.streaming.evidence import THRESHOLD_BYTES, Evidence, evidence_of
-from napari_unetseg.core.streaming.folder import RunFolder
+from napari_unetseg.core.streaming.folder import Arrays, RunFolder
 from napari_unetseg.core.streaming.grid import halved, sides_for
 from napari_unetseg.core.streaming.joining import (
-    count_of,
-    join,
+    Numbering,
+    groups_to_join,
     link,
-    numbers_of,
     parts_to_measure,
+    plan_pieces,
 )
 from napari_unetseg.core.streaming.prepared import prepare
 from napari_unetseg.core.streaming.runners import Here, Runner, Task
@@ -40,7 +40,9 @@ _VERSION = 1
 _TIMES = {
     "pixels": 5.0,
     "objects": 3.0,
-    "joined": 1.0,
+    "joined": 0.2,
+    "pieces": 0.5,
+    "present": 0.3,
     "numbers": 0.5,
     "linked": 0.5,
     "masks": 0.3,
@@ -53,6 +55,8 @@ _TIMES = {
 _MESSAGES = {
     "pixels": "looking at pixels",
     "objects": "finding objects",
+    "pieces": "joining objects",
+    "present": "joining objects",
     "numbers": "numbering objects",
     "masks": "writing",
     "places": "measuring",
@@ -208,7 +212,7 @@ class _Run:
                 getattr(self, f"_{name}")(work, here)
                 self._keep(finished=[*self._finished, name])
             done += _TIMES[name]
-        n = self.state.get("n") if work.evidence.kind in ("objects", "masks") else None
+        n = self.state.get("linked", self.state.get("n")) if not work.direct else None
         return n, self._table(work) if work.measured else None
 
     @property
@@ -233,30 +237,63 @@ class _Run:
         block = int(np.prod(work.sides))
         largest = min(max(4 * block, int(allowed(self.memory) / THRESHOLD_BYTES)), LARGEST_PIECE)
         for number in range(n):
-            here = part(progress, number / n, (number + 1) / n)
-            here(0.0, "joining objects")
+            progress(number / n, "joining objects")
             if number not in done:
-                self.folder.mark("joined", number, join(work, number, largest, here))
-        self._keep(n=count_of(work.grid, self.folder))
+                self.folder.mark("joined", number, plan_pieces(work, number, largest))
+
+    def _pieces(self, work: Work, progress: Progress) -> None:
+        groups = groups_to_join(work.grid, self.folder)
+        tasks = ((number, groups[number]) for number in self._todo("pieces", len(groups)))
+        self._do(work, "pieces", tasks, len(groups), progress)
+
+    def _present(self, work: Work, progress: Progress) -> None:
+        tasks = self._of_blocks(work, "present", lambda one, at: one.pieces_in(at))
+        self._do(work, "present", tasks, len(work.grid.jobs), progress)
 
     def _numbers(self, work: Work, progress: Progress) -> None:
+        holes = work.evidence.maker().fill_holes
+        settled, n = [], 0
+        for one in self._numberings(work):
+            there = (
+                [self.folder.found("present", job)["ids"] for job in one.jobs] if holes else None
+            )
+            one.settle(there, n + 1)
+            settled.append(one)
+            n += one.n
         if not self.folder.done("numbers"):
+            self._keep(n=n)
             if work.evidence.kind == "masks":
                 work.create_labels(IDS)
             else:
-                dtype = np.min_scalar_type(max(self.state["n"], 1))
-                self.folder.create_result(work.layout(dtype))
-        todo = self._todo("numbers", len(work.grid.jobs))
-        tasks = numbers_of(work.grid, self.folder, todo)
+                self.folder.create_result(work.layout(np.min_scalar_type(max(n, 1))))
+        tasks = self._of_blocks(work, "numbers", lambda one, at: one.numbers_in(at), settled)
         self._do(work, "numbers", tasks, len(work.grid.jobs), progress)
+
+    def _numberings(self, work: Work) -> list[Numbering]:
+        groups = groups_to_join(work.grid, self.folder)
+        return [Numbering(work, number, groups) for number in range(len(work.grid.indices))]
+
+    def _of_blocks(
+        self,
+        work: Work,
+        stage: str,
+        given: Callable[[Numbering, int], Arrays],
+        numberings: Sequence[Numbering] = (),
+    ) -> Iterable[Task]:
+        """Yield the blocks that are to be done, with what the numbering knows of each."""
+        todo = set(self._todo(stage, len(work.grid.jobs)))
+        for one in numberings or self._numberings(work):
+            for at, job in enumerate(one.jobs):
+                if job in todo:
+                    yield job, given(one, at)
 
     def _linked(self, work: Work, progress: Progress) -> None:
         if self.state.get("linking"):  # it ended half-way: the ids of before are wanted again
             self.folder.forget("numbers")
             self._numbers(work, silent)
         self._keep(linking=True)
-        n = link(work, work.result, count_of(work.grid, self.folder), progress)
-        self._keep(n=n)
+        left = link(work, work.result, self.state["n"], progress)
+        self._keep(linked=left)
 
     def _masks(self, work: Work, progress: Progress) -> None:
         if not self.folder.done("masks"):
@@ -341,7 +378,9 @@ def _stages(work: Work) -> list[str]:
     if work.direct:
         return ["pixels", "levels"]
     linked = bool(links_along(work.grid.axes, work.grid.block_axes))
-    stages = ["pixels", "objects", "joined", "numbers"]
+    holes = work.evidence.maker().fill_holes
+    present = ["present"] if holes else []
+    stages = ["pixels", "objects", "joined", "pieces", *present, "numbers"]
     if work.evidence.kind == "masks":
         return [*stages, "masks", "levels"]
     stages += ["linked"] if linked else []

@@ -1,6 +1,7 @@
 """What is done with one block, in whatever process; blocks know nothing of each other."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,6 @@ from napari_unetseg.core.pieces import (
     Box,
     Crossing,
     Piece,
-    PieceObjects,
     inside,
     objects_of_block,
     objects_of_piece,
@@ -33,6 +33,9 @@ from napari_unetseg.core.trained import TrainedModel
 EVIDENCE, RAW, IDS = "evidence", "raw", "ids"
 """Arrays of a run: what is said of pixels; objects by passing numbers; objects, where masks come
 out."""
+
+_GIANT = 2**22
+"""Pixels of the box of a piece above which its objects lie in an array of their own."""
 
 DIRECT = ("classes", "probabilities", "flattened")
 """Kinds that are finished as soon as a pixel is looked at."""
@@ -175,13 +178,6 @@ class Work:
         layers = tuple(found[f"layer{number}"] for number in range(n))
         return Crossing(found["boxes"], found["pixels"], layers)
 
-    def piece(self, index: tuple[int, ...], piece: Piece) -> PieceObjects:
-        """Divide a piece that lies in several blocks."""
-        read = self._reader(index)
-        shape = self.grid.blocks.shape
-        with _threads():
-            return objects_of_piece(read, self.evidence.maker(), piece, shape)
-
     def empty_table(self) -> Arrays:
         """Return the table of no objects."""
         axes, image = self.grid.axes, self.evidence.image
@@ -232,18 +228,70 @@ class Work:
             **layers,
         }
 
+    def _join(self, number: int, given: Arrays) -> Arrays:
+        """Divide pieces that lie in several blocks; see `napari_unetseg.core.streaming.joining`."""
+        index = tuple(given["index"].tolist())
+        pieces = [_piece(*row) for row in zip(given["boxes"], given["pixels"], strict=True)]
+        read, shape = self._reader(index), self.grid.blocks.shape
+        if len(pieces) > 1:
+            read = self._window_reader(index, around([piece.box for piece in pieces], shape))
+        maker, n = self.evidence.maker(), 0
+        boxes, values, firsts = [], [], []
+        for piece in pieces:
+            one = objects_of_piece(read, maker, piece, shape)
+            passing = np.where(one.labels > 0, one.labels + np.int32(n), 0)
+            boxes.append([(span.start, span.stop) for span in one.box])
+            values.append(np.where(one.own, passing, -1).astype(np.int32))
+            firsts.append(one.firsts)
+            n += len(one.firsts)
+        found = {"boxes": np.array(boxes), "firsts": np.concatenate(firsts)}
+        if len(pieces) == 1 and values[0].size > _GIANT:
+            name = f"piece-{number}"
+            self.folder.create(name, values[0].shape, self.sides, np.int32)
+            self.folder.array(name)[:] = values[0]
+            return found
+        return {**found, "values": np.concatenate([one.ravel() for one in values])}
+
+    def _present(self, number: int, given: Arrays) -> Arrays:
+        """Return the passing numbers that are left in a block once all pieces are in place."""
+        return {"ids": np.unique(self._composed(number, given))}
+
     def _number(self, number: int, given: Arrays) -> Arrays:
         """Give the objects of a block their numbers: `given` for its own, and for pieces."""
         index, place = self.grid.jobs[number]
         at = self.grid.at(index, self.grid.blocks.box(place))
-        raw = np.asarray(self.folder.array(RAW)[at])
-        own = np.append(np.int32(0), given["own"])
-        labels = own[np.maximum(raw, 0)]
-        crossing = raw < 0
-        labels[crossing] = given["pieces"][-1 - raw[crossing]]
+        passing = self._composed(number, given)
+        labels = np.append(np.int32(0), given["own"])[np.maximum(passing, 0)]
+        crossing = passing < 0
+        labels[crossing] = given["pieces"][-1 - passing[crossing]]
         out = self.folder.array(IDS) if self.evidence.kind == "masks" else self.result
         out[at] = labels
         return {}
+
+    def _composed(self, number: int, given: Arrays) -> NDArray[np.int32]:
+        """Return the passing numbers of a block: above 0 its own, below 0 those of pieces."""
+        index, place = self.grid.jobs[number]
+        box = self.grid.blocks.box(place)
+        passing = np.asarray(self.folder.array(RAW)[self.grid.at(index, box)])
+        parts = []
+        for group, offset, ranks in zip(
+            given["groups"].tolist(), given["offsets"].tolist(), _split(given), strict=True
+        ):
+            found = self.folder.found("pieces", group)
+            for rank, piece_box, values in _values(self.folder, group, found, ranks):
+                parts.append((rank, offset, piece_box, values))
+        # Pieces around others come last: what is in their holes may be theirs.
+        for _, offset, piece_box, values in sorted(parts, key=lambda part: part[0]):
+            both = tuple(
+                slice(max(a.start, b.start), min(a.stop, b.stop))
+                for a, b in zip(piece_box, box, strict=True)
+            )
+            if all(span.start < span.stop for span in both):
+                theirs = np.asarray(values[inside(both, piece_box)])
+                ours = passing[inside(both, box)]
+                ours[theirs == 0] = 0
+                ours[theirs > 0] = -(theirs[theirs > 0] + np.int32(offset))
+        return passing
 
     def _places(self, number: int, given: Arrays) -> Arrays:
         """Return which objects are in a block, and the box of what is in it of each."""
@@ -320,6 +368,16 @@ class Work:
 
         return read
 
+    def _window_reader(self, index: tuple[int, ...], window: Box) -> Any:
+        """Return what reads boxes in a window that is read once."""
+        numbers = np.asarray(self._evidence[self._evidence_at(index, window)])
+
+        def read(box: Box) -> Any:
+            where: Any = (..., *inside(box, window))
+            return self.evidence.known(numbers[where])
+
+        return read
+
     def _evidence_at(self, index: tuple[int, ...], box: Box) -> tuple[Any, ...]:
         lead = (slice(None),) if self.evidence.channels else ()
         return (*lead, *self.grid.at(index, box))
@@ -327,6 +385,42 @@ class Work:
     @property
     def _evidence(self) -> Any:
         return self.folder.array(EVIDENCE)
+
+
+def around(boxes: Sequence[Box], shape: tuple[int, ...]) -> Box:
+    """Return the box that holds others and a pixel around them."""
+    ends = np.array([[(span.start, span.stop) for span in box] for box in boxes])
+    low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
+    return tuple(
+        slice(max(a - 1, 0), min(b + 1, n)) for a, b, n in zip(low, high, shape, strict=True)
+    )
+
+
+def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> Piece:
+    return Piece(tuple(slice(a, b) for a, b in box.tolist()), tuple(pixel.tolist()))
+
+
+def _split(given: Arrays) -> list[list[int]]:
+    """Return the ranks of the pieces of each group."""
+    stops = np.cumsum(given["sizes"]).tolist()
+    ranks = given["ranks"].tolist()
+    return [ranks[stop - n : stop] for stop, n in zip(stops, given["sizes"].tolist(), strict=True)]
+
+
+def _values(
+    folder: RunFolder, group: int, found: Arrays, ranks: list[int]
+) -> Iterator[tuple[int, Box, Any]]:
+    """Yield rank, box and objects of each piece of a group; a giant's stay on disk."""
+    boxes = [tuple(slice(a, b) for a, b in box) for box in found["boxes"].tolist()]
+    if "values" not in found:
+        yield ranks[0], boxes[0], folder.array(f"piece-{group}")
+        return
+    start = 0
+    for rank, box in zip(ranks, boxes, strict=True):
+        shape = tuple(span.stop - span.start for span in box)
+        stop = start + math.prod(shape)
+        yield rank, box, found["values"][start:stop].reshape(shape)
+        start = stop
 
 
 def _window(image: Image, spans: Mapping[str, slice]) -> Image:
@@ -347,6 +441,8 @@ def _threads() -> AbstractContextManager[Any]:
 _STAGES: Mapping[str, Any] = {
     "pixels": Work._look,  # noqa: SLF001
     "objects": Work._divide,  # noqa: SLF001
+    "pieces": Work._join,  # noqa: SLF001
+    "present": Work._present,  # noqa: SLF001
     "numbers": Work._number,  # noqa: SLF001
     "masks": Work._mask,  # noqa: SLF001
     "places": Work._places,  # noqa: SLF001
