@@ -65,6 +65,9 @@ _MESSAGES = {
 }
 _PREPARED = 0.15
 
+_LEAST_PIECE = 2**20
+"""Pixels of the box of a piece that is always worked on."""
+
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
@@ -234,8 +237,8 @@ class _Run:
 
     def _joined(self, work: Work, progress: Progress) -> None:
         done, n = self.folder.done("joined"), len(work.grid.indices)
-        block = int(np.prod(work.sides))
-        largest = min(max(4 * block, int(allowed(self.memory) / THRESHOLD_BYTES)), LARGEST_PIECE)
+        fits = int(allowed(self.memory) / THRESHOLD_BYTES)
+        largest = min(max(fits, _LEAST_PIECE), LARGEST_PIECE)
         for number in range(n):
             progress(number / n, "joining objects")
             if number not in done:
