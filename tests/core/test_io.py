@@ -1,5 +1,6 @@
 """Files: what is written reads back the same, and what cannot be read says so in a sentence."""
 
+import contextlib
 import csv
 import os
 
@@ -351,21 +352,85 @@ class TestPictures:
             assert (image.axes, image.rgb) == (axes, len(shape) == 3)
             assert abs(int(image.asarray().mean()) - 90) <= 1
 
-    def test_other_files_are_read_by_napari_plugins(self, tmp_path):
+
+class TestPlugins:
+    @pytest.fixture
+    def reads(self, tmp_path):
+        """Install a napari plugin that gives these layers for ``*.odd`` files."""
         from npe2 import DynamicPlugin
 
-        def read(path):
-            return [(np.ones((4, 5, 6)), {"scale": (2, 1, 1), "units": "micrometer"}, "image")]
+        with contextlib.ExitStack() as stack:
 
-        (tmp_path / "a.odd").write_text("x")
+            def install(*layers):
+                plugin = stack.enter_context(DynamicPlugin("odd-reader"))
 
-        def accept(path):
-            return read
+                @plugin.contribute.reader(filename_patterns=["*.ODD"])
+                def accept(path):
+                    return lambda path: list(layers)
 
-        with DynamicPlugin("odd-reader") as plugin:
-            plugin.contribute.reader(filename_patterns=["*.odd"])(accept)
-            image = read_image(tmp_path / "a.odd")
-        assert (image.axes, image.spacing, image.unit) == ("ZYX", (2, 1, 1), "µm")
+                (tmp_path / "a.ODD").write_text("x")
+                return tmp_path / "a.ODD"
+
+            yield install
+
+    def test_calibration_is_kept(self, reads):
+        said = {"scale": (2, 1, 0.5), "units": "micrometer"}
+        image = read_image(reads((np.ones((4, 5, 6)), said, "image")))
+        assert (image.axes, image.spacing, image.unit) == ("ZYX", (2, 1, 0.5), "µm")
+
+    def test_a_channel_axis_with_names_and_axes_of_one(self, reads):
+        data = numbers((1, 1, 2, 5, 6), np.uint16)
+        said = {"channel_axis": 2, "scale": (1, 3, 0.5, 0.5), "name": ["DAPI", "GFP"], "rgb": False}
+        image = read_image(reads((data, said, "image")))
+        assert (image.axes, image.channel_names) == ("CYX", ("DAPI", "GFP"))
+        assert image.spacing == (0.5, 0.5)
+        np.testing.assert_array_equal(image.data, data[0, 0])
+
+    def test_all_five_axes_of_which_most_are_one(self, reads):
+        data = numbers((1, 1, 1, 5, 6), np.uint16)
+        image = read_image(reads((data, {"scale": (1, 1, 2, 0.5, 0.4)}, "image")))
+        assert (image.axes, image.spacing) == ("YX", (0.5, 0.4))
+
+    def test_axes_as_the_plugin_names_them(self, reads):
+        data = numbers((3, 4, 5), np.uint16)
+        image = read_image(reads((data, {"axis_labels": ("t", "y", "x")}, "image")))
+        assert image.axes == "TYX"
+
+    def test_axes_that_are_said_overrule_all(self, reads):
+        path = reads((numbers((3, 1, 5), np.uint16), {"axis_labels": ("t", "y", "x")}, "image"))
+        assert read_image(path, "CYX").axes == "CYX"
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_a_layer_for_each_channel_is_one_image(self, reads, lazy):
+        import dask.array
+
+        both = numbers((2, 3, 5, 6), np.uint16)
+        said = {"blending": "additive", "scale": (2, 1, 1)}
+        layers = [
+            (dask.array.from_array(one) if lazy else one, {**said, "name": name}, "image")
+            for one, name in zip(both, ("DAPI", "GFP"), strict=True)
+        ]
+        image = read_image(reads(*layers))
+        assert (image.axes, image.channel_names) == ("CZYX", ("DAPI", "GFP"))
+        assert (image.spacing, image.lazy) == ((2, 1, 1), lazy)
+        np.testing.assert_array_equal(image.asarray(), both)
+
+    def test_of_several_scenes_the_first_is_taken(self, reads):
+        scenes = [(np.full((4, 5), n, np.uint8), {"name": f"scene {n}"}, "image") for n in (1, 2)]
+        image = read_image(reads((np.ones((2, 2)), {}, "points"), *scenes))
+        assert image.axes == "YX"
+        assert image.data.max() == 1
+
+    def test_without_an_image_it_is_said_so(self, reads):
+        with pytest.raises(InputError, match="gives no image"):
+            read_image(reads((np.ones((2, 2)), {}, "points")))
+
+    def test_a_folder_of_such_files_is_found(self, reads, tmp_path):
+        path = reads((np.ones((4, 5)), {}, "image"))
+        (tmp_path / "notes.txt").write_text("x")
+        assert expand_inputs([tmp_path]) == [path]
+        write_image(tmp_path / "b.tif", Image.of(np.ones((4, 5), np.uint8)))
+        assert expand_inputs([tmp_path]) == [tmp_path / "b.tif"]
 
 
 class TestBadFiles:

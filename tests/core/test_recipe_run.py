@@ -143,7 +143,7 @@ class TestSteps:
 class TestModels:
     @pytest.fixture
     def model(self, make_model):
-        return make_model("cnn", values=(0, 1), labels_are="mask")
+        return make_model("unet", values=(0, 1), labels_are="mask")
 
     @pytest.mark.parametrize("what", ["classes", "objects", "probabilities"])
     def test_a_model_does_what_it_does_by_itself(self, model, image, tmp_path, what) -> None:

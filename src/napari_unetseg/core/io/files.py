@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ngff, tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
+from napari_unetseg.core.io.plugins import read_with_plugin
 from napari_unetseg.core.io.units import symbol_of
 from napari_unetseg.core.progress import Progress, silent
 
@@ -195,7 +195,7 @@ def _reader_of(path: Path) -> Reader:
         return ngff.read_zarr
     if path.stat().st_size == 0:
         raise InputError("the file is empty; copy it again from where it came")
-    return _READERS.get(path.suffix.lower(), _read_with_plugin)
+    return _READERS.get(path.suffix.lower(), read_with_plugin)
 
 
 def _read_npy(path: Path, axes: str | None) -> Image:
@@ -231,46 +231,6 @@ def _read_picture(path: Path, axes: str | None) -> Image:
     samples = data.shape[-1] if data.ndim > 2 and data.shape[-1] <= 4 else 0
     guessed = {2: "YX", 3: "YXC" if samples else "ZYX", 4: "ZYXC"}.get(data.ndim)
     return Image.of(data, axes or guessed, rgb=samples in (3, 4) and axes is None)
-
-
-def _read_with_plugin(path: Path, axes: str | None) -> Image:
-    """Read with whatever napari plugin accepts the file; the first image or labels it gives."""
-    import npe2
-
-    npe2.PluginManager.instance().discover()
-    try:
-        layers = npe2.read([str(path)], stack=False)
-    except ValueError as error:
-        raise InputError(
-            "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
-            "or install a napari plugin that reads it"
-        ) from error
-    for layer in layers:
-        data, options, kind = (*layer, {}, "image")[:3] if len(layer) < 3 else layer
-        if kind in ("image", "labels"):
-            return _of_layer(data, dict(options or {}), axes)
-    raise InputError("its napari reader gives no image; open it in napari to see what it holds")
-
-
-def _of_layer(data: Any, options: dict[str, Any], axes: str | None) -> Image:
-    if isinstance(data, list | tuple) or options.get("multiscale"):
-        data = data[0]
-    image = Image.of(data, axes or _layer_axes(data, options), rgb=options.get("rgb"))
-    scale = [float(step) for step in options.get("scale", ())][-len(image.spatial_axes) :]
-    units = options.get("units") or ("pixel",)
-    unit = units if isinstance(units, str) else units[-1]
-    if len(scale) == len(image.spatial_axes):
-        image = replace(image, spacing=tuple(scale))
-    return replace(image, unit=symbol_of(unit))
-
-
-def _layer_axes(data: Any, options: dict[str, Any]) -> str | None:
-    """Put the channel axis a napari layer names among axes in the usual order."""
-    if options.get("channel_axis") is None:
-        return None
-    at = int(options["channel_axis"]) % data.ndim
-    others = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(data.ndim - 1, "")
-    return f"{others[:at]}C{others[at:]}"
 
 
 def _write_png(path: Path, image: Image) -> None:

@@ -77,13 +77,23 @@ class ResultsFolder:
         Raises
         ------
         InputError
-            When two would share a name, a file that is read would be overwritten, or the folder is
-            a file.
+            When two would share a name, a file that is read or that nobody wrote here with a
+            recipe would be overwritten, or the folder is a file.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file. Give the name of a folder for the results.")
-        for kind in self.kinds:
-            plan_outputs(inputs, self.path / kind, folder=True)
+        outputs = [
+            output
+            for kind in self.kinds
+            for output in plan_outputs(inputs, self.path / kind, folder=True)
+        ]
+        if not (self.path / RECIPE_FILE).is_file():
+            there = next((output for output in outputs if output.exists()), None)
+            if there is not None:
+                raise InputError(
+                    f"{there} is there already and no recipe has made it. Choose another folder "
+                    "for the results, or move it away."
+                )
 
     def begin(self, folder: PathLike) -> None:
         """Write down what is done.
