@@ -457,7 +457,9 @@ def _columns(
     low, high = joined(lambda one: one.low), joined(lambda one: one.high)
     table["extent"] = pixels / np.maximum(np.prod(high - low + 1, axis=1), 1)
     if options.outline:
-        table |= _outline_columns(joined(lambda one: one.crossings @ one.worth), size, flat, unit)
+        table |= _outline_columns(
+            joined(lambda one: (one.crossings * one.worth).sum(1)), size, flat, unit
+        )
     extra = {name: np.concatenate([one.extra[name] for one in found]) for name in found[0].extra}
     table |= _hull_columns(extra, pixels, unit)
     if "skeleton_length" in extra:

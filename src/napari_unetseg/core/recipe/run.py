@@ -68,15 +68,20 @@ def recipe_model(
     return open_model(path, trust=trust, normalisation=scaling)
 
 
-def recipe_image(recipe: Recipe, path: PathLike) -> Image:
+def recipe_image(recipe: Recipe, path: PathLike, *, level: int = 0) -> Image:
     """Read an image as a recipe wants it.
+
+    Parameters
+    ----------
+    level
+        Which resolution, of an image that has several.
 
     Raises
     ------
     InputError
         When it cannot be read.
     """
-    return read_image(path, recipe.image.axes or None)
+    return read_image(path, recipe.image.axes or None, level=level)
 
 
 def run_recipe(

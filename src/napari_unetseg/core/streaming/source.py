@@ -1,17 +1,15 @@
 """The image of a run: which file, and how it is known to be the same one later."""
 
 import hashlib
-import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image
 from napari_unetseg.core.io.ngff import ordered
+from napari_unetseg.core.recipe.finished import identity_of as file_identity
 
 _SAMPLED, _SIDE = 16, 64
 
@@ -46,7 +44,7 @@ class Source:
 
     def identity(self) -> str:
         """Return a word that is another one once the file has changed."""
-        return _hash({**asdict(self), "files": _files(Path(self.path))})
+        return f"{file_identity(Path(self.path))}-{self.axes}-{self.level}"
 
 
 def identity_of(image: Image) -> str:
@@ -58,24 +56,6 @@ def identity_of(image: Image) -> str:
         middle = tuple(slice(max(0, n // 2 - _SIDE), n // 2 + _SIDE) for n in plane.shape)
         digest.update(np.ascontiguousarray(plane[middle]).tobytes())
     return digest.hexdigest()
-
-
-def _files(path: Path) -> list[Any]:
-    """List name, size and time of a file, or of all files of a folder."""
-    if not path.is_dir():
-        found = path.stat()
-        return [found.st_size, found.st_mtime_ns]
-    every = []
-    for place, _, names in os.walk(path):
-        for name in names:
-            stat = os.stat(os.path.join(place, name))
-            inner = os.path.relpath(os.path.join(place, name), path)
-            every.append([inner.replace(os.sep, "/"), stat.st_size, stat.st_mtime_ns])
-    return sorted(every)
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 __all__ = ["Source", "identity_of"]
