@@ -95,6 +95,8 @@ class TileGrid:
     blend
         Over how many pixels on either side neighbouring tiles are faded into each other: for
         networks that look further than their halo. Without need nothing is gained by it.
+    even
+        Whether tiles are evened out; if not, all but the last are as large as `side` says.
 
     Raises
     ------
@@ -108,6 +110,7 @@ class TileGrid:
     multiple: Sizes = ()
     border: Sizes = ()
     blend: int = 0
+    even: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.shape)
@@ -124,7 +127,9 @@ class TileGrid:
             raise InputError(
                 f"Halo {halo}, border {border}, blend {self.blend} must not be below 0."
             )
-        sides = tuple(map(_evened, self.shape, self.side, multiple))
+        sides = tuple(map(_rounded_up, self.side, multiple))
+        if self.even:
+            sides = tuple(map(_evened, self.shape, self.side, multiple))
         resolved = {
             "side": sides,
             "halo": tuple(map(_rounded_up, halo, multiple)),

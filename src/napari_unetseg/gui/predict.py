@@ -193,7 +193,7 @@ class PredictWidget(Tool[PredictOptions]):
         if isinstance(result, FoundObjects):
             return self._show_objects(layer, options, result)
         model = self.model()
-        said = {**options.model_dump(), "model": model.name if model is not None else ""}
+        said = {**options.model_dump(), **_named(model)}
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
             look = classes_look(int(classes.max()))
@@ -272,7 +272,7 @@ class PredictWidget(Tool[PredictOptions]):
             PREDICTED_OBJECTS,
             ids,
             name=f"{layer.name} objects",
-            options={**said, "model": found.model.name},
+            options={**said, **_named(found.model)},
             objects=True,
         )
         made.visible = True
@@ -408,6 +408,11 @@ class PredictWidget(Tool[PredictOptions]):
         self.session.add_model(model)
         classes = ", ".join(model.classes)
         self.say(f"Loaded {model.name}: a {model.spec.kind} of the classes {classes}.")
+
+
+def _named(model: TrainedModel | None) -> dict[str, str]:
+    """Return what a result says of the model that made it."""
+    return {} if model is None else {"model": model.name, "fingerprint": model.fingerprint}
 
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:
