@@ -17,8 +17,10 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
     expand_inputs,
+    may_be_lazy,
     pair_labels,
     plan_outputs,
+    pyramid,
     read_image,
     read_labels,
     stem_of,
@@ -217,6 +219,38 @@ class TestZarr:
         blocks = image.data.reshape(2, 550, 2, 350, 2).mean(axis=(2, 4))
         np.testing.assert_allclose(group[second["path"]][:], blocks, rtol=1e-5)
 
+    def test_a_coarser_level_keeps_its_size_in_the_world(self, tmp_path):
+        image = Image.of(numbers((1100, 700), np.uint16), spacing=(0.5, 0.25), unit="µm")
+        write_image(tmp_path / "a.zarr", image)
+        coarse = read_image(tmp_path / "a.zarr", level=2)
+        assert (coarse.shape, coarse.spacing, coarse.unit) == ((275, 175), (2.0, 1.0), "µm")
+        with pytest.raises(InputError, match=r"a\.zarr: there is no level 4: it has the levels"):
+            read_image(tmp_path / "a.zarr", level=4)
+        write_image(tmp_path / "a.tif", image)
+        with pytest.raises(InputError, match="no level 1: it has one resolution"):
+            read_image(tmp_path / "a.tif", level=1)
+
+    def test_pixels_of_a_coarser_level_are_where_those_they_stand_for_are(self, tmp_path):
+        write_image(tmp_path / "a.zarr", Image.of(numbers((600, 300), np.uint16), spacing=(2, 1)))
+        write_labels(tmp_path / "b.zarr", Image.of(numbers((600, 300), np.uint16), spacing=(2, 1)))
+        for name, shift in (("a", [{"type": "translation", "translation": [3.0, 1.5]}]), ("b", [])):
+            group = zarr.open_group(tmp_path / f"{name}.zarr", mode="r")
+            third = group.attrs["multiscales"][0]["datasets"][2]
+            assert third["coordinateTransformations"] == [scale(8, 4), *shift]
+
+    def test_levels_have_no_seams(self, tmp_path, monkeypatch):
+        data = numbers((1301, 1203), np.uint16)
+        write_image(tmp_path / "a.zarr", Image.of(data))
+        write_labels(tmp_path / "b.zarr", Image.of(data))
+        monkeypatch.setitem(pyramid._PART, False, 1)
+        write_image(tmp_path / "c.zarr", Image.of(data))
+        for level in range(4):
+            means = read_image(tmp_path / "a.zarr", level=level).asarray()
+            picked = read_image(tmp_path / "b.zarr", level=level).asarray()
+            np.testing.assert_array_equal(picked, data[:: 2**level, :: 2**level])
+            by_parts = read_image(tmp_path / "c.zarr", level=level).asarray()
+            np.testing.assert_array_equal(means, by_parts)
+
     @pytest.mark.parametrize("version", [2, 3])
     def test_other_programs_files(self, tmp_path, version):
         group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
@@ -318,6 +352,20 @@ class TestPictures:
             image = read_image(tmp_path / f"a{suffix}")
             assert (image.axes, image.rgb) == (axes, len(shape) == 3)
             assert abs(int(image.asarray().mean()) - 90) <= 1
+
+
+def test_what_stays_on_disk_is_told_by_the_header(tmp_path, monkeypatch):
+    image = Image.of(np.zeros((40, 50), np.uint8))
+    for name in ("a.tif", "b.zarr", "c.png"):
+        write_image(tmp_path / name, image)
+    np.save(tmp_path / "d.npy", image.data)
+    (tmp_path / "bad.tif").write_bytes(b"no image")
+    assert [p.name for p in sorted(tmp_path.iterdir()) if may_be_lazy(p)] == ["b.zarr"]
+    monkeypatch.setattr(tiff, "LAZY_ABOVE", 1500)
+    lazy = {p.name for p in tmp_path.iterdir() if may_be_lazy(p)}
+    assert lazy == {"a.tif", "b.zarr", "d.npy"}
+    assert not may_be_lazy(tmp_path / "none.tif")
+    assert all(read_image(tmp_path / name).lazy for name in lazy)
 
 
 class TestPlugins:

@@ -1,16 +1,19 @@
 """`run`: a recipe on one image or many, with a report for each."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from napari_unetseg.cli.commands import Images
 from napari_unetseg.cli.console import bar, complain, note, say
 from napari_unetseg.cli.predict import Trust
+from napari_unetseg.cli.run_blocks import by_blocks, say_costs
 from napari_unetseg.core.io import expand_inputs
 from napari_unetseg.core.recipe import Batch, ImageRow, batch_in_words, read_recipe, run_batch
 from napari_unetseg.core.recipe.summary import IMAGES_TABLE, OBJECTS_TABLE
+from napari_unetseg.core.streaming import too_large
 
 _FAILED = 2
 
@@ -42,7 +45,8 @@ def run(
         typer.Option(
             min=1,
             max=256,
-            help="How many images are worked on at once, each in a process of its own.",
+            help="How many processes work at once: each on an image of its own or, where images "
+            "are larger than memory, all on the blocks of one.",
         ),
     ] = 1,
     resume: Annotated[
@@ -50,7 +54,8 @@ def run(
         typer.Option(
             "--resume",
             help="Keep what an earlier run into this folder has finished; images that changed, or "
-            "all when the recipe did, are done again.",
+            "all when the recipe did, are done again. Unfinished images larger than memory go on "
+            "where they were.",
         ),
     ] = False,
     flattened: Annotated[
@@ -59,19 +64,63 @@ def run(
             "--flattened", help="Keep the flattened images although labels are made of them."
         ),
     ] = False,
+    memory: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Gigabytes that may be used. Images that do not fit are done block by block and "
+            "written as OME-Zarr. 0 takes half of what is free.",
+        ),
+    ] = 0.0,
+    level: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Which resolution of images that have several: 0 for the full one."
+        ),
+    ] = 0,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Do blocks in the workers of a dask cluster, such as tcp://host:8786.",
+        ),
+    ] = "",
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Only say what each image will cost block by block in time, memory and disk, "
+            "measured on one.",
+        ),
+    ] = False,
     trust: Trust = False,
 ) -> None:
     """Run a recipe on images: the same pixels as in the docks.
 
     An image that fails is reported and does not stop the others; the exit status is then 2.
+    With --memory or --scheduler, or when one does not fit in memory, they are done block by block.
     """
     steps = read_recipe(recipe)
     inputs = tuple(expand_inputs(images))
-    batch = Batch(steps, inputs, out, recipe.parent, flattened=flattened, trust=trust)
+    batch = Batch(steps, inputs, out, recipe.parent, flattened, trust, level=level)
     if flattened and steps.background is None:
         note("--flattened has no effect: the recipe has no background.")
+    if estimate:
+        return say_costs(batch, memory)
+    large = [] if memory or scheduler else too_large(batch, inputs)
+    if large:
+        note(
+            f"{large[0]} does not fit in memory: it is done block by block, and the images of this "
+            "run are written as OME-Zarr."
+        )
+    how: dict[str, Any] = {"resume": resume, "told": _tell}
     with bar(out.name) as progress:
-        rows = run_batch(batch, resume=resume, jobs=jobs, told=_tell, progress=progress)
+        if large or memory or scheduler:
+            blocks = replace(batch, suffix=".zarr")
+            with by_blocks(blocks, memory, jobs, scheduler, resume=resume) as make:
+                rows = run_batch(blocks, make=make, progress=progress, **how)
+        else:
+            rows = run_batch(batch, jobs=jobs, progress=progress, **how)
     words = f"{out}: {batch_in_words(rows)}"
     if any(row.state == "failed" for row in rows):
         complain(f"{words}.")

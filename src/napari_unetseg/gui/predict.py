@@ -295,7 +295,7 @@ class PredictWidget(Tool[PredictOptions]):
             PREDICTED_OBJECTS,
             ids,
             name=f"{layer.name} objects",
-            options={**said, **_named(found.model), "zoom": list(found.zoom)},
+            options={**said, "zoom": list(found.zoom), **_named(found.model)},
             objects=True,
         )
         made.visible = True

@@ -37,7 +37,7 @@ _DAMAGE = (
 )
 
 
-def read_image(path: PathLike, axes: str | None = None) -> Image:
+def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
     """Read an image with its axes and physical pixel size.
 
     Parameters
@@ -47,6 +47,8 @@ def read_image(path: PathLike, axes: str | None = None) -> Image:
         GIF; anything else that an installed napari plugin reads.
     axes
         Letters of `napari_unetseg.core.image.AXES` for the axes, when the file does not say.
+    level
+        Which resolution of an image that has several: 0 for the full one, 1 for the next coarser.
 
     Returns
     -------
@@ -56,13 +58,32 @@ def read_image(path: PathLike, axes: str | None = None) -> Image:
     Raises
     ------
     InputError
-        When there is no such file, or it is damaged, empty, pickled or of an unknown kind.
+        When there is no such file or level, or it is damaged, empty, pickled or of an unknown kind.
     """
     source = Path(path)
     if not source.exists():
         raise InputError(f"There is no file {source}. Check the name.")
     with _reading(source):
-        return _reader_of(source)(source, axes)
+        reader = _reader_of(source)
+        if reader is ngff.read_zarr:
+            return ngff.read_zarr(source, axes, level)
+        ngff.check_level(level, 1)
+        return reader(source, axes)
+
+
+def may_be_lazy(path: PathLike) -> bool:
+    """Whether reading a file may give an image that stays on disk; nothing but headers is read."""
+    source = Path(path)
+    if source.is_dir():
+        return is_zarr(source)
+    try:
+        size = source.stat().st_size
+    except OSError:
+        return False
+    if _READERS.get(source.suffix.lower()) is tiff.read_tiff:
+        return tiff.is_large(source)
+    # What a napari plugin does is not known; where it is small, nobody minds.
+    return size > tiff.LAZY_ABOVE
 
 
 def read_labels(path: PathLike, axes: str | None = None) -> Image:
@@ -255,4 +276,4 @@ _READERS: dict[str, Reader] = {
     ".gif": _read_picture,
 }
 
-__all__ = ["read_image", "read_labels", "write_image", "write_labels"]
+__all__ = ["may_be_lazy", "read_image", "read_labels", "write_image", "write_labels"]

@@ -184,7 +184,7 @@ def writing(path: PathLike) -> Iterator[Path]:
     draft = place / target.name
     try:
         yield draft
-        _put(draft, target, aside=place / "replaced")
+        put(draft, target, aside=place / "replaced")
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
@@ -194,7 +194,7 @@ def writing(path: PathLike) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _put(draft: Path, target: Path, *, aside: Path) -> None:
+def put(draft: Path, target: Path, *, aside: Path) -> None:
     """Move `draft` to `target`; a folder there, which cannot be replaced, is moved aside first.
 
     A folder gives way to a folder alone: a file in its place would be a slip that costs all in it.
@@ -298,6 +298,7 @@ __all__ = [
     "is_zarr",
     "pair_labels",
     "plan_outputs",
+    "put",
     "stem_of",
     "wants_folder",
     "writing",

@@ -22,6 +22,9 @@ from napari_unetseg.core.trained import TrainedModel
 Told = Callable[[ImageRow], None]
 """Called when an image begins, goes on and ends."""
 
+Make = Callable[["Batch", Path, TrainedModel | None, Progress], int | None]
+"""Makes the files of one image and returns how many objects there are, if it made any."""
+
 _DIED = (
     "The process that worked on it was ended, as the system does when memory runs out. Give it "
     "fewer --jobs, or a smaller model.tile."
@@ -48,6 +51,10 @@ class Batch:
         Whether flattened images are kept although labels are made of them.
     trust
         Whether TorchScript, which is a program, may be run.
+    suffix
+        How the names of images end that are written.
+    level
+        Which resolution is worked on, of images that have several.
     """
 
     recipe: Recipe
@@ -56,11 +63,13 @@ class Batch:
     folder: Path = Path()
     flattened: bool = False
     trust: bool = False
+    suffix: str = ".tif"
+    level: int = 0
 
     @property
     def results(self) -> ResultsFolder:
         """Where the results go."""
-        return ResultsFolder(self.out, self.recipe, flattened=self.flattened)
+        return ResultsFolder(self.out, self.recipe, self.flattened, self.suffix, self.level)
 
     def model(self) -> TrainedModel | None:
         """Open the model; see `recipe_model`."""
@@ -81,6 +90,7 @@ def run_batch(
     resume: bool = False,
     jobs: int = 1,
     open_pool: OpenPool = processes,
+    make: Make | None = None,
     told: Told = lambda row: None,
     progress: Progress = silent,
 ) -> list[ImageRow]:
@@ -94,6 +104,8 @@ def run_batch(
         How many images are worked on at once, each in a process of its own; 1 works in this one.
     open_pool
         Gives the processes.
+    make
+        Makes the files of one image, one image after another, in place of `in_memory`.
     told
         Called when an image begins, goes on (with one job) and ends.
     progress
@@ -128,8 +140,8 @@ def run_batch(
     waiting = [path for path in batch.inputs if path not in rows]
     here = part(progress, len(rows) / max(len(batch.inputs), 1), 1)
     made = (
-        _one_by_one(batch, waiting, model, told, here)
-        if jobs == 1
+        _one_by_one(batch, waiting, model, told, here, make)
+        if jobs == 1 or make is not None
         else _at_once(batch, waiting, jobs, open_pool, here)
     )
     for row in made:
@@ -147,12 +159,13 @@ def _one_by_one(
     model: TrainedModel | None,
     told: Told,
     progress: Progress,
+    make: Make | None,
 ) -> Iterator[ImageRow]:
     for number, path in enumerate(paths):
         beginning = ImageRow(path, stem_of(path), "running", fraction=0.0)
         told(beginning)
         overall = part(progress, number / len(paths), (number + 1) / len(paths))
-        yield _done(batch, path, model, _telling(beginning, told, overall))
+        yield _done(batch, path, model, _telling(beginning, told, overall), make)
 
 
 def _telling(beginning: ImageRow, told: Told, overall: Progress) -> Progress:
@@ -200,22 +213,35 @@ def _kept_model(
     return recipe_model(recipe, folder, trust=trust)
 
 
-def _done(batch: Batch, path: Path, model: TrainedModel | None, progress: Progress) -> ImageRow:
+def _done(
+    batch: Batch,
+    path: Path,
+    model: TrainedModel | None,
+    progress: Progress,
+    make: Make | None = None,
+) -> ImageRow:
     """Work on one image, from file to files; a failure is a row like any other."""
-    start, stem, results = time.perf_counter(), stem_of(path), batch.results
+    start, stem = time.perf_counter(), stem_of(path)
     objects, message = None, ""
     try:
-        progress(0.0, "reading")
-        image = recipe_image(batch.recipe, path)
-        working = part(progress, 0, _WRITING_FROM)
-        made = run_recipe(batch.recipe, image, model=model, progress=working)
-        objects = results.write(stem, made, progress=part(progress, _WRITING_FROM, 1))
+        objects = (make or in_memory)(batch, path, model, progress)
     except InputError as error:
         message = str(error)
     except MemoryError:
         message = _NO_MEMORY
     seconds = time.perf_counter() - start
     return ImageRow(path, stem, "failed" if message else "done", objects, seconds, message)
+
+
+def in_memory(
+    batch: Batch, path: Path, model: TrainedModel | None, progress: Progress
+) -> int | None:
+    """Make the files of one image, which fits in memory; return how many objects there are."""
+    progress(0.0, "reading")
+    image = recipe_image(batch.recipe, path, level=batch.level)
+    working = part(progress, 0, _WRITING_FROM)
+    made = run_recipe(batch.recipe, image, model=model, progress=working)
+    return batch.results.write(stem_of(path), made, progress=part(progress, _WRITING_FROM, 1))
 
 
 def _noted(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:
@@ -229,4 +255,4 @@ def _noted(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:
     return row
 
 
-__all__ = ["Batch", "Told", "run_batch"]
+__all__ = ["Batch", "Make", "Told", "in_memory", "run_batch"]

@@ -41,11 +41,17 @@ class ResultsFolder:
         What is done.
     flattened
         Whether flattened images are kept although labels are made of them.
+    suffix
+        How the names of images end: ``.tif``, or ``.zarr`` for those larger than memory.
+    level
+        Which resolution of the images is worked on.
     """
 
     path: Path
     recipe: Recipe
     flattened: bool = False
+    suffix: str = ".tif"
+    level: int = 0
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -66,7 +72,7 @@ class ResultsFolder:
 
     def files(self, stem: str) -> dict[str, Path]:
         """Return the files of an image by their kind."""
-        found = {kind: self.path / kind / f"{stem}.tif" for kind in self.kinds}
+        found = {kind: self.path / kind / f"{stem}{self.suffix}" for kind in self.kinds}
         if self.recipe.measurement is not None:
             found[TABLES] = self.path / TABLES / f"{stem}.csv"
         return found
@@ -85,7 +91,7 @@ class ResultsFolder:
         outputs = [
             output
             for kind in self.kinds
-            for output in plan_outputs(inputs, self.path / kind, folder=True)
+            for output in plan_outputs(inputs, self.path / kind, folder=True, suffix=self.suffix)
         ]
         if not (self.path / RECIPE_FILE).is_file():
             there = next((output for output in outputs if output.exists()), None)
@@ -136,11 +142,12 @@ class ResultsFolder:
 
     def made_by(self, source: Path) -> str:
         """Return a word that is another one when an image would have other results."""
-        return f"{self.recipe.digest()}-{identity_of(source)}"
+        level = f"-level{self.level}" if self.level else ""
+        return f"{self.recipe.digest()}-{identity_of(source)}{level}"
 
     def has(self, stem: str) -> bool:
         """Whether all results of an image are there."""
-        return all(file.is_file() for file in self.files(stem).values())
+        return all(file.exists() for file in self.files(stem).values())
 
 
 def _highest(labels: Any) -> int:

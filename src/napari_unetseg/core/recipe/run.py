@@ -71,15 +71,20 @@ def recipe_model(
     return open_model(path, trust=trust, normalisation=scaling)
 
 
-def recipe_image(recipe: Recipe, path: PathLike) -> Image:
+def recipe_image(recipe: Recipe, path: PathLike, *, level: int = 0) -> Image:
     """Read an image as a recipe wants it.
+
+    Parameters
+    ----------
+    level
+        Which resolution, of an image that has several.
 
     Raises
     ------
     InputError
         When it cannot be read.
     """
-    return read_image(path, recipe.image.axes or None)
+    return read_image(path, recipe.image.axes or None, level=level)
 
 
 def run_recipe(
@@ -117,7 +122,7 @@ def run_recipe(
     1
     """
     shares = _Shares(recipe, progress)
-    source = _picked(image, recipe.image)
+    source = picked(image, recipe.image)
     flattened = None
     if recipe.background is not None:
         here = shares.next("background")
@@ -171,7 +176,7 @@ def _measured(
     return measure(labels, image, step, progress=progress)
 
 
-def _picked(image: Image, step: ImageStep) -> Image:
+def picked(image: Image, step: ImageStep) -> Image:
     """Return the channel that is to be segmented, or the image when none is named."""
     if not step.channel:
         return image
@@ -208,4 +213,4 @@ class _Shares:
         return part(self._progress, start, self._done)
 
 
-__all__ = ["Made", "recipe_image", "recipe_model", "run_recipe"]
+__all__ = ["Made", "picked", "recipe_image", "recipe_model", "run_recipe"]
