@@ -23,6 +23,12 @@ CLAIMS = {
     "06": [(r"two layers: ([\d.]+)%", 97, 100), (r"shuffled labels: ([\d.]+)%", 0, 25)],
     "07": [(r"dense and convolution differ by (\S+)", 0, 1e-6)],
     "08": [(r"low-pass: ([\d.]+) of the too fine waves", 0, 0.2)],
+    "11": [
+        (r"a gap of 33 dB between ([\d.]+) and", 30, 34),
+        (r"fixed linear: ([\d.]+)% of the energy", 0, 0.5),
+        (r"\nlinear: Dice ([\d.]+)", 0.85, 1),
+    ],
+    "12": [(r"UNet: Dice ([\d.]+) on the image", 0.45, 1)],
 }
 
 
