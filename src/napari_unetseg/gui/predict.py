@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -15,6 +16,7 @@ from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
+from napari_unetseg.core.size import SizeOptions, mismatch, zoom_for
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import Device, TrainOptions
@@ -22,6 +24,7 @@ from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import PROBABILITIES, find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
+from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.opener import FILES, Opener
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
 from napari_unetseg.gui.task import Latest, Work
@@ -32,7 +35,7 @@ _TRY_OTHERS = "Change how they are split and see it at once; correct them, then 
 _FILES = "Model packages (*.zip)"
 
 
-class PredictOptions(Options):
+class _WhatOptions(Options):
     """What is predicted, and where."""
 
     extent: Literal["everything", "visible plane"] = option(
@@ -47,6 +50,11 @@ class PredictOptions(Options):
         "number. Probabilities: an Image layer for each class. Both: classes and probabilities.",
         when={"extent": ("everything",)},
     )
+
+
+class PredictOptions(SizeOptions, _WhatOptions):
+    """What is predicted, where, at which size, and how."""
+
     flips: bool = option(
         False,
         "Flips",
@@ -106,7 +114,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._fill_models()
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        self.models = QComboBox()
+        self.models = ModelChoice()
         self.models.currentIndexChanged.connect(self._on_model)
         return [("Model", self.models)]
 
@@ -118,8 +126,8 @@ class PredictWidget(Tool[PredictOptions]):
         line.setContentsMargins(0, 0, 0, 0)
         self.load_button = QPushButton("Load model...")
         self.load_button.setToolTip(
-            "Open a model: one saved here, a bioimage.io package, ONNX, TorchScript, or the state "
-            "dict of a usual UNet."
+            "Open a model's file: one saved here, a bioimage.io package, ONNX, TorchScript, or the "
+            "state dict of a usual UNet."
         )
         self.load_button.clicked.connect(lambda: self._ask_load())
         self.save_button = QPushButton("Save model...")
@@ -131,8 +139,7 @@ class PredictWidget(Tool[PredictOptions]):
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
-        chosen: TrainedModel | None = self.models.currentData()
-        return chosen
+        return self.models.chosen()
 
     def load_model(self, path: Path) -> None:
         """Open a model, ours or foreign, in another thread and offer it."""
@@ -151,7 +158,8 @@ class PredictWidget(Tool[PredictOptions]):
         if model is None:
             raise InputError("Train a model first, or load one.")
         whole = image = image_of(layer)
-        index = None
+        options = _scaled(options, model, image)
+        zoom, index = zoom_for(model, image, options), None
         if options.extent == "visible plane":
             index = self.preview.plane(layer)
             if index is None:
@@ -162,7 +170,8 @@ class PredictWidget(Tool[PredictOptions]):
             image = plane_image(image, index)
         if not _wants_objects(options, model):
             before = self._before(layer) if options.extent == "everything" else None
-            return lambda progress: predicted(model, image, options, before, progress)
+            seen = model.zoomed(zoom)
+            return lambda progress: predicted(seen, image, options, before, progress)
         how, decoding = _how(options), self.decoding.options
         kept = self._maps
         if kept is not None and kept.index == index and kept.hold(layer, model, how, index):
@@ -174,11 +183,12 @@ class PredictWidget(Tool[PredictOptions]):
             ways = _running(options)
             keeps = can_be_kept(model, image)
             heard = Heard(part(progress, 0, 0.9) if keeps else progress)
+            seen = model.zoomed(zoom)
             if not keeps:
-                ids = model.predict(image, "objects", decoding=decoding, progress=heard, **ways)
+                ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
                 whole = ids.with_data(ids.asarray())
                 return FoundObjects(whole, model, index, None, heard.stopped_at)
-            found = model.predict_maps(image, progress=heard, **ways)
+            found = seen.predict_maps(image, progress=heard, **ways)
             rest = to_the_end(part(progress, 0.9, 1))
             if heard.stopped_at is not None:
                 found = unseen_as_background(found, model.values, decoding)
@@ -190,9 +200,12 @@ class PredictWidget(Tool[PredictOptions]):
         return work
 
     def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
+        model = self.model()
+        if model is not None:
+            options = _scaled(options, model, image_of(layer))
         if isinstance(result, FoundObjects):
             return self._show_objects(layer, options, result)
-        model = self.model()
+        self._keep(model)
         said = {**options.model_dump(), "model": model.name if model is not None else ""}
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
@@ -220,6 +233,11 @@ class PredictWidget(Tool[PredictOptions]):
             remarks += [_shares(labels, model), remark]
         return " ".join(filter(None, remarks))
 
+    def _keep(self, model: TrainedModel | None) -> None:
+        """Make a shipped model that was run one of the session, for what comes next."""
+        if model is not None and model not in self.session.models:
+            self.session.use_model(model)
+
     def _before(self, layer: Layer) -> Any:
         """Return what an earlier run wrote, where a new one can write beside it."""
         model, old = self.model(), find(self.viewer.layers, PREDICTED, layer)
@@ -233,6 +251,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._forget()
         super().layer_changed(layer)
         self._show_decoding()
+        self._show_sizes()
 
     def options_changed(self, options: PredictOptions) -> None:
         self._show_decoding()
@@ -257,6 +276,7 @@ class PredictWidget(Tool[PredictOptions]):
 
     def _show_objects(self, layer: Layer, options: PredictOptions, found: FoundObjects) -> str:
         """Put objects into their layer, and keep what they can be made of anew."""
+        self._keep(found.model)
         self._maps = found.maps
         ids = found.image.asarray()
         n = int(ids.max(initial=0))
@@ -289,7 +309,18 @@ class PredictWidget(Tool[PredictOptions]):
             self.decoding.set(split_depth=model.decoding.split_depth)
         self._forget()
         self._show_decoding()
+        self._show_sizes()
         self.refresh()
+
+    def _show_sizes(self) -> None:
+        """Offer to scale the image, where the model knows a size and the image has another."""
+        layer, model = self.pick.layer(), self.model()
+        differs = "" if layer is None or model is None else mismatch(model, image_of(layer))
+        known = 0.0 if model is None else model.diameter
+        box, tick = self.form.widget("diameter"), self.form.widget("rescale")
+        box.native.setSpecialValueText(f"as learnt: {known:.3g}")
+        tick.text = f"pixel size {differs} as learnt"  # type: ignore[attr-defined]  # a CheckBox
+        self.form.show_only({"diameter": known > 0, "rescale": bool(differs)})
 
     def _show_decoding(self) -> None:
         model = self.model()
@@ -316,18 +347,21 @@ class PredictWidget(Tool[PredictOptions]):
         if layer is None or maps is None or self.running or not showing or not self.isVisible():
             return
         index = self.preview.plane(layer)
-        if index is None or not maps.hold(layer, self.model(), _how(self.form.options), index):
+        model, options = self.model(), self.form.options
+        if model is not None:
+            options = _scaled(options, model, image_of(layer))
+        if index is None or not maps.hold(layer, model, _how(options), index):
             self.preview.remove()
             self._unhide()
             if index is None and told:
                 self.say("Turn the view back to 2D to see how they are split, or press Predict.")
             return
         try:
-            options = self.decoding.options
+            decoding = self.decoding.options
         except InputError as error:
             self.say(str(error), problem=True)
             return
-        self._looks.ask(lambda progress: (maps, index, maps.plane(index, options, progress)))
+        self._looks.ask(lambda progress: (maps, index, maps.plane(index, decoding, progress)))
 
     def _on_look(self, answer: tuple[Maps, tuple[int, ...], Any]) -> None:
         maps, index, ids = answer
@@ -378,12 +412,13 @@ class PredictWidget(Tool[PredictOptions]):
             )
 
     def _fill_models(self) -> None:
-        self.models.clear()
-        for model in self.session.models:
-            self.models.addItem(model.name, model)
-        if not self.session.models:
-            self.models.addItem("none yet: train or load one", None)
-        self.models.setCurrentIndex(self.models.count() - 1)
+        before, ships = self.models.currentData(), bool(shipped.names())
+        nothing = "" if self.session.models or ships else "none yet: train or load one"
+        self.models.fill(self.session.models, before=nothing)
+        if self.session.current is not None:
+            self.models.choose(self.session.current)
+        if self.models.currentData() is not before or before is None:
+            self._on_model()
         self.refresh()
 
     def _ask_load(self) -> None:
@@ -412,7 +447,14 @@ class PredictWidget(Tool[PredictOptions]):
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:
     """Return the options that change what a model says, rather than what is made of it."""
-    return (options.flips, options.tile, options.device)
+    return (options.flips, options.tile, options.device, options.diameter, options.rescale)
+
+
+def _scaled(options: PredictOptions, model: TrainedModel, image: Image) -> PredictOptions:
+    """Return the options with a scale only where one was offered."""
+    update: dict[str, Any] = {} if model.diameter else {"diameter": 0.0}
+    update |= {} if mismatch(model, image) else {"rescale": False}
+    return options.model_copy(update=update)
 
 
 def _running(options: PredictOptions) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
@@ -16,6 +16,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_queue
+from napari_unetseg.core.size import SizeOptions, zoom_for
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.correct_hand import Keys
 from napari_unetseg.gui.layers import (
@@ -28,6 +29,7 @@ from napari_unetseg.gui.layers import (
     source_of,
 )
 from napari_unetseg.gui.lesson import PREDICTED
+from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.preview import is_preview
 from napari_unetseg.gui.queue_panel import KEYS, QueuePanel
@@ -92,7 +94,7 @@ class QueueWidget(Tool[QueueOptions]):
             lambda layer: isinstance(layer, ImageLayer) and not is_preview(layer),
             follow=lambda layer: not role_of(layer),
         )
-        self.models = QComboBox()
+        self.models = ModelChoice()
         self.models.setToolTip("Asked about the image, as it is and mirrored and turned.")
         self.other = LayerPick(
             self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
@@ -187,8 +189,7 @@ class QueueWidget(Tool[QueueOptions]):
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
-        chosen: TrainedModel | None = self.models.currentData()
-        return chosen
+        return self.models.chosen()
 
     def press(self, name: str) -> None:
         """Do what a button or its key says: see `KEYS`."""
@@ -253,10 +254,12 @@ class QueueWidget(Tool[QueueOptions]):
             self._review = None
 
     def _sources(self, layer: Labels) -> Sources:
-        image, other = self.image.layer(), self.other.layer()
+        image, other, model = self.image.layer(), self.other.layer(), self.model()
+        if image is not None and model is not None:
+            model = _at_its_size(model, image_of(image), layer)
         return Sources(
             None if image is None else image_of(image),
-            self.model(),
+            model,
             _decoding(layer),
             None if other in (None, layer) else image_of(other).data,
         )
@@ -296,11 +299,8 @@ class QueueWidget(Tool[QueueOptions]):
             layers.move(layers.index(made), layers.index(layer))
 
     def _fill_models(self) -> None:
-        self.models.clear()
-        for model in self.session.models:
-            self.models.addItem(model.name, model)
-        self.models.addItem("none", None)
-        self.models.setCurrentIndex(max(self.models.count() - 2, 0))
+        self.models.fill(self.session.models, after="none")
+        self.models.choose(self.session.current)
 
 
 def _made(
@@ -316,6 +316,14 @@ def _made(
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
     return make_queue(labels, sources, options, ink=ink, progress=progress)
+
+
+def _at_its_size(model: TrainedModel, image: Image, layer: Labels) -> TrainedModel:
+    """Return the model as it made the labels: at the scale that was chosen then."""
+    said = options_of(layer)
+    known = {name: said[name] for name in SizeOptions.model_fields if name in said}
+    sizes = SizeOptions.checked(**known) if said.get("model") == model.name else SizeOptions()
+    return model.zoomed(zoom_for(model, image, sizes))
 
 
 def _decoding(layer: Labels) -> DecodeOptions | None:
