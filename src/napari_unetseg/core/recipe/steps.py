@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from napari_unetseg.core.measure import MeasureOptions
+from napari_unetseg.core.size import SizeOptions
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.threshold import check_values
 from napari_unetseg.core.threshold_options import ThresholdOptions
@@ -54,8 +55,8 @@ class ThresholdStep(ThresholdOptions):
         return self
 
 
-class ModelStep(Options):
-    """Which model is run, and how."""
+class _WhichModel(Options):
+    """Which model is run, and for what."""
 
     file: str = Field(
         title="File",
@@ -75,6 +76,11 @@ class ModelStep(Options):
         "Classes: labels. Objects: labels, every object its own number. Probabilities: an image "
         "with a channel for each class.",
     )
+
+
+class ModelStep(SizeOptions, _WhichModel):
+    """Which model is run, at which size, and how."""
+
     tile: int = option(
         0,
         "Tile side",
