@@ -254,9 +254,7 @@ def main() -> None:
         recipe = recipe_of(folder, asked.minutes)
         said, _ = in_its_own_process(cost, folder, recipe, asked.memory)
         print(f"estimated: {said}", flush=True)
-        found = in_its_own_process(
-            one_run, folder, recipe, "blocks.zarr", asked.memory, False
-        )
+        found = in_its_own_process(one_run, folder, recipe, "blocks.zarr", asked.memory, False)
         pixels = asked.side**2 / 1e6
         print(
             f"{asked.side} x {asked.side}: {found['wall']:.0f} s, processor {found['cpu']:.0f} s "
