@@ -10,6 +10,7 @@ import typer
 from napari_unetseg.cli.commands import Images
 from napari_unetseg.cli.console import for_each, note, say
 from napari_unetseg.cli.flags import flag_of, with_options
+from napari_unetseg.cli.models import MODEL_HELP, say_which
 from napari_unetseg.cli.settings import option_lines
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
@@ -26,12 +27,14 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import RUNGS, TrainedModel, What
 from napari_unetseg.core.training import Device, TrainOptions
 
 _NAMED_CLASSES = 8
+_SIZES = tuple(SizeOptions.model_fields)
 
 Trust = Annotated[
     bool,
@@ -57,7 +60,8 @@ class WhatOptions(Options):
         "classes",
         "Result",
         "Classes: labels, 0 for the background of a mask, 1 and up for scribbles. Probabilities: "
-        "an image with a channel for each class. Objects: labels, every object its own number.",
+        "an image with a channel for each class. Objects: labels, every object its own number; "
+        "the default of a model that learnt objects.",
     )
     tile: int = option(
         0,
@@ -75,8 +79,8 @@ class WhatOptions(Options):
     device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
 
 
-class PredictOptions(DecodeOptions, WhatOptions):
-    """What is predicted, and how; and how objects are made of it."""
+class PredictOptions(DecodeOptions, SizeOptions, WhatOptions):
+    """What is predicted, at which size, and how; and how objects are made of it."""
 
     def decoding(self, model: TrainedModel) -> DecodeOptions:
         """Return how objects are made: as said, and for the rest as suits the model."""
@@ -89,9 +93,8 @@ def predict(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL.zip",
-            help="What train wrote, a bioimage.io package, or bare weights: ONNX, TorchScript, the "
-            "state dict of a usual UNet.",
+            metavar="MODEL",
+            help=MODEL_HELP,
             show_default=False,
         ),
     ],
@@ -120,26 +123,33 @@ def predict(
 ) -> None:
     """Run a model on images: one trained here, or one of others."""
     options = _settled(options)
+    say_which(model)
     inputs = expand_inputs(images)
     folder = wants_folder(images) or out.suffix.lower() not in WRITE_SUFFIXES
     outputs = plan_outputs(inputs, out, folder=folder, keep=[model])
     method = NormalisationSpec() if scaling is None else NormalisationSpec(method=scaling.value)
     trained = open_model(model, trust=trust, normalisation=method)
+    if trained.decoder is not None and "what" not in options.model_fields_set:
+        options = options.model_copy(update={"what": "objects"})
     say_fallback(options.device)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        found = trained.predict(
-            read_image(path),
+        image = read_image(path)
+        first = part(progress, 0, 0.2) if options.auto_diameter else silent
+        seen = sized(trained, image, options, device=options.device, progress=first)
+        found = seen.predict(
+            image,
             options.what,
             decoding=options.decoding(trained),
             tile=options.tile or None,
             flips=options.flips,
             device=options.device,
-            progress=part(progress, 0, 0.9),
+            progress=part(progress, 0.2 * options.auto_diameter, 0.9),
         )
         write = write_image if options.what == "probabilities" else write_labels
         write(outputs[number], found, progress=part(progress, 0.9, 1))
-        return f"{outputs[number]}: {_found_in_words(trained, found, options.what)}"
+        said = f"{outputs[number]}: {_found_in_words(trained, found, options.what)}"
+        return f"{said}{_scale_in_words(seen, image, options)}"
 
     for_each(inputs, work)
 
@@ -148,9 +158,9 @@ def info(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL.zip",
-            help=f"A model file or a folder; or one of {', '.join(RUNGS)}, to list the options "
-            "that train --set takes.",
+            metavar="MODEL",
+            help=f"A model's file, folder or name; or one of {', '.join(RUNGS)}, to list the "
+            "options that train --set takes.",
             show_default=False,
         ),
     ],
@@ -169,6 +179,7 @@ def info(
 
     Nothing in the file is run, unless --test asks for it.
     """
+    say_which(Path(model))
     lines = options_of_rung(model) if model in RUNGS else lines_of(describe_model(model))
     for line in lines:
         say(line)
@@ -213,6 +224,14 @@ def _settled(options: PredictOptions) -> PredictOptions:
             f"{flag} has an effect only with --what objects. Give that, or leave it out."
         )
     return options.model_copy(update={"what": "objects"})
+
+
+def _scale_in_words(model: TrainedModel, image: Image, options: SizeOptions) -> str:
+    """Say how the image was scaled; or that its pixel size calls for it, where nothing is said."""
+    if model.zoom:
+        return f", {zoom_in_words(model.zoom)}"
+    differs = "" if options.model_fields_set & set(_SIZES) else mismatch(model, image)
+    return f" (pixel size {differs} of the model's images: try --rescale)" if differs else ""
 
 
 def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:

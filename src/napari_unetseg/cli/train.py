@@ -22,6 +22,7 @@ from napari_unetseg.cli.lessons import (
     save_somewhere,
     spare_waiting_threads,
 )
+from napari_unetseg.cli.models import say_which
 from napari_unetseg.cli.pairs import Pair, pairs_of
 from napari_unetseg.cli.predict import say_fallback
 from napari_unetseg.cli.settings import as_setting, minutes_of, sorted_settings
@@ -95,7 +96,12 @@ def train(
     options: TrainOptions,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="MODEL.zip", help="Continue this model; it stays as it is."),
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Start from this model, one that ships included; it stays as it is. For other "
+            "channels or classes a network keeps all but its first or last layer.",
+        ),
     ] = None,
     features_from: Annotated[
         Path | None,
@@ -182,6 +188,7 @@ def _planned(
 def _loaded(path: Path | None) -> TrainedModel | None:
     if path is None:
         return None
+    say_which(path)
     model = open_model(path)
     if not model.state:
         raise InputError(
@@ -297,13 +304,15 @@ def _known(
     """Return what a model to continue gives the training: itself, and the names of its classes."""
     if begun is None:
         return {}
-    if begun.n_channels != lessons[0].image.n_channels:
+    channels_differ = begun.n_channels != lessons[0].image.n_channels
+    if channels_differ and isinstance(begun.spec, PixelSpec):
         raise InputError(
             f"The images have {lessons[0].image.n_channels} channel(s), but the model of --from "
             f"was trained on {begun.n_channels}. Give images like those, or train from nothing."
         )
     known: dict[str, Any] = {"start": begun}
-    if values_of([lesson.labels for lesson in lessons], labels_are) == begun.values:
+    values = values_of([lesson.labels for lesson in lessons], labels_are)
+    if (values, labels_are) == (begun.values, begun.labels_are):
         named = zip(begun.values, begun.classes, strict=True)
         known["class_names"] = [name for value, name in named if value or labels_are == "scribbles"]
     return known

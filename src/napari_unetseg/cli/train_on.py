@@ -8,13 +8,16 @@ import typer
 from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.cli.lessons import check_out, save_somewhere, spare_waiting_threads
+from napari_unetseg.cli.models import say_which
 from napari_unetseg.cli.watching import watching
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.project import ProjectFolder
 from napari_unetseg.core.project.corrections import lessons_of_project
+from napari_unetseg.core.shipped import resolved
 from napari_unetseg.core.train_on import TrainOnOptions
 from napari_unetseg.core.train_on import train_on as train_on_corrections
+from napari_unetseg.core.trained import TrainedModel
 
 
 @with_options(TrainOnOptions)
@@ -48,7 +51,7 @@ def train_on(
         note(sentence)
     if model is None and not contents.models:
         raise InputError(f"{project} holds no model. Say which one is to learn with --model.")
-    old = contents.models[-1] if model is None else load(model)
+    old = contents.models[-1] if model is None else _loaded(model)
     found = lessons_of_project(contents, old, options)
     if found.lost:
         note(f"What it learnt from before and is not in the project: {', '.join(found.lost)}.")
@@ -68,6 +71,11 @@ def train_on(
     say(f"{out}: {result.message}")
     if result.alarm:
         note(f"{result.alarm} The old model is still there.")
+
+
+def _loaded(model: Path) -> TrainedModel:
+    say_which(model)
+    return load(resolved(model))
 
 
 __all__ = ["train_on"]

@@ -23,6 +23,7 @@ from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, SoftmaxSpe
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.resolution import settled
 from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.size import median_diameter
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import TrainOptions
 
@@ -113,11 +114,12 @@ def train(
         2 to learn planes, 3 to learn stacks.
     scaling
         How each image's intensities are normalised, by statistics of the whole image. When not
-        said, as the network of `features_from` was trained, or by percentiles.
+        said, as for the model to start from or the network of `features_from`, or by percentiles.
     values
         Classes that the model is to know, whether they are painted or not.
     start
-        A model of the same spec to continue from; not changed. It keeps the features it sees.
+        A model of the same spec to continue from; not changed. It keeps the features it sees. A
+        network's ends are new where the channels or what it is to say differ.
     features_from
         A trained UNet, whose features a pixel rung sees as its options say: by default beside the
         filter bank. The new model holds a copy of it.
@@ -149,9 +151,14 @@ def train(
             "or start from nothing."
         )
     spec, eyes = _seeing(spec, start, features_from)
+    if scaling is None and start is not None:
+        scaling = start.normalisation
     scaling = _scaling(scaling, eyes)
     if not lessons:
         raise InputError("There is no image to learn from. Give at least one with its labels.")
+    if start is not None and start.n_channels == 1:
+        # It would be shown colour as grey too.
+        lessons = [replace(lesson, image=lesson.image.grey()) for lesson in lessons]
     examples = examples_from(
         lessons,
         labels_are=labels_are,
@@ -171,6 +178,7 @@ def train(
         "image": image,
         "normalisation": scaling,
         "parent": "" if start is None else start.fingerprint,
+        "diameter": _diameter_of(examples),
     }
     if isinstance(spec, PixelSpec):
         fit, scores, message = _fit_pixels(
@@ -189,6 +197,12 @@ def train(
     }
     model = TrainedModel.of(fit, name, **known, scores=scores, provenance=provenance)
     return Outcome(model, message)
+
+
+def _diameter_of(examples: Sequence[Example]) -> float:
+    """Return the median diameter of the objects that are annotated; 0 when none are."""
+    objects = [e.annotation.objects for e in examples if e.annotation.objects is not None]
+    return median_diameter(objects, examples[0].spacing)
 
 
 def check_torch() -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core import objects as shapes
 from napari_unetseg.core.errors import InputError
@@ -324,7 +324,7 @@ def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Cr
     numbers = np.full(len(crossing), -1, np.int32)
     numbers[known] = np.arange(len(known))
     boxes = np.zeros((len(known), ndim, 2), np.int64)
-    found = ndimage.find_objects(parts) if len(known) else []
+    found = scipy.ndimage.find_objects(parts) if len(known) else []
     start = np.array([span.start for span in seen])
     for row, part in enumerate(known):
         spans = found[part - 1]

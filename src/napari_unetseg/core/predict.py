@@ -16,7 +16,11 @@ from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.segmenter import ObjectSegmenter, Segmenter, decoder_of
-from napari_unetseg.core.tiles import Tile, TileGrid
+from napari_unetseg.core.tiles import PIXELS_AT_ONCE, Tile, TileGrid
+from napari_unetseg.core.zoom import Zoomed, zoom_of
+
+_LARGEST_BLOCK = 16
+"""Times the usual pixels of a block that one may have when it is shrunk for the network."""
 
 
 def predict_proba_image(
@@ -93,6 +97,8 @@ def predict_maps_image(
 
 def with_maps(segmenter: Segmenter) -> Segmenter:
     """Return a segmenter whose last classes are the maps of objects, if it learnt any."""
+    if isinstance(segmenter, Zoomed):
+        return Zoomed(with_maps(segmenter.segmenter), segmenter.zoom)
     decoder = decoder_of(segmenter)
     return segmenter if decoder is None else _Whole(segmenter, decoder.names)  # type: ignore[arg-type]
 
@@ -268,7 +274,10 @@ class Predictor:
 def _grid(shape: tuple[int, ...], segmenter: Segmenter, tile: int | None, blend: int) -> TileGrid:
     halo, multiple, border = segmenter.halo, segmenter.multiple, segmenter.border
     if tile is None:
-        return TileGrid.planned(shape, halo=halo, multiple=multiple, border=border, blend=blend)
+        # As many pixels as usual for the network, whatever they are on the image's grid.
+        more = min(_LARGEST_BLOCK, 1 / math.prod(zoom_of(segmenter)))
+        room: Any = {"pixels": round(PIXELS_AT_ONCE[len(shape)] * more), "blend": blend}
+        return TileGrid.planned(shape, halo=halo, multiple=multiple, border=border, **room)
     return TileGrid(shape, (tile,) * len(shape), halo, multiple, border, blend)
 
 

@@ -37,6 +37,7 @@ from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.training import Device
+from napari_unetseg.core.zoom import Zoomed
 
 Array = NDArray[Any]
 
@@ -119,6 +120,11 @@ class TrainedModel:
         The UNet whose features a pixel rung sees beside the filter bank or instead of it, with its
         weights but without its history and example. Its channels, axes and normalisation are the
         model's own.
+    diameter
+        Median diameter of the objects it learnt, in the smallest of its pixels; 0 when not known.
+    zoom
+        Pixels it is shown for one of an image, per axis; nothing to show images as they are. A
+        choice for the image at hand, see `zoomed`: no file keeps it.
 
     Raises
     ------
@@ -147,6 +153,8 @@ class TrainedModel:
     card: ModelCard = ModelCard()  # noqa: RUF009 - frozen
     decoder: DecoderSpec | None = None
     features_from: "TrainedModel | None" = None
+    diameter: float = 0.0
+    zoom: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.features_from is not None:
@@ -295,7 +303,21 @@ class TrainedModel:
             When torch is missing, or the weights are not those of the spec's network.
         """
         segmenter: Segmenter = _restoring().segmenter_of(self, device=device, flips=flips)
-        return segmenter
+        return self._at_its_zoom(segmenter)
+
+    def zoomed(self, zoom: Sequence[float]) -> Self:
+        """Return a model that sees every image enlarged or shrunk, and answers on its own grid.
+
+        Parameters
+        ----------
+        zoom
+            Pixels it is shown for one of the image, per axis, as `zoom_for` says; nothing to show
+            images as they are.
+        """
+        return replace(self, zoom=tuple(zoom))
+
+    def _at_its_zoom(self, segmenter: Segmenter) -> Segmenter:
+        return Zoomed(segmenter, self.zoom) if self.zoom else segmenter
 
     def check_weights(self) -> None:
         """Check that the weights are those of the spec's network, name by name. Imports torch.
@@ -571,6 +593,12 @@ def _check(model: TrainedModel) -> None:
         )
     if len(model.spacing) != model.ndim or not all(0 < s < math.inf for s in model.spacing):
         raise InputError(f"The spacing {model.spacing} must be {model.ndim} positive numbers.")
+    if model.zoom and (
+        len(model.zoom) != model.ndim or not all(0 < z < math.inf for z in model.zoom)
+    ):
+        raise InputError(f"The zoom {model.zoom} must be {model.ndim} positive numbers.")
+    if not 0 <= model.diameter < math.inf:
+        raise InputError(f"A diameter is a number of pixels, not {model.diameter}.")
     if model.channel_names and len(model.channel_names) != model.n_channels:
         raise InputError(
             f"The model has {model.n_channels} channels but {len(model.channel_names)} names of "

@@ -1,6 +1,6 @@
 """The Models dock: what there is in this session, in a folder, and was opened last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.facts import lines_of
 from napari_unetseg.core.foreign import NeedsTrust, Trial, describe_model, open_model, self_test
 from napari_unetseg.core.packages.export import ExportOptions, export
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.form import Form
+from napari_unetseg.gui.model_choice import HEADING
 from napari_unetseg.gui.opener import FILES, Opener, ask
 from napari_unetseg.gui.session import Session
 from napari_unetseg.gui.shelf import shelf
@@ -34,8 +36,8 @@ from napari_unetseg.gui.task import Latest
 from napari_unetseg.gui.tool import when_undocked
 
 _HELP = (
-    "Models of this session, of a folder of yours, and those opened last. A model file dropped on "
-    "the window is loaded as well."
+    "Models of this session, those that ship, those of a folder of yours, and those opened last. A "
+    "model file dropped on the window is loaded as well."
 )
 _WHAT = Qt.ItemDataRole.UserRole
 _STEP = "    "
@@ -89,16 +91,18 @@ class ModelsWidget(QWidget):
     def fill(self) -> None:
         """List what there is, and keep what is chosen."""
         kept, known = self.chosen(), shelf()
-        self.list.clear()
-        for model in self.session.models:
-            self._add(model.name, "in this session", model)
-        for path in known.files():
-            own = known.folder is not None and path.parent == known.folder
-            self._add(path.name, "in your folder" if own else str(path.parent), path)
-        places = [*self.session.models, *known.files()]
-        row = next((k for k, place in enumerate(places) if place is kept or place == kept), -1)
-        self.list.setCurrentRow(row)
         folder = known.folder
+        own = [path for path in known.files() if folder is not None and path.parent == folder]
+        last = [path for path in known.files() if path not in own and not shipped.name_of(path)]
+        groups: dict[str, list[tuple[str, str, TrainedModel | Path]]] = {
+            "In this session": [(model.name, "", model) for model in self.session.models],
+            HEADING: [(name, "", shipped.path_of(name)) for name in shipped.names()],
+            "In your folder": [(path.name, "", path) for path in own],
+            "Opened last": [(path.name, str(path.parent), path) for path in last],
+        }
+        self.list.clear()
+        for heading, group in groups.items():
+            self._add_group(heading, group, kept)
         self.folder.setText("No folder chosen." if folder is None else f"Folder: {folder}")
         self._refresh()
 
@@ -106,8 +110,7 @@ class ModelsWidget(QWidget):
         """Load the chosen file into the session."""
         path = self.chosen()
         if isinstance(path, Path):
-            self.say(f"Reading {path.name}...")
-            self._opener.open(path)
+            self.open(path)
 
     def open(self, path: Path) -> None:
         """Load a file into the session."""
@@ -188,8 +191,25 @@ class ModelsWidget(QWidget):
         column.addWidget(self.facts, 1)
         self.setMinimumWidth(280)
 
+    def _add_group(
+        self,
+        heading: str,
+        models: Sequence[tuple[str, str, TrainedModel | Path]],
+        kept: TrainedModel | Path | None,
+    ) -> None:
+        """List models, each with its name and perhaps its place, under a heading."""
+        if not models:
+            return
+        head = QListWidgetItem(heading)
+        head.setFlags(Qt.ItemFlag.NoItemFlags)
+        self.list.addItem(head)
+        for name, place, what in models:
+            self._add(name, place, what)
+            if what == kept:
+                self.list.setCurrentRow(self.list.count() - 1)
+
     def _add(self, name: str, place: str, what: TrainedModel | Path) -> None:
-        item = QListWidgetItem(f"{name}\n    {place}")
+        item = QListWidgetItem(f"{name}\n    {place}" if place else name)
         item.setData(_WHAT, what)
         item.setToolTip(str(what) if isinstance(what, Path) else name)
         self.list.addItem(item)
@@ -197,8 +217,11 @@ class ModelsWidget(QWidget):
     def _refresh(self) -> None:
         what = self.chosen()
         is_file = isinstance(what, Path)
-        for button in (self.load_button, self.test_button, self.rename_button, self.delete_button):
+        ships = isinstance(what, Path) and bool(shipped.name_of(what))
+        for button in (self.load_button, self.test_button):
             button.setEnabled(is_file)
+        for button in (self.rename_button, self.delete_button):
+            button.setEnabled(is_file and not ships)
         ours = isinstance(what, TrainedModel) and bool(what.state)
         self.export_button.setEnabled(ours or is_file)
 
@@ -220,8 +243,9 @@ class ModelsWidget(QWidget):
         self.facts.setPlainText(sentence)
 
     def _on_opened(self, model: TrainedModel, path: Path) -> None:
-        self._try(lambda: shelf().opened(path))
-        self.session.add_model(model)
+        if not shipped.name_of(path):
+            self._try(lambda: shelf().opened(path))
+        self.session.use_model(model)
         self.say(f"Loaded {model.name}. The Predict dock runs it.")
 
     def _on_done(self, answer: str | NeedsTrust) -> None:

@@ -1,13 +1,15 @@
 """The Predict dock: run a trained model on the active layer."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -15,6 +17,7 @@ from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
+from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import Device, TrainOptions
@@ -22,6 +25,7 @@ from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import PROBABILITIES, find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
+from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.opener import FILES, Opener
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
 from napari_unetseg.gui.task import Latest, Work
@@ -29,10 +33,13 @@ from napari_unetseg.gui.tool import Tool
 
 _PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
 _TRY_OTHERS = "Change how they are split and see it at once; correct them, then train on."
+_MEASURING = 0.2
+"""Part of the progress that goes to measuring objects before they are predicted."""
+
 _FILES = "Model packages (*.zip)"
 
 
-class PredictOptions(Options):
+class _WhatOptions(Options):
     """What is predicted, and where."""
 
     extent: Literal["everything", "visible plane"] = option(
@@ -47,6 +54,11 @@ class PredictOptions(Options):
         "number. Probabilities: an Image layer for each class. Both: classes and probabilities.",
         when={"extent": ("everything",)},
     )
+
+
+class PredictOptions(SizeOptions, _WhatOptions):
+    """What is predicted, where, at which size, and how."""
+
     flips: bool = option(
         False,
         "Flips",
@@ -106,7 +118,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._fill_models()
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        self.models = QComboBox()
+        self.models = ModelChoice()
         self.models.currentIndexChanged.connect(self._on_model)
         return [("Model", self.models)]
 
@@ -118,8 +130,8 @@ class PredictWidget(Tool[PredictOptions]):
         line.setContentsMargins(0, 0, 0, 0)
         self.load_button = QPushButton("Load model...")
         self.load_button.setToolTip(
-            "Open a model: one saved here, a bioimage.io package, ONNX, TorchScript, or the state "
-            "dict of a usual UNet."
+            "Open a model's file: one saved here, a bioimage.io package, ONNX, TorchScript, or the "
+            "state dict of a usual UNet."
         )
         self.load_button.clicked.connect(lambda: self._ask_load())
         self.save_button = QPushButton("Save model...")
@@ -131,8 +143,7 @@ class PredictWidget(Tool[PredictOptions]):
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
-        chosen: TrainedModel | None = self.models.currentData()
-        return chosen
+        return self.models.chosen()
 
     def load_model(self, path: Path) -> None:
         """Open a model, ours or foreign, in another thread and offer it."""
@@ -151,6 +162,7 @@ class PredictWidget(Tool[PredictOptions]):
         if model is None:
             raise InputError("Train a model first, or load one.")
         whole = image = image_of(layer)
+        options = _scaled(options, model, image)
         index = None
         if options.extent == "visible plane":
             index = self.preview.plane(layer)
@@ -173,32 +185,36 @@ class PredictWidget(Tool[PredictOptions]):
         def work(progress: Progress) -> FoundObjects:
             ways = _running(options)
             keeps = can_be_kept(model, image)
+            seen, progress = _at_size(model, image, options, progress)
             heard = Heard(part(progress, 0, 0.9) if keeps else progress)
             if not keeps:
-                ids = model.predict(image, "objects", decoding=decoding, progress=heard, **ways)
+                ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
                 whole = ids.with_data(ids.asarray())
-                return FoundObjects(whole, model, index, None, heard.stopped_at)
-            found = model.predict_maps(image, progress=heard, **ways)
+                return FoundObjects(whole, model, index, None, heard.stopped_at, seen.zoom)
+            found = seen.predict_maps(image, progress=heard, **ways)
             rest = to_the_end(part(progress, 0.9, 1))
             if heard.stopped_at is not None:
                 found = unseen_as_background(found, model.values, decoding)
                 ids = model.decode(found, decoding, progress=rest)
-                return FoundObjects(ids, model, index, None, heard.stopped_at)
-            maps = Maps(layer, data, model, how, index, axes, found)
+                return FoundObjects(ids, model, index, None, heard.stopped_at, seen.zoom)
+            maps = Maps(layer, data, model, how, index, axes, found, seen.zoom)
             return _decoded(maps, decoding, rest)
 
         return work
 
     def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
+        model = self.model()
+        if model is not None:
+            options = _scaled(options, model, image_of(layer))
         if isinstance(result, FoundObjects):
             return self._show_objects(layer, options, result)
-        model = self.model()
-        said = {**options.model_dump(), **_named(model)}
+        self._keep(model)
+        said = {**options.model_dump(), "zoom": list(result["zoom"]), **_named(model)}
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
             look = classes_look(int(classes.max()))
             self.preview.show(layer, classes, name="prediction preview", **look)
-            return _PASSING
+            return f"{_scaled_in_words(result['zoom'])}{_PASSING}"
         self.preview.remove()
         remarks = []
         if result["stopped at"] is not None:
@@ -217,8 +233,13 @@ class PredictWidget(Tool[PredictOptions]):
                 options=said,
             )
             made.visible = True
-            remarks += [_shares(labels, model), remark]
+            remarks += [_shares(labels, model), _scaled_in_words(result["zoom"]), remark]
         return " ".join(filter(None, remarks))
+
+    def _keep(self, model: TrainedModel | None) -> None:
+        """Make a shipped model that was run one of the session, for what comes next."""
+        if model is not None and model not in self.session.models:
+            self.session.use_model(model)
 
     def _before(self, layer: Layer) -> Any:
         """Return what an earlier run wrote, where a new one can write beside it."""
@@ -233,6 +254,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._forget()
         super().layer_changed(layer)
         self._show_decoding()
+        self._show_sizes()
 
     def options_changed(self, options: PredictOptions) -> None:
         self._show_decoding()
@@ -257,12 +279,13 @@ class PredictWidget(Tool[PredictOptions]):
 
     def _show_objects(self, layer: Layer, options: PredictOptions, found: FoundObjects) -> str:
         """Put objects into their layer, and keep what they can be made of anew."""
+        self._keep(found.model)
         self._maps = found.maps
         ids = found.image.asarray()
         n = int(ids.max(initial=0))
         if found.index is not None:
             self._show_look(layer, ids)
-            return f"{n} objects. {_PASSING}"
+            return f"{n} objects. {_scaled_in_words(found.zoom)}{_PASSING}"
         self._unhide()
         self.preview.remove()
         said = {**options.model_dump(), **self.decoding.options.model_dump()}
@@ -272,13 +295,14 @@ class PredictWidget(Tool[PredictOptions]):
             PREDICTED_OBJECTS,
             ids,
             name=f"{layer.name} objects",
-            options={**said, **_named(found.model)},
+            options={**said, "zoom": list(found.zoom), **_named(found.model)},
             objects=True,
         )
         made.visible = True
         next_step = _TRY_OTHERS if found.maps is not None else "Correct them, then train on."
         stopped = "" if found.stopped_at is None else _stopped(found.stopped_at)
-        return " ".join(filter(None, (stopped, f"{n} objects. {next_step}", remark)))
+        scaled = _scaled_in_words(found.zoom).strip()
+        return " ".join(filter(None, (stopped, f"{n} objects.", scaled, next_step, remark)))
 
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
@@ -289,7 +313,19 @@ class PredictWidget(Tool[PredictOptions]):
             self.decoding.set(split_depth=model.decoding.split_depth)
         self._forget()
         self._show_decoding()
+        self._show_sizes()
         self.refresh()
+
+    def _show_sizes(self) -> None:
+        """Offer to scale the image, where the model knows a size and the image has another."""
+        layer, model = self.pick.layer(), self.model()
+        differs = "" if layer is None or model is None else mismatch(model, image_of(layer))
+        known = 0.0 if model is None else model.diameter
+        box, tick = self.form.widget("diameter"), self.form.widget("rescale")
+        box.native.setSpecialValueText(f"as learnt: {known:.3g}")
+        tick.text = f"pixel size {differs} as learnt"  # type: ignore[attr-defined]  # a CheckBox
+        wanted = {"diameter": known > 0, "auto_diameter": known > 0, "rescale": bool(differs)}
+        self.form.show_only(wanted)
 
     def _show_decoding(self) -> None:
         model = self.model()
@@ -316,18 +352,21 @@ class PredictWidget(Tool[PredictOptions]):
         if layer is None or maps is None or self.running or not showing or not self.isVisible():
             return
         index = self.preview.plane(layer)
-        if index is None or not maps.hold(layer, self.model(), _how(self.form.options), index):
+        model, options = self.model(), self.form.options
+        if model is not None:
+            options = _scaled(options, model, image_of(layer))
+        if index is None or not maps.hold(layer, model, _how(options), index):
             self.preview.remove()
             self._unhide()
             if index is None and told:
                 self.say("Turn the view back to 2D to see how they are split, or press Predict.")
             return
         try:
-            options = self.decoding.options
+            decoding = self.decoding.options
         except InputError as error:
             self.say(str(error), problem=True)
             return
-        self._looks.ask(lambda progress: (maps, index, maps.plane(index, options, progress)))
+        self._looks.ask(lambda progress: (maps, index, maps.plane(index, decoding, progress)))
 
     def _on_look(self, answer: tuple[Maps, tuple[int, ...], Any]) -> None:
         maps, index, ids = answer
@@ -378,12 +417,13 @@ class PredictWidget(Tool[PredictOptions]):
             )
 
     def _fill_models(self) -> None:
-        self.models.clear()
-        for model in self.session.models:
-            self.models.addItem(model.name, model)
-        if not self.session.models:
-            self.models.addItem("none yet: train or load one", None)
-        self.models.setCurrentIndex(self.models.count() - 1)
+        before, ships = self.models.currentData(), bool(shipped.names())
+        nothing = "" if self.session.models or ships else "none yet: train or load one"
+        self.models.fill(self.session.models, before=nothing)
+        if self.session.current is not None:
+            self.models.choose(self.session.current)
+        if self.models.currentData() is not before or before is None:
+            self._on_model()
         self.refresh()
 
     def _ask_load(self) -> None:
@@ -417,7 +457,31 @@ def _named(model: TrainedModel | None) -> dict[str, str]:
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:
     """Return the options that change what a model says, rather than what is made of it."""
-    return (options.flips, options.tile, options.device)
+    sizes = (getattr(options, name) for name in SizeOptions.model_fields)
+    return (options.flips, options.tile, options.device, *sizes)
+
+
+def _at_size(
+    model: TrainedModel, image: Image, options: PredictOptions, progress: Progress
+) -> tuple[TrainedModel, Progress]:
+    """Return the model at the size that was asked for, and what is left of the progress."""
+    share = _MEASURING if options.auto_diameter else 0.0
+    first = to_the_end(part(progress, 0, share))
+    seen = sized(model, image, options, device=options.device, progress=first)
+    return seen, part(progress, share, 1)
+
+
+def _scaled_in_words(zoom: Sequence[float]) -> str:
+    said = zoom_in_words(zoom) if zoom else ""
+    return f"{said[:1].upper()}{said[1:]}. " if said else ""
+
+
+def _scaled(options: PredictOptions, model: TrainedModel, image: Image) -> PredictOptions:
+    """Return the options with a scale only where one was offered."""
+    unknown: dict[str, Any] = {"diameter": 0.0, "auto_diameter": False}
+    update = {} if model.diameter else unknown
+    update |= {} if mismatch(model, image) else {"rescale": False}
+    return options.model_copy(update=update)
 
 
 def _running(options: PredictOptions) -> dict[str, Any]:
@@ -433,7 +497,8 @@ def _wants_objects(options: PredictOptions, model: TrainedModel) -> bool:
 
 
 def _decoded(maps: Maps, options: DecodeOptions, progress: Progress) -> FoundObjects:
-    return FoundObjects(maps.objects(options, progress), maps.model, maps.index, maps)
+    ids = maps.objects(options, progress)
+    return FoundObjects(ids, maps.model, maps.index, maps, zoom=maps.zoom)
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:
@@ -456,6 +521,7 @@ def predicted(
         What a stop leaves as it is where nothing was predicted yet: labels, to be copied.
     """
     wanted = options.what if options.extent == "everything" else "classes"
+    model, progress = _at_size(model, image, options, progress)
     heard, how = Heard(progress), _running(options)
     out = None if before is None else np.array(before)
     if wanted == "classes":
@@ -465,7 +531,7 @@ def predicted(
         made = {"probabilities": proba}
         if wanted == "both":
             made["classes"] = model.classes_of(proba, out=out)
-    return {**made, "stopped at": heard.stopped_at}
+    return {**made, "stopped at": heard.stopped_at, "zoom": model.zoom}
 
 
 def _stopped(fraction: float) -> str:

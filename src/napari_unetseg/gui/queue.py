@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
@@ -28,6 +28,7 @@ from napari_unetseg.gui.layers import (
     source_of,
 )
 from napari_unetseg.gui.lesson import PREDICTED
+from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.preview import is_preview
 from napari_unetseg.gui.queue_panel import KEYS, QueuePanel
@@ -92,7 +93,7 @@ class QueueWidget(Tool[QueueOptions]):
             lambda layer: isinstance(layer, ImageLayer) and not is_preview(layer),
             follow=lambda layer: not role_of(layer),
         )
-        self.models = QComboBox()
+        self.models = ModelChoice()
         self.models.setToolTip("Asked about the image, as it is and mirrored and turned.")
         self.other = LayerPick(
             self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
@@ -187,8 +188,7 @@ class QueueWidget(Tool[QueueOptions]):
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
-        chosen: TrainedModel | None = self.models.currentData()
-        return chosen
+        return self.models.chosen()
 
     def press(self, name: str) -> None:
         """Do what a button or its key says: see `KEYS`."""
@@ -253,10 +253,10 @@ class QueueWidget(Tool[QueueOptions]):
             self._review = None
 
     def _sources(self, layer: Labels) -> Sources:
-        image, other = self.image.layer(), self.other.layer()
+        image, other, model = self.image.layer(), self.other.layer(), self.model()
         return Sources(
             None if image is None else image_of(image),
-            self.model(),
+            None if model is None else _at_its_size(model, layer),
             _decoding(layer),
             None if other in (None, layer) else image_of(other).data,
         )
@@ -296,11 +296,8 @@ class QueueWidget(Tool[QueueOptions]):
             layers.move(layers.index(made), layers.index(layer))
 
     def _fill_models(self) -> None:
-        self.models.clear()
-        for model in self.session.models:
-            self.models.addItem(model.name, model)
-        self.models.addItem("none", None)
-        self.models.setCurrentIndex(max(self.models.count() - 2, 0))
+        self.models.fill(self.session.models, after="none")
+        self.models.choose(self.session.current)
 
 
 def _made(
@@ -316,6 +313,14 @@ def _made(
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
     return make_queue(labels, sources, options, ink=ink, progress=progress)
+
+
+def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
+    """Return the model as it made the labels: with the image scaled as it was then."""
+    said = options_of(layer)
+    zoom = said.get("zoom") if said.get("model") == model.name else None
+    fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
+    return model.zoomed(zoom) if fits and zoom else model
 
 
 def _decoding(layer: Labels) -> DecodeOptions | None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec
 from napari_unetseg.core.history import Learnt, predicted_thumbnail
@@ -38,6 +39,7 @@ from napari_unetseg.gui.lesson import (
     warm_up,
 )
 from napari_unetseg.gui.live import Live, Seen
+from napari_unetseg.gui.model_choice import ModelChoice, add_shipped
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
 from napari_unetseg.gui.preview import labels_look
@@ -122,8 +124,11 @@ class TrainWidget(Tool[TrainOptions]):
             "too, which takes more labels, time and memory."
         )
         self.extent.currentIndexChanged.connect(self._on_extent)
-        self.start = QComboBox()
-        self.start.setToolTip("Begin with the weights of a model trained before.")
+        self.start = ModelChoice()
+        self.start.setToolTip(
+            "Begin with the weights of a model trained before, or of one that ships. For other "
+            "channels or classes its first or last layer is new."
+        )
         self.start.currentIndexChanged.connect(self._follow_start)
         return [
             ("Labels", self.labels),
@@ -194,11 +199,12 @@ class TrainWidget(Tool[TrainOptions]):
         return issubclass(RUNGS[self.rung.currentData()], PixelSpec)
 
     def _features_chosen(self) -> tuple[Features, TrainedModel | None]:
-        return self.features.currentData() or _BANK
+        features, eyes = self.features.currentData() or _BANK
+        return features, shipped.open_shipped(eyes) if isinstance(eyes, str) else eyes
 
     def work(self, layer: Layer, options: TrainOptions) -> Work:
         lesson, spec = lesson_of(layer, self.labels.layer()), self.spec()
-        kind, start = self.kind.currentData(), self.start.currentData()
+        kind, start = self.kind.currentData(), self.start.chosen()
         lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
         eyes = self.features_from()
         name, ndim = self.session.name_for(spec.kind), self.ndim()
@@ -366,22 +372,24 @@ class TrainWidget(Tool[TrainOptions]):
         self.extent.setCurrentIndex(self.extent.findData(model.ndim))
         self.specs[model.spec.kind].options = model.spec
         self._fill_starts()
-        at = [self.start.itemData(k) for k in range(self.start.count())]
-        if model in at:
-            self.start.setCurrentIndex(at.index(model))
+        self.start.choose(model)
         self._follow_start()
 
     def _follow_start(self) -> None:
-        """See what the model to start from sees, for it keeps that."""
-        start: TrainedModel | None = self.start.currentData()
-        if start is not None and isinstance(start.spec, PixelSpec):
-            eyes = start.features_from
-            same = _BANK if eyes is None else (start.spec.features, eyes)
-            self._select_features(same)
+        """Take the options of the model to start from, and see what it sees: it keeps both."""
+        start = self.start.chosen()
+        if start is None:
+            return
+        if not isinstance(start.spec, PixelSpec):
+            self.specs[start.spec.kind].options = start.spec
+            return
+        eyes = start.features_from
+        same = _BANK if eyes is None else (start.spec.features, eyes)
+        self._select_features(same)
 
     def _fill_features(self) -> None:
         """Offer the UNets of the session, and those that its other models see."""
-        kept = self._features_chosen()
+        kept = self.features.currentData() or _BANK
         known: dict[str, TrainedModel] = {}
         for model in self.session.models:
             eyes = model if isinstance(model.spec, UNetSpec) else model.features_from
@@ -394,26 +402,25 @@ class TrainWidget(Tool[TrainOptions]):
             for eyes in known.values():
                 self.features.addItem(f"{eyes.name} and filter bank", ("both", eyes))
                 self.features.addItem(eyes.name, ("network", eyes))
+            add_shipped(self.features, shipped.names(), lambda name: ("both", name))
             self._select_features(kept)
-        if _same_features(self._features_chosen()) != _same_features(kept):
+        if _same_features(self.features.currentData()) != _same_features(kept):
             self._choose_features()
 
-    def _select_features(self, wanted: tuple[Features, TrainedModel | None]) -> None:
+    def _select_features(self, wanted: Any) -> None:
         at = [_same_features(self.features.itemData(k)) for k in range(self.features.count())]
         place = _same_features(wanted)
         self.features.setCurrentIndex(at.index(place) if place in at else 0)
 
     def _fill_starts(self) -> None:
-        rung = self.rung.currentData()
-        kept = self.start.currentData()
+        rung, ndim, kept = self.rung.currentData(), self.ndim(), self.start.currentData()
+        can = [m for m in self.session.models if m.spec.kind == rung and m.ndim == ndim and m.state]
+        ships = (rung, ndim) == (shipped.KIND, shipped.NDIM)
         with QSignalBlocker(self.start):
-            self.start.clear()
-            self.start.addItem("nothing", None)
-            for model in self.session.models:
-                if model.spec.kind == rung and model.ndim == self.ndim():
-                    self.start.addItem(model.name, model)
-            at = [self.start.itemData(k) for k in range(self.start.count())]
-            self.start.setCurrentIndex(at.index(kept) if kept in at else 0)
+            self.start.fill(can, before="nothing", ships=ships)
+            if not self.start.choose(kept) and isinstance(kept, str) and ships:
+                # It became one of the session.
+                self.start.choose(shipped.open_shipped(kept))
         self._fill_features()
 
 
@@ -426,10 +433,12 @@ def _is_stack(layer: Layer) -> bool:
     return "Z" in image.axes and image.length("Z") > 1
 
 
-def _same_features(chosen: tuple[Features, TrainedModel | None]) -> tuple[str, str]:
+def _same_features(chosen: Any) -> tuple[str, str]:
     """Return what two choices of features have in common when they are the same."""
-    features, eyes = chosen
-    return features, "" if eyes is None else eyes.fingerprint
+    features, eyes = chosen or _BANK
+    if isinstance(eyes, TrainedModel):
+        return features, eyes.fingerprint
+    return features, eyes or ""
 
 
 def _train(

@@ -1,5 +1,6 @@
 """ONNX: read before it runs, refused where it does harm, and run where ONNX Runtime is."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import describe_model, open_model, self_test
-from napari_unetseg.core.foreign.engines import has_onnx_runtime
+from napari_unetseg.core.foreign.engines import OnnxEngine, has_onnx_runtime
 from napari_unetseg.core.foreign.onnx_file import read_onnx
 from napari_unetseg.core.image import Image
 
@@ -111,3 +112,21 @@ def test_a_public_model_reproduces_its_example(shared_data: Path) -> None:
     whole = model.predict(wide, "probabilities").asarray()
     np.testing.assert_array_equal(model.predict(wide, "probabilities", tile=448).asarray(), whole)
     assert np.abs(whole[1, :, :448] - expected[:, :448]).mean() < 0.02
+
+
+@needs_runtime
+@pytest.mark.parametrize(("resolution", "ndim"), [("half", 3), ("quarter", 2)])
+def test_a_network_of_a_lower_resolution_takes_images_of_any_size(
+    make_model: Callable[..., Any], resolution: str, ndim: int
+) -> None:
+    pytest.importorskip("onnx", reason="runs with tox -e bioimageio")
+    from napari_unetseg.core.nn.exported import onnx_of
+    from napari_unetseg.core.nn.restore import evidence_of
+
+    model = make_model("unet", ndim, options={"resolution": resolution})
+    rng = np.random.default_rng(0)
+    engine = OnnxEngine(onnx_of(model, {}, rng.random((1, *(16,) * ndim))))
+    for sides in ((16,) * ndim, (32, 16, 48)[-ndim:]):
+        image = rng.random((1, *sides), dtype=np.float32)
+        (found,) = engine.run(image[None])
+        np.testing.assert_allclose(found[0], evidence_of(model, image), atol=1e-4)

@@ -19,6 +19,8 @@ VARIANTS: list[tuple[str, int, dict[str, Any], str]] = [
     *((kind, 3, {"n_channels": 3}, "torchscript") for kind in RUNGS),
     ("unet", 2, {"options": {"padding": "valid", "position": "polynomial"}}, "torchscript"),
     ("unet", 2, {"options": {"resolution": "half", "stem": "plain", "attention": True}}, "onnx"),
+    ("unet", 2, {"options": {"resolution": "quarter"}}, "torchscript, onnx"),
+    ("unet", 3, {"options": {"resolution": "half"}}, "onnx"),
     ("unet", 2, OBJECTS, ""),
 ]
 

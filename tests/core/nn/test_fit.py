@@ -19,7 +19,7 @@ from napari_unetseg.core.nn.predict import NetworkSegmenter
 from napari_unetseg.core.nn.prepare import patch_shape, sources_of
 from napari_unetseg.core.nn.runtime import choose_device, threads
 from napari_unetseg.core.nn.schedule import learning_rate
-from napari_unetseg.core.nn.transfer import Average, set_frozen, transferred
+from napari_unetseg.core.nn.transfer import Average, Taken, set_frozen, transferred
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.training import TrainOptions
@@ -230,8 +230,24 @@ def test_transfer_names_what_does_not_fit(trained: Fitted) -> None:
     with pytest.raises(InputError, match="other options"):
         fit(UNetSpec(depth=2, width=6, convolutions=1), [example()], STEPS, start=trained.network)
     other = copy.deepcopy(trained.network)
-    assert transferred(other, trained.network)
+    assert transferred(other, trained.network) == Taken(first=True, head=True)
     assert same(other, trained.network)
+
+
+@pytest.mark.parametrize("spec", [TINY, CnnSpec(layers=2, width=4)])
+def test_for_other_channels_and_classes_the_ends_are_new(spec: ModelSpec) -> None:
+    known, other = build(spec, 1, 2, 2, seed=0), build(spec, 3, 4, 2, seed=1)
+    fresh = copy.deepcopy(other.state_dict())
+    taken = transferred(other, known)
+    assert taken == Taken(first=False, head=False)
+    assert "first and last layers are new" in taken.in_words
+    old, new = known.state_dict(), other.state_dict()
+    kept = [name for name in old if old[name].shape == new[name].shape]
+    assert len(kept) > len(old) / 2
+    assert all(torch.equal(old[name], new[name]) for name in kept if "head" not in name)
+    ends = [name for name in new if old[name].shape != new[name].shape]
+    assert len([name for name in ends if "head" not in name]) == 1
+    assert all(torch.equal(fresh[name], new[name]) for name in ends)
 
 
 def test_freezing_is_of_the_encoder_and_undone() -> None:

@@ -27,6 +27,7 @@ from napari_unetseg.core.predict import predict_maps_image
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.objects import match
 from napari_unetseg.core.scoring.overlap import overlap_of
+from napari_unetseg.core.size import median_diameter
 from napari_unetseg.core.training import TrainOptions
 
 TINY = UNetSpec(depth=2, width=8, resolution="full")
@@ -195,6 +196,9 @@ def test_touching_nuclei_become_objects_and_components_do_not(outcome: Outcome) 
     good, joined = (match(overlap_of(o.data, unseen.labels)) for o in (found, control))
     assert good.f1 > 0.6
     assert joined.f1 < good.f1 - 0.1
+    # What is told of its size is that of what it learnt from.
+    sizes = [median_diameter([lesson(seed=seed).labels]) for seed in (1, 2)]
+    assert min(sizes) <= outcome.model.diameter <= max(sizes)
     assert joined.n_predicted < good.n_predicted
 
 

@@ -142,6 +142,7 @@ def test_every_field_comes_back(make_model: Make, tmp_path: Path) -> None:
         provenance={"date": "2026-11-22T10:00:00+00:00", "options": {"budget": 2.0}},
         normalisation=NormalisationSpec(low=2.5, per="image"),
         card=ModelCard(description="Finds.", authors="A, B", licence="CC0-1.0"),
+        diameter=17.5,
         example=np.random.default_rng(0).integers(0, 255, (3, 64, 70)).astype(np.uint8),
     )
     save(model, tmp_path / "model.zip")

@@ -123,9 +123,10 @@ class ForeignModel(TrainedModel):
 
     def _segmenter(
         self, engine: Engine, post: Fitted, flips: bool, *, raw: bool = False
-    ) -> ForeignSegmenter:
+    ) -> Segmenter:
         head = None if raw else self.head
-        return ForeignSegmenter(engine, self.image, self.result, self.number, post, head, flips)
+        runs = (engine, self.image, self.result, self.number)
+        return self._at_its_zoom(ForeignSegmenter(*runs, post, head, flips))
 
     def ready(
         self,

@@ -52,6 +52,7 @@ from napari_unetseg.core.packages.package import PathLike
 from napari_unetseg.core.packages.plain_yaml import MAX_BYTES as MAX_TEXT
 from napari_unetseg.core.packages.plain_yaml import read_yaml
 from napari_unetseg.core.packages.state_dict import read_state_dict
+from napari_unetseg.core.shipped import listed, resolved
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import Device
 
@@ -96,7 +97,8 @@ def open_model(
     ----------
     path
         A package of ours or of bioimage.io (a zip, a folder, or the description in it), or bare
-        weights: ONNX, TorchScript, or the state dict of a UNet of a usual layout.
+        weights: ONNX, TorchScript, or the state dict of a UNet of a usual layout. Where there is
+        no such file, the name of a shipped model.
     trust
         Whether TorchScript, which is a program, may run.
     normalisation
@@ -191,7 +193,8 @@ def _ours_on(model: TrainedModel, example: Example) -> NDArray[np.float32]:
 
 
 def _place(path: Path) -> Path:
-    """Return the folder of a description, or the file itself."""
+    """Return the folder of a description, the file itself, or that of a shipped model."""
+    path = resolved(path)
     if path.name in NAMES or path.name.endswith(".rdf.yaml"):
         return path.parent
     return path
@@ -214,7 +217,9 @@ def _is_zip_or_folder(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(4) == b"PK\x03\x04"
     except OSError as error:
-        raise InputError(f"{path} cannot be opened: {error.strerror}. Check the name.") from error
+        raise InputError(
+            f"{path} cannot be opened: {error.strerror}. Check the name. {listed()}"
+        ) from error
 
 
 def _bytes(path: Path) -> bytes:

@@ -19,6 +19,8 @@ _LONG_NAMES = {
     "m": "meter",
 }
 
+_METRES = {"Å": 1e-10, "nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
+
 _SYMBOLS = {
     spelling.lower(): symbol
     for symbol, spellings in _SPELLINGS.items()
@@ -41,3 +43,8 @@ def symbol_of(name: object) -> str:
 def long_name_of(symbol: str) -> str | None:
     """Return the full name OME files use, or nothing for a unit they do not know."""
     return _LONG_NAMES.get(symbol)
+
+
+def metres_of(name: object) -> float | None:
+    """Return the metres in a unit spelt any usual way; None for pixels and unknown names."""
+    return _METRES.get(symbol_of(name))

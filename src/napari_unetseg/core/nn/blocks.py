@@ -285,8 +285,9 @@ class DepthToSpace(nn.Module):
         self.steps = [(axis, step) for axis, step in enumerate(box, start=2) if step > 1][::-1]
 
     def forward(self, x: Tensor) -> Tensor:
+        # Stacked, since the exporter to ONNX takes what is unflattened to be of one size for ever.
         for axis, step in self.steps:
-            x = torch.unflatten(x, 1, (step, -1)).movedim(1, axis + 1).flatten(axis, axis + 1)
+            x = torch.stack(x.chunk(step, 1), axis + 1).flatten(axis, axis + 1)
         return x
 
 

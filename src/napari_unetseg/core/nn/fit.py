@@ -154,7 +154,7 @@ def fit(
         How; see `TrainOptions`.
     start
         A network to continue from, as `build` makes it of the same spec; not changed. Where it
-        has another number of outputs, its last layer is replaced.
+        has another number of outputs, its last layer is replaced, and of channels its first.
     keep_head
         Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
     guess
@@ -240,8 +240,7 @@ class Training:
         inside: Any = spec.inside()
         network = build(inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed)
         self._starts = start is not None
-        if start is not None:
-            transferred(network, start, head=keep_head)
+        taken = None if start is None else transferred(network, start, head=keep_head)
         shape = patch_shape(spec, data, options, network)
         layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}
         self._network = network.to(choice.device, **layout)
@@ -257,7 +256,9 @@ class Training:
         self._history: list[Record] = []
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
         self._judged_at, self._without_better = 0, 0
-        self._message = choice.message
+        self._message = " ".join(
+            filter(None, ("" if taken is None else taken.in_words, choice.message))
+        )
         self._clock = Clock(options, self._epoch_steps)
 
     def run(

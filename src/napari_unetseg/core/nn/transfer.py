@@ -1,50 +1,80 @@
-"""Start from a network that already knows something: all of it, or all but its last layer."""
+"""Start from a network that already knows something: all of it, or all but its two ends."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from napari_unetseg.core.errors import InputError
 
 
-def transferred(network: nn.Module, start: nn.Module, *, head: bool = True) -> bool:
+@dataclass(frozen=True)
+class Taken:
+    """What was taken over of a network to start from, besides all between its ends.
+
+    Parameters
+    ----------
+    first, head
+        Whether the layer that takes the image was, and the one that says the classes.
+    """
+
+    first: bool
+    head: bool
+
+    @property
+    def in_words(self) -> str:
+        """A sentence for people."""
+        if self.first and self.head:
+            return "It began with all that the model to start from knows."
+        ends = {"first": self.first, "last": self.head}
+        new = " and ".join(name for name, taken in ends.items() if not taken)
+        layer = "layer is" if self.first or self.head else "layers are"
+        kept = "It began with the encoder and decoder of the model to start from"
+        return f"{kept}; the {new} {layer} new."
+
+
+def transferred(network: nn.Module, start: nn.Module, *, head: bool = True) -> Taken:
     """Copy the weights of `start` into `network`, as far as they fit.
 
     Parameters
     ----------
     network
-        Fresh, and changed. Keeps its own last layer where the number of classes differs.
+        Fresh, and changed. Keeps its own last layer where the number of classes differs, and its
+        own first convolution where the number of channels does.
     start
         Trained, of the same options; not changed.
     head
         Whether its last layer means the same, and may be taken over.
 
-    Returns
-    -------
-    bool
-        Whether the last layer was taken over too.
-
     Raises
     ------
     InputError
-        When anything but the last layer differs.
+        When anything but the ends differs.
     """
     have, want = start.state_dict(), network.state_dict()
-    unlike = [
+    unlike = {
         name
         for name in want
         if name not in have
         or have[name].shape != want[name].shape
         or (name.startswith("head.") and not head)
-    ]
+    }
+    first = {name for name in unlike if name.startswith(_first_block(want))}
     foreign = set(have) - set(want)
-    if foreign or any(not name.startswith("head.") for name in unlike):
+    if foreign or any(not name.startswith("head.") for name in unlike - first):
         raise InputError(
-            "The network to start from was built with other options or for images with other "
-            "channels. Use its own options, or start from nothing."
+            "The network to start from was built with other options. Use its own options, or start "
+            "from nothing."
         )
-    known: dict[str, Tensor] = {name: have[name] for name in want if name not in unlike}
+    known = {name: have[name] for name in want if name not in unlike}
     network.load_state_dict(known, strict=False)
-    return not unlike
+    return Taken(first=not first, head=unlike == first)
+
+
+def _first_block(names: Iterable[str]) -> str:
+    """Return what the names of the layers begin with that see the image, from all in order."""
+    return ".".join(next(iter(names)).split(".")[:2]) + "."
 
 
 def set_frozen(network: nn.Module, frozen: bool) -> None:

@@ -140,6 +140,7 @@ def _words(model: TrainedModel) -> dict[str, Any]:
         "provenance": plain(model.provenance),
         "card": model.card.model_dump(),
         **({} if model.decoder is None else {"decoder": model.decoder.model_dump()}),
+        **({"diameter": model.diameter} if model.diameter else {}),
     }
 
 

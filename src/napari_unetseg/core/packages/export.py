@@ -12,7 +12,6 @@ from pydantic import field_validator
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.paths import writing
-from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.packages.architecture import callable_of
 from napari_unetseg.core.packages.archive import written_zip
@@ -98,11 +97,6 @@ def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> Train
             f"{model.name!r} sees the features of a UNet: its weights can be written as a state "
             "dict only. Leave the further weights out."
         )
-    if "onnx" in options.formats and _bound_to_a_size(model):
-        raise InputError(
-            "A UNet of a lower resolution with a space-to-depth stem comes out of PyTorch's ONNX "
-            "exporter for one size of image only. Choose torchscript."
-        )
     least = sides_of(model).least
     if np.prod(least) > _MAX_PIXELS:
         raise InputError(
@@ -119,15 +113,6 @@ def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> Train
     with writing(path) as draft:
         draft.write_bytes(data)
     return told
-
-
-def _bound_to_a_size(model: TrainedModel) -> bool:
-    spec = model.spec
-    return (
-        isinstance(spec, UNetSpec)
-        and spec.stem != "plain"
-        and spec.resolution in ("half", "quarter")
-    )
 
 
 def _weights(model: TrainedModel, image: Array, formats: tuple[str, ...]) -> dict[str, bytes]:

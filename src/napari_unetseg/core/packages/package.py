@@ -92,6 +92,7 @@ class _Words(BaseModel):
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     card: dict[str, str] = Field(default_factory=dict)
     decoder: dict[str, str | float] | None = None
+    diameter: float = Field(0.0, ge=0, le=1e6)
 
 
 class _Own(_Words):
@@ -125,10 +126,14 @@ def save(model: TrainedModel, path: PathLike) -> None:
         draft.write_bytes(data)
 
 
-def load(path: PathLike) -> TrainedModel:
-    """Load a model. Imports torch, to check every weight against the network.
+def load(path: PathLike, *, check: bool = True) -> TrainedModel:
+    """Load a model. Nothing in the file is run: the weights are numbers, the rest is text.
 
-    Nothing in the file is run: the weights are read as numbers, the rest as text.
+    Parameters
+    ----------
+    check
+        Whether to check every weight against the network, which imports torch. It is done again
+        before anything is predicted.
 
     Raises
     ------
@@ -139,7 +144,8 @@ def load(path: PathLike) -> TrainedModel:
     with _opened(path) as package:
         own, weights = package.own(), package.weights()
         model = _model_of(own, weights, package.history(), package.example())
-    model.check_weights()
+    if check:
+        model.check_weights()
     return model
 
 
@@ -160,6 +166,7 @@ def describe(path: PathLike) -> dict[str, Any]:
         "classes": dict(zip(model.values, model.classes, strict=True)),
         "trained on": model.labels_are,
         "tells objects apart by": "" if model.decoder is None else model.decoder.decoding,
+        "diameter of the objects": f"{model.diameter:.3g} pixels" if model.diameter else "",
         "channels": list(model.channel_names) or model.n_channels,
         "axes": "YX" if model.ndim == 2 else "ZYX",
         "pixel size": {"spacing": list(model.spacing), "unit": model.unit},
@@ -331,6 +338,7 @@ def _checked_model(own: _Words, state: dict[str, NDArray[Any]], **more: Any) -> 
         provenance=own.provenance,
         card=ModelCard.checked(**own.card),
         decoder=None if own.decoder is None else DecoderSpec.checked(**own.decoder),
+        diameter=own.diameter,
         **more,
     )
     if own.fingerprint != model.fingerprint:

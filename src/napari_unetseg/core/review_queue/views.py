@@ -49,7 +49,7 @@ def views_for(model: TrainedModel, image: Image) -> tuple[View, ...]:
     if model.spec.position != "none":
         return ()
     depth = (View("Z"),) if model.ndim == 3 else ()
-    square = len(set(image.spacing[-2:])) == 1
+    square = len(set(image.spacing[-2:])) == 1 and len(set(model.zoom[-2:])) <= 1
     return (View("Y"), View("X"), *depth, View("", turned=True) if square else View("YX"))
 
 

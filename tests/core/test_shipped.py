@@ -1,0 +1,126 @@
+"""Models that ship: found by name where a file would do, small, and honest about themselves."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unetseg.cli import main
+from napari_unetseg.core import shipped
+from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign import describe_model, open_model, self_test
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.packages import describe, save
+from napari_unetseg.core.trained import TrainedModel
+
+Make = Callable[..., TrainedModel]
+LARGEST = 3_000_000
+OBJECTS: dict[str, Any] = {"values": (0, 1), "labels_are": "objects", "decoder": DecoderSpec()}
+
+
+@pytest.fixture
+def standins(make_model: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two models of random weights in place of those that ship, and an empty folder to work in."""
+    folder, here = tmp_path / "shipped", tmp_path / "here"
+    folder.mkdir()
+    here.mkdir()
+    save(make_model("unet", name="nuclei", diameter=20.0, **OBJECTS), folder / "nuclei.zip")
+    save(make_model("unet", name="animals", seed=1), folder / "animals.zip")
+    monkeypatch.setattr(shipped, "FOLDER", folder)
+    monkeypatch.chdir(here)
+    shipped.open_shipped.cache_clear()
+    yield here
+    shipped.open_shipped.cache_clear()
+
+
+def run(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+# Those of the package
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_what_ships_is_small_and_says_what_it_is(name: str) -> None:
+    path = shipped.path_of(name)
+    assert path.stat().st_size < LARGEST
+    model = shipped.open_shipped(name)
+    assert model.name == name
+    assert (model.spec.kind, model.ndim) == (shipped.KIND, shipped.NDIM)
+    told = describe(path)
+    assert told["card"]["licence"]
+    assert told["card"]["description"]
+    assert model.provenance["sources"], "what it learnt from"
+    assert "seed" in model.provenance
+    assert all(scores["dice"] > 0 for scores in model.provenance["tests"].values())
+    assert (model.diameter > 0) == (model.decoder is not None)
+    assert self_test(path).passed
+
+
+# By name
+
+
+def test_a_name_is_taken_where_a_file_is(standins: Path) -> None:
+    assert shipped.names() == ("nuclei", "animals")
+    assert open_model("nuclei").fingerprint == shipped.open_shipped("nuclei").fingerprint
+    assert describe_model("nuclei")["diameter of the objects"] == "20 pixels"
+    assert self_test("nuclei").passed
+    assert shipped.name_of(shipped.path_of("animals")) == "animals"
+    assert shipped.name_of(standins / "animals.zip") == ""
+    with pytest.raises(InputError, match="nuclei, animals"):
+        open_model("nucleus")
+    with pytest.raises(InputError, match="no shipped model"):
+        shipped.path_of("../nuclei")
+
+
+def test_a_file_in_the_folder_wins_and_a_folder_of_images_does_not(
+    standins: Path, make_model: Make
+) -> None:
+    (standins / "nuclei").mkdir()
+    assert open_model("nuclei").diameter == 20
+    assert not shipped.hides_shipped("nuclei")
+    save(make_model("unet", seed=7), standins / "own.zip")
+    os.rename(standins / "own.zip", standins / "animals")
+    assert shipped.hides_shipped("animals")
+    assert open_model("animals").name == "random unet"
+
+
+def test_the_command_line_knows_them(
+    standins: Path, capsys: pytest.CaptureFixture[str], make_model: Make
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 48)).astype(np.uint8)
+    write_image(standins / "image.tif", Image.of(image))
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif") == 0
+    assert "object" in capsys.readouterr().out
+    assert read_image(standins / "ids.tif").shape == (40, 48)
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--diameter", 10) == 0
+    assert "scaled 2 by 2 times" in capsys.readouterr().out
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--auto-diameter") == 0
+    words = ("--diameter", 10, "--auto-diameter")
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", *words) == 2
+    assert "only with" in capsys.readouterr().err
+    assert run("predict", "animals", "image.tif", "-o", "ids.tif", "--diameter", 10) == 2
+    assert "not known how large" in capsys.readouterr().err
+    save(make_model("unet"), standins / "mine.zip")
+    assert run("models", standins) == 0
+    listed = capsys.readouterr().out
+    assert "  nuclei: unet, 20 pixels" in listed
+    assert "  mine.zip: unet" in listed
+    assert run("info", "nuclei", "--test") == 0
+    os.rename(standins / "mine.zip", standins / "animals")
+    assert run("info", "animals") == 0
+    assert "the one in this folder" in capsys.readouterr().err
+
+
+def test_the_pixel_size_is_compared(standins: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (40, 48)).astype(np.uint8)
+    write_image(standins / "image.tif", Image.of(image, spacing=(0.65, 0.65), unit="µm"))
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif") == 0
+    assert "0.65 → 0.5 µm" in capsys.readouterr().out
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--rescale") == 0
+    assert "scaled 1.3 by 1.3 times" in capsys.readouterr().out
