@@ -164,6 +164,14 @@ def stream(
     return Streamed(target, read_image(target), n, measured)
 
 
+def can_resume(
+    recipe: Recipe, source: Source | Image, out: PathLike, model: TrainedModel | None = None
+) -> bool:
+    """Whether there is an unfinished run of this recipe on this image; see `stream`."""
+    state = RunFolder.beside(Path(out)).read()
+    return state.get("key") == _key(recipe, source, ordered(_opened(source)), model)
+
+
 @dataclass(eq=False)
 class _Run:
     """A run on its way."""
@@ -416,7 +424,7 @@ def _key(
     recipe: Recipe, source: Source | Image, image: Image, model: TrainedModel | None
 ) -> dict[str, str]:
     who = source.identity() if isinstance(source, Source) else identity_of(image)
-    weights = model.fingerprint if model is not None else ""
+    weights = "" if model is None else f"{model.fingerprint}-{model.zoom}"
     return {"version": str(_VERSION), "recipe": recipe.digest(), "image": who, "model": weights}
 
 
@@ -437,4 +445,4 @@ def _state(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[str,
     return state
 
 
-__all__ = ["Streamed", "stream"]
+__all__ = ["Streamed", "can_resume", "stream"]
