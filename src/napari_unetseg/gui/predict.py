@@ -1,6 +1,7 @@
 """The Predict dock: run a trained model on the active layer."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,8 @@ from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core import shipped
-from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.decode import DecodeOptions, decode
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.linking import LINK_FIELDS, links_along
@@ -111,6 +113,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._opener = Opener(self)
         self._opener.opened.connect(self._on_opened)
         self._opener.refused.connect(self._on_refused)
+        self._warm = Latest(self)
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
@@ -259,6 +262,11 @@ class PredictWidget(Tool[PredictOptions]):
 
     def options_changed(self, options: PredictOptions) -> None:
         self._show_decoding()
+
+    def shown(self) -> None:
+        # Torch takes seconds to load: begin while the user looks for the button.
+        model = self.model()
+        self._warm.ask(lambda progress: _warm_up(model))
 
     def hidden(self) -> None:
         self._looks.forget()
@@ -449,6 +457,14 @@ class PredictWidget(Tool[PredictOptions]):
         self.session.add_model(model)
         classes = ", ".join(model.classes)
         self.say(f"Loaded {model.name}: a {model.spec.kind} of the classes {classes}.")
+
+
+def _warm_up(model: TrainedModel | None) -> None:
+    """Load and compile what the first prediction would have to wait for."""
+    if find_spec("torch") is not None and model is not None and model.state:
+        model.check_weights()
+    one = np.ones((16, 16), np.float32)
+    decode(one, one[None], DecoderSpec())
 
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:
