@@ -104,6 +104,7 @@ class PredictWidget(Tool[PredictOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._maps: Maps | None = None
         self._hidden: Layer | None = None
+        self._suited = False
         super().__init__(napari_viewer, PredictOptions())
         self._looks = Latest(self)
         self._looks.answered.connect(self._on_look)
@@ -316,14 +317,24 @@ class PredictWidget(Tool[PredictOptions]):
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
         model = self.model()
-        if model is not None and model.decoder is not None and self.form.options.what == "classes":
-            self.form.set(what="objects")
+        if model is not None:
+            self._suit(model.decoder is not None)
         if model is not None:
             self.decoding.set(split_depth=model.decoding.split_depth)
         self._forget()
         self._show_decoding()
         self._show_sizes()
         self.refresh()
+
+    def _suit(self, objects: bool) -> None:
+        """Ask for objects of a model that learnt them; take that back for one that did not."""
+        if objects and self.form.options.what == "classes":
+            self.form.set(what="objects")
+            self._suited = True
+        elif not objects and self._suited:
+            self._suited = False
+            if self.form.options.what == "objects":
+                self.form.set(what="classes")
 
     def _show_sizes(self) -> None:
         """Offer to scale the image, where the model knows a size and the image has another."""
