@@ -23,13 +23,20 @@ LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
-PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
+FLATTENED, MASK, OBJECTS = "flattened", "mask", "objects"
+"""Roles of what Background and Threshold make."""
+
+BEFORE, MEASURED = "before", "measured"
+"""What a layer knows besides the options that made it: what made its source, and what was measured
+of it."""
+
+PROBABILITIES, UNCERTAINTY, FEATURE_MAPS = "probabilities", "uncertainty", "feature maps"
 """Roles, or what they begin with, of image layers that report on others: nothing to work on."""
 
 
 def is_report(layer: Layer) -> bool:
     """Whether a layer of ours reports on others, and is worked on only when it is picked."""
-    return role_of(layer).startswith((PROBABILITIES, UNCERTAINTY))
+    return role_of(layer).startswith((PROBABILITIES, UNCERTAINTY, FEATURE_MAPS))
 
 
 def role_of(layer: Layer) -> str:
@@ -47,9 +54,15 @@ def key_of(layer: Layer) -> str:
     return str(_mark(layer).get(KEY) or layer.unique_id)
 
 
-def options_of(layer: Layer) -> Mapping[str, Any]:
-    """Return the options that made a layer of ours, as it says; none of any other."""
-    options = _mark(layer).get("options", {})
+def options_of(layer: Layer, part: str = "options") -> Mapping[str, Any]:
+    """Return the options that made a layer of ours, as it says; none of any other.
+
+    Parameters
+    ----------
+    part
+        `BEFORE` or `MEASURED` for those.
+    """
+    options = _mark(layer).get(part, {})
     return options if isinstance(options, Mapping) else {}
 
 
@@ -60,8 +73,15 @@ def marked(role: str, source: Layer, options: Mapping[str, Any]) -> dict[str, An
         "source": str(source.unique_id),
         "source_name": source.name,
         "options": dict(options),
+        # The source may be gone when somebody asks.
+        BEFORE: _before(source),
     }
     return {METADATA_KEY: mark}
+
+
+def noted(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that notes something more of a layer; for `mark_again`."""
+    return {METADATA_KEY: {part: dict(options)}}
 
 
 def mark_again(layer: Layer, metadata: Mapping[str, Any]) -> None:
@@ -125,6 +145,42 @@ def geometry_of(layer: Layer, *, ndim: int | None = None) -> dict[str, Any]:
     if getattr(layer, "units", None) is not None:
         found["units"] = layer.units[last]
     return found
+
+
+def reduced_geometry(
+    layer: Layer, step: tuple[int, ...], lead: tuple[int, ...], *, channels: bool = True
+) -> dict[str, Any]:
+    """Return the arguments that put something coarser over one plane or stack of `layer`.
+
+    Parameters
+    ----------
+    step
+        Pixels of the layer that share a value, along each of its last axes.
+    lead
+        Place of the plane or stack along the axes before those; each becomes an axis of length 1.
+    channels
+        Whether the new layer has an axis of channels before all others.
+
+    Returns
+    -------
+    dict
+        An affine map of all axes of the new layer.
+    """
+    ndim = layer.ndim
+    corner = np.asarray(layer.data_to_world((0,) * ndim), float)
+    columns = [np.asarray(layer.data_to_world(unit)) - corner for unit in np.eye(ndim)]
+    along = np.array([*(1,) * len(lead), *step], float)
+    # A value stands in the middle of the pixels that share it.
+    start = np.array([*lead, *((each - 1) / 2 for each in step)], float)
+    world = np.stack(columns, 1)
+    affine = np.eye(ndim + 1)
+    affine[:-1, :-1] = world * along
+    affine[:-1, -1] = corner + world @ start
+    if channels:
+        wide = np.eye(ndim + 2)
+        wide[1:, 1:] = affine
+        affine = wide
+    return {"affine": affine}
 
 
 def plane_index(layer: Layer, step: tuple[int, ...]) -> tuple[int, ...]:
@@ -204,6 +260,15 @@ def new_labels(
 
 def _insert_above(layers: LayerList, source: Layer, layer: Layer) -> None:
     layers.insert(layers.index(source) + 1, layer)
+
+
+def _before(source: Layer) -> dict[str, Any]:
+    """Return the role of a source that is a result itself, and the options that made it."""
+    if not role_of(source):
+        return {}
+    plain = (bool, int, float, str)
+    said = {n: value for n, value in options_of(source).items() if isinstance(value, plain)}
+    return {"role": role_of(source), **said}
 
 
 def _mark(layer: Layer) -> Mapping[str, Any]:

@@ -213,8 +213,7 @@ class PredictWidget(Tool[PredictOptions]):
         if isinstance(result, FoundObjects):
             return self._show_objects(layer, options, result)
         self._keep(model)
-        said = {**options.model_dump(), "zoom": list(result["zoom"])}
-        said |= {"model": model.name if model is not None else ""}
+        said = {**options.model_dump(), "zoom": list(result["zoom"]), **_named(model)}
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
             look = classes_look(int(classes.max()))
@@ -305,7 +304,7 @@ class PredictWidget(Tool[PredictOptions]):
             PREDICTED_OBJECTS,
             ids,
             name=f"{layer.name} objects",
-            options={**said, "model": found.model.name, "zoom": list(found.zoom)},
+            options={**said, "zoom": list(found.zoom), **_named(found.model)},
             objects=True,
         )
         made.visible = True
@@ -476,6 +475,11 @@ def _warm_up(model: TrainedModel | None) -> None:
         model.check_weights()
     one = np.ones((16, 16), np.float32)
     decode(one, one[None], DecoderSpec())
+
+
+def _named(model: TrainedModel | None) -> dict[str, str]:
+    """Return what a result says of the model that made it."""
+    return {} if model is None else {"model": model.name, "fingerprint": model.fingerprint}
 
 
 def _how(options: PredictOptions) -> tuple[Any, ...]:
