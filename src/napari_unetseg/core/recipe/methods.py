@@ -184,11 +184,27 @@ def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[
         f"{what} with {named} (SHA-256 of its file {step.sha256}), tile by tile with overlap"
         f"{flips}."
     ]
+    sentences += _resized(step, model)
     if model is not None:
         sentences += _scaled(model.normalisation)
     if step.what == "objects":
         sentences += _objects(recipe, model)
     return sentences
+
+
+def _resized(step: ModelStep, model: TrainedModel | None) -> list[str]:
+    """Say to which size images were brought for the model, and what it said back."""
+    learnt = f" of {model.diameter:.3g} pixels" if model is not None and model.diameter else ""
+    as_learnt = f"to the diameter{learnt} that the model learnt"
+    if step.diameter:
+        how = f"so that objects of {step.diameter:g} pixels came {as_learnt}"
+    elif step.auto_diameter:
+        how = f"so that the median object of a first prediction came {as_learnt}"
+    elif step.rescale:
+        how = "to the pixel size of the images that the model learnt from"
+    else:
+        return []
+    return [f"Images were resampled linearly {how}, and its results back to the image's pixels."]
 
 
 def _named(model: TrainedModel) -> str:

@@ -11,15 +11,18 @@ from napari_unetseg.core.io import read_image
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.measure import Table, measure
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.recipe.files import model_file
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.steps import ImageStep, MeasurementStep, ModelStep
+from napari_unetseg.core.size import sized
 from napari_unetseg.core.threshold import threshold
 from napari_unetseg.core.trained import TrainedModel
 
 _SHARES = {"background": 1.0, "segmentation": 2.0, "measurement": 0.5}
 """About how long the steps take, relative to each other."""
+
+_MEASURING = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,14 +151,16 @@ def _predicted(
 ) -> Image:
     if model is None:
         raise InputError(f"The recipe needs its model, {step.file}. Open it with recipe_model.")
-    return model.predict(
+    first = to_the_end(part(progress, 0, _MEASURING if step.auto_diameter else 0))
+    seen = sized(model, image, step, device=step.device, progress=first)
+    return seen.predict(
         image,
         step.what,
         decoding=recipe.decoding(model),
         tile=step.tile or None,
         flips=step.flips,
         device=step.device,
-        progress=progress,
+        progress=part(progress, _MEASURING if step.auto_diameter else 0, 1),
     )
 
 

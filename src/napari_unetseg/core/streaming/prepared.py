@@ -9,6 +9,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Recipe
+from napari_unetseg.core.size import sized
 from napari_unetseg.core.threshold import group_values, smoothed_image
 from napari_unetseg.core.threshold_blocks import contrasts_of
 from napari_unetseg.core.trained import TrainedModel
@@ -46,6 +47,11 @@ class Prepared:
         kept = self.known.get("scaling")
         return None if kept is None else Normalisation.from_dict(kept)
 
+    @property
+    def zoom(self) -> tuple[float, ...]:
+        """How the image is scaled for a model; see `napari_unetseg.core.size.sized`."""
+        return tuple(self.known.get("zoom", ()))
+
 
 def prepare(
     recipe: Recipe, source: Image, model: TrainedModel | None, progress: Progress
@@ -70,7 +76,8 @@ def prepare(
         values = options.values or None
         known["levels"] = group_values(smoothed, options, values, progress=rest)
         known["contrasts"] = contrasts_of(smoothed, options)
-    elif model is not None:
+    elif model is not None and recipe.model is not None:
+        known["zoom"] = list(sized(model, given, recipe.model, device=recipe.model.device).zoom)
         model.segmenter()  # says so when blocks cannot be predicted apart
         _, _, scaling, _ = model.ready(given, "cpu", False, rest)
         if isinstance(scaling, Normalisation):
