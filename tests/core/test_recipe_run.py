@@ -6,13 +6,16 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image
@@ -32,10 +35,12 @@ from napari_unetseg.core.recipe import (
     run_batch,
     run_recipe,
 )
+from napari_unetseg.core.recipe.draft import Draft, move_recipe
 from napari_unetseg.core.recipe.finished import Finished, FinishedLog
 from napari_unetseg.core.recipe.pool import answers, until_told
 from napari_unetseg.core.recipe.summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.size import SizeOptions, sized
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
 PLANE = BackgroundOptions(terms="plane")
@@ -159,6 +164,39 @@ class TestModels:
         found = made.probabilities if what == "probabilities" else made.labels
         expected = model.predict(image, what, decoding=objects)
         np.testing.assert_array_equal(found.asarray(), expected.asarray())
+
+    @pytest.mark.parametrize("size", [{"diameter": 6.0}, {"auto_diameter": True}])
+    def test_it_sees_the_image_at_the_size_that_is_said(
+        self, make_model, image, tmp_path, size
+    ) -> None:
+        decoder, known = DecoderSpec(), {"values": (0, 1), "labels_are": "objects"}
+        model = make_model("unet", decoder=decoder, diameter=9.0, **known)
+        save(model, tmp_path / "m.zip")
+        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path, device="cpu", **size))
+        made = run_recipe(recipe, image, model=recipe_model(recipe, tmp_path))
+        seen = sized(model, image, SizeOptions(**size))
+        assert seen.zoom
+        expected = seen.predict(image, "objects").asarray()
+        np.testing.assert_array_equal(made.labels.asarray(), expected)
+        assert not np.array_equal(model.predict(image, "objects").asarray(), expected)
+
+    def test_a_model_that_ships_goes_by_its_name(self, model, tmp_path, monkeypatch) -> None:
+        folder = tmp_path / "shipped"
+        folder.mkdir()
+        save(replace(model, name="nuclei"), folder / "nuclei.zip")
+        monkeypatch.setattr(shipped, "FOLDER", folder)
+        shipped.open_shipped.cache_clear()
+        recipe = Draft(model=shipped.open_shipped("nuclei")).recipe(tmp_path)
+        assert recipe.model.file == "nuclei"
+        moved = move_recipe(recipe, tmp_path, tmp_path / "elsewhere" / "r.yaml")
+        assert moved == recipe == read_recipe(tmp_path / "elsewhere" / "r.yaml")
+        assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["r.yaml"]
+        opened = recipe_model(moved, tmp_path / "elsewhere")
+        assert opened.fingerprint == model.fingerprint
+        (folder / "nuclei.zip").write_bytes(b"another")
+        with pytest.raises(InputError, match="not the one"):
+            recipe_model(moved, tmp_path)
+        shipped.open_shipped.cache_clear()
 
     def test_what_is_not_said_of_objects_is_as_suits_the_model(self, model) -> None:
         step = {"file": "m.zip", "sha256": "0" * 64, "what": "objects"}

@@ -63,10 +63,15 @@ def test_the_script_makes_what_the_recipe_makes(monkeypatch, tmp_path, images, r
     check_same(recipe, tmp_path, images)
 
 
-@pytest.mark.parametrize("what", ["objects", "classes", "probabilities"])
-def test_the_script_of_a_model_too(monkeypatch, make_model, tmp_path, images, what):
-    save(make_model("unet", values=(0, 1), labels_are="mask"), tmp_path / "m.zip")
-    step = model_step(tmp_path / "m.zip", tmp_path, what=what, tile=64, device="cpu")
+@pytest.mark.parametrize(
+    ("what", "size"),
+    [("objects", {"diameter": 6.0}), ("objects", {}), ("classes", {}), ("probabilities", {})],
+)
+def test_the_script_of_a_model_too(monkeypatch, make_model, tmp_path, images, what, size):
+    model = make_model("unet", values=(0, 1), labels_are="mask", diameter=9.0)
+    save(model, tmp_path / "m.zip")
+    how = {"what": what, "tile": 64, "device": "cpu", **size}
+    step = model_step(tmp_path / "m.zip", tmp_path, **how)
     said = {"objects": DecodeOptions(min_size=3)} if what == "objects" else {}
     recipe = Recipe(background=BackgroundOptions(terms="plane"), model=step, **said)
     run_batch(Batch(recipe, images, tmp_path / "run", tmp_path))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.recipe.recipe import Recipe, said_of
 from napari_unetseg.core.recipe.steps import MeasurementStep, ModelStep, ThresholdStep
@@ -103,7 +104,7 @@ def _opening(recipe: Recipe, folder: PathLike, names: dict[str, set[str]]) -> li
     if step is None:
         return []
     names[f"{_CORE}.foreign"] = {"open_model"}
-    path = (Path(folder) / step.file).as_posix()
+    path = step.file if step.file in shipped.names() else (Path(folder) / step.file).as_posix()
     scaling = ""
     if recipe.normalisation is not None:
         names[f"{_CORE}.normalisation"] = {"NormalisationSpec"}

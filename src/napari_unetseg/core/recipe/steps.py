@@ -60,7 +60,8 @@ class _WhichModel(Options):
 
     file: str = Field(
         title="File",
-        description="The model's file, as seen from the recipe's folder.",
+        description="The model's file, as seen from the recipe's folder; or the name of a model "
+        "that ships.",
         min_length=1,
         max_length=4096,
         pattern=r"^[^\x00-\x1f]*$",
@@ -70,6 +71,7 @@ class _WhichModel(Options):
         description="Hash of the file, which says that it is the same model.",
         pattern=r"^[0-9a-f]{64}$",
     )
+
     what: What = option(
         "objects",
         "Result",
