@@ -63,6 +63,7 @@ class BatchWidget(QWidget):
         self._shown: list[Layer] = []
         self.page = BatchPage(self.viewer, self.help_text)
         self.editor, self.images = self.page.editor, self.page.images
+        self.scroller = self.page.scroller
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.page)
