@@ -152,6 +152,8 @@ def test_it_runs_all_and_says_which_failed(qtbot, dock, folder):
     assert "area_um2" in heads
     failed = rows.data(rows.index(0, 1), Qt.ItemDataRole.ToolTipRole)
     assert "broken.tif" in failed
+    dock.images.clicked.emit(rows.index(0, 0))
+    assert said(dock) == failed
     assert float(rows.data(rows.index(1, heads.index("area_um2")))) > 0
     click(dock, "run")
     idle(qtbot, dock)

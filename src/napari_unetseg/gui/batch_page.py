@@ -113,7 +113,7 @@ class BatchPage(QWidget):
         column.addLayout(_row(self.out, self.buttons["place"], self.buttons["show"], stretch=0))
         column.addWidget(self.keep)
         column.addWidget(self.flattened)
-        scroller = QScrollArea()
+        self.scroller = scroller = QScrollArea()
         scroller.setWidgetResizable(True)
         scroller.setFrameShape(QScrollArea.Shape.NoFrame)
         scroller.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
