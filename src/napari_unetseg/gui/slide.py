@@ -26,7 +26,7 @@ from napari_unetseg.core.streaming.runners import Task
 from napari_unetseg.core.streaming.work import EVIDENCE, Work
 from napari_unetseg.core.trained import TrainedModel, What
 from napari_unetseg.gui.going import camera_of
-from napari_unetseg.gui.layers import find, geometry_of, marked
+from napari_unetseg.gui.layers import PROBABILITIES, find, geometry_of, marked
 from napari_unetseg.gui.live import in_view
 from napari_unetseg.gui.task import Reporter
 
@@ -35,15 +35,16 @@ _AT_ONCE_BYTES = 40
 
 _OVERVIEW = 2048
 _REFRESH_SECONDS = 0.4
-_GROWING = "growing"
+_GROWING = f"{PROBABILITIES} so far"  # which no tool takes up as an image to work on
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What came of a large image: the file, and how many objects are in it."""
+    """What came of a large image: the file, its levels, and how many objects are in it."""
 
     path: Path
     what: What
+    levels: list[Any]
     n_objects: int | None
 
 
@@ -123,7 +124,8 @@ class Slide:
                 )
             except StopEarly:
                 raise Cancelled from None
-            return Written(made.path, step.what, made.n_objects)
+            levels = [level.data for level in read_levels(made.path)]
+            return Written(made.path, step.what, levels, made.n_objects)
 
         return work
 
@@ -144,8 +146,7 @@ class Slide:
 
     def show(self, layer: Layer, role: str, written: Written, said: dict[str, Any]) -> Layer:
         """Put what was written into a layer, lazily, in place of an earlier one."""
-        levels = read_levels(written.path)
-        data = [level.data for level in levels]
+        data = written.levels
         look: dict[str, Any] = {
             "name": f"{layer.name} {written.what}",
             "metadata": marked(role, layer, said),
