@@ -192,6 +192,18 @@ class TestTrainPredictEvaluate:
             update={"low": 2.0}
         )
 
+    def test_pretrains_on_images_without_labels(self, data, tmp_path, capsys):
+        out = tmp_path / "before.zip"
+        words = ("--labels-are", "mask", *QUICK, "--set", "pretrain_task=denoise")
+        words += ("--set", "pretrain_steps=2")
+        pairs = (data / "images" / "a.tif", data / "masks" / "a.png", "-o", out)
+        assert run("train", *pairs, *words, "--pretrain", data / "images") == 0
+        said = capsys.readouterr().out
+        assert "Pretrained on 3 images without labels" in said
+        assert load(out).provenance["pretraining"]["pretrain_task"] == "denoise"
+        assert run("train", *pairs, *words) == 2
+        assert "Give --pretrain IMAGES" in capsys.readouterr().err
+
     def test_continues_a_model(self, data, unet, tmp_path):
         out = tmp_path / "more.zip"
         words = ("--epochs", 1, "--set", "steps=2", "--set", "patch=32")

@@ -118,7 +118,7 @@ class Shipped:
     options: tuple[tuple[str, Any], ...] = ()
 
 
-_ANY_SIZE = (("scale", 0.4), ("blur", 1.0), ("noise", 0.05), ("intensity", 0.3))
+_ANY_SIZE = (("scale", 0.2), ("blur", 1.0), ("noise", 0.05), ("intensity", 0.3))
 
 MODELS = {
     "nuclei": Shipped(
@@ -127,7 +127,7 @@ MODELS = {
         of_set(NUCLEI),
         ("428 images of fluorescent nuclei of many experiments, CC0 (BBBC038)",),
         (NUCLEI, CELLS),
-        steps=2000,
+        steps=3000,
         options=_ANY_SIZE,
     ),
     "phase_cells": Shipped(

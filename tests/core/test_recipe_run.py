@@ -3,13 +3,19 @@
 import csv
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image
@@ -29,10 +35,12 @@ from napari_unetseg.core.recipe import (
     run_batch,
     run_recipe,
 )
+from napari_unetseg.core.recipe.draft import Draft, move_recipe
 from napari_unetseg.core.recipe.finished import Finished, FinishedLog
-from napari_unetseg.core.recipe.pool import answers
+from napari_unetseg.core.recipe.pool import answers, until_told
 from napari_unetseg.core.recipe.summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.size import SizeOptions, sized
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
 PLANE = BackgroundOptions(terms="plane")
@@ -157,11 +165,60 @@ class TestModels:
         expected = model.predict(image, what, decoding=objects)
         np.testing.assert_array_equal(found.asarray(), expected.asarray())
 
+    @pytest.mark.parametrize("size", [{"diameter": 6.0}, {"auto_diameter": True}])
+    def test_it_sees_the_image_at_the_size_that_is_said(
+        self, make_model, image, tmp_path, size
+    ) -> None:
+        decoder, known = DecoderSpec(), {"values": (0, 1), "labels_are": "objects"}
+        model = make_model("unet", decoder=decoder, diameter=9.0, **known)
+        save(model, tmp_path / "m.zip")
+        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path, device="cpu", **size))
+        made = run_recipe(recipe, image, model=recipe_model(recipe, tmp_path))
+        seen = sized(model, image, SizeOptions(**size))
+        assert seen.zoom
+        expected = seen.predict(image, "objects").asarray()
+        np.testing.assert_array_equal(made.labels.asarray(), expected)
+        assert not np.array_equal(model.predict(image, "objects").asarray(), expected)
+
+    def test_a_model_that_ships_goes_by_its_name(self, model, tmp_path, monkeypatch) -> None:
+        folder = tmp_path / "shipped"
+        folder.mkdir()
+        save(replace(model, name="nuclei"), folder / "nuclei.zip")
+        monkeypatch.setattr(shipped, "FOLDER", folder)
+        shipped.open_shipped.cache_clear()
+        recipe = Draft(model=shipped.open_shipped("nuclei")).recipe(tmp_path)
+        assert recipe.model.file == "nuclei"
+        moved = move_recipe(recipe, tmp_path, tmp_path / "elsewhere" / "r.yaml")
+        assert moved == recipe == read_recipe(tmp_path / "elsewhere" / "r.yaml")
+        assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["r.yaml"]
+        opened = recipe_model(moved, tmp_path / "elsewhere")
+        assert opened.fingerprint == model.fingerprint
+        (folder / "nuclei.zip").write_bytes(b"another")
+        with pytest.raises(InputError, match="not the one"):
+            recipe_model(moved, tmp_path)
+        shipped.open_shipped.cache_clear()
+
     def test_what_is_not_said_of_objects_is_as_suits_the_model(self, model) -> None:
         step = {"file": "m.zip", "sha256": "0" * 64, "what": "objects"}
         said = Recipe(model=step, objects={"min_size": 9})
         suits = type(model).decoding.fget(model)
         assert said.decoding(model) == suits.model_copy(update={"min_size": 9})
+
+    def test_workers_open_it_by_themselves(self, model, folder, tmp_path) -> None:
+        save(model, tmp_path / "m.zip")
+        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path))
+        batch = batch_of(folder, tmp_path / "out", recipe, folder=tmp_path)
+
+        @contextmanager
+        def threads(n: int):
+            with ThreadPoolExecutor(n) as pool:
+                yield pool
+
+        rows = run_batch(batch, jobs=2, open_pool=threads)
+        assert states(rows) == ["done", "done", "failed", "done"]
+        labels = read_labels(tmp_path / "out" / "labels" / "cells0.tif").data
+        expected = model.predict(read_image(folder / "cells0.tif"), "objects")
+        np.testing.assert_array_equal(labels, expected.asarray())
 
     def test_it_is_not_run_without_its_model(self, image) -> None:
         step = {"file": "m.zip", "sha256": "0" * 64}
@@ -314,3 +371,22 @@ def test_a_process_that_dies_takes_no_other_s_work_with_it() -> None:
     found = {a.task: a for a in answers(range(5), _dies_of_two, 2, progress=silent)}
     assert {task: one.result for task, one in found.items()} == {0: 0, 1: 1, 2: None, 3: 9, 4: 16}
     assert [task for task, one in found.items() if one.died] == [2]
+
+
+def _goes_on(place: Path) -> None:
+    (place / f"begun {os.getpid()}").touch()
+    for _ in range(600):
+        until_told(0.0)
+        time.sleep(0.1)
+    (place / "finished").touch()
+
+
+def test_a_cancel_reaches_the_processes(tmp_path: Path) -> None:
+    def progress(fraction: float, message: str = "", /) -> None:
+        if any(tmp_path.iterdir()):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(answers([tmp_path] * 3, _goes_on, 2, progress=progress))
+    assert not (tmp_path / "finished").exists()
+    until_told(0.5)  # nobody tells this process

@@ -140,6 +140,11 @@ def test_planned_keeps_to_the_limit(shape: tuple[int, int], halo: int, power: in
     assert grid.largest_block == max(math.prod(tile.block_shape) for tile in grid)
 
 
+def test_planned_without_a_halo_takes_the_fewest_tiles() -> None:
+    assert len(TileGrid.planned((500, 400))) == 1
+    assert len(TileGrid.planned((2048, 2048))) <= 8
+
+
 @pytest.mark.parametrize(
     "options",
     [{"side": (0, 5)}, {"halo": (1,)}, {"halo": (-1, 0)}, {"multiple": (0, 1)}, {"blend": -1}],

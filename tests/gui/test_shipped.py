@@ -76,6 +76,22 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool.close_tool()
 
 
+def test_a_model_of_classes_is_not_asked_for_objects(qtbot, viewer, package):
+    tool = opened(qtbot, PredictWidget, viewer)
+    assert tool.form.options.what == "objects"
+    labels = (samples.nuclei((64, 72), seed=1).objects > 0).astype(np.uint8)
+    lesson = Lesson(samples.nuclei((64, 72), seed=1).as_image(), labels)
+    classes = train(TINY, [lesson], STEPS, name="classes", labels_are="mask").model
+    Session.of(viewer).add_model(classes)
+    assert tool.model() is classes
+    assert tool.form.options.what == "classes"
+    tool.form.set(what="objects")
+    tool.models.choose("nuclei")
+    tool.models.choose(classes)
+    assert tool.form.options.what == "objects", "what a person chose stays"
+    tool.close_tool()
+
+
 def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
     tool = opened(qtbot, PredictWidget, viewer)
     learnt = tool.model().diameter

@@ -27,6 +27,7 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.pretraining import PretrainOptions
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
@@ -199,6 +200,8 @@ def options_of_rung(kind: str) -> list[str]:
         *option_lines(TrainOptions),
         "scaling of the images:",
         *option_lines(NormalisationSpec),
+        "pretraining, with --pretrain:",
+        *option_lines(PretrainOptions),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from napari_unetseg.cli.console import note, say
+from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.flags import changed, flag_of, options_of, with_options
 from napari_unetseg.cli.lessons import (
     KINDS,
@@ -30,11 +30,14 @@ from napari_unetseg.cli.watching import watching
 from napari_unetseg.core.annotation import AnnotationKind, values_of
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import open_model
+from napari_unetseg.core.io import expand_inputs, read_image
 from napari_unetseg.core.ladder import Lesson, Outcome
 from napari_unetseg.core.ladder import train as train_model
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import PixelSpec
+from napari_unetseg.core.pretraining import Pretraining, PretrainOptions
+from napari_unetseg.core.progress import track
 from napari_unetseg.core.specs import Options
 from napari_unetseg.core.trained import RUNGS, TrainedModel, spec_of
 from napari_unetseg.core.training import TrainOptions
@@ -103,6 +106,15 @@ def train(
             "channels or classes a network keeps all but its first or last layer.",
         ),
     ] = None,
+    pretrain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGES",
+            help="For unet and cnn: first learn to restore these images, which need no labels: a "
+            "file, a folder or a quoted glob. How, say with --set pretrain_task=masked|denoise and "
+            "--set pretrain_minutes=MINUTES.",
+        ),
+    ] = None,
     features_from: Annotated[
         Path | None,
         typer.Option(
@@ -137,6 +149,11 @@ def train(
     flags: dict[str, Any] = {"budget": None if budget is None else minutes_of(budget)}
     flags |= {"epochs": epochs} | options.model_dump(include=options.model_fields_set)
     plan = _planned(model, _loaded(start), _loaded(features_from), flags, settings or ())
+    if pretrain is None and plan.pretraining is not None:
+        raise InputError(
+            "The settings say how to pretrain, but not on what. Give --pretrain IMAGES, or leave "
+            "them out."
+        )
     read_as: Any = labels_are or plan.default("labels_are", "scribbles")
     if regions is not None and read_as == "scribbles":
         raise InputError(
@@ -149,7 +166,9 @@ def train(
     say(f"Training {plan.spec.kind} on {len(lessons)} image{'s' * (len(lessons) != 1)}.")
     say_fallback("cpu" if isinstance(plan.spec, PixelSpec) else plan.options.device)
     began = time.monotonic()
-    outcome = _trained(plan, lessons, out.stem, read_as, ndim or plan.default("ndim", 2))
+    extent = ndim or plan.default("ndim", 2)
+    before = None if pretrain is None else _pretraining(pretrain, plan)
+    outcome = _trained(plan, lessons, out.stem, read_as, extent, before)
     _keep(outcome, out, time.monotonic() - began)
 
 
@@ -162,6 +181,7 @@ class _Plan:
     scaling: NormalisationSpec | None
     begun: TrainedModel | None
     features_from: TrainedModel | None
+    pretraining: PretrainOptions | None
 
     def default(self, name: str, otherwise: Any) -> Any:
         """Return what the model to continue was trained on."""
@@ -178,11 +198,14 @@ def _planned(
     kind = _kind(model, begun)
     groups: dict[str, type[Options]] = {kind: RUNGS[kind]}
     groups |= {"training": TrainOptions, "scaling": NormalisationSpec}
+    groups |= {"pretraining": PretrainOptions}
     given = sorted_settings(settings, groups)
     spec = _spec(kind, given[kind], begun)
     scaling = _scaling(given["scaling"], begun, features_from)
     training = _training(spec, flags, given["training"])
-    return _Plan(spec, training, scaling, begun, features_from)
+    before = given["pretraining"]
+    pretraining = options_of(PretrainOptions, before, as_setting) if before else None
+    return _Plan(spec, training, scaling, begun, features_from, pretraining)
 
 
 def _loaded(path: Path | None) -> TrainedModel | None:
@@ -209,8 +232,22 @@ def _scaling(
     return changed(begun.normalisation, given, as_setting)
 
 
+def _pretraining(images: str, plan: _Plan) -> Pretraining:
+    """Read the images to pretrain on."""
+    files = expand_inputs([images])
+    say(f"Pretraining on {len(files)} image{'s' * (len(files) != 1)} first.")
+    with bar("read") as progress:
+        read = [read_image(file) for file in track(files, progress)]
+    return Pretraining(read, plan.pretraining or PretrainOptions())
+
+
 def _trained(
-    plan: _Plan, lessons: Sequence[Lesson], name: str, labels_are: AnnotationKind, ndim: int
+    plan: _Plan,
+    lessons: Sequence[Lesson],
+    name: str,
+    labels_are: AnnotationKind,
+    ndim: int,
+    pretraining: Pretraining | None,
 ) -> Outcome:
     known = _known(plan.begun, lessons, labels_are)
     with watching(f"train {plan.spec.kind}") as seen:
@@ -224,6 +261,7 @@ def _trained(
                 ndim=ndim,
                 scaling=plan.scaling,
                 features_from=plan.features_from,
+                pretraining=pretraining,
                 watch=seen.watch,
                 progress=seen.progress,
                 **known,

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_unetseg.core.annotation import (
     Annotation,
@@ -20,12 +20,16 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ConvolutionalSpec, ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import LogisticSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.pretraining import Pretraining
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.resolution import settled
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.size import median_diameter
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import TrainOptions
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.nn.pretrain import Pretrained
 
 Preview = Callable[[Segmenter], None]
 """Told a model every few seconds while it is trained, in the training's thread."""
@@ -75,10 +79,11 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained model, and a sentence about how it came to be."""
+    """A trained model, a sentence about how it came to be, and what it was pretrained to."""
 
     model: TrainedModel
     message: str
+    pretrained: "Pretrained | None" = None
 
 
 def train(
@@ -94,6 +99,7 @@ def train(
     values: Sequence[int] = (),
     start: TrainedModel | None = None,
     features_from: TrainedModel | None = None,
+    pretraining: Pretraining | None = None,
     watch: Watch | None = None,
     preview: Preview | None = None,
     progress: Progress = silent,
@@ -123,6 +129,8 @@ def train(
     features_from
         A trained UNet, whose features a pixel rung sees as its options say: by default beside the
         filter bank. The new model holds a copy of it.
+    pretraining
+        Images, with or without labels, that a network learns to restore before it is trained.
     watch, preview
         Told while a network learns.
     progress
@@ -150,6 +158,7 @@ def train(
             f"The model to start from learnt {names[start.ndim]}, not {names[ndim]}. Learn those, "
             "or start from nothing."
         )
+    _check_pretraining(spec, start, pretraining)
     spec, eyes = _seeing(spec, start, features_from)
     if scaling is None and start is not None:
         scaling = start.normalisation
@@ -180,13 +189,18 @@ def train(
         "parent": "" if start is None else start.fingerprint,
         "diameter": _diameter_of(examples),
     }
+    before: Pretrained | None = None
     if isinstance(spec, PixelSpec):
         fit, scores, message = _fit_pixels(
             spec, examples, options, start, scaling, image, eyes, progress
         )
     else:
+        spec = _settled(spec, examples, start)
+        if pretraining is not None:
+            seen = (spec, len(examples[0].image), ndim)
+            before, progress = pretraining.network(*seen, options, scaling, progress)
         fit, scores, message = _fit_network(
-            spec, examples, options, start, scaling, image, watch, preview, progress
+            spec, examples, options, start, before, scaling, image, watch, preview, progress
         )
     provenance = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -195,8 +209,29 @@ def train(
         "asked_for": spec.kind,
         "options": options.model_dump(),
     }
+    if before is not None:
+        told = {"images": before.images, "steps": before.steps, "explained": before.explained}
+        provenance["pretraining"] = before.options.model_dump() | told
+        message = f"{before.message} {message}"
     model = TrainedModel.of(fit, name, **known, scores=scores, provenance=provenance)
-    return Outcome(model, message)
+    return Outcome(model, message, before)
+
+
+def _check_pretraining(
+    spec: ModelSpec, start: TrainedModel | None, pretraining: Pretraining | None
+) -> None:
+    if pretraining is None:
+        return
+    if isinstance(spec, PixelSpec):
+        raise InputError(
+            f"The {spec.kind} has no layers to pretrain: its filters are fixed. Leave the "
+            "pretraining out, or choose cnn or unet."
+        )
+    if start is not None:
+        raise InputError(
+            f"{start.name!r} to start from has learnt already, and pretraining would be lost on "
+            "it. Start from nothing, or leave the pretraining out."
+        )
 
 
 def _diameter_of(examples: Sequence[Example]) -> float:
@@ -336,6 +371,7 @@ def _fit_network(
     examples: Sequence[Example],
     options: TrainOptions,
     start: TrainedModel | None,
+    before: "Pretrained | None",
     scaling: NormalisationSpec,
     image: Image,
     watch: Watch | None,
@@ -349,12 +385,13 @@ def _fit_network(
     from napari_unetseg.core.nn.restore import network_of
 
     annotations = [example.annotation for example in examples]
-    if isinstance(spec, ConvolutionalSpec):
-        spec = settled(spec, annotations, like=None if start is None else start.spec)
     begun = None if start is None else network_of(start)
+    keeps = start is None or _same_outputs(start, options, annotations)
+    if before is not None:
+        begun, keeps = before.network, False
     told: dict[str, Any] = {
         "start": begun,
-        "keep_head": start is None or _same_outputs(start, options, annotations),
+        "keep_head": keeps,
         "scaling": scaling,
         "watch": watch,
         "preview": preview,
@@ -386,6 +423,14 @@ def _fit_network(
     best = climbed.upper if network else climbed.lower
     kept: Any = climbed.fitted if network else climbed.segmenter
     return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
+
+
+def _settled(spec: ModelSpec, examples: Sequence[Example], start: TrainedModel | None) -> ModelSpec:
+    """Return the options with the resolution settled by what is annotated."""
+    if not isinstance(spec, ConvolutionalSpec):
+        return spec
+    annotations = [example.annotation for example in examples]
+    return settled(spec, annotations, like=None if start is None else start.spec)
 
 
 def _same_outputs(

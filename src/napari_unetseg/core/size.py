@@ -40,6 +40,7 @@ class SizeOptions(Options):
         "Diameter",
         "Diameter of the objects in the image, in pixels: the image is scaled so that they are as "
         "large as those that the model learnt from. 0 leaves it as it is.",
+        when={"auto_diameter": (False,)},
         ge=0.0,
         le=10_000.0,
         step=1.0,

@@ -153,6 +153,8 @@ class TileGrid:
     ) -> Self:
         """Return the grid that computes the fewest pixels, with blocks of at most `pixels`.
 
+        Of several such, it is the one with the largest blocks.
+
         Where the halo alone is that large, a tile may be as wide as its two halos, since tiles
         much smaller than their halo would take forever.
         """
@@ -165,9 +167,10 @@ class TileGrid:
         smallest = math.prod(min(cost[0] for cost in costs) for costs in axes)
         limit = max(pixels or PIXELS_AT_ONCE[len(shape)], 2 ** len(shape) * smallest)
 
-        def cost(choice: tuple[tuple[int, int, int], ...]) -> tuple[int, int]:
+        def cost(choice: tuple[tuple[int, int, int], ...]) -> tuple[int, int, int]:
             blocks, computed, _ = zip(*choice, strict=True)
-            return max(math.prod(blocks) - limit, 0), math.prod(computed)
+            # Without a halo all tilings compute the same: then the fewer tiles the better.
+            return max(math.prod(blocks) - limit, 0), math.prod(computed), -math.prod(blocks)
 
         best = min(itertools.product(*axes), key=cost)
         return cls(shape, tuple(side for _, _, side in best), halo, multiple, border, blend)

@@ -395,6 +395,7 @@ class BatchWidget(QWidget):
             self._question = ended
             return
         self.images.rows.end(ended.extra)
+        self.images.show_first("failed")
         failed = any(row.state == "failed" for row in ended.rows)
         measured = self._recipe is not None and self._recipe.measurement is not None
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE

@@ -30,13 +30,13 @@ BEFORE, MEASURED = "before", "measured"
 """What a layer knows besides the options that made it: what made its source, and what was measured
 of it."""
 
-PROBABILITIES, UNCERTAINTY = "probabilities", "uncertainty"
+PROBABILITIES, UNCERTAINTY, FEATURE_MAPS = "probabilities", "uncertainty", "feature maps"
 """Roles, or what they begin with, of image layers that report on others: nothing to work on."""
 
 
 def is_report(layer: Layer) -> bool:
     """Whether a layer of ours reports on others, and is worked on only when it is picked."""
-    return role_of(layer).startswith((PROBABILITIES, UNCERTAINTY))
+    return role_of(layer).startswith((PROBABILITIES, UNCERTAINTY, FEATURE_MAPS))
 
 
 def role_of(layer: Layer) -> str:
@@ -145,6 +145,42 @@ def geometry_of(layer: Layer, *, ndim: int | None = None) -> dict[str, Any]:
     if getattr(layer, "units", None) is not None:
         found["units"] = layer.units[last]
     return found
+
+
+def reduced_geometry(
+    layer: Layer, step: tuple[int, ...], lead: tuple[int, ...], *, channels: bool = True
+) -> dict[str, Any]:
+    """Return the arguments that put something coarser over one plane or stack of `layer`.
+
+    Parameters
+    ----------
+    step
+        Pixels of the layer that share a value, along each of its last axes.
+    lead
+        Place of the plane or stack along the axes before those; each becomes an axis of length 1.
+    channels
+        Whether the new layer has an axis of channels before all others.
+
+    Returns
+    -------
+    dict
+        An affine map of all axes of the new layer.
+    """
+    ndim = layer.ndim
+    corner = np.asarray(layer.data_to_world((0,) * ndim), float)
+    columns = [np.asarray(layer.data_to_world(unit)) - corner for unit in np.eye(ndim)]
+    along = np.array([*(1,) * len(lead), *step], float)
+    # A value stands in the middle of the pixels that share it.
+    start = np.array([*lead, *((each - 1) / 2 for each in step)], float)
+    world = np.stack(columns, 1)
+    affine = np.eye(ndim + 1)
+    affine[:-1, :-1] = world * along
+    affine[:-1, -1] = corner + world @ start
+    if channels:
+        wide = np.eye(ndim + 2)
+        wide[1:, 1:] = affine
+        affine = wide
+    return {"affine": affine}
 
 
 def plane_index(layer: Layer, step: tuple[int, ...]) -> tuple[int, ...]:

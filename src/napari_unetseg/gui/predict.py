@@ -1,6 +1,7 @@
 """The Predict dock: run a trained model on the active layer."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,8 @@ from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core import shipped
-from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.decode import DecodeOptions, decode
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.linking import LINK_FIELDS, links_along
@@ -104,6 +106,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._maps: Maps | None = None
         self._hidden: Layer | None = None
         self._slide = Slide(napari_viewer)
+        self._suited = False
         super().__init__(napari_viewer, PredictOptions())
         self._looks = Latest(self)
         self._looks.answered.connect(self._on_look)
@@ -113,6 +116,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._opener = Opener(self)
         self._opener.opened.connect(self._on_opened)
         self._opener.refused.connect(self._on_refused)
+        self._warm = Latest(self)
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
@@ -313,6 +317,11 @@ class PredictWidget(Tool[PredictOptions]):
     def options_changed(self, options: PredictOptions) -> None:
         self._show_decoding()
 
+    def shown(self) -> None:
+        # Torch takes seconds to load: begin while the user looks for the button.
+        model = self.model()
+        self._warm.ask(lambda progress: _warm_up(model))
+
     def hidden(self) -> None:
         self._looks.forget()
         self._unhide()
@@ -362,14 +371,24 @@ class PredictWidget(Tool[PredictOptions]):
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
         model = self.model()
-        if model is not None and model.decoder is not None and self.form.options.what == "classes":
-            self.form.set(what="objects")
+        if model is not None:
+            self._suit(model.decoder is not None)
         if model is not None:
             self.decoding.set(split_depth=model.decoding.split_depth)
         self._forget()
         self._show_decoding()
         self._show_sizes()
         self.refresh()
+
+    def _suit(self, objects: bool) -> None:
+        """Ask for objects of a model that learnt them; take that back for one that did not."""
+        if objects and self.form.options.what == "classes":
+            self.form.set(what="objects")
+            self._suited = True
+        elif not objects and self._suited:
+            self._suited = False
+            if self.form.options.what == "objects":
+                self.form.set(what="classes")
 
     def _show_sizes(self) -> None:
         """Offer to scale the image, where the model knows a size and the image has another."""
@@ -503,6 +522,14 @@ class PredictWidget(Tool[PredictOptions]):
         self.session.add_model(model)
         classes = ", ".join(model.classes)
         self.say(f"Loaded {model.name}: a {model.spec.kind} of the classes {classes}.")
+
+
+def _warm_up(model: TrainedModel | None) -> None:
+    """Load and compile what the first prediction would have to wait for."""
+    if find_spec("torch") is not None and model is not None and model.state:
+        model.check_weights()
+    one = np.ones((16, 16), np.float32)
+    decode(one, one[None], DecoderSpec())
 
 
 def _named(model: TrainedModel | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.recipe.draft import Draft
 from napari_unetseg.core.recipe.steps import MeasurementStep, ThresholdStep
+from napari_unetseg.core.size import SizeOptions
 from napari_unetseg.core.specs import Options
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.layers import (
@@ -29,7 +30,7 @@ from napari_unetseg.gui.session import Session
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
 _RESULTS = (FLATTENED, MASK, OBJECTS, PREDICTED, PREDICTED_OBJECTS)
-_HOW = ("tile", "flips", "device")
+_HOW = ("tile", "flips", "device", *SizeOptions.model_fields)
 
 
 def tells_steps(layer: Layer) -> bool:

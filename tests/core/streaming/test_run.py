@@ -125,17 +125,33 @@ def test_one_channel_is_segmented_and_all_are_measured(written, tmp_path) -> Non
         compare(everything, image, tmp_path)
 
 
-@pytest.mark.parametrize("what", ["objects", "classes", "probabilities"])
-def test_models(what, make_model, written, tmp_path) -> None:
-    model = make_model("unet", values=(0, 1), labels_are="objects", decoder=DecoderSpec())
+@pytest.mark.parametrize(
+    ("what", "size"),
+    [("objects", {"diameter": 6.0}), ("objects", {}), ("classes", {}), ("probabilities", {})],
+)
+def test_models(what, size, make_model, written, tmp_path) -> None:
+    objects = {"values": (0, 1), "labels_are": "objects", "decoder": DecoderSpec()}
+    model = make_model("unet", diameter=9.0, **objects)
     save(model, tmp_path / "m.zip")
     image = written(Image.of(noise((180, 150), 5, 3.0)))
-    step = model_step(tmp_path / "m.zip", tmp_path, what=what)
+    step = model_step(tmp_path / "m.zip", tmp_path, what=what, **size)
     measurement = MeasurementStep() if what == "objects" else None
     recipe = Recipe(
         background=BackgroundOptions(terms="plane"), model=step, measurement=measurement
     )
     compare(recipe, image, tmp_path, model=model, memory=LITTLE)
+
+
+@pytest.mark.parametrize("size", [{"diameter": 14.0}, {"auto_diameter": True}])
+def test_models_that_see_another_size(size, make_model, written, tmp_path) -> None:
+    known = {"labels_are": "objects", "decoder": DecoderSpec(), "diameter": 20.0}
+    model = make_model("unet", values=(0, 1), **known)
+    save(model, tmp_path / "m.zip")
+    image = written(Image.of(noise((180, 150), 5, 3.0)))
+    step = model_step(tmp_path / "m.zip", tmp_path, what="objects", **size)
+    found = compare(Recipe(model=step), image, tmp_path, model=model, memory=LITTLE)
+    as_it_is = model.predict(image, "objects").asarray()
+    assert not np.array_equal(found.image.asarray(), as_it_is)
 
 
 def test_nothing_found_is_a_table_without_rows(written, tmp_path) -> None:

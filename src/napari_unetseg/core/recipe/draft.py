@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
@@ -31,7 +32,7 @@ class Draft:
     model
         What was run instead of a threshold.
     how
-        How it was run: what, tile, flips and device.
+        How it was run: what, the size of the image, tile, flips and device.
     remarks
         What was done besides, and cannot be done again with other images; a sentence each.
     """
@@ -79,6 +80,9 @@ def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
     """
     if recipe.model is not None and path.parent.resolve() != folder.resolve():
         source = model_file(recipe.model, folder)
+        if shipped.name_of(source):
+            write_recipe(path, recipe)
+            return recipe
         target = path.parent / source.name
         if not (target.is_file() and hash_of(target) == recipe.model.sha256):
             if target.exists():
@@ -104,6 +108,8 @@ def _kept(model: TrainedModel, folder: Path) -> Path:
                 "load that and predict with it."
             )
         return path
+    if name := shipped.name_of_model(model):
+        return shipped.path_of(name)
     letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in model.name)
     path = folder / f"{letters.strip('-')[:_LONGEST] or 'model'}-{model.fingerprint[:_HASH]}.zip"
     if not path.is_file():

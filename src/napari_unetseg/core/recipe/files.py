@@ -4,6 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.paths import PathLike, writing
 from napari_unetseg.core.recipe.recipe import Recipe
@@ -65,6 +66,8 @@ def model_file(step: ModelStep, folder: PathLike) -> Path:
         When it is not there, or has another hash.
     """
     path = Path(os.path.normpath(Path(folder) / step.file))
+    if not path.exists() and step.file in shipped.names():
+        path = shipped.path_of(step.file)
     found = hash_of(path)
     if found != step.sha256:
         raise InputError(
@@ -76,9 +79,10 @@ def model_file(step: ModelStep, folder: PathLike) -> Path:
 
 
 def model_step(path: PathLike, folder: PathLike, **how: object) -> ModelStep:
-    """Return the step that runs the model in a file, for a recipe in a folder."""
-    source = Path(path)
-    return ModelStep.checked(file=relative_to(source, folder), sha256=hash_of(source), **how)
+    """Return the step that runs a model in a file, or one that ships, for a recipe in a folder."""
+    source = shipped.resolved(path)
+    file = shipped.name_of(source) or relative_to(source, folder)
+    return ModelStep.checked(file=file, sha256=hash_of(source), **how)
 
 
 def relative_to(path: Path, folder: PathLike) -> str:

@@ -184,11 +184,30 @@ def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[
         f"{what} with {named} (SHA-256 of its file {step.sha256}), tile by tile with overlap"
         f"{flips}."
     ]
+    sentences += _sized(step, model)
     if model is not None:
         sentences += _scaled(model.normalisation)
     if step.what == "objects":
         sentences += _objects(recipe, model)
     return sentences
+
+
+def _sized(step: ModelStep, model: TrainedModel | None) -> list[str]:
+    """Say at which size the image was shown to the model."""
+    if step.diameter:
+        of = f", of {model.diameter:.3g} pixels," if model is not None and model.diameter else ""
+        return [
+            f"The image was scaled so that objects of {step.diameter:g} pixels had the diameter"
+            f"{of} of those that the model was trained on."
+        ]
+    if step.rescale:
+        return ["The image was scaled to the pixel size of those that the model was trained on."]
+    if step.auto_diameter:
+        return [
+            "The image was scaled so that its objects, measured in a first prediction of its "
+            "middle, had the diameter of those that the model was trained on."
+        ]
+    return []
 
 
 def _named(model: TrainedModel) -> str:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core import shipped
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.recipe.recipe import Recipe, said_of
-from napari_unetseg.core.recipe.steps import MeasurementStep, ThresholdStep
+from napari_unetseg.core.recipe.steps import MeasurementStep, ModelStep, ThresholdStep
+from napari_unetseg.core.size import SizeOptions
 from napari_unetseg.core.specs import Options
 
 _CORE = "napari_unetseg.core"
@@ -42,7 +44,7 @@ def script_of(recipe: Recipe, folder: PathLike = ".") -> str:
         body += _thresholding(recipe.threshold, source, names)
     elif recipe.model is not None:
         start = _opening(recipe, folder, names)
-        body += _predicting(recipe, source)
+        body += _predicting(recipe, source, names)
     if recipe.measurement is not None:
         body += _measuring(recipe.measurement, names)
     body += _writing(recipe, names)
@@ -102,7 +104,7 @@ def _opening(recipe: Recipe, folder: PathLike, names: dict[str, set[str]]) -> li
     if step is None:
         return []
     names[f"{_CORE}.foreign"] = {"open_model"}
-    path = (Path(folder) / step.file).as_posix()
+    path = step.file if step.file in shipped.names() else (Path(folder) / step.file).as_posix()
     scaling = ""
     if recipe.normalisation is not None:
         names[f"{_CORE}.normalisation"] = {"NormalisationSpec"}
@@ -114,15 +116,26 @@ def _opening(recipe: Recipe, folder: PathLike, names: dict[str, set[str]]) -> li
     return lines
 
 
-def _predicting(recipe: Recipe, source: str) -> list[str]:
+def _predicting(recipe: Recipe, source: str, names: dict[str, set[str]]) -> list[str]:
     step = recipe.model
     if step is None:
         return []
     how: dict[str, Any] = {"tile": step.tile or None, "flips": step.flips, "device": step.device}
     said = ", ".join(f"{name}={value!r}" for name, value in how.items())
+    model, lines = "model", []
+    if size := _size(step):
+        model = "seen"
+        options = _call("SizeOptions", size)
+        names[f"{_CORE}.size"] = {"SizeOptions", "sized"}
+        lines.append(f"seen = sized(model, {source}, {options}, device={step.device!r})")
     decoding = ", decoding=decoding" if step.what == "objects" else ""
     made = "probabilities" if step.what == "probabilities" else "labels"
-    return [f"{made} = model.predict({source}, {step.what!r}{decoding}, {said})"]
+    return [*lines, f"{made} = {model}.predict({source}, {step.what!r}{decoding}, {said})"]
+
+
+def _size(step: ModelStep) -> dict[str, Any]:
+    """Return what is said of the size of the objects."""
+    return {name: said for name, said in _changed(step).items() if name in SizeOptions.model_fields}
 
 
 def _measuring(step: MeasurementStep, names: dict[str, set[str]]) -> list[str]:

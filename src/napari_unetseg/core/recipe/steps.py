@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from napari_unetseg.core.measure import MeasureOptions
+from napari_unetseg.core.size import SizeOptions
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.threshold import check_values
 from napari_unetseg.core.threshold_options import ThresholdOptions
@@ -54,12 +55,13 @@ class ThresholdStep(ThresholdOptions):
         return self
 
 
-class ModelStep(Options):
-    """Which model is run, and how."""
+class _WhichModel(Options):
+    """Which model is run, and for what."""
 
     file: str = Field(
         title="File",
-        description="The model's file, as seen from the recipe's folder.",
+        description="The model's file, as seen from the recipe's folder; or the name of a model "
+        "that ships.",
         min_length=1,
         max_length=4096,
         pattern=r"^[^\x00-\x1f]*$",
@@ -69,12 +71,18 @@ class ModelStep(Options):
         description="Hash of the file, which says that it is the same model.",
         pattern=r"^[0-9a-f]{64}$",
     )
+
     what: What = option(
         "objects",
         "Result",
         "Classes: labels. Objects: labels, every object its own number. Probabilities: an image "
         "with a channel for each class.",
     )
+
+
+class ModelStep(SizeOptions, _WhichModel):
+    """Which model is run, at which size, and how."""
+
     tile: int = option(
         0,
         "Tile side",

@@ -225,6 +225,7 @@ def _kind_of_threshold(recipe: Recipe) -> Kind:
 def _predicted(
     recipe: Recipe, step: ModelStep, prepared: Prepared, model: TrainedModel
 ) -> Predicted:
+    model = model.zoomed(prepared.zoom)
     given, segmenter, scaling, _ = model.ready(
         prepared.given, step.device, step.flips, silent, prepared.scaling
     )

@@ -9,6 +9,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Recipe
+from napari_unetseg.core.size import sized
 from napari_unetseg.core.threshold import group_values, smoothed_image
 from napari_unetseg.core.threshold_blocks import contrasts_of
 from napari_unetseg.core.trained import TrainedModel
@@ -41,6 +42,11 @@ class Prepared:
         return self.source if self.flattened is None else self.flattened
 
     @property
+    def zoom(self) -> tuple[float, ...]:
+        """How far a model is shown the image enlarged; see `napari_unetseg.core.size.sized`."""
+        return tuple(self.known.get("zoom", ()))
+
+    @property
     def scaling(self) -> Normalisation | None:
         """How a model's input is scaled; None where the model finds out for itself."""
         kept = self.known.get("scaling")
@@ -70,9 +76,12 @@ def prepare(
         values = options.values or None
         known["levels"] = group_values(smoothed, options, values, progress=rest)
         known["contrasts"] = contrasts_of(smoothed, options)
-    elif model is not None:
-        model.segmenter()  # says so when blocks cannot be predicted apart
-        _, _, scaling, _ = model.ready(given, "cpu", False, rest)
+    elif model is not None and recipe.model is not None:
+        step = recipe.model
+        seen = sized(model, given, step, device=step.device, progress=part(rest, 0, 0.5))
+        known["zoom"] = list(seen.zoom)
+        seen.segmenter()  # says so when blocks cannot be predicted apart
+        _, _, scaling, _ = seen.ready(given, "cpu", False, part(rest, 0.5, 1))
         if isinstance(scaling, Normalisation):
             known["scaling"] = scaling.to_dict()
     progress(1.0, "prepared")
