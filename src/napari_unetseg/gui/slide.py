@@ -91,7 +91,7 @@ class Slide:
         self,
         layer: Layer,
         image: Image,
-        seen: Callable[[Any], tuple[TrainedModel, Any]],
+        model: TrainedModel,
         step: ModelStep,
         decoding: DecodeOptions,
         out: Path,
@@ -100,8 +100,8 @@ class Slide:
 
         Parameters
         ----------
-        seen
-            Returns the model as it sees the image, and the rest of the progress.
+        model, step
+            What is run, and how.
         """
         self._source = layer
         self._follow()
@@ -110,7 +110,6 @@ class Slide:
         recipe, field = Recipe(model=step, objects=objects), self._field
 
         def work(progress: Reporter) -> Written:
-            model, rest = seen(progress)
             runner = _Shown(field, progress)
             try:
                 made = stream(
@@ -120,7 +119,7 @@ class Slide:
                     model=model,
                     resume=can_resume(recipe, image, out, model),
                     runner=runner,
-                    progress=rest,
+                    progress=progress,
                 )
             except StopEarly:
                 raise Cancelled from None
@@ -261,13 +260,6 @@ def is_large(image: Image) -> bool:
     return image.lazy and math.prod(image.shape) * _AT_ONCE_BYTES > allowed()
 
 
-def model_step_of(model: TrainedModel, what: What, *, flips: bool, device: Any) -> ModelStep:
-    """Return how a model of the session is run."""
-    return ModelStep(
-        file=model.name or "model", sha256=model.fingerprint, what=what, flips=flips, device=device
-    )
-
-
 def _growing(layer: Layer, begun: Begun) -> Layer:
     """Return a layer of what there is so far: classes, or how likely pixels belong to objects."""
     data: Any = [begun.array, begun.overview] if begun.step > 1 else begun.overview
@@ -284,4 +276,4 @@ def _growing(layer: Layer, begun: Begun) -> Layer:
     return Labels(data, **look)
 
 
-__all__ = ["Begun", "Grown", "Slide", "Written", "is_large", "model_step_of"]
+__all__ = ["Begun", "Grown", "Slide", "Written", "is_large"]
