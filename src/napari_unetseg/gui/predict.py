@@ -19,6 +19,7 @@ from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
+from napari_unetseg.core.recipe import ModelStep
 from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
@@ -30,7 +31,7 @@ from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.opener import FILES, Opener
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
-from napari_unetseg.gui.slide import Slide, Written, is_large, model_step_of
+from napari_unetseg.gui.slide import Slide, Written, is_large
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
 
@@ -228,12 +229,9 @@ class PredictWidget(Tool[PredictOptions]):
         if not path:
             raise InputError("Choose where the result is to be written, and press Predict again.")
         out = Path(path).with_suffix(".zarr")
-        step = model_step_of(model, options.what, flips=options.flips, device=options.device)
-
-        def seen(progress: Progress) -> tuple[TrainedModel, Progress]:
-            return _at_size(model, image, options, progress)
-
-        return self._slide.work(layer, image, seen, step, self.decoding.options, out)
+        said = options.model_dump(include=set(ModelStep.model_fields))
+        step = ModelStep(file=model.name or "model", sha256=model.fingerprint, **said)
+        return self._slide.work(layer, image, model, step, self.decoding.options, out)
 
     def show_on_the_way(self, thing: Any) -> None:
         self._slide.on_the_way(thing)

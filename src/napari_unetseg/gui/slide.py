@@ -26,7 +26,7 @@ from napari_unetseg.core.streaming.runners import Task
 from napari_unetseg.core.streaming.work import EVIDENCE, Work
 from napari_unetseg.core.trained import TrainedModel, What
 from napari_unetseg.gui.going import camera_of
-from napari_unetseg.gui.layers import find, geometry_of, marked
+from napari_unetseg.gui.layers import PROBABILITIES, find, geometry_of, marked
 from napari_unetseg.gui.live import in_view
 from napari_unetseg.gui.task import Reporter
 
@@ -35,15 +35,16 @@ _AT_ONCE_BYTES = 40
 
 _OVERVIEW = 2048
 _REFRESH_SECONDS = 0.4
-_GROWING = "growing"
+_GROWING = f"{PROBABILITIES} so far"  # which no tool takes up as an image to work on
 
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What came of a large image: the file, and how many objects are in it."""
+    """What came of a large image: the file, its levels, and how many objects are in it."""
 
     path: Path
     what: What
+    levels: list[Any]
     n_objects: int | None
 
 
@@ -90,7 +91,7 @@ class Slide:
         self,
         layer: Layer,
         image: Image,
-        seen: Callable[[Any], tuple[TrainedModel, Any]],
+        model: TrainedModel,
         step: ModelStep,
         decoding: DecodeOptions,
         out: Path,
@@ -99,8 +100,8 @@ class Slide:
 
         Parameters
         ----------
-        seen
-            Returns the model as it sees the image, and the rest of the progress.
+        model, step
+            What is run, and how.
         """
         self._source = layer
         self._follow()
@@ -109,7 +110,6 @@ class Slide:
         recipe, field = Recipe(model=step, objects=objects), self._field
 
         def work(progress: Reporter) -> Written:
-            model, rest = seen(progress)
             runner = _Shown(field, progress)
             try:
                 made = stream(
@@ -119,11 +119,12 @@ class Slide:
                     model=model,
                     resume=can_resume(recipe, image, out, model),
                     runner=runner,
-                    progress=rest,
+                    progress=progress,
                 )
             except StopEarly:
                 raise Cancelled from None
-            return Written(made.path, step.what, made.n_objects)
+            levels = [level.data for level in read_levels(made.path)]
+            return Written(made.path, step.what, levels, made.n_objects)
 
         return work
 
@@ -144,8 +145,7 @@ class Slide:
 
     def show(self, layer: Layer, role: str, written: Written, said: dict[str, Any]) -> Layer:
         """Put what was written into a layer, lazily, in place of an earlier one."""
-        levels = read_levels(written.path)
-        data = [level.data for level in levels]
+        data = written.levels
         look: dict[str, Any] = {
             "name": f"{layer.name} {written.what}",
             "metadata": marked(role, layer, said),
@@ -260,13 +260,6 @@ def is_large(image: Image) -> bool:
     return image.lazy and math.prod(image.shape) * _AT_ONCE_BYTES > allowed()
 
 
-def model_step_of(model: TrainedModel, what: What, *, flips: bool, device: Any) -> ModelStep:
-    """Return how a model of the session is run."""
-    return ModelStep(
-        file=model.name or "model", sha256=model.fingerprint, what=what, flips=flips, device=device
-    )
-
-
 def _growing(layer: Layer, begun: Begun) -> Layer:
     """Return a layer of what there is so far: classes, or how likely pixels belong to objects."""
     data: Any = [begun.array, begun.overview] if begun.step > 1 else begun.overview
@@ -283,4 +276,4 @@ def _growing(layer: Layer, begun: Begun) -> Layer:
     return Labels(data, **look)
 
 
-__all__ = ["Begun", "Grown", "Slide", "Written", "is_large", "model_step_of"]
+__all__ = ["Begun", "Grown", "Slide", "Written", "is_large"]
