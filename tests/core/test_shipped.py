@@ -14,9 +14,13 @@ from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.packages import describe, save
+from napari_unetseg.core.scoring.objects import object_scores
+from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
+from napari_unetseg.core.size import SizeOptions, median_diameter, sized
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.zoom import resampled
 
 Make = Callable[..., TrainedModel]
 LARGEST = 3_000_000
@@ -124,3 +128,33 @@ def test_the_pixel_size_is_compared(standins: Path, capsys: pytest.CaptureFixtur
     assert "0.65 → 0.5 µm" in capsys.readouterr().out
     assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--rescale") == 0
     assert "scaled 1.3 by 1.3 times" in capsys.readouterr().out
+
+
+@pytest.mark.skipif("nuclei" not in shipped.names(), reason="needs the shipped model of nuclei")
+@pytest.mark.parametrize(("by", "n"), [(0.4, 6), (4.0, 2)])
+def test_nuclei_of_another_size_are_found_at_their_diameter(
+    by: float, n: int, shared_data: Path
+) -> None:
+    model = shipped.open_shipped("nuclei")
+    place = shared_data / "nuclei_fluo_cc0"
+    found: dict[str, list[Overlap]] = {"as it is": [], "known": [], "measured": []}
+    for mask in sorted((place / "masks").iterdir())[:n]:
+        (path,) = (place / "images").glob(f"{mask.stem}.*")
+        ids, image = read_labels(mask).asarray(), read_image(path).grey().asarray()
+        sides = [round(side * by) for side in ids.shape]
+        rows, columns = (((np.arange(n) + 0.5) / by).astype(int) for n in sides)
+        truth = ids[np.ix_(rows, columns)].astype(np.int32)
+        zoom, start = (by, by), (0, 0)
+        shown = Image.of(resampled(image[None].astype(np.float32), zoom, start, start, sides)[0])
+        options = {
+            "as it is": SizeOptions(),
+            "known": SizeOptions(diameter=median_diameter([truth])),
+            "measured": SizeOptions(auto_diameter=True),
+        }
+        for way, size in options.items():
+            said = sized(model, shown, size).predict(shown, "objects").asarray()
+            found[way].append(overlap_of(said, truth))
+    scores = {way: object_scores(Overlap.joined(several)).f1 for way, several in found.items()}
+    assert scores["known"] > scores["as it is"] + 0.05, scores
+    assert scores["measured"] > scores["as it is"], scores
+    assert scores["known"] > 0.7, scores

@@ -34,7 +34,7 @@ def test_an_empty_annotation_says_what_to_do(hand):
     tool = hand.tool(TRAIN)
     hand.run(tool)
     assert "Paint" in tool.message.text() or "paint" in tool.message.text()
-    assert hand.tool(PREDICT).model() is None
+    assert not hand.tool(PREDICT).session.models
 
 
 def test_paint_train_predict_correct_and_train_on(hand, nuclei, tmp_path):
@@ -80,7 +80,7 @@ def test_a_broken_model_file_is_a_sentence(hand, nuclei, tmp_path):
     tool = hand.tool(PREDICT)
     tool.load_model(path)
     hand.wait(lambda: "broken.zip" in tool.message.text() and "Reading" not in tool.message.text())
-    assert tool.model() is None
+    assert not tool.session.models
 
 
 def test_a_unet_shows_its_curve_and_stops_when_asked(hand, nuclei):
