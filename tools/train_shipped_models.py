@@ -43,6 +43,8 @@ NUCLEI, CELLS, NEURONS = "nuclei_fluo_cc0", "phase_cells_mit", "neurons_rgb_cc0"
 SETS = (NUCLEI, CELLS, NEURONS)
 STEPS_AN_EPOCH = 60
 SEED = 0
+RECORDS = 300
+"""Steps of the training that the file tells of, at most."""
 
 
 def pairs(folder: Path, *, without: frozenset[str] = frozenset()) -> list[Pair]:
@@ -184,7 +186,8 @@ def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -
     told |= {"without": sorted(without)} if without else {}
     told |= {"processor_seconds": round(seconds)}
     card = ModelCard(description=plan.description, authors="napari-unetseg", licence=plan.licence)
-    return replace(model, provenance=dict(model.provenance) | told, card=card)
+    kept = model.history[:: -(-len(model.history) // RECORDS)]
+    return replace(model, provenance=dict(model.provenance) | told, card=card, history=kept)
 
 
 def judged(model: TrainedModel, images: list[Pair]) -> dict[str, float]:
@@ -216,7 +219,7 @@ def main() -> None:
     for name in asked.names:
         model = trained(name, asked.data, asked.steps, frozenset(asked.without))
         path = asked.out / f"{name}.zip"
-        save(model, path)
+        save(model, path, small=True)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB", flush=True)
         if asked.json:
             known = json.loads(asked.json.read_text()) if asked.json.exists() else {}

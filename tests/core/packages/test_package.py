@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign import self_test
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.restore import evidence_of
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
@@ -304,6 +305,20 @@ def test_the_readme_tells_scores_and_limits(make_model: Make, tmp_path: Path) ->
     assert "## Validation" in text
     assert "0.875" in text
     assert "whole images, not blocks" in text
+
+
+def test_a_file_is_small_when_it_is_to_be(make_model: Make, tmp_path: Path) -> None:
+    model = make_model("unet", options={"resolution": "half", "stem": "space-to-depth"})
+    save(model, tmp_path / "usual.zip")
+    save(model, tmp_path / "small.zip", small=True)
+    usual, little = ((tmp_path / name).stat().st_size for name in ("usual.zip", "small.zip"))
+    examples = [
+        members_of(tmp_path / name)["test_output.npy"] for name in ("usual.zip", "small.zip")
+    ]
+    assert len(examples[1]) < len(examples[0]) / 4
+    assert usual - little > 0.9 * (len(examples[0]) - len(examples[1]))
+    assert load(tmp_path / "small.zip").fingerprint == model.fingerprint
+    assert self_test(tmp_path / "small.zip").passed
 
 
 def test_channel_names_suit_the_format(make_model: Make, tmp_path: Path) -> None:

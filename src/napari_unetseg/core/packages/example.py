@@ -43,14 +43,20 @@ class Sides:
     reduced: bool = False
 
 
-def sides_of(model: TrainedModel) -> Sides:
-    """Return which images the network takes."""
+def sides_of(model: TrainedModel, *, max_pixels: int = MAX_PIXELS) -> Sides:
+    """Return which images the network takes.
+
+    Parameters
+    ----------
+    max_pixels
+        Of the smallest image, beyond which less than all that the network looks at is said.
+    """
     step, halo = model.multiple, model.halo
     if unpadded(model):
         least = tuple(2 * h + s for h, s in zip(halo, step, strict=True))
         return Sides(least, step, (0,) * model.ndim)
     exact = Sides(_least(halo, step), step, halo)
-    if np.prod(exact.least) <= MAX_PIXELS:
+    if np.prod(exact.least) <= max_pixels:
         return exact
     fewer = tuple(min(h, max(_REDUCED_HALO, s)) for h, s in zip(halo, step, strict=True))
     return Sides(_least(fewer, step), step, fewer, reduced=True)

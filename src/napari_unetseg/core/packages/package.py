@@ -67,6 +67,9 @@ _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 _Name = Field(max_length=1000)
 _Count = Field(ge=1, le=4096)
 
+_LITTLE = 2**16
+"""Pixels of the example in a file that is to be small."""
+
 
 class _Words(BaseModel):
     """What is said of a model: types and limits; the model checks the rest."""
@@ -101,7 +104,7 @@ class _Own(_Words):
     features_from: _Words | None = None
 
 
-def save(model: TrainedModel, path: PathLike) -> None:
+def save(model: TrainedModel, path: PathLike, *, small: bool = False) -> None:
     """Save a model. Imports torch, to compute the example.
 
     Parameters
@@ -109,6 +112,9 @@ def save(model: TrainedModel, path: PathLike) -> None:
     path
         A name ending in ``.zip``. What is there is replaced in one step, or stays when saving
         fails.
+    small
+        Keep the file small: a network that looks far gets an example of less than that, and its
+        file tells other programs to overlap their tiles by less.
 
     Raises
     ------
@@ -121,7 +127,7 @@ def save(model: TrainedModel, path: PathLike) -> None:
     """
     if Path(path).suffix.lower() != SUFFIX:
         raise InputError(f"The model file {path} must end in {SUFFIX}.")
-    data = written_zip(members_of(model))
+    data = written_zip(members_of(model, context=_LITTLE if small else MAX_PIXELS))
     with writing(path) as draft:
         draft.write_bytes(data)
 
@@ -350,7 +356,11 @@ def _checked_model(own: _Words, state: dict[str, NDArray[Any]], **more: Any) -> 
 
 
 def members_of(
-    model: TrainedModel, *, max_pixels: int = MAX_PIXELS, more: More | None = None
+    model: TrainedModel,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    context: int = MAX_PIXELS,
+    more: More | None = None,
 ) -> dict[str, bytes]:
     """Return the files of a package, by name.
 
@@ -358,6 +368,8 @@ def members_of(
     ----------
     max_pixels
         An example of more is left out.
+    context
+        Pixels that an example with all of the network's context may have; else it has less.
     more
         Makes further files of the raw example (C, *spatial) and what the model says of it.
     """
@@ -365,7 +377,7 @@ def members_of(
         raise InputError(
             f"{model.name!r} is a model of others and is kept by the file it came from. Copy that."
         )
-    sides = sides_of(model)
+    sides = sides_of(model, max_pixels=context)
     image = example_image(model, sides.least)
     files = {_WEIGHTS: write_state_dict(model.all_weights)}
     if image[0].size <= max_pixels:
