@@ -29,7 +29,7 @@ import numpy as np
 from napari_unetseg.core import samples
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_image
+from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import Layout, create
 from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.packages import load, save
@@ -213,6 +213,8 @@ def workers(folder: Path, recipe: Recipe, memory: float) -> None:
     from napari_unetseg.core.streaming.cluster import Cluster, cluster
 
     source, model = Source(str(folder / "slide.zarr")), model_of(recipe, folder)
+    piece = Source(str(folder / "piece.zarr"))
+    write_image(Path(piece.path), crop_of(source.open(), 0))
     file = None if recipe.model is None else folder / recipe.model.file
 
     class Killing(Cluster):
@@ -228,11 +230,15 @@ def workers(folder: Path, recipe: Recipe, memory: float) -> None:
     times = {}
     for jobs, after in ((1, 10**9), (2, 10**9), (2, 8)):
         with cluster(jobs=jobs) as client:
-            little = Killing(client, source, file)
-            little.after = after
+            how = {"model": model, "memory": memory}
+            # Workers import and compile on their first blocks.
+            warming = Cluster(client, piece, file)
+            stream(recipe, piece, folder / "warm.zarr", runner=warming, model=model, memory=0.02)
+            runner = Killing(client, source, file)
+            runner.after = after
             name = f"workers{jobs}-{min(after, 9)}.zarr"
             start = time.perf_counter()
-            found = stream(recipe, source, folder / name, model=model, memory=memory, runner=little)
+            found = stream(recipe, source, folder / name, runner=runner, **how)
             seconds = time.perf_counter() - start
         times.setdefault(jobs, seconds)
         killed = ", one killed" if after < 100 else ""

@@ -6,6 +6,7 @@ them: it is sent to every worker once, those that come later or again too, and k
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -146,6 +147,7 @@ def cluster(address: str = "", jobs: int = 1) -> Iterator[Any]:
                 threads_per_worker=1,
                 memory_limit=None,
                 dashboard_address=None,
+                silence_logs=logging.ERROR,
                 local_directory=place,
             ) as local,
             distributed.Client(local) as client,
