@@ -17,6 +17,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
     expand_inputs,
+    may_be_lazy,
     pair_labels,
     plan_outputs,
     pyramid,
@@ -351,6 +352,20 @@ class TestPictures:
             image = read_image(tmp_path / f"a{suffix}")
             assert (image.axes, image.rgb) == (axes, len(shape) == 3)
             assert abs(int(image.asarray().mean()) - 90) <= 1
+
+
+def test_what_stays_on_disk_is_told_by_the_header(tmp_path, monkeypatch):
+    image = Image.of(np.zeros((40, 50), np.uint8))
+    for name in ("a.tif", "b.zarr", "c.png"):
+        write_image(tmp_path / name, image)
+    np.save(tmp_path / "d.npy", image.data)
+    (tmp_path / "bad.tif").write_bytes(b"no image")
+    assert [p.name for p in sorted(tmp_path.iterdir()) if may_be_lazy(p)] == ["b.zarr"]
+    monkeypatch.setattr(tiff, "LAZY_ABOVE", 1500)
+    lazy = {p.name for p in tmp_path.iterdir() if may_be_lazy(p)}
+    assert lazy == {"a.tif", "b.zarr", "d.npy"}
+    assert not may_be_lazy(tmp_path / "none.tif")
+    assert all(read_image(tmp_path / name).lazy for name in lazy)
 
 
 class TestPlugins:

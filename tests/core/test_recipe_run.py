@@ -3,6 +3,9 @@
 import csv
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +37,7 @@ from napari_unetseg.core.recipe import (
 )
 from napari_unetseg.core.recipe.draft import Draft, move_recipe
 from napari_unetseg.core.recipe.finished import Finished, FinishedLog
-from napari_unetseg.core.recipe.pool import answers
+from napari_unetseg.core.recipe.pool import answers, until_told
 from napari_unetseg.core.recipe.summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.size import SizeOptions, sized
@@ -201,6 +204,22 @@ class TestModels:
         suits = type(model).decoding.fget(model)
         assert said.decoding(model) == suits.model_copy(update={"min_size": 9})
 
+    def test_workers_open_it_by_themselves(self, model, folder, tmp_path) -> None:
+        save(model, tmp_path / "m.zip")
+        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path))
+        batch = batch_of(folder, tmp_path / "out", recipe, folder=tmp_path)
+
+        @contextmanager
+        def threads(n: int):
+            with ThreadPoolExecutor(n) as pool:
+                yield pool
+
+        rows = run_batch(batch, jobs=2, open_pool=threads)
+        assert states(rows) == ["done", "done", "failed", "done"]
+        labels = read_labels(tmp_path / "out" / "labels" / "cells0.tif").data
+        expected = model.predict(read_image(folder / "cells0.tif"), "objects")
+        np.testing.assert_array_equal(labels, expected.asarray())
+
     def test_it_is_not_run_without_its_model(self, image) -> None:
         step = {"file": "m.zip", "sha256": "0" * 64}
         with pytest.raises(InputError, match="needs its model"):
@@ -352,3 +371,22 @@ def test_a_process_that_dies_takes_no_other_s_work_with_it() -> None:
     found = {a.task: a for a in answers(range(5), _dies_of_two, 2, progress=silent)}
     assert {task: one.result for task, one in found.items()} == {0: 0, 1: 1, 2: None, 3: 9, 4: 16}
     assert [task for task, one in found.items() if one.died] == [2]
+
+
+def _goes_on(place: Path) -> None:
+    (place / f"begun {os.getpid()}").touch()
+    for _ in range(600):
+        until_told(0.0)
+        time.sleep(0.1)
+    (place / "finished").touch()
+
+
+def test_a_cancel_reaches_the_processes(tmp_path: Path) -> None:
+    def progress(fraction: float, message: str = "", /) -> None:
+        if any(tmp_path.iterdir()):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(answers([tmp_path] * 3, _goes_on, 2, progress=progress))
+    assert not (tmp_path / "finished").exists()
+    until_told(0.5)  # nobody tells this process

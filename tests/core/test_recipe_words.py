@@ -25,6 +25,7 @@ from napari_unetseg.core.recipe import (
 from napari_unetseg.core.recipe.methods import methods_of
 from napari_unetseg.core.recipe.script import command_of, script_of
 from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.size import SizeOptions, sized
 
 HASH = "0" * 64
 
@@ -76,6 +77,23 @@ def test_the_script_of_a_model_too(monkeypatch, make_model, tmp_path, images, wh
     run_batch(Batch(recipe, images, tmp_path / "run", tmp_path))
     run_script(monkeypatch, script_of(recipe, tmp_path), images, tmp_path / "script")
     check_same(recipe, tmp_path, images)
+
+
+@pytest.mark.parametrize("size", [{"diameter": 20.0}, {"auto_diameter": True}])
+def test_the_size_of_the_objects_is_part_of_both(monkeypatch, make_model, tmp_path, images, size):
+    model = make_model("unet", values=(0, 1), labels_are="mask", diameter=10.0)
+    save(model, tmp_path / "m.zip")
+    step = model_step(tmp_path / "m.zip", tmp_path, what="objects", device="cpu", **size)
+    recipe = Recipe(model=step)
+    run_batch(Batch(recipe, images, tmp_path / "run", tmp_path))
+    run_script(monkeypatch, script_of(recipe, tmp_path), images, tmp_path / "script")
+    check_same(recipe, tmp_path, images)
+    image = read_image(images[0])
+    seen = sized(model, image, SizeOptions(**size))
+    assert seen.zoom
+    labels = read_labels(tmp_path / "run" / "labels" / "cells 0.tif").data
+    np.testing.assert_array_equal(labels, seen.predict(image, "objects").asarray())
+    assert not np.array_equal(labels, model.predict(image, "objects").asarray())
 
 
 def check_same(recipe, place, images):
@@ -133,6 +151,9 @@ MODELS = [
     *({"what": w} for w in ("objects", "classes", "probabilities")),
     {"flips": True},
     {"sha256": "1" * 64},
+    *({"diameter": d} for d in (12.0, 30.0)),
+    {"rescale": True},
+    {"auto_diameter": True},
 ]
 OBJECTS = [
     {},

@@ -23,6 +23,11 @@ CLAIMS = {
     "06": [(r"two layers: ([\d.]+)%", 97, 100), (r"shuffled labels: ([\d.]+)%", 0, 25)],
     "07": [(r"dense and convolution differ by (\S+)", 0, 1e-6)],
     "08": [(r"low-pass: ([\d.]+) of the too fine waves", 0, 0.2)],
+    "09": [(r"softmax of the last maps is the prediction within (\S+)", 0, 1e-3)],
+    "10": [
+        (r"ReLU: the slope at the first layer is (\S+) of that", 1e-2, 100),
+        (r"sigmoid: the slope at the first layer is (\S+) of that", 0, 1e-4),
+    ],
     "11": [
         (r"a gap of 33 dB between ([\d.]+) and", 30, 34),
         (r"fixed linear: ([\d.]+)% of the energy", 0, 0.5),

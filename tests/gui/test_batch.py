@@ -7,16 +7,18 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.io import read_labels, write_image
+from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.recipe import (
     MeasurementStep,
     Recipe,
     ThresholdStep,
     read_recipe,
+    run_recipe,
     write_recipe,
 )
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.gui import batch as module
+from napari_unetseg.gui import batch_run
 from napari_unetseg.gui.background import BackgroundWidget
 from napari_unetseg.gui.batch import BatchWidget
 from napari_unetseg.gui.batch_list import BatchModel
@@ -150,6 +152,8 @@ def test_it_runs_all_and_says_which_failed(qtbot, dock, folder):
     assert "area_um2" in heads
     failed = rows.data(rows.index(0, 1), Qt.ItemDataRole.ToolTipRole)
     assert "broken.tif" in failed
+    dock.images.clicked.emit(rows.index(0, 0))
+    assert said(dock) == failed
     assert float(rows.data(rows.index(1, heads.index("area_um2")))) > 0
     click(dock, "run")
     idle(qtbot, dock)
@@ -242,6 +246,25 @@ def test_one_is_looked_at_made_now_or_as_it_was_written(qtbot, viewer, dock, fol
     dock.look(0)
     idle(qtbot, dock)
     assert "cannot be read" in said(dock)
+
+
+def test_images_larger_than_memory_are_done_block_by_block(
+    qtbot, viewer, dock, folder, monkeypatch
+):
+    monkeypatch.setattr(batch_run, "too_large", lambda batch, paths: [paths[0]])
+    ready(qtbot, dock, folder)
+    click(dock, "run")
+    idle(qtbot, dock)
+    assert states(dock) == ["failed", "done", "done", "done"]
+    written = folder.parent / "in results" / "labels" / "n1.zarr"
+    image = read_image(folder / "n1.tif")
+    np.testing.assert_array_equal(
+        read_labels(written).asarray(), run_recipe(RECIPE, image).labels.data
+    )
+    dock.look(2)
+    idle(qtbot, dock)
+    assert "as it was written" in said(dock)
+    assert viewer.layers["n1 labels"].data.shape == image.shape
 
 
 def test_recipes_are_saved_and_opened_and_what_is_none_is_said_so(qtbot, dock, folder, tmp_path):

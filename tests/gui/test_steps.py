@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers._source import layer_source
 
 from napari_unetseg.cli import main
 from napari_unetseg.core.background import BackgroundOptions, fit_background
@@ -205,6 +206,19 @@ def test_what_cannot_be_repeated_is_said(viewer, use, sample):
     first, second = draft(viewer, layer.name).remarks
     assert "'cells by hand'" in first
     assert "by hand is of this image alone" in second
+
+
+def test_one_of_several_channels_is_to_be_named(viewer, use, sample, tmp_path):
+    viewer.layers.clear()
+    with layer_source(path=str(tmp_path / "both.tif")):
+        for name in ("DAPI", "GFP"):
+            viewer.add_image(sample.image, name=name)
+    use(ThresholdWidget, "GFP")
+    session = Session.of(viewer)
+    (said,) = draft_of(viewer.layers["GFP mask"], session, viewer.layers).remarks
+    assert "'GFP' is one of 2 layers of both.tif" in said
+    viewer.layers.remove("DAPI")
+    assert not draft_of(viewer.layers["GFP mask"], session, viewer.layers).remarks
 
 
 def test_layers_without_steps_are_refused(viewer, use, model, sample):

@@ -1,5 +1,7 @@
 """The Train dock on a bare viewer model: planes and stacks."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -82,3 +84,63 @@ def test_only_a_model_of_the_same_is_a_start(tool, viewer):
 
 def viewer_image(viewer):
     return image_of(viewer.layers["stack"])
+
+
+def test_the_network_is_drawn_as_the_form_stands(qtbot, tool, viewer):
+    viewer.layers.selection.active = viewer.layers["plane"]
+    tool.show()
+    tool.rung.setCurrentIndex(tool.rung.findData("unet"))
+    tool.see.click()
+    window = tool.network
+    parts = [part.name for part in window.drawing._built.parts]
+    assert parts == [
+        "image",
+        "down 1",
+        "down 2",
+        "down 3",
+        "bottom",
+        "up 3",
+        "up 2",
+        "up 1",
+        "softmax",
+    ]
+    boxes = window.drawing.boxes
+    assert all(one.right() < other.left() for one, other in pairwise(boxes))
+    assert boxes[4].top() > boxes[3].top() > boxes[1].top(), "deeper levels lie lower"
+    tool.specs["unet"].set(depth=1, width=4)
+    tool._on_spec()
+    assert len(window.drawing._built.parts) == 5
+    qtbot.waitUntil(lambda: "weights" in window.cost.text(), timeout=60000)
+    tool.rung.setCurrentIndex(tool.rung.findData("mlp"))
+    assert window.drawing._built.parts[1].name == "features"
+    window.grab()
+    qtbot.waitUntil(lambda: not window._speeds.busy, timeout=60000)
+    window.close()
+
+
+def test_a_network_is_pretrained_first_and_not_twice(qtbot, tool, viewer, sample):
+    plane = viewer.layers["plane"]
+    labels = viewer.add_labels(sample.mask[5].astype(np.uint8), name="mask")
+    viewer.layers.selection.active = plane
+    viewer.layers.selection.active = labels
+    viewer.layers.selection.active = plane
+    tool.kind.setCurrentIndex(tool.kind.findData("mask"))
+    tool.rung.setCurrentIndex(tool.rung.findData("logistic"))
+    assert tool.pretraining.isHidden(), "the logistic model has nothing to pretrain"
+    tool.rung.setCurrentIndex(tool.rung.findData("unet"))
+    assert not tool.pretraining.isHidden()
+    tool.specs["unet"].set(width=4, depth=1, resolution="full")
+    tool.form.set(until="epochs", epochs=1, steps=2, patch=32, validation=0.0)
+    panel = tool.pretraining
+    panel.form.set(pretrain_steps=3)
+    panel.on.setCurrentIndex(1)
+    for _ in range(2):
+        tool.run()
+        qtbot.waitUntil(lambda: not tool.running, timeout=120000)
+    assert "Pretrained on 1 image without labels" in tool.message.text()
+    first, second = Session.of(viewer).models
+    told = [model.provenance["pretraining"] for model in (first, second)]
+    assert told[0] == told[1], "the second training used what the first was pretrained to"
+    assert panel.chosen(plane).done is not None
+    plane.data = np.array(plane.data)
+    assert panel.chosen(plane).done is None, "other numbers are other images"

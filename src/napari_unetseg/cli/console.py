@@ -37,7 +37,9 @@ def bar(title: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    # Results that go to a file are not to be sent to the screen, above the bar.
+    to_screen, stderr = sys.stdout.isatty(), Console(stderr=True)
+    with Bars(*columns, console=stderr, transient=True, redirect_stdout=to_screen) as bars:
         task = bars.add_task(title, total=1.0)
 
         def progress(fraction: float, message: str = "", /) -> None:

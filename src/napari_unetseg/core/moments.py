@@ -64,8 +64,11 @@ class Plane:
         n_rows, n_columns = self.shape
         if isinstance(self.data, np.ndarray):
             return [(0, n_rows)]
-        height = max(self.data.chunks[0][0], min(_BAND_PIXELS // n_columns, n_rows), 1)
-        height = -(-height // multiple) * multiple
+        rows = self.data.chunks[0][0]
+        height = max(rows, min(_BAND_PIXELS // n_columns, n_rows), 1)
+        # Of whole chunks where that can be, so that none is read for two bands.
+        step = rows if rows % multiple == 0 else multiple
+        height = -(-height // step) * step
         return [(start, min(start + height, n_rows)) for start in range(0, n_rows, height)]
 
 

@@ -190,7 +190,8 @@ class TrainOptions(Options):
     patience: int = option(
         0,
         "Patience",
-        "Stop after so many validations without a better one; 0 to use all the time.",
+        "Early stopping: end after so many validations without a better one; 0 to use all the "
+        "time. Use it when you give more minutes than may be needed; the best is kept anyway.",
         ge=0,
         le=10_000,
         advanced=True,

@@ -63,6 +63,7 @@ class BatchWidget(QWidget):
         self._shown: list[Layer] = []
         self.page = BatchPage(self.viewer, self.help_text)
         self.editor, self.images = self.page.editor, self.page.images
+        self.scroller = self.page.scroller
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.page)
@@ -98,7 +99,7 @@ class BatchWidget(QWidget):
             return
         self._follows, self.path = True, None
         try:
-            draft = draft_of(layer, self.session)
+            draft = draft_of(layer, self.session, self.viewer.layers)
         except InputError as error:
             self.page.remark(str(error))
             return
@@ -262,6 +263,7 @@ class BatchWidget(QWidget):
         self.page.out.textChanged.connect(lambda: self.refresh())
         self.page.out.textEdited.connect(lambda: self._on_place())
         self.images.doubleClicked.connect(self._on_double)
+        self.images.clicked.connect(self._on_clicked)
         self.images.rows.modelReset.connect(lambda: self.refresh())
 
     def _asking(self, slot: Callable[[Any], None]) -> Latest:
@@ -377,6 +379,12 @@ class BatchWidget(QWidget):
     def _on_place(self) -> None:
         self._out_is_ours = False
 
+    def _on_clicked(self, index: QModelIndex) -> None:
+        """Say why an image failed."""
+        row = self.images.rows.row_of(index.row())
+        if row is not None and row.state == "failed" and not self.running:
+            self.page.say(row.message, problem=True)
+
     def _on_double(self, index: QModelIndex) -> None:
         self.look(index.row())
 
@@ -395,6 +403,7 @@ class BatchWidget(QWidget):
             self._question = ended
             return
         self.images.rows.end(ended.extra)
+        self.images.show_first("failed")
         failed = any(row.state == "failed" for row in ended.rows)
         measured = self._recipe is not None and self._recipe.measurement is not None
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE

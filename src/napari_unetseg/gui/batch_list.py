@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from napari_unetseg.core.io import stem_of
 from napari_unetseg.core.recipe import ImageRow
+from napari_unetseg.core.recipe.summary import State
 
 _HEADS = ("Image", "State", "Objects", "Time")
 _HELP = (
@@ -140,7 +141,7 @@ class BatchList(QTableView):
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setFixedHeight(_HEIGHT)
+        self.setMinimumHeight(_HEIGHT)
         across, down = self.horizontalHeader(), self.verticalHeader()
         if across is not None and down is not None:
             across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
@@ -155,6 +156,14 @@ class BatchList(QTableView):
         selection = self.selectionModel()
         found = [] if selection is None else selection.selectedRows()
         return sorted(index.row() for index in found)
+
+    def show_first(self, state: State) -> None:
+        """Bring the first image of a state into sight, if there is one."""
+        for number in range(len(self.rows.paths)):
+            row = self.rows.row_of(number)
+            if row is not None and row.state == state:
+                self.scrollTo(self.rows.index(number, 0))
+                return
 
     def follow(self, row: ImageRow) -> None:
         """Show how it goes with an image, in sight."""

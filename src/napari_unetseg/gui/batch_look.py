@@ -1,7 +1,7 @@
 """The result of one image of a batch, as layers to look at."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from napari_unetseg.core.io import read_image, read_labels, stem_of
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Batch, Made, recipe_image, run_recipe
 from napari_unetseg.core.recipe.results import FLATTENED, LABELS, PROBABILITIES
+
+_SUFFIXES = (".tif", ".zarr")  # the second of images larger than memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,10 @@ def look_at(batch: Batch, path: Path, progress: Progress, *, written: bool) -> L
     """
     progress(0.0, f"reading {path.name}")
     image = recipe_image(batch.recipe, path)
-    files = batch.results.files(stem_of(path))
-    if written and batch.results.has(stem_of(path)):
+    places = [replace(batch, suffix=suffix).results for suffix in _SUFFIXES]
+    place = next((one for one in places if one.has(stem_of(path))), None)
+    if written and place is not None:
+        files = place.files(stem_of(path))
         made = Made(
             flattened=read_image(files[FLATTENED]) if FLATTENED in files else None,
             labels=read_labels(files[LABELS]) if LABELS in files else None,

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_unetseg.core.foreign import NeedsTrust
 from napari_unetseg.core.io.tables import table_rows
@@ -10,6 +11,7 @@ from napari_unetseg.core.recipe import Batch, ImageRow, run_batch
 from napari_unetseg.core.recipe.draft import move_recipe
 from napari_unetseg.core.recipe.results import RECIPE_FILE
 from napari_unetseg.core.recipe.summary import IMAGES_TABLE
+from napari_unetseg.core.streaming import ByBlocks, too_large
 from napari_unetseg.gui.batch_list import Extra
 from napari_unetseg.gui.task import Reporter
 
@@ -57,10 +59,19 @@ def run_and_read(
         moved = move_recipe(batch.recipe, batch.folder, batch.out / RECIPE_FILE)
         batch = replace(batch, recipe=moved, folder=batch.out)
     try:
-        rows = run_batch(batch, resume=resume, told=_Rows(progress), progress=progress)
+        rows = _run(batch, resume, progress)
     except NeedsTrust as error:
         return error
     return Ended(tuple(rows), _medians(batch.out / IMAGES_TABLE), batch.out)
+
+
+def _run(batch: Batch, resume: bool, progress: Reporter) -> list[ImageRow]:
+    """Run a batch; where an image does not fit in memory, all of it block by block."""
+    how: Any = {"resume": resume, "told": _Rows(progress), "progress": progress}
+    progress(0.0, "looking at the images")
+    if not too_large(batch, batch.inputs):
+        return run_batch(batch, **how)
+    return run_batch(replace(batch, suffix=".zarr"), make=ByBlocks(resume=resume), **how)
 
 
 class _Rows:

@@ -19,6 +19,7 @@ from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
+from napari_unetseg.core.recipe import ModelStep
 from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
@@ -30,6 +31,7 @@ from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.opener import FILES, Opener
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
+from napari_unetseg.gui.slide import Slide, Written, is_large
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
 
@@ -104,6 +106,7 @@ class PredictWidget(Tool[PredictOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._maps: Maps | None = None
         self._hidden: Layer | None = None
+        self._slide = Slide(napari_viewer)
         self._suited = False
         super().__init__(napari_viewer, PredictOptions())
         self._looks = Latest(self)
@@ -176,6 +179,8 @@ class PredictWidget(Tool[PredictOptions]):
                     "back to 2D, or predict everything."
                 )
             image = plane_image(image, index)
+        if options.extent == "everything" and is_large(image):
+            return self._large(layer, image, model, options)
         if not _wants_objects(options, model):
             before = self._before(layer) if options.extent == "everything" else None
             return lambda progress: predicted(model, image, options, before, progress)
@@ -206,7 +211,44 @@ class PredictWidget(Tool[PredictOptions]):
 
         return work
 
+    def _large(
+        self, layer: Layer, image: Image, model: TrainedModel, options: PredictOptions
+    ) -> Work:
+        """Return what predicts an image larger than memory, into a file that the user names."""
+        if options.what == "both":
+            raise InputError(
+                "This image is larger than memory, and one result is written at a time. "
+                "Choose classes, objects or probabilities."
+            )
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            "This image is larger than memory: where to write the result",
+            f"{layer.name} {options.what}.zarr",
+            "OME-Zarr (*.zarr)",
+        )
+        if not path:
+            raise InputError("Choose where the result is to be written, and press Predict again.")
+        out = Path(path).with_suffix(".zarr")
+        said = options.model_dump(include=set(ModelStep.model_fields))
+        step = ModelStep(file=model.name or "model", sha256=model.fingerprint, **said)
+        return self._slide.work(layer, image, model, step, self.decoding.options, out)
+
+    def show_on_the_way(self, thing: Any) -> None:
+        self._slide.on_the_way(thing)
+
+    def cancel(self) -> None:
+        going = self.running and self._slide.on
+        super().cancel()
+        if going:
+            self.say("Cancelled. Predict into the same file goes on with what is missing.")
+
+    def _on_finished(self) -> None:
+        super()._on_finished()
+        self._slide.end()
+
     def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
+        if isinstance(result, Written):
+            return self._show_written(layer, options, result)
         model = self.model()
         if model is not None:
             options = _scaled(options, model, image_of(layer))
@@ -239,6 +281,16 @@ class PredictWidget(Tool[PredictOptions]):
             made.visible = True
             remarks += [_shares(labels, model), _scaled_in_words(result["zoom"]), remark]
         return " ".join(filter(None, remarks))
+
+    def _show_written(self, layer: Layer, options: PredictOptions, written: Written) -> str:
+        """Show what was written of an image larger than memory."""
+        model = self.model()
+        self._keep(model)
+        roles = {"objects": PREDICTED_OBJECTS, "classes": PREDICTED}
+        role = roles.get(written.what, PROBABILITIES)
+        self._slide.show(layer, role, written, {**options.model_dump(), **_named(model)})
+        n = "" if written.n_objects is None else f"{written.n_objects:,} objects. "
+        return f"{n}Written to {written.path}, and shown from there."
 
     def _keep(self, model: TrainedModel | None) -> None:
         """Make a shipped model that was run one of the session, for what comes next."""
@@ -276,6 +328,7 @@ class PredictWidget(Tool[PredictOptions]):
     def close_tool(self) -> None:
         if not self._closed:
             self._maps = None
+            self._slide.end()
             disconnect_events(self.viewer.dims.events, self)
             self.session.models_changed.disconnect(self._fill_models)
         super().close_tool()

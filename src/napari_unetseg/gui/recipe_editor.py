@@ -43,7 +43,7 @@ class RecipeEditor(QWidget):
         self.text.setToolTip(
             "The steps and their options. Change what you like; what is wrong is said below."
         )
-        self.text.setFixedHeight(self.text.fontMetrics().lineSpacing() * _LINES + 12)
+        self.text.setMinimumHeight(self.text.fontMetrics().lineSpacing() * _LINES + 12)
         self.said = QLabel(_EMPTY)
         self.said.setWordWrap(True)
         self._timer = QTimer(self)

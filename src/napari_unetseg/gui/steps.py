@@ -1,6 +1,7 @@
 """Which steps led to a layer: every result says what made it, so a recipe can be read from it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from napari.layers import Labels, Layer
@@ -23,6 +24,7 @@ from napari_unetseg.gui.layers import (
     noted,
     options_of,
     role_of,
+    source_of,
 )
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.session import Session
@@ -45,8 +47,13 @@ def note_measurement(labels: Layer, images: Iterable[Layer], options: Options) -
     mark_again(labels, noted(MEASURED, {**options.model_dump(), "intensities": source}))
 
 
-def draft_of(layer: Layer, session: Session) -> Draft:
+def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Draft:
     """Return the steps that led to a layer.
+
+    Parameters
+    ----------
+    layers
+        All layers, to see whether the layer was made of one of several channels.
 
     Raises
     ------
@@ -66,7 +73,8 @@ def draft_of(layer: Layer, session: Session) -> Draft:
             "background can come before another step in a recipe."
         )
     if role == FLATTENED:
-        return Draft(background=_read(BackgroundOptions, said), remarks=_remarks(layer, session))
+        remarks = _remarks(layer, session, layers)
+        return Draft(background=_read(BackgroundOptions, said), remarks=remarks)
     background = _read(BackgroundOptions, before) if before else None
     measured = options_of(layer, MEASURED)
     measurement = _read(MeasurementStep, measured) if measured else None
@@ -75,7 +83,7 @@ def draft_of(layer: Layer, session: Session) -> Draft:
     known: dict[str, Any] = {
         "background": background,
         "measurement": measurement,
-        "remarks": _remarks(layer, session),
+        "remarks": _remarks(layer, session, layers),
     }
     if role in (MASK, OBJECTS):
         return Draft(threshold=_threshold(said), **known)
@@ -107,9 +115,9 @@ def _read(kind: type[O], said: Mapping[str, Any]) -> O:
     return kind.checked(**{name: said[name] for name in kind.model_fields if name in said})
 
 
-def _remarks(layer: Layer, session: Session) -> tuple[str, ...]:
-    """Say what was done with a layer that a recipe cannot do."""
-    remarks = []
+def _remarks(layer: Layer, session: Session, layers: Iterable[Layer]) -> tuple[str, ...]:
+    """Say what was done with a layer that a recipe cannot do, or does not know."""
+    remarks = [*_of_several(layer, tuple(layers))]
     left_out = options_of(layer, BEFORE).get("left_out") or options_of(layer).get("left_out")
     if left_out:
         remarks.append(
@@ -119,6 +127,23 @@ def _remarks(layer: Layer, session: Session) -> tuple[str, ...]:
     if isinstance(layer, Labels) and session.ink(layer).pixels():
         remarks.append("What you corrected by hand is of this image alone.")
     return tuple(remarks)
+
+
+def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
+    """Say so when a layer was made of one of several that show the same file."""
+    by_id = {str(one.unique_id): one for one in layers}
+    first = by_id.get(source_of(layer))
+    while first is not None and role_of(first):
+        first = by_id.get(source_of(first))
+    path = None if first is None else first.source.path
+    if first is None or not path:
+        return
+    same = [one for one in layers if one.source.path == path and not role_of(one)]
+    if len(same) > 1:
+        yield (
+            f"{first.name!r} is one of {len(same)} layers of {Path(path).name}: say which channel "
+            "it is, counted from 0, in a step image: {channel: '0'}."
+        )
 
 
 __all__ = ["draft_of", "note_measurement", "tells_steps"]

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFormLayout,
+    QPushButton,
     QSizePolicy,
     QStackedWidget,
     QWidget,
@@ -24,6 +25,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import ModelSpec, UNetSpec
 from napari_unetseg.core.pixel_models import Features, PixelSpec
+from napari_unetseg.core.pretraining import Pretraining
 from napari_unetseg.core.trained import RUNGS, TrainedModel
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.form import Form
@@ -40,8 +42,10 @@ from napari_unetseg.gui.lesson import (
 )
 from napari_unetseg.gui.live import Live, Seen
 from napari_unetseg.gui.model_choice import ModelChoice, add_shipped
+from napari_unetseg.gui.network_view import NetworkWindow
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.plots import LossPlot
+from napari_unetseg.gui.pretrain_panel import PretrainPanel
 from napari_unetseg.gui.preview import labels_look
 from napari_unetseg.gui.regions import marks_regions, region_of
 from napari_unetseg.gui.task import Latest, Reporter, Work
@@ -126,7 +130,8 @@ class TrainWidget(Tool[TrainOptions]):
         self.extent.currentIndexChanged.connect(self._on_extent)
         self.start = ModelChoice()
         self.start.setToolTip(
-            "Begin with the weights of a model trained before, or of one that ships. For other "
+            "Transfer learning: begin with the weights of a model trained before, or of one that "
+            "ships. Use it where that saw images like yours and your labels are few. For other "
             "channels or classes its first or last layer is new."
         )
         self.start.currentIndexChanged.connect(self._follow_start)
@@ -144,7 +149,7 @@ class TrainWidget(Tool[TrainOptions]):
         self._pages = QStackedWidget()
         for kind, spec in RUNGS.items():
             form: Form[Any] = Form(spec())
-            form.changed.connect(lambda options: self._see_to_live())
+            form.changed.connect(lambda options: self._on_spec())
             self.specs[kind] = form
             self._pages.addWidget(form.page)
         self.features = QComboBox()
@@ -160,9 +165,19 @@ class TrainWidget(Tool[TrainOptions]):
         row = QFormLayout(self._seen)
         row.setContentsMargins(0, 0, 0, 0)
         row.addRow("Features", self.features)
+        self.pretraining = PretrainPanel(self.viewer)
+        self.see = QPushButton("See the network")
+        self.see.setToolTip(
+            "Draw the chosen model: its layers, channels and sizes, how far it sees, how many "
+            "weights it has, and how fast it is on this computer."
+        )
+        self.see.clicked.connect(lambda: self._show_network())
+        self.network: NetworkWindow | None = None
         unfold = QCollapsible("Options of the model")
         unfold.addWidget(self._seen)
+        unfold.addWidget(self.see)
         unfold.addWidget(self._pages)
+        unfold.addWidget(self.pretraining)
         self.live = QCheckBox("Live")
         self.live.setToolTip(
             "Fit the model again at every stroke and colour what is in view. Train keeps it."
@@ -207,6 +222,7 @@ class TrainWidget(Tool[TrainOptions]):
         kind, start = self.kind.currentData(), self.start.chosen()
         lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
         eyes = self.features_from()
+        before = None if self._looks_at_pixels() else self.pretraining.chosen(layer)
         name, ndim = self.session.name_for(spec.kind), self.ndim()
         learnt = learnt_of(layer, self.labels.layer(), kind, region=self._marks())
         index = self.preview.plane(layer)
@@ -215,7 +231,9 @@ class TrainWidget(Tool[TrainOptions]):
         self.curve.setVisible(not isinstance(spec, PixelSpec))
 
         def work(report: Reporter) -> _Done:
-            outcome = _train(spec, lesson, options, name, kind, ndim, start, eyes, field, report)
+            outcome = _train(
+                spec, lesson, options, name, kind, ndim, start, eyes, before, field, report
+            )
             return _Done(outcome, learnt, predicted_thumbnail(outcome.model))
 
         return work
@@ -226,6 +244,7 @@ class TrainWidget(Tool[TrainOptions]):
     def show_result(self, layer: Layer, options: TrainOptions, result: _Done) -> str:
         model, message = result.outcome.model, result.outcome.message
         learnt, picture = [result.learnt], result.thumbnail
+        self.pretraining.remember(layer, result.outcome.pretrained)
         self.session.add_model(model, origin="trained", learnt=learnt, thumbnail=picture)
         self._fill_starts()
         return f"{model.name}: {message} Next: Predict."
@@ -243,6 +262,7 @@ class TrainWidget(Tool[TrainOptions]):
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
         self._show_extent()
+        self._draw_network()
         self._see_to_live()
 
     def options_changed(self, options: TrainOptions) -> None:
@@ -303,6 +323,40 @@ class TrainWidget(Tool[TrainOptions]):
         if not self.running:
             self.say(sentence)
 
+    def _on_spec(self) -> None:
+        self._draw_network()
+        self._see_to_live()
+
+    def _show_network(self) -> None:
+        """Open the window that draws the chosen model."""
+        if self.network is None:
+            self.network = NetworkWindow(self)
+        self.network.show()
+        self.network.raise_()
+        self._draw_network()
+
+    def _draw_network(self) -> None:
+        """Draw the chosen model, for the picked image, while its window is open."""
+        window, layer = getattr(self, "network", None), self.pick.layer()
+        if window is None or not window.isVisible():
+            return
+        sides: tuple[int, ...] = (512, 512)
+        ndim, channels = self.ndim(), 1
+        if layer is not None:
+            image = image_of(layer)
+            channels = image.n_channels
+            sides = tuple(image.length(axis) for axis in "ZYX"[-ndim:])
+        labels = self.labels.layer()
+        painted = 0 if labels is None else int(np.max(labels.data, initial=0))
+        classes = painted if self.kind.currentData() == "scribbles" else 2
+        window.show_model(
+            self.specs[self.rung.currentData()].options,
+            n_channels=channels,
+            n_classes=min(max(classes, 2), 64),
+            ndim=ndim,
+            image=sides,
+        )
+
     def _show_extent(self) -> None:
         """Offer to learn stacks where there is one."""
         layer = self.pick.layer()
@@ -311,6 +365,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _on_extent(self, number: int = 0) -> None:
         self._fill_starts()
+        self._draw_network()
         self._see_to_live()
 
     def _choose_rung(self, number: int = 0) -> None:
@@ -320,6 +375,8 @@ class TrainWidget(Tool[TrainOptions]):
         self._show_training_options()
         self._fill_starts()
         self._seen.setVisible(self._looks_at_pixels())
+        self.pretraining.setVisible(not self._looks_at_pixels())
+        self._draw_network()
         self._choose_features()
 
     def _choose_features(self) -> None:
@@ -450,6 +507,7 @@ def _train(
     ndim: int,
     start: TrainedModel | None,
     features_from: TrainedModel | None,
+    pretraining: Pretraining | None,
     field: Image | None,
     report: Reporter,
 ) -> Outcome:
@@ -462,6 +520,7 @@ def _train(
         ndim=ndim,
         start=start,
         features_from=features_from,
+        pretraining=pretraining,
         watch=report.show,
         preview=glimpser(field, report),
         progress=report,

@@ -142,6 +142,18 @@ def test_models(what, size, make_model, written, tmp_path) -> None:
     compare(recipe, image, tmp_path, model=model, memory=LITTLE)
 
 
+@pytest.mark.parametrize("size", [{"diameter": 14.0}, {"auto_diameter": True}])
+def test_models_that_see_another_size(size, make_model, written, tmp_path) -> None:
+    known = {"labels_are": "objects", "decoder": DecoderSpec(), "diameter": 20.0}
+    model = make_model("unet", values=(0, 1), **known)
+    save(model, tmp_path / "m.zip")
+    image = written(Image.of(noise((180, 150), 5, 3.0)))
+    step = model_step(tmp_path / "m.zip", tmp_path, what="objects", **size)
+    found = compare(Recipe(model=step), image, tmp_path, model=model, memory=LITTLE)
+    as_it_is = model.predict(image, "objects").asarray()
+    assert not np.array_equal(found.image.asarray(), as_it_is)
+
+
 def test_nothing_found_is_a_table_without_rows(written, tmp_path) -> None:
     image = written(Image.of(noise((100, 90), 5, 3.0)))
     step = ThresholdStep(result="objects", values=(60000.0,))

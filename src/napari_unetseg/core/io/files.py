@@ -71,6 +71,21 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
         return reader(source, axes)
 
 
+def may_be_lazy(path: PathLike) -> bool:
+    """Whether reading a file may give an image that stays on disk; nothing but headers is read."""
+    source = Path(path)
+    if source.is_dir():
+        return is_zarr(source)
+    try:
+        size = source.stat().st_size
+    except OSError:
+        return False
+    if _READERS.get(source.suffix.lower()) is tiff.read_tiff:
+        return tiff.is_large(source)
+    # What a napari plugin does is not known; where it is small, nobody minds.
+    return size > tiff.LAZY_ABOVE
+
+
 def read_labels(path: PathLike, axes: str | None = None) -> Image:
     """Read labels or a mask: an image of whole numbers or booleans.
 
@@ -261,4 +276,4 @@ _READERS: dict[str, Reader] = {
     ".gif": _read_picture,
 }
 
-__all__ = ["read_image", "read_labels", "write_image", "write_labels"]
+__all__ = ["may_be_lazy", "read_image", "read_labels", "write_image", "write_labels"]

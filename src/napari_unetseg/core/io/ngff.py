@@ -62,6 +62,14 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
     )
 
 
+def read_levels(path: Path) -> list[Image]:
+    """Open all levels of an OME-Zarr image, the full resolution first; see `read_zarr`."""
+    import zarr
+
+    _, multiscale = _find_image(zarr.open_group(path, mode="r"))
+    return [read_zarr(path, level=level) for level in range(len(multiscale["datasets"]))]
+
+
 def write_zarr(
     path: Path, image: Image, *, labels: bool = False, progress: Progress = silent
 ) -> None:
@@ -177,4 +185,4 @@ def ordered(image: Image) -> Image:
     return Image(data, order, image.spacing, image.unit, image.rgb, tuple(names))
 
 
-__all__ = ["check_level", "ordered", "read_zarr", "write_zarr"]
+__all__ = ["check_level", "ordered", "read_levels", "read_zarr", "write_zarr"]

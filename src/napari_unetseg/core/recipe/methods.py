@@ -184,7 +184,7 @@ def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[
         f"{what} with {named} (SHA-256 of its file {step.sha256}), tile by tile with overlap"
         f"{flips}."
     ]
-    sentences += _resized(step, model)
+    sentences += _sized(step, model)
     if model is not None:
         sentences += _scaled(model.normalisation)
     if step.what == "objects":
@@ -192,19 +192,22 @@ def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[
     return sentences
 
 
-def _resized(step: ModelStep, model: TrainedModel | None) -> list[str]:
-    """Say to which size images were brought for the model, and what it said back."""
-    learnt = f" of {model.diameter:.3g} pixels" if model is not None and model.diameter else ""
-    as_learnt = f"to the diameter{learnt} that the model learnt"
+def _sized(step: ModelStep, model: TrainedModel | None) -> list[str]:
+    """Say at which size the image was shown to the model."""
     if step.diameter:
-        how = f"so that objects of {step.diameter:g} pixels came {as_learnt}"
-    elif step.auto_diameter:
-        how = f"so that the median object of a first prediction came {as_learnt}"
-    elif step.rescale:
-        how = "to the pixel size of the images that the model learnt from"
-    else:
-        return []
-    return [f"Images were resampled linearly {how}, and its results back to the image's pixels."]
+        of = f", of {model.diameter:.3g} pixels," if model is not None and model.diameter else ""
+        return [
+            f"The image was scaled so that objects of {step.diameter:g} pixels had the diameter"
+            f"{of} of those that the model was trained on."
+        ]
+    if step.rescale:
+        return ["The image was scaled to the pixel size of those that the model was trained on."]
+    if step.auto_diameter:
+        return [
+            "The image was scaled so that its objects, measured in a first prediction of its "
+            "middle, had the diameter of those that the model was trained on."
+        ]
+    return []
 
 
 def _named(model: TrainedModel) -> str:

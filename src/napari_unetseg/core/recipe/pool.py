@@ -20,6 +20,7 @@ OpenPool = Callable[[int], AbstractContextManager[Executor]]
 """Called with how many works are done at once; gives what does them."""
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_MOST = 61  # what Windows can wait for
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 _told_to_end: Any = None
@@ -33,7 +34,7 @@ def processes(n: int) -> Iterator[Executor]:
     When the block ends by an exception they abandon what they are at, and are gone with it.
     """
     # A copy of a process that has threads may hang; a fresh one cannot.
-    context = multiprocessing.get_context("spawn")
+    context, n = multiprocessing.get_context("spawn"), min(n, _MOST)
     end = context.Event()
     threads = max(1, (os.cpu_count() or 1) // n)
     pool = ProcessPoolExecutor(

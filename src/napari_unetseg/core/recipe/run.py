@@ -11,7 +11,7 @@ from napari_unetseg.core.io import read_image
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.measure import Table, measure
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.progress import Progress, part, silent, to_the_end
+from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.files import model_file
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.steps import ImageStep, MeasurementStep, ModelStep
@@ -21,8 +21,8 @@ from napari_unetseg.core.trained import TrainedModel
 
 _SHARES = {"background": 1.0, "segmentation": 2.0, "measurement": 0.5}
 """About how long the steps take, relative to each other."""
-
-_MEASURING = 0.2
+_SIZE_SHARE = 0.2
+"""Part of predicting that goes to measuring objects first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,8 @@ def _predicted(
 ) -> Image:
     if model is None:
         raise InputError(f"The recipe needs its model, {step.file}. Open it with recipe_model.")
-    first = to_the_end(part(progress, 0, _MEASURING if step.auto_diameter else 0))
+    share = _SIZE_SHARE if step.auto_diameter else 0.0
+    first, rest = part(progress, 0, share), part(progress, share, 1)
     seen = sized(model, image, step, device=step.device, progress=first)
     return seen.predict(
         image,
@@ -160,7 +161,7 @@ def _predicted(
         tile=step.tile or None,
         flips=step.flips,
         device=step.device,
-        progress=part(progress, _MEASURING if step.auto_diameter else 0, 1),
+        progress=rest,
     )
 
 

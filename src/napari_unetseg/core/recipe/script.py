@@ -8,7 +8,7 @@ from typing import Any
 from napari_unetseg.core import shipped
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.recipe.recipe import Recipe, said_of
-from napari_unetseg.core.recipe.steps import MeasurementStep, ThresholdStep
+from napari_unetseg.core.recipe.steps import MeasurementStep, ModelStep, ThresholdStep
 from napari_unetseg.core.size import SizeOptions
 from napari_unetseg.core.specs import Options
 
@@ -122,17 +122,20 @@ def _predicting(recipe: Recipe, source: str, names: dict[str, set[str]]) -> list
         return []
     how: dict[str, Any] = {"tile": step.tile or None, "flips": step.flips, "device": step.device}
     said = ", ".join(f"{name}={value!r}" for name, value in how.items())
+    model, lines = "model", []
+    if size := _size(step):
+        model = "seen"
+        options = _call("SizeOptions", size)
+        names[f"{_CORE}.size"] = {"SizeOptions", "sized"}
+        lines.append(f"seen = sized(model, {source}, {options}, device={step.device!r})")
     decoding = ", decoding=decoding" if step.what == "objects" else ""
     made = "probabilities" if step.what == "probabilities" else "labels"
-    sizes = step.model_dump(include=set(SizeOptions.model_fields), exclude_defaults=True)
-    if not sizes:
-        return [f"{made} = model.predict({source}, {step.what!r}{decoding}, {said})"]
-    names[f"{_CORE}.size"] = {"SizeOptions", "sized"}
-    size = _call("SizeOptions", sizes)
-    return [
-        f"seen = sized(model, {source}, {size}, device={step.device!r})",
-        f"{made} = seen.predict({source}, {step.what!r}{decoding}, {said})",
-    ]
+    return [*lines, f"{made} = {model}.predict({source}, {step.what!r}{decoding}, {said})"]
+
+
+def _size(step: ModelStep) -> dict[str, Any]:
+    """Return what is said of the size of the objects."""
+    return {name: said for name, said in _changed(step).items() if name in SizeOptions.model_fields}
 
 
 def _measuring(step: MeasurementStep, names: dict[str, set[str]]) -> list[str]:

@@ -55,8 +55,8 @@ class ThresholdStep(ThresholdOptions):
         return self
 
 
-class _ModelFile(Options):
-    """Which model it is."""
+class _WhichModel(Options):
+    """Which model is run, and for what."""
 
     file: str = Field(
         title="File",
@@ -72,16 +72,17 @@ class _ModelFile(Options):
         pattern=r"^[0-9a-f]{64}$",
     )
 
-
-class ModelStep(SizeOptions, _ModelFile):
-    """Which model is run, at which size of the image, and how."""
-
     what: What = option(
         "objects",
         "Result",
         "Classes: labels. Objects: labels, every object its own number. Probabilities: an image "
         "with a channel for each class.",
     )
+
+
+class ModelStep(SizeOptions, _WhichModel):
+    """Which model is run, at which size, and how."""
+
     tile: int = option(
         0,
         "Tile side",

@@ -2,6 +2,7 @@
 
 from napari_unetseg.core.streaming.estimate import Cost, estimate
 from napari_unetseg.core.streaming.files import ByBlocks, source_of, too_large
+from napari_unetseg.core.streaming.going_on import can_resume
 from napari_unetseg.core.streaming.run import Streamed, stream
 from napari_unetseg.core.streaming.runners import Here, Runner
 from napari_unetseg.core.streaming.source import Source
@@ -13,6 +14,7 @@ __all__ = [
     "Runner",
     "Source",
     "Streamed",
+    "can_resume",
     "estimate",
     "source_of",
     "stream",

@@ -1,6 +1,5 @@
 """What is known of the pixels of a block: by a threshold, by a model, or the flattened image."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -22,7 +21,6 @@ from napari_unetseg.core.threshold import decides_on_objects, smoothed_image
 from napari_unetseg.core.threshold_blocks import Cleaning, Comparing
 from napari_unetseg.core.tiles import TileGrid
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.zoom import zoom_of
 
 Kind = Literal["objects", "masks", "classes", "probabilities", "flattened"]
 """What comes out; masks are classes that are cleaned as objects are."""
@@ -131,9 +129,7 @@ class Predicted:
     options: DecodeOptions
     kind: Kind
 
-    @property
-    def per_pixel(self) -> float:
-        return MODEL_BYTES * max(1.0, math.prod(zoom_of(self.segmenter)))
+    per_pixel = MODEL_BYTES
 
     @property
     def block_axes(self) -> str:
@@ -229,7 +225,8 @@ def _kind_of_threshold(recipe: Recipe) -> Kind:
 def _predicted(
     recipe: Recipe, step: ModelStep, prepared: Prepared, model: TrainedModel
 ) -> Predicted:
-    given, segmenter, scaling, _ = model.zoomed(prepared.zoom).ready(
+    model = model.zoomed(prepared.zoom)
+    given, segmenter, scaling, _ = model.ready(
         prepared.given, step.device, step.flips, silent, prepared.scaling
     )
     decoder = decoder_of(segmenter)

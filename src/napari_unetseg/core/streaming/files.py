@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io import stem_of
+from napari_unetseg.core.io import may_be_lazy, stem_of
 from napari_unetseg.core.memory import allowed
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.recipe import Batch
@@ -77,7 +77,7 @@ def too_large(batch: Batch, paths: Sequence[Path], memory: float = 0.0) -> list[
     Images that cannot be read are not among them: whoever works on them says why.
     """
     limit, found = allowed(memory), []
-    for path in paths:
+    for path in filter(may_be_lazy, paths):
         try:
             image = recipe_image(batch.recipe, path, level=batch.level)
         except InputError:

@@ -42,15 +42,15 @@ class Prepared:
         return self.source if self.flattened is None else self.flattened
 
     @property
+    def zoom(self) -> tuple[float, ...]:
+        """How far a model is shown the image enlarged; see `napari_unetseg.core.size.sized`."""
+        return tuple(self.known.get("zoom", ()))
+
+    @property
     def scaling(self) -> Normalisation | None:
         """How a model's input is scaled; None where the model finds out for itself."""
         kept = self.known.get("scaling")
         return None if kept is None else Normalisation.from_dict(kept)
-
-    @property
-    def zoom(self) -> tuple[float, ...]:
-        """How the image is scaled for a model; see `napari_unetseg.core.size.sized`."""
-        return tuple(self.known.get("zoom", ()))
 
 
 def prepare(
@@ -77,9 +77,11 @@ def prepare(
         known["levels"] = group_values(smoothed, options, values, progress=rest)
         known["contrasts"] = contrasts_of(smoothed, options)
     elif model is not None and recipe.model is not None:
-        known["zoom"] = list(sized(model, given, recipe.model, device=recipe.model.device).zoom)
-        model.segmenter()  # says so when blocks cannot be predicted apart
-        _, _, scaling, _ = model.ready(given, "cpu", False, rest)
+        step = recipe.model
+        seen = sized(model, given, step, device=step.device, progress=part(rest, 0, 0.5))
+        known["zoom"] = list(seen.zoom)
+        seen.segmenter()  # says so when blocks cannot be predicted apart
+        _, _, scaling, _ = seen.ready(given, "cpu", False, part(rest, 0.5, 1))
         if isinstance(scaling, Normalisation):
             known["scaling"] = scaling.to_dict()
     progress(1.0, "prepared")

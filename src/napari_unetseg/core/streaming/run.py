@@ -10,7 +10,6 @@ import numpy as np
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_table
-from napari_unetseg.core.io.ngff import ordered
 from napari_unetseg.core.io.paths import PathLike, put
 from napari_unetseg.core.io.pyramid import parts_of
 from napari_unetseg.core.linking import links_along
@@ -22,6 +21,7 @@ from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.run import picked
 from napari_unetseg.core.streaming.evidence import THRESHOLD_BYTES, Evidence, evidence_of
 from napari_unetseg.core.streaming.folder import Arrays, RunFolder
+from napari_unetseg.core.streaming.going_on import key_of, opened, state_of
 from napari_unetseg.core.streaming.grid import halved, sides_for
 from napari_unetseg.core.streaming.joining import (
     Numbering,
@@ -32,11 +32,10 @@ from napari_unetseg.core.streaming.joining import (
 )
 from napari_unetseg.core.streaming.prepared import prepare
 from napari_unetseg.core.streaming.runners import Here, Runner, Task
-from napari_unetseg.core.streaming.source import Source, identity_of
+from napari_unetseg.core.streaming.source import Source
 from napari_unetseg.core.streaming.work import IDS, RAW, Work
 from napari_unetseg.core.trained import TrainedModel
 
-_VERSION = 1
 _TIMES = {
     "pixels": 5.0,
     "objects": 3.0,
@@ -140,11 +139,11 @@ def stream(
         with was another one.
     """
     target = _checked(Path(out))
-    image = ordered(_opened(source))
+    image = opened(source)
     _check(recipe)
     folder = RunFolder.beside(target)
-    key = _key(recipe, source, image, model)
-    state = _state(folder, key, resume=resume)
+    key = key_of(recipe, source, image, model)
+    state = state_of(folder, key, resume=resume)
     run = _Run(recipe, source, image, model, folder, state, runner or Here(), memory)
     try:
         work = run.ready(part(progress, 0, _PREPARED))
@@ -391,10 +390,6 @@ def _stages(work: Work) -> list[str]:
     return [*stages, "levels"]
 
 
-def _opened(source: Source | Image) -> Image:
-    return source.open() if isinstance(source, Source) else source
-
-
 def _check(recipe: Recipe) -> None:
     if recipe.measurement is not None and not recipe.makes_objects:
         raise InputError(
@@ -410,31 +405,6 @@ def _checked(out: Path) -> Path:
             "Give a name that ends in .zarr."
         )
     return out
-
-
-def _key(
-    recipe: Recipe, source: Source | Image, image: Image, model: TrainedModel | None
-) -> dict[str, str]:
-    who = source.identity() if isinstance(source, Source) else identity_of(image)
-    weights = model.fingerprint if model is not None else ""
-    return {"version": str(_VERSION), "recipe": recipe.digest(), "image": who, "model": weights}
-
-
-def _state(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[str, Any]:
-    """Return what is known of the run that goes on, or begin another."""
-    state = folder.read() if resume else {}
-    if state and state.get("key") != key:
-        old = state.get("key", {})
-        other = [name for name in key if old.get(name) != key[name]]
-        raise InputError(
-            f"The unfinished run in {folder.path} was of another {' and '.join(other)}. "
-            "Run without resume to begin again."
-        )
-    if not state:
-        folder.begin()
-        state = {"key": key}
-        folder.write(state)
-    return state
 
 
 __all__ = ["Streamed", "stream"]

@@ -1,7 +1,6 @@
 """What is done with one block, in whatever process; blocks know nothing of each other."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ from napari_unetseg.core.pieces import (
 )
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.run import picked
+from napari_unetseg.core.streaming.composing import GIANT, put_pieces
 from napari_unetseg.core.streaming.evidence import Evidence, evidence_of
 from napari_unetseg.core.streaming.folder import Arrays, RunFolder
 from napari_unetseg.core.streaming.grid import Grid, chunk_of
@@ -33,9 +33,6 @@ from napari_unetseg.core.trained import TrainedModel
 EVIDENCE, RAW, IDS = "evidence", "raw", "ids"
 """Arrays of a run: what is said of pixels; objects by passing numbers; objects, where masks come
 out."""
-
-_GIANT = 2**22
-"""Pixels of the box of a piece above which its objects lie in an array of their own."""
 
 DIRECT = ("classes", "probabilities", "flattened")
 """Kinds that are finished as soon as a pixel is looked at."""
@@ -245,7 +242,7 @@ class Work:
             firsts.append(one.firsts)
             n += len(one.firsts)
         found = {"boxes": np.array(boxes), "firsts": np.concatenate(firsts)}
-        if len(pieces) == 1 and values[0].size > _GIANT:
+        if len(pieces) == 1 and values[0].size > GIANT:
             name = f"piece-{number}"
             self.folder.create(name, values[0].shape, self.sides, np.int32)
             self.folder.array(name)[:] = values[0]
@@ -273,24 +270,7 @@ class Work:
         index, place = self.grid.jobs[number]
         box = self.grid.blocks.box(place)
         passing = np.asarray(self.folder.array(RAW)[self.grid.at(index, box)])
-        parts = []
-        for group, offset, ranks in zip(
-            given["groups"].tolist(), given["offsets"].tolist(), _split(given), strict=True
-        ):
-            found = self.folder.found("pieces", group)
-            for rank, piece_box, values in _values(self.folder, group, found, ranks):
-                parts.append((rank, offset, piece_box, values))
-        # Pieces around others come last: what is in their holes may be theirs.
-        for _, offset, piece_box, values in sorted(parts, key=lambda part: part[0]):
-            both = tuple(
-                slice(max(a.start, b.start), min(a.stop, b.stop))
-                for a, b in zip(piece_box, box, strict=True)
-            )
-            if all(span.start < span.stop for span in both):
-                theirs = np.asarray(values[inside(both, piece_box)])
-                ours = passing[inside(both, box)]
-                ours[theirs == 0] = 0
-                ours[theirs > 0] = -(theirs[theirs > 0] + np.int32(offset))
+        put_pieces(passing, box, self.folder, given)
         return passing
 
     def _places(self, number: int, given: Arrays) -> Arrays:
@@ -398,29 +378,6 @@ def around(boxes: Sequence[Box], shape: tuple[int, ...]) -> Box:
 
 def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> Piece:
     return Piece(tuple(slice(a, b) for a, b in box.tolist()), tuple(pixel.tolist()))
-
-
-def _split(given: Arrays) -> list[list[int]]:
-    """Return the ranks of the pieces of each group."""
-    stops = np.cumsum(given["sizes"]).tolist()
-    ranks = given["ranks"].tolist()
-    return [ranks[stop - n : stop] for stop, n in zip(stops, given["sizes"].tolist(), strict=True)]
-
-
-def _values(
-    folder: RunFolder, group: int, found: Arrays, ranks: list[int]
-) -> Iterator[tuple[int, Box, Any]]:
-    """Yield rank, box and objects of each piece of a group; a giant's stay on disk."""
-    boxes = [tuple(slice(a, b) for a, b in box) for box in found["boxes"].tolist()]
-    if "values" not in found:
-        yield ranks[0], boxes[0], folder.array(f"piece-{group}")
-        return
-    start = 0
-    for rank, box in zip(ranks, boxes, strict=True):
-        shape = tuple(span.stop - span.start for span in box)
-        stop = start + math.prod(shape)
-        yield rank, box, found["values"][start:stop].reshape(shape)
-        start = stop
 
 
 def _window(image: Image, spans: Mapping[str, slice]) -> Image:

@@ -1,0 +1,213 @@
+r"""
+10. The tricks of deep networks, on and off
+===========================================
+
+Back-propagation multiplies: the slope at layer :math:`l` carries a factor :math:`f'` and a weight
+for every layer above it,
+
+.. math:: g^{l-1} = (W^l)^T \big( f'(a^l) \odot g^l \big) ,
+
+and a deep network with a factor below one everywhere does not learn. With many weights it learns by
+heart instead. A handful of tricks deal with the one and the other. Here each is switched on and off
+on the same small task, the walls of a tissue. What a trick brings depends on the task: the numbers
+are those of this one, and where a trick brought nothing here the page says so.
+
+**In the window:** all of them are options of the UNet or of the training (*More options* in
+*Train*), with a line that says when to use each; *Start from* is transfer learning, *Pretrain on*
+self-supervision.
+"""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from napari_unetseg.core.annotation import Annotation, Example
+from napari_unetseg.core.models import UNetSpec
+from napari_unetseg.core.nn.blocks import Style, convolution
+from napari_unetseg.core.nn.build import n_parameters
+from napari_unetseg.core.nn.fit import fit
+from napari_unetseg.core.nn.pretrain import pretrain
+from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.pretraining import PretrainOptions
+from napari_unetseg.core.samples import membranes
+from napari_unetseg.core.training import TrainOptions
+
+torch.set_num_threads(1)
+
+
+def example_of(sample):
+    """Return a drawn micrograph and its mask as something to learn from."""
+    scaling = fit_normalisation(sample.as_image(), NormalisationSpec())
+    return Example(sample.image[None], Annotation.of(sample.classes, "mask"), scaling)
+
+
+SPEC = UNetSpec(depth=2, width=6, stem="plain", resolution="full")
+PLAN = TrainOptions(until="epochs", epochs=6, steps=8, patch=48, averaging=0.8, validation=0.4)
+TISSUE = example_of(membranes((144, 144), seed=2))
+
+
+def curve(spec=SPEC, plan=PLAN, data=TISSUE, **how):
+    """Train, and return the Dice on what was held out after each epoch, and the training."""
+    fitted = fit(spec, [data], plan, **how)
+    return [record.dice for record in fitted.history if record.dice is not None], fitted
+
+
+base, fitted = curve()
+print(f"the UNet as it is: Dice {base[-1]:.3f} held out, {n_parameters(fitted.network):,} weights")
+assert base[-1] > 0.7
+curves = {}
+
+# %%
+# Vanishing slopes
+# ----------------
+# Twelve convolutions in a row, with weights of chance: the size of the slope at the first, as a
+# part of that at the last. The sigmoid's :math:`f'` is at most a quarter; the ReLU's is one or
+# zero. Batch normalisation puts each layer's sums where :math:`f'` is large, and residual
+# connections lead the slope past the layers.
+
+
+def slopes(activation, normalisation, *, residual=False, layers=12):
+    """Return the root mean square slope of the weights of every layer."""
+    torch.manual_seed(0)
+    style = Style(2, normalisation, activation, 0.0)
+    blocks = [convolution(8, 8, (3, 3), style) for _ in range(layers)]
+    for block in blocks:
+        torch.nn.init.kaiming_normal_(block[0].weight, nonlinearity="relu")
+    x = torch.randn(4, 8, 24, 24)
+    for block in blocks:
+        x = block(x) + x if residual else block(x)
+    (x * torch.randn(x.shape)).mean().backward()
+    return np.array([block[0].weight.grad.square().mean().sqrt().item() for block in blocks])
+
+
+falls = {
+    "sigmoid": slopes("sigmoid", "none"),
+    "ReLU": slopes("relu", "none"),
+    "sigmoid, batch norm": slopes("sigmoid", "batch"),
+    "sigmoid, residual": slopes("sigmoid", "none", residual=True),
+}
+reaching = {name: fall[0] / fall[-1] for name, fall in falls.items()}
+for name, share in reaching.items():
+    print(f"{name}: the slope at the first layer is {share:.1e} of that at the last")
+assert reaching["sigmoid"] < 1e-4 < 1e-2 < reaching["ReLU"]
+assert reaching["sigmoid, batch norm"] > 100 * reaching["sigmoid"]
+assert reaching["sigmoid, residual"] > 100 * reaching["sigmoid"]
+
+# %%
+# The same in a training: UNets without any normalisation.
+
+plain = SPEC.model_copy(update={"normalisation": "none"})
+curves["activation"] = {
+    "ReLU": curve(plain)[0],
+    "sigmoid": curve(plain.model_copy(update={"activation": "sigmoid"}))[0],
+}
+curves["batch norm"] = {"it": base, "none": curves["activation"]["ReLU"]}
+curves["residual"] = {"it": curve(SPEC.model_copy(update={"residual": True}))[0], "none": base}
+curves["attention gates"] = {
+    "them": curve(SPEC.model_copy(update={"attention": True}))[0],
+    "none": base,
+}
+curves["max pooling"] = {
+    "max": base,
+    "mean": curve(SPEC.model_copy(update={"pooling": "mean"}))[0],
+}
+assert curves["activation"]["ReLU"][-1] > curves["activation"]["sigmoid"][-1] + 0.1
+
+# %%
+# Tying weights
+# -------------
+# A layer of 48 by 48 units that each see all of as many would have 5 million weights; tied to a
+# kernel of 3 by 3 it has nine, which meet every pixel.
+
+untied, tied = 48**4, 3 * 3
+print(f"weights of one map: {untied:,} untied, {tied} tied")
+assert untied / tied > 500_000
+
+# %%
+# Against learning by heart
+# -------------------------
+# Walls drawn on the picture of another tissue: there is nothing to be learnt but by heart, and what
+# is held out does not get better. Early stopping ends that after three epochs without a better one,
+# and the best is kept either way.
+
+picture, walls = membranes((80, 80), seed=6), membranes((80, 80), seed=7)
+wrong = example_of(replace(picture, classes=walls.classes))
+long = PLAN.model_copy(update={"epochs": 14, "steps": 5, "averaging": 0, "schedule": "constant"})
+curves["early stopping"] = {}
+steps, best = {}, {}
+for name, plan in (("it", long.model_copy(update={"patience": 3})), ("none", long)):
+    found, stopped = curve(plan=plan, data=wrong)
+    curves["early stopping"][name] = found
+    steps[name], best[name] = len(stopped.history), stopped.judgement.dice
+    print(f"early stopping, {name}: {steps[name]} steps, best Dice held out {best[name]:.3f}")
+assert steps["it"] < steps["none"]
+assert best["none"] < 0.6
+
+# %%
+# Dropout silences channels at random, so that none can be relied upon. A small tissue.
+
+small = example_of(picture)
+slow = PLAN.model_copy(update={"epochs": 8, "steps": 5})
+curves["dropout"] = {
+    "0.2": curve(SPEC.model_copy(update={"dropout": 0.2}), slow, small)[0],
+    "none": curve(plan=slow, data=small)[0],
+}
+
+# %%
+# Beginning with something
+# ------------------------
+# Transfer: a UNet that has learnt another tissue starts far ahead. Self-supervision: the same UNet
+# has only looked at tissues, with noise to be taken out, and nobody said what is a wall.
+
+few = PLAN.model_copy(update={"epochs": 6, "steps": 4})
+other = fit(SPEC, [example_of(membranes((144, 144), seed=9))], PLAN)
+looked = pretrain(
+    SPEC,
+    [membranes((144, 144), seed=seed).as_image() for seed in range(10, 14)],
+    PretrainOptions(pretrain_task="denoise", pretrain_steps=120),
+    PLAN,
+)
+print(looked.message)
+curves["transfer"] = {
+    "from another tissue": curve(plan=few, start=other.network)[0],
+    "from nothing": curve(plan=few)[0],
+}
+curves["self-supervision"] = {
+    "pretrained": curve(plan=few, start=looked.network, keep_head=False)[0],
+    "from nothing": curves["transfer"]["from nothing"],
+}
+assert curves["transfer"]["from another tissue"][0] > curves["transfer"]["from nothing"][0] + 0.1
+
+# %%
+# What each did here
+# ------------------
+# The mean of the curve says how soon, the end how well.
+
+for trick, pair in curves.items():
+    if trick == "early stopping":
+        continue  # what it saves is steps, see above
+    (on, with_it), (off, without) = pair.items()
+    n = min(len(with_it), len(without))
+    gain = np.mean(with_it[:n]) - np.mean(without[:n])
+    verdict = "no difference here" if abs(gain) < 0.02 else "better" if gain > 0 else "worse here"
+    print(
+        f"{trick}: Dice {with_it[-1]:.3f} with {on}, {without[-1]:.3f} with {off}; "
+        f"on average over the training {gain:+.3f}: {verdict}"
+    )
+
+# %%
+
+figure, axes = plt.subplots(2, 5, figsize=(13, 5.2), layout="constrained", sharey=False)
+for name, fall in falls.items():
+    axes[0, 0].semilogy(range(1, len(fall) + 1), fall / fall[-1], label=name)
+axes[0, 0].set(title="slope by layer", xlabel="layer", ylabel="as a part of the last")
+axes[0, 0].legend(fontsize=7)
+for axis, (trick, pair) in zip(axes.flat[1:], curves.items(), strict=True):
+    for (name, values), style in zip(pair.items(), ("-o", "--s"), strict=True):
+        axis.plot(range(1, len(values) + 1), values, style, ms=3, label=name)
+    axis.set(title=trick, xlabel="epoch", ylim=(0, 1))
+    axis.legend(fontsize=7, loc="lower right")
+axes[0, 1].set_ylabel("Dice held out")
+axes[1, 0].set_ylabel("Dice held out")
