@@ -123,8 +123,6 @@ def resampled(
     Linear interpolation, after a Gaussian blur along the axes that are shrunk, as
     `skimage.transform.resize` does it.
     """
-    from scipy import ndimage
-
     starts = [(k + 0.5) / by - 0.5 - o for k, by, o in zip(first, zoom, origin, strict=True)]
     sigmas = [max(0.0, (1 / by - 1) / 2) for by in zoom]
     out = np.empty((len(array), *sides), np.float32)
