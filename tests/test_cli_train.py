@@ -553,7 +553,7 @@ def test_every_name_that_set_takes_is_of_one_thing():
         ),
         ("predict", "-o --what --tile --device --flips"),
         ("evaluate", "--json"),
-        ("info", "MODEL.zip"),
+        ("info", "MODEL"),
     ],
 )
 def test_help_has_the_flags_of_the_contract(command, flags, capsys):

@@ -113,7 +113,7 @@ def test_the_command_line_knows_them(
     save(make_model("unet"), standins / "mine.zip")
     assert run("models", standins) == 0
     listed = capsys.readouterr().out
-    assert "  nuclei: unet, 20 pixels" in listed
+    assert "  nuclei: unet, objects of 20 pixels" in listed
     assert "  mine.zip: unet" in listed
     assert run("info", "nuclei", "--test") == 0
     os.rename(standins / "mine.zip", standins / "animals")

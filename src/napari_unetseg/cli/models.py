@@ -56,7 +56,8 @@ def _line(name: str, path: Path) -> str:
         return f"{name}: {error}"
     card = facts.get("card")
     said = card.get("description") if isinstance(card, dict) else facts.get("description")
-    words = (facts.get("model"), said, facts.get("diameter of the objects"))
+    diameter = facts.get("diameter of the objects")
+    words = (facts.get("model"), said, diameter and f"objects of {diameter}")
     return f"{name}: {', '.join(str(word).rstrip('.') for word in words if word)}"
 
 
