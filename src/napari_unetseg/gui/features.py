@@ -350,7 +350,8 @@ def _excited(
     index: tuple[int, ...],
     progress: Progress,
 ) -> _Excited:
-    from napari_unetseg.core.nn.feature_maps import excite, feature_maps, patches_of
+    from napari_unetseg.core.nn.excite import excite
+    from napari_unetseg.core.nn.feature_maps import feature_maps, patches_of
 
     found = feature_maps(model, image, name, progress=part(progress, 0, 0.3))
     how: dict[str, Any] = {"steps": options.steps, "smooth": options.smooth}
