@@ -1,5 +1,6 @@
 """Files: what is written reads back the same, and what cannot be read says so in a sentence."""
 
+import contextlib
 import csv
 import os
 
@@ -16,8 +17,10 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
     expand_inputs,
+    may_be_lazy,
     pair_labels,
     plan_outputs,
+    pyramid,
     read_image,
     read_labels,
     stem_of,
@@ -216,6 +219,38 @@ class TestZarr:
         blocks = image.data.reshape(2, 550, 2, 350, 2).mean(axis=(2, 4))
         np.testing.assert_allclose(group[second["path"]][:], blocks, rtol=1e-5)
 
+    def test_a_coarser_level_keeps_its_size_in_the_world(self, tmp_path):
+        image = Image.of(numbers((1100, 700), np.uint16), spacing=(0.5, 0.25), unit="µm")
+        write_image(tmp_path / "a.zarr", image)
+        coarse = read_image(tmp_path / "a.zarr", level=2)
+        assert (coarse.shape, coarse.spacing, coarse.unit) == ((275, 175), (2.0, 1.0), "µm")
+        with pytest.raises(InputError, match=r"a\.zarr: there is no level 4: it has the levels"):
+            read_image(tmp_path / "a.zarr", level=4)
+        write_image(tmp_path / "a.tif", image)
+        with pytest.raises(InputError, match="no level 1: it has one resolution"):
+            read_image(tmp_path / "a.tif", level=1)
+
+    def test_pixels_of_a_coarser_level_are_where_those_they_stand_for_are(self, tmp_path):
+        write_image(tmp_path / "a.zarr", Image.of(numbers((600, 300), np.uint16), spacing=(2, 1)))
+        write_labels(tmp_path / "b.zarr", Image.of(numbers((600, 300), np.uint16), spacing=(2, 1)))
+        for name, shift in (("a", [{"type": "translation", "translation": [3.0, 1.5]}]), ("b", [])):
+            group = zarr.open_group(tmp_path / f"{name}.zarr", mode="r")
+            third = group.attrs["multiscales"][0]["datasets"][2]
+            assert third["coordinateTransformations"] == [scale(8, 4), *shift]
+
+    def test_levels_have_no_seams(self, tmp_path, monkeypatch):
+        data = numbers((1301, 1203), np.uint16)
+        write_image(tmp_path / "a.zarr", Image.of(data))
+        write_labels(tmp_path / "b.zarr", Image.of(data))
+        monkeypatch.setitem(pyramid._PART, False, 1)
+        write_image(tmp_path / "c.zarr", Image.of(data))
+        for level in range(4):
+            means = read_image(tmp_path / "a.zarr", level=level).asarray()
+            picked = read_image(tmp_path / "b.zarr", level=level).asarray()
+            np.testing.assert_array_equal(picked, data[:: 2**level, :: 2**level])
+            by_parts = read_image(tmp_path / "c.zarr", level=level).asarray()
+            np.testing.assert_array_equal(means, by_parts)
+
     @pytest.mark.parametrize("version", [2, 3])
     def test_other_programs_files(self, tmp_path, version):
         group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
@@ -318,21 +353,99 @@ class TestPictures:
             assert (image.axes, image.rgb) == (axes, len(shape) == 3)
             assert abs(int(image.asarray().mean()) - 90) <= 1
 
-    def test_other_files_are_read_by_napari_plugins(self, tmp_path):
+
+def test_what_stays_on_disk_is_told_by_the_header(tmp_path, monkeypatch):
+    image = Image.of(np.zeros((40, 50), np.uint8))
+    for name in ("a.tif", "b.zarr", "c.png"):
+        write_image(tmp_path / name, image)
+    np.save(tmp_path / "d.npy", image.data)
+    (tmp_path / "bad.tif").write_bytes(b"no image")
+    assert [p.name for p in sorted(tmp_path.iterdir()) if may_be_lazy(p)] == ["b.zarr"]
+    monkeypatch.setattr(tiff, "LAZY_ABOVE", 1500)
+    lazy = {p.name for p in tmp_path.iterdir() if may_be_lazy(p)}
+    assert lazy == {"a.tif", "b.zarr", "d.npy"}
+    assert not may_be_lazy(tmp_path / "none.tif")
+    assert all(read_image(tmp_path / name).lazy for name in lazy)
+
+
+class TestPlugins:
+    @pytest.fixture
+    def reads(self, tmp_path):
+        """Install a napari plugin that gives these layers for ``*.odd`` files."""
         from npe2 import DynamicPlugin
 
-        def read(path):
-            return [(np.ones((4, 5, 6)), {"scale": (2, 1, 1), "units": "micrometer"}, "image")]
+        with contextlib.ExitStack() as stack:
 
-        (tmp_path / "a.odd").write_text("x")
+            def install(*layers):
+                plugin = stack.enter_context(DynamicPlugin("odd-reader"))
 
-        def accept(path):
-            return read
+                @plugin.contribute.reader(filename_patterns=["*.ODD"])
+                def accept(path):
+                    return lambda path: list(layers)
 
-        with DynamicPlugin("odd-reader") as plugin:
-            plugin.contribute.reader(filename_patterns=["*.odd"])(accept)
-            image = read_image(tmp_path / "a.odd")
-        assert (image.axes, image.spacing, image.unit) == ("ZYX", (2, 1, 1), "µm")
+                (tmp_path / "a.ODD").write_text("x")
+                return tmp_path / "a.ODD"
+
+            yield install
+
+    def test_calibration_is_kept(self, reads):
+        said = {"scale": (2, 1, 0.5), "units": "micrometer"}
+        image = read_image(reads((np.ones((4, 5, 6)), said, "image")))
+        assert (image.axes, image.spacing, image.unit) == ("ZYX", (2, 1, 0.5), "µm")
+
+    def test_a_channel_axis_with_names_and_axes_of_one(self, reads):
+        data = numbers((1, 1, 2, 5, 6), np.uint16)
+        said = {"channel_axis": 2, "scale": (1, 3, 0.5, 0.5), "name": ["DAPI", "GFP"], "rgb": False}
+        image = read_image(reads((data, said, "image")))
+        assert (image.axes, image.channel_names) == ("CYX", ("DAPI", "GFP"))
+        assert image.spacing == (0.5, 0.5)
+        np.testing.assert_array_equal(image.data, data[0, 0])
+
+    def test_all_five_axes_of_which_most_are_one(self, reads):
+        data = numbers((1, 1, 1, 5, 6), np.uint16)
+        image = read_image(reads((data, {"scale": (1, 1, 2, 0.5, 0.4)}, "image")))
+        assert (image.axes, image.spacing) == ("YX", (0.5, 0.4))
+
+    def test_axes_as_the_plugin_names_them(self, reads):
+        data = numbers((3, 4, 5), np.uint16)
+        image = read_image(reads((data, {"axis_labels": ("t", "y", "x")}, "image")))
+        assert image.axes == "TYX"
+
+    def test_axes_that_are_said_overrule_all(self, reads):
+        path = reads((numbers((3, 1, 5), np.uint16), {"axis_labels": ("t", "y", "x")}, "image"))
+        assert read_image(path, "CYX").axes == "CYX"
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_a_layer_for_each_channel_is_one_image(self, reads, lazy):
+        import dask.array
+
+        both = numbers((2, 3, 5, 6), np.uint16)
+        said = {"blending": "additive", "scale": (2, 1, 1)}
+        layers = [
+            (dask.array.from_array(one) if lazy else one, {**said, "name": name}, "image")
+            for one, name in zip(both, ("DAPI", "GFP"), strict=True)
+        ]
+        image = read_image(reads(*layers))
+        assert (image.axes, image.channel_names) == ("CZYX", ("DAPI", "GFP"))
+        assert (image.spacing, image.lazy) == ((2, 1, 1), lazy)
+        np.testing.assert_array_equal(image.asarray(), both)
+
+    def test_of_several_scenes_the_first_is_taken(self, reads):
+        scenes = [(np.full((4, 5), n, np.uint8), {"name": f"scene {n}"}, "image") for n in (1, 2)]
+        image = read_image(reads((np.ones((2, 2)), {}, "points"), *scenes))
+        assert image.axes == "YX"
+        assert image.data.max() == 1
+
+    def test_without_an_image_it_is_said_so(self, reads):
+        with pytest.raises(InputError, match="gives no image"):
+            read_image(reads((np.ones((2, 2)), {}, "points")))
+
+    def test_a_folder_of_such_files_is_found(self, reads, tmp_path):
+        path = reads((np.ones((4, 5)), {}, "image"))
+        (tmp_path / "notes.txt").write_text("x")
+        assert expand_inputs([tmp_path]) == [path]
+        write_image(tmp_path / "b.tif", Image.of(np.ones((4, 5), np.uint8)))
+        assert expand_inputs([tmp_path]) == [tmp_path / "b.tif"]
 
 
 class TestBadFiles:

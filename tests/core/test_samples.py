@@ -1,14 +1,18 @@
 """Synthetic micrographs: what they call true is true; they are neither too easy nor hopeless."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.ndimage import binary_erosion
 from skimage.filters import threshold_otsu
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.samples import Sample, membranes, neurons, nuclei, tissue
+from napari_unetseg.core.samples import Sample, membranes, micrograph, neurons, nuclei, tissue
+from napari_unetseg.core.samples.kinds import LOOKS, SHAPES
 from napari_unetseg.core.samples.scene import consecutive, scatter, smooth_field, uneven
 
 SMALL = {
@@ -250,3 +254,50 @@ def test_consecutive_ids_keep_the_objects_apart():
     ids = np.array([[0, 7, 7], [3, 0, 12]], np.int32)
     assert consecutive(ids).tolist() == [[0, 2, 2], [1, 0, 3]]
     assert consecutive(np.zeros((2, 2), np.int32)).tolist() == [[0, 0], [0, 0]]
+
+
+KINDS = list(itertools.product(SHAPES, LOOKS))
+
+
+@pytest.mark.parametrize(("shape", "look"), KINDS)
+def test_a_micrograph_of_any_kind_shows_what_it_says(shape, look):
+    sample = micrograph((96, 128), seed=3, shape=shape, look=look)
+    again = micrograph((96, 128), seed=3, shape=shape, look=look)
+    assert sample.image.dtype == np.uint16
+    assert sample.image.shape == sample.objects.shape == (96, 128)
+    np.testing.assert_array_equal(sample.image, again.image)
+    np.testing.assert_array_equal(sample.classes > 0, sample.objects > 0)
+    ids = np.unique(sample.objects)
+    np.testing.assert_array_equal(ids, np.arange(len(ids)))
+    assert sample.mask.any()
+    assert not sample.mask.all()
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_cells_of_every_look_can_be_seen(look):
+    def told_apart(seed):
+        """Return how far cells and field differ in brightness or grain, in units of the noise."""
+        sample = micrograph((128, 128), seed=seed, shape="blobs", look=look)
+        light = sample.image - sample.background
+        grain = np.abs(light - ndimage.uniform_filter(light, 5))
+        inside = ndimage.binary_dilation(sample.mask, iterations=2)
+        if inside.all():
+            inside = sample.mask
+        relief = np.abs(ndimage.gaussian_filter(light, 1) - np.median(light[~inside]))
+        shown = (light, grain, relief)
+        return max(abs(x[inside].mean() - x[~inside].mean()) / x[~inside].std() for x in shown)
+
+    assert np.median([told_apart(seed) for seed in range(7)]) > 1.5
+
+
+def test_micrographs_differ_in_size_and_kind_when_nothing_is_asked_for():
+    samples = [micrograph((96, 96), seed=seed) for seed in range(12)]
+    assert len({sample.name for sample in samples}) > 5
+    assert len({int(sample.objects.max()) for sample in samples}) > 5
+
+
+def test_a_kind_that_nobody_draws_is_refused():
+    with pytest.raises(InputError, match="no 'spirals' to draw"):
+        micrograph(shape="spirals")
+    with pytest.raises(InputError, match="no 'neon' to draw"):
+        micrograph(look="neon")

@@ -100,6 +100,10 @@ def test_the_command_line_knows_them(
     assert read_image(standins / "ids.tif").shape == (40, 48)
     assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--diameter", 10) == 0
     assert "scaled 2 by 2 times" in capsys.readouterr().out
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--auto-diameter") == 0
+    words = ("--diameter", 10, "--auto-diameter")
+    assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", *words) == 2
+    assert "only with" in capsys.readouterr().err
     assert run("predict", "animals", "image.tif", "-o", "ids.tif", "--diameter", 10) == 2
     assert "not known how large" in capsys.readouterr().err
     save(make_model("unet"), standins / "mine.zip")

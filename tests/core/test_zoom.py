@@ -24,6 +24,7 @@ from napari_unetseg.core.size import (
     SizeOptions,
     median_diameter,
     mismatch,
+    sized,
     zoom_for,
 )
 from napari_unetseg.core.trained import TrainedModel
@@ -164,6 +165,34 @@ def test_what_cannot_be_scaled_is_said(
     image = Image.of(np.zeros((9, 9), np.uint8))
     with pytest.raises(InputError, match=said):
         zoom_for(model_of(**known), image, options)
+
+
+class Finder(SimpleNamespace):
+    """Finds what is bright, at any size."""
+
+    def predict(self, image: Image, what: str, **how: Any) -> Image:
+        self.shape = image.shape
+        ids, _ = ndimage.label(image.asarray() > 0.5)
+        return Image.of(ids.astype(np.int32), image.axes)
+
+    def zoomed(self, zoom: Any) -> Any:
+        return Finder(**(vars(self) | {"zoom": zoom}))
+
+
+@pytest.mark.parametrize("by", [0.5, 2.0])
+def test_a_diameter_is_measured_in_the_middle_of_the_image(by: float) -> None:
+    plane = spots(by)[0].data
+    stack = np.zeros((5, *plane.shape), np.float32)
+    stack[2] = plane
+    model = Finder(**vars(model_of()), zoom=())
+    seen = sized(model, Image.of(stack), SizeOptions(auto_diameter=True))  # type: ignore[arg-type]
+    assert seen.zoom == pytest.approx((1 / by, 1 / by), rel=0.05)
+    assert max(model.shape) <= 1024
+    empty = Image.of(np.zeros((40, 40), np.float32))
+    assert sized(model, empty, SizeOptions(auto_diameter=True)).zoom == ()  # type: ignore[arg-type]
+    unsized = Finder(**vars(model_of(diameter=0.0)))
+    with pytest.raises(InputError, match="not known how large"):
+        sized(unsized, empty, SizeOptions(auto_diameter=True))  # type: ignore[arg-type]
 
 
 def test_the_diameter_is_that_of_whole_objects() -> None:

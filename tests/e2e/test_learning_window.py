@@ -67,7 +67,7 @@ def test_paint_train_predict_correct_and_train_on(hand, nuclei, tmp_path):
     before = hand.viewer.layers[-1].data.copy()
     predict.load_model(path)
     hand.wait(lambda: "Loaded" in predict.message.text())
-    assert predict.models.count() == 2
+    assert len(predict.session.models) == 2
     hand.viewer.layers.selection.active = nuclei
     hand.run(predict)
     assert np.array_equal(hand.viewer.layers[-1].data, before)

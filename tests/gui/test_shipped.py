@@ -10,7 +10,7 @@ from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.training import TrainOptions
 from napari_unetseg.gui.layers import find, options_of
-from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
+from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.model_choice import HEADING
 from napari_unetseg.gui.models import ModelsWidget
 from napari_unetseg.gui.predict import PredictWidget
@@ -20,6 +20,7 @@ from napari_unetseg.gui.shelf import shelf
 from napari_unetseg.gui.train import TrainWidget
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1, resolution="full")
+ROLES = {"classes": PREDICTED, "objects": PREDICTED_OBJECTS}
 STEPS = TrainOptions(until="epochs", epochs=1, steps=3, patch=64, batch=1, validation=0.0)
 
 
@@ -75,6 +76,22 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool.close_tool()
 
 
+def test_a_model_of_classes_is_not_asked_for_objects(qtbot, viewer, package):
+    tool = opened(qtbot, PredictWidget, viewer)
+    assert tool.form.options.what == "objects"
+    labels = (samples.nuclei((64, 72), seed=1).objects > 0).astype(np.uint8)
+    lesson = Lesson(samples.nuclei((64, 72), seed=1).as_image(), labels)
+    classes = train(TINY, [lesson], STEPS, name="classes", labels_are="mask").model
+    Session.of(viewer).add_model(classes)
+    assert tool.model() is classes
+    assert tool.form.options.what == "classes"
+    tool.form.set(what="objects")
+    tool.models.choose("nuclei")
+    tool.models.choose(classes)
+    assert tool.form.options.what == "objects", "what a person chose stays"
+    tool.close_tool()
+
+
 def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
     tool = opened(qtbot, PredictWidget, viewer)
     learnt = tool.model().diameter
@@ -97,7 +114,14 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
     finish(qtbot, tool)
     queue = opened(qtbot, QueueWidget, viewer)
     assert queue._sources(layer).model.zoom == pytest.approx((2, 2), rel=0.01)
+    assert "scaled 2 by 2 times" in tool.message.text()
     queue.close_tool()
+    tool.form.set(diameter=0.0, auto_diameter=True)
+    for what in ("classes", "objects"):
+        tool.form.set(what=what)
+        tool.run()
+        finish(qtbot, tool)
+        assert "zoom" in options_of(find(viewer.layers, ROLES[what], viewer.layers["image"]))
     tool.close_tool()
 
 

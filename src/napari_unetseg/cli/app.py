@@ -36,6 +36,7 @@ def build() -> typer.Typer:
     from napari_unetseg.cli.measure import measure_command
     from napari_unetseg.cli.models import export, models
     from napari_unetseg.cli.predict import info, predict
+    from napari_unetseg.cli.run import run as run_command
     from napari_unetseg.cli.train import train
     from napari_unetseg.cli.train_on import train_on
 
@@ -50,6 +51,7 @@ def build() -> typer.Typer:
         app.command()(command)
     app.command("train-on")(train_on)
     app.command("measure")(measure_command)
+    app.command("run")(run_command)
     app.command()(models)
     return app
 

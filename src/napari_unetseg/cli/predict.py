@@ -1,6 +1,5 @@
 """`predict` and `info`: what a model file finds in images, and what it says about itself."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -29,8 +28,8 @@ from napari_unetseg.core.io import (
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pretraining import PretrainOptions
-from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.size import SizeOptions, mismatch, zoom_for
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import RUNGS, TrainedModel, What
 from napari_unetseg.core.training import Device, TrainOptions
@@ -137,20 +136,21 @@ def predict(
 
     def work(number: int, path: Path, progress: Progress) -> str:
         image = read_image(path)
-        zoom = zoom_for(trained, image, options)
-        found = trained.zoomed(zoom).predict(
+        first = part(progress, 0, 0.2) if options.auto_diameter else silent
+        seen = sized(trained, image, options, device=options.device, progress=first)
+        found = seen.predict(
             image,
             options.what,
             decoding=options.decoding(trained),
             tile=options.tile or None,
             flips=options.flips,
             device=options.device,
-            progress=part(progress, 0, 0.9),
+            progress=part(progress, 0.2 * options.auto_diameter, 0.9),
         )
         write = write_image if options.what == "probabilities" else write_labels
         write(outputs[number], found, progress=part(progress, 0.9, 1))
         said = f"{outputs[number]}: {_found_in_words(trained, found, options.what)}"
-        return f"{said}{_scale_in_words(trained, image, options, zoom)}"
+        return f"{said}{_scale_in_words(seen, image, options)}"
 
     for_each(inputs, work)
 
@@ -229,12 +229,10 @@ def _settled(options: PredictOptions) -> PredictOptions:
     return options.model_copy(update={"what": "objects"})
 
 
-def _scale_in_words(
-    model: TrainedModel, image: Image, options: SizeOptions, zoom: Sequence[float]
-) -> str:
+def _scale_in_words(model: TrainedModel, image: Image, options: SizeOptions) -> str:
     """Say how the image was scaled; or that its pixel size calls for it, where nothing is said."""
-    if zoom:
-        return f", the image scaled {' by '.join(f'{by:.3g}' for by in zoom)} times for the model"
+    if model.zoom:
+        return f", {zoom_in_words(model.zoom)}"
     differs = "" if options.model_fields_set & set(_SIZES) else mismatch(model, image)
     return f" (pixel size {differs} of the model's images: try --rescale)" if differs else ""
 

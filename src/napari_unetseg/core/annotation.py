@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -176,7 +176,7 @@ class Annotation:
         strokes, n = np.zeros(self.shape, np.int32), 0
         around = np.ones((3,) * self.targets.ndim)
         for k in range(self.n_classes):
-            pieces, found = ndimage.label(self.targets == k, around)
+            pieces, found = scipy.ndimage.label(self.targets == k, around)
             strokes += np.where(pieces, pieces + n, 0).astype(np.int32)
             n += found
         return strokes, n

@@ -363,12 +363,20 @@ def fit_background(
         chosen = terms[group.at.get("C", 0)]
         surfaces.append(_fit(grey, excluded, group, chosen, options, share))
     progress(1.0, "fitted")
+    return background_of(image, options, tuple(surfaces))
+
+
+def background_of(
+    image: Image, options: BackgroundOptions, surfaces: tuple[Surface, ...]
+) -> Background:
+    """Return the background of an image whose surfaces were fitted before, in the same order."""
+    grey = image.grey(options.channel)
     places = {
         index: (number, height)
-        for number, group in enumerate(groups)
+        for number, group in enumerate(groups_of(grey, options.per))
         for index, height in zip(group.planes, group.heights, strict=True)
     }
-    return Background(options, _template(grey), tuple(surfaces), places)
+    return Background(options, _template(grey), surfaces, places)
 
 
 def _fit(
@@ -447,4 +455,4 @@ def _taken_out_block(
     return out
 
 
-__all__ = ["Background", "BackgroundOptions", "Surface", "fit_background"]
+__all__ = ["Background", "BackgroundOptions", "Surface", "background_of", "fit_background"]

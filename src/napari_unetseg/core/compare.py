@@ -58,11 +58,11 @@ def beyond_surface(plane: Array, surface: Array, *, dark: bool = False) -> Class
     return beyond.view(np.uint8)
 
 
-def sauvola_level(plane: Array, window: int, k: float) -> Array:
+def sauvola_level(plane: Array, window: int, k: float, contrast: float | None = None) -> Array:
     """Return Sauvola's local level (2000) of every pixel, as scikit-image computes it.
 
     The dynamic range is that of the type for 8-bit images, half of 255, and half the range of
-    the plane's own values for all others.
+    the plane's own values for all others, or half of `contrast`.
     """
     from skimage.filters import threshold_sauvola
 
@@ -71,7 +71,7 @@ def sauvola_level(plane: Array, window: int, k: float) -> Array:
         level: Array = threshold_sauvola(values, window, k)
         return level
     values = _without_gaps(values)
-    half_range = float(values.max() - values.min()) / 2
+    half_range = (float(values.max() - values.min()) if contrast is None else contrast) / 2
     level = threshold_sauvola(values, window, k, r=half_range or 1.0)
     return level
 

@@ -8,8 +8,8 @@ the rest less, and only on planes where there is ink, for the others were perhap
 from typing import Any, cast
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core.annotation import AnnotationKind, check_shape
 from napari_unetseg.core.errors import InputError
@@ -127,9 +127,9 @@ def reviewed_weights(
     axes = tuple(range(labels.ndim - ndim, labels.ndim))
     if objects:
         touched = np.isin(labels, inked_ids(labels, ink))
-        around = ndimage.generate_binary_structure(2, 2)
+        around = scipy.ndimage.generate_binary_structure(2, 2)
         around = around.reshape((1,) * (labels.ndim - 2) + around.shape)
-        rim = ndimage.binary_dilation(touched, around, iterations=RIM)
+        rim = scipy.ndimage.binary_dilation(touched, around, iterations=RIM)
         known |= touched | (rim & (labels == 0))
     seen = known.any(axes, keepdims=True)
     weights = np.where(known, np.float16(ink_weight), np.float16(unreviewed))

@@ -207,7 +207,7 @@ def predicted_tiles(
     axes = _block_axes(segmenter)
     indices = image.indices("C" + axes)
     grid = _grid(_sides(image, axes), segmenter, tile, blend)
-    predictor = _Predictor(segmenter, normalisation, grid)
+    predictor = Predictor(segmenter, normalisation, grid)
     try:
         for done, index in enumerate(indices):
             numbers = channels_first(image, index, axes)
@@ -236,7 +236,7 @@ class _Whole:
         return self._segmenter.predict_maps(block, origin=origin, shape=shape)
 
 
-class _Predictor:
+class Predictor:
     """A segmenter that cuts a block in two whenever it does not fit memory, and remembers."""
 
     def __init__(self, segmenter: Segmenter, normalisation: Normalisation, grid: TileGrid) -> None:
@@ -297,6 +297,7 @@ def _sides(image: Image, axes: str) -> tuple[int, ...]:
 
 
 __all__ = [
+    "Predictor",
     "channels_first",
     "likeliest",
     "matched",

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core.annotation import IGNORED, Annotation
 from napari_unetseg.core.models import ConvolutionalSpec, ModelSpec, Resolution
@@ -142,8 +142,8 @@ def _ridges(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return twice the distance to the edge where it is the largest around."""
     if not mask.any() or mask.all():
         return np.zeros(0)
-    distance = ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
-    ridge = mask & (distance == ndimage.maximum_filter(distance, 3))
+    distance = scipy.ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
+    ridge = mask & (distance == scipy.ndimage.maximum_filter(distance, 3))
     return np.asarray(2 * distance[ridge])
 
 

@@ -53,6 +53,12 @@ def name_of(path: PathLike) -> str:
     return place.stem if ours and place.stem in names() else ""
 
 
+def name_of_model(model: TrainedModel) -> str:
+    """Return the name of the shipped model that a model is; nothing when it is another."""
+    ours = model.name in names() and open_shipped(model.name).fingerprint == model.fingerprint
+    return model.name if ours else ""
+
+
 def resolved(path: PathLike) -> Path:
     """Return the file that is meant: the model that is there, or else the shipped one so named.
 
@@ -97,6 +103,7 @@ __all__ = [
     "hides_shipped",
     "listed",
     "name_of",
+    "name_of_model",
     "names",
     "open_shipped",
     "path_of",

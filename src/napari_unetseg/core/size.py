@@ -7,7 +7,7 @@ that scale; see `napari_unetseg.core.zoom`.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,18 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.units import metres_of
+from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.specs import Options, option
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.trained import TrainedModel
+    from napari_unetseg.core.training import Device
 
 SAME = 0.1
 """Part by which pixel sizes may differ before a rescale is worth offering."""
+
+_MEASURED = {2: 1024, 3: 160}
+"""Side in pixels of the part of a plane or stack that objects are measured in."""
 
 _FURTHEST = 20.0
 _NEGLIGIBLE = 0.01
@@ -32,6 +40,7 @@ class SizeOptions(Options):
         "Diameter",
         "Diameter of the objects in the image, in pixels: the image is scaled so that they are as "
         "large as those that the model learnt from. 0 leaves it as it is.",
+        when={"auto_diameter": (False,)},
         ge=0.0,
         le=10_000.0,
         step=1.0,
@@ -41,6 +50,14 @@ class SizeOptions(Options):
         "Rescale",
         "Scale the image to the pixel size of the images that the model learnt from.",
         when={"diameter": (0.0,)},
+    )
+    auto_diameter: bool = option(
+        False,
+        "Auto diameter",
+        "See for yourself how large the objects are: predict a part of the image as it is, measure "
+        "what is found, and scale by that. Good between a third and three times the size that was "
+        "learnt.",
+        when={"diameter": (0.0,), "rescale": (False,)},
     )
 
 
@@ -66,6 +83,37 @@ class Sized(Protocol):
     @property
     def diameter(self) -> float:
         """Median diameter in pixels of the objects it learnt; 0 when it learnt none."""
+
+
+def sized(
+    model: "TrainedModel",
+    image: Image,
+    options: SizeOptions,
+    *,
+    device: "Device" = "cpu",
+    progress: Progress = silent,
+) -> "TrainedModel":
+    """Return a model that is shown an image at the size that the options ask for.
+
+    Parameters
+    ----------
+    device
+        What to compute on, where objects are to be measured first.
+
+    Raises
+    ------
+    InputError
+        As `zoom_for`; or when objects are to be measured and image and model do not fit.
+    """
+    if not options.auto_diameter or options.diameter or options.rescale:
+        return model.zoomed(zoom_for(model, image, options))
+    _check_diameter(model)
+    piece = _piece(image, model.ndim)
+    found = model.predict(piece, "objects", device=device, progress=progress).asarray()
+    diameter = median_diameter([found], piece.spacing[-model.ndim :])
+    if not diameter:
+        return model
+    return model.zoomed(zoom_for(model, image, SizeOptions(diameter=diameter)))
 
 
 def zoom_for(model: Sized, image: Image, options: SizeOptions) -> tuple[float, ...]:
@@ -124,7 +172,7 @@ def mismatch(model: Sized, image: Image) -> str:
 
 
 def median_diameter(objects: Iterable[NDArray[Any]], spacing: Sequence[float] = ()) -> float:
-    """Return the median diameter of objects in pixels, those of a disc or ball of their size.
+    """Return the usual diameter of objects in pixels, those of a disc or ball of their size.
 
     Parameters
     ----------
@@ -137,36 +185,57 @@ def median_diameter(objects: Iterable[NDArray[Any]], spacing: Sequence[float] = 
     Returns
     -------
     float
-        0 when there is no object.
+        The median over images of each one's median, so that a crowded one counts no more than
+        others; 0 when there is no object.
     """
-    nothing = np.zeros(0, np.intp)
-    whole, cut = [nothing], [nothing]
-    ndim = 2
-    for ids in objects:
-        found, inverse = np.unique(ids, return_inverse=True)
-        sizes = np.bincount(inverse.ravel())
-        inside = ~np.isin(found, _at_border(ids))
-        kept = found > 0
-        whole.append(sizes[kept & inside])
-        cut.append(sizes[kept])
-        ndim = ids.ndim
-    counted = np.concatenate(whole)
-    if not counted.size:
-        counted = np.concatenate(cut)
-    if not counted.size:
-        return 0.0
+    medians = [_diameter(_median_size(ids), ids.ndim, spacing) for ids in objects]
+    found = [diameter for diameter in medians if diameter]
+    return float(np.median(found)) if found else 0.0
+
+
+def _median_size(ids: NDArray[Any]) -> float:
+    found, inverse = np.unique(ids, return_inverse=True)
+    sizes, there = np.bincount(inverse.ravel()), found > 0
+    whole = there & ~np.isin(found, _at_border(ids))
+    counted = sizes[whole] if whole.any() else sizes[there]
+    return float(np.median(counted)) if counted.size else 0.0
+
+
+def _diameter(size: float, ndim: int, spacing: Sequence[float]) -> float:
+    """Return the diameter of a disc or ball of so many pixels."""
     steps = tuple(spacing) or (1.0,) * ndim
-    pixel = math.prod(step / min(steps) for step in steps)
-    size = float(np.median(counted)) * pixel
-    return 2 * math.sqrt(size / math.pi) if ndim == 2 else 2 * (0.75 * size / math.pi) ** (1 / 3)
+    content = size * math.prod(step / min(steps) for step in steps)
+    if ndim == 2:
+        return 2 * math.sqrt(content / math.pi)
+    return 2 * (0.75 * content / math.pi) ** (1 / 3)
 
 
-def _by_diameter(model: Sized, image: Image, diameter: float) -> tuple[float, ...]:
+def _piece(image: Image, ndim: int) -> Image:
+    """Return the middle of an image, as much of it as is measured."""
+    block = "C" + "ZYX"[-ndim:]
+    side = _MEASURED[ndim]
+    middle: list[int | slice] = []
+    for axis in image.axes:
+        length = image.length(axis)
+        start = max(0, (length - side) // 2)
+        rest = slice(None) if axis == "C" else slice(start, start + side)
+        middle.append(rest if axis in block else length // 2)
+    axes = "".join(axis for axis in image.axes if axis in block)
+    data = np.asarray(image.data[tuple(middle)])
+    spacing = image.spacing[-ndim:] if len(image.spacing) >= ndim else image.spacing
+    return Image(data, axes, spacing, image.unit, image.rgb, image.channel_names)
+
+
+def _check_diameter(model: Sized) -> None:
     if not model.diameter:
         raise InputError(
             f"It is not known how large the objects were that {model.name!r} learnt, so a diameter "
             "says nothing to it. Leave it out, or train a model on labels that are objects."
         )
+
+
+def _by_diameter(model: Sized, image: Image, diameter: float) -> tuple[float, ...]:
+    _check_diameter(model)
     by = model.diameter / diameter
     if model.ndim == 2:
         return (by, by)
@@ -190,6 +259,11 @@ def _at_border(ids: NDArray[Any]) -> NDArray[Any]:
     return np.unique(np.concatenate(ends))
 
 
+def zoom_in_words(zoom: Sequence[float]) -> str:
+    """Say how an image is scaled for a model."""
+    return f"the image scaled {_times(zoom)} for the model"
+
+
 def _times(zoom: Sequence[float]) -> str:
     return " by ".join(f"{by:.3g}" for by in zoom) + " times"
 
@@ -200,5 +274,7 @@ __all__ = [
     "median_diameter",
     "mismatch",
     "pixel_zoom",
+    "sized",
     "zoom_for",
+    "zoom_in_words",
 ]

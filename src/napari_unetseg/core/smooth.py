@@ -45,10 +45,15 @@ def gaussian(plane: Array, sigma: float) -> Plane:
     return smoothed
 
 
+def reach_of(sigma: float) -> int:
+    """Return how many pixels away a pixel still counts."""
+    return max(1, math.floor(_TRUNCATE * sigma + 0.5))
+
+
 def _convolve(values: Plane, sigma: float) -> Plane:
     from napari_unetseg.core.filters import smooth_planes
 
-    reach = max(1, math.floor(_TRUNCATE * sigma + 0.5))
+    reach = reach_of(sigma)
     weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     kernel = (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
     source = np.pad(values, reach, mode="symmetric")[None]
@@ -60,4 +65,4 @@ def _convolve(values: Plane, sigma: float) -> Plane:
     return smoothed
 
 
-__all__ = ["gaussian"]
+__all__ = ["gaussian", "reach_of"]

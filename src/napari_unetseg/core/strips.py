@@ -85,10 +85,12 @@ def map_strips(
 
 
 def _workers() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use: where many run side by side, they are told so."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    most = int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0)) or 1
-    return os.cpu_count() or 1
+        return min(most, len(os.sched_getaffinity(0)) or 1)
+    return most
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ same pixels in every tile; at the image's edge they end with the border, all at 
 function that looks no further than the halo then gives the same numbers tile by tile as at once.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -94,6 +95,8 @@ class TileGrid:
     blend
         Over how many pixels on either side neighbouring tiles are faded into each other: for
         networks that look further than their halo. Without need nothing is gained by it.
+    even
+        Whether tiles are evened out; if not, all but the last are as large as `side` says.
 
     Raises
     ------
@@ -107,6 +110,7 @@ class TileGrid:
     multiple: Sizes = ()
     border: Sizes = ()
     blend: int = 0
+    even: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.shape)
@@ -123,7 +127,9 @@ class TileGrid:
             raise InputError(
                 f"Halo {halo}, border {border}, blend {self.blend} must not be below 0."
             )
-        sides = tuple(map(_evened, self.shape, self.side, multiple))
+        sides = tuple(map(_rounded_up, self.side, multiple))
+        if self.even:
+            sides = tuple(map(_evened, self.shape, self.side, multiple))
         resolved = {
             "side": sides,
             "halo": tuple(map(_rounded_up, halo, multiple)),
@@ -155,7 +161,7 @@ class TileGrid:
         halo, multiple = halo or (0,) * len(shape), multiple or (1,) * len(shape)
         border = border or halo
         axes = [
-            sorted({cls((n,), (side,), (h,), (m,), (b,), blend).cost for side in _sides(n)})
+            _costs(n, h, m, b, blend)
             for n, h, m, b in zip(shape, halo, multiple, border, strict=True)
         ]
         smallest = math.prod(min(cost[0] for cost in costs) for costs in axes)
@@ -320,6 +326,21 @@ def _mirrored(places: NDArray[np.intp], length: int) -> NDArray[np.intp]:
 def _evened(length: int, side: int, multiple: int) -> int:
     count = _rounded_up_quotient(length, _rounded_up(side, multiple))
     return _rounded_up(_rounded_up_quotient(length, count), multiple)
+
+
+@functools.lru_cache(maxsize=256)
+def _costs(
+    length: int, halo: int, multiple: int, border: int, blend: int
+) -> list[tuple[int, int, int]]:
+    """Return what each side of tiles worth trying costs along one axis, least block first.
+
+    Kept, for every frame of a live preview asks the same.
+    """
+    grids = (
+        TileGrid((length,), (side,), (halo,), (multiple,), (border,), blend)
+        for side in _sides(length)
+    )
+    return sorted({grid.cost for grid in grids})
 
 
 def _sides(length: int) -> list[int]:

@@ -377,7 +377,7 @@ class TrainedModel:
         -----
         Intensities are scaled by the whole image's statistics, once.
         """
-        given, segmenter, scaling, rest = self._ready(image, device, flips, progress)
+        given, segmenter, scaling, rest = self.ready(image, device, flips, progress)
         how: Any = {"tile": tile, "out": out, "progress": rest}
         if what == "objects":
             options = decoding or self.decoding
@@ -431,7 +431,7 @@ class TrainedModel:
         --------
         predict : the parameters, and what is raised.
         """
-        given, segmenter, scaling, rest = self._ready(image, device, flips, progress)
+        given, segmenter, scaling, rest = self.ready(image, device, flips, progress)
         return predict_maps_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
 
     def decode(
@@ -453,15 +453,26 @@ class TrainedModel:
             progress=progress,
         )
 
-    def _ready(
-        self, image: Image, device: Device, flips: bool, progress: Progress
+    def ready(
+        self,
+        image: Image,
+        device: Device,
+        flips: bool,
+        progress: Progress,
+        scaling: Normalisation | None = None,
     ) -> tuple[Image, Segmenter, Normalisation, Progress]:
-        """Return what predicting takes: image, segmenter, scaling, and the rest of the progress."""
+        """Return what predicting takes: image, segmenter, scaling, and the rest of the progress.
+
+        Parameters
+        ----------
+        scaling
+            Of this image, when it is known already.
+        """
         segmenter = self.segmenter(device, flips=flips)
         given = matched(image, segmenter)
-        scaling = fit_normalisation(
-            given, self.normalisation, progress=to_the_end(part(progress, 0, _SCALING_SHARE))
-        )
+        if scaling is None:
+            first = to_the_end(part(progress, 0, _SCALING_SHARE))
+            scaling = fit_normalisation(given, self.normalisation, progress=first)
         return given, segmenter, scaling, part(progress, _SCALING_SHARE, 1)
 
     def _classes(

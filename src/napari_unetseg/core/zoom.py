@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.segmenter import Segmenter, decoder_of
@@ -128,9 +128,9 @@ def resampled(
     out = np.empty((len(array), *sides), np.float32)
     for plane, result in zip(array, out, strict=True):
         if any(sigmas):
-            plane = ndimage.gaussian_filter(plane, sigmas, mode="nearest", truncate=_TRUNCATE)
+            plane = scipy.ndimage.gaussian_filter(plane, sigmas, mode="nearest", truncate=_TRUNCATE)
         steps = np.array([1 / by for by in zoom])
-        ndimage.affine_transform(
+        scipy.ndimage.affine_transform(
             plane, steps, starts, output=result, output_shape=tuple(sides), order=1, mode="nearest"
         )
     return out

@@ -10,13 +10,20 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
 from napari_unetseg.core.background import Background, BackgroundOptions, fit_background
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.gui.layers import find, image_of, labels_of, plane_image, role_of, show_image
+from napari_unetseg.gui.layers import (
+    FLATTENED,
+    find,
+    image_of,
+    labels_of,
+    plane_image,
+    role_of,
+    show_image,
+)
 from napari_unetseg.gui.looking import LookingTool
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import check
 
-FLATTENED = "flattened"
 SURFACE = "surface"
 _OURS = (FLATTENED, SURFACE)
 _VIEWS = ("Before", "After", "Surface", "Residual")
@@ -45,7 +52,7 @@ class BackgroundWidget(LookingTool[BackgroundOptions]):
     run_help = "Fit every plane and put the flattened image into a layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._view = "Before"
+        self._view, self._left_out = "Before", ""
         self._done: tuple[Layer, BackgroundOptions] | None = None
         super().__init__(napari_viewer, BackgroundOptions())
 
@@ -88,14 +95,15 @@ class BackgroundWidget(LookingTool[BackgroundOptions]):
 
     def work(self, layer: Layer, options: BackgroundOptions) -> Work:
         image = image_of(layer)
-        exclude = self._excluded()
+        exclude, labels = self._excluded(), self.exclude.layer()
+        self._left_out = "" if labels is None else labels.name
         return lambda progress: _flatten(image, options, exclude, progress)
 
     def show_result(
         self, layer: Layer, options: BackgroundOptions, result: tuple[Any, Any, dict[str, Any]]
     ) -> str:
         flattened, surface, facts = result
-        said = {**options.model_dump(), "fit": facts}
+        said = {**options.model_dump(), "fit": facts, "left_out": self._left_out}
         layers = self.viewer.layers
         show_image(
             layers,

@@ -168,7 +168,9 @@ class Keeper(QObject):
         self._versions = dict(self._saving)
         labels = sum(name.startswith("labels/") for name in written)
         what = f"{labels} label layer(s) changed" if labels else "up to date"
-        self.saved.emit(f"Saved at {time.strftime('%H:%M:%S')}: {what}.")
+        left_out = () if self.folder is None else self.folder.left_out
+        said = f"Saved at {time.strftime('%H:%M:%S')}: {what}."
+        self.saved.emit(" ".join([said, *left_out]))
 
     def _on_opened(self, found: tuple[ProjectFolder, Contents]) -> None:
         folder, contents = found

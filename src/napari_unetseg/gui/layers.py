@@ -23,6 +23,13 @@ LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
+FLATTENED, MASK, OBJECTS = "flattened", "mask", "objects"
+"""Roles of what Background and Threshold make."""
+
+BEFORE, MEASURED = "before", "measured"
+"""What a layer knows besides the options that made it: what made its source, and what was measured
+of it."""
+
 PROBABILITIES, UNCERTAINTY, FEATURE_MAPS = "probabilities", "uncertainty", "feature maps"
 """Roles, or what they begin with, of image layers that report on others: nothing to work on."""
 
@@ -47,9 +54,15 @@ def key_of(layer: Layer) -> str:
     return str(_mark(layer).get(KEY) or layer.unique_id)
 
 
-def options_of(layer: Layer) -> Mapping[str, Any]:
-    """Return the options that made a layer of ours, as it says; none of any other."""
-    options = _mark(layer).get("options", {})
+def options_of(layer: Layer, part: str = "options") -> Mapping[str, Any]:
+    """Return the options that made a layer of ours, as it says; none of any other.
+
+    Parameters
+    ----------
+    part
+        `BEFORE` or `MEASURED` for those.
+    """
+    options = _mark(layer).get(part, {})
     return options if isinstance(options, Mapping) else {}
 
 
@@ -60,8 +73,15 @@ def marked(role: str, source: Layer, options: Mapping[str, Any]) -> dict[str, An
         "source": str(source.unique_id),
         "source_name": source.name,
         "options": dict(options),
+        # The source may be gone when somebody asks.
+        BEFORE: _before(source),
     }
     return {METADATA_KEY: mark}
+
+
+def noted(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata that notes something more of a layer; for `mark_again`."""
+    return {METADATA_KEY: {part: dict(options)}}
 
 
 def mark_again(layer: Layer, metadata: Mapping[str, Any]) -> None:
@@ -240,6 +260,15 @@ def new_labels(
 
 def _insert_above(layers: LayerList, source: Layer, layer: Layer) -> None:
     layers.insert(layers.index(source) + 1, layer)
+
+
+def _before(source: Layer) -> dict[str, Any]:
+    """Return the role of a source that is a result itself, and the options that made it."""
+    if not role_of(source):
+        return {}
+    plain = (bool, int, float, str)
+    said = {n: value for n, value in options_of(source).items() if isinstance(value, plain)}
+    return {"role": role_of(source), **said}
 
 
 def _mark(layer: Layer) -> Mapping[str, Any]:

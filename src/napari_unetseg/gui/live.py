@@ -171,7 +171,7 @@ class Live(QObject):
             return
         strokes = {index: _plane_of(labels, index)}
         learner, setting, image = self._learner, self._setting, image_of(layer)
-        box = _in_view(layer, (image.length("Y"), image.length("X")))
+        box = in_view(layer)
         others = labels.data if self._all and labels.ndim > 2 else None
         self._all = False
 
@@ -229,17 +229,20 @@ def _painted_planes(labels: Any, *, skip: Index) -> dict[Index, NDArray[Any]]:
     return {index: plane for index, plane in found if plane.any()}
 
 
-def _in_view(layer: Layer, shape: tuple[int, int]) -> Box:
+def in_view(layer: Layer) -> Box:
     """Return the part of a layer's plane that is on the canvas; all where that is not known."""
-    corners = np.asarray(layer.corner_pixels)
-    low, high = corners[0, -2:], corners[1, -2:] + 1
+    corners, shape = np.asarray(layer.corner_pixels, float)[:, -2:], layer.data.shape
+    if getattr(layer, "multiscale", False):
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][-2:]
+        shape = layer.data[0].shape
+    sides = shape[-3:-1] if getattr(layer, "rgb", False) else shape[-2:]
     spans = [
-        slice(int(np.clip(a, 0, n)), int(np.clip(b, 0, n)))
-        for a, b, n in zip(low, high, shape, strict=True)
+        slice(int(np.clip(a, 0, n)), int(np.clip(b + 1, 0, n)))
+        for a, b, n in zip(*corners, sides, strict=True)
     ]
     if any(span.start >= span.stop for span in spans):
-        return slice(0, shape[0]), slice(0, shape[1])
+        return slice(0, sides[0]), slice(0, sides[1])
     return spans[0], spans[1]
 
 
-__all__ = ["Live", "Seen"]
+__all__ = ["Live", "Seen", "in_view"]

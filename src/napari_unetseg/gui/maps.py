@@ -35,6 +35,8 @@ class Maps:
         Of the layer's array, without colour.
     image
         What was said, see `TrainedModel.predict_maps`.
+    zoom
+        How the layer was scaled for the model.
     """
 
     layer: Layer
@@ -44,6 +46,7 @@ class Maps:
     index: Index | None
     axes: str
     image: Image
+    zoom: tuple[float, ...] = ()
 
     def hold(
         self, layer: Layer, model: TrainedModel | None, how: tuple[Any, ...], index: Index | None
@@ -86,6 +89,8 @@ class FoundObjects:
         What they can be made of anew; None where that was too large to keep, or is not complete.
     stopped_at
         Which part was done when the user stopped; None when all was.
+    zoom
+        How the layer was scaled for the model.
     """
 
     image: Image
@@ -93,6 +98,7 @@ class FoundObjects:
     index: Index | None
     maps: Maps | None
     stopped_at: float | None = None
+    zoom: tuple[float, ...] = ()
 
 
 def can_be_kept(model: TrainedModel, image: Image) -> bool:

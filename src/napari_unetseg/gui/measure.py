@@ -34,6 +34,7 @@ from napari_unetseg.gui.object_table import ObjectColumn, ObjectTable
 from napari_unetseg.gui.preview import is_preview
 from napari_unetseg.gui.queue_store import count_in
 from napari_unetseg.gui.review import REVIEW
+from napari_unetseg.gui.steps import note_measurement
 from napari_unetseg.gui.task import Latest, Reporter, Task, Work
 from napari_unetseg.gui.ticks import LayerTicks
 from napari_unetseg.gui.tool import Tool
@@ -111,6 +112,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._found: _Found | None = None
         self._measured: tuple[int, ...] | None = None
         self._stale = False
+        self._seen: tuple[Layer, ...] = ()
         self._watched: tuple[Layer, ...] = ()
         self._saving: Task | None = None
         self._here: tuple[int, ...] = ()
@@ -168,12 +170,14 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._measured = self._state_of(layer)
         self._watch(layer)
         count = count_in(layer)
+        self._seen = tuple(self.ticks.layers())
         return lambda progress: _measure(layer, labels, images, count, options, progress)
 
     def show_result(self, layer: Layer, options: MeasureOptions, result: _Found) -> str:
         if self._found is not None and self._found.layer is not result.layer:
             self._uncolour()
         self._found = result
+        note_measurement(result.layer, self._seen, options)
         self._watch(result.layer)
         self._stale = self._state_of(result.layer) != self._measured
         self.table.show_columns(_columns(result.table))

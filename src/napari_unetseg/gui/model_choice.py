@@ -80,7 +80,7 @@ def add_shipped(
     item = box.model().item(box.count() - 1)  # type: ignore[union-attr]  # a standard model
     item.setFlags(item.flags() & ~(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable))
     for name in names:
-        box.addItem(f"   {name}", data_of(name))
+        box.addItem(name, data_of(name))
 
 
 def _in(models: Sequence[TrainedModel], name: str) -> bool:

@@ -335,6 +335,7 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
         "channels": list(model.channel_names) or model.n_channels,
         "axes": "YX" if model.ndim == 2 else "ZYX",
         "pixel size": " x ".join(f"{step:g}" for step in model.spacing) + f" {model.unit}",
+        "diameter of the objects": f"{model.diameter:.3g} pixels" if model.diameter else "",
         "halo": list(model.halo),
         "scores": dict(model.scores),
         "licence": model.card.licence,

@@ -1,5 +1,7 @@
 """The Predict dock: run a trained model on the active layer."""
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,14 +11,15 @@ from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core import shipped
-from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.decode import DecodeOptions, decode
+from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
-from napari_unetseg.core.size import SizeOptions, mismatch, zoom_for
+from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training import Device, TrainOptions
@@ -27,11 +30,15 @@ from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.opener import FILES, Opener
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
+from napari_unetseg.gui.slide import Slide, Written, is_large, model_step_of
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
 
 _PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
 _TRY_OTHERS = "Change how they are split and see it at once; correct them, then train on."
+_MEASURING = 0.2
+"""Part of the progress that goes to measuring objects before they are predicted."""
+
 _FILES = "Model packages (*.zip)"
 
 
@@ -98,6 +105,8 @@ class PredictWidget(Tool[PredictOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._maps: Maps | None = None
         self._hidden: Layer | None = None
+        self._slide = Slide(napari_viewer)
+        self._suited = False
         super().__init__(napari_viewer, PredictOptions())
         self._looks = Latest(self)
         self._looks.answered.connect(self._on_look)
@@ -107,6 +116,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._opener = Opener(self)
         self._opener.opened.connect(self._on_opened)
         self._opener.refused.connect(self._on_refused)
+        self._warm = Latest(self)
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
@@ -159,7 +169,7 @@ class PredictWidget(Tool[PredictOptions]):
             raise InputError("Train a model first, or load one.")
         whole = image = image_of(layer)
         options = _scaled(options, model, image)
-        zoom, index = zoom_for(model, image, options), None
+        index = None
         if options.extent == "visible plane":
             index = self.preview.plane(layer)
             if index is None:
@@ -168,10 +178,11 @@ class PredictWidget(Tool[PredictOptions]):
                     "back to 2D, or predict everything."
                 )
             image = plane_image(image, index)
+        if options.extent == "everything" and is_large(image):
+            return self._large(layer, image, model, options)
         if not _wants_objects(options, model):
             before = self._before(layer) if options.extent == "everything" else None
-            seen = model.zoomed(zoom)
-            return lambda progress: predicted(seen, image, options, before, progress)
+            return lambda progress: predicted(model, image, options, before, progress)
         how, decoding = _how(options), self.decoding.options
         kept = self._maps
         if kept is not None and kept.index == index and kept.hold(layer, model, how, index):
@@ -182,36 +193,76 @@ class PredictWidget(Tool[PredictOptions]):
         def work(progress: Progress) -> FoundObjects:
             ways = _running(options)
             keeps = can_be_kept(model, image)
+            seen, progress = _at_size(model, image, options, progress)
             heard = Heard(part(progress, 0, 0.9) if keeps else progress)
-            seen = model.zoomed(zoom)
             if not keeps:
                 ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
                 whole = ids.with_data(ids.asarray())
-                return FoundObjects(whole, model, index, None, heard.stopped_at)
+                return FoundObjects(whole, model, index, None, heard.stopped_at, seen.zoom)
             found = seen.predict_maps(image, progress=heard, **ways)
             rest = to_the_end(part(progress, 0.9, 1))
             if heard.stopped_at is not None:
                 found = unseen_as_background(found, model.values, decoding)
                 ids = model.decode(found, decoding, progress=rest)
-                return FoundObjects(ids, model, index, None, heard.stopped_at)
-            maps = Maps(layer, data, model, how, index, axes, found)
+                return FoundObjects(ids, model, index, None, heard.stopped_at, seen.zoom)
+            maps = Maps(layer, data, model, how, index, axes, found, seen.zoom)
             return _decoded(maps, decoding, rest)
 
         return work
 
+    def _large(
+        self, layer: Layer, image: Image, model: TrainedModel, options: PredictOptions
+    ) -> Work:
+        """Return what predicts an image larger than memory, into a file that the user names."""
+        if options.what == "both":
+            raise InputError(
+                "This image is larger than memory, and one result is written at a time. "
+                "Choose classes, objects or probabilities."
+            )
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            "This image is larger than memory: where to write the result",
+            f"{layer.name} {options.what}.zarr",
+            "OME-Zarr (*.zarr)",
+        )
+        if not path:
+            raise InputError("Choose where the result is to be written, and press Predict again.")
+        out = Path(path).with_suffix(".zarr")
+        step = model_step_of(model, options.what, flips=options.flips, device=options.device)
+
+        def seen(progress: Progress) -> tuple[TrainedModel, Progress]:
+            return _at_size(model, image, options, progress)
+
+        return self._slide.work(layer, image, seen, step, self.decoding.options, out)
+
+    def show_on_the_way(self, thing: Any) -> None:
+        self._slide.on_the_way(thing)
+
+    def cancel(self) -> None:
+        going = self.running and self._slide.on
+        super().cancel()
+        if going:
+            self.say("Cancelled. Predict into the same file goes on with what is missing.")
+
+    def _on_finished(self) -> None:
+        super()._on_finished()
+        self._slide.end()
+
     def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
+        if isinstance(result, Written):
+            return self._show_written(layer, options, result)
         model = self.model()
         if model is not None:
             options = _scaled(options, model, image_of(layer))
         if isinstance(result, FoundObjects):
             return self._show_objects(layer, options, result)
         self._keep(model)
-        said = {**options.model_dump(), "model": model.name if model is not None else ""}
+        said = {**options.model_dump(), "zoom": list(result["zoom"]), **_named(model)}
         if options.extent == "visible plane":
             classes = result["classes"].asarray()
             look = classes_look(int(classes.max()))
             self.preview.show(layer, classes, name="prediction preview", **look)
-            return _PASSING
+            return f"{_scaled_in_words(result['zoom'])}{_PASSING}"
         self.preview.remove()
         remarks = []
         if result["stopped at"] is not None:
@@ -230,8 +281,18 @@ class PredictWidget(Tool[PredictOptions]):
                 options=said,
             )
             made.visible = True
-            remarks += [_shares(labels, model), remark]
+            remarks += [_shares(labels, model), _scaled_in_words(result["zoom"]), remark]
         return " ".join(filter(None, remarks))
+
+    def _show_written(self, layer: Layer, options: PredictOptions, written: Written) -> str:
+        """Show what was written of an image larger than memory."""
+        model = self.model()
+        self._keep(model)
+        roles = {"objects": PREDICTED_OBJECTS, "classes": PREDICTED}
+        role = roles.get(written.what, PROBABILITIES)
+        self._slide.show(layer, role, written, {**options.model_dump(), **_named(model)})
+        n = "" if written.n_objects is None else f"{written.n_objects:,} objects. "
+        return f"{n}Written to {written.path}, and shown from there."
 
     def _keep(self, model: TrainedModel | None) -> None:
         """Make a shipped model that was run one of the session, for what comes next."""
@@ -256,6 +317,11 @@ class PredictWidget(Tool[PredictOptions]):
     def options_changed(self, options: PredictOptions) -> None:
         self._show_decoding()
 
+    def shown(self) -> None:
+        # Torch takes seconds to load: begin while the user looks for the button.
+        model = self.model()
+        self._warm.ask(lambda progress: _warm_up(model))
+
     def hidden(self) -> None:
         self._looks.forget()
         self._unhide()
@@ -264,6 +330,7 @@ class PredictWidget(Tool[PredictOptions]):
     def close_tool(self) -> None:
         if not self._closed:
             self._maps = None
+            self._slide.end()
             disconnect_events(self.viewer.dims.events, self)
             self.session.models_changed.disconnect(self._fill_models)
         super().close_tool()
@@ -282,7 +349,7 @@ class PredictWidget(Tool[PredictOptions]):
         n = int(ids.max(initial=0))
         if found.index is not None:
             self._show_look(layer, ids)
-            return f"{n} objects. {_PASSING}"
+            return f"{n} objects. {_scaled_in_words(found.zoom)}{_PASSING}"
         self._unhide()
         self.preview.remove()
         said = {**options.model_dump(), **self.decoding.options.model_dump()}
@@ -292,25 +359,36 @@ class PredictWidget(Tool[PredictOptions]):
             PREDICTED_OBJECTS,
             ids,
             name=f"{layer.name} objects",
-            options={**said, "model": found.model.name},
+            options={**said, "zoom": list(found.zoom), **_named(found.model)},
             objects=True,
         )
         made.visible = True
         next_step = _TRY_OTHERS if found.maps is not None else "Correct them, then train on."
         stopped = "" if found.stopped_at is None else _stopped(found.stopped_at)
-        return " ".join(filter(None, (stopped, f"{n} objects. {next_step}", remark)))
+        scaled = _scaled_in_words(found.zoom).strip()
+        return " ".join(filter(None, (stopped, f"{n} objects.", scaled, next_step, remark)))
 
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
         model = self.model()
-        if model is not None and model.decoder is not None and self.form.options.what == "classes":
-            self.form.set(what="objects")
+        if model is not None:
+            self._suit(model.decoder is not None)
         if model is not None:
             self.decoding.set(split_depth=model.decoding.split_depth)
         self._forget()
         self._show_decoding()
         self._show_sizes()
         self.refresh()
+
+    def _suit(self, objects: bool) -> None:
+        """Ask for objects of a model that learnt them; take that back for one that did not."""
+        if objects and self.form.options.what == "classes":
+            self.form.set(what="objects")
+            self._suited = True
+        elif not objects and self._suited:
+            self._suited = False
+            if self.form.options.what == "objects":
+                self.form.set(what="classes")
 
     def _show_sizes(self) -> None:
         """Offer to scale the image, where the model knows a size and the image has another."""
@@ -320,7 +398,8 @@ class PredictWidget(Tool[PredictOptions]):
         box, tick = self.form.widget("diameter"), self.form.widget("rescale")
         box.native.setSpecialValueText(f"as learnt: {known:.3g}")
         tick.text = f"pixel size {differs} as learnt"  # type: ignore[attr-defined]  # a CheckBox
-        self.form.show_only({"diameter": known > 0, "rescale": bool(differs)})
+        wanted = {"diameter": known > 0, "auto_diameter": known > 0, "rescale": bool(differs)}
+        self.form.show_only(wanted)
 
     def _show_decoding(self) -> None:
         model = self.model()
@@ -445,14 +524,44 @@ class PredictWidget(Tool[PredictOptions]):
         self.say(f"Loaded {model.name}: a {model.spec.kind} of the classes {classes}.")
 
 
+def _warm_up(model: TrainedModel | None) -> None:
+    """Load and compile what the first prediction would have to wait for."""
+    if find_spec("torch") is not None and model is not None and model.state:
+        model.check_weights()
+    one = np.ones((16, 16), np.float32)
+    decode(one, one[None], DecoderSpec())
+
+
+def _named(model: TrainedModel | None) -> dict[str, str]:
+    """Return what a result says of the model that made it."""
+    return {} if model is None else {"model": model.name, "fingerprint": model.fingerprint}
+
+
 def _how(options: PredictOptions) -> tuple[Any, ...]:
     """Return the options that change what a model says, rather than what is made of it."""
-    return (options.flips, options.tile, options.device, options.diameter, options.rescale)
+    sizes = (getattr(options, name) for name in SizeOptions.model_fields)
+    return (options.flips, options.tile, options.device, *sizes)
+
+
+def _at_size(
+    model: TrainedModel, image: Image, options: PredictOptions, progress: Progress
+) -> tuple[TrainedModel, Progress]:
+    """Return the model at the size that was asked for, and what is left of the progress."""
+    share = _MEASURING if options.auto_diameter else 0.0
+    first = to_the_end(part(progress, 0, share))
+    seen = sized(model, image, options, device=options.device, progress=first)
+    return seen, part(progress, share, 1)
+
+
+def _scaled_in_words(zoom: Sequence[float]) -> str:
+    said = zoom_in_words(zoom) if zoom else ""
+    return f"{said[:1].upper()}{said[1:]}. " if said else ""
 
 
 def _scaled(options: PredictOptions, model: TrainedModel, image: Image) -> PredictOptions:
     """Return the options with a scale only where one was offered."""
-    update: dict[str, Any] = {} if model.diameter else {"diameter": 0.0}
+    unknown: dict[str, Any] = {"diameter": 0.0, "auto_diameter": False}
+    update = {} if model.diameter else unknown
     update |= {} if mismatch(model, image) else {"rescale": False}
     return options.model_copy(update=update)
 
@@ -470,7 +579,8 @@ def _wants_objects(options: PredictOptions, model: TrainedModel) -> bool:
 
 
 def _decoded(maps: Maps, options: DecodeOptions, progress: Progress) -> FoundObjects:
-    return FoundObjects(maps.objects(options, progress), maps.model, maps.index, maps)
+    ids = maps.objects(options, progress)
+    return FoundObjects(ids, maps.model, maps.index, maps, zoom=maps.zoom)
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:
@@ -493,6 +603,7 @@ def predicted(
         What a stop leaves as it is where nothing was predicted yet: labels, to be copied.
     """
     wanted = options.what if options.extent == "everything" else "classes"
+    model, progress = _at_size(model, image, options, progress)
     heard, how = Heard(progress), _running(options)
     out = None if before is None else np.array(before)
     if wanted == "classes":
@@ -502,7 +613,7 @@ def predicted(
         made = {"probabilities": proba}
         if wanted == "both":
             made["classes"] = model.classes_of(proba, out=out)
-    return {**made, "stopped at": heard.stopped_at}
+    return {**made, "stopped at": heard.stopped_at, "zoom": model.zoom}
 
 
 def _stopped(fraction: float) -> str:

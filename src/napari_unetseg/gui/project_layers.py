@@ -62,7 +62,7 @@ def contents_of(
                 continue
             images.append(ImageItem(image=image, path=_path(layer), **said))
     # Models of others are kept by the files they came from.
-    models = tuple(model for model in session.models if model.state)
+    models = tuple(session.models)
     return Contents(
         images=tuple(images),
         labels=tuple(labels),

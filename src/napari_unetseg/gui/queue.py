@@ -16,7 +16,6 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_queue
-from napari_unetseg.core.size import SizeOptions, zoom_for
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.correct_hand import Keys
 from napari_unetseg.gui.layers import (
@@ -255,11 +254,9 @@ class QueueWidget(Tool[QueueOptions]):
 
     def _sources(self, layer: Labels) -> Sources:
         image, other, model = self.image.layer(), self.other.layer(), self.model()
-        if image is not None and model is not None:
-            model = _at_its_size(model, image_of(image), layer)
         return Sources(
             None if image is None else image_of(image),
-            model,
+            None if model is None else _at_its_size(model, layer),
             _decoding(layer),
             None if other in (None, layer) else image_of(other).data,
         )
@@ -318,12 +315,12 @@ def _made(
     return make_queue(labels, sources, options, ink=ink, progress=progress)
 
 
-def _at_its_size(model: TrainedModel, image: Image, layer: Labels) -> TrainedModel:
-    """Return the model as it made the labels: at the scale that was chosen then."""
+def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
+    """Return the model as it made the labels: with the image scaled as it was then."""
     said = options_of(layer)
-    known = {name: said[name] for name in SizeOptions.model_fields if name in said}
-    sizes = SizeOptions.checked(**known) if said.get("model") == model.name else SizeOptions()
-    return model.zoomed(zoom_for(model, image, sizes))
+    zoom = said.get("zoom") if said.get("model") == model.name else None
+    fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
+    return model.zoomed(zoom) if fits and zoom else model
 
 
 def _decoding(layer: Labels) -> DecodeOptions | None:

@@ -42,6 +42,9 @@ class Session:
     page_wanted = Signal(str)
     """Sent with the title of the tool that the user is to be taken to."""
 
+    step_done = Signal()
+    """Sent when a tool has put its result into layers, which say what made them."""
+
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
         self.history = History()

@@ -19,14 +19,11 @@ from napari_unetseg.core.threshold import (
     threshold,
     threshold_values,
 )
-from napari_unetseg.gui.layers import image_of, plane_image
+from napari_unetseg.gui.layers import MASK, OBJECTS, image_of, plane_image
 from napari_unetseg.gui.looking import LookingTool
 from napari_unetseg.gui.plots import HistogramPlot
 from napari_unetseg.gui.preview import threshold_look
 from napari_unetseg.gui.task import Work
-
-MASK = "mask"
-OBJECTS = "objects"
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,7 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._seen: _Seen | None = None
         self._dragged: tuple[float, ...] | None = None
+        self._used: tuple[float, ...] | None = None
         super().__init__(napari_viewer, ThresholdOptions())
 
     def lead(self) -> list[QWidget]:
@@ -74,11 +72,16 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
 
     def work(self, layer: Layer, options: ThresholdOptions) -> Work:
         image, values = image_of(layer), self._dragged
+        self._used = values
         return lambda progress: threshold(image, options, values=values, progress=progress)
 
     def show_result(self, layer: Layer, options: ThresholdOptions, result: Thresholded) -> str:
         role = OBJECTS if options.result == "objects" else MASK
-        said = {**options.model_dump(), "values": [list(values) for values in result.values]}
+        said = {
+            **options.model_dump(),
+            "values": [list(values) for values in result.values],
+            "dragged": list(self._used or ()),
+        }
         made, remark = self.session.show_labels(
             self.viewer.layers,
             layer,

@@ -295,6 +295,7 @@ class Tool(QWidget, Generic[O]):
             self.say(_GONE, problem=True)
             return
         self.say(self.show_result(self._source, self._options, result))
+        self.session.step_done.emit()
 
     def _on_refused(self, sentence: str) -> None:
         self.say(sentence, problem=True)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.gui.background import BackgroundWidget
+from napari_unetseg.gui.batch import BatchWidget
 from napari_unetseg.gui.correct import CorrectWidget
 from napari_unetseg.gui.measure import MeasureWidget
 from napari_unetseg.gui.predict import PredictWidget
@@ -47,6 +48,7 @@ class WorkbenchWidget(QWidget):
         TrainOnWidget,
         ReviewWidget,
         MeasureWidget,
+        BatchWidget,
     )
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
@@ -56,7 +58,7 @@ class WorkbenchWidget(QWidget):
         steps = QGridLayout()
         steps.setContentsMargins(8, 6, 8, 0)
         steps.setSpacing(4)
-        self.tools: list[Tool[Any]] = []
+        self.tools: list[Tool[Any] | BatchWidget] = []
         for number, kind in enumerate(self.rungs):
             tool = kind(napari_viewer)
             self.tools.append(tool)
@@ -95,7 +97,7 @@ class WorkbenchWidget(QWidget):
             if tool.title == title:
                 self.open_step(number)
 
-    def _step(self, number: int, kind: type[Tool[Any]]) -> QPushButton:
+    def _step(self, number: int, kind: type[Tool[Any]] | type[BatchWidget]) -> QPushButton:
         button = QPushButton()
         button.setText(f"{number + 1} {kind.title}")
         button.setToolTip(kind.help_text)

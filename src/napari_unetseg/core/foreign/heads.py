@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
@@ -139,8 +139,8 @@ def _within_one(numbers: Array) -> bool:
 
 _SQUASH = {
     "none": lambda numbers: numbers,
-    "sigmoid": special.expit,
-    "softmax": lambda numbers: special.softmax(numbers, axis=0),
+    "sigmoid": lambda numbers: scipy.special.expit(numbers),
+    "softmax": lambda numbers: scipy.special.softmax(numbers, axis=0),
 }
 
 __all__ = ["BOUNDARY", "Head", "Squash", "head_of"]

@@ -128,15 +128,20 @@ class ForeignModel(TrainedModel):
         runs = (engine, self.image, self.result, self.number)
         return self._at_its_zoom(ForeignSegmenter(*runs, post, head, flips))
 
-    def _ready(
-        self, image: Image, device: Device, flips: bool, progress: Progress
+    def ready(
+        self,
+        image: Image,
+        device: Device,
+        flips: bool,
+        progress: Progress,
+        scaling: Any = None,
     ) -> tuple[Image, Any, Any, Progress]:
         """Return what predicting takes; statistics are of the whole image, as everywhere."""
         engine = self.start(device)
         raw = self._segmenter(engine, Fitted(()), flips, raw=True)
         given = matched(image, raw)
         before = _sample(intensities(given, to_the_end(part(progress, 0, _SCALING_SHARE))))
-        scaling = fit(self.image, self.image.steps, before)
+        scaling = scaling or fit(self.image, self.image.steps, before)
         if not needs_whole(self.result.steps):
             post = fit(self.result, self.result.steps, _ANY)
             rest = part(progress, _SCALING_SHARE, 1)

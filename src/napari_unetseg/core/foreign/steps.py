@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign.description import Step, Tensor
@@ -262,13 +262,13 @@ def _scale_mean_variance(options: _Options, sample: Array, known: Any) -> Pointw
 
 
 def _sigmoid(options: _Options, sample: Array, known: Any) -> Pointwise:
-    return lambda array: np.asarray(special.expit(_floats(array)))
+    return lambda array: np.asarray(scipy.special.expit(_floats(array)))
 
 
 def _softmax(options: _Options, sample: Array, known: Any) -> Pointwise:
     if options.text("axis", "channel") != "channel":
         raise InputError("The step 'softmax' along another axis than the channels is not known.")
-    return lambda array: np.asarray(special.softmax(_floats(array), axis=0))
+    return lambda array: np.asarray(scipy.special.softmax(_floats(array), axis=0))
 
 
 def _floats(array: Array) -> Array:

@@ -3,7 +3,13 @@
 The formats themselves live one to a module; each loads its library when first used.
 """
 
-from napari_unetseg.core.io.files import read_image, read_labels, write_image, write_labels
+from napari_unetseg.core.io.files import (
+    may_be_lazy,
+    read_image,
+    read_labels,
+    write_image,
+    write_labels,
+)
 from napari_unetseg.core.io.paths import (
     expand_inputs,
     is_image_path,
@@ -19,6 +25,7 @@ from napari_unetseg.core.io.tables import write_table
 __all__ = [
     "expand_inputs",
     "is_image_path",
+    "may_be_lazy",
     "pair_labels",
     "plan_outputs",
     "read_image",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ngff, tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
+from napari_unetseg.core.io.plugins import read_with_plugin
 from napari_unetseg.core.io.units import symbol_of
 from napari_unetseg.core.progress import Progress, silent
 
@@ -37,7 +37,7 @@ _DAMAGE = (
 )
 
 
-def read_image(path: PathLike, axes: str | None = None) -> Image:
+def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
     """Read an image with its axes and physical pixel size.
 
     Parameters
@@ -47,6 +47,8 @@ def read_image(path: PathLike, axes: str | None = None) -> Image:
         GIF; anything else that an installed napari plugin reads.
     axes
         Letters of `napari_unetseg.core.image.AXES` for the axes, when the file does not say.
+    level
+        Which resolution of an image that has several: 0 for the full one, 1 for the next coarser.
 
     Returns
     -------
@@ -56,13 +58,32 @@ def read_image(path: PathLike, axes: str | None = None) -> Image:
     Raises
     ------
     InputError
-        When there is no such file, or it is damaged, empty, pickled or of an unknown kind.
+        When there is no such file or level, or it is damaged, empty, pickled or of an unknown kind.
     """
     source = Path(path)
     if not source.exists():
         raise InputError(f"There is no file {source}. Check the name.")
     with _reading(source):
-        return _reader_of(source)(source, axes)
+        reader = _reader_of(source)
+        if reader is ngff.read_zarr:
+            return ngff.read_zarr(source, axes, level)
+        ngff.check_level(level, 1)
+        return reader(source, axes)
+
+
+def may_be_lazy(path: PathLike) -> bool:
+    """Whether reading a file may give an image that stays on disk; nothing but headers is read."""
+    source = Path(path)
+    if source.is_dir():
+        return is_zarr(source)
+    try:
+        size = source.stat().st_size
+    except OSError:
+        return False
+    if _READERS.get(source.suffix.lower()) is tiff.read_tiff:
+        return tiff.is_large(source)
+    # What a napari plugin does is not known; where it is small, nobody minds.
+    return size > tiff.LAZY_ABOVE
 
 
 def read_labels(path: PathLike, axes: str | None = None) -> Image:
@@ -189,7 +210,7 @@ def _reader_of(path: Path) -> Reader:
         return ngff.read_zarr
     if path.stat().st_size == 0:
         raise InputError("the file is empty; copy it again from where it came")
-    return _READERS.get(path.suffix.lower(), _read_with_plugin)
+    return _READERS.get(path.suffix.lower(), read_with_plugin)
 
 
 def _read_npy(path: Path, axes: str | None) -> Image:
@@ -227,46 +248,6 @@ def _read_picture(path: Path, axes: str | None) -> Image:
     return Image.of(data, axes or guessed, rgb=samples in (3, 4) and axes is None)
 
 
-def _read_with_plugin(path: Path, axes: str | None) -> Image:
-    """Read with whatever napari plugin accepts the file; the first image or labels it gives."""
-    import npe2
-
-    npe2.PluginManager.instance().discover()
-    try:
-        layers = npe2.read([str(path)], stack=False)
-    except ValueError as error:
-        raise InputError(
-            "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
-            "or install a napari plugin that reads it"
-        ) from error
-    for layer in layers:
-        data, options, kind = (*layer, {}, "image")[:3] if len(layer) < 3 else layer
-        if kind in ("image", "labels"):
-            return _of_layer(data, dict(options or {}), axes)
-    raise InputError("its napari reader gives no image; open it in napari to see what it holds")
-
-
-def _of_layer(data: Any, options: dict[str, Any], axes: str | None) -> Image:
-    if isinstance(data, list | tuple) or options.get("multiscale"):
-        data = data[0]
-    image = Image.of(data, axes or _layer_axes(data, options), rgb=options.get("rgb"))
-    scale = [float(step) for step in options.get("scale", ())][-len(image.spatial_axes) :]
-    units = options.get("units") or ("pixel",)
-    unit = units if isinstance(units, str) else units[-1]
-    if len(scale) == len(image.spatial_axes):
-        image = replace(image, spacing=tuple(scale))
-    return replace(image, unit=symbol_of(unit))
-
-
-def _layer_axes(data: Any, options: dict[str, Any]) -> str | None:
-    """Put the channel axis a napari layer names among axes in the usual order."""
-    if options.get("channel_axis") is None:
-        return None
-    at = int(options["channel_axis"]) % data.ndim
-    others = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(data.ndim - 1, "")
-    return f"{others[:at]}C{others[at:]}"
-
-
 def _write_png(path: Path, image: Image) -> None:
     import imageio.v3 as imageio
 
@@ -295,4 +276,4 @@ _READERS: dict[str, Reader] = {
     ".gif": _read_picture,
 }
 
-__all__ = ["read_image", "read_labels", "write_image", "write_labels"]
+__all__ = ["may_be_lazy", "read_image", "read_labels", "write_image", "write_labels"]

@@ -7,32 +7,24 @@ same files and adds transforms and registration this program does not need, at t
 WebAssembly runtimes, over 100 MB.
 """
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.units import long_name_of, symbol_of
-from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.io.pyramid import ORDER, Layout, build_levels, create, parts_of
+from napari_unetseg.core.io.units import symbol_of
+from napari_unetseg.core.progress import Progress, part, silent, track
 
-# Version 0.4: what Fiji, QuPath, MoBIE and napari all open. Version 0.5 is read as well.
-_VERSION = "0.4"
-
-_ORDER = "TCZYX"
-_CHUNK = 512
-_DEEPEST_CHUNK = 16
-_SMALLEST_LEVEL = 256
 _COLOURS = ("red", "green", "blue", "alpha")
-_TYPES = {"T": "time", "C": "channel"}
+_LEVELS_SHARE = 0.3
 
 
-def read_zarr(path: Path, axes: str | None = None) -> Image:
-    """Open the full-resolution level of an OME-Zarr image, or a plain zarr array, lazily.
+def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
+    """Open one level of an OME-Zarr image, or a plain zarr array, lazily.
 
     Parameters
     ----------
@@ -40,30 +32,42 @@ def read_zarr(path: Path, axes: str | None = None) -> Image:
         The folder: version 0.1 to 0.5, zarr format 2 or 3. Of several images the first is taken.
     axes
         Names for the axes, when the file does not say or says wrong.
+    level
+        Which resolution: 0 for the full one, 1 for the next coarser and so on.
 
     Raises
     ------
     InputError
-        When there is no image in it.
+        When there is no image in it, or not so many levels.
     """
     import zarr
 
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
+        check_level(level, 1)
         return Image.of(node, axes)
     group, multiscale = _find_image(node)
-    level = multiscale["datasets"][0]
-    array = group[level["path"]]
+    check_level(level, len(multiscale["datasets"]))
+    described = multiscale["datasets"][level]
+    array = group[described["path"]]
     letters = axes.upper() if axes else _letters(multiscale, array.ndim)
     names = _channel_names(group, array.shape, letters)
     return Image.of(
         array,
         letters,
-        spacing=_spacing(multiscale, level, letters),
+        spacing=_spacing(multiscale, described, letters),
         unit=_unit(multiscale),
         rgb=tuple(name.lower() for name in names) in (_COLOURS[:3], _COLOURS),
         channel_names=names,
     )
+
+
+def read_levels(path: Path) -> list[Image]:
+    """Open all levels of an OME-Zarr image, the full resolution first; see `read_zarr`."""
+    import zarr
+
+    _, multiscale = _find_image(zarr.open_group(path, mode="r"))
+    return [read_zarr(path, level=level) for level in range(len(multiscale["datasets"]))]
 
 
 def write_zarr(
@@ -83,39 +87,40 @@ def write_zarr(
     progress
         Told after every chunk; may raise to abandon the work.
     """
-    import dask
-    import zarr
+    given = ordered(image)
+    layout = layout_of(given, labels=labels)
+    group = create(path, layout)
+    boxes = list(parts_of(layout.shape, layout.chunks))
+    for box in track(boxes, part(progress, 0, 1 - _LEVELS_SHARE), "writing"):
+        group["s0"][box] = np.asarray(given.data[box])
+    build_levels(group, layout, part(progress, 1 - _LEVELS_SHARE, 1))
 
-    write_multiscale, version = _writer()
-    ordered = _ordered(image)
-    levels = _pyramid(_chunked(ordered), ordered.axes, labels=labels)
-    names = ordered.axes.lower()
-    group = zarr.open_group(path, mode="w", zarr_format=version.zarr_format)
-    jobs = write_multiscale(
-        levels,
-        group,
-        fmt=version,
-        axes=[_axis(letter, ordered) for letter in ordered.axes],
-        scale=dict.fromkeys(names, 1.0)
-        | dict(zip(ordered.spatial_axes.lower(), ordered.spacing, strict=True)),
-        name=path.stem,
-        compute=False,
+
+def layout_of(image: Image, *, labels: bool = False) -> Layout:
+    """Return how an image whose axes are in order is written."""
+    return Layout(
+        image.shape,
+        image.axes,
+        image.dtype,
+        image.spacing,
+        image.unit,
+        labels,
+        image.rgb,
+        image.channel_names,
     )
-    with _Watcher(progress).callback():
-        dask.compute(*jobs)
-    if labels:
-        group.attrs["image-label"] = {"version": _VERSION}
-    if ordered.rgb or ordered.channel_names:
-        group.attrs["omero"] = _omero(ordered)
 
 
-def _writer() -> tuple[Any, Any]:
-    """Import the library, which calls a part of itself that it has deprecated."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from ome_zarr.format import FormatV04
-        from ome_zarr.writer import write_multiscale
-    return write_multiscale, FormatV04()
+def check_level(level: int, n_levels: int) -> None:
+    """Check that an image has a level.
+
+    Raises
+    ------
+    InputError
+        When it does not.
+    """
+    if not 0 <= level < n_levels:
+        has = "one resolution" if n_levels == 1 else f"the levels 0 to {n_levels - 1}"
+        raise InputError(f"there is no level {level}: it has {has}; choose another")
 
 
 def _metadata(group: Any) -> Mapping[str, Any]:
@@ -141,7 +146,7 @@ def _letters(multiscale: Mapping[str, Any], ndim: int) -> str | None:
     """Return the axes a file names; versions before 0.3 always have all five."""
     axes = multiscale.get("axes")
     if not axes:
-        return _ORDER if ndim == len(_ORDER) else None
+        return ORDER if ndim == len(ORDER) else None
     names = [axis["name"] if isinstance(axis, Mapping) else axis for axis in axes]
     return "".join(str(name) for name in names).upper()
 
@@ -172,90 +177,12 @@ def _channel_names(group: Any, shape: tuple[int, ...], letters: str | None) -> t
     return names if all(names) else ()
 
 
-def _ordered(image: Image) -> Image:
-    order = "".join(axis for axis in _ORDER if axis in image.axes)
+def ordered(image: Image) -> Image:
+    """Return an image with its axes in the order of a file, colours named."""
+    order = "".join(axis for axis in ORDER if axis in image.axes)
     data = image.data.transpose([image.axes.index(axis) for axis in order])
     names = _COLOURS[: image.n_channels] if image.rgb else image.channel_names
     return Image(data, order, image.spacing, image.unit, image.rgb, tuple(names))
 
 
-def _chunked(image: Image) -> Any:
-    import dask.array
-
-    side = {"Z": _DEEPEST_CHUNK, "Y": _CHUNK, "X": _CHUNK}
-    chunks = tuple(min(side.get(axis, 1), image.length(axis)) for axis in image.axes)
-    if image.lazy:
-        return image.data.rechunk(chunks)
-    return dask.array.from_array(image.data, chunks=chunks, name=False)
-
-
-def _pyramid(level: Any, axes: str, *, labels: bool) -> list[Any]:
-    """Halve rows and columns until both are small; each level is computed from the one before."""
-    levels = [level]
-    at = [axes.index(axis) for axis in "YX"]
-    while max(level.shape[axis] for axis in at) > _SMALLEST_LEVEL:
-        level = _halved(level, [axis for axis in at if level.shape[axis] > 1], labels=labels)
-        levels.append(level)
-    return levels
-
-
-def _halved(level: Any, axes: list[int], *, labels: bool) -> Any:
-    import dask.array
-
-    if labels or level.dtype == bool:
-        index = tuple(slice(None, None, 2 if a in axes else 1) for a in range(level.ndim))
-        return level[index].rechunk(level.chunksize)
-    mean = dask.array.coarsen(
-        _mean_of(level.dtype), level, dict.fromkeys(axes, 2), trim_excess=True
-    )
-    return mean.rechunk(level.chunksize)
-
-
-def _mean_of(dtype: np.dtype[Any]) -> Any:
-    def mean(block: NDArray[Any], axis: Any = None, **_: Any) -> NDArray[Any]:
-        average = np.mean(block, axis=axis, dtype=np.float64 if dtype.itemsize > 4 else np.float32)
-        rounded = np.rint(average) if dtype.kind in "iu" else average
-        return np.asarray(rounded.astype(dtype))
-
-    return mean
-
-
-def _axis(letter: str, image: Image) -> dict[str, str]:
-    described = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
-    unit = long_name_of(image.unit)
-    if letter in "ZYX" and unit is not None:
-        described["unit"] = unit
-    return described
-
-
-def _omero(image: Image) -> dict[str, Any]:
-    colours = ("FF0000", "00FF00", "0000FF") if image.rgb else ("FFFFFF",)
-    high = 1.0 if image.dtype.kind in "fb" else float(np.iinfo(image.dtype).max)
-    window = {"min": 0.0, "max": high, "start": 0.0, "end": high}
-    return {
-        "channels": [
-            {"label": name, "color": colours[index % len(colours)], "window": window}
-            for index, name in enumerate(image.channel_names)
-        ],
-        "rdefs": {"model": "color"},
-    }
-
-
-class _Watcher:
-    """Tells a `Progress` how many of dask's tasks are done."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def callback(self) -> Any:
-        from dask.callbacks import Callback
-
-        return Callback(posttask=self.tell)
-
-    def tell(self, key: Any, result: Any, graph: Any, state: Any, worker: Any) -> None:
-        done = len(state["finished"])
-        total = done + sum(len(state[name]) for name in ("ready", "waiting", "running"))
-        self.progress(done / max(total, 1), "writing")
-
-
-__all__ = ["read_zarr", "write_zarr"]
+__all__ = ["check_level", "ordered", "read_levels", "read_zarr", "write_zarr"]

@@ -60,8 +60,9 @@ def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
     Parameters
     ----------
     patterns
-        Each a file (any format), a folder (its images by suffix, not those of its subfolders), or
-        a glob such as ``plate/*_c1.tif`` (``**`` descends). Hidden files are passed over.
+        Each a file (any format), a folder (its images by suffix, not those of its subfolders; where
+        there is none, what installed napari plugins read), or a glob such as ``plate/*_c1.tif``
+        (``**`` descends). Hidden files are passed over.
 
     Returns
     -------
@@ -183,7 +184,7 @@ def writing(path: PathLike) -> Iterator[Path]:
     draft = place / target.name
     try:
         yield draft
-        _put(draft, target, aside=place / "replaced")
+        put(draft, target, aside=place / "replaced")
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
@@ -193,7 +194,7 @@ def writing(path: PathLike) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _put(draft: Path, target: Path, *, aside: Path) -> None:
+def put(draft: Path, target: Path, *, aside: Path) -> None:
     """Move `draft` to `target`; a folder there, which cannot be replaced, is moved aside first.
 
     A folder gives way to a folder alone: a file in its place would be a slip that costs all in it.
@@ -221,11 +222,14 @@ def _is_many(pattern: str) -> bool:
 def _expand(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir() and not is_zarr(path):
-        found = [child for child in path.iterdir() if is_image_path(child)]
+        children = list(path.iterdir())
+        found = [child for child in children if is_image_path(child)]
+        found = found or _for_plugins(children)
         if not found:
             raise InputError(
                 f"The folder {path} has no image in it: no name ends in one of "
-                f"{', '.join(IMAGE_SUFFIXES)}. Name other files one by one."
+                f"{', '.join(IMAGE_SUFFIXES)}, and no installed napari plugin reads another. "
+                "Install one that does, or name other files one by one."
             )
         return found
     if path.exists():
@@ -237,6 +241,18 @@ def _expand(pattern: str) -> list[Path]:
             raise InputError(f"No file matches {pattern}. Check the folder and the pattern.")
         return found
     raise InputError(f"There is no file or folder {path}. Check the name.")
+
+
+def _for_plugins(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that installed napari plugins say to read."""
+    files = [path for path in paths if path.is_file() and not path.name.startswith(".")]
+    if not files:
+        return []
+    # What asks all plugins takes a second, so only folders of nothing else come here.
+    from napari_unetseg.core.io.plugins import pattern_fits, plugin_patterns
+
+    patterns = plugin_patterns()
+    return [path for path in files if pattern_fits(path, patterns)]
 
 
 def _in_folder(inputs: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
@@ -282,6 +298,7 @@ __all__ = [
     "is_zarr",
     "pair_labels",
     "plan_outputs",
+    "put",
     "stem_of",
     "wants_folder",
     "writing",

@@ -1,8 +1,9 @@
-"""Tables out: comma- or tab-separated values that a spreadsheet opens."""
+"""Tables: comma- or tab-separated values that a spreadsheet opens."""
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,62 @@ def write_table(path: str | os.PathLike[str], columns: Mapping[str, Column]) -> 
         table.writerows(rows)
 
 
+def stack_tables(path: str | os.PathLike[str], tables: Mapping[str, Path]) -> None:
+    """Write one table of several that are files, with a column ``image`` before the others.
+
+    Parameters
+    ----------
+    path
+        As for `write_table`.
+    tables
+        By the name of the image. A column that a table does not have is empty in its rows.
+
+    Raises
+    ------
+    InputError
+        As `write_table`; and when a table cannot be read.
+
+    Notes
+    -----
+    Row by row, however many there are. Equal to `napari_unetseg.core.measure.stacked_tables` of
+    the same tables, written.
+    """
+    target = Path(path)
+    check_table_name(target)
+    names: dict[str, None] = {}
+    for table in tables.values():
+        with table_rows(table) as rows:
+            names |= dict.fromkeys(next(rows, []))
+    with writing(target) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        delimiter = TABLE_SUFFIXES[target.suffix.lower()]
+        out = csv.DictWriter(file, ["image", *names], restval="", delimiter=delimiter)
+        out.writeheader()
+        for image, table in tables.items():
+            with table_rows(table) as rows:
+                head = next(rows, [])
+                for row in rows:
+                    out.writerow({"image": _harmless(image), **dict(zip(head, row, strict=False))})
+
+
+@contextmanager
+def table_rows(path: str | os.PathLike[str]) -> Iterator[Iterator[list[str]]]:
+    """Open a table to be read row by row, the names of its columns first.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
+    source = Path(path)
+    check_table_name(source)
+    try:
+        with source.open(newline="", encoding="utf-8") as file:
+            yield csv.reader(file, delimiter=TABLE_SUFFIXES[source.suffix.lower()])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"The table {source} cannot be read: {said}.") from error
+
+
 def check_table_name(path: str | os.PathLike[str]) -> None:
     """Raise `InputError` when a file name is not that of a table."""
     target = Path(path)
@@ -69,4 +126,11 @@ def _harmless(cell: Any) -> Any:
     return "" if isinstance(cell, float) and cell != cell else cell
 
 
-__all__ = ["TABLE_SUFFIXES", "Column", "check_table_name", "write_table"]
+__all__ = [
+    "TABLE_SUFFIXES",
+    "Column",
+    "check_table_name",
+    "stack_tables",
+    "table_rows",
+    "write_table",
+]

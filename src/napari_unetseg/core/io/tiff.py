@@ -76,6 +76,17 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         )
 
 
+def is_large(path: Path) -> bool:
+    """Whether a file is read by parts, as its header says; whatever is no TIFF is not."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            return bool(file.series) and int(file.series[0].nbytes) > LAZY_ABOVE
+    except (OSError, ValueError, LookupError, struct.error):
+        return False
+
+
 def write_tiff(
     path: Path, image: Image, *, compress: bool = False, progress: Progress = silent
 ) -> None:
@@ -398,4 +409,4 @@ _DIALECTS: tuple[tuple[Callable[[Image], bool], Callable[[Image], dict[str, Any]
     (_fits_any, _as_plain),
 )
 
-__all__ = ["LAZY_ABOVE", "name_axes", "read_tiff", "write_tiff"]
+__all__ = ["LAZY_ABOVE", "is_large", "name_axes", "read_tiff", "write_tiff"]

@@ -2,7 +2,7 @@
 
 from napari_unetseg.core.measure.options import MeasureOptions
 from napari_unetseg.core.measure.places import places_of, stacked_tables
-from napari_unetseg.core.measure.table import Images, Table, measure
+from napari_unetseg.core.measure.table import Images, Table, measure, measure_part
 from napari_unetseg.core.measure.units import calibrated_by, unit_suffix
 from napari_unetseg.core.measure.words import meaning_of
 
@@ -13,6 +13,7 @@ __all__ = [
     "calibrated_by",
     "meaning_of",
     "measure",
+    "measure_part",
     "places_of",
     "stacked_tables",
     "unit_suffix",

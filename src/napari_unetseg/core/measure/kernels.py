@@ -234,7 +234,9 @@ def hull_facts(
         first, last = offset[k], offset[k + 1]
         if last <= first:
             continue
-        hull = _hull(left[first:last], right[first:last])
+        # Counted from the object itself, so that its place in the image does not round it.
+        start = left[first:last].min()
+        hull = _hull(left[first:last] - start, right[first:last] - start)
         facts[k, 0] = _pixels_inside(hull, last - first)
         facts[k, 1], facts[k, 2] = _ferets(hull, height, width)
     return facts

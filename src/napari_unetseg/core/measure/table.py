@@ -114,7 +114,49 @@ def measure(
         share = part(progress, number / len(frames), (number + 1) / len(frames))
         found.append(_Measured(labels, channels, frame, chosen, share))
     progress(1.0, "measured")
-    return _columns(labels, channels, chosen, found)
+    lengths = dict(zip(labels.axes, labels.shape, strict=True))
+    return _columns(labels, channels, chosen, found, lengths)
+
+
+def measure_part(
+    labels: Image,
+    image: Images = None,
+    options: MeasureOptions | None = None,
+    *,
+    start: Mapping[str, int],
+    whole: Mapping[str, int],
+) -> Table:
+    """Measure objects in a part of a larger image, each of which lies in it as a whole.
+
+    Parameters
+    ----------
+    labels, image, options
+        As for `measure`, of the part.
+    start
+        Index of the part's first pixel along each axis of the larger image.
+    whole
+        Length of each axis of the larger image.
+
+    Returns
+    -------
+    dict of str to ndarray
+        What `measure` gives of these objects in the larger image.
+    """
+    chosen = options or MeasureOptions()
+    _check(labels)
+    channels = _channels_of(labels, image)
+    first = np.array([start.get(axis, 0) for axis in "ZYX"])
+    found = []
+    for frame in _frames_of(labels, chosen):
+        one = _Measured(labels, channels, frame, chosen, silent)
+        for places in (one.origin, one.low, one.high):
+            places += first
+        found.append(one)
+    table = _columns(labels, channels, chosen, found, whole)
+    for axis in "TZ":
+        if axis.lower() in table:
+            table[axis.lower()] = table[axis.lower()] + start.get(axis, 0)
+    return table
 
 
 @dataclass(frozen=True)
@@ -387,7 +429,11 @@ def _named(name: str, channel: str) -> str:
 
 
 def _columns(
-    labels: Image, channels: dict[str, Image], options: MeasureOptions, found: list[_Measured]
+    labels: Image,
+    channels: dict[str, Image],
+    options: MeasureOptions,
+    found: list[_Measured],
+    whole: Mapping[str, int],
 ) -> Table:
     unit = unit_suffix(labels)
     frames = [one.frame for one in found]
@@ -411,7 +457,9 @@ def _columns(
     low, high = joined(lambda one: one.low), joined(lambda one: one.high)
     table["extent"] = pixels / np.maximum(np.prod(high - low + 1, axis=1), 1)
     if options.outline:
-        table |= _outline_columns(joined(lambda one: one.crossings @ one.worth), size, flat, unit)
+        table |= _outline_columns(
+            joined(lambda one: (one.crossings * one.worth).sum(1)), size, flat, unit
+        )
     extra = {name: np.concatenate([one.extra[name] for one in found]) for name in found[0].extra}
     table |= _hull_columns(extra, pixels, unit)
     if "skeleton_length" in extra:
@@ -423,7 +471,7 @@ def _columns(
         table[f"centroid_{name}_{unit}"] = centres[:, at] * step
     for name, at, _ in _by_axis(axes, frames[0].spacing):
         table[f"first_{name}"], table[f"last_{name}"] = low[:, at], high[:, at]
-    ends = [(at, labels.length(name.upper()) - 1) for name, at, _ in _by_axis(axes, axes)]
+    ends = [(at, whole[name.upper()] - 1) for name, at, _ in _by_axis(axes, axes)]
     touches = [(low[:, at] == 0) | (high[:, at] == end) for at, end in ends]
     table["touches_border"] = np.any(touches, axis=0)
     for k, name in enumerate(channels):
@@ -485,4 +533,4 @@ def _value_columns(joined: Any, channel: int, name: str) -> Table:
     return {_named(key, name): column for key, column in values.items()}
 
 
-__all__ = ["Images", "Table", "measure"]
+__all__ = ["Images", "Table", "measure", "measure_part"]

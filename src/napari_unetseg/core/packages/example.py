@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, special
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import fit_normalisation
@@ -65,7 +65,7 @@ def example_image(model: TrainedModel, sides: Sizes) -> Array:
     """Return a raw image (C, *sides): of the model's own example, or made up."""
     if model.example is None:
         noise = np.random.default_rng(0).normal(size=(model.n_channels, *sides))
-        smooth = ndimage.gaussian_filter(noise, (0, *(2.0,) * len(sides)))
+        smooth = scipy.ndimage.gaussian_filter(noise, (0, *(2.0,) * len(sides)))
         scaled = (smooth - smooth.min()) / np.ptp(smooth)
         made: NDArray[np.uint8] = (255 * scaled).astype(np.uint8)
         return made
@@ -91,7 +91,7 @@ def example_output(model: TrainedModel, image: Array) -> NDArray[np.float32]:
     evidence = evidence_of(model, fit_normalisation(whole, model.normalisation).apply(image))
     proba: NDArray[np.float32]
     alone = len(evidence) == 1 or model.decoder is not None
-    proba = special.expit(evidence) if alone else special.softmax(evidence, axis=0)
+    proba = scipy.special.expit(evidence) if alone else scipy.special.softmax(evidence, axis=0)
     return proba
 
 

@@ -43,10 +43,12 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
     size = " x ".join(f"{step:g}" for step in model.spacing)
     written = ", ".join(f"{v} = {c}" for v, c in zip(model.values, model.classes, strict=True))
     told_apart = {} if model.decoder is None else {"Tells objects apart by": model.decoder.decoding}
+    size_of = {"Diameter of the objects": f"{model.diameter:.3g} pixels"} if model.diameter else {}
     return {
         "Model": f"{model.spec.kind}, {model.ndim}D, {model.n_parameters} weights",
         "Classes and their label values": written,
         **told_apart,
+        **size_of,
         "Channels": ", ".join(model.channel_names) or model.n_channels,
         "Pixel size": f"{size} {model.unit}",
         "Normalisation": scaling,

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign import NeedsTrust
 from napari_unetseg.core.history import Version, read_history, written_history
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels, writing
-from napari_unetseg.core.packages import load, save
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.project.contents import Contents, ImageItem, LabelsItem
 from napari_unetseg.core.project.manifest import (
@@ -33,6 +33,7 @@ from napari_unetseg.core.project.manifest import (
     Manifest,
     read_manifest,
 )
+from napari_unetseg.core.project.models import hash_in, keep, name_of, open_kept
 from napari_unetseg.core.trained import TrainedModel
 
 SUFFIX = ".unetseg"
@@ -58,6 +59,11 @@ class ProjectFolder:
     ----------
     path
         The folder; made when it is saved first.
+
+    Attributes
+    ----------
+    left_out
+        Sentences about models of others that could not be saved the last time.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -69,6 +75,8 @@ class ProjectFolder:
         self._entries: dict[str, Entry] = {}
         self._history: tuple[str | None, bytes] | None = None
         self._damaged: str | None = None
+        self._unopened: tuple[str, ...] = ()
+        self.left_out: tuple[str, ...] = ()
 
     def save(self, contents: Contents, *, progress: Progress = silent) -> list[str]:
         """Save what changed since the last time.
@@ -126,8 +134,8 @@ class ProjectFolder:
                 images.append(self._read_image(entry))
             except InputError as error:
                 missing.append(f"{entry.name}: {error}")
-        models = [load(self.path / name) for name in manifest.models]
         history = self._read_history(manifest.history, missing)
+        models = self._read_models(manifest.models, history, missing)
         self._last = manifest
         items: list[Item] = [*images, *labels]
         self._versions = {item.key: item.version for item in items}
@@ -154,7 +162,7 @@ class ProjectFolder:
             saved=datetime.now(UTC).isoformat(timespec="seconds"),
             images=tuple(e for e in entries if isinstance(e, ImageEntry)),
             labels=tuple(e for e in entries if isinstance(e, LabelsEntry)),
-            models=tuple(self._model(model, written) for model in contents.models),
+            models=self._models(contents.models, written),
             history=self._versions_file(contents.history, number, written),
         )
         with writing(self.path / NAME) as draft:
@@ -233,11 +241,26 @@ class ProjectFolder:
             mark=dict(item.mark),
         )
 
+    def _models(self, models: Sequence[TrainedModel], written: list[str]) -> tuple[str, ...]:
+        """Write what is new of the models; leave out, and name, those whose own file is gone."""
+        left_out: list[str] = []
+        names = []
+        for model in models:
+            try:
+                names.append(self._model(model, written))
+            except InputError as error:
+                if model.state:
+                    raise
+                left_out.append(str(error))
+        self.left_out = tuple(left_out)
+        known = {hash_in(name) for name in names}
+        asleep = [name for name in self._unopened if hash_in(name) not in known]
+        return tuple(dict.fromkeys([*asleep, *names]))
+
     def _model(self, model: TrainedModel, written: list[str]) -> str:
-        # Two models of the same weights may have other names and cards, so those count too.
-        name = f"models/{model.fingerprint[:16]}-{_short(model)}.zip"
+        name = name_of(model)
         if not (self.path / name).is_file():
-            save(model, self.path / name)
+            keep(model, self.path / name)
             self._sync(name, written)
         return name
 
@@ -280,6 +303,20 @@ class ProjectFolder:
             return ()
         self._history = (name, content)
         return versions
+
+    def _read_models(
+        self, names: Sequence[str], history: Sequence[Version], missing: list[str]
+    ) -> list[TrainedModel]:
+        """Open the models, but for those that are programs, which stay where they are."""
+        models, unopened = [], []
+        for name in names:
+            try:
+                models.append(open_kept(self.path / name, history))
+            except NeedsTrust as error:
+                unopened.append(name)
+                missing.append(str(error))
+        self._unopened = tuple(unopened)
+        return models
 
     def _read_image(self, entry: ImageEntry) -> ImageItem:
         path = None
@@ -360,11 +397,6 @@ def _relative(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:
         return str(path.resolve())
-
-
-def _short(model: TrainedModel) -> str:
-    letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in model.name)
-    return letters.strip("-")[:40] or "model"
 
 
 def _write_through(path: Path, content: bytes) -> None:

@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import betainc
-from scipy.stats import hypergeom
 
 from napari_unetseg.core.errors import InputError
 
@@ -131,9 +129,9 @@ def _lacking(each: NDArray[np.float64], population: int, tail: float) -> Interva
     total = float(each.sum())
     few, many = int(np.floor(total + 1e-9)), int(np.ceil(total - 1e-9))
     # A number of worthless objects is ruled out when so few, or so many, would be too rare.
-    low = _first(lambda m: hypergeom.sf(few - 1, population, m, n) > tail, population)
+    low = _first(lambda m: scipy.stats.hypergeom.sf(few - 1, population, m, n) > tail, population)
     high = population - _first(
-        lambda m: hypergeom.cdf(many, population, population - m, n) > tail, population
+        lambda m: scipy.stats.hypergeom.cdf(many, population, population - m, n) > tail, population
     )
     return Interval(total / n * population, float(low), float(high))
 
@@ -148,8 +146,9 @@ def _rare(each: NDArray[np.float64], population: int, tail: float) -> Interval:
     if total and n > 1:
         spread = max(1.0, float(each.var(ddof=1) / each.mean()))
     seen = total / spread
-    low = _root(lambda x: betainc(seen, x - seen + 1, share) - tail, seen, share) if seen else 0.0
-    high = _root(lambda x: tail - betainc(x - seen + 1e-12, seen + 1, 1 - share), seen, share)
+    beta = scipy.special.betainc
+    low = _root(lambda x: beta(seen, x - seen + 1, share) - tail, seen, share) if seen else 0.0
+    high = _root(lambda x: tail - beta(x - seen + 1e-12, seen + 1, 1 - share), seen, share)
     return Interval(total / share, low * spread, high * spread)
 
 
@@ -165,7 +164,7 @@ def _root(rising: Callable[[float], float], seen: float, share: float) -> float:
     far = (seen + 10) / share
     while rising(far) < 0:
         far *= 2
-    return float(brentq(rising, seen, far))
+    return float(scipy.optimize.brentq(rising, seen, far))
 
 
 def _sum(fixed: float, plus: Sequence[Interval], minus: Sequence[Interval]) -> Interval:

@@ -5,6 +5,9 @@ three dimensions, a tissue of cells with bright `membranes`, and a `tissue` of t
 gives a `Sample`: the image a camera would record, the classes and the objects that were drawn,
 and the background that was under them.
 
+`micrograph` draws any of many kinds, shapes and looks independent of each other, for what a network
+is to learn of micrographs in general.
+
 Examples
 --------
 >>> from napari_unetseg.core.samples import neurons
@@ -15,8 +18,9 @@ Examples
 
 from napari_unetseg.core.samples.cells import membranes
 from napari_unetseg.core.samples.fluorescence import nuclei
+from napari_unetseg.core.samples.kinds import micrograph
 from napari_unetseg.core.samples.phase import neurons
 from napari_unetseg.core.samples.scene import Sample
 from napari_unetseg.core.samples.stained import tissue
 
-__all__ = ["Sample", "membranes", "neurons", "nuclei", "tissue"]
+__all__ = ["Sample", "membranes", "micrograph", "neurons", "nuclei", "tissue"]

@@ -5,9 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.scoring.overlap import Overlap
@@ -175,8 +174,8 @@ def best_pairs(
     # wants every row to have a partner.
     entries = np.concatenate([worth[disputed], np.full(n, 1e-12)])
     at = (np.concatenate([row, np.arange(n)]), np.concatenate([column, m + np.arange(n)]))
-    graph = csr_array((entries, at), shape=(n, m + n))
-    which, partner = min_weight_full_bipartite_matching(graph, maximize=True)
+    graph = scipy.sparse.csr_array((entries, at), shape=(n, m + n))
+    which, partner = scipy.sparse.csgraph.min_weight_full_bipartite_matching(graph, maximize=True)
     chosen = np.full(n, -1)
     chosen[which] = partner
     return np.sort(np.concatenate([np.flatnonzero(free), disputed[chosen[row] == column]]))

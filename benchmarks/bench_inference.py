@@ -1,0 +1,139 @@
+"""Megapixels per second of a UNet's prediction, beside the textbook's UNet and other runtimes.
+
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_inference.py [--side 1024] [--rounds 5]
+        [--threads 1]
+
+The textbook's UNet has 32 channels, depth 4, two 3x3 convolutions a level, padding, max pooling,
+2x2 transposed convolutions and concatenation; it runs in plain torch on tiles of 256x256 without
+overlap, which is the least work it can have. Ours predicts the whole image as Predict does: scaled,
+in tiles with their halo, softmax, pasted. OpenVINO and ONNX Runtime run our default network on one
+block where they are installed, and are left out where they are not. All ways run in the same
+rounds; counted is the time of the processor, all threads together, so that other work on the
+machine changes little, and the ratio is the median over the rounds. Weights are fresh: speed does
+not depend on them.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.nn.build import build, n_parameters
+from napari_unetseg.core.nn.predict import NetworkSegmenter, folded
+from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.predict import predict_proba_image
+from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.trained import spec_of
+
+TEXTBOOK_TILE = 256
+OURS = {
+    "ours, default": {},
+    "ours, half resolution": {"resolution": "half"},
+    "ours, quarter resolution": {"resolution": "quarter"},
+    "ours, separable": {"separable": True},
+    "ours, without the space-to-depth stem": {"stem": "plain"},
+}
+
+
+def textbook(width: int = 32, depth: int = 4) -> nn.Module:
+    """Return the UNet of the textbook, of one channel and two classes."""
+    return build(
+        spec_of("unet", {"width": width, "depth": depth, "stem": "plain"}), 1, 2, 2, seed=0
+    ).eval()
+
+
+def of_tiles(network: nn.Module, image: np.ndarray) -> Callable[[], object]:
+    """Return what runs a network on the tiles of an image, one by one."""
+    step = TEXTBOOK_TILE
+    tiles = [
+        torch.from_numpy(image[None, None, y : y + step, x : x + step].astype(np.float32))
+        for y in range(0, len(image), step)
+        for x in range(0, len(image), step)
+    ]
+
+    def run() -> None:
+        with torch.inference_mode():
+            for tile in tiles:
+                torch.softmax(network(tile), 1)
+
+    return run
+
+
+def of_image(image: Image, options: dict[str, object]) -> tuple[nn.Module, Callable[[], object]]:
+    """Return a network of ours, and what predicts an image with it."""
+    spec = spec_of("unet", options)
+    network = build(spec, 1, 2, 2, seed=0).eval()
+    segmenter = NetworkSegmenter(network, spec, ("background", "cell"), 1, 2)
+    scaling = fit_normalisation(image, NormalisationSpec())
+    return network, lambda: predict_proba_image(image, segmenter, scaling)
+
+
+def by_others(
+    network: nn.Module, image: np.ndarray, threads: int
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield what runs a network elsewhere, of the runtimes that are installed."""
+    block = image[None, None].astype(np.float32)
+    example = torch.from_numpy(block)
+    ready = folded(network)
+    if find_spec("openvino"):
+        import openvino
+
+        core, model = openvino.Core(), openvino.convert_model(ready, example_input=example)
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        yield "ours, default, by OpenVINO", lambda: request.infer([block])
+    if find_spec("onnxruntime") and find_spec("onnx"):
+        import onnxruntime
+
+        out = io.BytesIO()
+        torch.onnx.export(ready, (example,), out, dynamo=False, input_names=["image"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(
+            out.getvalue(), options, providers=["CPUExecutionProvider"]
+        )
+        yield "ours, default, by ONNX Runtime", lambda: session.run(None, {"image": block})
+
+
+def main() -> None:
+    asking = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asking.add_argument("--side", type=int, default=1024)
+    asking.add_argument("--rounds", type=int, default=5)
+    asking.add_argument("--threads", type=int, default=1)
+    asked = asking.parse_args()
+    torch.set_num_threads(asked.threads)
+    grey = nuclei((asked.side, asked.side), seed=0).image
+    image, pixels = Image.of(grey), asked.side**2 / 1e6
+    plain = textbook()
+    ways: dict[str, Callable[[], object]] = {"textbook, 32 channels": of_tiles(plain, grey)}
+    sizes = {"textbook, 32 channels": n_parameters(plain)}
+    for name, options in OURS.items():
+        network, ways[name] = of_image(image, options)
+        sizes[name] = n_parameters(network)
+        if not options:
+            ways |= by_others(network, grey, asked.threads)
+    spent = {name: [] for name in ways}
+    for way in ways.values():
+        way()
+    for _ in range(asked.rounds):
+        for name, way in ways.items():
+            began = time.process_time()
+            way()
+            spent[name].append(time.process_time() - began)
+    base = np.asarray(spent["textbook, 32 channels"])
+    print(f"{asked.side}x{asked.side}, {asked.threads} thread(s), {asked.rounds} rounds")
+    print("| way | parameters | Mpx per processor second | times the textbook |\n|---|--:|--:|--:|")
+    for name, seconds in spent.items():
+        ratio = float(np.median(base / np.asarray(seconds)))
+        count = f"{sizes[name]:,}" if name in sizes else ""
+        print(f"| {name} | {count} | {pixels / np.median(seconds):.2f} | {ratio:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

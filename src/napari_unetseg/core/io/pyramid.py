@@ -1,0 +1,241 @@
+"""An OME-Zarr image with a pyramid: described first, then filled part by part.
+
+Arrays and metadata are there before any pixel is, so that the image can be looked at while it is
+written, and parts can be written by several processes: a part that is made of whole chunks is
+nobody else's. Nothing larger than such a part is ever in memory.
+"""
+
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from napari_unetseg.core.io.units import long_name_of
+from napari_unetseg.core.progress import Progress, silent, track
+
+# Version 0.4: what Fiji, QuPath, MoBIE and napari all open. Version 0.5 is read as well.
+VERSION = "0.4"
+
+ORDER = "TCZYX"
+"""The order of the axes in a file."""
+
+CHUNK, DEPTH = 512, 16
+"""Side of a chunk along rows and columns, and along planes."""
+
+_SMALLEST_LEVEL = 256
+_PART = {False: 4, True: 2}
+"""Chunks along rows and columns of what is in memory at once; fewer where chunks are deep."""
+
+_TYPES = {"T": "time", "C": "channel"}
+_RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
+
+Box = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an image in a file is to be.
+
+    Parameters
+    ----------
+    shape, axes, dtype
+        Of the full resolution; the axes in the order of `ORDER`.
+    spacing, unit, rgb, channel_names
+        As of an `Image`.
+    labels
+        Whether the numbers are ids: the pyramid then picks pixels instead of averaging them.
+    chunk
+        Side of a chunk along rows and columns.
+    depth
+        Planes of a chunk.
+    """
+
+    shape: tuple[int, ...]
+    axes: str
+    dtype: Any
+    spacing: tuple[float, ...]
+    unit: str = "pixel"
+    labels: bool = False
+    rgb: bool = False
+    channel_names: tuple[str, ...] = ()
+    chunk: int = CHUNK
+    depth: int = DEPTH
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Sides of a chunk."""
+        side = {"Z": self.depth, "Y": self.chunk, "X": self.chunk}
+        return tuple(min(side.get(a, 1), n) for a, n in zip(self.axes, self.shape, strict=True))
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shape of every level: rows and columns halved until both are small."""
+        shapes = [self.shape]
+        while max(shapes[-1][-2:]) > _SMALLEST_LEVEL:
+            halved = [self._halved(n) for n in shapes[-1][-2:]]
+            shapes.append((*self.shape[:-2], *halved))
+        return shapes
+
+    def _halved(self, length: int) -> int:
+        if length == 1:
+            return 1
+        return -(-length // 2) if self.picks else length // 2
+
+    @property
+    def picks(self) -> bool:
+        """Whether a level holds every other pixel of the one before, not means of pixels."""
+        return self.labels or np.dtype(self.dtype).kind == "b"
+
+
+def create(path: Path, layout: Layout) -> Any:
+    """Make an image of zeros that takes no room yet, and return its group.
+
+    Its levels are ``s0``, ``s1`` and so on; what was at `path` is gone.
+    """
+    import zarr
+
+    write_metadata, version = _writer()
+    group = zarr.open_group(path, mode="w", zarr_format=version.zarr_format)
+    datasets = []
+    for level, shape in enumerate(layout.shapes):
+        chunks = tuple(min(a, b) for a, b in zip(layout.chunks, shape, strict=True))
+        group.create_array(
+            f"s{level}",
+            shape=shape,
+            dtype=np.dtype(layout.dtype),
+            chunks=chunks,
+            fill_value=0,
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
+        datasets.append({"path": f"s{level}", "coordinateTransformations": _place(layout, level)})
+    axes = [_axis(letter, layout.unit) for letter in layout.axes]
+    write_metadata(group, datasets=datasets, fmt=version, axes=axes, name=path.stem)
+    if layout.labels:
+        group.attrs["image-label"] = {"version": VERSION}
+    if layout.rgb or layout.channel_names:
+        group.attrs["omero"] = _omero(layout)
+    return group
+
+
+def build_levels(group: Any, layout: Layout, progress: Progress = silent) -> None:
+    """Make every level from the one before; told after each part, may be left and begun again."""
+    jobs = [
+        (level, box)
+        for level, shape in enumerate(layout.shapes)
+        if level
+        for box in parts_of(shape, layout.chunks)
+    ]
+    for level, box in track(jobs, progress, "building the pyramid"):
+        halve(group, layout, level, box)
+
+
+def halve(group: Any, layout: Layout, level: int, box: Box) -> None:
+    """Write a part of one level, from the one before."""
+    before = layout.shapes[level - 1]
+    single = [n == 1 for n in before]
+    ndim = len(before)
+    wide = tuple(
+        slice(span.start * 2, min(span.stop * 2, before[axis]))
+        if axis >= ndim - 2 and not single[axis]
+        else span
+        for axis, span in enumerate(box)
+    )
+    numbers = np.asarray(group[f"s{level - 1}"][wide])
+    for axis in (ndim - 2, ndim - 1):
+        if single[axis]:
+            continue
+        if layout.picks:
+            numbers = numbers[(slice(None),) * axis + (slice(None, None, 2),)]
+    if not layout.picks:
+        numbers = _means(numbers, [axis for axis in (ndim - 2, ndim - 1) if not single[axis]])
+    group[f"s{level}"][box] = numbers
+
+
+def parts_of(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[Box]:
+    """Yield boxes that make up an array, each of a few whole chunks."""
+    times = _PART[len(chunks) > 2 and chunks[-3] > 1]
+    steps = (*chunks[:-2], *(n * times for n in chunks[-2:]))
+    axes = [range(0, n, step) for n, step in zip(shape, steps, strict=True)]
+    for start in itertools.product(*axes):
+        yield tuple(
+            slice(at, min(at + step, n)) for at, step, n in zip(start, steps, shape, strict=True)
+        )
+
+
+def _means(numbers: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
+    """Return the means of pairs of neighbours; an odd one at the end is left out."""
+    shape: list[int] = []
+    trimmed = numbers
+    for axis, n in enumerate(numbers.shape):
+        if axis in axes:
+            trimmed = trimmed[(slice(None),) * axis + (slice(n // 2 * 2),)]
+            shape += [n // 2, 2]
+        else:
+            shape += [n, 1]
+    precision: DTypeLike = np.float64 if numbers.dtype.itemsize > 4 else np.float32
+    within = tuple(range(1, 2 * numbers.ndim, 2))
+    average = np.mean(trimmed.reshape(shape), axis=within, dtype=precision)
+    rounded = np.rint(average) if numbers.dtype.kind in "iu" else average
+    return np.asarray(rounded.astype(numbers.dtype))
+
+
+def _place(layout: Layout, level: int) -> list[dict[str, Any]]:
+    """Return where the pixels of a level are: how far apart, and the middle of the first."""
+    steps = dict(zip((axis for axis in layout.axes if axis in "ZYX"), layout.spacing, strict=True))
+    scale, shift = [], []
+    for axis, n in zip(layout.axes, layout.shape, strict=True):
+        factor = 2**level if axis in "YX" and n > 1 else 1
+        step = steps.get(axis, 1.0)
+        scale.append(step * factor)
+        shift.append(0.0 if layout.picks else step * (factor - 1) / 2)
+    moved = [{"type": "translation", "translation": shift}] if any(shift) else []
+    return [{"type": "scale", "scale": scale}, *moved]
+
+
+def _writer() -> tuple[Any, Any]:
+    """Import the library, which calls a part of itself that it has deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from ome_zarr.format import FormatV04
+        from ome_zarr.writer import write_multiscales_metadata
+    return write_multiscales_metadata, FormatV04()
+
+
+def _axis(letter: str, unit: str) -> dict[str, str]:
+    described = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
+    name = long_name_of(unit)
+    if letter in "ZYX" and name is not None:
+        described["unit"] = name
+    return described
+
+
+def _omero(layout: Layout) -> dict[str, Any]:
+    colours = _RED_GREEN_BLUE if layout.rgb else ("FFFFFF",)
+    dtype = np.dtype(layout.dtype)
+    high = 1.0 if dtype.kind in "fb" else float(np.iinfo(dtype).max)
+    window = {"min": 0.0, "max": high, "start": 0.0, "end": high}
+    return {
+        "channels": [
+            {"label": name, "color": colours[index % len(colours)], "window": window}
+            for index, name in enumerate(layout.channel_names)
+        ],
+        "rdefs": {"model": "color"},
+    }
+
+
+__all__ = [
+    "CHUNK",
+    "DEPTH",
+    "ORDER",
+    "VERSION",
+    "Layout",
+    "build_levels",
+    "create",
+    "halve",
+    "parts_of",
+]

@@ -1,0 +1,40 @@
+"""Recipes: what worked on one image, as data, to be done with the next thousand."""
+
+from napari_unetseg.core.recipe.batch import Batch, run_batch
+from napari_unetseg.core.recipe.files import (
+    hash_of,
+    model_file,
+    model_step,
+    read_recipe,
+    write_recipe,
+)
+from napari_unetseg.core.recipe.recipe import Recipe
+from napari_unetseg.core.recipe.run import Made, recipe_image, recipe_model, run_recipe
+from napari_unetseg.core.recipe.steps import ImageStep, MeasurementStep, ModelStep, ThresholdStep
+from napari_unetseg.core.recipe.summary import ImageRow, batch_in_words
+from napari_unetseg.core.recipe.text import VERSION, RecipeError, parse_recipe, written_recipe
+
+__all__ = [
+    "VERSION",
+    "Batch",
+    "ImageRow",
+    "ImageStep",
+    "Made",
+    "MeasurementStep",
+    "ModelStep",
+    "Recipe",
+    "RecipeError",
+    "ThresholdStep",
+    "batch_in_words",
+    "hash_of",
+    "model_file",
+    "model_step",
+    "parse_recipe",
+    "read_recipe",
+    "recipe_image",
+    "recipe_model",
+    "run_batch",
+    "run_recipe",
+    "write_recipe",
+    "written_recipe",
+]

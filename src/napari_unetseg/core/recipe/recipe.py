@@ -1,0 +1,129 @@
+"""`Recipe`: the steps from an image to measured objects, and their options, as data."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from napari_unetseg.core.background import BackgroundOptions
+from napari_unetseg.core.decode import DecodeOptions
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.recipe.steps import ImageStep, MeasurementStep, ModelStep, ThresholdStep
+from napari_unetseg.core.trained import TrainedModel
+
+_HASH_LENGTH = 16
+
+
+class Recipe(BaseModel):
+    """What is done with every image, in this order. A step that is missing is left out.
+
+    Parameters
+    ----------
+    image
+        What of a file is worked on.
+    background
+        How the background is fitted and taken out. What comes next sees the flattened image.
+    threshold
+        How it is thresholded; clean-up and splitting included.
+    model
+        Which model is run instead, and how.
+    normalisation
+        How images are scaled for bare weights, which do not say; packages do.
+    objects
+        How objects are made of what the model says: what is not said is as suits the model.
+    measurement
+        What is measured of the labels.
+
+    Raises
+    ------
+    InputError
+        When the steps do not go together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    image: ImageStep = ImageStep()
+    background: BackgroundOptions | None = None
+    threshold: ThresholdStep | None = None
+    model: ModelStep | None = None
+    normalisation: NormalisationSpec | None = None
+    objects: DecodeOptions | None = None
+    measurement: MeasurementStep | None = None
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        for broken, sentence in _RULES:
+            if broken(self):
+                raise InputError(sentence)
+        return self
+
+    @property
+    def makes_labels(self) -> bool:
+        """Whether labels come out."""
+        return self.threshold is not None or (
+            self.model is not None and self.model.what != "probabilities"
+        )
+
+    @property
+    def makes_objects(self) -> bool:
+        """Whether the labels are objects rather than classes."""
+        if self.threshold is not None:
+            return self.threshold.result == "objects"
+        return self.model is not None and self.model.what == "objects"
+
+    def decoding(self, model: TrainedModel) -> DecodeOptions:
+        """Return how objects are made: as said, and for the rest as suits the model."""
+        said = self.objects or DecodeOptions()
+        update = {name: getattr(said, name) for name in said.model_fields_set}
+        return model.decoding.model_copy(update=update)
+
+    def digest(self) -> str:
+        """Return a word that is another one when the recipe would do anything else."""
+        content = self.model_dump(mode="json", exclude={"model": {"file"}, "objects": True})
+        content["objects"] = said_of(self.objects) if self.objects is not None else None
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
+
+
+def said_of(objects: DecodeOptions) -> dict[str, Any]:
+    """Return what was said of how objects are made, without what is left to the model."""
+    return objects.model_dump(mode="json", exclude_unset=True)
+
+
+_RULES: tuple[tuple[Callable[[Recipe], Any], str], ...] = (
+    (
+        lambda recipe: not (recipe.background or recipe.threshold or recipe.model),
+        "The recipe does nothing: give it a background, a threshold or a model.",
+    ),
+    (
+        lambda recipe: recipe.threshold and recipe.model,
+        "The recipe has a threshold and a model, which would write the same labels. Leave one out.",
+    ),
+    (
+        lambda recipe: recipe.objects and (recipe.model is None or recipe.model.what != "objects"),
+        "objects says how a model's objects are made, so it needs a model with what: objects. "
+        "Give that, or leave objects out.",
+    ),
+    (
+        lambda recipe: recipe.normalisation and recipe.model is None,
+        "normalisation scales images for a model, and there is none. Leave it out.",
+    ),
+    (
+        lambda recipe: recipe.measurement and not recipe.makes_labels,
+        "measurement needs labels: give a threshold, or a model with what: objects or classes.",
+    ),
+    (
+        lambda recipe: (
+            recipe.measurement
+            and recipe.measurement.intensities == "flattened"
+            and recipe.background is None
+        ),
+        "measurement.intensities = flattened needs a background to take out. Give one, or "
+        "intensities: image.",
+    ),
+)
+
+__all__ = ["Recipe", "said_of"]

@@ -1,0 +1,217 @@
+"""The blocks of a run in other processes, on this machine or others, by dask.distributed.
+
+All must see the same files: the image, and the folder the run is kept in. The model is not among
+them: it is sent to every worker once, those that come later or again too, and known by its hash.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.foreign import open_model
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.recipe import parse_recipe, written_recipe
+from napari_unetseg.core.streaming.folder import Arrays, RunFolder
+from napari_unetseg.core.streaming.runners import Task
+from napari_unetseg.core.streaming.source import Source
+from napari_unetseg.core.streaming.work import Work
+from napari_unetseg.core.trained import TrainedModel
+
+TIMEOUT = "10s"
+"""How long to wait for a scheduler."""
+
+_RETRIES = 3
+_WAITING = 3
+"""Blocks that are handed out for each thread of a worker, so that none is idle."""
+
+_MODELS: dict[str, Path] = {}
+"""In a worker: the models that were sent, by their hash."""
+
+
+class Cluster:
+    """Does the blocks in the workers of a cluster; one that dies is made up for by the others.
+
+    Parameters
+    ----------
+    client
+        A `distributed.Client`.
+    source
+        The image, by a path that all workers can open.
+    model
+        The file of the recipe's model, if it has one.
+    trust
+        Whether TorchScript may be run.
+    """
+
+    def __init__(
+        self, client: Any, source: Source, model: Path | None = None, *, trust: bool = False
+    ) -> None:
+        self._client, self._source, self._trust = client, source, trust
+        self._model, self._suffix = "", ""
+        if model is not None:
+            data = model.read_bytes()
+            self._model, self._suffix = hashlib.sha256(data).hexdigest(), model.suffix
+            client.register_plugin(_shipped(self._model, self._suffix, data))
+
+    def run(self, work: Work, stage: str, tasks: Iterable[Task]) -> Iterator[Task]:
+        """See `napari_unetseg.core.streaming.runners.Runner.run`."""
+        from distributed import KilledWorker, as_completed
+
+        spec = self._spec(work)
+        waiting, numbers = iter(tasks), {}
+
+        def submitted() -> Iterator[Any]:
+            for number, given in waiting:
+                future = self._client.submit(
+                    do_block, spec, stage, number, given, pure=False, retries=_RETRIES
+                )
+                numbers[future.key] = number
+                yield future
+
+        handed_out = submitted()
+        first = [future for _, future in zip(range(self._at_once()), handed_out, strict=False)]
+        running = as_completed(first, with_results=True)
+        try:
+            for future, found in running:
+                yield numbers.pop(future.key), found
+                running.update([another for another in [next(handed_out, None)] if another])
+        except KilledWorker as error:
+            raise InputError(
+                f"The workers that did a block of the stage {stage!r} died {_RETRIES} times, as "
+                "happens when memory runs out. Allow less memory for a block, and resume."
+            ) from error
+        finally:
+            self._client.cancel(list(running.futures))
+
+    def _at_once(self) -> int:
+        threads = self._client.nthreads().values()
+        return max(_WAITING * sum(threads), 1)
+
+    def _spec(self, work: Work) -> str:
+        """Write what a worker needs to know beside the run, and return where it is."""
+        content = {
+            "source": asdict(self._source),
+            "recipe": written_recipe(work.recipe),
+            "known": work.prepared.known,
+            "sides": work.sides,
+            "model": self._model,
+            "trust": self._trust,
+        }
+        text = json.dumps(content, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        path = work.folder.path.resolve() / f"work-{digest}.json"
+        if not path.exists():
+            draft = path.with_suffix(".draft")
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, path)
+        return str(path)
+
+
+@contextmanager
+def cluster(address: str = "", jobs: int = 1) -> Iterator[Any]:
+    """Connect with a cluster, or make one of processes of this machine.
+
+    Parameters
+    ----------
+    address
+        Of a scheduler, such as ``tcp://host:8786``; nothing for processes of this machine.
+    jobs
+        How many processes, where there is no address.
+
+    Raises
+    ------
+    InputError
+        When distributed is missing, or nobody answers at the address.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "Work in several processes needs dask.distributed, which is not installed. "
+            "Install it with: pip install 'napari-unetseg[cluster]'"
+        ) from error
+    if not address:
+        with (
+            tempfile.TemporaryDirectory(prefix="napari-unetseg-") as place,
+            distributed.LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                memory_limit=None,
+                dashboard_address=None,
+                local_directory=place,
+            ) as local,
+            distributed.Client(local) as client,
+        ):
+            yield client
+        return
+    try:
+        client = distributed.Client(address, timeout=TIMEOUT)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No scheduler answers at {address}. Start one with: dask scheduler"
+        ) from error
+    with client:
+        if not client.nthreads():
+            raise InputError(
+                f"The scheduler at {address} has no workers. Start some with: dask worker {address}"
+            )
+        yield client
+
+
+def do_block(spec: str, stage: str, number: int, given: Arrays) -> Arrays:
+    """Do one block in a worker."""
+    return _opened(spec).do(stage, number, given)
+
+
+def keep_model(digest: str, suffix: str, data: bytes, place: str) -> None:
+    """Keep a model that was sent to this worker."""
+    path = Path(place) / f"model-{digest}{suffix}"
+    path.write_bytes(data)
+    _MODELS[digest] = path
+
+
+@lru_cache(maxsize=1)
+def _opened(spec: str) -> Work:
+    """Return what blocks are done with, opened once for all blocks of a run."""
+    path = Path(spec)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    recipe = parse_recipe(content["recipe"].encode())
+    model = None
+    if content["model"]:
+        model = _model(content["model"], recipe.normalisation, content["trust"])
+    image, sides = Source(**content["source"]).open(), tuple(content["sides"])
+    return Work.of(recipe, image, content["known"], model, RunFolder(path.parent), sides)
+
+
+@lru_cache(maxsize=1)
+def _model(digest: str, normalisation: NormalisationSpec | None, trust: bool) -> TrainedModel:
+    scaling = normalisation or NormalisationSpec()
+    return open_model(_MODELS[digest], trust=trust, normalisation=scaling)
+
+
+def _shipped(digest: str, suffix: str, data: bytes) -> Any:
+    """Return what the scheduler hands to every worker there is or will be."""
+    from distributed import WorkerPlugin
+
+    class ShippedModel(WorkerPlugin):  # type: ignore[misc]
+        """A model on its way."""
+
+        name = f"napari-unetseg-{digest}"
+
+        def setup(self, worker: Any) -> None:
+            from napari_unetseg.core.streaming.cluster import keep_model
+
+            keep_model(digest, suffix, data, worker.local_directory)
+
+    return ShippedModel()
+
+
+__all__ = ["Cluster", "cluster", "do_block", "keep_model"]
