@@ -23,7 +23,8 @@ import torch
 
 from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.feature_maps import excite, feature_maps, layers_of, patches_of
+from napari_unetseg.core.nn.excite import excite
+from napari_unetseg.core.nn.feature_maps import feature_maps, layers_of, patches_of
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.training import TrainOptions

@@ -22,16 +22,16 @@ torch = pytest.importorskip("torch")
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_parts_are_those_of_the_network(spec, ndim):
     from napari_unetseg.core.nn.build import build
-    from napari_unetseg.core.nn.feature_maps import _listening, _named
+    from napari_unetseg.core.nn.feature_maps import listening, named_layers
 
     drawn = architecture(spec, 2, 3, ndim)
     network = build(spec, 2, 3, ndim, seed=0).eval()
     sides = tuple(2 * unit for unit in spec.multiple(ndim))
     inner = drawn.parts[1:-1]
-    modules = list(_named(network).values())[:-1]
+    modules = list(named_layers(network).values())[:-1]
     assert len(inner) == len(modules)
     for part, module in zip(inner, modules, strict=True):
-        with _listening(module) as heard, torch.no_grad():
+        with listening(module) as heard, torch.no_grad():
             said = network(torch.zeros(1, 2, *sides))
         pooled = [side // step for side, step in zip(sides, part.box, strict=True)]
         assert tuple(heard[0].shape[1:]) == (part.channels, *pooled), part.name

@@ -44,9 +44,12 @@ def figures(monkeypatch):
         "matplotlib.pyplot", reason="the examples need matplotlib, of the group `examples`"
     )
     pytest.importorskip("sklearn", reason="the examples need scikit-learn, of the group `examples`")
-    pytest.importorskip("torch", reason="the examples need PyTorch")
+    torch = pytest.importorskip("torch", reason="the examples need PyTorch")
     monkeypatch.setenv("NAPARI_UNETSEG_QUICK", "1")
+    monkeypatch.delenv("NAPARI_UNETSEG_NEURONS", raising=False)
+    threads = torch.get_num_threads()
     yield pyplot
+    torch.set_num_threads(threads)
     pyplot.close("all")
 
 

@@ -32,7 +32,7 @@ from napari_unetseg.gui.tool import Tool
 PATCH_SIDE = 64
 """Pixels of the image along the sides of a patch that is shown."""
 
-_COLUMNS, _SHOWN_SIDE = 4, 72
+_COLUMNS, _SHOWN_SIDE = 3, 76
 
 
 class FeatureOptions(Options):
@@ -246,16 +246,17 @@ class FeaturesWidget(Tool[FeatureOptions]):
 
     def _mark_places(self, layer: Layer, result: _Excited) -> None:
         role = f"{FEATURE_MAPS} places"
-        layers, half = self.viewer.layers, PATCH_SIDE / 2
+        layers = self.viewer.layers
         old = find(layers, role, layer)
         if old is not None:
             layers.remove(old)
+        image = image_of(layer)
+        ends = [image.length(axis) for axis in "YX"]
         frames = []
         for place, _ in result.places:
-            y, x = place[-2:]
+            (y, y_end), (x, x_end) = map(_frame, place[-2:], ends)
             depth = result.index if len(place) == 2 else (*result.index, place[0])
-            corners = [(y - half, x - half), (y - half, x + half), (y + half, x + half)]
-            corners.append((y + half, x - half))
+            corners = [(y, x), (y, x_end), (y_end, x_end), (y_end, x)]
             frames.append([(*depth, *corner) for corner in corners])
         said = {"layer": result.layer, "channel": result.channel}
         if frames:
@@ -349,7 +350,8 @@ def _excited(
     index: tuple[int, ...],
     progress: Progress,
 ) -> _Excited:
-    from napari_unetseg.core.nn.feature_maps import excite, feature_maps, patches_of
+    from napari_unetseg.core.nn.excite import excite
+    from napari_unetseg.core.nn.feature_maps import feature_maps, patches_of
 
     found = feature_maps(model, image, name, progress=part(progress, 0, 0.3))
     how: dict[str, Any] = {"steps": options.steps, "smooth": options.smooth}
@@ -363,6 +365,12 @@ def _excited(
         plane = planes if planes.ndim == 2 else planes[min(place[0], len(planes) - 1)]
         patches += patches_of(plane[None].astype(np.float32), [place[-2:]], PATCH_SIDE)
     return _Excited(name, options.channel, drawn, patches, places, index)
+
+
+def _frame(middle: int, length: int) -> tuple[float, float]:
+    """Return where the frame of a patch begins and ends along an axis, within the image."""
+    start = middle - PATCH_SIDE // 2
+    return max(start, 0) - 0.5, min(start + PATCH_SIDE, length) - 0.5
 
 
 def _flat(picture: NDArray[np.float32]) -> NDArray[np.uint8]:

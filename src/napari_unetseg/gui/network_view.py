@@ -144,8 +144,9 @@ class NetworkWindow(QDialog):
         seconds = speed.seconds_per_megapixel
         self.cost.setText(
             f"{speed.n_parameters:,} weights; about {seconds:.2g} s a {unit} to predict, measured "
-            "on this computer's processor just now."
+            "on this computer's processor just now, with all else that runs on it."
         )
+        self.adjustSize()
 
 
 def _facts(built: Architecture, spec: ModelSpec, ndim: int) -> str:

@@ -10,7 +10,8 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import CnnSpec, UNetSpec
 from napari_unetseg.core.nn import feature_maps as module
-from napari_unetseg.core.nn.feature_maps import excite, feature_maps, layers_of, patches_of
+from napari_unetseg.core.nn.excite import excite
+from napari_unetseg.core.nn.feature_maps import feature_maps, layers_of, patches_of
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.tiles import TileGrid

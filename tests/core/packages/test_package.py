@@ -308,7 +308,7 @@ def test_the_readme_tells_scores_and_limits(make_model: Make, tmp_path: Path) ->
 
 
 def test_a_file_is_small_when_it_is_to_be(make_model: Make, tmp_path: Path) -> None:
-    model = make_model("unet", options={"resolution": "half", "depth": 3})
+    model = make_model("unet", options={"resolution": "half", "depth": 4})
     save(model, tmp_path / "usual.zip")
     save(model, tmp_path / "small.zip", small=True)
     files = [tmp_path / "usual.zip", tmp_path / "small.zip"]

@@ -1,4 +1,4 @@
-"""What the layers of a trained network make of an image, and what excites one of their channels.
+"""What the layers of a trained network make of an image.
 
 The layers are those where something is kept: the blocks of a UNet's way down and up, the
 convolutions of a chain, and the evidence at the end.
@@ -99,23 +99,6 @@ class FeatureMaps:
         return found
 
 
-@dataclass(frozen=True, eq=False)
-class Excitation:
-    """A picture that a channel answers to as strongly as could be found.
-
-    Parameters
-    ----------
-    picture
-        (C, *spatial), float32, normalised as the network's images are.
-    before, after
-        The channel's mean answer to the noise it began as, and to the picture.
-    """
-
-    picture: FloatArray
-    before: float
-    after: float
-
-
 def layers_of(model: TrainedModel) -> tuple[LayerFacts, ...]:
     """Return the layers of a network, from the image to the evidence.
 
@@ -124,12 +107,12 @@ def layers_of(model: TrainedModel) -> tuple[LayerFacts, ...]:
     InputError
         When the model is no network of convolutions.
     """
-    network, spec = _network(model)
+    network, spec = padded_network(model)
     sides = tuple(4 * multiple for multiple in spec.multiple(model.ndim))
     shown = torch.zeros(1, spec.n_inputs(model.n_channels, model.ndim), *sides)
     facts = []
-    for name, module in _named(network).items():
-        with _listening(module) as heard, torch.no_grad():
+    for name, module in named_layers(network).items():
+        with listening(module) as heard, torch.no_grad():
             network(shown)
         told = heard[0]
         steps = zip(sides, told.shape[2:], strict=True)
@@ -164,9 +147,9 @@ def feature_maps(
         When there is no such layer, the image does not fit the model, or it is no single plane
         (no single stack).
     """
-    facts = _facts(model, layer)
-    network, spec = _network(model)
-    module = _named(network)[layer]
+    facts = facts_of(model, layer)
+    network, spec = padded_network(model)
+    module = named_layers(network)[layer]
     given = matched(image, model.segmenter())
     axes = "ZYX"[-model.ndim :]
     places = given.indices("C" + axes)
@@ -197,7 +180,7 @@ def feature_maps(
             shape=shape,
         )
         shown = torch.from_numpy(np.concatenate([block, terms])[None])
-        with _listening(module) as heard, memory_errors(block.shape[1:]), torch.inference_mode():
+        with listening(module) as heard, memory_errors(block.shape[1:]), torch.inference_mode():
             network(shown)
         told = heard[0][0].numpy()
         where = tuple(
@@ -213,125 +196,7 @@ def feature_maps(
     return FeatureMaps(facts, maps)
 
 
-def excite(
-    model: TrainedModel,
-    layer: str,
-    channel: int,
-    *,
-    side: int = 96,
-    steps: int = 120,
-    smooth: float = 0.1,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> Excitation:
-    """Draw the picture that a channel answers to most, by gradient ascent from noise.
-
-    Parameters
-    ----------
-    model, layer
-        See `feature_maps`.
-    channel
-        Which of the layer's channels, from 0.
-    side
-        Sides of the picture in pixels; rounded to what the network takes.
-    steps
-        Steps uphill.
-    smooth
-        Price of differences between neighbouring pixels, and of values far from the middle grey:
-        without one the picture is a fine pattern of chance that no image shows.
-    seed
-        Draws the noise.
-    progress
-        Told before each step.
-
-    Raises
-    ------
-    InputError
-        When there is no such layer or channel, or it answers nothing to noise of any scale.
-
-    References
-    ----------
-    Erhan et al.: Visualizing higher-layer features of a deep network, 2009; Olah, Mordvintsev,
-    Schubert: Feature visualization, Distill 2017, for moving the picture about meanwhile.
-    """
-    facts = _facts(model, layer)
-    if not 0 <= channel < facts.channels:
-        raise InputError(
-            f"{layer} has the channels 0 to {facts.channels - 1}, not {channel}. Choose one of "
-            "them."
-        )
-    network, spec = _network(model)
-    module = _named(network)[layer]
-    ndim = model.ndim
-    sides = [max(-(-side // unit), 2) * unit for unit in spec.multiple(ndim)]
-    if ndim == 3:
-        sides[0] = max(-(-16 // spec.multiple(3)[0]), 2) * spec.multiple(3)[0]
-    chance = torch.Generator().manual_seed(seed)
-    middle, spread = _levels(model)
-    grey = middle + spread * _noise(model.n_channels, sides, chance)
-    terms = torch.from_numpy(
-        position_terms(
-            spec.position,
-            spec.position_order,
-            origin=(0,) * ndim,
-            block=tuple(sides),
-            shape=tuple(sides),
-        )
-    )[None]
-    moving = tuple(range(2, 2 + ndim))
-
-    def answer(picture: Tensor) -> Tensor:
-        with _listening(module) as heard:
-            network(torch.cat([picture, terms], 1))
-        return heard[0][:, channel].mean()
-
-    with torch.inference_mode(False), torch.enable_grad():
-        picture = grey.clone().requires_grad_()
-        before = float(answer(picture).detach())
-        optimiser = torch.optim.Adam([picture], lr=0.2 * spread)
-        for step in range(steps):
-            progress(step / steps, "drawing what excites the channel")
-            shifts = torch.randint(-4, 5, (ndim,), generator=chance).tolist()
-            told = answer(torch.roll(picture, shifts, moving))
-            levels = (picture - middle) / spread
-            roughness = sum((levels.diff(dim=axis) ** 2).mean() for axis in moving)
-            far = (levels**2).mean()
-            # In units of the answer itself, so that one price suits all layers.
-            scale = told.detach().abs().clamp_min(1e-6)
-            if step == 0 and not float(told.detach()):
-                raise InputError(
-                    f"Channel {channel} of {layer} is silent: it answers nothing to noise. Choose "
-                    "another channel."
-                )
-            loss = -told / scale + smooth * (4 * roughness + far)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        after = float(answer(picture).detach())
-    progress(1.0, "drawing what excites the channel")
-    return Excitation(picture.detach()[0].numpy(), before, after)
-
-
-def _noise(n_channels: int, sides: Sequence[int], chance: torch.Generator) -> Tensor:
-    """Return noise of all scales, of spread 1: fine noise alone leaves deep layers silent."""
-    total = torch.zeros(1, n_channels, *sides)
-    for scale in (1, 2, 4, 8, 16):
-        cells = [-(-side // scale) for side in sides]
-        coarse = torch.randn(1, n_channels, *cells, generator=chance)
-        total += nn.functional.interpolate(coarse, tuple(sides), mode="nearest")
-    return total / total.std()
-
-
-def _levels(model: TrainedModel) -> tuple[float, float]:
-    """Return mean and spread of the images it learnt from, as it sees them."""
-    if model.example is None:
-        return 0.5, 0.25
-    example = Image(model.example, "C" + "ZYX"[-model.ndim :])
-    seen = fit_normalisation(example, model.normalisation).apply(model.example)
-    return float(seen.mean()), float(seen.std()) or 0.25
-
-
-def _network(model: TrainedModel) -> tuple[nn.Module, ConvolutionalSpec]:
+def padded_network(model: TrainedModel) -> tuple[nn.Module, ConvolutionalSpec]:
     """Return the network and its options, as padded: then all its layers lie on the image's grid.
 
     Unpadded convolutions have the same weights, and away from the edges give the same.
@@ -350,7 +215,7 @@ def _network(model: TrainedModel) -> tuple[nn.Module, ConvolutionalSpec]:
     return network.eval().requires_grad_(False), spec
 
 
-def _named(network: nn.Module) -> dict[str, nn.Module]:
+def named_layers(network: nn.Module) -> dict[str, nn.Module]:
     """Return the layers by name, in the order in which they are computed."""
     body: Any = network.body
     named: dict[str, nn.Module] = {}
@@ -370,7 +235,7 @@ def _named(network: nn.Module) -> dict[str, nn.Module]:
     return {**named, "evidence": head}
 
 
-def _facts(model: TrainedModel, layer: str) -> LayerFacts:
+def facts_of(model: TrainedModel, layer: str) -> LayerFacts:
     layers = layers_of(model)
     found = next((facts for facts in layers if facts.name == layer), None)
     if found is None:
@@ -380,7 +245,7 @@ def _facts(model: TrainedModel, layer: str) -> LayerFacts:
 
 
 @contextmanager
-def _listening(module: nn.Module) -> Iterator[list[Tensor]]:
+def listening(module: nn.Module) -> Iterator[list[Tensor]]:
     """Collect what a module gives."""
     heard: list[Tensor] = []
     hook = module.register_forward_hook(lambda one, given, told: heard.append(told))
@@ -401,11 +266,13 @@ def patches_of(image: FloatArray, places: Sequence[tuple[int, ...]], side: int) 
 
 
 __all__ = [
-    "Excitation",
     "FeatureMaps",
     "LayerFacts",
-    "excite",
+    "facts_of",
     "feature_maps",
     "layers_of",
+    "listening",
+    "named_layers",
+    "padded_network",
     "patches_of",
 ]
