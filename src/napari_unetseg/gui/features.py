@@ -240,8 +240,9 @@ class FeaturesWidget(Tool[FeatureOptions]):
         self._mark_places(layer, result)
         return (
             f"Channel {result.channel} of {result.layer}: the picture drawn from noise raises its "
-            f"mean answer from {result.drawn.before:.3g} to {result.drawn.after:.3g}. Beside it "
-            "are the places where it answers most, with their answers, framed in the image."
+            f"mean answer from {result.drawn.before:.3g} to {result.drawn.after:.3g}. Below "
+            "are it and the places where it answers most, with their answers; the image has them "
+            "framed."
         )
 
     def _mark_places(self, layer: Layer, result: _Excited) -> None:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from napari_unetseg.core.nn.pretrain import Pretrained
 
 MEASURED = (
-    "Self-supervision: for many images like this and few labels. What it brings differs from image "
-    "to image, and with enough labels it brings nothing."
+    "Measured on fluorescent nuclei, a small UNet with 60 images to look at and 1 to 8 of them "
+    "labelled: denoising raised the Dice by 0.02 to 0.05 on average, and in 7 of 8 trainings; "
+    "masking by 0.01 to 0.03, and in 5 of 8. Other images may gain more, or nothing."
 )
 """What is known of the benefit; see `benchmarks/bench_pretrain.py`."""
 
