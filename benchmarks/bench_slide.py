@@ -152,10 +152,10 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
     from napari_unetseg.core.recipe.run import run_recipe
     from napari_unetseg.core.streaming.prepared import prepare, restore
 
-    image, margin = Source(str(folder / "slide.zarr")).open(), 100
+    image, margin = Source(str(folder / "slide.zarr")).open(), 200
     model = model_of(recipe, folder)
     known = prepare(recipe, image, model, lambda fraction, message="": None).known
-    at = image.shape[0] // 2 - CROP // 2
+    at = (image.shape[0] // 2 - CROP // 2) // 64 * 64  # as a network's own grid lies
     prepared = restore(recipe, image, known)
     flattened = crop_of(prepared.given, at)
     if recipe.threshold is not None:

@@ -27,7 +27,7 @@ Kind = Literal["objects", "masks", "classes", "probabilities", "flattened"]
 
 Array = NDArray[Any]
 
-THRESHOLD_BYTES, MODEL_BYTES = 150.0, 700.0
+THRESHOLD_BYTES, MODEL_BYTES = 150.0, 400.0
 """Memory that a pixel of a block takes at most, on the way from the image to objects."""
 
 
