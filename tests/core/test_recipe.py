@@ -55,6 +55,7 @@ def any_of(options: type, *leave: str, **fixed: object) -> st.SearchStrategy:
 
 
 THRESHOLDS = any_of(ThresholdStep, "window", "values")
+MODEL = {"what": "objects", "file": "models/unet é.zip", "sha256": HASH}
 RECIPES = st.one_of(
     st.builds(
         Recipe,
@@ -65,7 +66,7 @@ RECIPES = st.one_of(
     st.builds(
         Recipe,
         background=st.none() | any_of(BackgroundOptions, "terms"),
-        model=any_of(ModelStep, what="objects", file="models/unet é.zip", sha256=HASH),
+        model=any_of(ModelStep, "diameter", **MODEL) | any_of(ModelStep, "auto_diameter", **MODEL),
         objects=st.none() | any_of(DecodeOptions),
     ),
 )
@@ -115,6 +116,11 @@ def test_levels_that_a_hand_set_are_kept() -> None:
         ("model:\n  file: a.zip\n", 3, "model.sha256 is missing"),
         (f"model:\n  sha256: {HASH[1:]}\n  file: a.zip\n", 4, "model.sha256 ="),
         ("threshold:\n  sigma: 1\n  sigma: 2\n", 5, "threshold.sigma is given twice"),
+        (
+            f"model: {{file: a, sha256: '{HASH}', diameter: 9.0, auto_diameter: true}}\n",
+            3,
+            "model: diameter = 9 says how large the objects are",
+        ),
         ("threshold:\n\tsigma: 1\n", 4, "cannot be read as YAML"),
         ("threshold: [\n", 4, "cannot be read as YAML"),
     ],

@@ -95,6 +95,15 @@ class ModelStep(SizeOptions, _WhichModel):
     )
     device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
 
+    @model_validator(mode="after")
+    def _of_one_size(self) -> Self:
+        if self.diameter and self.auto_diameter:
+            raise ValueError(
+                f"diameter = {self.diameter:g} says how large the objects are, and auto_diameter "
+                "that it is to be found out. Leave one of them out."
+            )
+        return self
+
 
 class MeasurementStep(MeasureOptions):
     """What is measured of objects, and where their intensities come from."""
