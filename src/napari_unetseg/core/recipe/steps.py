@@ -97,10 +97,11 @@ class ModelStep(SizeOptions, _WhichModel):
 
     @model_validator(mode="after")
     def _of_one_size(self) -> Self:
-        if self.diameter and self.auto_diameter:
+        given = [name for name in SizeOptions.model_fields if getattr(self, name)]
+        if len(given) > 1:
             raise ValueError(
-                f"diameter = {self.diameter:g} says how large the objects are, and auto_diameter "
-                "that it is to be found out. Leave one of them out."
+                f"{' and '.join(given)} each say at which size the image is shown to the model. "
+                "Leave all but one out."
             )
         return self
 
