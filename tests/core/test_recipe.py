@@ -23,6 +23,7 @@ from napari_unetseg.core.recipe import (
     write_recipe,
     written_recipe,
 )
+from napari_unetseg.core.size import SizeOptions
 
 HEAD = "format: napari-unetseg recipe\nversion: 1\n"
 HASH = "0" * 64
@@ -55,6 +56,8 @@ def any_of(options: type, *leave: str, **fixed: object) -> st.SearchStrategy:
 
 
 THRESHOLDS = any_of(ThresholdStep, "window", "values")
+SIZES = tuple(SizeOptions.model_fields)
+MODEL = {"what": "objects", "file": "models/unet é.zip", "sha256": HASH}
 RECIPES = st.one_of(
     st.builds(
         Recipe,
@@ -65,7 +68,7 @@ RECIPES = st.one_of(
     st.builds(
         Recipe,
         background=st.none() | any_of(BackgroundOptions, "terms"),
-        model=any_of(ModelStep, what="objects", file="models/unet é.zip", sha256=HASH),
+        model=st.one_of(*(any_of(ModelStep, *set(SIZES) - {one}, **MODEL) for one in SIZES)),
         objects=st.none() | any_of(DecodeOptions),
     ),
 )
@@ -115,6 +118,11 @@ def test_levels_that_a_hand_set_are_kept() -> None:
         ("model:\n  file: a.zip\n", 3, "model.sha256 is missing"),
         (f"model:\n  sha256: {HASH[1:]}\n  file: a.zip\n", 4, "model.sha256 ="),
         ("threshold:\n  sigma: 1\n  sigma: 2\n", 5, "threshold.sigma is given twice"),
+        (
+            f"model: {{file: a, sha256: '{HASH}', diameter: 9.0, auto_diameter: true}}\n",
+            3,
+            "model: diameter and auto_diameter each say at which size",
+        ),
         ("threshold:\n\tsigma: 1\n", 4, "cannot be read as YAML"),
         ("threshold: [\n", 4, "cannot be read as YAML"),
     ],

@@ -89,9 +89,16 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
         return Draft(threshold=_threshold(said), **known)
     what = "objects" if role == PREDICTED_OBJECTS else "classes"
     model = _model(layer, said, session)
-    how = {name: said[name] for name in _HOW if name in said}
+    how = _of_one_size({name: said[name] for name in _HOW if name in said})
     objects = _read(DecodeOptions, said) if what == "objects" else None
     return Draft(model=model, how={"what": what, **how}, objects=objects, **known)
+
+
+def _of_one_size(how: dict[str, Any]) -> dict[str, Any]:
+    """Return how a model was run with the one size that counted: a form keeps what it hides."""
+    counted = ("diameter", "rescale", "auto_diameter")
+    first = next((name for name in counted if how.get(name)), None)
+    return {name: how[name] for name in how if name not in counted or name == first}
 
 
 def _threshold(said: Mapping[str, Any]) -> ThresholdStep:

@@ -95,6 +95,16 @@ class ModelStep(SizeOptions, _WhichModel):
     )
     device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
 
+    @model_validator(mode="after")
+    def _of_one_size(self) -> Self:
+        given = [name for name in SizeOptions.model_fields if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(given)} each say at which size the image is shown to the model. "
+                "Leave all but one out."
+            )
+        return self
+
 
 class MeasurementStep(MeasureOptions):
     """What is measured of objects, and where their intensities come from."""
