@@ -35,3 +35,10 @@ def test_what_is_done_with_one_is_done_with_a_folder(hand, tmp_path):
     written = read_labels(tmp_path / "plate results" / "labels" / "n1.tif").data
     np.testing.assert_array_equal(written, shown)
     assert written.max() > 1
+
+
+def test_the_page_has_all_the_room_of_its_dock(hand):
+    dock, tool = hand.viewer.window.add_plugin_dock_widget("napari-unetseg", "Batch")
+    # napari puts a stretch under what does not ask for all the room, and halves it.
+    assert tool.layout().count() == 1
+    hand.viewer.window.remove_dock_widget(dock)

@@ -10,7 +10,7 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtCore import QModelIndex, QUrl
 from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import NeedsTrust
@@ -68,6 +68,8 @@ class BatchWidget(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.page)
         self.setMinimumWidth(280)
+        # Else napari puts a stretch under the page, which halves it.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
         self._takes = self._asking(self._on_taken)
         self._files = self._asking(self._on_file)

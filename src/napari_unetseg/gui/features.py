@@ -134,6 +134,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
         self.models.currentIndexChanged.connect(lambda: self._read_layers())
         self.layers = QComboBox()
         self.layers.setObjectName("layer")
+        self.layers.setPlaceholderText("reading the model...")
         self.layers.setToolTip(
             "Down: finer to coarser, each sees further. Up: back, with what was seen. Evidence: of "
             "each class."
