@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.decode import decode
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_labels
-from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.objects.decode import decode
 from napari_unetseg.core.packages import load, save
 from napari_unetseg.core.scoring.objects import object_scores
 from napari_unetseg.core.scoring.overlap import overlap_of
 from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 PIECE = 1024
 KNOBS = {"touching": 0.6, "density": 1.5, "unevenness": 0.3}

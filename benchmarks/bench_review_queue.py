@@ -24,14 +24,14 @@ import numpy as np
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_queue
 from napari_unetseg.core.scoring.objects import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import TrainedModel, spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 MIN_SIZE = 30
 STEPS = [0, 10, 20, 30, 40, 60, 80, 120, 160]

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.predict import predict_classes_image
 from napari_unetseg.core.samples import Sample, neurons, tissue
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 SHAPE, PAINTED, STROKE = (512, 512), 200, 40
 SCENES = {"neurons": neurons, "tissue": tissue}

@@ -31,12 +31,12 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import Layout, create
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.packages import load, save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
 from napari_unetseg.core.streaming import Here, Source, estimate, stream
 from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 PIECE = 1000
 KNOBS = {"touching": 0.2, "unevenness": 0.3}

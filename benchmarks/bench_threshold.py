@@ -17,11 +17,11 @@ import numpy as np
 from scipy import ndimage
 from skimage import feature, filters, measure, segmentation
 
-from napari_unetseg.core.histogram import histogram_of
+from napari_unetseg.core.background.smooth import gaussian
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.objects import clean, label, split_touching
-from napari_unetseg.core.smooth import gaussian
+from napari_unetseg.core.objects.masks import clean, label, split_touching
 from napari_unetseg.core.threshold import ThresholdOptions, preview, threshold
+from napari_unetseg.core.threshold.histogram import histogram_of
 
 Way = Callable[[], object]
 
@@ -140,7 +140,7 @@ def ways(image: np.ndarray, split: bool) -> list[tuple[str, Way, str, Way]]:
 
 
 def _li(plane: np.ndarray) -> Way:
-    from napari_unetseg.core.levels import automatic_levels
+    from napari_unetseg.core.threshold.levels import automatic_levels
 
     return lambda: automatic_levels(Image.of(plane), "li")
 

@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 from skimage.io import imread
 
-from napari_unetseg.core.corrected import corrected_lesson
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.packages import load, save
 from napari_unetseg.core.scoring.objects import best_of, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.train_on import TrainOnOptions, train_on
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.corrected import corrected_lesson
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train_on import TrainOnOptions, train_on
 
 Pairs = list[tuple[Image, np.ndarray]]
 

@@ -21,10 +21,10 @@ from object_sets import SETS, ObjectSet, Pairs, scores
 from objects_on_real_images import processor_time
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.trained import TrainedModel, spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 
 def pieces(chosen: ObjectSet, count: int, side: int, seed: int) -> Pairs:

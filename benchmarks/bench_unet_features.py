@@ -27,7 +27,6 @@ from skimage.graph import MCP_Geometric
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.nn.live import LivePixels
 from napari_unetseg.core.packages import load, save
@@ -35,7 +34,8 @@ from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.samples import membranes, neurons, nuclei
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 GOALS = (0.8, 0.9, 0.95)
 LENGTH, RADIUS = 40, 1

@@ -27,14 +27,14 @@ import numpy as np
 from object_sets import SETS, Array, ObjectSet, Pairs, keep, known, parser, scores, table
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.packages.package import save
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 from napari_unetseg.core.trained import TrainedModel, spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 TUNED_ON = 12
 """Training images that the threshold is tuned on."""

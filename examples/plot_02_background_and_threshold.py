@@ -25,8 +25,8 @@ from skimage import data
 from skimage.filters import threshold_otsu
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
+from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.linear_unit import LinearUnit
 from napari_unetseg.core.nn.pixel import from_linear_unit
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.predict import predict_classes_image

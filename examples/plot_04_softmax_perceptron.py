@@ -21,13 +21,13 @@ import numpy as np
 from skimage import data
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.pixel_models import SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.samples import tissue
 from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 # %%
 # A drawn tissue

@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 
 from napari_unetseg.core.nn.fit_pixels import fit_table
 from napari_unetseg.core.pixel_models import MlpSpec, SoftmaxSpec
-from napari_unetseg.core.pixel_table import PixelTable
+from napari_unetseg.core.training.pixel_table import PixelTable
 
 digits = load_digits()
 pictures, classes = digits.data.astype(np.float32) / 16, digits.target.astype(np.uint8)

@@ -22,7 +22,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from napari_unetseg.core.annotation import Annotation, Example
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.nn.blocks import CONVOLUTION
@@ -30,7 +29,8 @@ from napari_unetseg.core.nn.fit import fit
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.options import TrainOptions
 
 # %%
 # The same numbers

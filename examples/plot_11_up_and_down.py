@@ -22,7 +22,6 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
-from napari_unetseg.core.annotation import Annotation, Example
 from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.nn.blocks import Style, upsampling
 from napari_unetseg.core.nn.build import build
@@ -31,7 +30,8 @@ from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisati
 from napari_unetseg.core.predict import predict_classes_image
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.options import TrainOptions
 
 torch.manual_seed(0)
 style = Style(ndim=2, normalisation="none", activation="relu", dropout=0)

@@ -13,7 +13,7 @@ from napari_unetseg.core.io import read_labels, write_image, write_labels
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.scoreboard import Scoreboard
+from napari_unetseg.core.training.scoreboard import Scoreboard
 
 
 def run(*words):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from napari_unetseg.cli import main
-from napari_unetseg.core import decode_blocks, predict_objects, samples, scratch
+from napari_unetseg.core import predict_objects, samples, scratch
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels
-from napari_unetseg.core.objects import label
+from napari_unetseg.core.objects import decode_blocks
+from napari_unetseg.core.objects.masks import label
 from napari_unetseg.core.packages import load
 
 QUICK = ("--labels-are", "objects", "--set", "width=8", "--set", "depth=2", "--set", "patch=96")

@@ -23,7 +23,7 @@ from napari_unetseg.core.packages import load
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixels import scores
 from napari_unetseg.core.trained import RUNGS
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.options import TrainOptions
 
 QUICK = ("--model", "unet", "--epochs", 1, "--set", "width=4", "--set", "depth=1")
 QUICK += ("--set", "steps=3", "--set", "patch=32")

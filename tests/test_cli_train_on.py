@@ -5,15 +5,15 @@ import pytest
 
 from napari_unetseg.cli import main
 from napari_unetseg.core import samples
-from napari_unetseg.core.history import History, Learnt
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem, ProjectFolder
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.history import History, Learnt
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 
 @pytest.fixture(scope="module")

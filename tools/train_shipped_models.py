@@ -24,17 +24,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation import AnnotationKind
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.samples.kinds import LOOKS, SHAPES, micrograph
 from napari_unetseg.core.scoring.objects import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import ModelCard, TrainedModel, spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import AnnotationKind
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 Pair = tuple[Image, NDArray[np.int32]]
 Lessons = Callable[[Path, frozenset[str]], Iterator[Pair]]

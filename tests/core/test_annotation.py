@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation import (
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.training.annotation import (
     IGNORED,
     Annotation,
     Example,
@@ -16,9 +18,7 @@ from napari_unetseg.core.annotation import (
     examples_of,
     values_of,
 )
-from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.holdout import split
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.training.holdout import split
 
 
 def strokes(n: int = 4) -> NDArray[np.uint8]:

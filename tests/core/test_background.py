@@ -11,14 +11,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
-from napari_unetseg.core.coarse import choose_order
+from napari_unetseg.core.background.coarse import choose_order
+from napari_unetseg.core.background.moments import Plane
+from napari_unetseg.core.background.polynomial import Terms
+from napari_unetseg.core.background.surface import Scene
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.moments import Plane
-from napari_unetseg.core.polynomial import Terms
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.surface import Scene
 
 
 def bowl(shape=(90, 120), *, depth=50.0, level=200.0) -> np.ndarray:
@@ -307,7 +307,7 @@ def test_lazy_gives_the_same_pixels(robust, chunks, rng) -> None:
 def test_zarr_is_read_in_bands_and_never_whole(rng, monkeypatch) -> None:
     data = (bowl((1024, 512)) + rng.normal(0, 2, (1024, 512))).astype(np.float32)
     store = zarr.create_array(zarr.storage.MemoryStore(), data=data, chunks=(64, 512))
-    monkeypatch.setattr("napari_unetseg.core.moments._BAND_PIXELS", 1 << 16)
+    monkeypatch.setattr("napari_unetseg.core.background.moments._BAND_PIXELS", 1 << 16)
     image = Image.of(store)
     largest = [band.shape[0] for _, band, _ in Plane(image.data).bands(16)]
     assert max(largest) == 128

@@ -5,11 +5,11 @@ import pytest
 from scipy import ndimage
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.decode import DecodeOptions, decode
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.objects import label, relabel
+from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.objects.masks import label, relabel
 from napari_unetseg.core.predict_objects import decode_image
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.objects import match

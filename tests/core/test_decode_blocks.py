@@ -6,10 +6,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_unetseg.core.decode import DecodeOptions, decode
-from napari_unetseg.core.decode_blocks import decode_blocks
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decode_blocks import decode_blocks
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled
 
 

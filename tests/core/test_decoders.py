@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unetseg.core.decode import decode
-from napari_unetseg.core.decoders import DECODERS, DecoderSpec, edge_distances
+from napari_unetseg.core.objects.decode import decode
+from napari_unetseg.core.objects.decoders import DECODERS, DecoderSpec, edge_distances
 
 
 def two_touching() -> np.ndarray:

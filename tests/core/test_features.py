@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unetseg.core.bank import INTEGRATION, axis_sigmas
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
+from napari_unetseg.core.features.passes import INTEGRATION, axis_sigmas
 
 ALL = {"laplacian": True}
 
@@ -101,7 +101,7 @@ def test_a_quadratic_has_its_curvatures() -> None:
 @settings(max_examples=15)
 @given(st.integers(0, 2**31 - 1), st.booleans())
 def test_eigenvalues_are_those_of_the_matrix(seed: int, equal: bool) -> None:
-    from napari_unetseg.core.eigenvalues import eigenvalues_3
+    from napari_unetseg.core.features.eigenvalues import eigenvalues_3
 
     rng = np.random.default_rng(seed)
     full = rng.normal(size=(37, 3, 3))

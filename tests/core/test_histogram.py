@@ -9,15 +9,15 @@ from hypothesis.extra import numpy as hnp
 from skimage import filters
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.histogram import (
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.threshold.histogram import (
     BlankError,
     distinct_values,
     histogram_of,
     sum_above,
 )
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.levels import _best_levels, automatic_levels
-from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.threshold.levels import _best_levels, automatic_levels
 
 METHODS = ("otsu", "li", "triangle", "yen", "isodata", "minimum", "mean", "multiotsu")
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "float32", "float64")

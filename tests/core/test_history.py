@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unetseg.core import history as module
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.history import (
+from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.training import history as module
+from napari_unetseg.core.training.history import (
     KEPT,
     SIDE,
     History,
@@ -19,9 +20,8 @@ from napari_unetseg.core.history import (
     thumbnail_of,
     written_history,
 )
-from napari_unetseg.core.ladder import Lesson, train
-from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import pytest
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import RUNGS, spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}
 QUICK = TrainOptions(until="epochs", epochs=2, steps=6, patch=32, batch=2, averaging=0.0)

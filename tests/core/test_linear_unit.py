@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
+from napari_unetseg.core.background.linear_unit import LinearUnit
+from napari_unetseg.core.background.polynomial import Polynomial, Terms
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.linear_unit import LinearUnit
-from napari_unetseg.core.polynomial import Polynomial, Terms
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
 SHAPE = (37, 52)

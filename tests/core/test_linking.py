@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core import linking, samples
-from napari_unetseg.core.decode import DecodeOptions
-from napari_unetseg.core.linking import link_objects
+from napari_unetseg.core import samples
+from napari_unetseg.core.objects import linking
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.linking import link_objects
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.objects import match
 from napari_unetseg.core.scoring.overlap import overlap_of

@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage import filters, measure, morphology, segmentation
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.objects import (
+from napari_unetseg.core.objects.masks import (
     clean,
     connected_to,
     cut_apart,

@@ -15,7 +15,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_geojson, write_rois
 from napari_unetseg.core.measure import measure
-from napari_unetseg.core.outlines import outlines, signed_area
+from napari_unetseg.core.objects.outlines import outlines, signed_area
 
 
 def filled(polygons, shape):

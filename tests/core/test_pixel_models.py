@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.annotation import IGNORED
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.newton import Problem, minimise
+from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
-from napari_unetseg.core.pixel_table import PixelTable
-from napari_unetseg.core.position import position_terms
 from napari_unetseg.core.progress import Cancelled, StopEarly
+from napari_unetseg.core.training.annotation import IGNORED
+from napari_unetseg.core.training.newton import Problem, minimise
+from napari_unetseg.core.training.pixel_table import PixelTable
 
 
 def test_options_need_no_torch() -> None:

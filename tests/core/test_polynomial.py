@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unetseg.core.background.polynomial import Basis, Polynomial, Terms
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.polynomial import Basis, Polynomial, Terms
 
 
 def explicit(terms: Terms, shape: tuple[int, int, int], steps=(1.0, 1.0, 1.0)) -> np.ndarray:

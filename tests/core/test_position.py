@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.position import Position, n_position_terms, position_terms
+from napari_unetseg.core.features.position import Position, n_position_terms, position_terms
 
 KINDS: list[Position] = ["none", "polynomial", "sinusoidal"]
 

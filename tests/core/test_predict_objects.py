@@ -9,12 +9,13 @@ import pytest
 import zarr
 from scipy import ndimage
 
-from napari_unetseg.core import decode_blocks, predict_objects, scratch
-from napari_unetseg.core.decode import DecodeOptions
-from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core import predict_objects, scratch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation
+from napari_unetseg.core.objects import decode_blocks
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.predict import predict_maps_image
 from napari_unetseg.core.predict_objects import decode_image, predict_objects_image
 from napari_unetseg.core.progress import Cancelled, StopEarly

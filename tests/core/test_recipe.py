@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe import (
     ImageStep,
     MeasurementStep,

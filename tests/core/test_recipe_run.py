@@ -14,12 +14,12 @@ import pytest
 
 from napari_unetseg.core import shipped
 from napari_unetseg.core.background import BackgroundOptions, fit_background
-from napari_unetseg.core.decode import DecodeOptions
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.measure import MeasureOptions, measure, stacked_tables
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.progress import Cancelled, silent
 from napari_unetseg.core.recipe import (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.io.tables import table_rows
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.recipe import (
     Batch,

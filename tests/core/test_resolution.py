@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation import IGNORED, Annotation
 from napari_unetseg.core.models import CnnSpec, UNetSpec
-from napari_unetseg.core.resolution import (
+from napari_unetseg.core.training.annotation import IGNORED, Annotation
+from napari_unetseg.core.training.resolution import (
     breadth,
     likeliest_of_boxes,
     settled,

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage import measure
 
-from napari_unetseg.core.runs import components, filled, paint, runs_of
+from napari_unetseg.core.objects.runs import components, filled, paint, runs_of
 
 masks = st.one_of(
     hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=3, max_side=9)),

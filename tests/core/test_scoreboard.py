@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
-from napari_unetseg.core import scoreboard as module
-from napari_unetseg.core.annotation import Annotation
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.predict import predict_classes_image
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.scoreboard import GUESSING, Row, Scoreboard, compare, rungs_for
 from napari_unetseg.core.scoring.pixels import Scores, class_scores
 from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training import scoreboard as module
+from napari_unetseg.core.training.annotation import Annotation
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.scoreboard import GUESSING, Row, Scoreboard, compare, rungs_for
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}
 QUICK = TrainOptions(until="epochs", epochs=1, steps=4, patch=32, batch=2, averaging=0.0)

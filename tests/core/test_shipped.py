@@ -10,11 +10,11 @@ import pytest
 
 from napari_unetseg.cli import main
 from napari_unetseg.core import shipped
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages import describe, save
 from napari_unetseg.core.scoring.objects import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of

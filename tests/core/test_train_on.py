@@ -6,26 +6,31 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.annotation import Annotation, Example, class_weights
-from napari_unetseg.core.corrected import RIM, corrected_lesson, in_words_of, reviewed_weights
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.forgetting import Check, Counts, checked
-from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
-from napari_unetseg.core.ladder import Lesson, examples_from, train
 from napari_unetseg.core.nn.patches import Drawer, Reader, Shape
 from napari_unetseg.core.nn.prepare import sources_of
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.core.pixel_table import PixelTable
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.resolution import shrunken_annotation
 from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.train_on import TrainOnOptions, train_on
 from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation, Example, class_weights
+from napari_unetseg.core.training.corrected import (
+    RIM,
+    corrected_lesson,
+    in_words_of,
+    reviewed_weights,
+)
+from napari_unetseg.core.training.forgetting import Check, Counts, checked
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.ladder import Lesson, examples_from, train
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.pixel_table import PixelTable
+from napari_unetseg.core.training.resolution import shrunken_annotation
+from napari_unetseg.core.training.train_on import TrainOnOptions, train_on
 
 QUICK = TrainOptions(until="epochs", epochs=2, steps=8, patch=32, batch=2, averaging=0.0)
 BANK = LogisticSpec(sigmas="1, 2")

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unetseg.core.annotation import Annotation, Example, examples_of
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.fit import fit
@@ -18,7 +17,8 @@ from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import RUNGS, TrainedModel, spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation, Example, examples_of
+from napari_unetseg.core.training.options import TrainOptions
 
 Make = Callable[..., TrainedModel]
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.options import TrainOptions
 
 
 def test_options_round_trip() -> None:
@@ -44,7 +44,7 @@ def test_automatic_choices() -> None:
 
 def test_no_torch_is_loaded() -> None:
     code = (
-        "import sys, napari_unetseg.core.training, napari_unetseg.core.holdout\n"
+        "import sys, napari_unetseg.core.training.options, napari_unetseg.core.training.holdout\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

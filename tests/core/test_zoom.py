@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.predict_objects import predict_objects_image
 from napari_unetseg.core.scoring.objects import object_scores

@@ -5,9 +5,9 @@ import pytest
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.layers import image_of
 from napari_unetseg.gui.preview import is_preview
 

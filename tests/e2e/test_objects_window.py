@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples, scratch
-from napari_unetseg.core.objects import label
+from napari_unetseg.core.objects.masks import label
 from napari_unetseg.gui import maps
 from napari_unetseg.gui.layers import find, role_of
 from napari_unetseg.gui.lesson import PREDICTED_OBJECTS

@@ -5,10 +5,10 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.features import FeaturesWidget
 from napari_unetseg.gui.layers import FEATURE_MAPS, find
 from napari_unetseg.gui.session import Session

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_unetseg.core.history import Learnt
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.history import Learnt
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.history import HistoryList
 from napari_unetseg.gui.keeper import Keeper
 from napari_unetseg.gui.session import Session

@@ -6,12 +6,12 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QMessageBox
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.packages import load, save
 from napari_unetseg.core.packages.export import ExportOptions
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.shelf import MOST_RECENT, Shelf
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui import model_reader
 from napari_unetseg.gui.models import ModelsWidget
 from napari_unetseg.gui.session import Session

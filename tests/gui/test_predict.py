@@ -6,11 +6,11 @@ from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.layers import find, role_of
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.predict import PredictOptions, PredictWidget, predicted

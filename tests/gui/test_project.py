@@ -8,9 +8,9 @@ from napari.layers._source import layer_source
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.keeper import Keeper
 from napari_unetseg.gui.layers import find
 from napari_unetseg.gui.project_reader import get_reader, read_project

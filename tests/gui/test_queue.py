@@ -11,10 +11,10 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.review_queue import Queue
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.correct import INK_KEY
 from napari_unetseg.gui.correct_tools import TOOLS
 from napari_unetseg.gui.keeper import Keeper

@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.scoreboard import Row
+from napari_unetseg.core.training.scoreboard import Row
 from napari_unetseg.gui.predict import PredictWidget
 from napari_unetseg.gui.scoreboard import ScoreboardWidget
 from napari_unetseg.gui.scoreboard_table import COLUMNS, ScoreboardTable

@@ -7,9 +7,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui import session as module
 from napari_unetseg.gui.session import Session
 

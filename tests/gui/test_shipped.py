@@ -5,10 +5,10 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples, shipped
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import UNetSpec
 from napari_unetseg.core.packages import save
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.layers import find, options_of
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.model_choice import HEADING

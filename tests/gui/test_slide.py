@@ -8,10 +8,10 @@ from napari.layers import Labels
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.streaming import grid
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui import predict, slide
 from napari_unetseg.gui.layers import find, role_of
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS

@@ -7,16 +7,16 @@ from napari.layers._source import layer_source
 
 from napari_unetseg.cli import main
 from napari_unetseg.core.background import BackgroundOptions, fit_background
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.io.tables import table_rows
-from napari_unetseg.core.ladder import Lesson, train
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.recipe import ThresholdStep, run_recipe, write_recipe
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.background import BackgroundWidget
 from napari_unetseg.gui.layers import image_of, show_image
 from napari_unetseg.gui.measure import MeasureWidget

@@ -8,9 +8,9 @@ from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.layers import image_of
 from napari_unetseg.gui.session import Session
 from napari_unetseg.gui.train import TrainWidget

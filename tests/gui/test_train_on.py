@@ -6,10 +6,10 @@ from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.gui.correct import CorrectWidget
 from napari_unetseg.gui.corrections import kind_of, material_of
 from napari_unetseg.gui.layers import UNCERTAINTY, marked, show_image

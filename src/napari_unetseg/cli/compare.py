@@ -24,14 +24,14 @@ from napari_unetseg.cli.pairs import pairs_of
 from napari_unetseg.cli.predict import say_fallback
 from napari_unetseg.cli.settings import minutes_of
 from napari_unetseg.cli.watching import watching
-from napari_unetseg.core.annotation import values_of
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
-from napari_unetseg.core.ladder import Lesson
-from napari_unetseg.core.scoreboard import Row, Scoreboard, rungs_for
-from napari_unetseg.core.scoreboard import compare as compare_models
 from napari_unetseg.core.trained import RUNGS
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import values_of
+from napari_unetseg.core.training.ladder import Lesson
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.scoreboard import Row, Scoreboard, rungs_for
+from napari_unetseg.core.training.scoreboard import compare as compare_models
 
 _DEFAULT_BUDGET = "1m"
 

@@ -11,14 +11,14 @@ import typer
 
 from napari_unetseg.cli.console import bar
 from napari_unetseg.cli.pairs import Pair
-from napari_unetseg.core.annotation import AnnotationKind, values_of
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_image, read_labels
-from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.packages.package import SUFFIX
 from napari_unetseg.core.progress import track
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.annotation import AnnotationKind, values_of
+from napari_unetseg.core.training.ladder import Lesson
 
 ImagesToLearn = Annotated[
     str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")

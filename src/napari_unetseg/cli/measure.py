@@ -31,7 +31,7 @@ from napari_unetseg.core.measure import (
     measure,
     stacked_tables,
 )
-from napari_unetseg.core.outlines import outlines
+from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import Progress, part
 
 

@@ -12,7 +12,6 @@ from napari_unetseg.cli.console import for_each, note, say
 from napari_unetseg.cli.flags import flag_of, with_options
 from napari_unetseg.cli.models import MODEL_HELP, say_which
 from napari_unetseg.cli.settings import option_lines
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.facts import lines_of
 from napari_unetseg.core.foreign import describe_model, open_model, self_test
@@ -27,12 +26,13 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.pretraining import PretrainOptions
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import RUNGS, TrainedModel, What
-from napari_unetseg.core.training import Device, TrainOptions
+from napari_unetseg.core.training.options import Device, TrainOptions
+from napari_unetseg.core.training.pretraining import PretrainOptions
 
 _NAMED_CLASSES = 8
 _SIZES = tuple(SizeOptions.model_fields)

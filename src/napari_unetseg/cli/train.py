@@ -27,20 +27,20 @@ from napari_unetseg.cli.pairs import Pair, pairs_of
 from napari_unetseg.cli.predict import say_fallback
 from napari_unetseg.cli.settings import as_setting, minutes_of, sorted_settings
 from napari_unetseg.cli.watching import watching
-from napari_unetseg.core.annotation import AnnotationKind, values_of
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import open_model
 from napari_unetseg.core.io import expand_inputs, read_image
-from napari_unetseg.core.ladder import Lesson, Outcome
-from napari_unetseg.core.ladder import train as train_model
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.pixel_models import PixelSpec
-from napari_unetseg.core.pretraining import Pretraining, PretrainOptions
 from napari_unetseg.core.progress import track
 from napari_unetseg.core.specs import Options
 from napari_unetseg.core.trained import RUNGS, TrainedModel, spec_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import AnnotationKind, values_of
+from napari_unetseg.core.training.ladder import Lesson, Outcome
+from napari_unetseg.core.training.ladder import train as train_model
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
 
 _DEFAULT = "unet"
 _FLAGS = ("validation", "seed", "device")

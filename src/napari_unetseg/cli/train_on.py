@@ -15,9 +15,9 @@ from napari_unetseg.core.packages import load
 from napari_unetseg.core.project import ProjectFolder
 from napari_unetseg.core.project.corrections import lessons_of_project
 from napari_unetseg.core.shipped import resolved
-from napari_unetseg.core.train_on import TrainOnOptions
-from napari_unetseg.core.train_on import train_on as train_on_corrections
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.train_on import TrainOnOptions
+from napari_unetseg.core.training.train_on import train_on as train_on_corrections
 
 
 @with_options(TrainOnOptions)

@@ -11,8 +11,8 @@ from typing import Any
 import typer
 
 from napari_unetseg.cli.console import note
-from napari_unetseg.core.ladder import Record
 from napari_unetseg.core.progress import StopEarly
+from napari_unetseg.core.training.ladder import Record
 
 _SECONDS_BETWEEN_LINES = 5.0
 

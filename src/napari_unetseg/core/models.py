@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from napari_unetseg.core.position import Position, n_position_terms
+from napari_unetseg.core.features.position import Position, n_position_terms
 from napari_unetseg.core.specs import Options, option
 
 NormalisationLayer = Literal["batch", "group", "instance", "none"]

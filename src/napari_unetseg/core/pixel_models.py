@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
+from napari_unetseg.core.features.network import FeatureSource, NetworkFeatures
+from napari_unetseg.core.features.position import n_position_terms, position_terms
 from napari_unetseg.core.models import ModelSpec
-from napari_unetseg.core.network_features import FeatureSource, NetworkFeatures
-from napari_unetseg.core.position import n_position_terms, position_terms
 from napari_unetseg.core.specs import option
 
 FloatArray = NDArray[np.float32]

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decode import DecodeOptions, background_of, decode
-from napari_unetseg.core.decode_blocks import LARGEST_PIECE, decode_blocks
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.image import Image, Index
-from napari_unetseg.core.linking import link_objects
 from napari_unetseg.core.normalisation import Normalisation
+from napari_unetseg.core.objects.decode import DecodeOptions, background_of, decode
+from napari_unetseg.core.objects.decode_blocks import LARGEST_PIECE, decode_blocks
+from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.objects.linking import link_objects
 from napari_unetseg.core.predict import channels_first, matched, predicted_tiles, with_maps
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.scratch import Scratch, part_of, zeros

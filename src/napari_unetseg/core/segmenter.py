@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
 
 
 @runtime_checkable

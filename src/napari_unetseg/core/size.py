@@ -20,7 +20,7 @@ from napari_unetseg.core.specs import Options, option
 
 if TYPE_CHECKING:
     from napari_unetseg.core.trained import TrainedModel
-    from napari_unetseg.core.training import Device
+    from napari_unetseg.core.training.options import Device
 
 SAME = 0.1
 """Part by which pixel sizes may differ before a rescale is worth offering."""

@@ -16,15 +16,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation import AnnotationKind
-from napari_unetseg.core.decode import DecodeOptions
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.fits import Fit, known_of
+from napari_unetseg.core.features.network import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.network_features import NetworkFeatures
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
 from napari_unetseg.core.predict import (
     matched,
@@ -36,7 +34,9 @@ from napari_unetseg.core.predict_objects import decode_image, predict_objects_im
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.specs import Options, option
-from napari_unetseg.core.training import Device
+from napari_unetseg.core.training.annotation import AnnotationKind
+from napari_unetseg.core.training.fits import Fit, known_of
+from napari_unetseg.core.training.options import Device
 from napari_unetseg.core.zoom import Zoomed
 
 Array = NDArray[Any]

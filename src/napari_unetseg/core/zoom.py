@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.segmenter import Segmenter, decoder_of
 
 Floats = NDArray[np.float32]

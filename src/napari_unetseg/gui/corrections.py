@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels, Layer
 
-from napari_unetseg.core.corrected import corrected_lesson, kind_of_role
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.history import Learnt
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
-from napari_unetseg.core.ladder import Lesson
-from napari_unetseg.core.train_on import TrainOnOptions
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.corrected import corrected_lesson, kind_of_role
+from napari_unetseg.core.training.history import Learnt
+from napari_unetseg.core.training.ladder import Lesson
+from napari_unetseg.core.training.train_on import TrainOnOptions
 from napari_unetseg.gui.layers import image_of, key_of, labels_of, options_of, role_of, source_of
 from napari_unetseg.gui.lesson import learnt_of, lesson_of
 from napari_unetseg.gui.regions import region_of

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetseg.core.history import Entry, Version
+from napari_unetseg.core.training.history import Entry, Version
 from napari_unetseg.gui.plots import LossPlot
 from napari_unetseg.gui.session import Session
 

@@ -8,13 +8,13 @@ import numpy as np
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QComboBox
 
-from napari_unetseg.core.corrected import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
-from napari_unetseg.core.history import Learnt
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.training.corrected import PREDICTED, PREDICTED_OBJECTS
+from napari_unetseg.core.training.history import Learnt
+from napari_unetseg.core.training.ladder import Lesson
 from napari_unetseg.gui.layers import image_of, key_of, labels_of, role_of
 from napari_unetseg.gui.pick import LayerPick
 

@@ -8,8 +8,8 @@ import numpy as np
 from napari.layers import Layer
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.scratch import IN_MEMORY
 from napari_unetseg.core.trained import TrainedModel

@@ -24,7 +24,7 @@ from napari_unetseg.core.measure import (
     measure,
     places_of,
 )
-from napari_unetseg.core.outlines import outlines
+from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import part
 from napari_unetseg.core.review_queue import Count, count_columns
 from napari_unetseg.gui.colouring import ColourBar, ColourScale, colours_of, scale_of

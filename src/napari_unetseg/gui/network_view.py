@@ -162,7 +162,7 @@ def _facts(built: Architecture, spec: ModelSpec, ndim: int) -> str:
 def _measured(
     spec: ModelSpec, n_channels: int, n_classes: int, ndim: int, progress: Progress
 ) -> Any:
-    from napari_unetseg.core.ladder import check_torch
+    from napari_unetseg.core.training.ladder import check_torch
 
     check_torch()
     from napari_unetseg.core.nn.speed import measure

@@ -11,11 +11,11 @@ from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core import shipped
-from napari_unetseg.core.decode import DecodeOptions, decode
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.linking import LINK_FIELDS, links_along
+from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
@@ -23,7 +23,7 @@ from napari_unetseg.core.recipe import ModelStep
 from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training import Device, TrainOptions
+from napari_unetseg.core.training.options import Device, TrainOptions
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import PROBABILITIES, find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS

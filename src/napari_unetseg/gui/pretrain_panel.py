@@ -6,7 +6,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_unetseg.core.pretraining import Pretraining, PretrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import image_of, is_report
 from napari_unetseg.gui.preview import is_preview

@@ -10,10 +10,10 @@ from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QWidget
 
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_queue
 from napari_unetseg.core.trained import TrainedModel

@@ -7,13 +7,13 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
-from napari_unetseg.core.annotation import values_of
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.ladder import Lesson
-from napari_unetseg.core.scoreboard import Row, Scoreboard, compare, rungs_for
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import RUNGS, TrainedModel
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import values_of
+from napari_unetseg.core.training.ladder import Lesson
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.scoreboard import Row, Scoreboard, compare, rungs_for
 from napari_unetseg.gui.lesson import kind_box, labels_pick, lesson_of, show_kind, warm_up
 from napari_unetseg.gui.scoreboard_table import ScoreboardTable
 from napari_unetseg.gui.task import Latest, Reporter, Work

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetseg.core.scoreboard import Row
+from napari_unetseg.core.training.scoreboard import Row
 
 COLUMNS = {
     "Model": "What was trained. An arrow: it did worse than the model it climbs on, and is that.",

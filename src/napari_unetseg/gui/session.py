@@ -8,8 +8,8 @@ import numpy as np
 from napari.layers import Labels, Layer
 from psygnal import Signal
 
-from napari_unetseg.core.history import History, Version
 from napari_unetseg.core.ink import merged_classes, merged_objects
+from napari_unetseg.core.training.history import History, Version
 from napari_unetseg.gui.ink import LayerInk
 from napari_unetseg.gui.layers import LayerList, find, mark_again, marked, new_labels
 

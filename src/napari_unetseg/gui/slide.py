@@ -14,10 +14,10 @@ from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.ngff import read_levels
 from napari_unetseg.core.memory import allowed
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.steps import ModelStep

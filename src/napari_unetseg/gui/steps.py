@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from napari.layers import Labels, Layer
 
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe.draft import Draft
 from napari_unetseg.core.recipe.steps import MeasurementStep, ThresholdStep
 from napari_unetseg.core.size import SizeOptions

@@ -6,9 +6,8 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox, QWidget
 
-from napari_unetseg.core.histogram import Histogram, histogram_of
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.linking import LINK_FIELDS, links_along
+from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.threshold import (
     LOCAL_METHODS,
@@ -19,6 +18,7 @@ from napari_unetseg.core.threshold import (
     threshold,
     threshold_values,
 )
+from napari_unetseg.core.threshold.histogram import Histogram, histogram_of
 from napari_unetseg.gui.layers import MASK, OBJECTS, image_of, plane_image
 from napari_unetseg.gui.looking import LookingTool
 from napari_unetseg.gui.plots import HistogramPlot

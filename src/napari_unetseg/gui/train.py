@@ -20,14 +20,14 @@ from superqt import QCollapsible
 from napari_unetseg.core import shipped
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec
-from napari_unetseg.core.history import Learnt, predicted_thumbnail
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import ModelSpec, UNetSpec
 from napari_unetseg.core.pixel_models import Features, PixelSpec
-from napari_unetseg.core.pretraining import Pretraining
 from napari_unetseg.core.trained import RUNGS, TrainedModel
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.history import Learnt, predicted_thumbnail
+from napari_unetseg.core.training.ladder import Lesson, Outcome, train
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.glimpse import glimpser, show_training
 from napari_unetseg.gui.history import HistoryList

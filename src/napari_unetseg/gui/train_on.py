@@ -9,11 +9,11 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QDockWidget, QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.history import predicted_thumbnail
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.pixel_models import PixelSpec
-from napari_unetseg.core.train_on import TrainedOn, TrainOnOptions, train_on
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.history import predicted_thumbnail
+from napari_unetseg.core.training.train_on import TrainedOn, TrainOnOptions, train_on
 from napari_unetseg.gui.corrections import Material, kind_of, material_of, source_layer
 from napari_unetseg.gui.glimpse import glimpser, show_training
 from napari_unetseg.gui.history import HistoryList

@@ -12,8 +12,8 @@ import torch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import open_model, opening
 from napari_unetseg.core.foreign.model import ForeignModel
-from napari_unetseg.core.history import History
 from napari_unetseg.core.project import Contents, ProjectFolder
+from napari_unetseg.core.training.history import History
 
 Kit = SimpleNamespace
 KERNEL = np.random.default_rng(0).normal(size=(1, 1, 3, 3)).astype(np.float32)

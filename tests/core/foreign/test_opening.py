@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import NeedsTrust, describe_model, open_model, self_test
 from napari_unetseg.core.foreign.windows import Side
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.packages.archive import written_zip
 

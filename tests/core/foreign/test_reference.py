@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages.export import ExportOptions, export
 from napari_unetseg.core.trained import RUNGS
 

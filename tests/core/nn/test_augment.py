@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_unetseg.core.nn.augment import Batch, augment
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.options import TrainOptions
 
 OFF = {"flips": False, "quarter_turns": False, "intensity": 0.0}
 EVERYTHING = {

@@ -9,7 +9,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation import Annotation, AnnotationKind, Example
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
 from napari_unetseg.core.nn.build import build
@@ -22,7 +21,8 @@ from napari_unetseg.core.nn.schedule import learning_rate
 from napari_unetseg.core.nn.transfer import Average, Taken, set_frozen, transferred
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation, AnnotationKind, Example
+from napari_unetseg.core.training.options import TrainOptions
 
 TINY = UNetSpec(depth=1, width=6, convolutions=1)
 QUICK = TrainOptions(

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from napari_unetseg.core.background.linear_unit import LinearUnit
+from napari_unetseg.core.background.polynomial import Polynomial, Terms
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features.network import NetworkFeatures
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
-from napari_unetseg.core.linear_unit import LinearUnit
 from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.network_features import NetworkFeatures
 from napari_unetseg.core.nn import live as live_module
 from napari_unetseg.core.nn.build import build
 from napari_unetseg.core.nn.frozen import FrozenNetwork
@@ -28,13 +28,13 @@ from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, 
 from napari_unetseg.core.packages import describe, load, save
 from napari_unetseg.core.packages.architecture import callable_of
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
-from napari_unetseg.core.polynomial import Polynomial, Terms
 from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

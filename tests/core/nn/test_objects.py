@@ -9,12 +9,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.annotation import Annotation, Example
-from napari_unetseg.core.decode import DecodeOptions, decode
-from napari_unetseg.core.decoders import DECODERS, SPLIT_DEPTH, DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, Outcome, train
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.augment import Batch, augment
 from napari_unetseg.core.nn.exam import DEPTHS, FEWEST_OBJECTS, objects_examined, settled
@@ -23,12 +19,16 @@ from napari_unetseg.core.nn.losses import maps_loss
 from napari_unetseg.core.nn.patches import Drawer, Reader, Shape, Source
 from napari_unetseg.core.nn.prepare import maps_of
 from napari_unetseg.core.normalisation import Normalisation
+from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decoders import DECODERS, SPLIT_DEPTH, DecoderSpec
 from napari_unetseg.core.predict import predict_maps_image
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.objects import match
 from napari_unetseg.core.scoring.overlap import overlap_of
 from napari_unetseg.core.size import median_diameter
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.ladder import Lesson, Outcome, train
+from napari_unetseg.core.training.options import TrainOptions
 
 TINY = UNetSpec(depth=2, width=8, resolution="full")
 QUICK = TrainOptions(until="epochs", epochs=4, steps=30, patch=96, batch=2, averaging=0.9)

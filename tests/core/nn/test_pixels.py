@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation import IGNORED, Annotation, Example
 from napari_unetseg.core.background import BackgroundOptions, fit_background
+from napari_unetseg.core.background.linear_unit import LinearUnit
+from napari_unetseg.core.background.polynomial import Polynomial, Terms
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.linear_unit import LinearUnit
 from napari_unetseg.core.nn.fit_pixels import Standard, fit_pixels, fit_table
 from napari_unetseg.core.nn.pixel import (
     PixelNetwork,
@@ -24,13 +24,13 @@ from napari_unetseg.core.nn.pixel import (
 )
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
-from napari_unetseg.core.pixel_table import PixelTable
-from napari_unetseg.core.polynomial import Polynomial, Terms
 from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.samples import neurons, tissue
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
+from napari_unetseg.core.training.pixel_table import PixelTable
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

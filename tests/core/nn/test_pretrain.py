@@ -7,13 +7,13 @@ import torch
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.models import CnnSpec, UNetSpec
 from napari_unetseg.core.nn.pretrain import corruption, pretrain
 from napari_unetseg.core.pixel_models import LogisticSpec
-from napari_unetseg.core.pretraining import Pretraining, PretrainOptions
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
 
 SMALL = UNetSpec(width=6, depth=2, resolution="full")
 QUICK = TrainOptions(patch=48, averaging=0.8, batch=4)

@@ -18,7 +18,7 @@ from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn import blocks, unet
 from napari_unetseg.core.nn.blocks import DepthToSpace, Linear, SpaceToDepth, TrackedGroupNorm
 from napari_unetseg.core.nn.build import build, n_parameters
-from napari_unetseg.core.resolution import shrunken_image
+from napari_unetseg.core.training.resolution import shrunken_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = UNetSpec(depth=2, width=4, stem="plain")

@@ -12,9 +12,9 @@ import torch
 import yaml
 from PIL import Image as Picture
 
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.nn.shown import ImageInputs
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.packages.architecture import callable_of
 from napari_unetseg.core.packages.export import ExportOptions, export

@@ -21,12 +21,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import self_test
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.restore import evidence_of
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages import describe, load, save
 from napari_unetseg.core.packages import package as package_module
 from napari_unetseg.core.packages.archive import Archive, written_zip

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.history import History
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.io import write_image
-from napari_unetseg.core.ladder import Lesson, train
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.project import (
     Contents,
@@ -25,7 +23,9 @@ from napari_unetseg.core.project import (
     is_project,
 )
 from napari_unetseg.core.project import folder as folder_module
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.history import History
+from napari_unetseg.core.training.ladder import Lesson, train
+from napari_unetseg.core.training.options import TrainOptions
 
 
 def ink_of(mask):

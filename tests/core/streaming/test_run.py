@@ -7,10 +7,10 @@ from scipy import ndimage
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.recipe import (

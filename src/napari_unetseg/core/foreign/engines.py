@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign.layouts import Layout
 from napari_unetseg.core.foreign.onnx_file import read_onnx
-from napari_unetseg.core.training import Device
+from napari_unetseg.core.training.options import Device
 
 
 class Engine(Protocol):

@@ -9,9 +9,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign.description import Step, Tensor
+from napari_unetseg.core.objects.decoders import DecoderSpec
 
 Array = NDArray[Any]
 Meaning = Literal["foreground", "objects", "independent", "shares"]

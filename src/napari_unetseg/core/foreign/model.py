@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features.network import NetworkFeatures
 from napari_unetseg.core.foreign.description import Description, Tensor
 from napari_unetseg.core.foreign.engines import Engine, Start
 from napari_unetseg.core.foreign.heads import Head
@@ -16,13 +17,12 @@ from napari_unetseg.core.foreign.steps import Fitted, fit, needs_whole
 from napari_unetseg.core.foreign.windows import Side
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ModelSpec
-from napari_unetseg.core.network_features import NetworkFeatures
 from napari_unetseg.core.normalisation import intensities
 from napari_unetseg.core.predict import matched, predict_proba_image
 from napari_unetseg.core.progress import Progress, part, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training import Device
+from napari_unetseg.core.training.options import Device
 
 _SCALING_SHARE, _RAW_SHARE = 0.05, 0.5
 

@@ -54,7 +54,7 @@ from napari_unetseg.core.packages.plain_yaml import read_yaml
 from napari_unetseg.core.packages.state_dict import read_state_dict
 from napari_unetseg.core.shipped import listed, resolved
 from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training import Device
+from napari_unetseg.core.training.options import Device
 
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 """What a description is called in a package."""

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign.description import SPACE, Tensor
 from napari_unetseg.core.foreign.engines import Engine
 from napari_unetseg.core.foreign.heads import Head
 from napari_unetseg.core.foreign.steps import Fitted
 from napari_unetseg.core.foreign.windows import Side, Window, windows_of
+from napari_unetseg.core.objects.decoders import DecoderSpec
 
 Sizes = tuple[int, ...]
 Floats = NDArray[np.float32]

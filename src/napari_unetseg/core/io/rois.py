@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.paths import writing
-from napari_unetseg.core.outlines import Outline, Ring
+from napari_unetseg.core.objects.outlines import Outline, Ring
 
 Table = Mapping[str, NDArray[Any]]
 
@@ -32,8 +32,8 @@ def write_rois(path: str | os.PathLike[str], outlines: Iterable[Outline]) -> Non
     path
         A file name ending in ``.zip``.
     outlines
-        See `napari_unetseg.core.outlines.outlines`. Each becomes a traced ROI named by its id, on
-        its slice and frame; with holes or several parts a composite one.
+        See `napari_unetseg.core.objects.outlines.outlines`. Each becomes a traced ROI named by its
+        id, on its slice and frame; with holes or several parts a composite one.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def write_geojson(
     path
         A file name ending in ``.geojson`` or ``.json``.
     outlines
-        See `napari_unetseg.core.outlines.outlines`. Coordinates are pixels; polygons have holes.
+        See `napari_unetseg.core.objects.outlines.outlines`. Coordinates are pixels; polygons have
+        holes.
     table
         Measurements of the same labels, each put to its object by label, time and, where it has
         such a column, plane. What is no finite number is left out.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.options import TrainOptions
 
 _BEND_GRID = 64
 """Pixels between the knots of an elastic bend."""

@@ -22,8 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_unetseg.core.annotation import Example, check_trainable
-from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.fit import Fitted, Record, fit
@@ -35,7 +33,9 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Example, check_trainable
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.options import TrainOptions
 
 LowerRung = Callable[[Sequence[Example]], Segmenter]
 """Fits the lower rung to examples; what it returns has the classes in the annotation's order."""

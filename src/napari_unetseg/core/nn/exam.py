@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from napari_unetseg.core.annotation import Annotation, Example
-from napari_unetseg.core.decode import DecodeOptions, decode
-from napari_unetseg.core.decoders import SPLIT_DEPTH
-from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.prepare import sources_of
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decoders import SPLIT_DEPTH
 from napari_unetseg.core.predict import predict_maps_image
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.scoring.objects import ObjectScores, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.segmenter import Segmenter, decoder_of
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.options import TrainOptions
 
 EXAM_PIXELS = 2**21
 """Most pixels that are predicted for an exam."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.feature_maps import (
     facts_of,
@@ -17,7 +18,6 @@ from napari_unetseg.core.nn.feature_maps import (
     padded_network,
 )
 from napari_unetseg.core.normalisation import fit_normalisation
-from napari_unetseg.core.position import position_terms
 from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.trained import TrainedModel
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ConvolutionalSpec
 from napari_unetseg.core.nn.build import build
@@ -23,7 +24,6 @@ from napari_unetseg.core.nn.predict import memory_errors
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.nn.unet import Level
 from napari_unetseg.core.normalisation import fit_normalisation
-from napari_unetseg.core.position import position_terms
 from napari_unetseg.core.predict import channels_first, matched
 from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.tiles import TileGrid

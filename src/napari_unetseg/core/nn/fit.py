@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from napari_unetseg.core.annotation import Example, check_trainable
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.augment import Batch, augment
@@ -30,8 +28,10 @@ from napari_unetseg.core.nn.runtime import (
 from napari_unetseg.core.nn.schedule import Clock, Every, guess_share, learning_rate
 from napari_unetseg.core.nn.transfer import Average, set_frozen, transferred
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Progress, StopEarly, silent
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import Example, check_trainable
+from napari_unetseg.core.training.options import TrainOptions
 
 FEWEST_STEPS = 20
 """Least number of batches in an epoch."""

@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_unetseg.core.annotation import Annotation, Example, check_trainable
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.newton import Problem, cross_entropy, minimise
 from napari_unetseg.core.nn.frozen import FrozenNetwork
 from napari_unetseg.core.nn.pixel import PixelNetwork, PixelSegmenter, n_outputs
 from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import MlpSpec, PixelSpec, pixel_inputs
-from napari_unetseg.core.pixel_table import PixelTable
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
 from napari_unetseg.core.tiles import TileGrid
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.annotation import Annotation, Example, check_trainable
+from napari_unetseg.core.training.newton import Problem, cross_entropy, minimise
+from napari_unetseg.core.training.pixel_table import PixelTable
 
 Doubles = NDArray[np.float64]
 

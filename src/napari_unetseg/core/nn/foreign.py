@@ -14,7 +14,7 @@ from napari_unetseg.core.foreign.layouts import Layout
 from napari_unetseg.core.nn.build import build
 from napari_unetseg.core.nn.predict import memory_errors
 from napari_unetseg.core.nn.runtime import choose_device
-from napari_unetseg.core.training import Device
+from napari_unetseg.core.training.options import Device
 
 
 class TorchEngine:

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_unetseg.core.network_features import NetworkFeatures
+from napari_unetseg.core.features.network import NetworkFeatures
+from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.nn.blocks import Enlarge
 from napari_unetseg.core.nn.predict import MEMORY_FORMAT, filled, folded, memory_errors
-from napari_unetseg.core.position import position_terms
 
 if TYPE_CHECKING:
     from napari_unetseg.core.trained import TrainedModel

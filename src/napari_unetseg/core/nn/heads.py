@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
 
 
 def n_outputs(n_classes: int, decoder: DecoderSpec | None) -> int:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation import IGNORED, AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.fit_pixels import fit_table
@@ -21,11 +20,12 @@ from napari_unetseg.core.nn.pixel import PixelSegmenter
 from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.pixel_models import PixelSpec, pixel_inputs
-from napari_unetseg.core.pixel_table import PixelTable
 from napari_unetseg.core.predict import likeliest
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.tiles import Tile, TileGrid
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.annotation import IGNORED, AnnotationKind
+from napari_unetseg.core.training.pixel_table import PixelTable
 
 FloatArray = NDArray[np.float32]
 Index = tuple[int, ...]
@@ -84,10 +84,10 @@ class LivePixels:
 
     Notes
     -----
-    Fitted to the same pixels it says what `napari_unetseg.core.ladder.train` says: `max_pixels` of
-    each class count, drawn at random where there are more. A perceptron of several layers goes on
-    from what it was before the stroke, which is sooner done and hardly another answer. Not to be
-    shared between threads.
+    Fitted to the same pixels it says what `napari_unetseg.core.training.ladder.train` says:
+    `max_pixels` of each class count, drawn at random where there are more. A perceptron of several
+    layers goes on from what it was before the stroke, which is sooner done and hardly another
+    answer. Not to be shared between threads.
     """
 
     def __init__(

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_unetseg.core.annotation import IGNORED, Annotation
+from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.augment import Batch
 from napari_unetseg.core.normalisation import Normalisation
-from napari_unetseg.core.position import position_terms
+from napari_unetseg.core.training.annotation import IGNORED, Annotation
 
 Sizes = tuple[int, ...]
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.linear_unit import LinearUnit
-from napari_unetseg.core.network_features import NetworkFeatures
+from napari_unetseg.core.features.network import NetworkFeatures
 from napari_unetseg.core.nn.frozen import FrozenNetwork
 from napari_unetseg.core.nn.perceptron import Dense, PixelNetwork
 from napari_unetseg.core.normalisation import Normalisation

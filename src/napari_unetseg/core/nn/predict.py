@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_unetseg.core.decoders import DecoderSpec
+from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.heads import probabilities
-from napari_unetseg.core.position import position_terms
+from napari_unetseg.core.objects.decoders import DecoderSpec
 
 MEMORY_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
 """The order of a block's numbers in memory that convolutions run fastest on."""

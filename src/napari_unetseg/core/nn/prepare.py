@@ -7,20 +7,20 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_unetseg.core.annotation import Example, class_weights
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.holdout import split
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.patches import Drawer, Judge, Reader, Shape, Source
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.resolution import (
+from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.training.annotation import Example, class_weights
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.resolution import (
     shrunken,
     shrunken_annotation,
     shrunken_image,
 )
-from napari_unetseg.core.training import TrainOptions
 
 Guess = Sequence[NDArray[np.float16]]
 """For each example, probabilities to learn where nothing is annotated: see `Source`."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_unetseg.core.annotation import IGNORED, Annotation, Example
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models import ModelSpec
@@ -37,10 +36,11 @@ from napari_unetseg.core.nn.schedule import Clock, learning_rate
 from napari_unetseg.core.nn.transfer import Average
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.predict import channels_first
-from napari_unetseg.core.pretraining import PretrainOptions
 from napari_unetseg.core.progress import Progress, StopEarly, silent
-from napari_unetseg.core.resolution import shrunken_image
-from napari_unetseg.core.training import TrainOptions
+from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
+from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.pretraining import PretrainOptions
+from napari_unetseg.core.training.resolution import shrunken_image
 
 MOST_PLANES = 500
 """Planes or stacks that are learnt from at most, drawn at random."""

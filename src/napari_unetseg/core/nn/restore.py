@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.features.network import FeatureSource, NetworkFeatures
+from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.models import ModelSpec, UNetSpec
-from napari_unetseg.core.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.nn.build import build
 from napari_unetseg.core.nn.frozen import FrozenNetwork
 from napari_unetseg.core.nn.pixel import PixelNetwork, PixelSegmenter, build_pixels
 from napari_unetseg.core.nn.predict import NetworkSegmenter
 from napari_unetseg.core.nn.runtime import choose_device
 from napari_unetseg.core.pixel_models import PixelSpec, pixel_inputs
-from napari_unetseg.core.position import position_terms
 from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import TrainedModel, spec_of
-from napari_unetseg.core.training import Device
+from napari_unetseg.core.training.options import Device
 
 
 def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = False) -> Segmenter:

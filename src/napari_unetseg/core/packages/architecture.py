@@ -4,7 +4,7 @@ import ast
 from importlib import resources
 from typing import Any
 
-from napari_unetseg.core.bank import axis_sigmas
+from napari_unetseg.core.features.passes import axis_sigmas
 from napari_unetseg.core.pixel_models import PixelSpec
 from napari_unetseg.core.trained import TrainedModel
 

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages.architecture import is_self_contained, source_of
 from napari_unetseg.core.packages.archive import Archive, written_zip
 from napari_unetseg.core.packages.arrays import read_npy, written_npy

@@ -7,10 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_unetseg.core.history import Version
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.history import Version
 
 Place = Mapping[str, Any]
 """Where a layer stands in the world and how it looks: plain data, as JSON can hold it."""

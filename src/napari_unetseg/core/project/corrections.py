@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from napari_unetseg.core.corrected import corrected_lesson, kind_of_role
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.history import History, Learnt
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ladder import Lesson
 from napari_unetseg.core.project.contents import Contents, LabelsItem
-from napari_unetseg.core.train_on import TrainOnOptions
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.corrected import corrected_lesson, kind_of_role
+from napari_unetseg.core.training.history import History, Learnt
+from napari_unetseg.core.training.ladder import Lesson
+from napari_unetseg.core.training.train_on import TrainOnOptions
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import NeedsTrust
-from napari_unetseg.core.history import Version, read_history, written_history
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels, writing
@@ -35,6 +34,7 @@ from napari_unetseg.core.project.manifest import (
 )
 from napari_unetseg.core.project.models import hash_in, keep, name_of, open_kept
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.history import Version, read_history, written_history
 
 SUFFIX = ".unetseg"
 """How the names of project folders end."""

@@ -9,12 +9,12 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign import NeedsTrust, open_model
 from napari_unetseg.core.foreign.model import ForeignModel
 from napari_unetseg.core.foreign.sources import MAX_BYTES
-from napari_unetseg.core.history import Version
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.packages.archive import written_zip
 from napari_unetseg.core.shelf import SUFFIXES
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.training.history import Version
 
 _HASH_LENGTH = 16
 

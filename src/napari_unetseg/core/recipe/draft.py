@@ -7,10 +7,10 @@ from typing import Any
 
 from napari_unetseg.core import shipped
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.foreign.model import ForeignModel
 from napari_unetseg.core.io.paths import writing
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.packages import save
 from napari_unetseg.core.recipe.files import hash_of, model_file, model_step, write_recipe
 from napari_unetseg.core.recipe.recipe import Recipe

@@ -3,13 +3,13 @@
 from importlib.metadata import version
 
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.measure import MeasureOptions
 from napari_unetseg.core.models import CnnSpec, UNetSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.steps import MeasurementStep, ModelStep, ThresholdStep
-from napari_unetseg.core.threshold_options import ThresholdOptions
+from napari_unetseg.core.threshold.options import ThresholdOptions
 from napari_unetseg.core.trained import TrainedModel
 
 _METHODS = {

@@ -8,9 +8,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe.steps import ImageStep, MeasurementStep, ModelStep, ThresholdStep
 from napari_unetseg.core.trained import TrainedModel
 

@@ -8,9 +8,9 @@ from napari_unetseg.core.measure import MeasureOptions
 from napari_unetseg.core.size import SizeOptions
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.threshold import check_values
-from napari_unetseg.core.threshold_options import ThresholdOptions
+from napari_unetseg.core.threshold.options import ThresholdOptions
 from napari_unetseg.core.trained import What
-from napari_unetseg.core.training import Device, TrainOptions
+from napari_unetseg.core.training.options import Device, TrainOptions
 
 
 def _as_tuple(said: Any) -> Any:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decode import DecodeOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.review_queue.options import QueueOptions
 from napari_unetseg.core.review_queue.uncertainty import disagreement, entropy, margin

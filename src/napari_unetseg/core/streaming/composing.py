@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.pieces import Box, inside
+from napari_unetseg.core.objects.pieces import Box, inside
 from napari_unetseg.core.streaming.folder import Arrays, RunFolder
 
 GIANT = 2**22

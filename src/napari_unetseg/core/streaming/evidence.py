@@ -6,11 +6,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.decode import DecodeOptions, background_of
-from napari_unetseg.core.decode_blocks import Decoding
-from napari_unetseg.core.decoders import DecoderSpec
 from napari_unetseg.core.image import Image, Index
-from napari_unetseg.core.pieces import Box, Maker, Place
+from napari_unetseg.core.objects.decode import DecodeOptions, background_of
+from napari_unetseg.core.objects.decode_blocks import Decoding
+from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.objects.pieces import Box, Maker, Place
 from napari_unetseg.core.predict import Predictor, channels_first, likeliest, with_maps
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.recipe import Recipe
@@ -18,7 +18,7 @@ from napari_unetseg.core.recipe.steps import ModelStep
 from napari_unetseg.core.segmenter import decoder_of
 from napari_unetseg.core.streaming.prepared import Prepared
 from napari_unetseg.core.threshold import decides_on_objects, smoothed_image
-from napari_unetseg.core.threshold_blocks import Cleaning, Comparing
+from napari_unetseg.core.threshold.blocks import Cleaning, Comparing
 from napari_unetseg.core.tiles import TileGrid
 from napari_unetseg.core.trained import TrainedModel
 

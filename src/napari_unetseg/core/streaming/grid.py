@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_unetseg.core.image import Index
 from napari_unetseg.core.io.pyramid import CHUNK, DEPTH
-from napari_unetseg.core.pieces import Blocks, Box, Place
+from napari_unetseg.core.objects.pieces import Blocks, Box, Place
 
 Job = tuple[Index, Place]
 """A block: of which plane or stack, and which of its blocks."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.linking import link_objects
-from napari_unetseg.core.pieces import joined, numbered
+from napari_unetseg.core.objects.linking import link_objects
+from napari_unetseg.core.objects.pieces import joined, numbered
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.streaming.folder import Arrays, RunFolder
 from napari_unetseg.core.streaming.grid import Grid

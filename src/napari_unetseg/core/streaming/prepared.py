@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_unetseg.core.background import Background, fit_background
-from napari_unetseg.core.background_store import background_from_data, surfaces_to_data
+from napari_unetseg.core.background.store import background_from_data, surfaces_to_data
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.size import sized
 from napari_unetseg.core.threshold import group_values, smoothed_image
-from napari_unetseg.core.threshold_blocks import contrasts_of
+from napari_unetseg.core.threshold.blocks import contrasts_of
 from napari_unetseg.core.trained import TrainedModel
 
 Known = dict[str, Any]

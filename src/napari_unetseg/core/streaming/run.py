@@ -12,10 +12,10 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_table
 from napari_unetseg.core.io.paths import PathLike, put
 from napari_unetseg.core.io.pyramid import parts_of
-from napari_unetseg.core.linking import links_along
 from napari_unetseg.core.measure import Table
 from napari_unetseg.core.memory import allowed
-from napari_unetseg.core.pieces import LARGEST_PIECE
+from napari_unetseg.core.objects.linking import links_along
+from napari_unetseg.core.objects.pieces import LARGEST_PIECE
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.run import picked

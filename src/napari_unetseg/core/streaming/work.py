@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core import objects as shapes
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.pyramid import Layout, halve, parts_of
 from napari_unetseg.core.measure import measure_part
-from napari_unetseg.core.pieces import (
+from napari_unetseg.core.objects import masks as shapes
+from napari_unetseg.core.objects.pieces import (
     Box,
     Crossing,
     Piece,

@@ -1,0 +1,17 @@
+"""The background of an image: a surface in pixel position, fitted and taken out."""
+
+from napari_unetseg.core.background.fit import (
+    Background,
+    BackgroundOptions,
+    Surface,
+    background_of,
+    fit_background,
+)
+
+__all__ = [
+    "Background",
+    "BackgroundOptions",
+    "Surface",
+    "background_of",
+    "fit_background",
+]

@@ -1,0 +1,49 @@
+"""A fitted background as plain data, so that a run that goes on need not fit it again."""
+
+from typing import Any
+
+import numpy as np
+
+from napari_unetseg.core.background import Background, BackgroundOptions, Surface, background_of
+from napari_unetseg.core.background.polynomial import Basis, Polynomial, Terms
+from napari_unetseg.core.image import Image
+
+_PLAIN = ("n_usable", "n_used", "rms", "flatness_before", "flatness_after", "mean", "floor")
+
+
+def surfaces_to_data(background: Background) -> list[dict[str, Any]]:
+    """Return the surfaces as JSON can hold them, not a bit of their numbers lost."""
+    return [
+        {
+            "at": dict(surface.at),
+            "powers": [list(powers) for powers in surface.polynomial.terms.powers],
+            "shape": list(surface.polynomial.shape),
+            "weights": surface.polynomial.weights.tolist(),
+            **{name: getattr(surface, name) for name in _PLAIN},
+        }
+        for surface in background.surfaces
+    ]
+
+
+def background_from_data(
+    data: list[dict[str, Any]], image: Image, options: BackgroundOptions
+) -> Background:
+    """Undo `surfaces_to_data`.
+
+    Parameters
+    ----------
+    image, options
+        What the surfaces were fitted to, and how.
+    """
+    return background_of(image, options, tuple(_surface(one) for one in data))
+
+
+def _surface(data: dict[str, Any]) -> Surface:
+    terms = Terms(tuple(tuple(powers) for powers in data["powers"]))
+    basis = Basis(terms, tuple(data["shape"]))
+    polynomial = Polynomial(basis, np.array(data["weights"], dtype=np.float64))
+    plain = {name: data[name] for name in _PLAIN}
+    return Surface(at=data["at"], polynomial=polynomial, **plain)
+
+
+__all__ = ["background_from_data", "surfaces_to_data"]

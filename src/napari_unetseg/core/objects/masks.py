@@ -1,0 +1,287 @@
+"""Masks and objects: label, fill holes, drop small ones, clear the border, split touching ones.
+
+A mask is True on objects; objects are int32 ids from 1, 0 is background. Pixels that meet at an
+edge or a corner belong to one object (8 neighbours, 26 in 3D); background is connected through
+sides only, so that a closed outline closes. Everything but splitting is decided on runs, see
+`napari_unetseg.core.objects.runs`.
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.objects.runs import Components
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+Labels = NDArray[np.int32]
+
+SPLIT_DEPTH = 0.1
+
+_LEAST_DEPTH = 0.75
+"""A waist this many pixels narrower may be the pixel grid's doing, hence divides nothing."""
+
+
+def clean(
+    mask: Array, *, fill_holes: bool = False, min_size: int = 0, clear_border: bool = False
+) -> tuple[Mask, int]:
+    """Return a mask with its holes closed, then without its small or its cut-off objects.
+
+    Parameters
+    ----------
+    mask
+        (Y, X) or (Z, Y, X); nonzero is object.
+    fill_holes
+        Close background that is not connected to the border of the image (of the stack in 3D),
+        as ``scipy.ndimage.binary_fill_holes`` does.
+    min_size
+        Drop objects of fewer pixels, as ``skimage.morphology.remove_small_objects`` does.
+    clear_border
+        Drop objects that touch the border, in 3D the first and the last plane too, as
+        ``skimage.segmentation.clear_border`` does.
+
+    Returns
+    -------
+    mask : array of the same shape, bool
+    n : int
+        How many objects are left.
+
+    Raises
+    ------
+    InputError
+        When the mask has neither two nor three axes.
+
+    Notes
+    -----
+    About 60 ms for a mask of 4096×4096 pixels with 9,000 objects on two cores.
+    """
+    from napari_unetseg.core.objects.runs import paint
+
+    found = _cleaned(mask, fill_holes, min_size, clear_border)
+    cleaned: Mask = paint(found.runs, np.ones(len(found.runs), dtype=np.bool_))
+    return cleaned, found.number
+
+
+def label(
+    mask: Array,
+    *,
+    fill_holes: bool = False,
+    min_size: int = 0,
+    clear_border: bool = False,
+    first: int = 1,
+) -> tuple[Labels, int]:
+    """Return the objects of a mask, cleaned as in `clean`.
+
+    Parameters
+    ----------
+    mask, fill_holes, min_size, clear_border
+        See `clean`.
+    first
+        Id of the first object.
+
+    Returns
+    -------
+    labels : array of the shape of the mask, int32
+        Numbered in the order of their first pixels: exactly ``skimage.measure.label``.
+    n : int
+        How many objects there are.
+
+    Raises
+    ------
+    InputError
+        See `clean`.
+    """
+    from napari_unetseg.core.objects.runs import paint
+
+    found = _cleaned(mask, fill_holes, min_size, clear_border)
+    labels: Labels = paint(found.runs, found.ids + np.int32(first))
+    return labels, found.number
+
+
+def split_touching(
+    mask: Array, *, depth: float = SPLIT_DEPTH, spacing: Sequence[float] = (), min_size: int = 0
+) -> tuple[Labels, int]:
+    """Return the objects of a mask, divided at their waists.
+
+    Parameters
+    ----------
+    mask
+        (Y, X) or (Z, Y, X); nonzero is object.
+    depth
+        How much narrower than the smaller of two objects their waist must be, as a share of its
+        width, from 0 to 1. Whatever it is, waists less than about a pixel narrower do not count.
+    spacing
+        Physical size of a pixel along each axis, for images coarser in one direction.
+    min_size
+        Drop pieces of fewer pixels.
+
+    Returns
+    -------
+    labels : array of the shape of the mask, int32
+        Numbered in the order of their first pixels.
+    n : int
+        How many objects there are.
+
+    Raises
+    ------
+    InputError
+        When the mask has neither two nor three axes, or `spacing` not one number for each.
+
+    Notes
+    -----
+    Watershed of the Euclidean distance to the background, with basins joined by the depth of
+    the pass between them (dynamics, Grimaud 1992), relative to the distance at the lower peak.
+    """
+    import edt
+
+    from napari_unetseg.core.objects.flood import basins
+
+    _check_ndim(mask)
+    steps = tuple(spacing) or (1.0,) * mask.ndim
+    if len(steps) != mask.ndim:
+        raise InputError(
+            f"The spacing {steps} has {len(steps)} numbers for a mask of {mask.ndim} axes. "
+            "Give one for each."
+        )
+    smallest = min(steps)
+    anisotropy = tuple(step / smallest for step in steps)
+    bits = np.ascontiguousarray(mask != 0)
+    if bits.all():  # there is no background to have a distance to
+        return keep_large(bits.astype(np.int32), min_size)
+    distance = edt.edt(bits, anisotropy=anisotropy, parallel=os.cpu_count() or 1)
+    labels = basins(distance, depth, _LEAST_DEPTH)
+    return keep_large(labels, min_size)
+
+
+def keep_large(labels: Labels, min_size: int) -> tuple[Labels, int]:
+    """Return the objects of at least `min_size` pixels, numbered anew in the same order.
+
+    Returns
+    -------
+    labels : array, int32
+    n : int
+        How many objects are left.
+    """
+    sizes = np.bincount(labels.reshape(-1))
+    wanted = sizes >= max(min_size, 1)
+    wanted[0] = False
+    ids = np.where(wanted, np.cumsum(wanted), 0).astype(np.int32)
+    if wanted[1:].all():
+        return labels, len(sizes) - 1
+    return ids[labels], int(wanted.sum())
+
+
+def first_pixels(labels: Labels, n: int) -> NDArray[np.int64]:
+    """Return the place of the first pixel of the objects 1 to `n`, which are all there: (n,).
+
+    Places are counted through the array, row by row.
+    """
+    at = np.flatnonzero(labels)[::-1]
+    first = np.zeros(n + 1, np.int64)
+    # Of a place written several times the last stays, here the first pixel.
+    first[labels.reshape(-1)[at]] = at
+    return first[1:]
+
+
+def in_order(labels: Labels, n: int) -> Labels:
+    """Return the objects 1 to `n`, which are all there, numbered by their first pixels."""
+    order = np.zeros(n + 1, np.int32)
+    order[1 + np.argsort(first_pixels(labels, n))] = np.arange(1, n + 1)
+    ordered: Labels = order[labels]
+    return ordered
+
+
+def relabel(labels: Array) -> tuple[Labels, int]:
+    """Return the same objects with the ids 1 to n, in the order of the old ids.
+
+    Parameters
+    ----------
+    labels
+        Integers of any size; 0 is background.
+
+    Returns
+    -------
+    labels : array of the same shape, int32
+    n : int
+        How many objects there are.
+    """
+    ids, inverse = np.unique(labels, return_inverse=True)
+    new = np.cumsum(ids != 0, dtype=np.int32)
+    new[ids == 0] = 0
+    return new[inverse].reshape(labels.shape), int(np.count_nonzero(ids))
+
+
+def cut_apart(labels: Labels) -> Mask:
+    """Return the mask of the objects, with a line of background between those that touch.
+
+    One pixel of each pair of touching pixels of different objects is cleared.
+    """
+    mask: Mask = labels != 0
+    for step in itertools.product((-1, 0, 1), repeat=labels.ndim):
+        if step >= (0,) * labels.ndim:
+            continue
+        here = tuple(slice(max(-s, 0), min(-s, 0) or None) for s in step)
+        there = tuple(slice(max(s, 0), min(s, 0) or None) for s in step)
+        mask[here] &= (labels[there] == 0) | (labels[there] == labels[here])
+    return mask
+
+
+def connected_to(weak: Array, strong: Array) -> Mask:
+    """Return the parts of `weak` that contain a pixel of `strong`: hysteresis.
+
+    Parts are connected through sides, as in ``skimage.filters.apply_hysteresis_threshold``.
+
+    Raises
+    ------
+    InputError
+        When the masks have neither two nor three axes.
+    """
+    from napari_unetseg.core.objects.runs import components, paint, runs_of
+
+    _check_ndim(weak)
+    parts = components(runs_of(weak), full=False)
+    kept = parts.keep(parts.contain(strong)).runs
+    connected: Mask = paint(kept, np.ones(len(kept), dtype=np.bool_))
+    return connected
+
+
+def _cleaned(mask: Array, fill_holes: bool, min_size: int, clear_border: bool) -> "Components":
+    from napari_unetseg.core.objects.runs import components, filled, runs_of
+
+    _check_ndim(mask)
+    runs = runs_of(mask)
+    found = components(filled(runs) if fill_holes else runs)
+    if min_size > 1:
+        found = found.keep(found.sizes() >= min_size)
+    if clear_border:
+        found = found.keep(~found.touch_border())
+    return found
+
+
+def _check_ndim(mask: Array) -> None:
+    if mask.ndim not in (2, 3) or mask.size == 0:
+        raise InputError(
+            f"A mask has two or three axes, (Z,) Y, X, and at least a pixel; this one's shape is "
+            f"{mask.shape}. Give one plane or stack at a time."
+        )
+
+
+__all__ = [
+    "SPLIT_DEPTH",
+    "clean",
+    "connected_to",
+    "cut_apart",
+    "first_pixels",
+    "in_order",
+    "keep_large",
+    "label",
+    "relabel",
+    "split_touching",
+]

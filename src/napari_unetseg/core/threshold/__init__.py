@@ -1,0 +1,35 @@
+"""The threshold: levels from a histogram, and masks or objects above them."""
+
+from napari_unetseg.core.threshold.apply import (
+    LOCAL_METHODS,
+    Method,
+    Thresholded,
+    ThresholdOptions,
+    check_values,
+    compared,
+    decides_on_objects,
+    group_number,
+    group_values,
+    preview,
+    smooth,
+    smoothed_image,
+    threshold,
+    threshold_values,
+)
+
+__all__ = [
+    "LOCAL_METHODS",
+    "Method",
+    "ThresholdOptions",
+    "Thresholded",
+    "check_values",
+    "compared",
+    "decides_on_objects",
+    "group_number",
+    "group_values",
+    "preview",
+    "smooth",
+    "smoothed_image",
+    "threshold",
+    "threshold_values",
+]

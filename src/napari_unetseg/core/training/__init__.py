@@ -1,0 +1,1 @@
+"""Training: annotations, what is held out, the ladder's rungs, versions and comparisons."""

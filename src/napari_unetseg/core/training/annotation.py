@@ -1,0 +1,457 @@
+"""What the user painted, as something to learn from and something to be judged by.
+
+In scribbles 0 means "not labelled"; in a mask it is the background. After `Annotation.of` that
+difference is gone: every pixel either counts, with the index of its class, or does not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.objects.masks import relabel
+
+AnnotationKind = Literal["scribbles", "mask", "objects"]
+"""What the labels are: strokes, a class for every pixel, or an id for every object."""
+
+IGNORED = 255
+"""Target of the pixels that do not count."""
+
+MAX_CLASSES = 64
+"""More different values in a mask than this are taken for object ids."""
+
+_TILES_A_SIDE = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """Which class each annotated pixel of a plane or a stack has.
+
+    Parameters
+    ----------
+    targets
+        (*spatial), uint8: index into `values`, or `IGNORED` where nothing is known.
+    values
+        Value in a label layer of each class: 1.. for scribbles, 0 (background), 1.. for a mask.
+    names
+        A name for each class.
+    kind
+        What it was made from.
+    objects
+        (*spatial), int32: the id of the object each pixel belongs to, 0 for none, if it was made
+        from ids. Whole objects, wherever they count.
+    weights
+        (*spatial), floats of at least 0: how much each counting pixel counts; the same when
+        missing. Pixels below 1 are learnt, but are not sure enough to be judged by.
+
+    See Also
+    --------
+    Annotation.of : the way in from a label array.
+    """
+
+    targets: NDArray[np.uint8]
+    values: tuple[int, ...]
+    names: tuple[str, ...]
+    kind: AnnotationKind = "scribbles"
+    objects: NDArray[np.int32] | None = None
+    weights: NDArray[np.floating[Any]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        labels: Any,
+        kind: AnnotationKind = "scribbles",
+        *,
+        values: Sequence[int] = (),
+        names: Sequence[str] = (),
+        region: NDArray[np.bool_] | None = None,
+        image_shape: Sequence[int] | None = None,
+    ) -> Self:
+        """Read a label array.
+
+        Parameters
+        ----------
+        labels
+            (*spatial), integers or booleans. A mask of 0 and 255 is read as 0 and 1.
+        kind
+            ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: 0 is
+            background, everything else one class.
+        values
+            The classes, when other annotations decide them too; those found otherwise.
+        names
+            Names of the classes other than the background, in the order of their values.
+        region
+            (*spatial): where the user has finished or painted background, so that 0 means
+            background; elsewhere 0 is unknown. Everywhere when not given. Scribbles have no use
+            for it.
+        image_shape
+            Spatial shape of the image, checked when given.
+
+        Raises
+        ------
+        InputError
+            When the labels are not whole numbers of at least 0, have another shape than the
+            image, or look like object ids.
+        """
+        array = _whole_numbers(labels, kind)
+        shapes = [("image", image_shape), ("region", None if region is None else region.shape)]
+        for what, shape in shapes:
+            if shape is not None and tuple(shape) != array.shape:
+                raise InputError(
+                    f"The labels have the shape {array.shape} and the {what} {tuple(shape)}: "
+                    "choose labels that were painted on this image."
+                )
+        found = tuple(values) or values_of([array], kind)
+        ids = _ids(array) if kind == "objects" else None
+        targets = _indices(array if ids is None else np.minimum(ids, 1), found)
+        if region is not None and kind != "scribbles":
+            targets[(array == 0) & ~region] = IGNORED
+        return cls(targets, found, _names(found, kind, names), kind, ids)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Spatial shape."""
+        return tuple(self.targets.shape)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, the background of a mask included."""
+        return len(self.values)
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which pixels count."""
+        known: NDArray[np.bool_] = self.targets != IGNORED
+        return known
+
+    @property
+    def dense(self) -> bool:
+        """Whether it is a mask: every pixel counts, or every one of a region."""
+        return self.kind != "scribbles"
+
+    @property
+    def foreground(self) -> tuple[int, ...]:
+        """Indices of the classes that scores are averaged over: all but a mask's background."""
+        return tuple(k for k, value in enumerate(self.values) if value or not self.dense)
+
+    @property
+    def n_objects(self) -> int:
+        """How many objects have a pixel that counts; 0 when it was not made from ids."""
+        if self.objects is None:
+            return 0
+        return int(np.count_nonzero(np.unique(self.objects[self.counted])))
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return how many pixels of each class count: (classes,)."""
+        return np.bincount(self.targets.ravel(), minlength=256)[: self.n_classes].astype(np.int64)
+
+    def masses(self) -> NDArray[np.float64]:
+        """Return how much the pixels of each class count together: (classes,)."""
+        if self.weights is None:
+            return self.counts().astype(np.float64)
+        each = self.weights.ravel().astype(np.float64)
+        masses: NDArray[Any] = np.bincount(self.targets.ravel(), each, minlength=256)
+        return masses[: self.n_classes].astype(np.float64)
+
+    def certain(self) -> "Annotation":
+        """Return the annotation of the pixels alone that can be judged by."""
+        return self if self.weights is None else self.only(self.weights >= 1)
+
+    def only(self, where: NDArray[np.bool_]) -> "Annotation":
+        """Return the annotation of the pixels `where` alone."""
+        return replace(self, targets=np.where(where, self.targets, np.uint8(IGNORED)))
+
+    def strokes(self) -> tuple[NDArray[np.int32], int]:
+        """Return the id of the stroke each pixel belongs to, and how many strokes there are.
+
+        A stroke is a connected piece of one class, corners touching included; ids start at 1 and
+        0 is everything that does not count.
+        """
+        strokes, n = np.zeros(self.shape, np.int32), 0
+        around = np.ones((3,) * self.targets.ndim)
+        for k in range(self.n_classes):
+            pieces, found = scipy.ndimage.label(self.targets == k, around)
+            strokes += np.where(pieces, pieces + n, 0).astype(np.int32)
+            n += found
+        return strokes, n
+
+    def tiles(self) -> tuple[NDArray[np.int32], int]:
+        """Return the id of the tile each counting pixel belongs to, and the number of tiles.
+
+        Rows and columns are cut into five; planes of a stack stay together.
+        """
+        ids = np.ones(self.shape, np.int32)
+        for axis in range(len(self.shape))[-2:]:
+            size = self.shape[axis]
+            part = np.arange(size) * _TILES_A_SIDE // size
+            ids = ids * _TILES_A_SIDE + part.reshape(
+                [-1 if a == axis else 1 for a in range(ids.ndim)]
+            )
+        found, compact = np.unique(np.where(self.counted, ids, 0), return_inverse=True)
+        tiles = compact.reshape(self.shape).astype(np.int32) + np.int32(found[0] > 0)
+        return tiles, int(tiles.max())
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One plane or stack to learn from.
+
+    Parameters
+    ----------
+    image
+        (C, *spatial), numbers as the microscope gave them.
+    annotation
+        (*spatial).
+    normalisation
+        Scaling of the image this is a part of; made from `image` itself when missing.
+    spacing
+        Physical size of a pixel along each spatial axis; the same along all when missing.
+    times
+        As if every pixel of it were there so many times: how often it is met in a training beside
+        other examples, whatever its pixels weigh.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ or a number is not finite.
+    """
+
+    image: NDArray[Any]
+    annotation: Annotation
+    normalisation: Normalisation | None = None
+    spacing: tuple[float, ...] = ()
+    times: float = 1.0
+
+    def __post_init__(self) -> None:
+        spatial = tuple(self.image.shape[1:])
+        if spatial != self.annotation.shape:
+            raise InputError(
+                f"The labels have the shape {self.annotation.shape} and the image {spatial}: "
+                "choose labels that were painted on this image."
+            )
+        if self.image.dtype.kind == "f" and not np.isfinite(self.image).all():
+            raise InputError(
+                "The image holds NaN or infinite numbers. Replace them first, for example with "
+                "numpy.nan_to_num."
+            )
+
+
+def examples_of(
+    image: Image,
+    labels: Any,
+    kind: AnnotationKind = "scribbles",
+    *,
+    ndim: int = 2,
+    values: Sequence[int] = (),
+    names: Sequence[str] = (),
+    region: Any = None,
+    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+    counted: NDArray[np.bool_] | None = None,
+    weights: NDArray[np.floating[Any]] | None = None,
+    times: float = 1.0,
+) -> list[Example]:
+    """Return the annotated planes or stacks of an image; nothing else of it is read.
+
+    Parameters
+    ----------
+    image
+        Any image. Its scaling comes from all of it, see `fit_normalisation`.
+    labels
+        The image's shape without its channels.
+    kind, values, names, region
+        See `Annotation.of`; the region is of the labels' shape.
+    ndim
+        2 for planes, 3 for stacks.
+    scaling
+        How intensities are normalised.
+    counted
+        Of the labels' shape: where they count; everywhere when not given.
+    weights
+        Of the labels' shape: how much they count, 0 not at all; see `Annotation`.
+    times
+        See `Example`.
+
+    Raises
+    ------
+    InputError
+        As `Annotation.of`, and when stacks are asked of an image without a Z axis.
+    """
+    array = np.asarray(labels)
+    check_shape(image, array)
+    axes = image.axes.replace("C", "")
+    known = None if region is None or kind == "scribbles" else np.asarray(region) != 0
+    if known is not None and known.shape != array.shape:
+        raise InputError(
+            f"The finished regions have the shape {known.shape} and the labels {array.shape}: "
+            "mark them on the same image."
+        )
+    if ndim == 3 and "Z" not in axes:
+        raise InputError(
+            f"The image has no Z axis (it has {image.axes}), so it cannot train a model of stacks. "
+            "Choose a stack, or train on planes."
+        )
+    found = tuple(values) or values_of([array], kind)
+    block = "ZYX"[-ndim:]
+    painted = Image(_whole_numbers(array, kind), axes)
+    finishing = None if known is None else Image(known, axes)
+    counting = None if counted is None else Image(counted, axes)
+    weighing = None if weights is None else Image(weights, axes)
+    normalisation = fit_normalisation(image, scaling)
+    examples = []
+    for index in painted.indices(block):
+        part = painted.block(index, block)
+        finished = None if finishing is None else finishing.block(index, block)
+        partial = kind == "scribbles" or finished is not None
+        if partial and not (part.any() or (finished is not None and finished.any())):
+            continue
+        annotation = Annotation.of(part, kind, values=found, names=names, region=finished)
+        if counting is not None:
+            annotation = annotation.only(counting.block(index, block))
+        if weighing is not None:
+            each = weighing.block(index, block)
+            annotation = replace(annotation.only(each > 0), weights=each)
+        chosen = counting is not None or weighing is not None
+        if chosen and not annotation.counted.any():
+            continue
+        numbers = image.block(index, "C" + block)
+        if "C" in image.axes:
+            inner = [axis for axis in image.axes if axis in "C" + block]
+            numbers = np.moveaxis(numbers, inner.index("C"), 0)
+        else:
+            numbers = numbers[None]
+        spacing = image.spacing[-ndim:]
+        examples.append(Example(numbers, annotation, normalisation, spacing, times))
+    return examples
+
+
+def check_shape(image: Image, labels: NDArray[Any]) -> None:
+    """Check that labels have the image's shape without its channels.
+
+    Raises
+    ------
+    InputError
+        When they have not.
+    """
+    if labels.shape != tuple(image.length(axis) for axis in image.axes if axis != "C"):
+        raise InputError(
+            f"The labels have the shape {labels.shape} and the image {image.shape} ({image.axes}): "
+            "choose labels that were painted on this image."
+        )
+
+
+def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int, ...]:
+    """Return the class values of several label arrays together, ascending.
+
+    Raises
+    ------
+    InputError
+        When there are so many that they must be object ids.
+    """
+    if kind == "objects":
+        return (0, 1)
+    found: set[int] = set() if kind == "scribbles" else {0}
+    for array in labels:
+        found.update(int(value) for value in np.unique(_whole_numbers(array, kind)))
+    if kind == "scribbles":
+        found.discard(0)
+    if len(found) > MAX_CLASSES:
+        raise InputError(
+            f"The labels hold {len(found)} different values, more than {MAX_CLASSES} classes: "
+            "they look like object ids. Say that the labels are objects."
+        )
+    return tuple(sorted(found))
+
+
+def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -> None:
+    """Check that there is something to tell apart.
+
+    Parameters
+    ----------
+    apart
+        Whether objects are told from each other too: then they may fill the image, as cells of a
+        tissue do, and there need be no background.
+
+    Raises
+    ------
+    InputError
+        When nothing is annotated, only one class is, or the annotations have other classes.
+    """
+    if not annotations or not any(annotation.counts().any() for annotation in annotations):
+        raise InputError("Nothing is annotated yet. Paint a stroke of each class, then train.")
+    first = annotations[0]
+    if any(annotation.values != first.values for annotation in annotations):
+        raise InputError(
+            "The annotations have different classes. Read them together, with the same `values`."
+        )
+    counts = np.sum([annotation.counts() for annotation in annotations], axis=0)
+    present = [name for name, count in zip(first.names, counts, strict=True) if count]
+    if len(present) < 2 and not (
+        apart and any(annotation.n_objects > 1 for annotation in annotations)
+    ):
+        raise InputError(
+            f"Only one class is annotated ({present[0]}). Paint at least one stroke of another."
+        )
+
+
+def class_weights(annotations: Sequence[Annotation], power: float = 0.5) -> NDArray[np.float32]:
+    """Return the weight of a pixel of each class in a loss: (classes,).
+
+    Parameters
+    ----------
+    power
+        0: every pixel weighs the same. 1: every class weighs the same. Between: both a little.
+
+    Returns
+    -------
+    array (classes,)
+        Scaled so that the mean over the annotated pixels is 1; 0 for a class without pixels.
+    """
+    counts = np.sum([annotation.masses() for annotation in annotations], axis=0)
+    weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0)
+    weights *= counts.sum() / max(float((weights * counts).sum()), 1e-30)
+    return weights.astype(np.float32)
+
+
+def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
+    """Return labels as integers of at least 0."""
+    array = np.asarray(labels)
+    if array.dtype.kind == "b":
+        array = array.astype(np.uint8)
+    if array.dtype.kind not in "ui":
+        raise InputError(
+            f"Labels are whole numbers, not {array.dtype}. Choose a label layer or a label image."
+        )
+    if array.dtype.kind == "i" and array.size and array.min() < 0:
+        raise InputError("The labels hold negative numbers. Labels count from 0.")
+    if kind == "mask" and array.size and array.max() == 255 and set(np.unique(array)) <= {0, 255}:
+        return (array > 0).astype(np.uint8)
+    return array
+
+
+def _ids(array: NDArray[Any]) -> NDArray[np.int32]:
+    """Return object ids as int32, numbered anew where they are too large for it."""
+    if not array.size or array.max() < 2**31:
+        return array.astype(np.int32)
+    return relabel(array)[0]
+
+
+def _indices(array: NDArray[Any], values: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the index of each pixel's value, `IGNORED` for other values."""
+    targets = np.full(array.shape, IGNORED, np.uint8)
+    for k, value in enumerate(values):
+        targets[array == value] = k
+    return targets
+
+
+def _names(values: tuple[int, ...], kind: AnnotationKind, given: Sequence[str]) -> tuple[str, ...]:
+    """Return a name for each class: those given for the foreground, made up where missing."""
+    front = [value for value in values if value or kind == "scribbles"]
+    made = ["object"] if kind == "objects" else [f"class {value}" for value in front]
+    named = [*given[: len(front)], *made[len(given) :]]
+    return tuple(named if len(front) == len(values) else ["background", *named])

@@ -1,0 +1,141 @@
+"""What a network can learn from images that nobody has annotated: no torch at import."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.progress import Heard, Progress, part
+from napari_unetseg.core.specs import Options, option
+from napari_unetseg.core.training.options import TrainOptions
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.nn.pretrain import Pretrained
+
+PretrainTask = Literal["masked", "denoise"]
+
+
+class PretrainOptions(Options):
+    """How a network is pretrained on images without labels, before it learns from the labels."""
+
+    pretrain_task: PretrainTask = option(
+        "denoise",
+        "Pretraining",
+        "What is learnt without labels. Masked: squares of the image are hidden, and told from "
+        "what is around them. Denoise: noise is added, and taken out again; it helped more often "
+        "where both were measured.",
+    )
+    pretrain_minutes: float = option(
+        1.0,
+        "Minutes before",
+        "How long to pretrain, besides the minutes of the training itself.",
+        gt=0,
+        le=10_000,
+        step=0.5,
+    )
+    pretrain_steps: int = option(
+        0,
+        "Steps before",
+        "Pretrain for so many batches instead; 0 to go by the minutes. Only steps give the same "
+        "result every time.",
+        ge=0,
+        le=1_000_000,
+        advanced=True,
+    )
+    mask_share: float = option(
+        0.5,
+        "Hidden share",
+        "Part of the image that is hidden.",
+        when={"pretrain_task": ("masked",)},
+        ge=0.1,
+        le=0.9,
+        step=0.05,
+        advanced=True,
+    )
+    mask_side: int = option(
+        8,
+        "Hidden squares",
+        "Side in pixels, at the resolution of the network, of the squares that are hidden.",
+        when={"pretrain_task": ("masked",)},
+        ge=1,
+        le=128,
+        advanced=True,
+    )
+    added_noise: float = option(
+        0.5,
+        "Added noise",
+        "Standard deviation of the noise, as a part of the image's own spread.",
+        when={"pretrain_task": ("denoise",)},
+        ge=0.05,
+        le=5,
+        step=0.05,
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Pretraining:
+    """Images that a network looks at before it learns from labels.
+
+    Parameters
+    ----------
+    images
+        Of the channels and axes of those with labels; labels of theirs are not looked at.
+    options
+        How.
+    done
+        What came of it before, on the same images: used again where it fits.
+    """
+
+    images: Sequence[Image]
+    options: PretrainOptions
+    done: "Pretrained | None" = None
+
+    def network(
+        self,
+        spec: ModelSpec,
+        n_channels: int,
+        ndim: int,
+        training: TrainOptions,
+        scaling: NormalisationSpec,
+        progress: Progress,
+    ) -> "tuple[Pretrained, Progress]":
+        """Return the pretrained network, and the progress that is left for the training.
+
+        Raises
+        ------
+        InputError
+            As `napari_unetseg.core.nn.pretrain.pretrain`; when the images have other channels; or
+            when it was stopped early, for then nothing was learnt from labels.
+        """
+        from napari_unetseg.core.nn.pretrain import pretrain
+
+        if self.done is not None and self.done.fits(spec, n_channels, ndim, self.options):
+            return self.done, progress
+        images = [image.grey() if n_channels == 1 else image for image in self.images]
+        unlike = next((image for image in images if image.n_channels != n_channels), None)
+        if unlike is not None:
+            raise InputError(
+                f"An image to pretrain on has {unlike.n_channels} channel(s), but those with "
+                f"labels have {n_channels}. Pretrain on images of the same kind."
+            )
+        share = 0.4
+        if training.until == "time" and not self.options.pretrain_steps:
+            minutes = self.options.pretrain_minutes
+            share = minutes / (minutes + training.budget)
+        heard = Heard(part(progress, 0, share))
+        done = pretrain(
+            spec, images, self.options, training, ndim=ndim, scaling=scaling, progress=heard
+        )
+        if heard.stopped_at is not None:
+            raise InputError(
+                "Stopped while it was still pretraining: nothing was learnt from the labels yet, "
+                "and nothing was changed. Pretrain for fewer minutes, or train without."
+            )
+        return done, part(progress, share, 1)
+
+
+__all__ = ["PretrainOptions", "PretrainTask", "Pretraining"]
