@@ -63,6 +63,7 @@ def model(position="none", ndim=2):
     return SimpleNamespace(
         spec=SimpleNamespace(position=position),
         ndim=ndim,
+        zoom=(),
         predict_maps=lambda image, progress: Image.of(image.asarray() * 2.0, image.axes),
     )
 
