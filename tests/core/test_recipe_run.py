@@ -360,6 +360,12 @@ def test_a_log_survives_what_a_crash_leaves(tmp_path: Path) -> None:
     assert log.read() == {}
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, project_root: Path) -> None:
+    """Let another process import this file: it looks where this one does."""
+    monkeypatch.syspath_prepend(project_root)
+
+
 def _dies_of_two(task: int) -> int:
     if task == 2:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -367,6 +373,7 @@ def _dies_of_two(task: int) -> int:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are ended otherwise here")
+@pytest.mark.usefixtures("elsewhere")
 def test_a_process_that_dies_takes_no_other_s_work_with_it() -> None:
     found = {a.task: a for a in answers(range(5), _dies_of_two, 2, progress=silent)}
     assert {task: one.result for task, one in found.items()} == {0: 0, 1: 1, 2: None, 3: 9, 4: 16}
@@ -381,6 +388,7 @@ def _goes_on(place: Path) -> None:
     (place / "finished").touch()
 
 
+@pytest.mark.usefixtures("elsewhere")
 def test_a_cancel_reaches_the_processes(tmp_path: Path) -> None:
     def progress(fraction: float, message: str = "", /) -> None:
         if any(tmp_path.iterdir()):
