@@ -27,15 +27,14 @@ from napari_unetseg.core.io import (
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
-from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.size import SizeOptions, at_size, mismatch, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import RUNGS, TrainedModel, What
 from napari_unetseg.core.training.options import Device, TrainOptions
 from napari_unetseg.core.training.pretraining import PretrainOptions
 
 _NAMED_CLASSES = 8
-_SIZES = tuple(SizeOptions.model_fields)
 
 Trust = Annotated[
     bool,
@@ -136,8 +135,8 @@ def predict(
 
     def work(number: int, path: Path, progress: Progress) -> str:
         image = read_image(path)
-        first = part(progress, 0, 0.2) if options.auto_diameter else silent
-        seen = sized(trained, image, options, device=options.device, progress=first)
+        working = part(progress, 0, 0.9)
+        seen, rest = at_size(trained, image, options, device=options.device, progress=working)
         found = seen.predict(
             image,
             options.what,
@@ -145,7 +144,7 @@ def predict(
             tile=options.tile or None,
             flips=options.flips,
             device=options.device,
-            progress=part(progress, 0.2 * options.auto_diameter, 0.9),
+            progress=rest,
         )
         write = write_image if options.what == "probabilities" else write_labels
         write(outputs[number], found, progress=part(progress, 0.9, 1))
@@ -233,7 +232,9 @@ def _scale_in_words(model: TrainedModel, image: Image, options: SizeOptions) -> 
     """Say how the image was scaled; or that its pixel size calls for it, where nothing is said."""
     if model.zoom:
         return f", {zoom_in_words(model.zoom)}"
-    differs = "" if options.model_fields_set & set(_SIZES) else mismatch(model, image)
+    differs = (
+        "" if options.model_fields_set & set(SizeOptions.model_fields) else mismatch(model, image)
+    )
     return f" (pixel size {differs} of the model's images: try --rescale)" if differs else ""
 
 

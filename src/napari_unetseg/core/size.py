@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.units import metres_of
-from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.specs import Options, option
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ SAME = 0.1
 
 _MEASURED = {2: 1024, 3: 160}
 """Side in pixels of the part of a plane or stack that objects are measured in."""
+
+_MEASURING_SHARE = 0.2
+"""Part of a prediction that goes to measuring objects first."""
 
 _FURTHEST = 20.0
 _NEGLIGIBLE = 0.01
@@ -114,6 +117,24 @@ def sized(
     if not diameter:
         return model
     return model.zoomed(zoom_for(model, image, SizeOptions(diameter=diameter)))
+
+
+def at_size(
+    model: "TrainedModel",
+    image: Image,
+    options: SizeOptions,
+    *,
+    device: "Device" = "cpu",
+    progress: Progress = silent,
+) -> tuple["TrainedModel", Progress]:
+    """Return what `sized` returns, and the progress that is left to predict with it.
+
+    Measuring objects first is of no use in part: it may be cancelled, but not stopped early.
+    """
+    share = _MEASURING_SHARE if options.auto_diameter else 0.0
+    first = to_the_end(part(progress, 0, share))
+    seen = sized(model, image, options, device=device, progress=first)
+    return seen, part(progress, share, 1)
 
 
 def zoom_for(model: Sized, image: Image, options: SizeOptions) -> tuple[float, ...]:
@@ -271,6 +292,7 @@ def _times(zoom: Sequence[float]) -> str:
 __all__ = [
     "SAME",
     "SizeOptions",
+    "at_size",
     "median_diameter",
     "mismatch",
     "pixel_zoom",

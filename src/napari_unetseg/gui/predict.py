@@ -20,7 +20,7 @@ from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
 from napari_unetseg.core.recipe import ModelStep
-from napari_unetseg.core.size import SizeOptions, mismatch, sized, zoom_in_words
+from napari_unetseg.core.size import SizeOptions, at_size, mismatch, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training.options import Device, TrainOptions
@@ -37,9 +37,6 @@ from napari_unetseg.gui.tool import Tool
 
 _PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
 _TRY_OTHERS = "Change how they are split and see it at once; correct them, then train on."
-_MEASURING = 0.2
-"""Part of the progress that goes to measuring objects before they are predicted."""
-
 _FILES = "Model packages (*.zip)"
 
 
@@ -194,7 +191,9 @@ class PredictWidget(Tool[PredictOptions]):
         def work(progress: Progress) -> FoundObjects:
             ways = _running(options)
             keeps = can_be_kept(model, image)
-            seen, progress = _at_size(model, image, options, progress)
+            seen, progress = at_size(
+                model, image, options, device=options.device, progress=progress
+            )
             heard = Heard(part(progress, 0, 0.9) if keeps else progress)
             if not keeps:
                 ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
@@ -541,16 +540,6 @@ def _how(options: PredictOptions) -> tuple[Any, ...]:
     return (options.flips, options.tile, options.device, *sizes)
 
 
-def _at_size(
-    model: TrainedModel, image: Image, options: PredictOptions, progress: Progress
-) -> tuple[TrainedModel, Progress]:
-    """Return the model at the size that was asked for, and what is left of the progress."""
-    share = _MEASURING if options.auto_diameter else 0.0
-    first = to_the_end(part(progress, 0, share))
-    seen = sized(model, image, options, device=options.device, progress=first)
-    return seen, part(progress, share, 1)
-
-
 def _scaled_in_words(zoom: Sequence[float]) -> str:
     said = zoom_in_words(zoom) if zoom else ""
     return f"{said[:1].upper()}{said[1:]}. " if said else ""
@@ -601,7 +590,7 @@ def predicted(
         What a stop leaves as it is where nothing was predicted yet: labels, to be copied.
     """
     wanted = options.what if options.extent == "everything" else "classes"
-    model, progress = _at_size(model, image, options, progress)
+    model, progress = at_size(model, image, options, device=options.device, progress=progress)
     heard, how = Heard(progress), _running(options)
     out = None if before is None else np.array(before)
     if wanted == "classes":

@@ -15,14 +15,12 @@ from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.files import model_file
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.steps import ImageStep, MeasurementStep, ModelStep
-from napari_unetseg.core.size import sized
+from napari_unetseg.core.size import at_size
 from napari_unetseg.core.threshold import threshold
 from napari_unetseg.core.trained import TrainedModel
 
 _SHARES = {"background": 1.0, "segmentation": 2.0, "measurement": 0.5}
 """About how long the steps take, relative to each other."""
-_SIZE_SHARE = 0.2
-"""Part of predicting that goes to measuring objects first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,9 +149,7 @@ def _predicted(
 ) -> Image:
     if model is None:
         raise InputError(f"The recipe needs its model, {step.file}. Open it with recipe_model.")
-    share = _SIZE_SHARE if step.auto_diameter else 0.0
-    first, rest = part(progress, 0, share), part(progress, share, 1)
-    seen = sized(model, image, step, device=step.device, progress=first)
+    seen, rest = at_size(model, image, step, device=step.device, progress=progress)
     return seen.predict(
         image,
         step.what,

@@ -9,7 +9,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Recipe
-from napari_unetseg.core.size import sized
+from napari_unetseg.core.size import at_size
 from napari_unetseg.core.threshold import group_values, smoothed_image
 from napari_unetseg.core.threshold.blocks import contrasts_of
 from napari_unetseg.core.trained import TrainedModel
@@ -78,10 +78,10 @@ def prepare(
         known["contrasts"] = contrasts_of(smoothed, options)
     elif model is not None and recipe.model is not None:
         step = recipe.model
-        seen = sized(model, given, step, device=step.device, progress=part(rest, 0, 0.5))
+        seen, rest = at_size(model, given, step, device=step.device, progress=rest)
         known["zoom"] = list(seen.zoom)
         seen.segmenter()  # says so when blocks cannot be predicted apart
-        _, _, scaling, _ = seen.ready(given, "cpu", False, part(rest, 0.5, 1))
+        _, _, scaling, _ = seen.ready(given, "cpu", False, rest)
         if isinstance(scaling, Normalisation):
             known["scaling"] = scaling.to_dict()
     progress(1.0, "prepared")
