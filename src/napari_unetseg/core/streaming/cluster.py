@@ -7,7 +7,6 @@ them: it is sent to every worker once, those that come later or again too, and k
 import hashlib
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -108,11 +107,10 @@ class Cluster:
         }
         text = json.dumps(content, sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        path = work.folder.path.resolve() / f"work-{digest}.json"
+        name = f"work-{digest}.json"
+        path = work.folder.path.resolve() / name
         if not path.exists():
-            draft = path.with_suffix(".draft")
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, path)
+            work.folder.put(name, lambda draft: draft.write_text(text, encoding="utf-8"))
         return str(path)
 
 

@@ -7,7 +7,7 @@ in one step. So whatever is marked is whole, whenever the run ended; what is not
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class RunFolder:
     def write(self, state: Mapping[str, Any]) -> None:
         """Keep what is known of the run, in one step."""
         text = json.dumps(state, indent=1)
-        self._put(_STATE, lambda draft: draft.write_text(text, encoding="utf-8"))
+        self.put(_STATE, lambda draft: draft.write_text(text, encoding="utf-8"))
 
     def begin(self) -> None:
         """Make the folder, empty.
@@ -95,7 +95,7 @@ class RunFolder:
             with draft.open("wb") as file:
                 np.savez(file, **found)  # type: ignore[arg-type]
 
-        self._put(f"done/{stage}/{number}.npz", write)
+        self.put(f"done/{stage}/{number}.npz", write)
 
     def found(self, stage: str, number: int, *only: str) -> Arrays:
         """Return what was found in a block, or only some of it."""
@@ -145,7 +145,16 @@ class RunFolder:
             self._arrays[RESULT] = zarr.open_group(self.result_path, mode="r+")
         return self._arrays[RESULT]
 
-    def _put(self, name: str, write: Any) -> None:
+    def put(self, name: str, write: Callable[[Path], Any]) -> None:
+        """Write a file of the run in one step: it is whole, or not there.
+
+        Parameters
+        ----------
+        name
+            As seen from the folder.
+        write
+            Writes a draft of it.
+        """
         target = self.path / name
         draft = target.with_name(target.name + ".draft")
         write(draft)
