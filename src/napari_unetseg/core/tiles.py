@@ -331,7 +331,7 @@ def _evened(length: int, side: int, multiple: int) -> int:
 @functools.lru_cache(maxsize=256)
 def _costs(
     length: int, halo: int, multiple: int, border: int, blend: int
-) -> list[tuple[int, int, int]]:
+) -> tuple[tuple[int, int, int], ...]:
     """Return what each side of tiles worth trying costs along one axis, least block first.
 
     Kept, for every frame of a live preview asks the same.
@@ -340,7 +340,7 @@ def _costs(
         TileGrid((length,), (side,), (halo,), (multiple,), (border,), blend)
         for side in _sides(length)
     )
-    return sorted({grid.cost for grid in grids})
+    return tuple(sorted({grid.cost for grid in grids}))
 
 
 def _sides(length: int) -> list[int]:
