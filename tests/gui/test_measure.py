@@ -109,6 +109,12 @@ def test_images_that_fit_can_be_ticked(tool, viewer, labels, run):
     assert not {"mean", "mean_dapi"} & set(run())
 
 
+def test_the_truth_of_a_sample_is_not_measured_unasked(tool, viewer, labels):
+    viewer.add_image(np.zeros(labels.data.shape), name="light", metadata={"truth": True})
+    seen = viewer.add_image(np.zeros(labels.data.shape), name="seen")
+    assert tool.ticks.layers() == [viewer.layers["dapi"], seen]
+
+
 def test_a_row_leads_to_its_object_and_back(tool, viewer, labels, run):
     run()
     labels.name = "renamed"

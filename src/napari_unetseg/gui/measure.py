@@ -463,7 +463,8 @@ class MeasureWidget(Tool[MeasureOptions]):
         return _shape_of(layer) == _shape_of(labels)
 
     def _is_likely(self, layer: Layer) -> bool:
-        return not role_of(layer)
+        # The true light of a drawn sample is no image that anybody measures.
+        return not role_of(layer) and not layer.metadata.get("truth")
 
 
 def _measure(
