@@ -116,6 +116,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.region.setObjectName("region")
         self.region.setStatusTip(_REGION_HELP)
         self.rung = QComboBox()
+        self.rung.setObjectName("rung")
         for rung in RUNGS:
             self.rung.addItem(rung, rung)
         self.rung.currentIndexChanged.connect(self._choose_rung)
