@@ -22,9 +22,10 @@ from napari_unetseg.gui.queue import QueueWidget
 from napari_unetseg.gui.review import ReviewWidget
 from napari_unetseg.gui.scoreboard import ScoreboardWidget
 from napari_unetseg.gui.session import Session, unwrapped
-from napari_unetseg.gui.start_page import StartPage
+from napari_unetseg.gui.start_page import PLUGIN, StartPage
 from napari_unetseg.gui.threshold import ThresholdWidget
 from napari_unetseg.gui.tool import Tool, check, when_undocked
+from napari_unetseg.gui.tour import TourWidget
 from napari_unetseg.gui.train import TrainWidget
 from napari_unetseg.gui.train_on import TrainOnWidget
 
@@ -83,7 +84,9 @@ class WorkbenchWidget(QWidget):
         self._session = Session.of(napari_viewer)
         self._session.page_wanted.connect(self.open_tool)
         self._at = 0
+        self._session.workbench = self
         self.start = StartPage(self._viewer)
+        self.start.tour_wanted.connect(self.open_tour)
         self._pages.addWidget(self.start)
         layers = self._viewer.layers.events
         layers.inserted.connect(self._on_layers)
@@ -97,12 +100,18 @@ class WorkbenchWidget(QWidget):
             tool.close_tool()
         self._session.page_wanted.disconnect(self.open_tool, missing_ok=True)
         disconnect_events(self._viewer.layers.events, self)
+        if self._session.workbench is self:
+            self._session.workbench = None
 
     def open_step(self, number: int) -> None:
         """Turn to the page of rung `number`, counted from 0."""
         self._at = number
         self._pages.setCurrentIndex(number)
         check(self._buttons, number)
+
+    def open_tour(self) -> None:
+        """Open the guided tour, where the Workbench is."""
+        self._viewer.window.add_plugin_dock_widget(PLUGIN, TourWidget.title)
 
     def open_tool(self, title: str) -> None:
         """Turn to the page of the tool of a title, if there is one."""
