@@ -53,10 +53,10 @@ class Memory:
         self._first = {name: box.currentIndex() for name, box in choices.items()}
         self._take_up(recall(dock))
         for form in forms.values():
-            form.changed.connect(self._offer_reset)
+            form.changed.connect(self.offer_reset)
         for box in choices.values():
-            box.currentIndexChanged.connect(self._offer_reset)
-        self._offer_reset()
+            box.currentIndexChanged.connect(self.offer_reset)
+        self.offer_reset()
 
     def keep(self, left_out: Collection[str] = ()) -> None:
         """Remember everything as it is, for the next time.
@@ -84,7 +84,7 @@ class Memory:
         for name, box in self._choices.items():
             box.setCurrentIndex(self._first[name])
         remember(self._dock, {})
-        self._offer_reset()
+        self.offer_reset()
 
     def _take_up(self, known: Known) -> None:
         for name, form in self._forms.items():
@@ -94,7 +94,8 @@ class Memory:
             if at >= 0:
                 box.setCurrentIndex(at)
 
-    def _offer_reset(self, *_: object) -> None:
+    def offer_reset(self, *_: object) -> None:
+        """Show the button while something is not the default."""
         differs = any(not form.shows(self._defaults[n]) for n, form in self._forms.items())
         boxes = self._choices.items()
         differs |= any(box.currentIndex() != self._first[name] for name, box in boxes)

@@ -199,6 +199,7 @@ class Tool(QWidget, Generic[O]):
 
     def refresh(self) -> None:
         """Set what can be clicked: the one place that decides."""
+        self.memory.offer_reset()
         idle = not self.running
         self.run_button.setEnabled(idle and self.pick.layer() is not None)
         self.cancel_button.setEnabled(not idle)
@@ -235,6 +236,7 @@ class Tool(QWidget, Generic[O]):
         """Take up the preview when the page comes to the front."""
         super().showEvent(event)
         if not self._closed:
+            self.memory.offer_reset()
             self.shown()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
