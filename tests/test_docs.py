@@ -1,5 +1,6 @@
 """The documentation stays true: what it names is there, and what is there has its page."""
 
+import ast
 import importlib
 import re
 import shlex
@@ -186,6 +187,35 @@ def test_python_and_recipes_that_are_shown_can_be_read(path):
                 assert hasattr(importlib.import_module(module), name)
     for text in fenced(path, "yaml"):
         parse_recipe(text.encode())
+
+
+def texts_of(module):
+    """Return the texts that a module holds, those that belong together joined."""
+    tree = ast.parse(read(module))
+    return [
+        "\0".join(
+            part.value if isinstance(part, ast.Constant) else ""
+            for part in (node.values if isinstance(node, ast.JoinedStr) else [node])
+        )
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+
+
+def test_messages_that_are_explained_are_those_of_the_program():
+    modules = (ROOT / "src").rglob("*.py")
+    said = " ".join(" ".join(text.split()) for module in modules for text in texts_of(module))
+    quoted = {
+        (page.stem, piece.strip(" .,;:"))
+        for page in PAGES
+        for row in re.findall(r"^\| (\*.+?) \| ", read(page), re.MULTILINE)
+        for message in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", row)
+        for piece in re.split(r"\.\.\.|\d[\d.,]*", message)
+        if len(piece.strip()) > 3
+    }
+    assert len(quoted) > 40
+    assert sorted(piece for piece in quoted if piece[1] not in said) == []
 
 
 def test_the_citation_is_of_this_version():

@@ -18,7 +18,6 @@ PLUGIN = "napari-unetseg"
 SIZE = (1300, 760)
 _LEFT = Qt.MouseButton.LeftButton
 _NO_KEY = Qt.KeyboardModifier.NoModifier
-_COLOURS = 256
 _DOCK_WIDTH = 370
 
 
@@ -84,6 +83,14 @@ class Hand:
         self.wait(page.isVisible, f"the dock {title}")
         self.spin(0.3)
         return page
+
+    def page(self, kind: str) -> Any:
+        """Return the page of a class of that name which something else has opened."""
+        return next(
+            one
+            for one in QApplication.allWidgets()
+            if type(one).__name__ == kind and one.isVisible()
+        )
 
     def sample(self, key: str) -> Any:
         """Open a sample of the plugin and return its image layer."""
@@ -232,8 +239,7 @@ class Hand:
         QTest.mouseMove(self.canvas, QPoint(2, 2))
         self.spin(0.6)
         shown = self.viewer.screenshot(canvas_only=False, flash=False)
-        # A palette keeps what there is to see, at a third of the size.
-        small = Picture.fromarray(shown[..., :3]).quantize(_COLOURS, dither=Picture.Dither.NONE)
         self.folder.mkdir(parents=True, exist_ok=True)
-        small.save(self.folder / f"{name}.png", optimize=True)
+        # With all its colours: a palette would change those that stand in a legend alone.
+        Picture.fromarray(shown[..., :3]).save(self.folder / f"{name}.png", optimize=True)
         print(f"{name}.png", flush=True)

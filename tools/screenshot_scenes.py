@@ -10,6 +10,24 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.io import write_image
 
 
+def first(hand: Hand, scratch: Path) -> None:
+    """What an empty window says, and the guided tour, done up to its third step."""
+    bench = hand.open("Workbench")
+    hand.picture("start")
+    hand.click(bench.start.tour_button)
+    tour = hand.page("TourWidget")
+    hand.click(tour.do_button)
+    for step in (1, 2, 3):
+        hand.wait(lambda step=step: tour.at == step, f"step {step} of the tour")
+        if step < 3:
+            hand.wait(tour.do_button.isEnabled, f"step {step} can be done")
+            hand.click(tour.do_button)
+    hand.home()
+    hand.picture("tour")
+    hand.click(tour.stop_button)
+    hand.click(tour.keep_button)
+
+
 def nuclei(hand: Hand, scratch: Path) -> None:
     """Nuclei found by a model that ships, measured, reviewed, corrected, learnt from, and kept."""
     image = hand.sample("nuclei")
@@ -22,10 +40,10 @@ def nuclei(hand: Hand, scratch: Path) -> None:
     hand.home()
     hand.picture("workbench")
     _measure(hand, objects)
+    _review(hand, objects, truth)
     _queue(hand, objects)
     _correct(hand, objects, truth)
     _train_on(hand, image, objects)
-    _review(hand, objects, truth)
     _project(hand, scratch / "experiment.unetseg")
 
 
@@ -169,6 +187,7 @@ def folder(hand: Hand, scratch: Path) -> None:
 
 
 SCENES = {
+    first: ("start", "tour"),
     nuclei: ("workbench", "measure", "queue", "correct", "train_on", "review", "project"),
     predicting: ("predict",),
     inside: ("models", "features"),
@@ -255,6 +274,7 @@ def _review(hand: Hand, objects: Any, truth: Any) -> None:
     hand.home()
     hand.picture("review")
     objects.visible = True
+    hand.viewer.layers.remove(hand.layer("review"))
 
 
 def _project(hand: Hand, path: Path) -> None:

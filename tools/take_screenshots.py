@@ -64,6 +64,9 @@ def take(names: list[str], out: Path, scratch: Path) -> list[str]:
     for scene, pictures in SCENES.items():
         if wanted.isdisjoint(pictures):
             continue
+        # What a dock remembers of an earlier scene is not there for the next.
+        for remembered in scratch.glob("unetseg-*.json"):
+            remembered.unlink()
         hand = Hand(out, wanted)
         try:
             scene(hand, scratch)

@@ -23,6 +23,9 @@ _ASKED = re.compile(r"^<!-- derived: ([a-z_ -]+) -->$", re.MULTILINE)
 _CHANGING = ("rung",)
 """Names of choices whose help is that of what is chosen."""
 
+EVERYWHERE = ("Help", "Reset")
+"""Buttons of every dock, which the page of all docks tells of."""
+
 _MENUS = {"io_utilities": "IO Utilities"}
 _MANIFEST = Path(napari_unetseg.__file__).with_name("napari.yaml")
 
@@ -119,7 +122,11 @@ def controls(dock: str) -> str:
         for form in forms.values()
         for field in form.model_fields.values()
     }
-    own = [(f"**{name}**", text) for name, text in buttons_of(dock) if text not in told]
+    own = [
+        (f"**{name}**", text)
+        for name, text in buttons_of(dock)
+        if text not in told and name not in EVERYWHERE
+    ]
     parts = [table(("Control", "What it does"), own)] if own else []
     for heading, form in forms.items():
         parts += ([f"### {heading}"] if heading else []) + [option_table(form)]
