@@ -15,11 +15,11 @@ from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training.history import predicted_thumbnail
 from napari_unetseg.core.training.train_on import TrainedOn, TrainOnOptions, train_on
 from napari_unetseg.gui.corrections import Material, kind_of, material_of, source_layer
+from napari_unetseg.gui.curve import LossPlot
 from napari_unetseg.gui.glimpse import glimpser, show_training
 from napari_unetseg.gui.history import HistoryList
 from napari_unetseg.gui.layers import image_of, plane_image, role_of
 from napari_unetseg.gui.lesson import RESULTS, kind_box, labels_pick, warm_up
-from napari_unetseg.gui.plots import LossPlot
 from napari_unetseg.gui.session import unwrapped
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
