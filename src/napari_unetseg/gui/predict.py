@@ -145,6 +145,13 @@ class PredictWidget(Tool[PredictOptions]):
         line.addWidget(self.save_button)
         return [self.decoding.page, row]
 
+    def forms(self) -> dict[str, Form[Any]]:
+        return {**super().forms(), "splitting": self.decoding}
+
+    def forgotten(self) -> frozenset[str]:
+        suited = ["what"] if self._suited else []
+        return frozenset({"extent", "diameter", "split_depth", *suited})
+
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
         return self.models.chosen()

@@ -71,6 +71,11 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
         self.live.toggled.connect(self._show_preview)
         return [self.live]
 
+    def forgotten(self) -> frozenset[str]:
+        # Grey levels of one image say nothing of another.
+        drawn = self.form.options.method in ("manual", "hysteresis")
+        return frozenset({"value", "high", *(["method"] if drawn else [])})
+
     def work(self, layer: Layer, options: ThresholdOptions) -> Work:
         image, values = image_of(layer), self._dragged
         self._used = values

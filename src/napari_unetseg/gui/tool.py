@@ -6,9 +6,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QButtonGroup,
+    QComboBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -21,10 +23,13 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.specs import Options
+from napari_unetseg.gui.about import About, small_button
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import is_report
+from napari_unetseg.gui.looks import FOCUS, PROBLEM
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.preview import Preview, is_preview
+from napari_unetseg.gui.remembered import RESET_HELP, Memory
 from napari_unetseg.gui.session import Session, unwrapped
 from napari_unetseg.gui.task import Task, Work
 
@@ -54,6 +59,9 @@ class Tool(QWidget, Generic[O]):
     pick_text: ClassVar[str] = "Image"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
 
+    bar: QProgressBar
+    reset_button: QPushButton
+
     def __init__(self, viewer: Any, options: O) -> None:
         super().__init__()
         self.viewer = viewer = unwrapped(viewer)
@@ -68,6 +76,7 @@ class Tool(QWidget, Generic[O]):
         when_undocked(self, self.close_tool)
         self.pick.picked.connect(self._on_picked)
         self.form.changed.connect(self._on_form_changed)
+        self.memory = Memory(self.title, self.forms(), self.choices(), self.reset_button)
         self.refresh()
 
     # What a tool says of itself
@@ -120,6 +129,18 @@ class Tool(QWidget, Generic[O]):
         """Return widgets of the tool's own that show what came out, below the message."""
         return []
 
+    def forms(self) -> dict[str, Form[Any]]:
+        """Return the forms whose options are remembered from one session to the next."""
+        return {"options": self.form}
+
+    def choices(self) -> dict[str, QComboBox]:
+        """Return the boxes whose choice is remembered as well."""
+        return {}
+
+    def forgotten(self) -> frozenset[str]:
+        """Name the options that hold for one image only, and are not remembered."""
+        return frozenset()
+
     # What a tool is asked
 
     @property
@@ -139,6 +160,7 @@ class Tool(QWidget, Generic[O]):
             self.say(str(error), problem=True)
             return
         self._source, self._options = layer, options
+        self.memory.keep(self.forgotten())
         self.task = Task(work, self)
         self.task.progressed.connect(self._on_progressed)
         self.task.shown.connect(self.show_on_the_way)
@@ -168,7 +190,7 @@ class Tool(QWidget, Generic[O]):
         """Show `message` under the buttons."""
         self.message.setText(message)
         self.message.setProperty("problem", problem)
-        self.message.setStyleSheet("color: #ff9d4d;" if problem else "")
+        self.message.setStyleSheet(PROBLEM if problem else "")
 
     def unsay(self) -> None:
         """Take back the last message if it told of a problem, which is mended now."""
@@ -196,6 +218,19 @@ class Tool(QWidget, Generic[O]):
             self.hidden()
             self.pick.close_events()
 
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Let Enter run and Escape cancel; a button that has the keyboard is pressed by Enter."""
+        key = None if event is None else event.key()
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            focused = self.focusWidget()
+            pressed = focused if isinstance(focused, QAbstractButton) else self.run_button
+            if pressed.isEnabled() and pressed.isVisible():
+                pressed.click()
+        elif key == Qt.Key.Key_Escape and self.running:
+            self.cancel()
+        else:
+            super().keyPressEvent(event)
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take up the preview when the page comes to the front."""
         super().showEvent(event)
@@ -217,9 +252,9 @@ class Tool(QWidget, Generic[O]):
     # Wiring
 
     def _build(self) -> None:
-        about = QLabel(self.help_text)
-        about.setWordWrap(True)
-        about.setObjectName("help")
+        about = About(self.title, self.help_text, self)
+        self.reset_button = small_button("Reset", RESET_HELP, lambda: self.memory.reset())
+        about.row.addWidget(self.reset_button, 0, Qt.AlignmentFlag.AlignTop)
         self.pick.setObjectName("image")
         for number, (label, widget) in enumerate([(self.pick_text, self.pick), *self.rows()]):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -269,6 +304,7 @@ class Tool(QWidget, Generic[O]):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scroll)
         self.setMinimumWidth(280)
+        self.setStyleSheet(FOCUS)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _button(self, text: str, help_text: str, slot: Any) -> QPushButton:

@@ -192,6 +192,12 @@ class TrainWidget(Tool[TrainOptions]):
         unfold.addWidget(self.history)
         return [unfold]
 
+    def forms(self) -> dict[str, Form[Any]]:
+        return {**super().forms(), **self.specs}
+
+    def choices(self) -> dict[str, QComboBox]:
+        return {"model": self.rung}
+
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
         options: ModelSpec = self.specs[self.rung.currentData()].options
