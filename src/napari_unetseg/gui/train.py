@@ -257,7 +257,7 @@ class TrainWidget(Tool[TrainOptions]):
     def shown(self) -> None:
         self._fill_starts()
         # Torch takes seconds to load and the filters to compile: begin while the user paints.
-        self._warm.ask(lambda progress: warm_up())
+        self._warm.ask_soon(lambda progress: warm_up())
         self._see_to_live()
 
     def hidden(self) -> None:
