@@ -37,7 +37,7 @@ def click(hand, widget):
 def test_every_step_is_done_by_the_tour_and_the_users_layers_are_left_alone(hand, own, tour):
     before = [np.array(layer.data) for layer in own]
     for number in range(LAST):
-        hand.wait(lambda: tour.at == number, 60)
+        hand.wait(lambda n=number: tour.at == n, 60)
         hand.wait(tour.do_button.isEnabled, 60)
         click(hand, tour.do_button)
     hand.wait(lambda: tour.at == LAST, 60)

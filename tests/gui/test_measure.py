@@ -305,4 +305,4 @@ def test_files_that_cannot_be(tool, labels, run, save):
     assert ".csv or .tsv" in tool.message.text()
     labels.data_setitem((np.array([20]), np.array([20])), 3)
     assert not save("geojson", "g.geojson").exists()
-    assert "measure again" in tool.message.text()
+    assert "Measure again" in tool.message.text()

@@ -108,6 +108,10 @@ class Form(Generic[O]):
         """Change some fields without sending `changed`."""
         self.options = self.options.model_copy(update=values)
 
+    def value(self, name: str) -> Any:
+        """Return what field `name` stands at, allowed or not."""
+        return self._rows[name].value
+
     def widget(self, name: str) -> ValueWidget[Any]:
         """Return the widget that edits field `name`."""
         layout = self.layout

@@ -247,7 +247,7 @@ class ModelsWidget(QWidget):
         if not shipped.name_of(path):
             self._try(lambda: shelf().opened(path))
         self.session.use_model(model)
-        self.say(f"Loaded {model.name}. The Predict dock runs it.")
+        self.say(f"Loaded {model.name}. Next: Predict runs it.")
 
     def _on_done(self, answer: str | NeedsTrust) -> None:
         path = self.chosen()
@@ -257,7 +257,7 @@ class ModelsWidget(QWidget):
         elif isinstance(path, Path) and ask(self, "Run a program?", f"{answer} Run it?"):
             self._work.ask(lambda progress: _tested(path, trust=True))
         else:
-            self.say("Nothing was run.")
+            self.say("Nothing was run. Test asks again.")
 
     def _on_refused(self, sentence: str) -> None:
         self.say(sentence, problem=True)

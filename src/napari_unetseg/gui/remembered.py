@@ -1,7 +1,7 @@
 """The options a dock was last run with, remembered from one session to the next."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class Memory:
         What is remembered, each with a name.
     reset_button
         Is shown while something is not the default.
+    left_out
+        Names the options that hold for one image or model only: they are neither remembered nor
+        reset.
     """
 
     def __init__(
@@ -46,26 +49,22 @@ class Memory:
         forms: Mapping[str, Form[Any]],
         choices: Mapping[str, QComboBox],
         reset_button: QPushButton,
+        left_out: Callable[[], Collection[str]],
     ) -> None:
         self._dock, self._forms, self._choices = dock, forms, choices
-        self._button = reset_button
+        self._button, self._left_out = reset_button, left_out
         self._defaults = {name: form.options for name, form in forms.items()}
         self._first = {name: box.currentIndex() for name, box in choices.items()}
         self._take_up(recall(dock))
         for form in forms.values():
-            form.changed.connect(self._offer_reset)
+            form.changed.connect(self.offer_reset)
         for box in choices.values():
-            box.currentIndexChanged.connect(self._offer_reset)
-        self._offer_reset()
+            box.currentIndexChanged.connect(self.offer_reset)
+        self.offer_reset()
 
-    def keep(self, left_out: Collection[str] = ()) -> None:
-        """Remember everything as it is, for the next time.
-
-        Parameters
-        ----------
-        left_out
-            Options that hold for one image only.
-        """
+    def keep(self) -> None:
+        """Remember everything as it is, for the next time."""
+        left_out = self._left_out()
         known = {
             name: {n: v for n, v in _changed(form.options).items() if n not in left_out}
             for name, form in self._forms.items()
@@ -80,11 +79,11 @@ class Memory:
     def reset(self) -> None:
         """Put every option back to its default, and forget what was remembered."""
         for name, form in self._forms.items():
-            form.put_back(self._defaults[name])
+            form.put_back(self._default(name))
         for name, box in self._choices.items():
             box.setCurrentIndex(self._first[name])
         remember(self._dock, {})
-        self._offer_reset()
+        self.offer_reset()
 
     def _take_up(self, known: Known) -> None:
         for name, form in self._forms.items():
@@ -94,11 +93,18 @@ class Memory:
             if at >= 0:
                 box.setCurrentIndex(at)
 
-    def _offer_reset(self, *_: object) -> None:
-        differs = any(not form.shows(self._defaults[n]) for n, form in self._forms.items())
+    def offer_reset(self, *_: object) -> None:
+        """Show the button while something is not the default."""
+        differs = any(not form.shows(self._default(n)) for n, form in self._forms.items())
         boxes = self._choices.items()
         differs |= any(box.currentIndex() != self._first[name] for name, box in boxes)
         self._button.setVisible(differs)
+
+    def _default(self, name: str) -> Any:
+        """Return the default of a form, with what is left out as it is now."""
+        form, default = self._forms[name], self._defaults[name]
+        kept = {n: form.value(n) for n in self._left_out() if n in type(default).model_fields}
+        return default.model_copy(update=kept)
 
 
 def recall(dock: str) -> Known:

@@ -35,7 +35,10 @@ from napari_unetseg.gui.task import Task, Work
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
-_GONE = "The layer was removed while the run went on, so its result was dropped."
+_GONE = (
+    "The layer was removed while the run went on, so its result was dropped. Choose another layer "
+    "and run again."
+)
 
 
 class Tool(QWidget, Generic[O]):
@@ -76,7 +79,9 @@ class Tool(QWidget, Generic[O]):
         when_undocked(self, self.close_tool)
         self.pick.picked.connect(self._on_picked)
         self.form.changed.connect(self._on_form_changed)
-        self.memory = Memory(self.title, self.forms(), self.choices(), self.reset_button)
+        self.memory = Memory(
+            self.title, self.forms(), self.choices(), self.reset_button, self.forgotten
+        )
         self.refresh()
 
     # What a tool says of itself
@@ -138,7 +143,7 @@ class Tool(QWidget, Generic[O]):
         return {}
 
     def forgotten(self) -> frozenset[str]:
-        """Name the options that hold for one image only, and are not remembered."""
+        """Name the options that hold for one image or model only, and are not remembered."""
         return frozenset()
 
     # What a tool is asked
@@ -160,7 +165,7 @@ class Tool(QWidget, Generic[O]):
             self.say(str(error), problem=True)
             return
         self._source, self._options = layer, options
-        self.memory.keep(self.forgotten())
+        self.memory.keep()
         self.task = Task(work, self)
         self.task.progressed.connect(self._on_progressed)
         self.task.shown.connect(self.show_on_the_way)
@@ -177,7 +182,7 @@ class Tool(QWidget, Generic[O]):
         """Abandon the run; everything stays as it was."""
         if self.task is not None:
             self.task.cancel()
-            self.say("Cancelled: nothing was changed.")
+            self.say(f"Cancelled: nothing was changed. {self.run_text} begins anew.")
             self.cancel_button.setEnabled(False)
 
     def stop(self) -> None:
@@ -199,6 +204,7 @@ class Tool(QWidget, Generic[O]):
 
     def refresh(self) -> None:
         """Set what can be clicked: the one place that decides."""
+        self.memory.offer_reset()
         idle = not self.running
         self.run_button.setEnabled(idle and self.pick.layer() is not None)
         self.cancel_button.setEnabled(not idle)
@@ -235,6 +241,7 @@ class Tool(QWidget, Generic[O]):
         """Take up the preview when the page comes to the front."""
         super().showEvent(event)
         if not self._closed:
+            self.memory.offer_reset()
             self.shown()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -338,7 +345,8 @@ class Tool(QWidget, Generic[O]):
 
     def _on_failed(self, error: Exception) -> None:
         self.say(
-            f"This went wrong: {error}. Nothing was changed. The notification has the details.",
+            f"This went wrong: {error}. Nothing was changed. The notification has the details; "
+            "try other options, or report it.",
             problem=True,
         )
         raise error

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetseg.gui.looks import FOCUS
@@ -13,6 +13,7 @@ from napari_unetseg.gui.tour_steps import STEPS, Step
 
 _LOOK_MS = 250
 _PAUSE_MS = 1500
+_LINES = 5
 _END = (
     "That was the tour",
     "Keep its layers to look at them, or take them away. What you had open is as it was.",
@@ -169,6 +170,9 @@ class TourWidget(QWidget):
         self._heading, self._text = QLabel(), QLabel()
         self._text.setWordWrap(True)
         self._text.setObjectName("message")
+        # A dock asks for no height by width: room for the longest text, or it would be clipped.
+        self._text.setMinimumHeight(_LINES * self._text.fontMetrics().lineSpacing())
+        self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._done = QLabel("Done.")
         self.back_button = self._button("Back", "To the step before.", self.go_back)
         self.do_button = self._button("", "Let the tour press it.", self.do)

@@ -134,9 +134,8 @@ STEPS = (
     ),
     Step(
         "6. On with your own image",
-        "<b>Save table...</b> writes it as CSV, and <b>Batch</b> does the same steps to a folder. "
-        "Where neither threshold nor model is right, paint a few strokes and <b>Train</b>. "
-        "<b>Help</b> in every dock says how.",
+        "<b>Save table...</b> writes it as CSV; <b>Batch</b> does the same to a folder. Where "
+        "neither threshold nor model is right, paint some strokes and <b>Train</b>.",
         "Measure",
         point=lambda tool: tool.save_buttons["table"],
     ),
