@@ -164,7 +164,7 @@ def buttons_of(dock: str) -> Table:
     idle = None if getattr(page, "can_stop", True) else page.stop_button
     for button in page.findChildren(QAbstractButton):
         if button.text() and button is not idle:
-            found.setdefault(button.text(), _help_at(button))
+            found.setdefault(button.text().replace("&", ""), _help_at(button))
     close = getattr(page, "close_tool", None) or getattr(page, "close_tools", None)
     if close is not None:
         close()
