@@ -470,6 +470,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         search, state = known.search(), self.session.ink(layer).state()
         self._work = lambda progress: (search(progress), state)
         self.run()
+        self.say("Finding the objects, then the tools can be used...")
 
     def _on_soon(self) -> None:
         """Go on with what waited for the objects to be found, or find them."""

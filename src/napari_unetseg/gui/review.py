@@ -151,8 +151,8 @@ class ReviewWidget(Tool[ReviewOptions]):
     def show_result(self, layer: Layer, options: ReviewOptions, result: _Found) -> str:
         if result.truth not in self.viewer.layers:
             return (
-                "The truth was removed while the run went on, so its result was dropped. Choose two "
-                "layers and compare again."
+                "The truth was removed while the run went on, so its result was dropped. Choose "
+                "two layers and compare again."
             )
         self._found = result
         self._watch(*self._layers())
