@@ -38,7 +38,8 @@ PIXELS_AT_ONCE = {1: 2**20, 2: 3 * 2**19, 3: 2**22}
 """Pixels of a block when nobody says otherwise, for each number of axes.
 
 A camera's image of 1024x1024 or 960x1280 is one block with its border; in two it costs a sixth
-more. A halo costs more in three, so its blocks are larger: 0.3 GB for each 16 channels held at once.
+more. A halo costs more in three axes, so blocks are larger: 0.3 GB for each 16 channels held at
+once.
 """
 
 
