@@ -5,12 +5,12 @@
 
 The textbook's UNet is that of `textbook.py`; it runs in plain torch on tiles of 256x256 without
 overlap, which is the least work it can have. What our Predict asks of the C library, to keep freed
-memory, holds for the whole process and serves it as well. Ours predicts the whole image as Predict does: scaled,
-in tiles with their halo, softmax, pasted. OpenVINO and ONNX Runtime run our default network on one
-block where they are installed, and are left out where they are not. All ways run in the same
-rounds; counted is the time of the processor, all threads together, so that other work on the
-machine changes little, and the ratio is the median over the rounds. Weights are fresh: speed does
-not depend on them.
+memory, holds for the whole process and serves it as well. Ours predicts the whole image as Predict
+does: scaled, in tiles with their halo, softmax, pasted. OpenVINO and ONNX Runtime run our default
+network on one block where they are installed, and are left out where they are not. All ways run in
+the same rounds; counted is the time of the processor, all threads together, so that other work on
+the machine changes little, and the ratio is the median over the rounds. Weights are fresh: speed
+does not depend on them.
 """
 
 import argparse
