@@ -1,9 +1,14 @@
-"""The documentation: the README, the gallery of examples, and what changed."""
+"""The documentation: how to use it, what each dock and command does, the gallery, what changed."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent / "_ext"))
+# The docks are asked for their controls, which needs no screen.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 project = "napari-unetseg"
 author = "The napari-unetseg developers"
@@ -11,12 +16,28 @@ version = release = re.search(
     r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
 )[1]
 
-extensions = ["myst_parser", "sphinx.ext.mathjax", "sphinx_gallery.gen_gallery"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
+    "derived",
+]
+# A block that names no language is what is typed into a terminal.
+highlight_language = "text"
 html_theme = "furo"
 html_title = project
-exclude_patterns = ["_build", "gallery/*.py", "gallery/*.ipynb", "gallery/*.md5"]
-# The README names files of the checkout, which are no pages.
-suppress_warnings = ["myst.xref_missing", "config.cache"]
+exclude_patterns = ["_build", "_ext", "gallery/*.py", "gallery/*.ipynb", "gallery/*.md5"]
+myst_heading_anchors = 3
+# A name such as ndim is that of several classes; which is meant does not matter to a reader.
+suppress_warnings = ["config.cache", "ref.python"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+# What pydantic adds to every options class is no part of what it says.
+autodoc_default_options = {"exclude-members": "model_config, model_post_init"}
+napoleon_google_docstring = False
 
 sphinx_gallery_conf = {
     "examples_dirs": str(ROOT / "examples"),

@@ -21,6 +21,14 @@ def _isolate_settings() -> None:
 
 _isolate_settings()
 
+
+@pytest.fixture(autouse=True)
+def _options_are_the_default() -> None:
+    """Let no test begin with options that another one ran a dock with."""
+    settings = Path(os.environ["NAPARI_CONFIG"])
+    settings.with_name("unetseg-options.json").unlink(missing_ok=True)
+
+
 # Compiling and a busy machine make single examples slow, which says nothing about the code.
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)

@@ -19,6 +19,8 @@ SDIST_TOP = {
     "LICENSE",
     "README.md",
     "CHANGELOG.md",
+    "CITATION.cff",
+    "docs",
     "napari.yaml",
     "pyproject.toml",
     "tox.ini",

@@ -27,7 +27,9 @@ def model():
 @pytest.fixture
 def viewer():
     made = ViewerModel()
-    made.add_image(STACK.image, name="stack", scale=(2, 0.5, 0.5), translate=(1, 3, 5))
+    made.add_image(
+        STACK.image, name="stack", scale=(2, 0.5, 0.5), translate=(1, 3, 5), units=("um",) * 3
+    )
     made.dims.set_current_step(0, 2)
     return made
 
@@ -61,6 +63,7 @@ def test_maps_lie_as_a_stack_over_the_plane_on_screen(qtbot, tool, viewer):
     # The middle of the first value is that of the first 4 by 4 pixels of plane 2.
     assert np.allclose(maps.data_to_world((0, 0, 0, 0))[1:], stack.data_to_world((2, 1.5, 1.5)))
     assert np.allclose(maps.data_to_world((0, 0, 3, 5))[1:], stack.data_to_world((2, 13.5, 21.5)))
+    assert viewer.layers.extent.units is not None, "the units of the layers are at odds"
     show(qtbot, tool, "evidence")
     again = find(viewer.layers, FEATURE_MAPS, stack)
     assert again.data.shape == (2, 1, 64, 72)

@@ -109,6 +109,12 @@ def test_images_that_fit_can_be_ticked(tool, viewer, labels, run):
     assert not {"mean", "mean_dapi"} & set(run())
 
 
+def test_the_truth_of_a_sample_is_not_measured_unasked(tool, viewer, labels):
+    viewer.add_image(np.zeros(labels.data.shape), name="light", metadata={"truth": True})
+    seen = viewer.add_image(np.zeros(labels.data.shape), name="seen")
+    assert tool.ticks.layers() == [viewer.layers["dapi"], seen]
+
+
 def test_a_row_leads_to_its_object_and_back(tool, viewer, labels, run):
     run()
     labels.name = "renamed"
@@ -305,4 +311,4 @@ def test_files_that_cannot_be(tool, labels, run, save):
     assert ".csv or .tsv" in tool.message.text()
     labels.data_setitem((np.array([20]), np.array([20])), 3)
     assert not save("geojson", "g.geojson").exists()
-    assert "measure again" in tool.message.text()
+    assert "Measure again" in tool.message.text()

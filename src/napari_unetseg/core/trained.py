@@ -92,7 +92,7 @@ class TrainedModel:
     provenance
         How it came about: options, date, versions; anything JSON can hold.
     example
-        A piece of an image it was trained on, (C, *spatial), as the microscope gave it.
+        A piece of an image it was trained on, ``(C, *spatial)``, as the microscope gave it.
     card
         What people say about it.
     decoder

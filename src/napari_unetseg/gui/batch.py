@@ -317,7 +317,7 @@ class BatchWidget(QWidget):
         """Ask whether a model that is a program may be run."""
         self._trust = ask(self, "Run a program?", f"{question} Run it?")
         if not self._trust:
-            self.page.say("The model was not run.", problem=True)
+            self.page.say("The model was not run. Run all or Look at one asks again.", problem=True)
         return self._trust
 
     def _counted(self) -> str:
@@ -409,7 +409,8 @@ class BatchWidget(QWidget):
         failed = any(row.state == "failed" for row in ended.rows)
         measured = self._recipe is not None and self._recipe.measurement is not None
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE
-        self.page.say(f"{batch_in_words(ended.rows)}. See {tables}.", problem=failed)
+        seen = "Point at a failure to see why." if failed else "Double-click an image to see it."
+        self.page.say(f"{batch_in_words(ended.rows)}. See {tables}. {seen}", problem=failed)
 
     def _on_refused(self, sentence: str) -> None:
         self.page.say(sentence, problem=True)

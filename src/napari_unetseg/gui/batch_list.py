@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 from napari_unetseg.core.io import stem_of
 from napari_unetseg.core.recipe import ImageRow
 from napari_unetseg.core.recipe.summary import State
+from napari_unetseg.gui.looks import PROBLEM_COLOUR, PROBLEM_TEXT
 
 _HEADS = ("Image", "State", "Objects", "Time")
 _HELP = (
@@ -20,7 +21,6 @@ _HELP = (
     "Seconds that it took.",
 )
 _STATES = {"done": "done", "kept": "done before", "failed": "failed", "running": "stopped"}
-_COLOURS = {"failed": "#ff9d4d", "done": "#7fc97f", "kept": "#7fc97f"}
 _HEIGHT = 160
 
 Extra = Mapping[str, Sequence[str]]
@@ -108,9 +108,12 @@ class BatchModel(QAbstractTableModel):
             return self._text(index.row(), column, row)
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.message if row is not None and row.message else str(path)
-        if role == Qt.ItemDataRole.ForegroundRole and column == 1 and row is not None:
-            colour = _COLOURS.get(row.state)
-            return None if colour is None else QColor(colour)
+        if column == 1 and row is not None and row.state == "failed":
+            # The word says it too; these are read in every theme.
+            if role == Qt.ItemDataRole.BackgroundRole:
+                return QColor(PROBLEM_COLOUR)
+            if role == Qt.ItemDataRole.ForegroundRole:
+                return QColor(PROBLEM_TEXT)
         if role == Qt.ItemDataRole.TextAlignmentRole and column > 1:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return None

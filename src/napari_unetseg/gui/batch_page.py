@@ -16,7 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unetseg.gui.about import About
 from napari_unetseg.gui.batch_list import BatchList
+from napari_unetseg.gui.looks import FOCUS, PROBLEM
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.recipe_editor import RecipeEditor
 from napari_unetseg.gui.steps import tells_steps
@@ -58,7 +60,7 @@ class BatchPage(QWidget):
         self.pick.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.editor = RecipeEditor()
         self.remarks = _line()
-        self.remarks.setStyleSheet("color: gray;")
+        self.remarks.setStyleSheet("font-style: italic;")
         self.remarks.hide()
         self.images = BatchList()
         self.count = _line()
@@ -82,6 +84,7 @@ class BatchPage(QWidget):
         self.buttons["place"].setMaximumWidth(34)
         self.buttons["show"].setMaximumWidth(60)
         self._lay_out(help_text)
+        self.setStyleSheet(FOCUS)
 
     def remark(self, text: str) -> None:
         """Show what is to be known of the recipe, under it."""
@@ -91,15 +94,13 @@ class BatchPage(QWidget):
     def say(self, message: str, *, problem: bool = False) -> None:
         """Show a message under the buttons."""
         self.message.setText(message)
-        self.message.setStyleSheet("color: #ff9d4d;" if problem else "")
+        self.message.setStyleSheet(PROBLEM if problem else "")
 
     def _lay_out(self, help_text: str) -> None:
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(8, 6, 8, 6)
-        about = _line()
-        about.setText(help_text)
-        column.addWidget(about)
+        column.addWidget(About("Batch", help_text, self))
         column.addWidget(_head("Recipe"))
         column.addLayout(_row(QLabel("Steps of"), self.pick, self.buttons["take"], stretch=1))
         column.addWidget(self.editor, 3)

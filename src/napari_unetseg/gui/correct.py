@@ -47,7 +47,7 @@ from napari_unetseg.gui.train_on import open_train_on
 INK_KEY = "W"
 
 _STALE = "The labels were changed while this was computed, so nothing was done. Do it again."
-_NOWHERE = "There is no object there."
+_NOWHERE = "There is no object there: click on one."
 
 
 class CorrectWidget(Tool[CorrectOptions]):
@@ -142,7 +142,7 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def show_result(self, layer: Layer, options: CorrectOptions, result: Any) -> str:
         if layer is not self._layer or self._boxes is None:
-            return "Another layer was chosen meanwhile, so nothing was done."
+            return "Another layer was chosen meanwhile, so nothing was done. Do it again there."
         if isinstance(result, Corrected):
             return self._apply(layer, result)
         boxes, state = result

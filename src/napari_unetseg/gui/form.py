@@ -90,9 +90,23 @@ class Form(Generic[O]):
             self._silent = False
         self._arrange()
 
+    def put_back(self, options: O) -> None:
+        """Show other options, and send `changed` if they are others."""
+        if options != self._safe_options():
+            self.options = options
+            self.changed.emit(options)
+
+    def shows(self, options: O) -> bool:
+        """Whether the widgets stand for `options`."""
+        return self._safe_options() == options
+
     def set(self, **values: Any) -> None:
         """Change some fields without sending `changed`."""
         self.options = self.options.model_copy(update=values)
+
+    def value(self, name: str) -> Any:
+        """Return what field `name` stands at, allowed or not."""
+        return self._rows[name].value
 
     def widget(self, name: str) -> ValueWidget[Any]:
         """Return the widget that edits field `name`."""

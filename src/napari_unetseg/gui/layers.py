@@ -164,7 +164,7 @@ def reduced_geometry(
     Returns
     -------
     dict
-        An affine map of all axes of the new layer.
+        An affine map of all axes of the new layer, and their units where layers have them.
     """
     ndim = layer.ndim
     corner = np.asarray(layer.data_to_world((0,) * ndim), float)
@@ -180,7 +180,11 @@ def reduced_geometry(
         wide = np.eye(ndim + 2)
         wide[1:, 1:] = affine
         affine = wide
-    return {"affine": affine}
+    found: dict[str, Any] = {"affine": affine}
+    if getattr(layer, "units", None) is not None:
+        # napari warns of layers whose units differ, and draws them as if none had any.
+        found["units"] = (*(("pixel",) if channels else ()), *layer.units)
+    return found
 
 
 def plane_index(layer: Layer, step: tuple[int, ...]) -> tuple[int, ...]:

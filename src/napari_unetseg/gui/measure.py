@@ -41,7 +41,7 @@ from napari_unetseg.gui.tool import Tool
 
 PLAIN = "Plain colours"
 
-_STALE = "The labels were changed since: measure again."
+_STALE = "The labels were changed since: press Measure again."
 _WAIT_MS = 120
 # What says where an object is, or which, or is of all objects: no quantity to colour by.
 _NO_QUANTITY = ("t", "z", "label", "first", "last", "true")
@@ -374,7 +374,9 @@ class MeasureWidget(Tool[MeasureOptions]):
             self._found, self._stale = None, False
             self.table.show_columns([])
             self._offer_columns({})
-            self.say("The labels were removed, and their table with them.")
+            self.say(
+                "The labels were removed, and their table with them. Choose others and measure."
+            )
             self.refresh()
 
     # Colours and features
@@ -463,7 +465,8 @@ class MeasureWidget(Tool[MeasureOptions]):
         return _shape_of(layer) == _shape_of(labels)
 
     def _is_likely(self, layer: Layer) -> bool:
-        return not role_of(layer)
+        # The true light of a drawn sample is no image that anybody measures.
+        return not role_of(layer) and not layer.metadata.get("truth")
 
 
 def _measure(
@@ -541,7 +544,9 @@ def _summary(found: _Found) -> str:
     table = found.table
     n = len(table["label"])
     if not n:
-        return "There are no objects in these labels."
+        return (
+            "There are no objects in these labels. Run Threshold or Predict first, or paint some."
+        )
     size = next(name for name in table if name.startswith(("area_", "volume_")))
     what = "row" if found.loops else "object"
     line = f"{n:,} {what}{'s' * (n != 1)}, median {size} {_short(float(np.median(table[size])))}."
@@ -554,7 +559,7 @@ def _summary(found: _Found) -> str:
         )
     if n == 1:
         line += " One id is one object: if it is a mask, make objects of it first."
-    return line
+    return f"{line} Next: click a row to see the object, or save the table."
 
 
 __all__ = ["PLAIN", "MeasureWidget"]

@@ -27,7 +27,9 @@ from napari_unetseg.core.facts import lines_of
 from napari_unetseg.core.foreign import NeedsTrust, Trial, describe_model, open_model, self_test
 from napari_unetseg.core.packages.export import ExportOptions, export
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.gui.about import About
 from napari_unetseg.gui.form import Form
+from napari_unetseg.gui.looks import FOCUS, PROBLEM
 from napari_unetseg.gui.model_choice import HEADING
 from napari_unetseg.gui.opener import FILES, Opener, ask
 from napari_unetseg.gui.session import Session
@@ -35,10 +37,6 @@ from napari_unetseg.gui.shelf import shelf
 from napari_unetseg.gui.task import Latest
 from napari_unetseg.gui.tool import when_undocked
 
-_HELP = (
-    "Models of this session, those that ship, those of a folder of yours, and those opened last. A "
-    "model file dropped on the window is loaded as well."
-)
 _WHAT = Qt.ItemDataRole.UserRole
 _STEP = "    "
 
@@ -53,6 +51,7 @@ class ModelsWidget(QWidget):
     """
 
     title = "Models"
+    help_text = "Every model you can use: look at it, load, test, export, rename or delete it."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__()
@@ -151,11 +150,12 @@ class ModelsWidget(QWidget):
     def say(self, message: str, *, problem: bool = False) -> None:
         """Show a message under the buttons."""
         self.message.setText(message)
-        self.message.setStyleSheet("color: #ff9d4d;" if problem else "")
+        self.message.setStyleSheet(PROBLEM if problem else "")
 
     def _build(self) -> None:
-        about, self.folder, self.message = QLabel(_HELP), QLabel(), QLabel()
-        for label in (about, self.folder, self.message):
+        about = About(self.title, self.help_text, self)
+        self.folder, self.message = QLabel(), QLabel()
+        for label in (self.folder, self.message):
             label.setWordWrap(True)
         self.list = QListWidget()
         self.list.setMinimumHeight(110)
@@ -190,6 +190,7 @@ class ModelsWidget(QWidget):
         column.addWidget(self.message)
         column.addWidget(self.facts, 1)
         self.setMinimumWidth(280)
+        self.setStyleSheet(FOCUS)
 
     def _add_group(
         self,
@@ -246,7 +247,7 @@ class ModelsWidget(QWidget):
         if not shipped.name_of(path):
             self._try(lambda: shelf().opened(path))
         self.session.use_model(model)
-        self.say(f"Loaded {model.name}. The Predict dock runs it.")
+        self.say(f"Loaded {model.name}. Next: Predict runs it.")
 
     def _on_done(self, answer: str | NeedsTrust) -> None:
         path = self.chosen()
@@ -256,7 +257,7 @@ class ModelsWidget(QWidget):
         elif isinstance(path, Path) and ask(self, "Run a program?", f"{answer} Run it?"):
             self._work.ask(lambda progress: _tested(path, trust=True))
         else:
-            self.say("Nothing was run.")
+            self.say("Nothing was run. Test asks again.")
 
     def _on_refused(self, sentence: str) -> None:
         self.say(sentence, problem=True)

@@ -145,6 +145,13 @@ class PredictWidget(Tool[PredictOptions]):
         line.addWidget(self.save_button)
         return [self.decoding.page, row]
 
+    def forms(self) -> dict[str, Form[Any]]:
+        return {**super().forms(), "splitting": self.decoding}
+
+    def forgotten(self) -> frozenset[str]:
+        suited = ["what"] if self._suited else []
+        return frozenset({"extent", "diameter", "split_depth", *suited})
+
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
         return self.models.chosen()
@@ -164,7 +171,9 @@ class PredictWidget(Tool[PredictOptions]):
     def work(self, layer: Layer, options: PredictOptions) -> Work:
         model = self.model()
         if model is None:
-            raise InputError("Train a model first, or load one.")
+            raise InputError(
+                "There is no model yet. Train one (Train), or load one (Load model...)."
+            )
         whole = image = image_of(layer)
         options = _scaled(options, model, image)
         index = None
@@ -289,7 +298,7 @@ class PredictWidget(Tool[PredictOptions]):
         role = roles.get(written.what, PROBABILITIES)
         self._slide.show(layer, role, written, {**options.model_dump(), **_named(model)})
         n = "" if written.n_objects is None else f"{written.n_objects:,} objects. "
-        return f"{n}Written to {written.path}, and shown from there."
+        return f"{n}Written to {written.path}, and shown from there. Next: Measure."
 
     def _keep(self, model: TrainedModel | None) -> None:
         """Make a shipped model that was run one of the session, for what comes next."""
@@ -513,12 +522,13 @@ class PredictWidget(Tool[PredictOptions]):
             self.save_model(Path(path).with_suffix(".zip"))
 
     def _on_file(self, answer: Path) -> None:
-        self.say(f"Saved {answer}.")
+        self.say(f"Saved {answer}. Load model... opens it again, here or in another window.")
 
     def _on_opened(self, model: TrainedModel, path: Path) -> None:
         self.session.add_model(model)
         classes = ", ".join(model.classes)
-        self.say(f"Loaded {model.name}: a {model.spec.kind} of the classes {classes}.")
+        kind = f"a {model.spec.kind} of the classes {classes}"
+        self.say(f"Loaded {model.name}: {kind}. Next: {self.run_text}.")
 
 
 def _warm_up(model: TrainedModel | None) -> None:

@@ -1,6 +1,5 @@
 """What a result would look like: one passing layer over the image."""
 
-import colorsys
 from functools import lru_cache
 from typing import Any
 
@@ -16,8 +15,10 @@ from napari_unetseg.gui.plots import THRESHOLD_COLOURS
 PREVIEW = "preview"
 """Role of the passing layer."""
 
-OBJECT_COLOURS = 12
-"""Colours in which objects are shown, over and over."""
+OBJECT_COLOURS = 2 * len(THRESHOLD_COLOURS)
+"""Colours in which objects are shown, over and over: each of the palette, light and dark."""
+
+_DARKER = 0.55
 
 
 class Preview:
@@ -180,9 +181,10 @@ def _painted(colours: tuple[tuple[float, ...], ...]) -> Colormap:
 
 @lru_cache(maxsize=1)
 def _hues() -> Colormap:
-    """Return a colormap of hues, neighbours in number far apart in hue."""
-    hues = (np.arange(OBJECT_COLOURS) * 5 % OBJECT_COLOURS) / OBJECT_COLOURS
-    colours = [[*colorsys.hsv_to_rgb(float(hue), 0.85, 1.0), 1.0] for hue in hues]
+    """Return a colormap in which neighbours in number are told apart by every eye."""
+    light = [_rgba(colour) for colour in THRESHOLD_COLOURS]
+    dark = [[*(_DARKER * part for part in colour[:3]), 1.0] for colour in light]
+    colours = [*light, *dark]
     inner = ((k + 0.5) / OBJECT_COLOURS for k in range(OBJECT_COLOURS))
     return Colormap(
         np.array([[0.0, 0.0, 0.0, 0.0], *colours]),

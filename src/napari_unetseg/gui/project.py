@@ -15,13 +15,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.project import SUFFIX, is_project
+from napari_unetseg.gui.about import About
 from napari_unetseg.gui.keeper import SECONDS, Keeper
+from napari_unetseg.gui.looks import FOCUS, PROBLEM
 from napari_unetseg.gui.tool import when_undocked
-
-_HELP = (
-    "Keep images, labels, what you drew on them and the models in one folder. "
-    "It is saved by itself; drop it on the window to go on where you were."
-)
 
 
 class ProjectWidget(QWidget):
@@ -34,12 +31,12 @@ class ProjectWidget(QWidget):
     """
 
     title = "Project"
+    help_text = "Keep images, labels, your ink and the models in one folder, saved by itself."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__()
         self.keeper = Keeper.of(napari_viewer)
-        about = QLabel(_HELP)
-        about.setWordWrap(True)
+        about = About(self.title, self.help_text, self)
         self.place = QLabel()
         self.place.setWordWrap(True)
         self.save_as_button = QPushButton("Save project as...")
@@ -71,6 +68,7 @@ class ProjectWidget(QWidget):
         column.addWidget(self.message)
         column.addStretch(1)
         self.setMinimumWidth(280)
+        self.setStyleSheet(FOCUS)
         self.keeper.saved.connect(self._on_told)
         self.keeper.opened.connect(self._on_told)
         self.keeper.refused.connect(self._on_refused)
@@ -122,7 +120,7 @@ class ProjectWidget(QWidget):
         self._refresh()
 
     def _on_refused(self, sentence: str) -> None:
-        self.message.setStyleSheet("color: #ff9d4d;")
+        self.message.setStyleSheet(PROBLEM)
         self.message.setText(sentence)
         self._refresh()
 

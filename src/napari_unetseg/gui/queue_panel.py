@@ -126,7 +126,7 @@ class QueuePanel(QWidget):
         self._name_buttons(queue)
         self.outlook.setText(_outlook(queue))
         done = not queue.random and queue.outlook().enough
-        self.outlook.setStyleSheet("color: #7ccf7c; font-weight: bold;" if done else "")
+        self.outlook.setStyleSheet("font-weight: bold;" if done else "")
         self.count.setText(counted_text(queue))
 
     def _name_buttons(self, queue: Queue) -> None:

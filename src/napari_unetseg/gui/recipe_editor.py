@@ -7,10 +7,11 @@ from qtpy.QtGui import QColor, QFontDatabase, QTextCursor, QTextFormat
 from qtpy.QtWidgets import QLabel, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 
 from napari_unetseg.core.recipe import Recipe, RecipeError, parse_recipe, written_recipe
+from napari_unetseg.gui.looks import PROBLEM
 
 _WAIT_MS = 150
 _LINES = 11
-_EMPTY = "No recipe yet."
+_EMPTY = "No recipe yet. Run Threshold or Predict on one image, or open a recipe."
 
 
 class RecipeEditor(QWidget):
@@ -87,7 +88,7 @@ class RecipeEditor(QWidget):
             except RecipeError as error:
                 said, line = str(error), error.line
         self.said.setText(said)
-        self.said.setStyleSheet("color: #ff9d4d;" if problem else "")
+        self.said.setStyleSheet(PROBLEM if problem else "")
         self._mark(line)
         self.checked.emit(self._recipe)
 

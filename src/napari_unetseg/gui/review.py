@@ -150,7 +150,10 @@ class ReviewWidget(Tool[ReviewOptions]):
 
     def show_result(self, layer: Layer, options: ReviewOptions, result: _Found) -> str:
         if result.truth not in self.viewer.layers:
-            return "The truth was removed while the run went on, so its result was dropped."
+            return (
+                "The truth was removed while the run went on, so its result was dropped. Choose "
+                "two layers and compare again."
+            )
         self._found = result
         self._watch(*self._layers())
         self._show(result)
@@ -219,7 +222,7 @@ class ReviewWidget(Tool[ReviewOptions]):
     def next_worst(self) -> None:
         """Go to the next row of the table."""
         if self._found is not None and not self.table.step():
-            self.say("That was the last object.")
+            self.say("That was the last object. Mend them in Correct, then compare again.")
 
     # Wiring
 
@@ -370,6 +373,8 @@ def _summary(found: _Found) -> str:
             f" {which.name!r} holds one id, hence one object: if it is a mask, make objects of "
             "it first."
         )
+    elif review.ap50 < 1:
+        line += " Next: click a row, or press N, to go to the worst."
     return line
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 from napari.layers import Labels, Layer
@@ -48,12 +48,23 @@ class Session:
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
         self.history = History()
+        self._workbench: ReferenceType[Any] | None = None
         self._inks: WeakKeyDictionary[Labels, LayerInk] = WeakKeyDictionary()
 
     @classmethod
     def of(cls, viewer: Any) -> "Session":
         """Return the session of `viewer`, which may be the proxy that napari hands to plugins."""
         return _SESSIONS.setdefault(unwrapped(viewer), cls())
+
+    @property
+    def workbench(self) -> Any:
+        """The Workbench of this viewer, or None while there is none."""
+        return None if self._workbench is None else self._workbench()
+
+    @workbench.setter
+    def workbench(self, workbench: Any) -> None:
+        # The session must not keep the viewer alive, to which the Workbench holds on.
+        self._workbench = None if workbench is None else ref(workbench)
 
     @property
     def current(self) -> "TrainedModel | None":

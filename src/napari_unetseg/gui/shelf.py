@@ -9,10 +9,15 @@ _NAME = "unetseg-models.json"
 
 def shelf() -> Shelf:
     """Return the shelf, as it is now."""
+    return Shelf(beside_settings(_NAME))
+
+
+def beside_settings(name: str) -> Path:
+    """Return the path of a file of ours beside napari's settings."""
     from napari.settings import get_settings
 
     place = get_settings().config_path
-    return Shelf((Path(place).parent if place else Path.home() / ".napari-unetseg") / _NAME)
+    return (Path(place).parent if place else Path.home() / ".napari-unetseg") / name
 
 
-__all__ = ["shelf"]
+__all__ = ["beside_settings", "shelf"]

@@ -70,6 +70,11 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
         self.live.toggled.connect(self._show_preview)
         return [self.live]
 
+    def forgotten(self) -> frozenset[str]:
+        # Grey levels of one image say nothing of another.
+        drawn = self.form.options.method in ("manual", "hysteresis")
+        return frozenset({"value", "high", *(["method"] if drawn else [])})
+
     def work(self, layer: Layer, options: ThresholdOptions) -> Work:
         image, values = image_of(layer), self._dragged
         self._used = values
@@ -214,5 +219,6 @@ def _summary(result: Thresholded, role: str) -> str:
         at = f"at levels from {levels[0]:.4g} to {levels[-1]:.4g}"
     else:
         at = "at " + ", ".join(f"{value:.4g}" for value in levels)
-    what = f"{result.n_objects} objects" if role == OBJECTS else "Split"
-    return f"{what} {at}. Correct them with the tools of the Labels layer."
+    if role == OBJECTS:
+        return f"{result.n_objects} objects {at}. Next: Correct, then Measure."
+    return f"Split {at}. Next: Correct. To count, choose Result: objects and run again."

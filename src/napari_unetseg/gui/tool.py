@@ -6,9 +6,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QButtonGroup,
+    QComboBox,
     QHBoxLayout,
     QLabel,
     QProgressBar,
@@ -21,16 +23,22 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.specs import Options
+from napari_unetseg.gui.about import About, small_button
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import is_report
+from napari_unetseg.gui.looks import FOCUS, PROBLEM
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.preview import Preview, is_preview
+from napari_unetseg.gui.remembered import RESET_HELP, Memory
 from napari_unetseg.gui.session import Session, unwrapped
 from napari_unetseg.gui.task import Task, Work
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
-_GONE = "The layer was removed while the run went on, so its result was dropped."
+_GONE = (
+    "The layer was removed while the run went on, so its result was dropped. Choose another layer "
+    "and run again."
+)
 
 
 class Tool(QWidget, Generic[O]):
@@ -54,6 +62,9 @@ class Tool(QWidget, Generic[O]):
     pick_text: ClassVar[str] = "Image"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
 
+    bar: QProgressBar
+    reset_button: QPushButton
+
     def __init__(self, viewer: Any, options: O) -> None:
         super().__init__()
         self.viewer = viewer = unwrapped(viewer)
@@ -68,6 +79,9 @@ class Tool(QWidget, Generic[O]):
         when_undocked(self, self.close_tool)
         self.pick.picked.connect(self._on_picked)
         self.form.changed.connect(self._on_form_changed)
+        self.memory = Memory(
+            self.title, self.forms(), self.choices(), self.reset_button, self.forgotten
+        )
         self.refresh()
 
     # What a tool says of itself
@@ -120,6 +134,18 @@ class Tool(QWidget, Generic[O]):
         """Return widgets of the tool's own that show what came out, below the message."""
         return []
 
+    def forms(self) -> dict[str, Form[Any]]:
+        """Return the forms whose options are remembered from one session to the next."""
+        return {"options": self.form}
+
+    def choices(self) -> dict[str, QComboBox]:
+        """Return the boxes whose choice is remembered as well."""
+        return {}
+
+    def forgotten(self) -> frozenset[str]:
+        """Name the options that hold for one image or model only, and are not remembered."""
+        return frozenset()
+
     # What a tool is asked
 
     @property
@@ -139,6 +165,7 @@ class Tool(QWidget, Generic[O]):
             self.say(str(error), problem=True)
             return
         self._source, self._options = layer, options
+        self.memory.keep()
         self.task = Task(work, self)
         self.task.progressed.connect(self._on_progressed)
         self.task.shown.connect(self.show_on_the_way)
@@ -155,7 +182,7 @@ class Tool(QWidget, Generic[O]):
         """Abandon the run; everything stays as it was."""
         if self.task is not None:
             self.task.cancel()
-            self.say("Cancelled: nothing was changed.")
+            self.say(f"Cancelled: nothing was changed. {self.run_text} begins anew.")
             self.cancel_button.setEnabled(False)
 
     def stop(self) -> None:
@@ -168,7 +195,7 @@ class Tool(QWidget, Generic[O]):
         """Show `message` under the buttons."""
         self.message.setText(message)
         self.message.setProperty("problem", problem)
-        self.message.setStyleSheet("color: #ff9d4d;" if problem else "")
+        self.message.setStyleSheet(PROBLEM if problem else "")
 
     def unsay(self) -> None:
         """Take back the last message if it told of a problem, which is mended now."""
@@ -177,6 +204,7 @@ class Tool(QWidget, Generic[O]):
 
     def refresh(self) -> None:
         """Set what can be clicked: the one place that decides."""
+        self.memory.offer_reset()
         idle = not self.running
         self.run_button.setEnabled(idle and self.pick.layer() is not None)
         self.cancel_button.setEnabled(not idle)
@@ -196,10 +224,24 @@ class Tool(QWidget, Generic[O]):
             self.hidden()
             self.pick.close_events()
 
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Let Enter run and Escape cancel; a button that has the keyboard is pressed by Enter."""
+        key = None if event is None else event.key()
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            focused = self.focusWidget()
+            pressed = focused if isinstance(focused, QAbstractButton) else self.run_button
+            if pressed.isEnabled() and pressed.isVisible():
+                pressed.click()
+        elif key == Qt.Key.Key_Escape and self.running:
+            self.cancel()
+        else:
+            super().keyPressEvent(event)
+
     def showEvent(self, event: QShowEvent | None) -> None:
         """Take up the preview when the page comes to the front."""
         super().showEvent(event)
         if not self._closed:
+            self.memory.offer_reset()
             self.shown()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -217,9 +259,9 @@ class Tool(QWidget, Generic[O]):
     # Wiring
 
     def _build(self) -> None:
-        about = QLabel(self.help_text)
-        about.setWordWrap(True)
-        about.setObjectName("help")
+        about = About(self.title, self.help_text, self)
+        self.reset_button = small_button("Reset", RESET_HELP, lambda: self.memory.reset())
+        about.row.addWidget(self.reset_button, 0, Qt.AlignmentFlag.AlignTop)
         self.pick.setObjectName("image")
         for number, (label, widget) in enumerate([(self.pick_text, self.pick), *self.rows()]):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -269,6 +311,7 @@ class Tool(QWidget, Generic[O]):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scroll)
         self.setMinimumWidth(280)
+        self.setStyleSheet(FOCUS)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _button(self, text: str, help_text: str, slot: Any) -> QPushButton:
@@ -302,7 +345,8 @@ class Tool(QWidget, Generic[O]):
 
     def _on_failed(self, error: Exception) -> None:
         self.say(
-            f"This went wrong: {error}. Nothing was changed. The notification has the details.",
+            f"This went wrong: {error}. Nothing was changed. The notification has the details; "
+            "try other options, or report it.",
             problem=True,
         )
         raise error

@@ -116,6 +116,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.region.setObjectName("region")
         self.region.setStatusTip(_REGION_HELP)
         self.rung = QComboBox()
+        self.rung.setObjectName("rung")
         for rung in RUNGS:
             self.rung.addItem(rung, rung)
         self.rung.currentIndexChanged.connect(self._choose_rung)
@@ -192,6 +193,12 @@ class TrainWidget(Tool[TrainOptions]):
         unfold = QCollapsible("Model history")
         unfold.addWidget(self.history)
         return [unfold]
+
+    def forms(self) -> dict[str, Form[Any]]:
+        return {**super().forms(), **self.specs}
+
+    def choices(self) -> dict[str, QComboBox]:
+        return {"model": self.rung}
 
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""

@@ -1,0 +1,109 @@
+"""The line at the top of every dock: what it is for, and the way to its help."""
+
+from importlib import resources
+from typing import Any
+
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices, QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+import napari_unetseg
+
+_SIZE = (560, 520)
+
+
+class About(QWidget):
+    """One line saying what a dock is for, with Help beside it.
+
+    The key F1 in the dock opens the help as well.
+
+    Parameters
+    ----------
+    title
+        Of the dock; its help has the same name.
+    text
+        The line.
+    dock
+        What F1 is pressed in.
+    """
+
+    def __init__(self, title: str, text: str, dock: QWidget) -> None:
+        super().__init__()
+        self._title = title
+        self._window: HelpWindow | None = None
+        line = QLabel(text)
+        line.setWordWrap(True)
+        line.setObjectName("help")
+        self.help_button = small_button("Help", f"How to use {title} (F1).", self.open_help)
+        self.row = QHBoxLayout(self)
+        self.row.setContentsMargins(0, 0, 0, 0)
+        self.row.addWidget(line, 1)
+        self.row.addWidget(self.help_button, 0, Qt.AlignmentFlag.AlignTop)
+        shortcut = QShortcut(QKeySequence(QKeySequence.StandardKey.HelpContents), dock)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(self.open_help)
+
+    def open_help(self) -> None:
+        """Show the help of the dock in a window of its own."""
+        if self._window is None:
+            self._window = HelpWindow(self)
+        self._window.show_page(file_of(self._title))
+        self._window.show()
+        self._window.raise_()
+
+
+class HelpWindow(QDialog):
+    """The texts of help that ship with the package; their links lead to one another."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Help")
+        self.resize(*_SIZE)
+        self.page = ""
+        self.text = QTextBrowser()
+        self.text.setOpenLinks(False)
+        self.text.anchorClicked.connect(self._on_link)
+        column = QVBoxLayout(self)
+        column.addWidget(self.text)
+
+    def show_page(self, name: str) -> None:
+        """Show the help of one dock, by the name of its file."""
+        self.page = name
+        self.text.setMarkdown(help_of(name))
+
+    def _on_link(self, url: QUrl) -> None:
+        if url.isRelative():
+            self.show_page(url.fileName())
+        else:
+            QDesktopServices.openUrl(url)
+
+
+def file_of(title: str) -> str:
+    """Return the name of the file that holds the help of a dock."""
+    return f"{title.lower().replace(' ', '_')}.md"
+
+
+def help_of(name: str) -> str:
+    """Return the help in a file, as Markdown."""
+    place = resources.files(napari_unetseg) / "gui" / "help" / name
+    return place.read_text(encoding="utf-8")
+
+
+def small_button(text: str, help_text: str, slot: Any) -> QPushButton:
+    """Return a button that takes no more room than its word."""
+    button = QPushButton(text)
+    button.setToolTip(help_text)
+    button.setStyleSheet("QPushButton { padding: 1px 6px; }")
+    button.clicked.connect(lambda: slot())
+    return button
+
+
+__all__ = ["About", "HelpWindow", "file_of", "help_of", "small_button"]

@@ -1,0 +1,226 @@
+"""The documentation stays true: what it names is there, and what is there has its page."""
+
+import ast
+import importlib
+import re
+import shlex
+import sys
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from napari_unetseg.cli.app import NAME, build
+from napari_unetseg.core.recipe import parse_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"_build", "gallery"} & set(page.parts))
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+LARGEST_PICTURE = 250_000
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)|\{(?:include|image|literalinclude)\} (\S+)")
+_FENCE = re.compile(r"^ *```(\S*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_TREE = re.compile(r"```\{toctree\}\n(.*?)```", re.DOTALL)
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def fenced(path, *languages):
+    return [text for language, text in _FENCE.findall(read(path)) if language in languages]
+
+
+def slugs(path):
+    """Return the anchors of a page, as the site makes them of its headings."""
+    heads = re.findall(r"^#+ (.+)$", read(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.fixture(scope="module")
+def derived():
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        yield importlib.import_module("derived")
+    finally:
+        sys.path.remove(str(DOCS / "_ext"))
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        yield importlib.import_module("screenshot_scenes").SCENES
+    finally:
+        sys.path.remove(str(ROOT / "tools"))
+
+
+COMMANDS = [
+    pytest.param(line.strip(), id=f"{name_of(path)}: {line.strip()}")
+    for path in TEXTS
+    for block in fenced(path, "")
+    for line in block.splitlines()
+    if line.strip().startswith(f"{NAME} ")
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_that_is_shown_is_one_of_the_parser(line):
+    program = typer.main.get_command(build())
+    _, word, *rest = shlex.split(line)
+    if word == "--help":
+        return
+    context = typer.Context(program, info_name=NAME)
+    command = program.get_command(context, word)
+    assert command is not None, f"there is no command {word}"
+    command.make_context(word, rest, parent=context)
+
+
+def test_a_slip_in_a_command_would_be_seen():
+    assert len(COMMANDS) > 40
+    for line in (f"{NAME} predict nuclei a.tif -o b.tif --diametre 3", f"{NAME} predicts a"):
+        with pytest.raises((AssertionError, typer.BadParameter.__mro__[2])):
+            test_a_command_that_is_shown_is_one_of_the_parser(line)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_environments_and_scripts_that_are_shown_exist(path):
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    for environment in re.findall(r"-m tox -e ([\w-]+)", read(path)):
+        assert f"testenv:{environment}" in tox, environment
+    for script in re.findall(r"\b((?:tools|examples|benchmarks)/\w+\.py)", read(path)):
+        assert (ROOT / script).is_file(), script
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_no_link_is_broken(path):
+    for found in _LINK.findall(read(path)):
+        target, _, anchor = "".join(found).partition("#")
+        if "://" in target or "screenshots" in Path(target).parts:
+            continue
+        place = (path.parent / target).resolve() if target else path
+        assert place.exists(), target
+        assert not anchor or anchor in slugs(place), f"{target}#{anchor}"
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = set()
+    for page in PAGES:
+        for tree in _TREE.findall(read(page)):
+            words = [line for line in tree.splitlines() if line and not line.startswith(":")]
+            listed |= {(page.parent / f"{word}.md").resolve() for word in words}
+    listed.discard((DOCS / "gallery" / "index.md").resolve())
+    assert listed == set(PAGES) - {DOCS / "index.md"}
+
+
+def test_every_dock_has_a_page_with_its_help_and_a_picture(derived):
+    for dock in derived.docks():
+        text = read(DOCS / "docks" / f"{dock}.md")
+        assert f"gui/help/{dock}.md" in text
+        assert f"<!-- derived: menus {dock} -->" in text
+        assert "../screenshots/" in text
+        assert f"derived: controls {dock} -->" in text or dock == "workbench"
+
+
+def test_the_pictures_that_are_shown_are_those_that_are_taken(scenes):
+    shown = {
+        Path("".join(found)).stem
+        for page in PAGES
+        for found in _LINK.findall(read(page))
+        if "screenshots" in Path("".join(found)).parts
+    }
+    assert shown == {name for pictures in scenes.values() for name in pictures}
+
+
+def test_the_picture_of_the_readme_is_small():
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", read(ROOT / "README.md"))
+    assert pictures
+    assert all((ROOT / one).stat().st_size < LARGEST_PICTURE for one in pictures)
+
+
+ASKED = sorted(
+    {
+        words
+        for page in PAGES
+        for words in re.findall(r"^<!-- derived: (.+) -->$", read(page), re.MULTILINE)
+    }
+)
+
+
+@pytest.mark.parametrize("words", ASKED)
+def test_what_a_page_takes_from_the_program_is_there(words, derived, qapp):
+    text = derived.made(*words.split())
+    assert len(text) > 30
+    for rows in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+        assert rows.count("\n|") >= 2, "a table without a row"
+        assert all(cell.strip() for line in rows.splitlines() for cell in line[1:-1].split(" | "))
+
+
+def test_every_option_of_a_dock_stands_in_its_table(derived, qapp):
+    for dock in derived.docks():
+        text = derived.controls(dock) if dock != "workbench" else ""
+        for form in derived.options_of(dock).values():
+            for field in form.model_fields.values():
+                assert f"| **{field.title}** |" in text
+
+
+def test_nothing_derived_is_left_standing(derived, qapp):
+    for page in PAGES:
+        assert "<!-- derived" not in derived.substituted(read(page)), page
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_python_and_recipes_that_are_shown_can_be_read(path):
+    for code in fenced(path, "python"):
+        compile(code, str(path), "exec")
+        for module, names in re.findall(r"^from (\S+) import (.+)$", code, re.MULTILINE):
+            for name in names.split(", "):
+                assert hasattr(importlib.import_module(module), name)
+    for text in fenced(path, "yaml"):
+        parse_recipe(text.encode())
+
+
+def texts_of(module):
+    """Return the texts that a module holds, those that belong together joined."""
+    tree = ast.parse(read(module))
+    return [
+        "\0".join(
+            part.value if isinstance(part, ast.Constant) else ""
+            for part in (node.values if isinstance(node, ast.JoinedStr) else [node])
+        )
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+
+
+def test_messages_that_are_explained_are_those_of_the_program():
+    modules = (ROOT / "src").rglob("*.py")
+    said = " ".join(" ".join(text.split()) for module in modules for text in texts_of(module))
+    quoted = {
+        (page.stem, piece.strip(" .,;:"))
+        for page in PAGES
+        for row in re.findall(r"^\| (\*.+?) \| ", read(page), re.MULTILINE)
+        for message in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", row)
+        for piece in re.split(r"\.\.\.|\d[\d.,]*", message)
+        if len(piece.strip()) > 3
+    }
+    assert len(quoted) > 40
+    assert sorted(piece for piece in quoted if piece[1] not in said) == []
+
+
+def test_the_citation_is_of_this_version():
+    cited = yaml.safe_load(read(ROOT / "CITATION.cff"))
+    project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]
+    assert cited["title"].startswith(project["name"])

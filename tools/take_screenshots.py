@@ -1,0 +1,104 @@
+"""Take the pictures of the documentation from the real window.
+
+    python tools/take_screenshots.py [--out DIR] [--readme] [NAME ...]
+
+Opens napari, works with its docks on samples of the plugin, as a person would, and writes a
+picture of the window at each place that the pages show; or only those named. On Linux this happens
+in a virtual display of its own. Settings of the person who runs it are neither read nor changed.
+``--readme`` writes the picture of the README too, which is kept with the source.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "screenshots"
+README = ROOT / "docs" / "images"
+README_PICTURES = ("workbench",)
+_SCREEN = "1600x1000x24"
+
+
+@contextmanager
+def display() -> Iterator[None]:
+    """Give the window a virtual display on Linux, and the screen that is there elsewhere."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    reading, writing = os.pipe()
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", _SCREEN, "-nolisten", "tcp"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as told:
+            number = told.readline().strip()
+        if not number:
+            raise SystemExit("Xvfb did not start: run tools/system_libraries.py first.")
+        os.environ["DISPLAY"] = f":{number}"
+        os.environ.pop("WAYLAND_DISPLAY", None)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def take(names: list[str], out: Path, scratch: Path) -> list[str]:
+    """Play the scenes of the pictures named, of all when none is; return those written."""
+    from screenshot_hand import Hand
+    from screenshot_scenes import SCENES
+
+    known = [name for pictures in SCENES.values() for name in pictures]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise SystemExit(f"no picture {', '.join(unknown)}; there are {', '.join(known)}")
+    wanted, written = set(names or known), []
+    for scene, pictures in SCENES.items():
+        if wanted.isdisjoint(pictures):
+            continue
+        # What a dock remembers of an earlier scene is not there for the next.
+        for remembered in scratch.glob("unetseg-*.json"):
+            remembered.unlink()
+        hand = Hand(out, wanted)
+        try:
+            scene(hand, scratch)
+        except Exception:
+            hand.shoot("failed")
+            raise
+        finally:
+            hand.close()
+        written += hand.written
+    missing = sorted(wanted - set(written))
+    if missing:
+        raise SystemExit(f"no scene took {', '.join(missing)}")
+    return written
+
+
+def main() -> None:
+    asking = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asking.add_argument("names", nargs="*", metavar="NAME")
+    asking.add_argument("--out", type=Path, default=OUT)
+    asking.add_argument("--readme", action="store_true", help="write the README's picture too")
+    asked = asking.parse_args()
+    names = asked.names
+    with tempfile.TemporaryDirectory(prefix="unetseg-") as folder, display():
+        scratch = Path(folder)
+        os.environ["NAPARI_CONFIG"] = str(scratch / "settings.yaml")
+        os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
+        take(names, asked.out, scratch)
+    if asked.readme:
+        README.mkdir(exist_ok=True)
+        for name in README_PICTURES:
+            shutil.copyfile(asked.out / f"{name}.png", README / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
