@@ -9,6 +9,7 @@ an object that reaches across it is cut.
 """
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +21,16 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.samples.kinds import LOOKS, SHAPES, Look, Shape, micrograph
 from napari_unetseg.core.scoring.objects import ap_curve, match, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixels import dice
 
 Array = NDArray[Any]
 Pairs = list[tuple[Array, Array]]
+
+NEVER_DRAWN = 100_000
+"""First seed of the drawn micrographs that are tested on; what is learnt from has smaller ones."""
 
 GAP = 4
 """Pixels between the part of a stack that is learnt from and the part that is tested on."""
@@ -111,6 +116,25 @@ PLANES: dict[str, Callable[[Path], ObjectSet]] = {
     "neurons": neurons,
 }
 """Those of planes, masks among them."""
+
+
+def kinds(of: Callable[[Shape, Look], bool]) -> list[tuple[Shape, Look]]:
+    """Return the shapes and looks that micrographs are drawn in, as far as they are wanted."""
+    return [(shape, look) for shape in SHAPES for look in LOOKS if of(shape, look)]
+
+
+def drawn(count: int, of: list[tuple[Shape, Look]], first: int) -> Pairs:
+    """Return drawn micrographs of some shapes and looks in turn, from a seed on."""
+    samples = [
+        micrograph((256, 256), seed=first + number, shape=shape, look=look)
+        for number, (shape, look) in zip(range(count), itertools.cycle(of), strict=False)
+    ]
+    return [(sample.image, sample.objects) for sample in samples]
+
+
+def drawn_to_test(kind: str, count: int = 24) -> Pairs:
+    """Return drawn micrographs of a shape or look that nothing is learnt from."""
+    return drawn(count, kinds(lambda *both: kind in both), NEVER_DRAWN)
 
 
 def scores(found: list[Array], pairs: Pairs) -> dict[str, Any]:

@@ -26,11 +26,11 @@ from skimage.measure import label
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from object_sets import PLANES, Array, Pairs, foreground, scores
+from object_sets import PLANES, Pairs, drawn, drawn_to_test, foreground, kinds, scores
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.packages import save
-from napari_unetseg.core.samples.kinds import LOOKS, SHAPES, Look, Shape, micrograph
+from napari_unetseg.core.samples.kinds import LOOKS, SHAPES
 from napari_unetseg.core.trained import ModelCard, TrainedModel, spec_of
 from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.ladder import Lesson, train
@@ -44,9 +44,6 @@ KINDS = (*SETS, *SHAPES, *LOOKS)
 
 DRAWN, REAL = 0.4, 0.2
 """How often the general model meets a drawn micrograph, and an image of each set."""
-
-NEVER_DRAWN = 100_000
-"""First seed of the drawn micrographs that a model is judged on."""
 
 STEPS_AN_EPOCH = 60
 SEED = 0
@@ -64,21 +61,12 @@ def tested(data: Path, name: str) -> tuple[Pairs, bool]:
     if name in SETS:
         known = SETS[name](data)
         return known.tested, known.apart
-    kinds = [(s, k) for s in SHAPES for k in LOOKS if name in (s, k)]
-    return list(drawn(24, kinds, NEVER_DRAWN)), True
+    return drawn_to_test(name), True
 
 
 def of_set(name: str) -> Lessons:
     """Return what yields the images of one set."""
     return lambda data, without: (Lesson(Image.of(i), t) for i, t in SETS[name](data).learnt)
-
-
-def drawn(count: int, kinds: list[tuple[Shape, Look]], first: int) -> Iterator[tuple[Array, Array]]:
-    """Yield drawn micrographs of some shapes and looks in turn."""
-    for number in range(count):
-        shape, look = kinds[number % len(kinds)]
-        sample = micrograph((256, 256), seed=first + number, shape=shape, look=look)
-        yield sample.image, sample.objects
 
 
 def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[Lesson]:
@@ -87,8 +75,8 @@ def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[Lesson]:
     A set of many small objects is met no more often than one of a few large ones. Of neurons no
     single one is known: there every connected piece of the mask is an object.
     """
-    kinds = [(s, k) for s in SHAPES for k in LOOKS if not {s, k} & without]
-    yield from as_often(list(drawn(20 * len(kinds), kinds, 0)), DRAWN)
+    wanted = kinds(lambda *both: not without.intersection(both))
+    yield from as_often(drawn(20 * len(wanted), wanted, 0), DRAWN)
     for name in [name for name in SETS if name not in without]:
         known = SETS[name](data)
         pairs = known.learnt
