@@ -223,6 +223,10 @@ def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
     few = objects_examined(segmenter, examples[:1], QUICK, outcome.model.normalisation)
     assert few is not None
     assert few.split_depth == SPLIT_DEPTH
+    known = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33)).segmenter()
+    of_its_own = objects_examined(known, examples[:1], QUICK, outcome.model.normalisation)
+    assert of_its_own is not None
+    assert of_its_own.split_depth == 0.33
     nothing = QUICK.model_copy(update={"validation": 0.0})
     assert objects_examined(segmenter, examples, nothing, outcome.model.normalisation) is None
     decoder = DecoderSpec(split_depth=0.33)
@@ -261,6 +265,10 @@ def test_training_goes_on_from_classes_and_from_another_decoding(outcome: Outcom
     ).model
     assert more.decoder is not None
     assert more.decoder.decoding == "distance"
+    deep = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33))
+    alone = STEPS.model_copy(update={"validation": 0.0})
+    more = train(TINY, [lesson()], alone, name="more", labels_are="objects", start=deep).model
+    assert more.decoder == deep.decoder
     mask = [Lesson(lesson().image, (lesson().labels > 0).astype(np.uint8))]
     classes = train(TINY, mask, STEPS, name="mask", labels_are="mask").model
     assert classes.decoder is None
@@ -404,3 +412,4 @@ def test_of_depths_that_are_as_good_the_usual_one_is_kept() -> None:
     assert settled(flat, 1000) == SPLIT_DEPTH
     assert settled(flat | {0.4: 0.9}, 1000) == 0.4
     assert settled(flat | {0.4: 0.9}, 20) == SPLIT_DEPTH
+    assert settled(flat, 1000, 0.3) == 0.25

@@ -26,7 +26,7 @@ from napari_unetseg.core.nn.runtime import (
     threads,
 )
 from napari_unetseg.core.nn.schedule import Clock, Every, guess_share, learning_rate
-from napari_unetseg.core.nn.transfer import Average, set_frozen, transferred
+from napari_unetseg.core.nn.transfer import Average, keep_averages, set_frozen, transferred
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Progress, StopEarly, silent
@@ -135,6 +135,7 @@ def fit(
     *,
     start: nn.Module | None = None,
     keep_head: bool = True,
+    keep_statistics: bool = True,
     guess: Guess | None = None,
     trust: float = 1.0,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
@@ -157,6 +158,9 @@ def fit(
         has another number of outputs, its last layer is replaced, and of channels its first.
     keep_head
         Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
+    keep_statistics
+        Whether the averages by which `start` normalises stay as they are, see `keep_averages`;
+        not where its first layer is replaced, after which they mean nothing.
     guess
         Probabilities to learn where nothing is annotated, with a weight that fades; see `climb`.
     trust
@@ -206,6 +210,7 @@ def fit(
             choice,
             start=start,
             keep_head=keep_head,
+            keep_statistics=keep_statistics,
             guess=guess,
             trust=trust,
             scaling=scaling,
@@ -226,6 +231,7 @@ class Training:
         *,
         start: nn.Module | None,
         keep_head: bool,
+        keep_statistics: bool,
         guess: Guess | None,
         trust: float,
         scaling: NormalisationSpec,
@@ -241,6 +247,7 @@ class Training:
         network = build(inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed)
         self._starts = start is not None
         taken = None if start is None else transferred(network, start, head=keep_head)
+        self._keeps = keep_statistics and taken is not None and taken.first
         shape = patch_shape(spec, data, options, network)
         layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}
         self._network = network.to(choice.device, **layout)
@@ -319,6 +326,8 @@ class Training:
             group["lr"] = rate
         self._network.train()
         set_frozen(self._network, self._starts and self._step < options.freeze * self._epoch_steps)
+        if self._keeps:
+            keep_averages(self._network)
         batch = self._drawer.draw(options.batch, guess=self._guesses)
         batch = augment(batch, options, self._light).to(self._choice.device)
         image = batch.image.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
