@@ -111,7 +111,7 @@ def neurons(hand: Hand, scratch: Path) -> None:
     hand.choose_data(train.kind, "mask")
     # So many steps give the same picture on any machine.
     hand.fill(train.form, until="epochs", epochs=5, steps=80, patch=128)
-    hand.run(train, 600)
+    hand.run(train, 1800)
     hand.picture("train")
     predict = hand.open("Predict")
     predict.pick.pick(flattened)

@@ -8,6 +8,7 @@ import ast
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -133,6 +134,7 @@ def controls(dock: str) -> str:
     return "\n\n".join(parts)
 
 
+@cache
 def buttons_of(dock: str) -> Table:
     """Return what is on a dock besides its forms, with the help that stands at it.
 
@@ -158,10 +160,11 @@ def buttons_of(dock: str) -> Table:
             field = layout.itemAt(row, QFormLayout.ItemRole.FieldRole)
             if label is not None and field is not None and label.widget() is not None:
                 found.setdefault(label.widget().text(), _help_at(field.widget(), label.widget()))
+    # What cannot stop hides its Stop for good.
+    idle = None if getattr(page, "can_stop", True) else page.stop_button
     for button in page.findChildren(QAbstractButton):
-        stops = button is getattr(page, "stop_button", None)
-        if button.text() and not (stops and not page.can_stop):
-            found.setdefault(button.text(), _help_at(button))
+        if button.text() and button is not idle:
+            found.setdefault(button.text().replace("&", ""), _help_at(button))
     close = getattr(page, "close_tool", None) or getattr(page, "close_tools", None)
     if close is not None:
         close()

@@ -1,0 +1,270 @@
+"""A person at the window: finds things by the words on them, clicks, types, looks and waits."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QWidget,
+)
+
+LEFT = Qt.MouseButton.LeftButton
+_BLINK = 60
+"""Milliseconds between two acts."""
+
+
+class Person:
+    """Clicks and types in one napari window.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    album
+        Folder for a picture after every step; none are taken without.
+    """
+
+    def __init__(self, viewer: Any, album: Path | None = None) -> None:
+        self.viewer, self.album = viewer, album
+        self.window = viewer.window._qt_window
+        self.canvas = viewer.window._qt_viewer.canvas.native
+        self.diary: list[tuple[str, float, str]] = []
+        """The name of each step, its seconds, and the message that was there in the end."""
+
+    # Steps
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time what is done within, and take a picture when it is done."""
+        start = time.perf_counter()
+        yield
+        self.diary.append((name, time.perf_counter() - start, self.message()))
+        if self.album is not None:
+            self.rest(400)
+            self.album.mkdir(parents=True, exist_ok=True)
+            file = f"{len(self.diary):02d} {name}.png".replace(" ", "-")
+            self.window.grab().save(str(self.album / file))
+
+    def rest(self, milliseconds: int = _BLINK) -> None:
+        """Let the window go on."""
+        QTest.qWait(milliseconds)
+
+    def wait(self, condition: Callable[[], Any], seconds: float = 60) -> None:
+        """Wait until something is so.
+
+        Raises
+        ------
+        TimeoutError
+            When it never is, with the message in the dock.
+        """
+        end = time.perf_counter() + seconds
+        while not condition():
+            if time.perf_counter() > end:
+                raise TimeoutError(f"Waited {seconds:.0f} s in vain; the dock says: {self.message()}")
+            self.rest(20)
+
+    # What is seen
+
+    def message(self) -> str:
+        """Return what the dock in sight says last."""
+        seen = [one for one in self._all(QLabel, "message") if one.text()]
+        return str(seen[-1].text()) if seen else ""
+
+    def button(self, text: str) -> QPushButton:
+        """Find a button in sight by its words."""
+        found = [one for one in self._all(QPushButton) if one.text().replace("&", "") == text]
+        return self._only(found, f"button {text!r}")
+
+    def field(self, label: str, kind: type[QWidget] = QWidget) -> Any:
+        """Find the control that a label in sight stands beside."""
+        found = [
+            one.buddy()
+            for one in self._all(QLabel)
+            if one.text().replace("&", "") == label and isinstance(one.buddy(), kind)
+        ]
+        return self._only([one for one in found if one.isVisible()], f"field {label!r}")
+
+    def layer(self, name: str) -> Any:
+        """Return a layer by its name in the list."""
+        return self.viewer.layers[name]
+
+    # Clicks and keys
+
+    def click(self, what: QWidget | str) -> None:
+        """Click a control, or the button of these words, scrolling to it first."""
+        widget = self.button(what) if isinstance(what, str) else what
+        self._scroll_to(widget)
+        if not widget.isEnabled():
+            raise AssertionError(f"{widget} cannot be clicked; the dock says: {self.message()}")
+        QTest.mouseClick(widget, LEFT, pos=widget.rect().center())
+        self.rest()
+
+    def run(self, text: str, seconds: float = 300) -> str:
+        """Press the button that runs a tool, wait until it can be pressed again, and read."""
+        button = self.button(text)
+        self.click(button)
+        self.wait(lambda: not button.isEnabled() or bool(self.message()), 5)
+        self.wait(button.isEnabled, seconds)
+        self.rest(200)
+        return self.message()
+
+    def tick(self, label: str) -> None:
+        """Tick the box beside a label."""
+        box = self.field(label, QCheckBox)
+        self._scroll_to(box)
+        if not box.isChecked():
+            QTest.mouseClick(box, LEFT, pos=QPoint(8, box.height() // 2))
+        self.rest()
+
+    def choose(self, label: str, text: str) -> None:
+        """Open the list beside a label and click an entry."""
+        box = self.field(label, QComboBox)
+        self._scroll_to(box)
+        rows = [k for k in range(box.count()) if box.itemText(k) == text]
+        if not rows:
+            offered = [box.itemText(k) for k in range(box.count())]
+            raise AssertionError(f"{label!r} offers {offered}, not {text!r}")
+        QTest.mouseClick(box, LEFT)
+        view = box.view()
+        self.wait(view.isVisible, 5)
+        index = box.model().index(rows[0], box.modelColumn())
+        view.scrollTo(index)
+        # A list that was just opened takes a click of the mouse that opened it for its end.
+        self.rest(QApplication.doubleClickInterval() + 50)
+        QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+        self.wait(lambda: box.currentText() == text, 5)
+
+    def number(self, label: str, value: float) -> None:
+        """Type a number beside a label."""
+        box = self.field(label, QAbstractSpinBox)
+        self._scroll_to(box)
+        box.setFocus()
+        box.selectAll()
+        QTest.keyClicks(box, f"{value:g}")
+        QTest.keyClick(box, Qt.Key.Key_Tab)
+        self.rest()
+
+    def menu(self, *path: str) -> None:
+        """Click through a menu of the window's bar, by how each entry begins."""
+        bar: Any = self.window.menuBar()
+        for depth, text in enumerate(path):
+            entries = [one for one in bar.actions() if one.text().replace("&", "").startswith(text)]
+            if not entries:
+                raise AssertionError(f"The menu has no {text!r}.")
+            action = entries[0]
+            QTest.mouseClick(bar, LEFT, pos=bar.actionGeometry(action).center())
+            self.rest(150)
+            if depth + 1 < len(path):
+                bar = action.menu()
+                self.wait(bar.isVisible, 5)
+
+    def pick_from(self, menu: QMenu, text: str) -> None:
+        """Click an entry of an open menu."""
+        action = next(one for one in menu.actions() if one.text().replace("&", "") == text)
+        QTest.mouseClick(menu, LEFT, pos=menu.actionGeometry(action).center())
+        self.rest()
+
+    def answer_file_dialog(self, path: Path, act: Callable[[], None]) -> None:
+        """Do what opens a file dialog, type a path into it and press Enter.
+
+        Raises
+        ------
+        AssertionError
+            When no dialog came.
+        """
+        seen: list[QFileDialog] = []
+
+        def type_in() -> None:
+            dialog = QApplication.activeModalWidget()
+            if isinstance(dialog, QFileDialog):
+                line = dialog.findChild(QLineEdit, "fileNameEdit")
+                if not seen:
+                    line.setFocus()
+                    line.selectAll()
+                    QTest.keyClicks(line, str(path))
+                    # The list of completions would take the key.
+                    line.completer().popup().hide()
+                seen.append(dialog)
+                QTest.keyClick(line, Qt.Key.Key_Return)
+
+        timer = QTimer()
+        timer.setInterval(400)
+        timer.timeout.connect(type_in)
+        timer.start()
+        act()
+        timer.stop()
+        if not seen:
+            raise AssertionError("No file dialog came.")
+        self.rest(200)
+
+    # The canvas
+
+    def at(self, layer: Any, place: tuple[float, ...]) -> QPoint:
+        """Return where on the canvas a place of a layer is."""
+        camera = getattr(self.viewer, "scene", self.viewer).camera
+        world = np.array(layer.data_to_world(place))[-2:]
+        y, x = (world - np.array(camera.center)[-2:]) * camera.zoom
+        return QPoint(round(self.canvas.width() / 2 + x), round(self.canvas.height() / 2 + y))
+
+    def click_canvas(self, layer: Any, place: tuple[float, ...]) -> None:
+        """Click a place of a layer."""
+        at = self.at(layer, place)
+        QTest.mouseMove(self.canvas, at)
+        QTest.mouseClick(self.canvas, LEFT, pos=at)
+        self.rest(150)
+
+    def drag_canvas(self, layer: Any, start: Any, stop: Any) -> None:
+        """Drag from one place of a layer to another."""
+        QTest.mouseMove(self.canvas, self.at(layer, start))
+        QTest.mousePress(self.canvas, LEFT, pos=self.at(layer, start))
+        for share in np.linspace(0, 1, 12):
+            between = np.array(start) + share * (np.array(stop) - np.array(start))
+            QTest.mouseMove(self.canvas, self.at(layer, tuple(between)))
+            self.rest(15)
+        QTest.mouseRelease(self.canvas, LEFT, pos=self.at(layer, stop))
+        self.rest(150)
+
+    def key_over_canvas(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        """Press a key with the mouse over the canvas."""
+        self.canvas.setFocus()
+        QTest.keyClick(self.canvas, key, modifier)
+        self.rest()
+
+    # Finding
+
+    def _all(self, kind: type[Any], name: str = "") -> list[Any]:
+        found = self.window.findChildren(kind, name) if name else self.window.findChildren(kind)
+        return [one for one in found if one.isVisible()]
+
+    def _only(self, found: list[Any], what: str) -> Any:
+        if len(found) != 1:
+            raise AssertionError(f"{len(found)} times {what}; the dock says: {self.message()}")
+        return found[0]
+
+    def _scroll_to(self, widget: QWidget) -> None:
+        above = widget.parentWidget()
+        while above is not None:
+            if isinstance(above, QScrollArea):
+                above.ensureWidgetVisible(widget)
+            above = above.parentWidget()
+        self.rest()
+        if widget.visibleRegion().isEmpty():
+            raise AssertionError(f"{widget} cannot be seen.")
+
+
+__all__ = ["Person"]

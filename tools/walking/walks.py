@@ -1,0 +1,117 @@
+"""Three walks: nuclei to a table, neurons to a UNet, a folder with a recipe."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from walking.person import Person
+
+def open_workbench(person: Person) -> None:
+    """Open the Workbench from napari's menu."""
+    person.menu("Plugins", "UNet Segmentation", "Workbench")
+    person.wait(lambda: person.button("Open an image...").isVisible(), 60)
+
+
+def open_image(person: Person, path: Path) -> Any:
+    """Open an image from the empty Workbench."""
+    person.answer_file_dialog(path, lambda: person.click("Open an image..."))
+    person.wait(lambda: len(person.viewer.layers) > 0, 30)
+    return person.viewer.layers[-1]
+
+
+def nuclei(person: Person, image: Path, out: Path) -> Path:
+    """Walk from an image of fluorescent nuclei to a table of them; return its path."""
+    with person.step("open the Workbench"):
+        open_workbench(person)
+    with person.step("open an image"):
+        open_image(person, image)
+    with person.step("turn to Predict"):
+        person.click("5 Predict")
+    with person.step("predict"):
+        person.run("Predict")
+    with person.step("measure"):
+        person.click("10 Measure")
+        person.run("Measure")
+    table = out / "nuclei.csv"
+    with person.step("save the table"):
+        person.answer_file_dialog(table, lambda: person.click("Save table..."))
+        person.wait(table.is_file, 30)
+    return table
+
+
+def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
+    """Walk through background, threshold, correction and a UNet; return its labels."""
+    with person.step("open the Workbench"):
+        open_workbench(person)
+    with person.step("open an image"):
+        picture = open_image(person, image)
+    with person.step("flatten"):
+        person.click("1 Background")
+        person.run("Flatten")
+    with person.step("threshold"):
+        person.click("2 Threshold")
+        person.choose("Objects", "dark")
+        person.number("Smoothing", 2)
+        person.number("Smallest size", 300)
+        person.run("Run")
+    with person.step("correct"):
+        labels = person.viewer.layers[-1]
+        person.click("7 Correct")
+        person.click("Delete")
+        data = np.asarray(labels.data)
+        spots = np.argwhere(data > 0)
+        person.click_canvas(labels, tuple(spots[len(spots) // 2]))
+    with person.step("paint with napari's brush"):
+        person.key_over_canvas(_key("Key_Escape"))
+        person.key_over_canvas(_key("Key_2"))
+        h, w = data.shape
+        person.drag_canvas(labels, (h * 0.5, w * 0.4), (h * 0.5, w * 0.5))
+    with person.step("train a UNet"):
+        person.click("3 Train")
+        person.choose("Labels", labels.name)
+        person.choose("Model", "unet")
+        person.number("Minutes", minutes)
+        person.run("Train", 60 * minutes + 240)
+    with person.step("predict"):
+        person.click("5 Predict")
+        person.choose("Image", picture.name)
+        person.run("Predict")
+    return person.viewer.layers[-1]
+
+
+def folder(person: Person, place: Path) -> Path:
+    """Walk from one image of a folder to the tables of all; return where they are."""
+    first = sorted(place.iterdir())[0]
+    with person.step("open the Workbench"):
+        open_workbench(person)
+    with person.step("open one image"):
+        open_image(person, first)
+    with person.step("threshold"):
+        person.click("2 Threshold")
+        person.tick("Split touching")
+        person.choose("Result", "objects")
+        person.run("Run")
+    with person.step("measure"):
+        person.click("10 Measure")
+        person.run("Measure")
+    with person.step("add the folder"):
+        person.click("11 Batch")
+        person.wait(lambda: person.button("Save...").isEnabled(), 30)
+        person.answer_file_dialog(place, lambda: person.click("Add folder..."))
+        person.wait(lambda: person.button("Run all").isEnabled(), 30)
+    with person.step("run all"):
+        person.run("Run all", 600)
+    return place.parent / f"{place.name} results"
+
+
+def _key(name: str) -> Any:
+    from qtpy.QtCore import Qt
+
+    return getattr(Qt.Key, name)
+
+
+WALKS: dict[str, Callable[..., Any]] = {"nuclei": nuclei, "neurons": neurons, "folder": folder}
+
+__all__ = ["WALKS", "folder", "neurons", "nuclei"]
