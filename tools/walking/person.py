@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
+    QDialogButtonBox,
     QFileDialog,
     QLabel,
     QLineEdit,
@@ -75,7 +76,9 @@ class Person:
         end = time.perf_counter() + seconds
         while not condition():
             if time.perf_counter() > end:
-                raise TimeoutError(f"Waited {seconds:.0f} s in vain; the dock says: {self.message()}")
+                raise TimeoutError(
+                    f"Waited {seconds:.0f} s in vain; the dock says: {self.message()}"
+                )
             self.rest(20)
 
     # What is seen
@@ -180,7 +183,7 @@ class Person:
         self.rest()
 
     def answer_file_dialog(self, path: Path, act: Callable[[], None]) -> None:
-        """Do what opens a file dialog, type a path into it and press Enter.
+        """Do what opens a file dialog, type a path into it and press its button.
 
         Raises
         ------
@@ -191,16 +194,24 @@ class Person:
 
         def type_in() -> None:
             dialog = QApplication.activeModalWidget()
-            if isinstance(dialog, QFileDialog):
-                line = dialog.findChild(QLineEdit, "fileNameEdit")
-                if not seen:
-                    line.setFocus()
-                    line.selectAll()
-                    QTest.keyClicks(line, str(path))
-                    # The list of completions would take the key.
-                    line.completer().popup().hide()
-                seen.append(dialog)
-                QTest.keyClick(line, Qt.Key.Key_Return)
+            if not isinstance(dialog, QFileDialog):
+                return
+            # Typing lets the window go on, and this timer with it.
+            timer.stop()
+            line = dialog.findChild(QLineEdit, "fileNameEdit")
+            if line.text() != str(path):
+                line.setFocus()
+                line.selectAll()
+                QTest.keyClicks(line, str(path))
+                # The list of completions would take the click.
+                line.completer().popup().hide()
+            seen.append(dialog)
+            box = dialog.findChild(QDialogButtonBox)
+            roles = QDialogButtonBox.ButtonRole.AcceptRole
+            button = next(one for one in box.buttons() if box.buttonRole(one) == roles)
+            # On a busy machine the dialog may still be reading the folder: look again later.
+            timer.start()
+            QTest.mouseClick(button, LEFT)
 
         timer = QTimer()
         timer.setInterval(400)

@@ -8,6 +8,7 @@ import numpy as np
 
 from walking.person import Person
 
+
 def open_workbench(person: Person) -> None:
     """Open the Workbench from napari's menu."""
     person.menu("Plugins", "UNet Segmentation", "Workbench")

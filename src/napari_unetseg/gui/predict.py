@@ -38,7 +38,12 @@ if TYPE_CHECKING:
     from napari_unetseg.gui.slide import Slide
 
 _PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
-_TRY_OTHERS = "Change how they are split and see it at once; correct them, then train on."
+_NEXT = "Next: Measure; or Correct them first, then Train on."
+_TRY_OTHERS = f"{_NEXT} Where they are split wrongly, change that and see it at once."
+_SPECK = 0.1
+"""Share of the median size under which an object is called a speck."""
+
+_COUNTED_AT_ONCE = 8_000_000
 _FILES = "Model packages (*.zip)"
 
 
@@ -386,10 +391,11 @@ class PredictWidget(Tool[PredictOptions]):
             objects=True,
         )
         made.visible = True
-        next_step = _TRY_OTHERS if found.maps is not None else "Correct them, then train on."
+        next_step = _TRY_OTHERS if found.maps is not None else _NEXT
         stopped = "" if found.stopped_at is None else _stopped(found.stopped_at)
         scaled = _scaled_in_words(found.zoom).strip()
-        return " ".join(filter(None, (stopped, f"{n} objects.", scaled, next_step, remark)))
+        counted = f"{n} objects.{_specks(ids)}"
+        return " ".join(filter(None, (stopped, counted, scaled, next_step, remark)))
 
     def _on_model(self, number: int = 0) -> None:
         """Offer what the chosen model is for."""
@@ -597,6 +603,19 @@ def _decoded(maps: Maps, options: DecodeOptions, progress: Progress) -> FoundObj
     return FoundObjects(ids, maps.model, maps.index, maps, zoom=maps.zoom)
 
 
+def _specks(ids: Any) -> str:
+    """Say how many objects are so small that they are hardly meant."""
+    if ids.size > _COUNTED_AT_ONCE:
+        return ""
+    sizes = np.bincount(ids.ravel())[1:]
+    sizes = sizes[sizes > 0]
+    n = int(np.count_nonzero(sizes < _SPECK * np.median(sizes))) if len(sizes) else 0
+    if not n:
+        return ""
+    what = "1 is a speck" if n == 1 else f"{n} are specks"
+    return f" {what}, under a tenth of the usual size: Smallest size drops them."
+
+
 def _saved(model: TrainedModel, path: Path) -> Path:
     from napari_unetseg.core.packages import save
 
@@ -644,4 +663,4 @@ def _shares(labels: Any, model: TrainedModel | None) -> str:
         f"{name} {100 * counts[value]:.1f} %"
         for name, value in zip(model.classes, model.values, strict=True)
     ]
-    return f"{', '.join(shares)}. Correct them, then train on."
+    return f"{', '.join(shares)}. Next: Correct, then Train on."
