@@ -2,12 +2,17 @@
 
 Usage: python tools/check_package.py DIST_FOLDER
 
-Run by the Python of a throw-away environment: the wheel is installed into it.
+Run by the Python of a throw-away environment: the wheel is installed into it, and then with all
+that it needs into an empty environment, in which its commands are run. Where no package can be
+fetched, the second part is left out, and that is said.
 """
 
+import os
 import subprocess
 import sys
 import tarfile
+import tempfile
+import venv
 import zipfile
 from pathlib import Path
 
@@ -39,6 +44,12 @@ package, _, manifest = points["napari.manifest", "napari-unetseg"].partition(":"
 text = (importlib.resources.files(package) / manifest).read_text(encoding="utf-8")
 assert text.startswith("name: napari-unetseg"), text[:80]
 assert "site-packages" in {PACKAGE}.__file__, {PACKAGE}.__file__
+"""
+
+MADE_IMAGE = """
+import sys, numpy, tifffile
+y, x = numpy.indices((64, 80))
+tifffile.imwrite(sys.argv[1], (x + 40 * ((y // 16 + x // 16) % 2)).astype("uint8"))
 """
 
 
@@ -86,16 +97,72 @@ def check_installed(wheel: Path) -> list[str]:
     return [] if loaded.returncode == 0 else [f"{wheel.name} does not work once installed"]
 
 
+def check_sdist_builds(sdist: Path, wheel: Path) -> list[str]:
+    """Build a wheel from `sdist` and compare it with `wheel`."""
+    with tempfile.TemporaryDirectory() as place:
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        made = [*pip, "--no-build-isolation", "--wheel-dir", place, str(sdist)]
+        if subprocess.run(made, check=False).returncode != 0:
+            return [f"no wheel can be built from {sdist.name}"]
+        (again,) = Path(place).glob("*.whl")
+        if names_in(again) != names_in(wheel):
+            return [f"the wheel built from {sdist.name} has other files than {wheel.name}"]
+    return []
+
+
+def names_in(wheel: Path) -> list[str]:
+    """List the files in `wheel`."""
+    with zipfile.ZipFile(wheel) as archive:
+        return sorted(archive.namelist())
+
+
+def check_in_empty_environment(wheel: Path) -> list[str]:
+    """Install `wheel` with what it needs into an empty environment, and run its commands."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        venv.create(folder / "empty", with_pip=True)
+        scripts = folder / "empty" / ("Scripts" if os.name == "nt" else "bin")
+        pip = [str(scripts / "python"), "-m", "pip", "install", "--quiet", "--prefer-binary"]
+        if subprocess.run([*pip, "--retries", "1", str(wheel)], check=False).returncode != 0:
+            if os.environ.get("CI"):
+                return [f"what {wheel.name} needs cannot be installed"]
+            print("No packages can be fetched here: the empty environment is left out.")
+            return []
+        return [f"in an empty environment: {said}" for said in run_commands(scripts, folder)]
+
+
+def run_commands(scripts: Path, folder: Path) -> list[str]:
+    """Run the installed commands in `folder`; return what failed."""
+    ours, npe2 = str(scripts / "napari-unetseg"), str(scripts / "npe2")
+    image = folder / "image.tif"
+    commands = {
+        "an image": [str(scripts / "python"), "-c", MADE_IMAGE, str(image)],
+        "--version": [ours, "--version"],
+        "models": [ours, "models"],
+        "background": [ours, "background", str(image), "--out", str(folder / "flat.tif")],
+        "threshold": [ours, "threshold", str(image), "--out", str(folder / "mask.tif")],
+        "npe2 validate": [npe2, "validate", "napari-unetseg"],
+    }
+    problems = []
+    for name, command in commands.items():
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+        if done.returncode != 0:
+            problems.append(f"{name} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return problems
+
+
 def main(folder: Path) -> int:
     wheels, sdists = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
     if len(wheels) != 1 or len(sdists) != 1:
         print(f"{folder} should hold one wheel and one sdist", file=sys.stderr)
         return 1
-    problems = check_wheel(wheels[0]) + check_sdist(sdists[0]) + check_installed(wheels[0])
+    wheel, sdist = wheels[0], sdists[0]
+    problems = check_wheel(wheel) + check_sdist(sdist) + check_installed(wheel)
+    problems = problems or check_sdist_builds(sdist, wheel) or check_in_empty_environment(wheel)
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print(f"{wheels[0].name}, {sdists[0].name}: complete and installable")
+        print(f"{wheel.name}, {sdist.name}: complete, installable, and its commands run")
     return 1 if problems else 0
 
 

@@ -10,7 +10,6 @@ in a virtual display of its own. Settings of the person who runs it are neither 
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,6 +81,20 @@ def take(names: list[str], out: Path, scratch: Path) -> list[str]:
     return written
 
 
+def keep(folder: Path) -> None:
+    """Write the README's pictures, from those just taken, as small as they can be.
+
+    A palette halves the size. It keeps what covers many pixels, as everything in these does.
+    """
+    from PIL import Image as Picture
+
+    README.mkdir(exist_ok=True)
+    for name in README_PICTURES:
+        with Picture.open(folder / f"{name}.png") as taken:
+            small = taken.quantize(256, dither=Picture.Dither.NONE)
+        small.save(README / f"{name}.png", optimize=True)
+
+
 def main() -> None:
     asking = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asking.add_argument("names", nargs="*", metavar="NAME")
@@ -95,9 +108,7 @@ def main() -> None:
         os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
         take(names, asked.out, scratch)
     if asked.readme:
-        README.mkdir(exist_ok=True)
-        for name in README_PICTURES:
-            shutil.copyfile(asked.out / f"{name}.png", README / f"{name}.png")
+        keep(asked.out)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ every step, what the walk wrote, and `diary.csv`. Needs a display, real or virtu
 
 import csv
 import faulthandler
+import os
 import shutil
 import sys
 import time
@@ -19,6 +20,8 @@ _TOO_LONG = 900
 def main(walk: str, data: Path, out: Path) -> None:
     # A walk that gets stuck says where.
     faulthandler.dump_traceback_later(_TOO_LONG, exit=True)
+    # As on the first day: no settings of the person who runs this.
+    os.environ["NAPARI_CONFIG"] = str(out / "settings" / "napari.yaml")
     begun = time.perf_counter()
     import napari
     from walking import walks

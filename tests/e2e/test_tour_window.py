@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_unetseg.core.threshold import ThresholdOptions
+from napari_unetseg.gui.remembered import recall
 from napari_unetseg.gui.tour import TourWidget
 from napari_unetseg.gui.tour_stage import NAME
 from napari_unetseg.gui.tour_steps import STEPS
@@ -50,6 +52,9 @@ def test_every_step_is_done_by_the_tour_and_the_users_layers_are_left_alone(hand
     for layer, data in zip(own, before, strict=True):
         assert np.array_equal(layer.data, data)
     assert not tour._eye.isActive()
+    # What the tour ran is neither left in the docks nor remembered.
+    assert hand.tool(1).form.options == ThresholdOptions()
+    assert recall("Threshold") == {}
 
 
 def test_what_the_user_does_leads_on(hand, own, tour):

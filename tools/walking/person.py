@@ -42,8 +42,9 @@ class Person:
 
     def __init__(self, viewer: Any, album: Path | None = None) -> None:
         self.viewer, self.album = viewer, album
-        self.window = viewer.window._qt_window
-        self.canvas = viewer.window._qt_viewer.canvas.native
+        # napari has no public way to its widgets.
+        self.window = viewer.window._qt_window  # noqa: SLF001
+        self.canvas = viewer.window._qt_viewer.canvas.native  # noqa: SLF001
         self.diary: list[tuple[str, float, str]] = []
         """The name of each step, its seconds, and the message that was there in the end."""
 
@@ -112,8 +113,7 @@ class Person:
         """Click a control, or the button of these words, scrolling to it first."""
         widget = self.button(what) if isinstance(what, str) else what
         self._scroll_to(widget)
-        if not widget.isEnabled():
-            raise AssertionError(f"{widget} cannot be clicked; the dock says: {self.message()}")
+        self.wait(widget.isEnabled, 20)
         QTest.mouseClick(widget, LEFT, pos=widget.rect().center())
         self.rest()
 
@@ -142,15 +142,19 @@ class Person:
         if not rows:
             offered = [box.itemText(k) for k in range(box.count())]
             raise AssertionError(f"{label!r} offers {offered}, not {text!r}")
-        QTest.mouseClick(box, LEFT)
-        view = box.view()
-        self.wait(view.isVisible, 5)
-        index = box.model().index(rows[0], box.modelColumn())
-        view.scrollTo(index)
-        # A list that was just opened takes a click of the mouse that opened it for its end.
-        self.rest(QApplication.doubleClickInterval() + 50)
-        QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
-        self.wait(lambda: box.currentText() == text, 5)
+        view, index = box.view(), box.model().index(rows[0], box.modelColumn())
+        for _ in range(5):
+            if box.currentText() == text:
+                return
+            if not view.isVisible():
+                QTest.mouseClick(box, LEFT)
+                self.wait(view.isVisible, 5)
+                # A list takes a click right after it was opened for the end of the opening one.
+                self.rest(QApplication.doubleClickInterval() + 50)
+            view.scrollTo(index)
+            QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+            self.rest(200)
+        raise AssertionError(f"{text!r} of {label!r} cannot be clicked.")
 
     def number(self, label: str, value: float) -> None:
         """Type a number beside a label."""

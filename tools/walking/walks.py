@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import Qt
 
 from walking.person import Person
 
@@ -47,7 +48,7 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
     with person.step("open the Workbench"):
         open_workbench(person)
     with person.step("open an image"):
-        picture = open_image(person, image)
+        open_image(person, image)
     with person.step("flatten"):
         person.click("1 Background")
         person.run("Flatten")
@@ -56,28 +57,24 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         person.choose("Objects", "dark")
         person.number("Smoothing", 2)
         person.number("Smallest size", 300)
+        person.choose("Result", "objects")
         person.run("Run")
     with person.step("correct"):
         labels = person.viewer.layers[-1]
         person.click("7 Correct")
         person.click("Delete")
-        data = np.asarray(labels.data)
-        spots = np.argwhere(data > 0)
-        person.click_canvas(labels, tuple(spots[len(spots) // 2]))
-    with person.step("paint with napari's brush"):
-        person.key_over_canvas(_key("Key_Escape"))
-        person.key_over_canvas(_key("Key_2"))
-        h, w = data.shape
-        person.drag_canvas(labels, (h * 0.5, w * 0.4), (h * 0.5, w * 0.5))
+        for place in _beside_the_neuron(np.asarray(labels.data)):
+            person.click_canvas(labels, place)
+        person.key_over_canvas(Qt.Key.Key_Escape)
     with person.step("train a UNet"):
         person.click("3 Train")
         person.choose("Labels", labels.name)
+        person.choose("They are", "mask: 0 is background")
         person.choose("Model", "unet")
         person.number("Minutes", minutes)
         person.run("Train", 60 * minutes + 240)
     with person.step("predict"):
         person.click("5 Predict")
-        person.choose("Image", picture.name)
         person.run("Predict")
     return person.viewer.layers[-1]
 
@@ -107,10 +104,14 @@ def folder(person: Person, place: Path) -> Path:
     return place.parent / f"{place.name} results"
 
 
-def _key(name: str) -> Any:
-    from qtpy.QtCore import Qt
-
-    return getattr(Qt.Key, name)
+def _beside_the_neuron(labels: Any) -> list[tuple[float, ...]]:
+    """Return a place in each object but the one that a person sees to be the neuron."""
+    middle = np.array(labels.shape) / 2
+    places = {n: np.argwhere(labels == n) for n in np.unique(labels) if n}
+    # The neuron is in the middle of this picture, and reaches far.
+    near = {n: np.abs(at - middle).sum(1).min() for n, at in places.items()}
+    neuron = min(near, key=near.__getitem__)
+    return [tuple(map(float, at[len(at) // 2])) for n, at in places.items() if n != neuron]
 
 
 WALKS: dict[str, Callable[..., Any]] = {"nuclei": nuclei, "neurons": neurons, "folder": folder}

@@ -410,7 +410,9 @@ class BatchWidget(QWidget):
         measured = self._recipe is not None and self._recipe.measurement is not None
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE
         seen = "Point at a failure to see why." if failed else "Double-click an image to see it."
-        self.page.say(f"{batch_in_words(ended.rows)}. See {tables}. {seen}", problem=failed)
+        place = Path(self.page.out.text().strip()).name
+        said = f"{batch_in_words(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
+        self.page.say(said, problem=failed)
 
     def _on_refused(self, sentence: str) -> None:
         self.page.say(sentence, problem=True)

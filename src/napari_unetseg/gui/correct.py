@@ -35,7 +35,8 @@ from napari_unetseg.gui.correct_tools import (
 )
 from napari_unetseg.gui.ink_view import InkView
 from napari_unetseg.gui.layer_boxes import AT_ONCE, LayerBoxes
-from napari_unetseg.gui.layers import role_of
+from napari_unetseg.gui.layers import MASK, role_of
+from napari_unetseg.gui.lesson import PREDICTED
 from napari_unetseg.gui.pick import LayerPick
 from napari_unetseg.gui.preview import is_preview
 from napari_unetseg.gui.review import REVIEW
@@ -45,8 +46,13 @@ from napari_unetseg.gui.tool import Tool
 from napari_unetseg.gui.train_on import open_train_on
 
 INK_KEY = "W"
+_READY = "Press a tool, then click an object."
 
 _STALE = "The labels were changed while this was computed, so nothing was done. Do it again."
+_CLASSES = (
+    "These are classes, not objects: a tool takes all of a class for one object. Choose Result: "
+    "objects in Threshold or Predict and run again, or use napari's brush and eraser."
+)
 _NOWHERE = "There is no object there: click on one."
 
 
@@ -152,7 +158,8 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._boxes.take(boxes)
         if self._then is not None:
             self._soon.start(0)
-        return self._hint()
+        classes = role_of(layer) in (MASK, PREDICTED)
+        return self._hint() or (_CLASSES if classes else _READY)
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
@@ -172,6 +179,7 @@ class CorrectWidget(Tool[CorrectOptions]):
                 self.say(problem, problem=True)
             else:
                 self.unsay()
+                self._warn_of_classes()
                 self._boxes = LayerBoxes(self._layer)
             self._layer.events.n_edit_dimensions.connect(self._fill_extent)
             self.session.ink(self._layer)
@@ -470,6 +478,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         search, state = known.search(), self.session.ink(layer).state()
         self._work = lambda progress: (search(progress), state)
         self.run()
+        self.say("Finding the objects, then the tools can be used...")
 
     def _on_soon(self) -> None:
         """Go on with what waited for the objects to be found, or find them."""
@@ -507,6 +516,11 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _hint(self) -> str:
         return self._kind.hint if self._kind is not None else ""
+
+    def _warn_of_classes(self) -> None:
+        """Say so where a tool would act on all that was found at once."""
+        if self._layer is not None and role_of(self._layer) in (MASK, PREDICTED):
+            self.say(_CLASSES, problem=True)
 
     def _train_on(self) -> None:
         layer = self._layer

@@ -55,6 +55,7 @@ class Memory:
         self._button, self._left_out = reset_button, left_out
         self._defaults = {name: form.options for name, form in forms.items()}
         self._first = {name: box.currentIndex() for name, box in choices.items()}
+        self._held: tuple[dict[str, Any], dict[str, int]] | None = None
         self._take_up(recall(dock))
         for form in forms.values():
             form.changed.connect(self.offer_reset)
@@ -64,6 +65,8 @@ class Memory:
 
     def keep(self) -> None:
         """Remember everything as it is, for the next time."""
+        if self._held is not None:
+            return
         left_out = self._left_out()
         known = {
             name: {n: v for n, v in _changed(form.options).items() if n not in left_out}
@@ -75,6 +78,24 @@ class Memory:
             if box.currentIndex() != self._first[name]
         }
         remember(self._dock, {name: values for name, values in known.items() if values})
+
+    def hold(self) -> None:
+        """Remember nothing until `release`: what is run meanwhile is not of the user's choice."""
+        if self._held is None:
+            options = {name: form.options for name, form in self._forms.items()}
+            self._held = (options, {n: box.currentIndex() for n, box in self._choices.items()})
+
+    def release(self) -> None:
+        """Show again what was shown at `hold`, and go on remembering."""
+        if self._held is None:
+            return
+        options, chosen = self._held
+        self._held = None
+        for name, form in self._forms.items():
+            form.put_back(options[name])
+        for name, box in self._choices.items():
+            box.setCurrentIndex(chosen[name])
+        self.offer_reset()
 
     def reset(self) -> None:
         """Put every option back to its default, and forget what was remembered."""

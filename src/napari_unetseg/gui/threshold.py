@@ -222,4 +222,7 @@ def _summary(result: Thresholded, role: str) -> str:
         at = "at " + ", ".join(f"{value:.4g}" for value in levels)
     if role == OBJECTS:
         return f"{result.n_objects} objects {at}. Next: Correct, then Measure."
-    return f"Split {at}. Next: Correct. To count, choose Result: objects and run again."
+    return (
+        f"Split {at}. Next: mend it with napari's brush and eraser, then Train. To correct, count "
+        "or measure objects, choose Result: objects and run again."
+    )

@@ -103,6 +103,7 @@ class TourWidget(QWidget):
             self._eye.stop()
             self._pause.stop()
             self._pointer.point_at(None)
+            self.stage.leave_tools()
 
     def _go(self, number: int) -> None:
         self._pause.stop()

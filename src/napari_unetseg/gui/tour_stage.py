@@ -33,6 +33,7 @@ class Stage:
         self.viewer = unwrapped(viewer)
         self.session = Session.of(self.viewer)
         self._image: Layer | None = None
+        self._used: dict[str, Any] = {}
 
     @property
     def image(self) -> Layer | None:
@@ -102,7 +103,16 @@ class Stage:
         if workbench is None:
             raise RuntimeError("The Workbench does not know its session.")
         workbench.open_tool(title)
-        return next(tool for tool in workbench.tools if tool.title == title)
+        tool = next(tool for tool in workbench.tools if tool.title == title)
+        self._used[title] = tool
+        tool.memory.hold()
+        return tool
+
+    def leave_tools(self) -> None:
+        """Give the tools back with the options that the user had."""
+        for tool in self._used.values():
+            tool.memory.release()
+        self._used.clear()
 
     def _made(self, roles: tuple[str, ...], *sources: Layer | None) -> Layer | None:
         layers = self.viewer.layers

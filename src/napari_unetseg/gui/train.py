@@ -62,6 +62,9 @@ _REGION_HELP = (
     "Where 0 is known to be background: inside the shapes drawn in a Shapes layer, or wherever "
     "another Labels layer is painted. Elsewhere 0 is unknown and not learnt from."
 )
+_LITTLE = 0.5
+"""Dice on what was held out under which a model is hardly of use."""
+
 _OBJECT_FIELDS = ("objects", "maps")
 _PIXEL_FIELDS = ("validation", "seed")
 _BANK: tuple[Features, TrainedModel | None] = ("auto", None)
@@ -253,7 +256,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.pretraining.remember(layer, result.outcome.pretrained)
         self.session.add_model(model, origin="trained", learnt=learnt, thumbnail=picture)
         self._fill_starts()
-        return f"{model.name}: {message} Next: Predict."
+        return f"{model.name}: {message} {_next(model)}"
 
     def shown(self) -> None:
         self._fill_starts()
@@ -487,6 +490,16 @@ class TrainWidget(Tool[TrainOptions]):
                 # It became one of the session.
                 self.start.choose(shipped.open_shipped(kept))
         self._fill_features()
+
+
+def _next(model: TrainedModel) -> str:
+    """Say what to do with a model: one that learnt little had better learn again."""
+    if model.scores.get("dice", 1.0) >= _LITTLE:
+        return "Next: Predict."
+    return (
+        "It learnt little. Look whether the labels are right and of the same image, annotate more, "
+        "or train longer; then Predict."
+    )
 
 
 def _is_stack(layer: Layer) -> bool:
