@@ -1,30 +1,168 @@
-"""Run every benchmark, or those whose names are given, one after another.
+"""Run the benchmarks that compare the package with what one would use instead; one table of all.
 
-Usage: python tools/run_benchmarks.py [NAME...]
+Usage: python tools/run_benchmarks.py [NAME...] [--data FOLDER] [--out FILE.json]
+       python tools/run_benchmarks.py --table FILE.json
+
+Without names, those that take minutes and need no images; with --data, those that learn from real
+images too. Each runs in a process of its own, is ended after half an hour, and prints tables; these
+are kept in FILE.json with the command and the machine. --table writes such a file as markdown. The
+scripts in benchmarks/ that are not listed here answer one question of the design each; their first
+lines say how they are run.
 """
 
+import argparse
+import json
+import os
+import platform
+import shlex
+import shutil
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks"
+LONGEST = 1800
 
 
-def main(names: list[str]) -> int:
-    scripts = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
-    unknown = sorted(set(names) - set(scripts))
+@dataclass(frozen=True)
+class Benchmark:
+    """A script of the folder, how it is asked, and what it needs: a window, or real images."""
+
+    script: str
+    about: str
+    asked: str = ""
+    window: bool = False
+    data: bool = False
+
+    def command(self, data: Path | None) -> list[str]:
+        """Return the command, as it can be typed in the repository."""
+        images = [str(data)] if self.data and data else []
+        return [f"benchmarks/{self.script}.py", *images, *shlex.split(self.asked)]
+
+
+BENCHMARKS = {
+    "startup": Benchmark(
+        "bench_startup", "Imports, and opening each dock", "--rounds 3", window=True
+    ),
+    "background": Benchmark("bench_background", "Background fit and subtraction", "--rounds 5"),
+    "threshold": Benchmark("bench_threshold", "Otsu, preview frames, objects", "--rounds 3"),
+    "features": Benchmark("bench_features", "Filter bank, fits on it", "--sides 1024 --rounds 3"),
+    "live": Benchmark("bench_live", "Stroke to repainted field", "--strokes 15"),
+    "live-window": Benchmark(
+        "bench_live", "The same in a window", "--strokes 15 --window", window=True
+    ),
+    "inference": Benchmark("bench_inference", "UNet prediction", "--rounds 3"),
+    "training": Benchmark("bench_training", "UNet training steps", "--rounds 1 --steps 6"),
+    "window": Benchmark("bench_window", "The window while it trains", "--seconds 20", window=True),
+    "objects": Benchmark(
+        "bench_large_objects", "Objects of a large image", "--side 4096 --minutes 0.5"
+    ),
+    "same-dice": Benchmark("bench_same_dice", "Dice for the same time", "--seconds 400", data=True),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--data", type=Path, help="folder of real images")
+    parser.add_argument("--out", type=Path, help="JSON to write, or to add to")
+    parser.add_argument("--table", type=Path, help="JSON to write as markdown, running nothing")
+    asked = parser.parse_args()
+    if asked.table:
+        print(markdown(json.loads(asked.table.read_text("utf-8"))))
+        return 0
+    unknown = sorted(set(asked.names) - set(BENCHMARKS))
     if unknown:
-        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(scripts)}", file=sys.stderr)
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
         return 2
+    chosen = asked.names or [n for n, one in BENCHMARKS.items() if asked.data or not one.data]
+    missing = [name for name in chosen if BENCHMARKS[name].data and not asked.data]
+    if missing:
+        print(f"{', '.join(missing)} learns from real images: say where they are with --data")
+        return 2
+    known = json.loads(asked.out.read_text("utf-8")) if asked.out and asked.out.exists() else {}
     failed = []
-    for name in names or scripts:
-        print(f"\n== {name}", flush=True)
-        if subprocess.run([sys.executable, str(scripts[name])], check=False).returncode != 0:
+    for name in chosen:
+        print(f"\n== {name}: {BENCHMARKS[name].about}", flush=True)
+        known[name] = result = run(BENCHMARKS[name], asked.data)
+        if result["failed"]:
             failed.append(name)
+        if asked.out:
+            asked.out.write_text(json.dumps(known, indent=1), "utf-8")
+    print(f"\n{markdown(known)}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+    return int(bool(failed))
+
+
+def run(one: Benchmark, data: Path | None) -> dict[str, Any]:
+    """Run a benchmark, showing what it prints, and return its tables."""
+    command = one.command(data)
+    display = ["xvfb-run", "-a"] if one.window and _needs_display() else []
+    began, lines = time.monotonic(), []
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    # An installed package has its modules compiled; so they are here.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    process = subprocess.Popen(
+        ["timeout", str(LONGEST), *display, sys.executable, *command]
+        if shutil.which("timeout")
+        else [*display, sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line.rstrip())
+    shown = [str(Path("DATA")) if data and part == str(data) else part for part in command]
+    return {
+        "about": one.about,
+        "command": shlex.join(["python", *shown]),
+        "failed": process.wait() != 0,
+        "seconds": round(time.monotonic() - began),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "date": time.strftime("%Y-%m-%d"),
+        "tables": tables(lines),
+    }
+
+
+def tables(lines: list[str]) -> list[dict[str, Any]]:
+    """Return the markdown tables among lines: heads, and rows of cells."""
+    found: list[list[list[str]]] = [[]]
+    for line in lines:
+        if line.startswith("|"):
+            found[-1].append([cell.strip() for cell in line.strip().strip("|").split("|")])
+        elif found[-1]:
+            found.append([])
+    whole = [table for table in found if len(table) > 1]
+    return [{"head": table[0], "rows": table[2:]} for table in whole]
+
+
+def markdown(known: dict[str, Any]) -> str:
+    """Return all tables as one page."""
+    parts = []
+    for name, one in known.items():
+        parts += [f"## {one['about']}", f"`{one['command']}` ({one['machine']}, {one['date']})"]
+        if one["failed"]:
+            parts.append(f"{name} did not finish.")
+        for table in one["tables"]:
+            rows = [table["head"], ["---", *["--:"] * (len(table["head"]) - 1)], *table["rows"]]
+            parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    return "\n\n".join(parts)
+
+
+def _needs_display() -> bool:
+    """Whether there is no display, but a virtual one can be had."""
+    has = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return sys.platform == "linux" and not has and shutil.which("xvfb-run") is not None
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

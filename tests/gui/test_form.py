@@ -95,3 +95,18 @@ def test_an_impossible_value_is_one_sentence():
         Kitchen.checked(minutes=99)
     with pytest.raises(InputError, match="kind = 'raw'"):
         Kitchen.checked(kind="raw")
+
+
+@pytest.mark.parametrize("options", CASES)
+def test_options_are_held_before_there_are_widgets(qtbot, options):
+    form = Form(Kitchen())
+    form.show_only({"salt": False})
+    form.options = options
+    assert form.options == options
+    qtbot.addWidget(form.page)
+    form.page.show()
+    assert form.options == options
+    assert not form.widget("salt").visible
+    form.unfold()
+    assert form.widget("rare").value == options.rare
+    assert form.options == options

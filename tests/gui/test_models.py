@@ -100,8 +100,8 @@ def test_a_damaged_file_says_so(qtbot, dock, tmp_path):
 
 
 def test_a_program_is_asked_about(qtbot, dock, tmp_path, monkeypatch):
+    from napari_unetseg.core import foreign
     from napari_unetseg.core.foreign import NeedsTrust
-    from napari_unetseg.gui import opener
 
     asked = []
 
@@ -111,7 +111,7 @@ def test_a_program_is_asked_about(qtbot, dock, tmp_path, monkeypatch):
         asked.append(path)
         return load(path)
 
-    monkeypatch.setattr(opener, "open_model", opened)
+    monkeypatch.setattr(foreign, "open_model", opened)
     choose(dock, "dots.zip")
     answer(monkeypatch, QMessageBox.StandardButton.No)
     dock.load()

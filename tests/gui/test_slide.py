@@ -12,7 +12,7 @@ from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.streaming import grid
 from napari_unetseg.core.training.ladder import Lesson, train
 from napari_unetseg.core.training.options import TrainOptions
-from napari_unetseg.gui import predict, slide
+from napari_unetseg.gui import large, predict, slide
 from napari_unetseg.gui.layers import find, role_of
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.predict import PredictWidget
@@ -33,7 +33,7 @@ def model():
 
 @pytest.fixture
 def tool(qtbot, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(slide, "allowed", lambda: 1)
+    monkeypatch.setattr(large, "allowed", lambda: 1)
     monkeypatch.setattr(grid, "CHUNK", 64)
     monkeypatch.setitem(grid._LARGEST, 2, 64)
     monkeypatch.setattr(slide, "_OVERVIEW", 100)

@@ -44,7 +44,7 @@ def predict_proba_image(
         Scaling of this image, from `fit_normalisation`.
     tile
         Side of a tile in pixels; when missing, the tiling with the least to compute in blocks of
-        about a million pixels. Halved as often as memory asks for it.
+        about a million and a half pixels. Halved as often as memory asks for it.
     blend
         See `TileGrid`.
     out

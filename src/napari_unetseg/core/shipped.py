@@ -4,14 +4,19 @@ Each is a package as any that is saved here, in the folder ``shipped``, with wha
 how good it is and under which licence it may be used written in it.
 """
 
+import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.packages import load
-from napari_unetseg.core.packages.package import SUFFIX, PathLike
-from napari_unetseg.core.trained import TrainedModel
 
+if TYPE_CHECKING:
+    from napari_unetseg.core.trained import TrainedModel
+
+PathLike = str | os.PathLike[str]
+
+_SUFFIX = ".zip"
 FOLDER = Path(__file__).parent.parent / "shipped"
 
 KIND, NDIM = "unet", 2
@@ -23,7 +28,7 @@ _FIRST = ("nuclei", "phase_cells", "neurons", "general")
 
 def names() -> tuple[str, ...]:
     """Return the names of the shipped models, what most people come for first."""
-    there = {path.stem for path in FOLDER.glob(f"*{SUFFIX}")}
+    there = {path.stem for path in FOLDER.glob(f"*{_SUFFIX}")}
     known = [name for name in _FIRST if name in there]
     return (*known, *sorted(there - set(known)))
 
@@ -43,17 +48,17 @@ def path_of(name: str) -> Path:
     """
     if name not in names():
         raise InputError(f"There is no shipped model {name[:60]!r}. {listed()}")
-    return FOLDER / f"{name}{SUFFIX}"
+    return FOLDER / f"{name}{_SUFFIX}"
 
 
 def name_of(path: PathLike) -> str:
     """Return the name of the shipped model in a file; nothing when the file is another."""
     place = Path(path)
-    ours = place.suffix == SUFFIX and place.resolve().parent == FOLDER.resolve()
+    ours = place.suffix == _SUFFIX and place.resolve().parent == FOLDER.resolve()
     return place.stem if ours and place.stem in names() else ""
 
 
-def name_of_model(model: TrainedModel) -> str:
+def name_of_model(model: "TrainedModel") -> str:
     """Return the name of the shipped model that a model is; nothing when it is another."""
     ours = model.name in names() and open_shipped(model.name).fingerprint == model.fingerprint
     return model.name if ours else ""
@@ -85,7 +90,7 @@ def _is_there(place: Path) -> bool:
 
 
 @lru_cache(maxsize=8)
-def open_shipped(name: str) -> TrainedModel:
+def open_shipped(name: str) -> "TrainedModel":
     """Return a shipped model, the same object every time. Needs no torch yet.
 
     Raises
@@ -93,6 +98,9 @@ def open_shipped(name: str) -> TrainedModel:
     InputError
         When there is none of that name.
     """
+    # Names are asked for when a dock opens; what reads files is loaded with the first model.
+    from napari_unetseg.core.packages import load
+
     return load(path_of(name), check=False)
 
 

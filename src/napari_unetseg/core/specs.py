@@ -15,7 +15,8 @@ class Options(BaseModel):
     `le`, `gt`, `lt`) hold in the form, on the command line and in a recipe alike. See `option`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    # Validators are built when first used: a dock opens with a few of the options there are.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
 
     @classmethod
     def checked(cls, **values: Any) -> Self:

@@ -34,10 +34,12 @@ from napari_unetseg.core.errors import InputError
 Sizes = tuple[int, ...]
 Slices = tuple[slice, ...]
 
-PIXELS_AT_ONCE = {1: 2**20, 2: 2**20, 3: 2**22}
+PIXELS_AT_ONCE = {1: 2**20, 2: 3 * 2**19, 3: 2**22}
 """Pixels of a block when nobody says otherwise, for each number of axes.
 
-A halo costs more in three, so its blocks are larger: 0.3 GB for each 16 channels held at once.
+A camera's image of 1024x1024 or 960x1280 is one block with its border; in two it costs a sixth
+more. A halo costs more in three axes, so blocks are larger: 0.3 GB for each 16 channels held at
+once.
 """
 
 

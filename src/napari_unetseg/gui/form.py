@@ -41,10 +41,6 @@ class Form(Generic[O]):
     ----------
     changed : psygnal.Signal
         Sent with the new options whenever the user changed a field.
-    page : QWidget
-        The widgets: one row a field, fields that do not matter now hidden, rare ones folded away.
-    layout : QFormLayout
-        The rows of `page`, so that a tool can put inputs of its own in line with them.
     """
 
     changed = Signal(Options)
@@ -55,17 +51,25 @@ class Form(Generic[O]):
             name: _Row(name, field, getattr(options, name))
             for name, field in self._type.model_fields.items()
         }
-        self._folded = True
-        self._fold = PushButton(text="More options")
-        self._fold.changed.connect(self._toggle_fold)
-        self.page = QWidget()
-        self.layout = QFormLayout(self.page)
-        self._lay_out()
-        for row in self._rows.values():
-            for widget in row.inputs:
-                widget.changed.connect(self._on_changed)
-        self._silent = False
-        self._arrange()
+        self._folded, self._complete, self._silent = True, False, False
+        self._sheet: QFormLayout | None = None
+
+    @property
+    def page(self) -> QWidget:
+        """The widgets: one row a field, what does not matter now hidden, rare ones folded away."""
+        _ = self.layout
+        return self._holder
+
+    @property
+    def layout(self) -> QFormLayout:
+        """The rows of the page, so that a tool can put inputs of its own in line with them.
+
+        Made when first asked for: widgets cost time, and until somebody looks values will do.
+        """
+        if self._sheet is None:
+            self._sheet = self._laid_out()
+            self._arrange()
+        return self._sheet
 
     @property
     def options(self) -> O:
@@ -110,11 +114,14 @@ class Form(Generic[O]):
 
     def widget(self, name: str) -> ValueWidget[Any]:
         """Return the widget that edits field `name`."""
+        layout = self.layout
+        if self._rows[name].advanced:
+            self._add_rare(layout)
         return self._rows[name].inputs[0]
 
     def set_range(self, name: str, low: float, high: float) -> None:
         """Let the number `name` go from `low` to `high`, its present value included."""
-        widget: Any = self._rows[name].inputs[0]
+        widget: Any = self.widget(name)
         self._silent = True
         try:
             if isinstance(widget, FloatSpinBox) and high > low:
@@ -132,6 +139,9 @@ class Form(Generic[O]):
 
     def unfold(self, folded: bool = False) -> None:
         """Show the rare fields, or fold them away."""
+        layout = self.layout
+        if not folded:
+            self._add_rare(layout)
         self._folded = folded
         self._fold.text = "More options" if folded else "Fewer options"
         self._arrange()
@@ -153,29 +163,48 @@ class Form(Generic[O]):
     def _toggle_fold(self) -> None:
         self.unfold(not self._folded)
 
-    def _lay_out(self) -> None:
-        self.layout.setContentsMargins(0, 0, 0, 0)
-        self.layout.setVerticalSpacing(4)
-        self.layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        rows = self._rows.values()
-        for row in [row for row in rows if not row.advanced]:
-            row.add_to(self.layout)
-        self.layout.addRow(self._fold.native)
-        for row in [row for row in rows if row.advanced]:
-            row.add_to(self.layout)
+    def _laid_out(self) -> QFormLayout:
+        # The widget that holds the rows goes with the layout, which it owns.
+        self._holder = QWidget()
+        layout = QFormLayout(self._holder)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(4)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._add(layout, rare=False)
+        self._fold = PushButton(text="More options")
+        self._fold.changed.connect(self._toggle_fold)
+        layout.addRow(self._fold.native)
+        return layout
+
+    def _add_rare(self, layout: QFormLayout) -> None:
+        """Add the rare fields, once: most forms are never unfolded."""
+        if not self._complete:
+            self._complete = True
+            self._add(layout, rare=True)
+            self._arrange()
+
+    def _add(self, layout: QFormLayout, *, rare: bool) -> None:
+        for row in self._rows.values():
+            if row.advanced == rare:
+                row.add_to(layout)
+                for widget in row.inputs:
+                    widget.changed.connect(self._on_changed)
 
     def _arrange(self) -> None:
+        layout = self._sheet
+        if layout is None:
+            return
         values = {name: row.value for name, row in self._rows.items()}
         rare = False
         for row in self._rows.values():
             matters = row.wanted and row.matters(values)
             rare |= matters and row.advanced
-            row.show(self.layout, matters and not (row.advanced and self._folded))
-        self.layout.setRowVisible(self._fold.native, rare)
+            row.show(layout, matters and not (row.advanced and self._folded))
+        layout.setRowVisible(self._fold.native, rare)
 
 
 class _Row:
-    """The widgets of one field."""
+    """One field: its value, and once it was added to a form its widgets, which then hold it."""
 
     def __init__(self, name: str, field: FieldInfo, value: Any) -> None:
         extra = field.json_schema_extra
@@ -185,17 +214,13 @@ class _Row:
         self.advanced = bool(layout.get("advanced", False))
         self._when: Mapping[str, Any] = layout.get("when", {})
         self._choices = [str(choice) for choice in layout.get("suggestions", ())]
-        help_text = field.description or ""
-        label = field.title or name.replace("_", " ")
-        self.inputs = self._make(field, value, layout)
-        for widget in self.inputs:
-            widget.tooltip = help_text
-            widget.label = label
-        if self._choices:
-            self.inputs[1].label = f"own {name}"
+        self._field, self._value, self._layout = field, value, layout
+        self.inputs: list[ValueWidget[Any]] = []
 
     @property
     def value(self) -> Any:
+        if not self.inputs:
+            return self._value
         first = self.inputs[0]
         if self._choices:
             return self.inputs[1].value if first.value == _OWN else first.value
@@ -203,6 +228,9 @@ class _Row:
 
     @value.setter
     def value(self, value: Any) -> None:
+        if not self.inputs:
+            self._value = value
+            return
         first = self.inputs[0]
         if self._choices:
             known = value in self._choices
@@ -218,7 +246,12 @@ class _Row:
         return all(values[other] in wanted for other, wanted in self._when.items())
 
     def add_to(self, layout: QFormLayout) -> None:
-        for widget in self.inputs:
+        """Make the widgets, as the last rows of `layout`."""
+        self.inputs = self._make(self._field, self._value, self._layout)
+        for number, widget in enumerate(self.inputs):
+            widget.tooltip = self._field.description or ""
+            title = self._field.title or self.name.replace("_", " ")
+            widget.label = f"own {self.name}" if number else title
             label = QLabel(widget.label)
             label.setToolTip(widget.tooltip)
             label.setBuddy(widget.native)
@@ -229,6 +262,8 @@ class _Row:
             layout.addRow(label, widget.native)
 
     def show(self, layout: QFormLayout, wanted: bool) -> None:
+        if not self.inputs:
+            return
         layout.setRowVisible(self.inputs[0].native, wanted)
         if self._choices:
             own = wanted and self.inputs[0].value == _OWN

@@ -7,7 +7,7 @@ from typing import Any
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.predict import matched, predict_classes_image
-from napari_unetseg.gui.plots import LossPlot
+from napari_unetseg.gui.curve import LossPlot
 from napari_unetseg.gui.preview import classes_look
 from napari_unetseg.gui.task import Reporter
 from napari_unetseg.gui.tool import Tool

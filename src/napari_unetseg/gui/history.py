@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.training.history import Entry, Version
-from napari_unetseg.gui.plots import LossPlot
+from napari_unetseg.gui.curve import LossPlot
 from napari_unetseg.gui.session import Session
 
 COLUMNS = {

@@ -6,7 +6,6 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
-from napari_unetseg.core.foreign import NeedsTrust, open_model
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.task import Latest
 
@@ -62,6 +61,8 @@ def ask(parent: Any, title: str, question: str) -> bool:
 
 
 def _opened(path: Path, trust: bool) -> tuple[Path, TrainedModel | str]:
+    from napari_unetseg.core.foreign import NeedsTrust, open_model
+
     try:
         model = open_model(path, trust=trust)
         if not model.state:

@@ -1,4 +1,4 @@
-"""Plots inside the docks: a histogram whose thresholds are dragged."""
+"""The histogram whose thresholds are dragged. Importing this loads pyqtgraph."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-# Okabe and Ito's colours, told apart by colour-blind eyes; orange first.
-THRESHOLD_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
+from napari_unetseg.gui.preview import THRESHOLD_COLOURS
 
 _MOST_BARS = 512
-# Weight of the newest step in the running mean that is drawn.
-_LOSS_MEMORY = 0.1
 
 
 class HistogramPlot(pg.PlotWidget):
@@ -32,10 +29,10 @@ class HistogramPlot(pg.PlotWidget):
     released = Signal(tuple)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
+        # Without the menu: building it takes as long as all the rest of the plot.
+        super().__init__(parent, background=None, enableMenu=False)
         self.setFixedHeight(130)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setMenuEnabled(False)
         self.hideButtons()
         self.getPlotItem().hideAxis("left")
         self.setMouseEnabled(x=True, y=False)
@@ -108,55 +105,3 @@ class HistogramPlot(pg.PlotWidget):
         line.sigPositionChangeFinished.connect(lambda: self.released.emit(self.values))
         self.addItem(line)
         self.lines.append(line)
-
-
-class LossPlot(pg.PlotWidget):
-    """How a training goes: the loss of each step, and the Dice of what was held out."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent, background=None)
-        self.setFixedHeight(140)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setMenuEnabled(False)
-        self.hideButtons()
-        self.setMouseEnabled(x=False, y=False)
-        self.setToolTip(
-            "Orange: loss of each step, smoothed, as a share of the first. "
-            "Blue: Dice on what was held out; the best is kept."
-        )
-        self.setLabel("bottom", "seconds")
-        self.setYRange(0, 1, padding=0.05)
-        self.addLegend(offset=(-5, 5))
-        loss, dice = THRESHOLD_COLOURS[:2]
-        self._loss = self.plot([], [], pen=pg.mkPen(loss, width=2), name="loss")
-        self._dice = self.plot(
-            [], [], pen=pg.mkPen(dice, width=2), symbol="o", symbolSize=5, name="Dice"
-        )
-        self.clear_curves()
-
-    def clear_curves(self) -> None:
-        """Begin anew."""
-        self._seconds: list[float] = []
-        self._losses: list[float] = []
-        self._judged: list[tuple[float, float]] = []
-        self._draw()
-
-    @property
-    def n_points(self) -> int:
-        """How many steps are drawn."""
-        return len(self._seconds)
-
-    def add(self, seconds: float, loss: float, dice: float | None) -> None:
-        """Draw one more step."""
-        last = self._losses[-1] if self._losses else loss
-        self._losses.append(last + (loss - last) * _LOSS_MEMORY)
-        self._seconds.append(seconds)
-        if dice is not None:
-            self._judged.append((seconds, dice))
-        self._draw()
-
-    def _draw(self) -> None:
-        top = max(self._losses[:1] or [1.0]) or 1.0
-        step = -(-len(self._seconds) // _MOST_BARS) or 1
-        self._loss.setData(self._seconds[::step], [loss / top for loss in self._losses[::step]])
-        self._dice.setData([s for s, _ in self._judged], [d for _, d in self._judged])

@@ -1,9 +1,10 @@
 """The Predict dock: run a trained model on the active layer."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from napari.layers import Labels, Layer
@@ -16,24 +17,25 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
-from napari_unetseg.core.packages import save
 from napari_unetseg.core.predict_objects import unseen_as_background
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
-from napari_unetseg.core.recipe import ModelStep
 from napari_unetseg.core.size import SizeOptions, at_size, mismatch, zoom_in_words
 from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training.options import Device, TrainOptions
 from napari_unetseg.gui.form import Form
+from napari_unetseg.gui.large import Written, is_large
 from napari_unetseg.gui.layers import PROBABILITIES, find, image_of, plane_image, show_image
 from napari_unetseg.gui.lesson import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.gui.maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.model_choice import ModelChoice
 from napari_unetseg.gui.opener import FILES, Opener
 from napari_unetseg.gui.preview import classes_look, object_colours, objects_look
-from napari_unetseg.gui.slide import Slide, Written, is_large
 from napari_unetseg.gui.task import Latest, Work
 from napari_unetseg.gui.tool import Tool
+
+if TYPE_CHECKING:
+    from napari_unetseg.gui.slide import Slide
 
 _PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
 _NEXT = "Next: Measure; or Correct them first, then Train on."
@@ -108,7 +110,6 @@ class PredictWidget(Tool[PredictOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._maps: Maps | None = None
         self._hidden: Layer | None = None
-        self._slide = Slide(napari_viewer)
         self._suited = False
         super().__init__(napari_viewer, PredictOptions())
         self._looks = Latest(self)
@@ -242,22 +243,37 @@ class PredictWidget(Tool[PredictOptions]):
         if not path:
             raise InputError("Choose where the result is to be written, and press Predict again.")
         out = Path(path).with_suffix(".zarr")
+        from napari_unetseg.core.recipe.steps import ModelStep
+
         said = options.model_dump(include=set(ModelStep.model_fields))
         step = ModelStep(file=model.name or "model", sha256=model.fingerprint, **said)
         return self._slide.work(layer, image, model, step, self.decoding.options, out)
 
+    @cached_property
+    def _slide(self) -> "Slide":
+        """What predicts images larger than memory: loaded with the first of them."""
+        from napari_unetseg.gui.slide import Slide
+
+        return Slide(self.viewer)
+
+    def _begun_slide(self) -> "Slide | None":
+        return vars(self).get("_slide")
+
     def show_on_the_way(self, thing: Any) -> None:
-        self._slide.on_the_way(thing)
+        if (slide := self._begun_slide()) is not None:
+            slide.on_the_way(thing)
 
     def cancel(self) -> None:
-        going = self.running and self._slide.on
+        slide = self._begun_slide()
+        going = self.running and slide is not None and slide.on
         super().cancel()
         if going:
             self.say("Cancelled. Predict into the same file goes on with what is missing.")
 
     def _on_finished(self) -> None:
         super()._on_finished()
-        self._slide.end()
+        if (slide := self._begun_slide()) is not None:
+            slide.end()
 
     def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
         if isinstance(result, Written):
@@ -331,7 +347,7 @@ class PredictWidget(Tool[PredictOptions]):
     def shown(self) -> None:
         # Torch takes seconds to load: begin while the user looks for the button.
         model = self.model()
-        self._warm.ask(lambda progress: _warm_up(model))
+        self._warm.ask_soon(lambda progress: _warm_up(model))
 
     def hidden(self) -> None:
         self._looks.forget()
@@ -341,7 +357,8 @@ class PredictWidget(Tool[PredictOptions]):
     def close_tool(self) -> None:
         if not self._closed:
             self._maps = None
-            self._slide.end()
+            if (slide := self._begun_slide()) is not None:
+                slide.end()
             disconnect_events(self.viewer.dims.events, self)
             self.session.models_changed.disconnect(self._fill_models)
         super().close_tool()
@@ -600,6 +617,8 @@ def _specks(ids: Any) -> str:
 
 
 def _saved(model: TrainedModel, path: Path) -> Path:
+    from napari_unetseg.core.packages import save
+
     save(model, path)
     return path
 

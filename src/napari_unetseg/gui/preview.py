@@ -10,7 +10,9 @@ from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
 from napari_unetseg.gui.layers import geometry_of, marked, plane_index, role_of
-from napari_unetseg.gui.plots import THRESHOLD_COLOURS
+
+# Okabe and Ito's colours, told apart by colour-blind eyes; orange first.
+THRESHOLD_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
 
 PREVIEW = "preview"
 """Role of the passing layer."""

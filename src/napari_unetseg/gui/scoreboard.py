@@ -129,7 +129,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
 
     def shown(self) -> None:
         # Torch takes seconds to load and the filters to compile: begin while the user paints.
-        self._warm.ask(lambda progress: warm_up())
+        self._warm.ask_soon(lambda progress: warm_up())
 
     def refresh(self) -> None:
         super().refresh()

@@ -1,6 +1,7 @@
 """What the tools of one viewer share: the models, and what a hand drew on which labels."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
@@ -9,12 +10,12 @@ from napari.layers import Labels, Layer
 from psygnal import Signal
 
 from napari_unetseg.core.ink import merged_classes, merged_objects
-from napari_unetseg.core.training.history import History, Version
 from napari_unetseg.gui.ink import LayerInk
 from napari_unetseg.gui.layers import LayerList, find, mark_again, marked, new_labels
 
 if TYPE_CHECKING:
     from napari_unetseg.core.trained import TrainedModel
+    from napari_unetseg.core.training.history import History, Version
 
 UNDOABLE_PIXELS = 8_000_000
 """A result that changes more pixels than this replaces the layer, for undoing it would cost more
@@ -47,7 +48,6 @@ class Session:
 
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
-        self.history = History()
         self._workbench: ReferenceType[Any] | None = None
         self._inks: WeakKeyDictionary[Labels, LayerInk] = WeakKeyDictionary()
 
@@ -55,6 +55,13 @@ class Session:
     def of(cls, viewer: Any) -> "Session":
         """Return the session of `viewer`, which may be the proxy that napari hands to plugins."""
         return _SESSIONS.setdefault(unwrapped(viewer), cls())
+
+    @cached_property
+    def history(self) -> "History":
+        """The versions of the models: what trained models are made of loads with the first."""
+        from napari_unetseg.core.training.history import History
+
+        return History()
 
     @property
     def workbench(self) -> Any:
@@ -97,7 +104,7 @@ class Session:
         self.use_model(model)
         self.model_chosen.emit(model)
 
-    def adopt_models(self, models: "Sequence[TrainedModel]", versions: Sequence[Version]) -> None:
+    def adopt_models(self, models: "Sequence[TrainedModel]", versions: "Sequence[Version]") -> None:
         """Take the models of a project, and what is known of them."""
         known = {model.fingerprint for model in self.models}
         new = [model for model in models if model.fingerprint not in known]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.ngff import read_levels
-from napari_unetseg.core.memory import allowed
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.recipe import Recipe
@@ -24,28 +23,16 @@ from napari_unetseg.core.recipe.steps import ModelStep
 from napari_unetseg.core.streaming import Here, can_resume, stream
 from napari_unetseg.core.streaming.runners import Task
 from napari_unetseg.core.streaming.work import EVIDENCE, Work
-from napari_unetseg.core.trained import TrainedModel, What
+from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.gui.going import camera_of
+from napari_unetseg.gui.large import Written
 from napari_unetseg.gui.layers import PROBABILITIES, find, geometry_of, marked
 from napari_unetseg.gui.live import in_view
 from napari_unetseg.gui.task import Reporter
 
-_AT_ONCE_BYTES = 40
-"""Memory of a pixel that is predicted at once: the image, what is said of it, labels."""
-
 _OVERVIEW = 2048
 _REFRESH_SECONDS = 0.4
 _GROWING = f"{PROBABILITIES} so far"  # which no tool takes up as an image to work on
-
-
-@dataclass(frozen=True, eq=False)
-class Written:
-    """What came of a large image: the file, its levels, and how many objects are in it."""
-
-    path: Path
-    what: What
-    levels: list[Any]
-    n_objects: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,11 +242,6 @@ class _First:
         return np.asarray(self._array[0], dtype=dtype)
 
 
-def is_large(image: Image) -> bool:
-    """Whether an image is read when asked for, and would not fit in memory with its result."""
-    return image.lazy and math.prod(image.shape) * _AT_ONCE_BYTES > allowed()
-
-
 def _growing(layer: Layer, begun: Begun) -> Layer:
     """Return a layer of what there is so far: classes, or how likely pixels belong to objects."""
     data: Any = [begun.array, begun.overview] if begun.step > 1 else begun.overview
@@ -276,4 +258,4 @@ def _growing(layer: Layer, begun: Begun) -> Layer:
     return Labels(data, **look)
 
 
-__all__ = ["Begun", "Grown", "Slide", "Written", "is_large"]
+__all__ = ["Begun", "Grown", "Slide"]

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from napari.qt.threading import FunctionWorker, create_worker
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Cancelled, StopEarly
@@ -26,6 +26,8 @@ Work = Callable[[Reporter], Any]
 
 # Telling the window more often than this costs more than anybody can see.
 _SECONDS_BETWEEN_TELLINGS = 0.05
+
+_SOON_MS = 300
 
 
 class _Signals(QObject):
@@ -193,6 +195,10 @@ class Latest(QObject):
         super().__init__(parent)
         self._task: Task | None = None
         self._next: Work | None = None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON_MS)
+        self._soon.timeout.connect(self._start)
 
     @property
     def busy(self) -> bool:
@@ -207,6 +213,15 @@ class Latest(QObject):
         else:
             self._task.cancel()
 
+    def ask_soon(self, work: Work) -> None:
+        """Wish for it once the window has drawn what is on its way.
+
+        For what loads in the background when a page is shown: Python runs one thread at a time, so
+        that begun at once it would keep the page from appearing.
+        """
+        self._next = work
+        self._soon.start()
+
     def forget(self) -> None:
         """Wish for nothing."""
         self._next = None
@@ -214,9 +229,9 @@ class Latest(QObject):
             self._task.cancel()
 
     def _start(self) -> None:
-        work, self._next = self._next, None
-        if work is None:
+        if self._task is not None or self._next is None:
             return
+        work, self._next = self._next, None
         self._task = Task(work, self)
         self._task.returned.connect(self.answered)
         self._task.refused.connect(self.refused)

@@ -21,7 +21,6 @@ from napari_unetseg.core.threshold import (
 from napari_unetseg.core.threshold.histogram import Histogram, histogram_of
 from napari_unetseg.gui.layers import MASK, OBJECTS, image_of, plane_image
 from napari_unetseg.gui.looking import LookingTool
-from napari_unetseg.gui.plots import HistogramPlot
 from napari_unetseg.gui.preview import threshold_look
 from napari_unetseg.gui.task import Work
 
@@ -59,6 +58,8 @@ class ThresholdWidget(LookingTool[ThresholdOptions]):
         super().__init__(napari_viewer, ThresholdOptions())
 
     def lead(self) -> list[QWidget]:
+        from napari_unetseg.gui.plots import HistogramPlot
+
         self.plot = HistogramPlot()
         self.plot.dragged.connect(self._on_dragged)
         return [self.plot]

@@ -14,7 +14,6 @@ from napari_unetseg.gui.layers import (
     source_of,
 )
 from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
-from napari_unetseg.gui.sample_data import nuclei
 from napari_unetseg.gui.session import Session, unwrapped
 from napari_unetseg.gui.start_page import PLUGIN
 
@@ -71,6 +70,8 @@ class Stage:
     def open_sample(self) -> None:
         """Add the sample's image beside what is open, once."""
         if self.image is None:
+            from napari_unetseg.gui.sample_data import nuclei
+
             data, look, kind = nuclei()[-1]
             layer = Layer.create(data, {**look, "name": NAME}, kind)
             self.viewer.add_layer(layer)

@@ -28,6 +28,7 @@ from napari_unetseg.core.training.history import Learnt, predicted_thumbnail
 from napari_unetseg.core.training.ladder import Lesson, Outcome, train
 from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.gui.curve import LossPlot
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.glimpse import glimpser, show_training
 from napari_unetseg.gui.history import HistoryList
@@ -44,7 +45,6 @@ from napari_unetseg.gui.live import Live, Seen
 from napari_unetseg.gui.model_choice import ModelChoice, add_shipped
 from napari_unetseg.gui.network_view import NetworkWindow
 from napari_unetseg.gui.pick import LayerPick
-from napari_unetseg.gui.plots import LossPlot
 from napari_unetseg.gui.pretrain_panel import PretrainPanel
 from napari_unetseg.gui.preview import labels_look
 from napari_unetseg.gui.regions import marks_regions, region_of
@@ -154,7 +154,6 @@ class TrainWidget(Tool[TrainOptions]):
             form: Form[Any] = Form(spec())
             form.changed.connect(lambda options: self._on_spec())
             self.specs[kind] = form
-            self._pages.addWidget(form.page)
         self.features = QComboBox()
         self.features.setObjectName("features")
         self.features.setToolTip(
@@ -261,7 +260,7 @@ class TrainWidget(Tool[TrainOptions]):
     def shown(self) -> None:
         self._fill_starts()
         # Torch takes seconds to load and the filters to compile: begin while the user paints.
-        self._warm.ask(lambda progress: warm_up())
+        self._warm.ask_soon(lambda progress: warm_up())
         self._see_to_live()
 
     def hidden(self) -> None:
@@ -380,7 +379,9 @@ class TrainWidget(Tool[TrainOptions]):
     def _choose_rung(self, number: int = 0) -> None:
         rung = self.rung.currentData()
         self.rung.setToolTip(_RUNG_HELP[rung])
-        self._pages.setCurrentIndex(list(RUNGS).index(rung))
+        page = self.specs[rung].page
+        self._pages.addWidget(page)
+        self._pages.setCurrentWidget(page)
         self._show_training_options()
         self._fill_starts()
         self._seen.setVisible(self._looks_at_pixels())

@@ -15,12 +15,12 @@ from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training.history import predicted_thumbnail
 from napari_unetseg.core.training.train_on import TrainedOn, TrainOnOptions, train_on
 from napari_unetseg.gui.corrections import Material, kind_of, material_of, source_layer
+from napari_unetseg.gui.curve import LossPlot
 from napari_unetseg.gui.glimpse import glimpser, show_training
 from napari_unetseg.gui.history import HistoryList
 from napari_unetseg.gui.layers import image_of, plane_image, role_of
 from napari_unetseg.gui.lesson import RESULTS, kind_box, labels_pick, warm_up
-from napari_unetseg.gui.plots import LossPlot
-from napari_unetseg.gui.session import unwrapped
+from napari_unetseg.gui.session import Session, unwrapped
 from napari_unetseg.gui.task import Latest, Reporter, Work
 from napari_unetseg.gui.tool import Tool
 
@@ -150,7 +150,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
 
     def shown(self) -> None:
         self._pick_corrected()
-        self._warm.ask(lambda progress: warm_up())
+        self._warm.ask_soon(lambda progress: warm_up())
 
     def refresh(self) -> None:
         super().refresh()
@@ -237,6 +237,9 @@ class TrainOnWidget(Tool[TrainOnOptions]):
 def open_train_on(viewer: Any, labels: Labels) -> bool:
     """Show a Train on page of a viewer, or open one, and begin; False where there is no window."""
     viewer = unwrapped(viewer)
+    workbench = Session.of(viewer).workbench
+    if workbench is not None and not _PAGES.get(viewer):
+        workbench.open_tool(TrainOnWidget.title)
     pages = list(_PAGES.get(viewer, ()))
     page = next((one for one in pages if one.isVisible()), pages[0] if pages else None)
     if page is None:

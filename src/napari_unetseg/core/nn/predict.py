@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.models import ModelSpec
 from napari_unetseg.core.nn.heads import probabilities
+from napari_unetseg.core.nn.runtime import keep_freed_memory
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
 MEMORY_FORMAT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -63,6 +64,8 @@ class NetworkSegmenter:
     _ready: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.device == "cpu":
+            keep_freed_memory()
         ready: Any = folded(self.network)
         ready = ready.to(self.device, memory_format=MEMORY_FORMAT[self.ndim])
         object.__setattr__(self, "_ready", ready)
