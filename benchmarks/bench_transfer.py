@@ -87,22 +87,27 @@ def judged(model: TrainedModel, kind: AnnotationKind, tested: Pairs) -> dict[str
     return {"dice": foreground([one > (kind == "scribbles") for one in found], tested)}
 
 
-def compared(
-    chosen: ObjectSet, by: str, count: int, steps: int, seed: int, side: int, start: TrainedModel
-) -> dict[str, dict[str, float]]:
-    """Return the scores, and the processor seconds of the training, from nothing and from start."""
+def measured(
+    chosen: ObjectSet,
+    by: str,
+    count: int,
+    steps: int,
+    seed: int,
+    *,
+    side: int,
+    start: TrainedModel | None,
+    like: TrainedModel,
+) -> dict[str, float]:
+    """Return the scores after a training, and its processor seconds."""
     lessons: Pairs = pieces(chosen, count, side, seed)
     kind: AnnotationKind = "objects" if chosen.apart else "mask"
     if by == "strokes":
         kind = "scribbles"
         lessons = [(image, strokes(truth, seed)) for image, truth in lessons]
-    found = {}
-    for name, begun in (("nothing", None), (start.name, start)):
-        began = time.process_time()
-        model = learnt(kind, lessons, steps, seed, like=start, start=begun)
-        seconds = time.process_time() - began
-        found[name] = judged(model, kind, chosen.tested) | {"seconds": round(seconds)}
-    return found
+    began = time.process_time()
+    model = learnt(kind, lessons, steps, seed, like=like, start=start)
+    seconds = time.process_time() - began
+    return judged(model, kind, chosen.tested) | {"seconds": round(seconds)}
 
 
 def row(case: list[str], of: dict[str, float]) -> str:
@@ -133,14 +138,15 @@ def main() -> None:
         chosen = PLANES[which](asked.data)
         ways = itertools.product(asked.painted, asked.images, asked.steps, range(asked.seeds))
         for by, count, steps, seed in ways:
-            case = [which, by, *map(str, (count, steps, seed))]
-            key = " | ".join([*case, model.name])
-            if key not in known:
-                known[key] = compared(chosen, by, count, steps, seed, asked.side, model)
-            for name, of in known[key].items():
-                print(row([*case, name], of), flush=True)
-            if asked.out:
-                asked.out.write_text(json.dumps(known, indent=1))
+            for name, start in (("nothing", None), (model.name, model)):
+                case = [which, by, *map(str, (count, steps, seed)), name]
+                key = " | ".join(case)
+                if key not in known:
+                    how = {"side": asked.side, "start": start, "like": model}
+                    known[key] = measured(chosen, by, count, steps, seed, **how)
+                print(row(case, known[key]), flush=True)
+                if asked.out:
+                    asked.out.write_text(json.dumps(known, indent=1))
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ MODELS = {
             "57 images of living rat neurons under an inverted microscope, CC0",
         ),
         tuple(SETS),
-        steps=2000,
+        steps=1200,
         settings=(("resolution", "full"),),
         options=(("scale", 0.3), ("intensity", 0.3)),
     ),

@@ -206,6 +206,8 @@ def test_continuing_starts_from_the_network_and_never_ends_below_it(trained: Fit
     assert trained.judgement is not None
     assert further.judgement is not None
     assert further.judgement.rank >= trained.judgement.rank
+    assert further.unchanged == same(further.network, before)
+    assert not trained.unchanged
     assert same(trained.network, before)
 
 

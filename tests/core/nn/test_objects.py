@@ -266,17 +266,18 @@ def test_training_goes_on_from_classes_and_from_another_decoding(outcome: Outcom
     assert more.decoder is not None
     assert more.decoder.decoding == "distance"
     deep = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33))
-    alone = STEPS.model_copy(update={"validation": 0.0})
-    more = train(TINY, [lesson()], alone, name="more", labels_are="objects", start=deep).model
-    assert more.decoder == deep.decoder
+    awful = STEPS.model_copy(update={"learning_rate": 1.0, "schedule": "constant"})
+    kept = train(TINY, [lesson()], awful, name="kept", labels_are="objects", start=deep)
+    assert "as it was" in kept.message
+    assert kept.model.decoder == deep.decoder
     mask = [Lesson(lesson().image, (lesson().labels > 0).astype(np.uint8))]
     classes = train(TINY, mask, STEPS, name="mask", labels_are="mask").model
     assert classes.decoder is None
     # Both have two outputs, but of another meaning: the encoder is kept and the head is not.
     still = STEPS.model_copy(update={"learning_rate": 1e-9, "averaging": 0.0, "validation": 0.0})
     onward = train(TINY, [lesson()], still, name="on", labels_are="objects", start=classes).model
-    kept = [name for name in classes.state if name.endswith("weight") and "head" not in name]
-    np.testing.assert_allclose(onward.state[kept[0]], classes.state[kept[0]], atol=1e-5)
+    body = [name for name in classes.state if name.endswith("weight") and "head" not in name]
+    np.testing.assert_allclose(onward.state[body[0]], classes.state[body[0]], atol=1e-5)
     assert np.abs(onward.state["head.0.weight"] - classes.state["head.0.weight"]).max() > 1e-3
 
 

@@ -92,6 +92,8 @@ class Fitted:
         A sentence about what it ran on.
     decoder
         What the outputs after the foreground mean, when objects were learnt.
+    unchanged
+        Whether it is the network that was continued, as it was: nothing later did better.
     """
 
     spec: ModelSpec
@@ -104,6 +106,7 @@ class Fitted:
     judgement: Judgement | None
     message: str
     decoder: DecoderSpec | None = None
+    unchanged: bool = False
 
     @property
     def seconds(self) -> float:
@@ -262,7 +265,7 @@ class Training:
         self._epoch_steps = options.steps or max(FEWEST_STEPS, math.ceil(covering))
         self._history: list[Record] = []
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
-        self._judged_at, self._without_better = 0, 0
+        self._judged_at, self._best_at, self._without_better = 0, 0, 0
         self._message = " ".join(
             filter(None, ("" if taken is None else taken.in_words, choice.message))
         )
@@ -302,6 +305,8 @@ class Training:
         network = self._whole(self._average.network.state_dict())
         if self._best is not None:
             network.load_state_dict(self._best[1])
+        unchanged = self._starts and self._best is not None and not self._best_at
+        kept = " Nothing later did better than that, so it is as it was." if unchanged else ""
         return Fitted(
             self._spec,
             network.cpu().eval(),
@@ -311,8 +316,9 @@ class Training:
             self._ndim,
             tuple(self._history),
             self._best[0] if self._best is not None else None,
-            self._message,
+            self._message + kept,
             self._decoder,
+            unchanged,
         )
 
     @property
@@ -384,6 +390,7 @@ class Training:
         if self._best is None or judgement.rank > self._best[0].rank:
             self._without_better = 0
             self._best = judgement, copy.deepcopy(self._average.network.state_dict())
+            self._best_at = self._step
         if self._history:
             self._history[-1] = replace(
                 self._history[-1],

@@ -401,8 +401,7 @@ def _fit_network(
     }
     if not options.climbs(dense=all(annotation.dense for annotation in annotations)):
         fitted = fit(spec, examples, options, **told)
-        if start is not None and keeps and fitted.decoder is not None:
-            # Found on more objects than a few corrections hold; see `objects_examined`.
+        if start is not None and keeps and fitted.unchanged:
             fitted = replace(fitted, decoder=start.decoder)
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}
