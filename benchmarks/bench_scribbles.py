@@ -56,19 +56,19 @@ class Stopwatch:
         return found
 
 
-def painted(sample: Sample, rng: np.random.Generator) -> np.ndarray:
+def painted(classes: np.ndarray, n_classes: int, rng: np.random.Generator) -> np.ndarray:
     """Return strokes, straight and two pixels wide, of every class: 1 is what has no class."""
-    strokes = np.zeros(sample.classes.shape, np.uint8)
-    for value in range(len(sample.class_names) + 1):
-        places = np.argwhere(sample.classes == value)
+    strokes = np.zeros(classes.shape, np.uint8)
+    for value in range(n_classes):
+        places = np.argwhere(classes == value)
         left = PAINTED
         while left > 0:
             at, angle = places[rng.integers(len(places))], rng.uniform(0, np.pi)
             along = np.arange(min(STROKE, left) / 2) - STROKE / 4
             line = np.rint(at + along[:, None] * [np.sin(angle), np.cos(angle)]).astype(int)
             both = np.concatenate([line, line + np.array([0, 1])])
-            both = both[np.all((both >= 0) & (both < SHAPE), axis=1)]
-            rows, columns = both[sample.classes[tuple(both.T)] == value].T
+            both = both[np.all((both >= 0) & (both < classes.shape), axis=1)]
+            rows, columns = both[classes[tuple(both.T)] == value].T
             fresh = strokes[rows, columns] == 0
             strokes[rows[fresh], columns[fresh]] = value + 1
             left -= len(set(zip(rows[fresh].tolist(), columns[fresh].tolist(), strict=True)))
@@ -147,7 +147,9 @@ def run(job: tuple[str, str, int], marks: list[float]) -> tuple[str, list[float]
     draw = SCENES[scene]
     sample = draw(SHAPE, seed=10 * seed)
     exam = [draw(SHAPE, seed=10 * seed + more) for more in (1, 2)]
-    lesson = Lesson(sample.as_image(), painted(sample, np.random.default_rng(seed)))
+    n_classes = len(sample.class_names) + 1
+    strokes = painted(sample.classes, n_classes, np.random.default_rng(seed))
+    lesson = Lesson(sample.as_image(), strokes)
     if way in FORESTS:
         found = [forest_run(way, lesson, exam)] * len(marks)
     elif way.split()[0] in NETWORKS:

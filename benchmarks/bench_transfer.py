@@ -1,30 +1,43 @@
-"""What a start from another network is worth: objects after few images and short trainings.
+"""What a start from another network is worth: after few images, few strokes and few steps.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_transfer.py DATA --start MODEL.zip
-        [--sets nuclei "phase cells"] [--images 1 2 4 8] [--seconds 15 60] [--seeds 1]
-        [--side 256] [--out FILE.json]
+        [--sets nuclei "phase cells" neurons] [--painted labels strokes] [--images 1 2 4 8]
+        [--steps 60] [--seeds 1] [--side 256] [--out FILE.json]
 
 From each set of `object_sets.py` so many pieces of images, of `--side` pixels, are learnt for so
-many processor seconds, from nothing and from the model; then the test images are predicted. The
-same seed takes the same pieces for both. The model must not have seen the sets, or the comparison
-means nothing. Dice is that of the foreground, the mean over the images.
+many steps, from nothing and from the model; then the test images are predicted. A training of other
+steps is another training, with a learning rate that falls to zero at its end. The same seed takes
+the same pieces, and paints the same strokes, for both. The model must not have seen the sets, or
+the comparison means nothing: `tools/train_shipped_models.py` leaves them out of the general one.
+
+`labels` are ids of objects, or a mask of neurons; `strokes` are 200 pixels of each class on every
+piece, as in `bench_scribbles.py`. Dice is that of the foreground, the mean over the images. What is
+in the file already is not measured again.
 """
 
 import argparse
 import itertools
 import json
+import math
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from object_sets import SETS, ObjectSet, Pairs, scores
-from objects_on_real_images import processor_time
+from bench_scribbles import painted
+from object_sets import PLANES, Array, ObjectSet, Pairs, foreground, scores
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.packages import load
 from napari_unetseg.core.trained import TrainedModel, spec_of
+from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.ladder import Lesson, train
 from napari_unetseg.core.training.options import TrainOptions
+
+STEPS_AN_EPOCH = 20
+"""Steps between two looks at what is held out."""
+
+SCORES = ("dice", "ap50", "map")
 
 
 def pieces(chosen: ObjectSet, count: int, side: int, seed: int) -> Pairs:
@@ -43,57 +56,97 @@ def pieces(chosen: ObjectSet, count: int, side: int, seed: int) -> Pairs:
     return found
 
 
-def trained(
-    lessons: Pairs, seconds: float, seed: int, start: TrainedModel | None, like: TrainedModel
+def strokes(truth: Array, seed: int) -> Array:
+    """Return strokes on the background, 1, and on the foreground, 2."""
+    return painted((truth > 0).astype(np.uint8), 2, np.random.default_rng(seed))
+
+
+def learnt(
+    kind: AnnotationKind, lessons: Pairs, steps: int, seed: int, *, like: TrainedModel, **how: Any
 ) -> TrainedModel:
-    """Return a network like another, trained for so many processor seconds."""
-    options = TrainOptions(budget=seconds / 60, seed=seed)
-    with processor_time():
-        return train(
-            spec_of("unet", like.spec.model_dump(exclude={"kind"})),
-            [Lesson(Image.of(image), ids) for image, ids in lessons],
-            options,
-            name="objects",
-            labels_are="objects",
-            start=start,
-        ).model
+    """Return a network like another, trained for so many steps."""
+    each = math.gcd(steps, STEPS_AN_EPOCH)
+    options = TrainOptions(until="epochs", epochs=steps // each, steps=each, seed=seed)
+    return train(
+        spec_of("unet", like.spec.model_dump(exclude={"kind"})),
+        [Lesson(Image.of(image), labels) for image, labels in lessons],
+        options,
+        name="learnt",
+        labels_are=kind,
+        **how,
+    ).model
+
+
+def judged(model: TrainedModel, kind: AnnotationKind, tested: Pairs) -> dict[str, float]:
+    """Return how good a model is on images: of objects if it was to tell them apart."""
+    what = "objects" if kind == "objects" else "classes"
+    found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in tested]
+    if kind == "objects":
+        told = scores(found, tested)
+        return {key: told[key] for key in SCORES}
+    return {"dice": foreground([one > (kind == "scribbles") for one in found], tested)}
+
+
+def measured(
+    chosen: ObjectSet,
+    by: str,
+    count: int,
+    steps: int,
+    seed: int,
+    *,
+    side: int,
+    start: TrainedModel | None,
+    like: TrainedModel,
+) -> dict[str, float]:
+    """Return the scores after a training, and its processor seconds."""
+    lessons: Pairs = pieces(chosen, count, side, seed)
+    kind: AnnotationKind = "objects" if chosen.apart else "mask"
+    if by == "strokes":
+        kind = "scribbles"
+        lessons = [(image, strokes(truth, seed)) for image, truth in lessons]
+    began = time.process_time()
+    model = learnt(kind, lessons, steps, seed, like=like, start=start)
+    seconds = time.process_time() - began
+    return judged(model, kind, chosen.tested) | {"seconds": round(seconds)}
+
+
+def row(case: list[str], of: dict[str, float]) -> str:
+    """Return the scores of one training as a row of a table."""
+    cells = [f"{of[key]:.3f}" if key in of else "" for key in SCORES]
+    return "| " + " | ".join([*case, *cells, f"{of['seconds']:.0f}"]) + " |"
 
 
 def main() -> None:
     asking = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asking.add_argument("data", type=Path)
     asking.add_argument("--start", type=Path, required=True)
-    asking.add_argument("--sets", nargs="*", default=["nuclei", "phase cells"])
+    asking.add_argument("--sets", nargs="*", default=list(PLANES), choices=list(PLANES))
+    asking.add_argument("--painted", nargs="*", default=["labels"], choices=["labels", "strokes"])
     asking.add_argument("--images", nargs="*", type=int, default=[1, 2, 4, 8])
-    asking.add_argument("--seconds", nargs="*", type=float, default=[15, 60])
+    asking.add_argument("--steps", nargs="*", type=int, default=[60])
     asking.add_argument("--seeds", type=int, default=1)
     asking.add_argument("--side", type=int, default=256)
     asking.add_argument("--out", type=Path)
     asked = asking.parse_args()
     model = load(asked.start)
-    found: dict[str, Any] = {}
-    print(
-        "| set | images | seconds | start | Dice | AP50 | mean AP |\n|---|--:|--:|---|--:|--:|--:|"
-    )
+    known: dict[str, Any] = {}
+    if asked.out and asked.out.exists():
+        known = json.loads(asked.out.read_text())
+    print("| set | painted | images | steps | seed | start | Dice | AP50 | mean AP | s |")
+    print("|---|---|--:|--:|--:|---|--:|--:|--:|--:|")
     for which in asked.sets:
-        chosen = SETS[which](asked.data)
-        images = [Image.of(image) for image, _ in chosen.tested]
-        for count, seconds in itertools.product(asked.images, asked.seconds):
+        chosen = PLANES[which](asked.data)
+        ways = itertools.product(asked.painted, asked.images, asked.steps, range(asked.seeds))
+        for by, count, steps, seed in ways:
             for name, start in (("nothing", None), (model.name, model)):
-                rows = []
-                for seed in range(asked.seeds):
-                    lessons = pieces(chosen, count, asked.side, seed)
-                    one = trained(lessons, seconds, seed, start, model)
-                    ids = [np.asarray(one.predict(image, "objects").data) for image in images]
-                    rows.append(scores(ids, chosen.tested))
-                mean = {
-                    key: float(np.mean([r[key] for r in rows])) for key in ("dice", "ap50", "map")
-                }
-                found[f"{which}, {count} images, {seconds:g} s, from {name}"] = mean
-                cells = " | ".join(f"{value:.3f}" for value in mean.values())
-                print(f"| {which} | {count} | {seconds:g} | {name} | {cells} |", flush=True)
+                case = [which, by, *map(str, (count, steps, seed)), name]
+                key = " | ".join(case)
+                if key not in known:
+                    how = {"side": asked.side, "start": start, "like": model}
+                    known[key] = measured(chosen, by, count, steps, seed, **how)
+                print(row(case, known[key]), flush=True)
                 if asked.out:
-                    asked.out.write_text(json.dumps(found, indent=1))
+                    asked.out.write_text(json.dumps(known, indent=1))
 
 
 if __name__ == "__main__":

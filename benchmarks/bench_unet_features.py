@@ -2,7 +2,8 @@
 
     python benchmarks/bench_unet_features.py pretrain synthetic -o synthetic.zip
     python benchmarks/bench_unet_features.py pretrain FOLDER -o nuclei.zip [--every 4]
-    python benchmarks/bench_unet_features.py paint FOLDER [FOLDER ...] --network nuclei.zip
+    python benchmarks/bench_unet_features.py paint [FOLDER ...] --network nuclei.zip
+        [--drawn halos tissue]
 
 A FOLDER holds images in ``images`` and labels of the same names, 0 for background, in ``masks``.
 Colour becomes grey, and of a large image its middle is taken.
@@ -12,6 +13,7 @@ an oracle paint: first a stroke of each class, then each stroke in the largest r
 wrong, about 40 pixels long and 3 wide and never across the border of its class. Counted is after
 how many strokes in all the Dice on the whole image first reaches 0.8, 0.9 and 0.95: the middle of
 the images, "-" where fewer than half of them reach it. A network must not have seen the images.
+``--drawn`` takes drawn micrographs of a shape or look too.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from object_sets import drawn_to_test
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
@@ -32,6 +35,7 @@ from napari_unetseg.core.nn.live import LivePixels
 from napari_unetseg.core.packages import load, save
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.samples import membranes, neurons, nuclei
+from napari_unetseg.core.samples.kinds import LOOKS, SHAPES
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training.ladder import Lesson, train
@@ -182,14 +186,18 @@ def middle(numbers: list[float]) -> str:
     return f"{value:.0f}" if np.isfinite(value) else "-"
 
 
-def compare(
-    folder: Path, networks: list[TrainedModel], n_images: int, side: int, most: int
-) -> None:
-    """Paint some images of a folder with every candidate, and print a table."""
+def some_of(folder: Path, n_images: int, side: int) -> list[tuple[Image, Mask]]:
+    """Return some images of a folder."""
     pairs = pairs_in(folder)
     chosen = pairs[:: max(len(pairs) // n_images, 1)][:n_images]
-    images = [read_pair(*pair, side) for pair in chosen]
-    print(f"\n{folder.name}: {len(images)} images, up to {most} strokes")
+    return [read_pair(*pair, side) for pair in chosen]
+
+
+def compare(
+    what: str, images: list[tuple[Image, Mask]], networks: list[TrainedModel], most: int
+) -> None:
+    """Paint some images with every candidate, and print a table."""
+    print(f"\n{what}: {len(images)} images, up to {most} strokes")
     print(
         "| features | 0.8 / 0.9 / 0.95 | Dice at 6 | at 12 | at the end | ms a stroke | first s |"
     )
@@ -219,7 +227,8 @@ def main() -> None:
     school.add_argument("--minutes", type=float, default=3)
     school.add_argument("--every", type=int, default=1)
     brush = commands.add_parser("paint")
-    brush.add_argument("folders", nargs="+", type=Path)
+    brush.add_argument("folders", nargs="*", type=Path)
+    brush.add_argument("--drawn", nargs="*", default=[], choices=[*SHAPES, *LOOKS])
     brush.add_argument("--network", type=Path, action="append", default=[])
     brush.add_argument("--images", type=int, default=6)
     brush.add_argument("--side", type=int, default=512)
@@ -234,7 +243,11 @@ def main() -> None:
         learner = LivePixels(Image.of(sample.image), spec, features_from=network)
         paint(Image.of(sample.image), sample.mask, learner, 3)
     for folder in asked.folders:
-        compare(folder, networks, asked.images, asked.side, asked.strokes)
+        images = some_of(folder, asked.images, asked.side)
+        compare(folder.name, images, networks, asked.strokes)
+    for kind in asked.drawn:
+        images = [(Image.of(i), ids > 0) for i, ids in drawn_to_test(kind, asked.images)]
+        compare(kind, images, networks, asked.strokes)
 
 
 if __name__ == "__main__":

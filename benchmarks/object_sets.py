@@ -1,7 +1,7 @@
-"""Real images with true objects, parted into what is learnt from and what is tested on.
+"""Real images with truth, parted into what is learnt from and what is tested on.
 
-Imported by the benchmarks of objects beside it, so that every method sees the same images and is
-scored in the same way. Needs neither torch nor TensorFlow.
+Imported by the benchmarks of objects beside it and by what trains the models that ship, so that
+every method sees the same images and is scored in the same way. Needs neither torch nor TensorFlow.
 
 The 8 crops of phase-contrast cells were cut from frames of the training folder: those frames are
 left out of the training. A stack is parted along one axis, with a gap that belongs to neither part;
@@ -9,6 +9,7 @@ an object that reaches across it is cut.
 """
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.io import imread
 
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.samples.kinds import LOOKS, SHAPES, Look, Shape, micrograph
 from napari_unetseg.core.scoring.objects import ap_curve, match, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixels import dice
 
 Array = NDArray[Any]
 Pairs = list[tuple[Array, Array]]
+
+NEVER_DRAWN = 100_000
+"""First seed of the drawn micrographs that are tested on; what is learnt from has smaller ones."""
 
 GAP = 4
 """Pixels between the part of a stack that is learnt from and the part that is tested on."""
@@ -40,11 +46,14 @@ class ObjectSet:
         Images, grey, and their ids.
     seconds
         Processor seconds that a training is given: ten or fifteen minutes of two cores.
+    apart
+        Whether the ids tell objects from each other; they are a mask otherwise.
     """
 
     learnt: Pairs
     tested: Pairs
     seconds: float
+    apart: bool = True
 
     @property
     def ndim(self) -> int:
@@ -68,15 +77,17 @@ def folder(place: Path, *, without: frozenset[str] = frozenset()) -> Pairs:
 
 def nuclei(data: Path) -> ObjectSet:
     """Return nuclei in fluorescence."""
-    learnt, tested = folder(data / "train/nuclei_fluo_cc0"), folder(data / "nuclei_fluo_cc0")
-    return ObjectSet(learnt, tested, 1200)
+    return ObjectSet(*_folders(data, "nuclei_fluo_cc0"), 1200)
 
 
 def phase_cells(data: Path) -> ObjectSet:
     """Return cells in phase contrast, without the frames that the crops were cut from."""
-    place = data / "phase_cells_mit"
-    seen = frozenset(path.stem for path in (place / "images").iterdir())
-    return ObjectSet(folder(data / "train/phase_cells_mit", without=seen), folder(place), 1800)
+    return ObjectSet(*_folders(data, "phase_cells_mit"), 1800)
+
+
+def neurons(data: Path) -> ObjectSet:
+    """Return neurons in bright field and phase contrast, of which no single one is known."""
+    return ObjectSet(*_folders(data, "neurons_rgb_cc0"), 1200, apart=False)
 
 
 def nuclei_3d(data: Path) -> ObjectSet:
@@ -97,6 +108,33 @@ SETS: dict[str, Callable[[Path], ObjectSet]] = {
     "3D nuclei": nuclei_3d,
     "ovule": ovule,
 }
+"""Those of objects."""
+
+PLANES: dict[str, Callable[[Path], ObjectSet]] = {
+    "nuclei": nuclei,
+    "phase cells": phase_cells,
+    "neurons": neurons,
+}
+"""Those of planes, masks among them."""
+
+
+def kinds(of: Callable[[Shape, Look], bool]) -> list[tuple[Shape, Look]]:
+    """Return the shapes and looks that micrographs are drawn in, as far as they are wanted."""
+    return [(shape, look) for shape in SHAPES for look in LOOKS if of(shape, look)]
+
+
+def drawn(count: int, of: list[tuple[Shape, Look]], first: int) -> Pairs:
+    """Return drawn micrographs of some shapes and looks in turn, from a seed on."""
+    samples = [
+        micrograph((256, 256), seed=first + number, shape=shape, look=look)
+        for number, (shape, look) in zip(range(count), itertools.cycle(of), strict=False)
+    ]
+    return [(sample.image, sample.objects) for sample in samples]
+
+
+def drawn_to_test(kind: str, count: int = 24) -> Pairs:
+    """Return drawn micrographs of a shape or look that nothing is learnt from."""
+    return drawn(count, kinds(lambda *both: kind in both), NEVER_DRAWN)
 
 
 def scores(found: list[Array], pairs: Pairs) -> dict[str, Any]:
@@ -114,12 +152,18 @@ def scores(found: list[Array], pairs: Pairs) -> dict[str, Any]:
         "ap50": of_objects.ap50,
         "map": of_objects.map,
         "f1": of_objects.f1,
-        "dice": float(np.mean([dice(f > 0, t > 0) for f, t in zip(found, truths, strict=True)])),
+        "dice": foreground(found, pairs),
         "count_error": wrong / max(joined.n_true, 1),
         "missed": match(joined).n_missed,
         "invented": match(joined).n_invented,
         "ap": {f"{level:.2f}": value for level, value in ap_curve(joined).items()},
     }
+
+
+def foreground(found: list[Array], pairs: Pairs) -> float:
+    """Return the Dice of the foreground, the mean over the images."""
+    both = zip(found, pairs, strict=True)
+    return float(np.mean([dice(one > 0, truth > 0) for one, (_, truth) in both]))
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
@@ -165,8 +209,14 @@ def keep(asked: argparse.Namespace, name: str, result: dict[str, Any], found: li
         )
 
 
+def _folders(data: Path, name: str) -> tuple[Pairs, Pairs]:
+    """Return the images of a set to learn from, but those of the tested names, and to test on."""
+    seen = frozenset(path.stem for path in (data / name / "images").iterdir())
+    return folder(data / "train" / name, without=seen), folder(data / name)
+
+
 def _grey(image: Array) -> Array:
-    return image if image.ndim == 2 else image[..., :3].mean(-1).astype(np.float32)
+    return image if image.ndim == 2 else Image.of(image, "YXC", rgb=True).grey().asarray()
 
 
 def _parted(place: Path, name: str, *, axis: int, at: int) -> tuple[tuple[Array, Array], ...]:

@@ -153,8 +153,8 @@ axes[0, 1].set_title("where the probability is ½", fontsize=10)
 for axis in axes[0]:
     axis.set_axis_off()
 plane = axes[1, 0]
-plane.plot(*x[y == 0].T, ".", ms=3, label="painted 1")
-plane.plot(*x[y == 1].T, ".", ms=3, color="C3", label="painted 2")
+plane.plot(*x[y == 0].T, ".", ms=3, label="ground")
+plane.plot(*x[y == 1].T, ".", ms=3, color="C3", label="vessel")
 low, high = x[:, 1].min(), x[:, 1].max()
 plane.plot([-(bias + weights[1] * v) / weights[0] for v in (low, high)], [low, high], "k", lw=2)
 plane.set(xlabel="brightness here (Gaussian, 1 px)", ylabel="around (Gaussian, 8 px)")

@@ -18,6 +18,7 @@ layer, strokes of 1, 2 and 3 on glass, fibres and gland. In *Train* choose *soft
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import ListedColormap
 from skimage import data
 
 from napari_unetseg.core.image import Image
@@ -28,6 +29,9 @@ from napari_unetseg.core.samples import tissue
 from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.training.ladder import Lesson, train
 from napari_unetseg.core.training.options import TrainOptions
+
+# Told apart by the colour-blind as well.
+HUES = ListedColormap(["#0072b2", "#e69f00", "#009e73"])
 
 # %%
 # A drawn tissue
@@ -95,11 +99,11 @@ assert max(blind_dice) < min(scores["fibres"], scores["gland"])
 
 figure, axes = plt.subplots(2, 3, figsize=(9, 6.2), layout="constrained")
 axes[0, 0].imshow(sample.image, cmap="gray")
-axes[0, 0].imshow(np.ma.masked_equal(strokes, 0), cmap="brg", interpolation="nearest", vmin=1)
+axes[0, 0].imshow(np.ma.masked_equal(strokes, 0), cmap=HUES, interpolation="nearest", vmin=1)
 axes[0, 0].set_title("strokes on a drawn tissue", fontsize=10)
-axes[0, 1].imshow(classes, cmap="brg", vmin=1, vmax=3, interpolation="nearest")
+axes[0, 1].imshow(classes, cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
 axes[0, 1].set_title("likeliest class: glass, fibres, gland", fontsize=10)
-axes[0, 2].imshow(blind.asarray(), cmap="brg", vmin=1, vmax=3, interpolation="nearest")
+axes[0, 2].imshow(blind.asarray(), cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
 axes[0, 2].set_title("shown the pixel alone", fontsize=10)
 for k, axis in enumerate(axes[1]):
     shown = axis.imshow(proba[k], cmap="gray", vmin=0, vmax=1)
@@ -141,8 +145,8 @@ found = train(
 ).model.predict(real)
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained")
 axes[0].imshow(colours)
-axes[0].imshow(np.ma.masked_equal(strokes, 0), cmap="brg", interpolation="nearest", vmin=1, vmax=3)
-axes[1].imshow(found.asarray(), cmap="brg", vmin=1, vmax=3, interpolation="nearest")
+axes[0].imshow(np.ma.masked_equal(strokes, 0), cmap=HUES, interpolation="nearest", vmin=1, vmax=3)
+axes[1].imshow(found.asarray(), cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
 axes[0].set_title("strokes", fontsize=10)
 axes[1].set_title("pale, brown, nuclei", fontsize=10)
 for axis in axes:

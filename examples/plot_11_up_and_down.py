@@ -217,11 +217,12 @@ assert np.mean(dices["linear"]) > np.mean(dices["transposed-2"]) - 0.02
 
 blurred = pictures["retina, out of focus (blur 4 px)"]
 window = (slice(30, 70), slice(30, 70))
+low, high = blurred[window].min(), blurred[window].max()
 figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")
 titles = {"original": blurred, "constant": recovered(blurred, constant)}
 titles["linear"] = recovered(blurred, linear)
 for axis, (name, picture) in zip(axes, titles.items(), strict=False):
-    axis.imshow(picture[window], cmap="gray", vmin=blurred.min(), vmax=blurred.max())
+    axis.imshow(picture[window], cmap="gray", vmin=low, vmax=high)
     axis.set_title(name, fontsize=10)
     axis.set_axis_off()
 error = [10 * (titles[name] - blurred)[window] for name in ("constant", "linear")]

@@ -3,18 +3,18 @@
     OMP_WAIT_POLICY=PASSIVE python tools/train_shipped_models.py DATA [NAME ...] [--out FOLDER]
         [--steps N] [--without KIND ...] [--json FILE]
 
-DATA holds the sets ``nuclei_fluo_cc0``, ``phase_cells_mit`` and ``neurons_rgb_cc0``, each with
-images to test on and, under ``train``, images to learn from, in ``images`` and ``masks``. The eight
-crops of phase-contrast cells were cut from frames of the training folder: those are left out.
+DATA holds the sets that `object_sets.py` among the benchmarks reads: what is learnt from, what is
+tested on and how it is scored are theirs.
 
 Every model learns so many steps from a seed, so that the same machine gives the same weights; all
 else is in `MODELS`. What a model learnt from, how it was judged and by what it came out is written
-into its package. ``--without`` leaves kinds out of the general model, to judge it on what it never
-saw.
+into its package. ``--without`` leaves sets, or shapes or looks of drawn micrographs, out of the
+general model and judges it on them alone; its file is then named after what it lacks.
 """
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,70 +22,77 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from skimage.measure import label
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+from object_sets import PLANES, Pairs, drawn, drawn_to_test, foreground, kinds, scores
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.packages import save
-from napari_unetseg.core.samples.kinds import LOOKS, SHAPES, micrograph
-from napari_unetseg.core.scoring.objects import object_scores
-from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
-from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.samples.kinds import LOOKS, SHAPES
 from napari_unetseg.core.trained import ModelCard, TrainedModel, spec_of
 from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.ladder import Lesson, train
 from napari_unetseg.core.training.options import TrainOptions
 
-Pair = tuple[Image, NDArray[np.int32]]
-Lessons = Callable[[Path, frozenset[str]], Iterator[Pair]]
+Lessons = Callable[[Path, frozenset[str]], Iterator[Lesson]]
 
-NUCLEI, CELLS, NEURONS = "nuclei_fluo_cc0", "phase_cells_mit", "neurons_rgb_cc0"
-SETS = (NUCLEI, CELLS, NEURONS)
+SETS = {name.replace(" ", "_"): read for name, read in PLANES.items()}
+KINDS = (*SETS, *SHAPES, *LOOKS)
+"""All that the general model learns from, and can be left out."""
+
+DRAWN, REAL = 0.4, 0.2
+"""How often the general model meets a drawn micrograph, and an image of each set."""
+
 STEPS_AN_EPOCH = 60
 SEED = 0
 RECORDS = 300
 """Steps of the training that the file tells of, at most."""
 
 
-def pairs(folder: Path, *, without: frozenset[str] = frozenset()) -> list[Pair]:
-    """Return the images of a folder as grey, with the labels of the same names."""
-    masks = {path.stem: path for path in (folder / "masks").iterdir()}
-    images = {path.stem: path for path in (folder / "images").iterdir()}
-    found = []
-    for name in sorted(images.keys() & masks.keys() - without):
-        image = read_image(images[name])
-        image = image.grey() if image.n_channels > 1 else image
-        ids = read_labels(masks[name]).asarray().astype(np.int32)
-        found.append((Image.of(np.asarray(image.data)), ids))
-    return found
+def tested(data: Path, name: str) -> tuple[Pairs, bool]:
+    """Return what nothing is learnt from of a set, or of a kind that is drawn.
 
-
-def tested(data: Path, name: str) -> list[Pair]:
-    """Return the images of a set that nothing is learnt from."""
-    return pairs(data / name)
-
-
-def learnt(data: Path, name: str) -> list[Pair]:
-    """Return the images of a set to learn from, without those that test images were cut from."""
-    seen = {path.stem for path in (data / name / "images").iterdir()}
-    return pairs(data / "train" / name, without=frozenset(seen))
+    Returns
+    -------
+    images and truth, and whether that tells objects apart
+    """
+    if name in SETS:
+        known = SETS[name](data)
+        return known.tested, known.apart
+    return drawn_to_test(name), True
 
 
 def of_set(name: str) -> Lessons:
     """Return what yields the images of one set."""
-    return lambda data, without: iter(learnt(data, name))
+    return lambda data, without: (Lesson(Image.of(i), t) for i, t in SETS[name](data).learnt)
 
 
-def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[Pair]:
-    """Yield drawn micrographs of every kind, but for those of the shapes or looks to leave out.
+def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[Lesson]:
+    """Yield drawn micrographs of every kind and the images of every set, but for those left out.
 
-    No real image is among them, so that every set judges the model on what it never saw.
+    A set of many small objects is met no more often than one of a few large ones. Of neurons no
+    single one is known: there every connected piece of the mask is an object.
     """
-    kinds = [(s, k) for s in SHAPES for k in LOOKS if not {s, k} & without]
-    for seed in range(20 * len(kinds)):
-        shape, look = kinds[seed % len(kinds)]
-        sample = micrograph((256, 256), seed=seed, shape=shape, look=look)
-        yield sample.as_image(), sample.objects
+    wanted = kinds(lambda *both: not without.intersection(both))
+    yield from as_often(drawn(20 * len(wanted), wanted, 0), DRAWN)
+    for name in [name for name in SETS if name not in without]:
+        known = SETS[name](data)
+        pairs = known.learnt
+        if not known.apart:
+            pairs = [(image, label(mask > 0).astype(np.int32)) for image, mask in pairs]
+        yield from as_often(pairs, REAL)
+
+
+def as_often(images: Pairs, share: float) -> Iterator[Lesson]:
+    """Yield images that are met, all together, as often as a share says.
+
+    An image is met as often as it has objects, and one more: see `Drawer`.
+    """
+    met = sum(np.unique(ids[ids > 0]).size + 1 for _, ids in images)
+    for image, ids in images:
+        yield Lesson(Image.of(image), ids, times=share / met)
 
 
 @dataclass(frozen=True)
@@ -119,18 +126,18 @@ MODELS = {
     "nuclei": Shipped(
         "Nuclei in fluorescence, bright on dark, as objects.",
         "CC0-1.0",
-        of_set(NUCLEI),
+        of_set("nuclei"),
         ("428 images of fluorescent nuclei of many experiments, CC0 (BBBC038)",),
-        (NUCLEI, CELLS),
+        ("nuclei", "phase_cells"),
         steps=2000,
         options=_ANY_SIZE,
     ),
     "phase_cells": Shipped(
         "Living cells in phase contrast, touching, as objects.",
         "MIT",
-        of_set(CELLS),
+        of_set("phase_cells"),
         ("21 frames of T98G cells in phase contrast, MIT (Usiigaci)",),
-        (CELLS, NUCLEI),
+        ("phase_cells", "nuclei"),
         steps=3000,
         # Better than at the full resolution after the same time: AP50 0.61 instead of 0.55.
         settings=(("resolution", "half"),),
@@ -139,9 +146,9 @@ MODELS = {
     "neurons": Shipped(
         "Neurons and their processes in bright field and phase contrast, as a mask.",
         "CC0-1.0",
-        of_set(NEURONS),
+        of_set("neurons"),
         ("57 images of living rat neurons under an inverted microscope, CC0",),
-        (NEURONS, CELLS),
+        ("neurons", "phase_cells"),
         steps=1500,
         labels_are="mask",
         options=(("scale", 0.3), ("intensity", 0.3)),
@@ -149,11 +156,16 @@ MODELS = {
     "general": Shipped(
         "Cells of many kinds, bright or dark, as objects: a start for training, and features for "
         "strokes.",
-        "CC0-1.0",
+        "MIT",
         of_all_kinds,
-        ("480 drawn micrographs of 4 shapes in 6 looks, and no real image",),
-        SETS,
-        steps=2000,
+        (
+            "480 drawn micrographs of 4 shapes in 6 looks",
+            "428 images of fluorescent nuclei of many experiments, CC0 (BBBC038)",
+            "21 frames of T98G cells in phase contrast, MIT (Usiigaci)",
+            "57 images of living rat neurons under an inverted microscope, CC0",
+        ),
+        tuple(SETS),
+        steps=1200,
         settings=(("resolution", "full"),),
         options=(("scale", 0.3), ("intensity", 0.3)),
     ),
@@ -163,7 +175,7 @@ MODELS = {
 def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -> TrainedModel:
     """Return a model that was trained, and judged on what it never saw."""
     plan = MODELS[name]
-    lessons = [Lesson(image, labels) for image, labels in plan.lessons(data, without)]
+    lessons = list(plan.lessons(data, without))
     epochs = max(1, round((steps or plan.steps) / STEPS_AN_EPOCH))
     chosen: dict[str, Any] = {"validation": 0.1} | dict(plan.options)
     options = TrainOptions(until="epochs", epochs=epochs, steps=STEPS_AN_EPOCH, seed=SEED, **chosen)
@@ -172,16 +184,18 @@ def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -
         spec_of("unet", dict(plan.settings)),
         lessons,
         options,
-        name=name,
+        name=lacking(name, without),
         labels_are=plan.labels_are,
         class_names=("neuron",) if name == "neurons" else (),
     )
     seconds = time.process_time() - began
     print(f"{name}: {outcome.message} {seconds:.0f} s of processor time", flush=True)
     model = outcome.model
-    tests = {test: judged(model, tested(data, test)) for test in plan.judged}
-    for test, scores in tests.items():
-        print(name, "on", test, scores, flush=True)
+    tests: dict[str, dict[str, float]] = {}
+    for test in sorted(without) or plan.judged:
+        images, apart = tested(data, test)
+        tests[test] = judged(model, images, apart=apart)
+        print(model.name, "on", test, tests[test], flush=True)
     told = {"sources": list(plan.sources), "seed": SEED, "tests": tests}
     told |= {"without": sorted(without)} if without else {}
     told |= {"processor_seconds": round(seconds)}
@@ -190,17 +204,19 @@ def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -
     return replace(model, provenance=dict(model.provenance) | told, card=card, history=kept)
 
 
-def judged(model: TrainedModel, images: list[Pair]) -> dict[str, float]:
+def lacking(name: str, without: frozenset[str]) -> str:
+    """Return the name of a model with what it never saw."""
+    return "-".join([name, *(["without", *sorted(without)] if without else [])])
+
+
+def judged(model: TrainedModel, images: Pairs, *, apart: bool) -> dict[str, float]:
     """Return how good a model is, of objects if it knows them and if the truth does."""
     what = "classes" if model.decoder is None else "objects"
-    found = [np.asarray(model.predict(image, what).data) for image, _ in images]
-    truths = [truth for _, truth in images]
-    scores = {"dice": np.mean([dice(f > 0, t > 0) for f, t in zip(found, truths, strict=True)])}
-    if what == "objects" and max(int(truth.max()) for truth in truths) > 1:
-        joined = Overlap.joined([overlap_of(f, t) for f, t in zip(found, truths, strict=True)])
-        of_objects = object_scores(joined)
-        scores |= {"ap50": of_objects.ap50, "map": of_objects.map, "f1": of_objects.f1}
-    return {key: round(float(value), 4) for key, value in scores.items()}
+    found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in images]
+    apart = apart and what == "objects"
+    told = scores(found, images) if apart else {"dice": foreground(found, images)}
+    keys = ("dice", "ap50", "map", "f1") if apart else ("dice",)
+    return {key: round(told[key], 4) for key in keys}
 
 
 def main() -> None:
@@ -212,18 +228,17 @@ def main() -> None:
     asking.add_argument("--without", nargs="*", default=[], metavar="KIND")
     asking.add_argument("--json", type=Path, help="where the scores are written")
     asked = asking.parse_args()
-    kinds = (*SHAPES, *LOOKS)
-    if set(asked.without) - set(kinds) or set(asked.names) - set(MODELS):
-        asking.error(f"Models are {', '.join(MODELS)}; kinds {', '.join(kinds)}")
+    if set(asked.without) - set(KINDS) or set(asked.names) - set(MODELS):
+        asking.error(f"Models are {', '.join(MODELS)}; kinds {', '.join(KINDS)}")
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in asked.names:
         model = trained(name, asked.data, asked.steps, frozenset(asked.without))
-        path = asked.out / f"{name}.zip"
+        path = asked.out / f"{model.name}.zip"
         save(model, path, small=True)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB", flush=True)
         if asked.json:
             known = json.loads(asked.json.read_text()) if asked.json.exists() else {}
-            known[" without ".join([name, *sorted(asked.without)])] = model.provenance["tests"]
+            known[model.name] = model.provenance["tests"]
             asked.json.write_text(json.dumps(known, indent=1))
 
 

@@ -18,6 +18,7 @@ from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.packages import describe, save
 from napari_unetseg.core.scoring.objects import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
+from napari_unetseg.core.scoring.pixels import dice
 from napari_unetseg.core.size import SizeOptions, median_diameter, sized
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.zoom import resampled
@@ -64,6 +65,26 @@ def test_what_ships_is_small_and_says_what_it_is(name: str) -> None:
     assert all(scores["dice"] > 0 for scores in model.provenance["tests"].values())
     assert (model.diameter > 0) == (model.decoder is not None)
     assert self_test(path).passed
+
+
+@pytest.mark.skipif("general" not in shipped.names(), reason="needs the shipped general model")
+@pytest.mark.parametrize(
+    ("place", "n", "floor", "other"),
+    [("nuclei_fluo_cc0", 5, 0.75, "phase_cells"), ("phase_cells_mit", 2, 0.6, "nuclei")],
+)
+def test_the_general_model_finds_cells_where_a_model_of_one_kind_does_not(
+    place: str, n: int, floor: float, other: str, shared_data: Path
+) -> None:
+    found: dict[str, list[float]] = {"general": [], other: []}
+    for mask in sorted((shared_data / place / "masks").iterdir())[:n]:
+        (path,) = (shared_data / place / "images").glob(f"{mask.stem}.*")
+        truth, image = read_labels(mask).asarray() > 0, read_image(path).grey()
+        for name, scores in found.items():
+            said = shipped.open_shipped(name).predict(image, "objects").asarray()
+            scores.append(dice(said > 0, truth))
+    means = {name: float(np.mean(scores)) for name, scores in found.items()}
+    assert means["general"] > floor, means
+    assert means[other] < means["general"] - 0.15, means
 
 
 # By name

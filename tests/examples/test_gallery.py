@@ -27,6 +27,7 @@ CLAIMS = {
     "10": [
         (r"ReLU: the slope at the first layer is (\S+) of that", 1e-2, 100),
         (r"sigmoid: the slope at the first layer is (\S+) of that", 0, 1e-4),
+        (r"untied: Dice ([\d.]+) and", 0.9, 1),
     ],
     "11": [
         (r"a gap of 33 dB between ([\d.]+) and", 30, 34),

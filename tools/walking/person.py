@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
-    QMenu,
     QPushButton,
     QScrollArea,
     QWidget,
@@ -103,10 +102,6 @@ class Person:
         ]
         return self._only([one for one in found if one.isVisible()], f"field {label!r}")
 
-    def layer(self, name: str) -> Any:
-        """Return a layer by its name in the list."""
-        return self.viewer.layers[name]
-
     # Clicks and keys
 
     def click(self, what: QWidget | str) -> None:
@@ -180,12 +175,6 @@ class Person:
                 bar = action.menu()
                 self.wait(bar.isVisible, 5)
 
-    def pick_from(self, menu: QMenu, text: str) -> None:
-        """Click an entry of an open menu."""
-        action = next(one for one in menu.actions() if one.text().replace("&", "") == text)
-        QTest.mouseClick(menu, LEFT, pos=menu.actionGeometry(action).center())
-        self.rest()
-
     def answer_file_dialog(self, path: Path, act: Callable[[], None]) -> None:
         """Do what opens a file dialog, type a path into it and press its button.
 
@@ -209,12 +198,15 @@ class Person:
                 QTest.keyClicks(line, str(path))
                 # The list of completions would take the click.
                 line.completer().popup().hide()
+                self.rest()
+            # On a busy machine the dialog may still be reading the folder: look again later.
+            timer.start()
+            if line.text() != str(path):
+                return
             seen.append(dialog)
             box = dialog.findChild(QDialogButtonBox)
             roles = QDialogButtonBox.ButtonRole.AcceptRole
             button = next(one for one in box.buttons() if box.buttonRole(one) == roles)
-            # On a busy machine the dialog may still be reading the folder: look again later.
-            timer.start()
             QTest.mouseClick(button, LEFT)
 
         timer = QTimer()
@@ -241,17 +233,6 @@ class Person:
         at = self.at(layer, place)
         QTest.mouseMove(self.canvas, at)
         QTest.mouseClick(self.canvas, LEFT, pos=at)
-        self.rest(150)
-
-    def drag_canvas(self, layer: Any, start: Any, stop: Any) -> None:
-        """Drag from one place of a layer to another."""
-        QTest.mouseMove(self.canvas, self.at(layer, start))
-        QTest.mousePress(self.canvas, LEFT, pos=self.at(layer, start))
-        for share in np.linspace(0, 1, 12):
-            between = np.array(start) + share * (np.array(stop) - np.array(start))
-            QTest.mouseMove(self.canvas, self.at(layer, tuple(between)))
-            self.rest(15)
-        QTest.mouseRelease(self.canvas, LEFT, pos=self.at(layer, stop))
         self.rest(150)
 
     def key_over_canvas(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:

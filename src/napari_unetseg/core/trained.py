@@ -6,7 +6,6 @@ something is to be predicted, so that models open, list and describe themselves 
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.network import NetworkFeatures
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.model_card import ModelCard
+from napari_unetseg.core.model_parts import check_parts, frozen
 from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -33,7 +34,6 @@ from napari_unetseg.core.predict import (
 from napari_unetseg.core.predict_objects import decode_image, predict_objects_image
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.segmenter import Segmenter
-from napari_unetseg.core.specs import Options, option
 from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.fits import Fit, known_of
 from napari_unetseg.core.training.options import Device
@@ -53,25 +53,6 @@ FEATURES_FROM = "features_from."
 
 _SCALING_SHARE = 0.05
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-class ModelCard(Options):
-    """What a person says about a model: for those who get the file."""
-
-    description: str = option("", "Description", "What the model finds, and in which images.")
-    authors: str = option("", "Authors", "Who made it: names, separated by commas.")
-    licence: str = option(
-        "",
-        "Licence",
-        "The SPDX name of the terms under which others may use the model; nothing when unsaid.",
-        suggestions=("CC-BY-4.0", "CC0-1.0", "MIT", "BSD-3-Clause"),
-        pattern=r"^[A-Za-z0-9.+-]{0,64}$",
-    )
-
-    @property
-    def author_names(self) -> tuple[str, ...]:
-        """The authors, one by one."""
-        return tuple(name.strip() for name in self.authors.split(",") if name.strip())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -162,8 +143,8 @@ class TrainedModel:
             object.__setattr__(self, "features_from", bare)
         if not self.spacing:
             object.__setattr__(self, "spacing", (1.0,) * self.ndim)
-        _check(self)
-        state = {name: _frozen(name, array) for name, array in self.state.items()}
+        check_parts(self)
+        state = {name: frozen(name, array) for name, array in self.state.items()}
         object.__setattr__(self, "state", MappingProxyType(state))
 
     @classmethod
@@ -547,91 +528,6 @@ def _restoring() -> Any:
             "Install it with: pip install 'napari-unetseg[torch]'"
         ) from error
     return restore
-
-
-def _frozen(name: str, array: Array) -> Array:
-    array = np.asarray(array)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(
-            f"The weights {name!r} hold NaN or infinite numbers: such a model predicts nothing. "
-            "Train it again, or load another."
-        )
-    if array.dtype.kind not in "fiu":
-        raise InputError(
-            f"The weights {name!r} are {array.dtype}, not numbers. Load another model."
-        )
-    fixed = array.view()
-    fixed.flags.writeable = False
-    return fixed
-
-
-def _check(model: TrainedModel) -> None:
-    classes, values = model.classes, model.values
-    if len(classes) < 2 or len(classes) != len(values):
-        raise InputError(
-            f"A model needs two or more classes with a label value each, not {len(classes)} "
-            f"class(es) and {len(values)} value(s)."
-        )
-    if list(values) != sorted(set(values)) or values[0] < 0 or values[-1] >= 2**31:
-        raise InputError(f"The label values {values} must be different whole numbers, in order.")
-    if (values[0] == 0) != (model.labels_are != "scribbles"):
-        raise InputError(
-            f"A model trained on {model.labels_are} cannot write the label values {values}: "
-            "0 is the background of masks and objects, and nothing in scribbles."
-        )
-    if model.decoder is not None and (
-        isinstance(model.spec, PixelSpec) or model.labels_are != "objects" or len(classes) != 2
-    ):
-        raise InputError(
-            f"A {model.spec.kind} model of {', '.join(classes)} trained on {model.labels_are} has "
-            "no maps of objects. Leave the decoder out."
-        )
-    if model.ndim not in (2, 3) or model.n_channels < 1:
-        raise InputError(
-            f"A model sees planes (2) or stacks (3) of one or more channels, not {model.ndim} and "
-            f"{model.n_channels}."
-        )
-    if len(model.spacing) != model.ndim or not all(0 < s < math.inf for s in model.spacing):
-        raise InputError(f"The spacing {model.spacing} must be {model.ndim} positive numbers.")
-    if model.zoom and (
-        len(model.zoom) != model.ndim or not all(0 < z < math.inf for z in model.zoom)
-    ):
-        raise InputError(f"The zoom {model.zoom} must be {model.ndim} positive numbers.")
-    if not 0 <= model.diameter < math.inf:
-        raise InputError(f"A diameter is a number of pixels, not {model.diameter}.")
-    if model.channel_names and len(model.channel_names) != model.n_channels:
-        raise InputError(
-            f"The model has {model.n_channels} channels but {len(model.channel_names)} names of "
-            "channels. Give one for each, or none."
-        )
-    _check_features(model)
-
-
-def _check_features(model: TrainedModel) -> None:
-    eyes = model.features_from
-    if not isinstance(model.spec, PixelSpec):
-        if eyes is not None:
-            raise InputError(
-                f"A {model.spec.kind} sees the image itself: no use is made of the UNet "
-                f"{eyes.name!r}. Leave it out."
-            )
-        return
-    told = None if eyes is None else eyes.features(model.n_channels, model.ndim)
-    if model.spec.seeing(told) != model.spec:
-        raise InputError(
-            "A model that sees the features of a UNet must say whether it sees the filter bank as "
-            "well: set features to network or both."
-        )
-    if eyes is not None and eyes.normalisation != model.normalisation:
-        raise InputError(
-            f"The UNet {eyes.name!r} was trained on images that were normalised otherwise "
-            f"({_said(eyes.normalisation)}) than for the model ({_said(model.normalisation)}). "
-            "Normalise as the UNet was."
-        )
-
-
-def _said(scaling: NormalisationSpec) -> str:
-    return ", ".join(f"{name}={value}" for name, value in scaling.model_dump().items())
 
 
 __all__ = ["FEATURES_FROM", "RUNGS", "ModelCard", "TrainedModel", "What", "spec_of"]

@@ -206,6 +206,8 @@ def test_continuing_starts_from_the_network_and_never_ends_below_it(trained: Fit
     assert trained.judgement is not None
     assert further.judgement is not None
     assert further.judgement.rank >= trained.judgement.rank
+    assert further.unchanged == same(further.network, before)
+    assert not trained.unchanged
     assert same(trained.network, before)
 
 
@@ -248,6 +250,53 @@ def test_for_other_channels_and_classes_the_ends_are_new(spec: ModelSpec) -> Non
     ends = [name for name in new if old[name].shape != new[name].shape]
     assert len([name for name in ends if "head" not in name]) == 1
     assert all(torch.equal(fresh[name], new[name]) for name in ends)
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "group"])
+def test_what_is_continued_normalises_by_the_averages_it_has(normalisation: str) -> None:
+    spec = TINY.model_copy(update={"normalisation": normalisation})
+    begun = build(spec, 1, 2, 2, seed=0)
+    averages = {n: w.clone() for n, w in begun.state_dict().items() if "running" in n}
+    assert averages
+    alone = STEPS.model_copy(update={"validation": 0.0, "averaging": 0.0})
+    for keep, channels, same_after in ((True, 1, True), (False, 1, False), (True, 2, False)):
+        one = example()
+        image = np.repeat(one.image, channels, 0)
+        given = Example(image, one.annotation)
+        fitted = fit(spec, [given], alone, start=begun, keep_statistics=keep)
+        after = fitted.network.state_dict()
+        assert all(torch.equal(after[n], w) for n, w in averages.items()) == same_after
+        assert any(
+            not torch.equal(after[n], w) for n, w in begun.state_dict().items() if "head" in n
+        )
+
+
+def test_a_short_training_on_one_kind_does_not_begin_by_forgetting() -> None:
+    """A network of bright, dark and noisy discs goes on with bright ones alone."""
+
+    def kind(light: float, noise: float, seed: int) -> Example:
+        image, inside = discs(seed=seed)
+        image = light * image + noise * np.random.default_rng(seed).standard_normal(image.shape)
+        return Example(image.astype(np.float32), Annotation.of(inside.astype(np.uint8), "mask"))
+
+    looks = [(1.0, 0.0), (-1.0, 0.0), (0.15, 1.0)]
+    known = fit(TINY, [kind(*look, seed) for seed in range(4) for look in looks], QUICK)
+    unseen = kind(1.0, 0.0, 99)
+    (source,) = sources_of([unseen], NormalisationSpec())
+    block = source.normalisation.apply(source.image)
+    short = QUICK.model_copy(update={"epochs": 1, "steps": 8, "validation": 0.0})
+
+    def dice_after(*, keep: bool) -> float:
+        lesson = [kind(1.0, 0.0, 8)]
+        fitted = fit(TINY, lesson, short, start=known.network, keep_statistics=keep)
+        proba = fitted.segmenter().predict_proba(block, origin=(0, 0), shape=(64, 64))
+        tally = Tally(2, (1,))
+        tally.add(proba[None], unseen.annotation.targets[None])
+        return tally.judgement().dice
+
+    kept = dice_after(keep=True)
+    assert kept > 0.8
+    assert dice_after(keep=False) < kept - 0.15
 
 
 def test_freezing_is_of_the_encoder_and_undone() -> None:

@@ -223,6 +223,10 @@ def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
     few = objects_examined(segmenter, examples[:1], QUICK, outcome.model.normalisation)
     assert few is not None
     assert few.split_depth == SPLIT_DEPTH
+    known = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33)).segmenter()
+    of_its_own = objects_examined(known, examples[:1], QUICK, outcome.model.normalisation)
+    assert of_its_own is not None
+    assert of_its_own.split_depth == 0.33
     nothing = QUICK.model_copy(update={"validation": 0.0})
     assert objects_examined(segmenter, examples, nothing, outcome.model.normalisation) is None
     decoder = DecoderSpec(split_depth=0.33)
@@ -261,14 +265,19 @@ def test_training_goes_on_from_classes_and_from_another_decoding(outcome: Outcom
     ).model
     assert more.decoder is not None
     assert more.decoder.decoding == "distance"
+    deep = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33))
+    awful = STEPS.model_copy(update={"learning_rate": 1.0, "schedule": "constant"})
+    kept = train(TINY, [lesson()], awful, name="kept", labels_are="objects", start=deep)
+    assert "as it was" in kept.message
+    assert kept.model.decoder == deep.decoder
     mask = [Lesson(lesson().image, (lesson().labels > 0).astype(np.uint8))]
     classes = train(TINY, mask, STEPS, name="mask", labels_are="mask").model
     assert classes.decoder is None
     # Both have two outputs, but of another meaning: the encoder is kept and the head is not.
     still = STEPS.model_copy(update={"learning_rate": 1e-9, "averaging": 0.0, "validation": 0.0})
     onward = train(TINY, [lesson()], still, name="on", labels_are="objects", start=classes).model
-    kept = [name for name in classes.state if name.endswith("weight") and "head" not in name]
-    np.testing.assert_allclose(onward.state[kept[0]], classes.state[kept[0]], atol=1e-5)
+    body = [name for name in classes.state if name.endswith("weight") and "head" not in name]
+    np.testing.assert_allclose(onward.state[body[0]], classes.state[body[0]], atol=1e-5)
     assert np.abs(onward.state["head.0.weight"] - classes.state["head.0.weight"]).max() > 1e-3
 
 
@@ -404,3 +413,4 @@ def test_of_depths_that_are_as_good_the_usual_one_is_kept() -> None:
     assert settled(flat, 1000) == SPLIT_DEPTH
     assert settled(flat | {0.4: 0.9}, 1000) == 0.4
     assert settled(flat | {0.4: 0.9}, 20) == SPLIT_DEPTH
+    assert settled(flat, 1000, 0.3) == 0.25

@@ -1,31 +1,18 @@
 """A table of objects: how large, where, of which shape, how bright."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image, Index
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.measure.columns import Table, columns_of
+from napari_unetseg.core.measure.frames import frames_of
 from napari_unetseg.core.measure.options import MeasureOptions
-from napari_unetseg.core.measure.shape import (
-    covariances,
-    directions,
-    ellipses,
-    skeletons,
-    volume_hulls,
-)
-from napari_unetseg.core.measure.units import unit_suffix
-from napari_unetseg.core.progress import Progress, part, silent, track
+from napari_unetseg.core.measure.passes import Measured
+from napari_unetseg.core.progress import Progress, part, silent
 
-Table = dict[str, NDArray[Any]]
 Images = Image | Mapping[str, Image] | None
-
-_ROWS = 256
-_FAR = np.iinfo(np.int64).max
 
 
 def measure(
@@ -108,14 +95,14 @@ def measure(
     if labels.dtype == bool:
         labels = labels.with_data(labels.data.astype(np.uint8))
     channels = _channels_of(labels, image)
-    frames = _frames_of(labels, chosen)
+    frames = frames_of(labels, chosen)
     found = []
     for number, frame in enumerate(frames):
         share = part(progress, number / len(frames), (number + 1) / len(frames))
-        found.append(_Measured(labels, channels, frame, chosen, share))
+        found.append(Measured(labels, channels, frame, chosen, share))
     progress(1.0, "measured")
     lengths = dict(zip(labels.axes, labels.shape, strict=True))
-    return _columns(labels, channels, chosen, found, lengths)
+    return columns_of(labels, channels, chosen, found, lengths)
 
 
 def measure_part(
@@ -147,206 +134,16 @@ def measure_part(
     channels = _channels_of(labels, image)
     first = np.array([start.get(axis, 0) for axis in "ZYX"])
     found = []
-    for frame in _frames_of(labels, chosen):
-        one = _Measured(labels, channels, frame, chosen, silent)
+    for frame in frames_of(labels, chosen):
+        one = Measured(labels, channels, frame, chosen, silent)
         for places in (one.origin, one.low, one.high):
             places += first
         found.append(one)
-    table = _columns(labels, channels, chosen, found, whole)
+    table = columns_of(labels, channels, chosen, found, whole)
     for axis in "TZ":
         if axis.lower() in table:
             table[axis.lower()] = table[axis.lower()] + start.get(axis, 0)
     return table
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """What is measured by itself: a time point, or a plane of it.
-
-    Parameters
-    ----------
-    position
-        Index along T and, of a plane, along Z.
-    planes
-        Position of each of its planes among all, and along Z.
-    axes, spacing
-        Of the objects in it.
-    """
-
-    position: dict[str, int]
-    planes: tuple[tuple[Index, int], ...]
-    axes: str
-    spacing: tuple[float, ...]
-
-    @property
-    def flat(self) -> bool:
-        """Whether its objects are areas."""
-        return len(self.axes) == 2
-
-    def block(self, image: Image) -> NDArray[Any]:
-        """Return all of it in memory, (Y, X) or (Z, Y, X)."""
-        index = tuple(self.position[axis] for axis in image.axes if axis not in self.axes)
-        return image.block(index, self.axes)
-
-
-class _Measured:
-    """What is known of the objects of one frame."""
-
-    def __init__(
-        self,
-        labels: Image,
-        channels: dict[str, Image],
-        frame: _Frame,
-        options: MeasureOptions,
-        progress: Progress,
-    ) -> None:
-        self.frame = frame
-        self.ids = _ids(labels, frame, part(progress, 0, 0.15))
-        n = len(self.ids)
-        self.origin = np.zeros((n, 3), dtype=np.int64)
-        self.sums = np.zeros((n, 10))
-        self.low = np.full((n, 3), _FAR)
-        self.high = np.full((n, 3), -1)
-        self.values = np.zeros((len(channels), n, 4))
-        self.least = np.full((len(channels), n), np.inf)
-        self.most = np.full((len(channels), n), -np.inf)
-        self.steps, self.worth = directions(frame.spacing)
-        self.crossings = np.zeros((n, len(self.steps)))
-        self.extra: dict[str, NDArray[Any]] = {}
-        slow = options.skeleton or (options.hull and not frame.flat)
-        end = 0.3 if slow else 0.8 if options.median or options.hull else 1.0
-        self._pass(labels, channels, options, part(progress, 0.15, end))
-        # Where labels are drawn on meanwhile, an object may be gone that was there a moment ago.
-        self.low[self.sums[:, 0] == 0] = 0
-        if options.median and channels:
-            self._medians(labels, channels)
-        if options.hull:
-            self._hulls(labels, part(progress, end, 0.6 if options.skeleton else 1.0))
-        if options.skeleton:
-            self._skeletons(labels, options.spurs, part(progress, 0.6, 1.0))
-
-    @property
-    def pixels(self) -> NDArray[np.int64]:
-        return self.sums[:, 0].astype(np.int64)
-
-    @property
-    def size(self) -> NDArray[np.float64]:
-        return self.sums[:, 0] * math.prod(self.frame.spacing)
-
-    def _pass(
-        self,
-        labels: Image,
-        channels: dict[str, Image],
-        options: MeasureOptions,
-        progress: Progress,
-    ) -> None:
-        from napari_unetseg.core.measure.kernels import add_crossings, add_positions, add_values
-
-        window = _Window(labels, self.frame)
-        planes = list(enumerate(self.frame.planes))
-        height = labels.length("Y")
-        chunks = [(p, y) for p in planes for y in range(0, height, _ROWS)]
-        for (number, (index, z)), y in track(chunks, progress, "measuring"):
-            slab = window.slab(number, y, y + _ROWS, around=options.outline)
-            rows = slab[slab.shape[0] // 2, 1:-1]
-            add_positions(rows, z, y, self.ids, self.origin, self.sums, self.low, self.high)
-            if options.outline:
-                add_crossings(slab, self.ids, self.steps, self.crossings)
-            for k, channel in enumerate(channels.values()):
-                values = window.rows(channel, labels.axes, index, y, y + _ROWS)
-                add_values(rows, values, self.ids, self.values[k], self.least[k], self.most[k])
-
-    def _medians(self, labels: Image, channels: dict[str, Image]) -> None:
-        from napari_unetseg.core.measure.kernels import medians
-
-        ids = _as_int64(self.frame.block(labels)).reshape(-1)
-        for name, channel in channels.items():
-            values = np.ascontiguousarray(self.frame.block(channel), dtype=np.float64)
-            found = medians(ids, values.reshape(-1), self.ids, self.pixels)
-            self.extra[_named("median", name)] = found
-
-    def _hulls(self, labels: Image, progress: Progress) -> None:
-        names = ("hull", "feret_max", "feret_min")
-        if self.frame.flat:
-            facts = self._flat_hulls(self.frame.block(labels), progress)
-        else:
-            volume = self.frame.block(labels)
-            facts = volume_hulls(
-                volume, self.ids, self.low, self.high, self.frame.spacing, progress
-            )
-        self.extra |= dict(zip(names, facts.T, strict=False))
-
-    def _flat_hulls(self, plane: NDArray[Any], progress: Progress) -> NDArray[np.float64]:
-        from napari_unetseg.core.measure.kernels import add_profiles, hull_facts
-
-        offset = np.zeros(len(self.ids) + 1, dtype=np.int64)
-        offset[1:] = np.cumsum(np.maximum(self.high[:, 1] - self.low[:, 1] + 1, 0))
-        left, right = np.full(offset[-1], _FAR), np.full(offset[-1], -1)
-        for y in track(range(0, len(plane), _ROWS), progress, "hulls"):
-            rows = _as_int64(plane[y : y + _ROWS])
-            top = np.ascontiguousarray(self.low[:, 1])
-            add_profiles(rows, y, self.ids, top, offset, left, right)
-        return hull_facts(left, right, offset, *self.frame.spacing)
-
-    def _skeletons(self, labels: Image, spurs: float, progress: Progress) -> None:
-        block = self.frame.block(labels)
-        facts = skeletons(block, self.ids, self.low, self.high, self.frame.spacing, spurs, progress)
-        self.extra["skeleton_length"] = facts[:, 0]
-        for column, name in enumerate(("branches", "end_points", "branch_points"), start=1):
-            self.extra[name] = facts[:, column].astype(np.int64)
-
-
-class _Window:
-    """Rows of ids as the kernels want them, with what is around them; keeps the planes in use."""
-
-    def __init__(self, labels: Image, frame: _Frame) -> None:
-        self._labels, self._frame = labels, frame
-        self._planes: dict[int, NDArray[Any]] = {}
-        self._values: tuple[tuple[Image, Index] | None, NDArray[Any]] = (None, np.empty(0))
-
-    def slab(self, number: int, start: int, stop: int, *, around: bool) -> NDArray[np.int64]:
-        """Return rows of plane `number` of the frame with a row before and after.
-
-        Parameters
-        ----------
-        around
-            Whether the planes before and after are wanted too, where there can be any.
-        """
-        stop = min(stop, self._labels.length("Y"))
-        deep = around and not self._frame.flat
-        wanted = range(number - 1, number + 2) if deep else (number,)
-        self._planes = {k: p for k, p in self._planes.items() if k in wanted}
-        out = np.zeros((len(wanted), stop - start + 2, self._labels.length("X")), dtype=np.int64)
-        for at, k in enumerate(wanted):
-            if 0 <= k < len(self._frame.planes):
-                plane = self._plane(k)
-                first, last = max(start - 1, 0), min(stop + 1, len(plane))
-                out[at, first - start + 1 : last - start + 1] = plane[first:last]
-        return out
-
-    def rows(
-        self, channel: Image, axes: str, index: Index, start: int, stop: int
-    ) -> NDArray[np.float64]:
-        """Return rows of intensities at a position of the labels, whose axes are `axes`."""
-        at = dict(zip((a for a in axes if a not in "YX"), index, strict=True))
-        own = tuple(at[a] for a in channel.axes if a not in "YX")
-        if not channel.lazy:
-            plane = channel.data[channel.block_slices(own)]
-        else:
-            plane = self._lazy_plane(channel, own)
-        return np.ascontiguousarray(plane[start:stop], dtype=np.float64)
-
-    def _plane(self, number: int) -> NDArray[Any]:
-        if number not in self._planes:
-            self._planes[number] = self._labels.block(self._frame.planes[number][0])
-        return self._planes[number]
-
-    def _lazy_plane(self, channel: Image, index: Index) -> NDArray[Any]:
-        """Return a plane, read once however many parts are asked for, of one channel at a time."""
-        key = (channel, index)
-        if self._values[0] is None or self._values[0][0] is not channel or self._values[0] != key:
-            self._values = (key, channel.block(index))
-        return self._values[1]
 
 
 def _check(labels: Image) -> None:
@@ -388,149 +185,6 @@ def _of_one(labels: Image, image: Image, name: str, *, single: bool) -> dict[str
     names = grey.channel_names if named else tuple(map(str, range(n)))
     lead = "" if single or not name else f"{name}_"
     return {f"{lead}{own}": grey.channel(k) for k, own in enumerate(names)}
-
-
-def _frames_of(labels: Image, options: MeasureOptions) -> list[_Frame]:
-    loops = [axis for axis in labels.axes if axis not in "YX"]
-    apart = "TZ" if options.per == "plane" else "T"
-    keys = [axis for axis in "TZ" if axis in loops and axis in apart]
-    planes: dict[Index, list[tuple[Index, int]]] = {}
-    for index in labels.indices():
-        at = dict(zip(loops, index, strict=True))
-        planes.setdefault(tuple(at[k] for k in keys), []).append((index, at.get("Z", 0)))
-    flat = "Z" not in loops or "Z" in keys
-    axes, spacing = ("YX", labels.spacing[-2:]) if flat else ("ZYX", labels.spacing)
-    return [
-        _Frame(dict(zip(keys, key, strict=True)), tuple(planes[key]), axes, spacing)
-        for key in sorted(planes)
-    ]
-
-
-def _ids(labels: Image, frame: _Frame, progress: Progress) -> NDArray[np.int64]:
-    """List the ids of a frame, in order, without the background."""
-    from napari_unetseg.core.scoring.label_kernels import count_pairs
-
-    found = [np.zeros(1, dtype=np.int64)]
-    for index, _ in track(frame.planes, progress, "reading"):
-        plane = labels.block(index)
-        for y in range(0, len(plane), _ROWS):
-            rows = _as_int64(plane[y : y + _ROWS]).reshape(-1)
-            found.append(count_pairs(rows, rows)[:, 0])
-        found = [np.unique(np.concatenate(found))]
-    return found[0][found[0] != 0]
-
-
-def _as_int64(labels: NDArray[Any]) -> NDArray[np.int64]:
-    return np.ascontiguousarray(labels, dtype=np.int64)
-
-
-def _named(name: str, channel: str) -> str:
-    return f"{name}_{channel}" if channel else name
-
-
-def _columns(
-    labels: Image,
-    channels: dict[str, Image],
-    options: MeasureOptions,
-    found: list[_Measured],
-    whole: Mapping[str, int],
-) -> Table:
-    unit = unit_suffix(labels)
-    frames = [one.frame for one in found]
-    flat = frames[0].flat
-
-    def joined(column: Callable[[_Measured], Any]) -> NDArray[Any]:
-        return np.concatenate([column(one) for one in found])
-
-    table: Table = {}
-    for axis in frames[0].position:
-        positions = [one.frame.position[axis] for one in found]
-        table[axis.lower()] = np.repeat(positions, [len(one.ids) for one in found])
-    table["label"] = joined(lambda one: one.ids)
-    pixels = table["pixels"] = joined(lambda one: one.pixels)
-    size = joined(lambda one: one.size)
-    table[f"area_{unit}2" if flat else f"volume_{unit}3"] = size
-    table[f"equivalent_diameter_{unit}"] = (
-        np.sqrt(4 * size / np.pi) if flat else np.cbrt(6 * size / np.pi)
-    )
-    table |= _ellipse_columns(joined, frames[0], unit)
-    low, high = joined(lambda one: one.low), joined(lambda one: one.high)
-    table["extent"] = pixels / np.maximum(np.prod(high - low + 1, axis=1), 1)
-    if options.outline:
-        table |= _outline_columns(
-            joined(lambda one: (one.crossings * one.worth).sum(1)), size, flat, unit
-        )
-    extra = {name: np.concatenate([one.extra[name] for one in found]) for name in found[0].extra}
-    table |= _hull_columns(extra, pixels, unit)
-    if "skeleton_length" in extra:
-        table[f"skeleton_length_{unit}"] = extra["skeleton_length"]
-        table |= {name: extra[name] for name in ("branches", "end_points", "branch_points")}
-    axes = frames[0].axes
-    centres = joined(lambda one: one.origin + one.sums[:, 1:4] / np.maximum(one.sums[:, :1], 1))
-    for name, at, step in _by_axis(axes, frames[0].spacing):
-        table[f"centroid_{name}_{unit}"] = centres[:, at] * step
-    for name, at, _ in _by_axis(axes, frames[0].spacing):
-        table[f"first_{name}"], table[f"last_{name}"] = low[:, at], high[:, at]
-    ends = [(at, whole[name.upper()] - 1) for name, at, _ in _by_axis(axes, axes)]
-    touches = [(low[:, at] == 0) | (high[:, at] == end) for at, end in ends]
-    table["touches_border"] = np.any(touches, axis=0)
-    for k, name in enumerate(channels):
-        table |= _value_columns(joined, k, name)
-        if _named("median", name) in extra:
-            table[_named("median", name)] = extra[_named("median", name)]
-    return table
-
-
-def _by_axis(axes: str, steps: Any) -> Iterator[tuple[str, int, Any]]:
-    for axis, step in zip(axes, steps, strict=True):
-        yield axis.lower(), "ZYX".index(axis), step
-
-
-def _ellipse_columns(joined: Any, frame: _Frame, unit: str) -> Table:
-    found = ellipses(joined(lambda one: covariances(one.sums, frame.spacing)))
-    table: Table = {
-        f"axis_{name}_{unit}": found[name] for name in ("major", "middle", "minor") if name in found
-    }
-    if frame.flat:
-        table["eccentricity"] = found["eccentricity"]
-        table["orientation_deg"] = found["orientation"]
-    return table
-
-
-def _outline_columns(
-    outline: NDArray[np.float64], size: NDArray[np.float64], flat: bool, unit: str
-) -> Table:
-    safe = np.where(outline > 0, outline, np.inf)
-    if flat:
-        return {f"perimeter_{unit}": outline, "circularity": 4 * np.pi * size / safe**2}
-    ball = np.cbrt(np.pi) * np.cbrt(6 * size) ** 2
-    return {f"surface_{unit}2": outline, "sphericity": ball / safe}
-
-
-def _hull_columns(extra: Table, pixels: NDArray[Any], unit: str) -> Table:
-    if "hull" not in extra:
-        return {}
-    table: Table = {"solidity": pixels / np.maximum(extra["hull"], 1)}
-    for name in ("feret_max", "feret_min"):
-        if name in extra:
-            table[f"{name}_{unit}"] = extra[name]
-    return table
-
-
-def _value_columns(joined: Any, channel: int, name: str) -> Table:
-    sums = joined(lambda one: one.values[channel])
-    number = np.where(sums[:, 0] > 0, sums[:, 0], np.nan)
-    mean = sums[:, 2] / number
-    least, most = joined(lambda one: one.least[channel]), joined(lambda one: one.most[channel])
-    nothing = sums[:, 0] == 0
-    values = {
-        "mean": sums[:, 1] + mean,
-        "sd": np.sqrt(np.clip(sums[:, 3] / number - mean**2, 0, None)),
-        "min": np.where(nothing, np.nan, least),
-        "max": np.where(nothing, np.nan, most),
-        "sum": (sums[:, 1] + mean) * sums[:, 0],
-    }
-    return {_named(key, name): column for key, column in values.items()}
 
 
 __all__ = ["Images", "Table", "measure", "measure_part"]

@@ -78,6 +78,7 @@ def climb(
     *,
     start: nn.Module | None = None,
     keep_head: bool = True,
+    keep_statistics: bool = True,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
     preview: Callable[[NetworkSegmenter], None] | None = None,
     watch: Callable[[Record], None] | None = None,
@@ -87,7 +88,7 @@ def climb(
 
     Parameters
     ----------
-    spec, data, options, start, keep_head, scaling, preview, watch, progress
+    spec, data, options, start, keep_head, keep_statistics, scaling, preview, watch, progress
         As for `fit`.
     lower
         How the lower rung is fitted. It sees the same strokes as the network: those not held out.
@@ -124,6 +125,7 @@ def climb(
         spent.left(options),
         start=start,
         keep_head=keep_head,
+        keep_statistics=keep_statistics,
         guess=guess,
         trust=below.dice,
         preview=preview,

@@ -68,12 +68,15 @@ def objects_examined(
     Exam or None
         None when nothing was held out. Objects cut by the edge of what was held out count as far
         as they lie in it, in truth and prediction alike; of an image larger than `EXAM_PIXELS` a
-        held-out piece is seen alone. Of few objects the depth says nothing, and is left as it is.
+        held-out piece is seen alone. Few objects say nothing of the depth: the segmenter's own is
+        left as it is.
     """
     _, held = split([e.annotation for e in data], options.validation, seed=options.seed)
     sources = sources_of(data, scaling)
     exam = [(s, h) for s, h in zip(sources, held, strict=True) if h.counted.any()]
-    found: dict[float, list[Overlap]] = {depth: [] for depth in DEPTHS}
+    decoder = decoder_of(segmenter)
+    own = SPLIT_DEPTH if decoder is None else decoder.split_depth
+    found: dict[float, list[Overlap]] = {depth: [] for depth in sorted({*DEPTHS, own})}
     room = EXAM_PIXELS
     for source, annotation in track(exam, progress, "examining"):
         box = _piece(annotation)
@@ -87,19 +90,19 @@ def objects_examined(
         for depth, overlaps in found.items():
             how = DecodeOptions(split_depth=depth)
             extra = maps[len(segmenter.classes) :]
-            said, _ = decode(1 - maps[0], extra, decoder_of(segmenter), how)
+            said, _ = decode(1 - maps[0], extra, decoder, how)
             overlaps.append(overlap_of(np.where(counted, said, 0), truth))
-    if not found[SPLIT_DEPTH]:
+    if not found[own]:
         return None
     scores = {depth: object_scores(Overlap.joined(several)) for depth, several in found.items()}
-    usual = scores[SPLIT_DEPTH]
-    if usual.matched + usual.missed < FEWEST_OBJECTS:
-        return Exam(usual, SPLIT_DEPTH)
-    best = settled({depth: one.ap50 for depth, one in scores.items()}, usual.matched + usual.missed)
+    n = scores[own].matched + scores[own].missed
+    if n < FEWEST_OBJECTS:
+        return Exam(scores[own], own)
+    best = settled({depth: one.ap50 for depth, one in scores.items()}, n, own)
     return Exam(scores[best], best)
 
 
-def settled(scores: Mapping[float, float], n: float) -> float:
+def settled(scores: Mapping[float, float], n: float, usual: float = SPLIT_DEPTH) -> float:
     """Return the depth nearest to the usual one of those that are as good as the best.
 
     As good is what chance alone may part: the standard error of a share of `n` objects. The curve
@@ -108,7 +111,7 @@ def settled(scores: Mapping[float, float], n: float) -> float:
     top = max(scores.values())
     chance = (top * (1 - top) / n) ** 0.5
     good = [depth for depth, score in scores.items() if score >= top - chance]
-    return min(good, key=lambda depth: abs(depth - SPLIT_DEPTH))
+    return min(good, key=lambda depth: abs(depth - usual))
 
 
 def _piece(held: Annotation) -> tuple[slice, ...]:

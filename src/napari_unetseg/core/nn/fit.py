@@ -26,7 +26,7 @@ from napari_unetseg.core.nn.runtime import (
     threads,
 )
 from napari_unetseg.core.nn.schedule import Clock, Every, guess_share, learning_rate
-from napari_unetseg.core.nn.transfer import Average, set_frozen, transferred
+from napari_unetseg.core.nn.transfer import Average, keep_averages, set_frozen, transferred
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Progress, StopEarly, silent
@@ -92,6 +92,8 @@ class Fitted:
         A sentence about what it ran on.
     decoder
         What the outputs after the foreground mean, when objects were learnt.
+    unchanged
+        Whether it is the network that was continued, as it was: nothing later did better.
     """
 
     spec: ModelSpec
@@ -104,6 +106,7 @@ class Fitted:
     judgement: Judgement | None
     message: str
     decoder: DecoderSpec | None = None
+    unchanged: bool = False
 
     @property
     def seconds(self) -> float:
@@ -135,6 +138,7 @@ def fit(
     *,
     start: nn.Module | None = None,
     keep_head: bool = True,
+    keep_statistics: bool = True,
     guess: Guess | None = None,
     trust: float = 1.0,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
@@ -157,6 +161,9 @@ def fit(
         has another number of outputs, its last layer is replaced, and of channels its first.
     keep_head
         Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
+    keep_statistics
+        Whether the averages by which `start` normalises stay as they are, see `keep_averages`;
+        not where its first layer is replaced, after which they mean nothing.
     guess
         Probabilities to learn where nothing is annotated, with a weight that fades; see `climb`.
     trust
@@ -206,6 +213,7 @@ def fit(
             choice,
             start=start,
             keep_head=keep_head,
+            keep_statistics=keep_statistics,
             guess=guess,
             trust=trust,
             scaling=scaling,
@@ -226,6 +234,7 @@ class Training:
         *,
         start: nn.Module | None,
         keep_head: bool,
+        keep_statistics: bool,
         guess: Guess | None,
         trust: float,
         scaling: NormalisationSpec,
@@ -241,6 +250,7 @@ class Training:
         network = build(inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed)
         self._starts = start is not None
         taken = None if start is None else transferred(network, start, head=keep_head)
+        self._keeps = keep_statistics and taken is not None and taken.first
         shape = patch_shape(spec, data, options, network)
         layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}
         self._network = network.to(choice.device, **layout)
@@ -255,7 +265,7 @@ class Training:
         self._epoch_steps = options.steps or max(FEWEST_STEPS, math.ceil(covering))
         self._history: list[Record] = []
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
-        self._judged_at, self._without_better = 0, 0
+        self._judged_at, self._best_at, self._without_better = 0, 0, 0
         self._message = " ".join(
             filter(None, ("" if taken is None else taken.in_words, choice.message))
         )
@@ -295,6 +305,8 @@ class Training:
         network = self._whole(self._average.network.state_dict())
         if self._best is not None:
             network.load_state_dict(self._best[1])
+        unchanged = self._starts and self._best is not None and not self._best_at
+        kept = " Nothing later did better than that, so it is as it was." if unchanged else ""
         return Fitted(
             self._spec,
             network.cpu().eval(),
@@ -304,8 +316,9 @@ class Training:
             self._ndim,
             tuple(self._history),
             self._best[0] if self._best is not None else None,
-            self._message,
+            self._message + kept,
             self._decoder,
+            unchanged,
         )
 
     @property
@@ -319,6 +332,8 @@ class Training:
             group["lr"] = rate
         self._network.train()
         set_frozen(self._network, self._starts and self._step < options.freeze * self._epoch_steps)
+        if self._keeps:
+            keep_averages(self._network)
         batch = self._drawer.draw(options.batch, guess=self._guesses)
         batch = augment(batch, options, self._light).to(self._choice.device)
         image = batch.image.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
@@ -375,6 +390,7 @@ class Training:
         if self._best is None or judgement.rank > self._best[0].rank:
             self._without_better = 0
             self._best = judgement, copy.deepcopy(self._average.network.state_dict())
+            self._best_at = self._step
         if self._history:
             self._history[-1] = replace(
                 self._history[-1],

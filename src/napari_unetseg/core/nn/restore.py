@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -22,17 +23,30 @@ from napari_unetseg.core.segmenter import Segmenter
 from napari_unetseg.core.trained import TrainedModel, spec_of
 from napari_unetseg.core.training.options import Device
 
+_KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]] = (
+    WeakKeyDictionary()
+)
+
 
 def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = False) -> Segmenter:
-    """Return what predicts; see `TrainedModel.segmenter`."""
+    """Return what predicts; see `TrainedModel.segmenter`.
+
+    That of a network is kept while its model is: building and folding one takes as long as half a
+    megapixel, and a look at the plane on screen is often no larger.
+    """
+    where = str(choose_device(device).device)
+    kept = _KEPT.setdefault(model, {})
+    if (where, flips) in kept:
+        return kept[where, flips]
     network = network_of(model)
     taken = (model.spec, model.classes, model.n_channels, model.ndim)
     if isinstance(network, PixelNetwork):
         eyes = model.features_from
         frozen = None if eyes is None else frozen_of(eyes, model.n_channels, model.ndim, device)
         return PixelSegmenter(network, *taken, model.values, model.spacing, frozen)  # type: ignore[arg-type]
-    where = str(choose_device(device).device)
-    return NetworkSegmenter(network, *taken, where, flips, model.decoder)
+    made = NetworkSegmenter(network, *taken, where, flips, model.decoder)
+    kept[where, flips] = made
+    return made
 
 
 def frozen_of(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.nn.blocks import TrackedGroupNorm
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,19 @@ def set_frozen(network: nn.Module, frozen: bool) -> None:
     for module in _encoder(network):
         module.requires_grad_(not frozen)
         module.train(not frozen)
+
+
+def keep_averages(network: nn.Module) -> None:
+    """Let a network that learns normalise by the averages it has, as when it predicts.
+
+    Those of a batch of a few images of one kind are others. Normalised by them, layers that were
+    learnt on much see what they never saw, and until all have followed the network is worse than
+    the one it began as: more steps than a short training has. What scales and shifts after the
+    normalisation goes on learning.
+    """
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d, TrackedGroupNorm)):
+            module.eval()
 
 
 def _encoder(network: nn.Module) -> list[nn.Module]:

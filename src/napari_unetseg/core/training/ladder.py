@@ -392,6 +392,8 @@ def _fit_network(
     told: dict[str, Any] = {
         "start": begun,
         "keep_head": keeps,
+        # Pretraining saw these very images, but spoilt.
+        "keep_statistics": before is None,
         "scaling": scaling,
         "watch": watch,
         "preview": preview,
@@ -399,6 +401,8 @@ def _fit_network(
     }
     if not options.climbs(dense=all(annotation.dense for annotation in annotations)):
         fitted = fit(spec, examples, options, **told)
+        if start is not None and keeps and fitted.unchanged:
+            fitted = replace(fitted, decoder=start.decoder)
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}
         said = [_held_out(judged.dice)] if judged is not None else []

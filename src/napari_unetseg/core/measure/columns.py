@@ -1,0 +1,122 @@
+"""From what was found of each object to the columns of the table, in units."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.measure.frames import Frame
+from napari_unetseg.core.measure.options import MeasureOptions
+from napari_unetseg.core.measure.passes import Measured, with_channel
+from napari_unetseg.core.measure.shape import covariances, ellipses
+from napari_unetseg.core.measure.units import unit_suffix
+
+Table = dict[str, NDArray[Any]]
+
+
+def columns_of(
+    labels: Image,
+    channels: dict[str, Image],
+    options: MeasureOptions,
+    found: list[Measured],
+    whole: Mapping[str, int],
+) -> Table:
+    """Return the table of `measure`; `whole` is the length of each axis of the image."""
+    unit = unit_suffix(labels)
+    frames = [one.frame for one in found]
+    flat = frames[0].flat
+
+    def joined(column: Callable[[Measured], Any]) -> NDArray[Any]:
+        return np.concatenate([column(one) for one in found])
+
+    table: Table = {}
+    for axis in frames[0].position:
+        positions = [one.frame.position[axis] for one in found]
+        table[axis.lower()] = np.repeat(positions, [len(one.ids) for one in found])
+    table["label"] = joined(lambda one: one.ids)
+    pixels = table["pixels"] = joined(lambda one: one.pixels)
+    size = joined(lambda one: one.size)
+    table[f"area_{unit}2" if flat else f"volume_{unit}3"] = size
+    table[f"equivalent_diameter_{unit}"] = (
+        np.sqrt(4 * size / np.pi) if flat else np.cbrt(6 * size / np.pi)
+    )
+    table |= _ellipse_columns(joined, frames[0], unit)
+    low, high = joined(lambda one: one.low), joined(lambda one: one.high)
+    table["extent"] = pixels / np.maximum(np.prod(high - low + 1, axis=1), 1)
+    if options.outline:
+        table |= _outline_columns(
+            joined(lambda one: (one.crossings * one.worth).sum(1)), size, flat, unit
+        )
+    extra = {name: np.concatenate([one.extra[name] for one in found]) for name in found[0].extra}
+    table |= _hull_columns(extra, pixels, unit)
+    if "skeleton_length" in extra:
+        table[f"skeleton_length_{unit}"] = extra["skeleton_length"]
+        table |= {name: extra[name] for name in ("branches", "end_points", "branch_points")}
+    axes = frames[0].axes
+    centres = joined(lambda one: one.origin + one.sums[:, 1:4] / np.maximum(one.sums[:, :1], 1))
+    for name, at, step in _by_axis(axes, frames[0].spacing):
+        table[f"centroid_{name}_{unit}"] = centres[:, at] * step
+    for name, at, _ in _by_axis(axes, frames[0].spacing):
+        table[f"first_{name}"], table[f"last_{name}"] = low[:, at], high[:, at]
+    ends = [(at, whole[name.upper()] - 1) for name, at, _ in _by_axis(axes, axes)]
+    touches = [(low[:, at] == 0) | (high[:, at] == end) for at, end in ends]
+    table["touches_border"] = np.any(touches, axis=0)
+    for k, name in enumerate(channels):
+        table |= _value_columns(joined, k, name)
+        if with_channel("median", name) in extra:
+            table[with_channel("median", name)] = extra[with_channel("median", name)]
+    return table
+
+
+def _by_axis(axes: str, steps: Any) -> Iterator[tuple[str, int, Any]]:
+    for axis, step in zip(axes, steps, strict=True):
+        yield axis.lower(), "ZYX".index(axis), step
+
+
+def _ellipse_columns(joined: Any, frame: Frame, unit: str) -> Table:
+    found = ellipses(joined(lambda one: covariances(one.sums, frame.spacing)))
+    table: Table = {
+        f"axis_{name}_{unit}": found[name] for name in ("major", "middle", "minor") if name in found
+    }
+    if frame.flat:
+        table["eccentricity"] = found["eccentricity"]
+        table["orientation_deg"] = found["orientation"]
+    return table
+
+
+def _outline_columns(
+    outline: NDArray[np.float64], size: NDArray[np.float64], flat: bool, unit: str
+) -> Table:
+    safe = np.where(outline > 0, outline, np.inf)
+    if flat:
+        return {f"perimeter_{unit}": outline, "circularity": 4 * np.pi * size / safe**2}
+    ball = np.cbrt(np.pi) * np.cbrt(6 * size) ** 2
+    return {f"surface_{unit}2": outline, "sphericity": ball / safe}
+
+
+def _hull_columns(extra: Table, pixels: NDArray[Any], unit: str) -> Table:
+    if "hull" not in extra:
+        return {}
+    table: Table = {"solidity": pixels / np.maximum(extra["hull"], 1)}
+    for name in ("feret_max", "feret_min"):
+        if name in extra:
+            table[f"{name}_{unit}"] = extra[name]
+    return table
+
+
+def _value_columns(joined: Any, channel: int, name: str) -> Table:
+    sums = joined(lambda one: one.values[channel])
+    number = np.where(sums[:, 0] > 0, sums[:, 0], np.nan)
+    mean = sums[:, 2] / number
+    least, most = joined(lambda one: one.least[channel]), joined(lambda one: one.most[channel])
+    nothing = sums[:, 0] == 0
+    values = {
+        "mean": sums[:, 1] + mean,
+        "sd": np.sqrt(np.clip(sums[:, 3] / number - mean**2, 0, None)),
+        "min": np.where(nothing, np.nan, least),
+        "max": np.where(nothing, np.nan, most),
+        "sum": (sums[:, 1] + mean) * sums[:, 0],
+    }
+    return {with_channel(key, name): column for key, column in values.items()}
