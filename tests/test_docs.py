@@ -58,7 +58,7 @@ def derived():
 def scenes():
     sys.path.insert(0, str(ROOT / "tools"))
     try:
-        yield importlib.import_module("screenshot_scenes").SCENES
+        yield importlib.import_module("window.scenes").SCENES
     finally:
         sys.path.remove(str(ROOT / "tools"))
 

@@ -52,8 +52,8 @@ def display() -> Iterator[None]:
 
 def take(names: list[str], out: Path, scratch: Path) -> list[str]:
     """Play the scenes of the pictures named, of all when none is; return those written."""
-    from screenshot_hand import Hand
-    from screenshot_scenes import SCENES
+    from window.hand import Hand
+    from window.scenes import SCENES
 
     known = [name for pictures in SCENES.values() for name in pictures]
     unknown = sorted(set(names) - set(known))

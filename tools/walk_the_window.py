@@ -24,8 +24,8 @@ def main(walk: str, data: Path, out: Path) -> None:
     os.environ["NAPARI_CONFIG"] = str(out / "settings" / "napari.yaml")
     begun = time.perf_counter()
     import napari
-    from walking import walks
-    from walking.person import Person
+    from window import walks
+    from window.person import Person
 
     out.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer()

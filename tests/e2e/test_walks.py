@@ -11,7 +11,7 @@ from napari_unetseg.core.samples import nuclei
 @pytest.fixture
 def person(make_napari_viewer, monkeypatch, project_root):
     monkeypatch.syspath_prepend(project_root / "tools")
-    from walking.person import Person
+    from window.person import Person
 
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1280, 780)
@@ -35,7 +35,7 @@ def rows_of(path):
 
 
 def test_from_an_image_of_nuclei_to_a_table(person, plate, tmp_path):
-    from walking import walks
+    from window import walks
 
     table = walks.nuclei(person, plate / "n0.tif", tmp_path)
     truth = nuclei((128, 144), seed=0).objects.max()
@@ -44,7 +44,7 @@ def test_from_an_image_of_nuclei_to_a_table(person, plate, tmp_path):
 
 
 def test_from_one_image_to_the_tables_of_a_folder(person, plate):
-    from walking import walks
+    from window import walks
 
     results = walks.folder(person, plate)
     assert {row["image"] for row in rows_of(results / "measurements.csv")} == {"n0", "n1"}

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -218,28 +217,6 @@ class Person:
         if not seen:
             raise AssertionError("No file dialog came.")
         self.rest(200)
-
-    # The canvas
-
-    def at(self, layer: Any, place: tuple[float, ...]) -> QPoint:
-        """Return where on the canvas a place of a layer is."""
-        camera = getattr(self.viewer, "scene", self.viewer).camera
-        world = np.array(layer.data_to_world(place))[-2:]
-        y, x = (world - np.array(camera.center)[-2:]) * camera.zoom
-        return QPoint(round(self.canvas.width() / 2 + x), round(self.canvas.height() / 2 + y))
-
-    def click_canvas(self, layer: Any, place: tuple[float, ...]) -> None:
-        """Click a place of a layer."""
-        at = self.at(layer, place)
-        QTest.mouseMove(self.canvas, at)
-        QTest.mouseClick(self.canvas, LEFT, pos=at)
-        self.rest(150)
-
-    def key_over_canvas(self, key: Any, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
-        """Press a key with the mouse over the canvas."""
-        self.canvas.setFocus()
-        QTest.keyClick(self.canvas, key, modifier)
-        self.rest()
 
     # Finding
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from screenshot_hand import Hand
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.io import write_image
+from window.hand import Hand
 
 
 def first(hand: Hand, scratch: Path) -> None:
@@ -240,15 +240,15 @@ def _correct(hand: Hand, objects: Any, truth: Any) -> None:
     for line in _cuts(objects.data, truth.data):
         hand.wait(correct.panel.isEnabled, "the tools are ready")
         hand.click(correct.panel.buttons["line"])
-        hand.drag(objects, line)
+        hand.canvas.drag(objects, line)
         hand.wait(lambda: not correct.running, "the cut")
-        hand.key("Esc")
+        hand.canvas.key("Esc")
     hand.wait(correct.panel.isEnabled, "the tools are ready")
     hand.click(correct.show_ink)
     hand.click(correct.panel.buttons["merge"])
     hand.spin(0.5)
     hand.picture("correct")
-    hand.key("Esc")
+    hand.canvas.key("Esc")
     hand.click(correct.show_ink)
     hand.wait(correct.panel.isEnabled, "the tools are ready")
     hand.click(correct.panel.buttons["view"])

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
 
-from walking.person import Person
+from window.person import Person
 
 
 def open_workbench(person: Person) -> None:
@@ -64,8 +63,8 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         person.click("7 Correct")
         person.click("Delete")
         for place in _beside_the_neuron(np.asarray(labels.data)):
-            person.click_canvas(labels, place)
-        person.key_over_canvas(Qt.Key.Key_Escape)
+            person.canvas.click(labels, place)
+        person.canvas.key("Esc")
     with person.step("train a UNet"):
         person.click("3 Train")
         person.choose("Labels", labels.name)

@@ -2,17 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import napari
-import numpy as np
 from PIL import Image as Picture
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QKeySequence, QMouseEvent
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QPushButton, QWidget
+
+from window.canvas import Canvas, Place
 
 PLUGIN = "napari-unetseg"
 SIZE = (1300, 760)
@@ -37,6 +36,7 @@ class Hand:
         self.viewer = napari.Viewer(show=True)
         self.window: Any = self.viewer.window
         self.window.resize(*SIZE)
+        self.canvas = Canvas(self.viewer)
         self.written: list[str] = []
         self._docks: list[Any] = []
         self.spin(0.5)
@@ -162,69 +162,17 @@ class Hand:
         """Fit what there is into the view, as napari's home button does."""
         self.click(self._inside.viewerButtons.resetViewButton)
 
-    # The canvas
-
-    @property
-    def canvas(self) -> QWidget:
-        """What is painted on."""
-        found: QWidget = self._inside.canvas.native
-        return found
-
     @property
     def _inside(self) -> Any:
-        """The part of the window that napari gives no public name: its canvas and buttons."""
+        """The part of the window that napari gives no public name: its buttons."""
         return self.window._qt_viewer  # noqa: SLF001
 
-    def at(self, layer: Any, place: Sequence[float]) -> QPoint:
-        """Return where a place of a layer, in pixels of it, is on the canvas."""
-        camera = self.viewer.camera
-        world = np.array(layer.data_to_world(place))[-2:]
-        y, x = (world - np.array(camera.center)[-2:]) * camera.zoom
-        return QPoint(round(self.canvas.width() / 2 + x), round(self.canvas.height() / 2 + y))
-
-    def press(self, layer: Any, place: Sequence[float]) -> None:
-        """Click a place of a layer."""
-        QTest.mouseMove(self.canvas, self.at(layer, place))
-        QTest.mouseClick(self.canvas, _LEFT, _NO_KEY, self.at(layer, place))
-        self.spin(0.1)
-
-    def drag(self, layer: Any, places: Sequence[Sequence[float]]) -> None:
-        """Press the mouse on the first place, move it along the others, and let go."""
-        points = [self.at(layer, place) for place in places]
-        QTest.mouseMove(self.canvas, points[0])
-        QTest.mousePress(self.canvas, _LEFT, _NO_KEY, points[0])
-        for start, stop in pairwise(points):
-            for share in np.linspace(0, 1, 8)[1:]:
-                self._move(start + (stop - start) * float(share))
-        QTest.mouseRelease(self.canvas, _LEFT, _NO_KEY, points[-1])
-        self.spin(0.1)
-
-    def stroke(self, labels: Any, value: int, places: Sequence[Sequence[float]]) -> None:
+    def stroke(self, labels: Any, value: int, places: Sequence[Place]) -> None:
         """Paint a stroke of a label with napari's brush."""
         self.viewer.layers.selection.active = labels
         labels.mode, labels.selected_label = "paint", value
-        self.drag(labels, places)
+        self.canvas.drag(labels, places)
         labels.mode = "pan_zoom"
-
-    def key(self, key: str) -> None:
-        """Press a key with the mouse over the canvas."""
-        self.canvas.setFocus()
-        QTest.keySequence(self.canvas, QKeySequence(key))
-        self.spin(0.2)
-
-    def _move(self, point: QPoint) -> None:
-        """Move the mouse with its button held, which QTest cannot."""
-        where = QPointF(point)
-        event = QMouseEvent(
-            QMouseEvent.Type.MouseMove,
-            where,
-            QPointF(self.canvas.mapToGlobal(point)),
-            Qt.MouseButton.NoButton,
-            _LEFT,
-            _NO_KEY,
-        )
-        QApplication.sendEvent(self.canvas, event)
-        self.spin(0.01)
 
     # Pictures
 
@@ -236,7 +184,7 @@ class Hand:
 
     def shoot(self, name: str) -> None:
         """Write a picture of the whole window as it is now."""
-        QTest.mouseMove(self.canvas, QPoint(2, 2))
+        self.canvas.leave()
         self.spin(0.6)
         shown = self.viewer.screenshot(canvas_only=False, flash=False)
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,0 @@
-"""Walks through the real window as a newcomer takes them: clicks and keys, nothing else."""
