@@ -138,7 +138,9 @@ def test_approved_and_restored_pixels_are_ink_until_let_go(layer):
     ink.changed.connect(lambda: told.append(1))
     assert not ink
     ink.approve((slice(2, 4), slice(1, 3)))
-    other = LayerInk(Labels(np.zeros(SHAPE, np.int32)))
+    # Ink does not keep its layer alive.
+    beside = Labels(np.zeros(SHAPE, np.int32))
+    other = LayerInk(beside)
     other.restore(ink.pixels())
     assert len(other.pixels()) == 4
     ink.release()

@@ -178,9 +178,9 @@ def test_enter_runs_and_escape_cancels(qtbot, viewer, show, monkeypatch):
     field = tool.form.widget("min_size").native
     field.setFocus()
     qtbot.keyClick(field, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: tool.running and bool(seen))
+    qtbot.waitUntil(lambda: tool.running and bool(seen), timeout=30_000)
     qtbot.keyClick(field, Qt.Key.Key_Escape)
-    qtbot.waitUntil(lambda: not tool.running)
+    qtbot.waitUntil(lambda: not tool.running, timeout=30_000)
     assert "Cancelled" in tool.message.text()
 
 
