@@ -15,11 +15,11 @@ from napari_unetseg.core.nn.build import build
 from napari_unetseg.core.nn.fit import Fitted, Record, fit, said_of_middle
 from napari_unetseg.core.nn.patches import Judge, Reader, Shape, Tally
 from napari_unetseg.core.nn.predict import NetworkSegmenter
-from napari_unetseg.core.nn.prepare import patch_shape, sources_of
+from napari_unetseg.core.nn.prepare import patch_shape, prepared, sources_of
 from napari_unetseg.core.nn.runtime import choose_device, threads
 from napari_unetseg.core.nn.schedule import learning_rate
 from napari_unetseg.core.nn.transfer import Average, Taken, set_frozen, transferred
-from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.training.annotation import Annotation, AnnotationKind, Example
 from napari_unetseg.core.training.options import TrainOptions
@@ -152,6 +152,27 @@ def test_images_smaller_than_a_patch_and_of_different_sides() -> None:
     options = STEPS.model_copy(update={"patch": 256})
     fitted = fit(TINY, [example((20, 33)), example((50, 18), seed=1)], options)
     assert math.isfinite(fitted.history[-1].loss)
+
+
+def test_of_masks_every_image_is_drawn_as_often_and_strokes_by_their_length() -> None:
+    much, little = np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.uint8)
+    much[4:60, 4:60], little[30:36, 30:36] = 1, 1
+
+    def share_of_the_second(kind: AnnotationKind, first: int) -> float:
+        as_is = Normalisation((0.0,), (1.0,))
+        data = [
+            Example(np.full((1, 64, 64), k, np.float32), Annotation.of(mask + first, kind), as_is)
+            for k, mask in enumerate((much, little))
+        ]
+        shape = patch_shape(TINY, data, QUICK, build(TINY, 1, 2, 2))
+        options = QUICK.model_copy(
+            update={"validation": 0.0, "balance": "patches", "intensity": 0.0}
+        )
+        drawer, _ = prepared(TINY, data, options, shape, None, NormalisationSpec())
+        return float(drawer.draw(400).image.mean())
+
+    assert share_of_the_second("mask", 0) == pytest.approx(0.5, abs=0.08)
+    assert share_of_the_second("scribbles", 1) == pytest.approx(0.4, abs=0.08)
 
 
 def test_the_seed_decides() -> None:

@@ -392,7 +392,7 @@ def test_images_are_drawn_by_their_objects_and_not_by_how_large_they_are() -> No
         for k, ids in enumerate((small, large))
     ]
 
-    def share(n_objects: list[int] | None) -> float:
+    def share(shares: list[float] | None) -> float:
         drawer = Drawer(
             sources,
             Reader(TINY, Shape((16, 16), (16, 16), (0, 0))),
@@ -400,11 +400,11 @@ def test_images_are_drawn_by_their_objects_and_not_by_how_large_they_are() -> No
             by_class=True,
             class_weights=np.ones(2, np.float32),
             rng=np.random.default_rng(0),
-            n_objects=n_objects,
+            shares=shares,
         )
         return 1 - float(drawer.draw(400).image.mean())
 
-    assert 0.8 < share([source.annotation.n_objects for source in sources]) < 0.95
+    assert 0.8 < share([float(source.annotation.n_objects) for source in sources]) < 0.95
     assert share(None) < 0.5
 
 

@@ -143,10 +143,9 @@ class Drawer:
         (classes,): weight of a pixel of each class.
     rng
         All that is random.
-    n_objects
-        How many objects each source shows, where they are told apart: an image is then drawn as
-        often as it has objects, not pixels of them, or else a few large ones would be nearly all
-        that is seen.
+    shares
+        How often each source is drawn beside the others; as often as it has labelled pixels when
+        missing.
     """
 
     def __init__(
@@ -158,15 +157,15 @@ class Drawer:
         by_class: bool,
         class_weights: NDArray[np.float32],
         rng: np.random.Generator,
-        n_objects: Sequence[int] | None = None,
+        shares: Sequence[float] | None = None,
     ) -> None:
         self._sources, self._reader, self._shape = sources, reader, shape
         self._class_weights, self._rng = class_weights, rng
         self._places = [_places(source.annotation, rng) for source in sources]
         counts = np.array([source.annotation.masses() for source in sources])
-        if n_objects is not None:
+        if shares is not None:
             parts = counts > 0 if by_class else counts / np.maximum(counts.sum(1, keepdims=True), 1)
-            counts = parts * (np.array(n_objects)[:, None] + 1.0)
+            counts = parts * np.array(shares, float)[:, None]
         counts = counts * np.array([[source.times] for source in sources])
         present = counts.sum(0) > 0
         if by_class:
