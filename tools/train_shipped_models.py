@@ -46,6 +46,7 @@ DRAWN, REAL = 0.4, 0.2
 """How often the general model meets a drawn micrograph, and an image of each set."""
 
 STEPS_AN_EPOCH = 60
+PATCH = 256
 SEED = 0
 RECORDS = 300
 """Steps of the training that the file tells of, at most."""
@@ -88,7 +89,7 @@ def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[Lesson]:
 def as_often(images: Pairs, share: float) -> Iterator[Lesson]:
     """Yield images that are met, all together, as often as a share says.
 
-    An image is met as often as it has objects, and one more: see `Drawer`.
+    An image is met as often as it has objects, and one more: see `prepared`.
     """
     met = sum(np.unique(ids[ids > 0]).size + 1 for _, ids in images)
     for image, ids in images:
@@ -178,7 +179,9 @@ def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -
     lessons = list(plan.lessons(data, without))
     epochs = max(1, round((steps or plan.steps) / STEPS_AN_EPOCH))
     chosen: dict[str, Any] = {"validation": 0.1} | dict(plan.options)
-    options = TrainOptions(until="epochs", epochs=epochs, steps=STEPS_AN_EPOCH, seed=SEED, **chosen)
+    options = TrainOptions(
+        until="epochs", epochs=epochs, steps=STEPS_AN_EPOCH, patch=PATCH, seed=SEED, **chosen
+    )
     began = time.process_time()
     outcome = train(
         spec_of("unet", dict(plan.settings)),

@@ -42,9 +42,7 @@ def patch_shape(
     ndim = data[0].image.ndim - 1
     shrink, spec = spec.shrink(ndim), spec.inside()
     multiple = spec.multiple(ndim)
-    wanted: tuple[int, ...] = (options.patch,) * 2
-    if ndim == 3:
-        wanted = (options.patch_depth, *(max(options.patch // 2, 8),) * 2)
+    wanted = (options.patch_depth,) * (ndim == 3) + (options.patch,) * 2
     sides = (shrunken(example.annotation.shape, shrink) for example in data)
     largest = [max(lengths) for lengths in zip(*sides, strict=True)]
     unpadded = getattr(spec, "padding", "same") == "valid"

@@ -72,10 +72,11 @@ class TrainOptions(Options):
         advanced=True,
     )
     patch: int = option(
-        256,
+        128,
         "Patch size",
-        "Side in pixels of the pieces to train on; in a stack, of its planes. Rounded to what the "
-        "network can take.",
+        "Side in pixels of the pieces to train on, at the resolution the network works at; in a "
+        "stack, of its planes. Small ones make more steps in the same time; larger ones show more "
+        "of large objects. Rounded to what the network can take.",
         ge=8,
         le=2048,
         advanced=True,
