@@ -1,17 +1,15 @@
 """`Shelf`: where a person's models are: a folder, and the files that were opened last."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.settings import read_settings, write_settings
 
 SUFFIXES = (".zip", ".onnx", ".pt", ".pth", ".torchscript")
 """What files of models end in."""
 
 MOST_RECENT = 12
-_MAX_BYTES = 2**16
 
 
 @dataclass
@@ -30,7 +28,7 @@ class Shelf:
     recent: list[Path] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        known = _read(self.path)
+        known = read_settings(self.path)
         folder, recent = known.get("folder"), known.get("recent")
         self.folder = Path(folder) if isinstance(folder, str) and folder else None
         words = recent if isinstance(recent, list) else []
@@ -100,20 +98,9 @@ class Shelf:
             "recent": [str(path) for path in self.recent],
         }
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(content, indent=1), "utf-8")
+            write_settings(self.path, content)
         except OSError as error:
             raise InputError(f"{self.path} cannot be written: {error.strerror}.") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return {}
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 __all__ = ["MOST_RECENT", "SUFFIXES", "Shelf"]

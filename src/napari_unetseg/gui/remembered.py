@@ -1,6 +1,6 @@
 """The options a dock was last run with, remembered from one session to the next."""
 
-import json
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from qtpy.QtWidgets import QComboBox, QPushButton
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.settings import read_settings, write_settings
 from napari_unetseg.core.specs import Options
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.shelf import beside_settings
@@ -18,7 +19,6 @@ RESET_HELP = (
 )
 
 _NAME = "unetseg-options.json"
-_MAX_BYTES = 2**18
 _CHOICES = "choices"
 
 Known = Mapping[str, Mapping[str, Any]]
@@ -130,7 +130,7 @@ class Memory:
 
 def recall(dock: str) -> Known:
     """Return what is remembered of a dock; nothing where the file is missing or damaged."""
-    known = _read(_path()).get(dock)
+    known = read_settings(_path()).get(dock)
     if not isinstance(known, dict):
         return {}
     return {form: values for form, values in known.items() if isinstance(values, dict)}
@@ -142,14 +142,8 @@ def remember(dock: str, known: Known) -> None:
     Nothing is said where that fails: a run must not suffer from what is only a convenience.
     """
     path = _path()
-    content = {**_read(path), dock: known}
-    draft = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(content, indent=1), "utf-8")
-        draft.replace(path)
-    except OSError:
-        return
+    with contextlib.suppress(OSError):
+        write_settings(path, {**read_settings(path), dock: known})
 
 
 def merged(options: Options, values: Mapping[str, Any]) -> Options:
@@ -171,16 +165,6 @@ def _changed(options: Options) -> dict[str, Any]:
 
 def _path() -> Path:
     return beside_settings(_NAME)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            return {}
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 __all__ = ["RESET_HELP", "Known", "Memory", "merged", "recall", "remember"]
