@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from napari_unetseg.core.io import write_image
-from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.samples import neurons, nuclei
 
 
 @pytest.fixture
@@ -49,3 +49,15 @@ def test_from_one_image_to_the_tables_of_a_folder(person, plate):
     results = walks.folder(person, plate)
     assert {row["image"] for row in rows_of(results / "measurements.csv")} == {"n0", "n1"}
     assert "2 of 2 images done" in person.message()
+
+
+def test_from_phase_contrast_over_corrections_to_a_network(person, tmp_path):
+    from window import walks
+
+    pytest.importorskip("torch")
+    image = tmp_path / "neurons.tif"
+    write_image(image, neurons((192, 208), seed=1).as_image())
+    found = walks.neurons(person, image, minutes=0.1)
+    said = {name: message for name, _, message in person.diary}
+    assert "Dice" in said["train a UNet"]
+    assert 0 < (found.data > 0).mean() < 0.5

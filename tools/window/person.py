@@ -22,6 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from window.canvas import Canvas
+
 LEFT = Qt.MouseButton.LeftButton
 _BLINK = 60
 """Milliseconds between two acts."""
@@ -42,7 +44,7 @@ class Person:
         self.viewer, self.album = viewer, album
         # napari has no public way to its widgets.
         self.window = viewer.window._qt_window  # noqa: SLF001
-        self.canvas = viewer.window._qt_viewer.canvas.native  # noqa: SLF001
+        self.canvas = Canvas(viewer)
         self.diary: list[tuple[str, float, str]] = []
         """The name of each step, its seconds, and the message that was there in the end."""
 
