@@ -11,7 +11,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.pixel_models import LogisticSpec
 from napari_unetseg.core.training.ladder import Lesson, train
 from napari_unetseg.core.training.options import TrainOptions
-from napari_unetseg.gui.layers import image_of
+from napari_unetseg.gui.layers import OBJECTS, image_of, marked
 from napari_unetseg.gui.session import Session
 from napari_unetseg.gui.train import TrainWidget
 
@@ -144,3 +144,18 @@ def test_a_network_is_pretrained_first_and_not_twice(qtbot, tool, viewer, sample
     assert panel.chosen(plane).done is not None
     plane.data = np.array(plane.data)
     assert panel.chosen(plane).done is None, "other numbers are other images"
+
+
+def test_objects_learnt_as_a_mask_are_one_class(qtbot, tool, viewer, sample):
+    plane = viewer.layers["plane"]
+    ids = viewer.add_labels(sample.objects[5], name="ids", metadata=marked(OBJECTS, plane, {}))
+    viewer.layers.selection.active = plane
+    tool.labels.pick(ids)
+    assert tool.kind.currentData() == "objects"
+    tool.kind.setCurrentIndex(tool.kind.findData("mask"))
+    tool.run()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    (model,) = Session.of(viewer).models
+    assert np.unique(sample.objects[5]).size > 2
+    assert model.values == (0, 1)
+    assert np.array_equal(ids.data, sample.objects[5]), "what was painted is as it was"

@@ -119,7 +119,7 @@ def material_of(
                 corrected.append(again)
                 learnt.append(learnt_of(place, painted, one.labels_are, ink=len(again.ink)))
         elif one.labels_are == model.labels_are:
-            lesson = lesson_of(place, painted)
+            lesson = lesson_of(place, painted, one.labels_are)
             region = None
             if marks is not None:
                 region = region_of(marks, place, np.shape(lesson.labels))

@@ -61,8 +61,14 @@ def show_kind(box: QComboBox, labels: Layer) -> None:
     box.setCurrentIndex(box.findData(_KIND_OF_ROLE.get(role_of(labels), "scribbles")))
 
 
-def lesson_of(layer: Layer, labels: Layer | None) -> Lesson:
+def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> Lesson:
     """Return an image layer and the Labels layer painted on it as something to learn from.
+
+    Parameters
+    ----------
+    kind
+        What the labels are, an `AnnotationKind`. Objects that are to be learnt as a mask are its
+        foreground, all of them: their ids are no classes.
 
     Raises
     ------
@@ -71,8 +77,10 @@ def lesson_of(layer: Layer, labels: Layer | None) -> Lesson:
     """
     if not isinstance(labels, Labels):
         raise InputError(_NO_LABELS)
-    image = image_of(layer)
-    return Lesson(image, _on_image(labels_of(labels), image))
+    image, painted = image_of(layer), labels_of(labels)
+    if kind == "mask" and _KIND_OF_ROLE.get(role_of(labels)) == "objects":
+        painted = (painted > 0).astype(np.uint8)
+    return Lesson(image, _on_image(painted, image))
 
 
 def learnt_of(

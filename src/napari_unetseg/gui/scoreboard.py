@@ -102,11 +102,11 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         return [self.table]
 
     def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
-        lesson = lesson_of(layer, self.labels.layer())
+        kind = self.kind.currentData()
+        lesson = lesson_of(layer, self.labels.layer(), kind)
         wanted = [tick.isChecked() for tick in self.ticks.values()]
         if not any(wanted):
             raise InputError("Tick at least one model, two to compare.")
-        kind = self.kind.currentData()
         return lambda report: _compared(lesson, kind, wanted, options, report)
 
     def show_on_the_way(self, thing: Any) -> None:

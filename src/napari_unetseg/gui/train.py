@@ -227,8 +227,8 @@ class TrainWidget(Tool[TrainOptions]):
         return features, shipped.open_shipped(eyes) if isinstance(eyes, str) else eyes
 
     def work(self, layer: Layer, options: TrainOptions) -> Work:
-        lesson, spec = lesson_of(layer, self.labels.layer()), self.spec()
         kind, start = self.kind.currentData(), self.start.chosen()
+        lesson, spec = lesson_of(layer, self.labels.layer(), kind), self.spec()
         lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
         eyes = self.features_from()
         before = None if self._looks_at_pixels() else self.pretraining.chosen(layer)
