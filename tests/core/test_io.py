@@ -31,8 +31,8 @@ from napari_unetseg.core.io import (
     write_table,
     writing,
 )
-from napari_unetseg.core.io.units import symbol_of
 from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.units import symbol_of
 
 rng = np.random.default_rng(7)
 

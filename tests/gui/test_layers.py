@@ -53,7 +53,13 @@ def test_colour_is_the_last_axis():
 def test_spacing_and_unit_come_along(stack):
     image = image_of(stack)
     assert image.spacing == (3.0, 0.5, 0.25)
-    assert image.unit in ("µm", "μm", "um")
+    assert image.unit == "\u00b5m"
+
+
+@pytest.mark.parametrize("said", ["\u00b5m", "\u03bcm", "micrometer"])
+def test_a_unit_has_one_symbol_however_it_is_spelt(stack, said, monkeypatch):
+    monkeypatch.setattr(ImageLayer, "units", (said,) * 3)
+    assert image_of(stack).unit == "\u00b5m"
 
 
 def test_a_pyramid_is_its_full_resolution():

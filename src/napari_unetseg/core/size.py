@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.units import metres_of
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.specs import Options, option
+from napari_unetseg.core.units import metres_of
 
 if TYPE_CHECKING:
     from napari_unetseg.core.trained import TrainedModel

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import AXES, Image
+from napari_unetseg.core.units import symbol_of
 
 METADATA_KEY = "napari-unetseg"
 """Where a layer of ours says what it is, in `layer.metadata`."""
@@ -298,4 +299,6 @@ def _unit(layer: Layer, spatial: list[int]) -> str:
     units = getattr(layer, "units", None)
     if not units:
         return "pixel"
-    return f"{units[spatial[-1]]:~}" if hasattr(units[0], "dimensionality") else str(units[-1])
+    unit = units[spatial[-1]]
+    # The letter of micro is one of two, by the version of the library behind napari's units.
+    return symbol_of(f"{unit:~}" if hasattr(unit, "dimensionality") else unit)

@@ -46,7 +46,6 @@ from napari_unetseg.core.foreign.trial import (
 )
 from napari_unetseg.core.foreign.windows import Side
 from napari_unetseg.core.foreign.words import onnx_in_words, package_in_words, torch_in_words
-from napari_unetseg.core.io.units import symbol_of
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.packages.package import PathLike
 from napari_unetseg.core.packages.plain_yaml import MAX_BYTES as MAX_TEXT
@@ -55,6 +54,7 @@ from napari_unetseg.core.packages.state_dict import read_state_dict
 from napari_unetseg.core.shipped import listed, resolved
 from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training.options import Device
+from napari_unetseg.core.units import symbol_of
 
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 """What a description is called in a package."""

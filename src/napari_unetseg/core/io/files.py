@@ -15,8 +15,8 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ngff, tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
 from napari_unetseg.core.io.plugins import read_with_plugin
-from napari_unetseg.core.io.units import symbol_of
 from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.units import symbol_of
 
 Reader = Callable[[Path, str | None], Image]
 

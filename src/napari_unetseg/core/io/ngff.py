@@ -16,8 +16,8 @@ import numpy as np
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.pyramid import ORDER, Layout, build_levels, create, parts_of
-from napari_unetseg.core.io.units import symbol_of
 from napari_unetseg.core.progress import Progress, part, silent, track
+from napari_unetseg.core.units import symbol_of
 
 _COLOURS = ("red", "green", "blue", "alpha")
 _LEVELS_SHARE = 0.3

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import AXES, Image
-from napari_unetseg.core.io.units import symbol_of
+from napari_unetseg.core.units import symbol_of
 
 _KINDS = ("image", "labels")
 # Ours reads projects and models; napari's own reads tables, and images that are read here anyway.

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from napari_unetseg.core.io.units import long_name_of
 from napari_unetseg.core.progress import Progress, silent, track
+from napari_unetseg.core.units import long_name_of
 
 # Version 0.4: what Fiji, QuPath, MoBIE and napari all open. Version 0.5 is read as well.
 VERSION = "0.4"

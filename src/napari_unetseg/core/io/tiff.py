@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.units import long_name_of, symbol_of
 from napari_unetseg.core.progress import Progress, silent, track
+from napari_unetseg.core.units import long_name_of, symbol_of
 
 # A file up to this many bytes is read at once; a larger one stays on disk and is read by parts.
 LAZY_ABOVE = 2**30

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_unetseg.core.io.units import long_name_of
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.packages.architecture import LIBRARY, callable_of, is_self_contained
 from napari_unetseg.core.packages.example import Sides
 from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.units import long_name_of
 
 FORMAT_VERSION = "0.5.5"
 """The oldest that knows the softmax."""
