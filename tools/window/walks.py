@@ -9,25 +9,19 @@ import numpy as np
 from window.person import Person
 
 
-def open_workbench(person: Person) -> None:
-    """Open the Workbench from napari's menu."""
-    person.menu("Plugins", "UNet Segmentation", "Workbench")
-    person.wait(lambda: person.button("Open an image...").isVisible(), 60)
-
-
-def open_image(person: Person, path: Path) -> Any:
-    """Open an image from the empty Workbench."""
-    person.answer_file_dialog(path, lambda: person.click("Open an image..."))
-    person.wait(lambda: len(person.viewer.layers) > 0, 30)
-    return person.viewer.layers[-1]
+def begin(person: Person, image: Path) -> None:
+    """Open the Workbench from napari's menu, and an image from the empty Workbench."""
+    with person.step("open the Workbench"):
+        person.menu("Plugins", "UNet Segmentation", "Workbench")
+        person.wait(lambda: person.button("Open an image...").isVisible(), 60)
+    with person.step("open an image"):
+        person.answer_file_dialog(image, lambda: person.click("Open an image..."))
+        person.wait(lambda: len(person.viewer.layers) > 0, 30)
 
 
 def nuclei(person: Person, image: Path, out: Path) -> Path:
     """Walk from an image of fluorescent nuclei to a table of them; return its path."""
-    with person.step("open the Workbench"):
-        open_workbench(person)
-    with person.step("open an image"):
-        open_image(person, image)
+    begin(person, image)
     with person.step("turn to Predict"):
         person.click("5 Predict")
     with person.step("predict"):
@@ -44,10 +38,7 @@ def nuclei(person: Person, image: Path, out: Path) -> Path:
 
 def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
     """Walk through background, threshold, correction and a UNet; return its labels."""
-    with person.step("open the Workbench"):
-        open_workbench(person)
-    with person.step("open an image"):
-        open_image(person, image)
+    begin(person, image)
     with person.step("flatten"):
         person.click("1 Background")
         person.run("Flatten")
@@ -81,11 +72,7 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
 
 def folder(person: Person, place: Path) -> Path:
     """Walk from one image of a folder to the tables of all; return where they are."""
-    first = sorted(place.iterdir())[0]
-    with person.step("open the Workbench"):
-        open_workbench(person)
-    with person.step("open one image"):
-        open_image(person, first)
+    begin(person, sorted(place.iterdir())[0])
     with person.step("threshold"):
         person.click("2 Threshold")
         person.tick("Split touching")
