@@ -99,11 +99,17 @@ def help_of(name: str) -> str:
 
 def small_button(text: str, help_text: str, slot: Any) -> QPushButton:
     """Return a button that takes no more room than its word."""
+    button = text_button(text, help_text, slot)
+    button.setStyleSheet("QPushButton { padding: 1px 6px; }")
+    return button
+
+
+def text_button(text: str, help_text: str, slot: Any) -> QPushButton:
+    """Return a button that calls `slot` without saying whether it is checked."""
     button = QPushButton(text)
     button.setToolTip(help_text)
-    button.setStyleSheet("QPushButton { padding: 1px 6px; }")
     button.clicked.connect(lambda: slot())
     return button
 
 
-__all__ = ["About", "HelpWindow", "file_of", "help_of", "small_button"]
+__all__ = ["About", "HelpWindow", "file_of", "help_of", "small_button", "text_button"]

@@ -27,6 +27,7 @@ from napari_unetseg.core.measure import (
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import part
 from napari_unetseg.core.review_queue import Count, count_columns
+from napari_unetseg.gui.about import text_button
 from napari_unetseg.gui.colouring import ColourBar, ColourScale, colours_of, scale_of
 from napari_unetseg.gui.going import go_to
 from napari_unetseg.gui.layers import image_of, plane_index, role_of
@@ -262,7 +263,7 @@ class MeasureWidget(Tool[MeasureOptions]):
 
     def _save_button(self, kind: str) -> QPushButton:
         text, _, suffix = self.saving[kind]
-        button = self._button(text, f"Write a {suffix} file.", lambda: self._ask(kind))
+        button = text_button(text, f"Write a {suffix} file.", lambda: self._ask(kind))
         button.setMinimumWidth(0)
         return button
 

@@ -1,13 +1,12 @@
 """What the Workbench shows while nothing is open: what to do first."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetseg.gui.about import About
+from napari_unetseg.gui.about import About, text_button
 from napari_unetseg.gui.looks import FOCUS, PROBLEM
 
 PLUGIN = "napari-unetseg"
@@ -46,7 +45,7 @@ class StartPage(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self.open_button = _button("&Open an image...", "Choose image files.", self._ask)
+        self.open_button = text_button("&Open an image...", "Choose image files.", self._ask)
         self.sample_button = QPushButton("Open a &sample")
         self.sample_button.setToolTip("Try it on an image that comes with the plugin.")
         self.samples = QMenu(self)
@@ -55,7 +54,7 @@ class StartPage(QWidget):
             if action is not None:
                 action.triggered.connect(partial(self._open_sample, key))
         self.sample_button.setMenu(self.samples)
-        self.tour_button = _button(
+        self.tour_button = text_button(
             "&Guided tour",
             "From an image to a table of its objects in a few minutes, on a sample. What you have "
             "open is not touched.",
@@ -98,13 +97,6 @@ def _line(text: str) -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
     return label
-
-
-def _button(text: str, help_text: str, slot: Callable[[], None]) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(help_text)
-    button.clicked.connect(lambda: slot())
-    return button
 
 
 __all__ = ["PLUGIN", "SAMPLES", "StartPage"]

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.specs import Options
-from napari_unetseg.gui.about import About, small_button
+from napari_unetseg.gui.about import About, small_button, text_button
 from napari_unetseg.gui.form import Form
 from napari_unetseg.gui.layers import is_report
 from napari_unetseg.gui.looks import FOCUS, PROBLEM
@@ -267,11 +267,11 @@ class Tool(QWidget, Generic[O]):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             widget.setMinimumWidth(80)
             self.form.layout.insertRow(number, label, widget)
-        self.run_button = self._button(self.run_text, self.run_help, self.run)
-        self.cancel_button = self._button(
+        self.run_button = text_button(self.run_text, self.run_help, self.run)
+        self.cancel_button = text_button(
             "Cancel", "Abandon the run. Everything stays as it was.", self.cancel
         )
-        self.stop_button = self._button("Stop", self.stop_help, self.stop)
+        self.stop_button = text_button("Stop", self.stop_help, self.stop)
         self.run_button.setObjectName("run")
         # In every theme the one button that counts stands out.
         font = self.run_button.font()
@@ -313,12 +313,6 @@ class Tool(QWidget, Generic[O]):
         self.setMinimumWidth(280)
         self.setStyleSheet(FOCUS)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-
-    def _button(self, text: str, help_text: str, slot: Any) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(help_text)
-        button.clicked.connect(lambda: slot())
-        return button
 
     def _on_picked(self, layer: Layer | None) -> None:
         self.refresh()

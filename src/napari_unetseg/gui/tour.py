@@ -3,8 +3,9 @@
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_unetseg.gui.about import text_button
 from napari_unetseg.gui.looks import FOCUS
 from napari_unetseg.gui.pointer import Pointer
 from napari_unetseg.gui.tool import when_undocked
@@ -175,14 +176,14 @@ class TourWidget(QWidget):
         self._text.setMinimumHeight(_LINES * self._text.fontMetrics().lineSpacing())
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._done = QLabel("Done.")
-        self.back_button = self._button("Back", "To the step before.", self.go_back)
-        self.do_button = self._button("", "Let the tour press it.", self.do)
-        self.next_button = self._button("Next", "To the next step.", self.go_on)
-        self.stop_button = self._button("Stop", "Leave the tour.", self.end)
-        self.keep_button = self._button(
+        self.back_button = text_button("Back", "To the step before.", self.go_back)
+        self.do_button = text_button("", "Let the tour press it.", self.do)
+        self.next_button = text_button("Next", "To the next step.", self.go_on)
+        self.stop_button = text_button("Stop", "Leave the tour.", self.end)
+        self.keep_button = text_button(
             "Keep its layers", "Close the tour; its layers stay.", self.keep_layers
         )
-        self.remove_button = self._button(
+        self.remove_button = text_button(
             "Remove its layers",
             "Close the tour, and remove the sample and what was made of it.",
             self.remove_layers,
@@ -205,12 +206,6 @@ class TourWidget(QWidget):
         self.setStyleSheet(FOCUS)
         self.setMinimumWidth(280)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-
-    def _button(self, text: str, help_text: str, slot: Any) -> QPushButton:
-        button = QPushButton(text)
-        button.setToolTip(help_text)
-        button.clicked.connect(lambda: slot())
-        return button
 
 
 __all__ = ["TourWidget"]
