@@ -22,10 +22,10 @@ import numpy as np
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import CnnSpec, ConvolutionalSpec, UNetSpec
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.model.network_specs import CnnSpec, ConvolutionalSpec, UNetSpec
+from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 Pairs = list[tuple[Image, np.ndarray]]
 TRIED_STEPS = 6

@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
+from napari_unetseg.core.background.fit_surface import Scene, fit_surface
 from napari_unetseg.core.background.moments import Plane
 from napari_unetseg.core.background.polynomial import Terms
-from napari_unetseg.core.background.surface import Scene, fit_surface
 from napari_unetseg.core.image import Image
 
 QUADRATIC = Terms.parse("quadratic")

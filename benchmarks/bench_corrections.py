@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_unetseg.core import corrections as fix
 from napari_unetseg.core.corrections import Change, Frame, find_boxes
-from napari_unetseg.core.ink import Box
+from napari_unetseg.core.corrections.locked_pixels import Box
 
 CELL = 64
 REPEATS = 9
@@ -99,7 +99,7 @@ class Bench:
     def __init__(self, labels: np.ndarray, viewer: Any = None) -> None:
         from napari.layers import Labels
 
-        from napari_unetseg.gui.ink import LayerInk
+        from napari_unetseg.gui.shared.layer_locks import LayerInk
 
         self.labels, self.viewer = labels, viewer
         self.layer = Labels(labels) if viewer is None else viewer.add_labels(labels)

@@ -27,12 +27,12 @@ from textbook import PATCH, TextbookUNet, tiled
 from torch import nn
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.build import build, n_parameters
-from napari_unetseg.core.nn.predict import NetworkSegmenter, folded
+from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
+from napari_unetseg.core.nn.networks.build_network import build, n_parameters
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.trained import spec_of
 
 TEXTBOOK = "textbook, 32 channels"
 OURS = {

@@ -25,13 +25,13 @@ from architectures import nuclei
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from napari_unetseg.core import shipped
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.heads import probabilities
-from napari_unetseg.core.nn.predict import folded
+from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.nn.inference.network_segmenter import folded
+from napari_unetseg.core.nn.networks.output_heads import probabilities
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
-from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.scoring.pixel_scores import dice
 
 ACROSS, LEARNT = 4, 12
 Way = Callable[[], np.ndarray]

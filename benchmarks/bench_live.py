@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.live import LivePixels
-from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import neurons
 
 WARMING = 3
@@ -72,7 +72,7 @@ def window(side: int, n: int) -> None:
     from qtpy.QtCore import QEventLoop
     from qtpy.QtWidgets import QApplication
 
-    from napari_unetseg.gui.train import TrainWidget
+    from napari_unetseg.gui.train.train_dock import TrainWidget
 
     def until(condition: Callable[[], bool]) -> None:
         # Waits as the application does: a loop that spins would keep the worker from its work.

@@ -18,13 +18,13 @@ import torch
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.pretrain import Pretrained, pretrain
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.nn.training.pretrain import Pretrained, pretrain
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 LABELLED = (1, 2, 4, 8)
 TESTED = 12

@@ -24,14 +24,14 @@ import numpy as np
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.packages import load
+from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_queue
-from napari_unetseg.core.scoring.objects import object_scores
+from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.trained import TrainedModel, spec_of
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 MIN_SIZE = 30
 STEPS = [0, 10, 20, 30, 40, 60, 80, 120, 160]
@@ -50,7 +50,7 @@ def folder(place: Path, *, but: Path | None = None) -> list[tuple[Image, np.ndar
 
 def trained(place: Path, test: Path, seconds: float, seed: int) -> TrainedModel:
     """Return a UNet that learnt objects for so many processor seconds."""
-    from napari_unetseg.core.nn import schedule
+    from napari_unetseg.core.nn.training import schedule
 
     schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
     lessons = [Lesson(image, ids) for image, ids in folder(place, but=test)]

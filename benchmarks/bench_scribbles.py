@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.inference.predict_tiles import predict_classes_image
+from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
-from napari_unetseg.core.predict import predict_classes_image
 from napari_unetseg.core.samples import Sample, neurons, tissue
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 SHAPE, PAINTED, STROKE = (512, 512), 200, 40
 SCENES = {"neurons": neurons, "tissue": tissue}
@@ -99,7 +99,7 @@ def network_run(
     spec: ModelSpec, climbing: str, lesson: Lesson, exam: list[Sample], marks: list[float]
 ) -> list[float]:
     """Train once and return the Dice at each of the times."""
-    from napari_unetseg.core.nn import schedule
+    from napari_unetseg.core.nn.training import schedule
 
     watch = Stopwatch()
     schedule.time = SimpleNamespace(monotonic=watch.monotonic)  # type: ignore[attr-defined]

@@ -31,12 +31,12 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import Layout, create
-from napari_unetseg.core.packages import load, save
+from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
 from napari_unetseg.core.streaming import Here, Source, estimate, stream
-from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 PIECE = 1000
 KNOBS = {"touching": 0.2, "unevenness": 0.3}
@@ -149,8 +149,8 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
 
     The background and the levels are those of the slide: its surfaces are evaluated at once.
     """
-    from napari_unetseg.core.recipe.run import run_recipe
-    from napari_unetseg.core.streaming.prepared import prepare, restore
+    from napari_unetseg.core.recipe.execute import run_recipe
+    from napari_unetseg.core.streaming.prepare_run import prepare, restore
 
     image, margin = Source(str(folder / "slide.zarr")).open(), 200
     model = model_of(recipe, folder)
@@ -165,7 +165,7 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
         segmenter_image, segmenter, scaling, _ = model.ready(
             flattened, "cpu", False, lambda fraction, message="": None, prepared.scaling
         )
-        from napari_unetseg.core.predict_objects import predict_objects_image
+        from napari_unetseg.core.inference.predict_objects import predict_objects_image
 
         labels = predict_objects_image(
             segmenter_image, segmenter, scaling, model.values, recipe.decoding(model)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import feature, filters, measure, segmentation
 
-from napari_unetseg.core.background.smooth import gaussian
+from napari_unetseg.core.background.gaussian import gaussian
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.masks import clean, label, split_touching
 from napari_unetseg.core.threshold import ThresholdOptions, preview, threshold

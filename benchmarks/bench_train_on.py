@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 from skimage.io import imread
 
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ink import PixelSet
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.packages import load, save
-from napari_unetseg.core.scoring.objects import best_of, object_scores
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.native import load, save
+from napari_unetseg.core.scoring.object_scores import best_of, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training.corrected import corrected_lesson
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
-from napari_unetseg.core.training.train_on import TrainOnOptions, train_on
+from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.corrected_labels import corrected_lesson
+from napari_unetseg.core.training.fine_tune import TrainOnOptions, train_on
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 Pairs = list[tuple[Image, np.ndarray]]
 

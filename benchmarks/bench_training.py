@@ -25,12 +25,12 @@ import torch
 from textbook import PATCH, PlainLoop, TextbookUNet
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.build import build
+from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.nn.networks.build_network import build
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.trained import spec_of
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 IMAGES, SIDE = 4, 512
 PLAIN = "our network, plain loop"

@@ -28,11 +28,11 @@ from bench_scribbles import painted
 from object_sets import PLANES, Array, ObjectSet, Pairs, foreground, scores
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.packages import load
-from napari_unetseg.core.trained import TrainedModel, spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 STEPS_AN_EPOCH = 20
 """Steps between two looks at what is held out."""

@@ -30,16 +30,16 @@ from skimage.graph import MCP_Geometric
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.live import LivePixels
-from napari_unetseg.core.packages import load, save
-from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.native import load, save
+from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import membranes, neurons, nuclei
-from napari_unetseg.core.samples.kinds import LOOKS, SHAPES
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
+from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 GOALS = (0.8, 0.9, 0.95)
 LENGTH, RADIUS = 40, 1

@@ -19,13 +19,13 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import UNetSpec
+from napari_unetseg.core.inference.predict_tiles import predict_classes_image
+from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.predict import predict_classes_image
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
-from napari_unetseg.gui.train import TrainWidget
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.gui.train.train_dock import TrainWidget
 
 INTERVAL = 0.010
 STARTING = 10.0

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.samples.kinds import LOOKS, SHAPES, Look, Shape, micrograph
-from napari_unetseg.core.scoring.objects import ap_curve, match, object_scores
+from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES, Look, Shape, micrograph
+from napari_unetseg.core.scoring.object_scores import ap_curve, match, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
-from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.scoring.pixel_scores import dice
 
 Array = NDArray[Any]
 Pairs = list[tuple[Array, Array]]

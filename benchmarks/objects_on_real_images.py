@@ -29,12 +29,12 @@ from object_sets import SETS, Array, ObjectSet, Pairs, keep, known, parser, scor
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
-from napari_unetseg.core.packages.package import save
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.trained import TrainedModel, spec_of
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 TUNED_ON = 12
 """Training images that the threshold is tuned on."""
@@ -90,7 +90,7 @@ def otsu(chosen: ObjectSet, min_size: int) -> tuple[dict[str, Any], list[Array]]
 def processor_time() -> Iterator[None]:
     """Let trainings count the time of the processor, all threads together, for that of the wall."""
     clock = SimpleNamespace(monotonic=time.process_time)
-    with mock.patch("napari_unetseg.core.nn.schedule.time", clock):
+    with mock.patch("napari_unetseg.core.nn.training.schedule.time", clock):
         yield
 
 

@@ -32,7 +32,7 @@ from skimage import data
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.perceptron import PixelNetwork
+from napari_unetseg.core.nn.networks.perceptron import PixelNetwork
 
 coins = data.coins()
 strip = coins[:, 96:112].astype(np.float32)

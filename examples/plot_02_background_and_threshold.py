@@ -27,11 +27,11 @@ from skimage.filters import threshold_otsu
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.pixel import from_linear_unit
+from napari_unetseg.core.inference.predict_tiles import predict_classes_image
+from napari_unetseg.core.nn.inference.pixel_segmenter import from_linear_unit
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.predict import predict_classes_image
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import threshold
 
 options = BackgroundOptions(terms="lecture", robust="none")

@@ -25,9 +25,9 @@ import numpy as np
 from skimage import data
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.fit_pixels import fit_pixels
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, pixel_inputs
+from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.pixel_models import LogisticSpec, pixel_inputs
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.training.annotation import Annotation, Example
 from napari_unetseg.core.training.newton import Problem, cross_entropy, minimise

@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from napari_unetseg.core.nn.fit_pixels import fit_pixels
-from napari_unetseg.core.nn.perceptron import PixelNetwork
+from napari_unetseg.core.model.pixel_specs import MlpSpec, SoftmaxSpec, pixel_inputs
+from napari_unetseg.core.nn.networks.perceptron import PixelNetwork
+from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.pixel_models import MlpSpec, SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.samples import membranes
-from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.annotation import Annotation, Example
 
 # %%

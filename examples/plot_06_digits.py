@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from napari_unetseg.core.nn.fit_pixels import fit_table
-from napari_unetseg.core.pixel_models import MlpSpec, SoftmaxSpec
+from napari_unetseg.core.model.pixel_specs import MlpSpec, SoftmaxSpec
+from napari_unetseg.core.nn.training.fit_pixels import fit_table
 from napari_unetseg.core.training.pixel_table import PixelTable
 
 digits = load_digits()

@@ -23,14 +23,14 @@ import numpy as np
 import torch
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.blocks import CONVOLUTION
-from napari_unetseg.core.nn.fit import fit
+from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.nn.networks.blocks import CONVOLUTION
+from napari_unetseg.core.nn.training.fit_network import fit
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.training.annotation import Annotation, Example
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train_options import TrainOptions
 
 # %%
 # The same numbers

@@ -22,7 +22,7 @@ import torch
 from skimage import data
 from torch.nn import functional
 
-from napari_unetseg.core.nn.blocks import downsampling
+from napari_unetseg.core.nn.networks.blocks import downsampling
 
 # %%
 # Four ways to halve

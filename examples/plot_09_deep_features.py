@@ -21,13 +21,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.excite import excite
-from napari_unetseg.core.nn.feature_maps import feature_maps, layers_of, patches_of
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.nn.inference.excite import excite
+from napari_unetseg.core.nn.inference.feature_maps import feature_maps, layers_of, patches_of
 from napari_unetseg.core.samples import membranes
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 torch.set_num_threads(1)
 

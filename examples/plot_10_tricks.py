@@ -23,16 +23,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.blocks import Style, convolution
-from napari_unetseg.core.nn.build import n_parameters
-from napari_unetseg.core.nn.fit import fit
-from napari_unetseg.core.nn.pretrain import pretrain
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.nn.networks.blocks import Style, convolution
+from napari_unetseg.core.nn.networks.build_network import n_parameters
+from napari_unetseg.core.nn.training.fit_network import fit
+from napari_unetseg.core.nn.training.pretrain import pretrain
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.training.annotation import Annotation, Example
-from napari_unetseg.core.training.options import TrainOptions
 from napari_unetseg.core.training.pretraining import PretrainOptions
+from napari_unetseg.core.training.train_options import TrainOptions
 
 torch.set_num_threads(1)
 

@@ -22,16 +22,16 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn.blocks import Style, upsampling
-from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.fit import fit
+from napari_unetseg.core.inference.predict_tiles import predict_classes_image
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.nn.networks.blocks import Style, upsampling
+from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.training.fit_network import fit
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.predict import predict_classes_image
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.annotation import Annotation, Example
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train_options import TrainOptions
 
 torch.manual_seed(0)
 style = Style(ndim=2, normalisation="none", activation="relu", dropout=0)

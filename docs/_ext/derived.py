@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import napari_unetseg
-from napari_unetseg.core.specs import Options
+from napari_unetseg.core.options import Options
 
 _ASKED = re.compile(r"^<!-- derived: ([a-z_ -]+) -->$", re.MULTILINE)
 _CHANGING = ("rung",)
@@ -80,19 +80,19 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     """Return the forms of a dock, with a heading each."""
     from napari_unetseg.core.background import BackgroundOptions
     from napari_unetseg.core.measure import MeasureOptions
+    from napari_unetseg.core.model.trained_model import RUNGS
+    from napari_unetseg.core.models_io.native.export_package import ExportOptions
     from napari_unetseg.core.objects.decode import DecodeOptions
-    from napari_unetseg.core.packages.export import ExportOptions
-    from napari_unetseg.core.review_queue.options import QueueOptions
+    from napari_unetseg.core.review_queue.queue_options import QueueOptions
     from napari_unetseg.core.threshold import ThresholdOptions
-    from napari_unetseg.core.trained import RUNGS
-    from napari_unetseg.core.training.options import TrainOptions
+    from napari_unetseg.core.training.fine_tune import TrainOnOptions
     from napari_unetseg.core.training.pretraining import PretrainOptions
-    from napari_unetseg.core.training.train_on import TrainOnOptions
-    from napari_unetseg.gui.correct_tools import CorrectOptions
-    from napari_unetseg.gui.features import FeatureOptions
-    from napari_unetseg.gui.predict import PredictOptions
-    from napari_unetseg.gui.review import ReviewOptions
-    from napari_unetseg.gui.scoreboard import ScoreboardOptions
+    from napari_unetseg.core.training.train_options import TrainOptions
+    from napari_unetseg.gui.correct.correct_tools import CorrectOptions
+    from napari_unetseg.gui.features.features_dock import FeatureOptions
+    from napari_unetseg.gui.predict.predict_dock import PredictOptions
+    from napari_unetseg.gui.review.review_dock import ReviewOptions
+    from napari_unetseg.gui.scoreboard.scoreboard_dock import ScoreboardOptions
 
     models = {f"The model {kind}": spec for kind, spec in RUNGS.items() if kind not in ("softmax",)}
     models["The models logistic and softmax"] = models.pop("The model logistic")
@@ -115,7 +115,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
 
 def controls(dock: str) -> str:
     """Return tables of everything on a dock that can be set or clicked."""
-    from napari_unetseg.gui.correct_tools import TOOLS
+    from napari_unetseg.gui.correct.correct_tools import TOOLS
 
     forms = options_of(dock)
     told = {" ".join(kind.help.split()) for kind in TOOLS} | {
@@ -262,7 +262,7 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 def tools() -> str:
     """Return a table of the tools of the Correct dock and their keys."""
-    from napari_unetseg.gui.correct_tools import TOOLS
+    from napari_unetseg.gui.correct.correct_tools import TOOLS
 
     rows = [
         (f"**{kind.text}**", f"`{kind.key.replace('-', '+')}`", kind.group, kind.help)
@@ -321,12 +321,12 @@ API = (
     "background",
     "threshold",
     "measure",
-    "foreign",
-    "packages",
-    "trained",
-    "training.ladder",
-    "training.train_on",
-    "scoring.objects",
+    "models_io.foreign",
+    "models_io.native",
+    "model.trained_model",
+    "training.train",
+    "training.fine_tune",
+    "scoring.object_scores",
     "recipe",
     "streaming",
     "project",
@@ -346,7 +346,7 @@ def api() -> str:
 
 def export_options() -> str:
     """Return a table of what an export asks."""
-    from napari_unetseg.core.packages.export import ExportOptions
+    from napari_unetseg.core.models_io.native.export_package import ExportOptions
 
     return option_table(ExportOptions)
 

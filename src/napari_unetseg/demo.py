@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.figure import Panel, draw_figure, to_colour, to_grey, with_labels
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image, write_labels, write_table, writing
+from napari_unetseg.core.io.figure import Panel, draw_figure, to_colour, to_grey, with_labels
 from napari_unetseg.core.measure import Table, measure
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.scoring.pixels import dice
+from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unetseg.core.trained import TrainedModel, spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
 
 SMALL: dict[str, dict[str, Any]] = {
     "logistic": {"sigmas": "1, 2"},

@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unetseg.core import samples
-from napari_unetseg.gui.workbench import WorkbenchWidget
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 
 class Hand:

@@ -4,8 +4,8 @@ import numpy as np
 
 from napari_unetseg.core.io import read_labels, write_image
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.gui.batch import BatchWidget
-from napari_unetseg.gui.workbench import WorkbenchWidget
+from napari_unetseg.gui.batch.batch_dock import BatchWidget
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 BATCH = WorkbenchWidget.rungs.index(BatchWidget)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_unetseg.gui.correct import CorrectWidget
-from napari_unetseg.gui.correct_tools import TOOLS
-from napari_unetseg.gui.going import camera_of
-from napari_unetseg.gui.preview import is_preview
+from napari_unetseg.gui.correct.correct_dock import CorrectWidget
+from napari_unetseg.gui.correct.correct_tools import TOOLS
+from napari_unetseg.gui.shared.navigate import camera_of
+from napari_unetseg.gui.shared.preview import is_preview
 
 LEFT = Qt.MouseButton.LeftButton
 KEYS = {

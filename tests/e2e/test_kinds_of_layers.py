@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_unetseg.gui.layers import role_of
+from napari_unetseg.gui.shared.layers import role_of
 
 BACKGROUND, THRESHOLD = 0, 1
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from napari_unetseg.gui.layers import role_of
-from napari_unetseg.gui.predict import PredictWidget
-from napari_unetseg.gui.train import TrainWidget
-from napari_unetseg.gui.workbench import WorkbenchWidget
+from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.shared.layers import role_of
+from napari_unetseg.gui.train.train_dock import TrainWidget
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 TRAIN, PREDICT = (WorkbenchWidget.rungs.index(tool) for tool in (TrainWidget, PredictWidget))
 

@@ -5,11 +5,11 @@ import pytest
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
-from napari_unetseg.gui.layers import image_of
-from napari_unetseg.gui.preview import is_preview
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.gui.shared.layers import image_of
+from napari_unetseg.gui.shared.preview import is_preview
 
 TRAIN = 2
 

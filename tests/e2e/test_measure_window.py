@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unetseg.core import samples
-from napari_unetseg.gui.measure import MeasureWidget
+from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 
 
 @pytest.fixture

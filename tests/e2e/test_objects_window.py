@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core import samples, scratch
+from napari_unetseg.core import samples
+from napari_unetseg.core.compute import scratch_arrays as scratch
 from napari_unetseg.core.objects.masks import label
-from napari_unetseg.gui import maps
-from napari_unetseg.gui.layers import find, role_of
-from napari_unetseg.gui.lesson import PREDICTED_OBJECTS
-from napari_unetseg.gui.predict import PredictWidget
-from napari_unetseg.gui.threshold import ThresholdWidget
-from napari_unetseg.gui.train import TrainWidget
-from napari_unetseg.gui.workbench import WorkbenchWidget
+from napari_unetseg.gui.predict import cached_maps as maps
+from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.shared.layers import find, role_of
+from napari_unetseg.gui.shared.training_layers import PREDICTED_OBJECTS
+from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
+from napari_unetseg.gui.train.train_dock import TrainWidget
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 THRESHOLD, TRAIN, PREDICT = (
     WorkbenchWidget.rungs.index(tool) for tool in (ThresholdWidget, TrainWidget, PredictWidget)

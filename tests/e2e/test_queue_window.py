@@ -5,8 +5,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unetseg.core import samples
-from napari_unetseg.gui.correct import CorrectWidget
-from napari_unetseg.gui.queue import QueueWidget
+from napari_unetseg.gui.correct.correct_dock import CorrectWidget
+from napari_unetseg.gui.queue.queue_dock import QueueWidget
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unetseg.gui.layers import role_of
-from napari_unetseg.gui.predict import PREDICTED, PredictWidget
-from napari_unetseg.gui.scoreboard import ScoreboardWidget
-from napari_unetseg.gui.workbench import WorkbenchWidget
+from napari_unetseg.gui.predict.predict_dock import PREDICTED, PredictWidget
+from napari_unetseg.gui.scoreboard.scoreboard_dock import ScoreboardWidget
+from napari_unetseg.gui.shared.layers import role_of
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 SCOREBOARD, PREDICT = (
     WorkbenchWidget.rungs.index(tool) for tool in (ScoreboardWidget, PredictWidget)

@@ -5,10 +5,10 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unetseg.core.threshold import ThresholdOptions
-from napari_unetseg.gui.remembered import recall
-from napari_unetseg.gui.tour import TourWidget
-from napari_unetseg.gui.tour_stage import NAME
-from napari_unetseg.gui.tour_steps import STEPS
+from napari_unetseg.gui.shared.remembered_options import recall
+from napari_unetseg.gui.workbench.tour_dock import TourWidget
+from napari_unetseg.gui.workbench.tour_stage import NAME
+from napari_unetseg.gui.workbench.tour_steps import STEPS
 
 LAST = len(STEPS) - 1
 
@@ -24,7 +24,7 @@ def own(hand):
 
 @pytest.fixture
 def tour(hand, monkeypatch):
-    monkeypatch.setattr("napari_unetseg.gui.tour._PAUSE_MS", 1)
+    monkeypatch.setattr("napari_unetseg.gui.workbench.tour_dock._PAUSE_MS", 1)
     tour = TourWidget(hand.viewer)
     hand.viewer.window.add_dock_widget(tour, name="Guided tour", area="right")
     hand.qtbot.waitUntil(tour.isVisible)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
-from napari_unetseg.gui import background as background_module
-from napari_unetseg.gui.layers import METADATA_KEY, role_of
+from napari_unetseg.gui.background import background_dock as background_module
+from napari_unetseg.gui.shared.layers import METADATA_KEY, role_of
 
 BACKGROUND, THRESHOLD = 0, 1
 

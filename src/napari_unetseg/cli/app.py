@@ -30,15 +30,15 @@ def run(arguments: list[str]) -> int:
 
 def build() -> typer.Typer:
     """Return the program with all its commands."""
-    from napari_unetseg.cli.commands import background, demo, threshold
-    from napari_unetseg.cli.compare import compare
-    from napari_unetseg.cli.evaluate import evaluate
-    from napari_unetseg.cli.measure import measure_command
-    from napari_unetseg.cli.models import export, models
-    from napari_unetseg.cli.predict import info, predict
-    from napari_unetseg.cli.run import run as run_command
-    from napari_unetseg.cli.train import train
-    from napari_unetseg.cli.train_on import train_on
+    from napari_unetseg.cli.compare_command import compare
+    from napari_unetseg.cli.draft_commands import background, demo, threshold
+    from napari_unetseg.cli.evaluate_command import evaluate
+    from napari_unetseg.cli.fine_tune_command import train_on
+    from napari_unetseg.cli.measure_command import measure_command
+    from napari_unetseg.cli.models_command import export, models
+    from napari_unetseg.cli.predict_command import info, predict
+    from napari_unetseg.cli.run_command import run as run_command
+    from napari_unetseg.cli.train_command import train
 
     app = typer.Typer(
         name=NAME,

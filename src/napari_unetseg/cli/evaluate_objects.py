@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetseg.cli.console import bar, note, say
-from napari_unetseg.cli.pairs import Pair
+from napari_unetseg.cli.file_pairs import Pair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, writing
 from napari_unetseg.core.progress import part
-from napari_unetseg.core.scoring.summary import (
+from napari_unetseg.core.scoring.score_summary import (
     Judged,
     ObjectScoreOptions,
     judge_objects,

@@ -10,7 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.specs import Options
+from napari_unetseg.core.options import Options
 
 Command = Callable[..., None]
 AnyOptions = TypeVar("AnyOptions", bound=Options)

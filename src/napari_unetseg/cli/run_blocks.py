@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from napari_unetseg.cli.console import bar, say
-from napari_unetseg.core.memory import allowed
+from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.recipe import Batch, model_file
 from napari_unetseg.core.streaming import ByBlocks, estimate, source_of
 

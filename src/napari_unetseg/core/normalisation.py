@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, silent, track
-from napari_unetseg.core.specs import Options, option
 
 _PLANES, _PIXELS = 64, 2**22
 """At most so many planes, and so many pixels a channel of all of them, are looked at."""

@@ -8,16 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn import schedule
-from napari_unetseg.core.nn.climb import climb, judge_whole
-from napari_unetseg.core.nn.patches import Tally
-from napari_unetseg.core.nn.prepare import sources_of
-from napari_unetseg.core.nn.schedule import Spent, guess_share
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.nn.training import schedule
+from napari_unetseg.core.nn.training.distil import climb, judge_whole
+from napari_unetseg.core.nn.training.patches import Tally
+from napari_unetseg.core.nn.training.prepare import sources_of
+from napari_unetseg.core.nn.training.schedule import Spent, guess_share
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, Progress, StopEarly
 from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train_options import TrainOptions
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1)
 QUICK = TrainOptions(

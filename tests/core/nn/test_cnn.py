@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.models import CnnSpec
-from napari_unetseg.core.nn.build import build
+from napari_unetseg.core.model.network_specs import CnnSpec
+from napari_unetseg.core.nn.networks.build_network import build
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

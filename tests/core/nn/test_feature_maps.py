@@ -7,15 +7,15 @@ import torch
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import CnnSpec, UNetSpec
-from napari_unetseg.core.nn import feature_maps as module
-from napari_unetseg.core.nn.excite import excite
-from napari_unetseg.core.nn.feature_maps import feature_maps, layers_of, patches_of
-from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.inference.tiles import TileGrid
+from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.nn.inference import feature_maps as module
+from napari_unetseg.core.nn.inference.excite import excite
+from napari_unetseg.core.nn.inference.feature_maps import feature_maps, layers_of, patches_of
 from napari_unetseg.core.progress import Cancelled
-from napari_unetseg.core.tiles import TileGrid
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 SAMPLE = samples.nuclei((104, 88), seed=1)
 

@@ -10,19 +10,19 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
-from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.fit import Fitted, Record, fit, said_of_middle
-from napari_unetseg.core.nn.patches import Judge, Reader, Shape, Tally
-from napari_unetseg.core.nn.predict import NetworkSegmenter
-from napari_unetseg.core.nn.prepare import patch_shape, prepared, sources_of
-from napari_unetseg.core.nn.runtime import choose_device, threads
-from napari_unetseg.core.nn.schedule import learning_rate
-from napari_unetseg.core.nn.transfer import Average, Taken, set_frozen, transferred
+from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
+from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
+from napari_unetseg.core.nn.inference.runtime import choose_device, threads
+from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.training.fit_network import Fitted, Record, fit, said_of_middle
+from napari_unetseg.core.nn.training.patches import Judge, Reader, Shape, Tally
+from napari_unetseg.core.nn.training.prepare import patch_shape, prepared, sources_of
+from napari_unetseg.core.nn.training.schedule import learning_rate
+from napari_unetseg.core.nn.training.transfer import Average, Taken, set_frozen, transferred
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.training.annotation import Annotation, AnnotationKind, Example
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train_options import TrainOptions
 
 TINY = UNetSpec(depth=1, width=6, convolutions=1)
 QUICK = TrainOptions(
@@ -350,7 +350,7 @@ def test_a_loss_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object, **__: object) -> torch.Tensor:
         return torch.tensor(math.nan, requires_grad=True)
 
-    monkeypatch.setattr("napari_unetseg.core.nn.fit.segmentation_loss", broken)
+    monkeypatch.setattr("napari_unetseg.core.nn.training.fit_network.segmentation_loss", broken)
     with pytest.raises(InputError, match="lower the learning rate"):
         fit(TINY, [example()], STEPS)
 

@@ -7,7 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.nn.losses import cross_entropy, dice_loss, guess_loss, segmentation_loss
+from napari_unetseg.core.nn.training.losses import (
+    cross_entropy,
+    dice_loss,
+    guess_loss,
+    segmentation_loss,
+)
 
 # Evidence (1, 2, 1, 4) of four pixels: probabilities of class 1 are 1/2, 3/4, 1/4, 9/10.
 ODDS = torch.tensor([1.0, 3.0, 1 / 3, 9.0]).log()

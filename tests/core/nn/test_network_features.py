@@ -15,26 +15,30 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.background.polynomial import Polynomial, Terms
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network import NetworkFeatures
+from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import UNetSpec
-from napari_unetseg.core.nn import live as live_module
-from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.frozen import FrozenNetwork
-from napari_unetseg.core.nn.live import LivePixels
-from napari_unetseg.core.nn.pixel import PixelSegmenter, build_pixels, from_linear_unit
+from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.native import describe, load, save
+from napari_unetseg.core.models_io.native.network_source import callable_of
+from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
+from napari_unetseg.core.nn.inference.pixel_segmenter import (
+    PixelSegmenter,
+    build_pixels,
+    from_linear_unit,
+)
+from napari_unetseg.core.nn.networks.build_network import build
 from napari_unetseg.core.nn.restore import evidence_of, frozen_of, image_network
+from napari_unetseg.core.nn.training import live_pixels as live_module
+from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
-from napari_unetseg.core.packages import describe, load, save
-from napari_unetseg.core.packages.architecture import callable_of
-from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
-from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.segmenter import Segmenter
-from napari_unetseg.core.trained import TrainedModel
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,24 +11,29 @@ from scipy.spatial import cKDTree
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.nn.augment import Batch, augment
-from napari_unetseg.core.nn.exam import DEPTHS, FEWEST_OBJECTS, objects_examined, settled
-from napari_unetseg.core.nn.fit import fit
-from napari_unetseg.core.nn.losses import maps_loss
-from napari_unetseg.core.nn.patches import Drawer, Reader, Shape, Source
-from napari_unetseg.core.nn.prepare import maps_of
+from napari_unetseg.core.inference.object_size import median_diameter
+from napari_unetseg.core.inference.predict_tiles import predict_maps_image
+from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.nn.training.augment import Batch, augment
+from napari_unetseg.core.nn.training.fit_network import fit
+from napari_unetseg.core.nn.training.losses import maps_loss
+from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape, Source
+from napari_unetseg.core.nn.training.prepare import maps_of
+from napari_unetseg.core.nn.training.validate_objects import (
+    DEPTHS,
+    FEWEST_OBJECTS,
+    objects_examined,
+    settled,
+)
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DECODERS, SPLIT_DEPTH, DecoderSpec
-from napari_unetseg.core.predict import predict_maps_image
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.scoring.objects import match
+from napari_unetseg.core.scoring.object_scores import match
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.size import median_diameter
 from napari_unetseg.core.training.annotation import Annotation, Example
-from napari_unetseg.core.training.ladder import Lesson, Outcome, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train import Lesson, Outcome, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 TINY = UNetSpec(depth=2, width=8, resolution="full")
 QUICK = TrainOptions(until="epochs", epochs=4, steps=30, patch=96, batch=2, averaging=0.9)
@@ -319,7 +324,7 @@ def test_ids_are_needed() -> None:
 
 
 def test_the_rungs_below_learn_foreground_and_split_by_shape() -> None:
-    from napari_unetseg.core.pixel_models import LogisticSpec
+    from napari_unetseg.core.model.pixel_specs import LogisticSpec
 
     made = lesson((128, 128))
     model = train(LogisticSpec(), [made], QUICK, name="l", labels_are="objects").model
@@ -342,8 +347,9 @@ def test_a_large_image_is_examined_in_a_piece(
         seen.append(image.spatial_shape)
         return predict_maps_image(image, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("napari_unetseg.core.nn.exam.predict_maps_image", watched)
-    monkeypatch.setattr("napari_unetseg.core.nn.exam.EXAM_PIXELS", 1000)
+    exam_module = "napari_unetseg.core.nn.training.validate_objects"
+    monkeypatch.setattr(f"{exam_module}.predict_maps_image", watched)
+    monkeypatch.setattr(f"{exam_module}.EXAM_PIXELS", 1000)
     exam = objects_examined(outcome.model.segmenter(), [made], QUICK, outcome.model.normalisation)
     assert exam is not None
     assert len(seen) == 1

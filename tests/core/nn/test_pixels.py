@@ -15,20 +15,20 @@ from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.background.polynomial import Polynomial, Terms
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.nn.fit_pixels import Standard, fit_pixels, fit_table
-from napari_unetseg.core.nn.pixel import (
+from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelNetwork,
     PixelSegmenter,
     build_pixels,
     from_linear_unit,
 )
+from napari_unetseg.core.nn.training.fit_pixels import Standard, fit_pixels, fit_table
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
-from napari_unetseg.core.pixel_models import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
-from napari_unetseg.core.predict import predict_proba_image
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.samples import neurons, tissue
-from napari_unetseg.core.scoring.pixels import dice
-from napari_unetseg.core.segmenter import Segmenter
+from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
 from napari_unetseg.core.training.pixel_table import PixelTable
 

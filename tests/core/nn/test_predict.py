@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.predict import NetworkSegmenter, folded
+from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
+from napari_unetseg.core.nn.networks.build_network import build
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.predict import predict_proba_image
-from napari_unetseg.core.segmenter import Segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = ("background", "cell")

@@ -12,12 +12,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from napari_unetseg.core import models
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.nn import blocks, unet
-from napari_unetseg.core.nn.blocks import DepthToSpace, Linear, SpaceToDepth, TrackedGroupNorm
-from napari_unetseg.core.nn.build import build, n_parameters
+from napari_unetseg.core.model import network_specs as models
+from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.nn.networks import blocks, unet
+from napari_unetseg.core.nn.networks.blocks import (
+    DepthToSpace,
+    Linear,
+    SpaceToDepth,
+    TrackedGroupNorm,
+)
+from napari_unetseg.core.nn.networks.build_network import build, n_parameters
 from napari_unetseg.core.training.resolution import shrunken_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")

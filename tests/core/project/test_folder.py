@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.ink import PixelSet
 from napari_unetseg.core.io import write_image
-from napari_unetseg.core.pixel_models import LogisticSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.project import (
     Contents,
     ImageItem,
@@ -22,10 +22,10 @@ from napari_unetseg.core.project import (
     ProjectFolder,
     is_project,
 )
-from napari_unetseg.core.project import folder as folder_module
-from napari_unetseg.core.training.history import History
-from napari_unetseg.core.training.ladder import Lesson, train
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.project import project_folder as folder_module
+from napari_unetseg.core.training.model_history import History
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
 
 
 def ink_of(mask):

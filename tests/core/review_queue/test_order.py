@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetseg.core.review_queue.order import diverse_order, shuffled, windows_in
+from napari_unetseg.core.review_queue.queue_order import diverse_order, shuffled, windows_in
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.floats(0, 1))

@@ -6,7 +6,7 @@ import pytest
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.review_queue import Item, Queue, read_queue
-from napari_unetseg.core.review_queue.state import LAST
+from napari_unetseg.core.review_queue.queue_state import LAST
 
 
 def items(n, kind="object"):

@@ -8,8 +8,8 @@ import pytest
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import silent
+from napari_unetseg.core.review_queue.augmented_views import View, predicted, views_for
 from napari_unetseg.core.review_queue.uncertainty import disagreement, entropy, margin
-from napari_unetseg.core.review_queue.views import View, predicted, views_for
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])

@@ -9,7 +9,7 @@ from skimage.metrics import hausdorff_distance
 from skimage.segmentation import find_boundaries
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.scoring.boundaries import (
+from napari_unetseg.core.scoring.boundary_scores import (
     BoundaryScores,
     boundary_of,
     boundary_scores,

@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.scoring.objects import (
+from napari_unetseg.core.scoring.object_scores import (
     THRESHOLDS,
     ap_curve,
     match,

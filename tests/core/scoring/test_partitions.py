@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from skimage.metrics import adapted_rand_error, variation_of_information
 
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.scoring.partitions import PartitionScores, partition_scores
+from napari_unetseg.core.scoring.partition_scores import PartitionScores, partition_scores
 
 images = arrays(np.int64, (6, 7), elements=st.integers(0, 4))
 volumes = arrays(np.int64, (3, 4, 3), elements=st.integers(0, 4))

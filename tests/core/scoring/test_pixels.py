@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.scoring.pixels import Scores, class_scores, dice, iou, mean_scores, scores
+from napari_unetseg.core.scoring.pixel_scores import (
+    Scores,
+    class_scores,
+    dice,
+    iou,
+    mean_scores,
+    scores,
+)
 
 masks = arrays(bool, (4, 5))
 maps = arrays(np.uint8, (4, 5), elements=st.integers(0, 3))

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Cancelled
-from napari_unetseg.core.scoring.objects import object_scores
+from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.scoring.review import (
+from napari_unetseg.core.scoring.review_objects import (
     HIT,
     INVENTED,
     KINDS,

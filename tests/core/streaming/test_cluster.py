@@ -11,8 +11,8 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_image
+from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.packages import save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, model_step
 from napari_unetseg.core.streaming import Here, Source, stream
 

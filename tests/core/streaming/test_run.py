@@ -10,8 +10,8 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.packages import save
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.recipe import (
     ImageStep,
@@ -22,8 +22,8 @@ from napari_unetseg.core.recipe import (
     run_recipe,
 )
 from napari_unetseg.core.streaming import Here, Source, stream
-from napari_unetseg.core.streaming.folder import RunFolder
-from napari_unetseg.core.streaming.grid import chunk_of, halved, sides_for
+from napari_unetseg.core.streaming.block_grid import chunk_of, halved, sides_for
+from napari_unetseg.core.streaming.run_folder import RunFolder
 
 LITTLE = 1e-6  # gigabytes: the smallest blocks there are
 

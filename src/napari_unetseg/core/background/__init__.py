@@ -1,6 +1,6 @@
 """The background of an image: a surface in pixel position, fitted and taken out."""
 
-from napari_unetseg.core.background.fit import (
+from napari_unetseg.core.background.background_fit import (
     Background,
     BackgroundOptions,
     Surface,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.background import moment_kernels as kernels
 from napari_unetseg.core.background.polynomial import power_table, scaled_positions
-from napari_unetseg.core.strips import map_strips
+from napari_unetseg.core.compute.parallel_rows import map_strips
 
 Array = NDArray[np.float64]
 Bytes = NDArray[np.uint8]

@@ -5,9 +5,10 @@ nothing, and returns a `Change`. None copies the labels. A plane of a stack is c
 view of it, see `Frame`.
 """
 
-from napari_unetseg.core.corrections.boxes import ObjectBoxes, find_boxes
+from napari_unetseg.core.corrections.between_planes import copy_to_plane, interpolate
 from napari_unetseg.core.corrections.change import Change, Frame, Parts
-from napari_unetseg.core.corrections.many import (
+from napari_unetseg.core.corrections.drawn_outlines import draw_outlines, ellipse_outline
+from napari_unetseg.core.corrections.every_object import (
     at_border,
     fill_every,
     grow_every,
@@ -18,11 +19,10 @@ from napari_unetseg.core.corrections.many import (
     smaller_than,
     smooth_every,
 )
-from napari_unetseg.core.corrections.outlines import draw_outlines, ellipse_outline
-from napari_unetseg.core.corrections.planes import copy_to_plane, interpolate
-from napari_unetseg.core.corrections.shape import fill_holes, grow, shrink, smooth
-from napari_unetseg.core.corrections.split import separate, split_by_line, split_by_seeds
-from napari_unetseg.core.corrections.whole import along, approve, delete, ids_along, merge
+from napari_unetseg.core.corrections.object_boxes import ObjectBoxes, find_boxes
+from napari_unetseg.core.corrections.reshape import fill_holes, grow, shrink, smooth
+from napari_unetseg.core.corrections.split_object import separate, split_by_line, split_by_seeds
+from napari_unetseg.core.corrections.whole_objects import along, approve, delete, ids_along, merge
 
 __all__ = [
     "Change",

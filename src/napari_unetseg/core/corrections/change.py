@@ -7,8 +7,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.ink import Box
 
 Array: TypeAlias = NDArray[Any]
 Mask: TypeAlias = NDArray[np.bool_]

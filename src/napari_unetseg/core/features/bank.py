@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from pydantic import field_validator, model_validator
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.passes import (
+from napari_unetseg.core.features.filter_passes import (
     DIFFERENCE_REACH,
     INTEGRATION,
     Bank,
     axis_sigmas,
     radius,
 )
-from napari_unetseg.core.specs import Options, option
+from napari_unetseg.core.options import Options, option
 
 FloatArray = NDArray[np.float32]
 

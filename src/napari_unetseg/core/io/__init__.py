@@ -3,7 +3,7 @@
 The formats themselves live one to a module; each loads its library when first used.
 """
 
-from napari_unetseg.core.io.files import (
+from napari_unetseg.core.io.image_files import (
     may_be_lazy,
     read_image,
     read_labels,
@@ -19,8 +19,8 @@ from napari_unetseg.core.io.paths import (
     wants_folder,
     writing,
 )
-from napari_unetseg.core.io.rois import write_geojson, write_rois
-from napari_unetseg.core.io.tables import write_table
+from napari_unetseg.core.io.roi_files import write_geojson, write_rois
+from napari_unetseg.core.io.table_files import write_table
 
 __all__ = [
     "expand_inputs",

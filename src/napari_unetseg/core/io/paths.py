@@ -249,7 +249,7 @@ def _for_plugins(paths: Sequence[Path]) -> list[Path]:
     if not files:
         return []
     # What asks all plugins takes a second, so only folders of nothing else come here.
-    from napari_unetseg.core.io.plugins import pattern_fits, plugin_patterns
+    from napari_unetseg.core.io.plugin_readers import pattern_fits, plugin_patterns
 
     patterns = plugin_patterns()
     return [path for path in files if pattern_fits(path, patterns)]

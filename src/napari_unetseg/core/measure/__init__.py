@@ -1,10 +1,10 @@
 """Measuring objects: the table, what goes into it, and where its objects are."""
 
-from napari_unetseg.core.measure.options import MeasureOptions
-from napari_unetseg.core.measure.places import places_of, stacked_tables
-from napari_unetseg.core.measure.table import Images, Table, measure, measure_part
-from napari_unetseg.core.measure.units import calibrated_by, unit_suffix
-from napari_unetseg.core.measure.words import meaning_of
+from napari_unetseg.core.measure.column_meanings import meaning_of
+from napari_unetseg.core.measure.column_units import calibrated_by, unit_suffix
+from napari_unetseg.core.measure.locate_objects import places_of, stacked_tables
+from napari_unetseg.core.measure.measure_options import MeasureOptions
+from napari_unetseg.core.measure.measure_table import Images, Table, measure, measure_part
 
 __all__ = [
     "Images",

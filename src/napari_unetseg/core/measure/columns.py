@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure.frames import Frame
-from napari_unetseg.core.measure.options import MeasureOptions
-from napari_unetseg.core.measure.passes import Measured, with_channel
-from napari_unetseg.core.measure.shape import covariances, ellipses
-from napari_unetseg.core.measure.units import unit_suffix
+from napari_unetseg.core.measure.column_units import unit_suffix
+from napari_unetseg.core.measure.measure_options import MeasureOptions
+from napari_unetseg.core.measure.measure_passes import Measured, with_channel
+from napari_unetseg.core.measure.measured_frames import Frame
+from napari_unetseg.core.measure.object_shape import covariances, ellipses
 
 Table = dict[str, NDArray[Any]]
 

@@ -10,18 +10,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network import FeatureSource, NetworkFeatures
+from napari_unetseg.core.features.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import position_terms
-from napari_unetseg.core.models import ModelSpec, UNetSpec
-from napari_unetseg.core.nn.build import build
-from napari_unetseg.core.nn.frozen import FrozenNetwork
-from napari_unetseg.core.nn.pixel import PixelNetwork, PixelSegmenter, build_pixels
-from napari_unetseg.core.nn.predict import NetworkSegmenter
-from napari_unetseg.core.nn.runtime import choose_device
-from napari_unetseg.core.pixel_models import PixelSpec, pixel_inputs
-from napari_unetseg.core.segmenter import Segmenter
-from napari_unetseg.core.trained import TrainedModel, spec_of
-from napari_unetseg.core.training.options import Device
+from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
+from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
+from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
+from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
+from napari_unetseg.core.nn.inference.pixel_segmenter import (
+    PixelNetwork,
+    PixelSegmenter,
+    build_pixels,
+)
+from napari_unetseg.core.nn.inference.runtime import choose_device
+from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.training.train_options import Device
 
 _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]] = (
     WeakKeyDictionary()

@@ -15,7 +15,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.objects import masks as shapes
 from napari_unetseg.core.objects.decoders import SPLIT_DEPTH, DecoderSpec
 from napari_unetseg.core.objects.linking import Link, link_gap_option, link_iou_option, link_option
-from napari_unetseg.core.specs import Options, option
+from napari_unetseg.core.options import Options, option
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
@@ -179,7 +179,7 @@ def background_of(values: Sequence[int], asked: int) -> int:
 def _flooded(
     mask: NDArray[np.bool_], heights: Floats, core: float, options: DecodeOptions
 ) -> tuple[Labels, int]:
-    from napari_unetseg.core.objects.flood import basins, grown
+    from napari_unetseg.core.objects.watershed import basins, grown
 
     # Every pixel of the mask belongs to an object, so none may have no height.
     inside = np.where(mask, np.maximum(heights, _LEAST_HEIGHT), 0).astype(np.float32)

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.objects.decode import DecodeOptions, decode
-from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.objects.pieces import (
+from napari_unetseg.core.objects.cross_block_objects import (
     LARGEST_PIECE,
     Blocks,
     Box,
@@ -18,6 +16,8 @@ from napari_unetseg.core.objects.pieces import (
     objects_of_block,
     objects_of_piece,
 )
+from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Progress, part, silent, track
 
 Floats = NDArray[np.float32]

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.specs import Options, option
+from napari_unetseg.core.options import Options, option
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int32]

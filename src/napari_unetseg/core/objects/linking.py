@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.options import option
 from napari_unetseg.core.progress import Progress, part, silent, track
-from napari_unetseg.core.scoring.objects import best_pairs
+from napari_unetseg.core.scoring.object_scores import best_pairs
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of_parts
-from napari_unetseg.core.specs import option
 
 Link = Literal["none", "planes", "time", "both"]
 When = dict[str, tuple[Any, ...]]

@@ -3,7 +3,7 @@
 A mask is True on objects; objects are int32 ids from 1, 0 is background. Pixels that meet at an
 edge or a corner belong to one object (8 neighbours, 26 in 3D); background is connected through
 sides only, so that a closed outline closes. Everything but splitting is decided on runs, see
-`napari_unetseg.core.objects.runs`.
+`napari_unetseg.core.compute.run_length`.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.objects.runs import Components
+    from napari_unetseg.core.compute.run_length import Components
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -62,7 +62,7 @@ def clean(
     -----
     About 60 ms for a mask of 4096×4096 pixels with 9,000 objects on two cores.
     """
-    from napari_unetseg.core.objects.runs import paint
+    from napari_unetseg.core.compute.run_length import paint
 
     found = _cleaned(mask, fill_holes, min_size, clear_border)
     cleaned: Mask = paint(found.runs, np.ones(len(found.runs), dtype=np.bool_))
@@ -98,7 +98,7 @@ def label(
     InputError
         See `clean`.
     """
-    from napari_unetseg.core.objects.runs import paint
+    from napari_unetseg.core.compute.run_length import paint
 
     found = _cleaned(mask, fill_holes, min_size, clear_border)
     labels: Labels = paint(found.runs, found.ids + np.int32(first))
@@ -141,7 +141,7 @@ def split_touching(
     """
     import edt
 
-    from napari_unetseg.core.objects.flood import basins
+    from napari_unetseg.core.objects.watershed import basins
 
     _check_ndim(mask)
     steps = tuple(spacing) or (1.0,) * mask.ndim
@@ -243,7 +243,7 @@ def connected_to(weak: Array, strong: Array) -> Mask:
     InputError
         When the masks have neither two nor three axes.
     """
-    from napari_unetseg.core.objects.runs import components, paint, runs_of
+    from napari_unetseg.core.compute.run_length import components, paint, runs_of
 
     _check_ndim(weak)
     parts = components(runs_of(weak), full=False)
@@ -253,7 +253,7 @@ def connected_to(weak: Array, strong: Array) -> Mask:
 
 
 def _cleaned(mask: Array, fill_holes: bool, min_size: int, clear_border: bool) -> "Components":
-    from napari_unetseg.core.objects.runs import components, filled, runs_of
+    from napari_unetseg.core.compute.run_length import components, filled, runs_of
 
     _check_ndim(mask)
     runs = runs_of(mask)

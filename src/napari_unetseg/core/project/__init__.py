@@ -1,7 +1,7 @@
 """A project folder: images, labels with their ink, and models, saved so that no crash harms it."""
 
-from napari_unetseg.core.project.contents import Contents, ImageItem, LabelsItem
-from napari_unetseg.core.project.folder import SUFFIX, ProjectFolder, is_project
+from napari_unetseg.core.project.project_contents import Contents, ImageItem, LabelsItem
+from napari_unetseg.core.project.project_folder import SUFFIX, ProjectFolder, is_project
 
 __all__ = [
     "SUFFIX",

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core import shipped
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.foreign.model import ForeignModel
 from napari_unetseg.core.io.paths import writing
+from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
+from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decode import DecodeOptions
-from napari_unetseg.core.packages import save
-from napari_unetseg.core.recipe.files import hash_of, model_file, model_step, write_recipe
 from napari_unetseg.core.recipe.recipe import Recipe
-from napari_unetseg.core.recipe.steps import MeasurementStep, ThresholdStep
-from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.recipe.recipe_files import hash_of, model_file, model_step, write_recipe
+from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ThresholdStep
 
 _HASH = 8
 _LONGEST = 40

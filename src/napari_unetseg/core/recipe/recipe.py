@@ -9,10 +9,15 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
-from napari_unetseg.core.recipe.steps import ImageStep, MeasurementStep, ModelStep, ThresholdStep
-from napari_unetseg.core.trained import TrainedModel
+from napari_unetseg.core.recipe.recipe_steps import (
+    ImageStep,
+    MeasurementStep,
+    ModelStep,
+    ThresholdStep,
+)
 
 _HASH_LENGTH = 16
 

@@ -1,12 +1,18 @@
 """The review queue: where to look first, when to stop, and how many objects there are."""
 
-from napari_unetseg.core.review_queue.build import Made, make_queue
-from napari_unetseg.core.review_queue.count import Count, Interval, Sample, count_columns, count_of
-from napari_unetseg.core.review_queue.evidence import Sources
-from napari_unetseg.core.review_queue.items import Item, Verdict
-from napari_unetseg.core.review_queue.judge import drawn_in, worth_of
-from napari_unetseg.core.review_queue.options import Order, QueueOptions
-from napari_unetseg.core.review_queue.state import Outlook, Queue, read_queue
+from napari_unetseg.core.review_queue.build_queue import Made, make_queue
+from napari_unetseg.core.review_queue.estimate_count import (
+    Count,
+    Interval,
+    Sample,
+    count_columns,
+    count_of,
+)
+from napari_unetseg.core.review_queue.judge_corrections import drawn_in, worth_of
+from napari_unetseg.core.review_queue.queue_evidence import Sources
+from napari_unetseg.core.review_queue.queue_items import Item, Verdict
+from napari_unetseg.core.review_queue.queue_options import Order, QueueOptions
+from napari_unetseg.core.review_queue.queue_state import Outlook, Queue, read_queue
 
 __all__ = [
     "Count",

@@ -16,11 +16,11 @@ Examples
 ((128, 160), 'uint16', ('neuron',))
 """
 
-from napari_unetseg.core.samples.cells import membranes
-from napari_unetseg.core.samples.fluorescence import nuclei
-from napari_unetseg.core.samples.kinds import micrograph
-from napari_unetseg.core.samples.phase import neurons
+from napari_unetseg.core.samples.cell_membranes import membranes
+from napari_unetseg.core.samples.fluorescent_nuclei import nuclei
+from napari_unetseg.core.samples.mixed_micrographs import micrograph
+from napari_unetseg.core.samples.phase_neurons import neurons
 from napari_unetseg.core.samples.scene import Sample
-from napari_unetseg.core.samples.stained import tissue
+from napari_unetseg.core.samples.stained_tissue import tissue
 
 __all__ = ["Sample", "membranes", "micrograph", "neurons", "nuclei", "tissue"]

@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Progress, silent, track
-from napari_unetseg.core.strips import map_strips
 
 Ids = NDArray[np.int64]
 Places = NDArray[np.intp]

@@ -1,11 +1,11 @@
 """Images larger than memory: a recipe block by block, from disk to disk."""
 
-from napari_unetseg.core.streaming.estimate import Cost, estimate
-from napari_unetseg.core.streaming.files import ByBlocks, source_of, too_large
-from napari_unetseg.core.streaming.going_on import can_resume
-from napari_unetseg.core.streaming.run import Streamed, stream
+from napari_unetseg.core.streaming.cost_estimate import Cost, estimate
+from napari_unetseg.core.streaming.large_images import ByBlocks, source_of, too_large
+from napari_unetseg.core.streaming.resume import can_resume
+from napari_unetseg.core.streaming.run_source import Source
 from napari_unetseg.core.streaming.runners import Here, Runner
-from napari_unetseg.core.streaming.source import Source
+from napari_unetseg.core.streaming.stream_recipe import Streamed, stream
 
 __all__ = [
     "ByBlocks",

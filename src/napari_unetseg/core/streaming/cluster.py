@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.foreign import open_model
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.recipe import parse_recipe, written_recipe
-from napari_unetseg.core.streaming.folder import Arrays, RunFolder
+from napari_unetseg.core.streaming.block_work import Work
+from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
+from napari_unetseg.core.streaming.run_source import Source
 from napari_unetseg.core.streaming.runners import Task
-from napari_unetseg.core.streaming.source import Source
-from napari_unetseg.core.streaming.work import Work
-from napari_unetseg.core.trained import TrainedModel
 
 TIMEOUT = "10s"
 """How long to wait for a scheduler."""

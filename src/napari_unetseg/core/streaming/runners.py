@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from napari_unetseg.core.streaming.folder import Arrays
-from napari_unetseg.core.streaming.work import Work
+from napari_unetseg.core.streaming.block_work import Work
+from napari_unetseg.core.streaming.run_folder import Arrays
 
 Task = tuple[int, Arrays]
 """The number of a block, and what only the whole run knows of it."""

@@ -1,6 +1,6 @@
 """The threshold: levels from a histogram, and masks or objects above them."""
 
-from napari_unetseg.core.threshold.apply import (
+from napari_unetseg.core.threshold.apply_threshold import (
     LOCAL_METHODS,
     Method,
     Thresholded,

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.strips import map_strips
 
 T = TypeVar("T")
 Array = NDArray[Any]
@@ -143,7 +143,7 @@ def sum_above(
     data = source.data if isinstance(source, Image) else source
 
     def of_piece(pixels: Array) -> tuple[float, int]:
-        from napari_unetseg.core.threshold import pixels as kernels
+        from napari_unetseg.core.threshold import pixel_kernels as kernels
 
         kind = pixels.dtype.type
         integers = pixels.dtype.kind in "iu"
@@ -208,7 +208,7 @@ def _of_bins(
     margin = min(8 * float(np.finfo(edges.dtype).eps) * (size + bins), 1.0)
 
     def of_piece(pixels: Array) -> NDArray[np.int64]:
-        from napari_unetseg.core.threshold.pixels import count_bins
+        from napari_unetseg.core.threshold.pixel_kernels import count_bins
 
         counts = map_strips(
             lambda a, b: count_bins(pixels, edges, scale, margin, a, b), pixels.size
@@ -235,7 +235,7 @@ def _edges(low: float, high: float, bins: int, precision: np.dtype[Any]) -> Arra
 
 
 def _count_levels(pixels: Array, low: int, n: int) -> NDArray[np.int64]:
-    from napari_unetseg.core.threshold.pixels import count_levels
+    from napari_unetseg.core.threshold.pixel_kernels import count_levels
 
     lowest = pixels.dtype.type(low)
     if np.can_cast(pixels.dtype, np.int32):
@@ -250,7 +250,7 @@ def _count_levels(pixels: Array, low: int, n: int) -> NDArray[np.int64]:
 
 
 def _measure(pixels: Array) -> tuple[float, float, float, int]:
-    from napari_unetseg.core.threshold.pixels import measure
+    from napari_unetseg.core.threshold.pixel_kernels import measure
 
     found = map_strips(lambda a, b: measure(pixels, a, b), pixels.size)
     low, high = min(f[0] for f in found), max(f[1] for f in found)
@@ -258,7 +258,7 @@ def _measure(pixels: Array) -> tuple[float, float, float, int]:
 
 
 def _measure_integers(pixels: Array) -> tuple[int, int, float]:
-    from napari_unetseg.core.threshold.pixels import measure_integers
+    from napari_unetseg.core.threshold.pixel_kernels import measure_integers
 
     found = map_strips(lambda a, b: measure_integers(pixels, a, b), pixels.size)
     low, high = min(int(f[0]) for f in found), max(int(f[1]) for f in found)
@@ -271,7 +271,7 @@ def _add(counts: list[Array]) -> NDArray[np.int64]:
 
 def _over(data: Any, function: Callable[[Array], T], progress: Progress) -> list[T]:
     """Call `function` on the pixels of every piece of `data`, in order."""
-    from napari_unetseg.core.threshold.pixels import flat
+    from napari_unetseg.core.threshold.pixel_kernels import flat
 
     if isinstance(data, np.ndarray):
         return [function(flat(piece)) for piece in _contiguous(data)]

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_tiles import likeliest, predict_maps_image
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import fit_normalisation
-from napari_unetseg.core.predict import likeliest, predict_maps_image
 from napari_unetseg.core.progress import Progress, silent, to_the_end, track
-from napari_unetseg.core.scoring.objects import best_of
+from napari_unetseg.core.scoring.object_scores import best_of
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.trained import TrainedModel
 from napari_unetseg.core.training.annotation import Annotation, Example
 
 CHECK_PIXELS = 2**23

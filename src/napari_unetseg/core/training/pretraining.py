@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models import ModelSpec
+from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Heard, Progress, part
-from napari_unetseg.core.specs import Options, option
-from napari_unetseg.core.training.options import TrainOptions
+from napari_unetseg.core.training.train_options import TrainOptions
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.nn.pretrain import Pretrained
+    from napari_unetseg.core.nn.training.pretrain import Pretrained
 
 PretrainTask = Literal["masked", "denoise"]
 
@@ -108,10 +108,10 @@ class Pretraining:
         Raises
         ------
         InputError
-            As `napari_unetseg.core.nn.pretrain.pretrain`; when the images have other channels; or
+            As `nn.training.pretrain.pretrain`; when the images have other channels; or
             when it was stopped early, for then nothing was learnt from labels.
         """
-        from napari_unetseg.core.nn.pretrain import pretrain
+        from napari_unetseg.core.nn.training.pretrain import pretrain
 
         if self.done is not None and self.done.fits(spec, n_channels, ndim, self.options):
             return self.done, progress

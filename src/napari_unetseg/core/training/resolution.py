@@ -12,7 +12,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_unetseg.core.models import ConvolutionalSpec, ModelSpec, Resolution
+from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec, Resolution
 from napari_unetseg.core.objects.masks import cut_apart
 from napari_unetseg.core.training.annotation import IGNORED, Annotation
 

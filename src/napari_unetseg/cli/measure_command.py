@@ -1,0 +1,186 @@
+"""`measure`: a table of the objects in labels, and their outlines for other programs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from napari_unetseg.cli.console import for_each, note, say
+from napari_unetseg.cli.file_pairs import pairs_of
+from napari_unetseg.cli.flags import with_options
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import (
+    expand_inputs,
+    read_image,
+    read_labels,
+    stem_of,
+    wants_folder,
+    write_geojson,
+    write_rois,
+    write_table,
+)
+from napari_unetseg.core.io.roi_files import check_geojson_name, check_rois_name
+from napari_unetseg.core.io.table_files import check_table_name
+from napari_unetseg.core.measure import (
+    MeasureOptions,
+    Table,
+    calibrated_by,
+    measure,
+    stacked_tables,
+)
+from napari_unetseg.core.objects.outlines import outlines
+from napari_unetseg.core.progress import Progress, part
+
+
+@with_options(MeasureOptions)
+def measure_command(
+    labels: Annotated[
+        str,
+        typer.Argument(metavar="LABELS", help="Objects: a file, a folder or a quoted glob."),
+    ],
+    image: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[IMAGE]",
+            help="What to take intensities from: the same, paired by name. Left out, there are "
+            "none.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    options: MeasureOptions,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="TABLE",
+            help="A .csv or .tsv file: one row an object, of all images.",
+            show_default=False,
+        ),
+    ],
+    rois: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.zip",
+            help="Write outlines for ImageJ's ROI Manager as well; of several images a folder.",
+        ),
+    ] = None,
+    geojson: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.geojson",
+            help="Write outlines and measurements for QuPath as well; of several images a folder.",
+        ),
+    ] = None,
+) -> None:
+    """Measure every object: size, shape, place and intensities, in physical units.
+
+    Names of columns end in their unit (area_um2). An image without calibration gives pixels; where
+    only one of the two files has it, it holds for both. A mask is one object: label it first.
+    """
+    check_table_name(out)
+    stems, files, images = _inputs(labels, image)
+    many = wants_folder([labels])
+    sources = [*files, *images]
+    _check_free(out, sources)
+    zips = _outputs(rois, stems, many, ".zip", sources)
+    maps = _outputs(geojson, stems, many, ".geojson", sources)
+    tables: dict[str, Table] = {}
+
+    def work(number: int, path: Path, progress: Progress) -> str:
+        objects, values = _read(path, images[number] if images else None)
+        table = measure(objects, values, options, progress=part(progress, 0, 0.8))
+        if zips and len(table["label"]):
+            write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
+        if maps:
+            found = outlines(objects, progress=part(progress, 0.9, 1))
+            write_geojson(maps[number], found, table, name=stems[number])
+        tables[stems[number]] = table
+        return f"{path}: {_in_words(table)}"
+
+    try:
+        for_each(files, work)
+    except typer.Exit:
+        # Some of several failed, which was said: the table is of the others.
+        if tables:
+            _write(out, tables, many)
+        raise
+    _write(out, tables, many)
+
+
+def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list[Path]]:
+    if image is None:
+        files = expand_inputs([labels])
+        stems = [stem_of(path) for path in files]
+        twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"Several files are named {twice!r}, so their rows could not be told apart. "
+                "Rename one, or choose one kind with a quoted glob such as '*.tif'."
+            )
+        return stems, files, []
+    pairs = pairs_of(labels, image, names=("labels", "images"))
+    return (
+        [pair.stem for pair in pairs],
+        [pair.first for pair in pairs],
+        [pair.second for pair in pairs],
+    )
+
+
+def _read(path: Path, image: Path | None) -> tuple[Image, Image | None]:
+    """Read labels and their image; the pixel size is that of the one that knows it."""
+    objects = read_labels(path)
+    values = None if image is None else read_image(image)
+    return (objects if values is None else calibrated_by(objects, [values])), values
+
+
+def _outputs(
+    place: Path | None, stems: Sequence[str], many: bool, suffix: str, sources: Sequence[Path]
+) -> list[Path]:
+    """Name the file of each image: `place` itself for one, in it for several."""
+    if place is None:
+        return []
+    if not many:
+        check = check_rois_name if suffix == ".zip" else check_geojson_name
+        check(place)
+        _check_free(place, sources)
+        return [place]
+    if place.suffix or place.is_file():
+        raise InputError(
+            f"Of several images there are several {suffix} files, which go into a folder, and "
+            f"{place} names a file. Give a folder's name."
+        )
+    return [place / f"{stem}{suffix}" for stem in stems]
+
+
+def _check_free(output: Path, sources: Sequence[Path]) -> None:
+    if output.resolve() in {path.resolve() for path in sources}:
+        raise InputError(f"{output} is one of the files to read. Choose another output.")
+
+
+def _write(out: Path, tables: dict[str, Table], many: bool) -> None:
+    columns: dict[str, Any] = dict(stacked_tables(tables)) if many else next(iter(tables.values()))
+    write_table(out, columns)
+    n = len(columns["label"])
+    of = f" of {len(tables)} image{'' if len(tables) == 1 else 's'}" if many else ""
+    say(f"{out}: {n} row{'' if n == 1 else 's'}{of}")
+    if n and all(len(np.unique(table["label"])) == 1 for table in tables.values()):
+        note(
+            "The labels hold one id, hence one object each: if they are masks, make objects of "
+            "them first (threshold --as objects)."
+        )
+
+
+def _in_words(table: Table) -> str:
+    n = len(table["label"])
+    if not n:
+        return "no objects"
+    size = next(name for name in table if name.startswith(("area_", "volume_")))
+    words = f"{n} object{'' if n == 1 else 's'}, median {size} {np.median(table[size]):.4g}"
+    if "mean" in table:
+        words += f", mean intensity {np.nanmean(table['mean']):.4g}"
+    return words

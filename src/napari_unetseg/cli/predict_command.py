@@ -1,0 +1,252 @@
+"""`predict` and `info`: what a model file finds in images, and what it says about itself."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from napari_unetseg.cli.console import for_each, note, say
+from napari_unetseg.cli.draft_commands import Images
+from napari_unetseg.cli.flags import flag_of, with_options
+from napari_unetseg.cli.models_command import MODEL_HELP, say_which
+from napari_unetseg.cli.set_options import option_lines
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.object_size import SizeOptions, at_size, mismatch, zoom_in_words
+from napari_unetseg.core.io import (
+    expand_inputs,
+    plan_outputs,
+    read_image,
+    wants_folder,
+    write_image,
+    write_labels,
+)
+from napari_unetseg.core.io.metadata_text import lines_of
+from napari_unetseg.core.io.paths import WRITE_SUFFIXES
+from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, What
+from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.training.pretraining import PretrainOptions
+from napari_unetseg.core.training.train_options import Device, TrainOptions
+
+_NAMED_CLASSES = 8
+
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Run TorchScript, which is a program. Only from where you would install a program.",
+    ),
+]
+
+
+class Scaling(StrEnum):
+    """How images are scaled for bare weights."""
+
+    PERCENTILE = "percentile"
+    MEAN_STD = "mean-std"
+    NONE = "none"
+
+
+class WhatOptions(Options):
+    """What is predicted, and how."""
+
+    what: What = option(
+        "classes",
+        "Result",
+        "Classes: labels, 0 for the background of a mask, 1 and up for scribbles. Probabilities: "
+        "an image with a channel for each class. Objects: labels, every object its own number; "
+        "the default of a model that learnt objects.",
+    )
+    tile: int = option(
+        0,
+        "Tile side",
+        "Side in pixels of the pieces that are predicted at once; 0 chooses by cost. Smaller tiles "
+        "take less memory and more time.",
+        ge=0,
+        le=8192,
+    )
+    flips: bool = option(
+        False,
+        "Flips",
+        "Predict every mirror image as well and take the mean: a little better, four times slower.",
+    )
+    device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
+
+
+class PredictOptions(DecodeOptions, SizeOptions, WhatOptions):
+    """What is predicted, at which size, and how; and how objects are made of it."""
+
+    def decoding(self, model: TrainedModel) -> DecodeOptions:
+        """Return how objects are made: as said, and for the rest as suits the model."""
+        said = self.model_fields_set & set(DecodeOptions.model_fields)
+        return model.decoding.model_copy(update={name: getattr(self, name) for name in said})
+
+
+@with_options(PredictOptions)
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help=MODEL_HELP,
+            show_default=False,
+        ),
+    ],
+    images: Images,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="OUT",
+            help="A folder, for a .tif of each image's name; for one image also a file.",
+            show_default=False,
+        ),
+    ],
+    *,
+    options: PredictOptions,
+    trust: Trust = False,
+    scaling: Annotated[
+        Scaling | None,
+        typer.Option(
+            help="How images are scaled for bare weights, which do not say: percentile, mean-std "
+            "or none.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Run a model on images: one trained here, or one of others."""
+    options = _settled(options)
+    say_which(model)
+    inputs = expand_inputs(images)
+    folder = wants_folder(images) or out.suffix.lower() not in WRITE_SUFFIXES
+    outputs = plan_outputs(inputs, out, folder=folder, keep=[model])
+    method = NormalisationSpec() if scaling is None else NormalisationSpec(method=scaling.value)
+    trained = open_model(model, trust=trust, normalisation=method)
+    if trained.decoder is not None and "what" not in options.model_fields_set:
+        options = options.model_copy(update={"what": "objects"})
+    say_fallback(options.device)
+
+    def work(number: int, path: Path, progress: Progress) -> str:
+        image = read_image(path)
+        working = part(progress, 0, 0.9)
+        seen, rest = at_size(trained, image, options, device=options.device, progress=working)
+        found = seen.predict(
+            image,
+            options.what,
+            decoding=options.decoding(trained),
+            tile=options.tile or None,
+            flips=options.flips,
+            device=options.device,
+            progress=rest,
+        )
+        write = write_image if options.what == "probabilities" else write_labels
+        write(outputs[number], found, progress=part(progress, 0.9, 1))
+        said = f"{outputs[number]}: {_found_in_words(trained, found, options.what)}"
+        return f"{said}{_scale_in_words(seen, image, options)}"
+
+    for_each(inputs, work)
+
+
+def info(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help=f"A model's file, folder or name; or one of {', '.join(RUNGS)}, to list the "
+            "options that train --set takes.",
+            show_default=False,
+        ),
+    ],
+    *,
+    test: Annotated[
+        bool,
+        typer.Option(
+            "--test",
+            help="Run the example in the package and compare with what should come out; exit 1 "
+            "when it differs.",
+        ),
+    ] = False,
+    trust: Trust = False,
+) -> None:
+    """Say what a model finds, in which images, how it was trained and how good it is.
+
+    Nothing in the file is run, unless --test asks for it.
+    """
+    say_which(Path(model))
+    lines = options_of_rung(model) if model in RUNGS else lines_of(describe_model(model))
+    for line in lines:
+        say(line)
+    if test:
+        trial = self_test(model, trust=trust)
+        say(f"its own test: {'passed' if trial.passed else 'FAILED'}, {trial.said}")
+        if not trial.passed:
+            raise typer.Exit(1)
+
+
+def options_of_rung(kind: str) -> list[str]:
+    """List all that ``train --set`` takes for a rung."""
+    return [
+        f"{kind}:",
+        *option_lines(RUNGS[kind]),
+        "training:",
+        *option_lines(TrainOptions),
+        "scaling of the images:",
+        *option_lines(NormalisationSpec),
+        "pretraining, with --pretrain:",
+        *option_lines(PretrainOptions),
+    ]
+
+
+def say_fallback(device: Device) -> None:
+    """Say so when the device asked for is not there. Imports torch where one is asked for."""
+    if device in ("auto", "cpu"):
+        return
+    from napari_unetseg.core.nn.inference.runtime import choose_device
+
+    choice = choose_device(device)
+    if choice.fallback:
+        note(choice.message)
+
+
+def _settled(options: PredictOptions) -> PredictOptions:
+    """Return the options for objects, if something is said of how they are made."""
+    given = [name for name in DecodeOptions.model_fields if name in options.model_fields_set]
+    if not given or options.what == "objects":
+        return options
+    if "what" in options.model_fields_set:
+        flag = flag_of(given[0], DecodeOptions.model_fields[given[0]])
+        raise InputError(
+            f"{flag} has an effect only with --what objects. Give that, or leave it out."
+        )
+    return options.model_copy(update={"what": "objects"})
+
+
+def _scale_in_words(model: TrainedModel, image: Image, options: SizeOptions) -> str:
+    """Say how the image was scaled; or that its pixel size calls for it, where nothing is said."""
+    if model.zoom:
+        return f", {zoom_in_words(model.zoom)}"
+    differs = (
+        "" if options.model_fields_set & set(SizeOptions.model_fields) else mismatch(model, image)
+    )
+    return f" (pixel size {differs} of the model's images: try --rescale)" if differs else ""
+
+
+def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
+    if what == "probabilities":
+        return f"probabilities of {', '.join(model.classes)}"
+    if what == "objects":
+        n = int(found.data.max())  # of a lazy one the parts are looked at in turn
+        return f"{n} object{'s' * (n != 1)}"
+    counts = np.bincount(found.asarray().ravel(), minlength=model.values[-1] + 1)
+    named = list(zip(model.values, model.classes, strict=True))[:_NAMED_CLASSES]
+    return ", ".join(f"{name} {counts[value] / counts.sum():.2%}" for value, name in named)
+
+
+__all__ = ["PredictOptions", "WhatOptions", "info", "predict", "say_fallback"]

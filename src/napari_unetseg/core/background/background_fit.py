@@ -1,0 +1,458 @@
+"""The background: a smooth surface fitted to an image's pixels, subtracted or divided out."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from napari_unetseg.core.background.coarse_grid import Robust
+from napari_unetseg.core.background.polynomial import ORDERS, Polynomial, Terms, scaled_positions
+from napari_unetseg.core.background.shared_planes import (
+    Group,
+    Per,
+    exclusion_of,
+    groups_of,
+    read_scene,
+    terms_of_channels,
+)
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image, Index, RgbChannel
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.progress import Progress, part, silent
+
+_CHOICES = ("auto", *[name for name in ORDERS if name != "constant"], "lecture")
+_LATTICE = 65
+
+
+class BackgroundOptions(Options):
+    """How the background is fitted and taken out."""
+
+    terms: str = option(
+        "auto",
+        "Terms",
+        f"Shape of the surface: {', '.join(_CHOICES)} (1, x, y, y²), or a list such as "
+        "1,x,y,x*y,x^2. auto tries all orders up to 8 and takes the one that best predicts "
+        "background it has not seen.",
+        suggestions=_CHOICES,
+    )
+    robust: Robust = option(
+        "both",
+        "Ignore objects",
+        "Which pixels are objects and not followed: those brighter than the background, darker, "
+        "both, or none. bright or dark stand more objects, if the image has only those.",
+    )
+    mode: Literal["subtract", "divide"] = option(
+        "subtract",
+        "Take out by",
+        "Subtract a background that adds to the objects, as stray light does; divide by one that "
+        "scales them, as uneven illumination does.",
+    )
+    per: Per = option(
+        "plane",
+        "One surface for",
+        "Each plane has its own surface, all planes share one, or one changes smoothly along z.",
+    )
+    channel: RgbChannel = option(
+        "luminance", "Colour", "What to take of a colour image; others ignore it.", advanced=True
+    )
+
+    @model_validator(mode="after")
+    def _terms_are_known(self) -> Self:
+        self.term_set()
+        return self
+
+    def term_set(self) -> Terms | None:
+        """Return the terms; nothing when they are to be chosen from the image.
+
+        Raises
+        ------
+        InputError
+            When they are not understood.
+        """
+        if self.terms.strip().lower() == "auto":
+            return None
+        return Terms.parse(self.terms, self.ndim)
+
+    @property
+    def ndim(self) -> int:
+        """3 when the surface changes along z, else 2."""
+        return 3 if self.per == "volume" else 2
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """One fitted surface: of a plane, of the planes of a channel, or of a volume.
+
+    Parameters
+    ----------
+    at
+        Position of the plane or volume along the axes that have a surface each, such as
+        ``{"C": 1}``.
+    polynomial
+        The surface.
+    n_usable, n_used, rms, flatness_before, flatness_after
+        See `napari_unetseg.core.background.fit_surface.Fit`.
+    mean
+        Mean of the surface: what a perfectly flat image has after dividing.
+    floor
+        What dividing never goes below; 0 for a surface that is only subtracted.
+    """
+
+    at: Mapping[str, int]
+    polynomial: Polynomial
+    n_usable: int
+    n_used: int
+    rms: float
+    flatness_before: float
+    flatness_after: float
+    mean: float
+    floor: float
+
+    def describe(self, spacing: tuple[float, ...]) -> dict[str, Any]:
+        """Return the terms, their coefficients and how well they fit, ready for JSON."""
+        names = self.polynomial.terms.names
+        pixel = self.polynomial.pixel_coefficients().tolist()
+        physical = self.polynomial.physical_coefficients(spacing).tolist()
+        return {
+            "at": dict(self.at),
+            "terms": list(names),
+            "pixel_coefficients": dict(zip(names, pixel, strict=True)),
+            "physical_coefficients": dict(zip(names, physical, strict=True)),
+            "rms_residual": self.rms,
+            "flatness_before": self.flatness_before,
+            "flatness_after": self.flatness_after,
+            "pixels_usable": self.n_usable,
+            "pixels_used": self.n_used,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """The fitted background of an image; see `fit_background`.
+
+    Parameters
+    ----------
+    options
+        How it was fitted.
+    template
+        An image of the grey axes and spacing that takes no memory.
+    surfaces
+        The fitted surfaces.
+    places
+        For every plane, by its position along the axes other than Y and X: which surface, and at
+        which height of it.
+    """
+
+    options: BackgroundOptions
+    template: Image
+    surfaces: tuple[Surface, ...]
+    places: Mapping[Index, tuple[int, int]]
+
+    def surface(self) -> Image:
+        """Return the surface at every pixel, float32; lazy when the image fitted to was."""
+        if not self.template.lazy:
+            out = np.empty(self.template.shape, dtype=np.float32)
+            self.fill("surface", None, out, (0,) * out.ndim)
+            return self.template.with_data(out)
+        import dask.array
+
+        data = dask.array.map_blocks(
+            functools.partial(_surface_block, self),
+            chunks=self.template.data.chunks,
+            dtype=np.float32,
+            meta=np.empty((0,) * self.template.ndim, dtype=np.float32),
+        )
+        return self.template.with_data(data)
+
+    def residual(self, image: Image) -> Image:
+        """Return `image` less the surface, float32; lazy when `image` is.
+
+        Raises
+        ------
+        InputError
+            When the image has another shape than the one fitted to.
+        """
+        return self._taken_out(image, "subtract")
+
+    def flatten(self, image: Image) -> Image:
+        """Return `image` with the surface taken out, float32; lazy when `image` is.
+
+        Subtracting leaves values around 0. Dividing is ``image / surface * mean(surface)``. A
+        surface that is to be divided by was above 0 on a lattice of 65 by 65 positions when
+        fitted; in between it is held above half of the least value there. NaN stays NaN.
+
+        Parameters
+        ----------
+        image
+            The image fitted to or another of its shape, such as the next field of view.
+
+        Raises
+        ------
+        InputError
+            When the image has another shape than the one fitted to.
+        """
+        return self._taken_out(image, self.options.mode)
+
+    def polynomial(self, index: Index = ()) -> tuple[Polynomial, int]:
+        """Return the surface of one plane and the plane's height in it.
+
+        Parameters
+        ----------
+        index
+            Position along the axes other than Y and X; nothing for a single plane.
+        """
+        number, height = self.places[index]
+        return self.surfaces[number].polynomial, height
+
+    def describe(self) -> dict[str, Any]:
+        """Return what was fitted and how well, ready for JSON.
+
+        The flatness and residual are means over the surfaces; each surface's own are in
+        ``"surfaces"``, with its coefficients in pixels and in physical units. Positions count from
+        the centre of the first pixel. Flatness is the spread of the background's area means over
+        the image's range; 0 is flat.
+        """
+        each = [surface.describe(self.template.spacing) for surface in self.surfaces]
+        means = ("rms_residual", "flatness_before", "flatness_after")
+        totals = ("pixels_usable", "pixels_used")
+        return {
+            **self.options.model_dump(),
+            "unit": self.template.unit,
+            **{key: float(np.mean([one[key] for one in each])) for key in means},
+            **{key: sum(one[key] for one in each) for key in totals},
+            "surfaces": each,
+        }
+
+    def _taken_out(self, image: Image, mode: Literal["subtract", "divide"]) -> Image:
+        grey = image.grey(self.options.channel)
+        if grey.shape != self.template.shape or grey.axes != self.template.axes:
+            raise InputError(
+                f"The background was fitted to an image of shape {self.template.shape} "
+                f"({self.template.axes}); this one is {grey.shape} ({grey.axes}). "
+                "Fit a background to this image."
+            )
+        if not grey.lazy:
+            out = np.empty(grey.shape, dtype=np.float32)
+            self.fill(mode, grey.data, out, (0,) * out.ndim)
+            return grey.with_data(out)
+        import dask.array
+
+        data = dask.array.map_blocks(
+            functools.partial(_taken_out_block, self, mode),
+            grey.data,
+            dtype=np.float32,
+            meta=np.empty((0,) * grey.ndim, dtype=np.float32),
+        )
+        return grey.with_data(data)
+
+    def fill(
+        self,
+        operation: Literal["surface", "subtract", "divide"],
+        data: NDArray[Any] | None,
+        out: NDArray[np.float32],
+        origin: tuple[int, ...],
+    ) -> None:
+        """Write the surface, or a block of an image with it taken out, to an array.
+
+        Parameters
+        ----------
+        operation
+            What to write; see `napari_unetseg.core.background.moments.apply_surface`.
+        data
+            The block of the image, of the shape of `out`; nothing for the surface.
+        out
+            Where to.
+        origin
+            Position of the block's first pixel in the image, in array order.
+        """
+        # Numba takes a third of a second to load: only what computes needs it.
+        from napari_unetseg.core.background.moments import apply_surface
+
+        block = Image(out, self.template.axes)
+        y, x = (origin[block.axes.index(axis)] for axis in "YX")
+        positions = scaled_positions(self.template.length("X"))[x : x + block.length("X")]
+        start = [first for axis, first in zip(block.axes, origin, strict=True) if axis not in "YX"]
+        for index in block.indices():
+            place = tuple(first + step for first, step in zip(start, index, strict=True))
+            number, height = self.places[place]
+            surface = self.surfaces[number]
+            at = block.block_slices(index)
+            # A kernel is compiled for contiguous arrays alone; channels last are not.
+            whole = out[at].flags.c_contiguous
+            target = out[at] if whole else np.empty(out[at].shape, dtype=np.float32)
+            apply_surface(
+                operation,
+                surface.polynomial.row_coefficients(height)[y : y + block.length("Y")],
+                positions,
+                target,
+                data=None if data is None else data[at],
+                mean=surface.mean,
+                floor=surface.floor,
+            )
+            if not whole:
+                out[at] = target
+
+
+def fit_background(
+    image: Image,
+    options: BackgroundOptions,
+    *,
+    exclude: Any = None,
+    progress: Progress = silent,
+) -> Background:
+    """Fit a smooth surface to the background of an image.
+
+    Parameters
+    ----------
+    image
+        Any image. Every channel and, but for ``per="stack"``, every time has its own surface.
+        NaN and infinite pixels do not count.
+    options
+        The terms of the surface, which pixels to ignore, and what shares a surface.
+    exclude
+        Labels, nonzero where a pixel is an object, of the shape of the image (without colour) or
+        of its last axes: numpy or dask.
+    progress
+        Told at every pass over every surface's pixels.
+
+    Returns
+    -------
+    Background
+
+    Raises
+    ------
+    InputError
+        When no pixel counts, too few do for the terms, or a surface to divide by is not above 0.
+    Cancelled
+        When `progress` says so.
+
+    Notes
+    -----
+    Least squares in closed form from separable moments; memory is that of the image, or of a band
+    of rows of a lazy one, and of small tables. One reading of the image and one pass when not
+    robust; up to six passes when robust (see `napari_unetseg.core.background.fit_surface`).
+
+    Examples
+    --------
+    >>> image = Image.of(np.add.outer(np.arange(64.0), np.arange(48.0)))
+    >>> background = fit_background(image, BackgroundOptions(terms="plane"))
+    >>> bool(np.allclose(background.flatten(image).data, 0, atol=1e-4))
+    True
+    """
+    grey = image.grey(options.channel)
+    excluded = exclusion_of(grey, exclude)
+    groups = groups_of(grey, options.per)
+    terms = terms_of_channels(
+        grey,
+        excluded,
+        groups,
+        options.term_set(),
+        robust=options.robust,
+        ndim=options.ndim,
+        progress=part(progress, 0, 0.2),
+    )
+    surfaces = []
+    for number, group in enumerate(groups):
+        share = part(
+            progress, 0.2 + 0.8 * number / len(groups), 0.2 + 0.8 * (number + 1) / len(groups)
+        )
+        chosen = terms[group.at.get("C", 0)]
+        surfaces.append(_fit(grey, excluded, group, chosen, options, share))
+    progress(1.0, "fitted")
+    return background_of(image, options, tuple(surfaces))
+
+
+def background_of(
+    image: Image, options: BackgroundOptions, surfaces: tuple[Surface, ...]
+) -> Background:
+    """Return the background of an image whose surfaces were fitted before, in the same order."""
+    grey = image.grey(options.channel)
+    places = {
+        index: (number, height)
+        for number, group in enumerate(groups_of(grey, options.per))
+        for index, height in zip(group.planes, group.heights, strict=True)
+    }
+    return Background(options, _template(grey), surfaces, places)
+
+
+def _fit(
+    grey: Image,
+    excluded: Any,
+    group: Group,
+    terms: Terms,
+    options: BackgroundOptions,
+    progress: Progress,
+) -> Surface:
+    from napari_unetseg.core.background.fit_surface import fit_surface
+
+    scene = read_scene(grey, excluded, group, part(progress, 0, 0.2))
+    fit = fit_surface(scene, terms, options.robust, progress=part(progress, 0.2, 1))
+    return Surface(
+        at=group.at,
+        polynomial=fit.polynomial,
+        n_usable=fit.n_usable,
+        n_used=fit.n_used,
+        rms=fit.rms,
+        flatness_before=fit.flatness_before,
+        flatness_after=fit.flatness_after,
+        mean=fit.polynomial.mean(),
+        floor=_floor(fit.polynomial) if options.mode == "divide" else 0.0,
+    )
+
+
+def _floor(polynomial: Polynomial) -> float:
+    """Return half the least value of a surface on a lattice.
+
+    Raises
+    ------
+    InputError
+        When it is not above 0.
+    """
+    least = np.inf
+    for plane in range(polynomial.shape[0]):
+        rows = polynomial.row_coefficients(plane)
+        picked = np.unique(np.linspace(0, len(rows) - 1, _LATTICE).round().astype(int))
+        along = np.vander(np.linspace(-1, 1, _LATTICE), rows.shape[1], increasing=True)
+        least = min(least, float((rows[picked] @ along.T).min()))
+    if least <= 0:
+        raise InputError(
+            f"The fitted background falls to {least:.4g}, and only one above 0 everywhere can be "
+            "divided by. Subtract it instead, or choose fewer terms."
+        )
+    return least / 2
+
+
+def _template(grey: Image) -> Image:
+    """Return an image like `grey` that holds no memory."""
+    if not grey.lazy:
+        return replace(grey, data=np.broadcast_to(np.float32(0), grey.shape))
+    import dask.array
+
+    return replace(grey, data=dask.array.zeros(grey.shape, chunks=grey.data.chunks, dtype="f4"))
+
+
+def _surface_block(background: Background, *, block_info: dict[Any, Any]) -> NDArray[np.float32]:
+    location = block_info[None]["array-location"]
+    out = np.empty([stop - start for start, stop in location], dtype=np.float32)
+    background.fill("surface", None, out, tuple(start for start, _ in location))
+    return out
+
+
+def _taken_out_block(
+    background: Background,
+    mode: Literal["subtract", "divide"],
+    block: NDArray[Any],
+    *,
+    block_info: dict[Any, Any],
+) -> NDArray[np.float32]:
+    location = block_info[0]["array-location"]
+    out = np.empty(block.shape, dtype=np.float32)
+    background.fill(mode, block, out, tuple(start for start, _ in location))
+    return out
+
+
+__all__ = ["Background", "BackgroundOptions", "Surface", "background_of", "fit_background"]

@@ -1,0 +1,1 @@
+"""Row-parallel kernels, run-length encoding, dense layers, scratch arrays, memory limits."""

@@ -1,0 +1,120 @@
+"""Corrections from plane to plane: interpolate between drawn planes, copy to the next."""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.corrections.change import Array, Change, Mask, padded
+from napari_unetseg.core.corrections.locked_pixels import Box
+from napari_unetseg.core.errors import InputError
+
+
+def interpolate(labels: Array, box: Box, number: int, *, axis: int = 0) -> Change:
+    """Fill an object in on the planes between those it is drawn on.
+
+    Parameters
+    ----------
+    labels
+        Ids, of three axes or more; 0 is background.
+    box, number
+        The object.
+    axis
+        The axis that the planes follow each other along.
+
+    Returns
+    -------
+    Change
+        Only background is taken.
+
+    Raises
+    ------
+    InputError
+        When there is no plane between.
+
+    Notes
+    -----
+    Shape-based interpolation (Raya and Udupa 1990): signed distances to the outlines of the two
+    planes are mixed. The outlines are first laid over each other by their centroids, so that an
+    object that wanders does not break off.
+    """
+    axis %= labels.ndim
+    box = padded(box, [0 if k == axis else 1 for k in range(labels.ndim)], labels.shape)
+    crop = np.moveaxis(labels[box], axis, 0)
+    own = crop == number
+    drawn = np.flatnonzero(own.any(axis=tuple(range(1, own.ndim))))
+    added = np.zeros_like(own)
+    for low, high in pairwise(drawn):
+        for between in range(low + 1, high):
+            share = (between - low) / (high - low)
+            added[between] = _between(own[low], own[high], share)
+    added &= crop == 0
+    if not added.any():
+        raise InputError(
+            f"Object {number} has no plane to fill in. Draw it with one id on two planes that "
+            "leave some between them."
+        )
+    return Change.of(labels, box, np.moveaxis(added, 0, axis), number, [number])
+
+
+def copy_to_plane(
+    labels: Array, box: Box, number: int, *, source: int, target: int, axis: int = 0
+) -> Change:
+    """Put what an object is on one plane onto another, where there is background.
+
+    Parameters
+    ----------
+    source, target
+        The planes.
+    axis
+        The axis that the planes follow each other along.
+
+    Raises
+    ------
+    InputError
+        When there is no such plane, the object is not on the first, or nothing is free on the
+        second.
+    """
+    axis %= labels.ndim
+    if not 0 <= target < labels.shape[axis]:
+        raise InputError("There is no further plane in this direction.")
+    here = tuple(slice(source, source + 1) if k == axis else part for k, part in enumerate(box))
+    there = tuple(slice(target, target + 1) if k == axis else part for k, part in enumerate(box))
+    mask = labels[here] == number
+    if not mask.any():
+        raise InputError(f"Object {number} is not on this plane.")
+    change = Change.of(labels, there, mask & (labels[there] == 0), number, [number])
+    if not len(change):
+        raise InputError(f"On the plane {target} there is no background where object {number} is.")
+    return change
+
+
+def _between(low: Mask, high: Mask, share: float) -> Mask:
+    """Return the shape that lies between two, `share` of the way from the first to the second."""
+    first, second = _centroid(low), _centroid(high)
+    middle = first + share * (second - first)
+    field = (1 - share) * _signed(low, middle - first) + share * _signed(high, middle - second)
+    # The distance is taken from pixel to pixel, so that outlines lie between 1 and -1.
+    return field > 0
+
+
+def _centroid(mask: Mask) -> NDArray[np.float64]:
+    return np.array([axis.mean() for axis in np.nonzero(mask)])
+
+
+def _signed(mask: Mask, shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance to a shape's outline, positive inside, moved by whole pixels."""
+    from scipy import ndimage
+
+    moved = np.zeros_like(mask)
+    by = np.rint(shift).astype(np.intp)
+    places = np.stack(np.nonzero(mask)) + by[:, None]
+    inside = ((places >= 0) & (places < np.array(mask.shape)[:, None])).all(0)
+    moved[tuple(places[:, inside])] = True
+    edge = np.pad(moved, 1)
+    field = ndimage.distance_transform_edt(edge) - ndimage.distance_transform_edt(~edge)
+    inner: NDArray[np.float64] = field[(slice(1, -1),) * mask.ndim]
+    return inner
+
+
+__all__ = ["copy_to_plane", "interpolate"]

@@ -1,0 +1,225 @@
+"""Corrections of every object at once: computed from the labels as they are, then joined.
+
+Where two objects would take the same pixel, the one with the larger claim gets it, and of two equal
+ones the one with the smaller id, so that no order of objects is better than another.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.corrections.change import (
+    Array,
+    Change,
+    Frame,
+    Parts,
+    check_room,
+    steps_of,
+)
+from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
+from napari_unetseg.core.corrections.reshape import (
+    Outline,
+    grown,
+    holes_of,
+    shrunk,
+    smoothed,
+    vanishes,
+)
+from napari_unetseg.core.corrections.split_object import separate
+from napari_unetseg.core.progress import Progress, silent, track
+
+
+def smaller_than(labels: Array, parts: Parts, pixels: int) -> dict[int, Box]:
+    """Return the objects of fewer pixels."""
+    return {
+        number: box
+        for number, box in parts.items()
+        if np.count_nonzero(labels[box] == number) < pixels
+    }
+
+
+def at_border(labels: Array, parts: Parts, *, axes: Sequence[int] = (-2, -1)) -> dict[int, Box]:
+    """Return the objects that touch the border.
+
+    Parameters
+    ----------
+    axes
+        The axes whose ends are the border. In a stack that is deeper than the objects, add z.
+    """
+    return {number: box for number, box in parts.items() if _touches(labels, box, number, axes)}
+
+
+def fill_every(labels: Array, parts: Parts, *, progress: Progress = silent) -> Change:
+    """Fill the holes of every object; see `fill_holes`."""
+    return _every(labels, parts, partial(holes_of, labels), progress, "filling holes")
+
+
+def grow_every(
+    labels: Array,
+    parts: Parts,
+    by: float,
+    *,
+    spacing: Sequence[float] = (),
+    progress: Progress = silent,
+) -> Change:
+    """Grow every object; between two, each gets what is nearer to it. See `grow`."""
+    steps = steps_of(spacing, labels.ndim)
+    move = partial(grown, labels, by=by, steps=steps)
+    return _every(labels, parts, move, progress, "growing")
+
+
+def shrink_every(
+    labels: Array,
+    parts: Parts,
+    by: float,
+    *,
+    spacing: Sequence[float] = (),
+    progress: Progress = silent,
+) -> Change:
+    """Shrink every object of which something would be left; see `shrink`."""
+    steps = steps_of(spacing, labels.ndim)
+    move = partial(shrunk, labels, by=by, steps=steps)
+    return _every(labels, parts, move, progress, "shrinking")
+
+
+def smooth_every(
+    labels: Array,
+    parts: Parts,
+    by: float,
+    *,
+    spacing: Sequence[float] = (),
+    progress: Progress = silent,
+) -> Change:
+    """Smooth every object of which something would be left; see `smooth`."""
+    steps = steps_of(spacing, labels.ndim)
+
+    def move(box: Box, number: int) -> Outline:
+        outline = smoothed(labels, box, number, by, steps)
+        if vanishes(labels, number, outline):
+            nothing = np.zeros_like(outline.lost)
+            return Outline(outline.box, nothing, nothing, outline.claim)
+        return outline
+
+    return _every(labels, parts, move, progress, "smoothing")
+
+
+def separate_every(
+    labels: Array, parts: Parts, *, first: int, progress: Progress = silent
+) -> Change:
+    """Give every part of an object that touches no other part of it an id of its own.
+
+    Returns
+    -------
+    Change
+        Only objects in several parts count as looked at.
+    """
+    changes = []
+    for number, box in track(list(parts.items()), progress, "separating"):
+        change = separate(labels, box, number, first=first)
+        if len(change):
+            first = int(change.after.max()) + 1
+            changes.append(change)
+    return Change.joined(changes, labels)
+
+
+def renumber(labels: Array, parts: Parts) -> Change:
+    """Give the objects the ids from 1 on without a gap.
+
+    Only as many objects change as there are gaps: those with the largest ids fill them. All others
+    keep their ids, and their colours.
+    """
+    n = len(parts)
+    free = np.setdiff1d(np.arange(1, n + 1), list(parts))
+    above = [number for number in sorted(parts) if not 1 <= number <= n]
+    changes = [
+        Change.of(labels, parts[number], labels[parts[number]] == number, int(new))
+        for number, new in zip(above, free, strict=True)
+    ]
+    return Change.joined(changes, labels)
+
+
+def pixels_of(labels: Array, parts: Parts, frame: Frame, shape: Sequence[int]) -> PixelSet:
+    """Return the pixels of some objects of a frame, as pixels of the whole array.
+
+    Parameters
+    ----------
+    labels
+        In the frame.
+    shape
+        Of the whole array.
+    """
+    found = PixelSet(shape)
+    for number, box in parts.items():
+        whole = frame.box(box)
+        mask = (labels[box] == number).reshape([part.stop - part.start for part in whole])
+        found.add(whole, mask)
+    return found
+
+
+def _touches(labels: Array, box: Box, number: int, axes: Sequence[int]) -> bool:
+    crop = labels[box]
+    for axis in axes:
+        part, length = box[axis], labels.shape[axis]
+        ends = [end for end, at in ((0, part.start == 0), (-1, part.stop == length)) if at]
+        if any((np.take(crop, end, axis=axis) == number).any() for end in ends):
+            return True
+    return False
+
+
+def _every(
+    labels: Array,
+    parts: Parts,
+    move: Callable[[Box, int], Outline],
+    progress: Progress,
+    message: str,
+) -> Change:
+    """Join what becomes of every object's outline into one change."""
+    check_room(labels.dtype, max(parts, default=0))
+    flat: list[NDArray[np.intp]] = []
+    after: list[NDArray[np.int64]] = []
+    claims: list[NDArray[np.float32]] = []
+    objects = []
+    for number, box in track(list(parts.items()), progress, message):
+        outline = move(box, number)
+        inside = np.nonzero(outline.lost | outline.gained)
+        if not len(inside[0]):
+            continue
+        objects.append(number)
+        places = [a + part.start for a, part in zip(inside, outline.box, strict=True)]
+        flat.append(np.ravel_multi_index(places, labels.shape))
+        after.append(np.where(outline.gained[inside], number, 0))
+        claims.append(outline.claim[inside])
+    if not flat:
+        return Change.joined([], labels)
+    return _settled(
+        labels, np.concatenate(flat), np.concatenate(after), np.concatenate(claims), objects
+    )
+
+
+def _settled(
+    labels: Array,
+    flat: NDArray[np.intp],
+    after: NDArray[np.int64],
+    claims: NDArray[np.float32],
+    objects: list[int],
+) -> Change:
+    order = np.lexsort((after, -claims, flat))
+    flat, after = flat[order], after[order]
+    won = np.r_[True, flat[1:] != flat[:-1]]
+    index = np.unravel_index(flat[won], labels.shape)
+    return Change(tuple(index), labels[index], after[won].astype(labels.dtype), tuple(objects))
+
+
+__all__ = [
+    "at_border",
+    "fill_every",
+    "grow_every",
+    "pixels_of",
+    "renumber",
+    "separate_every",
+    "shrink_every",
+    "smaller_than",
+    "smooth_every",
+]

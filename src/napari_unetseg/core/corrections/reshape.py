@@ -1,0 +1,183 @@
+"""Corrections of an object's outline: fill holes, smooth, grow and shrink.
+
+None takes a pixel of a neighbour. Lengths are in pixels of the finest axis, so that an object in a
+stack of coarse planes changes as much along z as it does along y and x.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, steps_of
+from napari_unetseg.core.corrections.locked_pixels import Box
+from napari_unetseg.core.errors import InputError
+
+
+class Outline(NamedTuple):
+    """How an object's outline moves, in a box around it."""
+
+    box: Box
+    lost: Mask
+    gained: Mask
+    claim: NDArray[np.float32]
+    """How much the object claims a pixel that it gained: the largest gets it."""
+
+
+def fill_holes(labels: Array, box: Box, number: int) -> Change:
+    """Fill the background that an object encloses, in 3D on all sides.
+
+    Objects within the hole stay.
+
+    Raises
+    ------
+    InputError
+        When there is no hole.
+    """
+    change = changed(labels, number, holes_of(labels, box, number))
+    if not len(change):
+        raise InputError(f"Object {number} has no hole.")
+    return change
+
+
+def grow(
+    labels: Array, box: Box, number: int, by: float, *, spacing: Sequence[float] = ()
+) -> Change:
+    """Add the background within a distance of an object to it.
+
+    Parameters
+    ----------
+    by
+        The distance.
+
+    Raises
+    ------
+    InputError
+        When its neighbours leave no room.
+    """
+    change = changed(labels, number, grown(labels, box, number, by, steps_of(spacing, labels.ndim)))
+    if not len(change):
+        raise InputError(f"There is no background around object {number} to grow into.")
+    return change
+
+
+def shrink(
+    labels: Array, box: Box, number: int, by: float, *, spacing: Sequence[float] = ()
+) -> Change:
+    """Take from an object what is within a distance of anything else.
+
+    Where the image ends, the object is taken to go on.
+
+    Raises
+    ------
+    InputError
+        When nothing would be left.
+    """
+    change = changed(
+        labels, number, shrunk(labels, box, number, by, steps_of(spacing, labels.ndim))
+    )
+    if not len(change):
+        raise InputError(f"Nothing would be left of object {number}. Delete it, or shrink by less.")
+    return change
+
+
+def smooth(
+    labels: Array, box: Box, number: int, by: float, *, spacing: Sequence[float] = ()
+) -> Change:
+    """Smooth an object's outline.
+
+    Parameters
+    ----------
+    by
+        What is narrower than about this goes, dents as well as spurs.
+
+    Raises
+    ------
+    InputError
+        When nothing would be left.
+
+    Notes
+    -----
+    A pixel is the object's where, weighted by a Gaussian of half the given width, there is more
+    of the object than of background. Neighbours and what lies outside the image count as neither,
+    so that objects that touch stay in touch.
+    """
+    steps = steps_of(spacing, labels.ndim)
+    outline = smoothed(labels, box, number, by, steps)
+    if vanishes(labels, number, outline):
+        raise InputError(f"Nothing would be left of object {number}. Delete it, or smooth by less.")
+    return changed(labels, number, outline)
+
+
+def holes_of(labels: Array, box: Box, number: int) -> Outline:
+    """Return the holes of an object as what it gains."""
+    from scipy import ndimage
+
+    crop = labels[box]
+    own = crop == number
+    gained = ndimage.binary_fill_holes(own) & (crop == 0)
+    return Outline(box, np.zeros_like(own), gained, np.ones(own.shape, np.float32))
+
+
+def grown(labels: Array, box: Box, number: int, by: float, steps: Sequence[float]) -> Outline:
+    """Return what an object gains within a distance; what is nearer is claimed more."""
+    from scipy import ndimage
+
+    wide = padded(box, [int(by / step) for step in steps], labels.shape)
+    crop = labels[wide]
+    own = crop == number
+    distance = ndimage.distance_transform_edt(~own, sampling=steps).astype(np.float32)
+    near = (distance <= by) & (crop == 0)
+    # What a thin neighbour cuts off is not this object.
+    connected, _ = ndimage.label(own | near)
+    gained = near & np.isin(connected, np.unique(connected[own]))
+    return Outline(wide, np.zeros_like(own), gained, -distance)
+
+
+def shrunk(labels: Array, box: Box, number: int, by: float, steps: Sequence[float]) -> Outline:
+    """Return what an object loses within a distance; nothing where it would lose everything."""
+    from scipy import ndimage
+
+    wide = padded(box, (1,) * labels.ndim, labels.shape)
+    own = labels[wide] == number
+    nothing = np.zeros_like(own)
+    if own.all():
+        return Outline(wide, nothing, nothing, np.zeros(own.shape, np.float32))
+    lost = own & (ndimage.distance_transform_edt(own, sampling=steps) <= by)
+    kept = lost if (own & ~lost).any() else nothing
+    return Outline(wide, kept, nothing, np.zeros(own.shape, np.float32))
+
+
+def smoothed(labels: Array, box: Box, number: int, by: float, steps: Sequence[float]) -> Outline:
+    """Return how an object's outline moves when it is smoothed."""
+    from scipy import ndimage
+
+    sigmas = [by / 2 / step for step in steps]
+    wide = padded(box, [int(np.ceil(by / step)) for step in steps], labels.shape)
+    # Beyond the reach of the Gaussian nothing counts; up to there, the true surroundings do.
+    seen = padded(wide, [int(4 * sigma + 0.5) for sigma in sigmas], labels.shape)
+    around = labels[seen]
+    balance = (around == number).astype(np.float32) - (around == 0)
+    balance = ndimage.gaussian_filter(balance, sigmas, mode="constant")
+    inner = tuple(
+        slice(part.start - outer.start, part.stop - outer.start)
+        for part, outer in zip(wide, seen, strict=True)
+    )
+    crop, balance = around[inner], balance[inner]
+    return Outline(wide, (crop == number) & (balance < 0), (crop == 0) & (balance > 0), balance)
+
+
+def vanishes(labels: Array, number: int, outline: Outline) -> bool:
+    """Whether nothing would be left of an object."""
+    own = labels[outline.box] == number
+    return not ((own & ~outline.lost) | outline.gained).any()
+
+
+def changed(labels: Array, number: int, outline: Outline) -> Change:
+    """Return the change that moves one object's outline."""
+    after = np.where(outline.gained, number, 0)
+    return Change.of(labels, outline.box, outline.lost | outline.gained, after, [number])
+
+
+__all__ = ["fill_holes", "grow", "shrink", "smooth"]

@@ -1,0 +1,222 @@
+"""Corrections that divide an object: by a line, by seeds, or where its parts do not touch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, steps_of
+from napari_unetseg.core.corrections.locked_pixels import Box
+from napari_unetseg.core.corrections.whole_objects import along
+from napari_unetseg.core.errors import InputError
+
+_SLIVER = 1.5
+"""What is nowhere further than this from the line is a crumb of the object's edge, no piece."""
+
+
+def split_by_line(
+    labels: Array,
+    box: Box,
+    number: int,
+    points: ArrayLike,
+    *,
+    axes: Sequence[int] = (-2, -1),
+    first: int,
+) -> Change:
+    """Divide an object along a line.
+
+    Parameters
+    ----------
+    labels
+        Ids; 0 is background.
+    box, number
+        The object.
+    points
+        (n, 2), corners of the line in pixels, along `axes`.
+    axes
+        The two axes the line was drawn in. Along others, it cuts through the whole object.
+    first
+        The id of the first new object; further ones count on.
+
+    Returns
+    -------
+    Change
+        The largest piece keeps the id. Pixels under the line belong to the nearest piece.
+
+    Raises
+    ------
+    InputError
+        When the line does not cut the object through.
+    """
+    from scipy import ndimage
+
+    own = labels[box] == number
+    line = _line_in(box, points, [axis % labels.ndim for axis in axes])
+    full = np.ones((3,) * own.ndim, bool)
+    whole, _ = ndimage.label(own, full)
+    cut = np.isin(whole, np.unique(whole[own & line])) & own
+    pieces, n = ndimage.label(cut & ~line, full)
+    distance = ndimage.distance_transform_edt(~(line & own)) if line.any() else np.zeros(own.shape)
+    kept = _large(pieces, n, distance)
+    if len(kept) < 2:
+        raise InputError(
+            "The line does not cut an object in two. Begin outside of the object, draw across it, "
+            "and end outside of it."
+        )
+    ranks = np.zeros(n + 1, np.intp)
+    ranks[kept] = np.arange(1, len(kept) + 1)
+    markers = ranks[pieces]
+    return _pieces(labels, box, number, _spread(markers, cut), first)
+
+
+def split_by_seeds(
+    labels: Array,
+    box: Box,
+    number: int,
+    seeds: ArrayLike,
+    *,
+    first: int,
+    spacing: Sequence[float] = (),
+) -> Change:
+    """Divide an object among seeds.
+
+    Parameters
+    ----------
+    labels
+        Ids; 0 is background.
+    box, number
+        The object.
+    seeds
+        (n, ndim), at least two pixels of the object.
+    first
+        The id of the first new object; further ones count on.
+    spacing
+        Physical size of a pixel along each axis.
+
+    Returns
+    -------
+    Change
+        The largest piece keeps the id, and so do parts of the object without a seed.
+
+    Raises
+    ------
+    InputError
+        When fewer than two seeds lie in the object.
+
+    Notes
+    -----
+    Seeds in different bulges of the object are divided at its waists: watershed of the distance to
+    the outline, each seed with its way up to the middle of its bulge. Where two are in one bulge,
+    which has no waist between them, every pixel goes to the seed that is the fewest steps away.
+    """
+    from scipy import ndimage
+    from skimage.segmentation import watershed
+
+    whole = padded(box, (1,) * labels.ndim, labels.shape)
+    own = labels[whole] == number
+    places = np.rint(np.atleast_2d(np.asarray(seeds, float))).astype(np.intp)
+    places = np.unique(places - [part.start for part in whole], axis=0)
+    places = places[((places >= 0) & (places < own.shape)).all(1)]
+    places = places[own[tuple(places.T)]]
+    if len(places) < 2:
+        raise InputError("Splitting takes a seed in each piece: click at least two places in it.")
+    # Where the image ends, the object may go on: only a pixel of another id is its outline.
+    depth = ndimage.distance_transform_edt(own, sampling=steps_of(spacing, own.ndim))
+    pieces = watershed(*_relief(own, depth, places), mask=own)
+    return _pieces(labels, whole, number, pieces, first)
+
+
+def separate(labels: Array, box: Box, number: int, *, first: int) -> Change:
+    """Give the parts of an object that do not touch, not even at a corner, ids of their own.
+
+    Returns
+    -------
+    Change
+        The largest part keeps the id; no pixel changes where there is only one.
+    """
+    from scipy import ndimage
+
+    own = labels[box] == number
+    parts, _ = ndimage.label(own, np.ones((3,) * own.ndim, bool))
+    return _pieces(labels, box, number, parts, first)
+
+
+def _relief(
+    own: Mask, depth: NDArray[np.float64], seeds: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return the landscape that is flooded, and the seeds in it."""
+    from scipy import ndimage
+
+    # A distance in whole pixels has peaks that are none; a little blur takes them away.
+    height = np.where(own, ndimage.gaussian_filter(depth, 1), 0)
+    paths = [_way_up(height, tuple(seed)) for seed in seeds.tolist()]
+    markers = np.zeros(own.shape, np.int32)
+    if len({path[-1] for path in paths}) < len(paths):
+        markers[tuple(seeds.T)] = np.arange(1, len(seeds) + 1)
+        return np.zeros_like(height), markers
+    for number, path in enumerate(paths, start=1):
+        markers[tuple(np.transpose(path))] = number
+    return -height, markers
+
+
+def _way_up(height: NDArray[np.float64], start: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the pixels from `start` to the top of its hill, the steepest way."""
+    path = [start]
+    while True:
+        near = tuple(slice(max(at - 1, 0), at + 2) for at in path[-1])
+        best = np.unravel_index(np.argmax(height[near]), height[near].shape)
+        step = tuple(int(at) + part.start for at, part in zip(best, near, strict=True))
+        if height[step] <= height[path[-1]]:
+            return path
+        path.append(step)
+
+
+def _line_in(box: Box, points: ArrayLike, axes: Sequence[int]) -> Mask:
+    """Return which pixels of a box a line covers, in every plane along the other axes."""
+    sides = [box[axis] for axis in axes]
+    line = np.zeros([side.stop - side.start for side in sides], bool)
+    places = along(points) - [side.start for side in sides]
+    places = places[((places >= 0) & (places < line.shape)).all(1)]
+    line[tuple(places.T)] = True
+    line = line if axes[0] < axes[1] else line.T
+    others = tuple(axis for axis in range(len(box)) if axis not in axes)
+    shape = [part.stop - part.start for part in box]
+    return np.broadcast_to(np.expand_dims(line, others), shape)
+
+
+def _large(pieces: NDArray[np.int32], n: int, distance: Array) -> NDArray[np.intp]:
+    """Return which pieces count: none that is a crumb beside the line, unless two are wanted."""
+    from scipy import ndimage
+
+    if n < 2:
+        return np.arange(1, n + 1)
+    numbers = np.arange(1, n + 1)
+    reach = np.asarray(ndimage.maximum(distance, pieces, numbers))
+    large = numbers[reach > _SLIVER]
+    if len(large) > 1:
+        return large
+    return np.sort(1 + np.argsort(-np.bincount(pieces.ravel())[1:], kind="stable")[:2])
+
+
+def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
+    """Return each pixel of `where` with the nearest marker."""
+    from scipy import ndimage
+
+    nearest = ndimage.distance_transform_edt(
+        markers == 0, return_distances=False, return_indices=True
+    )
+    return np.where(where, markers[tuple(nearest)], 0)
+
+
+def _pieces(labels: Array, box: Box, number: int, pieces: Array, first: int) -> Change:
+    """Return the change that makes objects of pieces numbered from 1."""
+    sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
+    ids = np.zeros(len(sizes) + 1, np.int64)
+    others = np.flatnonzero(np.arange(len(sizes)) != np.argmax(sizes)) + 1
+    others = others[sizes[others - 1] > 0]
+    ids[1:] = number
+    ids[others] = first + np.arange(len(others))
+    return Change.of(labels, box, pieces > 0, ids[pieces], [number])
+
+
+__all__ = ["separate", "split_by_line", "split_by_seeds"]

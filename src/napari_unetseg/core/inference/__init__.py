@@ -1,0 +1,1 @@
+"""Inference: segmenters, tiles, and prediction of classes and objects from whole images."""

@@ -1,0 +1,302 @@
+"""The size of what is to be found: how far an image is enlarged or shrunk for a model.
+
+A model knows objects of the diameter, and images of the pixel size, that it learnt from. Said how
+large the objects are in another image, or read from its pixel size, the image is shown to it at
+that scale; see `napari_unetseg.core.inference.zoomed`.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.progress import Progress, part, silent, to_the_end
+from napari_unetseg.core.units import metres_of
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.model.trained_model import TrainedModel
+    from napari_unetseg.core.training.train_options import Device
+
+SAME = 0.1
+"""Part by which pixel sizes may differ before a rescale is worth offering."""
+
+_MEASURED = {2: 1024, 3: 160}
+"""Side in pixels of the part of a plane or stack that objects are measured in."""
+
+_MEASURING_SHARE = 0.2
+"""Part of a prediction that goes to measuring objects first."""
+
+_FURTHEST = 20.0
+_NEGLIGIBLE = 0.01
+
+
+class SizeOptions(Options):
+    """How large things are in the image, for a model that learnt from images of another scale."""
+
+    diameter: float = option(
+        0.0,
+        "Diameter",
+        "Diameter of the objects in the image, in pixels: the image is scaled so that they are as "
+        "large as those that the model learnt from. 0 leaves it as it is.",
+        when={"auto_diameter": (False,)},
+        ge=0.0,
+        le=10_000.0,
+        step=1.0,
+    )
+    rescale: bool = option(
+        False,
+        "Rescale",
+        "Scale the image to the pixel size of the images that the model learnt from.",
+        when={"diameter": (0.0,)},
+    )
+    auto_diameter: bool = option(
+        False,
+        "Auto diameter",
+        "See for yourself how large the objects are: predict a part of the image as it is, measure "
+        "what is found, and scale by that. Good between a third and three times the size that was "
+        "learnt.",
+        when={"diameter": (0.0,), "rescale": (False,)},
+    )
+
+
+class Sized(Protocol):
+    """What is to be known of a model."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def ndim(self) -> int:
+        """2 or 3."""
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Physical pixel size along each spatial axis."""
+
+    @property
+    def unit(self) -> str:
+        """Its unit."""
+
+    @property
+    def diameter(self) -> float:
+        """Median diameter in pixels of the objects it learnt; 0 when it learnt none."""
+
+
+def sized(
+    model: "TrainedModel",
+    image: Image,
+    options: SizeOptions,
+    *,
+    device: "Device" = "cpu",
+    progress: Progress = silent,
+) -> "TrainedModel":
+    """Return a model that is shown an image at the size that the options ask for.
+
+    Parameters
+    ----------
+    device
+        What to compute on, where objects are to be measured first.
+
+    Raises
+    ------
+    InputError
+        As `zoom_for`; or when objects are to be measured and image and model do not fit.
+    """
+    if not options.auto_diameter or options.diameter or options.rescale:
+        return model.zoomed(zoom_for(model, image, options))
+    _check_diameter(model)
+    piece = _piece(image, model.ndim)
+    found = model.predict(piece, "objects", device=device, progress=progress).asarray()
+    diameter = median_diameter([found], piece.spacing[-model.ndim :])
+    if not diameter:
+        return model
+    return model.zoomed(zoom_for(model, image, SizeOptions(diameter=diameter)))
+
+
+def at_size(
+    model: "TrainedModel",
+    image: Image,
+    options: SizeOptions,
+    *,
+    device: "Device" = "cpu",
+    progress: Progress = silent,
+) -> tuple["TrainedModel", Progress]:
+    """Return what `sized` returns, and the progress that is left to predict with it.
+
+    Measuring objects first is of no use in part: it may be cancelled, but not stopped early.
+    """
+    share = _MEASURING_SHARE if options.auto_diameter else 0.0
+    first = to_the_end(part(progress, 0, share))
+    seen = sized(model, image, options, device=device, progress=first)
+    return seen, part(progress, share, 1)
+
+
+def zoom_for(model: Sized, image: Image, options: SizeOptions) -> tuple[float, ...]:
+    """Return how many pixels a model is to see for one of the image, per axis of the model.
+
+    Parameters
+    ----------
+    image
+        Its pixels may be anisotropic: a diameter is in those of Y and X, and depth follows from
+        the proportions of both pixel sizes, where both are known.
+
+    Returns
+    -------
+    tuple
+        Empty when the image is to be shown as it is.
+
+    Raises
+    ------
+    InputError
+        When the model does not know the diameter, or one of the pixel sizes is not known, or the
+        image would become a twentieth or twenty times as large.
+    """
+    if options.diameter:
+        zoom = _by_diameter(model, image, options.diameter)
+    elif options.rescale:
+        zoom = _by_pixel_size(model, image)
+    else:
+        return ()
+    if max(*zoom, 0) > _FURTHEST or min(zoom) < 1 / _FURTHEST:
+        raise InputError(
+            f"For {model.name!r} the image would have to be scaled {_times(zoom)}, where at most "
+            f"{_FURTHEST:g} times or a {_FURTHEST:g}th makes sense. Check the diameter or the "
+            "pixel size."
+        )
+    return () if all(abs(by - 1) < _NEGLIGIBLE for by in zoom) else zoom
+
+
+def pixel_zoom(model: Sized, image: Image) -> tuple[float, ...]:
+    """Return how the image's pixels compare with the model's, per axis; empty when not known."""
+    ours, theirs = metres_of(image.unit), metres_of(model.unit)
+    spacing = image.spacing[-model.ndim :]
+    if ours is None or theirs is None or len(spacing) != model.ndim:
+        return ()
+    pairs = zip(spacing, model.spacing, strict=True)
+    return tuple(a * ours / (b * theirs) for a, b in pairs)
+
+
+def mismatch(model: Sized, image: Image) -> str:
+    """Say how the pixel sizes differ, such as ``0.65 → 0.5 µm``; nothing when they hardly do."""
+    zoom = pixel_zoom(model, image)
+    if all(abs(math.log(by)) < math.log1p(SAME) for by in zoom):
+        return ""
+    axis = max(range(len(zoom)), key=lambda k: abs(math.log(zoom[k])))
+    have = image.spacing[-model.ndim :][axis]
+    return f"{have:.3g} → {have / zoom[axis]:.3g} {image.unit}"
+
+
+def median_diameter(objects: Iterable[NDArray[Any]], spacing: Sequence[float] = ()) -> float:
+    """Return the usual diameter of objects in pixels, those of a disc or ball of their size.
+
+    Parameters
+    ----------
+    objects
+        Ids of planes or stacks, 0 being background. What their border cuts off does not count,
+        unless all is.
+    spacing
+        Size of a pixel along each axis; the diameter is in the smallest.
+
+    Returns
+    -------
+    float
+        The median over images of each one's median, so that a crowded one counts no more than
+        others; 0 when there is no object.
+    """
+    medians = [_diameter(_median_size(ids), ids.ndim, spacing) for ids in objects]
+    found = [diameter for diameter in medians if diameter]
+    return float(np.median(found)) if found else 0.0
+
+
+def _median_size(ids: NDArray[Any]) -> float:
+    found, inverse = np.unique(ids, return_inverse=True)
+    sizes, there = np.bincount(inverse.ravel()), found > 0
+    whole = there & ~np.isin(found, _at_border(ids))
+    counted = sizes[whole] if whole.any() else sizes[there]
+    return float(np.median(counted)) if counted.size else 0.0
+
+
+def _diameter(size: float, ndim: int, spacing: Sequence[float]) -> float:
+    """Return the diameter of a disc or ball of so many pixels."""
+    steps = tuple(spacing) or (1.0,) * ndim
+    content = size * math.prod(step / min(steps) for step in steps)
+    if ndim == 2:
+        return 2 * math.sqrt(content / math.pi)
+    return 2 * (0.75 * content / math.pi) ** (1 / 3)
+
+
+def _piece(image: Image, ndim: int) -> Image:
+    """Return the middle of an image, as much of it as is measured."""
+    block = "C" + "ZYX"[-ndim:]
+    side = _MEASURED[ndim]
+    middle: list[int | slice] = []
+    for axis in image.axes:
+        length = image.length(axis)
+        start = max(0, (length - side) // 2)
+        rest = slice(None) if axis == "C" else slice(start, start + side)
+        middle.append(rest if axis in block else length // 2)
+    axes = "".join(axis for axis in image.axes if axis in block)
+    data = np.asarray(image.data[tuple(middle)])
+    spacing = image.spacing[-ndim:] if len(image.spacing) >= ndim else image.spacing
+    return Image(data, axes, spacing, image.unit, image.rgb, image.channel_names)
+
+
+def _check_diameter(model: Sized) -> None:
+    if not model.diameter:
+        raise InputError(
+            f"It is not known how large the objects were that {model.name!r} learnt, so a diameter "
+            "says nothing to it. Leave it out, or train a model on labels that are objects."
+        )
+
+
+def _by_diameter(model: Sized, image: Image, diameter: float) -> tuple[float, ...]:
+    _check_diameter(model)
+    by = model.diameter / diameter
+    if model.ndim == 2:
+        return (by, by)
+    flatness = pixel_zoom(model, image)
+    return (by * (flatness[0] / flatness[-1] if flatness else 1.0), by, by)
+
+
+def _by_pixel_size(model: Sized, image: Image) -> tuple[float, ...]:
+    zoom = pixel_zoom(model, image)
+    if not zoom:
+        whose = "image" if metres_of(image.unit) is None else f"model {model.name!r}"
+        raise InputError(
+            f"The pixel size of the {whose} is not known, so there is nothing to rescale by. Give "
+            "the image one, or say the diameter of the objects."
+        )
+    return zoom
+
+
+def _at_border(ids: NDArray[Any]) -> NDArray[Any]:
+    ends = [ids.take((0, -1), axis).ravel() for axis in range(ids.ndim)]
+    return np.unique(np.concatenate(ends))
+
+
+def zoom_in_words(zoom: Sequence[float]) -> str:
+    """Say how an image is scaled for a model."""
+    return f"the image scaled {_times(zoom)} for the model"
+
+
+def _times(zoom: Sequence[float]) -> str:
+    return " by ".join(f"{by:.3g}" for by in zoom) + " times"
+
+
+__all__ = [
+    "SAME",
+    "SizeOptions",
+    "at_size",
+    "median_diameter",
+    "mismatch",
+    "pixel_zoom",
+    "sized",
+    "zoom_for",
+    "zoom_in_words",
+]

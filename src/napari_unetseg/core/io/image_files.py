@@ -1,0 +1,280 @@
+"""The doors: a path becomes an `Image`, and an `Image` a file, whatever the format."""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import ome_zarr_files as ngff
+from napari_unetseg.core.io import tiff_files as tiff
+from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
+from napari_unetseg.core.io.plugin_readers import read_with_plugin
+from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.units import symbol_of
+
+Reader = Callable[[Path, str | None], Image]
+
+# What libraries raise when a file is not what its name says, is cut short or is damaged.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    SyntaxError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
+    """Read an image with its axes and physical pixel size.
+
+    Parameters
+    ----------
+    path
+        TIFF (any compression; ImageJ, OME and plain), OME-Zarr or zarr, ``.npy``, PNG, JPEG, BMP,
+        GIF; anything else that an installed napari plugin reads.
+    axes
+        Letters of `napari_unetseg.core.image.AXES` for the axes, when the file does not say.
+    level
+        Which resolution of an image that has several: 0 for the full one, 1 for the next coarser.
+
+    Returns
+    -------
+    Image
+        In memory for files up to 1 GiB; lazy for zarr and for larger TIFF and ``.npy`` files.
+
+    Raises
+    ------
+    InputError
+        When there is no such file or level, or it is damaged, empty, pickled or of an unknown kind.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"There is no file {source}. Check the name.")
+    with _reading(source):
+        reader = _reader_of(source)
+        if reader is ngff.read_zarr:
+            return ngff.read_zarr(source, axes, level)
+        ngff.check_level(level, 1)
+        return reader(source, axes)
+
+
+def may_be_lazy(path: PathLike) -> bool:
+    """Whether reading a file may give an image that stays on disk; nothing but headers is read."""
+    source = Path(path)
+    if source.is_dir():
+        return is_zarr(source)
+    try:
+        size = source.stat().st_size
+    except OSError:
+        return False
+    if _READERS.get(source.suffix.lower()) is tiff.read_tiff:
+        return tiff.is_large(source)
+    # What a napari plugin does is not known; where it is small, nobody minds.
+    return size > tiff.LAZY_ABOVE
+
+
+def read_labels(path: PathLike, axes: str | None = None) -> Image:
+    """Read labels or a mask: an image of whole numbers or booleans.
+
+    Raises
+    ------
+    InputError
+        As `read_image`; and when the numbers are fractions or colours.
+    """
+    image = read_image(path, axes)
+    if image.rgb:
+        raise InputError(f"{path} holds colours, not labels. Give one whole number a pixel.")
+    if image.dtype.kind not in "iub":
+        raise InputError(
+            f"{path} holds {image.dtype}; labels are whole numbers, 0 for background. "
+            "Save it as an integer image."
+        )
+    return image
+
+
+def write_image(path: PathLike, image: Image, *, progress: Progress = silent) -> None:
+    """Write an image with its calibration, replacing the file in one step.
+
+    Parameters
+    ----------
+    path
+        ``.tif`` or ``.tiff`` (see `napari_unetseg.core.io.tiff_files.write_tiff`), ``.zarr`` for
+        OME-Zarr, or ``.png`` for a plane of 8 or 16 bit.
+    image
+        Written by planes or chunks when lazy, never whole in memory.
+    progress
+        Told how far it is; may raise to abandon, and then nothing has changed.
+
+    Raises
+    ------
+    InputError
+        When the suffix is another, the format cannot hold the image, or the place be written.
+    """
+    _write(Path(path), image, labels=False, progress=progress)
+
+
+def write_labels(path: PathLike, labels: Image, *, progress: Progress = silent) -> None:
+    """Write labels as the smallest unsigned integers that hold them, compressed.
+
+    Parameters
+    ----------
+    path, progress
+        As for `write_image`.
+    labels
+        Whole numbers from 0, or booleans. Lazy ones of more than 8 bits are read twice: once for
+        the largest.
+
+    Raises
+    ------
+    InputError
+        As `write_image`; and when a label is negative or needs more than 32 bits.
+    """
+    _write(Path(path), _smallest(labels), labels=True, progress=progress)
+
+
+def _write(path: Path, image: Image, *, labels: bool, progress: Progress) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in WRITE_SUFFIXES:
+        raise InputError(
+            f"The output {path} must end in one of {', '.join(WRITE_SUFFIXES)}. Change the name."
+        )
+    image = replace(image, unit=symbol_of(image.unit))
+    with writing(path) as draft:
+        if suffix == ".zarr":
+            ngff.write_zarr(draft, image, labels=labels, progress=progress)
+        elif suffix == ".png":
+            _write_png(draft, image)
+        else:
+            tiff.write_tiff(draft, image, compress=labels, progress=progress)
+    progress(1.0, "written")
+
+
+def _smallest(labels: Image) -> Image:
+    if labels.dtype.kind == "b":
+        return replace(labels, data=labels.data.astype(np.uint8))
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"Labels are whole numbers, 0 for background; these are {labels.dtype}.")
+    if labels.dtype == np.uint8:
+        return labels
+    low, high = _extremes(labels)
+    if low < 0 or high > np.iinfo(np.uint32).max:
+        raise InputError(
+            f"Labels go from 0 to {np.iinfo(np.uint32).max} in a file; these go from {low} to "
+            f"{high}. Renumber them."
+        )
+    return replace(labels, data=labels.data.astype(np.min_scalar_type(high)))
+
+
+def _extremes(image: Image) -> tuple[int, int]:
+    if not image.lazy:
+        return int(image.data.min()), int(image.data.max())
+    import dask
+
+    low, high = dask.compute(image.data.min(), image.data.max())
+    return int(low), int(high)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever a format's library raises into one sentence that names the file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).rstrip('.')}.") from error
+    except MemoryError as error:
+        raise InputError(
+            f"{path} does not fit in memory. Save it as .zarr and open that."
+        ) from error
+    except _DAMAGE as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(f"{path} cannot be read as an image: {reason}.") from error
+
+
+def _reader_of(path: Path) -> Reader:
+    if path.is_dir():
+        if not is_zarr(path):
+            raise InputError("this is a folder, not an image; name the images in it")
+        return ngff.read_zarr
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty; copy it again from where it came")
+    return _READERS.get(path.suffix.lower(), read_with_plugin)
+
+
+def _read_npy(path: Path, axes: str | None) -> Image:
+    import dask.array
+
+    large = path.stat().st_size > tiff.LAZY_ABOVE
+    try:
+        data = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise InputError(
+            "it holds pickled Python objects, which could run code when opened; "
+            "save plain numbers with numpy.save"
+        ) from error
+    if not isinstance(data, np.ndarray):
+        raise InputError("it is an archive of several arrays; save one with numpy.save")
+    return Image.of(dask.array.from_array(data) if large else data, axes)
+
+
+def _read_picture(path: Path, axes: str | None) -> Image:
+    """Read what photo programs write. Several frames become the Z axis."""
+    import imageio.v3 as imageio
+    from PIL.Image import DecompressionBombError, DecompressionBombWarning
+
+    with warnings.catch_warnings():
+        # The limit guards servers against uploads; here the user named the file.
+        warnings.simplefilter("ignore", DecompressionBombWarning)
+        try:
+            data = imageio.imread(path, plugin="pillow")
+        except DecompressionBombError as error:
+            raise InputError("the picture is too large for its format; save it as TIFF") from error
+    samples = data.shape[-1] if data.ndim > 2 and data.shape[-1] <= 4 else 0
+    guessed = {2: "YX", 3: "YXC" if samples else "ZYX", 4: "ZYXC"}.get(data.ndim)
+    return Image.of(data, axes or guessed, rgb=samples in (3, 4) and axes is None)
+
+
+def _write_png(path: Path, image: Image) -> None:
+    import imageio.v3 as imageio
+
+    data = image.asarray()
+    if image.dtype.kind == "b":
+        data = data.astype(np.uint8) * 255
+    colour = image.rgb and image.axes == "YXC" and data.dtype == np.uint8
+    plane = image.axes == "YX" and data.dtype in (np.uint8, np.uint16)
+    if not (colour or plane):
+        raise InputError(
+            f"A .png holds one plane of 8 or 16 bit, not {image.dtype} with the axes "
+            f"{image.axes}. Write a .tif instead."
+        )
+    imageio.imwrite(path, data, plugin="pillow", extension=".png")
+
+
+_READERS: dict[str, Reader] = {
+    ".tif": tiff.read_tiff,
+    ".tiff": tiff.read_tiff,
+    ".lsm": tiff.read_tiff,
+    ".npy": _read_npy,
+    ".png": _read_picture,
+    ".jpg": _read_picture,
+    ".jpeg": _read_picture,
+    ".bmp": _read_picture,
+    ".gif": _read_picture,
+}
+
+__all__ = ["may_be_lazy", "read_image", "read_labels", "write_image", "write_labels"]

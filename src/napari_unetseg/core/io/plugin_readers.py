@@ -1,0 +1,179 @@
+"""Whatever napari opens: files read by the reader of an installed napari plugin, without napari."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import AXES, Image
+from napari_unetseg.core.units import symbol_of
+
+_KINDS = ("image", "labels")
+# Ours reads projects and models; napari's own reads tables, and images that are read here anyway.
+_NOT_ASKED = ("napari-unetseg", "napari")
+# What a plugin that accepts any file says, which tells nothing about a folder's images.
+_ANY = ("*", "*.*")
+
+
+def read_with_plugin(path: Path, axes: str | None) -> Image:
+    """Read a file with whatever napari plugin accepts it.
+
+    Parameters
+    ----------
+    axes
+        See `napari_unetseg.core.io.image_files.read_image`.
+
+    Returns
+    -------
+    Image
+        The first image or labels that the plugin gives. One layer for each channel becomes one
+        image of several channels. Times, planes and channels of which there is one are no axes.
+
+    Raises
+    ------
+    InputError
+        When no plugin accepts the file, or it gives no image.
+    """
+    import npe2
+
+    _discover()
+    try:
+        layers = npe2.read([str(path)], stack=False)
+    except ValueError as error:
+        raise InputError(
+            "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
+            "or install a napari plugin that reads it"
+        ) from error
+    found = [one for one in map(_parts_of, layers) if one is not None]
+    if not found:
+        raise InputError("its napari reader gives no image; open it in napari to see what it holds")
+    if _are_channels(found) and axes is None:
+        return _joined([_of_layer(data, options, None) for data, options in found], found)
+    data, options = found[0]
+    return _of_layer(data, options, axes)
+
+
+def plugin_patterns() -> tuple[str, ...]:
+    """Return what the names of files look like that installed napari plugins read, in lower case.
+
+    Takes a second when plugins were not looked for before.
+    """
+    manager = _discover()
+    found = {
+        pattern.lower()
+        for manifest in manager.iter_manifests(disabled=False)
+        if manifest.name not in _NOT_ASKED
+        for reader in manifest.contributions.readers or ()
+        for pattern in reader.filename_patterns
+        if pattern not in _ANY
+    }
+    return tuple(sorted(found))
+
+
+def _discover() -> Any:
+    import npe2
+
+    manager = npe2.PluginManager.instance()
+    manager.discover()
+    return manager
+
+
+def _parts_of(layer: Sequence[Any]) -> tuple[Any, dict[str, Any]] | None:
+    """Return the data and options of a layer that can be worked on."""
+    data, options, kind = (*layer, {}, "image")[:3] if len(layer) < 3 else layer
+    return (data, dict(options or {})) if kind in _KINDS else None
+
+
+def _are_channels(layers: Sequence[tuple[Any, Mapping[str, Any]]]) -> bool:
+    """Whether layers are the channels of one image: of one shape, and laid over each other."""
+    if len(layers) < 2:
+        return False
+    shapes = {np.shape(data) for data, _ in layers}
+    over = all(
+        options.get("blending") == "additive" or "colormap" in options for _, options in layers
+    )
+    plain = not any(options.get("channel_axis") or options.get("rgb") for _, options in layers)
+    return over and plain and len(shapes) == 1
+
+
+def _joined(images: Sequence[Image], layers: Sequence[tuple[Any, Mapping[str, Any]]]) -> Image:
+    """Return the channels of one image as one."""
+    first = images[0]
+    at = first.axes.index(first.spatial_axes[0])
+    if any(image.lazy for image in images):
+        import dask.array
+
+        data: Any = dask.array.stack([image.data for image in images], axis=at)
+    else:
+        data = np.stack([image.data for image in images], axis=at)
+    names = tuple(str(options.get("name", "")) for _, options in layers)
+    return Image(
+        data,
+        f"{first.axes[:at]}C{first.axes[at:]}",
+        first.spacing,
+        first.unit,
+        channel_names=names if all(names) else (),
+    )
+
+
+def _of_layer(data: Any, options: Mapping[str, Any], axes: str | None) -> Image:
+    if isinstance(data, list | tuple) or options.get("multiscale"):
+        data = data[0]
+    image = Image.of(data, axes or _axes_of(data, options), rgb=options.get("rgb"))
+    scale = [float(step) for step in _listed(options.get("scale"))][-len(image.spatial_axes) :]
+    units = options.get("units") or ("pixel",)
+    unit = units if isinstance(units, str) else str(units[-1])
+    if len(scale) == len(image.spatial_axes):
+        image = replace(image, spacing=tuple(abs(step) or 1.0 for step in scale))
+    names = options.get("name")
+    if isinstance(names, list | tuple) and len(names) == image.n_channels and not image.rgb:
+        image = replace(image, channel_names=tuple(map(str, names)))
+    image = replace(image, unit=symbol_of(unit))
+    return image if axes else _without_single(image)
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return () if value is None or np.ndim(value) == 0 else value
+
+
+def _axes_of(data: Any, options: Mapping[str, Any]) -> str | None:
+    """Return the axes as a layer names them, or with its channels among the usual ones."""
+    named = "".join(str(label)[:1].upper() for label in options.get("axis_labels") or ())
+    known = len(set(named)) == len(named) and set(named) <= set(AXES) and named.endswith("YX")
+    at = options.get("channel_axis")
+    if at is None:
+        return named if known and len(named) == data.ndim else None
+    at = int(at) % data.ndim
+    usual = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(data.ndim - 1, "")
+    others = named if known and len(named) == data.ndim - 1 and "C" not in named else usual
+    return f"{others[:at]}C{others[at:]}"
+
+
+def _without_single(image: Image) -> Image:
+    """Return an image without the axes that only its format asks for."""
+    single = [axis for axis in "TCZ" if axis in image.axes and image.length(axis) == 1]
+    if not single:
+        return image
+    at = tuple(0 if axis in single else slice(None) for axis in image.axes)
+    spacing = [
+        step
+        for axis, step in zip(image.spatial_axes, image.spacing, strict=True)
+        if axis not in single
+    ]
+    names = () if "C" in single else image.channel_names
+    axes = "".join(axis for axis in image.axes if axis not in single)
+    return Image(image.data[at], axes, tuple(spacing), image.unit, image.rgb, names)
+
+
+def pattern_fits(name: str | os.PathLike[str], patterns: Iterable[str]) -> bool:
+    """Whether the name of a file looks like one of some patterns, whatever its case."""
+    lower = Path(name).name.lower()
+    return any(fnmatchcase(lower, pattern) for pattern in patterns)
+
+
+__all__ = ["pattern_fits", "plugin_patterns", "read_with_plugin"]

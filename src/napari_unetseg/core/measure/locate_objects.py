@@ -1,0 +1,65 @@
+"""What is made of a table: where its objects are, and one table of several."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.measure.column_units import unit_suffix
+from napari_unetseg.core.measure.measure_table import Table
+
+
+def places_of(table: Table, labels: Image) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return where the objects of a table are in the array they were measured in.
+
+    Parameters
+    ----------
+    table, labels
+        What `napari_unetseg.core.measure.measure` returned, and what it was given.
+
+    Returns
+    -------
+    centre, low, high : (n, ndim)
+        In pixels from the centre of the first: the middle, and first and last pixel of the box;
+        axes as those of `labels`.
+    """
+    unit = unit_suffix(labels)
+    steps = dict(zip(labels.spatial_axes, labels.spacing, strict=True))
+    centre: list[NDArray[Any]] = []
+    low: list[NDArray[Any]] = []
+    high: list[NDArray[Any]] = []
+    for axis in labels.axes:
+        name = axis.lower()
+        if name in table:
+            for columns in (centre, low, high):
+                columns.append(table[name].astype(float))
+            continue
+        centre.append(table[f"centroid_{name}_{unit}"] / steps[axis])
+        low.append(table[f"first_{name}"].astype(float))
+        high.append(table[f"last_{name}"].astype(float))
+    return np.column_stack(centre), np.column_stack(low), np.column_stack(high)
+
+
+def stacked_tables(tables: Mapping[str, Table]) -> dict[str, Any]:
+    """Return one table of several, with a column ``image`` before the others.
+
+    Parameters
+    ----------
+    tables
+        By the name of the image. A column that a table does not have is NaN in its rows: images in
+        different units have columns of their own.
+    """
+    names = list(dict.fromkeys(name for table in tables.values() for name in table))
+    images = [image for image, table in tables.items() for _ in range(len(table["label"]))]
+    return {"image": images} | {
+        name: np.concatenate([_column(table, name) for table in tables.values()]) for name in names
+    }
+
+
+def _column(table: Table, name: str) -> NDArray[Any]:
+    return table[name] if name in table else np.full(len(table["label"]), np.nan)
+
+
+__all__ = ["places_of", "stacked_tables"]

@@ -1,0 +1,56 @@
+"""What of an image is measured by itself: a time point, or a plane of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_unetseg.core.image import Image, Index
+from napari_unetseg.core.measure.measure_options import MeasureOptions
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is measured by itself: a time point, or a plane of it.
+
+    Parameters
+    ----------
+    position
+        Index along T and, of a plane, along Z.
+    planes
+        Position of each of its planes among all, and along Z.
+    axes, spacing
+        Of the objects in it.
+    """
+
+    position: dict[str, int]
+    planes: tuple[tuple[Index, int], ...]
+    axes: str
+    spacing: tuple[float, ...]
+
+    @property
+    def flat(self) -> bool:
+        """Whether its objects are areas."""
+        return len(self.axes) == 2
+
+    def block(self, image: Image) -> NDArray[Any]:
+        """Return all of it in memory, (Y, X) or (Z, Y, X)."""
+        index = tuple(self.position[axis] for axis in image.axes if axis not in self.axes)
+        return image.block(index, self.axes)
+
+
+def frames_of(labels: Image, options: MeasureOptions) -> list[Frame]:
+    """Return the frames of labels, in order of time and plane."""
+    loops = [axis for axis in labels.axes if axis not in "YX"]
+    apart = "TZ" if options.per == "plane" else "T"
+    keys = [axis for axis in "TZ" if axis in loops and axis in apart]
+    planes: dict[Index, list[tuple[Index, int]]] = {}
+    for index in labels.indices():
+        at = dict(zip(loops, index, strict=True))
+        planes.setdefault(tuple(at[k] for k in keys), []).append((index, at.get("Z", 0)))
+    flat = "Z" not in loops or "Z" in keys
+    axes, spacing = ("YX", labels.spacing[-2:]) if flat else ("ZYX", labels.spacing)
+    return [
+        Frame(dict(zip(keys, key, strict=True)), tuple(planes[key]), axes, spacing)
+        for key in sorted(planes)
+    ]

@@ -1,0 +1,1 @@
+"""Models as data: specs of the networks, trained models, their checks, diagrams and library."""

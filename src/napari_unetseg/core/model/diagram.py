@@ -1,0 +1,138 @@
+"""What a model is built of, as data to be drawn: its parts, their channels and their sizes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.model.pixel_specs import PixelSpec
+
+Role = Literal["input", "down", "bottom", "up", "output"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a model.
+
+    Parameters
+    ----------
+    name
+        For people.
+    role
+        Where in the model it stands.
+    channels
+        Numbers that it gives of each of its pixels.
+    box
+        Pixels of the image that share one of its pixels, per axis.
+    level
+        How many times what it sees was halved since the first part.
+    """
+
+    name: str
+    role: Role
+    channels: int
+    box: tuple[int, ...]
+    level: int = 0
+
+    def size(self, image: tuple[int, ...]) -> tuple[int, ...]:
+        """Return its sides for an image of these sides."""
+        return tuple(-(-side // step) for side, step in zip(image, self.box, strict=True))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A model as its parts, from the image to the classes.
+
+    Parameters
+    ----------
+    parts
+        In the order in which they are computed.
+    shortcuts
+        Pairs of places in `parts`: from the way down over to the way up.
+    joined
+        How a shortcut and what comes from below are brought together; empty without shortcuts.
+    receptive_field
+        Pixels that what is said of one pixel can depend on, per axis.
+    """
+
+    parts: tuple[Part, ...]
+    shortcuts: tuple[tuple[int, int], ...]
+    joined: str
+    receptive_field: tuple[int, ...]
+
+
+def architecture(
+    spec: ModelSpec, n_channels: int = 1, n_classes: int = 2, ndim: int = 2
+) -> Architecture:
+    """Return what a model is built of.
+
+    Parameters
+    ----------
+    spec
+        Any rung; one whose resolution is automatic is taken at full resolution.
+    n_channels
+        Of the image.
+    n_classes
+        That are told apart.
+    ndim
+        2 for planes, 3 for stacks.
+    """
+    if isinstance(spec, PixelSpec):
+        return _of_pixels(spec, n_channels, n_classes, ndim)
+    if isinstance(spec, UNetSpec):
+        return _of_unet(spec, n_channels, n_classes, ndim)
+    if isinstance(spec, CnnSpec):
+        return _of_cnn(spec, n_channels, n_classes, ndim)
+    raise TypeError(f"a {spec.kind} is no model of the ladder")
+
+
+def _of_pixels(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+    one = (1,) * ndim
+    n_outputs = 1 if spec.kind == "logistic" else n_classes
+    parts = [
+        Part("image", "input", n_channels, one),
+        Part("features", "down", spec.n_inputs(n_channels, ndim), one),
+        *(Part(f"hidden {k}", "down", n, one) for k, n in enumerate(spec.hidden, 1)),
+        Part("sigmoid" if n_outputs == 1 else "softmax", "output", n_outputs, one),
+    ]
+    field = tuple(2 * reach + 1 for reach in spec.halo(ndim))
+    return Architecture(tuple(parts), (), "", field)
+
+
+def _of_cnn(spec: CnnSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+    inside, shrink = spec.inside(), spec.shrink(ndim)
+    one = (1,) * ndim
+    parts = [Part("image", "input", spec.n_inputs(n_channels, ndim), one)]
+    level, box = 0, shrink
+    for layer in range(spec.layers):
+        dilated = f", holes {2**layer}" if spec.context == "dilation" and layer else ""
+        parts.append(Part(f"conv {layer + 1}{dilated}", "down", spec.width, box, level))
+        if spec.context == "pooling" and layer < spec.poolings:
+            level += 1
+            below = inside.model_copy(update={"poolings": level}).multiple(ndim)
+            box = tuple(a * b for a, b in zip(shrink, below, strict=True))
+    parts.append(Part("softmax", "output", n_classes, one))
+    return Architecture(tuple(parts), (), "", spec.receptive_field(ndim))
+
+
+def _of_unet(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+    one = (1,) * ndim
+    widths = [round(spec.width * spec.growth**level) for level in range(spec.depth + 1)]
+    # What a UNet of fewer levels must divide by is what its bottom has halved.
+    boxes = [spec.box(ndim)]
+    boxes += [
+        spec.model_copy(update={"depth": depth}).multiple(ndim)
+        for depth in range(1, spec.depth + 1)
+    ]
+    levels = range(spec.depth)
+    parts = [Part("image", "input", spec.n_inputs(n_channels, ndim), one)]
+    parts += [Part(f"down {k + 1}", "down", widths[k], boxes[k], k) for k in levels]
+    parts.append(Part("bottom", "bottom", widths[-1], boxes[-1], spec.depth))
+    parts += [Part(f"up {k + 1}", "up", widths[k], boxes[k], k) for k in reversed(levels)]
+    parts.append(Part("softmax", "output", n_classes, one))
+    shortcuts = tuple((1 + k, len(parts) - 2 - k) for k in levels)
+    joined = {"concat": "laid side by side", "add": "added"}[spec.skip]
+    gated = ", gated by attention" if spec.attention else ""
+    return Architecture(tuple(parts), shortcuts, joined + gated, spec.receptive_field(ndim))
+
+
+__all__ = ["Architecture", "Part", "architecture"]

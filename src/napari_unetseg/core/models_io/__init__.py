@@ -1,0 +1,1 @@
+"""Model files: packages of this program (native) and of others (foreign)."""

@@ -1,0 +1,151 @@
+"""State dicts of UNets that ours can take over: the same arithmetic under our own options.
+
+What is taken over is a model as any that was trained here: it can be trained on, and saved.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
+from napari_unetseg.core.models_io.foreign.engines import layout_engine
+from napari_unetseg.core.models_io.foreign.foreign_description import Description, Tensor
+from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
+from napari_unetseg.core.models_io.foreign.model_test import Example, Trial, compared, run_example
+from napari_unetseg.core.models_io.foreign.unet_layouts import First, Layout, layout_of
+from napari_unetseg.core.models_io.native.state_dict import read_state_dict
+from napari_unetseg.core.normalisation import NormalisationSpec
+
+
+def proven(
+    layout: Layout, data: bytes, description: Description, number: int, example: Example | None
+) -> Layout:
+    """Return the layout that gives what the package's example says it should.
+
+    Raises
+    ------
+    InputError
+        When none does.
+    """
+    if example is None:
+        return layout
+    trials: list[Trial] = []
+    orders: tuple[First, ...] = (
+        layout.first,
+        "lower" if layout.first == "shortcut" else "shortcut",
+    )
+    for first in orders:
+        tried = layout_of(read_state_dict(data), first=first)
+        engine = layout_engine(tried, "cpu")
+        found = run_example(example, description, number, engine)
+        trials.append(compared(found, example.expected, description))
+        if trials[-1].passed:
+            return tried
+    raise InputError(
+        "Its state dict has the shapes of a usual UNet, but run as one it does not give what the "
+        f"package's example says ({trials[0].said})"
+    )
+
+
+def bare_model(layout: Layout, name: str, scaling: NormalisationSpec) -> TrainedModel:
+    """Return a bare state dict as a model of ours; one output becomes foreground."""
+    n = layout.n_outputs
+    one = n == 1
+    return TrainedModel(
+        name=name,
+        spec=layout.spec,
+        classes=("background", *(f"class {k}" for k in range(1, max(n, 2)))),
+        values=tuple(range(max(n, 2))),
+        labels_are="mask",
+        n_channels=layout.n_channels,
+        ndim=layout.ndim,
+        state=_two_outputs(layout.state) if one else layout.state,
+        normalisation=scaling,
+        provenance={"imported from": name},
+    )
+
+
+def taken_over(model: ForeignModel, layout: Layout) -> TrainedModel | None:
+    """Return a foreign UNet as one of ours, which can be trained on; None where ours has no words.
+
+    Ours says how images are scaled, and classes by a softmax or objects by sigmoids.
+    """
+    scaling = _scaling_in_our_words(model.image)
+    shape = _classes_in_our_words(model, layout)
+    if scaling is None or shape is None:
+        return None
+    return TrainedModel(
+        name=model.name,
+        spec=layout.spec,
+        n_channels=layout.n_channels,
+        ndim=layout.ndim,
+        normalisation=scaling,
+        channel_names=model.channel_names,
+        spacing=model.spacing,
+        unit=model.unit,
+        provenance={"imported from": Path(model.source).name, "weights": model.digest},
+        card=_card(model.description),
+        **shape,
+    )
+
+
+def _card(description: Description) -> ModelCard:
+    """Return what a description says in the words of our own card."""
+    licence = description.licence if len(description.licence) <= 64 else ""
+    try:
+        return ModelCard.checked(
+            description=description.text,
+            authors=", ".join(name.replace(",", " ") for name in description.authors),
+            licence=licence,
+        )
+    except InputError:
+        return ModelCard(description=description.text)
+
+
+def _scaling_in_our_words(image: Tensor) -> NormalisationSpec | None:
+    steps = [step for step in image.steps if step.name != "ensure_dtype"]
+    if not steps:
+        return NormalisationSpec(method="none")
+    if len(steps) > 1 or steps[0].name not in ("zero_mean_unit_variance", "scale_range"):
+        return None
+    options = steps[0].options
+    axes = options.get("axes")
+    if options.get("reference_tensor") is not None:
+        return None
+    per: Any = "image" if axes is None or "channel" in axes else "channel"
+    per = "channel" if image.n_channels == 1 else per
+    if steps[0].name == "zero_mean_unit_variance":
+        return NormalisationSpec(method="mean-std", per=per)
+    low, high = options.get("min_percentile", 0.0), options.get("max_percentile", 100.0)
+    return NormalisationSpec.checked(low=low, high=high, per=per)
+
+
+def _classes_in_our_words(model: ForeignModel, layout: Layout) -> dict[str, Any] | None:
+    head, steps = model.head, {step.name for step in model.result.steps}
+    if not steps <= {"sigmoid", "softmax", "ensure_dtype"}:
+        return None
+    if head.squash == "none" and not steps & {"sigmoid", "softmax"}:
+        return None
+    common = {"classes": head.classes, "values": head.values}
+    if head.meaning == "shares":
+        return {**common, "labels_are": "mask", "state": layout.state}
+    if head.meaning == "objects" and head.classes[1] == head.names[0]:
+        return {**common, "labels_are": "objects", "state": layout.state, "decoder": head.decoder}
+    if head.meaning == "foreground":
+        return {**common, "labels_are": "mask", "state": _two_outputs(layout.state)}
+    return None
+
+
+def _two_outputs(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights with evidence 0 for the background before that for the foreground."""
+    doubled = {
+        name: np.concatenate([np.zeros_like(state[name]), state[name]])
+        for name in ("head.0.weight", "head.0.bias")
+    }
+    return {**state, **doubled}
+
+
+__all__ = ["bare_model", "proven", "taken_over"]

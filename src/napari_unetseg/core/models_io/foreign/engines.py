@@ -1,0 +1,131 @@
+"""What runs the weights of others, once they were found to be harmless."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
+from napari_unetseg.core.models_io.foreign.unet_layouts import Layout
+from napari_unetseg.core.training.train_options import Device
+
+
+class Engine(Protocol):
+    """Runs a network on one array of the axes and the type it was made for."""
+
+    def run(self, array: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """Return the outputs."""
+
+
+Start = Callable[[Device], Engine]
+"""Starts an engine on a device; may be called in another thread."""
+
+
+class OnnxEngine:
+    """An ONNX file under ONNX Runtime, on the processor.
+
+    Raises
+    ------
+    InputError
+        When ONNX Runtime is missing, or cannot run it.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        facts = read_onnx(data)
+        runtime = _runtime()
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4
+        try:
+            self._session = runtime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise _cannot(error) from error
+        self._input = facts.inputs[0]
+        if len(facts.inputs) > 1:
+            names = ", ".join(port.name[:40] for port in facts.inputs)
+            raise InputError(f"The network takes several images ({names}); one can be given.")
+
+    def run(self, array: NDArray[np.float32]) -> list[NDArray[Any]]:
+        """Return the outputs for one input; see `Engine`.
+
+        Raises
+        ------
+        InputError
+            When the network cannot take it.
+        MemoryError
+            When it is too large.
+        """
+        given = array.astype(self._input.dtype, copy=False)
+        try:
+            found = self._session.run(None, {self._input.name: given})
+        except Exception as error:
+            words = str(error).lower()
+            if "alloc" in words and ("fail" in words or "bad" in words):
+                raise MemoryError(f"An array of {array.shape} does not fit.") from error
+            raise _cannot(error) from error
+        outputs = [np.asarray(output) for output in found]
+        return [o.astype(np.float32) if o.dtype.kind == "f" else o for o in outputs]
+
+
+def script_engine(data: bytes, device: Device) -> Engine:
+    """Return what runs a TorchScript file, which is a program. Imports torch."""
+    engine: Engine = _torch().script_engine(data, device)
+    return engine
+
+
+def layout_engine(layout: Layout, device: Device) -> Engine:
+    """Return what runs a UNet of others in our own network. Imports torch."""
+    engine: Engine = _torch().layout_engine(layout, device)
+    return engine
+
+
+def has_onnx_runtime() -> bool:
+    """Whether ONNX weights can be run here."""
+    import importlib.util
+
+    return importlib.util.find_spec("onnxruntime") is not None
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "ONNX weights are run by ONNX Runtime, which is not installed. Install it with: "
+            "pip install 'napari-unetseg[onnx]'"
+        ) from error
+    return onnxruntime
+
+
+def _torch() -> Any:
+    try:
+        from napari_unetseg.core.nn.inference import foreign_engines as foreign
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            "These weights need PyTorch, which is not installed. "
+            "Install it with: pip install 'napari-unetseg[torch]'"
+        ) from error
+    return foreign
+
+
+def _cannot(error: Exception) -> InputError:
+    """Return ONNX Runtime's complaint as a sentence; its own kinds of error are not exported."""
+    if not type(error).__module__.startswith("onnxruntime"):
+        raise error
+    first = (str(error).strip().splitlines() or [""])[0][:200]
+    return InputError(f"ONNX Runtime cannot run the network: {first}")
+
+
+__all__ = [
+    "Engine",
+    "OnnxEngine",
+    "Start",
+    "has_onnx_runtime",
+    "layout_engine",
+    "script_engine",
+]

@@ -1,0 +1,296 @@
+"""Pre- and postprocessing as the bioimage.io format has it, step by step.
+
+Every step is a function of single pixels once its statistics are known, and these come from the
+whole image: so a tile is processed as the whole is. Arrays have the channels first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.models_io.foreign.foreign_description import Step, Tensor
+
+Array = NDArray[Any]
+Pointwise = Callable[[Array], Array]
+
+_TYPES = {
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *("float32", "float64", "bool"),
+}
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Steps whose statistics are known.
+
+    Parameters
+    ----------
+    functions
+        One for each step; each maps (C, *any) to (C, *any).
+    """
+
+    functions: tuple[Pointwise, ...]
+
+    def __call__(self, array: Array) -> Array:
+        """Return (C, *any) after all steps."""
+        for function in self.functions:
+            array = function(array)
+        return array
+
+    def apply(self, block: Array) -> NDArray[np.float32]:
+        """Return a block (C, *spatial) of an image after all steps, without NaN, as float32."""
+        if block.dtype.kind == "f":
+            block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+        with np.errstate(all="ignore"):
+            done: NDArray[np.float32] = np.asarray(self(block), np.float32)
+        return done
+
+
+def check(tensor: Tensor, steps: Sequence[Step]) -> None:
+    """Check that every step is known and makes sense for a tensor.
+
+    Raises
+    ------
+    InputError
+        When one is not; the sentence names it.
+    """
+    sample = np.stack([np.linspace(0, 1, 7)] * tensor.n_channels)
+    fit(tensor, steps, sample, {tensor.name: sample, "": sample})
+
+
+def needs_whole(steps: Sequence[Step]) -> bool:
+    """Whether a step takes statistics of all that it is given."""
+    clipped = ("min_percentile", "max_percentile")
+    return any(
+        step.name in _STATISTICS or (step.name == "clip" and set(clipped) & set(step.options))
+        for step in steps
+    )
+
+
+def fit(
+    tensor: Tensor,
+    steps: Sequence[Step],
+    sample: Array,
+    references: Mapping[str, Array] | None = None,
+) -> Fitted:
+    """Return the steps with their statistics.
+
+    Parameters
+    ----------
+    tensor
+        What they are for.
+    steps
+        In order.
+    sample
+        (C, n): the numbers of an image, or evenly spaced ones of it, as they are before the steps.
+    references
+        The same of other tensors, by name, as they are after their own steps.
+
+    Raises
+    ------
+    InputError
+        When a step is unknown or makes no sense.
+    """
+    functions = []
+    for step in steps:
+        maker = _STEPS.get(step.name)
+        if maker is None:
+            raise InputError(
+                f"The processing step {step.name[:60]!r} of {tensor.name!r} is not supported. "
+                f"Known are: {', '.join(sorted(_STEPS))}."
+            )
+        try:
+            known = {**(references or {}), tensor.name: sample}
+            with np.errstate(all="ignore"):
+                function = maker(_Options(tensor, step), sample, known)
+                sample = function(sample)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise _senseless(tensor, step, "its options make no sense") from error
+        functions.append(function)
+    return Fitted(tuple(functions))
+
+
+class _Options:
+    """The options of one step, checked as they are asked for."""
+
+    def __init__(self, tensor: Tensor, step: Step) -> None:
+        self._tensor, self._step = tensor, step
+
+    def number(self, name: str, default: float | None = None) -> float:
+        value = self._step.options.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
+            raise _senseless(self._tensor, self._step, f"{name} is {str(value)[:40]}")
+        return float(value)
+
+    def optional(self, name: str) -> float | None:
+        return None if self._step.options.get(name) is None else self.number(name)
+
+    def text(self, name: str, default: str = "") -> str:
+        return str(self._step.options.get(name, default))
+
+    def numbers(self, name: str, default: float | None = None) -> Any:
+        """Return a number, or one for each channel as a column."""
+        values = self._step.options.get(name, default)
+        if not isinstance(values, list | tuple):
+            return self.number(name, default)
+        n = self._tensor.n_channels
+        axis = self.text("axis", "channel")
+        plain = all(isinstance(v, int | float) and np.isfinite(v) for v in values)
+        if axis != "channel" or len(values) not in (1, n) or not plain:
+            raise _senseless(
+                self._tensor, self._step, f"{name} is no number for each of {n} channels"
+            )
+        return np.array(values, np.float64)
+
+    def per_channel(self) -> bool:
+        """Whether statistics are of each channel by itself, rather than of all together."""
+        axes = self._step.options.get("axes")
+        if axes is None:
+            return self._tensor.n_channels == 1
+        names = {str(axis) for axis in axes}
+        missing = [axis.kind for axis in self._tensor.space if axis.kind not in names]
+        if missing:
+            raise InputError(
+                f"The step {self._step.name!r} of {self._tensor.name!r} takes statistics of each "
+                f"line along {missing[0]} by itself, which is not supported."
+            )
+        return "channel" not in names
+
+    def quantiles(self, sample: Array, shares: Sequence[float]) -> list[Any]:
+        """Return percentiles as columns, of each channel or of all."""
+        if not all(0 <= share <= 100 for share in shares):
+            raise _senseless(self._tensor, self._step, f"the percentiles are {list(shares)}")
+        if self.per_channel():
+            return list(np.percentile(sample, list(shares), axis=1))
+        return [float(q) for q in np.percentile(sample, list(shares))]
+
+    def moments(self, sample: Array) -> tuple[Any, Any]:
+        """Return mean and standard deviation, of each channel or of all."""
+        axis = 1 if self.per_channel() else None
+        numbers = sample.astype(np.float64)
+        return numbers.mean(axis=axis), numbers.std(axis=axis)
+
+
+def _column(numbers: Any, array: Array) -> Any:
+    """Return numbers of channels so that they fit an array, in its type if that has fractions."""
+    dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
+    column = np.asarray(numbers, dtype)
+    return column.reshape(-1, *(1,) * (array.ndim - 1)) if column.ndim else column
+
+
+def _affine(offset: Any, divisor: Any, gain: Any = 1.0, then: Any = 0.0) -> Pointwise:
+    """Return ``(x - offset) / divisor * gain + then`` with numbers of each channel."""
+
+    def function(array: Array) -> Array:
+        first = (array - _column(offset, array)) / _column(divisor, array)
+        return np.asarray(first * _column(gain, array) + _column(then, array))
+
+    return function
+
+
+def _ensure_dtype(options: _Options, sample: Array, known: Any) -> Pointwise:
+    name = options.text("dtype")
+    if name not in _TYPES:
+        raise InputError(f"The step 'ensure_dtype' asks for the type {name[:40]!r}.")
+
+    def function(array: Array) -> Array:
+        with np.errstate(invalid="ignore"):
+            return array.astype(name)
+
+    return function
+
+
+def _binarize(options: _Options, sample: Array, known: Any) -> Pointwise:
+    threshold = options.numbers("threshold")
+    return lambda array: (array > _column(threshold, array)).astype(np.float32)
+
+
+def _clip(options: _Options, sample: Array, known: Any) -> Pointwise:
+    low, high = options.optional("min"), options.optional("max")
+    for name, at in (("min_percentile", 0), ("max_percentile", 1)):
+        share = options.optional(name)
+        if share is not None:
+            (value,) = options.quantiles(sample, [share])
+            low, high = (value, high) if at == 0 else (low, value)
+
+    def function(array: Array) -> Array:
+        ends = (None if end is None else _column(end, array) for end in (low, high))
+        return np.clip(array, *ends)
+
+    return function
+
+
+def _scale_linear(options: _Options, sample: Array, known: Any) -> Pointwise:
+    return _affine(0.0, 1.0, options.numbers("gain", 1.0), options.numbers("offset", 0.0))
+
+
+def _scale_range(options: _Options, sample: Array, known: Any) -> Pointwise:
+    shares = options.number("min_percentile", 0.0), options.number("max_percentile", 100.0)
+    if shares[0] >= shares[1]:
+        raise ValueError(shares)
+    name = options.text("reference_tensor")
+    reference = known[name] if name not in ("", "None") else sample
+    low, high = options.quantiles(reference, shares)
+    return _affine(low, high - low + options.number("eps", _EPSILON))
+
+
+def _zero_mean(options: _Options, sample: Array, known: Any) -> Pointwise:
+    mean, spread = options.moments(sample)
+    return _affine(mean, spread + options.number("eps", _EPSILON))
+
+
+def _fixed_zero_mean(options: _Options, sample: Array, known: Any) -> Pointwise:
+    mean, spread = options.numbers("mean"), options.numbers("std")
+    if np.min(spread) <= 0:
+        raise ValueError(spread)
+    return _affine(mean, spread)
+
+
+def _scale_mean_variance(options: _Options, sample: Array, known: Any) -> Pointwise:
+    mean, spread = options.moments(sample)
+    wanted_mean, wanted_spread = options.moments(known[options.text("reference_tensor")])
+    eps = options.number("eps", _EPSILON)
+    return _affine(mean, spread + eps, wanted_spread + eps, wanted_mean)
+
+
+def _sigmoid(options: _Options, sample: Array, known: Any) -> Pointwise:
+    return lambda array: np.asarray(scipy.special.expit(_floats(array)))
+
+
+def _softmax(options: _Options, sample: Array, known: Any) -> Pointwise:
+    if options.text("axis", "channel") != "channel":
+        raise InputError("The step 'softmax' along another axis than the channels is not known.")
+    return lambda array: np.asarray(scipy.special.softmax(_floats(array), axis=0))
+
+
+def _floats(array: Array) -> Array:
+    return array if array.dtype.kind == "f" else array.astype(np.float32)
+
+
+def _senseless(tensor: Tensor, step: Step, why: str) -> InputError:
+    return InputError(f"The step {step.name[:60]!r} of {tensor.name!r} cannot be used: {why}.")
+
+
+_STEPS: dict[str, Callable[[_Options, Array, Mapping[str, Array]], Pointwise]] = {
+    "ensure_dtype": _ensure_dtype,
+    "binarize": _binarize,
+    "clip": _clip,
+    "scale_linear": _scale_linear,
+    "scale_range": _scale_range,
+    "zero_mean_unit_variance": _zero_mean,
+    "fixed_zero_mean_unit_variance": _fixed_zero_mean,
+    "scale_mean_variance": _scale_mean_variance,
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+}
+_STATISTICS = {"scale_range", "zero_mean_unit_variance", "scale_mean_variance"}
+
+__all__ = ["Fitted", "check", "fit", "needs_whole"]

@@ -1,0 +1,132 @@
+"""The README of a model package: what a person who gets the file should know."""
+
+from collections.abc import Collection
+from typing import Any
+
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.native.example_tensors import Sides
+from napari_unetseg.core.models_io.native.network_source import is_self_contained
+from napari_unetseg.core.models_io.native.package_description import TOLERANCE, normalisation_fits
+
+_SCALINGS = {
+    "percentile": "percentiles {low:g} and {high:g} of each {per} become 0 and 1",
+    "mean-std": "each {per} is brought to mean 0 and standard deviation 1",
+    "none": "intensities are taken as they are",
+}
+
+
+def readme_of(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
+    """Return the README, in Markdown.
+
+    Parameters
+    ----------
+    files
+        Names of what else is in the package.
+    """
+    parts = [
+        f"# {model.name}",
+        model.card.description,
+        "## What it does",
+        _table(_facts(model)),
+        "## How it was trained",
+        _table(_training(model)) or "Nothing is known about the training.",
+        "## Validation",
+        _validation(model),
+        "## For other programs",
+        _notes(model, sides, files),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _facts(model: TrainedModel) -> dict[str, Any]:
+    scaling = _SCALINGS[model.normalisation.method].format(**model.normalisation.model_dump())
+    size = " x ".join(f"{step:g}" for step in model.spacing)
+    written = ", ".join(f"{v} = {c}" for v, c in zip(model.values, model.classes, strict=True))
+    told_apart = {} if model.decoder is None else {"Tells objects apart by": model.decoder.decoding}
+    size_of = {"Diameter of the objects": f"{model.diameter:.3g} pixels"} if model.diameter else {}
+    return {
+        "Model": f"{model.spec.kind}, {model.ndim}D, {model.n_parameters} weights",
+        "Classes and their label values": written,
+        **told_apart,
+        **size_of,
+        "Channels": ", ".join(model.channel_names) or model.n_channels,
+        "Pixel size": f"{size} {model.unit}",
+        "Normalisation": scaling,
+        **_features(model),
+        "Trained on": model.labels_are,
+        "Licence": model.card.licence or "not stated: ask the authors",
+        "Authors": model.card.authors or "not stated",
+    }
+
+
+def _features(model: TrainedModel) -> dict[str, Any]:
+    eyes = model.features_from
+    if eyes is None:
+        return {}
+    bank = " and a filter bank" if getattr(model.spec, "features", "") == "both" else ""
+    terms = eyes.card.licence or "licence not stated"
+    return {"Sees": f"the features of the UNet {eyes.name!r} ({terms}), inside it{bank}"}
+
+
+def _training(model: TrainedModel) -> dict[str, Any]:
+    facts = {str(key): value for key, value in model.provenance.items()}
+    steps = {"steps": len(model.history)} if model.history else {}
+    return facts | steps | ({"started from": model.parent} if model.parent else {})
+
+
+def _validation(model: TrainedModel) -> str:
+    if not model.scores:
+        return (
+            "Nothing was held out to judge it by. Annotate images that it was not trained on and "
+            "compare: `napari-unetseg evaluate PREDICTIONS TRUTH`."
+        )
+    return (
+        "On annotation that it did not learn from:\n\n"
+        f"{_table(dict(model.scores))}\n\n"
+        "To judge it on other images: `napari-unetseg evaluate PREDICTIONS TRUTH`."
+    )
+
+
+def _notes(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
+    notes = [
+        "`weights.pt` is a PyTorch state dict; `rdf.yaml` says how to use it (bioimage.io 0.5). "
+        f"The example's output is met within {TOLERANCE:g}.",
+        "Percentiles, means and spreads are those of the whole image, never of a tile.",
+    ]
+    others = [name for name in ("weights.torchscript", "weights.onnx") if name in files]
+    if others:
+        same = " and ".join(f"`{name}`" for name in others)
+        notes.append(f"{same} hold the same network, made of the state dict.")
+    if model.decoder is not None:
+        notes.append(
+            "Objects are flooded from the map (seeded watershed), which the format cannot say: "
+            "`config.unetseg` names the decoder. In other programs, start with a threshold of 0.5."
+        )
+    if not is_self_contained(model):
+        notes.append("The network computes its inputs with napari-unetseg, which it needs.")
+    if model.spec.position != "none":
+        notes.append("It uses the place in the image: give it whole images, not blocks.")
+    if sides.reduced:
+        exact = " x ".join(map(str, model.halo))
+        notes.append(f"It looks {exact} pixels far; the halo given is less, to keep blocks small.")
+    if not normalisation_fits(model.normalisation):
+        notes.append("The format cannot say its normalisation: normalise the images yourself.")
+    return "\n".join(f"- {note}" for note in notes)
+
+
+def _table(facts: dict[str, Any]) -> str:
+    if not facts:
+        return ""
+    rows = [f"| {_cell(key)} | {_cell(value)} |" for key, value in facts.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{key}={inner}" for key, inner in value.items())
+    if isinstance(value, float):
+        value = f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+__all__ = ["readme_of"]

@@ -1,0 +1,1 @@
+"""Segmenters that run torch networks, and views into trained networks."""

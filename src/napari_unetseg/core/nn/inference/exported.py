@@ -1,0 +1,107 @@
+"""A model's network in formats that run without this program: TorchScript and ONNX."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.native.package_description import OPSET
+from napari_unetseg.core.models_io.native.zip_archive import Archive, written_zip
+from napari_unetseg.core.nn.networks.image_inputs import ImageInputs, showing
+from napari_unetseg.core.nn.restore import network_of
+
+_MAX_BYTES = 2**31
+
+
+def torchscript_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any) -> bytes:
+    """Return the network as a TorchScript file.
+
+    Parameters
+    ----------
+    model
+        Sees no other network's features.
+    inputs
+        What `ImageInputs` is to show it; nothing when it sees the image alone.
+    image
+        (C, *spatial), to trace it on; it works on others.
+    """
+    network, example = _network(model, inputs), _example(image)
+    out = io.BytesIO()
+    with _quiet(), torch.inference_mode():
+        traced: Any = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, out)
+    return _without_traces(out.getvalue())
+
+
+def onnx_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any) -> bytes:
+    """Return the network as an ONNX file; the parameters are those of `torchscript_of`.
+
+    Raises
+    ------
+    InputError
+        When the package ``onnx`` is not installed.
+    """
+    try:
+        import onnx  # noqa: F401 - torch's exporter needs it
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "Writing ONNX weights needs the package onnx, which is not installed. Install it with: "
+            "pip install 'napari-unetseg[onnx]', or leave the ONNX weights out."
+        ) from error
+    network, example = _network(model, inputs), _example(image)
+    axes = {0: "batch", **{k: "zyx"[-model.ndim :][k - 2] for k in range(2, 2 + model.ndim)}}
+    out: Any = io.BytesIO()
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            network,
+            (example,),
+            out,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["evidence"],
+            dynamic_axes={"image": axes, "evidence": axes},
+        )
+    written: bytes = out.getvalue()
+    return written
+
+
+WRITERS: dict[str, Callable[[TrainedModel, Mapping[str, Any], Any], bytes]] = {
+    "torchscript": torchscript_of,
+    "onnx": onnx_of,
+}
+"""What writes the weights of each format."""
+
+
+def _network(model: TrainedModel, inputs: Mapping[str, Any]) -> nn.Module:
+    network = network_of(model)
+    return showing(network, ImageInputs(**inputs)).eval() if inputs else network
+
+
+def _example(image: Any) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image, np.float32)[None])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to oneself that both ways are old: they are what other programs read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _without_traces(data: bytes) -> bytes:
+    """Return a TorchScript file without the places of the source on this machine."""
+    with Archive(io.BytesIO(data), "The script", max_bytes=_MAX_BYTES) as archive:
+        kept = [name for name in archive.names if not name.endswith(".debug_pkl")]
+        return written_zip({name: archive.read(name, _MAX_BYTES) for name in kept}, alignment=64)
+
+
+__all__ = ["WRITERS", "onnx_of", "torchscript_of"]

@@ -1,0 +1,181 @@
+"""Climbing: a network learns what a lower rung says, and is kept only if it does no worse.
+
+A few strokes say little to a network with many weights, and it swings. A logistic rung over the
+filter bank learns more from them at once. So the probabilities it gives stand in where nothing is
+annotated, weighted by how good they are on the strokes that were held out, and fading a little as
+the strokes' own signal takes over; what the network has then is the lower rung's answer, smoothed
+by everything a network assumes of images. Learning them as sure as they are, rather than the
+confident ones as truth, leaves nothing for the network to make up between the strokes: there it
+found far too much, and was right on every stroke.
+
+References
+----------
+Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, 2015; the fading is that of
+Lee: Pseudo-label, ICML workshop 2013.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
+from napari_unetseg.core.nn.training.fit_network import Fitted, Record, fit
+from napari_unetseg.core.nn.training.patches import Judgement, Source, Tally
+from napari_unetseg.core.nn.training.prepare import sources_of
+from napari_unetseg.core.nn.training.schedule import Spent
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.progress import Progress, part, silent, to_the_end
+from napari_unetseg.core.training.annotation import Example, check_trainable
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.train_options import TrainOptions
+
+LowerRung = Callable[[Sequence[Example]], Segmenter]
+"""Fits the lower rung to examples; what it returns has the classes in the annotation's order."""
+
+_LOWER_SHARE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Climbed:
+    """What came of a climb.
+
+    Parameters
+    ----------
+    segmenter
+        The better of both on what was held out: the network unless the lower rung beat it.
+    fitted
+        The network, whether kept or not.
+    kept
+        Which of both `segmenter` is.
+    upper, lower
+        How good both are on the same held-out strokes; where nothing could be held out, on the
+        strokes they learnt from.
+    message
+        A sentence about the outcome.
+    """
+
+    segmenter: Segmenter
+    fitted: Fitted
+    kept: Literal["network", "lower rung"]
+    upper: Judgement
+    lower: Judgement
+    message: str
+
+
+def climb(
+    spec: ModelSpec,
+    data: Sequence[Example],
+    options: TrainOptions,
+    lower: LowerRung,
+    *,
+    start: nn.Module | None = None,
+    keep_head: bool = True,
+    keep_statistics: bool = True,
+    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+    preview: Callable[[NetworkSegmenter], None] | None = None,
+    watch: Callable[[Record], None] | None = None,
+    progress: Progress = silent,
+) -> Climbed:
+    """Train a network with a lower rung's predictions beside the strokes.
+
+    Parameters
+    ----------
+    spec, data, options, start, keep_head, keep_statistics, scaling, preview, watch, progress
+        As for `fit`.
+    lower
+        How the lower rung is fitted. It sees the same strokes as the network: those not held out.
+
+    Returns
+    -------
+    Climbed
+        Never worse on the held-out strokes than the lower rung alone, which is returned, fitted
+        to all strokes, where it was better.
+
+    Raises
+    ------
+    InputError
+        As `fit`.
+    """
+    annotations = [example.annotation for example in data]
+    check_trainable(annotations)
+    sources = sources_of(data, scaling)
+    known = [
+        replace(example, normalisation=source.normalisation)
+        for example, source in zip(data, sources, strict=True)
+    ]
+    learnt, held = split(annotations, options.validation, seed=options.seed)
+    examined = held if any(a.counted.any() for a in held) else annotations
+    exam = [replace(source, annotation=a) for source, a in zip(sources, examined, strict=True)]
+    strokes = [replace(e, annotation=a) for e, a in zip(known, learnt, strict=True)]
+    progress(0.0, "fitting the lower rung")
+    spent = Spent()
+    teacher = lower(strokes)
+    below, guess = judge_whole(teacher, exam, progress=part(progress, 0, _LOWER_SHARE))
+    fitted = fit(
+        spec,
+        known,
+        spent.left(options),
+        start=start,
+        keep_head=keep_head,
+        keep_statistics=keep_statistics,
+        guess=guess,
+        trust=below.dice,
+        preview=preview,
+        watch=watch,
+        progress=part(progress, _LOWER_SHARE, 1),
+    )
+    above, _ = judge_whole(fitted.segmenter(), exam)
+    return _outcome(fitted, above, below, lambda: lower(known))
+
+
+def judge_whole(
+    segmenter: Segmenter, exam: Sequence[Source], *, progress: Progress = silent
+) -> tuple[Judgement, list[NDArray[np.float16]]]:
+    """Judge a segmenter on whole images.
+
+    Parameters
+    ----------
+    exam
+        Images with what to judge by.
+    progress
+        May cancel. To stop early does not end it, for half a prediction judges nothing.
+
+    Returns
+    -------
+    judgement
+        On all that is annotated.
+    probabilities
+        Of each image (classes, *spatial), float16.
+    """
+    tally = Tally(exam[0].annotation.n_classes, exam[0].annotation.foreground)
+    probabilities = []
+    for done, source in enumerate(exam):
+        image = Image(source.image, "C" + "ZYX"[1 - source.image.ndim :])
+        here = to_the_end(part(progress, done / len(exam), (done + 1) / len(exam)))
+        whole = predict_proba_image(image, segmenter, source.normalisation, progress=here)
+        proba = whole.asarray()
+        tally.add(proba[None], source.annotation.targets[None])
+        probabilities.append(proba.astype(np.float16))
+    return tally.judgement(), probabilities
+
+
+def _outcome(
+    fitted: Fitted, above: Judgement, below: Judgement, refit: Callable[[], Segmenter]
+) -> Climbed:
+    scores = f"Dice {above.dice:.3f} against {below.dice:.3f} on what was held out"
+    if round(above.dice, 3) >= round(below.dice, 3):
+        message = f"The network is kept: {scores}."
+        return Climbed(fitted.segmenter(), fitted, "network", above, below, message)
+    message = (
+        f"The lower rung is kept, for the network did worse: {scores}. Paint more strokes, or "
+        "train for longer."
+    )
+    return Climbed(refit(), fitted, "lower rung", above, below, message)

@@ -1,0 +1,416 @@
+"""Fit the pixel rungs: in milliseconds from a few strokes, in seconds from many masks.
+
+Only labelled pixels enter. Their inputs are brought to mean 0 and spread 1, so that one price of
+large weights suits all; afterwards mean and spread are folded into the weights of the first layer,
+and the network takes inputs as they come.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.tiles import TileGrid
+from napari_unetseg.core.model.pixel_specs import MlpSpec, PixelSpec, pixel_inputs
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
+from napari_unetseg.core.nn.inference.pixel_segmenter import PixelNetwork, PixelSegmenter, n_outputs
+from napari_unetseg.core.nn.restore import frozen_of
+from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
+from napari_unetseg.core.training.annotation import Annotation, Example, check_trainable
+from napari_unetseg.core.training.newton import Problem, cross_entropy, minimise
+from napari_unetseg.core.training.pixel_table import PixelTable
+
+Doubles = NDArray[np.float64]
+
+_FEATURES_SHARE = 0.8
+_MEMORY = 20
+_ENOUGH = 1e-4
+_ROWS_TO_JUDGE = 4000
+_LEAST_LEFT = 1e-3
+
+
+def fit_pixels(
+    spec: PixelSpec,
+    data: Sequence[Example],
+    *,
+    start: PixelSegmenter | None = None,
+    scaling: NormalisationSpec | None = None,
+    spacing: Sequence[float] = (),
+    features_from: TrainedModel | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> PixelSegmenter:
+    """Fit a pixel rung to annotated images.
+
+    Parameters
+    ----------
+    spec
+        Which rung, over which inputs.
+    data
+        Images (C, *spatial) of one number of channels and axes, with their annotations.
+    start
+        Where to start from, of the same options; not changed. The linear rungs come to the same
+        answer from anywhere, only sooner.
+    scaling
+        How an example without a normalisation of its own is scaled: when not said, as the network
+        of `features_from` was trained, or by percentiles.
+    spacing
+        Physical pixel size along each spatial axis; all the same when not given.
+    features_from
+        A trained UNet, whose features are seen as the options say. It stays as it is.
+    seed
+        Draws the pixels where there are too many, and the first weights of a perceptron.
+    progress
+        Told after each image and before each step. It may raise `Cancelled`; `StopEarly` while
+        fitting keeps the best so far.
+
+    Returns
+    -------
+    PixelSegmenter
+
+    Raises
+    ------
+    InputError
+        When nothing or one class alone is annotated, the images do not go together, `start` has
+        other inputs, or `features_from` is no UNet for such images or is not what the options ask
+        for.
+    """
+    check_trainable([example.annotation for example in data])
+    first = data[0]
+    n_channels, ndim = len(first.image), first.image.ndim - 1
+    for example in data:
+        if example.image.ndim != ndim + 1 or len(example.image) != n_channels:
+            raise InputError(
+                f"Images of shape {first.image.shape} and {example.image.shape} (channels first) "
+                "cannot train one model. Choose images of the same channels and axes."
+            )
+    n_outputs(spec, first.annotation.n_classes)
+    frozen = None if features_from is None else frozen_of(features_from, n_channels, ndim)
+    spec = spec.seeing(None if frozen is None else frozen.features)
+    if scaling is None:
+        scaling = NormalisationSpec() if features_from is None else features_from.normalisation
+    told = part(progress, 0, _FEATURES_SHARE)
+    table = _table(spec, data, scaling, tuple(spacing), frozen, seed, told)
+    network = fit_table(
+        spec,
+        table,
+        start=None if start is None else start.network,
+        seed=seed,
+        progress=part(progress, _FEATURES_SHARE, 1),
+    )
+    annotation = first.annotation
+    taken = (annotation.names, n_channels, ndim, annotation.values, tuple(spacing), frozen)
+    return PixelSegmenter(network, spec, *taken)
+
+
+def fit_table(
+    spec: PixelSpec,
+    table: PixelTable,
+    *,
+    start: PixelNetwork | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> PixelNetwork:
+    """Fit a pixel rung to labelled pixels whose inputs are known already.
+
+    Parameters
+    ----------
+    spec
+        Which rung.
+    table
+        Labelled pixels; their order does not matter.
+    start, seed, progress
+        See `fit_pixels`.
+
+    Returns
+    -------
+    PixelNetwork
+        A new one, in evaluation mode, for inputs as they are in the table.
+
+    Raises
+    ------
+    InputError
+        When nothing or one class alone is labelled, or `start` has other inputs or outputs.
+
+    Notes
+    -----
+    The linear rungs minimise a convex loss by Newton's method and have one answer. The perceptron
+    of several layers is fitted by L-BFGS on all pixels at once (Nocedal and Wright: Numerical
+    Optimization, chapter 7), from weights drawn as He et al. (ICCV 2015) do.
+    """
+    table.check()
+    rows = table.ordered()
+    sizes = (table.inputs.shape[1], *spec.hidden, n_outputs(spec, table.n_classes))
+    if start is not None and start.sizes != sizes:
+        raise InputError(
+            f"The model to start from has layers of {start.sizes}, but {sizes} are needed. Use its "
+            "own options, or start from nothing."
+        )
+    weights = rows.weights(spec.balance)
+    standard = Standard.of(rows.inputs, weights)
+    network = PixelNetwork(sizes[0], sizes[-1], sizes[1:-1])
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+        standard.unfold(network)
+    inputs = standard.apply(rows.inputs)
+    price = _price(spec, rows, inputs, weights)
+    if isinstance(spec, MlpSpec):
+        if start is None:
+            _draw(network, seed)
+        _fit_layers(network, rows.targets, inputs, weights, price, spec.iterations, progress)
+    else:
+        _fit_linear(network, rows.targets, inputs, weights, price, progress)
+    standard.fold(network)
+    return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, eq=False)
+class Standard:
+    """Mean and spread of each input.
+
+    Parameters
+    ----------
+    mean, spread
+        (F,); the spread of an input that is the same everywhere is 1.
+    """
+
+    mean: Doubles
+    spread: Doubles
+
+    @classmethod
+    def of(cls, inputs: NDArray[np.float32], weights: Doubles) -> "Standard":
+        """Measure (n, F) inputs whose rows count as much as their weights."""
+        mean: Doubles = np.average(inputs.astype(np.float64), axis=0, weights=weights)
+        spread: Doubles = np.sqrt(np.average((inputs - mean) ** 2, axis=0, weights=weights))
+        # An input that differs by rounding alone is constant.
+        return cls(mean, np.where(spread > 1e-6 * np.abs(mean) + 1e-12, spread, 1.0))
+
+    def apply(self, inputs: NDArray[np.float32]) -> Doubles:
+        """Return inputs of mean 0 and spread 1, (n, F)."""
+        scaled: Doubles = (inputs - self.mean) / self.spread
+        return scaled
+
+    def fold(self, network: PixelNetwork) -> None:
+        """Make a network for scaled inputs one for inputs as they come."""
+        weight, bias = _first_layer(network)
+        _set_first_layer(network, weight / self.spread, bias - (weight / self.spread) @ self.mean)
+
+    def unfold(self, network: PixelNetwork) -> None:
+        """Undo `fold`."""
+        weight, bias = _first_layer(network)
+        _set_first_layer(network, weight * self.spread, bias + weight @ self.mean)
+
+
+def _table(
+    spec: PixelSpec,
+    data: Sequence[Example],
+    scaling: NormalisationSpec,
+    spacing: tuple[float, ...],
+    frozen: FrozenNetwork | None,
+    seed: int,
+    progress: Progress,
+) -> PixelTable:
+    """Gather labelled pixels of all images, each class from each image by its share.
+
+    What is certain and what is not have the same room each, so that a few strokes are not lost
+    among all that was predicted around them.
+    """
+    layers = [_layers(example.annotation) for example in data]
+    quotas = [_quotas([pair[k] for pair in layers], spec.max_pixels) for k in (0, 1)]
+    tables = []
+    for number, example in enumerate(track(data, progress, "computing features")):
+        annotation = example.annotation
+        if not annotation.counted.any():
+            continue
+        normalisation = _normalisation(example, scaling)
+        if frozen is None:
+            inputs = pixel_inputs(normalisation.apply(example.image), spec, spacing=spacing)
+        else:
+            inputs = _tiled_inputs(spec, example, normalisation, spacing, frozen)
+        for layer, quota in zip(layers[number], quotas, strict=True):
+            if not layer.counted.any():
+                continue
+            weights = None if layer.weights is None else layer.weights * example.times
+            if layer.weights is None and example.times != 1:
+                weights = np.full(layer.shape, example.times)
+            tables.append(
+                PixelTable.gather(
+                    inputs,
+                    layer.targets,
+                    layer.n_classes,
+                    most=quota[number].tolist(),
+                    weights=weights,
+                    seed=seed + number,
+                )
+            )
+    return PixelTable.joined(tables)
+
+
+def _layers(annotation: Annotation) -> tuple[Annotation, Annotation]:
+    """Return what is certain of an annotation, and the rest."""
+    if annotation.weights is None:
+        return annotation, annotation.only(np.zeros(annotation.shape, np.bool_))
+    return annotation.certain(), annotation.only(annotation.weights < 1)
+
+
+def _quotas(annotations: Sequence[Annotation], most: int) -> NDArray[np.int64]:
+    """Return how many pixels of each class to take from each: (annotations, classes)."""
+    counts = np.array([annotation.counts() for annotation in annotations])
+    share = np.minimum(most / np.maximum(counts.sum(0), 1), 1)
+    return np.ceil(counts * share).astype(np.int64)
+
+
+def _tiled_inputs(
+    spec: PixelSpec,
+    example: Example,
+    normalisation: Normalisation,
+    spacing: tuple[float, ...],
+    frozen: FrozenNetwork,
+) -> NDArray[np.float32]:
+    """Return the inputs as a prediction computes them: (F, *spatial), where anything counts.
+
+    A network at once over a large image would need gigabytes.
+    """
+    image, ndim, told = example.image, frozen.ndim, frozen.features
+    sides = image.shape[1:]
+    grid = TileGrid.planned(
+        sides,
+        halo=spec.halo(ndim, spacing, told),
+        multiple=spec.multiple(ndim, told),
+        border=spec.border(ndim, told),
+    )
+    inputs = np.zeros((spec.n_inputs(len(image), ndim, told), *sides), np.float32)
+    for tile in grid:
+        if example.annotation.counted[tile.region].any():
+            block = normalisation.apply(grid.cut(image, tile))
+            found = pixel_inputs(
+                block,
+                spec,
+                spacing=spacing,
+                origin=tile.block_start,
+                shape=sides,
+                network=frozen,
+            )
+            grid.paste(inputs, tile, found)
+    return inputs
+
+
+def _normalisation(example: Example, scaling: NormalisationSpec) -> Normalisation:
+    if example.normalisation is not None:
+        return example.normalisation
+    axes = "C" + "ZYX"[1 - example.image.ndim :]
+    return fit_normalisation(Image(example.image, axes), scaling)
+
+
+def _price(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> float:
+    """Return the price of half the squared weights in the mean loss.
+
+    As in ridge regression it grows with what cannot be explained, here with the cross-entropy
+    that a linear fit leaves relative to knowing nothing, and falls with the number of pixels. So
+    clean classes get sharp borders and overlapping ones a fit that does not follow each pixel.
+    """
+    some = slice(None, None, -(-len(table) // _ROWS_TO_JUDGE))
+    classes = np.arange(table.n_classes)
+    targets = (table.targets[some, None] == classes).astype(np.float64)
+    shares = weights[some] / weights[some].sum()
+    problem = Problem(inputs[some], targets, shares, 1 / len(targets))
+    theta = minimise(problem, np.zeros((len(classes), inputs.shape[1] + 1)))
+    left = cross_entropy(problem, theta) / np.log(len(classes))
+    return spec.caution * spec.regularisation * max(left, _LEAST_LEFT) / len(table)
+
+
+def _fit_linear(
+    network: PixelNetwork,
+    targets: NDArray[np.uint8],
+    inputs: Doubles,
+    weights: Doubles,
+    price: float,
+    progress: Progress,
+) -> None:
+    """Set the one layer of `network` to the best there is."""
+    n_units = network.sizes[-1]
+    classes = np.arange(n_units) if n_units > 1 else np.array([1])
+    units = (targets[:, None] == classes).astype(np.float64)
+    weight, bias = _first_layer(network)
+    start = np.column_stack([weight, bias])
+    theta = minimise(Problem(inputs, units, weights, price), start, progress=progress)
+    _set_first_layer(network, theta[:, :-1], theta[:, -1])
+
+
+def _fit_layers(
+    network: PixelNetwork,
+    targets: NDArray[np.uint8],
+    inputs: Doubles,
+    weights: Doubles,
+    price: float,
+    iterations: int,
+    progress: Progress,
+) -> None:
+    """Improve the layers of `network` by L-BFGS."""
+    x = torch.from_numpy(inputs.T.astype(np.float32))[None]
+    classes = torch.from_numpy(targets.astype(np.int64))
+    shares = torch.from_numpy(weights.astype(np.float32))
+    optimiser = torch.optim.LBFGS(
+        network.parameters(),
+        max_iter=1,
+        max_eval=25,
+        history_size=_MEMORY,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> Tensor:
+        each = nn.functional.cross_entropy(network(x)[0].T, classes, reduction="none")
+        squares = sum(layer.weight.square().sum() for layer in network.dense)
+        return each @ shares + price / 2 * squares
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    before = float("inf")
+    try:
+        for step in range(iterations):
+            progress(step / iterations, "fitting")
+            value = float(optimiser.step(closure).detach())  # type: ignore[no-untyped-call]
+            if before - value <= _ENOUGH * value:
+                break
+            before = value
+    except StopEarly:
+        pass
+    progress(1.0, "fitting")
+
+
+def _draw(network: PixelNetwork, seed: int) -> None:
+    """Draw the weights; biases stay 0."""
+    rng = np.random.default_rng(seed)
+    with torch.no_grad():
+        for layer in network.dense:
+            spread = (2 / layer.weight.shape[1]) ** 0.5
+            drawn = rng.normal(0, spread, tuple(layer.weight.shape)).astype(np.float32)
+            layer.weight.copy_(torch.from_numpy(drawn))
+
+
+def _first_layer(network: PixelNetwork) -> tuple[Doubles, Doubles]:
+    layer = network.dense[0]
+    weight: Doubles = layer.weight.detach().double().numpy()
+    bias: Doubles = layer.bias.detach().double().numpy()
+    return weight, bias
+
+
+def _set_first_layer(network: PixelNetwork, weight: Doubles, bias: Doubles) -> None:
+    layer = network.dense[0]
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
+__all__ = ["Standard", "fit_pixels", "fit_table"]

@@ -1,0 +1,331 @@
+"""`pretrain`: let a network learn what images look like, before anybody says what is on them.
+
+The network is given an image with a part hidden or with noise added, and learns to say what was
+there. Nothing but images is needed for that. Its way down and up has then met edges, textures and
+shapes of this very microscope, and a training from a few labels starts there; the last layer, which
+said grey levels, is new.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_tiles import channels_first
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.nn.inference.network_segmenter import MEMORY_FORMAT
+from napari_unetseg.core.nn.inference.runtime import (
+    choose_device,
+    keep_freed_memory,
+    mixed_precision,
+    threads,
+)
+from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.training.augment import Batch, augment
+from napari_unetseg.core.nn.training.fit_network import FEWEST_STEPS, said_of_middle
+from napari_unetseg.core.nn.training.patches import Reader, Shape, Source
+from napari_unetseg.core.nn.training.prepare import patch_shape
+from napari_unetseg.core.nn.training.schedule import Clock, learning_rate
+from napari_unetseg.core.nn.training.transfer import Average
+from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.progress import Progress, StopEarly, silent
+from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
+from napari_unetseg.core.training.pretraining import PretrainOptions
+from napari_unetseg.core.training.resolution import shrunken_image
+from napari_unetseg.core.training.train_options import TrainOptions
+
+MOST_PLANES = 500
+"""Planes or stacks that are learnt from at most, drawn at random."""
+
+_JUDGED_BATCHES = 4
+
+Corrupt = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""From images (N, C, *spatial) to what is shown, and (N, 1, *spatial) where it is judged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A network that knows images, but no classes.
+
+    Parameters
+    ----------
+    spec, n_channels, ndim
+        What it was built from, and for which images.
+    network
+        In evaluation mode, on the CPU. Its last layer says grey levels: a training replaces it.
+    options, images
+        How, and from how many planes or stacks.
+    explained
+        Share of the variance it tells right of what was hidden, or of the clean image; of patches
+        drawn anew from the same images. 0 is a guess, 1 perfect.
+    steps
+        Batches it learnt from.
+    """
+
+    spec: ModelSpec
+    n_channels: int
+    ndim: int
+    network: nn.Module
+    options: PretrainOptions
+    images: int
+    explained: float
+    steps: int
+
+    @property
+    def message(self) -> str:
+        """A sentence about how it came to be."""
+        told = {"masked": "what was hidden", "denoise": "the image without its noise"}
+        return (
+            f"Pretrained on {self.images} image{'s' * (self.images != 1)} without labels: it tells "
+            f"{self.explained:.0%} of {told[self.options.pretrain_task]}."
+        )
+
+    def fits(self, spec: ModelSpec, n_channels: int, ndim: int, options: PretrainOptions) -> bool:
+        """Whether it is what pretraining such a network in this way would give."""
+        mine = (self.spec, self.n_channels, self.ndim, self.options)
+        return mine == (spec, n_channels, ndim, options)
+
+
+def pretrain(
+    spec: ModelSpec,
+    images: Sequence[Image],
+    options: PretrainOptions = PretrainOptions(),  # noqa: B008 - frozen
+    training: TrainOptions = TrainOptions(),  # noqa: B008
+    *,
+    ndim: int = 2,
+    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
+    progress: Progress = silent,
+) -> Pretrained:
+    """Train a network to restore images that were spoilt.
+
+    Parameters
+    ----------
+    spec
+        Which network, its resolution settled.
+    images
+        Images of the same channels, with or without labels.
+    options
+        How images are spoilt, and for how long.
+    training
+        Its patch, batch, learning rate, flips and turns, averaging, seed and device are used.
+    ndim
+        2 for planes, 3 for stacks.
+    scaling
+        How each image is normalised, by its own statistics.
+    progress
+        Told after each step. On `StopEarly` what is learnt so far is returned; `Cancelled` flies
+        through.
+
+    Raises
+    ------
+    InputError
+        When there is no image, or they differ in channels or axes.
+
+    Notes
+    -----
+    The mean squared error, over what was hidden or over the whole, divided by the variance there.
+
+    References
+    ----------
+    Pathak et al.: Context encoders, CVPR 2016; He et al.: Masked autoencoders, CVPR 2022; Vincent
+    et al.: Denoising autoencoders, ICML 2008.
+    """
+    sources = _sources(images, ndim, scaling, training.seed)
+    timed = options.pretrain_steps == 0
+    plan = training.model_copy(
+        update={
+            "until": "time" if timed else "epochs",
+            "budget": options.pretrain_minutes,
+            "epochs": 1,
+        }
+    )
+    choice = choose_device(training.device)
+    keep_freed_memory()
+    with (
+        torch.random.fork_rng(devices=[]),
+        threads(spare_core=training.spare_core),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        torch.manual_seed(training.seed)
+        return _Pretraining(spec, sources, options, plan, choice.device, ndim).run(progress)
+
+
+class _Pretraining:
+    """The state of one pretraining."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        sources: Sequence[Source],
+        options: PretrainOptions,
+        plan: TrainOptions,
+        device: torch.device,
+        ndim: int,
+    ) -> None:
+        self._spec, self._options, self._plan, self._device = spec, options, plan, device
+        self._ndim, self._n_channels = ndim, len(sources[0].image)
+        self._n_images = len(sources)
+        inside: Any = spec.inside()
+        network = build(inside, self._n_channels, self._n_channels, ndim, seed=plan.seed)
+        known = [Example(source.image, source.annotation) for source in sources]
+        shape = patch_shape(spec, known, plan, network)
+        self._draw = _Drawer(sources, spec, shape, plan)
+        self._corrupt = corruption(options)
+        self._network = network.to(device, memory_format=MEMORY_FORMAT[ndim])  # type: ignore[call-overload]
+        self._average = Average(self._network, copy.deepcopy(self._network), plan.averaging)
+        self._optimiser = torch.optim.AdamW(
+            self._network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
+        )
+        self._chance = torch.Generator().manual_seed(plan.seed)
+        self._clock = Clock(plan, options.pretrain_steps or FEWEST_STEPS)
+
+    def run(self, progress: Progress) -> Pretrained:
+        """Learn until the time or the steps are up, or somebody says so."""
+        step = 0
+        try:
+            progress(0.0, "pretraining")
+            while (fraction := self._clock.fraction(step)) < 1:
+                for group in self._optimiser.param_groups:
+                    group["lr"] = learning_rate(fraction, self._plan)
+                self._network.train()
+                loss = self._loss(self._network)
+                self._optimiser.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+                self._optimiser.step()
+                self._average.update()
+                step += 1
+                progress(min(fraction, 1.0), f"pretraining, {1 - float(loss.detach()):.0%} told")
+        except StopEarly:
+            pass
+        network = self._average.network.eval()
+        with torch.no_grad():
+            losses = [float(self._loss(network)) for _ in range(_JUDGED_BATCHES)]
+        explained = 1 - float(np.mean(losses))
+        # Of the same weights, but for images as they are.
+        whole = build(self._spec, self._n_channels, self._n_channels, self._ndim, seed=0)
+        whole.load_state_dict(network.state_dict())
+        given = (self._spec, self._n_channels, self._ndim, whole.cpu().eval())
+        return Pretrained(*given, self._options, self._n_images, explained, step)
+
+    def _loss(self, network: nn.Module) -> Tensor:
+        """Return the error on new patches, as a part of the variance there."""
+        batch = augment(self._draw(self._plan.batch), self._plan, self._chance)
+        clean = batch.image[:, : batch.n_image]
+        spoilt, judged = self._corrupt(clean, self._chance)
+        shown = torch.cat([spoilt, batch.image[:, batch.n_image :]], 1).to(self._device)
+        shown = shown.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
+        sides = batch.target.shape[1:]
+        with mixed_precision(self._device):
+            said = said_of_middle(network, shown, sides).float()
+        clean, judged = (_middle(part, sides).to(self._device) for part in (clean, judged))
+        weight = judged.expand_as(clean)
+        total = weight.sum().clamp_min(1)
+        middle = (clean * weight).sum() / total
+        variance = ((clean - middle) ** 2 * weight).sum() / total
+        return ((said - clean) ** 2 * weight).sum() / total / variance.clamp_min(1e-6)
+
+
+def corruption(options: PretrainOptions) -> Corrupt:
+    """Return the function that spoils images, and says where the result is judged."""
+
+    def masked(images: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        side = options.mask_side
+        cells = [-(-length // side) for length in images.shape[2:]]
+        hidden = torch.rand(len(images), 1, *cells, generator=chance) < options.mask_share
+        wide = F.interpolate(hidden.float(), scale_factor=float(side), mode="nearest")
+        inside: Any = (..., *(slice(length) for length in images.shape[2:]))
+        mask = wide[inside]
+        # The mean of what is left tells the least of what is hidden.
+        axes = tuple(range(2, images.ndim))
+        seen = (images * (1 - mask)).sum(axes, keepdim=True)
+        mean = seen / (1 - mask).sum(axes, keepdim=True).clamp_min(1)
+        return torch.where(mask > 0, mean, images), mask
+
+    def denoise(images: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        axes = tuple(range(1, images.ndim))
+        spread = options.added_noise * images.std(axes, keepdim=True)
+        grain = torch.randn(images.shape, generator=chance)
+        return images + spread * grain, torch.ones_like(images[:, :1])
+
+    return {"masked": masked, "denoise": denoise}[options.pretrain_task]
+
+
+class _Drawer:
+    """Draws patches from anywhere, every image as often as it has pixels."""
+
+    def __init__(
+        self, sources: Sequence[Source], spec: ModelSpec, shape: Shape, plan: TrainOptions
+    ) -> None:
+        shrink = spec.shrink(len(shape.patch))
+        self._sources = [_shrunken(source, shrink) for source in sources]
+        self._reader, self._shape = Reader(spec.inside(), shape), shape
+        sizes = np.array([source.annotation.targets.size for source in self._sources], float)
+        self._odds = sizes / sizes.sum()
+        self._rng = np.random.default_rng(plan.seed)
+
+    def __call__(self, n: int) -> Batch:
+        patches = []
+        for _ in range(n):
+            source = self._sources[int(self._rng.choice(len(self._odds), p=self._odds))]
+            room = np.maximum(np.array(source.annotation.shape) - self._shape.result, 0)
+            start = tuple(int(s) for s in self._rng.integers(0, room + 1))
+            patches.append(self._reader.image(source, start))
+        nothing = torch.zeros(n, *self._shape.result)
+        n_image = len(self._sources[0].image)
+        return Batch(torch.from_numpy(np.stack(patches)), nothing.long(), nothing, n_image)
+
+
+def _sources(
+    images: Sequence[Image], ndim: int, scaling: NormalisationSpec, seed: int
+) -> list[Source]:
+    """Return the planes or stacks of all images, with nothing annotated."""
+    if not images:
+        raise InputError("There is no image to pretrain on. Give at least one, without labels.")
+    if len({image.n_channels for image in images}) > 1:
+        raise InputError(
+            "The images to pretrain on have different numbers of channels. Give images of one kind."
+        )
+    axes = "ZYX"[-ndim:]
+    if any(axis not in image.axes for image in images for axis in axes):
+        raise InputError(
+            "Some images to pretrain on are no stacks, but stacks are to be learnt. Give stacks, "
+            "or learn planes."
+        )
+    places = [(image, index) for image in images for index in image.indices("C" + axes)]
+    chosen = np.random.default_rng(seed).permutation(len(places))[:MOST_PLANES]
+    scalings = {id(image): fit_normalisation(image, scaling) for image in images}
+    found = []
+    for image, index in (places[k] for k in sorted(chosen)):
+        numbers = np.asarray(channels_first(image, index, axes))
+        found.append(Source(numbers, _nothing(numbers.shape[1:]), scalings[id(image)]))
+    return found
+
+
+def _nothing(shape: Sequence[int]) -> Annotation:
+    """Return an annotation that takes one byte and says nothing."""
+    blank: NDArray[np.uint8] = np.broadcast_to(np.uint8(IGNORED), tuple(shape))
+    return Annotation(blank, (1, 2), ("1", "2"))
+
+
+def _shrunken(source: Source, shrink: tuple[int, ...]) -> Source:
+    image = shrunken_image(source.image, shrink)
+    return replace(source, image=image, annotation=_nothing(image.shape[1:]))
+
+
+def _middle(image: Tensor, sides: Sequence[int]) -> Tensor:
+    for axis, side in enumerate(sides, start=2):
+        image = image.narrow(axis, (image.shape[axis] - side) // 2, side)
+    return image
+
+
+__all__ = ["Pretrained", "corruption", "pretrain"]

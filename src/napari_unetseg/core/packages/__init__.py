@@ -1,5 +1,0 @@
-"""Model packages in and out. `save`, `load` and `describe` are all that others need."""
-
-from napari_unetseg.core.packages.package import SUFFIX, describe, load, save
-
-__all__ = ["SUFFIX", "describe", "load", "save"]

@@ -1,0 +1,212 @@
+"""A recipe, run on an image: the very functions that the docks and the single commands call."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_unetseg.core.background import fit_background
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.object_size import at_size
+from napari_unetseg.core.io import read_image
+from napari_unetseg.core.io.paths import PathLike
+from napari_unetseg.core.measure import Table, measure
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.foreign import open_model
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.recipe.recipe import Recipe
+from napari_unetseg.core.recipe.recipe_files import model_file
+from napari_unetseg.core.recipe.recipe_steps import ImageStep, MeasurementStep, ModelStep
+from napari_unetseg.core.threshold import threshold
+
+_SHARES = {"background": 1.0, "segmentation": 2.0, "measurement": 0.5}
+"""About how long the steps take, relative to each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a recipe makes of an image; None for what it does not make.
+
+    Parameters
+    ----------
+    flattened
+        The image with its background taken out.
+    labels
+        Classes or objects.
+    probabilities
+        One channel for each class.
+    table
+        What was measured of the labels.
+    """
+
+    flattened: Image | None = None
+    labels: Image | None = None
+    probabilities: Image | None = None
+    table: Table | None = None
+
+
+def recipe_model(
+    recipe: Recipe, folder: PathLike = ".", *, trust: bool = False
+) -> TrainedModel | None:
+    """Return the model of a recipe, opened once for all images; None when it has none.
+
+    Parameters
+    ----------
+    folder
+        The recipe's own, from which its model's path counts.
+    trust
+        Whether TorchScript, which is a program, may be run.
+
+    Raises
+    ------
+    InputError
+        When it is not there, is another than the recipe means, or cannot be opened.
+    """
+    if recipe.model is None:
+        return None
+    path = model_file(recipe.model, folder)
+    scaling = recipe.normalisation or NormalisationSpec()
+    return open_model(path, trust=trust, normalisation=scaling)
+
+
+def recipe_image(recipe: Recipe, path: PathLike, *, level: int = 0) -> Image:
+    """Read an image as a recipe wants it.
+
+    Parameters
+    ----------
+    level
+        Which resolution, of an image that has several.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
+    return read_image(path, recipe.image.axes or None, level=level)
+
+
+def run_recipe(
+    recipe: Recipe,
+    image: Image,
+    *,
+    model: TrainedModel | None = None,
+    progress: Progress = silent,
+) -> Made:
+    """Do the steps of a recipe with one image.
+
+    Parameters
+    ----------
+    recipe
+        The steps and their options.
+    image
+        Any; lazy ones stay lazy as far as the steps can.
+    model
+        What `recipe_model` returned.
+    progress
+        Told by every step; may cancel.
+
+    Raises
+    ------
+    InputError
+        When a step cannot be done with this image.
+
+    Examples
+    --------
+    >>> from napari_unetseg.core.recipe import ThresholdStep
+    >>> import numpy as np
+    >>> image = Image.of(np.pad(np.full((4, 4), 9.0), 4))
+    >>> made = run_recipe(Recipe(threshold=ThresholdStep(result="objects")), image)
+    >>> int(made.labels.data.max())
+    1
+    """
+    shares = _Shares(recipe, progress)
+    source = picked(image, recipe.image)
+    flattened = None
+    if recipe.background is not None:
+        here = shares.next("background")
+        fitted = fit_background(source, recipe.background, progress=part(here, 0, 0.8))
+        flattened = fitted.flatten(source)
+        here(1.0, "taking the background out")
+    given = source if flattened is None else flattened
+    labels = probabilities = table = None
+    if recipe.threshold is not None:
+        values, here = recipe.threshold.values or None, shares.next("segmentation")
+        labels = threshold(given, recipe.threshold, values=values, progress=here).image
+    elif recipe.model is not None:
+        found = _predicted(recipe, recipe.model, model, given, shares.next("segmentation"))
+        probabilities = found if recipe.model.what == "probabilities" else None
+        labels = None if probabilities is not None else found
+    if recipe.measurement is not None and labels is not None:
+        seen = {"image": image, "flattened": flattened, "none": None}
+        values_of = seen[recipe.measurement.intensities]
+        table = _measured(labels, values_of, recipe.measurement, shares.next("measurement"))
+    progress(1.0, "done")
+    return Made(flattened, labels, probabilities, table)
+
+
+def _predicted(
+    recipe: Recipe, step: ModelStep, model: TrainedModel | None, image: Image, progress: Progress
+) -> Image:
+    if model is None:
+        raise InputError(f"The recipe needs its model, {step.file}. Open it with recipe_model.")
+    seen, rest = at_size(model, image, step, device=step.device, progress=progress)
+    return seen.predict(
+        image,
+        step.what,
+        decoding=recipe.decoding(model),
+        tile=step.tile or None,
+        flips=step.flips,
+        device=step.device,
+        progress=rest,
+    )
+
+
+def _measured(
+    labels: Image, image: Image | None, step: MeasurementStep, progress: Progress
+) -> Table:
+    if "C" in labels.axes:
+        raise InputError(
+            f"Every one of the {labels.n_channels} channels has labels of its own, and only one "
+            "kind can be measured. Name the channel to segment under image: channel."
+        )
+    return measure(labels, image, step, progress=progress)
+
+
+def picked(image: Image, step: ImageStep) -> Image:
+    """Return the channel that is to be segmented, or the image when none is named."""
+    if not step.channel:
+        return image
+    names = list(image.channel_names)
+    if step.channel in names:
+        return image.channel(names.index(step.channel))
+    if step.channel.isdecimal():
+        return image.channel(int(step.channel))
+    there = f"are {', '.join(names)}" if names else f"are {image.n_channels}, without names"
+    raise InputError(
+        f"There is no channel {step.channel!r}: there {there}. Name one of them, or its number "
+        "counted from 0, under image: channel."
+    )
+
+
+class _Shares:
+    """Divides the progress among the steps that there are."""
+
+    def __init__(self, recipe: Recipe, progress: Progress) -> None:
+        self._progress, self._done = progress, 0.0
+        there: dict[str, Any] = {
+            "background": recipe.background,
+            "segmentation": recipe.threshold or recipe.model,
+            "measurement": recipe.measurement,
+        }
+        wanted = {name: _SHARES[name] for name, step in there.items() if step is not None}
+        total = sum(wanted.values())
+        self._shares = {name: share / total for name, share in wanted.items()}
+
+    def next(self, step: str) -> Progress:
+        """Return the progress of the next step."""
+        start = self._done
+        self._done = min(start + self._shares[step], 1.0)
+        return part(self._progress, start, self._done)
+
+
+__all__ = ["Made", "picked", "recipe_image", "recipe_model", "run_recipe"]

@@ -1,0 +1,296 @@
+"""A recipe in the words of a paper: a paragraph for its methods section, from the options alone."""
+
+from importlib.metadata import version
+
+from napari_unetseg.core.background import BackgroundOptions
+from napari_unetseg.core.measure import MeasureOptions
+from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.recipe.recipe import Recipe
+from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep, ThresholdStep
+from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
+
+_METHODS = {
+    "otsu": "Otsu's method (Otsu 1979)",
+    "li": "the minimum cross-entropy method (Li and Tam 1998)",
+    "triangle": "the triangle method (Zack et al. 1977)",
+    "yen": "Yen's method (Yen et al. 1995)",
+    "isodata": "the ISODATA method (Ridler and Calvard 1978)",
+    "minimum": "the minimum method (Prewitt and Mendelsohn 1966)",
+    "mean": "the mean of the intensities",
+}
+_ROBUST = {
+    "both": "leaving out pixels brighter or darker than the background",
+    "bright": "leaving out pixels brighter than the background",
+    "dark": "leaving out pixels darker than the background",
+    "none": "using all pixels",
+}
+_SURFACE_OF = {
+    "plane": "of each plane",
+    "stack": "common to all planes",
+    "volume": "of each volume, changing along z,",
+}
+_LINKS = {
+    "planes": "from one plane to the next",
+    "time": "from one time point to the next",
+    "both": "from one plane to the next and from one time point to the next",
+}
+_FIRST = {"bright": "above", "dark": "at or below"}
+
+
+def methods_of(recipe: Recipe, model: TrainedModel | None = None) -> str:
+    """Return what a recipe does as a paragraph for a methods section.
+
+    Parameters
+    ----------
+    recipe
+        The steps and their options; every number in the text is one of them.
+    model
+        The recipe's model, to say more of it than the hash of its file.
+    """
+    sentences = [
+        f"Images were processed with napari-unetseg {version('napari-unetseg')}.",
+        *([f"The channel {recipe.image.channel} was segmented."] if recipe.image.channel else []),
+        *(_background(recipe.background) if recipe.background else []),
+        *(_threshold(recipe.threshold) if recipe.threshold else []),
+        *(_model(recipe.model, recipe, model) if recipe.model else []),
+        *(_measurement(recipe.measurement, recipe) if recipe.measurement else []),
+    ]
+    return " ".join(sentences)
+
+
+def _background(options: BackgroundOptions) -> list[str]:
+    if options.term_set() is None:
+        terms = (
+            "a polynomial of the pixel's position, of the order up to 8 that best predicted "
+            "background it was not fitted to,"
+        )
+    elif options.terms == "lecture":
+        terms = "a polynomial of the pixel's position with the terms 1, x, y and y²"
+    else:
+        named = options.terms.strip()
+        kind = "list" if "," in named else "order"
+        terms = (
+            f"a polynomial of the pixel's position with the terms {named}"
+            if kind == "list"
+            else f"a {named} polynomial of the pixel's position"
+        )
+    out = {"subtract": "subtracted", "divide": "divided out"}[options.mode]
+    return [
+        f"The background {_SURFACE_OF[options.per]} was modelled as {terms} and fitted by least "
+        f"squares, {_ROBUST[options.robust]}; it was {out}.",
+        *_coloured(options.channel),
+    ]
+
+
+def _coloured(channel: str) -> list[str]:
+    return [] if channel == "luminance" else [f"Of colour images the {channel} was taken."]
+
+
+def _threshold(step: ThresholdStep) -> list[str]:
+    smoothed = (
+        f"Images were smoothed with a Gaussian filter (standard deviation {step.sigma:g} pixels). "
+        if step.sigma
+        else ""
+    )
+    return [*_coloured(step.channel), f"{smoothed}{_levels(step)}", *_cleaned(step)]
+
+
+def _levels(step: ThresholdStep) -> str:
+    """Say which pixels were taken."""
+    kind = "Objects" if step.result == "objects" else "The foreground"
+    were = "were" if step.result == "objects" else "was"
+    side, each = _FIRST[step.objects], "plane" if step.per == "plane" else "stack"
+    start = f"{kind} {were} segmented as pixels"
+    beyond = "brighter" if step.objects == "bright" else "darker"
+    if step.method == "manual" or (step.values and step.method not in ("multiotsu", "hysteresis")):
+        level = step.values[0] if step.values else step.value
+        return f"{start} {side} an intensity of {level:g}."
+    if step.method == "sauvola":
+        return (
+            f"{start} {beyond} than the local threshold of Sauvola and Pietikäinen (2000) in a "
+            f"window of {step.window} pixels, with k = {step.k:g}."
+        )
+    if step.method == "gaussian":
+        return (
+            f"{start} {beyond} than a Gaussian-weighted local mean in a window of {step.window} "
+            f"pixels by more than {step.offset:g}."
+        )
+    if step.method == "multiotsu":
+        found = (
+            f"the levels {', '.join(f'{level:g}' for level in step.values)}"
+            if step.values
+            else f"the multilevel method of Otsu (Liao et al. 2001), for each {each}"
+        )
+        return f"Pixels were divided into {step.classes} classes of intensity by {found}."
+    if step.method == "hysteresis":
+        low, high = _hysteresis(step)
+        found = (
+            f"the levels {low:g} and {high:g}"
+            if low != high
+            else f"two levels found by Otsu's method for three classes in each {each}"
+        )
+        return (
+            f"{kind} {were} segmented by hysteresis thresholding with {found}: pixels beyond the "
+            "first level that are connected to pixels beyond the second."
+        )
+    return f"{start} {side} the level found for each {each} by {_METHODS[step.method]}."
+
+
+def _hysteresis(step: ThresholdStep) -> tuple[float, float]:
+    if step.values:
+        return step.values[0], step.values[1]
+    return min(step.value, step.high), max(step.value, step.high)
+
+
+def _cleaned(step: ThresholdStep) -> list[str]:
+    done = []
+    if step.fill_holes:
+        done.append("Holes were filled.")
+    if step.min_size > 1:
+        done.append(f"Objects of fewer than {step.min_size:,} pixels were removed.")
+    if step.clear_border:
+        done.append("Objects cut off by the border of the image were removed.")
+    if step.split:
+        done.append(
+            "Touching objects were divided by a watershed of the distance to the background, where "
+            f"the pass between them was lower than the smaller one by {step.split_depth:g} of its "
+            "height."
+        )
+    return done + (_linked(step) if step.result == "objects" else [])
+
+
+def _linked(options: ThresholdOptions | DecodeOptions) -> list[str]:
+    if options.link == "none":
+        return []
+    gap = f", over gaps of up to {options.link_gap}" if options.link_gap else ""
+    return [
+        f"Objects were linked {_LINKS[options.link]} one to one, by the greatest total "
+        f"intersection over union and from {options.link_iou:g} on{gap}."
+    ]
+
+
+def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[str]:
+    what = {
+        "classes": "The class of each pixel was predicted",
+        "objects": "Objects were segmented",
+        "probabilities": "The probability of each class was predicted for each pixel",
+    }[step.what]
+    named = "a trained model" if model is None else _named(model)
+    flips = ", averaged over all mirror images" if step.flips else ""
+    sentences = [
+        f"{what} with {named} (SHA-256 of its file {step.sha256}), tile by tile with overlap"
+        f"{flips}."
+    ]
+    sentences += _sized(step, model)
+    if model is not None:
+        sentences += _scaled(model.normalisation)
+    if step.what == "objects":
+        sentences += _objects(recipe, model)
+    return sentences
+
+
+def _sized(step: ModelStep, model: TrainedModel | None) -> list[str]:
+    """Say at which size the image was shown to the model."""
+    if step.diameter:
+        of = f", of {model.diameter:.3g} pixels," if model is not None and model.diameter else ""
+        return [
+            f"The image was scaled so that objects of {step.diameter:g} pixels had the diameter"
+            f"{of} of those that the model was trained on."
+        ]
+    if step.rescale:
+        return ["The image was scaled to the pixel size of those that the model was trained on."]
+    if step.auto_diameter:
+        return [
+            "The image was scaled so that its objects, measured in a first prediction of its "
+            "middle, had the diameter of those that the model was trained on."
+        ]
+    return []
+
+
+def _named(model: TrainedModel) -> str:
+    spec = model.spec
+    kinds = {"unet": "UNet", "cnn": "convolutional network", "mlp": "multilayer perceptron"}
+    kind = kinds.get(spec.kind, f"{spec.kind} model")
+    size = f"{model.n_parameters:,} parameters" if model.state else "of others"
+    shape = f", {spec.depth} levels below the first" if isinstance(spec, UNetSpec) else ""
+    shape = f", {spec.layers} layers" if isinstance(spec, CnnSpec) else shape
+    return f"the {kind} “{model.name}” ({size}{shape}; classes {', '.join(model.classes)})"
+
+
+def _scaled(scaling: NormalisationSpec) -> list[str]:
+    of = "channel" if scaling.per == "channel" else "image"
+    said = {
+        "percentile": f"so that the percentiles {scaling.low:g} and {scaling.high:g} of each {of} "
+        "became 0 and 1",
+        "mean-std": f"to mean 0 and standard deviation 1 of each {of}",
+    }
+    return (
+        [f"Intensities were scaled before {said[scaling.method]}."]
+        if scaling.method in said
+        else []
+    )
+
+
+def _objects(recipe: Recipe, model: TrainedModel | None) -> list[str]:
+    options = recipe.objects or DecodeOptions()
+    if model is not None:
+        options = recipe.decoding(model)
+    learnt = model is not None and model.decoder is not None
+    split = options.split
+    if split == "auto" and model is not None:
+        split = "learnt" if learnt else "shape"
+    divided = {
+        "auto": "divided as suits the model",
+        "learnt": "divided by a watershed of the maps that the network predicts for them",
+        "shape": "divided by a watershed of the distance to the background",
+        "probability": "divided by a watershed of the probability",
+        "none": "connected components of it",
+    }[split]
+    unknown = model is None and "split_depth" not in options.model_fields_set
+    depth = "" if split == "none" or unknown else f" at passes deeper than {options.split_depth:g}"
+    seeds = (
+        f" and with middles of at least {options.seed_height:g}"
+        if options.seed_height and split in ("auto", "learnt", "probability")
+        else ""
+    )
+    done = [
+        f"Pixels with a probability of at least {options.foreground:g} were foreground; objects "
+        f"were {divided}{depth}{seeds}."
+    ]
+    if options.fill_holes:
+        done.append("Holes were filled.")
+    if options.min_size > 1:
+        done.append(f"Objects of fewer than {options.min_size:,} pixels were removed.")
+    return done + _linked(options)
+
+
+def _measurement(step: MeasurementStep, recipe: Recipe) -> list[str]:
+    of = "object" if recipe.makes_objects else "class"
+    what = ["size", "position", "the ellipse of the same second moments", *_shapes(step)]
+    source = {
+        "image": "intensities of the image as recorded",
+        "flattened": "intensities of the image with the background taken out",
+        "none": "",
+    }[step.intensities]
+    median = " (their median included)" if step.median and source else ""
+    listed = [*what, *([f"{source}{median}"] if source else [])]
+    each = " in each plane" if step.per == "plane" else ""
+    return [f"Of every {of}{each} were measured {', '.join(listed[:-1])} and {listed[-1]}."]
+
+
+def _shapes(step: MeasureOptions) -> list[str]:
+    found = []
+    if step.outline:
+        found.append("the outline or surface by Crofton's formula")
+    if step.hull:
+        found.append("the convex hull and Feret diameters")
+    if step.skeleton:
+        spurs = f" without spurs up to {step.spurs:g}" if step.spurs else ""
+        found.append(f"the skeleton{spurs}")
+    return found
+
+
+__all__ = ["methods_of"]

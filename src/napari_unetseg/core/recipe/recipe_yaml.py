@@ -1,0 +1,240 @@
+"""A recipe as YAML: read with care, for it may come from anybody, and written for people."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, written_yaml
+from napari_unetseg.core.options import Options
+from napari_unetseg.core.recipe.recipe import Recipe
+
+FORMAT, VERSION = "napari-unetseg recipe", 1
+MAX_BYTES = 2**18
+
+Path = tuple[str, ...]
+Content = dict[str, Any]
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {}
+"""By a version of the format: what turns its content into that of the next version."""
+
+_MARKS = ("format", "version")
+
+
+class RecipeError(InputError):
+    """What is wrong with a recipe, and in which line.
+
+    Parameters
+    ----------
+    sentence
+        What is wrong, and what to do.
+    line
+        Counted from 1; None where no line is to blame.
+    """
+
+    def __init__(self, sentence: str, line: int | None = None) -> None:
+        self.line = line
+        super().__init__(sentence if line is None else f"Line {line}: {sentence}")
+
+
+def parse_recipe(text: str | bytes) -> Recipe:
+    """Return the recipe that a text says.
+
+    Raises
+    ------
+    RecipeError
+        When it is no recipe; the sentence names the line and the field.
+    """
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(data) > MAX_BYTES:
+        raise RecipeError(
+            f"The recipe is longer than {MAX_BYTES // 1024} KiB, which none is. It is not read."
+        )
+    content, lines = _read(data)
+    return _Reading(lines).recipe(_migrated(content, lines))
+
+
+def written_recipe(recipe: Recipe) -> str:
+    """Return a recipe as YAML, with every option that has an effect."""
+    content: Content = {"format": FORMAT, "version": VERSION}
+    for name in type(recipe).model_fields:
+        step = getattr(recipe, name)
+        if isinstance(step, Options) and ((said := _effective(name, step)) or name != "image"):
+            content[name] = said
+    return written_yaml(content).decode("utf-8")
+
+
+def _effective(name: str, step: Options) -> Content:
+    """Return the options of a step that have an effect."""
+    if name == "image":
+        return step.model_dump(mode="json", exclude_defaults=True)
+    said = step.model_dump(mode="json", exclude_unset=name == "objects")
+    return {key: said[key] for key in said if said[key] != [] and not _idle(step, key)}
+
+
+def _idle(step: Options, name: str) -> dict[str, tuple[Any, ...]]:
+    """Return the options, with the values they would need, that leave one without an effect."""
+    extra = type(step).model_fields[name].json_schema_extra
+    when = extra.get("when") if isinstance(extra, dict) else None
+    needed: Any = when or {}
+    return {other: values for other, values in needed.items() if getattr(step, other) not in values}
+
+
+def _read(data: bytes) -> tuple[Content, Mapping[Path, int]]:
+    """Return what a text says, and in which line it says it."""
+    try:
+        content = read_yaml(data, "The recipe")
+        lines = dict(_lines_of(yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)))
+    except RecipeError:
+        raise
+    except InputError as error:
+        cause = error.__cause__
+        mark = getattr(cause, "problem_mark", None)
+        if mark is None:
+            raise RecipeError(str(error)) from error
+        said = getattr(cause, "problem", None) or "it is no YAML"
+        raise RecipeError(
+            f"The recipe cannot be read as YAML: {said}. Check the colons and the indent.",
+            mark.line + 1,
+        ) from error
+    return content, lines
+
+
+def _lines_of(node: Any, path: Path = ()) -> Iterator[tuple[Path, int]]:
+    """Yield the line of every name; refuse one that is given twice, of which one would be lost."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, value in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in seen:
+            raise RecipeError(f"{'.'.join((*path, name))} is given twice. Leave one out.", line)
+        seen.add(name)
+        yield (*path, name), line
+        yield from _lines_of(value, (*path, name))
+
+
+def _migrated(content: Content, lines: Mapping[Path, int]) -> Content:
+    """Return the content of an older recipe as today's, without the marks of the format."""
+    if content.get("format") != FORMAT:
+        raise RecipeError(
+            f"This is no recipe: it must begin with 'format: {FORMAT}'.", lines.get(("format",))
+        )
+    version = content.get("version")
+    if type(version) is not int or version < 1:
+        raise RecipeError(
+            f"version = {version!r}: give the recipe's version, which is {VERSION} today.",
+            lines.get(("version",)),
+        )
+    if version > VERSION:
+        raise RecipeError(
+            f"The recipe is of version {version}; this program reads up to {VERSION}. "
+            "Update napari-unetseg.",
+            lines[("version",)],
+        )
+    for older in range(version, VERSION):
+        content = MIGRATIONS[older](content)
+    return {name: value for name, value in content.items() if name not in _MARKS}
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Checks what a text says, step by step, and says where it is wrong."""
+
+    lines: Mapping[Path, int]
+
+    def recipe(self, content: Content) -> Recipe:
+        """Return the recipe, or raise `RecipeError`."""
+        steps: dict[str, Any] = {}
+        for name, said in content.items():
+            if name not in Recipe.model_fields:
+                raise self._unknown((name,), Recipe)
+            # A step with nothing after its colon has its defaults.
+            steps[name] = self._step(name, {} if said is None else said)
+        try:
+            return Recipe(**steps)
+        except ValidationError as error:
+            raise self._refused((), error, Recipe) from error
+        except InputError as error:
+            raise RecipeError(str(error)) from error
+
+    def _step(self, name: str, said: Any) -> Options:
+        kind = _kind_of(name)
+        if not isinstance(said, dict):
+            raise self._wrong(
+                (name,), f"{name} = {said!r}: give options, each in a line of its own, indented."
+            )
+        for key, value in said.items():
+            if key not in kind.model_fields:
+                raise self._unknown((name, str(key)), kind)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self._wrong((name, key), f"{name}.{key} = {value}: give a finite number.")
+        try:
+            step = kind.model_validate(said, strict=True)
+        except ValidationError as error:
+            raise self._refused((name,), error, kind) from error
+        except InputError as error:
+            raise self._wrong((name,), f"{name}: {error}") from error
+        self._check_effect(name, step)
+        return step
+
+    def _check_effect(self, name: str, step: Options) -> None:
+        """Refuse an option that was set but has no effect: it is a slip more often than not."""
+        for key in step.model_fields_set:
+            field = type(step).model_fields[key]
+            if getattr(step, key) == field.default:
+                continue
+            for other, values in _idle(step, key).items():
+                needed = " or ".join(str(v).lower() if v in (True, False) else v for v in values)
+                raise self._wrong(
+                    (name, key),
+                    f"{name}.{key} has an effect only with {name}.{other}: {needed}. "
+                    "Give that, or leave it out.",
+                )
+
+    def _refused(self, path: Path, error: ValidationError, kind: type[BaseModel]) -> RecipeError:
+        first = error.errors()[0]
+        at = (*path, *(part for part in first["loc"] if isinstance(part, str)))
+        field = ".".join(at)
+        if first["type"] == "missing":
+            return self._wrong(path, f"{field} is missing. Give it.")
+        if first["type"] == "value_error":
+            said = first["msg"].removeprefix("Value error, ")
+            return self._wrong(at, said if said.startswith(field) or not path else _under(at, said))
+        return self._wrong(at, f"{field} = {_short(first['input'])}: {first['msg'].lower()}.")
+
+    def _unknown(self, path: Path, kind: type[BaseModel]) -> RecipeError:
+        known = list(kind.model_fields)
+        close = difflib.get_close_matches(path[-1], known, n=1)
+        what = f"{path[0]} has no option {path[-1]!r}" if len(path) > 1 else "There is no step "
+        guess = f" Did you mean {close[0]}?" if close else ""
+        named = "" if len(path) > 1 else repr(path[0])
+        return self._wrong(path, f"{what}{named}.{guess} There are {', '.join(known)}.")
+
+    def _wrong(self, path: Path, sentence: str) -> RecipeError:
+        known = (self.lines.get(path[:n]) for n in range(len(path), 0, -1))
+        return RecipeError(sentence, next((line for line in known if line is not None), None))
+
+
+def _under(path: Path, said: str) -> str:
+    """Say where a sentence belongs that an option says of itself."""
+    return f"{path[0]}.{said}" if said.startswith(f"{path[-1]} = ") else f"{path[0]}: {said}"
+
+
+def _kind_of(name: str) -> type[Options]:
+    annotation = Recipe.model_fields[name].annotation
+    kinds = (annotation, *get_args(annotation))
+    return next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Options))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+__all__ = ["FORMAT", "MAX_BYTES", "VERSION", "RecipeError", "parse_recipe", "written_recipe"]

@@ -1,0 +1,331 @@
+"""Object by object: which true ones were hit or missed, which predicted ones were invented."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_unetseg.core.compute.parallel_rows import map_strips
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Progress, part, silent, track
+from napari_unetseg.core.scoring.object_scores import Matching, ap_curve, match
+from napari_unetseg.core.scoring.overlap import (
+    Ids,
+    Overlap,
+    as_int64,
+    check_same_shape,
+    frames_in,
+    ids_in,
+    overlap_of,
+)
+
+HIT, INVENTED, MISSED = 1, 2, 3
+"""What an object is. Where several meet in a pixel, the picture shows the largest number."""
+
+KINDS = {HIT: "hit", INVENTED: "invented", MISSED: "missed"}
+
+_ROWS = 256
+_PIXELS = 1 << 18
+
+
+@dataclass(frozen=True, eq=False)
+class Spots:
+    """Where objects are, in pixels from the centre of the first one, axes as those of the array.
+
+    Parameters
+    ----------
+    centre
+        (n, ndim), float64: mean of an object's pixels; the index along axes that count frames.
+    low, high
+        (n, ndim), int64: first and last index of its box, both inside.
+    """
+
+    centre: NDArray[np.float64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """All that is known of two label images before matches are chosen.
+
+    Parameters
+    ----------
+    overlap
+        Of all frames.
+    prediction, truth
+        Where the objects are, in the order of `overlap`.
+    frames
+        How many objects each frame has: predicted, true.
+    frame_axes
+        How many of the first axes only count frames.
+    """
+
+    overlap: Overlap
+    prediction: Spots
+    truth: Spots
+    frames: tuple[tuple[int, int], ...]
+    frame_axes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Review:
+    """Every object and what became of it, the worst first.
+
+    Parameters
+    ----------
+    kind
+        (n,), uint8: `HIT` of a true object that is matched, `MISSED` of one that is not,
+        `INVENTED` of a predicted object that is not. A matched pair is one row.
+    label
+        (n,), int64: the id; of an invented object in the prediction, of others in the truth.
+    partner
+        (n,), int64: the id on the other side of the match, or of the closest object; 0 for none.
+    iou
+        (n,): of the match, or with the closest object.
+    pixels
+        (n,), int64: size of the object.
+    spots
+        Where it is.
+    matching
+        The matches.
+    ap50, map
+        See `napari_unetseg.core.scoring.object_scores.ObjectScores`.
+    prediction_kind, truth_kind
+        (P,) and (T,), uint8: what to paint each object as, in the order of the overlap.
+    """
+
+    kind: NDArray[np.uint8]
+    label: Ids
+    partner: Ids
+    iou: NDArray[np.float64]
+    pixels: Ids
+    spots: Spots
+    matching: Matching
+    ap50: float
+    map: float
+    prediction_kind: NDArray[np.uint8]
+    truth_kind: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+def count_objects(
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    *,
+    frame_axes: int = 0,
+    progress: Progress = silent,
+) -> Counted:
+    """Find which objects meet and where they are.
+
+    Parameters
+    ----------
+    prediction, truth, frame_axes
+        See `napari_unetseg.core.scoring.overlap.overlap_of`; two or three dimensions besides the
+        frames.
+    progress
+        Told after every part.
+
+    Raises
+    ------
+    InputError
+        When the two are not of one image, hold no ids, or have other dimensions.
+
+    Notes
+    -----
+    No copy is made: labels that change meanwhile give counts of before and after, but no error.
+    """
+    said, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(said, true)
+    if said.ndim - frame_axes not in (2, 3):
+        raise InputError(
+            f"Objects are reviewed in 2 or 3 dimensions, not in {said.ndim - frame_axes}. "
+            "Take a part of the labels."
+        )
+    indices = list(np.ndindex(said.shape[:frame_axes]))
+    overlaps, spots = [], []
+    pairs = list(zip(indices, frames_in(said, true, frame_axes), strict=True))
+    for number, (index, (one, other)) in enumerate(pairs):
+        share = part(progress, number / len(pairs), (number + 1) / len(pairs))
+        overlap = overlap_of(one, other, progress=part(share, 0, 0.3))
+        overlaps.append(overlap)
+        spots.append(
+            (
+                _spots(one, overlap.prediction_ids, index, part(share, 0.3, 0.65)),
+                _spots(other, overlap.truth_ids, index, part(share, 0.65, 1)),
+            )
+        )
+    return Counted(
+        Overlap.joined(overlaps),
+        _together([one for one, _ in spots], said.ndim),
+        _together([other for _, other in spots], said.ndim),
+        tuple((one.n_predicted, one.n_true) for one in overlaps),
+        frame_axes,
+    )
+
+
+def review_objects(counted: Counted, threshold: float = 0.5) -> Review:
+    """Match the objects and list them, the worst first.
+
+    Parameters
+    ----------
+    counted
+        See `count_objects`.
+    threshold
+        See `napari_unetseg.core.scoring.object_scores.match`.
+
+    Returns
+    -------
+    Review
+        What is no hit comes first, then what has the lower IoU, then what is larger.
+    """
+    overlap = counted.overlap
+    matching = match(overlap, threshold)
+    curve = ap_curve(overlap)
+    iou, back = overlap.iou(), overlap.truth_ids[overlap.truth]
+    alone = np.ones(overlap.n_predicted, dtype=bool)
+    alone[matching.prediction] = False
+    truth_kind = np.full(overlap.n_true, MISSED, dtype=np.uint8)
+    truth_kind[matching.truth] = HIT
+    best, partner = _closest(
+        overlap.truth, overlap.prediction_ids[overlap.prediction], iou, overlap.n_true
+    )
+    best[matching.truth] = matching.iou
+    partner[matching.truth] = overlap.prediction_ids[matching.prediction]
+    near, neighbour = _closest(overlap.prediction, back, iou, overlap.n_predicted)
+    prediction_kind = np.where(alone, INVENTED, HIT).astype(np.uint8)
+    kind = np.concatenate([truth_kind, prediction_kind[alone]])
+    ious = np.concatenate([best, near[alone]])
+    pixels = np.concatenate([overlap.truth_sizes, overlap.prediction_sizes[alone]])
+    order = np.lexsort((-pixels, ious, kind == HIT))
+    return Review(
+        kind[order],
+        np.concatenate([overlap.truth_ids, overlap.prediction_ids[alone]])[order],
+        np.concatenate([partner, neighbour[alone]])[order],
+        ious[order],
+        pixels[order],
+        _chosen(counted.truth, counted.prediction, alone, order),
+        matching,
+        curve[0.5],
+        float(np.mean(list(curve.values()))),
+        prediction_kind,
+        truth_kind,
+    )
+
+
+def paint_review(
+    counted: Counted,
+    review: Review,
+    prediction: ArrayLike,
+    truth: ArrayLike,
+    *,
+    progress: Progress = silent,
+) -> NDArray[np.uint8]:
+    """Paint every object as what became of it.
+
+    Parameters
+    ----------
+    prediction, truth
+        The labels that were counted. Objects that they have got since are left out.
+
+    Returns
+    -------
+    ndarray
+        uint8, of the shape of the labels: 0, `HIT`, `INVENTED` or `MISSED`. A predicted and a true
+        object that meet are both shown where each is alone; where both are, the worse kind is.
+    """
+    said, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(said, true)
+    out = np.zeros(said.shape, dtype=np.uint8)
+    pairs = list(zip(frames_in(said, true, counted.frame_axes), counted.frames, strict=True))
+    first = [0, 0]
+    overlap = counted.overlap
+    kinds = (review.prediction_kind, review.truth_kind)
+    ids = (overlap.prediction_ids, overlap.truth_ids)
+    canvases = [out[index] for index in np.ndindex(out.shape[: counted.frame_axes])]
+    for number, (images, numbers) in enumerate(track(pairs, progress, "colouring")):
+        for side in (0, 1):
+            here = slice(first[side], first[side] + numbers[side])
+            _paint(images[side], ids[side][here], kinds[side][here], canvases[number])
+            first[side] = here.stop
+    return out
+
+
+def _paint(labels: NDArray[Any], ids: Ids, kinds: NDArray[np.uint8], out: NDArray[Any]) -> None:
+    from napari_unetseg.core.scoring.label_kernels import paint
+
+    pixels, canvas = labels.reshape(-1), out.reshape(-1)
+
+    def work(start: int, stop: int) -> None:
+        paint(as_int64(pixels[start:stop]), ids, kinds, canvas[start:stop])
+
+    map_strips(work, len(pixels), rows=_PIXELS)
+
+
+def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Progress) -> Spots:
+    """Return where the objects of one frame are."""
+    from napari_unetseg.core.scoring.label_kernels import add_places
+
+    planes = labels if labels.ndim == 3 else labels[None]
+    sums = np.zeros((len(ids), 4))
+    low = np.full((len(ids), 3), np.iinfo(np.int64).max)
+    high = np.zeros((len(ids), 3), dtype=np.int64)
+    rows = [(z, y) for z in range(planes.shape[0]) for y in range(0, planes.shape[1], _ROWS)]
+    for z, y in track(rows, progress, "measuring"):
+        add_places(as_int64(planes[z, y : y + _ROWS]), z, y, ids, sums, low, high)
+    # Where labels are drawn on meanwhile, an object may be gone that was counted a moment ago.
+    low[sums[:, 3] == 0] = 0
+    keep = slice(3 - labels.ndim, 3)
+    lead = np.tile(np.array(index, dtype=np.int64), (len(ids), 1))
+    return Spots(
+        np.column_stack([lead, sums[:, keep] / np.maximum(sums[:, 3:], 1)]),
+        np.column_stack([lead, low[:, keep]]),
+        np.column_stack([lead, high[:, keep]]),
+    )
+
+
+def _together(several: Sequence[Spots], ndim: int) -> Spots:
+    whole: Ids = np.zeros((0, ndim), dtype=np.int64)
+    return Spots(
+        np.concatenate([whole.astype(np.float64), *(one.centre for one in several)]),
+        np.concatenate([whole, *(one.low for one in several)]),
+        np.concatenate([whole, *(one.high for one in several)]),
+    )
+
+
+def _closest(
+    which: NDArray[np.intp], other: Ids, iou: NDArray[np.float64], n: int
+) -> tuple[NDArray[np.float64], Ids]:
+    """Return for each of `n` objects the largest IoU and whom it is with."""
+    best, partner = np.zeros(n), np.zeros(n, dtype=np.int64)
+    order = np.argsort(iou, kind="stable")
+    # Of several values for one place the last stays.
+    best[which[order]] = iou[order]
+    partner[which[order]] = other[order]
+    return best, partner
+
+
+def _chosen(true: Spots, said: Spots, alone: NDArray[np.bool_], order: NDArray[np.intp]) -> Spots:
+    return Spots(
+        np.concatenate([true.centre, said.centre[alone]])[order],
+        np.concatenate([true.low, said.low[alone]])[order],
+        np.concatenate([true.high, said.high[alone]])[order],
+    )
+
+
+__all__ = [
+    "HIT",
+    "INVENTED",
+    "KINDS",
+    "MISSED",
+    "Counted",
+    "Review",
+    "Spots",
+    "count_objects",
+    "paint_review",
+    "review_objects",
+]

@@ -1,0 +1,165 @@
+"""All scores of two label images at once, and their means over images."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.scoring.boundary_scores import boundary_scores
+from napari_unetseg.core.scoring.object_scores import object_scores
+from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
+from napari_unetseg.core.scoring.partition_scores import partition_scores
+
+
+class ObjectScoreOptions(Options):
+    """How objects are compared."""
+
+    per: Literal["stack", "plane"] = option(
+        "stack",
+        "Objects per",
+        "Stack: objects continue through z. Plane: every plane was labelled by itself, so an id is "
+        "another object in each. Frames of a time series are always apart.",
+    )
+    tolerance: float = option(
+        2.0,
+        "Tolerance",
+        "How far apart two boundaries may be that are counted as the same, see units.",
+        ge=0,
+    )
+    units: Literal["pixels", "physical"] = option(
+        "pixels",
+        "Units",
+        "Of the tolerance and of Hausdorff distances. Pixels: of the finest axis, so that planes "
+        "of a stack are as far apart as they are. Physical: the unit of the truth's pixel size.",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The scores of one image, and the counts they come from.
+
+    Parameters
+    ----------
+    scores
+        By name: `dice` and `iou` of the foreground, all of `ObjectScores`, `PartitionScores` and
+        `BoundaryScores`.
+    overlap
+        Which objects meet, so that images can be judged together.
+    """
+
+    scores: Mapping[str, float]
+    overlap: Overlap
+
+
+def judge_objects(
+    prediction: Image,
+    truth: Image,
+    options: ObjectScoreOptions | None = None,
+    *,
+    progress: Progress = silent,
+) -> Judged:
+    """Compare two label images by every score there is.
+
+    Parameters
+    ----------
+    prediction, truth
+        Ids, of the same axes but for names; see `overlap_of` for what is an object. Axes and
+        spacing are those of the truth.
+    options
+        How.
+
+    Raises
+    ------
+    InputError
+        When the two are not of one image, or hold no ids.
+    """
+    chosen = options or ObjectScoreOptions()
+    frame_axes = frame_axes_of(truth, chosen.per)
+    said, true = prediction.asarray(), truth.asarray()
+    overlap = overlap_of(said, true, frame_axes=frame_axes, progress=part(progress, 0, 0.2))
+    spacing = truth.spacing[-(true.ndim - frame_axes) :]
+    if chosen.units == "pixels":
+        spacing = tuple(step / min(spacing) for step in spacing)
+    outlines = boundary_scores(
+        said,
+        true,
+        tolerance=chosen.tolerance,
+        spacing=spacing,
+        frame_axes=frame_axes,
+        progress=part(progress, 0.2, 1),
+    )
+    counted = _of_overlap(overlap)
+    return Judged({**counted, **asdict(outlines)}, overlap)
+
+
+def frame_axes_of(labels: Image, per: str) -> int:
+    """Return how many of the first axes of `labels` only count frames.
+
+    Parameters
+    ----------
+    per
+        ``"stack"``: time alone. ``"plane"``: whatever comes before Y and X.
+
+    Raises
+    ------
+    InputError
+        When the labels have channels, which are no frames.
+    """
+    if "C" in labels.axes:
+        raise InputError("Labels have no channels. Choose one of them, or leave the axis out.")
+    return len(labels.axes) - 2 if per == "plane" else labels.axes.count("T")
+
+
+def pooled(several: Sequence[Judged]) -> dict[str, float]:
+    """Return the scores of all objects of all images counted together, without boundaries.
+
+    Notes
+    -----
+    What StarDist reports for a data set; Cellpose and most challenges take the mean over images.
+    """
+    return _of_overlap(Overlap.joined([one.overlap for one in several]))
+
+
+def mean_of(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each score over the images where it is a number.
+
+    A Hausdorff distance is infinite where only one of two images has a boundary; such an image is
+    left out of that mean, which is NaN where none is left.
+    """
+    rows = list(several)
+    found = {}
+    for name in rows[0] if rows else ():
+        values = [row[name] for row in rows if math.isfinite(row[name])]
+        found[name] = float(np.mean(values)) if values else math.nan
+    return found
+
+
+def _of_overlap(overlap: Overlap) -> dict[str, Any]:
+    said, true = int(overlap.prediction_sizes.sum()), int(overlap.truth_sizes.sum())
+    both = int(overlap.pixels.sum())
+    either = said + true - both
+    foreground = {
+        "dice": 2 * both / (said + true) if either else 1.0,
+        "iou": both / either if either else 1.0,
+    }
+    return {
+        **foreground,
+        **asdict(object_scores(overlap)),
+        **asdict(partition_scores(overlap)),
+    }
+
+
+__all__ = [
+    "Judged",
+    "ObjectScoreOptions",
+    "frame_axes_of",
+    "judge_objects",
+    "mean_of",
+    "pooled",
+]

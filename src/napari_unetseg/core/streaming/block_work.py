@@ -1,0 +1,409 @@
+"""What is done with one block, in whatever process; blocks know nothing of each other."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io.pyramid import Layout, halve, parts_of
+from napari_unetseg.core.measure import measure_part
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.objects import masks as shapes
+from napari_unetseg.core.objects.cross_block_objects import (
+    Box,
+    Crossing,
+    Piece,
+    inside,
+    objects_of_block,
+    objects_of_piece,
+)
+from napari_unetseg.core.recipe import Recipe
+from napari_unetseg.core.recipe.execute import picked
+from napari_unetseg.core.streaming.block_evidence import Evidence, evidence_of
+from napari_unetseg.core.streaming.block_grid import Grid, chunk_of
+from napari_unetseg.core.streaming.compose_blocks import GIANT, put_pieces
+from napari_unetseg.core.streaming.prepare_run import Known, Prepared, restore
+from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
+
+EVIDENCE, RAW, IDS = "evidence", "raw", "ids"
+"""Arrays of a run: what is said of pixels; objects by passing numbers; objects, where masks come
+out."""
+
+DIRECT = ("classes", "probabilities", "flattened")
+"""Kinds that are finished as soon as a pixel is looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """An image and a recipe, ready for any block.
+
+    Parameters
+    ----------
+    recipe
+        What is done.
+    image
+        All of it, its axes in the order TCZYX.
+    prepared
+        What is known of the whole.
+    model
+        Of the recipe.
+    folder
+        What is kept meanwhile.
+    sides
+        Of a block.
+    """
+
+    recipe: Recipe
+    image: Image
+    prepared: Prepared
+    model: TrainedModel | None
+    folder: RunFolder
+    sides: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        image: Image,
+        known: Known,
+        model: TrainedModel | None,
+        folder: RunFolder,
+        sides: tuple[int, ...],
+    ) -> "Work":
+        """Make it of what is known of the whole image."""
+        prepared = restore(recipe, picked(image, recipe.image), known)
+        return cls(recipe, image, prepared, model, folder, sides)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What says something of each pixel."""
+        return evidence_of(self.recipe, self.prepared, self.model)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Where the blocks are."""
+        image, axes = self.evidence.image, self.evidence.image.axes
+        if self.evidence.kind in ("objects", "classes", "probabilities") and self.model is not None:
+            axes = axes.replace("C", "")
+        shape = tuple(image.length(axis) for axis in axes)
+        return Grid(axes, shape, self.evidence.block_axes, self.sides)
+
+    @cached_property
+    def chunks(self) -> tuple[int, ...]:
+        """Sides of the chunks of arrays on the axes of the labels."""
+        block = dict(zip(self.grid.block_axes, chunk_of(self.sides), strict=True))
+        return tuple(block.get(axis, 1) for axis in self.grid.axes)
+
+    @property
+    def result(self) -> Any:
+        """The full resolution of what is being made, to read and to write."""
+        return self.folder.result["s0"]
+
+    @property
+    def direct(self) -> bool:
+        """Whether what is said of pixels is the result."""
+        return self.evidence.kind in DIRECT
+
+    @property
+    def measured(self) -> bool:
+        """Whether objects are measured."""
+        return self.recipe.measurement is not None and self.evidence.kind == "objects"
+
+    def layout(self, dtype: Any) -> Layout:
+        """Return how the result is written."""
+        grid, channels = self.grid, self.evidence.channels if self.direct else ()
+        axes, shape = grid.axes, grid.shape
+        sides = dict(zip(grid.axes, self.chunks, strict=True))
+        if channels:
+            lengths = {**dict(zip(axes, shape, strict=True)), "C": len(channels)}
+            axes = "".join(axis for axis in "TCZYX" if axis in lengths)
+            shape = tuple(lengths[axis] for axis in axes)
+        image = self.evidence.image
+        return Layout(
+            shape,
+            axes,
+            np.dtype(dtype),
+            image.spacing,
+            image.unit,
+            labels=self.evidence.kind in ("objects", "masks", "classes"),
+            channel_names=channels or (image.channel_names if "C" in axes else ()),
+            chunk=sides["Y"],
+            depth=sides.get("Z", 1),
+        )
+
+    def create_evidence(self) -> None:
+        """Make the array that what is said of pixels is kept in."""
+        n = len(self.evidence.channels)
+        lead = (n,) if n else ()
+        shape, chunks = (*lead, *self.grid.shape), (*lead, *self.chunks)
+        self.folder.create(EVIDENCE, shape, chunks, self.evidence.dtype)
+
+    def create_labels(self, name: str) -> None:
+        """Make an array of objects."""
+        self.folder.create(name, self.grid.shape, self.chunks, np.int32)
+
+    def do(self, stage: str, number: int, given: Arrays) -> Arrays:
+        """Do one stage with one block.
+
+        Parameters
+        ----------
+        number
+            Of the block; see `Grid.jobs`.
+        given
+            What only the whole run knows.
+
+        Returns
+        -------
+        dict of str to ndarray
+            What only the whole run can make something of.
+        """
+        name, _, level = stage.partition("-")
+        with _threads():
+            if name == "levels":
+                return self._level(int(level), number)
+            found: Arrays = _STAGES[name](self, number, given)
+            return found
+
+    def crossing(self, found: Mapping[str, NDArray[Any]]) -> Crossing:
+        """Return what goes on elsewhere of a block, from what the stage of objects found."""
+        n = sum(name.startswith("layer") for name in found)
+        layers = tuple(found[f"layer{number}"] for number in range(n))
+        return Crossing(found["boxes"], found["pixels"], layers)
+
+    def empty_table(self) -> Arrays:
+        """Return the table of no objects."""
+        axes, image = self.grid.axes, self.evidence.image
+        labels = Image(np.zeros((1,) * len(axes), np.int32), axes, image.spacing, image.unit)
+        start, one = dict.fromkeys(axes, 0), dict.fromkeys(axes, slice(0, 1))
+        values = self._measured_image
+        inner = None if values is None else _window(values, one)
+        whole = dict.fromkeys(axes, 1)
+        step = self.recipe.measurement
+        return dict(measure_part(labels, inner, step, start=start, whole=whole))
+
+    @property
+    def _measured_image(self) -> Image | None:
+        """What intensities are taken from."""
+        step = self.recipe.measurement
+        seen = {"image": self.image, "flattened": self.prepared.flattened}
+        return None if step is None else seen.get(step.intensities)
+
+    def _look(self, number: int, given: Arrays) -> Arrays:
+        index, place = self.grid.jobs[number]
+        box = self.grid.blocks.box(place)
+        found = self.evidence.of_block(index, place, box, self.sides)
+        if not self.direct:
+            self._evidence[self._evidence_at(index, box)] = found
+            return {}
+        at = self.grid.at(index, box)
+        axes = self.layout(found.dtype).axes
+        if self.evidence.channels:
+            place_of_c = axes.index("C")
+            at = (*at[:place_of_c], slice(None), *at[place_of_c:])
+            block = [axis for axis in axes if axis in "C" + self.grid.block_axes]
+            found = np.moveaxis(found, 0, block.index("C"))
+        self.result[at] = found
+        return {}
+
+    def _divide(self, number: int, given: Arrays) -> Arrays:
+        index, place = self.grid.jobs[number]
+        maker, blocks = self.evidence.maker(), self.grid.blocks
+        found = objects_of_block(self._reader(index), maker, blocks, place)
+        raw = self.folder.array(RAW)
+        raw[self.grid.at(index, blocks.box(place))] = found.labels
+        crossing = found.crossing
+        layers = {f"layer{number}": layer for number, layer in enumerate(crossing.layers)}
+        return {
+            "firsts": found.firsts,
+            "boxes": crossing.boxes,
+            "pixels": crossing.pixels,
+            **layers,
+        }
+
+    def _join(self, number: int, given: Arrays) -> Arrays:
+        """Divide pieces that lie in several blocks; see `join_blocks`."""
+        index = tuple(given["index"].tolist())
+        pieces = [_piece(*row) for row in zip(given["boxes"], given["pixels"], strict=True)]
+        read, shape = self._reader(index), self.grid.blocks.shape
+        if len(pieces) > 1:
+            read = self._window_reader(index, around([piece.box for piece in pieces], shape))
+        maker, n = self.evidence.maker(), 0
+        boxes, values, firsts = [], [], []
+        for piece in pieces:
+            one = objects_of_piece(read, maker, piece, shape)
+            passing = np.where(one.labels > 0, one.labels + np.int32(n), 0)
+            boxes.append([(span.start, span.stop) for span in one.box])
+            values.append(np.where(one.own, passing, -1).astype(np.int32))
+            firsts.append(one.firsts)
+            n += len(one.firsts)
+        found = {"boxes": np.array(boxes), "firsts": np.concatenate(firsts)}
+        if len(pieces) == 1 and values[0].size > GIANT:
+            name = f"piece-{number}"
+            self.folder.create(name, values[0].shape, self.sides, np.int32)
+            self.folder.array(name)[:] = values[0]
+            return found
+        return {**found, "values": np.concatenate([one.ravel() for one in values])}
+
+    def _present(self, number: int, given: Arrays) -> Arrays:
+        """Return the passing numbers that are left in a block once all pieces are in place."""
+        return {"ids": np.unique(self._composed(number, given))}
+
+    def _number(self, number: int, given: Arrays) -> Arrays:
+        """Give the objects of a block their numbers: `given` for its own, and for pieces."""
+        index, place = self.grid.jobs[number]
+        at = self.grid.at(index, self.grid.blocks.box(place))
+        passing = self._composed(number, given)
+        labels = np.append(np.int32(0), given["own"])[np.maximum(passing, 0)]
+        crossing = passing < 0
+        labels[crossing] = given["pieces"][-1 - passing[crossing]]
+        out = self.folder.array(IDS) if self.evidence.kind == "masks" else self.result
+        out[at] = labels
+        return {}
+
+    def _composed(self, number: int, given: Arrays) -> NDArray[np.int32]:
+        """Return the passing numbers of a block: above 0 its own, below 0 those of pieces."""
+        index, place = self.grid.jobs[number]
+        box = self.grid.blocks.box(place)
+        passing = np.asarray(self.folder.array(RAW)[self.grid.at(index, box)])
+        put_pieces(passing, box, self.folder, given)
+        return passing
+
+    def _places(self, number: int, given: Arrays) -> Arrays:
+        """Return which objects are in a block, and the box of what is in it of each."""
+        from napari_unetseg.core.measure.measure_kernels import add_positions
+        from napari_unetseg.core.scoring.label_kernels import count_pairs
+
+        index, place = self.grid.jobs[number]
+        box = self.grid.blocks.box(place)
+        labels = np.asarray(self.result[self.grid.at(index, box)])
+        flat = labels.reshape(-1).astype(np.int64)
+        ids = np.unique(count_pairs(flat, flat)[:, 0])
+        ids = ids[ids != 0]
+        n = len(ids)
+        origin, sums = np.zeros((n, 3), np.int64), np.zeros((n, 10))
+        low, high = np.full((n, 3), np.iinfo(np.int64).max), np.full((n, 3), -1)
+        planes = labels if labels.ndim == 3 else labels[None]
+        for z, plane in enumerate(planes):
+            rows = np.ascontiguousarray(plane, dtype=np.int64)
+            add_positions(rows, z, 0, ids, origin, sums, low, high)
+        start = dict(zip(self.grid.loops, index, strict=True))
+        start |= {a: span.start for a, span in zip(self.grid.block_axes, box, strict=True)}
+        shift = np.array([start.get(axis, 0) for axis in "ZYX"])
+        return {"ids": ids, "low": low + shift, "high": high + shift}
+
+    def _mask(self, number: int, given: Arrays) -> Arrays:
+        """Write a block of cleaned classes."""
+        options = self.recipe.threshold
+        index, place = self.grid.jobs[number]
+        blocks = self.grid.blocks
+        box = blocks.box(place)
+        wide = tuple(
+            slice(max(span.start - 1, 0), min(span.stop + 1, n))
+            for span, n in zip(box, blocks.shape, strict=True)
+        )
+        ids = np.asarray(self.folder.array(IDS)[self.grid.at(index, wide)])
+        mask = shapes.cut_apart(ids) if options is not None and options.split else ids > 0
+        found = mask[inside(box, wide)].astype(np.uint8)
+        if options is not None and options.method == "multiotsu":
+            classes = np.asarray(self._evidence[self._evidence_at(index, box)])
+            # A filled hole has the class of the background; it takes the one next to it.
+            found = np.where(found > 0, np.maximum(classes, 1), 0).astype(np.uint8)
+        self.result[self.grid.at(index, box)] = found
+        return {}
+
+    def _measure(self, number: int, given: Arrays) -> Arrays:
+        """Measure some objects in a box that holds them: ``ids`` in ``low`` to ``high``."""
+        step = self.recipe.measurement
+        axes = self.grid.axes
+        box = tuple(
+            slice(int(a), int(b) + 1) for a, b in zip(given["low"], given["high"], strict=True)
+        )
+        labels = np.asarray(self.result[box])
+        wanted = np.zeros(max(int(labels.max(initial=0)), int(given["ids"].max())) + 1, bool)
+        wanted[given["ids"]] = True
+        labels = np.where(wanted[labels], labels, 0)
+        image = self.evidence.image
+        window = Image(labels, axes, image.spacing, image.unit)
+        values = self._measured_image
+        spans = dict(zip(axes, box, strict=True))
+        start = {axis: span.start for axis, span in spans.items()}
+        whole = {axis: self.grid.length(axis) for axis in axes}
+        inner = None if values is None else _window(values, spans)
+        return dict(measure_part(window, inner, step, start=start, whole=whole))
+
+    def _level(self, level: int, number: int) -> Arrays:
+        layout = self.layout(self.result.dtype)
+        shape = layout.shapes[level]
+        halve(self.folder.result, layout, level, list(parts_of(shape, layout.chunks))[number])
+        return {}
+
+    def _reader(self, index: tuple[int, ...]) -> Any:
+        def read(box: Box) -> Any:
+            return self.evidence.known(np.asarray(self._evidence[self._evidence_at(index, box)]))
+
+        return read
+
+    def _window_reader(self, index: tuple[int, ...], window: Box) -> Any:
+        """Return what reads boxes in a window that is read once."""
+        numbers = np.asarray(self._evidence[self._evidence_at(index, window)])
+
+        def read(box: Box) -> Any:
+            where: Any = (..., *inside(box, window))
+            return self.evidence.known(numbers[where])
+
+        return read
+
+    def _evidence_at(self, index: tuple[int, ...], box: Box) -> tuple[Any, ...]:
+        lead = (slice(None),) if self.evidence.channels else ()
+        return (*lead, *self.grid.at(index, box))
+
+    @property
+    def _evidence(self) -> Any:
+        return self.folder.array(EVIDENCE)
+
+
+def around(boxes: Sequence[Box], shape: tuple[int, ...]) -> Box:
+    """Return the box that holds others and a pixel around them."""
+    ends = np.array([[(span.start, span.stop) for span in box] for box in boxes])
+    low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
+    return tuple(
+        slice(max(a - 1, 0), min(b + 1, n)) for a, b, n in zip(low, high, shape, strict=True)
+    )
+
+
+def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> Piece:
+    return Piece(tuple(slice(a, b) for a, b in box.tolist()), tuple(pixel.tolist()))
+
+
+def _window(image: Image, spans: Mapping[str, slice]) -> Image:
+    """Return a part of an image in memory."""
+    at = tuple(spans.get(axis, slice(None)) for axis in image.axes)
+    data = np.asarray(image.data[at])
+    return Image(data, image.axes, image.spacing, image.unit, image.rgb, image.channel_names)
+
+
+def _threads() -> AbstractContextManager[Any]:
+    """Read chunks in threads of this process, wherever it runs: a worker would ask the cluster."""
+    import dask
+
+    context: AbstractContextManager[Any] = dask.config.set(scheduler="threads")
+    return context
+
+
+_STAGES: Mapping[str, Any] = {
+    "pixels": Work._look,  # noqa: SLF001
+    "objects": Work._divide,  # noqa: SLF001
+    "pieces": Work._join,  # noqa: SLF001
+    "present": Work._present,  # noqa: SLF001
+    "numbers": Work._number,  # noqa: SLF001
+    "masks": Work._mask,  # noqa: SLF001
+    "places": Work._places,  # noqa: SLF001
+    "measurements": Work._measure,  # noqa: SLF001
+}
+
+__all__ = ["DIRECT", "EVIDENCE", "IDS", "RAW", "Work"]

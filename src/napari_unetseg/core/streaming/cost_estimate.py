@@ -1,0 +1,185 @@
+"""What a run will cost, measured on one block of the image."""
+
+import math
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_unetseg.core.compute.memory_limit import allowed
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.recipe import Recipe
+from napari_unetseg.core.streaming.block_evidence import MODEL_BYTES, THRESHOLD_BYTES
+from napari_unetseg.core.streaming.block_grid import sides_for
+from napari_unetseg.core.streaming.block_work import Work
+from napari_unetseg.core.streaming.runners import Here, Task
+from napari_unetseg.core.streaming.stream_recipe import stream
+
+_LITTLE = 160
+_EVERY = 0.01
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run will take, about.
+
+    Parameters
+    ----------
+    seconds
+        In one process.
+    memory
+        Bytes, beside the program itself.
+    disk, result
+        Bytes on disk at most while it runs, and of them those that stay.
+    blocks
+        How many there are.
+    side
+        Of a block, in pixels.
+    """
+
+    seconds: float
+    memory: float
+    disk: float
+    result: float
+    blocks: int
+    side: int
+
+    def __str__(self) -> str:
+        return (
+            f"about {_time(self.seconds)}, {_size(self.memory)} of memory, {_size(self.disk)} of "
+            f"disk while it runs and {_size(self.result)} for the result; {self.blocks:,} blocks "
+            f"of up to {self.side:,} pixels a side"
+        )
+
+
+def estimate(
+    recipe: Recipe,
+    image: Image,
+    *,
+    model: TrainedModel | None = None,
+    memory: float = 0.0,
+    progress: Progress = silent,
+) -> Cost:
+    """Measure what a run of a recipe on an image will cost.
+
+    A block from the middle of the image goes all the way, on a scratch disk, after a small piece
+    that has everything imported and compiled.
+
+    Parameters
+    ----------
+    recipe, image, model, memory
+        As for `napari_unetseg.core.streaming.stream`.
+
+    Raises
+    ------
+    InputError
+        As `stream`.
+    """
+    deep = _deep(recipe, model) and "Z" in image.axes
+    axes = "ZYX" if deep else "YX"
+    shape = [image.length(axis) for axis in axes]
+    per_pixel = THRESHOLD_BYTES if recipe.model is None else MODEL_BYTES
+    sides = sides_for(shape, allowed(memory), per_pixel, (1,) * len(axes))
+    with tempfile.TemporaryDirectory(prefix="napari-unetseg-") as name:
+        out = Path(name) / "out.zarr"
+        little = _middle(image, dict(zip(axes, (_LITTLE,) * len(axes), strict=True)))
+        stream(recipe, little, out, model=model, progress=part(progress, 0, 0.3))
+        block = _middle(image, dict(zip(axes, sides, strict=True)))
+        watching = _Watching()
+        start = time.perf_counter()
+        with _most_memory() as grown:
+            made = stream(
+                recipe,
+                block,
+                out,
+                model=model,
+                memory=memory,
+                runner=watching,
+                progress=part(progress, 0.3, 1),
+            )
+        seconds = time.perf_counter() - start
+        result = _bytes_in(made.path)
+    times = math.prod(image.shape) / math.prod(block.shape)
+    return Cost(
+        seconds * times,
+        grown[0],
+        watching.most * times,
+        result * times,
+        math.prod(-(-n // side) for n, side in zip(shape, sides, strict=True))
+        * math.prod(image.length(axis) for axis in "TZ" if axis not in axes),
+        max(sides),
+    )
+
+
+class _Watching(Here):
+    """Does blocks here, and looks how much is on disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = 0
+
+    def run(self, work: Work, stage: str, tasks: Iterable[Task]) -> Iterator[Task]:
+        yield from super().run(work, stage, tasks)
+        self.most = max(self.most, _bytes_in(work.folder.path))
+
+
+def _deep(recipe: Recipe, model: TrainedModel | None) -> bool:
+    """Whether blocks go through stacks."""
+    if recipe.threshold is not None:
+        return recipe.threshold.per == "stack"
+    return model is not None and model.ndim == 3
+
+
+def _middle(image: Image, sides: dict[str, int]) -> Image:
+    """Return a part from the middle of an image, in memory; of one time, and one plane or stack."""
+    at, axes = [], ""
+    for axis, n in zip(image.axes, image.shape, strict=True):
+        side = n if axis == "C" else sides.get(axis, 1)
+        start = max(0, (n - side) // 2)
+        at.append(slice(start, start + side))
+        axes += axis
+    data = image.data[tuple(at)]
+    return Image(data, axes, image.spacing, image.unit, image.rgb, image.channel_names)
+
+
+@contextmanager
+def _most_memory() -> Iterator[list[float]]:
+    """Give a list whose only number becomes how far the memory of this process has grown."""
+    import psutil
+
+    process, ended, grown = psutil.Process(), threading.Event(), [0.0]
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not ended.wait(_EVERY):
+            grown[0] = max(grown[0], float(process.memory_info().rss - before))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield grown
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 5e7 else f"{n_bytes / 1e6:.1f} MB"
+
+
+__all__ = ["Cost", "estimate"]

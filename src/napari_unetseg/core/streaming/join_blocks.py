@@ -1,0 +1,241 @@
+"""What one process does with what was found in all blocks: join, number, group to measure."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.objects.cross_block_objects import joined, numbered
+from napari_unetseg.core.objects.linking import link_objects
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.streaming.block_grid import Grid
+from napari_unetseg.core.streaming.block_work import Work
+from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
+
+_WIDE = 2
+"""Blocks wide or high: pieces larger than this are divided by themselves."""
+
+_ENDLESS = 2**40
+_GIANT = 2
+"""Blocks wide or high: objects larger than this are measured by themselves."""
+
+
+def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
+    """Return the pieces of a plane or stack that lie in several blocks, and who goes together.
+
+    Parameters
+    ----------
+    number
+        Of the plane or stack.
+    largest
+        Pixels of the largest box around a piece.
+
+    Returns
+    -------
+    dict
+        Of each piece, those around others last, ``boxes``, ``pixels`` and ``group``: pieces that
+        begin in one block are divided together, those of wide boxes alone.
+    """
+    grid, folder = work.grid, work.folder
+    blocks = grid.blocks
+    first = number * len(blocks)
+    crossing = {
+        place: work.crossing(folder.found("objects", first + at)) for at, place in enumerate(blocks)
+    }
+    pieces = joined(blocks, crossing, largest=largest)
+    ndim = len(blocks.shape)
+    boxes = np.array([[(s.start, s.stop) for s in one.box] for one in pieces], np.int64)
+    boxes = boxes.reshape(-1, ndim, 2)
+    sides = np.array(grid.sides)
+    wide = ((boxes[..., 1] - boxes[..., 0]) > _WIDE * sides).any(1)
+    alone = np.where(wide, np.arange(1, len(boxes) + 1), 0)
+    keys = np.column_stack([boxes[..., 0] // sides, alone])
+    _, group = np.unique(keys, axis=0, return_inverse=True)
+    pixels = np.array([one.pixel for one in pieces], np.int64).reshape(-1, ndim)
+    return {"boxes": boxes, "pixels": pixels, "group": group.reshape(-1)}
+
+
+def groups_to_join(grid: Grid, folder: RunFolder) -> list[Arrays]:
+    """Return the pieces of all planes or stacks by their groups, to be divided each by itself."""
+    found = []
+    for number, index in enumerate(grid.indices):
+        plan = folder.found("joined", number)
+        for group in range(int(plan["group"].max(initial=-1)) + 1):
+            rows = np.flatnonzero(plan["group"] == group)
+            found.append(
+                {
+                    "index": np.array(index, np.int64),
+                    "boxes": plan["boxes"][rows],
+                    "pixels": plan["pixels"][rows],
+                    "ranks": rows,
+                }
+            )
+    return found
+
+
+class Numbering:
+    """Which number each object of a plane or stack gets.
+
+    Parameters
+    ----------
+    work
+        Whose blocks and pieces are done.
+    number
+        Of the plane or stack.
+    groups
+        From `groups_to_join`.
+    """
+
+    def __init__(self, work: Work, number: int, groups: Sequence[Arrays]) -> None:
+        grid, folder = work.grid, work.folder
+        self._index, self._blocks = grid.indices[number], grid.blocks
+        self.jobs = range(number * len(grid.blocks), (number + 1) * len(grid.blocks))
+        own = [folder.found("objects", job, "firsts")["firsts"] for job in self.jobs]
+        self._stops = np.cumsum([len(firsts) for firsts in own])
+        index = list(self._index)
+        self._groups = [k for k, one in enumerate(groups) if one["index"].tolist() == index]
+        found = [folder.found("pieces", group, "firsts", "boxes") for group in self._groups]
+        counts = [len(one["firsts"]) for one in found]
+        self._offsets = np.cumsum([0, *counts])
+        self._ranks = [groups[group]["ranks"] for group in self._groups]
+        ends = [one["boxes"] for one in found]
+        self._low = np.array([box[..., 0].min(0) for box in ends])
+        self._high = np.array([box[..., 1].max(0) for box in ends])
+        self.n_pieces = int(sum(counts))
+        firsts = [one["firsts"] for one in found]
+        self._firsts = np.concatenate([np.zeros(0, np.int64), *own, *firsts])
+        self._numbers = np.zeros(0, np.int32)
+        self.n = 0
+
+    def settle(self, there: Sequence[NDArray[np.int32]] | None, first: int) -> None:
+        """Number the objects from `first` on.
+
+        Parameters
+        ----------
+        there
+            The passing numbers left in each block, where holes were filled: what lay in one was
+            part of what is around it.
+        """
+        left = np.ones(len(self._firsts), bool)
+        if there is not None:
+            left[:] = False
+            total = len(self._firsts) - self.n_pieces
+            for at, ids in enumerate(there):
+                left[self._start(at) + ids[ids > 0] - 1] = True
+                left[total - 1 - ids[ids < 0]] = True
+        self._numbers = numbered(self._firsts, left, first)
+        self.n = int(left.sum())
+
+    def pieces_in(self, at: int) -> Arrays:
+        """Return which groups of pieces reach into a block."""
+        box = self._blocks.box(list(self._blocks)[at])
+        low, high = np.array([s.start for s in box]), np.array([s.stop for s in box])
+        near = np.zeros(0, np.int64)
+        if self._groups:
+            near = np.flatnonzero(((self._low < high) & (self._high > low)).all(1))
+        ranks = [self._ranks[k] for k in near]
+        return {
+            "groups": np.array([self._groups[k] for k in near], np.int64),
+            "offsets": self._offsets[near],
+            "ranks": np.concatenate([np.zeros(0, np.int64), *ranks]),
+            "sizes": np.array([len(one) for one in ranks], np.int64),
+        }
+
+    def numbers_in(self, at: int) -> Arrays:
+        """Return what a block needs to number its objects."""
+        total = len(self._firsts) - self.n_pieces
+        own = self._numbers[self._start(at) : self._stops[at]]
+        return {"own": own, "pieces": self._numbers[total:], **self.pieces_in(at)}
+
+    def _start(self, at: int) -> int:
+        return int(self._stops[at - 1]) if at else 0
+
+
+def link(work: Work, labels: Any, n: int, progress: Progress) -> int:
+    """Link objects of neighbouring planes or times, as the recipe says; return how many are left.
+
+    Not to be left and begun again: ids change in place.
+    """
+    how: Any = work.recipe.threshold
+    if work.model is not None:
+        how = work.recipe.decoding(work.model)
+    grid = work.grid
+    return link_objects(labels, grid.axes, n, how, whole=grid.block_axes, progress=progress)
+
+
+def parts_to_measure(work: Work, n_jobs: int) -> list[Arrays]:
+    """Return which objects are measured together, and the box that holds them.
+
+    Each object is measured once, as a whole, with those that begin in the same block.
+    """
+    grid, folder = work.grid, work.folder
+    found = [folder.found("places", number) for number in range(n_jobs)]
+    frames = [_frame(work, index) for index, _ in grid.jobs]
+    keys = np.repeat(frames, [len(one["ids"]) for one in found])
+    ids = np.concatenate([one["ids"] for one in found])
+    low = np.concatenate([one["low"] for one in found])
+    high = np.concatenate([one["high"] for one in found])
+    if not len(ids):
+        return []
+    order = np.lexsort((ids, keys))
+    keys, ids, low, high = keys[order], ids[order], low[order], high[order]
+    new = np.append(True, (np.diff(keys) != 0) | (np.diff(ids) != 0))
+    starts = np.flatnonzero(new)
+    low = np.minimum.reduceat(low, starts)
+    high = np.maximum.reduceat(high, starts)
+    return list(_groups(work, keys[starts], ids[starts], low, high))
+
+
+def _groups(
+    work: Work,
+    keys: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+) -> Iterator[Arrays]:
+    known = dict(zip(work.grid.block_axes, work.sides, strict=True))
+    sides = np.array([known.get(axis, _ENDLESS) for axis in "ZYX"])
+    blocks = low // sides
+    giant = ((high - low) > _GIANT * sides).any(1)
+    own = np.where(giant, np.arange(1, len(ids) + 1), 0)
+    order = np.lexsort((own, blocks[:, 2], blocks[:, 1], blocks[:, 0], keys))
+    table = np.column_stack([keys, blocks, own])[order]
+    cuts = np.flatnonzero((np.diff(table, axis=0) != 0).any(1)) + 1
+    for rows in np.split(order, cuts):
+        first = low[rows].min(0), high[rows].max(0)
+        yield {"ids": ids[rows], **_box(work, int(keys[rows[0]]), *first)}
+
+
+def _box(work: Work, key: int, low: NDArray[np.int64], high: NDArray[np.int64]) -> Arrays:
+    """Return first and last index along each axis of the labels."""
+    ends = []
+    for places in (low, high):
+        at = dict(zip("ZYX", places.tolist(), strict=True))
+        at |= dict(zip(_apart(work), _frames(work)[key], strict=True))
+        ends.append(np.array([at[axis] for axis in work.grid.axes]))
+    return {"low": ends[0], "high": ends[1]}
+
+
+def _apart(work: Work) -> str:
+    """Return the axes from block to block along which objects are measured apart."""
+    step = work.recipe.measurement
+    apart = "TZ" if step is not None and step.per == "plane" else "T"
+    return "".join(axis for axis in work.grid.loops if axis in apart)
+
+
+def _frames(work: Work) -> list[tuple[int, ...]]:
+    return list(itertools.product(*(range(work.grid.length(axis)) for axis in _apart(work))))
+
+
+def _frame(work: Work, index: tuple[int, ...]) -> int:
+    """Return which of the frames that are measured apart a plane or stack is in."""
+    at = dict(zip(work.grid.loops, index, strict=True))
+    lengths = [work.grid.length(axis) for axis in _apart(work)]
+    if not lengths:
+        return 0
+    return int(np.ravel_multi_index([at[axis] for axis in _apart(work)], lengths))
+
+
+__all__ = ["Numbering", "groups_to_join", "link", "parts_to_measure", "plan_pieces"]

@@ -1,0 +1,149 @@
+"""Thresholds of images larger than memory: box by box, and the same as at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.background.gaussian import reach_of
+from napari_unetseg.core.image import Image, Index
+from napari_unetseg.core.objects import masks as shapes
+from napari_unetseg.core.objects.cross_block_objects import Box, inside
+from napari_unetseg.core.threshold import compared, group_number
+from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
+
+Classes = NDArray[np.uint8]
+Labels = NDArray[np.int32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparing:
+    """Says of the pixels in a box how many levels they are beyond.
+
+    Parameters
+    ----------
+    smoothed
+        From `napari_unetseg.core.threshold.smoothed_image`.
+    groups
+        Levels, from `napari_unetseg.core.threshold.group_values`.
+    contrasts
+        For Sauvola's method the range of each plane, from `contrasts_of`; empty for others.
+    """
+
+    smoothed: Image
+    groups: Sequence[tuple[float, ...]]
+    options: ThresholdOptions
+    contrasts: Sequence[float] = ()
+
+    def classes(self, index: Index, box: Box, block_axes: str) -> Classes:
+        """Return the classes of a box in the plane or stack at `index`, before they are cleaned.
+
+        Of hysteresis these are 1 beyond the lower level, 2 beyond both.
+        """
+        lengths = [self.smoothed.length(axis) for axis in block_axes]
+        wide = tuple(
+            slice(max(span.start - reach, 0), min(span.stop + reach, length))
+            for span, length, reach in zip(box, lengths, self._reach(block_axes), strict=True)
+        )
+        data = self.smoothed.data[self.smoothed.block_slices(index, block_axes)][wide]
+        group = group_number(self.smoothed, index, block_axes, self.options)
+        contrast = self.contrasts[group] if self.contrasts else None
+        options = self.options
+        if options.method == "hysteresis":
+            # What is connected with what is decided on whole pieces; see `Cleaning`.
+            options = options.model_copy(update={"method": "multiotsu"})
+        found = compared(np.asarray(data), self.groups[group], options, contrast=contrast)
+        return np.ascontiguousarray(found[inside(box, wide)])
+
+    def _reach(self, block_axes: str) -> tuple[int, ...]:
+        """Return how far a pixel is compared with others, per axis."""
+        reach = {"sauvola": self.options.window // 2 + 1}.get(self.options.method, 0)
+        if self.options.method == "gaussian":
+            reach = reach_of((self.options.window - 1) / 6)
+        return tuple(reach if axis in "YX" else 0 for axis in block_axes)
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Makes objects of classes, as `napari_unetseg.core.threshold.threshold` does at once.
+
+    Parameters
+    ----------
+    options
+        How they are cleaned and divided.
+    spacing
+        Physical size of a pixel along each axis.
+    """
+
+    options: ThresholdOptions
+    spacing: tuple[float, ...]
+
+    @property
+    def fill_holes(self) -> bool:
+        return self.options.fill_holes
+
+    def mask(self, known: Classes) -> Mask:
+        return known > 0
+
+    def objects(
+        self, known: Classes, own: Mask, box: Box, shape: tuple[int, ...]
+    ) -> tuple[Labels, int]:
+        options, mask = self.options, own & (known > 0)
+        if options.method == "hysteresis":
+            mask = shapes.connected_to(mask, own & (known > 1))
+        mask, _ = shapes.clean(mask, fill_holes=options.fill_holes, min_size=options.min_size)
+        if options.clear_border:
+            mask = _without_border(mask, box, shape)
+        if not options.split:
+            return shapes.label(mask)
+        return shapes.split_touching(
+            mask, depth=options.split_depth, spacing=self.spacing, min_size=options.min_size
+        )
+
+
+def contrasts_of(smoothed: Image, options: ThresholdOptions) -> tuple[float, ...]:
+    """Return the range of the finite values of each plane, where Sauvola's method needs it."""
+    if options.method != "sauvola" or smoothed.dtype in (np.dtype(np.uint8), np.dtype(np.bool_)):
+        return ()
+    found = []
+    for index in smoothed.indices():
+        low, high = _ends(smoothed.data[smoothed.block_slices(index)])
+        found.append(max(high - low, 0.0))
+    return tuple(found)
+
+
+def _ends(plane: Any) -> tuple[float, float]:
+    if isinstance(plane, np.ndarray):
+        values = plane[np.isfinite(plane)]
+        return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    import dask
+    import dask.array
+
+    if plane.dtype.kind == "f":
+        low = dask.array.where(dask.array.isfinite(plane), plane, np.inf).min()
+        high = dask.array.where(dask.array.isfinite(plane), plane, -np.inf).max()
+    else:
+        low, high = plane.min(), plane.max()
+    ends = dask.compute(low, high)
+    return float(ends[0]), float(ends[1])
+
+
+def _without_border(mask: Mask, box: Box, shape: tuple[int, ...]) -> Mask:
+    """Return the pieces of a mask that the border of the whole image does not touch."""
+    parts, n = shapes.label(mask)
+    kept = np.ones(n + 1, np.bool_)
+    for axis, (span, length) in enumerate(zip(box, shape, strict=True)):
+        along = np.moveaxis(parts, axis, 0)
+        if span.start == 0:
+            kept[np.unique(along[0])] = False
+        if span.stop == length:
+            kept[np.unique(along[-1])] = False
+    kept[0] = False
+    cleared: Mask = kept[parts]
+    return cleared
+
+
+__all__ = ["Cleaning", "Comparing", "contrasts_of"]

@@ -1,0 +1,309 @@
+"""`train_on`: a model learns from the corrections of what it predicted, and is checked for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.training.annotation import values_of
+from napari_unetseg.core.training.forgetting import Check, checked
+from napari_unetseg.core.training.train import Lesson, Preview, Watch, examples_from, train
+from napari_unetseg.core.training.train_options import Device, TrainOptions
+
+_LEARNING = 0.9
+
+
+class TrainOnOptions(Options):
+    """How a model learns from corrections."""
+
+    how: Literal["continue", "anew"] = option(
+        "continue",
+        "Begin",
+        "Continue: go on from the weights of the model. Anew: from what the model itself began "
+        "with, nothing or a model that was loaded; slower, and free of old mistakes.",
+    )
+    budget: float = option(
+        1.0,
+        "Minutes",
+        "How long to train a network. Models that look at single pixels are fitted in a blink.",
+        gt=0,
+        le=10_000,
+        step=0.5,
+    )
+    earlier: float = option(
+        0.5,
+        "Earlier share",
+        "Part of the training that goes to what the model learnt from before, where that is still "
+        "there; against forgetting. 0 leaves it out.",
+        ge=0,
+        le=0.9,
+        step=0.1,
+        slider=True,
+        flag="--earlier-share",
+    )
+    ink: float = option(
+        5.0,
+        "Weight of ink",
+        "How many times a pixel that you drew, erased or approved counts: a network is shown its "
+        "surroundings as many times more often.",
+        ge=1,
+        le=1000,
+        step=1,
+        advanced=True,
+        flag="--ink-weight",
+    )
+    unreviewed: float = option(
+        0.5,
+        "Weight of the rest",
+        "How much a pixel of the same plane counts that no hand touched: it is what a model said, "
+        "and may be wrong. 0 learns ink alone.",
+        ge=0,
+        le=0.9,
+        step=0.1,
+        advanced=True,
+        flag="--rest-weight",
+    )
+    alarm: float = option(
+        0.05,
+        "Alarm from",
+        "Say so when more than this part of what the model had right of all that you annotated is "
+        "wrong afterwards.",
+        ge=0,
+        le=1,
+        step=0.01,
+        advanced=True,
+    )
+    learning_rate: float = option(
+        0.001,
+        "Learning rate",
+        "Largest step of the optimiser when a network is continued; anew it is that of its first "
+        "training. Smaller to forget less, larger to learn more.",
+        gt=0,
+        le=1,
+        step=0.001,
+        advanced=True,
+    )
+    seed: int = option(
+        0, "Seed", "The same seed draws the same.", ge=0, le=2**31 - 1, advanced=True
+    )
+    device: Device = option(
+        "auto",
+        "Device",
+        "What to compute on; automatic takes a graphics processor where there is one.",
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedOn:
+    """What came of it.
+
+    Parameters
+    ----------
+    model
+        The new model; its parent is the old one.
+    check
+        Both models on all that a hand annotated.
+    message
+        Before and after, and how the training went.
+    alarm
+        What was forgotten, in a sentence; empty when no more than the options allow.
+    """
+
+    model: TrainedModel
+    check: Check
+    message: str
+    alarm: str
+
+
+def train_on(
+    model: TrainedModel,
+    corrected: Sequence[Lesson],
+    options: TrainOnOptions = TrainOnOptions(),  # noqa: B008 - frozen
+    *,
+    earlier: Sequence[Lesson] = (),
+    base: TrainedModel | None = None,
+    training: TrainOptions | None = None,
+    name: str = "",
+    watch: Watch | None = None,
+    preview: Preview | None = None,
+    progress: Progress = silent,
+) -> TrainedOn:
+    """Train a model on corrections.
+
+    Parameters
+    ----------
+    model
+        Whose predictions were corrected; not changed.
+    corrected
+        From `napari_unetseg.core.training.corrected_labels.corrected_lesson`, for this model.
+    options
+        How.
+    earlier
+        What the model learnt from before, with labels as it was taught.
+    base
+        What to begin with when it is trained anew; nothing when not given.
+    training
+        How a network is trained; as `model` was, when not said. Budget, seed, device and learning
+        rate are those of `options`, and nothing is held out: corrections are few, and all of them
+        are to be learnt.
+    name
+        Of the new model.
+    watch, preview
+        Told while a network learns.
+    progress
+        `Cancelled` flies through and nothing has changed; on `StopEarly` the model so far is kept.
+
+    Returns
+    -------
+    TrainedOn
+
+    Raises
+    ------
+    InputError
+        When there are no corrections, or what is given does not go together.
+    """
+    if not corrected:
+        raise InputError("There is no correction to learn from. Paint, erase or approve something.")
+    before = list(earlier) if options.earlier else []
+    lessons = _shared(list(corrected), before, options.earlier, model)
+    anew = options.how == "anew"
+    start = base if anew else model
+    painted = values_of([lesson.labels for lesson in lessons], model.labels_are)
+    values = tuple(sorted({*model.values, *painted}))
+    known: dict[str, Any] = {
+        "labels_are": model.labels_are,
+        "ndim": model.ndim,
+        "scaling": model.normalisation,
+        "class_names": _names(model, values),
+        "values": values,
+    }
+    if start is not None and not _can_begin(start, model, values):
+        start = None
+    outcome = train(
+        model.spec,
+        lessons,
+        _training(model, options, training, anew=anew),
+        name=name or f"{model.name} trained on",
+        start=start,
+        features_from=model.features_from if start is None else None,
+        watch=watch,
+        preview=preview,
+        progress=part(progress, 0, _LEARNING),
+        **known,
+    )
+    # What was annotated before is checked too when it is not learnt again.
+    examples = examples_from([*corrected, *earlier], **known)
+    check = checked(model, outcome.model, examples, progress=part(progress, _LEARNING, 1))
+    made = _finished(outcome.model, model, check, options)
+    alarm = check.alarm(model.name, made.name, options.alarm)
+    told = check.told(model.name, made.name)
+    return TrainedOn(made, check, told, alarm)
+
+
+def _names(model: TrainedModel, values: Sequence[int]) -> list[str]:
+    """Return a name for each class but the background: the model's, and made up for new ones."""
+    known = dict(zip(model.values, model.classes, strict=True))
+    scribbles = model.labels_are == "scribbles"
+    return [known.get(value, f"class {value}") for value in values if value or scribbles]
+
+
+def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) -> bool:
+    """Whether weights can be gone on from: a network takes new classes, other rungs begin anew."""
+    if start.spec.kind != model.spec.kind:
+        return False
+    return not isinstance(model.spec, PixelSpec) or start.values == tuple(values)
+
+
+def _shared(
+    corrected: list[Lesson], earlier: list[Lesson], share: float, model: TrainedModel
+) -> list[Lesson]:
+    """Return all lessons, the earlier ones met as often together as their share says."""
+    if not earlier:
+        return corrected
+    masses = [_mass(lessons, model) for lessons in (corrected, earlier)]
+    times = share / (1 - share) * masses[0] / max(masses[1], 1e-9)
+    return [*corrected, *(replace(lesson, times=times) for lesson in earlier)]
+
+
+def _mass(lessons: Sequence[Lesson], model: TrainedModel) -> float:
+    """Return how much all pixels count together."""
+    total = 0.0
+    for lesson in lessons:
+        labels = np.asarray(lesson.labels)
+        known = labels != 0
+        if model.labels_are != "scribbles":
+            everywhere = lesson.region is None
+            known = np.ones_like(known) if everywhere else known | (np.asarray(lesson.region) != 0)
+        if lesson.counted is not None:
+            known &= lesson.counted
+        each = 1.0 if lesson.weights is None else lesson.weights
+        total += float(np.sum(known * each, dtype=np.float64))
+    return total
+
+
+def _training(
+    model: TrainedModel, options: TrainOnOptions, given: TrainOptions | None, *, anew: bool
+) -> TrainOptions:
+    """Return how to train: as the model was, but for what the options say."""
+    used = given or _used(model)
+    changed: dict[str, Any] = {
+        "validation": 0.0,
+        "seed": options.seed,
+        "device": options.device,
+        "objects": "none" if model.decoder is None else model.decoder.decoding,
+    }
+    if given is None:
+        changed |= {"until": "time", "budget": options.budget}
+    if not anew:
+        # What it stands on is itself.
+        changed |= {"learning_rate": options.learning_rate, "climbing": "off"}
+    return used.model_copy(update=changed)
+
+
+def _used(model: TrainedModel) -> TrainOptions:
+    """Return how a model was trained, as far as it is told and still understood."""
+    told = model.provenance.get("options")
+    if not isinstance(told, dict):
+        return TrainOptions()
+    known = {name: value for name, value in told.items() if name in TrainOptions.model_fields}
+    try:
+        return TrainOptions.checked(**known)
+    except InputError:
+        return TrainOptions()
+
+
+def _finished(
+    made: TrainedModel,
+    model: TrainedModel,
+    check: Check,
+    options: TrainOnOptions,
+) -> TrainedModel:
+    """Return the new model with its descent, and what the check found."""
+    provenance = {
+        **made.provenance,
+        "trained_on": {
+            "how": options.how,
+            "ink": options.ink,
+            "unreviewed": options.unreviewed,
+            "earlier": options.earlier,
+            "right_before": check.pixels.before,
+            "right_after": check.pixels.after,
+            "annotated": check.pixels.total,
+            "forgotten": check.forgotten,
+        },
+    }
+    decoder = made.decoder
+    if decoder is not None and model.decoder is not None:
+        # Nothing was held out to find a better depth by.
+        decoder = decoder.model_copy(update={"split_depth": model.decoder.split_depth})
+    return replace(made, provenance=provenance, parent=model.fingerprint, decoder=decoder)
+
+
+__all__ = ["TrainOnOptions", "TrainedOn", "train_on"]

@@ -1,0 +1,402 @@
+"""The models of a project as versions: where each comes from, what it learnt, how good it is.
+
+Models are large and versions are many. So the models kept are the newest, the best, the current
+one and the one that began its line; of all others the row stays, without the weights.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.annotation import AnnotationKind
+
+KEPT = 10
+"""How many of the newest models are kept."""
+
+ROWS = 200
+"""How many versions are listed, those without their model included."""
+
+SIDE = 64
+"""Pixels of a thumbnail's side."""
+
+MAX_BYTES = 20_000_000
+
+_POINTS = 60
+_Text = Annotated[str, Field(max_length=2000)]
+_Key = Annotated[str, Field(max_length=200)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Learnt(_Part):
+    """An image that a version learnt from, and what was annotated on it.
+
+    Parameters
+    ----------
+    image, labels
+        Names, for people.
+    image_key, labels_key, region_key
+        Who the layers are within the project; the region's is empty where there was none.
+    labels_are
+        What the labels were.
+    ink
+        Pixels that a hand had corrected; 0 where all that was annotated was learnt alike.
+    """
+
+    image: _Text
+    labels: _Text
+    image_key: _Key = ""
+    labels_key: _Key = ""
+    region_key: _Key = ""
+    labels_are: AnnotationKind = "scribbles"
+    ink: int = Field(0, ge=0)
+
+
+class Point(_Part):
+    """A moment of a training: seconds since it began, loss, and Dice where it was judged."""
+
+    seconds: float
+    loss: float
+    dice: float | None = None
+
+
+class Version(_Part):
+    """What is known of a model besides its weights.
+
+    Parameters
+    ----------
+    number
+        Counted from 1 in the order they were made.
+    name, kind
+        Of the model, and which rung it is.
+    fingerprint, parent
+        Who it is, and who it was trained on from; empty when from nothing.
+    made
+        When, as ISO 8601.
+    origin
+        How it came here.
+    learnt
+        From what.
+    labelled
+        How many pixels were labelled by hand.
+    dice
+        On what was held out; None when nothing was.
+    right, forgotten
+        Of a version trained on: part of what a hand annotated that it has right, and part of what
+        its parent had right that it has wrong.
+    curve
+        At most sixty points.
+    thumbnail
+        (64, 64, 3) uint8 in base64; empty when there is none.
+    """
+
+    number: int = Field(ge=1)
+    name: _Text
+    kind: _Key
+    fingerprint: _Key
+    parent: _Key = ""
+    made: _Key = ""
+    origin: Literal["trained", "trained on", "loaded"] = "trained"
+    learnt: tuple[Learnt, ...] = Field((), max_length=1000)
+    labelled: int = Field(0, ge=0)
+    dice: float | None = None
+    right: float | None = None
+    forgotten: float | None = None
+    curve: tuple[Point, ...] = Field((), max_length=_POINTS)
+    thumbnail: str = Field("", max_length=4 * SIDE * SIDE + 4)
+
+    @property
+    def who(self) -> tuple[str, str]:
+        """What tells it from other versions, as it tells files of models apart."""
+        return self.fingerprint, self.name
+
+    def picture(self) -> NDArray[np.uint8] | None:
+        """Return the thumbnail, (64, 64, 3), if there is one that can be read."""
+        try:
+            raw = base64.b64decode(self.thumbnail, validate=True)
+        except binascii.Error:
+            return None
+        if len(raw) != SIDE * SIDE * 3:
+            return None
+        return np.frombuffer(raw, np.uint8).reshape(SIDE, SIDE, 3)
+
+
+class _File(_Part):
+    format: Literal["napari-unetseg history"] = "napari-unetseg history"
+    version: Literal[1] = 1
+    versions: tuple[Version, ...] = Field((), max_length=10_000)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A version, with its model while that is kept."""
+
+    version: Version
+    model: TrainedModel | None = None
+
+
+class History:
+    """All versions, oldest first."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """What is known of each."""
+        return tuple(entry.version for entry in self._entries)
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next version gets."""
+        return max((entry.version.number for entry in self._entries), default=0) + 1
+
+    def of(self, model: TrainedModel) -> Entry | None:
+        """Return the entry of a model, the newest of equals."""
+        who = (model.fingerprint, model.name)
+        found = [entry for entry in self._entries if entry.version.who == who]
+        return found[-1] if found else None
+
+    def add(
+        self,
+        model: TrainedModel,
+        *,
+        origin: Literal["trained", "trained on", "loaded"] = "loaded",
+        learnt: Sequence[Learnt] = (),
+        thumbnail: NDArray[np.uint8] | None = None,
+    ) -> Version:
+        """Put a model last."""
+        picture = thumbnail_of(model) if thumbnail is None else thumbnail
+        version = Version(
+            number=self.next_number,
+            origin=origin,
+            learnt=tuple(learnt),
+            thumbnail="" if picture is None else base64.b64encode(picture.tobytes()).decode(),
+            **_told(model),
+        )
+        self._entries.append(Entry(version, model))
+        return version
+
+    def adopt(self, versions: Iterable[Version], models: Iterable[TrainedModel]) -> None:
+        """Put the versions of a project last, and its models where they belong."""
+        left = {(model.fingerprint, model.name): model for model in models}
+        for version in versions:
+            model = left.pop(version.who, None)
+            numbered = version.model_copy(update={"number": self.next_number})
+            self._entries.append(Entry(numbered, model))
+        for model in left.values():
+            self.add(model)
+
+    def lineage(self, model: TrainedModel) -> list[Entry]:
+        """Return a model's entry and those it descends from, itself first."""
+        found: list[Entry] = []
+        entry = self.of(model)
+        while entry is not None and entry not in found:
+            found.append(entry)
+            entry = self._by_fingerprint(entry.version.parent)
+        return found
+
+    def before(self, model: TrainedModel) -> list[Learnt]:
+        """Return what a model and those it descends from learnt from, each labels once."""
+        found: dict[str, Learnt] = {}
+        for entry in self.lineage(model):
+            for one in entry.version.learnt:
+                found.setdefault(one.labels_key, one)
+        return list(found.values())
+
+    def base_of(self, model: TrainedModel) -> TrainedModel | None:
+        """Return what a model's line began with: a model that was loaded, or nothing."""
+        line = self.lineage(model)
+        if line and line[-1].version.origin == "loaded" and line[-1].model is not model:
+            return line[-1].model
+        return None
+
+    def best(self) -> Entry | None:
+        """Return the newest of those with the highest score on what was held out."""
+        scored = [entry for entry in self._entries if entry.version.dice is not None]
+        return max(scored, key=_rank) if scored else None
+
+    def prune(self, current: TrainedModel) -> list[TrainedModel]:
+        """Let models go that are not worth their room, and return them; their rows stay.
+
+        Parameters
+        ----------
+        current
+            Never let go.
+        """
+        with_model = [entry for entry in self._entries if entry.model is not None]
+        keep = [*with_model[-KEPT:], *filter(None, [self.of(current), self.best()])]
+        base = self.base_of(current)
+        keep += [entry for entry in with_model if entry.model is base and base is not None]
+        gone = [entry for entry in with_model if entry not in keep]
+        self._entries = [
+            Entry(entry.version) if entry in gone else entry for entry in self._entries
+        ]
+        while len(self._entries) > ROWS:
+            oldest = next((e for e in self._entries if e.model is None), None)
+            if oldest is None:
+                break
+            self._entries.remove(oldest)
+        return [entry.model for entry in gone if entry.model is not None]
+
+    def _by_fingerprint(self, fingerprint: str) -> Entry | None:
+        found = [e for e in self._entries if fingerprint and e.version.fingerprint == fingerprint]
+        return found[-1] if found else None
+
+
+def written_history(versions: Iterable[Version]) -> bytes:
+    """Return the file of a history."""
+    return _File(versions=tuple(versions)).model_dump_json(indent=1).encode()
+
+
+def read_history(content: bytes) -> tuple[Version, ...]:
+    """Return the versions that a file lists.
+
+    Raises
+    ------
+    InputError
+        When it is damaged, or of a later version of this plugin.
+    """
+    if len(content) > MAX_BYTES:
+        raise InputError("The history of the models is larger than any. It was not read.")
+    try:
+        return _File.model_validate_json(content).versions
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise InputError(
+            "The history of the models is damaged, or of a later version of this plugin "
+            f"({where}: {first['msg'].lower()}). The models are all there."
+        ) from error
+
+
+def thumbnail_of(
+    model: TrainedModel, classes: NDArray[Any] | None = None
+) -> NDArray[np.uint8] | None:
+    """Return the example of a model as a picture, (64, 64, 3), or None without one.
+
+    Parameters
+    ----------
+    classes
+        (*spatial) of the example: label of each pixel, laid over it but for the first class.
+    """
+    example = model.example
+    if example is None or 0 in example.shape:
+        return None
+    rows, columns = (
+        np.linspace(0, length - 1, SIDE).round().astype(int) for length in example.shape[-2:]
+    )
+
+    def small(array: NDArray[Any]) -> NDArray[Any]:
+        plane = array[(slice(None), *(length // 2 for length in array.shape[1:-2]))]
+        return plane[:, rows][:, :, columns]
+
+    shown = small(example).astype(np.float64)
+    low, high = np.percentile(shown, (1, 99))
+    light = np.clip((shown - low) / max(high - low, 1e-9), 0, 1)
+    picture = np.moveaxis(light if model.rgb and len(light) == 3 else light[:1], 0, -1)
+    picture = np.broadcast_to(picture, (SIDE, SIDE, 3)).copy()
+    if classes is not None:
+        labels = small(classes[None])[0]
+        for k, value in enumerate(model.values[1:]):
+            there = labels == value if model.labels_are != "objects" else labels > 0
+            picture[there] = 0.5 * picture[there] + 0.5 * np.array(_COLOURS[k % len(_COLOURS)])
+    return (255 * picture).astype(np.uint8)
+
+
+def predicted_thumbnail(model: TrainedModel) -> NDArray[np.uint8] | None:
+    """Return the example with what the model says of it. Predicts one small piece."""
+    if model.example is None:
+        return None
+    axes = "C" + "ZYX"[-model.ndim :]
+    return thumbnail_of(model, model.predict(Image(model.example, axes)).asarray())
+
+
+# Of Okabe and Ito, which every eye tells apart.
+_COLOURS = ((0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45), (0.80, 0.47, 0.65))
+
+
+def _rank(entry: Entry) -> tuple[float, int]:
+    return entry.version.dice or 0.0, entry.version.number
+
+
+def _told(model: TrainedModel) -> dict[str, Any]:
+    """Return what a model says of itself."""
+    check = model.provenance.get("trained_on")
+    check = check if isinstance(check, dict) else {}
+    annotated = _number(check.get("annotated")) or 0
+    right = _number(check.get("right_after"))
+    return {
+        "name": model.name,
+        "kind": model.spec.kind,
+        "fingerprint": model.fingerprint,
+        "parent": model.parent,
+        "made": str(model.provenance.get("date") or _now()),
+        "labelled": int(_number(model.provenance.get("labelled")) or 0),
+        "dice": _number(model.scores.get("dice")),
+        "right": right / annotated if right is not None and annotated else None,
+        "forgotten": _number(check.get("forgotten")),
+        "curve": _thinned(model),
+    }
+
+
+def _thinned(model: TrainedModel) -> tuple[Point, ...]:
+    """Return some points of the curve, the judged ones before others."""
+    records = [r for r in model.history if _number(r.get("loss")) is not None]
+    judged = [r for r in records if _number(r.get("dice")) is not None]
+    some = judged[-_POINTS // 2 :]
+    step = -(-len(records) // max(_POINTS - len(some), 1))
+    chosen = {int(r.get("step") or 0): r for r in [*records[:: max(step, 1)], *some]}
+    return tuple(
+        Point(
+            seconds=_number(record.get("seconds")) or 0.0,
+            loss=float(record["loss"]),
+            dice=_number(record.get("dice")),
+        )
+        for _, record in sorted(chosen.items())
+    )[:_POINTS]
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number, for what comes from a file may be anything."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return None
+    return float(value) if np.isfinite(value) else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+__all__ = [
+    "KEPT",
+    "ROWS",
+    "SIDE",
+    "Entry",
+    "History",
+    "Learnt",
+    "Point",
+    "Version",
+    "predicted_thumbnail",
+    "read_history",
+    "thumbnail_of",
+    "written_history",
+]

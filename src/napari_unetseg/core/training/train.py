@@ -1,0 +1,475 @@
+"""`train`: one door to every rung, for the docks, the command line and a notebook alike."""
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.object_size import median_diameter
+from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.progress import Progress, StopEarly, part, silent
+from napari_unetseg.core.training.annotation import (
+    Annotation,
+    AnnotationKind,
+    Example,
+    examples_of,
+    values_of,
+)
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.core.training.resolution import settled
+from napari_unetseg.core.training.train_options import TrainOptions
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.nn.training.pretrain import Pretrained
+
+Preview = Callable[[Segmenter], None]
+"""Told a model every few seconds while it is trained, in the training's thread."""
+
+
+class Record(Protocol):
+    """What a step of a training tells; see `napari_unetseg.core.nn.training.fit_network.Record`."""
+
+    seconds: float
+    fraction: float
+    loss: float
+    dice: float | None
+
+
+Watch = Callable[[Any], None]
+"""Told a `Record` after each step, in the training's thread."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """An image and what is annotated on it.
+
+    Parameters
+    ----------
+    image
+        Any image.
+    labels
+        Of the image's shape without its channels; see `AnnotationKind` for what they mean.
+    region
+        Of the labels' shape: nonzero where the user has finished or painted background, when that
+        is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
+    counted
+        Of the labels' shape, booleans: where they count; everywhere when not given.
+    weights
+        Of the labels' shape: how much they count, 0 not at all. See `Annotation`.
+    times
+        How often it is met beside the other lessons. See `Example`.
+    """
+
+    image: Image
+    labels: Any
+    region: Any = None
+    counted: Any = None
+    weights: Any = None
+    times: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained model, a sentence about how it came to be, and what it was pretrained to."""
+
+    model: TrainedModel
+    message: str
+    pretrained: "Pretrained | None" = None
+
+
+def train(
+    spec: ModelSpec,
+    lessons: Sequence[Lesson],
+    options: TrainOptions,
+    *,
+    name: str,
+    labels_are: AnnotationKind = "scribbles",
+    ndim: int = 2,
+    scaling: NormalisationSpec | None = None,
+    class_names: Sequence[str] = (),
+    values: Sequence[int] = (),
+    start: TrainedModel | None = None,
+    features_from: TrainedModel | None = None,
+    pretraining: Pretraining | None = None,
+    watch: Watch | None = None,
+    preview: Preview | None = None,
+    progress: Progress = silent,
+) -> Outcome:
+    """Train any rung on annotated images.
+
+    Parameters
+    ----------
+    spec
+        Which rung. One that looks at single pixels fits in a blink; a network takes the budget of
+        `options`, and from scribbles climbs on the lower rung unless that is switched off.
+    lessons
+        Images of the same channels.
+    labels_are
+        ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: ids, from
+        which a network also learns to tell touching objects apart, see `TrainOptions.objects`.
+    ndim
+        2 to learn planes, 3 to learn stacks.
+    scaling
+        How each image's intensities are normalised, by statistics of the whole image. When not
+        said, as for the model to start from or the network of `features_from`, or by percentiles.
+    values
+        Classes that the model is to know, whether they are painted or not.
+    start
+        A model of the same spec to continue from; not changed. It keeps the features it sees. A
+        network's ends are new where the channels or what it is to say differ.
+    features_from
+        A trained UNet, whose features a pixel rung sees as its options say: by default beside the
+        filter bank. The new model holds a copy of it.
+    pretraining
+        Images, with or without labels, that a network learns to restore before it is trained.
+    watch, preview
+        Told while a network learns.
+    progress
+        `Cancelled` flies through and nothing has changed; on `StopEarly` the best so far is kept.
+
+    Returns
+    -------
+    Outcome
+        The model, judged on whole strokes, tiles or images that were held out.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to learn, or what is given does not go together; or without torch.
+    """
+    check_torch()
+    if start is not None and start.spec.kind != spec.kind:
+        raise InputError(
+            f"The model to start from is a {start.spec.kind}, not a {spec.kind}. "
+            "Choose the same model, or start from nothing."
+        )
+    if start is not None and start.ndim != ndim:
+        names = {2: "planes", 3: "stacks"}
+        raise InputError(
+            f"The model to start from learnt {names[start.ndim]}, not {names[ndim]}. Learn those, "
+            "or start from nothing."
+        )
+    _check_pretraining(spec, start, pretraining)
+    spec, eyes = _seeing(spec, start, features_from)
+    if scaling is None and start is not None:
+        scaling = start.normalisation
+    scaling = _scaling(scaling, eyes)
+    if not lessons:
+        raise InputError("There is no image to learn from. Give at least one with its labels.")
+    if start is not None and start.n_channels == 1:
+        # It would be shown colour as grey too.
+        lessons = [replace(lesson, image=lesson.image.grey()) for lesson in lessons]
+    examples = examples_from(
+        lessons,
+        labels_are=labels_are,
+        ndim=ndim,
+        scaling=scaling,
+        class_names=class_names,
+        values=values,
+    )
+    if not examples:
+        raise InputError(
+            "Nothing is annotated yet. Paint a few strokes of each class (1, 2, ...) on the image, "
+            "then train again."
+        )
+    image = lessons[0].image
+    known: dict[str, Any] = {
+        "labels_are": labels_are,
+        "image": image,
+        "normalisation": scaling,
+        "parent": "" if start is None else start.fingerprint,
+        "diameter": _diameter_of(examples),
+    }
+    before: Pretrained | None = None
+    if isinstance(spec, PixelSpec):
+        fit, scores, message = _fit_pixels(
+            spec, examples, options, start, scaling, image, eyes, progress
+        )
+    else:
+        spec = _settled(spec, examples, start)
+        if pretraining is not None:
+            seen = (spec, len(examples[0].image), ndim)
+            before, progress = pretraining.network(*seen, options, scaling, progress)
+        fit, scores, message = _fit_network(
+            spec, examples, options, start, before, scaling, image, watch, preview, progress
+        )
+    provenance = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "images": len(lessons),
+        "labelled": int(sum(e.annotation.certain().counted.sum() for e in examples)),
+        "asked_for": spec.kind,
+        "options": options.model_dump(),
+    }
+    if before is not None:
+        told = {"images": before.images, "steps": before.steps, "explained": before.explained}
+        provenance["pretraining"] = before.options.model_dump() | told
+        message = f"{before.message} {message}"
+    model = TrainedModel.of(fit, name, **known, scores=scores, provenance=provenance)
+    return Outcome(model, message, before)
+
+
+def _check_pretraining(
+    spec: ModelSpec, start: TrainedModel | None, pretraining: Pretraining | None
+) -> None:
+    if pretraining is None:
+        return
+    if isinstance(spec, PixelSpec):
+        raise InputError(
+            f"The {spec.kind} has no layers to pretrain: its filters are fixed. Leave the "
+            "pretraining out, or choose cnn or unet."
+        )
+    if start is not None:
+        raise InputError(
+            f"{start.name!r} to start from has learnt already, and pretraining would be lost on "
+            "it. Start from nothing, or leave the pretraining out."
+        )
+
+
+def _diameter_of(examples: Sequence[Example]) -> float:
+    """Return the median diameter of the objects that are annotated; 0 when none are."""
+    objects = [e.annotation.objects for e in examples if e.annotation.objects is not None]
+    return median_diameter(objects, examples[0].spacing)
+
+
+def check_torch() -> None:
+    """Check that there is what trains.
+
+    Raises
+    ------
+    InputError
+        Without torch.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "Training needs PyTorch, which is not installed. "
+            "Install it with: pip install 'napari-unetseg[torch]'"
+        )
+
+
+def _seeing(
+    spec: ModelSpec, start: TrainedModel | None, features_from: TrainedModel | None
+) -> tuple[ModelSpec, TrainedModel | None]:
+    """Return the spec with its features settled, and the UNet they come from."""
+    if not isinstance(spec, PixelSpec):
+        if features_from is not None:
+            raise InputError(
+                f"A {spec.kind} learns features of its own: no use is made of the UNet "
+                f"{features_from.name!r}. Leave it out, or choose logistic, softmax or mlp."
+            )
+        return spec, None
+    if start is None:
+        return spec, features_from
+    eyes = start.features_from
+    if features_from is not None and (
+        eyes is None or eyes.fingerprint != features_from.fingerprint
+    ):
+        sees = "the filter bank alone" if eyes is None else f"the UNet {eyes.name!r}"
+        raise InputError(
+            f"The model to start from sees {sees}, not the UNet {features_from.name!r}. Leave "
+            "that out, or start from nothing."
+        )
+    if spec.features == "auto" and isinstance(start.spec, PixelSpec):
+        spec = spec.model_copy(update={"features": start.spec.features})
+    return spec, eyes
+
+
+def _scaling(asked: NormalisationSpec | None, eyes: TrainedModel | None) -> NormalisationSpec:
+    """Return how images are normalised: as the UNet was trained whose features are seen."""
+    if eyes is None:
+        return asked or NormalisationSpec()
+    if asked is not None and asked != eyes.normalisation:
+        raise InputError(
+            f"The UNet {eyes.name!r} knows images that were normalised in another way than is "
+            "asked for. Leave the normalisation out: that of the UNet is taken."
+        )
+    return eyes.normalisation
+
+
+def examples_from(
+    lessons: Sequence[Lesson],
+    *,
+    labels_are: AnnotationKind,
+    ndim: int,
+    scaling: NormalisationSpec,
+    class_names: Sequence[str],
+    values: Sequence[int] = (),
+) -> list[Example]:
+    """Return the annotated planes or stacks of all lessons, of the same classes.
+
+    See Also
+    --------
+    train : the parameters.
+    napari_unetseg.core.training.annotation.examples_of : those of one image, and what is raised.
+    """
+    painted = values_of([lesson.labels for lesson in lessons], labels_are)
+    values = tuple(sorted({*painted, *values}))
+    return [
+        example
+        for lesson in lessons
+        for example in examples_of(
+            lesson.image,
+            lesson.labels,
+            labels_are,
+            ndim=ndim,
+            values=values,
+            names=class_names,
+            region=lesson.region,
+            scaling=scaling,
+            counted=lesson.counted,
+            weights=lesson.weights,
+            times=lesson.times,
+        )
+    ]
+
+
+def _fit_pixels(
+    spec: Any,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    start: TrainedModel | None,
+    scaling: NormalisationSpec,
+    image: Image,
+    eyes: TrainedModel | None,
+    progress: Progress,
+) -> tuple[Any, dict[str, float], str]:
+    """Fit a rung that looks at single pixels; judge it by the same fit on what is not held out."""
+    from napari_unetseg.core.nn.training.distil import judge_whole
+    from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
+    from napari_unetseg.core.nn.training.prepare import sources_of
+
+    begun: Any = start.segmenter() if start is not None else None
+    spacing = image.spacing[-(examples[0].image.ndim - 1) :]
+    kept: dict[str, Any] = {"scaling": scaling, "seed": options.seed, "spacing": spacing}
+    kept |= {"features_from": eyes}
+    annotations = [example.annotation for example in examples]
+    scores: dict[str, float] = {}
+    message = "No stroke could be held out to judge by: paint a second one of each class."
+    learnt, held = split(annotations, options.validation, seed=options.seed)
+    if options.validation > 0 and any(a.counted.any() for a in held):
+        strokes = [replace(e, annotation=a) for e, a in zip(examples, learnt, strict=True)]
+        trial = fit_pixels(spec, strokes, **kept, progress=part(progress, 0, 0.4))
+        sources = sources_of(examples, scaling)
+        exam = [replace(s, annotation=a) for s, a in zip(sources, held, strict=True)]
+        seen = [source for source in exam if source.annotation.counted.any()]
+        judgement, _ = judge_whole(trial, seen, progress=part(progress, 0.4, 0.6))
+        scores, message = {"dice": judgement.dice}, _held_out(judgement.dice)
+    fitted = fit_pixels(spec, examples, start=begun, **kept, progress=part(progress, 0.6, 1))
+    return fitted, scores, message
+
+
+def _fit_network(
+    spec: ModelSpec,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    start: TrainedModel | None,
+    before: "Pretrained | None",
+    scaling: NormalisationSpec,
+    image: Image,
+    watch: Watch | None,
+    preview: Preview | None,
+    progress: Progress,
+) -> tuple[Any, dict[str, float], str]:
+    """Train a network, climbing on the lower rung where the annotation is sparse."""
+    from napari_unetseg.core.nn.restore import network_of
+    from napari_unetseg.core.nn.training.distil import climb
+    from napari_unetseg.core.nn.training.fit_network import fit
+    from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
+
+    annotations = [example.annotation for example in examples]
+    begun = None if start is None else network_of(start)
+    keeps = start is None or _same_outputs(start, options, annotations)
+    if before is not None:
+        begun, keeps = before.network, False
+    told: dict[str, Any] = {
+        "start": begun,
+        "keep_head": keeps,
+        # Pretraining saw these very images, but spoilt.
+        "keep_statistics": before is None,
+        "scaling": scaling,
+        "watch": watch,
+        "preview": preview,
+        "progress": progress,
+    }
+    if not options.climbs(dense=all(annotation.dense for annotation in annotations)):
+        fitted = fit(spec, examples, options, **told)
+        if start is not None and keeps and fitted.unchanged:
+            fitted = replace(fitted, decoder=start.decoder)
+        judged = fitted.judgement
+        scores = {} if judged is None else {"dice": judged.dice}
+        said = [_held_out(judged.dice)] if judged is not None else []
+        exam = _objects_examined(fitted, examples, options, scaling, progress)
+        if exam is not None and fitted.decoder is not None:
+            decoder = fitted.decoder.model_copy(update={"split_depth": exam.split_depth})
+            fitted = replace(fitted, decoder=decoder)
+            scores |= {"ap50": exam.scores.ap50, "f1": exam.scores.f1}
+            said = [_held_out(scores["dice"], exam.scores.ap50)]
+        return fitted, scores, " ".join([*said, fitted.message])
+    n_classes = examples[0].annotation.n_classes
+    lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
+    spacing = image.spacing[-(examples[0].image.ndim - 1) :]
+    climbed = climb(
+        spec,
+        examples,
+        options,
+        lambda some: fit_pixels(lower, some, scaling=scaling, spacing=spacing, seed=options.seed),
+        **told,
+    )
+    network = climbed.kept == "network"
+    best = climbed.upper if network else climbed.lower
+    kept: Any = climbed.fitted if network else climbed.segmenter
+    return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
+
+
+def _settled(spec: ModelSpec, examples: Sequence[Example], start: TrainedModel | None) -> ModelSpec:
+    """Return the options with the resolution settled by what is annotated."""
+    if not isinstance(spec, ConvolutionalSpec):
+        return spec
+    annotations = [example.annotation for example in examples]
+    return settled(spec, annotations, like=None if start is None else start.spec)
+
+
+def _same_outputs(
+    start: TrainedModel, options: TrainOptions, annotations: Sequence[Annotation]
+) -> bool:
+    """Whether the outputs of a model to continue mean what those to be learnt do."""
+    wanted = options.decoder if annotations[0].objects is not None else None
+    means = [None if one is None else one.decoding for one in (start.decoder, wanted)]
+    return means[0] == means[1]
+
+
+def _objects_examined(
+    fitted: Any,
+    examples: Sequence[Example],
+    options: TrainOptions,
+    scaling: NormalisationSpec,
+    progress: Progress,
+) -> Any:
+    """Return the exam on the objects that were held out, if any were, and were learnt."""
+    from napari_unetseg.core.nn.training.validate_objects import objects_examined
+
+    if fitted.decoder is None or fitted.judgement is None:
+        return None
+
+    def heard(fraction: float, message: str = "") -> None:
+        # Who stopped the training early still wants to know what came of it.
+        with contextlib.suppress(StopEarly):
+            progress(1.0, message)
+
+    return objects_examined(fitted.segmenter(), examples, options, scaling, progress=heard)
+
+
+def _held_out(dice: float, ap50: float | None = None) -> str:
+    objects = "" if ap50 is None else f", AP@0.5 {ap50:.3f}"
+    return f"Dice {dice:.3f}{objects} on what was held out."
+
+
+__all__ = ["Lesson", "Outcome", "check_torch", "examples_from", "train"]

@@ -1,0 +1,223 @@
+"""The Background dock: fit a smooth surface to the background and take it away."""
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import Colormap
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
+
+from napari_unetseg.core.background import Background, BackgroundOptions, fit_background
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layers import (
+    FLATTENED,
+    find,
+    image_of,
+    labels_of,
+    plane_image,
+    role_of,
+    show_image,
+)
+from napari_unetseg.gui.shared.preview_tool import LookingTool
+from napari_unetseg.gui.shared.task import Latest, Work
+from napari_unetseg.gui.shared.tool import check
+
+SURFACE = "surface"
+_OURS = (FLATTENED, SURFACE)
+_VIEWS = ("Before", "After", "Surface", "Residual")
+_VIEW_HELP = {
+    "Before": "The image as it is.",
+    "After": "The visible plane with the surface taken away.",
+    "Surface": "The surface fitted to the visible plane.",
+    "Residual": "Image minus surface: blue below, orange above. A good fit leaves no slow waves.",
+}
+# Blue below, orange above: told apart by colour-blind eyes, and black where nothing is left.
+_DIVERGING = Colormap(["#56b4e9", "#000000", "#e69f00"], name="unetseg residual")
+
+
+class BackgroundWidget(LookingTool[BackgroundOptions]):
+    """Fit a polynomial surface to the background; subtract it or divide by it.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Background"
+    help_text = "Even out the light: fit a smooth surface to the background and take it away."
+    run_text = "Flatten"
+    run_help = "Fit every plane and put the flattened image into a layer."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._view, self._left_out = "Before", ""
+        self._done: tuple[Layer, BackgroundOptions] | None = None
+        super().__init__(napari_viewer, BackgroundOptions())
+
+    def accepts(self, layer: Layer) -> bool:
+        return super().accepts(layer) and role_of(layer) not in _OURS
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self._warm = Latest(self)
+        self.exclude = LayerPick(
+            self.viewer,
+            lambda layer: isinstance(layer, Labels),
+            follow=lambda layer: False,
+            nothing="nothing",
+        )
+        self.exclude.setObjectName("exclude")
+        self.exclude.picked.connect(self.look_later)
+        return [("Leave out", self.exclude)]
+
+    def extras(self) -> list[QWidget]:
+        row = QWidget()
+        line = QHBoxLayout(row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(2)
+        self._views = QButtonGroup(row)
+        for number, view in enumerate(_VIEWS):
+            button = QPushButton(view)
+            button.setCheckable(True)
+            button.setToolTip(_VIEW_HELP[view])
+            button.setChecked(view == self._view)
+            self._views.addButton(button, number)
+            line.addWidget(button)
+        self._views.idClicked.connect(lambda number: self.set_view(_VIEWS[number]))
+        return [row]
+
+    def set_view(self, view: str) -> None:
+        """Show the image before, after, the surface or the residual, on the visible plane."""
+        self._view = view
+        check(self._views, _VIEWS.index(view))
+        self.look_later()
+
+    def work(self, layer: Layer, options: BackgroundOptions) -> Work:
+        image = image_of(layer)
+        exclude, labels = self._excluded(), self.exclude.layer()
+        self._left_out = "" if labels is None else labels.name
+        return lambda progress: _flatten(image, options, exclude, progress)
+
+    def show_result(
+        self, layer: Layer, options: BackgroundOptions, result: tuple[Any, Any, dict[str, Any]]
+    ) -> str:
+        flattened, surface, facts = result
+        said = {**options.model_dump(), "fit": facts, "left_out": self._left_out}
+        layers = self.viewer.layers
+        show_image(
+            layers,
+            layer,
+            SURFACE,
+            surface,
+            name=f"{layer.name} surface",
+            options=said,
+            visible=False,
+        )
+        shown = show_image(
+            layers, layer, FLATTENED, flattened, name=f"{layer.name} flattened", options=said
+        )
+        self._done = (layer, options)
+        self.set_view("After")
+        layers.selection.active = shown
+        return _summary(facts)
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        super().layer_changed(layer)
+        if layer is not None:
+            grey, options = image_of(layer).grey(), self.form.options
+            self.form.show_only({"per": bool(grey.loop_shape()), "channel": bool(layer.rgb)})
+            # The first fit of a kind of numbers compiles for seconds: begin while the user looks.
+            self._warm.ask(lambda progress: _warm_up(grey.dtype, options))
+
+    def options_changed(self, options: BackgroundOptions) -> None:
+        if self._view == "Before":
+            self.set_view("After")
+        super().options_changed(options)
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self.exclude.close_events()
+        super().close_tool()
+
+    def look(self, layer: Layer) -> None:
+        flattened = find(self.viewer.layers, FLATTENED, layer)
+        if flattened is not None:
+            flattened.visible = self._view != "Before"
+        stands = self._view == "After" and self._done == (layer, self.form.options)
+        index = self.preview.plane(layer)
+        if self._view == "Before" or stands or index is None:
+            self.latest.forget()
+            self.preview.remove()
+            return
+        image, options, view = image_of(layer), self.form.options, self._view
+        mask = self._excluded(index)
+        self.latest.ask(lambda progress: (layer, view, _plane(image, index, options, mask, view)))
+
+    def looked(self, answer: tuple[Layer, str, Any]) -> None:
+        layer, view, plane = answer
+        if layer != self.pick.layer() or layer not in self.viewer.layers or view != self._view:
+            return
+        self.preview.show(layer, plane, name="background preview", **_look(view, plane))
+        self.unsay()
+
+    def _excluded(self, index: tuple[int, ...] = ()) -> Any:
+        """Return where the chosen labels are, of one plane if its index is given."""
+        labels = self.exclude.layer()
+        if labels is None:
+            return None
+        ids = labels_of(labels)
+        # Labels of fewer axes than the image hold for each of its planes.
+        return ids[index[len(index) - (ids.ndim - 2) :]] != 0 if index else ids != 0
+
+
+def _warm_up(dtype: Any, options: BackgroundOptions) -> None:
+    """Compile what a fit to numbers of `dtype` runs."""
+    ramp = Image.of((np.indices((64, 64)).sum(0) % 97).astype(dtype))
+    _plane(ramp, (), options, None, "After")
+
+
+def _flatten(
+    image: Image, options: BackgroundOptions, exclude: Any, progress: Progress
+) -> tuple[Any, Any, dict[str, Any]]:
+    background: Background = fit_background(
+        image, options, exclude=exclude, progress=part(progress, 0, 0.7)
+    )
+    progress(0.7, "taking the surface away")
+    flattened = background.flatten(image)
+    progress(0.9, "drawing the surface")
+    return flattened.data, background.surface().data, background.describe()
+
+
+def _plane(
+    image: Image, index: tuple[int, ...], options: BackgroundOptions, mask: Any, view: str
+) -> Any:
+    """Return what `view` shows of one plane: (Y, X) float32."""
+    plane = plane_image(image, index)
+    flat = options.model_copy(update={"per": "plane"})
+    background = fit_background(plane, flat, exclude=mask)
+    made = {
+        "After": background.flatten,
+        "Surface": lambda _: background.surface(),
+        "Residual": background.residual,
+    }[view](plane)
+    return made.asarray()
+
+
+def _look(view: str, plane: Any) -> dict[str, Any]:
+    finite = plane[np.isfinite(plane)]
+    if view == "Residual":
+        reach = float(np.percentile(np.abs(finite), 99)) or 1.0
+        return {"colormap": _DIVERGING, "contrast_limits": (-reach, reach)}
+    low, high = (float(np.percentile(finite, share)) for share in (0.1, 99.9))
+    colormap = "viridis" if view == "Surface" else "gray"
+    return {"colormap": colormap, "contrast_limits": (low, high if high > low else low + 1)}
+
+
+def _summary(facts: dict[str, Any]) -> str:
+    before, after = (100 * facts[f"flatness_{when}"] for when in ("before", "after"))
+    count = len(facts["surfaces"][0]["terms"])
+    return (
+        f"Flattened with {count} terms. The background wavered by {before:.1f} % of the image's "
+        f"range; now {after:.1f} %. Next: Threshold."
+    )

@@ -1,0 +1,480 @@
+"""The Batch dock: do with a folder of images what was done with one."""
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtCore import QModelIndex, QUrl
+from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io import expand_inputs
+from napari_unetseg.core.models_io.foreign import NeedsTrust
+from napari_unetseg.core.recipe import Batch, ImageRow, Recipe, batch_in_words, read_recipe
+from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
+from napari_unetseg.core.recipe.draft import move_recipe
+from napari_unetseg.core.recipe.recipe_files import SUFFIXES
+from napari_unetseg.core.recipe.results_folder import RECIPE_FILE
+from napari_unetseg.gui.batch.batch_export import Words, WordsDialog, words_of
+from napari_unetseg.gui.batch.batch_page import BatchPage
+from napari_unetseg.gui.batch.batch_result_layers import Look, layers_of, look_at, replace_layers
+from napari_unetseg.gui.batch.batch_run import Ended, run_and_read
+from napari_unetseg.gui.shared.layer_provenance import draft_of
+from napari_unetseg.gui.shared.model_opener import ask
+from napari_unetseg.gui.shared.session import Session, unwrapped
+from napari_unetseg.gui.shared.task import Latest, Task
+from napari_unetseg.gui.shared.tool import when_undocked
+
+_KINDS = "Recipes (*.yaml *.yml)"
+_UNSAVED = Path("RECIPE.yaml")
+_FILE_KINDS = "Images (*)"
+
+
+class BatchWidget(QWidget):
+    """Run a recipe on many images.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Batch"
+    help_text = "Do with a folder of images what you did with this one."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__()
+        self.viewer = unwrapped(napari_viewer)
+        self.session = Session.of(self.viewer)
+        self.task: Task | None = None
+        self.dialog: WordsDialog | None = None
+        self.path: Path | None = None
+        self._scratch: Path | None = None
+        self._folder = Path()
+        self._out_is_ours = self._follows = True
+        self._closed = self._trust = False
+        self._question: NeedsTrust | None = None
+        self._recipe: Recipe | None = None
+        self._shown: list[Layer] = []
+        self.page = BatchPage(self.viewer, self.help_text)
+        self.editor, self.images = self.page.editor, self.page.images
+        self.scroller = self.page.scroller
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.page)
+        self.setMinimumWidth(280)
+        # Else napari puts a stretch under the page, which halves it.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.setAcceptDrops(True)
+        self._takes = self._asking(self._on_taken)
+        self._files = self._asking(self._on_file)
+        self._scans = self._asking(self._on_scanned)
+        self._looks = self._asking(self._on_look)
+        self._words = self._asking(self._on_words)
+        self._connect()
+        when_undocked(self, self.close_tool)
+        self.take()
+        self.refresh()
+
+    # What it is asked
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self.task is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being done in another thread."""
+        others = (self._takes, self._files, self._scans, self._looks, self._words)
+        return self.running or any(one.busy for one in others)
+
+    def take(self, layer: Layer | None = None) -> None:
+        """Take the steps that led to a layer, or to the picked one, as the recipe."""
+        layer = layer or self.page.pick.layer()
+        if layer is None:
+            return
+        self._follows, self.path = True, None
+        try:
+            draft = draft_of(layer, self.session, self.viewer.layers)
+        except InputError as error:
+            self.page.remark(str(error))
+            return
+        place = self._scratch_folder()
+        remarks = " ".join(draft.remarks)
+        self._takes.ask(lambda progress: (draft.recipe(place), place, remarks))
+
+    def open_recipe(self, path: Path) -> None:
+        """Open a recipe's file."""
+        self._files.ask(lambda progress: (read_recipe(path), path, f"Opened {path.name}."))
+
+    def save_recipe(self, path: Path) -> None:
+        """Save the recipe, its model beside it."""
+        recipe, folder = self.editor.recipe(), self._folder
+        if recipe is not None:
+            target = path if path.suffix.lower() in SUFFIXES else path.with_suffix(".yaml")
+            self._files.ask(
+                lambda progress: (move_recipe(recipe, folder, target), target, f"Saved {target}.")
+            )
+
+    def add(self, paths: Sequence[Path]) -> None:
+        """Put images, or those of folders, on the list."""
+        known = self.images.rows.paths
+        if paths and not self.running:
+            self._scans.ask(lambda progress: (tuple(paths), _with(known, expand_inputs(paths))))
+
+    def remove(self) -> None:
+        """Take the chosen images off the list, or all when none is chosen."""
+        if not self.running:
+            chosen = set(self.images.chosen()) or set(range(len(self.images.rows.paths)))
+            kept = [p for n, p in enumerate(self.images.rows.paths) if n not in chosen]
+            self.images.rows.show_paths(kept)
+            self.refresh()
+
+    def run(self) -> None:
+        """Run the recipe on all images; a second call while running does nothing."""
+        batch = None if self.running else self._batch()
+        if batch is None or not self._may_replace(batch):
+            return
+        resume, keep_model = self.page.keep.isChecked(), batch.folder == self._scratch
+        self.images.rows.begin()
+        self.task = Task(
+            lambda progress: run_and_read(
+                batch, resume=resume, keep_model=keep_model, progress=progress
+            ),
+            self,
+        )
+        self.task.progressed.connect(self._on_progressed)
+        self.task.shown.connect(self._on_row)
+        self.task.returned.connect(self._on_ended)
+        self.task.refused.connect(self._on_refused)
+        self.task.failed.connect(self._on_failed)
+        self.task.finished.connect(self._on_finished)
+        self.page.bar.setRange(0, 0)
+        self.page.say("Working...")
+        self.refresh()
+        self.task.start()
+
+    def cancel(self) -> None:
+        """Stop; what is finished stays."""
+        if self.task is not None:
+            self.task.cancel()
+            self.page.buttons["cancel"].setEnabled(False)
+            self.page.say("Cancelled. What is finished stays; Run all goes on from there.")
+
+    def look(self, number: int | None = None) -> None:
+        """Show an image, or the chosen one, and its result as layers."""
+        chosen = self.images.chosen() if number is None else [number]
+        batch = self._batch()
+        if batch is None or not self.images.rows.paths:
+            return
+        at = chosen[0] if chosen else 0
+        path, row = self.images.rows.paths[at], self.images.rows.row_of(at)
+        written = row is not None and row.state in ("done", "kept") and not self._changed(batch)
+        if not self.running:
+            self.page.say(f"Looking at {path.name}...")
+        self._looks.ask(lambda progress: look_at(batch, path, progress, written=written))
+
+    def export(self) -> None:
+        """Show the recipe as a command line, a script and a paragraph."""
+        batch = self._batch()
+        if batch is not None:
+            path = self.path or _UNSAVED
+            self._words.ask(lambda progress: words_of(batch, path))
+
+    def refresh(self) -> None:
+        """Set what can be clicked: the one place that decides."""
+        buttons, n = self.page.buttons, len(self.images.rows.paths)
+        idle, there = not self.running, self._recipe is not None
+        place = bool(self.page.out.text().strip())
+        for name in ("open", "files", "folder", "take"):
+            buttons[name].setEnabled(idle)
+        buttons["take"].setEnabled(idle and self.page.pick.layer() is not None)
+        buttons["save"].setEnabled(idle and there)
+        buttons["export"].setEnabled(there)
+        buttons["remove"].setEnabled(idle and n > 0)
+        buttons["look"].setEnabled(there and n > 0)
+        buttons["run"].setEnabled(idle and there and n > 0 and place)
+        buttons["cancel"].setEnabled(not idle)
+        buttons["show"].setEnabled(place and Path(self.page.out.text().strip()).is_dir())
+        self.editor.text.setReadOnly(not idle)
+        self.page.out.setEnabled(idle)
+        self.page.bar.setVisible(not idle)
+        background = self._recipe is not None and self._recipe.background is not None
+        self.page.flattened.setVisible(background and there and bool(self._segments()))
+        self.page.count.setText(self._counted())
+
+    def close_tool(self) -> None:
+        """Stop what runs and stop listening; the dock is of no use afterwards."""
+        if not self._closed:
+            self._closed = True
+            self.cancel()
+            for one in (self._takes, self._files, self._scans, self._looks, self._words):
+                one.forget()
+            self.page.pick.close_events()
+            self.session.step_done.disconnect(self._on_step, missing_ok=True)
+
+    # Drops
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        """Take files and folders."""
+        data = None if event is None else event.mimeData()
+        if event is not None and data is not None and data.hasUrls() and not self.running:
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        """Open a recipe that is dropped; put all else on the list."""
+        data = None if event is None else event.mimeData()
+        if event is None or data is None:
+            return
+        event.acceptProposedAction()
+        paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+        recipes = [path for path in paths if path.suffix.lower() in SUFFIXES]
+        if recipes:
+            self.open_recipe(recipes[0])
+        self.add([path for path in paths if path not in recipes])
+
+    # Wiring
+
+    def _connect(self) -> None:
+        slots: dict[str, Callable[[], None]] = {
+            "take": self.take,
+            "open": self._ask_open,
+            "save": self._ask_save,
+            "export": self.export,
+            "files": self._ask_files,
+            "folder": self._ask_folder,
+            "remove": self.remove,
+            "place": self._ask_place,
+            "look": self.look,
+            "run": self.run,
+            "cancel": self.cancel,
+            "show": self._show_folder,
+        }
+        for name, slot in slots.items():
+            self.page.buttons[name].clicked.connect(lambda _=False, call=slot: call())
+        self.editor.checked.connect(self._on_checked)
+        self.editor.edited.connect(self._on_edited)
+        self.page.pick.picked.connect(self._on_step)
+        self.session.step_done.connect(self._on_step)
+        self.page.out.textChanged.connect(lambda: self.refresh())
+        self.page.out.textEdited.connect(lambda: self._on_place())
+        self.images.doubleClicked.connect(self._on_double)
+        self.images.clicked.connect(self._on_clicked)
+        self.images.rows.modelReset.connect(lambda: self.refresh())
+
+    def _asking(self, slot: Callable[[Any], None]) -> Latest:
+        latest = Latest(self)
+        latest.answered.connect(slot)
+        latest.refused.connect(self._on_refused)
+        return latest
+
+    def _scratch_folder(self) -> Path:
+        """Return a folder for models that have no file yet, gone with the dock."""
+        if self._scratch is None:
+            self._scratch = Path(tempfile.mkdtemp(prefix="napari-unetseg-recipe-"))
+            weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
+        return self._scratch
+
+    def _segments(self) -> bool:
+        recipe = self._recipe
+        return recipe is not None and (recipe.threshold is not None or recipe.model is not None)
+
+    def _batch(self) -> Batch | None:
+        """Return the batch as it is on the page; None where there is no recipe."""
+        recipe = self.editor.recipe()
+        if recipe is None:
+            return None
+        return Batch(
+            recipe,
+            self.images.rows.paths,
+            Path(self.page.out.text().strip() or "results"),
+            self._folder,
+            flattened=self.page.flattened.isChecked() and recipe.background is not None,
+            trust=self._trust,
+        )
+
+    def _changed(self, batch: Batch) -> bool:
+        """Whether the results that are there are of another recipe."""
+        try:
+            return read_recipe(batch.out / RECIPE_FILE).digest() != batch.recipe.digest()
+        except InputError:
+            return True
+
+    def _may_replace(self, batch: Batch) -> bool:
+        """Whether results of another recipe may be replaced: a person is asked."""
+        if not (batch.out / RECIPE_FILE).is_file() or not self._changed(batch):
+            return True
+        question = f"{batch.out} holds results of another recipe. Replace those of the same names?"
+        return ask(self, "Replace results?", question)
+
+    def _trusts(self, question: NeedsTrust) -> bool:
+        """Ask whether a model that is a program may be run."""
+        self._trust = ask(self, "Run a program?", f"{question} Run it?")
+        if not self._trust:
+            self.page.say("The model was not run. Run all or Look at one asks again.", problem=True)
+        return self._trust
+
+    def _counted(self) -> str:
+        n = len(self.images.rows.paths)
+        if not n:
+            return "Drop images or a folder here, or add them."
+        return f"{n:,} image{'s' * (n != 1)}"
+
+    # What happens
+
+    def _on_step(self, *_: object) -> None:
+        """Follow what is done in the window, until the recipe is somebody's own."""
+        if self._follows and not self.editor.by_hand and not self.running:
+            self.take()
+        self.refresh()
+
+    def _on_taken(self, answer: tuple[Recipe, Path, str]) -> None:
+        recipe, self._folder, remarks = answer
+        self.editor.show_recipe(recipe)
+        self.page.remark(remarks)
+
+    def _on_file(self, answer: tuple[Recipe, Path, str]) -> None:
+        recipe, self.path, said = answer
+        self._folder, self._follows = self.path.parent, False
+        self.editor.show_recipe(recipe)
+        self.page.remark("")
+        self.page.say(said)
+
+    def _on_scanned(self, answer: tuple[tuple[Path, ...], tuple[Path, ...]]) -> None:
+        given, paths = answer
+        self.images.rows.show_paths(paths)
+        if self._out_is_ours or not self.page.out.text().strip():
+            self.page.out.setText(str(_place_for(given[0])))
+        self.page.say("")
+        self.refresh()
+
+    def _on_look(self, look: Look | NeedsTrust) -> None:
+        if isinstance(look, NeedsTrust):
+            if self._trusts(look):
+                self.look()
+            return
+        made = layers_of(look)
+        replace_layers(self.viewer, self._shown, made)
+        self._shown = made
+        self.viewer.reset_view()
+        if not self.running:
+            how = "as it was written" if look.written else "made just now, and written nowhere"
+            self.page.say(f"{look.path.name}: {how}.")
+
+    def _on_words(self, words: Words) -> None:
+        self.dialog = WordsDialog(words, self, saved=self.path is not None)
+        self.dialog.open()
+
+    def _on_checked(self, recipe: Recipe | None) -> None:
+        self._recipe = recipe
+        self.refresh()
+
+    def _on_edited(self) -> None:
+        self._follows = False
+
+    def _on_place(self) -> None:
+        self._out_is_ours = False
+
+    def _on_clicked(self, index: QModelIndex) -> None:
+        """Say why an image failed."""
+        row = self.images.rows.row_of(index.row())
+        if row is not None and row.state == "failed" and not self.running:
+            self.page.say(row.message, problem=True)
+
+    def _on_double(self, index: QModelIndex) -> None:
+        self.look(index.row())
+
+    def _on_progressed(self, fraction: float, message: str) -> None:
+        self.page.bar.setRange(0, 1000)
+        self.page.bar.setValue(round(1000 * fraction))
+        rows = self.images.rows
+        done = rows.n_in("done", "kept", "failed")
+        self.page.say(f"{done} of {len(rows.paths)} done. {message}")
+
+    def _on_row(self, row: ImageRow) -> None:
+        self.images.follow(row)
+
+    def _on_ended(self, ended: Ended | NeedsTrust) -> None:
+        if isinstance(ended, NeedsTrust):
+            self._question = ended
+            return
+        self.images.rows.end(ended.extra)
+        self.images.show_first("failed")
+        failed = any(row.state == "failed" for row in ended.rows)
+        measured = self._recipe is not None and self._recipe.measurement is not None
+        tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE
+        seen = "Point at a failure to see why." if failed else "Double-click an image to see it."
+        place = Path(self.page.out.text().strip()).name
+        said = f"{batch_in_words(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
+        self.page.say(said, problem=failed)
+
+    def _on_refused(self, sentence: str) -> None:
+        self.page.say(sentence, problem=True)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.page.say(
+            f"This went wrong: {error}. What is finished stays. The notification has the details.",
+            problem=True,
+        )
+        raise error
+
+    def _on_finished(self) -> None:
+        if self.task is not None:
+            self.task.deleteLater()
+        self.task = None
+        if self.images.rows.running:
+            self.images.rows.end()
+        self.refresh()
+        question, self._question = self._question, None
+        if question is not None and self._trusts(question):
+            self.run()
+
+    # Dialogs
+
+    def _ask_open(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a recipe", "", _KINDS)
+        if path:
+            self.open_recipe(Path(path))
+
+    def _ask_save(self) -> None:
+        start = str(self.path or "recipe.yaml")
+        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", start, _KINDS)
+        if path:
+            self.save_recipe(Path(path))
+
+    def _ask_files(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add images", "", _FILE_KINDS)
+        self.add([Path(path) for path in paths])
+
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Add the images of a folder")
+        self.add([Path(path)] if path else [])
+
+    def _ask_place(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "A folder for the results")
+        if path:
+            self._out_is_ours = False
+            self.page.out.setText(path)
+
+    def _show_folder(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(self.page.out.text().strip()))
+
+
+def _with(known: Sequence[Path], new: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the images of both lists, each once, in their order."""
+    return tuple(dict.fromkeys((*known, *new)))
+
+
+def _place_for(given: Path) -> Path:
+    """Return a folder for the results of what was given: beside it, not in it."""
+    base = given if given.is_dir() else given.parent
+    return base.parent / f"{base.name} results"
+
+
+__all__ = ["BatchWidget"]

@@ -1,0 +1,132 @@
+"""A recipe in the words of others: a command line, a script, a paragraph for a paper."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qtpy.QtGui import QFontDatabase, QGuiApplication
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetseg.core.models_io.foreign import NeedsTrust
+from napari_unetseg.core.recipe import Batch
+from napari_unetseg.core.recipe.methods_text import methods_of
+from napari_unetseg.core.recipe.script_export import command_of, script_of
+
+_MOST_NAMED = 8
+_WIDTH, _HEIGHT = 640, 420
+
+
+@dataclass(frozen=True)
+class Words:
+    """A recipe, said in three ways.
+
+    Parameters
+    ----------
+    command, script, methods
+        The command line, the Python script, and the paragraph.
+    """
+
+    command: str
+    script: str
+    methods: str
+
+
+def words_of(batch: Batch, recipe: Path) -> Words:
+    """Return a batch in other words. Opens the model, to say what it is.
+
+    Parameters
+    ----------
+    recipe
+        The recipe's file.
+
+    Raises
+    ------
+    InputError
+        When the model cannot be opened.
+    """
+    inputs: tuple[Path, ...] = batch.inputs
+    folders = sorted({path.parent for path in inputs})
+    # A command line of a thousand files is of no use to anybody.
+    named = inputs if len(inputs) <= _MOST_NAMED else tuple(folders)
+    try:
+        model = batch.model()
+    except NeedsTrust:
+        # What it is can be said only by running it, which nobody has asked for here.
+        model = None
+    return Words(
+        command_of(recipe, named or (Path("IMAGES"),), batch.out, flattened=batch.flattened),
+        script_of(batch.recipe, batch.folder),
+        methods_of(batch.recipe, model),
+    )
+
+
+class WordsDialog(QDialog):
+    """Shows `Words` to be copied.
+
+    Parameters
+    ----------
+    words
+        What is shown.
+    saved
+        Whether the recipe has a file, which the command line names.
+    """
+
+    def __init__(self, words: Words, parent: QWidget | None = None, *, saved: bool) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Export the recipe")
+        self.tabs = QTabWidget()
+        hint = "" if saved else "Save the recipe first, and put its name here in place of RECIPE."
+        about = {
+            "Methods": (words.methods, "For the methods section of a paper; check it."),
+            "Command line": (words.command, f"Runs the recipe on the same images. {hint}"),
+            "Python script": (words.script, "Does the same steps, called by their names."),
+        }
+        for title, (text, help_text) in about.items():
+            self.tabs.addTab(self._page(text, help_text, wrap=title != "Python script"), title)
+        copy = QPushButton("Copy")
+        copy.setToolTip("Copy the text of this page.")
+        copy.clicked.connect(lambda: self.copy())
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.addButton(copy, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.addWidget(self.tabs)
+        column.addWidget(buttons)
+        self.resize(_WIDTH, _HEIGHT)
+
+    def text(self) -> str:
+        """Return the text of the page on top."""
+        page = self.tabs.currentWidget()
+        box = None if page is None else page.findChild(QPlainTextEdit)
+        return "" if box is None else box.toPlainText()
+
+    def copy(self) -> None:
+        """Put the text of the page on top on the clipboard."""
+        board = QGuiApplication.clipboard()
+        if board is not None:
+            board.setText(self.text())
+
+    def _page(self, text: str, help_text: str, *, wrap: bool) -> QWidget:
+        page = QWidget()
+        box = QPlainTextEdit(text)
+        box.setReadOnly(True)
+        if not wrap:
+            box.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+            box.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        said = QLabel(help_text.strip())
+        said.setWordWrap(True)
+        column = QVBoxLayout(page)
+        column.addWidget(said)
+        column.addWidget(box)
+        return page
+
+
+__all__ = ["Words", "WordsDialog", "words_of"]

@@ -1,0 +1,179 @@
+"""The images of a batch: a row each, with how it goes; cheap however many there are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
+
+from napari_unetseg.core.io import stem_of
+from napari_unetseg.core.recipe import ImageRow
+from napari_unetseg.core.recipe.batch_summary import State
+from napari_unetseg.gui.shared.style import PROBLEM_COLOUR, PROBLEM_TEXT
+
+_HEADS = ("Image", "State", "Objects", "Time")
+_HELP = (
+    "Double-click to see the result.",
+    "Point at a failure to see why.",
+    "How many objects there are.",
+    "Seconds that it took.",
+)
+_STATES = {"done": "done", "kept": "done before", "failed": "failed", "running": "stopped"}
+_HEIGHT = 160
+
+Extra = Mapping[str, Sequence[str]]
+"""Columns of the summary: a text for each image, by the name of the column."""
+
+
+class BatchModel(QAbstractTableModel):
+    """The images as Qt reads them: a cell is made when it is seen."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.paths: tuple[Path, ...] = ()
+        self._at: dict[Path, int] = {}
+        self._rows: dict[Path, ImageRow] = {}
+        self._extra: Extra = {}
+        self.running = False
+
+    def show_paths(self, paths: Sequence[Path]) -> None:
+        """Show other images; what is known of those that stay is kept."""
+        self.beginResetModel()
+        self.paths = tuple(paths)
+        self._at = {path: number for number, path in enumerate(self.paths)}
+        self._rows = {path: row for path, row in self._rows.items() if path in self._at}
+        self._extra = {}
+        self.endResetModel()
+
+    def begin(self) -> None:
+        """Forget how it went: a run begins."""
+        self.beginResetModel()
+        self._rows, self._extra, self.running = {}, {}, True
+        self.endResetModel()
+
+    def end(self, extra: Extra | None = None) -> None:
+        """Take notice that the run has ended; `extra` are columns of its summary."""
+        self.beginResetModel()
+        self._extra, self.running = extra or {}, False
+        self.endResetModel()
+
+    def show_row(self, row: ImageRow) -> None:
+        """Show how it goes with an image."""
+        at = self._at.get(row.path)
+        if at is not None:
+            self._rows[row.path] = row
+            last = self.index(at, self.columnCount() - 1)
+            self.dataChanged.emit(self.index(at, 0), last)
+
+    def row_of(self, number: int) -> ImageRow | None:
+        """Return how it went with an image, if anything is known."""
+        return self._rows.get(self.paths[number])
+
+    def number_of(self, path: Path) -> int | None:
+        """Return where an image is in the list."""
+        return self._at.get(path)
+
+    def n_in(self, *states: str) -> int:
+        """Return how many images are in one of these states."""
+        return sum(row.state in states for row in self._rows.values())
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(self.paths)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        return 0 if parent is not None and parent.isValid() else len(_HEADS) + len(self._extra)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        if orientation != Qt.Orientation.Horizontal or section >= self.columnCount():
+            return None
+        names = [*_HEADS, *(name.removeprefix("median_") for name in self._extra)]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return names[section]
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return (
+                _HELP[section] if section < len(_HELP) else "Median over the objects of the image."
+            )
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        path, column = self.paths[index.row()], index.column()
+        row = self._rows.get(path)
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(index.row(), column, row)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return row.message if row is not None and row.message else str(path)
+        if column == 1 and row is not None and row.state == "failed":
+            # The word says it too; these are read in every theme.
+            if role == Qt.ItemDataRole.BackgroundRole:
+                return QColor(PROBLEM_COLOUR)
+            if role == Qt.ItemDataRole.ForegroundRole:
+                return QColor(PROBLEM_TEXT)
+        if role == Qt.ItemDataRole.TextAlignmentRole and column > 1:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return None
+
+    def _text(self, number: int, column: int, row: ImageRow | None) -> str:
+        if column == 0:
+            return stem_of(self.paths[number])
+        if column >= len(_HEADS):
+            return list(self._extra.values())[column - len(_HEADS)][number]
+        if row is None:
+            return "waiting" if column == 1 and self.running else ""
+        if column == 1:
+            running = row.state == "running" and self.running
+            return f"{row.fraction:.0%}" if running else _STATES[row.state]
+        if column == 2:
+            return "" if row.objects is None else f"{row.objects:,}"
+        return f"{row.seconds:.1f}" if row.state in ("done", "kept") else ""
+
+
+class BatchList(QTableView):
+    """The table of the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = BatchModel(self)
+        self.setModel(self.rows)
+        self.setObjectName("images")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setMinimumHeight(_HEIGHT)
+        across, down = self.horizontalHeader(), self.verticalHeader()
+        if across is not None and down is not None:
+            across.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+            across.setDefaultSectionSize(72)
+            across.resizeSection(0, 132)
+            across.resizeSection(3, 50)
+            down.hide()
+            down.setDefaultSectionSize(self.fontMetrics().height() + 6)
+
+    def chosen(self) -> list[int]:
+        """Return the numbers of the chosen rows."""
+        selection = self.selectionModel()
+        found = [] if selection is None else selection.selectedRows()
+        return sorted(index.row() for index in found)
+
+    def show_first(self, state: State) -> None:
+        """Bring the first image of a state into sight, if there is one."""
+        for number in range(len(self.rows.paths)):
+            row = self.rows.row_of(number)
+            if row is not None and row.state == state:
+                self.scrollTo(self.rows.index(number, 0))
+                return
+
+    def follow(self, row: ImageRow) -> None:
+        """Show how it goes with an image, in sight."""
+        self.rows.show_row(row)
+        at = self.rows.number_of(row.path)
+        if at is not None and row.state == "running" and row.fraction == 0:
+            self.scrollTo(self.rows.index(at, 0))
+
+
+__all__ = ["BatchList", "BatchModel", "Extra"]

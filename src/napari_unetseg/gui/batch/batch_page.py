@@ -1,0 +1,167 @@
+"""The page of the Batch dock: what is on it, and nothing of what it does."""
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetseg.gui.batch.batch_list import BatchList
+from napari_unetseg.gui.batch.recipe_editor import RecipeEditor
+from napari_unetseg.gui.shared.dock_help import About
+from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layer_provenance import tells_steps
+from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+
+_BUTTONS = {
+    "take": ("Take", "Take the steps that led to this layer, in place of what is below."),
+    "open": ("Open...", "Open a recipe's file (.yaml)."),
+    "save": ("Save...", "Save the recipe, with its model beside it."),
+    "export": ("Export...", "The same as a command line, a Python script, a methods paragraph."),
+    "files": ("Add files...", "Choose images. You can drop files or a folder here as well."),
+    "folder": ("Add folder...", "Add all images of a folder."),
+    "remove": ("Remove", "Take the chosen images off the list; all when none is chosen."),
+    "place": ("...", "Choose the folder for the results."),
+    "look": ("Look at one", "Open the chosen image with its result: made now, unless it is done."),
+    "run": ("Run all", "Run the recipe on every image of the list."),
+    "cancel": ("Cancel", "Stop. What is finished stays, and the next run goes on from there."),
+    "show": ("Show", "Open the folder of the results."),
+}
+
+
+class BatchPage(QWidget):
+    """The widgets, by name; `buttons` holds those to be clicked.
+
+    What runs and how far it is stays in sight below; the rest is scrolled where there is no room.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    help_text
+        What the dock is for.
+    """
+
+    def __init__(self, viewer: Any, help_text: str) -> None:
+        super().__init__()
+        self.buttons = {name: _button(*words) for name, words in _BUTTONS.items()}
+        self.pick = LayerPick(viewer, tells_steps, nothing="no layer")
+        self.pick.setObjectName("steps")
+        self.pick.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.editor = RecipeEditor()
+        self.remarks = _line()
+        self.remarks.setStyleSheet("font-style: italic;")
+        self.remarks.hide()
+        self.images = BatchList()
+        self.count = _line()
+        self.out = QLineEdit()
+        self.out.setPlaceholderText("Folder for the results")
+        self.out.setObjectName("out")
+        self.keep = QCheckBox("Keep what is finished")
+        self.keep.setChecked(True)
+        self.keep.setToolTip(
+            "Go on where an earlier run stopped. Images that changed are done again, and all when "
+            "the recipe did."
+        )
+        self.flattened = QCheckBox("Save flattened images too")
+        self.bar = QProgressBar()
+        self.message = _line()
+        self.message.setObjectName("message")
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        font = self.buttons["run"].font()
+        font.setBold(True)
+        self.buttons["run"].setFont(font)
+        self.buttons["place"].setMaximumWidth(34)
+        self.buttons["show"].setMaximumWidth(60)
+        self._lay_out(help_text)
+        self.setStyleSheet(FOCUS)
+
+    def remark(self, text: str) -> None:
+        """Show what is to be known of the recipe, under it."""
+        self.remarks.setText(text)
+        self.remarks.setVisible(bool(text))
+
+    def say(self, message: str, *, problem: bool = False) -> None:
+        """Show a message under the buttons."""
+        self.message.setText(message)
+        self.message.setStyleSheet(PROBLEM if problem else "")
+
+    def _lay_out(self, help_text: str) -> None:
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.addWidget(About("Batch", help_text, self))
+        column.addWidget(_head("Recipe"))
+        column.addLayout(_row(QLabel("Steps of"), self.pick, self.buttons["take"], stretch=1))
+        column.addWidget(self.editor, 3)
+        column.addWidget(self.remarks)
+        column.addLayout(self._buttons("open", "save", "export"))
+        column.addWidget(_head("Images"))
+        column.addWidget(self.images, 2)
+        column.addWidget(self.count)
+        column.addLayout(self._buttons("files", "folder", "remove"))
+        column.addWidget(_head("Results"))
+        column.addLayout(_row(self.out, self.buttons["place"], self.buttons["show"], stretch=0))
+        column.addWidget(self.keep)
+        column.addWidget(self.flattened)
+        self.scroller = scroller = QScrollArea()
+        scroller.setWidgetResizable(True)
+        scroller.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroller.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroller.setWidget(page)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(scroller, 1)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(8, 4, 8, 6)
+        foot.addLayout(self._buttons("run", "cancel", "look"))
+        foot.addWidget(self.bar)
+        foot.addWidget(self.message)
+        whole.addLayout(foot)
+
+    def _buttons(self, *names: str) -> QHBoxLayout:
+        return _row(*(self.buttons[name] for name in names))
+
+
+def _button(text: str, help_text: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(help_text)
+    button.setMinimumWidth(0)
+    return button
+
+
+def _line() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    return label
+
+
+def _head(text: str) -> QLabel:
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
+
+
+def _row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    """Return a row of widgets; the one numbered `stretch` takes what is left."""
+    line = QHBoxLayout()
+    line.setSpacing(4)
+    for number, widget in enumerate(widgets):
+        line.addWidget(widget, int(number == stretch))
+    return line
+
+
+__all__ = ["BatchPage"]

@@ -1,0 +1,128 @@
+"""The result of one image of a batch, as layers to look at."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import read_image, read_labels, stem_of
+from napari_unetseg.core.models_io.foreign import NeedsTrust
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.recipe import Batch, Made, recipe_image, run_recipe
+from napari_unetseg.core.recipe.results_folder import FLATTENED, LABELS, PROBABILITIES
+
+_SUFFIXES = (".tif", ".zarr")  # the second of images larger than memory
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """An image of a batch and what was made of it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    image
+        What it holds.
+    made
+        What was made of it.
+    written
+        Whether that is what a run has written, rather than made just now.
+    """
+
+    path: Path
+    image: Image
+    made: Made
+    written: bool
+
+
+def look_at(batch: Batch, path: Path, progress: Progress, *, written: bool) -> Look | NeedsTrust:
+    """Return an image and its results: those that a run has written, or made now.
+
+    Returns
+    -------
+    Look or NeedsTrust
+        The latter when a person is to be asked first.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or a step cannot be done.
+    """
+    progress(0.0, f"reading {path.name}")
+    image = recipe_image(batch.recipe, path)
+    places = [replace(batch, suffix=suffix).results for suffix in _SUFFIXES]
+    place = next((one for one in places if one.has(stem_of(path))), None)
+    if written and place is not None:
+        files = place.files(stem_of(path))
+        made = Made(
+            flattened=read_image(files[FLATTENED]) if FLATTENED in files else None,
+            labels=read_labels(files[LABELS]) if LABELS in files else None,
+            probabilities=read_image(files[PROBABILITIES]) if PROBABILITIES in files else None,
+        )
+        return Look(path, image, made, True)
+    try:
+        model = batch.model()
+    except NeedsTrust as error:
+        return error
+    made = run_recipe(batch.recipe, image, model=model, progress=part(progress, 0.1, 1))
+    return Look(path, image, made, False)
+
+
+def layers_of(look: Look) -> list[Layer]:
+    """Return layers of an image and its results, the lowest first."""
+    name, made = stem_of(look.path), look.made
+    found: list[Layer] = _image_layers(look.image, name)
+    if made.flattened is not None:
+        found += _image_layers(made.flattened, f"{name} flattened")
+    if made.probabilities is not None:
+        found += _image_layers(made.probabilities, f"{name} probabilities")
+    if made.labels is not None:
+        labels = made.labels
+        found.append(Labels(labels.data, name=f"{name} labels", **_place(labels, labels.axes)))
+    return found
+
+
+def replace_layers(viewer: Any, old: Iterable[Layer], new: Iterable[Layer]) -> None:
+    """Take layers out of a viewer, as far as they are still there, and put others in."""
+    for layer in old:
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
+    for layer in new:
+        viewer.add_layer(layer)
+
+
+def _image_layers(image: Image, name: str) -> list[Layer]:
+    """Return a layer for each channel of an image; one of a colour picture."""
+    if image.rgb:
+        at = image.axes.index("C")
+        axes = image.axes.replace("C", "")
+        order = [k for k in range(image.ndim) if k != at] + [at]
+        data = image.data.transpose(order)
+        return [ImageLayer(data, name=name, rgb=True, **_place(image, axes))]
+    if "C" not in image.axes:
+        return [ImageLayer(image.data, name=name, **_place(image, image.axes))]
+    made: list[Layer] = []
+    for number in range(image.n_channels):
+        one = image.channel(number)
+        known = image.channel_names[number] if image.channel_names else str(number)
+        look = {} if number == 0 else {"blending": "additive"}
+        made.append(ImageLayer(one.data, name=f"{name} {known}", **look, **_place(one, one.axes)))
+    return made
+
+
+def _place(image: Image, axes: str) -> dict[str, Any]:
+    """Return scale, units and names of the axes of a layer."""
+    spacing = dict(zip(image.spatial_axes, image.spacing, strict=True))
+    return {
+        "scale": tuple(spacing.get(axis, 1.0) for axis in axes),
+        "units": tuple(image.unit if axis in spacing else "pixel" for axis in axes),
+        "axis_labels": tuple(axes.lower()),
+    }
+
+
+__all__ = ["Look", "layers_of", "look_at", "replace_layers"]

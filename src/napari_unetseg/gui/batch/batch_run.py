@@ -1,0 +1,106 @@
+"""What the Batch dock has done in another thread."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from napari_unetseg.core.io.table_files import table_rows
+from napari_unetseg.core.models_io.foreign import NeedsTrust
+from napari_unetseg.core.recipe import Batch, ImageRow, run_batch
+from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE
+from napari_unetseg.core.recipe.draft import move_recipe
+from napari_unetseg.core.recipe.results_folder import RECIPE_FILE
+from napari_unetseg.core.streaming import ByBlocks, too_large
+from napari_unetseg.gui.batch.batch_list import Extra
+from napari_unetseg.gui.shared.task import Reporter
+
+_SECONDS_BETWEEN_ROWS = 0.1
+_MEDIAN = "median_"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a batch went.
+
+    Parameters
+    ----------
+    rows
+        A row for each image.
+    extra
+        Columns of the summary.
+    out
+        Where the results are.
+    """
+
+    rows: tuple[ImageRow, ...]
+    extra: Extra
+    out: Path
+
+
+def run_and_read(
+    batch: Batch, *, resume: bool, keep_model: bool, progress: Reporter
+) -> Ended | NeedsTrust:
+    """Run a batch, showing each row, and read its summary.
+
+    Parameters
+    ----------
+    keep_model
+        Whether the recipe's model is in a folder that will be gone: then it is kept with the
+        results.
+
+    Returns
+    -------
+    Ended or NeedsTrust
+        The latter when a person is to be asked first.
+    """
+    batch.results.check(batch.inputs)
+    if keep_model:
+        moved = move_recipe(batch.recipe, batch.folder, batch.out / RECIPE_FILE)
+        batch = replace(batch, recipe=moved, folder=batch.out)
+    try:
+        rows = _run(batch, resume, progress)
+    except NeedsTrust as error:
+        return error
+    return Ended(tuple(rows), _medians(batch.out / IMAGES_TABLE), batch.out)
+
+
+def _run(batch: Batch, resume: bool, progress: Reporter) -> list[ImageRow]:
+    """Run a batch; where an image does not fit in memory, all of it block by block."""
+    how: Any = {"resume": resume, "told": _Rows(progress), "progress": progress}
+    progress(0.0, "looking at the images")
+    if not too_large(batch, batch.inputs):
+        return run_batch(batch, **how)
+    return run_batch(replace(batch, suffix=".zarr"), make=ByBlocks(resume=resume), **how)
+
+
+class _Rows:
+    """Shows rows, those of an image under way not more often than anybody can see."""
+
+    def __init__(self, progress: Reporter) -> None:
+        self._progress, self._due = progress, 0.0
+
+    def __call__(self, row: ImageRow) -> None:
+        now = time.monotonic()
+        if row.state == "running" and row.fraction > 0 and now < self._due:
+            return
+        self._due = now + _SECONDS_BETWEEN_ROWS
+        self._progress.show(row)
+
+
+def _medians(table: Path) -> Extra:
+    """Return the columns of a summary that are medians, as texts."""
+    with table_rows(table) as rows:
+        head, body = next(rows, []), list(rows)
+    return {
+        name: [_short(row[at]) for row in body]
+        for at, name in enumerate(head)
+        if name.startswith(_MEDIAN)
+    }
+
+
+def _short(cell: str) -> str:
+    return f"{float(cell):.4g}" if cell else ""
+
+
+__all__ = ["Ended", "run_and_read"]

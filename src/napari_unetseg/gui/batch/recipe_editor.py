@@ -1,0 +1,131 @@
+"""A recipe as text to be read and edited, checked while it is typed."""
+
+from typing import Any
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtGui import QColor, QFontDatabase, QTextCursor, QTextFormat
+from qtpy.QtWidgets import QLabel, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
+
+from napari_unetseg.core.recipe import Recipe, RecipeError, parse_recipe, written_recipe
+from napari_unetseg.gui.shared.style import PROBLEM
+
+_WAIT_MS = 150
+_LINES = 11
+_EMPTY = "No recipe yet. Run Threshold or Predict on one image, or open a recipe."
+
+
+class RecipeEditor(QWidget):
+    """The text of a recipe, and under it whether it is one.
+
+    Signals
+    -------
+    checked(object)
+        The recipe that the text says, or None when it says none; once nothing was typed for a
+        moment.
+    edited()
+        The text was changed by hand.
+    """
+
+    checked = Signal(object)
+    edited = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = ""
+        self._recipe: Recipe | None = None
+        self.text = QPlainTextEdit()
+        self.text.setObjectName("recipe")
+        self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.text.setTabChangesFocus(True)
+        self.text.setPlaceholderText(
+            "Flatten, threshold or predict an image: the steps appear here. Or open a recipe."
+        )
+        self.text.setToolTip(
+            "The steps and their options. Change what you like; what is wrong is said below."
+        )
+        self.text.setMinimumHeight(self.text.fontMetrics().lineSpacing() * _LINES + 12)
+        self.said = QLabel(_EMPTY)
+        self.said.setWordWrap(True)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_WAIT_MS)
+        self._timer.timeout.connect(self.check)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.text)
+        column.addWidget(self.said)
+        self.text.textChanged.connect(self._on_changed)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the text is another one than was shown last."""
+        return self.text.toPlainText() != self._shown
+
+    def recipe(self) -> Recipe | None:
+        """Return what the text says now; None when that is no recipe."""
+        self.check()
+        return self._recipe
+
+    def show_recipe(self, recipe: Recipe | None) -> None:
+        """Replace the text."""
+        self._shown = "" if recipe is None else written_recipe(recipe)
+        if self.text.toPlainText() != self._shown:
+            self.text.setPlainText(self._shown)
+        self.check()
+
+    def check(self) -> None:
+        """Say whether the text is a recipe, and tell whoever listens."""
+        self._timer.stop()
+        text = self.text.toPlainText()
+        self._recipe, line, problem = None, None, True
+        if not text.strip():
+            said, problem = _EMPTY, False
+        else:
+            try:
+                self._recipe = parse_recipe(text)
+                said, problem = steps_in_words(self._recipe), False
+            except RecipeError as error:
+                said, line = str(error), error.line
+        self.said.setText(said)
+        self.said.setStyleSheet(PROBLEM if problem else "")
+        self._mark(line)
+        self.checked.emit(self._recipe)
+
+    def _on_changed(self) -> None:
+        self._timer.start()
+        if self.by_hand:
+            self.edited.emit()
+
+    def _mark(self, line: int | None) -> None:
+        """Give a line a background that is seen."""
+        document = self.text.document()
+        if line is None or document is None:
+            self.text.setExtraSelections([])
+            return
+        mark: Any = QTextEdit.ExtraSelection()
+        mark.format.setBackground(QColor(255, 157, 77, 70))
+        mark.format.setProperty(QTextFormat.Property.FullWidthSelection, True)
+        mark.cursor = QTextCursor(document.findBlockByNumber(line - 1))
+        self.text.setExtraSelections([mark])
+
+
+def steps_in_words(recipe: Recipe) -> str:
+    """Say in a line what a recipe does."""
+    steps = []
+    if recipe.background is not None:
+        verb = {"subtract": "subtract", "divide": "divide by"}[recipe.background.mode]
+        steps.append(f"{verb} the background")
+    if recipe.threshold is not None:
+        kind = "objects" if recipe.makes_objects else "classes"
+        steps.append(f"find {kind} by {recipe.threshold.method} threshold")
+    if recipe.model is not None:
+        file = recipe.model.file.rsplit("/", 1)[-1]
+        steps.append(f"find {recipe.model.what} with {file}")
+    if recipe.measurement is not None:
+        steps.append("measure them")
+    words = ", ".join(steps)
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+__all__ = ["RecipeEditor", "steps_in_words"]

@@ -1,0 +1,565 @@
+"""The Correct dock: tools for the hand, each one undo step, each ink."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from napari.layers import Labels, Layer, Shapes
+from napari.utils.events import disconnect_events
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton, QWidget
+
+from napari_unetseg.core.corrections import ObjectBoxes, Parts, along, ids_along
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import silent
+from napari_unetseg.gui.correct.correct_hand import Hand, Keys, Marks
+from napari_unetseg.gui.correct.correct_scene import (
+    EXTENTS,
+    Corrected,
+    corrected,
+    cost_of,
+    numbers_of,
+    part_of,
+    problem_of,
+    scene_of,
+)
+from napari_unetseg.gui.correct.correct_tools import (
+    TOOLS,
+    CorrectOptions,
+    Place,
+    Scene,
+    ToolKind,
+    depth_axis,
+)
+from napari_unetseg.gui.correct.locked_view import InkView
+from napari_unetseg.gui.correct.tool_panel import ToolPanel
+from napari_unetseg.gui.review.review_dock import REVIEW
+from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
+from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layers import MASK, role_of
+from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
+from napari_unetseg.gui.shared.task import Work
+from napari_unetseg.gui.shared.tool import Tool
+from napari_unetseg.gui.shared.training_layers import PREDICTED
+from napari_unetseg.gui.train.fine_tune_dock import open_train_on
+
+INK_KEY = "W"
+_READY = "Press a tool, then click an object."
+
+_STALE = "The labels were changed while this was computed, so nothing was done. Do it again."
+_CLASSES = (
+    "These are classes, not objects: a tool takes all of a class for one object. Choose Result: "
+    "objects in Threshold or Predict and run again, or use napari's brush and eraser."
+)
+_NOWHERE = "There is no object there: click on one."
+
+
+class CorrectWidget(Tool[CorrectOptions]):
+    """Mend the objects of a Labels layer by hand.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Correct"
+    help_text = (
+        "Mend objects by hand. Ctrl+Z takes a step back. What you correct or approve is ink: no "
+        "run changes it."
+    )
+    pick_text = "Labels"
+    nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._built = False
+        self._kind: ToolKind | None = None
+        self._boxes: LayerBoxes | None = None
+        self._layer: Labels | None = None
+        self._numbers: list[int] = []
+        self._places: list[Place] = []
+        self._work: Work | None = None
+        super().__init__(napari_viewer, CorrectOptions())
+        self.keys, self.marks = Keys(self.viewer), Marks(self.viewer)
+        self.ink_view = InkView(self.viewer, self.session)
+        self.hand = Hand(self.viewer)
+        self.hand.clicked.connect(self._on_clicked)
+        self.hand.drawn.connect(self._on_drawn)
+        self.hand.moved.connect(self._on_moved)
+        self.hand.left.connect(self.leave)
+        # A run that is just ending is in the way of the next until it ended.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._on_soon)
+        self._then: Any = None
+        self.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+        self.run_button.hide()
+        self.session.models_changed.connect(self.refresh)
+        self._built = True
+        self.layer_changed(self.pick.layer())
+
+    # What a tool says of itself
+
+    def accepts(self, layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self.extent = QComboBox()
+        self.extent.setToolTip(
+            "Whether an object is what it is on this plane, or in all planes of the stack. The "
+            "same as n edit dim in napari's layer controls. In the 3D view always the stack."
+        )
+        self.extent.activated.connect(self._on_extent)
+        self.shapes = LayerPick(
+            self.viewer, lambda layer: isinstance(layer, Shapes) and not is_preview(layer)
+        )
+        self.shapes.setToolTip("Whose polygons, rectangles and ellipses From shapes draws.")
+        self.shapes.picked.connect(self._on_shapes)
+        return [("Act on", self.extent), ("Shapes", self.shapes)]
+
+    def extras(self) -> list[QWidget]:
+        self.panel = ToolPanel()
+        self.panel.pressed.connect(self.press)
+        self.finish_button = QPushButton("Divide at the places I clicked (Enter)")
+        self.finish_button.clicked.connect(lambda: self.finish())
+        self.show_ink = QCheckBox("Show ink (white), and where it erased (red)")
+        self.show_ink.setToolTip(
+            "Lay over the labels what your hand drew or approved, and where it erased. Key over "
+            f"the canvas: {INK_KEY}."
+        )
+        self.show_ink.toggled.connect(self._on_show_ink)
+        return [self.panel, self.show_ink, self.finish_button]
+
+    def results(self) -> list[QWidget]:
+        self.train_on_button = QPushButton("Train on these corrections")
+        self.train_on_button.setToolTip(
+            "Let the model that predicted these labels learn from what you drew, erased and "
+            "approved. Opens Train on and begins."
+        )
+        self.train_on_button.clicked.connect(lambda: self._train_on())
+        return [self.train_on_button]
+
+    def work(self, layer: Layer, options: CorrectOptions) -> Work:
+        if self._work is None:
+            raise InputError("Press one of the tools.")
+        return self._work
+
+    def show_result(self, layer: Layer, options: CorrectOptions, result: Any) -> str:
+        if layer is not self._layer or self._boxes is None:
+            return "Another layer was chosen meanwhile, so nothing was done. Do it again there."
+        if isinstance(result, Corrected):
+            return self._apply(layer, result)
+        boxes, state = result
+        if state != self.session.ink(layer).state():
+            self._soon.start(0)  # a stroke came in between: look again
+            return "Finding the objects..."
+        self._boxes.take(boxes)
+        if self._then is not None:
+            self._soon.start(0)
+        classes = role_of(layer) in (MASK, PREDICTED)
+        return self._hint() or (_CLASSES if classes else _READY)
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        super().layer_changed(layer)
+        if not self._built:
+            return
+        self.leave()
+        self._unbind()
+        if self._layer is not None:
+            disconnect_events(self._layer.events, self)
+        if self._boxes is not None:
+            self._boxes.close_events()
+        self._boxes, self._then = None, None
+        self._layer = layer if isinstance(layer, Labels) else None
+        if self._layer is not None:
+            problem = problem_of(self._layer)
+            if problem:
+                self.say(problem, problem=True)
+            else:
+                self.unsay()
+                self._warn_of_classes()
+                self._boxes = LayerBoxes(self._layer)
+            self._layer.events.n_edit_dimensions.connect(self._fill_extent)
+            self.session.ink(self._layer)
+        self._fill_extent()
+        if self.isVisible():
+            self.shown()
+        self.refresh()
+
+    def shown(self) -> None:
+        """Take the keys, and look for the objects of a large layer before they are asked for."""
+        layer = self._layer
+        if layer is None:
+            return
+        if self._boxes is not None:
+            calls: dict[str, Callable[[], None]] = {
+                kind.key: partial(self.press, kind) for kind in TOOLS
+            }
+            calls[INK_KEY] = self.show_ink.toggle
+            self.panel.show_keys(self.keys.bind(layer, calls))
+            self._soon.start(0)
+        self._on_show_ink(self.show_ink.isChecked())
+
+    def hidden(self) -> None:
+        self.leave()
+        self._unbind()
+        self.ink_view.hide()
+        super().hidden()
+
+    def refresh(self) -> None:
+        super().refresh()
+        if not self._built:
+            return
+        self.panel.setEnabled(not self.running and self._boxes is not None)
+        self.panel.show_current(self._kind)
+        self.cancel_button.setVisible(self.running)
+        self.show_ink.setEnabled(self._layer is not None)
+        known = self._layer is not None and self.session.current is not None
+        self.train_on_button.setVisible(known)
+        self.train_on_button.setEnabled(known and not self.running)
+        self.finish_button.setVisible(self._kind is not None and self._kind.hand == "seeds")
+        self.finish_button.setEnabled(not self.running and len(self._places) > 1)
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self._soon.stop()
+            self._then = None
+            disconnect_events(self.viewer.dims.events, self)
+            self.session.models_changed.disconnect(self.refresh)
+            self.shapes.close_events()
+            if self._layer is not None:
+                disconnect_events(self._layer.events, self)
+            if self._boxes is not None:
+                self._boxes.close_events()
+        super().close_tool()
+
+    # What it is asked
+
+    @property
+    def kind(self) -> ToolKind | None:
+        """The tool that is in the hand."""
+        return self._kind
+
+    def press(self, kind: ToolKind) -> None:
+        """Take a tool into the hand, put it back, or do at once what needs no hand."""
+        layer, same = self._layer, kind is self._kind
+        self.leave()
+        # A click lights a button by itself; only what is in the hand stays lit.
+        self.panel.show_current(None)
+        if layer is None or self._boxes is None or self.running or same:
+            return
+        options = self.form.options
+        if self._refused(kind, layer):
+            return
+        if kind.hand == "now" or (kind.every and options.target == "every object"):
+            self._do(kind, (), ())
+            return
+        self._kind = kind
+        self.hand.take(layer, draws=kind.hand in ("several", "line"))
+        self.keys.bind_over(layer, "Escape", self.leave)
+        self.keys.bind_over(layer, "Enter", self.finish)
+        self.say(kind.hint)
+        self.refresh()
+
+    def leave(self) -> None:
+        """Put the tool back; napari's own tools work as before."""
+        if self._kind is None:
+            return
+        self._kind = None
+        self.hand.let_go()
+        self._begin_anew()
+        layer = self._layer
+        if layer is not None:
+            self.keys.release_only(layer, ("Escape", "Enter"))
+        self.say("")
+        self.refresh()
+
+    def finish(self) -> None:
+        """Divide at the seeds that were set."""
+        kind = self._kind
+        if kind is None or kind.hand != "seeds" or self.running:
+            return
+        if len(self._places) < 2:
+            self.say("Click at least two places in one object first.", problem=True)
+            return
+        numbers, places = list(self._numbers), list(self._places)
+        self._begin_anew()
+        self._do(kind, numbers, places)
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Let Esc and Enter do in the dock what they do over the canvas."""
+        key = None if event is None else event.key()
+        if key == Qt.Key.Key_Escape:
+            self.leave()
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.finish()
+        else:
+            super().keyPressEvent(event)
+
+    # The hand
+
+    def _on_clicked(self, place: Place | None) -> None:
+        kind, layer = self._kind, self._layer
+        if kind is None or layer is None or self._busy():
+            return
+        found = [] if place is None else numbers_of(layer, [place])
+        if place is None or not found:
+            self.say(f"{_NOWHERE} {self._hint()}")
+            return
+        if kind.hand == "click":
+            self._do(kind, found, [place])
+        elif kind.hand == "several":
+            self._add(kind, found, [place])
+        elif kind.hand == "seeds":
+            self._seed(layer, found[0], place)
+        else:
+            self.say(kind.hint)
+
+    def _on_moved(self, places: list[Place]) -> None:
+        if self._layer is None or self._kind is None or not places:
+            return
+        flat = self.viewer.dims.ndisplay == 2
+        line = [tuple(map(float, at)) for at in along(places)] if flat else places
+        self.marks.show(self._layer, line)
+
+    def _on_drawn(self, places: list[Place]) -> None:
+        kind, layer = self._kind, self._layer
+        if kind is None or layer is None or self._busy() or not places:
+            return
+        flat = self.viewer.dims.ndisplay == 2
+        found = ids_along(layer.data, places) if flat else numbers_of(layer, places)
+        if not found:
+            self.marks.remove()
+            self.say(f"{_NOWHERE} {self._hint()}")
+        elif kind.hand == "several":
+            self._add(kind, found, places[-1:])
+        else:
+            self.marks.remove()
+            self._do(kind, found, places)
+
+    def _add(self, kind: ToolKind, numbers: list[int], places: list[Place]) -> None:
+        """Add objects to those to be merged; two are enough."""
+        self._numbers = list(dict.fromkeys([*self._numbers, *numbers]))
+        if len(self._numbers) > 1:
+            numbers = self._numbers
+            self._begin_anew()
+            self._do(kind, numbers, places)
+        elif self._layer is not None:
+            self._places = places
+            self.marks.show(self._layer, places, large=True)
+            self.say(f"Object {self._numbers[0]}. Click the one to merge into it.")
+
+    def _seed(self, layer: Labels, number: int, place: Place) -> None:
+        if self._numbers and self._numbers[0] != number:
+            self.say(
+                f"This is object {number}; the first place is in object {self._numbers[0]}. Click "
+                "in that one, or Esc.",
+                problem=True,
+            )
+            return
+        self._numbers = [number]
+        self._places = [*self._places, place]
+        self.marks.show(layer, self._places, large=True)
+        n = len(self._places)
+        self.say(
+            f"Object {number}: {n} places. Enter divides it."
+            if n > 1
+            else f"Object {number}. Click a place in its other piece."
+        )
+        self.refresh()
+
+    def _begin_anew(self) -> None:
+        self._numbers, self._places = [], []
+        self.marks.remove()
+
+    # Doing it
+
+    def _do(self, kind: ToolKind, numbers: Sequence[int], places: Sequence[Place]) -> None:
+        """Correct some objects, or every one; find out where they are first."""
+        layer, known = self._layer, self._boxes
+        if layer is None or known is None or self._busy():
+            return
+        boxes = known.boxes()
+        inside = places if kind.hand in ("click", "seeds") else ()
+        if boxes is not None and not all(known.holds(number, inside) for number in numbers):
+            known.forget()
+            boxes = known.boxes()
+        if boxes is None:
+            self._then = partial(self._do, kind, list(numbers), list(places))
+            self._search()
+            return
+        try:
+            scene = self._scene(kind, layer, boxes)
+            parts = self._parts(kind, scene, boxes, numbers, layer)
+        except InputError as error:
+            self.say(str(error), problem=True)
+            return
+        ink = self.session.ink(layer)
+        all_of_them = kind.every and not numbers
+        spare = ink.pixels() if all_of_them and scene.options.spare else None
+        state = ink.state()
+        work = partial(corrected, kind, scene, parts, places, layer.data, state, spare)
+        self._carry_out(layer, work, cost_of(parts) if kind.name != "view" else scene.labels.size)
+
+    def _carry_out(self, layer: Labels, work: Any, cost: int) -> None:
+        if cost > AT_ONCE:
+            self._work = work
+            self.run()
+            return
+        try:
+            self.say(self._apply(layer, work(silent)))
+        except InputError as error:
+            self.say(str(error), problem=True)
+
+    def _apply(self, layer: Layer, result: Corrected) -> str:
+        change = result.change
+        ink = self.session.ink(layer)
+        if result.state != ink.state():
+            return _STALE
+        if len(change) > UNDOABLE_PIXELS:
+            return (
+                f"This would change {len(change):,} pixels, more than can be undone "
+                f"({UNDOABLE_PIXELS:,}). Let it act on less: a plane, or the objects you click."
+            )
+        if result.kind.ink:
+            ink.correct(change.index, change.after, result.approved)
+        else:
+            ink.write(change.index, change.after)
+        self._go_on(layer, result)
+        return " ".join(filter(None, [result.told(), self._hint()]))
+
+    def _go_on(self, layer: Layer, result: Corrected) -> None:
+        """Go to the plane that an object was copied to."""
+        by = {"next": 1, "previous": -1}.get(result.kind.name)
+        if by is None:
+            return
+        lead = self.viewer.dims.ndim - layer.ndim
+        hidden = [axis for axis in self.viewer.dims.not_displayed if axis >= lead]
+        place = list(result.here)
+        place[hidden[-1] - lead] += by
+        world = layer.data_to_world(place)
+        self.viewer.dims.set_point(hidden[-1], world[hidden[-1] - lead])
+
+    def _scene(self, kind: ToolKind, layer: Labels, boxes: ObjectBoxes) -> Scene:
+        return scene_of(
+            self.viewer,
+            layer,
+            boxes,
+            self.form.options,
+            whole=kind.name == "renumber" or kind.planes,
+            shapes=self.shapes.layer() if kind.name == "shapes" else None,
+        )
+
+    def _parts(
+        self,
+        kind: ToolKind,
+        scene: Scene,
+        boxes: ObjectBoxes,
+        numbers: Sequence[int],
+        layer: Labels,
+    ) -> Parts:
+        if kind.planes:
+            depth_axis(scene)
+        if kind.name == "selected":
+            numbers = [int(layer.selected_label)]
+        elif kind.name == "shapes":
+            return {}
+        elif not numbers:
+            return scene.parts
+        return {number: part_of(scene, boxes, number) for number in numbers}
+
+    def _search(self) -> None:
+        """Find the objects in another thread."""
+        layer, known = self._layer, self._boxes
+        if layer is None or known is None or self.running:
+            return
+        search, state = known.search(), self.session.ink(layer).state()
+        self._work = lambda progress: (search(progress), state)
+        self.run()
+        self.say("Finding the objects, then the tools can be used...")
+
+    def _on_soon(self) -> None:
+        """Go on with what waited for the objects to be found, or find them."""
+        known = self._boxes
+        if known is None or self.running or self._closed:
+            return
+        if known.boxes() is None:
+            self._search()
+            return
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def _busy(self) -> bool:
+        if self.running:
+            self.say("The last step is not done yet: wait a moment, or Cancel it.")
+        return self.running
+
+    # Wiring
+
+    def _refused(self, kind: ToolKind, layer: Labels) -> bool:
+        """Whether a tool cannot be used now, and say so."""
+        said = ""
+        if kind.flat and self.viewer.dims.ndisplay == 3:
+            said = f"{kind.text} needs the 2D view: press the 2D/3D button below the layer list."
+        elif kind.planes and layer.ndim < 3:
+            said = f"{kind.text} takes a stack; {layer.name!r} is one plane."
+        elif not layer.visible:
+            said = f"{layer.name!r} is hidden. Show it first: click the eye in the layer list."
+        if said:
+            self.say(said, problem=True)
+        else:
+            self.unsay()
+        return bool(said)
+
+    def _hint(self) -> str:
+        return self._kind.hint if self._kind is not None else ""
+
+    def _warn_of_classes(self) -> None:
+        """Say so where a tool would act on all that was found at once."""
+        if self._layer is not None and role_of(self._layer) in (MASK, PREDICTED):
+            self.say(_CLASSES, problem=True)
+
+    def _train_on(self) -> None:
+        layer = self._layer
+        if layer is not None and not open_train_on(self.viewer, layer):
+            self.say("Open the dock Train on (Plugins menu) to train on.", problem=True)
+
+    def _unbind(self) -> None:
+        self.keys.release()
+        self.panel.show_keys(())
+
+    def _on_ndisplay(self) -> None:
+        kind = self._kind
+        if kind is not None and kind.flat and self.viewer.dims.ndisplay == 3:
+            self.leave()
+            self.say(f"{kind.text} needs the 2D view, so it was put back.", problem=True)
+
+    def _on_show_ink(self, on: bool) -> None:
+        if on and self._layer is not None and self._boxes is not None and self.isVisible():
+            self.ink_view.show(self._layer)
+        else:
+            self.ink_view.hide()
+
+    def _on_extent(self) -> None:
+        if self._layer is not None:
+            self._layer.n_edit_dimensions = self.extent.currentData()
+
+    def _fill_extent(self) -> None:
+        layer = self._layer
+        ndim = 2 if layer is None else layer.ndim
+        self.extent.clear()
+        for n in range(2, ndim + 1):
+            self.extent.addItem(EXTENTS.get(n, "everything"), n)
+        if layer is not None:
+            self.extent.setCurrentIndex(max(self.extent.findData(layer.n_edit_dimensions), 0))
+        self.form.layout.setRowVisible(self.extent, ndim > 2)
+        self._on_shapes()
+
+    def _on_shapes(self, layer: Layer | None = None) -> None:
+        self.form.layout.setRowVisible(self.shapes, self.shapes.layer() is not None)
+
+
+__all__ = ["INK_KEY", "CorrectWidget"]

@@ -1,0 +1,231 @@
+"""The hand on a Labels layer: clicks, strokes and keys while a tool has them, and its marks."""
+
+from collections.abc import Callable, Collection, Generator, Mapping
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Points
+from napari.utils.events import disconnect_events
+from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtCore import QObject, Signal
+
+from napari_unetseg.gui.correct.correct_tools import Place
+from napari_unetseg.gui.shared.layers import geometry_of, marked
+from napari_unetseg.gui.shared.preview import PREVIEW, is_preview
+
+_CLICK_REACH = 4
+"""Canvas pixels that the mouse may move between press and release of a click."""
+
+_LEFT = 1
+
+
+class Hand(QObject):
+    """Listens to the mouse on one layer; of no other tool while it does.
+
+    Signals
+    -------
+    clicked(object)
+        The place, or None beside the labels.
+    drawn(object)
+        The places of a stroke, at least two.
+    moved(object)
+        The places of a stroke so far.
+    left()
+        The user turned to something else: another layer, or another of napari's own tools.
+    """
+
+    clicked = Signal(object)
+    drawn = Signal(object)
+    moved = Signal(object)
+    left = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._layer: Labels | None = None
+        self._draws = False
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer it is on."""
+        return self._layer
+
+    def take(self, layer: Labels, *, draws: bool) -> None:
+        """Take the mouse on a layer.
+
+        Parameters
+        ----------
+        draws
+            Whether a drag draws a stroke. It moves the view otherwise.
+        """
+        self.let_go()
+        self._viewer.layers.selection.active = layer
+        layer.mode = "pan_zoom"
+        layer.mouse_pan = not draws
+        layer.mouse_drag_callbacks.append(self._on_press)
+        layer.events.mode.connect(self._on_mode)
+        self._viewer.layers.selection.events.active.connect(self._on_active)
+        self._layer, self._draws = layer, draws
+
+    def let_go(self) -> None:
+        """Leave the layer as it was."""
+        layer, self._layer = self._layer, None
+        if layer is None:
+            return
+        disconnect_events(self._viewer.layers.selection.events, self)
+        disconnect_events(layer.events, self)
+        if self._on_press in layer.mouse_drag_callbacks:
+            layer.mouse_drag_callbacks.remove(self._on_press)
+        layer.mouse_pan = str(layer.mode) == "pan_zoom"
+
+    def _on_mode(self) -> None:
+        if self._layer is not None and str(self._layer.mode) != "pan_zoom":
+            self.left.emit()
+
+    def _on_active(self) -> None:
+        active = self._viewer.layers.selection.active
+        # When a passing layer of ours comes or goes, it or none is active for a moment.
+        if active is not None and active is not self._layer and not is_preview(active):
+            self.left.emit()
+
+    def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
+        if event.button != _LEFT or event.modifiers:
+            return
+        start, canvas = place_of(layer, event), np.array(event.pos, dtype=float)
+        stroke, reach = [start], 0.0
+        yield
+        while event.type == "mouse_move":
+            reach = max(reach, float(np.abs(np.array(event.pos) - canvas).max()))
+            stroke.append(place_of(layer, event))
+            if self._draws and reach > _CLICK_REACH:
+                self.moved.emit([place for place in stroke if place is not None])
+            yield
+        if self._layer is not layer:
+            return
+        if reach <= _CLICK_REACH:
+            self.clicked.emit(start)
+        elif self._draws:
+            self.drawn.emit([place for place in stroke if place is not None])
+
+
+class Keys:
+    """Keys on one layer, as long as nobody else has them there.
+
+    Parameters
+    ----------
+    viewer
+        Whose keys come first.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._bound: list[tuple[Labels, Any]] = []
+
+    def bind(self, layer: Labels, keys: Mapping[str, Callable[[], None]]) -> list[str]:
+        """Bind keys and return those that were free."""
+        taken = self._taken(layer)
+        free = [key for key in keys if coerce_keybinding(key) not in taken]
+        for key in free:
+            self.bind_over(layer, key, keys[key])
+        return free
+
+    def bind_over(self, layer: Labels, key: str, call: Callable[[], None]) -> None:
+        """Bind a key of napari's own for as long as a tool needs it."""
+        if coerce_keybinding(key) not in layer.keymap:
+            layer.bind_key(key, lambda layer: call())
+            self._bound.append((layer, key))
+
+    def release_only(self, layer: Labels, keys: Collection[str]) -> None:
+        """Give some keys on a layer back."""
+        for bound in list(self._bound):
+            if bound[0] is layer and bound[1] in keys:
+                layer.bind_key(bound[1], None)
+                self._bound.remove(bound)
+
+    def release(self) -> None:
+        """Give all keys back."""
+        for layer, key in self._bound:
+            layer.bind_key(key, None)
+        self._bound.clear()
+
+    def _taken(self, layer: Labels) -> set[Any]:
+        kinds = (*type(layer).__mro__, *type(self._viewer).__mro__)
+        inherited = [getattr(kind, "class_keymap", {}) for kind in kinds]
+        maps = [layer.keymap, self._viewer.keymap, *inherited]
+        return {key for keymap in maps for key in keymap}
+
+
+class Marks:
+    """Dots over a layer: where was clicked, or the line that is being drawn."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._layer: Points | None = None
+        self._source: Labels | None = None
+
+    def show(self, source: Labels, places: list[Place], *, large: bool = False) -> None:
+        """Show dots at places of `source`, and no others."""
+        points = np.array(places, dtype=float).reshape(-1, source.ndim)
+        layers = self._viewer.layers
+        if self._layer is None or self._layer not in layers or self._source is not source:
+            self.remove()
+            made = Points(
+                points,
+                ndim=source.ndim,
+                name="correcting",
+                metadata=marked(PREVIEW, source, {}),
+                face_color="#ff9d4d",
+                border_color="#202020",
+                symbol="disc",
+                **geometry_of(source),
+            )
+            # A dot is as large on screen at every zoom.
+            made.size = 1
+            active = layers.selection.active
+            layers.append(made)
+            layers.selection.active = active
+            self._layer, self._source = made, source
+        self._layer.data = points
+        self._layer.size = self._size(large)
+        self._layer.selected_data = set()
+
+    def remove(self) -> None:
+        """Take the dots away."""
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _size(self, large: bool) -> float:
+        """Return the diameter of a dot in pixels of the layer: a few on screen."""
+        from napari_unetseg.gui.shared.navigate import camera_of
+
+        step = float(np.abs(self._source.scale).min()) if self._source is not None else 1.0
+        return (11 if large else 5) / max(float(camera_of(self._viewer).zoom) * step, 1e-9)
+
+
+def place_of(layer: Labels, event: Any) -> Place | None:
+    """Return the place under the mouse, in pixels of the layer: in 3D that of the first object.
+
+    Returns
+    -------
+    tuple or None
+        One number for each axis; none when there is nothing under the mouse in 3D.
+    """
+    if len(event.dims_displayed) < 3:
+        return tuple(float(at) for at in layer.world_to_data(event.position))
+    lead = len(event.position) - layer.ndim
+    shown = [axis - lead for axis in event.dims_displayed]
+    start, stop = layer.get_ray_intersections(
+        event.position, event.view_direction, shown, world=True
+    )
+    if start is None or stop is None:
+        return None
+    # Two samples a pixel: one would step over the corners of thin objects.
+    n = 2 * int(np.ceil(np.abs(stop - start).max())) + 2
+    ray = np.rint(np.linspace(start, stop, n)).astype(np.intp)
+    ray = np.clip(ray, 0, np.array(layer.data.shape) - 1)
+    met = np.flatnonzero(layer.data[tuple(ray.T)])
+    return tuple(float(at) for at in ray[met[0]]) if len(met) else None
+
+
+__all__ = ["Hand", "Keys", "Marks", "place_of"]

@@ -1,0 +1,288 @@
+"""What a correction needs of the viewer, and what comes of it: between the dock and core."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer, Shapes
+from numpy.typing import NDArray
+
+from napari_unetseg.core.corrections import (
+    Change,
+    Frame,
+    ObjectBoxes,
+    Parts,
+    ellipse_outline,
+    pixels_of,
+)
+from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet, inked_ids
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.gui.correct.correct_tools import CorrectOptions, Place, Scene, ToolKind
+
+EXTENTS = {2: "the plane on screen", 3: "the whole stack", 4: "every frame", 5: "everything"}
+"""What a number of napari's `n_edit_dimensions` is called."""
+
+_CLOSED = ("polygon", "rectangle", "ellipse")
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """What a tool came to: a change of the whole layer, and what it approves.
+
+    Parameters
+    ----------
+    kind
+        The tool.
+    change
+        Of the layer.
+    approved
+        Pixels that are ink without changing.
+    state
+        Of the layer's ink and pixels when it began.
+    spared
+        How many objects were left out because a hand had drawn or approved them.
+    here
+        Where the viewer was along each axis of the layer.
+    """
+
+    kind: ToolKind
+    change: Change
+    approved: PixelSet
+    state: tuple[int, ...]
+    spared: int
+    here: tuple[int, ...]
+
+    def told(self) -> str:
+        """Return a sentence on what was done."""
+        objects = list(dict.fromkeys([*self.change.objects, *_ids(self.change.before)]))
+        objects = objects or _ids(self.change.after)
+        n = len(objects)
+        counted = f"{n:,} object{'' if n == 1 else 's'}"
+        few = f"object {objects[0]}" if n == 1 else f"objects {', '.join(map(str, objects))}"
+        said = self.kind.done.format(n=counted, ids=few if 0 < n < 6 else counted)
+        if self.spared:
+            said += f" {_spared(self.spared)}"
+        return said
+
+
+def problem_of(layer: Layer) -> str:
+    """Return why a Labels layer cannot be corrected, or nothing."""
+    if layer.multiscale:
+        return (
+            f"{layer.name!r} is a pyramid, which napari cannot undo edits of. Open its full "
+            "resolution as a layer of its own."
+        )
+    if not isinstance(layer.data, np.ndarray):
+        return (
+            f"{layer.name!r} is not in memory ({type(layer.data).__module__.split('.')[0]}). "
+            "Duplicate the layer as an array first: layer.data = numpy.asarray(layer.data)."
+        )
+    if not layer.editable:
+        return f"{layer.name!r} is locked. Allow editing it first."
+    return ""
+
+
+def shown_axes(viewer: Any, layer: Layer) -> tuple[int, ...]:
+    """Return the axes of the layer that are on screen, in the order of the screen."""
+    lead = viewer.dims.ndim - layer.ndim
+    return tuple(axis - lead for axis in viewer.dims.displayed if axis >= lead)
+
+
+def frame_of(viewer: Any, layer: Labels) -> tuple[Frame, tuple[int, ...]]:
+    """Return the part of a layer to act in, and where the viewer is along each axis.
+
+    Raises
+    ------
+    InputError
+        When the viewer is at a plane that the layer does not have.
+    """
+    lead = viewer.dims.ndim - layer.ndim
+    order = [axis - lead for axis in viewer.dims.order if axis >= lead]
+    n = max(layer.n_edit_dimensions, len(shown_axes(viewer, layer)))
+    free = set(order[-n:])
+    here = tuple(int(at) for at in np.rint(layer.world_to_data(viewer.dims.point)))
+    at = tuple(None if axis in free else here[axis] for axis in range(layer.ndim))
+    if not all(
+        place is None or 0 <= place < length
+        for place, length in zip(at, layer.data.shape, strict=True)
+    ):
+        raise InputError(f"{layer.name!r} has no plane here. Move the slider to one that it has.")
+    return Frame(at), here
+
+
+def scene_of(
+    viewer: Any,
+    layer: Labels,
+    boxes: ObjectBoxes,
+    options: CorrectOptions,
+    *,
+    whole: bool = False,
+    shapes: Layer | None = None,
+) -> Scene:
+    """Return what a tool sees now.
+
+    Parameters
+    ----------
+    whole
+        Everything, whatever the layer's edit dimensions.
+
+    Raises
+    ------
+    InputError
+        See `frame_of`.
+    """
+    frame, here = frame_of(viewer, layer)
+    if whole:
+        frame = Frame.whole(layer.ndim)
+    labels = frame.view(layer.data)
+    shown = shown_axes(viewer, layer)
+    return Scene(
+        labels=labels,
+        parts=boxes.parts(frame),
+        frame=frame,
+        shown=shown,
+        here=here,
+        first=boxes.largest() + 1,
+        spacing=tuple(abs(float(layer.scale[axis])) or 1.0 for axis in frame.axes),
+        options=options,
+        view=_view(layer, frame, shown, here),
+        outlines=_outlines(shapes, layer),
+    )
+
+
+def part_of(scene: Scene, boxes: ObjectBoxes, number: int) -> Box:
+    """Return the box of an object in a scene.
+
+    Raises
+    ------
+    InputError
+        When it is not there.
+    """
+    if number not in boxes:
+        raise InputError(f"There is no object {number} in these labels.")
+    box = boxes.box(number)
+    return tuple(box[axis] for axis in scene.frame.axes)
+
+
+def corrected(
+    kind: ToolKind,
+    scene: Scene,
+    parts: Parts,
+    places: Sequence[Place],
+    labels: NDArray[Any],
+    state: tuple[int, ...],
+    spare: PixelSet | None,
+    progress: Progress,
+) -> Corrected:
+    """Compute a correction.
+
+    Parameters
+    ----------
+    labels
+        Of the whole layer.
+    state
+        See `Corrected`.
+    spare
+        Ink that is not to be touched, nor the objects that hold any.
+
+    Raises
+    ------
+    InputError
+        When there is nothing to correct.
+    """
+    n = len(parts)
+    if spare is not None:
+        kept = set(inked_ids(labels, spare).tolist())
+        parts = {number: box for number, box in parts.items() if number not in kept}
+    change = kind.act(scene, parts, places, part(progress, 0, 0.9))
+    whole = scene.frame.place(change)
+    if spare is not None:
+        whole = whole.where(~spare.at(whole.index))
+    approved = PixelSet(labels.shape)
+    if kind.ink:
+        right = {number: scene.parts[number] for number in change.objects if number in scene.parts}
+        approved = pixels_of(scene.labels, right, scene.frame, labels.shape)
+    if not len(whole) and not approved:
+        raise InputError(_nothing(kind, n - len(parts)))
+    return Corrected(kind, whole, approved, state, n - len(parts), scene.here)
+
+
+def cost_of(parts: Parts) -> int:
+    """Return how many pixels lie in the boxes of some objects."""
+    return sum(int(np.prod([s.stop - s.start for s in box])) for box in parts.values())
+
+
+def _nothing(kind: ToolKind, spared: int) -> str:
+    said = f"{kind.text}: there is nothing to do."
+    return f"{said} {_spared(spared)}" if spared else said
+
+
+def _spared(n: int) -> str:
+    return "One of yours was spared." if n == 1 else f"{n:,} of yours were spared."
+
+
+def _ids(values: NDArray[Any]) -> list[int]:
+    return [int(number) for number in np.unique(values) if number]
+
+
+def _view(layer: Labels, frame: Frame, shown: tuple[int, ...], here: tuple[int, ...]) -> Box:
+    """Return the part of the frame that is on screen: all of it in 3D, or without a canvas."""
+    low, high = (np.asarray(corner) for corner in layer.corner_pixels)
+    box = []
+    for axis in frame.axes:
+        length = layer.data.shape[axis]
+        if len(shown) > 2 or (axis in shown and not (high > low)[list(shown)].any()):
+            box.append(slice(0, length))
+        elif axis in shown:
+            box.append(slice(max(int(low[axis]), 0), min(int(high[axis]) + 1, length)))
+        else:
+            at = min(max(here[axis], 0), length - 1)
+            box.append(slice(at, at + 1))
+    return tuple(box)
+
+
+def _outlines(shapes: Layer | None, layer: Labels) -> tuple[NDArray[np.float64], ...]:
+    """Return the closed shapes of a Shapes layer in pixels of a Labels layer."""
+    if not isinstance(shapes, Shapes):
+        return ()
+    found = []
+    for corners, kind in zip(shapes.data, shapes.shape_type, strict=True):
+        if kind in _CLOSED:
+            outline = ellipse_outline(corners) if kind == "ellipse" else np.asarray(corners)
+            world = [_in(layer, shapes.data_to_world(corner)) for corner in outline]
+            found.append(np.array([layer.world_to_data(corner) for corner in world], float))
+    return tuple(found)
+
+
+def _in(layer: Labels, world: Any) -> NDArray[np.float64]:
+    """Return a place in the world with as many axes as the layer; missing ones are 0."""
+    place = np.zeros(layer.ndim)
+    given = np.asarray(world, float)[-layer.ndim :]
+    place[layer.ndim - len(given) :] = given
+    return place
+
+
+def numbers_of(layer: Labels, places: Sequence[Place]) -> list[int]:
+    """Return the objects at places of a layer, in order, each once."""
+    found: Mapping[int, None] = dict.fromkeys(
+        int(layer.data[at])
+        for at in (tuple(round(x) for x in place) for place in places)
+        if all(0 <= x < n for x, n in zip(at, layer.data.shape, strict=True))
+    )
+    return [number for number in found if number]
+
+
+__all__ = [
+    "EXTENTS",
+    "Corrected",
+    "corrected",
+    "cost_of",
+    "frame_of",
+    "numbers_of",
+    "part_of",
+    "problem_of",
+    "scene_of",
+    "shown_axes",
+]

@@ -1,0 +1,124 @@
+"""Ink made visible: a passing layer over the labels, of what the hand drew and erased."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import Colormap
+from napari.utils.events import disconnect_events
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
+from napari_unetseg.gui.shared.preview import Preview
+from napari_unetseg.gui.shared.session import Session
+
+DRAWN, ERASED = 1, 2
+"""Values of the layer: ink on an object, and ink on background."""
+
+_WAIT_MS = 60
+_WHOLE = 100_000_000
+"""More pixels than this are not shown at once; a plane of them is."""
+
+
+class InkView(QObject):
+    """Shows the ink of one layer until told not to.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    session
+        Who knows the ink.
+    """
+
+    def __init__(self, viewer: Any, session: Session) -> None:
+        super().__init__()
+        self._viewer, self._session = viewer, session
+        self._preview = Preview(viewer)
+        self._layer: Labels | None = None
+        self._shown: Any = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_WAIT_MS)
+        self._timer.timeout.connect(self.look)
+
+    @property
+    def layer(self) -> Any:
+        """The passing layer, when there is one."""
+        return self._preview.layer
+
+    def show(self, layer: Labels) -> None:
+        """Show the ink of `layer` from now on."""
+        self.hide()
+        self._layer = layer
+        self._session.ink(layer).changed.connect(self._later)
+        # Undoing and redoing tell nothing but that the picture is to be drawn again.
+        layer.events.set_data.connect(self._later)
+        layer.events.labels_update.connect(self._later)
+        self._viewer.dims.events.current_step.connect(self._later)
+        self._viewer.dims.events.ndisplay.connect(self._later)
+        self.look()
+
+    def hide(self) -> None:
+        """Take the passing layer away and stop listening."""
+        self._timer.stop()
+        layer, self._layer, self._shown = self._layer, None, None
+        if layer is not None:
+            self._session.ink(layer).changed.disconnect(self._later)
+            disconnect_events(layer.events, self)
+            disconnect_events(self._viewer.dims.events, self)
+        self._preview.remove()
+
+    def look(self) -> None:
+        """Draw the ink as it is now."""
+        layer = self._layer
+        if layer is None or layer not in self._viewer.layers:
+            return
+        index = self._preview.plane(layer)
+        ink = self._session.ink(layer)
+        state = (index, ink.state())
+        if state == self._shown and self._preview.layer is not None:
+            return
+        self._shown = state
+        picture = _picture(layer.data, ink.pixels(), index)
+        if picture is None:
+            self._preview.remove()
+            return
+        self._preview.show(layer, picture, name=f"{layer.name} ink", **_look())
+
+    def _later(self, event: object = None) -> None:
+        self._timer.start()
+
+
+@lru_cache(maxsize=1)
+def _look() -> dict[str, Any]:
+    """Return colours that no label has: white, and red where something was erased."""
+    colours = np.array([[0.0, 0, 0, 0], [1, 1, 1, 1], [1, 0.15, 0.15, 1]])
+    colormap = Colormap(
+        colours,
+        name="unetseg ink",
+        controls=np.array([0, 0.25, 0.75, 1]),
+        interpolation="zero",
+    )
+    return {
+        "colormap": colormap,
+        "contrast_limits": (0, ERASED),
+        "blending": "translucent",
+        "opacity": 0.55,
+    }
+
+
+def _picture(labels: Any, ink: PixelSet, index: tuple[int, ...] | None) -> Any:
+    """Return what is drawn and erased: on a plane, or everywhere where that is not too much."""
+    if index is None and labels.size > _WHOLE:
+        return None
+    lead = () if index is None else index
+    box = tuple(slice(at, at + 1) for at in lead)
+    box += tuple(slice(0, length) for length in labels.shape[len(lead) :])
+    seen = np.asarray(labels[lead])
+    inked = ink.inside(box).reshape(seen.shape)
+    return np.where(inked, np.where(seen != 0, DRAWN, ERASED), 0).astype(np.uint8)
+
+
+__all__ = ["DRAWN", "ERASED", "InkView"]

@@ -1,0 +1,385 @@
+"""The Features dock: what a layer of a trained network makes of the image, and what excites it."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Layer, Shapes
+from numpy.typing import NDArray
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io.figure import to_grey
+from napari_unetseg.core.model.network_specs import ConvolutionalSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.gui.shared.layers import (
+    FEATURE_MAPS,
+    find,
+    image_of,
+    marked,
+    reduced_geometry,
+)
+from napari_unetseg.gui.shared.model_choice import ModelChoice
+from napari_unetseg.gui.shared.task import Latest, Work
+from napari_unetseg.gui.shared.tool import Tool
+
+PATCH_SIDE = 64
+"""Pixels of the image along the sides of a patch that is shown."""
+
+_COLUMNS, _SHOWN_SIDE = 3, 76
+
+
+class FeatureOptions(Options):
+    """What is shown of a layer."""
+
+    show: Literal["feature maps", "what excites a channel"] = option(
+        "feature maps",
+        "Show",
+        "Feature maps: what every channel of the layer makes of the plane on screen, as a stack. "
+        "What excites a channel: a picture drawn to make it answer, and the places of the image "
+        "that do so most.",
+    )
+    channel: int = option(
+        0,
+        "Channel",
+        "Which channel of the layer, counted from 0.",
+        when={"show": ("what excites a channel",)},
+        ge=0,
+        le=65535,
+    )
+    places: int = option(
+        7,
+        "Places",
+        "How many places of the image are shown.",
+        when={"show": ("what excites a channel",)},
+        ge=1,
+        le=23,
+        advanced=True,
+    )
+    steps: int = option(
+        120,
+        "Steps",
+        "Steps of gradient ascent that draw the picture.",
+        when={"show": ("what excites a channel",)},
+        ge=10,
+        le=5000,
+        advanced=True,
+    )
+    smooth: float = option(
+        0.1,
+        "Smoothness",
+        "Price of rough and extreme pictures. With little, fine patterns appear that no microscope "
+        "shows; with much, the picture stays grey.",
+        when={"show": ("what excites a channel",)},
+        ge=0,
+        le=10,
+        step=0.05,
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """Feature maps of a plane, and where it lies among the leading axes."""
+
+    found: Any
+    index: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Excited:
+    """What a channel answers to: the drawn picture, and patches of the image with their places."""
+
+    layer: str
+    channel: int
+    drawn: Any
+    patches: list[NDArray[np.float32]]
+    places: list[tuple[tuple[int, ...], float]]
+    index: tuple[int, ...]
+
+
+class FeaturesWidget(Tool[FeatureOptions]):
+    """Look inside a trained network.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Features"
+    help_text = (
+        "Look inside a trained UNet or CNN: what each of its layers makes of the plane on screen."
+    )
+    run_text = "Show"
+    run_help = "Compute it for the plane on screen. The image stays as it is."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(napari_viewer, FeatureOptions())
+        self._reading = Latest(self)
+        self._reading.answered.connect(self._on_layers)
+        self._reading.refused.connect(self._on_refused)
+        self.session.models_changed.connect(self._fill_models)
+        self._fill_models()
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self.models = ModelChoice()
+        self.models.setToolTip("A UNet or CNN of this session, loaded, or one that ships.")
+        self.models.currentIndexChanged.connect(lambda: self._read_layers())
+        self.layers = QComboBox()
+        self.layers.setObjectName("layer")
+        self.layers.setPlaceholderText("reading the model...")
+        self.layers.setToolTip(
+            "Down: finer to coarser, each sees further. Up: back, with what was seen. Evidence: of "
+            "each class."
+        )
+        self.layers.currentIndexChanged.connect(lambda: self._bound_channel())
+        return [("Model", self.models), ("Layer", self.layers)]
+
+    def results(self) -> list[QWidget]:
+        self.sheet = QWidget()
+        self.sheet.setObjectName("sheet")
+        self._cells = QGridLayout(self.sheet)
+        self._cells.setContentsMargins(0, 0, 0, 0)
+        self.sheet.hide()
+        return [self.sheet]
+
+    def work(self, layer: Layer, options: FeatureOptions) -> Work:
+        model, name = self.models.chosen(), self.layers.currentData()
+        if model is None or name is None:
+            raise InputError("Train a UNet or CNN first, or load one: see Train and Models.")
+        image, index = self._shown(layer, model)
+        if options.show == "feature maps":
+            return lambda progress: _mapped(model, image, name, index, progress)
+        return lambda progress: _excited(model, image, name, options, index, progress)
+
+    def show_result(self, layer: Layer, options: FeatureOptions, result: Any) -> str:
+        if isinstance(result, _Maps):
+            return self._show_maps(layer, result)
+        return self._show_excited(layer, result)
+
+    def shown(self) -> None:
+        if self.layers.count() == 0:
+            self._read_layers()
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self.session.models_changed.disconnect(self._fill_models)
+            self._reading.forget()
+        super().close_tool()
+
+    def _shown(self, layer: Layer, model: TrainedModel) -> tuple[Image, tuple[int, ...]]:
+        """Return the plane on screen, or the stack it is of, read into memory; and where it lies.
+
+        All its channels, whichever is on screen.
+        """
+        image, index = image_of(layer), self.preview.plane(layer)
+        if index is None:
+            raise InputError(
+                "The plane on screen is not one of the image's last two axes. Turn the view back "
+                "to 2D."
+            )
+        spatial = "ZYX"[-model.ndim :]
+        if any(axis not in image.axes for axis in spatial):
+            raise InputError(
+                f"{model.name!r} was trained on stacks, but the image has no Z axis. Choose a "
+                "stack, or a model trained on planes."
+            )
+        axes = [axis for axis in image.axes if not (image.rgb and axis == "C")]
+        at = dict(zip((axis for axis in axes if axis not in "YX"), index, strict=True))
+        block = "".join(axis for axis in image.axes if axis in "C" + spatial)
+        spots = tuple(at[axis] for axis in axes if axis not in block)
+        spacing = image.spacing[-model.ndim :]
+        numbers = image.block(spots, block)
+        read = Image.of(numbers, block, spacing=spacing, unit=image.unit, rgb=image.rgb)
+        return read, tuple(at[axis] for axis in axes if axis not in spatial)
+
+    def _show_maps(self, layer: Layer, result: _Maps) -> str:
+        found, layers = result.found, self.viewer.layers
+        ndim = len(found.layer.step)
+        lead = (1,) * len(result.index)
+        data = found.maps.reshape(len(found.maps), *lead, *found.maps.shape[1:])
+        said = {"layer": found.layer.name, "model": self.models.currentText().strip()}
+        look = {
+            "name": f"{layer.name} {found.layer.name}",
+            "metadata": marked(FEATURE_MAPS, layer, said),
+            **reduced_geometry(layer, found.layer.step, result.index),
+        }
+        old = find(layers, FEATURE_MAPS, layer)
+        at = layers.index(layer) + 1
+        colours = "gray"
+        if old is not None:
+            at, colours = layers.index(old), old.colormap.name
+            layers.remove(old)
+        made = ImageLayer(data, colormap=colours, **look)
+        layers.insert(at, made)
+        self.viewer.dims.set_current_step(self.viewer.dims.ndim - made.ndim, 0)
+        each = " x ".join(map(str, found.layer.step))
+        silent = int((found.maps.reshape(len(found.maps), -1).max(1) <= 0).sum())
+        quiet = f" {silent} of them are silent here." if silent else ""
+        return (
+            f"{found.layer.channels} maps of {found.layer.name}, one value for {each} "
+            f"{'voxels' if ndim == 3 else 'pixels'}: slide through the first axis.{quiet}"
+        )
+
+    def _show_excited(self, layer: Layer, result: _Excited) -> str:
+        self._clear_sheet()
+        pictures = [("drawn", _flat(result.drawn.picture))]
+        pictures += [
+            (f"{answer:.3g}", _flat(patch))
+            for patch, (_, answer) in zip(result.patches, result.places, strict=True)
+        ]
+        for number, (said, picture) in enumerate(pictures):
+            self._add_picture(number, said, picture)
+        self.sheet.show()
+        self._mark_places(layer, result)
+        return (
+            f"Channel {result.channel} of {result.layer}: the picture drawn from noise raises its "
+            f"mean answer from {result.drawn.before:.3g} to {result.drawn.after:.3g}. Below "
+            "are it and the places where it answers most, with their answers; the image has them "
+            "framed."
+        )
+
+    def _mark_places(self, layer: Layer, result: _Excited) -> None:
+        role = f"{FEATURE_MAPS} places"
+        layers = self.viewer.layers
+        old = find(layers, role, layer)
+        if old is not None:
+            layers.remove(old)
+        image = image_of(layer)
+        ends = [image.length(axis) for axis in "YX"]
+        frames = []
+        for place, _ in result.places:
+            (y, y_end), (x, x_end) = map(_frame, place[-2:], ends)
+            depth = result.index if len(place) == 2 else (*result.index, place[0])
+            corners = [(y, x), (y, x_end), (y_end, x_end), (y_end, x)]
+            frames.append([(*depth, *corner) for corner in corners])
+        said = {"layer": result.layer, "channel": result.channel}
+        if frames:
+            made = Shapes(
+                frames,
+                shape_type="polygon",
+                ndim=layer.ndim,
+                edge_color="yellow",
+                face_color="transparent",
+                edge_width=1.5,
+                name=f"{layer.name} {result.layer} {result.channel}",
+                metadata=marked(role, layer, said),
+                **reduced_geometry(layer, (1,) * layer.ndim, (), channels=False),
+            )
+            layers.append(made)
+            layers.selection.active = layer
+
+    def _add_picture(self, number: int, said: str, picture: NDArray[np.uint8]) -> None:
+        height, width = picture.shape
+        raw = np.ascontiguousarray(picture).tobytes()
+        image = QImage(raw, width, height, width, QImage.Format.Format_Grayscale8)
+        shown, words = QLabel(), QLabel(said)
+        shown.setPixmap(QPixmap.fromImage(image.copy()).scaledToWidth(_SHOWN_SIDE))
+        row, column = divmod(number, _COLUMNS)
+        self._cells.addWidget(shown, 2 * row, column)
+        self._cells.addWidget(words, 2 * row + 1, column)
+
+    def _clear_sheet(self) -> None:
+        while (cell := self._cells.takeAt(0)) is not None:
+            widget = cell.widget()
+            if widget is not None:
+                widget.deleteLater()
+
+    def _fill_models(self) -> None:
+        before = self.models.currentData()
+        able = [m for m in self.session.models if isinstance(m.spec, ConvolutionalSpec) and m.state]
+        self.models.fill(able, before="" if able else "none yet: train or load a UNet or CNN")
+        if self.session.current in able:
+            self.models.choose(self.session.current)
+        if self.models.currentData() is not before or before is None:
+            self._read_layers()
+
+    def _read_layers(self) -> None:
+        """Ask which layers the chosen model has; torch may have to be loaded for that."""
+        model = self.models.chosen()
+        if model is None:
+            self.layers.clear()
+        elif self.isVisible():
+            self._reading.ask(lambda progress: _layers(model))
+
+    def _on_layers(self, layers: Any) -> None:
+        kept = self.layers.currentData()
+        with QSignalBlocker(self.layers):
+            self.layers.clear()
+            for facts in layers:
+                self.layers.addItem(f"{facts.name} ({facts.channels} channels)", facts.name)
+                self.layers.setItemData(self.layers.count() - 1, facts.channels, _CHANNELS)
+            self.layers.setCurrentIndex(max(self.layers.findData(kept), 0))
+        self._bound_channel()
+
+    def _bound_channel(self) -> None:
+        channels = self.layers.currentData(_CHANNELS)
+        if channels:
+            widget: Any = self.form.widget("channel")
+            widget.value = min(widget.value, channels - 1)
+            widget.max = channels - 1
+
+
+_CHANNELS = 0x0101  # Qt.UserRole + 1, which the two bindings spell differently
+
+
+def _layers(model: TrainedModel) -> Any:
+    from napari_unetseg.core.nn.inference.feature_maps import layers_of
+
+    return layers_of(model)
+
+
+def _mapped(
+    model: TrainedModel, image: Image, name: str, index: tuple[int, ...], progress: Progress
+) -> _Maps:
+    from napari_unetseg.core.nn.inference.feature_maps import feature_maps
+
+    return _Maps(feature_maps(model, image, name, progress=progress), index)
+
+
+def _excited(
+    model: TrainedModel,
+    image: Image,
+    name: str,
+    options: FeatureOptions,
+    index: tuple[int, ...],
+    progress: Progress,
+) -> _Excited:
+    from napari_unetseg.core.nn.inference.excite import excite
+    from napari_unetseg.core.nn.inference.feature_maps import feature_maps, patches_of
+
+    found = feature_maps(model, image, name, progress=part(progress, 0, 0.3))
+    how: dict[str, Any] = {"steps": options.steps, "smooth": options.smooth}
+    rest = part(progress, 0.3, 1)
+    drawn = excite(model, name, options.channel, side=PATCH_SIDE, progress=rest, **how)
+    places = found.most_excited(options.channel, options.places, PATCH_SIDE)
+    grey = image.grey().asarray()
+    planes = grey if grey.ndim == len(found.layer.step) else grey.mean(0)
+    patches = []
+    for place, _ in places:
+        plane = planes if planes.ndim == 2 else planes[min(place[0], len(planes) - 1)]
+        patches += patches_of(plane[None].astype(np.float32), [place[-2:]], PATCH_SIDE)
+    return _Excited(name, options.channel, drawn, patches, places, index)
+
+
+def _frame(middle: int, length: int) -> tuple[float, float]:
+    """Return where the frame of a patch begins and ends along an axis, within the image."""
+    start = middle - PATCH_SIDE // 2
+    return max(start, 0) - 0.5, min(start + PATCH_SIDE, length) - 0.5
+
+
+def _flat(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return a picture (C, *spatial) as grey levels (Y, X): channels mixed, the middle plane."""
+    grey = picture.mean(0)
+    plane = grey if grey.ndim == 2 else grey[len(grey) // 2]
+    return np.asarray(to_grey(plane))
+
+
+__all__ = ["FeatureOptions", "FeaturesWidget"]

@@ -1,0 +1,566 @@
+"""The Measure dock: a table of the objects in a Labels layer, linked to the canvas."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from napari.utils.events import Event, disconnect_events
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import write_geojson, write_rois, write_table
+from napari_unetseg.core.measure import (
+    MeasureOptions,
+    Table,
+    calibrated_by,
+    meaning_of,
+    measure,
+    places_of,
+)
+from napari_unetseg.core.objects.outlines import outlines
+from napari_unetseg.core.progress import part
+from napari_unetseg.core.review_queue import Count, count_columns
+from napari_unetseg.gui.measure.colouring import ColourBar, ColourScale, colours_of, scale_of
+from napari_unetseg.gui.queue.queue_store import count_in
+from napari_unetseg.gui.review.review_dock import REVIEW
+from napari_unetseg.gui.shared.dock_help import text_button
+from napari_unetseg.gui.shared.layer_provenance import note_measurement
+from napari_unetseg.gui.shared.layer_ticks import LayerTicks
+from napari_unetseg.gui.shared.layers import image_of, plane_index, role_of
+from napari_unetseg.gui.shared.navigate import go_to
+from napari_unetseg.gui.shared.object_rows import ObjectColumn, ObjectTable
+from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.task import Latest, Reporter, Task, Work
+from napari_unetseg.gui.shared.tool import Tool
+
+PLAIN = "Plain colours"
+
+_STALE = "The labels were changed since: press Measure again."
+_WAIT_MS = 120
+# What says where an object is, or which, or is of all objects: no quantity to colour by.
+_NO_QUANTITY = ("t", "z", "label", "first", "last", "true")
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A table, the layer it is of, and where the objects are in it."""
+
+    layer: Labels
+    axes: str
+    table: Table
+    centre: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+    count: Count | None = None
+
+    @property
+    def objects(self) -> Table:
+        """What the table says of single objects: without the count, which is of all."""
+        return {n: column for n, column in self.table.items() if not n.startswith("true_")}
+
+    @property
+    def loops(self) -> list[tuple[int, str]]:
+        """The axes along which an id has a row each: place in the layer, and column."""
+        return [(k, a.lower()) for k, a in enumerate(self.axes) if a.lower() in self.table]
+
+    def rows_at(self, index: tuple[int, ...]) -> NDArray[np.intp]:
+        """Return the rows of the time and plane at an index of the layer's leading axes."""
+        here = np.ones(len(self.table["label"]), dtype=bool)
+        for axis, name in self.loops:
+            here &= self.table[name] == index[axis]
+        return np.flatnonzero(here)
+
+
+@dataclass(frozen=True, eq=False)
+class _Coloured:
+    found: _Found
+    colours: Any
+    scale: ColourScale
+
+
+class MeasureWidget(Tool[MeasureOptions]):
+    """Measure the objects of a Labels layer, and find them again by their numbers.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Measure"
+    help_text = "Size, shape, place and intensity of every object, in a table."
+    run_text = "Measure"
+    run_help = "Measure every object of the labels as they are now."
+    pick_text = "Labels"
+    nothing_text = "Open or make a Labels layer: its objects are measured."
+
+    saving: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "table": ("Save table...", "Tables (*.csv *.tsv)", ".csv"),
+        "rois": ("ImageJ ROIs...", "ImageJ ROIs (*.zip)", ".zip"),
+        "geojson": ("GeoJSON...", "GeoJSON for QuPath (*.geojson)", ".geojson"),
+    }
+    """For every kind of file: the button, the kinds the dialog offers, and the suffix."""
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._ticks: LayerTicks | None = None
+        self._found: _Found | None = None
+        self._measured: tuple[int, ...] | None = None
+        self._stale = False
+        self._seen: tuple[Layer, ...] = ()
+        self._watched: tuple[Layer, ...] = ()
+        self._saving: Task | None = None
+        self._here: tuple[int, ...] = ()
+        self._plain: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
+        self._written: WeakKeyDictionary[Labels, set[str]] = WeakKeyDictionary()
+        super().__init__(napari_viewer, MeasureOptions())
+        self._painter = Latest(self)
+        self._painter.answered.connect(self._on_coloured)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_WAIT_MS)
+        self._soon.timeout.connect(self._show_here)
+        self.viewer.layers.events.removed.connect(self._on_removed)
+        self.viewer.dims.events.current_step.connect(self._on_moved)
+        self.layer_changed(self.pick.layer())
+        self._on_ticks()
+
+    # What a tool says of itself
+
+    def accepts(self, layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self._ticks = LayerTicks(self.viewer, self._fits, self._is_likely)
+        self._ticks.setObjectName("images")
+        self._ticks.setToolTip("Intensities are measured in every image that is ticked.")
+        self._ticks.changed.connect(self._on_ticks)
+        return [("Intensities of", self._ticks)]
+
+    def results(self) -> list[QWidget]:
+        self.table = ObjectTable()
+        self.table.setToolTip("A click on a row goes to the object.")
+        self.table.chosen.connect(self._go)
+        self.colour = QComboBox()
+        self.colour.setToolTip("Show a column as the colours of the labels.")
+        self.colour.addItem(PLAIN)
+        self.colour.currentIndexChanged.connect(self._colour)
+        self.bar_of_colours = ColourBar()
+        line = QWidget()
+        form = QFormLayout(line)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Colour by", self.colour)
+        files = QWidget()
+        across = QHBoxLayout(files)
+        across.setContentsMargins(0, 0, 0, 0)
+        self.save_buttons = {kind: self._save_button(kind) for kind in self.saving}
+        for button in self.save_buttons.values():
+            across.addWidget(button)
+        return [self.table, line, self.bar_of_colours, files]
+
+    def work(self, layer: Layer, options: MeasureOptions) -> Work:
+        labels = image_of(layer)
+        images = {image.name: image_of(image) for image in self.ticks.layers()}
+        self._measured = self._state_of(layer)
+        self._watch(layer)
+        count = count_in(layer)
+        self._seen = tuple(self.ticks.layers())
+        return lambda progress: _measure(layer, labels, images, count, options, progress)
+
+    def show_result(self, layer: Layer, options: MeasureOptions, result: _Found) -> str:
+        if self._found is not None and self._found.layer is not result.layer:
+            self._uncolour()
+        self._found = result
+        note_measurement(result.layer, self._seen, options)
+        self._watch(result.layer)
+        self._stale = self._state_of(result.layer) != self._measured
+        self.table.show_columns(_columns(result.table))
+        self._offer_columns(result.table)
+        self._show_here()
+        self.refresh()
+        return f"{_summary(result)} {_STALE}" if self._stale else _summary(result)
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        if layer is not None:
+            self.form.show_only({"per": layer.ndim > 2})
+        if self._ticks is not None:
+            self._ticks.refill()
+        super().layer_changed(layer)
+
+    def refresh(self) -> None:
+        super().refresh()
+        there = self._found is not None
+        some = self._found is not None and len(self._found.table["label"]) > 0
+        for kind, button in self.save_buttons.items():
+            button.setEnabled(self._saving is None and (some or (there and kind == "table")))
+        self.colour.setEnabled(some)
+        self.run_button.setText("Measure again" if self._stale and there else self.run_text)
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self._soon.stop()
+            self._painter.forget()
+            self.ticks.close_events()
+            self._unwatch()
+            disconnect_events(self.viewer.layers.events, self)
+            disconnect_events(self.viewer.dims.events, self)
+        super().close_tool()
+
+    # What it is asked
+
+    @property
+    def ticks(self) -> LayerTicks:
+        """The choice of images."""
+        if self._ticks is None:
+            raise RuntimeError("The page is not built yet.")
+        return self._ticks
+
+    @property
+    def found(self) -> Table | None:
+        """The table that is shown."""
+        return None if self._found is None else self._found.table
+
+    @property
+    def stale(self) -> bool:
+        """Whether the labels are no longer those of the table."""
+        return self._found is not None and self._stale
+
+    def save(self, kind: str, path: Path) -> None:
+        """Write a file in another thread.
+
+        Parameters
+        ----------
+        kind
+            A key of `saving`.
+        """
+        found = self._found
+        if found is None or self._saving is not None:
+            return
+        self._look_for_edits()
+        if self._stale and kind != "table":
+            self.say(f"Outlines and numbers would not agree. {_STALE}", problem=True)
+            return
+        labels, name = image_of(found.layer), found.layer.name
+        self._saving = Task(
+            lambda progress: _write(kind, path, found, labels, name, progress), self
+        )
+        self._saving.returned.connect(self._on_saved)
+        self._saving.refused.connect(self._on_refused)
+        self._saving.failed.connect(self._on_failed)
+        self._saving.finished.connect(self._on_saving_finished)
+        self.say(f"Writing {path.name}...")
+        self.refresh()
+        self._saving.start()
+
+    # Files
+
+    def _save_button(self, kind: str) -> QPushButton:
+        text, _, suffix = self.saving[kind]
+        button = text_button(text, f"Write a {suffix} file.", lambda: self._ask(kind))
+        button.setMinimumWidth(0)
+        return button
+
+    def _ask(self, kind: str) -> None:
+        if self._found is None:
+            return
+        text, kinds, suffix = self.saving[kind]
+        name = "".join(c if c.isalnum() or c in " .-_" else "_" for c in self._found.layer.name)
+        path, _ = QFileDialog.getSaveFileName(self, text.rstrip("."), f"{name}{suffix}", kinds)
+        if path:
+            chosen = Path(path)
+            self.save(kind, chosen if chosen.suffix else chosen.with_suffix(suffix))
+
+    def _on_saved(self, sentence: str) -> None:
+        self.say(sentence)
+
+    def _on_saving_finished(self) -> None:
+        if self._saving is not None:
+            self._saving.deleteLater()
+        self._saving = None
+        self.refresh()
+
+    # The canvas and the table
+
+    def _go(self, at: int) -> None:
+        found = self._found
+        if found is None or self._closed:
+            return
+        self._look_for_edits()
+        go_to(self.viewer, found.layer, found.centre[at], found.low[at], found.high[at])
+        found.layer.selected_label = int(found.table["label"][at])
+
+    def _show_row_of(self, label: int) -> None:
+        """Make the row of an object on screen current, if there is one."""
+        found = self._found
+        if found is None:
+            return
+        rows = found.rows_at(self._index_of(found.layer))
+        rows = rows[found.table["label"][rows] == label]
+        if len(rows):
+            self.table.show_object(int(rows[0]))
+
+    def _on_selected_label(self, event: Event) -> None:
+        if self._found is not None and event.source is self._found.layer:
+            self._show_row_of(self._found.layer.selected_label)
+
+    def _on_pressed(self, layer: Labels, event: Any) -> Iterator[None]:
+        """Show the row of an object that is clicked on; a drag moves the canvas and means none."""
+        start = np.asarray(event.position)
+        yield
+        while event.type == "mouse_move":
+            if np.any(np.abs(np.asarray(event.position) - start) > 1e-9):
+                return
+            yield
+        if str(layer.mode) == "pan_zoom" and self._found is not None:
+            label = layer.get_value(
+                event.position,
+                view_direction=event.view_direction,
+                dims_displayed=event.dims_displayed,
+                world=True,
+            )
+            if label:
+                self._show_row_of(int(label))
+
+    def _index_of(self, layer: Labels) -> tuple[int, ...]:
+        return plane_index(layer, self.viewer.dims.current_step)
+
+    # Edits
+
+    def _state_of(self, layer: Layer) -> tuple[int, ...]:
+        return self.session.ink(layer).state()
+
+    def _watch(self, layer: Layer) -> None:
+        """Notice from now on when `layer` is changed or clicked, and others no more."""
+        self._unwatch()
+        layers = (layer,) if self._found is None else (layer, self._found.layer)
+        self._watched = tuple(dict.fromkeys(layers))
+        for one in self._watched:
+            for event in (one.events.paint, one.events.data, one.events.set_data):
+                event.connect(self._on_edited)
+            one.events.selected_label.connect(self._on_selected_label)
+            one.mouse_drag_callbacks.append(self._on_pressed)
+
+    def _unwatch(self) -> None:
+        for layer in self._watched:
+            disconnect_events(layer.events, self)
+            if self._on_pressed in layer.mouse_drag_callbacks:
+                layer.mouse_drag_callbacks.remove(self._on_pressed)
+        self._watched = ()
+
+    def _on_edited(self, event: Event) -> None:
+        if self._found is not None and event.source is self._found.layer and not self.running:
+            self._look_for_edits()
+
+    def _look_for_edits(self) -> None:
+        """Say it when the labels are no longer those that were measured, undo included."""
+        found = self._found
+        if found is None or self._stale or self._state_of(found.layer) == self._measured:
+            return
+        self._stale = True
+        self.say(_STALE, problem=True)
+        self.refresh()
+
+    def _on_removed(self, event: Event) -> None:
+        found = self._found
+        if found is not None and event.value is found.layer:
+            self._painter.forget()
+            self._unwatch()
+            self._found, self._stale = None, False
+            self.table.show_columns([])
+            self._offer_columns({})
+            self.say(
+                "The labels were removed, and their table with them. Choose others and measure."
+            )
+            self.refresh()
+
+    # Colours and features
+
+    def _offer_columns(self, table: Table) -> None:
+        chosen = self.colour.currentText()
+        blocked = self.colour.blockSignals(True)
+        self.colour.clear()
+        self.colour.addItem(PLAIN)
+        for name, column in table.items():
+            if name.split("_")[0] not in _NO_QUANTITY and column.dtype.kind in "iufb":
+                self.colour.addItem(name)
+        self.colour.setCurrentText(chosen)
+        self.colour.blockSignals(blocked)
+        if self.colour.currentText() == PLAIN:
+            self.bar_of_colours.show_scale(None)
+
+    def _on_moved(self) -> None:
+        found = self._found
+        if found is not None and found.loops and self._index_of(found.layer) != self._here:
+            self._soon.start()
+
+    def _show_here(self) -> None:
+        """Give the layer the features and colours of what is on screen."""
+        found = self._found
+        if found is None or self._closed or found.layer not in self.viewer.layers:
+            return
+        self._here = self._index_of(found.layer)
+        self._write_features(found, found.rows_at(self._here))
+        self._colour()
+
+    def _write_features(self, found: _Found, rows: NDArray[np.intp]) -> None:
+        """Put rows into the layer's features; columns of others stay."""
+        layer = found.layer
+        new = {name: column[rows] for name, column in found.objects.items() if name != "label"}
+        old: Any = layer.features.copy()
+        features = type(old)({"index": found.table["label"][rows], **new})
+        if "index" not in old and len(old):
+            old.insert(0, "index", range(len(old)))
+        ours = self._written.get(layer, set()) | set(new)
+        others = old.drop(columns=[name for name in old if name in ours])
+        if len(others.columns) > 1:
+            features = others.merge(features, on="index", how="outer")
+        self._written[layer] = set(new)
+        layer.features = features
+
+    def _colour(self) -> None:
+        found, name = self._found, self.colour.currentText()
+        if found is None or name not in found.table:
+            self._painter.forget()
+            self._uncolour()
+            return
+        rows = found.rows_at(self._index_of(found.layer))
+        ids, values = found.table["label"][rows], found.table[name]
+        # One scale for all times and planes: the same colour is the same value.
+        self._painter.ask(lambda progress: _coloured(found, name, ids, values[rows], values))
+
+    def _on_coloured(self, answer: _Coloured) -> None:
+        found = self._found
+        if found is not answer.found or self._closed or found.layer not in self.viewer.layers:
+            return
+        if answer.scale.name != self.colour.currentText():
+            return
+        layer = found.layer
+        if layer not in self._plain:
+            self._plain[layer] = layer.colormap
+        layer.colormap = answer.colours
+        self.bar_of_colours.show_scale(answer.scale)
+
+    def _uncolour(self) -> None:
+        """Give the layer the colours that it had."""
+        self.bar_of_colours.show_scale(None)
+        found = self._found
+        if found is not None and found.layer in self._plain:
+            found.layer.colormap = self._plain.pop(found.layer)
+
+    # Images
+
+    def _on_ticks(self) -> None:
+        self.form.layout.setRowVisible(self.ticks, self.ticks.count() > 0)
+
+    def _fits(self, layer: Layer) -> bool:
+        labels = self.pick.layer()
+        if labels is None or not isinstance(layer, ImageLayer) or is_preview(layer):
+            return False
+        return _shape_of(layer) == _shape_of(labels)
+
+    def _is_likely(self, layer: Layer) -> bool:
+        # The true light of a drawn sample is no image that anybody measures.
+        return not role_of(layer) and not layer.metadata.get("truth")
+
+
+def _measure(
+    layer: Labels,
+    labels: Image,
+    images: dict[str, Image],
+    count: Count | None,
+    options: MeasureOptions,
+    progress: Reporter,
+) -> _Found:
+    """Measure a copy of the labels; the layer is only carried along, never touched."""
+    if not labels.lazy:
+        labels = labels.with_data(np.array(labels.data))
+    labels = calibrated_by(labels, images.values())
+    table = measure(labels, images or None, options, progress=progress)
+    places = places_of(table, labels)
+    if count is not None:
+        table |= count_columns(count, len(table["label"]))
+    return _Found(layer, labels.axes, table, *places, count)
+
+
+def _coloured(
+    found: _Found, name: str, ids: NDArray[Any], values: NDArray[Any], whole: NDArray[Any]
+) -> _Coloured:
+    scale = scale_of(name, whole)
+    return _Coloured(found, colours_of(ids, values, scale), scale)
+
+
+def _write(
+    kind: str, path: Path, found: _Found, labels: Image, name: str, progress: Reporter
+) -> str:
+    n = len(found.table["label"])
+    if kind == "table":
+        write_table(path, found.table)
+        return f"{path}: {n} rows."
+    lines = outlines(labels, progress=part(progress, 0, 1))
+    if kind == "rois":
+        write_rois(path, lines)
+        return f"{path}: the outlines, for ImageJ's ROI Manager (More > Open...)."
+    write_geojson(path, lines, found.objects, name=name)
+    return f"{path}: outlines and measurements. In QuPath: File > Import objects from file."
+
+
+def _shape_of(layer: Layer) -> tuple[int, ...]:
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    shape = tuple(map(int, data.shape))
+    return shape[:-1] if getattr(layer, "rgb", False) else shape
+
+
+def _columns(table: Table) -> list[ObjectColumn]:
+    # The id comes first, wherever it is in the table: it is what people look for.
+    names = sorted(table, key=lambda name: name != "label")
+    return [
+        ObjectColumn(name, meaning_of(name), table[name], _texts(table[name])) for name in names
+    ]
+
+
+def _texts(column: NDArray[Any]) -> Callable[[int], str]:
+    if column.dtype.kind == "b":
+        return lambda at: "yes" if column[at] else "no"
+    if column.dtype.kind in "iu":
+        return lambda at: str(column[at])
+    return lambda at: "" if np.isnan(column[at]) else _short(float(column[at]))
+
+
+def _short(value: float) -> str:
+    """Return four digits of a number, without an exponent where it is of a usual size."""
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        digits = 0 if abs(value) >= 1000 else 4 - len(str(int(abs(value))))
+        return f"{value:.{max(digits, 0)}f}"
+    return f"{value:.3e}"
+
+
+def _summary(found: _Found) -> str:
+    table = found.table
+    n = len(table["label"])
+    if not n:
+        return (
+            "There are no objects in these labels. Run Threshold or Predict first, or paint some."
+        )
+    size = next(name for name in table if name.startswith(("area_", "volume_")))
+    what = "row" if found.loops else "object"
+    line = f"{n:,} {what}{'s' * (n != 1)}, median {size} {_short(float(np.median(table[size])))}."
+    cut = int(np.count_nonzero(table["touches_border"]))
+    if cut:
+        line += f" {cut:,} touch{'es' * (cut == 1)} the border."
+    if found.count is not None:
+        line += (
+            f" True count about {found.count}, 95 % confidence, from the reviewed random sample."
+        )
+    if n == 1:
+        line += " One id is one object: if it is a mask, make objects of it first."
+    return f"{line} Next: click a row to see the object, or save the table."
+
+
+__all__ = ["PLAIN", "MeasureWidget"]

@@ -1,0 +1,78 @@
+"""napari's way in for models: a file that is dropped on the window is opened into its session."""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer
+
+from napari_unetseg.core.model.model_library import SUFFIXES
+from napari_unetseg.core.models_io.foreign import NAMES
+from napari_unetseg.gui.shared.model_opener import Opener
+from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.user_models import shelf
+
+NOTHING: list[tuple[None]] = [(None,)]
+"""In napari's words: the file was read, and no layer came of it."""
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
+    """Return what opens a model, if `path` is one; for napari."""
+    if isinstance(path, str) and looks_like_a_model(Path(path)):
+        return read_model
+    return None
+
+
+def looks_like_a_model(path: Path) -> bool:
+    """Whether a file may be a model: a zip with a description in it, or weights by their ending."""
+    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+        return False
+    if path.suffix.lower() != ".zip":
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+    return any(name in NAMES or name.endswith((".rdf.yaml", "data.pkl")) for name in names)
+
+
+def read_model(path: Any) -> list[Any]:
+    """Open a model for the tools of the viewer; no layer comes of it."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        QTimer.singleShot(0, lambda: take_in(viewer, Path(path)))
+    return NOTHING
+
+
+def take_in(viewer: Any, path: Path) -> Opener:
+    """Open a model into the session of a viewer, and say what came of it."""
+    from napari.utils.notifications import show_info, show_warning
+
+    session = Session.of(viewer)
+    opener = Opener()
+
+    def opened(model: Any, place: Path) -> None:
+        session.add_model(model)
+        shelf().opened(place)
+        show_info(f"Loaded the model {model.name}. The Predict dock runs it.")
+        _OPENERS.discard(opener)
+
+    def refused(sentence: str) -> None:
+        show_warning(sentence)
+        _OPENERS.discard(opener)
+
+    opener.opened.connect(opened)
+    opener.refused.connect(refused)
+    _OPENERS.add(opener)
+    opener.open(path)
+    return opener
+
+
+_OPENERS: set[Opener] = set()
+"""Those at work, which nothing else holds."""
+
+__all__ = ["get_reader", "looks_like_a_model", "read_model", "take_in"]

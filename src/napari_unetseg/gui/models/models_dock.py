@@ -1,0 +1,387 @@
+"""The Models dock: what there is in this session, in a folder, and was opened last."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QGridLayout,
+    QInputDialog,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io.metadata_text import lines_of
+from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.foreign import (
+    NeedsTrust,
+    Trial,
+    describe_model,
+    open_model,
+    self_test,
+)
+from napari_unetseg.core.models_io.native.export_package import ExportOptions, export
+from napari_unetseg.gui.shared.dock_help import About
+from napari_unetseg.gui.shared.form import Form
+from napari_unetseg.gui.shared.model_choice import HEADING
+from napari_unetseg.gui.shared.model_opener import FILES, Opener, ask
+from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.task import Latest
+from napari_unetseg.gui.shared.tool import when_undocked
+from napari_unetseg.gui.shared.user_models import shelf
+
+_WHAT = Qt.ItemDataRole.UserRole
+_STEP = "    "
+
+
+class ModelsWidget(QWidget):
+    """Look at models, load, test, rename, export and delete them.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Models"
+    help_text = "Every model you can use: look at it, load, test, export, rename or delete it."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__()
+        self.session = Session.of(napari_viewer)
+        self._closed = False
+        self._opener = Opener(self)
+        self._opener.opened.connect(self._on_opened)
+        self._opener.refused.connect(self._on_refused)
+        self._looks = Latest(self)
+        self._looks.answered.connect(self._on_facts)
+        self._looks.refused.connect(self._on_no_facts)
+        self._work = Latest(self)
+        self._work.answered.connect(self._on_done)
+        self._work.refused.connect(self._on_refused)
+        self._build()
+        self.session.models_changed.connect(self.fill)
+        when_undocked(self, self.close_tool)
+        self.fill()
+
+    def close_tool(self) -> None:
+        """Stop listening to the session."""
+        if not self._closed:
+            self._closed = True
+            self.session.models_changed.disconnect(self.fill)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Look at the folder again when the dock comes to the front."""
+        super().showEvent(event)
+        self.fill()
+
+    def chosen(self) -> TrainedModel | Path | None:
+        """Return the chosen model of the session, or the path of a file."""
+        item = self.list.currentItem()
+        return None if item is None else item.data(_WHAT)
+
+    def fill(self) -> None:
+        """List what there is, and keep what is chosen."""
+        kept, known = self.chosen(), shelf()
+        folder = known.folder
+        own = [path for path in known.files() if folder is not None and path.parent == folder]
+        last = [path for path in known.files() if path not in own and not shipped.name_of(path)]
+        groups: dict[str, list[tuple[str, str, TrainedModel | Path]]] = {
+            "In this session": [(model.name, "", model) for model in self.session.models],
+            HEADING: [(name, "", shipped.path_of(name)) for name in shipped.names()],
+            "In your folder": [(path.name, "", path) for path in own],
+            "Opened last": [(path.name, str(path.parent), path) for path in last],
+        }
+        self.list.clear()
+        for heading, group in groups.items():
+            self._add_group(heading, group, kept)
+        self.folder.setText("No folder chosen." if folder is None else f"Folder: {folder}")
+        self._refresh()
+
+    def load(self) -> None:
+        """Load the chosen file into the session."""
+        path = self.chosen()
+        if isinstance(path, Path):
+            self.open(path)
+
+    def open(self, path: Path) -> None:
+        """Load a file into the session."""
+        self.say(f"Reading {path.name}...")
+        self._opener.open(path)
+
+    def test(self) -> None:
+        """Run the example that the chosen file carries."""
+        path = self.chosen()
+        if isinstance(path, Path):
+            self.say(f"Testing {path.name}...")
+            self._work.ask(lambda progress: _tested(path, trust=False))
+
+    def export_to(self, path: Path, options: ExportOptions) -> None:
+        """Write the chosen model for other programs."""
+        chosen = self.chosen()
+        if chosen is not None:
+            self.say(f"Writing {path.name}...")
+            self._work.ask(lambda progress: _exported(chosen, path, options))
+
+    def rename(self, name: str) -> None:
+        """Rename the chosen file."""
+        path = self.chosen()
+        if isinstance(path, Path):
+            self._try(lambda: f"Renamed to {shelf().rename(path, name).name}.")
+
+    def delete(self) -> None:
+        """Ask, and delete the chosen file."""
+        path = self.chosen()
+        question = "It is deleted for good. Models loaded from it stay until the window is closed."
+        if isinstance(path, Path) and ask(self, f"Delete {path.name}?", question):
+            self._try(lambda: _deleted(path))
+
+    def use_folder(self, folder: Path) -> None:
+        """List the models of another folder."""
+        self._try(lambda: _used(folder))
+
+    def say(self, message: str, *, problem: bool = False) -> None:
+        """Show a message under the buttons."""
+        self.message.setText(message)
+        self.message.setStyleSheet(PROBLEM if problem else "")
+
+    def _build(self) -> None:
+        about = About(self.title, self.help_text, self)
+        self.folder, self.message = QLabel(), QLabel()
+        for label in (self.folder, self.message):
+            label.setWordWrap(True)
+        self.list = QListWidget()
+        self.list.setMinimumHeight(110)
+        self.list.currentRowChanged.connect(self._on_chosen)
+        self.list.itemDoubleClicked.connect(lambda item: self.load())
+        self.facts = QPlainTextEdit()
+        self.facts.setReadOnly(True)
+        self.facts.setPlaceholderText("Choose a model to see what it says of itself.")
+        buttons = QGridLayout()
+        self.load_button = _button("Load", "Take it into this session, for Predict.", self.load)
+        self.test_button = _button(
+            "Test", "Run the example in the file and compare with what should come out.", self.test
+        )
+        self.export_button = _button(
+            "Export...", "Write a bioimage.io package for other programs.", self._ask_export
+        )
+        self.rename_button = _button("Rename...", "Rename the file.", self._ask_rename)
+        self.delete_button = _button("Delete...", "Delete the file, after a question.", self.delete)
+        self.open_button = _button("Open file...", "Load a model from anywhere.", self._ask_open)
+        self.folder_button = _button(
+            "Folder...", "Choose the folder whose models are listed.", self._ask_folder
+        )
+        of_files = [self.load_button, self.test_button, self.export_button, self.rename_button]
+        others = [self.delete_button, self.open_button, self.folder_button]
+        for number, button in enumerate(of_files + others):
+            buttons.addWidget(button, number // 3, number % 3)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 8, 6)
+        for widget in (about, self.list, self.folder):
+            column.addWidget(widget)
+        column.addLayout(buttons)
+        column.addWidget(self.message)
+        column.addWidget(self.facts, 1)
+        self.setMinimumWidth(280)
+        self.setStyleSheet(FOCUS)
+
+    def _add_group(
+        self,
+        heading: str,
+        models: Sequence[tuple[str, str, TrainedModel | Path]],
+        kept: TrainedModel | Path | None,
+    ) -> None:
+        """List models, each with its name and perhaps its place, under a heading."""
+        if not models:
+            return
+        head = QListWidgetItem(heading)
+        head.setFlags(Qt.ItemFlag.NoItemFlags)
+        self.list.addItem(head)
+        for name, place, what in models:
+            self._add(name, place, what)
+            if what == kept:
+                self.list.setCurrentRow(self.list.count() - 1)
+
+    def _add(self, name: str, place: str, what: TrainedModel | Path) -> None:
+        item = QListWidgetItem(f"{name}\n    {place}" if place else name)
+        item.setData(_WHAT, what)
+        item.setToolTip(str(what) if isinstance(what, Path) else name)
+        self.list.addItem(item)
+
+    def _refresh(self) -> None:
+        what = self.chosen()
+        is_file = isinstance(what, Path)
+        ships = isinstance(what, Path) and bool(shipped.name_of(what))
+        for button in (self.load_button, self.test_button):
+            button.setEnabled(is_file)
+        for button in (self.rename_button, self.delete_button):
+            button.setEnabled(is_file and not ships)
+        ours = isinstance(what, TrainedModel) and bool(what.state)
+        self.export_button.setEnabled(ours or is_file)
+
+    def _on_chosen(self, row: int) -> None:
+        self._refresh()
+        what = self.chosen()
+        if isinstance(what, Path):
+            self._looks.ask(lambda progress: lines_of(describe_model(what), step=_STEP))
+        elif what is not None:
+            self._looks.forget()
+            self.facts.setPlainText("\n".join(lines_of(_facts(what), step=_STEP)))
+        else:
+            self.facts.clear()
+
+    def _on_facts(self, lines: list[str]) -> None:
+        self.facts.setPlainText("\n".join(lines))
+
+    def _on_no_facts(self, sentence: str) -> None:
+        self.facts.setPlainText(sentence)
+
+    def _on_opened(self, model: TrainedModel, path: Path) -> None:
+        if not shipped.name_of(path):
+            self._try(lambda: shelf().opened(path))
+        self.session.use_model(model)
+        self.say(f"Loaded {model.name}. Next: Predict runs it.")
+
+    def _on_done(self, answer: str | NeedsTrust) -> None:
+        path = self.chosen()
+        if isinstance(answer, str):
+            self.say(answer, problem="FAILED" in answer)
+            self.fill()
+        elif isinstance(path, Path) and ask(self, "Run a program?", f"{answer} Run it?"):
+            self._work.ask(lambda progress: _tested(path, trust=True))
+        else:
+            self.say("Nothing was run. Test asks again.")
+
+    def _on_refused(self, sentence: str) -> None:
+        self.say(sentence, problem=True)
+
+    def _try(self, act: Callable[[], str | None]) -> None:
+        """Do something small, and say what came of it."""
+        try:
+            said = act()
+        except InputError as error:
+            self.say(str(error), problem=True)
+            return
+        if said:
+            self.say(said)
+        self.fill()
+
+    def _ask_open(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", FILES)
+        if path:
+            self.open(Path(path))
+
+    def _ask_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "The folder of your models")
+        if path:
+            self.use_folder(Path(path))
+
+    def _ask_rename(self) -> None:
+        path = self.chosen()
+        if isinstance(path, Path):
+            name, yes = QInputDialog.getText(self, "Rename", "New name:", text=path.stem)
+            if yes:
+                self.rename(name)
+
+    def _ask_export(self) -> None:
+        what = self.chosen()
+        if what is None:
+            return
+        known = ExportOptions.of(what) if isinstance(what, TrainedModel) else ExportOptions()
+        dialog = ExportDialog(known, self)
+        if dialog.exec() != QDialog.DialogCode.Accepted:
+            return
+        name = what.stem if isinstance(what, Path) else what.name.replace(" ", "-")
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export the model", f"{name}-export.zip", "Model packages (*.zip)"
+        )
+        if path:
+            self._try(lambda: self.export_to(Path(path).with_suffix(".zip"), dialog.form.options))
+
+
+class ExportDialog(QDialog):
+    """Asks what others are to be told of a model."""
+
+    def __init__(self, options: ExportOptions, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Export a model")
+        about = QLabel(
+            "Others need to know under which licence they may use it. What is left empty is taken "
+            "from the model."
+        )
+        about.setWordWrap(True)
+        self.form = Form(options)
+        buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        for widget in (about, self.form.page, buttons):
+            column.addWidget(widget)
+
+
+def _facts(model: TrainedModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "model": model.spec.kind,
+        "classes": dict(zip(model.values, model.classes, strict=True)),
+        "channels": list(model.channel_names) or model.n_channels,
+        "axes": "YX" if model.ndim == 2 else "ZYX",
+        "pixel size": " x ".join(f"{step:g}" for step in model.spacing) + f" {model.unit}",
+        "diameter of the objects": f"{model.diameter:.3g} pixels" if model.diameter else "",
+        "halo": list(model.halo),
+        "scores": dict(model.scores),
+        "licence": model.card.licence,
+        "authors": model.card.authors,
+    }
+
+
+def _tested(path: Path, *, trust: bool) -> str | NeedsTrust:
+    try:
+        trial = self_test(path, trust=trust)
+    except NeedsTrust as question:
+        return question
+    return _in_words(trial)
+
+
+def _in_words(trial: Trial) -> str:
+    return f"Its own test {'passed' if trial.passed else 'FAILED'}: {trial.said}."
+
+
+def _exported(what: TrainedModel | Path, path: Path, options: ExportOptions) -> str:
+    model = open_model(what) if isinstance(what, Path) else what
+    export(model, path, options)
+    trial = self_test(path)
+    return (
+        f"Wrote {path.name}. Its own test {'passed' if trial.passed else 'FAILED'}: {trial.said}."
+    )
+
+
+def _deleted(path: Path) -> str:
+    shelf().delete(path)
+    return f"Deleted {path.name}."
+
+
+def _used(folder: Path) -> None:
+    shelf().use_folder(folder)
+
+
+def _button(text: str, help_text: str, slot: Callable[[], None]) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(help_text)
+    button.clicked.connect(lambda: slot())
+    return button

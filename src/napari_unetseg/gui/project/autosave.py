@@ -1,0 +1,205 @@
+"""`Keeper`: saves a viewer's project every few seconds, and opens one."""
+
+import time
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
+
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.project import Contents, ProjectFolder
+from napari_unetseg.gui.project.project_layers import adopt, contents_of, layers_of, version_of
+from napari_unetseg.gui.queue.queue_store import revision_of
+from napari_unetseg.gui.shared.layers import key_of
+from napari_unetseg.gui.shared.session import Session, unwrapped
+from napari_unetseg.gui.shared.task import Task
+
+SECONDS = 5.0
+"""How often what changed is saved by itself."""
+
+
+class Keeper(QObject):
+    """Keeps the project of one viewer; get it with `Keeper.of`.
+
+    Signals
+    -------
+    saved(str)
+        A sentence about what was saved.
+    refused(str)
+        Why it was not.
+    opened(str)
+        A sentence about what was opened.
+    """
+
+    saved = Signal(str)
+    refused = Signal(str)
+    opened = Signal(str)
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._ref = ref(viewer)
+        self._session = Session.of(viewer)
+        self.folder: ProjectFolder | None = None
+        self._task: Task | None = None
+        self._versions: dict[str, Any] = {}
+        self._saving: dict[str, Any] = {}
+        self._seen: Any = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(round(1000 * SECONDS))
+        self._timer.timeout.connect(self.autosave)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.finish)
+
+    @classmethod
+    def of(cls, viewer: Any) -> "Keeper":
+        """Return the keeper of `viewer`, which may be the proxy that napari hands to plugins."""
+        viewer = unwrapped(viewer)
+        if viewer not in _KEEPERS:
+            _KEEPERS[viewer] = cls(viewer)
+        return _KEEPERS[viewer]
+
+    @property
+    def _viewer(self) -> Any:
+        """The viewer, which is not kept alive by its keeper; None when it is gone."""
+        return self._ref()
+
+    @property
+    def path(self) -> Path | None:
+        """The folder of the project, when there is one."""
+        return None if self.folder is None else self.folder.path
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being saved or opened."""
+        return self._task is not None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether what changed is saved every few seconds."""
+        return self._timer.isActive()
+
+    def set_automatic(self, on: bool) -> None:
+        """Save by itself, or not."""
+        if on:
+            self._timer.start()
+        else:
+            self._timer.stop()
+
+    def save_as(self, path: Path) -> None:
+        """Make a project of everything in the viewer and save it by itself from now on."""
+        self.folder, self._versions, self._seen = ProjectFolder(path), {}, None
+        self.save()
+        self.set_automatic(True)
+
+    def save(self) -> None:
+        """Save what changed, in another thread."""
+        if self.folder is None or self._task is not None:
+            return
+        contents, folder = self._contents(), self.folder
+        self._seen = self._look()
+        self._run(lambda progress: _saved(folder, contents, progress), self._on_saved)
+
+    def autosave(self) -> None:
+        """Save if anything changed since the last time."""
+        if self._viewer is None:
+            self._timer.stop()
+        elif self.folder is not None and self._task is None and self._look() != self._seen:
+            self.save()
+
+    def finish(self) -> None:
+        """Save what is not saved yet, at once: the application is about to end."""
+        if self._viewer is None or self.folder is None or not self.automatic:
+            return
+        if self._task is not None or self._look() != self._seen:
+            self.folder.save(self._contents())
+            self._seen = self._look()
+
+    def open(self, path: Path) -> None:
+        """Read a project in another thread and put its layers into the viewer."""
+        if self._task is None:
+            folder = ProjectFolder(path)
+            self._run(lambda progress: (folder, folder.open(progress=progress)), self._on_opened)
+
+    def take_over(self, folder: ProjectFolder, contents: Contents, problems: list[str]) -> None:
+        """Keep a project whose layers are in the viewer now."""
+        adopt(self._viewer, self._session, contents)
+        self.folder = folder
+        items = {item.key: item for item in contents.items}
+        self._versions = {}
+        for layer in self._viewer.layers:
+            if key_of(layer) in items:
+                self._versions[key_of(layer)] = version_of(layer, self._session)
+        folder.remember(self._versions)
+        self._seen = self._look()
+        self.set_automatic(True)
+        n = (len(contents.images), len(contents.labels), len(contents.models))
+        said = f"Opened {folder.path.name}: {_count(n)}."
+        self.opened.emit(" ".join([said, *problems]))
+
+    def _run(self, work: Any, done: Any) -> None:
+        self._task = Task(work, self)
+        self._task.returned.connect(done)
+        self._task.refused.connect(self.refused)
+        self._task.failed.connect(self._on_failed)
+        self._task.finished.connect(self._on_finished)
+        self._task.start()
+
+    def _contents(self) -> Contents:
+        contents = contents_of(
+            self._viewer,
+            self._session,
+            lambda key, version: self._versions.get(key) == version,
+        )
+        self._saving = {i.key: i.version for i in contents.items}
+        return contents
+
+    def _look(self) -> Any:
+        """Return what changes whenever there is something to save."""
+        layers = [
+            (key_of(layer), layer.name, version_of(layer, self._session), revision_of(layer))
+            for layer in self._viewer.layers
+        ]
+        session = self._session
+        return layers, [id(model) for model in session.models], session.history.versions
+
+    def _on_saved(self, written: list[str]) -> None:
+        self._versions = dict(self._saving)
+        labels = sum(name.startswith("labels/") for name in written)
+        what = f"{labels} label layer(s) changed" if labels else "up to date"
+        left_out = () if self.folder is None else self.folder.left_out
+        said = f"Saved at {time.strftime('%H:%M:%S')}: {what}."
+        self.saved.emit(" ".join([said, *left_out]))
+
+    def _on_opened(self, found: tuple[ProjectFolder, Contents]) -> None:
+        folder, contents = found
+        layers, problems = layers_of(contents)
+        for layer in layers:
+            self._viewer.add_layer(layer)
+        self.take_over(folder, contents, problems)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.refused.emit(f"This went wrong: {error}. What was saved before is still there.")
+        raise error
+
+    def _on_finished(self) -> None:
+        if self._task is not None:
+            self._task.deleteLater()
+        self._task = None
+
+
+def _saved(folder: ProjectFolder, contents: Contents, progress: Progress) -> list[str]:
+    return folder.save(contents, progress=progress)
+
+
+def _count(numbers: tuple[int, int, int]) -> str:
+    names = ("image", "label layer", "model")
+    return ", ".join(
+        f"{n} {name}{'' if n == 1 else 's'}" for n, name in zip(numbers, names, strict=True)
+    )
+
+
+_KEEPERS: "WeakKeyDictionary[Any, Keeper]" = WeakKeyDictionary()
+
+__all__ = ["SECONDS", "Keeper"]

@@ -1,0 +1,133 @@
+"""The Project dock: everything in one folder, saved by itself."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetseg.core.project import SUFFIX, is_project
+from napari_unetseg.gui.project.autosave import SECONDS, Keeper
+from napari_unetseg.gui.shared.dock_help import About
+from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.tool import when_undocked
+
+
+class ProjectWidget(QWidget):
+    """Save and open a project.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Project"
+    help_text = "Keep images, labels, your ink and the models in one folder, saved by itself."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__()
+        self.keeper = Keeper.of(napari_viewer)
+        about = About(self.title, self.help_text, self)
+        self.place = QLabel()
+        self.place.setWordWrap(True)
+        self.save_as_button = QPushButton("Save project as...")
+        self.save_as_button.setToolTip("Choose a new folder and keep everything in it.")
+        self.save_as_button.clicked.connect(lambda: self._ask_save())
+        self.save_button = QPushButton("Save now")
+        self.save_button.setToolTip("Save what changed since the last time.")
+        self.save_button.clicked.connect(lambda: self.keeper.save())
+        self.open_button = QPushButton("Open project...")
+        self.open_button.setToolTip("Add the layers and models of a project to this window.")
+        self.open_button.clicked.connect(lambda: self._ask_open())
+        self.automatic = QCheckBox(f"Save every {SECONDS:.0f} seconds")
+        self.automatic.setToolTip("Only what changed is written, in the background.")
+        self.automatic.setChecked(True)
+        self.automatic.toggled.connect(self.keeper.set_automatic)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 8, 6)
+        row = QHBoxLayout()
+        row.addWidget(self.save_as_button)
+        row.addWidget(self.open_button)
+        column.addWidget(about)
+        column.addLayout(row)
+        column.addWidget(self.place)
+        column.addWidget(self.automatic)
+        column.addWidget(self.save_button)
+        column.addWidget(self.message)
+        column.addStretch(1)
+        self.setMinimumWidth(280)
+        self.setStyleSheet(FOCUS)
+        self.keeper.saved.connect(self._on_told)
+        self.keeper.opened.connect(self._on_told)
+        self.keeper.refused.connect(self._on_refused)
+        self._refresh()
+        when_undocked(self, self.close_tool)
+
+    def close_tool(self) -> None:
+        """Stop listening. The project goes on being saved."""
+        for signal, slot in (
+            (self.keeper.saved, self._on_told),
+            (self.keeper.opened, self._on_told),
+            (self.keeper.refused, self._on_refused),
+        ):
+            signal.disconnect(slot)
+
+    def save_as(self, path: Path) -> None:
+        """Save everything as a new project."""
+        self.message.setText("Saving...")
+        self.keeper.save_as(path)
+        self.keeper.set_automatic(self.automatic.isChecked())
+        self._refresh()
+
+    def open(self, path: Path) -> None:
+        """Open a project beside what is in the window."""
+        self.message.setText(f"Opening {path.name}...")
+        self.keeper.open(path)
+
+    def _ask_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save the project as a folder", f"project{SUFFIX}", f"Projects (*{SUFFIX})"
+        )
+        if path:
+            self.save_as(Path(path).with_suffix(SUFFIX))
+
+    def _ask_open(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a project's folder")
+        if not path:
+            return
+        if not is_project(path):
+            QMessageBox.information(
+                self, "No project", f"{Path(path).name} is no project: it has no project.json."
+            )
+            return
+        self.open(Path(path))
+
+    def _on_told(self, sentence: str) -> None:
+        self.message.setStyleSheet("")
+        self.message.setText(sentence)
+        self._refresh()
+
+    def _on_refused(self, sentence: str) -> None:
+        self.message.setStyleSheet(PROBLEM)
+        self.message.setText(sentence)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        path = self.keeper.path
+        self.place.setText(
+            "Not saved yet." if path is None else f"<b>{path.name}</b> in {path.parent}"
+        )
+        self.save_button.setEnabled(path is not None)
+        self.automatic.setEnabled(path is not None)

@@ -1,0 +1,176 @@
+"""Between the layers of a viewer and the items of a project folder."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.project import Contents, ImageItem, LabelsItem
+from napari_unetseg.gui.shared.layers import KEY, METADATA_KEY, geometry_of, image_of, key_of
+from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.session import Session
+
+MAX_FEATURES = 10_000
+"""Longest table of a layer's features that goes into the project's list."""
+
+_GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_LOOK = ("visible", "opacity", "blending")
+_IMAGE_LOOK = (*_LOOK, "gamma", "contrast_limits", "colormap")
+
+
+def version_of(layer: Layer, session: Session) -> tuple[Any, ...]:
+    """Return what changes whenever a layer's pixels do."""
+    if isinstance(layer, Labels):
+        return session.ink(layer).state()
+    return (id(layer.data), str(getattr(layer.data, "dtype", "")))
+
+
+def contents_of(
+    viewer: Any, session: Session, unchanged: Callable[[str, tuple[Any, ...]], bool]
+) -> Contents:
+    """Return what there is to save, copied where it may change while it is being saved.
+
+    Parameters
+    ----------
+    unchanged
+        Whether an item of this key and version is saved already: then its pixels are not copied.
+    """
+    keys = {str(layer.unique_id): key_of(layer) for layer in viewer.layers}
+    images, labels = [], []
+    for order, layer in enumerate(viewer.layers):
+        if is_preview(layer):
+            continue
+        said: dict[str, Any] = {
+            "key": key_of(layer),
+            "name": layer.name,
+            "version": version_of(layer, session),
+            "place": {**_place(layer), "order": order},
+            "mark": _mark(layer, keys),
+        }
+        if isinstance(layer, Labels) and not layer.multiscale:
+            known = unchanged(said["key"], said["version"])
+            data = np.asarray(layer.data) if known else np.array(layer.data)
+            labels.append(LabelsItem(labels=data, ink=session.ink(layer).pixels(), **said))
+        elif isinstance(layer, ImageLayer) and not isinstance(layer, Labels):
+            try:
+                image = image_of(layer)
+            except InputError:
+                continue
+            images.append(ImageItem(image=image, path=_path(layer), **said))
+    # Models of others are kept by the files they came from.
+    models = tuple(session.models)
+    return Contents(
+        images=tuple(images),
+        labels=tuple(labels),
+        models=models,
+        history=session.history.versions,
+    )
+
+
+def layers_of(contents: Contents) -> tuple[list[Layer], list[str]]:
+    """Return new layers for what a project holds, lowest first, and what could not be had."""
+    made: list[tuple[float, Layer]] = []
+    problems = list(contents.missing)
+    for item in contents.items:
+        kind: Any = Labels if isinstance(item, LabelsItem) else ImageLayer
+        data = item.labels if isinstance(item, LabelsItem) else item.image.data
+        metadata = {METADATA_KEY: {**item.mark, KEY: item.key}}
+        place = _known(item.place, kind)
+        try:
+            layer = kind(data, name=item.name, metadata=metadata, **place)
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            layer = kind(data, name=item.name, metadata=metadata)
+            problems.append(f"{item.name}: where it stood was not understood ({error}).")
+        order = item.place.get("order", 0)
+        made.append((order if isinstance(order, int | float) else 0, layer))
+    return [layer for _, layer in sorted(made, key=lambda pair: pair[0])], problems
+
+
+def adopt(viewer: Any, session: Session, contents: Contents) -> None:
+    """Give the layers that were opened their sources and their ink, and the viewer the models."""
+    by_key = {key_of(layer): layer for layer in viewer.layers}
+    for item in contents.items:
+        layer = by_key.get(item.key)
+        if layer is None:
+            continue
+        mark = dict(layer.metadata.get(METADATA_KEY, {}))
+        source = by_key.get(str(mark.get("source", "")))
+        if source is not None:
+            mark["source"] = str(source.unique_id)
+            layer.metadata = {**layer.metadata, METADATA_KEY: mark}
+        if isinstance(item, LabelsItem) and isinstance(layer, Labels):
+            ink = session.ink(layer)
+            if item.ink is not None and not ink:
+                ink.restore(item.ink)
+    session.adopt_models(contents.models, contents.history)
+
+
+def _path(layer: Layer) -> Path | None:
+    """Return the file a layer was read from, if what it shows is still what the file holds."""
+    path = getattr(layer.source, "path", None)
+    mark = layer.metadata.get(METADATA_KEY, {})
+    if path is None or (isinstance(mark, Mapping) and mark.get("role")):
+        return None
+    return (
+        Path(path) if Path(path).exists() and not (Path(path) / "project.json").exists() else None
+    )
+
+
+def _mark(layer: Layer, keys: Mapping[str, str]) -> dict[str, Any]:
+    mark = layer.metadata.get(METADATA_KEY, {})
+    if not isinstance(mark, Mapping):
+        return {}
+    kept = {name: _plain(value) for name, value in mark.items() if name != KEY}
+    if "source" in kept:
+        kept["source"] = keys.get(str(kept["source"]), str(kept["source"]))
+    return kept
+
+
+def _place(layer: Layer) -> dict[str, Any]:
+    """Return where a layer stands and how it looks, as JSON can hold it."""
+    found = dict(geometry_of(layer))
+    if "affine" in found:
+        found["affine"] = np.asarray(layer.affine.affine_matrix)
+    if "units" in found:
+        found["units"] = [str(unit) for unit in found["units"]]
+    image = isinstance(layer, ImageLayer) and not isinstance(layer, Labels)
+    rgb = bool(getattr(layer, "rgb", False))
+    for name in _IMAGE_LOOK if image else _LOOK:
+        if not (rgb and name in ("colormap", "contrast_limits")):
+            found[name] = getattr(layer, name)
+    if "colormap" in found:
+        found["colormap"] = layer.colormap.name
+    if image:
+        found["rgb"] = rgb
+    features = getattr(layer, "features", None)
+    if features is not None and 0 < len(features) <= MAX_FEATURES:
+        found["features"] = features.to_dict("list")
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def _known(place: Mapping[str, Any], kind: type[Layer]) -> dict[str, Any]:
+    """Return of a place what a layer takes: it comes from a file that anybody may have written."""
+    look = _LOOK if kind is Labels else (*_IMAGE_LOOK, "rgb")
+    return {name: place[name] for name in (*_GEOMETRY, *look, "features") if name in place}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+__all__ = ["adopt", "contents_of", "layers_of", "version_of"]

@@ -1,0 +1,339 @@
+"""The Queue dock: where to look first, one item after the other, and how many objects there are."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import QWidget
+
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_queue
+from napari_unetseg.gui.correct.correct_hand import Keys
+from napari_unetseg.gui.queue.queue_panel import KEYS, QueuePanel
+from napari_unetseg.gui.queue.queue_run import QueueRun
+from napari_unetseg.gui.review.review_dock import REVIEW
+from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layers import (
+    UNCERTAINTY,
+    find,
+    image_of,
+    options_of,
+    role_of,
+    show_image,
+    source_of,
+)
+from napari_unetseg.gui.shared.model_choice import ModelChoice
+from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.task import Work
+from napari_unetseg.gui.shared.tool import Tool
+from napari_unetseg.gui.shared.training_layers import PREDICTED
+
+_CLASSES = (PREDICTED, "mask")
+_CORRECT = "Correct"
+_MAPPED = "How unsure each pixel is, a hidden image layer shows."
+_BY_LOT = (
+    "Judge the objects as they come, and say of each window how many objects are missed. What is "
+    "passed over comes again: leaving out what is hard would spoil the count."
+)
+_BLIND = (
+    "No model and no other labels were asked: first comes only what is unlike the others in size "
+    "and shape. Choose a model and the image to look where mistakes are likely."
+)
+
+
+class QueueWidget(Tool[QueueOptions]):
+    """Go through objects and places one by one, the unsure first or by lot.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Queue"
+    help_text = (
+        "Look where the labels are unsure, one item after the other, and accept, fix or reject it. "
+        "By lot, it counts the objects with an error bar."
+    )
+    run_text = "Make the queue"
+    run_help = "Find out what is to be looked at. What a hand drew or approved is left out."
+    pick_text = "Labels"
+    nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._review: QueueRun | None = None
+        self._fixing = False
+        super().__init__(napari_viewer, QueueOptions())
+        self.keys = Keys(self.viewer)
+        self.session.models_changed.connect(self._fill_models)
+        self._fill_models()
+        self.layer_changed(self.pick.layer())
+
+    # What a tool says of itself
+
+    def accepts(self, layer: Layer) -> bool:
+        of_ours = is_preview(layer) or role_of(layer) == REVIEW
+        return isinstance(layer, Labels) and not of_ours and not layer.multiscale
+
+    def follows(self, layer: Layer) -> bool:
+        return not hasattr(self, "other") or layer is not self.other.layer()
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self.image = LayerPick(
+            self.viewer,
+            lambda layer: isinstance(layer, ImageLayer) and not is_preview(layer),
+            follow=lambda layer: not role_of(layer),
+        )
+        self.models = ModelChoice()
+        self.models.setToolTip("Asked about the image, as it is and mirrored and turned.")
+        self.other = LayerPick(
+            self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
+        )
+        self.other.setToolTip("Labels of a lower rung or another hand: where they differ, look.")
+        return [("Image", self.image), ("Model", self.models), ("Compare with", self.other)]
+
+    def results(self) -> list[QWidget]:
+        self.panel = QueuePanel()
+        self.panel.pressed.connect(self.press)
+        self.panel.missed.connect(self._on_missed)
+        return [self.panel]
+
+    def work(self, layer: Layer, options: QueueOptions) -> Work:
+        if not isinstance(layer, Labels):
+            raise InputError(self.nothing_text)
+        ink = self.session.ink(layer).pixels()
+        return partial(_made, image_of(layer), self._sources(layer), options, ink)
+
+    def show_result(self, layer: Layer, options: QueueOptions, result: Made) -> str:
+        if self._review is None or layer is not self._review.layer:
+            return "Another layer was chosen meanwhile: make its queue."
+        if result.uncertainty is not None:
+            self._show_uncertainty(layer, options, result.uncertainty)
+        self.form.set(order=result.queue.order)
+        self._review.take(result.queue)
+        if not len(result.queue):
+            return "There is nothing to look at."
+        if result.queue.random:
+            return _BY_LOT
+        return _MAPPED if self._asks(layer, options) else _BLIND
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        super().layer_changed(layer)
+        if not hasattr(self, "keys"):
+            return
+        self._let_go()
+        if not isinstance(layer, Labels):
+            self._show()
+            return
+        self.form.show_only({"per": layer.ndim > 2})
+        self.form.set(labels_are="classes" if role_of(layer) in _CLASSES else "objects")
+        self._pick_image(layer)
+        self._review = QueueRun(self.viewer, self.session, layer)
+        self._review.changed.connect(self._show)
+        self._review.said.connect(self.say)
+        self._review.open(self.form.options.order)
+        if self.isVisible():
+            self.shown()
+
+    def options_changed(self, options: QueueOptions) -> None:
+        if self._review is not None:
+            queue = self._review.queue
+            if queue is None or queue.order != options.order:
+                self._review.open(options.order)
+                if self._review.queue is not None and self.isVisible():
+                    self._review.show()
+
+    def shown(self) -> None:
+        """Take the keys, and show what is looked at."""
+        self._fixing = False
+        if self._review is None:
+            return
+        self.keys.release()
+        calls = {key: partial(self.press, name) for name, key in KEYS.items()}
+        self.panel.show_keys(self.keys.bind(self._review.layer, calls))
+        self._review.look()
+        if self._review.queue is not None:
+            self._review.show()
+
+    def hidden(self) -> None:
+        # The keys stay while an item is being mended with other tools: Next leads back.
+        if not self._fixing:
+            self._release()
+        super().hidden()
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self._fixing = False
+            self.image.close_events()
+            self.other.close_events()
+            self.session.models_changed.disconnect(self._fill_models)
+            super().close_tool()
+            self._let_go()
+
+    # What it is asked
+
+    @property
+    def review(self) -> QueueRun | None:
+        """The queue of the picked layer, and where one is in it."""
+        return self._review
+
+    def model(self) -> TrainedModel | None:
+        """Return the chosen model."""
+        return self.models.chosen()
+
+    def press(self, name: str) -> None:
+        """Do what a button or its key says: see `KEYS`."""
+        review = self._review
+        if review is None or review.queue is None or self.running:
+            return
+        if name == "fix":
+            self._fix(review)
+            return
+        self._come_back()
+        self.say("")
+        try:
+            if name == "accept":
+                review.accept(self.panel.box.value())
+            elif name == "reject":
+                review.reject()
+            elif name == "next":
+                review.next()
+            else:
+                review.previous()
+        except InputError as error:
+            self.say(str(error), problem=True)
+
+    # Wiring
+
+    def _fix(self, review: QueueRun) -> None:
+        review.show()
+        self._fixing = True
+        show_info(f"{self._next_key()} goes on once it is mended.")
+        if len(self.session.page_wanted):
+            self.session.page_wanted.emit(_CORRECT)
+        elif hasattr(self.viewer, "window"):
+            self.viewer.window.add_plugin_dock_widget("napari-unetseg", _CORRECT)
+
+    def _next_key(self) -> str:
+        return f"The key {KEYS['next']}" if self.panel.keys.text() else "Next in the Queue dock"
+
+    def _come_back(self) -> None:
+        """Turn to this page again after an item was mended elsewhere."""
+        if self._fixing and not self.isVisible():
+            self.session.page_wanted.emit(self.title)
+        self._fixing = False
+
+    def _on_missed(self, missed: int) -> None:
+        if self._review is not None:
+            self._review.set_missed(missed)
+
+    def _show(self) -> None:
+        self.panel.show_queue(None if self._review is None else self._review.queue)
+
+    def _release(self) -> None:
+        self.keys.release()
+        self.panel.show_keys(())
+        if self._review is not None:
+            self._review.hide()
+
+    def _let_go(self) -> None:
+        self._release()
+        if self._review is not None:
+            self._review.close()
+            self._review.deleteLater()
+            self._review = None
+
+    def _sources(self, layer: Labels) -> Sources:
+        image, other, model = self.image.layer(), self.other.layer(), self.model()
+        return Sources(
+            None if image is None else image_of(image),
+            None if model is None else _at_its_size(model, layer),
+            _decoding(layer),
+            None if other in (None, layer) else image_of(other).data,
+        )
+
+    def _asks(self, layer: Layer, options: QueueOptions) -> bool:
+        model = self.model() is not None and self.image.layer() is not None
+        compared = self.other.layer() not in (None, layer)
+        return options.by == "shape" or model or compared
+
+    def _pick_image(self, layer: Labels) -> None:
+        """Pick the image that the labels were made of, or the first of their size."""
+        images = [one for one in self.viewer.layers if isinstance(one, ImageLayer)]
+        made_of = [one for one in images if str(one.unique_id) == source_of(layer)]
+        alike = [one for one in images if not role_of(one) and _fits(one, layer)]
+        for image in (made_of or alike)[:1]:
+            self.image.pick(image)
+
+    def _show_uncertainty(self, layer: Labels, options: QueueOptions, data: Any) -> None:
+        layers = self.viewer.layers
+        new = find(layers, UNCERTAINTY, layer) is None
+        made = show_image(
+            layers,
+            layer,
+            UNCERTAINTY,
+            data,
+            name=f"{layer.name} uncertainty",
+            options=options.model_dump(),
+            colormap="inferno",
+            contrast_limits=(0, 1),
+            blending="additive",
+            opacity=0.5,
+            visible=False,
+        )
+        made.contrast_limits = (0, 1)
+        if new:
+            # Under the labels, over the image.
+            layers.move(layers.index(made), layers.index(layer))
+
+    def _fill_models(self) -> None:
+        self.models.fill(self.session.models, after="none")
+        self.models.choose(self.session.current)
+
+
+def _made(
+    labels: Image,
+    sources: Sources,
+    options: QueueOptions,
+    ink: PixelSet,
+    progress: Progress,
+) -> Made:
+    """Make a queue of copies: a computation must not see later strokes."""
+    if not labels.lazy:
+        labels = labels.with_data(np.array(labels.data))
+    if sources.other is not None:
+        sources = replace(sources, other=np.array(sources.other))
+    return make_queue(labels, sources, options, ink=ink, progress=progress)
+
+
+def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
+    """Return the model as it made the labels: with the image scaled as it was then."""
+    said = options_of(layer)
+    zoom = said.get("zoom") if said.get("model") == model.name else None
+    fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
+    return model.zoomed(zoom) if fits and zoom else model
+
+
+def _decoding(layer: Labels) -> DecodeOptions | None:
+    """Return how the objects of a layer were made, where it says so."""
+    said = options_of(layer)
+    known = {name: said[name] for name in DecodeOptions.model_fields if name in said}
+    return DecodeOptions.checked(**known) if known else None
+
+
+def _fits(image: Layer, labels: Labels) -> bool:
+    data = image.data[0] if getattr(image, "multiscale", False) else image.data
+    shape = tuple(data.shape)
+    return (shape[:-1] if getattr(image, "rgb", False) else shape) == tuple(labels.data.shape)
+
+
+__all__ = ["QueueWidget"]

@@ -1,0 +1,391 @@
+"""The Review dock: two Labels layers compared object by object."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
+from napari.utils.colormaps.standardize_color import transform_color
+from napari.utils.events import Event, disconnect_events
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.scoring.review_objects import (
+    HIT,
+    INVENTED,
+    KINDS,
+    MISSED,
+    Counted,
+    Review,
+    count_objects,
+    paint_review,
+    review_objects,
+)
+from napari_unetseg.core.scoring.score_summary import frame_axes_of
+from napari_unetseg.gui.review.review_table import COLOURS, ReviewTable
+from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layers import find, image_of, new_labels, role_of
+from napari_unetseg.gui.shared.navigate import go_to
+from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.task import Latest, Reporter, Work
+from napari_unetseg.gui.shared.tool import Tool
+
+REVIEW = "review"
+"""Role of the layer that shows what became of each object."""
+
+NEXT_KEY = "N"
+
+_CLEAR = (0.0, 0.0, 0.0, 0.0)
+_STALE = "The labels were changed since: compare again."
+
+
+class ReviewOptions(Options):
+    """When two objects are the same."""
+
+    threshold: float = option(
+        0.5,
+        "IoU of a match",
+        "Objects match when the area they share is at least this share of the area they cover "
+        "together. 0.5 is usual; raise it to judge outlines as well.",
+        ge=0.05,
+        le=1.0,
+        slider=True,
+    )
+    per: Literal["stack", "plane"] = option(
+        "stack",
+        "Objects per",
+        "Stack: objects continue through z. Plane: every plane was labelled by itself, so an id is "
+        "another object in each.",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A review, its picture, and the layers it is of."""
+
+    prediction: Layer
+    truth: Layer
+    counted: Counted
+    review: Review
+    picture: NDArray[np.uint8]
+    options: ReviewOptions
+
+
+class ReviewWidget(Tool[ReviewOptions]):
+    """Compare two Labels layers, and go from one mistake to the next.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Review"
+    help_text = "Compare two Labels layers object by object, and go to the worst mistakes."
+    run_text = "Compare"
+    run_help = "Match the objects of both layers and list them, the worst first."
+    pick_text = "Prediction"
+    nothing_text = "Open or make two Labels layers: one to judge, and one that is right."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._truth: LayerPick | None = None
+        self._found: _Found | None = None
+        self._watched: tuple[Layer, ...] = ()
+        self._edited: set[Layer] = set()
+        self._bound = False
+        super().__init__(napari_viewer, ReviewOptions())
+        self._rematch = Latest(self)
+        self._rematch.answered.connect(self._on_rematched)
+        self._rematch.refused.connect(self._on_refused)
+        # A run that is just ending is in the way of the next until it ended.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self.run)
+        self.viewer.layers.events.removed.connect(self._on_removed)
+        self.layer_changed(self.pick.layer())
+
+    # What a tool says of itself
+
+    def accepts(self, layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
+
+    def follows(self, layer: Layer) -> bool:
+        return self._truth is None or layer is not self._truth.layer()
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self._truth = LayerPick(self.viewer, self.accepts, follow=self._is_other)
+        self._truth.setObjectName("truth")
+        self._truth.picked.connect(self._on_truth)
+        return [("Truth", self._truth)]
+
+    def results(self) -> list[QWidget]:
+        self.legend = QLabel(_legend())
+        self.legend.setToolTip("Colours of the layer and of the table.")
+        self.table = ReviewTable()
+        self.table.chosen.connect(self._go)
+        self.next_button = QPushButton(f"Next worst ({NEXT_KEY})")
+        self.next_button.setToolTip(
+            f"Go to the next row of the table. With the mouse over the canvas the key {NEXT_KEY} "
+            "does the same."
+        )
+        self.next_button.clicked.connect(lambda: self.next_worst())
+        return [self.legend, self.table, self.next_button]
+
+    def work(self, layer: Layer, options: ReviewOptions) -> Work:
+        truth = self.truth.layer()
+        if truth is None or truth is layer:
+            raise InputError("Choose two different Labels layers to compare.")
+        said, true = image_of(layer), image_of(truth)
+        _check_same(layer, said, truth, true)
+        frame_axes = frame_axes_of(true, options.per)
+        self._watch(layer, truth, *self._layers())
+        self._edited -= {layer, truth}
+        return lambda progress: _compare(layer, truth, said, true, frame_axes, options, progress)
+
+    def show_result(self, layer: Layer, options: ReviewOptions, result: _Found) -> str:
+        if result.truth not in self.viewer.layers:
+            return (
+                "The truth was removed while the run went on, so its result was dropped. Choose "
+                "two layers and compare again."
+            )
+        self._found = result
+        self._watch(*self._layers())
+        self._show(result)
+        if result.options != self.form.options:
+            self._match_again(self.form.options)
+        return self._summary(result)
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        if layer is not None:
+            self.form.show_only({"per": layer.ndim > 2})
+        if self._truth is not None and layer is not None and self._truth.layer() is layer:
+            # Which one is to be judged was said last, so the other gives way.
+            for other in self.viewer.layers:
+                if self.accepts(other) and other is not layer:
+                    self._truth.pick(other)
+        super().layer_changed(layer)
+        self.refresh()
+
+    def options_changed(self, options: ReviewOptions) -> None:
+        if self._found is not None and not self.running:
+            self._match_again(options)
+
+    def refresh(self) -> None:
+        super().refresh()
+        ready = self._truth is not None and self._truth.layer() is not self.pick.layer()
+        self.run_button.setEnabled(self.run_button.isEnabled() and ready)
+        self.next_button.setEnabled(self._found is not None and len(self._found.review) > 0)
+        if not self.running and self._found is None and not ready:
+            self.say(self.nothing_text)
+
+    def shown(self) -> None:
+        """Take the key, unless somebody else has it."""
+        if not self._bound and NEXT_KEY not in {str(key) for key in self.viewer.keymap}:
+            self.viewer.bind_key(NEXT_KEY, self._on_key)
+            self._bound = True
+
+    def hidden(self) -> None:
+        if self._bound:
+            self.viewer.bind_key(NEXT_KEY, None)
+            self._bound = False
+        super().hidden()
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self._soon.stop()
+            self._rematch.forget()
+            self._forget()
+            self.truth.close_events()
+            disconnect_events(self.viewer.layers.events, self)
+        super().close_tool()
+
+    # What it is asked
+
+    @property
+    def truth(self) -> LayerPick:
+        """The choice of the layer that is right."""
+        if self._truth is None:
+            raise RuntimeError("The page is not built yet.")
+        return self._truth
+
+    @property
+    def found(self) -> Review | None:
+        """What the last run found."""
+        return None if self._found is None else self._found.review
+
+    def next_worst(self) -> None:
+        """Go to the next row of the table."""
+        if self._found is not None and not self.table.step():
+            self.say("That was the last object. Mend them in Correct, then compare again.")
+
+    # Wiring
+
+    def _match_again(self, options: ReviewOptions) -> None:
+        """Match what was counted by another threshold; count again where that does not do."""
+        found = self._found
+        if found is None:
+            return
+        if options.per != found.options.per:
+            self._soon.start()
+            return
+        images = [image_of(layer) for layer in (found.prediction, found.truth)]
+        if all(image.shape == found.picture.shape for image in images):
+            self._rematch.ask(lambda progress: _matched(found, images, options, progress))
+
+    def _is_other(self, layer: Layer) -> bool:
+        return layer is not self.pick.layer()
+
+    def _on_truth(self, layer: Layer | None) -> None:
+        if layer is not None and layer is self.pick.layer():
+            for other in self.viewer.layers:
+                if self.accepts(other) and other is not layer:
+                    self.pick.pick(other)
+        self.refresh()
+
+    def _on_key(self, viewer: Any) -> None:
+        self.next_worst()
+
+    def _on_rematched(self, found: _Found) -> None:
+        same = self._found is not None and found.counted is self._found.counted
+        if same and not self._closed:
+            self._found = found
+            self._show(found)
+            self.say(self._summary(found))
+
+    def _on_edited(self, event: Event) -> None:
+        self._edited.add(event.source)
+        if not self.running and event.source in self._layers():
+            self.say(_STALE, problem=True)
+
+    def _on_removed(self, event: Event) -> None:
+        if event.value in self._layers():
+            self._rematch.forget()
+            self._forget()
+            self.table.show_review(None)
+            self.say("One of the two layers was removed. Choose two and compare again.")
+            self.refresh()
+
+    def _layers(self) -> tuple[Layer, ...]:
+        """Return the two layers that the table is of, if there is one."""
+        found = self._found
+        return () if found is None else (found.prediction, found.truth)
+
+    def _watch(self, *layers: Layer) -> None:
+        """Notice from now on when one of `layers` is changed, and of others no more."""
+        for layer in self._watched:
+            disconnect_events(layer.events, self)
+        self._watched = tuple(dict.fromkeys(layers))
+        for layer in self._watched:
+            for event in (layer.events.paint, layer.events.data):
+                event.connect(self._on_edited)
+        self._edited &= set(layers)
+
+    def _forget(self) -> None:
+        self._found = None
+        self._watch()
+
+    def _summary(self, found: _Found) -> str:
+        stale = self._edited & {found.prediction, found.truth}
+        return f"{_summary(found)} {_STALE}" if stale else _summary(found)
+
+    def _go(self, at: int) -> None:
+        if self._found is not None:
+            spots = self._found.review.spots
+            layer = self._found.prediction
+            go_to(self.viewer, layer, spots.centre[at], spots.low[at], spots.high[at])
+
+    def _show(self, found: _Found) -> None:
+        self._show_picture(found)
+        self.table.show_review(found.review)
+        self.refresh()
+
+    def _show_picture(self, found: _Found) -> None:
+        layers, source = self.viewer.layers, found.prediction
+        old = find(layers, REVIEW, source)
+        if isinstance(old, Labels) and old.data.shape == found.picture.shape:
+            old.data = found.picture
+            old.visible = True
+            return
+        active = layers.selection.active
+        new_labels(
+            layers,
+            source,
+            REVIEW,
+            found.picture,
+            name=f"{source.name} review",
+            options=found.options.model_dump(),
+            colormap=_colormap(),
+            opacity=0.6,
+        )
+        layers.selection.active = active
+
+
+def _compare(
+    prediction: Layer,
+    truth: Layer,
+    said: Image,
+    true: Image,
+    frame_axes: int,
+    options: ReviewOptions,
+    progress: Reporter,
+) -> _Found:
+    """Count, match and paint; the layers are only carried along, never touched."""
+    ids = [image.asarray() for image in (said, true)]
+    counted = count_objects(*ids, frame_axes=frame_axes, progress=part(progress, 0, 0.6))
+    review = review_objects(counted, options.threshold)
+    picture = paint_review(counted, review, *ids, progress=part(progress, 0.6, 1))
+    return _Found(prediction, truth, counted, review, picture, options)
+
+
+def _matched(
+    found: _Found, images: list[Image], options: ReviewOptions, progress: Progress
+) -> _Found:
+    review = review_objects(found.counted, options.threshold)
+    ids = [image.asarray() for image in images]
+    picture = paint_review(found.counted, review, *ids, progress=progress)
+    return replace(found, review=review, picture=picture, options=options)
+
+
+def _check_same(layer: Layer, said: Image, truth: Layer, true: Image) -> None:
+    if said.shape != true.shape:
+        raise InputError(
+            f"{layer.name!r} has the shape {said.shape} and {truth.name!r} {true.shape}: they are "
+            "not of one image. Choose two of the same size."
+        )
+
+
+def _summary(found: _Found) -> str:
+    matching, review = found.review.matching, found.review
+    at = "" if found.options.threshold == 0.5 else f" at IoU {found.options.threshold:.2f}"
+    line = (
+        f"F1 {matching.f1:.3f}{at}, AP50 {review.ap50:.3f}, mean IoU {matching.mean_iou:.3f}: "
+        f"{matching.n_matched} hit, {matching.n_missed} missed, {matching.n_invented} invented."
+    )
+    if min(matching.n_predicted, matching.n_true) == 1 < max(matching.n_predicted, matching.n_true):
+        which = found.prediction if matching.n_predicted == 1 else found.truth
+        line += (
+            f" {which.name!r} holds one id, hence one object: if it is a mask, make objects of "
+            "it first."
+        )
+    elif review.ap50 < 1:
+        line += " Next: click a row, or press N, to go to the worst."
+    return line
+
+
+def _legend() -> str:
+    return " &nbsp; ".join(
+        f'<span style="color: {COLOURS[kind]};">&#9632;</span> {KINDS[kind]}'
+        for kind in (HIT, MISSED, INVENTED)
+    )
+
+
+def _colormap() -> CyclicLabelColormap:
+    """Return the colours of 0 to 3, in order: a colormap by id compiles for seconds at first."""
+    colours = [transform_color(COLOURS[kind])[0] for kind in sorted(COLOURS)]
+    return CyclicLabelColormap(colors=np.array([_CLEAR, *colours]), name="unetseg review")

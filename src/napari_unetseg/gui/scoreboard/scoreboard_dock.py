@@ -1,0 +1,206 @@
+"""The Scoreboard dock: several models on the same labels, and which one is enough."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
+from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.training.annotation import values_of
+from napari_unetseg.core.training.compare_models import Row, Scoreboard, compare, rungs_for
+from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.gui.scoreboard.scoreboard_table import ScoreboardTable
+from napari_unetseg.gui.shared.task import Latest, Reporter, Work
+from napari_unetseg.gui.shared.tool import Tool
+from napari_unetseg.gui.shared.training_layers import (
+    kind_box,
+    labels_pick,
+    lesson_of,
+    show_kind,
+    warm_up,
+)
+
+_TICKS = {
+    "logistic": "A weighted sum of filters; softmax for more than two classes. Seconds.",
+    "mlp": "Sums of sums of filters. Seconds.",
+    "cnn": "A small convolutional network. Takes the minutes below.",
+    "unet": "Sees detail and surroundings. Takes the minutes below.",
+}
+
+
+class ScoreboardOptions(Options):
+    """How models are compared."""
+
+    budget: float = option(
+        1.0,
+        "Minutes each",
+        "How long to train each network. The others are fitted in seconds.",
+        gt=0,
+        le=10_000,
+        step=0.5,
+    )
+    validation: float = option(
+        0.2,
+        "Held out",
+        "Part of the annotation that no model sees and all are judged by: whole strokes or tiles.",
+        ge=0.05,
+        le=0.8,
+        step=0.05,
+    )
+    seed: int = option(
+        0, "Seed", "Another seed holds out other strokes.", ge=0, le=2**31 - 1, advanced=True
+    )
+
+
+class ScoreboardWidget(Tool[ScoreboardOptions]):
+    """Train several models on the same labels, and keep the one that is enough.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Scoreboard"
+    help_text = (
+        "Train several models on the same labels and see which one is enough, judged by strokes "
+        "that none of them saw."
+    )
+    run_text = "Compare"
+    run_help = "Train every ticked model, judge all by the same held-out strokes, keep the best."
+    can_stop = True
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(napari_viewer, ScoreboardOptions())
+        self._warm = Latest(self)
+        self.stop_button.setToolTip("End now and keep the models that are done.")
+
+    # What a tool says of itself
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self.labels = labels_pick(self.viewer)
+        self.labels.picked.connect(self._on_labels)
+        self.kind = kind_box()
+        self.ticks: dict[str, QCheckBox] = {}
+        ticks = QWidget()
+        grid = QGridLayout(ticks)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for number, (name, help_text) in enumerate(_TICKS.items()):
+            tick = QCheckBox(name)
+            tick.setToolTip(help_text)
+            tick.setChecked(True)
+            self.ticks[name] = tick
+            grid.addWidget(tick, number // 2, number % 2)
+        return [("Labels", self.labels), ("They are", self.kind), ("Models", ticks)]
+
+    def results(self) -> list[QWidget]:
+        self._board: Scoreboard | None = None
+        self._used: Row | None = None
+        self._kept: dict[Row, TrainedModel] = {}
+        self.table = ScoreboardTable()
+        self.table.setToolTip("Click a model to use it in Predict.")
+        self.table.chosen.connect(self._on_chosen)
+        return [self.table]
+
+    def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
+        kind = self.kind.currentData()
+        lesson = lesson_of(layer, self.labels.layer(), kind)
+        wanted = [tick.isChecked() for tick in self.ticks.values()]
+        if not any(wanted):
+            raise InputError("Tick at least one model, two to compare.")
+        return lambda report: _compared(lesson, kind, wanted, options, report)
+
+    def show_on_the_way(self, thing: Any) -> None:
+        if isinstance(thing, Row):
+            self.table.add(thing)
+        else:
+            self.table.begin(thing)
+            self.table.show()
+
+    def show_result(self, layer: Layer, options: ScoreboardOptions, result: Scoreboard) -> str:
+        if not result.rows:
+            return result.recommendation
+        self._board, self._used, self._kept = result, None, {}
+        if result.kept is None:
+            return result.recommendation
+        name = self._use(result.kept)
+        others = sum(row.model is not None for row in result.rows) > 1
+        click = ", or click another model to use that" if others else ""
+        return f"{result.recommendation} Kept as {name!r}. Next: Predict{click}."
+
+    def shown(self) -> None:
+        # Torch takes seconds to load and the filters to compile: begin while the user paints.
+        self._warm.ask_soon(lambda progress: warm_up())
+
+    def refresh(self) -> None:
+        super().refresh()
+        if not self.running:
+            board = self._board
+            self.table.show_rows(() if board is None else board.rows, self._used)
+            self.table.setVisible(board is not None)
+        else:
+            self.table.setVisible(self.table.rowCount() > 0)
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self.labels.close_events()
+        super().close_tool()
+
+    # What it is asked
+
+    @property
+    def board(self) -> Scoreboard | None:
+        """What the last run found."""
+        return self._board
+
+    # Wiring
+
+    def _on_labels(self, labels: Layer | None) -> None:
+        if labels is not None:
+            show_kind(self.kind, labels)
+
+    def _on_chosen(self, row: Row) -> None:
+        if self.running:
+            self.say("A model can be chosen when all are done, or after Stop.")
+        elif row.model is None:
+            self.say(row.message, problem=True)
+        else:
+            name = self._use(row)
+            self.say(f"Predict now uses {name!r}, a {row.label}: Dice {row.dice:.3f}.")
+            self.refresh()
+
+    def _use(self, row: Row) -> str:
+        """Give the model of a row to Predict, and return its name."""
+        if row.model is None:
+            raise ValueError("There is no model in this row.")
+        if row not in self._kept:
+            name = self.session.name_for(row.kind)
+            self._kept[row] = replace(row.model, name=name)
+        self.session.use_model(self._kept[row])
+        self._used = row
+        return self._kept[row].name
+
+
+def _compared(
+    lesson: Lesson,
+    labels_are: Any,
+    wanted: Sequence[bool],
+    options: ScoreboardOptions,
+    report: Reporter,
+) -> Scoreboard:
+    n_classes = len(values_of([lesson.labels], labels_are))
+    kinds = [k for k, one in zip(rungs_for(n_classes), wanted, strict=True) if one]
+    report.show(tuple(kinds))
+    return compare(
+        [RUNGS[kind]() for kind in kinds],
+        [lesson],
+        TrainOptions(**options.model_dump()),
+        labels_are=labels_are,
+        told=report.show,
+        progress=report,
+    )

@@ -1,0 +1,144 @@
+"""The table of the scoreboard: one row a model, filled while they are trained."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QAbstractScrollArea,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from napari_unetseg.core.training.compare_models import Row
+
+COLUMNS = {
+    "Model": "What was trained. An arrow: it did worse than the model it climbs on, and is that.",
+    "Dice": "Overlap with what was held out, mean over the classes: 1 is the same.",
+    "IoU": "Intersection over union with what was held out, mean over the classes.",
+    "Train": "Seconds that the training took.",
+    "s / MP": "Seconds to predict a million pixels.",
+}
+_HELD, _WAITS, _LEARNS = "✓ ", "waits", "learns..."
+
+
+class ScoreboardTable(QTableWidget):
+    """Rows of models, the finished ones of which can be clicked.
+
+    Signals
+    -------
+    chosen(object)
+        The `Row` that was clicked.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(COLUMNS), parent)
+        self._rows: list[Row] = []
+        for column, (name, help_text) in enumerate(COLUMNS.items()):
+            item = QTableWidgetItem(name)
+            item.setToolTip(help_text)
+            self.setHorizontalHeaderItem(column, item)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizeAdjustPolicy(QAbstractScrollArea.SizeAdjustPolicy.AdjustToContents)
+        across, down = self.horizontalHeader(), self.verticalHeader()
+        if across is not None and down is not None:
+            across.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            across.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+            across.setSectionsClickable(False)
+            down.hide()
+            down.setDefaultSectionSize(self.fontMetrics().height() + 8)
+        self.cellClicked.connect(self._on_clicked)
+
+    def begin(self, kinds: Sequence[str]) -> None:
+        """Show the models that are going to be trained."""
+        self._rows = []
+        self.setRowCount(len(kinds))
+        for at, kind in enumerate(kinds):
+            self._write(at, [kind, _WAITS if at else _LEARNS, "", "", ""])
+        self._fit()
+
+    def add(self, row: Row) -> None:
+        """Show what came of the next model."""
+        at = len(self._rows)
+        self._rows.append(row)
+        self.setRowCount(max(self.rowCount(), at + 1))
+        self._show(at, held=False)
+        self._fit()
+        if at + 1 < self.rowCount():
+            self._write(at + 1, [self.text(at + 1, 0), _LEARNS, "", "", ""])
+
+    def show_rows(self, rows: Sequence[Row], held: Row | None) -> None:
+        """Show finished rows, one of which is in use."""
+        self._rows = list(rows)
+        self.setRowCount(len(rows))
+        for at, row in enumerate(rows):
+            self._show(at, held=row is held)
+        self.clearSelection()
+        self._fit()
+
+    def text(self, row: int, column: int) -> str:
+        """Return what a cell shows."""
+        item = self.item(row, column)
+        return "" if item is None else item.text()
+
+    def _show(self, at: int, *, held: bool) -> None:
+        row = self._rows[at]
+        # On two lines, for a narrow dock would cut off what it is.
+        name = f"{row.asked}\n→ {row.kind}" if row.fell_back else row.kind
+        told = ", ".join(f"{label} {dice:.3f}" for label, dice in row.classes.items())
+        help_text = " ".join(filter(None, [row.message, told and f"Dice of {told}."]))
+        if row.scores is None:
+            cells = [name, "failed", "", "", ""]
+        else:
+            cells = [
+                f"{_HELD if held else ''}{name}",
+                f"{row.scores.dice:.3f}",
+                f"{row.scores.iou:.3f}",
+                _seconds(row.seconds),
+                f"{row.seconds_per_megapixel:.2f}",
+            ]
+        self._write(at, cells, help_text, bold=held)
+
+    def _write(
+        self, at: int, cells: Sequence[str], help_text: str = "", *, bold: bool = False
+    ) -> None:
+        for column, text in enumerate(cells):
+            item = QTableWidgetItem(text)
+            item.setToolTip(help_text)
+            font = item.font()
+            font.setBold(bold)
+            item.setFont(font)
+            if column:
+                right: Any = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                item.setTextAlignment(right)
+            self.setItem(at, column, item)
+
+    def _fit(self) -> None:
+        """Be as high as the rows: the page scrolls, not the table."""
+        self.resizeRowsToContents()
+        across = self.horizontalHeader()
+        top = 0 if across is None else across.sizeHint().height()
+        rows = sum(self.rowHeight(at) for at in range(self.rowCount()))
+        self.setFixedHeight(top + rows + 2 * self.frameWidth())
+
+    def _on_clicked(self, at: int, column: int) -> None:
+        if at < len(self._rows):
+            self.chosen.emit(self._rows[at])
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 1000:
+        return f"{seconds:.1f} s" if seconds < 100 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"
+
+
+__all__ = ["COLUMNS", "ScoreboardTable"]

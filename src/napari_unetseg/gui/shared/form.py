@@ -1,0 +1,335 @@
+"""An options object as magicgui widgets, and back: `Form(options).options == options`."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
+
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    FloatSlider,
+    FloatSpinBox,
+    LineEdit,
+    PushButton,
+    Slider,
+    SpinBox,
+)
+from magicgui.widgets.bases import ValueWidget
+from psygnal import Signal
+from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
+
+from napari_unetseg.core.options import Options
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
+
+_OWN = "own..."
+# What a number without bounds of its own may be in a spin box.
+_INT_RANGE = (-(2**31), 2**31 - 1)
+_FLOAT_RANGE = (-1e12, 1e12)
+
+
+class Form(Generic[O]):
+    """Widgets for every field of an options object.
+
+    Parameters
+    ----------
+    options
+        What the widgets show at first; its class says which fields there are.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Sent with the new options whenever the user changed a field.
+    """
+
+    changed = Signal(Options)
+
+    def __init__(self, options: O) -> None:
+        self._type = type(options)
+        self._rows = {
+            name: _Row(name, field, getattr(options, name))
+            for name, field in self._type.model_fields.items()
+        }
+        self._folded, self._complete, self._silent = True, False, False
+        self._sheet: QFormLayout | None = None
+
+    @property
+    def page(self) -> QWidget:
+        """The widgets: one row a field, what does not matter now hidden, rare ones folded away."""
+        _ = self.layout
+        return self._holder
+
+    @property
+    def layout(self) -> QFormLayout:
+        """The rows of the page, so that a tool can put inputs of its own in line with them.
+
+        Made when first asked for: widgets cost time, and until somebody looks values will do.
+        """
+        if self._sheet is None:
+            self._sheet = self._laid_out()
+            self._arrange()
+        return self._sheet
+
+    @property
+    def options(self) -> O:
+        """The options as the widgets stand.
+
+        Raises
+        ------
+        InputError
+            When a text cannot be used; the sentence says why.
+        """
+        return self._type.checked(**{name: row.value for name, row in self._rows.items()})
+
+    @options.setter
+    def options(self, options: O) -> None:
+        if options == self._safe_options():
+            return
+        self._silent = True
+        try:
+            for name, row in self._rows.items():
+                row.value = getattr(options, name)
+        finally:
+            self._silent = False
+        self._arrange()
+
+    def put_back(self, options: O) -> None:
+        """Show other options, and send `changed` if they are others."""
+        if options != self._safe_options():
+            self.options = options
+            self.changed.emit(options)
+
+    def shows(self, options: O) -> bool:
+        """Whether the widgets stand for `options`."""
+        return self._safe_options() == options
+
+    def set(self, **values: Any) -> None:
+        """Change some fields without sending `changed`."""
+        self.options = self.options.model_copy(update=values)
+
+    def value(self, name: str) -> Any:
+        """Return what field `name` stands at, allowed or not."""
+        return self._rows[name].value
+
+    def widget(self, name: str) -> ValueWidget[Any]:
+        """Return the widget that edits field `name`."""
+        layout = self.layout
+        if self._rows[name].advanced:
+            self._add_rare(layout)
+        return self._rows[name].inputs[0]
+
+    def set_range(self, name: str, low: float, high: float) -> None:
+        """Let the number `name` go from `low` to `high`, its present value included."""
+        widget: Any = self.widget(name)
+        self._silent = True
+        try:
+            if isinstance(widget, FloatSpinBox) and high > low:
+                # About a thousand steps from end to end, whether grey levels go to 1 or 65535.
+                widget.step = 10.0 ** math.floor(math.log10((high - low) / 300))
+            _set_range(widget, min(low, widget.value), max(high, widget.value))
+        finally:
+            self._silent = False
+
+    def show_only(self, names: Mapping[str, bool]) -> None:
+        """Show or hide fields for a reason that the options do not know (the layer has no Z...)."""
+        for name, wanted in names.items():
+            self._rows[name].wanted = wanted
+        self._arrange()
+
+    def unfold(self, folded: bool = False) -> None:
+        """Show the rare fields, or fold them away."""
+        layout = self.layout
+        if not folded:
+            self._add_rare(layout)
+        self._folded = folded
+        self._fold.text = "More options" if folded else "Fewer options"
+        self._arrange()
+
+    def _safe_options(self) -> O | None:
+        try:
+            return self.options
+        except ValueError:
+            return None
+
+    def _on_changed(self) -> None:
+        if self._silent:
+            return
+        self._arrange()
+        options = self._safe_options()
+        if options is not None:
+            self.changed.emit(options)
+
+    def _toggle_fold(self) -> None:
+        self.unfold(not self._folded)
+
+    def _laid_out(self) -> QFormLayout:
+        # The widget that holds the rows goes with the layout, which it owns.
+        self._holder = QWidget()
+        layout = QFormLayout(self._holder)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setVerticalSpacing(4)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._add(layout, rare=False)
+        self._fold = PushButton(text="More options")
+        self._fold.changed.connect(self._toggle_fold)
+        layout.addRow(self._fold.native)
+        return layout
+
+    def _add_rare(self, layout: QFormLayout) -> None:
+        """Add the rare fields, once: most forms are never unfolded."""
+        if not self._complete:
+            self._complete = True
+            self._add(layout, rare=True)
+            self._arrange()
+
+    def _add(self, layout: QFormLayout, *, rare: bool) -> None:
+        for row in self._rows.values():
+            if row.advanced == rare:
+                row.add_to(layout)
+                for widget in row.inputs:
+                    widget.changed.connect(self._on_changed)
+
+    def _arrange(self) -> None:
+        layout = self._sheet
+        if layout is None:
+            return
+        values = {name: row.value for name, row in self._rows.items()}
+        rare = False
+        for row in self._rows.values():
+            matters = row.wanted and row.matters(values)
+            rare |= matters and row.advanced
+            row.show(layout, matters and not (row.advanced and self._folded))
+        layout.setRowVisible(self._fold.native, rare)
+
+
+class _Row:
+    """One field: its value, and once it was added to a form its widgets, which then hold it."""
+
+    def __init__(self, name: str, field: FieldInfo, value: Any) -> None:
+        extra = field.json_schema_extra
+        layout: Mapping[str, Any] = extra if isinstance(extra, Mapping) else {}
+        self.name = name
+        self.wanted = True
+        self.advanced = bool(layout.get("advanced", False))
+        self._when: Mapping[str, Any] = layout.get("when", {})
+        self._choices = [str(choice) for choice in layout.get("suggestions", ())]
+        self._field, self._value, self._layout = field, value, layout
+        self.inputs: list[ValueWidget[Any]] = []
+
+    @property
+    def value(self) -> Any:
+        if not self.inputs:
+            return self._value
+        first = self.inputs[0]
+        if self._choices:
+            return self.inputs[1].value if first.value == _OWN else first.value
+        return first.value
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        if not self.inputs:
+            self._value = value
+            return
+        first = self.inputs[0]
+        if self._choices:
+            known = value in self._choices
+            first.value = value if known else _OWN
+            if not known:
+                self.inputs[1].value = value
+            return
+        if isinstance(first, (SpinBox, FloatSpinBox, Slider, FloatSlider)):
+            _set_range(first, min(first.min, value), max(first.max, value))
+        first.value = value
+
+    def matters(self, values: Mapping[str, Any]) -> bool:
+        return all(values[other] in wanted for other, wanted in self._when.items())
+
+    def add_to(self, layout: QFormLayout) -> None:
+        """Make the widgets, as the last rows of `layout`."""
+        self.inputs = self._make(self._field, self._value, self._layout)
+        for number, widget in enumerate(self.inputs):
+            widget.tooltip = self._field.description or ""
+            title = self._field.title or self.name.replace("_", " ")
+            widget.label = f"own {self.name}" if number else title
+            label = QLabel(widget.label)
+            label.setToolTip(widget.tooltip)
+            label.setBuddy(widget.native)
+            if not isinstance(widget, CheckBox):
+                # A long entry must not make the dock wider than a laptop can spare.
+                widget.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+                widget.native.setMinimumWidth(80)
+            layout.addRow(label, widget.native)
+
+    def show(self, layout: QFormLayout, wanted: bool) -> None:
+        if not self.inputs:
+            return
+        layout.setRowVisible(self.inputs[0].native, wanted)
+        if self._choices:
+            own = wanted and self.inputs[0].value == _OWN
+            layout.setRowVisible(self.inputs[1].native, own)
+
+    def _make(
+        self, field: FieldInfo, value: Any, layout: Mapping[str, Any]
+    ) -> list[ValueWidget[Any]]:
+        kind = field.annotation
+        if get_origin(kind) is Literal:
+            return [ComboBox(name=self.name, choices=list(get_args(kind)), value=value)]
+        if kind is bool:
+            tick = CheckBox(name=self.name, value=value)
+            tick.text = ""  # the label of the row says it
+            return [tick]
+        if kind in (int, float):
+            return [_number(self.name, kind, field, value, layout)]
+        if self._choices:
+            known = value in self._choices
+            box = ComboBox(
+                name=self.name,
+                choices=[*self._choices, _OWN],
+                value=value if known else _OWN,
+            )
+            return [
+                box,
+                LineEdit(name=f"own_{self.name}", value=self._choices[0] if known else value),
+            ]
+        return [LineEdit(name=self.name, value=value)]
+
+
+def _number(
+    name: str, kind: Any, field: FieldInfo, value: Any, layout: Mapping[str, Any]
+) -> ValueWidget[Any]:
+    low, high = _bounds(field, kind)
+    slider = bool(layout.get("slider", False))
+    step = layout.get("step")
+    if kind is int:
+        make = Slider if slider else SpinBox
+        return make(name=name, value=value, min=low, max=high, step=int(step or 1))
+    if slider:
+        return FloatSlider(name=name, value=value, min=low, max=high)
+    return FloatSpinBox(name=name, value=value, min=low, max=high, step=step or 0.1)
+
+
+def _bounds(field: FieldInfo, kind: Any) -> tuple[Any, Any]:
+    low, high = _INT_RANGE if kind is int else _FLOAT_RANGE
+    # A spin box has no open ends: the nearest number that is allowed.
+    nudge: Any = 1 if kind is int else 1e-9
+    found: dict[str, Any] = {}
+    for bound in field.metadata:
+        for name in ("ge", "gt", "le", "lt"):
+            if (value := getattr(bound, name, None)) is not None:
+                found[name] = value
+    if "gt" in found:
+        low = found["gt"] + nudge
+    if "lt" in found:
+        high = found["lt"] - nudge
+    return found.get("ge", low), found.get("le", high)
+
+
+def _set_range(widget: Any, low: float, high: float) -> None:
+    # One end at a time must never pass the other.
+    if low <= widget.max:
+        widget.min = low
+        widget.max = high
+    else:
+        widget.max = high
+        widget.min = low

@@ -1,0 +1,133 @@
+"""Where the objects of a Labels layer are, kept up to date through its undo history.
+
+napari tells when something was painted, but not when it was undone, so the history is compared
+with what it was when it was last looked at.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_unetseg.core.corrections import ObjectBoxes, find_boxes
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.gui.shared.layer_locks import Atom, histories, same_step
+
+AT_ONCE = 300_000
+"""Labels of so few pixels are searched on the spot; larger ones in another thread."""
+
+_Step = list[Atom]
+
+
+class LayerBoxes:
+    """The boxes of the objects of one Labels layer.
+
+    Parameters
+    ----------
+    layer
+        In memory, of one resolution.
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer = layer
+        self._boxes: ObjectBoxes | None = None
+        self._data: Any = None
+        self._history: Any = None
+        self._steps: list[_Step] = []
+        layer.events.paint.connect(self._on_paint)
+
+    def close_events(self) -> None:
+        """Stop following the layer."""
+        self._layer.events.paint.disconnect(self._on_paint)
+
+    def boxes(self) -> ObjectBoxes | None:
+        """Return the boxes as they are now, or None when they must be found first."""
+        self._follow()
+        if self._boxes is None and self._layer.data.size <= AT_ONCE:
+            self.take(find_boxes(self._layer.data))
+        return self._boxes
+
+    def search(self) -> Callable[[Progress], ObjectBoxes]:
+        """Return what finds the boxes, to be run in another thread."""
+        data = self._layer.data
+        return lambda progress: find_boxes(data, progress=progress)
+
+    def take(self, boxes: ObjectBoxes) -> None:
+        """Take boxes that were found, of the labels as they are now."""
+        self._boxes, self._data = boxes, self._layer.data
+        self._history = histories(self._layer)[0]
+        self._steps = list(self._history)
+
+    def forget(self) -> None:
+        """Find the boxes anew next time: the labels were changed behind napari's back."""
+        self._boxes = None
+
+    def holds(self, number: int, places: Sequence[Sequence[float]] = ()) -> bool:
+        """Whether the box of an object is right: it has as many pixels in it as it should.
+
+        Parameters
+        ----------
+        places
+            In the object, hence in the box.
+        """
+        if self._boxes is None or number not in self._boxes:
+            return False
+        box = self._boxes.box(number)
+        crop = self._layer.data[box]
+        if not all(
+            s.start <= round(x) < s.stop for at in places for x, s in zip(at, box, strict=True)
+        ):
+            return False
+        return int(np.count_nonzero(crop == number)) == self._boxes.size(number)
+
+    def _on_paint(self) -> None:
+        self._follow()
+
+    def _follow(self) -> None:
+        """Take note of the steps that were done, undone and redone since the last time."""
+        if self._boxes is None:
+            return
+        history = histories(self._layer)[0]
+        if self._layer.data is not self._data or history is not self._history:
+            self._boxes = None
+            return
+        now = list(history)
+        start = next(
+            (k for k, step in enumerate(self._steps) if now and same_step(step, now[0])), None
+        )
+        if start is None and self._steps and len(now) == history.maxlen:
+            self._boxes = None
+            return
+        then = self._steps[start or 0 :]
+        common = 0
+        while common < min(len(then), len(now)) and same_step(then[common], now[common]):
+            common += 1
+        try:
+            for step in reversed(then[common:]):
+                for atom in reversed(step):
+                    index, before, after = _pixels(atom, self._layer.data.shape)
+                    self._boxes.tell(index, after, before)
+            for step in now[common:]:
+                for atom in step:
+                    self._boxes.tell(*_pixels(atom, self._layer.data.shape))
+        except KeyError:
+            # A step took pixels from an object that is not known of.
+            self._boxes = None
+        self._steps = now
+
+
+def _pixels(atom: Atom, shape: tuple[int, ...]) -> tuple[tuple[NDArray[Any], ...], Any, Any]:
+    """Return the places, old and new values of one change in napari's history."""
+    if not hasattr(atom, "slice_key"):
+        index, before, after = atom
+        return tuple(np.ravel(axis) for axis in index), np.ravel(before), after
+    parts = [part.indices(n)[:2] for part, n in zip(atom.slice_key, shape, strict=True)]
+    mask = atom.mask if atom.mask is not None else np.ones([b - a for a, b in parts], bool)
+    inside = np.nonzero(mask)
+    index = tuple(axis + start for axis, (start, _) in zip(inside, parts, strict=True))
+    return index, np.ravel(atom.old_values), int(atom.new_value)
+
+
+__all__ = ["AT_ONCE", "LayerBoxes"]

@@ -1,0 +1,209 @@
+"""Which pixels of a Labels layer a hand drew, told from the layer's own undo history.
+
+napari says when something was painted, but not when it was undone. So nothing is counted on the
+way: a stroke is ink as long as it lies in the layer's undo history, is none while it is undone,
+and is remembered for good when it drops out of the history's far end.
+"""
+
+from collections import deque
+from typing import Any, Self
+from weakref import ref
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.events import Event
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
+
+Atom = Any
+"""One change in napari's history: a box, a mask and values, or indices and values."""
+
+
+class LayerInk:
+    """The ink on one Labels layer.
+
+    Parameters
+    ----------
+    layer
+        Watched from now on.
+    """
+
+    changed = Signal()
+    """Sent when ink was added by hand, or let go."""
+
+    def __init__(self, layer: Labels) -> None:
+        self._ref = ref(layer)
+        self._base = PixelSet(_shape(layer))
+        self._history = histories(layer)[0]
+        self._strokes: list[tuple[list[Atom], bool]] = []
+        self._running = False
+        self._told = 0
+        layer.events.paint.connect(self._on_paint)
+
+    @property
+    def _layer(self) -> Labels:
+        """The layer, which is not kept alive by its ink."""
+        layer = self._ref()
+        if layer is None:
+            raise ReferenceError("The Labels layer is gone, and its ink with it.")
+        return layer
+
+    def pixels(self) -> PixelSet:
+        """Return the ink that is there now: a copy."""
+        self._settle()
+        if self._base.shape != _shape(self._layer):
+            self._base = PixelSet(_shape(self._layer))
+        found = self._base.copy()
+        there = {id(atom) for step in self._history for atom in step}
+        for step, by_hand in self._strokes:
+            for atom in step:
+                if by_hand and id(atom) in there:
+                    _add(found, atom)
+        return found
+
+    def __bool__(self) -> bool:
+        return bool(self.pixels())
+
+    def state(self) -> tuple[int, ...]:
+        """Return what changes whenever the labels or their ink do, undo and redo included."""
+        history, undone = histories(self._layer)
+        latest = id(history[-1][0]) if history and history[-1] else 0
+        return (id(self._layer.data), len(history), latest, len(undone), self._told)
+
+    def approve(self, box: tuple[slice, ...], mask: NDArray[np.bool_] | None = None) -> None:
+        """Make pixels ink that are right as they are."""
+        self._base.add(box, mask)
+        self._tell()
+
+    def restore(self, pixels: PixelSet) -> None:
+        """Add ink that was kept elsewhere, in a file or another layer."""
+        self._base.update(pixels)
+        self._tell()
+
+    def release(self) -> None:
+        """Let all ink go: runs may change every pixel again."""
+        self._base = PixelSet(_shape(self._layer))
+        self._strokes = [(step, False) for step, _ in self._strokes]
+        self._tell()
+
+    def write(self, indices: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
+        """Change pixels as one undo step of a run, which is no ink.
+
+        Assigning `layer.data` would leave the old undo steps to write into the new array.
+        """
+        self._running = True
+        try:
+            self._layer.data_setitem(indices, values)
+        finally:
+            self._running = False
+
+    def correct(
+        self,
+        indices: tuple[NDArray[Any], ...],
+        values: NDArray[Any],
+        approved: PixelSet | None = None,
+    ) -> None:
+        """Change pixels by hand, and approve others, as one undo step.
+
+        Parameters
+        ----------
+        indices, values
+            One array of places for each axis, and the new values: ink from now on.
+        approved
+            Pixels that are right as they are. Undoing the step takes them back as well.
+        """
+        layer = self._layer
+        with layer.block_history():
+            layer.data_setitem(indices, values)
+            if approved:
+                layer._save_history(_Approval(layer, approved))  # noqa: SLF001
+
+    def _tell(self) -> None:
+        self._told += 1
+        self.changed.emit()
+
+    def _on_paint(self, event: Event) -> None:
+        self._settle()
+        self._strokes.append((list(event.value), not self._running))
+        self._told += 1
+        if not self._running:
+            self.changed.emit()
+
+    def _settle(self) -> None:
+        """Remember the strokes that dropped out of the history, forget those undone for good."""
+        history, undone = histories(self._layer)
+        if history is not self._history:
+            # napari began a new history; what the old one held can no longer be undone.
+            self._keep_all(self._history)
+            self._history = history
+            return
+        if history and len(history) == history.maxlen:
+            oldest = history[0]
+            first = next(
+                (k for k, (step, _) in enumerate(self._strokes) if same_step(step, oldest)), 0
+            )
+            self._keep(self._strokes[:first])
+            self._strokes = self._strokes[first:]
+        alive = {id(atom) for step in (*history, *undone) for atom in step}
+        self._strokes = [
+            (step, by_hand)
+            for step, by_hand in self._strokes
+            if any(id(atom) in alive for atom in step)
+        ]
+
+    def _keep_all(self, history: "deque[list[Atom]]") -> None:
+        alive = {id(atom) for step in history for atom in step}
+        self._keep([s for s in self._strokes if any(id(atom) in alive for atom in s[0])])
+        self._strokes = []
+
+    def _keep(self, strokes: list[tuple[list[Atom], bool]]) -> None:
+        for step, by_hand in strokes:
+            for atom in step:
+                if by_hand:
+                    _add(self._base, atom)
+
+
+class _Approval(tuple[Any, ...]):
+    """A change in napari's history that changes no pixel: it says that some are right."""
+
+    pixels: PixelSet
+
+    def __new__(cls, layer: Labels, pixels: PixelSet) -> Self:
+        nowhere = (np.zeros(0, np.intp),) * len(_shape(layer))
+        nothing = np.zeros(0, layer.data.dtype)
+        made = super().__new__(cls, (nowhere, nothing, nothing))
+        made.pixels = pixels
+        return made
+
+
+def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
+    """Return napari's undo and redo steps, oldest and latest first: its private things."""
+    return layer._undo_history, layer._redo_history  # noqa: SLF001
+
+
+def same_step(step: list[Atom], other: list[Atom]) -> bool:
+    """Whether two steps are one: undoing and redoing turns their changes around."""
+    return {id(atom) for atom in step} == {id(atom) for atom in other}
+
+
+def _shape(layer: Labels) -> tuple[int, ...]:
+    return tuple(layer.data[0].shape if layer.multiscale else layer.data.shape)
+
+
+def _add(pixels: PixelSet, atom: Atom) -> None:
+    """Add what one change touched."""
+    if isinstance(atom, _Approval):
+        pixels.update(atom.pixels)
+    elif hasattr(atom, "slice_key"):
+        box = tuple(
+            slice(*part.indices(length)[:2])
+            for part, length in zip(atom.slice_key, pixels.shape, strict=True)
+        )
+        pixels.add(box, atom.mask)
+    else:
+        pixels.add_indices(atom[0])
+
+
+__all__ = ["Atom", "LayerInk", "histories", "same_step"]

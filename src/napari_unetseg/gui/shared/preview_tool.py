@@ -1,0 +1,79 @@
+"""A tool that shows at once, on the visible plane, what a run would do."""
+
+from abc import abstractmethod
+from typing import Any, TypeVar
+
+from napari.layers import Layer
+from napari.utils.events import disconnect_events
+from qtpy.QtCore import QTimer
+
+from napari_unetseg.core.options import Options
+from napari_unetseg.gui.shared.task import Latest
+from napari_unetseg.gui.shared.tool import Tool
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
+
+_WAIT_MS = 120
+
+
+class LookingTool(Tool[O]):
+    """A `Tool` with a live preview.
+
+    Whenever the layer, the options or the plane on screen change, and the page is in sight, `look`
+    is called once things are quiet; what it asks of `latest` comes back to `looked`.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    """
+
+    def __init__(self, viewer: Any, options: O) -> None:
+        super().__init__(viewer, options)
+        self.latest = Latest(self)
+        self.latest.answered.connect(self.looked)
+        self.latest.refused.connect(self._on_refused)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_WAIT_MS)
+        self._timer.timeout.connect(self._on_quiet)
+        self.viewer.dims.events.current_step.connect(self.look_later)
+        self.viewer.dims.events.ndisplay.connect(self.look_later)
+        self.layer_changed(self.pick.layer())
+
+    @abstractmethod
+    def look(self, layer: Layer) -> None:
+        """Ask `latest` for what is to be shown of `layer`, or show nothing."""
+
+    @abstractmethod
+    def looked(self, answer: Any) -> None:
+        """Show what came of it, if it is still of use."""
+
+    def look_later(self, event: object = None) -> None:
+        """Look once nothing has changed for a moment."""
+        if not self._closed:
+            self._timer.start()
+
+    def options_changed(self, options: O) -> None:
+        self.look_later()
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        super().layer_changed(layer)
+        self.look_later()
+
+    def shown(self) -> None:
+        self.look_later()
+
+    def hidden(self) -> None:
+        self.latest.forget()
+        super().hidden()
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            disconnect_events(self.viewer.dims.events, self)
+        super().close_tool()
+
+    def _on_quiet(self) -> None:
+        layer = self.pick.layer()
+        if layer is not None and self.isVisible():
+            self.look(layer)

@@ -1,0 +1,202 @@
+"""What the tools of one viewer share: the models, and what a hand drew on which labels."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+import numpy as np
+from napari.layers import Labels, Layer
+from psygnal import Signal
+
+from napari_unetseg.core.corrections.locked_pixels import merged_classes, merged_objects
+from napari_unetseg.gui.shared.layer_locks import LayerInk
+from napari_unetseg.gui.shared.layers import LayerList, find, mark_again, marked, new_labels
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.model.trained_model import TrainedModel
+    from napari_unetseg.core.training.model_history import History, Version
+
+UNDOABLE_PIXELS = 8_000_000
+"""A result that changes more pixels than this replaces the layer, for undoing it would cost more
+memory (about 24 bytes a pixel and step) than a laptop has."""
+
+
+def unwrapped(viewer: Any) -> Any:
+    """Return the viewer behind the proxy that napari hands to plugins, for a layer got through the
+    proxy is a new object every time and could not be remembered."""
+    return getattr(viewer, "__wrapped__", viewer)
+
+
+class Session:
+    """The state of one viewer.
+
+    Get it with `Session.of`; there is one per viewer, gone with it.
+    """
+
+    models_changed = Signal()
+    """Sent when a model was trained or loaded, or another one became the current one."""
+
+    model_chosen = Signal(object)
+    """Sent the model that a person went back to, for what comes next."""
+
+    page_wanted = Signal(str)
+    """Sent with the title of the tool that the user is to be taken to."""
+
+    step_done = Signal()
+    """Sent when a tool has put its result into layers, which say what made them."""
+
+    def __init__(self) -> None:
+        self.models: list[TrainedModel] = []
+        self._workbench: ReferenceType[Any] | None = None
+        self._inks: WeakKeyDictionary[Labels, LayerInk] = WeakKeyDictionary()
+
+    @classmethod
+    def of(cls, viewer: Any) -> "Session":
+        """Return the session of `viewer`, which may be the proxy that napari hands to plugins."""
+        return _SESSIONS.setdefault(unwrapped(viewer), cls())
+
+    @cached_property
+    def history(self) -> "History":
+        """The versions of the models: what trained models are made of loads with the first."""
+        from napari_unetseg.core.training.model_history import History
+
+        return History()
+
+    @property
+    def workbench(self) -> Any:
+        """The Workbench of this viewer, or None while there is none."""
+        return None if self._workbench is None else self._workbench()
+
+    @workbench.setter
+    def workbench(self, workbench: Any) -> None:
+        # The session must not keep the viewer alive, to which the Workbench holds on.
+        self._workbench = None if workbench is None else ref(workbench)
+
+    @property
+    def current(self) -> "TrainedModel | None":
+        """The model that is taken up first: the newest, or the one that was gone back to."""
+        return self.models[-1] if self.models else None
+
+    def name_for(self, kind: str) -> str:
+        """Return a name for the next model, of a rung."""
+        return f"{kind} {self.history.next_number}"
+
+    def add_model(self, model: "TrainedModel", **known: Any) -> None:
+        """Keep a model for the tools of this viewer; the newest is last.
+
+        Parameters
+        ----------
+        **known
+            What the history is to know of it; see `History.add`.
+        """
+        self.history.add(model, **known)
+        self._take_up(model)
+
+    def use_model(self, model: "TrainedModel") -> None:
+        """Put a model last, where it is taken up first; add it when it is not there."""
+        if model not in self.models:
+            self.history.add(model)
+        self._take_up(model)
+
+    def go_back(self, model: "TrainedModel") -> None:
+        """Make a model of the history the current one, for every tool."""
+        self.use_model(model)
+        self.model_chosen.emit(model)
+
+    def adopt_models(self, models: "Sequence[TrainedModel]", versions: "Sequence[Version]") -> None:
+        """Take the models of a project, and what is known of them."""
+        known = {model.fingerprint for model in self.models}
+        new = [model for model in models if model.fingerprint not in known]
+        there = {version.who for version in self.history.versions}
+        self.history.adopt([v for v in versions if v.who not in there], new)
+        self.models += new
+        if new:
+            self._take_up(new[-1])
+
+    def _take_up(self, model: "TrainedModel") -> None:
+        self.models[:] = [*(other for other in self.models if other is not model), model]
+        gone = self.history.prune(model)
+        self.models[:] = [one for one in self.models if all(one is not other for other in gone)]
+        self.models_changed.emit()
+
+    def ink(self, layer: Labels) -> LayerInk:
+        """Return the ink on a layer, which is watched from the first call on."""
+        if layer not in self._inks:
+            self._inks[layer] = LayerInk(layer)
+        return self._inks[layer]
+
+    def show_labels(
+        self,
+        layers: LayerList,
+        source: Layer,
+        role: str,
+        data: Any,
+        *,
+        name: str,
+        options: dict[str, Any],
+        objects: bool = False,
+    ) -> tuple[Labels, str]:
+        """Put a label result into its layer as one undoable step, around what a hand drew.
+
+        Parameters
+        ----------
+        data
+            Labels, of the source's grey shape.
+        objects
+            Whether they are ids of objects, of which those that a hand touched stay whole, rather
+            than classes.
+
+        Returns
+        -------
+        layer, remark
+            The layer, and a sentence for the user when something unusual was done.
+        """
+        old = find(layers, role, source)
+        if not isinstance(old, Labels):
+            return self._new(layers, source, role, data, name=name, options=options), ""
+        ink = self.ink(old).pixels()
+        if ink and ink.shape != np.shape(data):
+            layer = self._new(layers, source, role, data, name=name, options=options)
+            return layer, f"{old.name!r} holds your corrections and was kept; this is a new layer."
+        remark = ""
+        if ink:
+            merge = merged_objects if objects else merged_classes
+            data = merge(np.asarray(old.data), np.asarray(data), ink)
+            remark = f"{len(ink):,} pixels that you corrected were kept."
+        can = self._can_write(old, data)
+        if can and self._write(old, data):
+            mark_again(old, marked(role, source, options))
+            return old, remark
+        if ink:
+            remark += f" {old.name!r} is still there; this is a new layer."
+        else:
+            layers.remove(old)
+            remark = "Too much changed to be undone, so the layer was replaced." if can else ""
+        layer = self._new(layers, source, role, data, name=name, options=options)
+        if ink:
+            self.ink(layer).restore(ink)
+        return layer, remark
+
+    def _new(self, layers: LayerList, source: Layer, role: str, data: Any, **said: Any) -> Labels:
+        layer = new_labels(layers, source, role, data, **said)
+        self.ink(layer)
+        return layer
+
+    def _can_write(self, layer: Labels, data: Any) -> bool:
+        same = isinstance(layer.data, np.ndarray) and isinstance(data, np.ndarray)
+        return same and layer.data.shape == data.shape and layer.data.dtype == data.dtype
+
+    def _write(self, layer: Labels, data: Any) -> bool:
+        """Change `layer` to `data` in one undo step, unless that is too much to be undone."""
+        differs = layer.data != data
+        count = int(np.count_nonzero(differs))
+        if count > UNDOABLE_PIXELS:
+            return False
+        if count:
+            where = np.nonzero(differs)
+            self.ink(layer).write(where, data[where])
+        return True
+
+
+_SESSIONS: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()

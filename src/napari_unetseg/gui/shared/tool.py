@@ -1,0 +1,384 @@
+"""The page that every tool shares: inputs, form, Run, Cancel, Stop, bar and message."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, TypeVar
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Layer
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QButtonGroup,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.options import Options
+from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
+from napari_unetseg.gui.shared.form import Form
+from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layers import is_report
+from napari_unetseg.gui.shared.preview import Preview, is_preview
+from napari_unetseg.gui.shared.remembered_options import RESET_HELP, Memory
+from napari_unetseg.gui.shared.session import Session, unwrapped
+from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.task import Task, Work
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
+
+_GONE = (
+    "The layer was removed while the run went on, so its result was dropped. Choose another layer "
+    "and run again."
+)
+
+
+class Tool(QWidget, Generic[O]):
+    """A dock page that runs one core function on one layer.
+
+    A tool says what it takes (`accepts`), what it computes (`work`) and how the result is shown
+    (`show_result`). Threads, progress, Cancel, messages and the choice of layer are here, once.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer, or the proxy of it that plugins are handed.
+    """
+
+    title: ClassVar[str]
+    help_text: ClassVar[str]
+    run_text: ClassVar[str] = "Run"
+    run_help: ClassVar[str] = ""
+    can_stop: ClassVar[bool] = False
+    stop_help: ClassVar[str] = "End now and keep the best so far."
+    pick_text: ClassVar[str] = "Image"
+    nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
+
+    bar: QProgressBar
+    reset_button: QPushButton
+
+    def __init__(self, viewer: Any, options: O) -> None:
+        super().__init__()
+        self.viewer = viewer = unwrapped(viewer)
+        self.session = Session.of(viewer)
+        self.form: Form[O] = Form(options)
+        self.pick = LayerPick(viewer, self.accepts, follow=self.follows)
+        self.preview = Preview(viewer)
+        self.task: Task | None = None
+        self._source: Layer | None = None
+        self._closed = False
+        self._build()
+        when_undocked(self, self.close_tool)
+        self.pick.picked.connect(self._on_picked)
+        self.form.changed.connect(self._on_form_changed)
+        self.memory = Memory(
+            self.title, self.forms(), self.choices(), self.reset_button, self.forgotten
+        )
+        self.refresh()
+
+    # What a tool says of itself
+
+    def accepts(self, layer: Layer) -> bool:
+        """Whether this tool can run on `layer`: on any image, if a tool does not say otherwise."""
+        return isinstance(layer, ImageLayer) and not is_preview(layer)
+
+    def follows(self, layer: Layer) -> bool:
+        """Whether to pick `layer`, which can be run on, when it is selected or comes to be."""
+        return not is_report(layer)
+
+    def work(self, layer: Layer, options: O) -> Work:
+        """Return the computation, holding arrays and options only: it runs in another thread.
+
+        Raises
+        ------
+        InputError
+            When it cannot run on this layer.
+        """
+        raise NotImplementedError
+
+    def show_result(self, layer: Layer, options: O, result: Any) -> str:
+        """Put `result` into layers and return the message for the user."""
+        raise NotImplementedError
+
+    def show_on_the_way(self, thing: Any) -> None:
+        """Show what the run handed over before its end."""
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        """Take notice that another layer was picked."""
+        self.preview.remove()
+
+    def options_changed(self, options: O) -> None:
+        """Take notice that the user changed the form."""
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        """Return inputs of the tool's own, shown under the image: a label and a widget each."""
+        return []
+
+    def lead(self) -> list[QWidget]:
+        """Return widgets of the tool's own, shown above the form."""
+        return []
+
+    def extras(self) -> list[QWidget]:
+        """Return widgets of the tool's own, shown between the form and the buttons."""
+        return []
+
+    def results(self) -> list[QWidget]:
+        """Return widgets of the tool's own that show what came out, below the message."""
+        return []
+
+    def forms(self) -> dict[str, Form[Any]]:
+        """Return the forms whose options are remembered from one session to the next."""
+        return {"options": self.form}
+
+    def choices(self) -> dict[str, QComboBox]:
+        """Return the boxes whose choice is remembered as well."""
+        return {}
+
+    def forgotten(self) -> frozenset[str]:
+        """Name the options that hold for one image or model only, and are not remembered."""
+        return frozenset()
+
+    # What a tool is asked
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self.task is not None
+
+    def run(self) -> None:
+        """Run on the picked layer; a second call while running does nothing."""
+        layer = self.pick.layer()
+        if layer is None or self.running:
+            return
+        try:
+            options = self.form.options
+            work = self.work(layer, options)
+        except InputError as error:
+            self.say(str(error), problem=True)
+            return
+        self._source, self._options = layer, options
+        self.memory.keep()
+        self.task = Task(work, self)
+        self.task.progressed.connect(self._on_progressed)
+        self.task.shown.connect(self.show_on_the_way)
+        self.task.returned.connect(self._on_returned)
+        self.task.refused.connect(self._on_refused)
+        self.task.failed.connect(self._on_failed)
+        self.task.finished.connect(self._on_finished)
+        self.say("Working...")
+        self.bar.setRange(0, 0)
+        self.refresh()
+        self.task.start()
+
+    def cancel(self) -> None:
+        """Abandon the run; everything stays as it was."""
+        if self.task is not None:
+            self.task.cancel()
+            self.say(f"Cancelled: nothing was changed. {self.run_text} begins anew.")
+            self.cancel_button.setEnabled(False)
+
+    def stop(self) -> None:
+        """End the run now and keep the best so far."""
+        if self.task is not None:
+            self.task.stop()
+            self.stop_button.setEnabled(False)
+
+    def say(self, message: str, *, problem: bool = False) -> None:
+        """Show `message` under the buttons."""
+        self.message.setText(message)
+        self.message.setProperty("problem", problem)
+        self.message.setStyleSheet(PROBLEM if problem else "")
+
+    def unsay(self) -> None:
+        """Take back the last message if it told of a problem, which is mended now."""
+        if self.message.property("problem"):
+            self.say("")
+
+    def refresh(self) -> None:
+        """Set what can be clicked: the one place that decides."""
+        self.memory.offer_reset()
+        idle = not self.running
+        self.run_button.setEnabled(idle and self.pick.layer() is not None)
+        self.cancel_button.setEnabled(not idle)
+        self.stop_button.setVisible(self.can_stop)
+        self.stop_button.setEnabled(self.can_stop and not idle)
+        self.bar.setVisible(not idle)
+        if self.pick.layer() is None and idle:
+            self.say(self.nothing_text)
+        elif self.message.text() == self.nothing_text:
+            self.say("")
+
+    def close_tool(self) -> None:
+        """Cancel the run and stop listening to the viewer; the page is of no use afterwards."""
+        if not self._closed:
+            self._closed = True
+            self.cancel()
+            self.hidden()
+            self.pick.close_events()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Let Enter run and Escape cancel; a button that has the keyboard is pressed by Enter."""
+        key = None if event is None else event.key()
+        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            focused = self.focusWidget()
+            pressed = focused if isinstance(focused, QAbstractButton) else self.run_button
+            if pressed.isEnabled() and pressed.isVisible():
+                pressed.click()
+        elif key == Qt.Key.Key_Escape and self.running:
+            self.cancel()
+        else:
+            super().keyPressEvent(event)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Take up the preview when the page comes to the front."""
+        super().showEvent(event)
+        if not self._closed:
+            self.memory.offer_reset()
+            self.shown()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Drop the preview when the page is out of sight."""
+        super().hideEvent(event)
+        self.hidden()
+
+    def shown(self) -> None:
+        """Take notice that the page is in sight."""
+
+    def hidden(self) -> None:
+        """Take notice that the page is out of sight, perhaps for good."""
+        self.preview.remove()
+
+    # Wiring
+
+    def _build(self) -> None:
+        about = About(self.title, self.help_text, self)
+        self.reset_button = small_button("Reset", RESET_HELP, lambda: self.memory.reset())
+        about.row.addWidget(self.reset_button, 0, Qt.AlignmentFlag.AlignTop)
+        self.pick.setObjectName("image")
+        for number, (label, widget) in enumerate([(self.pick_text, self.pick), *self.rows()]):
+            widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            widget.setMinimumWidth(80)
+            self.form.layout.insertRow(number, label, widget)
+        self.run_button = text_button(self.run_text, self.run_help, self.run)
+        self.cancel_button = text_button(
+            "Cancel", "Abandon the run. Everything stays as it was.", self.cancel
+        )
+        self.stop_button = text_button("Stop", self.stop_help, self.stop)
+        self.run_button.setObjectName("run")
+        # In every theme the one button that counts stands out.
+        font = self.run_button.font()
+        font.setBold(True)
+        self.run_button.setFont(font)
+        buttons = QHBoxLayout()
+        for button in (self.run_button, self.stop_button, self.cancel_button):
+            buttons.addWidget(button)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setObjectName("message")
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.addWidget(about)
+        for widget in self.lead():
+            column.addWidget(widget)
+        column.addWidget(self.form.page)
+        for widget in self.extras():
+            column.addWidget(widget)
+        column.addLayout(buttons)
+        column.addWidget(self.bar)
+        column.addWidget(self.message)
+        results = self.results()
+        for widget in results:
+            column.addWidget(widget, int(_grows(widget)))
+        column.addStretch(0 if any(map(_grows, results)) else 1)
+        self.scroller = scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(page)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scroll)
+        self.setMinimumWidth(280)
+        self.setStyleSheet(FOCUS)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+
+    def _on_picked(self, layer: Layer | None) -> None:
+        self.refresh()
+        self.layer_changed(layer)
+
+    def _on_form_changed(self, options: Any) -> None:
+        self.options_changed(options)
+
+    def _on_progressed(self, fraction: float, message: str) -> None:
+        self.bar.setRange(0, 1000)
+        self.bar.setValue(round(1000 * fraction))
+        if message:
+            self.say(f"{message[:1].upper()}{message[1:]}...")
+
+    def _on_returned(self, result: object) -> None:
+        if self._source is None or self._source not in self.viewer.layers:
+            self.say(_GONE, problem=True)
+            return
+        self.say(self.show_result(self._source, self._options, result))
+        self.session.step_done.emit()
+
+    def _on_refused(self, sentence: str) -> None:
+        self.say(sentence, problem=True)
+
+    def _on_failed(self, error: Exception) -> None:
+        self.say(
+            f"This went wrong: {error}. Nothing was changed. The notification has the details; "
+            "try other options, or report it.",
+            problem=True,
+        )
+        raise error
+
+    def _on_finished(self) -> None:
+        if self.task is not None:
+            self.task.deleteLater()
+        self.task, self._source = None, None
+        self.refresh()
+
+
+def _grows(widget: QWidget) -> bool:
+    return widget.sizePolicy().verticalPolicy() == QSizePolicy.Policy.Expanding
+
+
+def check(group: QButtonGroup, number: int) -> None:
+    """Check button `number` of a group."""
+    button = group.button(number)
+    if button is not None:
+        button.setChecked(True)
+
+
+def when_undocked(widget: QWidget, call: Callable[[], None]) -> None:
+    """Call `call` once `widget` was taken out of its dock: closing a dock destroys nothing."""
+    _Undocking(widget, call)
+
+
+class _Undocking(QObject):
+    def __init__(self, widget: QWidget, call: Callable[[], None]) -> None:
+        super().__init__(widget)
+        self._widget, self._call = widget, call
+        self._docked = False
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            parent = self._widget.parent()
+            if parent is None and self._docked:
+                self._call()
+            self._docked = parent is not None
+        return False

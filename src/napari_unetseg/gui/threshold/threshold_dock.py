@@ -1,0 +1,228 @@
+"""The Threshold dock: a histogram with a line to drag, and a label layer on Run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari.layers import Layer
+from qtpy.QtWidgets import QCheckBox, QWidget
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.threshold import (
+    LOCAL_METHODS,
+    Thresholded,
+    ThresholdOptions,
+    preview,
+    smooth,
+    threshold,
+    threshold_values,
+)
+from napari_unetseg.core.threshold.histogram import Histogram, histogram_of
+from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image
+from napari_unetseg.gui.shared.preview import threshold_look
+from napari_unetseg.gui.shared.preview_tool import LookingTool
+from napari_unetseg.gui.shared.task import Work
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the preview knows of a layer under some options."""
+
+    layer: Layer
+    options: ThresholdOptions
+    histogram: Histogram
+    values: tuple[float, ...]
+    plane: Any
+    """Numbers to compare with the thresholds, of the visible plane; None: the layer's own do."""
+
+
+class ThresholdWidget(LookingTool[ThresholdOptions]):
+    """Turn grey levels into classes or objects.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Threshold"
+    help_text = "Split the image at a grey level. Drag the line, then press Run."
+    run_text = "Run"
+    run_help = "Threshold the whole image and put the result into a Labels layer."
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._seen: _Seen | None = None
+        self._dragged: tuple[float, ...] | None = None
+        self._used: tuple[float, ...] | None = None
+        super().__init__(napari_viewer, ThresholdOptions())
+
+    def lead(self) -> list[QWidget]:
+        from napari_unetseg.gui.threshold.histogram_plot import HistogramPlot
+
+        self.plot = HistogramPlot()
+        self.plot.dragged.connect(self._on_dragged)
+        return [self.plot]
+
+    def extras(self) -> list[QWidget]:
+        self.live = QCheckBox("Preview")
+        self.live.setChecked(True)
+        self.live.setToolTip("Colour what the threshold selects while you change it.")
+        self.live.toggled.connect(self._show_preview)
+        return [self.live]
+
+    def forgotten(self) -> frozenset[str]:
+        # Grey levels of one image say nothing of another.
+        drawn = self.form.options.method in ("manual", "hysteresis")
+        return frozenset({"value", "high", *(["method"] if drawn else [])})
+
+    def work(self, layer: Layer, options: ThresholdOptions) -> Work:
+        image, values = image_of(layer), self._dragged
+        self._used = values
+        return lambda progress: threshold(image, options, values=values, progress=progress)
+
+    def show_result(self, layer: Layer, options: ThresholdOptions, result: Thresholded) -> str:
+        role = OBJECTS if options.result == "objects" else MASK
+        said = {
+            **options.model_dump(),
+            "values": [list(values) for values in result.values],
+            "dragged": list(self._used or ()),
+        }
+        made, remark = self.session.show_labels(
+            self.viewer.layers,
+            layer,
+            role,
+            result.labels,
+            name=f"{layer.name} {role}",
+            options=said,
+            objects=role == OBJECTS,
+        )
+        self.preview.remove()
+        made.visible = True
+        return " ".join(filter(None, (_summary(result, role), remark)))
+
+    def layer_changed(self, layer: Layer | None) -> None:
+        self._dragged = self._seen = None
+        if layer is None:
+            self.plot.clear_histogram()
+        else:
+            several = bool(image_of(layer).grey().loop_shape())
+            self.form.show_only({"per": several, "channel": bool(layer.rgb)})
+            self._offer_links(layer, self.form.options)
+        super().layer_changed(layer)
+
+    def options_changed(self, options: ThresholdOptions) -> None:
+        self._dragged = None
+        layer = self.pick.layer()
+        if layer is not None:
+            self._offer_links(layer, options)
+        super().options_changed(options)
+
+    def look(self, layer: Layer) -> None:
+        options, seen = self.form.options, self._seen
+        image, index = image_of(layer), self.preview.plane(layer)
+        known = seen.histogram if seen is not None and _same_grey(seen, layer, options) else None
+        values = self._dragged
+        self.latest.ask(
+            lambda progress: _see(layer, image, index, options, known, values, progress)
+        )
+
+    def looked(self, answer: _Seen) -> None:
+        if answer.layer != self.pick.layer() or answer.layer not in self.viewer.layers:
+            return
+        if self._seen is None or self._seen.histogram is not answer.histogram:
+            self.plot.show_histogram(answer.histogram.counts, answer.histogram.edges)
+        self._seen = answer
+        self.plot.show_values(answer.values)
+        if answer.values:
+            self.form.set_range("value", *_span(answer.histogram))
+        self._show_preview()
+        self.unsay()
+
+    def _offer_links(self, layer: Layer, options: ThresholdOptions) -> None:
+        """Offer to link objects where they end with their plane or stack."""
+        whole = "ZYX" if options.per == "stack" else "YX"
+        can = bool(links_along(image_of(layer).axes, whole))
+        self.form.show_only(dict.fromkeys(LINK_FIELDS, can))
+
+    def _on_dragged(self, values: tuple[float, ...]) -> None:
+        options = self.form.options
+        if len(values) == 1:
+            self.form.set(method="manual", value=values[0])
+            self._dragged = None
+        elif options.method == "hysteresis":
+            self.form.set(value=values[0], high=values[1])
+            self._dragged = None
+        else:
+            self._dragged = values
+        if self._seen is not None:
+            self._paint(self._seen, values, self.form.options)
+
+    def _show_preview(self, checked: object = None) -> None:
+        seen = self._seen
+        if seen is None or not self.live.isChecked() or not self.isVisible():
+            self.preview.remove()
+            return
+        self._paint(seen, self._dragged or seen.values, seen.options)
+
+    def _paint(self, seen: _Seen, values: tuple[float, ...], options: ThresholdOptions) -> None:
+        layer = self.pick.layer()
+        if not self.live.isChecked() or layer is None or layer != seen.layer:
+            return
+        data = seen.layer.data if seen.plane is None else seen.plane
+        low, high = _span(seen.histogram)
+        if seen.options.method in LOCAL_METHODS:
+            values, low, high, dark = (0.5,), 0.0, 1.0, False
+        else:
+            dark = options.objects == "dark"
+        look = threshold_look(values, low, high, dark=dark)
+        self.preview.show(layer, data, name="threshold preview", **look)
+
+
+def _see(
+    layer: Layer,
+    image: Image,
+    index: tuple[int, ...] | None,
+    options: ThresholdOptions,
+    histogram: Histogram | None,
+    values: tuple[float, ...] | None,
+    progress: Progress,
+) -> _Seen:
+    """Compute what the preview shows; `layer` is only carried along, never touched."""
+    grey = image.grey(options.channel)
+    if histogram is None:
+        histogram = histogram_of(grey)
+    shown = None if index is None else plane_image(image, index).grey(options.channel)
+    if values is None:
+        source = grey if shown is None or options.per == "stack" else shown
+        values = threshold_values(source, options, progress=progress)
+    plane = None
+    if shown is not None and (image.rgb or options.sigma > 0 or options.method in LOCAL_METHODS):
+        plane = smooth(shown.asarray(), options)
+        if options.method in LOCAL_METHODS:
+            plane = preview(plane, options, values)
+    return _Seen(layer, options, histogram, values, plane)
+
+
+def _same_grey(seen: _Seen, layer: Layer, options: ThresholdOptions) -> bool:
+    return seen.layer == layer and seen.options.channel == options.channel
+
+
+def _span(histogram: Histogram) -> tuple[float, float]:
+    return float(histogram.edges[0]), float(histogram.edges[-1])
+
+
+def _summary(result: Thresholded, role: str) -> str:
+    levels = sorted({value for values in result.values for value in values})
+    if not levels:
+        at = "with a local threshold"
+    elif len(levels) > 4:
+        at = f"at levels from {levels[0]:.4g} to {levels[-1]:.4g}"
+    else:
+        at = "at " + ", ".join(f"{value:.4g}" for value in levels)
+    if role == OBJECTS:
+        return f"{result.n_objects} objects {at}. Next: Correct, then Measure."
+    return (
+        f"Split {at}. Next: mend it with napari's brush and eraser, then Train. To correct, count "
+        "or measure objects, choose Result: objects and run again."
+    )

@@ -1,0 +1,286 @@
+"""The Train on dock: the model learns from what was corrected, and says what it forgot."""
+
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QDockWidget, QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.fine_tune import TrainedOn, TrainOnOptions, train_on
+from napari_unetseg.core.training.model_history import predicted_thumbnail
+from napari_unetseg.gui.shared.layers import image_of, plane_image, role_of
+from napari_unetseg.gui.shared.session import Session, unwrapped
+from napari_unetseg.gui.shared.task import Latest, Reporter, Work
+from napari_unetseg.gui.shared.tool import Tool
+from napari_unetseg.gui.shared.training_layers import RESULTS, kind_box, labels_pick, warm_up
+from napari_unetseg.gui.train.fine_tune_layers import Material, kind_of, material_of, source_layer
+from napari_unetseg.gui.train.history_list import HistoryList
+from napari_unetseg.gui.train.loss_curve import LossPlot
+from napari_unetseg.gui.train.training_preview import glimpser, show_training
+
+_PLUGIN, _DOCK = "napari-unetseg", "Train on"
+_NETWORK_FIELDS = ("budget", "learning_rate", "device")
+
+
+@dataclass(frozen=True, eq=False)
+class _Done:
+    """What a run gives."""
+
+    result: TrainedOn
+    old: TrainedModel
+    material: Material
+    thumbnail: Any
+
+
+class TrainOnWidget(Tool[TrainOnOptions]):
+    """Train a model on corrected labels, and go back to any version of it.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    title = "Train on"
+    help_text = (
+        "Let the model learn from what you drew, erased or approved on its labels. Your ink "
+        "counts most; what no hand touched counts less."
+    )
+    run_text = "Train on"
+    run_help = "Train the model on the corrections. Labels and the old model stay as they are."
+    can_stop = True
+
+    wanted = Signal()
+    """Somebody asks for this page to be shown."""
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        self._built = False
+        super().__init__(napari_viewer, TrainOnOptions())
+        self._warm = Latest(self)
+        self.session.models_changed.connect(self._fill_models)
+        _PAGES.setdefault(self.viewer, WeakSet()).add(self)
+        self._built = True
+        self._fill_models()
+        self._on_labels(self.labels.layer())
+
+    # What a tool says of itself
+
+    def rows(self) -> list[tuple[str, QWidget]]:
+        self.labels = labels_pick(self.viewer, predictions=True)
+        self.labels.picked.connect(self._on_labels)
+        self.kind = kind_box()
+        self.models = QComboBox()
+        self.models.setObjectName("models")
+        self.models.setToolTip("Who learns. It stays as it is; a new version is made.")
+        self.models.currentIndexChanged.connect(lambda: self._on_model())
+        return [("Labels", self.labels), ("They are", self.kind), ("Model", self.models)]
+
+    def extras(self) -> list[QWidget]:
+        self.curve = LossPlot()
+        self.curve.hide()
+        return [self.curve]
+
+    def results(self) -> list[QWidget]:
+        self.alarm = QFrame()
+        self.alarm.setObjectName("alarm")
+        self.alarm.setStyleSheet("#alarm { border: 2px solid #ff9d4d; border-radius: 4px; }")
+        self.alarm_text = QLabel()
+        self.alarm_text.setWordWrap(True)
+        self.back_button = QPushButton()
+        self.back_button.clicked.connect(lambda: self.go_back())
+        column = QVBoxLayout(self.alarm)
+        column.addWidget(self.alarm_text)
+        column.addWidget(self.back_button)
+        self.alarm.hide()
+        self._old: TrainedModel | None = None
+        self.history = HistoryList(self.session)
+        return [
+            self.alarm,
+            QLabel("<b>Model history</b>: click a version to go back"),
+            self.history,
+        ]
+
+    def model(self) -> TrainedModel | None:
+        """Return the chosen model."""
+        chosen: TrainedModel | None = self.models.currentData()
+        return chosen
+
+    def work(self, layer: Layer, options: TrainOnOptions) -> Work:
+        model = self.model()
+        if model is None:
+            raise InputError("There is no model yet. Train one, or load one in Predict.")
+        labels, kind = self.labels.layer(), self.kind.currentData()
+        layers, session = self.viewer.layers, self.session
+        material = material_of(layers, session, layer, labels, kind, model)
+        base = session.history.base_of(model)
+        name = session.name_for(model.spec.kind)
+        index = self.preview.plane(layer)
+        field = None if index is None else plane_image(image_of(layer), index)
+        self.alarm.hide()
+        self.curve.clear_curves()
+        self.curve.setVisible(not isinstance(model.spec, PixelSpec))
+        return lambda report: _trained_on(model, material, options, base, name, field, report)
+
+    def show_on_the_way(self, thing: Any) -> None:
+        show_training(self, self.curve, thing)
+
+    def show_result(self, layer: Layer, options: TrainOnOptions, result: _Done) -> str:
+        made, material = result.result, result.material
+        self.session.add_model(
+            made.model, origin="trained on", learnt=material.learnt, thumbnail=result.thumbnail
+        )
+        if made.alarm:
+            self._old = result.old
+            more = "" if material.earlier else " or train on beside what it learnt before,"
+            self.alarm_text.setText(f"{made.alarm} Go back,{more} or keep it.")
+            self.back_button.setText(f"Go back to {result.old.name}")
+            self.alarm.show()
+        lost = (
+            f"What it learnt from before is not in the window any more: {', '.join(material.lost)}."
+            if material.lost
+            else ""
+        )
+        return " ".join(filter(None, [made.message, lost, "Next: Predict, around your ink."]))
+
+    def shown(self) -> None:
+        self._pick_corrected()
+        self._warm.ask_soon(lambda progress: warm_up())
+
+    def refresh(self) -> None:
+        super().refresh()
+        if not self._built:
+            return
+        ready = self.model() is not None
+        self.run_button.setEnabled(self.run_button.isEnabled() and ready)
+        if not self.running:
+            self.preview.remove()
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            self.labels.close_events()
+            self.history.close_events()
+            self.session.models_changed.disconnect(self._fill_models)
+            _PAGES.get(self.viewer, WeakSet()).discard(self)
+        super().close_tool()
+
+    # What it is asked
+
+    def begin(self, labels: Labels) -> None:
+        """Train on the corrections of a layer."""
+        self.wanted.emit()
+        source = source_layer(self.viewer.layers, labels)
+        if source is not None:
+            self.pick.pick(source)
+        self.labels.pick(labels)
+        self.run()
+
+    def go_back(self) -> None:
+        """Make the model that was trained on the current one again."""
+        if self._old is not None:
+            self.session.go_back(self._old)
+            self.say(f"{self._old.name!r} is the current model again.")
+        self.alarm.hide()
+
+    # Wiring
+
+    def _pick_corrected(self) -> None:
+        """Pick labels that a hand corrected, predictions before others, unless some are picked."""
+        labels = [one for one in self.viewer.layers if isinstance(one, Labels)]
+        inked = [one for one in labels if self.session.ink(one)]
+        likely = [one for one in inked if role_of(one) in RESULTS] or inked
+        if likely and self.labels.layer() not in likely:
+            self.labels.pick(likely[-1])
+
+    def _on_labels(self, labels: Layer | None) -> None:
+        if not self._built or not isinstance(labels, Labels):
+            return
+        self.session.ink(labels)
+        source = source_layer(self.viewer.layers, labels)
+        if source is not None:
+            self.pick.pick(source)
+        self._show_kind()
+
+    def _on_model(self) -> None:
+        if not self._built:
+            return
+        model = self.model()
+        network = model is not None and not isinstance(model.spec, PixelSpec)
+        fields = TrainOnOptions.model_fields
+        self.form.show_only({name: network or name not in _NETWORK_FIELDS for name in fields})
+        self._show_kind()
+        self.refresh()
+
+    def _show_kind(self) -> None:
+        labels = self.labels.layer()
+        if labels is not None:
+            kind = kind_of(labels, self.model(), self.session.models)
+            self.kind.setCurrentIndex(self.kind.findData(kind))
+
+    def _fill_models(self) -> None:
+        with QSignalBlocker(self.models):
+            self.models.clear()
+            # Models of others have no weights that could be trained on.
+            for model in (one for one in self.session.models if one.state):
+                self.models.addItem(model.name, model)
+            if not self.models.count():
+                self.models.addItem("none yet: train or load one", None)
+            self.models.setCurrentIndex(self.models.count() - 1)
+        self._on_model()
+
+
+def open_train_on(viewer: Any, labels: Labels) -> bool:
+    """Show a Train on page of a viewer, or open one, and begin; False where there is no window."""
+    viewer = unwrapped(viewer)
+    workbench = Session.of(viewer).workbench
+    if workbench is not None and not _PAGES.get(viewer):
+        workbench.open_tool(TrainOnWidget.title)
+    pages = list(_PAGES.get(viewer, ()))
+    page = next((one for one in pages if one.isVisible()), pages[0] if pages else None)
+    if page is None:
+        window = getattr(viewer, "window", None)
+        if window is None:
+            return False
+        _, page = window.add_plugin_dock_widget(_PLUGIN, _DOCK)
+    dock = page.parent()
+    while dock is not None and not isinstance(dock, QDockWidget):
+        dock = dock.parent()
+    if dock is not None:
+        dock.show()
+        dock.raise_()
+    page.begin(labels)
+    return True
+
+
+def _trained_on(
+    model: TrainedModel,
+    material: Material,
+    options: TrainOnOptions,
+    base: TrainedModel | None,
+    name: str,
+    field: Image | None,
+    report: Reporter,
+) -> _Done:
+    report(0.0, "reading the corrections")
+    result = train_on(
+        model,
+        [one.lesson(model, options) for one in material.corrected],
+        options,
+        earlier=material.earlier,
+        base=base,
+        name=name,
+        watch=report.show,
+        preview=glimpser(field, report, model.normalisation),
+        progress=report,
+    )
+    return _Done(result, model, material, predicted_thumbnail(result.model))
+
+
+_PAGES: "WeakKeyDictionary[Any, WeakSet[TrainOnWidget]]" = WeakKeyDictionary()
+
+__all__ = ["TrainOnWidget", "open_train_on"]

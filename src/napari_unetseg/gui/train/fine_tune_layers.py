@@ -1,0 +1,154 @@
+"""What a model can be trained on from: corrected layers, and the layers it learnt from before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
+from napari_unetseg.core.training.fine_tune import TrainOnOptions
+from napari_unetseg.core.training.model_history import Learnt
+from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.gui.shared.layers import (
+    image_of,
+    key_of,
+    labels_of,
+    options_of,
+    role_of,
+    source_of,
+)
+from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.training_layers import learnt_of, lesson_of
+from napari_unetseg.gui.train.finished_regions import region_of
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """A corrected layer, copied: what the thread that trains may hold."""
+
+    image: Image
+    labels: Any
+    ink: PixelSet
+    labels_are: Any
+    background: int
+
+    def lesson(self, model: TrainedModel, options: TrainOnOptions) -> Lesson:
+        """Return it as something to learn from; see `corrected_lesson`."""
+        return corrected_lesson(
+            self.image,
+            self.labels,
+            self.ink,
+            model,
+            labels_are=self.labels_are,
+            background=self.background,
+            ink_weight=options.ink,
+            unreviewed=options.unreviewed,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """All that a training on gets.
+
+    Parameters
+    ----------
+    corrected, earlier
+        Corrected layers, and others that the model learnt from before.
+    learnt
+        All of them, for the history.
+    lost
+        Names of what it learnt from before that is not in the viewer any more.
+    """
+
+    corrected: tuple[Corrected, ...]
+    earlier: tuple[Lesson, ...]
+    learnt: tuple[Learnt, ...]
+    lost: tuple[str, ...]
+
+
+def kind_of(labels: Layer, model: TrainedModel | None, models: Sequence[TrainedModel]) -> str:
+    """Return what corrected labels are: as their role says, or as the model that made them."""
+    name = options_of(labels).get("model")
+    maker = next((one for one in models if one.name == name), model)
+    return kind_of_role(role_of(labels), maker)
+
+
+def source_layer(layers: Any, labels: Layer) -> Layer | None:
+    """Return the image layer that labels were made from, if it is there."""
+    found = [layer for layer in layers if str(layer.unique_id) == source_of(labels)]
+    return found[0] if found else None
+
+
+def material_of(
+    layers: Any,
+    session: Session,
+    image: Layer,
+    labels: Layer | None,
+    labels_are: str,
+    model: TrainedModel,
+) -> Material:
+    """Collect what there is to train a model on from, in the window's thread.
+
+    Raises
+    ------
+    InputError
+        When there is no Labels layer or no ink on it.
+    """
+    if not isinstance(labels, Labels):
+        raise InputError("Choose a Labels layer that you corrected.")
+    corrected = [_corrected(session, image, labels, labels_are)]
+    if not corrected[0].ink:
+        raise InputError(
+            f"There is no correction on {labels.name!r} yet. Paint, erase or approve something "
+            "first: what no hand touched teaches nothing new."
+        )
+    learnt = [learnt_of(image, labels, labels_are, ink=len(corrected[0].ink))]
+    earlier: list[Lesson] = []
+    lost: list[str] = []
+    for one in session.history.before(model):
+        if one.labels_key == learnt[0].labels_key:
+            continue
+        place, painted, marks = (
+            _layer(layers, key) for key in (one.image_key, one.labels_key, one.region_key)
+        )
+        if place is None or not isinstance(painted, Labels) or (one.region_key and marks is None):
+            lost.append(one.labels or one.image)
+            continue
+        if one.ink:
+            again = _corrected(session, place, painted, one.labels_are)
+            if again.ink:
+                corrected.append(again)
+                learnt.append(learnt_of(place, painted, one.labels_are, ink=len(again.ink)))
+        elif one.labels_are == model.labels_are:
+            lesson = lesson_of(place, painted, one.labels_are)
+            region = None
+            if marks is not None:
+                region = region_of(marks, place, np.shape(lesson.labels))
+            earlier.append(Lesson(lesson.image, lesson.labels, region))
+            learnt.append(learnt_of(place, painted, one.labels_are, region=marks))
+    return Material(tuple(corrected), tuple(earlier), tuple(learnt), tuple(lost))
+
+
+def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) -> Corrected:
+    background = options_of(labels).get("background", 0)
+    return Corrected(
+        image_of(image),
+        labels_of(labels),
+        session.ink(labels).pixels(),
+        labels_are,
+        background if isinstance(background, int) else 0,
+    )
+
+
+def _layer(layers: Any, key: str) -> Layer | None:
+    found = [layer for layer in layers if key and key_of(layer) == key]
+    return found[0] if found else None
+
+
+__all__ = ["Corrected", "Material", "kind_of", "material_of", "source_layer"]

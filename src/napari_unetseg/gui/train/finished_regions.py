@@ -1,0 +1,76 @@
+"""Where a person has finished annotating: painted labels, or shapes drawn around it."""
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer, Shapes
+from numpy.typing import NDArray
+
+from napari_unetseg.gui.shared.layers import labels_of
+from napari_unetseg.gui.shared.preview import is_preview
+
+_AREAS = ("rectangle", "polygon", "ellipse")
+_CORNERS_OF_AN_ELLIPSE = 64
+
+
+def marks_regions(layer: Layer) -> bool:
+    """Whether a layer can say what is finished."""
+    return isinstance(layer, (Labels, Shapes)) and not is_preview(layer)
+
+
+def region_of(layer: Layer, image: Layer, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return where `layer` says that `image` is finished.
+
+    Parameters
+    ----------
+    layer
+        Labels, all but 0 being finished; or shapes, what they enclose. Of fewer axes than the
+        image, they hold for all its planes.
+    shape
+        Of the image without its channels.
+    """
+    if isinstance(layer, Labels):
+        painted = labels_of(layer) != 0
+        fits = painted.shape == shape[-painted.ndim :]
+        return np.broadcast_to(painted, shape) if fits else painted
+    from skimage.draw import polygon2mask
+
+    region = np.zeros(shape, np.bool_)
+    for corners, kind in zip(_corners(layer, image), layer.shape_type, strict=True):
+        if kind not in _AREAS:
+            continue
+        outline = _ellipse(corners) if kind == "ellipse" else corners
+        inside = polygon2mask(shape[-2:], outline[:, -2:])
+        region[_planes(corners, layer.ndim, shape)] |= inside
+    return region
+
+
+def _corners(layer: Any, image: Layer) -> list[NDArray[np.float64]]:
+    """Return the corners of each shape in the pixels of the image."""
+    return [
+        np.array([image.world_to_data(layer.data_to_world(corner)) for corner in corners])
+        for corners in layer.data
+    ]
+
+
+def _planes(corners: NDArray[np.float64], ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return the index of the plane that a shape lies in; all along axes it knows nothing of."""
+    lead = len(shape) - 2
+    at = np.round(corners[0, :lead]).astype(int)
+    known = ndim - 2
+    return tuple(
+        slice(None) if axis < lead - known else int(np.clip(at[axis], 0, shape[axis] - 1))
+        for axis in range(lead)
+    )
+
+
+def _ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an outline of the ellipse within four corners."""
+    middle = corners.mean(0)
+    turn = np.linspace(0, 2 * np.pi, _CORNERS_OF_AN_ELLIPSE, endpoint=False)[:, None]
+    across, along = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    outline: NDArray[np.float64] = middle + np.cos(turn) * across + np.sin(turn) * along
+    return outline
+
+
+__all__ = ["marks_regions", "region_of"]

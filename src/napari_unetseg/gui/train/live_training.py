@@ -1,0 +1,248 @@
+"""Live mode: every stroke fits the model again and repaints what is in view."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from napari.utils.events import disconnect_events
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.gui.shared.layers import image_of
+from napari_unetseg.gui.shared.navigate import camera_of
+from napari_unetseg.gui.shared.task import Task
+
+WAIT_MS = 15
+"""So long is waited for more of a stroke before it is learnt."""
+
+Box = tuple[slice, slice]
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a fit says of what is in view.
+
+    Parameters
+    ----------
+    layer, labels
+        The image and the strokes it is of.
+    index
+        Which plane.
+    box, classes
+        A box of the plane and its classes, uint8.
+    last_class
+        The largest label there is, in view or not.
+    """
+
+    layer: Layer
+    labels: Labels
+    index: Index
+    box: Box
+    classes: NDArray[np.uint8]
+    last_class: int
+
+
+class Live(QObject):
+    """Watches an image and its strokes, and tells what a model fitted to them says.
+
+    One computation at a time: what happens meanwhile is seen to by the next, once, so that there
+    is no queue of stale answers and none starves while the mouse is dragged.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    plane
+        Gives the index of the plane of a layer on screen, or None.
+
+    Signals
+    -------
+    seen(object)
+        A `Seen`.
+    refused(str)
+        Why there is nothing to see yet.
+    """
+
+    seen = Signal(object)
+    refused = Signal(str)
+
+    def __init__(
+        self, viewer: Any, plane: Callable[[Layer], Index | None], parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._plane = viewer, plane
+        self._layer: Layer | None = None
+        self._labels: Labels | None = None
+        self._setting: tuple[Any, ...] = ()
+        self._learner: Any = None
+        self._all = True
+        self._task: Task | None = None
+        self._again = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(WAIT_MS)
+        self._timer.timeout.connect(self._start)
+
+    @property
+    def on(self) -> bool:
+        """Whether it watches."""
+        return self._layer is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is still to come."""
+        return self._task is not None or self._timer.isActive()
+
+    def begin(
+        self,
+        layer: Layer,
+        labels: Labels,
+        spec: PixelSpec,
+        features_from: TrainedModel | None,
+        seed: int,
+    ) -> None:
+        """Watch an image and its strokes; again and again with other options if need be."""
+        setting = (spec, features_from, seed, id(layer.data))
+        if (self._layer, self._labels) != (layer, labels):
+            self.end()
+            self._layer, self._labels = layer, labels
+            for event in ("paint", "labels_update", "data", "set_data"):
+                getattr(labels.events, event).connect(self._on_painted)
+            layer.events.data.connect(self._on_image)
+            camera = camera_of(self._viewer)
+            camera.events.center.connect(self._on_moved)
+            camera.events.zoom.connect(self._on_moved)
+            self._viewer.dims.events.current_step.connect(self._on_moved)
+            self._viewer.dims.events.ndisplay.connect(self._on_moved)
+        if setting != self._setting:
+            self._setting, self._learner, self._all = setting, None, True
+        self.later()
+
+    def end(self) -> None:
+        """Watch no more, and drop what was to come."""
+        self._timer.stop()
+        self._again = False
+        if self._task is not None:
+            self._task.cancel()
+        for layer in (self._layer, self._labels):
+            if layer is not None:
+                disconnect_events(layer.events, self)
+        disconnect_events(camera_of(self._viewer).events, self)
+        disconnect_events(self._viewer.dims.events, self)
+        self._layer = self._labels = self._learner = None
+        self._setting, self._all = (), True
+
+    def same_plane(self, seen: Seen) -> bool:
+        """Whether what was seen is of the plane that is on screen now."""
+        return self._plane(seen.layer) == seen.index
+
+    def later(self) -> None:
+        """Look once the stroke has gone on for a moment, or when the look before it is done."""
+        if self._task is not None:
+            self._again = True
+        elif self.on and not self._timer.isActive():
+            self._timer.start()
+
+    def _on_painted(self, event: object = None) -> None:
+        if getattr(event, "type", "") == "data":
+            self._all = True
+        self.later()
+
+    def _on_moved(self, event: object = None) -> None:
+        self.later()
+
+    def _on_image(self, event: object = None) -> None:
+        self._learner, self._all = None, True
+        self.later()
+
+    def _start(self) -> None:
+        layer, labels = self._layer, self._labels
+        if layer is None or labels is None or self._task is not None:
+            return
+        index = self._plane(layer)
+        if index is None:
+            return
+        strokes = {index: _plane_of(labels, index)}
+        learner, setting, image = self._learner, self._setting, image_of(layer)
+        box = in_view(layer)
+        others = labels.data if self._all and labels.ndim > 2 else None
+        self._all = False
+
+        def work(progress: Progress) -> tuple[Any, Seen]:
+            made = learner or _made(image, setting)
+            if others is not None:
+                strokes.update(_painted_planes(others, skip=index))
+            place, classes = made.update(strokes, index, box, progress=progress)
+            return made, Seen(layer, labels, index, place, classes, made.values[-1])
+
+        self._task = Task(work, self)
+        self._task.returned.connect(self._on_answer)
+        self._task.refused.connect(self.refused)
+        self._task.failed.connect(self._on_failed)
+        self._task.finished.connect(self._on_finished)
+        self._task.start()
+
+    def _on_answer(self, answer: tuple[Any, Seen]) -> None:
+        learner, seen = answer
+        if (seen.layer, seen.labels) == (self._layer, self._labels):
+            self._learner = learner
+            self.seen.emit(seen)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._again = False
+        raise error
+
+    def _on_finished(self) -> None:
+        if self._task is not None:
+            self._task.deleteLater()
+        self._task = None
+        if self._again:
+            self._again = False
+            self._start()
+
+
+def _made(image: Image, setting: tuple[Any, ...]) -> Any:
+    """Return the learner. Imports torch, which takes a moment the first time."""
+    from napari_unetseg.core.nn.training.live_pixels import LivePixels
+
+    spec, features_from, seed, _ = setting
+    return LivePixels(image, spec, features_from=features_from, seed=seed)
+
+
+def _plane_of(labels: Labels, index: Index) -> NDArray[Any]:
+    """Return a copy of the strokes on a plane; a layer of one plane holds for any."""
+    data = labels.data
+    return np.array(data if data.ndim == 2 else data[index])
+
+
+def _painted_planes(labels: Any, *, skip: Index) -> dict[Index, NDArray[Any]]:
+    """Return the planes of a stack on which there are strokes."""
+    planes = (index for index in np.ndindex(*labels.shape[:-2]) if index != skip)
+    found = ((index, np.array(labels[index])) for index in planes)
+    return {index: plane for index, plane in found if plane.any()}
+
+
+def in_view(layer: Layer) -> Box:
+    """Return the part of a layer's plane that is on the canvas; all where that is not known."""
+    corners, shape = np.asarray(layer.corner_pixels, float)[:, -2:], layer.data.shape
+    if getattr(layer, "multiscale", False):
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][-2:]
+        shape = layer.data[0].shape
+    sides = shape[-3:-1] if getattr(layer, "rgb", False) else shape[-2:]
+    spans = [
+        slice(int(np.clip(a, 0, n)), int(np.clip(b + 1, 0, n)))
+        for a, b, n in zip(*corners, sides, strict=True)
+    ]
+    if any(span.start >= span.stop for span in spans):
+        return slice(0, sides[0]), slice(0, sides[1])
+    return spans[0], spans[1]
+
+
+__all__ = ["Live", "Seen", "in_view"]

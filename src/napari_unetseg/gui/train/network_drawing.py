@@ -1,0 +1,212 @@
+"""A window that draws the model that is chosen: its parts, their channels and sizes, its cost."""
+
+import math
+from typing import Any
+
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
+from qtpy.QtWidgets import QDialog, QLabel, QVBoxLayout, QWidget
+
+from napari_unetseg.core.model.diagram import Architecture, Part, architecture
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.gui.shared.task import Latest
+
+_COLOURS = {
+    "input": "#7f8c9a",
+    "down": "#3d7fb8",
+    "bottom": "#8a5fb0",
+    "up": "#3f9f6c",
+    "output": "#c98a2b",
+}
+_GAP, _MARGIN, _TEXT = 26.0, 14.0, 15.0
+_WIDEST, _TALLEST, _SHORTEST = 78.0, 96.0, 22.0
+_DROP = 26.0
+"""How much lower a level stands than the one before."""
+
+
+class NetworkDrawing(QWidget):
+    """The parts of a model from left to right, each level of halving lower down.
+
+    The wider a part the more channels it has, the taller the larger its images.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._built: Architecture | None = None
+        self._image: tuple[int, ...] = (512, 512)
+        self.boxes: list[QRectF] = []
+        """Where each part is drawn, in their order."""
+
+    def draw(self, built: Architecture, image: tuple[int, ...]) -> None:
+        """Draw a model, and its sizes for images of these sides."""
+        self._built, self._image = built, image
+        self.boxes = _places(built, self.fontMetrics().horizontalAdvance)
+        wide = max(box.right() for box in self.boxes) + _MARGIN
+        tall = max(box.bottom() for box in self.boxes) + 3 * _TEXT + _MARGIN
+        self.setMinimumSize(QSize(math.ceil(wide + _GAP / 2), math.ceil(tall)))
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Paint the parts, the way between them and the shortcuts over them."""
+        if self._built is None:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ink = self.palette().color(QPalette.ColorRole.WindowText)
+        for (before, after), dashed in self._ways():
+            _arrow(painter, before, after, ink, dashed=dashed)
+        for part, box in zip(self._built.parts, self.boxes, strict=True):
+            self._paint(painter, part, box, ink)
+        painter.end()
+
+    def _ways(self) -> list[tuple[tuple[QPointF, QPointF], bool]]:
+        """Return the arrows: from part to part, and, dashed, over from the way down."""
+        if self._built is None:
+            return []
+        ways = []
+        for one, other in zip(self.boxes, self.boxes[1:], strict=False):
+            ways.append(((_right(one), _left(other)), False))
+        for before, after in self._built.shortcuts:
+            start, stop = self.boxes[before], self.boxes[after]
+            height = start.top() + 5
+            ends = QPointF(start.right(), height), QPointF(stop.left(), height)
+            ways.append((ends, True))
+        return ways
+
+    def _paint(self, painter: QPainter, part: Part, box: QRectF, ink: QColor) -> None:
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(_COLOURS[part.role]))
+        painter.drawRoundedRect(box, 3, 3)
+        painter.setPen(QPen(ink))
+        size = " x ".join(map(str, part.size(self._image)))
+        for row, words in enumerate((part.name, f"{part.channels} ch", size)):
+            wide = painter.fontMetrics().horizontalAdvance(words) + 4
+            at = QRectF(box.center().x() - wide / 2, box.bottom() + 2 + row * _TEXT, wide, _TEXT)
+            painter.drawText(at, int(Qt.AlignmentFlag.AlignCenter), words)
+
+
+class NetworkWindow(QDialog):
+    """The drawing with what the model costs under it.
+
+    Parameters
+    ----------
+    parent
+        The dock whose model it shows.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("The network")
+        self.drawing, self.facts, self.cost = NetworkDrawing(), QLabel(), QLabel()
+        for label in (self.facts, self.cost):
+            label.setWordWrap(True)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        column = QVBoxLayout(self)
+        column.addWidget(self.drawing)
+        column.addWidget(self.facts)
+        column.addWidget(self.cost)
+        self._speeds = Latest(self)
+        self._speeds.answered.connect(self._on_measured)
+        self._asked: tuple[Any, ...] | None = None
+
+    def show_model(
+        self,
+        spec: ModelSpec,
+        *,
+        n_channels: int,
+        n_classes: int,
+        ndim: int,
+        image: tuple[int, ...],
+    ) -> None:
+        """Draw a model, and measure in another thread what it costs.
+
+        Parameters
+        ----------
+        spec, n_channels, n_classes, ndim
+            See `architecture`.
+        image
+            Sides of the image it is drawn for.
+        """
+        asked = (spec, n_channels, n_classes, ndim, image)
+        if asked == self._asked:
+            return
+        self._asked = asked
+        built = architecture(spec, n_channels, n_classes, ndim)
+        self.drawing.draw(built, image[-ndim:])
+        self.facts.setText(_facts(built, spec, ndim))
+        self.cost.setText("Measuring how fast it is on this computer...")
+        self._speeds.ask(lambda progress: _measured(spec, n_channels, n_classes, ndim, progress))
+        self.adjustSize()
+
+    def _on_measured(self, speed: Any) -> None:
+        unit = "megavoxel" if self._asked is not None and self._asked[3] == 3 else "megapixel"
+        seconds = speed.seconds_per_megapixel
+        self.cost.setText(
+            f"{speed.n_parameters:,} weights; about {seconds:.2g} s a {unit} to predict, measured "
+            "on this computer's processor just now, with all else that runs on it."
+        )
+        self.adjustSize()
+
+
+def _facts(built: Architecture, spec: ModelSpec, ndim: int) -> str:
+    field = " x ".join(map(str, built.receptive_field))
+    words = [f"What it says of a pixel depends on {field} {'voxels' if ndim == 3 else 'pixels'}."]
+    if built.shortcuts:
+        words.append(f"Shortcuts (dashed) are {built.joined} to what comes up.")
+    if getattr(spec, "resolution", "full") == "auto":
+        words.append("Drawn at full resolution; training may choose half or a quarter.")
+    return " ".join(words)
+
+
+def _measured(
+    spec: ModelSpec, n_channels: int, n_classes: int, ndim: int, progress: Progress
+) -> Any:
+    from napari_unetseg.core.training.train import check_torch
+
+    check_torch()
+    from napari_unetseg.core.nn.inference.speed import measure
+
+    return measure(spec, n_channels, n_classes, ndim, progress=progress)
+
+
+def _places(built: Architecture, width_of: Any) -> list[QRectF]:
+    """Return where each part stands: under each other by level, side by side by their words."""
+    most = max(part.channels for part in built.parts)
+    boxes, x = [], _MARGIN
+    for part in built.parts:
+        wide = 10 + (_WIDEST - 10) * math.log2(1 + part.channels) / math.log2(1 + max(most, 3))
+        halvings = math.log2(max(part.box))
+        tall = max(_TALLEST * 0.72**halvings, _SHORTEST)
+        room = max(wide, width_of(part.name) + 4, width_of("1234 x 1234"))
+        top = _MARGIN + part.level * (_DROP + _TEXT)
+        boxes.append(QRectF(x + (room - wide) / 2, top, wide, tall))
+        x += room + _GAP
+    return boxes
+
+
+def _arrow(painter: QPainter, start: QPointF, stop: QPointF, ink: QColor, *, dashed: bool) -> None:
+    pen = QPen(ink, 1.2)
+    if dashed:
+        pen.setStyle(Qt.PenStyle.DashLine)
+    painter.setPen(pen)
+    painter.drawLine(start, stop)
+    angle = math.atan2(stop.y() - start.y(), stop.x() - start.x())
+    head = [stop]
+    for turn in (2.7, -2.7):
+        away = QPointF(math.cos(angle + turn), math.sin(angle + turn)) * 7
+        head.append(stop + away)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(ink)
+    painter.drawPolygon(QPolygonF(head))
+
+
+def _right(box: QRectF) -> QPointF:
+    return QPointF(box.right(), box.center().y())
+
+
+def _left(box: QRectF) -> QPointF:
+    return QPointF(box.left(), box.center().y())
+
+
+__all__ = ["NetworkDrawing", "NetworkWindow"]

@@ -1,0 +1,51 @@
+"""A look at the field while a network learns: its classes on the plane on screen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_tiles import matched, predict_classes_image
+from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.gui.shared.preview import classes_look
+from napari_unetseg.gui.shared.task import Reporter
+from napari_unetseg.gui.shared.tool import Tool
+from napari_unetseg.gui.train.loss_curve import LossPlot
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """Classes of the visible plane, predicted by a model still in training."""
+
+    classes: Any
+
+
+def glimpser(
+    field: Image | None,
+    report: Reporter,
+    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
+) -> Callable[[Any], None]:
+    """Return what hands a glimpse of a plane to the window, told a model so far."""
+
+    def glimpse(segmenter: Any) -> None:
+        if field is not None and segmenter.ndim == 2:
+            given = matched(field, segmenter)
+            known = fit_normalisation(given, scaling)
+            classes = predict_classes_image(given, segmenter, known)
+            report.show(Glimpse(classes.asarray()))
+
+    return glimpse
+
+
+def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
+    """Show what a training hands over on the way: a glimpse over the image, or a `Record`."""
+    if not isinstance(thing, Glimpse):
+        curve.add(thing.seconds, thing.loss, thing.dice)
+        return
+    layer = tool.pick.layer()
+    if layer is not None and tool.isVisible():
+        look = classes_look(int(thing.classes.max()))
+        tool.preview.show(layer, thing.classes, name="training preview", **look)
+
+
+__all__ = ["Glimpse", "glimpser", "show_training"]

@@ -1,0 +1,1 @@
+"""The Workbench: start page, dock registry, guided tour and sample data."""

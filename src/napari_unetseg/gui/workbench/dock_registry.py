@@ -1,0 +1,36 @@
+"""The tools in the order of the ladder, each loaded when it is first wanted."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+_PLACES = {
+    "Background": "background.background_dock:BackgroundWidget",
+    "Threshold": "threshold.threshold_dock:ThresholdWidget",
+    "Train": "train.train_dock:TrainWidget",
+    "Scoreboard": "scoreboard.scoreboard_dock:ScoreboardWidget",
+    "Predict": "predict.predict_dock:PredictWidget",
+    "Queue": "queue.queue_dock:QueueWidget",
+    "Correct": "correct.correct_dock:CorrectWidget",
+    "Train on": "train.fine_tune_dock:TrainOnWidget",
+    "Review": "review.review_dock:ReviewWidget",
+    "Measure": "measure.measure_dock:MeasureWidget",
+    "Batch": "batch.batch_dock:BatchWidget",
+}
+
+TITLES = tuple(_PLACES)
+"""The titles of the tools, known before any of them is loaded."""
+
+
+class Ladder(Sequence[Any]):
+    """The classes of the tools. Asking for one loads its module and no other."""
+
+    def __len__(self) -> int:
+        return len(TITLES)
+
+    def __getitem__(self, number: Any) -> Any:
+        module, name = _PLACES[TITLES[number]].split(":")
+        return getattr(import_module(f"napari_unetseg.gui.{module}"), name)
+
+
+__all__ = ["TITLES", "Ladder"]

@@ -1,0 +1,102 @@
+"""What the Workbench shows while nothing is open: what to do first."""
+
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetseg.gui.shared.dock_help import About, text_button
+from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+
+PLUGIN = "napari-unetseg"
+
+SAMPLES = {
+    "nuclei": "Nuclei, fluorescence",
+    "neurons": "Neurons, phase contrast",
+    "coins": "Coins, uneven light",
+    "membranes": "Tissue with bright membranes",
+    "nuclei_3d": "Nuclei in a volume",
+}
+"""Samples that are offered here, of those under File > Open Sample, each with a name."""
+
+_TEXT = (
+    "<b>Open an image to begin.</b><br>Then climb from 1, and stop where the result is good "
+    "enough. Each message says what is next."
+)
+
+
+class StartPage(QWidget):
+    """Three ways to begin: an image of one's own, a sample, or the guided tour.
+
+    Signals
+    -------
+    tour_wanted()
+        The tour was asked for.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    """
+
+    tour_wanted = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self.open_button = text_button("&Open an image...", "Choose image files.", self._ask)
+        self.sample_button = QPushButton("Open a &sample")
+        self.sample_button.setToolTip("Try it on an image that comes with the plugin.")
+        self.samples = QMenu(self)
+        for key, name in SAMPLES.items():
+            action = self.samples.addAction(name)
+            if action is not None:
+                action.triggered.connect(partial(self._open_sample, key))
+        self.sample_button.setMenu(self.samples)
+        self.tour_button = text_button(
+            "&Guided tour",
+            "From an image to a table of its objects in a few minutes, on a sample. What you have "
+            "open is not touched.",
+            self.tour_wanted.emit,
+        )
+        self.message = _line("You can also drop files on the window.")
+        self.message.setObjectName("message")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(12, 12, 12, 12)
+        column.setSpacing(8)
+        column.addWidget(About("Workbench", _TEXT, self))
+        for button in (self.open_button, self.sample_button, self.tour_button):
+            column.addWidget(button)
+        column.addWidget(self.message)
+        column.addStretch(1)
+        self.setStyleSheet(FOCUS)
+
+    def open_files(self, paths: list[str]) -> None:
+        """Open files as layers; say so where that fails."""
+        try:
+            self._viewer.open(paths, stack=False)
+        except (OSError, RuntimeError, ValueError) as error:
+            # napari's own errors of readers are among these.
+            self.message.setStyleSheet(PROBLEM)
+            self.message.setText(
+                f"napari could not open this: {error} "
+                "Try File > Open File(s), which lets you choose a reader, or save it as TIFF."
+            )
+
+    def _ask(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", "Images (*)")
+        if paths:
+            self.open_files(paths)
+
+    def _open_sample(self, key: str, checked: bool = False) -> None:
+        self._viewer.open_sample(PLUGIN, key)
+
+
+def _line(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    return label
+
+
+__all__ = ["PLUGIN", "SAMPLES", "StartPage"]

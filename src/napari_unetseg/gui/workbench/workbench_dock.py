@@ -1,0 +1,165 @@
+"""All the tools in the order of the ladder, in one dock."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from napari.utils.events import disconnect_events
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QApplication,
+    QButtonGroup,
+    QGridLayout,
+    QPushButton,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetseg.gui.shared.session import Session, unwrapped
+from napari_unetseg.gui.shared.style import FOCUS
+from napari_unetseg.gui.shared.tool import check, when_undocked
+from napari_unetseg.gui.workbench.dock_registry import TITLES, Ladder
+from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
+
+_COLUMNS = 4
+_PAUSE_MS = 100
+# These watch what a hand draws from when they are built.
+_FIRST = ("Correct", "Train on")
+
+
+class WorkbenchWidget(QWidget):
+    """The ladder: one button a tool, numbered, and the page of the chosen one.
+
+    A page is built when it is first turned to, and the others one by one while the window is idle,
+    so that the dock opens at once.
+
+    Parameters
+    ----------
+    napari_viewer
+        The napari viewer.
+    """
+
+    rungs: ClassVar[Sequence[Any]] = Ladder()
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self._pages = QStackedWidget()
+        self._buttons = QButtonGroup(self)
+        steps = QGridLayout()
+        steps.setContentsMargins(8, 6, 8, 0)
+        steps.setSpacing(4)
+        self._built: dict[int, Any] = {}
+        self._closed = False
+        self._later = QTimer(self)
+        self._later.setInterval(_PAUSE_MS)
+        self._later.timeout.connect(self._build_next)
+        self._places = [_place(self._pages) for _ in TITLES]
+        self._steps = [_step(number, title) for number, title in enumerate(TITLES)]
+        for number, button in enumerate(self._steps):
+            self._buttons.addButton(button, number)
+            steps.addWidget(button, number // _COLUMNS, number % _COLUMNS)
+        self._buttons.idClicked.connect(self.open_step)
+        # napari puts a stretch under the last widget of an upright box, which would halve the page.
+        column = QGridLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(steps, 0, 0)
+        column.addWidget(self._pages, 1, 0)
+        column.setRowStretch(1, 1)
+        self.setStyleSheet(FOCUS)
+        self._session = Session.of(napari_viewer)
+        self._session.page_wanted.connect(self.open_tool)
+        self._at = 0
+        self._session.workbench = self
+        self.start = StartPage(self._viewer)
+        self.start.tour_wanted.connect(self.open_tour)
+        self._pages.addWidget(self.start)
+        self._pages.setCurrentWidget(self.start)
+        layers = self._viewer.layers.events
+        layers.inserted.connect(self._on_layers)
+        layers.removed.connect(self._on_layers)
+        self._on_layers()
+        when_undocked(self, self.close_tools)
+
+    @property
+    def tools(self) -> list[Any]:
+        """All the tools in the order of the ladder; those not built yet are."""
+        return [self.tool(number) for number in range(len(TITLES))]
+
+    def tool(self, number: int) -> Any:
+        """Return the tool of rung `number`, counted from 0; built if it is not yet."""
+        if number not in self._built:
+            kind = self.rungs[number]
+            self._built[number] = tool = kind(self._viewer)
+            self._places[number].addWidget(tool)
+            self._steps[number].setToolTip(kind.help_text)
+            if hasattr(tool, "wanted"):
+                tool.wanted.connect(lambda: self.open_step(number))
+        return self._built[number]
+
+    def close_tools(self) -> None:
+        """Cancel what runs and stop listening to the viewer."""
+        self._closed = True
+        self._later.stop()
+        for tool in self._built.values():
+            tool.close_tool()
+        self._session.page_wanted.disconnect(self.open_tool, missing_ok=True)
+        disconnect_events(self._viewer.layers.events, self)
+        if self._session.workbench is self:
+            self._session.workbench = None
+
+    def open_step(self, number: int) -> None:
+        """Turn to the page of rung `number`, counted from 0."""
+        self._at = number
+        self.tool(number)
+        self._pages.setCurrentIndex(number)
+        check(self._buttons, number)
+
+    def open_tour(self) -> None:
+        """Open the guided tour, where the Workbench is."""
+        from napari_unetseg.gui.workbench.tour_dock import TourWidget
+
+        self._viewer.window.add_plugin_dock_widget(PLUGIN, TourWidget.title)
+
+    def open_tool(self, title: str) -> None:
+        """Turn to the page of the tool of a title, if there is one."""
+        if title in TITLES:
+            self.open_step(TITLES.index(title))
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Begin to build the other pages, once this one is in sight."""
+        super().showEvent(event)
+        if not self._closed:
+            self._later.start()
+
+    def _build_next(self) -> None:
+        """Build one page more, unless the mouse is dragging something."""
+        left = [n for n in range(len(TITLES)) if n not in self._built]
+        if not left:
+            self._later.stop()
+        elif QApplication.mouseButtons() == Qt.MouseButton.NoButton:
+            self.tool(min(left, key=lambda n: (TITLES[n] not in _FIRST, n)))
+
+    def _on_layers(self, event: object = None) -> None:
+        """Say what to do first while there is no layer, then go on with the tool."""
+        if not self._viewer.layers:
+            self._pages.setCurrentWidget(self.start)
+        elif self._pages.currentWidget() is self.start:
+            self.open_step(self._at)
+
+
+def _step(number: int, title: str) -> QPushButton:
+    button = QPushButton()
+    button.setText(f"{number + 1} {title}")
+    button.setCheckable(True)
+    return button
+
+
+def _place(pages: QStackedWidget) -> QVBoxLayout:
+    """Add an empty page; return where a tool is put once it is built."""
+    page = QWidget()
+    column = QVBoxLayout(page)
+    column.setContentsMargins(0, 0, 0, 0)
+    pages.addWidget(page)
+    return column

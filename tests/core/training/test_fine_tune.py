@@ -1,0 +1,349 @@
+"""Training on corrections: ink teaches, the rest hardly does, and what is unlearnt is told."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_unetseg.core import samples
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
+from napari_unetseg.core.nn.training.prepare import sources_of
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.progress import Cancelled, StopEarly
+from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.annotation import Annotation, Example, class_weights
+from napari_unetseg.core.training.corrected_labels import (
+    RIM,
+    corrected_lesson,
+    in_words_of,
+    reviewed_weights,
+)
+from napari_unetseg.core.training.fine_tune import TrainOnOptions, train_on
+from napari_unetseg.core.training.forgetting import Check, Counts, checked
+from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.pixel_table import PixelTable
+from napari_unetseg.core.training.resolution import shrunken_annotation
+from napari_unetseg.core.training.train import Lesson, examples_from, train
+from napari_unetseg.core.training.train_options import TrainOptions
+
+QUICK = TrainOptions(until="epochs", epochs=2, steps=8, patch=32, batch=2, averaging=0.0)
+BANK = LogisticSpec(sigmas="1, 2")
+
+
+def ink_of(mask):
+    ink = PixelSet(mask.shape)
+    ink.add(tuple(slice(0, n) for n in mask.shape), mask)
+    return ink
+
+
+def lesson(image, labels, ink, model, labels_are, **more):
+    said = {"ink_weight": 5.0, "unreviewed": 0.1} | more
+    return corrected_lesson(image, labels, ink_of(ink), model, labels_are=labels_are, **said)
+
+
+def taught(labels_are="mask", spec=BANK, options=QUICK, **more):
+    """Return a sample and a model that learnt it."""
+    sample = samples.nuclei((96, 112), seed=3)
+    labels = sample.objects if labels_are == "objects" else sample.mask.astype(np.uint8)
+    if labels_are == "scribbles":
+        labels = labels + np.uint8(1)
+    lessons = [Lesson(sample.as_image(), labels)]
+    model = train(spec, lessons, options, name="old", labels_are=labels_are, **more).model
+    return sample, lessons, model
+
+
+@pytest.fixture(scope="module")
+def mask_model():
+    return taught()
+
+
+def inverted(sample):
+    """Return an image on which all that was learnt from `sample` is wrong."""
+    image = sample.as_image()
+    return Image.of(np.max(image.data) - np.asarray(image.data), image.axes)
+
+
+# What counts how much
+
+
+def test_a_pixel_without_weight_and_one_that_is_not_there_are_the_same():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (32, 32)).astype(np.uint8)
+    there = rng.random(labels.shape) < 0.5
+    image = Image.of(rng.random(labels.shape).astype(np.float32))
+    known = {"labels_are": "mask", "ndim": 2, "scaling": NormalisationSpec(), "class_names": ()}
+    weighed = examples_from([Lesson(image, labels, weights=there.astype(np.float16))], **known)
+    counted = examples_from([Lesson(image, labels, counted=there)], **known)
+    assert np.array_equal(weighed[0].annotation.targets, counted[0].annotation.targets)
+    assert np.allclose(
+        class_weights([weighed[0].annotation]), class_weights([counted[0].annotation])
+    )
+
+
+def test_what_is_not_certain_is_learnt_and_never_judged_by():
+    rng = np.random.default_rng(0)
+    labels = (np.arange(64) // 8 % 2).astype(np.uint8) + np.zeros((64, 1), np.uint8)
+    weights = np.where(rng.random((64, 64)) < 0.3, 5, 0.1).astype(np.float16)
+    annotation = replace(Annotation.of(labels, "mask"), weights=weights)
+    learnt, held = split([annotation], 0.3)
+    assert held[0].counted.any()
+    assert (weights[held[0].counted] >= 1).all()
+    assert learnt[0].counted[weights < 1].all()
+    assert not (learnt[0].counted & held[0].counted).any()
+
+
+def test_a_box_takes_the_class_that_counts_most_in_it():
+    labels = np.array([[1, 2], [2, 2], [1, 1], [1, 2]], np.uint8)
+    weights = np.array([[5, 0.1], [0.1, 0.1], [1, 1], [0.1, 2]], np.float16)
+    annotation = replace(Annotation.of(labels), weights=weights)
+    small = shrunken_annotation(annotation, (2, 2))
+    assert small.targets.ravel().tolist() == [0, 0]
+    assert np.allclose(small.weights.ravel(), [5, 2.1 / 3], atol=1e-3)
+    plain = shrunken_annotation(replace(annotation, weights=None), (2, 2))
+    assert plain.targets.ravel().tolist() == [1, 0]
+
+
+def test_patches_lie_where_it_counts_and_carry_the_weights():
+    labels = np.ones((256, 256), np.uint8)
+    labels[:, 128:] = 2
+    weights = np.full(labels.shape, 0.01, np.float16)
+    weights[100:110, 100:110] = weights[100:110, 150:160] = 50
+    image = np.zeros((1, 256, 256), np.float32)
+    example = Example(image, replace(Annotation.of(labels), weights=weights))
+    shape = Shape((32, 32), (32, 32), (0, 0))
+    spec = spec_of("cnn", {})
+    sources = sources_of([example], NormalisationSpec())
+    drawer = Drawer(
+        sources,
+        Reader(spec, shape),
+        shape,
+        by_class=False,
+        class_weights=np.ones(2, np.float32),
+        rng=np.random.default_rng(0),
+    )
+    batch = drawer.draw(40)
+    with_ink = (batch.weight == 1).flatten(1).any(1)
+    assert with_ink.float().mean() > 0.9
+    # Ink is met more often; it does not count more than once in a patch.
+    assert set(np.unique(batch.weight)) == {np.float32(np.float16(0.01)), np.float32(1)}
+
+
+def test_rows_of_the_table_stand_for_as_many_pixels_as_they_weigh():
+    rng = np.random.default_rng(0)
+    inputs = rng.random((3, 10, 10)).astype(np.float32)
+    targets = (rng.random((10, 10)) < 0.5).astype(np.uint8)
+    weights = rng.random((10, 10)) + 0.1
+    table = PixelTable.gather(inputs, targets, 2, weights=weights)
+    assert np.allclose(table.of_classes(), [weights[targets == k].sum() for k in (0, 1)])
+
+
+def test_an_object_of_the_hand_counts_whole_with_its_rim():
+    labels = np.zeros((2, 40, 40), np.int32)
+    labels[0, 5:15, 5:15], labels[0, 15:25, 5:15], labels[1, 5:15, 5:15] = 1, 2, 3
+    ink = np.zeros(labels.shape, bool)
+    ink[0, 7, 7] = True  # a pixel of object 1
+    ink[0, 30:33, 30:33] = True  # erased
+    known = {"ndim": 2, "ink_weight": 5, "unreviewed": 0.25}
+    weights = reviewed_weights(labels, ink_of(ink), objects=True, **known)
+    certain = weights >= 1
+    assert certain[0][labels[0] == 1].all()
+    assert not certain[0][labels[0] == 2].any()
+    assert (weights[0][labels[0] == 2] > 0).all()
+    assert certain[0, 5 - RIM, 10]
+    assert not certain[0, 5 - RIM - 1, 10]
+    assert certain[0, 30:33, 30:33].all()
+    assert not weights[1].any(), "nobody looked at this plane"
+    classes = reviewed_weights(labels, ink_of(ink), objects=False, **known)
+    assert np.array_equal(classes >= 1, ink)
+    stack = reviewed_weights(labels, ink_of(ink), objects=True, **known | {"ndim": 3})
+    assert ((stack[1] > 0) & (stack[1] < 1)).all()
+
+
+# The words of the model
+
+
+def test_objects_become_the_classes_of_a_model_of_two(mask_model, make_model):
+    ids = np.array([[0, 3], [9, 0]], np.int32)
+    assert in_words_of(mask_model[2], ids, "objects").tolist() == [[0, 1], [1, 0]]
+    strokes = make_model("logistic", values=(1, 2))
+    assert in_words_of(strokes, ids, "objects").tolist() == [[1, 2], [2, 1]]
+    assert in_words_of(strokes, ids, "objects", 2).tolist() == [[2, 1], [1, 2]]
+
+
+def test_labels_that_say_too_little_are_refused(make_model):
+    model = make_model("unet", values=(0, 1), labels_are="objects", decoder=DecoderSpec())
+    with pytest.raises(InputError, match="Predict objects"):
+        in_words_of(model, np.zeros((4, 4), int), "mask")
+    with pytest.raises(InputError, match="Predict classes"):
+        in_words_of(make_model("softmax"), np.zeros((4, 4), int), "objects")
+
+
+def test_without_ink_there_is_nothing_to_learn(mask_model):
+    sample, _, model = mask_model
+    nothing = np.zeros(sample.mask.shape, bool)
+    with pytest.raises(InputError, match="no correction"):
+        lesson(sample.as_image(), sample.mask.astype(np.uint8), nothing, model, "mask")
+
+
+# Training on
+
+
+def test_ink_teaches_and_the_same_ink_without_weight_teaches_less(mask_model):
+    """On an image that the model gets all wrong a few corrected rows turn it round."""
+    sample, _, model = mask_model
+    image = inverted(sample)
+    predicted = model.predict(image).asarray()
+    assert dice(predicted, sample.mask) < 0.4
+    ink = np.zeros(predicted.shape, bool)
+    ink[10::24] = True
+    labels = np.where(ink, sample.mask, predicted).astype(np.uint8)
+    found = {}
+    for weight in (1.0, 20.0):
+        # Labels that are not ink count half, and nearly all of them are wrong.
+        taught = lesson(image, labels, ink, model, "mask", ink_weight=weight, unreviewed=0.5)
+        result = train_on(model, [taught], training=QUICK, name="new")
+        found[weight] = dice(result.model.predict(image).asarray(), sample.mask)
+    assert found[20.0] > 0.8
+    assert found[1.0] < 0.5
+    assert result.model.parent == model.fingerprint
+    assert result.model.name == "new"
+
+
+def test_what_was_learnt_before_guards_against_forgetting(mask_model):
+    sample, earlier, model = mask_model
+    image = inverted(sample)
+    ink = np.ones(sample.mask.shape, bool)
+    taught = lesson(image, sample.mask.astype(np.uint8), ink, model, "mask")
+    alone = train_on(model, [taught], TrainOnOptions(earlier=0), earlier=earlier, name="new")
+    both = train_on(model, [taught], TrainOnOptions(earlier=0.5), earlier=earlier, name="new")
+    assert alone.check.forgotten > 0.5
+    assert alone.alarm.startswith("It forgot")
+    assert "'old' had right" in alone.alarm
+    assert both.check.forgotten < alone.check.forgotten
+    quiet = train_on(model, earlier, TrainOnOptions(), name="same")
+    assert quiet.check.forgotten < 0.05
+    assert quiet.alarm == ""
+    assert "'same'" in quiet.message
+
+
+@pytest.mark.parametrize("how", ["continue", "anew"])
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_network_of_objects_learns_on(how, ndim):
+    spec = spec_of("unet", {"width": 4, "depth": 1, "resolution": "full"})
+    if ndim == 2:
+        sample, earlier, model = taught("objects", spec)
+        image, labels = sample.as_image(), sample.objects
+    else:
+        sample = samples.nuclei((10, 40, 44), seed=1)
+        image, labels = sample.as_image(), sample.objects
+        earlier = [Lesson(image, labels)]
+        model = train(spec, earlier, QUICK, name="old", labels_are="objects", ndim=3).model
+    ink = labels == labels[labels > 0][0]
+    taught_now = lesson(image, labels, ink, model, "objects")
+    options = TrainOnOptions(how=how, learning_rate=0.01)
+    result = train_on(model, [taught_now], options, earlier=earlier, training=QUICK, name="new")
+    new = result.model
+    assert (new.ndim, new.labels_are, new.values) == (ndim, "objects", model.values)
+    assert new.decoder.decoding == model.decoder.decoding
+    assert new.parent == model.fingerprint
+    assert new.fingerprint != model.fingerprint
+    assert result.check.objects.total > 0
+    assert result.check.pixels.total > ink.sum()
+    assert new.provenance["trained_on"]["how"] == how
+
+
+def test_strokes_keep_the_classes_that_nobody_corrected():
+    sample = samples.nuclei((64, 64), seed=1)
+    image = sample.as_image()
+    labels = np.zeros(sample.mask.shape, np.uint8)
+    labels[::8] = np.where(sample.mask[::8], 2, 1)
+    labels[4, :20] = 3
+    model = train(
+        spec_of("softmax", {"sigmas": "1"}), [Lesson(image, labels)], QUICK, name="o"
+    ).model
+    predicted = model.predict(image).asarray()
+    ink = np.zeros(labels.shape, bool)
+    ink[20:24] = True
+    corrected = np.where(sample.mask, 2, 1).astype(predicted.dtype)
+    taught_now = lesson(image, corrected, ink, model, "scribbles", unreviewed=0.0)
+    new = train_on(model, [taught_now], name="n").model
+    assert new.values == model.values == (1, 2, 3)
+    assert new.classes == model.classes
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_a_class_that_is_new_in_the_corrections_is_learnt(kind):
+    sample = samples.nuclei((64, 64), seed=1)
+    image = sample.as_image()
+    labels = np.where(sample.mask, 3, 1).astype(np.uint8)
+    options = {"mlp": {"sigmas": "1", "layers": 1, "width": 4}, "cnn": {"width": 3, "layers": 2}}
+    dense = QUICK.model_copy(update={"climbing": "off"})
+    lessons = [Lesson(image, labels)]
+    names = ("rest", "nucleus")
+    spec = spec_of(kind, options[kind])
+    model = train(spec, lessons, dense, name="o", class_names=names).model
+    ink = np.zeros(labels.shape, bool)
+    ink[20:30] = True
+    corrected = np.where(ink, 2, labels).astype(np.uint8)
+    taught_now = lesson(image, corrected, ink, model, "scribbles")
+    new = train_on(model, [taught_now], training=dense, name="n").model
+    assert new.values == (1, 2, 3)
+    assert new.classes == ("rest", "class 2", "nucleus")
+    assert new.parent == model.fingerprint
+
+
+def test_a_cancelled_training_gives_nothing_and_a_stopped_one_a_model():
+    spec = spec_of("cnn", {"width": 3, "layers": 2})
+    sample, _, model = taught("mask", spec)
+    state = {name: array.copy() for name, array in model.state.items()}
+    ink = np.ones(sample.mask.shape, bool)
+    taught_now = lesson(sample.as_image(), sample.mask.astype(np.uint8), ink, model, "mask")
+
+    def ends(how):
+        def progress(fraction, message=""):
+            if fraction > 0.3:
+                raise how
+
+        return progress
+
+    with pytest.raises(Cancelled):
+        train_on(model, [taught_now], training=QUICK, progress=ends(Cancelled))
+    assert all(np.array_equal(state[name], model.state[name]) for name in state)
+    stopped = train_on(model, [taught_now], training=QUICK, progress=ends(StopEarly))
+    assert 0 < len(stopped.model.history) < 16
+    assert stopped.check.pixels.total == ink.size
+
+
+# The check
+
+
+def test_counts_add_up():
+    old, new = np.array([1, 1, 1, 0, 0], bool), np.array([1, 0, 1, 1, 0], bool)
+    counts = Counts.of(old, new)
+    assert counts == Counts(5, 3, 3, 1)
+    assert counts.share == pytest.approx(1 / 3)
+    both = Check(counts) + Check(counts, Counts(40, 40, 20, 20))
+    assert both.pixels == Counts(10, 6, 6, 2)
+    assert both.forgotten == 0.5
+    assert "objects" in both.alarm("a", "b", 0.1)
+    assert both.alarm("a", "b", 0.5) == ""
+    few = Check(counts, Counts(4, 4, 2, 2))
+    assert few.forgotten == counts.share, "four objects say nothing"
+    assert "pixels" in few.alarm("a", "b", 0.1)
+    assert "of 4 objects 4 and 2" in few.told("a", "b")
+    assert Check().forgotten == 0
+
+
+def test_a_model_forgets_nothing_against_itself(mask_model):
+    sample, lessons, model = mask_model
+    known = {"labels_are": "mask", "ndim": 2, "scaling": NormalisationSpec(), "class_names": ()}
+    examples = examples_from(lessons, **known)
+    found = checked(model, model, examples).pixels
+    assert (found.total, found.forgotten) == (sample.mask.size, 0)
+    assert found.before == found.after > 0.9 * found.total

@@ -1,0 +1,153 @@
+"""The Models dock: what is listed, loaded, tested, renamed, exported and deleted."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QMessageBox
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.model_library import MOST_RECENT, Shelf
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.models_io.native import load, save
+from napari_unetseg.core.models_io.native.export_package import ExportOptions
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.gui.models import model_reader
+from napari_unetseg.gui.models.models_dock import ModelsWidget
+from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.user_models import shelf
+
+
+@pytest.fixture(scope="module")
+def model():
+    noise = np.random.default_rng(0).random((24, 24)).astype(np.float32)
+    lesson = Lesson(Image.of(noise), (noise > 0.5).astype(np.uint8))
+    how = {"name": "dots", "labels_are": "mask"}
+    return train(LogisticSpec(sigmas="1"), [lesson], TrainOptions(), **how).model
+
+
+@pytest.fixture
+def dock(qtbot, model, tmp_path):
+    shelf().path.unlink(missing_ok=True)
+    save(model, tmp_path / "dots.zip")
+    widget = ModelsWidget(ViewerModel())
+    qtbot.addWidget(widget)
+    widget.use_folder(tmp_path)
+    yield widget
+    widget.close_tool()
+    shelf().path.unlink(missing_ok=True)
+
+
+def choose(dock, name):
+    names = [dock.list.item(row).text().split("\n")[0] for row in range(dock.list.count())]
+    dock.list.setCurrentRow(names.index(name))
+
+
+def told(qtbot, dock, words):
+    qtbot.waitUntil(lambda: words in dock.message.text(), timeout=20_000)
+
+
+def answer(monkeypatch, button):
+    monkeypatch.setattr(QMessageBox, "question", lambda *words: button)
+
+
+def test_a_folder_is_listed_described_and_loaded(qtbot, dock):
+    choose(dock, "dots.zip")
+    qtbot.waitUntil(lambda: "logistic" in dock.facts.toPlainText(), timeout=20_000)
+    dock.load()
+    told(qtbot, dock, "Loaded dots")
+    assert [model.name for model in dock.session.models] == ["dots"]
+    choose(dock, "dots")
+    assert "classes:" in dock.facts.toPlainText()
+    assert not dock.delete_button.isEnabled()
+
+
+def test_a_file_tries_itself_and_is_exported(qtbot, dock, tmp_path):
+    choose(dock, "dots.zip")
+    dock.test()
+    told(qtbot, dock, "test passed")
+    dock.export_to(tmp_path / "out.zip", ExportOptions())
+    told(qtbot, dock, "licence")
+    dock.export_to(tmp_path / "out.zip", ExportOptions(licence="CC0-1.0", weights=""))
+    told(qtbot, dock, "Wrote out.zip")
+    assert load(tmp_path / "out.zip").card.licence == "CC0-1.0"
+
+
+def test_renamed_and_deleted_after_a_question(qtbot, dock, tmp_path, monkeypatch):
+    choose(dock, "dots.zip")
+    dock.rename("a/b")
+    assert "no name" in dock.message.text()
+    dock.rename("spots")
+    assert (tmp_path / "spots.zip").exists()
+    choose(dock, "spots.zip")
+    answer(monkeypatch, QMessageBox.StandardButton.No)
+    dock.delete()
+    assert (tmp_path / "spots.zip").exists()
+    answer(monkeypatch, QMessageBox.StandardButton.Yes)
+    dock.delete()
+    assert not (tmp_path / "spots.zip").exists()
+    assert "spots.zip" not in [dock.list.item(k).text() for k in range(dock.list.count())]
+
+
+def test_a_damaged_file_says_so(qtbot, dock, tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(b"nothing")
+    dock.fill()
+    choose(dock, "bad.onnx")
+    qtbot.waitUntil(lambda: "damaged" in dock.facts.toPlainText(), timeout=20_000)
+    dock.load()
+    told(qtbot, dock, "damaged")
+    assert not dock.session.models
+
+
+def test_a_program_is_asked_about(qtbot, dock, tmp_path, monkeypatch):
+    from napari_unetseg.core.models_io import foreign
+    from napari_unetseg.core.models_io.foreign import NeedsTrust
+
+    asked = []
+
+    def opened(path, *, trust):
+        if not trust:
+            raise NeedsTrust("It is a program.")
+        asked.append(path)
+        return load(path)
+
+    monkeypatch.setattr(foreign, "open_model", opened)
+    choose(dock, "dots.zip")
+    answer(monkeypatch, QMessageBox.StandardButton.No)
+    dock.load()
+    told(qtbot, dock, "nothing was run")
+    assert not asked
+    answer(monkeypatch, QMessageBox.StandardButton.Yes)
+    dock.load()
+    told(qtbot, dock, "Loaded dots")
+    assert asked == [tmp_path / "dots.zip"]
+
+
+def test_a_dropped_file_is_loaded(qtbot, dock, model, tmp_path):
+    path = tmp_path / "dots.zip"
+    assert model_reader.get_reader(str(path)) is not None
+    for name, data in (("a.zip", b"PK\x03\x04"), ("b.zip", b""), ("c.tif", b"")):
+        (tmp_path / name).write_bytes(data)
+        assert model_reader.get_reader(str(tmp_path / name)) is None
+    assert model_reader.read_model(str(path)) == [(None,)]
+    viewer = ViewerModel()
+    model_reader.take_in(viewer, path)
+    qtbot.waitUntil(lambda: len(Session.of(viewer).models) == 1, timeout=20_000)
+    assert Session.of(viewer).models[0].fingerprint == model.fingerprint
+    assert shelf().recent[0] == path.resolve()
+
+
+def test_the_shelf_remembers_and_survives_damage(tmp_path):
+    known = Shelf(tmp_path / "deep" / "shelf.json")
+    assert known.files() == []
+    for k in range(MOST_RECENT + 3):
+        (tmp_path / f"{k}.onnx").touch()
+        known.opened(tmp_path / f"{k}.onnx")
+    again = Shelf(known.path)
+    assert [path.stem for path in again.recent][:2] == [str(MOST_RECENT + 2), str(MOST_RECENT + 1)]
+    assert len(again.recent) == MOST_RECENT
+    (tmp_path / f"{MOST_RECENT + 2}.onnx").unlink()
+    assert len(again.files()) == MOST_RECENT - 1
+    for text in ("", "[1]", "{", '{"folder": 7, "recent": [7, "x"]}', "[" * 10_000):
+        known.path.write_text(text)
+        assert Shelf(known.path).folder is None

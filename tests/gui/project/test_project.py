@@ -1,0 +1,200 @@
+"""A viewer's project: saved by itself, opened again as it was."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers._source import layer_source
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import write_image
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.gui.project.autosave import Keeper
+from napari_unetseg.gui.project.project_reader import get_reader, read_project
+from napari_unetseg.gui.shared.layers import find
+from napari_unetseg.gui.shared.session import Session
+
+
+@pytest.fixture
+def viewer(qapp):
+    return ViewerModel()
+
+
+def waits(qtbot, keeper):
+    qtbot.waitUntil(lambda: not keeper.busy, timeout=20_000)
+
+
+def model():
+    noise = np.random.default_rng(0).random((24, 24)).astype(np.float32)
+    labels = (noise > 0.5).astype(np.uint8)
+    lesson = Lesson(Image.of(noise), labels)
+    options = TrainOptions()
+    return train(LogisticSpec(sigmas="1"), [lesson], options, name="m", labels_are="mask").model
+
+
+def filled(viewer, shape=(20, 30)):
+    """Return an image layer and a result on it with a stroke."""
+    image = viewer.add_image(
+        np.random.default_rng(0).random(shape),
+        name="cells",
+        scale=(0.5, 2),
+        rotate=10,
+        units=("um", "um"),
+        colormap="magma",
+    )
+    session = Session.of(viewer)
+    result, _ = session.show_labels(
+        viewer.layers,
+        image,
+        "mask",
+        np.ones(shape, np.uint8),
+        name="cells mask",
+        options={"method": "otsu"},
+    )
+    result.paint((5, 5), 3)
+    return image, result
+
+
+def test_a_project_comes_back(qtbot, viewer, tmp_path):
+    image, result = filled(viewer)
+    Session.of(viewer).add_model(model())
+    keeper = Keeper.of(viewer)
+    with qtbot.waitSignal(keeper.saved, timeout=20_000):
+        keeper.save_as(tmp_path / "p.unetseg")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+
+    other = ViewerModel()
+    opener = Keeper.of(other)
+    with qtbot.waitSignal(opener.opened, timeout=20_000) as told:
+        opener.open(tmp_path / "p.unetseg")
+    waits(qtbot, opener)
+    opener.set_automatic(False)
+    assert "1 image, 1 label layer, 1 model" in told.args[0]
+    again, mask = other.layers
+    assert (again.name, mask.name) == ("cells", "cells mask")
+    assert np.array_equal(again.data, image.data)
+    assert np.array_equal(mask.data, result.data)
+    np.testing.assert_allclose(again.extent.world, image.extent.world)
+    np.testing.assert_allclose(mask.extent.world, result.extent.world)
+    assert again.colormap.name == "magma"
+    session = Session.of(other)
+    assert np.array_equal(session.ink(mask).pixels().array(), result.data == 3)
+    assert find(other.layers, "mask", again) is mask
+    assert [one.name for one in session.models] == ["m"]
+    # The next run goes around what was drawn before the project was closed.
+    new = np.full((20, 30), 2, np.uint8)
+    session.show_labels(other.layers, again, "mask", new, name="x", options={})
+    assert np.array_equal(mask.data, np.where(result.data == 3, 3, 2))
+
+
+def test_only_what_changed_is_saved_again(qtbot, viewer, tmp_path):
+    _, result = filled(viewer)
+    keeper = Keeper.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+
+    def files():
+        return sorted(path.name for path in (tmp_path / "p").rglob("*.tif"))
+
+    first = files()
+    keeper.autosave()
+    assert not keeper.busy
+    result.paint((10, 10), 4)
+    keeper.autosave()
+    waits(qtbot, keeper)
+    second = files()
+    assert len(set(first) & set(second)) == 1
+    result.undo()
+    keeper.autosave()
+    waits(qtbot, keeper)
+    assert files() != second
+    found = keeper.folder.open()
+    assert np.array_equal(found.labels[0].labels, result.data)
+    assert np.array_equal(found.labels[0].ink.array(), result.data == 3)
+
+
+def test_an_opened_project_goes_on_in_place(qtbot, viewer, tmp_path):
+    filled(viewer)
+    keeper = Keeper.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    other = ViewerModel()
+    opener = Keeper.of(other)
+    opener.open(tmp_path / "p")
+    waits(qtbot, opener)
+    opener.autosave()
+    assert not opener.busy, "nothing has changed"
+    other.layers[1].paint((1, 1), 9)
+    opener.autosave()
+    waits(qtbot, opener)
+    assert (opener.folder.open().labels[0].labels == 9).any()
+
+
+def test_a_stroke_before_the_end_is_saved(qtbot, viewer, tmp_path):
+    _, result = filled(viewer)
+    keeper = Keeper.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    result.paint((1, 1), 9)
+    keeper.finish()
+    assert (keeper.folder.open().labels[0].labels == 9).any()
+
+
+def test_images_of_files_are_not_copied(qtbot, viewer, tmp_path):
+    noise = np.random.default_rng(0).random((9, 8)).astype(np.float32)
+    write_image(tmp_path / "a.tif", Image.of(noise))
+    with layer_source(path=str(tmp_path / "a.tif")):
+        viewer.add_image(noise, name="a")
+    viewer.add_image(np.zeros((2, 3, 20, 30)), name="time")
+    viewer.add_image(np.zeros((20, 30, 3), np.uint8), name="colour", rgb=True)
+    keeper = Keeper.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    assert len(list((tmp_path / "p" / "images").iterdir())) == 2
+    other = ViewerModel()
+    Keeper.of(other).open(tmp_path / "p")
+    waits(qtbot, Keeper.of(other))
+    Keeper.of(other).set_automatic(False)
+    assert [layer.data.shape for layer in other.layers] == [(9, 8), (2, 3, 20, 30), (20, 30, 3)]
+    assert other.layers[2].rgb
+    assert np.array_equal(other.layers[0].data, noise)
+
+
+def test_what_cannot_be_saved_is_told(qtbot, viewer, tmp_path):
+    filled(viewer)
+    (tmp_path / "thesis.txt").write_text("x")
+    keeper = Keeper.of(viewer)
+    with qtbot.waitSignal(keeper.refused, timeout=20_000) as told:
+        keeper.save_as(tmp_path)
+    assert "other files" in told.args[0]
+    waits(qtbot, keeper)
+
+
+def test_a_gone_viewer_is_no_trouble(qtbot, tmp_path):
+    viewer = ViewerModel()
+    filled(viewer)
+    keeper = Keeper.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    keeper._ref = lambda: None
+    keeper.autosave()
+    keeper.finish()
+    assert not keeper.automatic
+
+
+def test_napari_is_offered_projects_only(qtbot, viewer, tmp_path):
+    filled(viewer)
+    keeper = Keeper.of(viewer)
+    keeper.save_as(tmp_path / "p.unetseg")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader([str(tmp_path / "p.unetseg")]) is None
+    assert get_reader(str(tmp_path / "p.unetseg")) is read_project
+    layers = read_project(str(tmp_path / "p.unetseg"))
+    assert [kind for _, _, kind in layers] == ["image", "labels"]
+    assert isinstance(ImageLayer(layers[0][0], **layers[0][1]), ImageLayer)

@@ -1,0 +1,142 @@
+"""Work in another thread: progress, cancel, stop, refusal, failure, and only the latest wish."""
+
+import threading
+
+import pytest
+from qtpy.QtCore import QThread
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import StopEarly
+from napari_unetseg.gui.shared.task import Latest, Task
+
+
+class Heard:
+    """Everything a task said, and from which thread."""
+
+    def __init__(self, task):
+        self.progress, self.results, self.sentences, self.failures = [], [], [], []
+        self.threads = set()
+        task.progressed.connect(lambda *said: self._hear(self.progress, said))
+        task.returned.connect(lambda result: self._hear(self.results, result))
+        task.refused.connect(lambda said: self._hear(self.sentences, said))
+        task.failed.connect(lambda error: self._hear(self.failures, error))
+
+    def _hear(self, where, what):
+        where.append(what)
+        self.threads.add(QThread.currentThread())
+
+
+def run(qtbot, task):
+    with qtbot.waitSignal(task.finished, timeout=5000):
+        task.start()
+
+
+def test_a_result_arrives_in_the_threads_of_the_window(qtbot):
+    threads = []
+    task = Task(lambda progress: threads.append(threading.get_ident()) or 42)
+    heard = Heard(task)
+    run(qtbot, task)
+    assert heard.results == [42]
+    assert heard.threads == {QThread.currentThread()}
+    assert threads != [threading.get_ident()]
+    assert not task.running
+
+
+def test_progress_is_told(qtbot):
+    task = Task(lambda progress: progress(1.0, "counting"))
+    heard = Heard(task)
+    run(qtbot, task)
+    assert heard.progress[-1] == (1.0, "counting")
+
+
+def endless(started):
+    def work(progress):
+        while True:
+            started.set()
+            progress(0.5)
+
+    return work
+
+
+def test_a_cancelled_task_says_nothing_more(qtbot):
+    started = threading.Event()
+    task = Task(endless(started))
+    heard = Heard(task)
+    with qtbot.waitSignal(task.finished, timeout=5000):
+        task.start()
+        qtbot.waitUntil(started.is_set)
+        task.cancel()
+    assert heard.results == heard.sentences == heard.failures == []
+
+
+def test_a_stopped_task_returns_the_best_so_far(qtbot):
+    started = threading.Event()
+
+    def work(progress):
+        try:
+            endless(started)(progress)
+        except StopEarly:
+            return "best"
+
+    task = Task(work)
+    heard = Heard(task)
+    with qtbot.waitSignal(task.finished, timeout=5000):
+        task.start()
+        qtbot.waitUntil(started.is_set)
+        task.stop()
+    assert heard.results == ["best"]
+
+
+def test_what_the_user_can_mend_is_a_sentence(qtbot):
+    def work(progress):
+        raise InputError("Open another file.")
+
+    task = Task(work)
+    heard = Heard(task)
+    run(qtbot, task)
+    assert heard.sentences == ["Open another file."]
+    assert heard.failures == []
+
+
+def test_a_defect_arrives_as_the_exception(qtbot):
+    def work(progress):
+        raise ZeroDivisionError("by nought")
+
+    task = Task(work)
+    heard = Heard(task)
+    run(qtbot, task)
+    assert [type(error) for error in heard.failures] == [ZeroDivisionError]
+
+
+@pytest.mark.parametrize("wishes", [2, 9])
+def test_only_the_latest_wish_is_answered(qtbot, wishes):
+    gate = threading.Event()
+    latest = Latest()
+    answers = []
+    latest.answered.connect(answers.append)
+
+    def wish(number):
+        def work(progress):
+            gate.wait(5)
+            progress(0.5)
+            return number
+
+        return work
+
+    for number in range(wishes):
+        latest.ask(wish(number))
+    gate.set()
+    qtbot.waitUntil(lambda: not latest.busy, timeout=5000)
+    assert answers == [wishes - 1]
+
+
+def test_a_forgotten_wish_is_not_answered(qtbot):
+    gate = threading.Event()
+    latest = Latest()
+    answers = []
+    latest.answered.connect(answers.append)
+    latest.ask(lambda progress: gate.wait(5))
+    latest.forget()
+    gate.set()
+    qtbot.waitUntil(lambda: not latest.busy, timeout=5000)
+    assert answers == []

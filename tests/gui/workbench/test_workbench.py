@@ -1,0 +1,86 @@
+"""The Workbench opens at once: pages are loaded and built when they are turned to."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.train.fine_tune_dock import open_train_on
+from napari_unetseg.gui.workbench.dock_registry import TITLES, Ladder
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
+
+
+@pytest.fixture
+def viewer():
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((40, 40), np.uint8), name="picture")
+    return viewer
+
+
+@pytest.fixture
+def bench(qtbot, viewer):
+    bench = WorkbenchWidget(viewer)
+    qtbot.addWidget(bench)
+    yield bench
+    bench.close_tools()
+
+
+def built(bench):
+    return [TITLES[number] for number in sorted(bench._built)]
+
+
+def test_the_titles_are_those_of_the_tools():
+    assert tuple(kind.title for kind in Ladder()) == TITLES
+
+
+def test_only_the_page_in_sight_is_built(bench):
+    assert built(bench) == ["Background"]
+    bench.open_tool("Measure")
+    assert built(bench) == ["Background", "Measure"]
+
+
+def test_the_others_follow_while_the_window_is_idle(bench, qtbot):
+    bench.show()
+    qtbot.waitUntil(lambda: len(built(bench)) > 2, timeout=20_000)
+    # Those that watch what a hand draws come first.
+    assert {"Background", "Correct", "Train on"} <= set(built(bench))
+    qtbot.waitUntil(lambda: len(built(bench)) == len(TITLES), timeout=60_000)
+    qtbot.waitUntil(lambda: not bench._later.isActive())
+    assert [tool.title for tool in bench.tools] == list(TITLES)
+    assert all(button.toolTip() for button in bench._steps)
+
+
+def test_nothing_is_built_once_it_is_closed(bench, qtbot):
+    bench.show()
+    bench.close_tools()
+    before = built(bench)
+    qtbot.wait(250)
+    assert built(bench) == before
+
+
+def test_a_page_that_was_never_seen_is_found_by_its_title(bench, viewer):
+    Session.of(viewer).page_wanted.emit("Queue")
+    assert "Queue" in built(bench)
+    labels = viewer.add_labels(np.zeros((40, 40), np.uint8))
+    assert open_train_on(viewer, labels)
+    assert TITLES[bench._at] == "Train on"
+
+
+def test_opening_loads_no_plots_and_no_other_tools():
+    heavy = [
+        "pyqtgraph",
+        "torch",
+        "napari_unetseg.core.model.trained_model",
+        "napari_unetseg.gui.train.train_dock",
+    ]
+    program = (
+        "import json, sys, napari_unetseg.gui.workbench.workbench_dock;"
+        "import napari_unetseg.gui.background.background_dock;"
+        f"print(json.dumps([name for name in {heavy!r} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert json.loads(done.stdout) == []
