@@ -24,7 +24,7 @@ from skimage.io import imread
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import CnnSpec, ConvolutionalSpec, UNetSpec
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Pairs = list[tuple[Image, np.ndarray]]
@@ -115,7 +115,7 @@ def options(steps: int, seed: int, **more: Any) -> TrainOptions:
 def cost_of_a_step(spec: ConvolutionalSpec, pairs: Pairs) -> float:
     """Return the processor seconds of a step, all threads together."""
     told: list[float] = []
-    lessons = [Lesson(image, mask) for image, mask in pairs[:4]]
+    lessons = [TrainingPair(image, mask) for image, mask in pairs[:4]]
     train(
         spec,
         lessons,
@@ -130,7 +130,7 @@ def cost_of_a_step(spec: ConvolutionalSpec, pairs: Pairs) -> float:
 def tried(spec: ConvolutionalSpec, pairs: tuple[Pairs, Pairs], seconds: float, seed: int) -> Any:
     """Train and test once."""
     steps = max(int(seconds / cost_of_a_step(spec, pairs[0])), 10)
-    lessons = [Lesson(image, mask) for image, mask in pairs[0]]
+    lessons = [TrainingPair(image, mask) for image, mask in pairs[0]]
     model = train(spec, lessons, options(steps, seed), name="way", labels_are="mask").model
     began = time.process_time()
     scores = [dice(model.predict(image).asarray(), mask) for image, mask in pairs[1]]

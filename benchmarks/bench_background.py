@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
-from napari_unetseg.core.background.fit_surface import Scene, fit_surface
+from napari_unetseg.core.background.fit_surface import SurfacePlanes, fit_surface
 from napari_unetseg.core.background.moments import Plane
 from napari_unetseg.core.background.polynomial import Terms
 from napari_unetseg.core.image import Image
@@ -57,7 +57,7 @@ def ways(image: np.ndarray) -> dict[str, Callable[[], object]]:
         "fit, all pixels": lambda: fit_background(wrapped, plain),
         "fit, robust": lambda: fit_background(wrapped, quadratic),
         "fit, robust, six full passes": lambda: fit_surface(
-            Scene.of([Plane(image)]), QUADRATIC, "both", passes=6, settled=0.0
+            SurfacePlanes.of([Plane(image)]), QUADRATIC, "both", passes=6, settled=0.0
         ),
         "fit, robust, uint8": lambda: fit_background(small, quadratic),
         "fit, robust, uint16": lambda: fit_background(large, quadratic),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_unetseg.core import corrections as fix
-from napari_unetseg.core.corrections import Change, Frame, find_boxes
+from napari_unetseg.core.corrections import Change, LabelsView, find_boxes
 from napari_unetseg.core.corrections.locked_pixels import Box
 
 CELL = 64
@@ -105,7 +105,7 @@ class Bench:
         self.layer = Labels(labels) if viewer is None else viewer.add_labels(labels)
         self.ink = LayerInk(self.layer)
         self.boxes = find_boxes(labels)
-        self.frame = Frame.whole(2)
+        self.frame = LabelsView.whole(2)
         self.first = self.boxes.largest() + 1
 
     def time(self, make: Callable[[], Change]) -> tuple[float, float, int]:

@@ -30,7 +30,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.model.trained_model import spec_of
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
-from napari_unetseg.core.nn.networks.build_network import build, n_parameters
+from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
 
@@ -47,7 +47,7 @@ OURS = {
 def of_image(image: Image, options: dict[str, object]) -> tuple[nn.Module, Callable[[], object]]:
     """Return a network of ours, and what predicts an image with it."""
     spec = spec_of("unet", options)
-    network = build(spec, 1, 2, 2, seed=0).eval()
+    network = build_network(spec, 1, 2, 2, seed=0).eval()
     segmenter = NetworkSegmenter(network, spec, ("background", "cell"), 1, 2)
     scaling = fit_normalisation(image, NormalisationSpec())
     return network, lambda: predict_proba_image(image, segmenter, scaling)

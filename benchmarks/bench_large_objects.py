@@ -29,7 +29,7 @@ from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.objects.decode import decode
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 PIECE = 1024
@@ -82,7 +82,7 @@ def trained(minutes: float, place: Path) -> None:
     lessons = []
     for seed in range(4):
         drawn = samples.nuclei((512, 512), seed=seed, **KNOBS)
-        lessons.append(Lesson(Image.of(drawn.image), drawn.objects))
+        lessons.append(TrainingPair(Image.of(drawn.image), drawn.objects))
     options = TrainOptions(budget=minutes)
     outcome = train(spec_of("unet"), lessons, options, name="nuclei", labels_are="objects")
     print(outcome.message, flush=True)

@@ -23,7 +23,7 @@ from napari_unetseg.core.nn.training.pretrain import Pretrained, pretrain
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 LABELLED = (1, 2, 4, 8)
@@ -86,7 +86,7 @@ def main() -> None:
             known[task] = pretrain(spec, images, how, plan)
             print(f"draw {draw + 1}: {known[task].message}", flush=True)
         for n in LABELLED:
-            lessons = [Lesson(image, mask.astype(np.uint8)) for image, mask in seen[:n]]
+            lessons = [TrainingPair(image, mask.astype(np.uint8)) for image, mask in seen[:n]]
             for task, done in known.items():
                 before = None if done is None else Pretraining(images, done.options, done)
                 model = train(

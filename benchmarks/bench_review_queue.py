@@ -30,7 +30,7 @@ from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_q
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 MIN_SIZE = 30
@@ -53,7 +53,7 @@ def trained(place: Path, test: Path, seconds: float, seed: int) -> TrainedModel:
     from napari_unetseg.core.nn.training import schedule
 
     schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
-    lessons = [Lesson(image, ids) for image, ids in folder(place, but=test)]
+    lessons = [TrainingPair(image, ids) for image, ids in folder(place, but=test)]
     options = TrainOptions(budget=seconds / 60, seed=seed)
     return train(spec_of("unet"), lessons, options, name="cells", labels_are="objects").model
 

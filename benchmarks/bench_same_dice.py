@@ -32,7 +32,7 @@ from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.runtime import keep_freed_memory
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 OURS = {
@@ -136,7 +136,7 @@ def learn_ours(spec: UNetSpec, learnt: Pairs, looks: Looks, validation: float) -
         preview_every=0.5,
         validation=validation,
     )
-    lessons = [Lesson(image, mask) for image, mask in learnt]
+    lessons = [TrainingPair(image, mask) for image, mask in learnt]
     model = train(
         spec, lessons, options, name="way", labels_are="mask", watch=watch, preview=preview
     ).model

@@ -30,7 +30,7 @@ from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import Sample, neurons, tissue
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SHAPE, PAINTED, STROKE = (512, 512), 200, 40
@@ -96,7 +96,7 @@ def judged(segmenter: Any, exam: list[Sample]) -> float:
 
 
 def network_run(
-    spec: ModelSpec, climbing: str, lesson: Lesson, exam: list[Sample], marks: list[float]
+    spec: ModelSpec, climbing: str, lesson: TrainingPair, exam: list[Sample], marks: list[float]
 ) -> list[float]:
     """Train once and return the Dice at each of the times."""
     from napari_unetseg.core.nn.training import schedule
@@ -119,7 +119,7 @@ def network_run(
     ]
 
 
-def forest_run(name: str, lesson: Lesson, exam: list[Sample]) -> float:
+def forest_run(name: str, lesson: TrainingPair, exam: list[Sample]) -> float:
     """Fit trees to the inputs that the pixel rungs have."""
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
@@ -149,7 +149,7 @@ def run(job: tuple[str, str, int], marks: list[float]) -> tuple[str, list[float]
     exam = [draw(SHAPE, seed=10 * seed + more) for more in (1, 2)]
     n_classes = len(sample.class_names) + 1
     strokes = painted(sample.classes, n_classes, np.random.default_rng(seed))
-    lesson = Lesson(sample.as_image(), strokes)
+    lesson = TrainingPair(sample.as_image(), strokes)
     if way in FORESTS:
         found = [forest_run(way, lesson, exam)] * len(marks)
     elif way.split()[0] in NETWORKS:

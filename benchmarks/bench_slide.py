@@ -30,12 +30,12 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
-from napari_unetseg.core.io.pyramid import Layout, create
+from napari_unetseg.core.io.pyramid import PyramidLayout, create
 from napari_unetseg.core.model.trained_model import spec_of
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
-from napari_unetseg.core.streaming import Here, Source, estimate, stream
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.streaming import Here, RunSource, estimate, stream
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 PIECE = 1000
@@ -47,7 +47,7 @@ CROP = 1500
 def write_slide(path: Path, side: int) -> int:
     """Write a slide of pieces that follow each other, on a slope; return how many nuclei it has."""
     drawn = [samples.nuclei((PIECE, PIECE), seed=seed, **KNOBS) for seed in range(DRAWN)]
-    layout = Layout((side, side), "YX", np.uint16, (0.65, 0.65), "µm")
+    layout = PyramidLayout((side, side), "YX", np.uint16, (0.65, 0.65), "µm")
     array, n = create(path, layout)["s0"], 0
     slope = np.linspace(0, 400, side)
     for row in range(0, side, PIECE):
@@ -72,7 +72,7 @@ def recipe_of(folder: Path, minutes: float) -> Recipe:
     lessons = []
     for seed in range(100, 104):
         one = samples.nuclei((512, 512), seed=seed, **KNOBS)
-        lessons.append(Lesson(Image.of(one.image), one.objects))
+        lessons.append(TrainingPair(Image.of(one.image), one.objects))
     options = TrainOptions(budget=minutes)
     outcome = train(spec_of("unet"), lessons, options, name="nuclei", labels_are="objects")
     save(outcome.model, folder / "model.zip")
@@ -112,7 +112,7 @@ def model_of(recipe: Recipe, folder: Path):
 
 def one_run(folder: Path, recipe: Recipe, name: str, memory: float, resume: bool) -> dict:
     """Run block by block in this process."""
-    source, model = Source(str(folder / "slide.zarr")), model_of(recipe, folder)
+    source, model = RunSource(str(folder / "slide.zarr")), model_of(recipe, folder)
     little = crop_of(source.open(), 0)
     little = Image(little.data[:300, :300], "YX", little.spacing, little.unit)
     stream(recipe, little, folder / "little.zarr", model=model)
@@ -139,7 +139,7 @@ def one_run(folder: Path, recipe: Recipe, name: str, memory: float, resume: bool
 
 def cost(folder: Path, recipe: Recipe, memory: float):
     cpu = time.process_time()
-    source = Source(str(folder / "slide.zarr"))
+    source = RunSource(str(folder / "slide.zarr"))
     found = estimate(recipe, source.open(), model=model_of(recipe, folder), memory=memory)
     return found, time.process_time() - cpu
 
@@ -152,7 +152,7 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
     from napari_unetseg.core.recipe.execute import run_recipe
     from napari_unetseg.core.streaming.prepare_run import prepare, restore
 
-    image, margin = Source(str(folder / "slide.zarr")).open(), 200
+    image, margin = RunSource(str(folder / "slide.zarr")).open(), 200
     model = model_of(recipe, folder)
     known = prepare(recipe, image, model, lambda fraction, message="": None).known
     at = (image.shape[0] // 2 - CROP // 2) // 64 * 64  # as a network's own grid lies
@@ -212,8 +212,8 @@ def compared(folder: Path, one: str, two: str) -> str:
 def workers(folder: Path, recipe: Recipe, memory: float) -> None:
     from napari_unetseg.core.streaming.cluster import Cluster, cluster
 
-    source, model = Source(str(folder / "slide.zarr")), model_of(recipe, folder)
-    piece = Source(str(folder / "piece.zarr"))
+    source, model = RunSource(str(folder / "slide.zarr")), model_of(recipe, folder)
+    piece = RunSource(str(folder / "piece.zarr"))
     write_image(Path(piece.path), crop_of(source.open(), 0))
     file = None if recipe.model is None else folder / recipe.model.file
 

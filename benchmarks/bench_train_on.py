@@ -32,8 +32,8 @@ from napari_unetseg.core.scoring.object_scores import best_of, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.corrected_labels import corrected_lesson
-from napari_unetseg.core.training.fine_tune import TrainOnOptions, train_on
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Pairs = list[tuple[Image, np.ndarray]]
@@ -99,7 +99,7 @@ def steps_in(seconds: float, model: str, pairs: Pairs, base: TrainOptions) -> Tr
     """Return a training of as many steps as fit into processor seconds, all threads together."""
     told: list[float] = []
     trial = base.model_copy(update={"until": "epochs", "epochs": 1, "steps": TRIED_STEPS})
-    lessons = [Lesson(image, ids) for image, ids in pairs]
+    lessons = [TrainingPair(image, ids) for image, ids in pairs]
     train(
         UNetSpec(),
         lessons,
@@ -129,7 +129,7 @@ def main() -> None:
     seen = {path.stem for path in (asked.data / "phase_cells_mit/images").iterdir()}
     old = folder(asked.data / "train/phase_cells_mit", but=seen)[:2]
     base = TrainOptions(seed=asked.seed)
-    lessons = [Lesson(image, ids) for image, ids in old]
+    lessons = [TrainingPair(image, ids) for image, ids in old]
     print(f"{os.cpu_count()} cores, {asked.seconds:g} processor seconds each", flush=True)
     first = steps_in(asked.first, "first", old, base)
     if asked.start and asked.start.exists():
@@ -155,7 +155,7 @@ def main() -> None:
     found: dict[str, Any] = {"before": before}
     more = steps_in(asked.seconds, "more", mended, base)
     for way in asked.ways:
-        options = TrainOnOptions(seed=asked.seed, **WAYS[way])
+        options = FineTuneOptions(seed=asked.seed, **WAYS[way])
         teach = [
             corrected_lesson(
                 image,
@@ -169,7 +169,7 @@ def main() -> None:
             for image, labels, ink in hands
         ]
         began = time.process_time()
-        result = train_on(model, teach, options, earlier=lessons, training=more, name=way)
+        result = fine_tune(model, teach, options, earlier=lessons, training=more, name=way)
         found[way] = {
             "seconds": time.process_time() - began,
             "corrected": scores(result.model, mended),

@@ -26,10 +26,10 @@ from textbook import PATCH, PlainLoop, TextbookUNet
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import spec_of
-from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 IMAGES, SIDE = 4, 512
@@ -66,7 +66,10 @@ def by_train(options: dict[str, Any], steps: int) -> list[float]:
     told: list[float] = []
     train(
         spec_of("unet", options),
-        [Lesson(Image.of(sample.image), sample.mask.astype(np.uint8)) for sample in samples()],
+        [
+            TrainingPair(Image.of(sample.image), sample.mask.astype(np.uint8))
+            for sample in samples()
+        ],
         TrainOptions(until="epochs", epochs=1, steps=steps, patch=PATCH),
         name="way",
         labels_are="mask",
@@ -81,7 +84,7 @@ def one_way(way: str, steps: int, threads: int) -> dict[str, float]:
     if way == "textbook":
         spent = by_plain_loop(TextbookUNet(), steps)
     elif way == "plain":
-        network = build(spec_of("unet", {"resolution": "full"}), 1, 2, 2, seed=0)
+        network = build_network(spec_of("unet", {"resolution": "full"}), 1, 2, 2, seed=0)
         spent = by_plain_loop(network, steps)
     else:
         spent = by_train({"resolution": "half" if way == "half" else "full"}, steps)

@@ -31,7 +31,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 STEPS_AN_EPOCH = 20
@@ -69,7 +69,7 @@ def learnt(
     options = TrainOptions(until="epochs", epochs=steps // each, steps=each, seed=seed)
     return train(
         spec_of("unet", like.spec.model_dump(exclude={"kind"})),
-        [Lesson(Image.of(image), labels) for image, labels in lessons],
+        [TrainingPair(Image.of(image), labels) for image, labels in lessons],
         options,
         name="learnt",
         labels_are=kind,

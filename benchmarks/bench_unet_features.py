@@ -38,7 +38,7 @@ from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import membranes, neurons, nuclei
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 GOALS = (0.8, 0.9, 0.95)
@@ -91,7 +91,7 @@ def read_pair(image: Path, labels: Path, side: int) -> tuple[Image, Mask]:
     return Image.of(np.asarray(picture.data)[middle]), truth[middle]
 
 
-def synthetic_lessons(side: int = 256, each: int = 16) -> list[Lesson]:
+def synthetic_lessons(side: int = 256, each: int = 16) -> list[TrainingPair]:
     """Return three kinds of micrographs with a class for each kind, every other one inverted."""
     lessons = []
     for kind, draw in enumerate((neurons, nuclei, membranes), start=1):
@@ -99,7 +99,7 @@ def synthetic_lessons(side: int = 256, each: int = 16) -> list[Lesson]:
             sample = draw((side, side), seed=seed)
             light = sample.image.astype(np.float32)
             light = light.max() - light if seed % 2 else light
-            lessons.append(Lesson(Image.of(light), (kind * sample.mask).astype(np.uint8)))
+            lessons.append(TrainingPair(Image.of(light), (kind * sample.mask).astype(np.uint8)))
     return lessons
 
 
@@ -109,7 +109,7 @@ def pretrain(source: str, out: Path, minutes: float, every: int) -> None:
         lessons = synthetic_lessons()
     else:
         found = [read_pair(*pair, 10**9) for pair in pairs_in(Path(source))[::every]]
-        lessons = [Lesson(image, mask.astype(np.uint8)) for image, mask in found]
+        lessons = [TrainingPair(image, mask.astype(np.uint8)) for image, mask in found]
     options, spec = TrainOptions(budget=minutes), UNetSpec(resolution="full")
     outcome = train(spec, lessons, options, name=out.stem, labels_are="mask")
     save(outcome.model, out)

@@ -23,7 +23,7 @@ from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.train.train_dock import TrainWidget
 
@@ -102,7 +102,7 @@ def in_the_main_thread(image: np.ndarray, strokes: np.ndarray, options: TrainOpt
     scaling = fit_normalisation(given, NormalisationSpec())
     train(
         UNetSpec(),
-        [Lesson(given, strokes)],
+        [TrainingPair(given, strokes)],
         options,
         name="bench",
         watch=lambda record: steps.append(time.perf_counter()),

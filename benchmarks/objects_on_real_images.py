@@ -33,7 +33,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
 from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 TUNED_ON = 12
@@ -101,7 +101,7 @@ def trained(chosen: ObjectSet, decoding: str, asked: argparse.Namespace) -> Trai
     how = TrainOptions(
         budget=(asked.seconds or chosen.seconds) / 60, seed=asked.seed, objects=decoding, **options
     )
-    lessons = [Lesson(Image.of(image), ids) for image, ids in chosen.learnt]
+    lessons = [TrainingPair(Image.of(image), ids) for image, ids in chosen.learnt]
     with processor_time():
         outcome = train(
             spec_of(asked.model, settings),

@@ -29,8 +29,8 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec, pixel_inputs
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.annotation import Annotation, Example
-from napari_unetseg.core.training.newton import Problem, cross_entropy, minimise
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.training.newton import Problem, mean_cross_entropy, minimise
 
 # %%
 # Strokes
@@ -58,7 +58,7 @@ spec = LogisticSpec(
 )
 image = Image(retina, "YX")
 normalisation = fit_normalisation(image, NormalisationSpec())
-example = Example(retina[None], Annotation.of(strokes), normalisation)
+example = AnnotatedImage(retina[None], Annotation.of(strokes), normalisation)
 model = fit_pixels(spec, [example])
 (layer,) = model.network.dense
 weights, bias = layer.weight[0].numpy().astype(float), float(layer.bias[0])
@@ -80,7 +80,7 @@ by_hand = np.mean(-y * np.log(probability) - (1 - y) * np.log(1 - probability))
 problem = Problem(x, y[:, None], np.full(len(y), 1 / len(y)), 0.0)
 theta = np.append(weights, bias)[None]
 print(f"cross-entropy of {len(y)} painted pixels: {by_hand:.4f} nats a pixel")
-assert np.isclose(by_hand, cross_entropy(problem, theta), rtol=1e-5)
+assert np.isclose(by_hand, mean_cross_entropy(problem, theta), rtol=1e-5)
 assert np.allclose(
     model.predict_proba(normalisation.apply(retina[None]), origin=(0, 0), shape=retina.shape)[1][
         painted
@@ -96,7 +96,7 @@ assert np.allclose(
 share = y.mean()
 blind = -share * np.log(share) - (1 - share) * np.log(1 - share)
 shuffled = Problem(x, np.random.default_rng(0).permutation(y)[:, None], problem.weights, 1e-6)
-nothing = cross_entropy(shuffled, minimise(shuffled, np.zeros((1, 3))))
+nothing = mean_cross_entropy(shuffled, minimise(shuffled, np.zeros((1, 3))))
 print(f"knowing the shares alone: {blind:.4f}; fitted to shuffled labels: {nothing:.4f}")
 assert by_hand < 0.5 * blind
 assert 0.97 * blind < nothing <= blind
@@ -113,7 +113,7 @@ standard = Problem((x - x.mean(0)) / x.std(0), problem.targets, problem.weights,
 
 def cost(theta):
     """Return what is made small: the cross-entropy, and half the price of the squared weights."""
-    return cross_entropy(standard, theta) + 0.5 * standard.price * (theta[:, :-1] ** 2).sum()
+    return mean_cross_entropy(standard, theta) + 0.5 * standard.price * (theta[:, :-1] ** 2).sum()
 
 
 def newton(most):

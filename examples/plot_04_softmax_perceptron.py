@@ -27,7 +27,7 @@ from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.samples import tissue
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 # Told apart by the colour-blind as well.
@@ -45,7 +45,7 @@ strokes = np.zeros(truth.shape, np.uint8)
 for row in (40, 128, 216):
     strokes[row : row + 2] = truth[row : row + 2]
 names = ("glass", "fibres", "gland")
-lesson = Lesson(sample.as_image(), strokes)
+lesson = TrainingPair(sample.as_image(), strokes)
 outcome = train(
     SoftmaxSpec(), [lesson], TrainOptions(validation=0.0), name="tissue", class_names=names
 )
@@ -141,7 +141,10 @@ strokes[128:148, 35:40] = strokes[100:130, 217:221] = strokes[162:174, 12:16] = 
 strokes[106:114, 104:112] = strokes[150:156, 156:164] = strokes[90:100, 62:70] = 3
 real = Image.of(colours)
 found = train(
-    SoftmaxSpec(sigmas="1, 2"), [Lesson(real, strokes)], TrainOptions(validation=0.0), name="gland"
+    SoftmaxSpec(sigmas="1, 2"),
+    [TrainingPair(real, strokes)],
+    TrainOptions(validation=0.0),
+    name="gland",
 ).model.predict(real)
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained")
 axes[0].imshow(colours)

@@ -31,7 +31,7 @@ from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 
 # %%
 # Three dense layers
@@ -105,7 +105,7 @@ low, high = np.quantile(grey, (0.35, 0.65))
 middle = (grey > low) & (grey < high)
 strokes = np.zeros(grey.shape, np.uint8)
 strokes[::24] = 1 + middle[::24]
-example = Example(sample.image[None], Annotation.of(strokes), normalisation)
+example = AnnotatedImage(sample.image[None], Annotation.of(strokes), normalisation)
 only = {"gaussian": False, "gradient": False, "hessian": False, "structure": False}
 found = {}
 for name, spec in (("softmax", SoftmaxSpec(**only)), ("mlp", MlpSpec(**only, regularisation=0.01))):

@@ -26,10 +26,10 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.networks.blocks import CONVOLUTION
-from napari_unetseg.core.nn.training.fit_network import fit
+from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.train_options import TrainOptions
 
 # %%
@@ -90,7 +90,7 @@ assert far < 1e-6 < 0.1 < off
 sample = nuclei((256, 256), seed=1)
 image = sample.as_image()
 normalisation = fit_normalisation(image, NormalisationSpec())
-example = Example(sample.image[None], Annotation.of(sample.mask, "mask"), normalisation)
+example = AnnotatedImage(sample.image[None], Annotation.of(sample.mask, "mask"), normalisation)
 options = TrainOptions(until="epochs", epochs=1, steps=60, patch=64, validation=0, averaging=0)
 piece = slice(64, 192)
 alone, whole = sample.image[None, piece, piece], sample.image[None]
@@ -99,7 +99,7 @@ alone, whole = sample.image[None, piece, piece], sample.image[None]
 def trained(padding):
     """Return a small UNet and its segmenter."""
     spec = UNetSpec(depth=2, width=8, stem="plain", padding=padding)
-    fitted = fit(spec, [example], options)
+    fitted = fit_network(spec, [example], options)
     return fitted.network, fitted.segmenter()
 
 

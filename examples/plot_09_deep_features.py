@@ -23,10 +23,10 @@ import torch
 
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.excite import excite
-from napari_unetseg.core.nn.inference.feature_maps import feature_maps, layers_of, patches_of
+from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers, patches_of
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 torch.set_num_threads(1)
@@ -41,7 +41,7 @@ spec = UNetSpec(depth=2, width=8, stem="plain", resolution="full")
 options = TrainOptions(
     until="epochs", epochs=1, steps=80, patch=64, validation=0, averaging=0.9, seed=1
 )
-lesson = Lesson(sample.as_image(), sample.classes)
+lesson = TrainingPair(sample.as_image(), sample.classes)
 model = train(spec, [lesson], options, name="walls", labels_are="mask").model
 image = unseen.as_image()
 score = dice(model.predict(image).asarray() == 1, unseen.classes == 1)
@@ -52,7 +52,7 @@ assert score > 0.7
 # Its layers
 # ----------
 
-layers = layers_of(model)
+layers = list_layers(model)
 for facts in layers:
     print(f"{facts.name}: {facts.channels} channels, one value for {facts.step[0]} px a side")
 maps = {facts.name: feature_maps(model, image, facts.name) for facts in layers}

@@ -26,11 +26,11 @@ import torch
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.networks.blocks import Style, convolution
 from napari_unetseg.core.nn.networks.build_network import n_parameters
-from napari_unetseg.core.nn.training.fit_network import fit
+from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.pretrain import pretrain
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import membranes
-from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.pretraining import PretrainOptions
 from napari_unetseg.core.training.train_options import TrainOptions
 
@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 def example_of(sample):
     """Return a drawn micrograph and its mask as something to learn from."""
     scaling = fit_normalisation(sample.as_image(), NormalisationSpec())
-    return Example(sample.image[None], Annotation.of(sample.classes, "mask"), scaling)
+    return AnnotatedImage(sample.image[None], Annotation.of(sample.classes, "mask"), scaling)
 
 
 SPEC = UNetSpec(depth=2, width=6, stem="plain", resolution="full")
@@ -50,7 +50,7 @@ TISSUE = example_of(membranes((144, 144), seed=2))
 
 def curve(spec=SPEC, plan=PLAN, data=TISSUE, **how):
     """Train, and return the Dice on what was held out after each epoch, and the training."""
-    fitted = fit(spec, [data], plan, **how)
+    fitted = fit_network(spec, [data], plan, **how)
     return [record.dice for record in fitted.history if record.dice is not None], fitted
 
 
@@ -210,7 +210,7 @@ curves["dropout"] = {
 # has only looked at tissues, with noise to be taken out, and nobody said what is a wall.
 
 few = PLAN.model_copy(update={"epochs": 6, "steps": 4})
-other = fit(SPEC, [example_of(membranes((144, 144), seed=9))], PLAN)
+other = fit_network(SPEC, [example_of(membranes((144, 144), seed=9))], PLAN)
 looked = pretrain(
     SPEC,
     [membranes((144, 144), seed=seed).as_image() for seed in range(10, 14)],

@@ -25,12 +25,12 @@ from skimage import data
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.networks.blocks import Style, upsampling
-from napari_unetseg.core.nn.networks.build_network import build
-from napari_unetseg.core.nn.training.fit_network import fit
+from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.train_options import TrainOptions
 
 torch.manual_seed(0)
@@ -149,7 +149,7 @@ shown = torch.from_numpy((cell - cell.mean()) / cell.std())[None, None]
 def untrained(kind, seed, *, same=False):
     """Return the evidence an untrained UNet gives."""
     spec = UNetSpec(depth=3, width=8, stem="plain", upsampling=kind)
-    network = build(spec, 1, 1, 2, seed=seed)
+    network = build_network(spec, 1, 1, 2, seed=seed)
     if same:
         for module in network.modules():
             if isinstance(module, torch.nn.ConvTranspose2d):
@@ -193,7 +193,9 @@ assert energies["fixed linear"] < min(energies[name] for name in kinds if name !
 def example_of(seed):
     sample = nuclei((192, 192), seed=seed)
     normalisation = fit_normalisation(sample.as_image(), NormalisationSpec())
-    return sample, Example(sample.image[None], Annotation.of(sample.mask, "mask"), normalisation)
+    return sample, AnnotatedImage(
+        sample.image[None], Annotation.of(sample.mask, "mask"), normalisation
+    )
 
 
 _, learnt = example_of(1)
@@ -205,7 +207,9 @@ for kind in ("transposed-2", "linear"):
         options = TrainOptions(
             until="epochs", epochs=1, steps=70, patch=64, validation=0, seed=seed, averaging=0.9
         )
-        fitted = fit(UNetSpec(depth=2, width=8, stem="plain", upsampling=kind), [learnt], options)
+        fitted = fit_network(
+            UNetSpec(depth=2, width=8, stem="plain", upsampling=kind), [learnt], options
+        )
         found = predict_classes_image(judged.as_image(), fitted.segmenter(), unseen.normalisation)
         scores.append(dice(found.asarray() == 1, judged.mask))
     dices[kind] = scores

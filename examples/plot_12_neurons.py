@@ -35,7 +35,7 @@ from napari_unetseg.core.objects.masks import label
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 QUICK = bool(os.environ.get("NAPARI_UNETSEG_QUICK"))
@@ -61,7 +61,7 @@ else:
     pairs = [(sample.as_image(), sample.mask) for sample in drawn]
     print("drawn neurons, for NAPARI_UNETSEG_NEURONS names no folder of micrographs")
 *learnt, (unseen, truth) = pairs
-lessons = [Lesson(image, mask.astype(np.uint8)) for image, mask in learnt]
+lessons = [TrainingPair(image, mask.astype(np.uint8)) for image, mask in learnt]
 
 # %%
 # What a threshold makes of it

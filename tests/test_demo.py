@@ -20,7 +20,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cases(out):
-    return {case.recipe.name: case for case in demo.run(out)}
+    return {case.recipe.name: case for case in demo.run_case(out)}
 
 
 def test_finds_the_objects(cases):

@@ -14,7 +14,7 @@ import pytest
 import typer
 import yaml
 
-from napari_unetseg.cli.app import NAME, build
+from napari_unetseg.cli.app import NAME, build_app
 from napari_unetseg.core.recipe import parse_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +75,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_that_is_shown_is_one_of_the_parser(line):
-    program = typer.main.get_command(build())
+    program = typer.main.get_command(build_app())
     _, word, *rest = shlex.split(line)
     if word == "--help":
         return

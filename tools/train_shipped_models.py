@@ -33,10 +33,10 @@ from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel, spe
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
-Lessons = Callable[[Path, frozenset[str]], Iterator[Lesson]]
+Lessons = Callable[[Path, frozenset[str]], Iterator[TrainingPair]]
 
 SETS = {name.replace(" ", "_"): read for name, read in PLANES.items()}
 KINDS = (*SETS, *SHAPES, *LOOKS)
@@ -67,10 +67,10 @@ def tested(data: Path, name: str) -> tuple[Pairs, bool]:
 
 def of_set(name: str) -> Lessons:
     """Return what yields the images of one set."""
-    return lambda data, without: (Lesson(Image.of(i), t) for i, t in SETS[name](data).learnt)
+    return lambda data, without: (TrainingPair(Image.of(i), t) for i, t in SETS[name](data).learnt)
 
 
-def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[Lesson]:
+def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[TrainingPair]:
     """Yield drawn micrographs of every kind and the images of every set, but for those left out.
 
     A set of many small objects is met no more often than one of a few large ones. Of neurons no
@@ -86,14 +86,14 @@ def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[Lesson]:
         yield from as_often(pairs, REAL)
 
 
-def as_often(images: Pairs, share: float) -> Iterator[Lesson]:
+def as_often(images: Pairs, share: float) -> Iterator[TrainingPair]:
     """Yield images that are met, all together, as often as a share says.
 
     An image is met as often as it has objects, and one more: see `prepared`.
     """
     met = sum(np.unique(ids[ids > 0]).size + 1 for _, ids in images)
     for image, ids in images:
-        yield Lesson(Image.of(image), ids, times=share / met)
+        yield TrainingPair(Image.of(image), ids, times=share / met)
 
 
 @dataclass(frozen=True)

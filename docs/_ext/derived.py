@@ -85,7 +85,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.objects.decode import DecodeOptions
     from napari_unetseg.core.review_queue.queue_options import QueueOptions
     from napari_unetseg.core.threshold import ThresholdOptions
-    from napari_unetseg.core.training.fine_tune import TrainOnOptions
+    from napari_unetseg.core.training.fine_tune import FineTuneOptions
     from napari_unetseg.core.training.pretraining import PretrainOptions
     from napari_unetseg.core.training.train_options import TrainOptions
     from napari_unetseg.gui.correct.correct_tools import CorrectOptions
@@ -104,7 +104,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
         "predict": {"": PredictOptions, "How objects are made": DecodeOptions},
         "queue": {"": QueueOptions},
         "correct": {"": CorrectOptions},
-        "train_on": {"": TrainOnOptions},
+        "train_on": {"": FineTuneOptions},
         "review": {"": ReviewOptions},
         "measure": {"": MeasureOptions},
         "features": {"": FeatureOptions},
@@ -276,9 +276,9 @@ def commands() -> str:
     import typer
     from typer.cli import get_docs_for_click
 
-    from napari_unetseg.cli.app import NAME, build
+    from napari_unetseg.cli.app import NAME, build_app
 
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build_app())
     context = typer.Context(command, info_name=NAME)
     text = get_docs_for_click(obj=command, ctx=context, name=NAME)
     return text.partition("**Commands**")[2].partition("\n## ")[2].join(("## ", ""))

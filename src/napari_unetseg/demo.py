@@ -25,7 +25,7 @@ from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class DemoCase:
     """An example: where its image comes from, and how it is segmented.
 
     Parameters
@@ -69,7 +69,7 @@ class Case:
         The mask of the objects, where it is known.
     """
 
-    recipe: Recipe
+    recipe: DemoCase
     image: Image
     surface: Image
     flattened: Image
@@ -88,7 +88,7 @@ class Case:
         return dice(self.raw_labels.data, self.truth), dice(self.labels.data, self.truth)
 
 
-def run(out: Path, *, progress: Progress = silent) -> list[Case]:
+def run_case(out: Path, *, progress: Progress = silent) -> list[Case]:
     """Segment the examples and write what came out.
 
     Parameters
@@ -114,7 +114,7 @@ def run(out: Path, *, progress: Progress = silent) -> list[Case]:
     return cases
 
 
-def segment(recipe: Recipe, *, progress: Progress = silent) -> Case:
+def segment(recipe: DemoCase, *, progress: Progress = silent) -> Case:
     """Run one example: background, threshold, measurement."""
     image, truth = recipe.load()
     fitted = fit_background(image, recipe.background, progress=part(progress, 0, 0.6))
@@ -136,7 +136,7 @@ def segment(recipe: Recipe, *, progress: Progress = silent) -> Case:
 
 
 def write(case: Case, out: Path) -> None:
-    """Write the files of one example; see `run`.
+    """Write the files of one example; see `run_case`.
 
     Raises
     ------
@@ -149,10 +149,10 @@ def write(case: Case, out: Path) -> None:
     write_labels(out / f"{name}_labels.tif", case.labels)
     write_table(out / f"{name}_objects.csv", case.table)
     with writing(out / f"{name}.png") as draft:
-        draft.write_bytes(draw(case))
+        draft.write_bytes(draw_case(case))
 
 
-def draw(case: Case) -> bytes:
+def draw_case(case: Case) -> bytes:
     """Return the example's figure as a PNG file."""
     raw = to_grey(case.image.grey().asarray())
     panels = [
@@ -284,14 +284,14 @@ def _synthetic() -> tuple[Image, NDArray[np.bool_]]:
 
 
 RECIPES = (
-    Recipe(
+    DemoCase(
         name="cell",
         title="A cell in saline (scikit-image's own micrograph)",
         load=functools.partial(_installed, "cell.png"),
         background=BackgroundOptions(terms="quadratic", robust="both"),
         threshold=ThresholdOptions(method="otsu", sigma=1, result="objects", min_size=200),
     ),
-    Recipe(
+    DemoCase(
         name="coins",
         title="Coins under uneven light (scikit-image's own photograph)",
         load=functools.partial(_installed, "coins.png"),
@@ -300,7 +300,7 @@ RECIPES = (
             method="otsu", sigma=1, fill_holes=True, result="objects", min_size=200
         ),
     ),
-    Recipe(
+    DemoCase(
         name="neurons",
         title="Neurons under uneven light (synthetic, with the truth)",
         load=_synthetic,
@@ -312,4 +312,14 @@ RECIPES = (
 )
 """The examples, in the order they run."""
 
-__all__ = ["RECIPES", "Case", "Recipe", "draw", "report", "run", "segment", "show", "write"]
+__all__ = [
+    "RECIPES",
+    "Case",
+    "DemoCase",
+    "draw_case",
+    "report",
+    "run_case",
+    "segment",
+    "show",
+    "write",
+]

@@ -12,7 +12,7 @@ from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem, ProjectFolder
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.model_history import History, Learnt
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 
@@ -33,7 +33,7 @@ def project(tmp_path, sample, inverted):
     def saved(*, ink=True, model=True):
         truth = sample.mask.astype(np.uint8)
         spec = spec_of("logistic", {"sigmas": "1, 2"})
-        lesson = Lesson(sample.as_image(), truth)
+        lesson = TrainingPair(sample.as_image(), truth)
         old = train(spec, [lesson], TrainOptions(), name="old", labels_are="mask").model
         history = History()
         learnt = Learnt(

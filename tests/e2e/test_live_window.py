@@ -6,7 +6,7 @@ import pytest
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import UNetSpec
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared.layers import image_of
 from napari_unetseg.gui.shared.preview import is_preview
@@ -149,7 +149,7 @@ def unet_of(name, channels=1):
     image = Image.of(np.stack([sample.image] * channels), "CYX")
     spec = UNetSpec(width=4, depth=1, convolutions=1, resolution="full")
     options = TrainOptions(until="epochs", epochs=1, steps=4, patch=64, validation=0)
-    lessons = [Lesson(image, sample.mask.astype(np.uint8))]
+    lessons = [TrainingPair(image, sample.mask.astype(np.uint8))]
     return train(spec, lessons, options, name=name, labels_are="mask").model
 
 

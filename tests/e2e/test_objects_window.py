@@ -8,7 +8,7 @@ from napari_unetseg.core.compute import scratch_arrays as scratch
 from napari_unetseg.core.objects.masks import label
 from napari_unetseg.gui.predict import cached_maps as maps
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
-from napari_unetseg.gui.shared.layers import find, role_of
+from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.training_layers import PREDICTED_OBJECTS
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
 from napari_unetseg.gui.train.train_dock import TrainWidget
@@ -62,7 +62,7 @@ def test_ids_train_and_become_ids_that_are_split_live(hand, nuclei):
     # Too little is held out to say how deep to cut; so short a training wants it shallow.
     predict.decoding.set(min_size=10, split_depth=0.04)
     hand.run(predict)
-    made = find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
+    made = find_layer(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
     assert made is not None, predict.message.text()
     first = made.data.copy()
     assert first.max() > label(hand.truth > 0)[1]
@@ -96,7 +96,7 @@ def test_a_look_at_the_plane_and_objects_that_a_hand_touched(hand, nuclei):
     assert not [layer for layer in hand.viewer.layers if role_of(layer) == PREDICTED_OBJECTS]
     predict.form.set(extent="everything")
     hand.run(predict)
-    made = find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
+    made = find_layer(hand.viewer.layers, PREDICTED_OBJECTS, nuclei)
     ids = made.data
     row, column = np.argwhere(ids > 0)[0]
     corrected = int(ids[row, column])
@@ -110,7 +110,7 @@ def test_a_look_at_the_plane_and_objects_that_a_hand_touched(hand, nuclei):
     hand.viewer.layers.remove(made)
     hand.viewer.layers.selection.active = nuclei
     hand.run(predict)
-    assert find(hand.viewer.layers, PREDICTED_OBJECTS, nuclei) is not None
+    assert find_layer(hand.viewer.layers, PREDICTED_OBJECTS, nuclei) is not None
     hand.viewer.layers.remove(nuclei)
     assert predict.preview.layer is None
 
@@ -156,7 +156,7 @@ def test_stacks_and_models_without_objects(hand):
     predict.form.widget("what").value = "objects"
     assert predict.decoding.page.isVisible()
     hand.run(predict)
-    made = find(hand.viewer.layers, PREDICTED_OBJECTS, stack)
+    made = find_layer(hand.viewer.layers, PREDICTED_OBJECTS, stack)
     planes = [set(np.unique(plane)) - {0} for plane in made.data]
     assert all(planes)
     assert not planes[0] & planes[1]
@@ -186,11 +186,11 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
     assert shown(draft.form, "link")
     assert not shown(draft.form, "link_iou")
     hand.run(draft)
-    apart = int(find(hand.viewer.layers, "objects", stack).data.max())
+    apart = int(find_layer(hand.viewer.layers, "objects", stack).data.max())
     draft.form.widget("link").value = "planes"
     assert shown(draft.form, "link_iou")
     hand.run(draft)
-    made = find(hand.viewer.layers, "objects", stack)
+    made = find_layer(hand.viewer.layers, "objects", stack)
     assert made.data.max() < apart / 2, draft.message.text()
     assert set(np.unique(made.data[2])) & set(np.unique(made.data[3])) - {0}
     draft.form.widget("per").value = "stack"
@@ -208,7 +208,7 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
     predict.form.widget("what").value = "objects"
     assert shown(predict.decoding, "link")
     hand.run(predict)
-    made = find(hand.viewer.layers, PREDICTED_OBJECTS, stack)
+    made = find_layer(hand.viewer.layers, PREDICTED_OBJECTS, stack)
     first = made.data.copy()
     predict.decoding.widget("link").value = "planes"
     hand.run(predict)

@@ -18,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 on success, 2 with one line on standard error when the input cannot be
         used, 130 when interrupted.
     """
-    from napari_unetseg.cli.app import run
+    from napari_unetseg.cli.app import run_program
 
-    return run(sys.argv[1:] if arguments is None else list(arguments))
+    return run_program(sys.argv[1:] if arguments is None else list(arguments))
 
 
 __all__ = ["main"]

@@ -1,6 +1,7 @@
 """The program: its commands, its exit status, and the one line it says when something is wrong."""
 
 import logging
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -18,7 +19,7 @@ INTERRUPTED = 130
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
-def run(arguments: list[str]) -> int:
+def run_program(arguments: list[str]) -> int:
     """Run one command; see `napari_unetseg.cli.main`."""
     # A library's own report on a damaged file would stand beside the one line that says it.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -28,17 +29,21 @@ def run(arguments: list[str]) -> int:
     return status
 
 
-def build() -> typer.Typer:
+def build_app() -> typer.Typer:
     """Return the program with all its commands."""
-    from napari_unetseg.cli.compare_command import compare
-    from napari_unetseg.cli.draft_commands import background, demo, threshold
-    from napari_unetseg.cli.evaluate_command import evaluate
-    from napari_unetseg.cli.fine_tune_command import train_on
+    from napari_unetseg.cli.compare_command import compare_command
+    from napari_unetseg.cli.draft_commands import (
+        background_command,
+        demo_command,
+        threshold_command,
+    )
+    from napari_unetseg.cli.evaluate_command import evaluate_command
+    from napari_unetseg.cli.fine_tune_command import fine_tune_command
     from napari_unetseg.cli.measure_command import measure_command
-    from napari_unetseg.cli.models_command import export, models
-    from napari_unetseg.cli.predict_command import info, predict
-    from napari_unetseg.cli.run_command import run as run_command
-    from napari_unetseg.cli.train_command import train
+    from napari_unetseg.cli.models_command import export_command, models_command
+    from napari_unetseg.cli.predict_command import info_command, predict_command
+    from napari_unetseg.cli.run_command import run_command
+    from napari_unetseg.cli.train_command import train_command
 
     app = typer.Typer(
         name=NAME,
@@ -47,17 +52,28 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_program)
-    for command in (demo, background, threshold, train, compare, predict, evaluate, info, export):
-        app.command()(command)
-    app.command("train-on")(train_on)
-    app.command("measure")(measure_command)
-    app.command("run")(run_command)
-    app.command()(models)
+    commands: dict[str, Callable[..., None]] = {
+        "demo": demo_command,
+        "background": background_command,
+        "threshold": threshold_command,
+        "train": train_command,
+        "compare": compare_command,
+        "predict": predict_command,
+        "evaluate": evaluate_command,
+        "info": info_command,
+        "export": export_command,
+        "train-on": fine_tune_command,
+        "measure": measure_command,
+        "run": run_command,
+        "models": models_command,
+    }
+    for name, command in commands.items():
+        app.command(name)(command)
     return app
 
 
 def _status(arguments: list[str]) -> int:
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build_app())
     try:
         status = command.main(arguments, prog_name=NAME, standalone_mode=False)
     except InputError as error:

@@ -30,14 +30,14 @@ from napari_unetseg.core.model.trained_model import RUNGS
 from napari_unetseg.core.training.annotation import values_of
 from napari_unetseg.core.training.compare_models import Row, Scoreboard, rungs_for
 from napari_unetseg.core.training.compare_models import compare as compare_models
-from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.core.training.train_options import TrainOptions
 
 _DEFAULT_BUDGET = "1m"
 
 
 @with_options(TrainOptions, only=("validation", "seed", "device"))
-def compare(
+def compare_command(
     images: ImagesToLearn,
     labels: LabelsToLearn,
     *,
@@ -136,7 +136,7 @@ def _training(budget: str | None, epochs: int | None, options: TrainOptions) -> 
 
 def _compared(
     kinds: Sequence[str],
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingPair],
     options: TrainOptions,
     labels_are: Any,
     ndim: int,
@@ -194,4 +194,4 @@ def _keep(board: Scoreboard, out: Path | None) -> None:
         say(f"{out}: {kept.kind}. Next: napari-unetseg predict {out} IMAGES -o FOLDER")
 
 
-__all__ = ["compare"]
+__all__ = ["compare_command"]

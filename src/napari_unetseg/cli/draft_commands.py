@@ -43,7 +43,7 @@ Out = Annotated[
 
 
 @with_options(BackgroundOptions)
-def background(
+def background_command(
     images: Images,
     out: Out,
     *,
@@ -82,7 +82,7 @@ def background(
 
 
 @with_options(ThresholdOptions)
-def threshold(images: Images, out: Out, *, options: ThresholdOptions) -> None:
+def threshold_command(images: Images, out: Out, *, options: ThresholdOptions) -> None:
     """Split an image into background and objects by intensity."""
     inputs = expand_inputs(images)
     outputs = plan_outputs(inputs, out, folder=wants_folder(images))
@@ -96,7 +96,7 @@ def threshold(images: Images, out: Out, *, options: ThresholdOptions) -> None:
     for_each(inputs, work)
 
 
-def demo(
+def demo_command(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the results; made when missing.")
     ] = Path("napari-unetseg-demo"),
@@ -109,7 +109,7 @@ def demo(
     from napari_unetseg import demo as example
 
     with bar("demo") as progress:
-        cases = example.run(out, progress=progress)
+        cases = example.run_case(out, progress=progress)
     for line in example.report(cases, out):
         say(line)
     if not headless:

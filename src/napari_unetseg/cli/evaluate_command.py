@@ -38,7 +38,7 @@ class _Judged:
 
 
 @with_options(ObjectScoreOptions)
-def evaluate(
+def evaluate_command(
     predictions: Annotated[
         str,
         typer.Argument(metavar="PREDICTIONS", help="Labels: a file, a folder or a quoted glob."),
@@ -195,4 +195,4 @@ def _write(path: Path, overall: Scores, judged: Mapping[str, _Judged]) -> None:
     say(f"{path}: written")
 
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate_command"]

@@ -16,12 +16,12 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.project import ProjectFolder
 from napari_unetseg.core.project.project_corrections import lessons_of_project
-from napari_unetseg.core.training.fine_tune import TrainOnOptions
-from napari_unetseg.core.training.fine_tune import train_on as train_on_corrections
+from napari_unetseg.core.training.fine_tune import FineTuneOptions
+from napari_unetseg.core.training.fine_tune import fine_tune as train_on_corrections
 
 
-@with_options(TrainOnOptions)
-def train_on(
+@with_options(FineTuneOptions)
+def fine_tune_command(
     project: Annotated[
         Path, typer.Argument(metavar="PROJECT.unetseg", help="A project that was saved in napari.")
     ],
@@ -36,7 +36,7 @@ def train_on(
             metavar="MODEL.zip", help="Who learns; when not said, the project's current model."
         ),
     ] = None,
-    options: TrainOnOptions,
+    options: FineTuneOptions,
 ) -> None:
     """Train a model on the corrected labels of a project; the project stays as it is.
 
@@ -78,4 +78,4 @@ def _loaded(model: Path) -> TrainedModel:
     return load(resolved(model))
 
 
-__all__ = ["train_on"]
+__all__ = ["fine_tune_command"]

@@ -96,7 +96,9 @@ def options_of(
         raise InputError(text) from error
 
 
-def changed(base: AnyOptions, given: Mapping[str, Any], spell: Spell | None = None) -> AnyOptions:
+def changed_options(
+    base: AnyOptions, given: Mapping[str, Any], spell: Spell | None = None
+) -> AnyOptions:
     """Return options with some values changed; of the others, those that still have an effect.
 
     See Also

@@ -20,7 +20,7 @@ MODEL_HELP = (
 )
 
 
-def models(
+def models_command(
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="FOLDER", help="Also list the models in it.", show_default=False),
@@ -62,7 +62,7 @@ def _line(name: str, path: Path) -> str:
 
 
 @with_options(ExportOptions)
-def export(
+def export_command(
     model: Annotated[
         Path,
         typer.Argument(
@@ -87,4 +87,4 @@ def export(
     say(f"{out}: {told.name} under {told.card.licence}, weights as {formats}")
 
 
-__all__ = ["MODEL_HELP", "export", "models", "say_which"]
+__all__ = ["MODEL_HELP", "export_command", "models_command", "say_which"]

@@ -23,7 +23,7 @@ from napari_unetseg.core.io import (
     write_image,
     write_labels,
 )
-from napari_unetseg.core.io.metadata_text import lines_of
+from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, What
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
@@ -79,7 +79,7 @@ class WhatOptions(Options):
     device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
 
 
-class PredictOptions(DecodeOptions, SizeOptions, WhatOptions):
+class PredictFlags(DecodeOptions, SizeOptions, WhatOptions):
     """What is predicted, at which size, and how; and how objects are made of it."""
 
     def decoding(self, model: TrainedModel) -> DecodeOptions:
@@ -88,8 +88,8 @@ class PredictOptions(DecodeOptions, SizeOptions, WhatOptions):
         return model.decoding.model_copy(update={name: getattr(self, name) for name in said})
 
 
-@with_options(PredictOptions)
-def predict(
+@with_options(PredictFlags)
+def predict_command(
     model: Annotated[
         Path,
         typer.Argument(
@@ -110,7 +110,7 @@ def predict(
         ),
     ],
     *,
-    options: PredictOptions,
+    options: PredictFlags,
     trust: Trust = False,
     scaling: Annotated[
         Scaling | None,
@@ -154,7 +154,7 @@ def predict(
     for_each(inputs, work)
 
 
-def info(
+def info_command(
     model: Annotated[
         str,
         typer.Argument(
@@ -180,7 +180,7 @@ def info(
     Nothing in the file is run, unless --test asks for it.
     """
     say_which(Path(model))
-    lines = options_of_rung(model) if model in RUNGS else lines_of(describe_model(model))
+    lines = options_of_rung(model) if model in RUNGS else metadata_lines(describe_model(model))
     for line in lines:
         say(line)
     if test:
@@ -215,7 +215,7 @@ def say_fallback(device: Device) -> None:
         note(choice.message)
 
 
-def _settled(options: PredictOptions) -> PredictOptions:
+def _settled(options: PredictFlags) -> PredictFlags:
     """Return the options for objects, if something is said of how they are made."""
     given = [name for name in DecodeOptions.model_fields if name in options.model_fields_set]
     if not given or options.what == "objects":
@@ -249,4 +249,4 @@ def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
     return ", ".join(f"{name} {counts[value] / counts.sum():.2%}" for value, name in named)
 
 
-__all__ = ["PredictOptions", "WhatOptions", "info", "predict", "say_fallback"]
+__all__ = ["PredictFlags", "WhatOptions", "info_command", "predict_command", "say_fallback"]

@@ -18,7 +18,7 @@ from napari_unetseg.core.streaming import too_large
 _FAILED = 2
 
 
-def run(
+def run_command(
     recipe: Annotated[
         Path,
         typer.Argument(
@@ -145,4 +145,4 @@ def _counted(row: ImageRow) -> str:
     return f", {row.objects:,} object{'s' * (row.objects != 1)}"
 
 
-__all__ = ["run"]
+__all__ = ["run_command"]

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.file_pairs import Pair, pairs_of
-from napari_unetseg.cli.flags import changed, flag_of, options_of, with_options
+from napari_unetseg.cli.flags import changed_options, flag_of, options_of, with_options
 from napari_unetseg.cli.models_command import say_which
 from napari_unetseg.cli.predict_command import say_fallback
 from napari_unetseg.cli.set_options import as_setting, minutes_of, sorted_settings
@@ -38,7 +38,7 @@ from napari_unetseg.core.options import Options
 from napari_unetseg.core.progress import track
 from napari_unetseg.core.training.annotation import AnnotationKind, values_of
 from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
-from napari_unetseg.core.training.train import Lesson, Outcome
+from napari_unetseg.core.training.train import Outcome, TrainingPair
 from napari_unetseg.core.training.train import train as train_model
 from napari_unetseg.core.training.train_options import TrainOptions
 
@@ -49,7 +49,7 @@ _AT_ONCE = ("validation", "seed")
 
 
 @with_options(TrainOptions, only=_FLAGS)
-def train(
+def train_command(
     images: ImagesToLearn,
     labels: LabelsToLearn,
     out: Annotated[
@@ -229,7 +229,7 @@ def _scaling(
         return None
     if begun is None:
         return options_of(NormalisationSpec, given, as_setting)
-    return changed(begun.normalisation, given, as_setting)
+    return changed_options(begun.normalisation, given, as_setting)
 
 
 def _pretraining(images: str, plan: _Plan) -> Pretraining:
@@ -243,7 +243,7 @@ def _pretraining(images: str, plan: _Plan) -> Pretraining:
 
 def _trained(
     plan: _Plan,
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingPair],
     name: str,
     labels_are: AnnotationKind,
     ndim: int,
@@ -337,7 +337,7 @@ def _regions_of(images: str, regions: str, pairs: Sequence[Pair]) -> dict[Path, 
 
 
 def _known(
-    begun: TrainedModel | None, lessons: Sequence[Lesson], labels_are: AnnotationKind
+    begun: TrainedModel | None, lessons: Sequence[TrainingPair], labels_are: AnnotationKind
 ) -> dict[str, Any]:
     """Return what a model to continue gives the training: itself, and the names of its classes."""
     if begun is None:
@@ -356,4 +356,4 @@ def _known(
     return known
 
 
-__all__ = ["train"]
+__all__ = ["train_command"]

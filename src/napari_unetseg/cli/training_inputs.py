@@ -18,7 +18,7 @@ from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.models_io.native.package import SUFFIX
 from napari_unetseg.core.progress import track
 from napari_unetseg.core.training.annotation import AnnotationKind, values_of
-from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.core.training.train import TrainingPair
 
 ImagesToLearn = Annotated[
     str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
@@ -33,7 +33,7 @@ KINDS: tuple[str, ...] = get_args(AnnotationKind)
 
 def read_lessons(
     pairs: Sequence[Pair], finished: Mapping[Path, Path] = MappingProxyType({})
-) -> list[Lesson]:
+) -> list[TrainingPair]:
     """Read images and labels, and name the file that does not go with the others.
 
     Parameters
@@ -41,7 +41,7 @@ def read_lessons(
     finished
         The file that says what is finished of an image, by the image's file.
     """
-    lessons: list[Lesson] = []
+    lessons: list[TrainingPair] = []
     with bar("read") as progress:
         for pair in track(pairs, progress):
             image, labels = read_image(pair.first), read_labels(pair.second)
@@ -63,11 +63,11 @@ def read_lessons(
                     f"{place} has the shape {region.shape} and {pair.first} {wanted}: give regions "
                     "of the image's size."
                 )
-            lessons.append(Lesson(image, labels.asarray(), region))
+            lessons.append(TrainingPair(image, labels.asarray(), region))
     return lessons
 
 
-def hint_of(lessons: Sequence[Lesson], labels_are: AnnotationKind) -> str:
+def hint_of(lessons: Sequence[TrainingPair], labels_are: AnnotationKind) -> str:
     """Return what else may be wrong: labels with one value are rarely scribbles."""
     if labels_are != "scribbles":
         return ""

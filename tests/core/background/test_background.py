@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.background.coarse_grid import choose_order
-from napari_unetseg.core.background.fit_surface import Scene
+from napari_unetseg.core.background.fit_surface import SurfacePlanes
 from napari_unetseg.core.background.moments import Plane
 from napari_unetseg.core.background.polynomial import Terms
 from napari_unetseg.core.errors import InputError
@@ -174,7 +174,7 @@ def test_auto_finds_the_order(power, order, rng) -> None:
     y, x = (np.linspace(-1, 1, length) for length in (200, 220))
     truth = 100 + 40 * np.polynomial.legendre.legval(x, [0] * power + [1]) + 0 * y[:, None]
     data = truth + rng.normal(0, 2, truth.shape) + 90 * squares(truth.shape, 0.15, rng)
-    scene = Scene.of([Plane(data.astype(np.float32))])
+    scene = SurfacePlanes.of([Plane(data.astype(np.float32))])
     assert choose_order(scene.grid(), scene.shape, "both") == order
 
 

@@ -8,7 +8,12 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage import measure
 
-from napari_unetseg.core.compute.run_length import components, filled, paint, runs_of
+from napari_unetseg.core.compute.run_length import (
+    components,
+    fill_holes_of_runs,
+    paint_runs,
+    runs_of,
+)
 
 masks = st.one_of(
     hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=3, max_side=9)),
@@ -23,7 +28,7 @@ masks = st.one_of(
 
 
 def as_mask(runs) -> np.ndarray:
-    return paint(runs, np.ones(len(runs), dtype=np.bool_))
+    return paint_runs(runs, np.ones(len(runs), dtype=np.bool_))
 
 
 @given(masks)
@@ -38,7 +43,7 @@ def test_runs_hold_the_mask(mask):
 @given(masks, st.booleans())
 def test_labels_are_those_of_scikit_image(mask, full):
     found = components(runs_of(mask), full=full)
-    labels = paint(found.runs, found.ids + np.int32(1))
+    labels = paint_runs(found.runs, found.ids + np.int32(1))
     expected = measure.label(mask, connectivity=mask.ndim if full else 1)
     assert np.array_equal(labels, expected)
     assert found.number == expected.max(initial=0)
@@ -54,7 +59,7 @@ def test_holes_are_those_of_scipy(mask):
     else:
         # One plane: its holes are those of a plane, which scipy would open to the front.
         expected = ndimage.binary_fill_holes(mask[0])[None]
-    assert np.array_equal(as_mask(filled(runs_of(mask))), expected)
+    assert np.array_equal(as_mask(fill_holes_of_runs(runs_of(mask))), expected)
 
 
 @given(masks)
@@ -85,7 +90,7 @@ def test_components_that_contain_a_pixel(mask, seed):
 def test_kept_components_are_numbered_in_order(mask):
     found = components(runs_of(mask))
     kept = found.keep(found.sizes() >= 3)
-    labels = paint(kept.runs, kept.ids + np.int32(1))
+    labels = paint_runs(kept.runs, kept.ids + np.int32(1))
     assert np.array_equal(labels, measure.label(labels > 0, connectivity=mask.ndim))
     assert kept.number == labels.max(initial=0)
     assert (kept.sizes() >= 3).all()
@@ -94,7 +99,7 @@ def test_kept_components_are_numbered_in_order(mask):
 @pytest.mark.parametrize("value", [0, 1])
 def test_empty_and_full_masks(value):
     mask = np.full((20, 30), value, np.uint8)
-    found = components(filled(runs_of(mask)))
+    found = components(fill_holes_of_runs(runs_of(mask)))
     assert found.number == value
     assert found.touch_border().tolist() == [True] * value
 
@@ -108,5 +113,5 @@ def test_paint_writes_all_of_a_given_array():
     mask = np.eye(6, dtype=bool)
     runs = runs_of(mask)
     out = np.full((6, 6), 9, np.int32)
-    assert paint(runs, np.arange(1, 7, dtype=np.int32), out) is out
+    assert paint_runs(runs, np.arange(1, 7, dtype=np.int32), out) is out
     assert np.array_equal(out, np.diag(np.arange(1, 7)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.compute import scratch_arrays as scratch
-from napari_unetseg.core.compute.scratch_arrays import Part, Scratch, part_of, zeros
+from napari_unetseg.core.compute.scratch_arrays import Scratch, ScratchPart, scratch_part, zeros
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 
@@ -83,8 +83,8 @@ def test_a_full_disk_is_said_beforehand(folder, monkeypatch) -> None:
 
 def test_a_part_is_written_in_its_place(folder) -> None:
     for whole in (np.zeros((2, 8, 3, 9), np.int32), Scratch((2, 8, 3, 9), np.int32)):
-        part = part_of(whole, (1, slice(None), 2, slice(None)))
-        assert isinstance(part, Part) == isinstance(whole, Scratch)
+        part = scratch_part(whole, (1, slice(None), 2, slice(None)))
+        assert isinstance(part, ScratchPart) == isinstance(whole, Scratch)
         assert part.shape == (8, 9)
         part[2:4, 5:] = 3
         assert (part[2:4, 5:] == 3).all()

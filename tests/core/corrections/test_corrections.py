@@ -9,7 +9,7 @@ from scipy import ndimage
 from napari_unetseg.core import corrections as fix
 from napari_unetseg.core.corrections import every_object as many
 from napari_unetseg.core.corrections import object_boxes as boxes_module
-from napari_unetseg.core.corrections.change import Change, Frame
+from napari_unetseg.core.corrections.change import Change, LabelsView
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.corrections.whole_objects import along
 from napari_unetseg.core.errors import InputError
@@ -35,7 +35,7 @@ def objects_of(seed, ndim, n=6, dtype=np.int32):
 
 
 def parts_of(labels):
-    return fix.find_boxes(labels).parts(Frame.whole(labels.ndim))
+    return fix.find_boxes(labels).parts(LabelsView.whole(labels.ndim))
 
 
 def around(labels, box, by=3):
@@ -560,7 +560,7 @@ def test_boxes_follow_edits(seed, ndim):
 @given(SEEDS)
 def test_a_plane_is_corrected_through_its_frame(seed):
     labels = objects_of(seed, 3)
-    frame = Frame((None, 7, None))
+    frame = LabelsView((None, 7, None))
     view = frame.view(labels)
     assert np.shares_memory(view, labels)
     parts = fix.find_boxes(labels).parts(frame)
@@ -577,9 +577,9 @@ def test_a_plane_is_corrected_through_its_frame(seed):
 
 def one_step(labels, boxes, ink, rng):
     """Do one random correction of everything or of one object, sparing what is inked."""
-    frame = Frame.whole(labels.ndim)
+    frame = LabelsView.whole(labels.ndim)
     if rng.random() < 0.3 and labels.ndim == 3:
-        frame = Frame((int(rng.integers(labels.shape[0])), None, None))
+        frame = LabelsView((int(rng.integers(labels.shape[0])), None, None))
     view, parts = frame.view(labels), boxes.parts(frame)
     spared = set(np.unique(labels[ink.array()]).tolist())
     free = {number: box for number, box in parts.items() if number not in spared}

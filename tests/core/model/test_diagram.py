@@ -22,10 +22,10 @@ torch = pytest.importorskip("torch")
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_parts_are_those_of_the_network(spec, ndim):
     from napari_unetseg.core.nn.inference.feature_maps import listening, named_layers
-    from napari_unetseg.core.nn.networks.build_network import build
+    from napari_unetseg.core.nn.networks.build_network import build_network
 
     drawn = architecture(spec, 2, 3, ndim)
-    network = build(spec, 2, 3, ndim, seed=0).eval()
+    network = build_network(spec, 2, 3, ndim, seed=0).eval()
     sides = tuple(2 * unit for unit in spec.multiple(ndim))
     inner = drawn.parts[1:-1]
     modules = list(named_layers(network).values())[:-1]
@@ -49,9 +49,9 @@ def test_the_parts_are_those_of_the_network(spec, ndim):
     ],
 )
 def test_the_receptive_field_is_what_the_gradient_reaches(spec):
-    from napari_unetseg.core.nn.networks.build_network import build
+    from napari_unetseg.core.nn.networks.build_network import build_network
 
-    network = build(spec, 1, 1, 2, seed=0).eval()
+    network = build_network(spec, 1, 1, 2, seed=0).eval()
     for weights in network.parameters():
         weights.data.abs_().add_(0.1)
     multiple = spec.multiple(2)[0]
@@ -86,11 +86,11 @@ def test_the_rungs_of_single_pixels_are_dense_layers():
 
 
 def test_what_it_costs_is_measured():
-    from napari_unetseg.core.nn.inference.speed import measure
-    from napari_unetseg.core.nn.networks.build_network import build, n_parameters
+    from napari_unetseg.core.nn.inference.speed import measure_speed
+    from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
 
     spec = UNetSpec(width=4, depth=1)
-    speed = measure(spec, 1, 2, 2)
-    assert speed.n_parameters == n_parameters(build(spec, 1, 2, 2))
+    speed = measure_speed(spec, 1, 2, 2)
+    assert speed.n_parameters == n_parameters(build_network(spec, 1, 2, 2))
     assert 0 < speed.seconds_per_megapixel < 1000
-    assert measure(LogisticSpec()).n_parameters == LogisticSpec().n_inputs(1, 2) + 1
+    assert measure_speed(LogisticSpec()).n_parameters == LogisticSpec().n_inputs(1, 2) + 1

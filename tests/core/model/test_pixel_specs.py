@@ -18,7 +18,8 @@ from napari_unetseg.core.training.pixel_table import PixelTable
 
 
 def test_options_need_no_torch() -> None:
-    code = "import sys; from napari_unetseg.core import features, pixel_models; "
+    code = "import sys; from napari_unetseg.core import features; "
+    code += "from napari_unetseg.core.model import pixel_specs; "
     code += "from napari_unetseg.core.training import newton, pixel_table; "
     code += "print([name for name in ('torch', 'numba', 'napari', 'qtpy') if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -95,8 +95,8 @@ def test_a_name_is_taken_where_a_file_is(standins: Path) -> None:
     assert open_model("nuclei").fingerprint == shipped.open_shipped("nuclei").fingerprint
     assert describe_model("nuclei")["diameter of the objects"] == "20 pixels"
     assert self_test("nuclei").passed
-    assert shipped.name_of(shipped.path_of("animals")) == "animals"
-    assert shipped.name_of(standins / "animals.zip") == ""
+    assert shipped.shipped_name(shipped.path_of("animals")) == "animals"
+    assert shipped.shipped_name(standins / "animals.zip") == ""
     with pytest.raises(InputError, match="nuclei, animals"):
         open_model("nucleus")
     with pytest.raises(InputError, match="no shipped model"):

@@ -13,11 +13,11 @@ from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, spec_of
 from napari_unetseg.core.nn.restore import segmenter_of
-from napari_unetseg.core.nn.training.fit_network import fit
+from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.annotation import Annotation, Example, examples_of
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, examples_of
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Make = Callable[..., TrainedModel]
@@ -129,7 +129,9 @@ def test_statistics_are_of_the_whole_image(make_model: Make) -> None:
 def test_is_made_of_the_fit_of_a_network() -> None:
     image, labels = painted()
     options = TrainOptions(until="epochs", epochs=1, steps=2, patch=32, validation=0)
-    fitted = fit(spec_of("cnn", {"layers": 1, "width": 2}), examples_of(image, labels), options)
+    fitted = fit_network(
+        spec_of("cnn", {"layers": 1, "width": 2}), examples_of(image, labels), options
+    )
     model = TrainedModel.of(fitted, "discs", labels_are="scribbles", image=image)
     assert model.values == (1, 3)
     assert (model.spacing, model.unit) == ((0.5, 0.5), "µm")
@@ -157,7 +159,7 @@ def test_keeps_the_spacing_that_the_filters_used() -> None:
     labels = np.zeros((8, 24, 24), np.uint8)
     labels[2, 2:9], labels[5, 12:20] = 1, 2
     image = Image.of(numbers[0], "ZYX", spacing=(2, 0.5, 0.5), unit="µm")
-    examples = [Example(numbers, Annotation.of(labels))]
+    examples = [AnnotatedImage(numbers, Annotation.of(labels))]
     spec = spec_of("softmax", {"sigmas": "1"})
     plain = fit_pixels(spec, examples)
     model = TrainedModel.of(plain, "stack", labels_are="scribbles", image=image)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from napari_unetseg.core.nn.training.augment import Batch, augment
+from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.training.train_options import TrainOptions
 
 OFF = {"flips": False, "quarter_turns": False, "intensity": 0.0}
@@ -20,7 +20,7 @@ EVERYTHING = {
 SHAPES = [(32, 32), (24, 32), (6, 16, 16)]
 
 
-def batch(shape: tuple[int, ...], n_terms: int = 0) -> Batch:
+def batch(shape: tuple[int, ...], n_terms: int = 0) -> TrainingBatch:
     """Return smooth blobs whose class is whether they are bright, and as many position terms."""
     draw = torch.Generator().manual_seed(1)
     coarse = torch.rand(3, 1, *(4,) * len(shape), generator=draw)
@@ -28,10 +28,10 @@ def batch(shape: tuple[int, ...], n_terms: int = 0) -> Batch:
     image = torch.nn.functional.interpolate(coarse, shape, mode=mode)
     target = (image[:, 0] > 0.5).long()
     image = torch.cat([image, *[image] * n_terms], 1)
-    return Batch(image, target, torch.ones(target.shape), 1)
+    return TrainingBatch(image, target, torch.ones(target.shape), 1)
 
 
-def run(start: Batch, seed: int = 0, **options: object) -> Batch:
+def run(start: TrainingBatch, seed: int = 0, **options: object) -> TrainingBatch:
     chosen = TrainOptions(**{**OFF, **options})
     return augment(start, chosen, torch.Generator().manual_seed(seed))
 
@@ -108,11 +108,11 @@ def test_light_changes_the_image_alone(shape: tuple[int, ...], name: str) -> Non
 
 
 def test_blurring_keeps_a_constant_and_softens_noise() -> None:
-    flat = Batch(
+    flat = TrainingBatch(
         torch.full((4, 2, 16, 16), 3.0), torch.zeros(4, 16, 16).long(), torch.ones(4, 16, 16), 2
     )
     torch.testing.assert_close(run(flat, blur=2.0).image, flat.image)
-    rough = Batch(
+    rough = TrainingBatch(
         torch.randn(8, 1, 32, 32), torch.zeros(8, 32, 32).long(), torch.ones(8, 32, 32), 1
     )
     spread = run(rough, blur=2.0).image.std((1, 2, 3))

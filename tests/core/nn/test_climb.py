@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.training import schedule
-from napari_unetseg.core.nn.training.distil import climb, judge_whole
+from napari_unetseg.core.nn.training.distil import distil, judge_whole
 from napari_unetseg.core.nn.training.patches import Tally
 from napari_unetseg.core.nn.training.prepare import sources_of
 from napari_unetseg.core.nn.training.schedule import Spent, guess_share
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, Progress, StopEarly
-from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
+from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
 from napari_unetseg.core.training.train_options import TrainOptions
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1)
@@ -53,7 +53,7 @@ class Step:
         return np.stack([1 - second, second]).astype(np.float32)
 
 
-def scribbled(seed: int = 0) -> tuple[Example, NDArray[np.bool_]]:
+def scribbled(seed: int = 0) -> tuple[AnnotatedImage, NDArray[np.bool_]]:
     """Return a bright square under noise with four short strokes a class, and the truth."""
     rng = np.random.default_rng(seed)
     inside = np.zeros((64, 64), bool)
@@ -63,18 +63,18 @@ def scribbled(seed: int = 0) -> tuple[Example, NDArray[np.bool_]]:
     for k in range(4):
         labels[20 + 7 * k, 24:34] = 2
         labels[4 + 18 * k, 2:12] = 1
-    return Example(image[None], Annotation.of(labels)), inside
+    return AnnotatedImage(image[None], Annotation.of(labels)), inside
 
 
 def test_the_lower_rung_is_learnt_and_the_network_is_kept() -> None:
     example, inside = scribbled()
-    seen: list[Sequence[Example]] = []
+    seen: list[Sequence[AnnotatedImage]] = []
 
-    def lower(data: Sequence[Example]) -> Step:
+    def lower(data: Sequence[AnnotatedImage]) -> Step:
         seen.append(data)
         return Step(20.0)
 
-    climbed = climb(TINY, [example], QUICK, lower)
+    climbed = distil(TINY, [example], QUICK, lower)
     assert climbed.kept == "network"
     assert climbed.upper.dice >= climbed.lower.dice == 1
     assert seen[0][0].annotation.counts().sum() < example.annotation.counts().sum()
@@ -90,11 +90,11 @@ def test_a_network_that_did_worse_is_not_kept() -> None:
     useless = QUICK.model_copy(update={"epochs": 1, "steps": 1, "learning_rate": 1e-9})
     fitted_to: list[int] = []
 
-    def lower(data: Sequence[Example]) -> Step:
+    def lower(data: Sequence[AnnotatedImage]) -> Step:
         fitted_to.append(int(data[0].annotation.counts().sum()))
         return Step(20.0)
 
-    climbed = climb(TINY, [example], useless, lower)
+    climbed = distil(TINY, [example], useless, lower)
     assert climbed.upper.dice < climbed.lower.dice
     assert climbed.kept == "lower rung"
     assert isinstance(climbed.segmenter, Step)
@@ -105,7 +105,7 @@ def test_a_network_that_did_worse_is_not_kept() -> None:
 @pytest.mark.parametrize("slope", [-20.0, 0.0])
 def test_strokes_overrule_a_lower_rung_that_is_wrong_or_knows_nothing(slope: float) -> None:
     example, _ = scribbled()
-    climbed = climb(TINY, [example], QUICK, lambda _: Step(slope))
+    climbed = distil(TINY, [example], QUICK, lambda _: Step(slope))
     assert climbed.kept == "network"
     assert climbed.upper.dice > climbed.lower.dice
 
@@ -134,8 +134,8 @@ def test_with_single_strokes_both_are_judged_on_them() -> None:
     example, _ = scribbled()
     labels = np.zeros((64, 64), np.uint8)
     labels[20, 24:34], labels[4, 2:12] = 2, 1
-    climbed = climb(
-        TINY, [Example(example.image, Annotation.of(labels))], QUICK, lambda _: Step(20.0)
+    climbed = distil(
+        TINY, [AnnotatedImage(example.image, Annotation.of(labels))], QUICK, lambda _: Step(20.0)
     )
     assert climbed.fitted.judgement is None
     assert climbed.lower.dice == 1
@@ -196,5 +196,5 @@ def test_progress_rises_and_cancels() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        climb(TINY, [example], QUICK, lambda _: Step(20.0), progress=progress)
+        distil(TINY, [example], QUICK, lambda _: Step(20.0), progress=progress)
     assert told == sorted(told)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unetseg.core.model.network_specs import CnnSpec
-from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.networks.build_network import build_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +32,7 @@ def cnns(draw: st.DrawFn) -> CnnSpec:
 @settings(max_examples=40)
 @given(cnns(), st.sampled_from([2, 3]))
 def test_nothing_beyond_the_halo_changes_a_tile(spec: CnnSpec, ndim: int) -> None:
-    network = build(spec, 1, 2, ndim, seed=0).double().eval()
+    network = build_network(spec, 1, 2, ndim, seed=0).double().eval()
     halo, multiple = spec.halo(ndim), spec.multiple(ndim)
     around = [h + m for h, m in zip(halo, multiple, strict=True)]
     sides = [2 * a + m for a, m in zip(around, multiple, strict=True)]
@@ -51,7 +51,7 @@ def test_nothing_beyond_the_halo_changes_a_tile(spec: CnnSpec, ndim: int) -> Non
 @pytest.mark.parametrize("context", ["dilation", "none"])
 def test_the_halo_is_exact_without_pooling(context: str) -> None:
     spec = CnnSpec.checked(context=context, layers=3, width=4, activation="gelu")
-    network: Any = build(spec, 1, 2, 2, seed=0).double().eval()
+    network: Any = build_network(spec, 1, 2, 2, seed=0).double().eval()
     n = 2 * spec.halo(2)[0] + 11
     x = torch.rand(1, 1, n, n, dtype=torch.float64, requires_grad=True)
     network(x)[..., n // 2, n // 2].sum().backward()
@@ -64,7 +64,10 @@ def test_every_context_differs() -> None:
     x = torch.rand(1, 1, 16, 16)
     outcomes = {
         float(
-            build(CnnSpec.checked(context=c, width=4), 1, 2, 2, seed=0)(x).square().mean().detach()
+            build_network(CnnSpec.checked(context=c, width=4), 1, 2, 2, seed=0)(x)
+            .square()
+            .mean()
+            .detach()
         )
         for c in ("dilation", "pooling", "none")
     }

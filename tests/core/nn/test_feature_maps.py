@@ -12,16 +12,16 @@ from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.nn.inference import feature_maps as module
 from napari_unetseg.core.nn.inference.excite import excite
-from napari_unetseg.core.nn.inference.feature_maps import feature_maps, layers_of, patches_of
+from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers, patches_of
 from napari_unetseg.core.progress import Cancelled
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SAMPLE = samples.nuclei((104, 88), seed=1)
 
 
 def trained(spec, sample=SAMPLE, ndim=2):
-    lesson = Lesson(sample.as_image(), sample.mask.astype(np.uint8))
+    lesson = TrainingPair(sample.as_image(), sample.mask.astype(np.uint8))
     plan = TrainOptions(
         until="epochs", epochs=1, steps=15, patch=32, patch_depth=8, averaging=0.7, validation=0
     )
@@ -34,7 +34,7 @@ def unet():
 
 
 def test_the_layers_are_named_from_the_image_to_the_evidence(unet):
-    found = [(facts.name, facts.channels, facts.step) for facts in layers_of(unet)]
+    found = [(facts.name, facts.channels, facts.step) for facts in list_layers(unet)]
     assert found == [
         ("down 1", 4, (2, 2)),
         ("down 2", 8, (4, 4)),
@@ -44,7 +44,7 @@ def test_the_layers_are_named_from_the_image_to_the_evidence(unet):
         ("evidence", 2, (1, 1)),
     ]
     pooled = trained(CnnSpec(width=4, layers=3, context="pooling", resolution="full"))
-    assert [facts.name for facts in layers_of(pooled)][-2:] == ["convolution 3", "evidence"]
+    assert [facts.name for facts in list_layers(pooled)][-2:] == ["convolution 3", "evidence"]
 
 
 def test_the_evidence_is_what_is_predicted_from(unet):
@@ -117,7 +117,7 @@ def test_what_cannot_be_looked_at_is_said(unet):
     with pytest.raises(InputError, match="one plane at a time"):
         feature_maps(unet, Image(np.zeros((2, 32, 32)), "ZYX"), "evidence")
     with pytest.raises(InputError, match="only networks of convolutions"):
-        layers_of(trained(LogisticSpec()))
+        list_layers(trained(LogisticSpec()))
 
 
 def test_cancel_flies_through(unet):

@@ -13,15 +13,20 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.inference.runtime import choose_device, threads
-from napari_unetseg.core.nn.networks.build_network import build
-from napari_unetseg.core.nn.training.fit_network import Fitted, Record, fit, said_of_middle
+from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.training.fit_network import (
+    FittedNetwork,
+    TrainingStep,
+    fit_network,
+    said_of_middle,
+)
 from napari_unetseg.core.nn.training.patches import Judge, Reader, Shape, Tally
 from napari_unetseg.core.nn.training.prepare import patch_shape, prepared, sources_of
 from napari_unetseg.core.nn.training.schedule import learning_rate
 from napari_unetseg.core.nn.training.transfer import Average, Taken, set_frozen, transferred
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.training.annotation import Annotation, AnnotationKind, Example
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, AnnotationKind
 from napari_unetseg.core.training.train_options import TrainOptions
 
 TINY = UNetSpec(depth=1, width=6, convolutions=1)
@@ -53,12 +58,12 @@ def discs(
 
 def example(
     shape: tuple[int, ...] = (64, 64), *, kind: AnnotationKind = "mask", seed: int = 0
-) -> Example:
+) -> AnnotatedImage:
     image, inside = discs(shape, seed=seed)
     labels = inside.astype(np.uint8)
     if kind == "scribbles":
         labels = np.where(np.arange(shape[-1]) % 9 < 2, labels + 1, 0).astype(np.uint8)
-    return Example(image, Annotation.of(labels, kind))
+    return AnnotatedImage(image, Annotation.of(labels, kind))
 
 
 def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -67,12 +72,12 @@ def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Fitted:
+def trained() -> FittedNetwork:
     """A network trained on discs."""
-    return fit(TINY, [example()], QUICK)
+    return fit_network(TINY, [example()], QUICK)
 
 
-def test_it_learns_and_says_how(trained: Fitted) -> None:
+def test_it_learns_and_says_how(trained: FittedNetwork) -> None:
     assert trained.judgement is not None
     assert trained.judgement.dice > 0.85
     assert [record.step for record in trained.history] == list(range(1, 76))
@@ -85,7 +90,7 @@ def test_it_learns_and_says_how(trained: Fitted) -> None:
     assert "processor" in trained.message
 
 
-def test_it_predicts_an_image_it_has_not_seen(trained: Fitted) -> None:
+def test_it_predicts_an_image_it_has_not_seen(trained: FittedNetwork) -> None:
     unseen = example(seed=9)
     (source,) = sources_of([unseen], NormalisationSpec())
     block = source.normalisation.apply(source.image)
@@ -98,7 +103,7 @@ def test_it_predicts_an_image_it_has_not_seen(trained: Fitted) -> None:
 def test_shuffled_labels_do_not_train() -> None:
     image, inside = discs()
     shuffled = np.random.default_rng(0).permutation(inside.ravel()).reshape(inside.shape)
-    fitted = fit(TINY, [Example(image, Annotation.of(shuffled, "mask"))], QUICK)
+    fitted = fit_network(TINY, [AnnotatedImage(image, Annotation.of(shuffled, "mask"))], QUICK)
     chance = 2 * inside.mean() / (1 + inside.mean())  # of a mask that is full
     assert fitted.judgement is not None
     assert fitted.judgement.dice < chance + 0.1
@@ -118,7 +123,7 @@ def test_shuffled_labels_do_not_train() -> None:
 def test_every_kind_of_network_and_annotation_trains(
     spec: ModelSpec, shape: tuple[int, ...], kind: AnnotationKind
 ) -> None:
-    fitted = fit(spec, [example(shape, kind=kind)], STEPS)
+    fitted = fit_network(spec, [example(shape, kind=kind)], STEPS)
     assert len(fitted.history) == 4
     assert math.isfinite(fitted.history[-1].loss)
     assert fitted.segmenter().ndim == len(shape)
@@ -132,7 +137,7 @@ def test_without_padding_what_is_learnt_is_the_middle_of_what_is_seen(
     spec = UNetSpec(
         depth=1, width=2, convolutions=1, padding="valid", stem=stem, upsampling=upsampling
     )
-    network = build(spec, 1, 2, 2, seed=0).eval()
+    network = build_network(spec, 1, 2, 2, seed=0).eval()
     shape = patch_shape(spec, [example((96, 96))], TrainOptions(patch=32), network)
     for patch, result, offset in zip(shape.patch, shape.result, shape.offset, strict=True):
         assert patch - result == 2 * offset
@@ -150,7 +155,7 @@ def test_without_padding_what_is_learnt_is_the_middle_of_what_is_seen(
 
 def test_images_smaller_than_a_patch_and_of_different_sides() -> None:
     options = STEPS.model_copy(update={"patch": 256})
-    fitted = fit(TINY, [example((20, 33)), example((50, 18), seed=1)], options)
+    fitted = fit_network(TINY, [example((20, 33)), example((50, 18), seed=1)], options)
     assert math.isfinite(fitted.history[-1].loss)
 
 
@@ -161,10 +166,12 @@ def test_of_masks_every_image_is_drawn_as_often_and_strokes_by_their_length() ->
     def share_of_the_second(kind: AnnotationKind, first: int) -> float:
         as_is = Normalisation((0.0,), (1.0,))
         data = [
-            Example(np.full((1, 64, 64), k, np.float32), Annotation.of(mask + first, kind), as_is)
+            AnnotatedImage(
+                np.full((1, 64, 64), k, np.float32), Annotation.of(mask + first, kind), as_is
+            )
             for k, mask in enumerate((much, little))
         ]
-        shape = patch_shape(TINY, data, QUICK, build(TINY, 1, 2, 2))
+        shape = patch_shape(TINY, data, QUICK, build_network(TINY, 1, 2, 2))
         options = QUICK.model_copy(
             update={"validation": 0.0, "balance": "patches", "intensity": 0.0}
         )
@@ -179,8 +186,8 @@ def test_the_seed_decides() -> None:
     options = STEPS.model_copy(update={"elastic": 2.0, "noise": 0.1})
     spec = TINY.model_copy(update={"dropout": 0.2})
     drawn = torch.random.get_rng_state()
-    first, again = (fit(spec, [example()], options) for _ in range(2))
-    other = fit(spec, [example()], options.model_copy(update={"seed": 1}))
+    first, again = (fit_network(spec, [example()], options) for _ in range(2))
+    other = fit_network(spec, [example()], options.model_copy(update={"seed": 1}))
     assert same(first.network, again.network)
     assert not same(first.network, other.network)
     assert [r.loss for r in first.history] == [r.loss for r in again.history]
@@ -189,13 +196,13 @@ def test_the_seed_decides() -> None:
 
 def test_a_budget_ends_the_training() -> None:
     options = STEPS.model_copy(update={"until": "time", "budget": 0.005})
-    fitted = fit(TINY, [example()], options)
+    fitted = fit_network(TINY, [example()], options)
     assert fitted.history
     assert fitted.judgement is not None
     assert fitted.history[-1].fraction < 1
 
 
-def test_stopping_keeps_the_best_and_cancelling_leaves_all(trained: Fitted) -> None:
+def test_stopping_keeps_the_best_and_cancelling_leaves_all(trained: FittedNetwork) -> None:
     start, before = trained.network, copy.deepcopy(trained.network)
     calls = []
 
@@ -209,21 +216,21 @@ def test_stopping_keeps_the_best_and_cancelling_leaves_all(trained: Fitted) -> N
 
         return progress
 
-    stopped = fit(TINY, [example()], QUICK, progress=listen(30, StopEarly))  # type: ignore[arg-type]
+    stopped = fit_network(TINY, [example()], QUICK, progress=listen(30, StopEarly))  # type: ignore[arg-type]
     assert len(stopped.history) == 30
     assert stopped.judgement is not None
     ranks = [r.dice for r in stopped.history if r.dice is not None]
     assert stopped.judgement.dice == max(ranks)
     with pytest.raises(Cancelled):
-        fit(TINY, [example()], QUICK, start=start, progress=listen(2, Cancelled))  # type: ignore[arg-type]
+        fit_network(TINY, [example()], QUICK, start=start, progress=listen(2, Cancelled))  # type: ignore[arg-type]
     assert same(start, before)
     assert calls == sorted(calls)
 
 
-def test_continuing_starts_from_the_network_and_never_ends_below_it(trained: Fitted) -> None:
+def test_continuing_starts_from_the_network_and_never_ends_below_it(trained: FittedNetwork) -> None:
     before = copy.deepcopy(trained.network)
     awful = STEPS.model_copy(update={"learning_rate": 1.0, "schedule": "constant"})
-    further = fit(TINY, [example()], awful, start=trained.network)
+    further = fit_network(TINY, [example()], awful, start=trained.network)
     assert trained.judgement is not None
     assert further.judgement is not None
     assert further.judgement.rank >= trained.judgement.rank
@@ -232,13 +239,13 @@ def test_continuing_starts_from_the_network_and_never_ends_below_it(trained: Fit
     assert same(trained.network, before)
 
 
-def test_a_frozen_encoder_stays_and_heads_are_replaced(trained: Fitted) -> None:
+def test_a_frozen_encoder_stays_and_heads_are_replaced(trained: FittedNetwork) -> None:
     image, inside = discs()
     three = inside.astype(np.uint8)
     three[:, :20] *= 2
     options = STEPS.model_copy(update={"freeze": 2, "averaging": 0.0, "validation": 0.0})
-    fitted = fit(
-        TINY, [Example(image, Annotation.of(three, "mask"))], options, start=trained.network
+    fitted = fit_network(
+        TINY, [AnnotatedImage(image, Annotation.of(three, "mask"))], options, start=trained.network
     )
     old, new = trained.network.state_dict(), fitted.network.state_dict()
     frozen = [name for name in old if ".encode." in name and not name.endswith("tracked")]
@@ -249,9 +256,11 @@ def test_a_frozen_encoder_stays_and_heads_are_replaced(trained: Fitted) -> None:
     assert fitted.judgement is None
 
 
-def test_transfer_names_what_does_not_fit(trained: Fitted) -> None:
+def test_transfer_names_what_does_not_fit(trained: FittedNetwork) -> None:
     with pytest.raises(InputError, match="other options"):
-        fit(UNetSpec(depth=2, width=6, convolutions=1), [example()], STEPS, start=trained.network)
+        fit_network(
+            UNetSpec(depth=2, width=6, convolutions=1), [example()], STEPS, start=trained.network
+        )
     other = copy.deepcopy(trained.network)
     assert transferred(other, trained.network) == Taken(first=True, head=True)
     assert same(other, trained.network)
@@ -259,7 +268,7 @@ def test_transfer_names_what_does_not_fit(trained: Fitted) -> None:
 
 @pytest.mark.parametrize("spec", [TINY, CnnSpec(layers=2, width=4)])
 def test_for_other_channels_and_classes_the_ends_are_new(spec: ModelSpec) -> None:
-    known, other = build(spec, 1, 2, 2, seed=0), build(spec, 3, 4, 2, seed=1)
+    known, other = build_network(spec, 1, 2, 2, seed=0), build_network(spec, 3, 4, 2, seed=1)
     fresh = copy.deepcopy(other.state_dict())
     taken = transferred(other, known)
     assert taken == Taken(first=False, head=False)
@@ -276,15 +285,15 @@ def test_for_other_channels_and_classes_the_ends_are_new(spec: ModelSpec) -> Non
 @pytest.mark.parametrize("normalisation", ["batch", "group"])
 def test_what_is_continued_normalises_by_the_averages_it_has(normalisation: str) -> None:
     spec = TINY.model_copy(update={"normalisation": normalisation})
-    begun = build(spec, 1, 2, 2, seed=0)
+    begun = build_network(spec, 1, 2, 2, seed=0)
     averages = {n: w.clone() for n, w in begun.state_dict().items() if "running" in n}
     assert averages
     alone = STEPS.model_copy(update={"validation": 0.0, "averaging": 0.0})
     for keep, channels, same_after in ((True, 1, True), (False, 1, False), (True, 2, False)):
         one = example()
         image = np.repeat(one.image, channels, 0)
-        given = Example(image, one.annotation)
-        fitted = fit(spec, [given], alone, start=begun, keep_statistics=keep)
+        given = AnnotatedImage(image, one.annotation)
+        fitted = fit_network(spec, [given], alone, start=begun, keep_statistics=keep)
         after = fitted.network.state_dict()
         assert all(torch.equal(after[n], w) for n, w in averages.items()) == same_after
         assert any(
@@ -295,13 +304,15 @@ def test_what_is_continued_normalises_by_the_averages_it_has(normalisation: str)
 def test_a_short_training_on_one_kind_does_not_begin_by_forgetting() -> None:
     """A network of bright, dark and noisy discs goes on with bright ones alone."""
 
-    def kind(light: float, noise: float, seed: int) -> Example:
+    def kind(light: float, noise: float, seed: int) -> AnnotatedImage:
         image, inside = discs(seed=seed)
         image = light * image + noise * np.random.default_rng(seed).standard_normal(image.shape)
-        return Example(image.astype(np.float32), Annotation.of(inside.astype(np.uint8), "mask"))
+        return AnnotatedImage(
+            image.astype(np.float32), Annotation.of(inside.astype(np.uint8), "mask")
+        )
 
     looks = [(1.0, 0.0), (-1.0, 0.0), (0.15, 1.0)]
-    known = fit(TINY, [kind(*look, seed) for seed in range(4) for look in looks], QUICK)
+    known = fit_network(TINY, [kind(*look, seed) for seed in range(4) for look in looks], QUICK)
     unseen = kind(1.0, 0.0, 99)
     (source,) = sources_of([unseen], NormalisationSpec())
     block = source.normalisation.apply(source.image)
@@ -309,7 +320,7 @@ def test_a_short_training_on_one_kind_does_not_begin_by_forgetting() -> None:
 
     def dice_after(*, keep: bool) -> float:
         lesson = [kind(1.0, 0.0, 8)]
-        fitted = fit(TINY, lesson, short, start=known.network, keep_statistics=keep)
+        fitted = fit_network(TINY, lesson, short, start=known.network, keep_statistics=keep)
         proba = fitted.segmenter().predict_proba(block, origin=(0, 0), shape=(64, 64))
         tally = Tally(2, (1,))
         tally.add(proba[None], unseen.annotation.targets[None])
@@ -321,7 +332,7 @@ def test_a_short_training_on_one_kind_does_not_begin_by_forgetting() -> None:
 
 
 def test_freezing_is_of_the_encoder_and_undone() -> None:
-    other = build(TINY, 1, 2, 2, seed=0)
+    other = build_network(TINY, 1, 2, 2, seed=0)
     set_frozen(other, True)
     assert any(w.requires_grad for w in other.parameters())
     assert not all(w.requires_grad for w in other.parameters())
@@ -330,12 +341,12 @@ def test_freezing_is_of_the_encoder_and_undone() -> None:
 
 
 def test_watch_and_preview_see_the_training_and_do_not_touch_it() -> None:
-    seen: list[Record] = []
+    seen: list[TrainingStep] = []
     shown: list[NetworkSegmenter] = []
     options = STEPS.model_copy(update={"steps": 8})
-    fitted = fit(TINY, [example()], options, watch=seen.append, preview=shown.append)
+    fitted = fit_network(TINY, [example()], options, watch=seen.append, preview=shown.append)
     assert tuple(seen) == fitted.history
-    quiet = fit(TINY, [example()], options)
+    quiet = fit_network(TINY, [example()], options)
     assert same(fitted.network, quiet.network)
 
 
@@ -343,7 +354,7 @@ def test_patience_ends_early() -> None:
     options = STEPS.model_copy(
         update={"epochs": 50, "steps": 1, "patience": 2, "learning_rate": 1e-9}
     )
-    assert len(fit(TINY, [example()], options).history) < 20
+    assert len(fit_network(TINY, [example()], options).history) < 20
 
 
 def test_a_loss_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,16 +363,16 @@ def test_a_loss_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("napari_unetseg.core.nn.training.fit_network.segmentation_loss", broken)
     with pytest.raises(InputError, match="lower the learning rate"):
-        fit(TINY, [example()], STEPS)
+        fit_network(TINY, [example()], STEPS)
 
 
 def test_images_that_differ_in_kind() -> None:
     image, inside = discs()
-    two = Example(np.concatenate([image, image]), Annotation.of(inside, "mask"))
+    two = AnnotatedImage(np.concatenate([image, image]), Annotation.of(inside, "mask"))
     with pytest.raises(InputError, match="numbers of channels"):
-        fit(TINY, [example(), two], STEPS)
+        fit_network(TINY, [example(), two], STEPS)
     with pytest.raises(InputError, match="Only one class"):
-        fit(TINY, [Example(image, Annotation.of(np.ones((64, 64), int)))], STEPS)
+        fit_network(TINY, [AnnotatedImage(image, Annotation.of(np.ones((64, 64), int)))], STEPS)
 
 
 def test_windows_hold_every_held_out_pixel_once() -> None:

@@ -11,7 +11,7 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, Softmax
 from napari_unetseg.core.nn.training import live_pixels as module
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SHAPE = (150, 170)
@@ -32,7 +32,9 @@ def scene():
 
 
 def trained(spec, image, strokes, kind="scribbles"):
-    return train(spec, [Lesson(image, strokes)], TrainOptions(), name="m", labels_are=kind).model
+    return train(
+        spec, [TrainingPair(image, strokes)], TrainOptions(), name="m", labels_are=kind
+    ).model
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)

@@ -30,14 +30,14 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
     build_pixels,
     from_linear_unit,
 )
-from napari_unetseg.core.nn.networks.build_network import build
-from napari_unetseg.core.nn.restore import evidence_of, frozen_of, image_network
+from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.restore import evidence_of_model, frozen_of, image_network
 from napari_unetseg.core.nn.training import live_pixels as live_module
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,7 +49,7 @@ MEAN_STD = NormalisationSpec(method="mean-std")
 
 def drawn(spec: UNetSpec, n_channels: int, ndim: int, seed: int = 0) -> Any:
     """Return a UNet whose statistics are those of noise, so that every unit says something."""
-    network: Any = build(spec, n_channels, 2, ndim, seed=seed)
+    network: Any = build_network(spec, n_channels, 2, ndim, seed=seed)
     halos = spec.halo(ndim) if spec.padding == "valid" else (0,) * ndim
     sides = [2 * h + 2 * m for h, m in zip(halos, spec.multiple(ndim), strict=True)]
     generator = torch.Generator().manual_seed(seed)
@@ -188,7 +188,7 @@ def taught(
     image, labels = stack() if ndim == 3 else scene()[:2]
     rung = spec or LogisticSpec(sigmas="1, 2")
     options = TrainOptions(validation=0)
-    lessons = [Lesson(image, labels)]
+    lessons = [TrainingPair(image, labels)]
     known: dict[str, Any] = {"name": "quick", "ndim": ndim, "features_from": unet, **more}
     return train(rung, lessons, options, **known).model
 
@@ -229,7 +229,7 @@ def test_other_programs_get_one_network_with_all_weights(make_model: Make) -> No
     image = noise(1, *sides)
     with torch.inference_mode():
         found = network(torch.from_numpy(image[None]))[0].numpy()
-    np.testing.assert_allclose(found, evidence_of(model, image), atol=1e-4)
+    np.testing.assert_allclose(found, evidence_of_model(model, image), atol=1e-4)
     place: Any = {"origin": (0, 0), "shape": sides}
     proba = model.segmenter().predict_proba(image, **place)[1]
     np.testing.assert_allclose(1 / (1 + np.exp(-found[0])), proba, atol=1e-4)
@@ -241,7 +241,7 @@ def test_automatic_is_both_and_stays_so_when_continued(make_model: Make) -> None
     assert isinstance(first.spec, PixelSpec)
     assert first.spec.features == "both"
     image, strokes, _ = scene(2)
-    options, lessons = TrainOptions(validation=0), [Lesson(image, strokes)]
+    options, lessons = TrainOptions(validation=0), [TrainingPair(image, strokes)]
     spec = LogisticSpec(sigmas="1, 2")
     second = train(spec, lessons, options, name="on", start=first).model
     assert second.features_from is not None
@@ -302,7 +302,7 @@ def test_live_says_what_a_training_says(
 def test_a_trained_network_sees_more_than_a_mixed_up_one() -> None:
     """From the same strokes, on an unseen image; the control has its weights in any order."""
     lessons = [
-        Lesson(image, mask.astype(np.uint8))
+        TrainingPair(image, mask.astype(np.uint8))
         for image, _, mask in (scene(seed, 192) for seed in range(10, 16))
     ]
     options = TrainOptions(until="epochs", epochs=6, steps=20, patch=96, validation=0)
@@ -319,7 +319,7 @@ def test_a_trained_network_sees_more_than_a_mixed_up_one() -> None:
     for name, eyes in (("trained", unet), ("mixed up", replace(unet, state=state))):
         model = train(
             LogisticSpec(features="network"),
-            [Lesson(image, strokes)],
+            [TrainingPair(image, strokes)],
             TrainOptions(validation=0),
             name=name,
             features_from=eyes,
@@ -345,7 +345,7 @@ def test_what_does_not_go_together_gets_a_sentence(make_model: Make) -> None:
     with pytest.raises(InputError, match="none is given"):
         train(
             LogisticSpec(features="both"),
-            [Lesson(*scene()[:2])],
+            [TrainingPair(*scene()[:2])],
             TrainOptions(),
             name="blind",
         )

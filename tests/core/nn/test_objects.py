@@ -14,16 +14,16 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import median_diameter
 from napari_unetseg.core.inference.predict_tiles import predict_maps_image
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.nn.training.augment import Batch, augment
-from napari_unetseg.core.nn.training.fit_network import fit
+from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
+from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.losses import maps_loss
-from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape, Source
+from napari_unetseg.core.nn.training.patches import Drawer, PatchSource, Reader, Shape
 from napari_unetseg.core.nn.training.prepare import maps_of
 from napari_unetseg.core.nn.training.validate_objects import (
     DEPTHS,
     FEWEST_OBJECTS,
-    objects_examined,
-    settled,
+    choose_split_depth,
+    validate_objects,
 )
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
@@ -31,8 +31,8 @@ from napari_unetseg.core.objects.decoders import DECODERS, SPLIT_DEPTH, DecoderS
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.object_scores import match
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.annotation import Annotation, Example
-from napari_unetseg.core.training.train import Lesson, Outcome, train
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.training.train import Outcome, TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 TINY = UNetSpec(depth=2, width=8, resolution="full")
@@ -50,24 +50,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def lesson(shape: tuple[int, ...] = (192, 192), *, seed: int = 1) -> Lesson:
+def lesson(shape: tuple[int, ...] = (192, 192), *, seed: int = 1) -> TrainingPair:
     sample = samples.nuclei(shape, seed=seed, touching=0.7, density=1.5, noise=0.5, unevenness=0.2)
-    return Lesson(sample.as_image(), sample.objects)
+    return TrainingPair(sample.as_image(), sample.objects)
 
 
-def example(shape: tuple[int, ...], **options: object) -> Example:
+def example(shape: tuple[int, ...], **options: object) -> AnnotatedImage:
     made = lesson(shape)
     annotation = Annotation.of(made.labels, "objects")
-    return Example(np.asarray(made.image.data)[None], annotation, **options)  # type: ignore[arg-type]
+    return AnnotatedImage(np.asarray(made.image.data)[None], annotation, **options)  # type: ignore[arg-type]
 
 
-def batch_of(ids: np.ndarray, decoding: str) -> Batch:
+def batch_of(ids: np.ndarray, decoding: str) -> TrainingBatch:
     """Return a batch of one patch whose image is its own ids."""
     maps = np.concatenate([DECODERS[decoding].targets(ids), np.ones((1, *ids.shape))])
     image = torch.from_numpy(ids.astype(np.float32))[None, None]
     target = torch.from_numpy((ids > 0).astype(np.int64))[None]
     counts = torch.from_numpy(maps.astype(np.float32))[None]
-    return Batch(image, target, torch.ones(1, *ids.shape), 1, counts)
+    return TrainingBatch(image, target, torch.ones(1, *ids.shape), 1, counts)
 
 
 @pytest.mark.parametrize("decoding", DECODERS)
@@ -105,14 +105,14 @@ def test_bent_maps_are_about_those_of_bent_ids(bend: dict[str, float]) -> None:
     assert np.corrcoef(found[inner & counts], again[inner & counts])[0, 1] > 0.95
 
 
-def tissue(seed: int) -> Lesson:
+def tissue(seed: int) -> TrainingPair:
     """Return cells that fill the image, with walls between them that are bright."""
     rng = np.random.default_rng(seed)
     corners = np.stack(np.meshgrid(*[np.arange(-12, 192, 24)] * 2, indexing="ij"), -1)
     middles = (corners + rng.uniform(-6, 6, corners.shape)).reshape(-1, 2)
     near, ids = cKDTree(middles).query(np.indices((160, 160)).reshape(2, -1).T, k=2)
     walls = np.exp(-(((near[:, 1] - near[:, 0]) / 2) ** 2)) + rng.normal(0, 0.2, len(near))
-    return Lesson(Image.of(walls.reshape(160, 160)), ids[:, 0].reshape(160, 160) + 1)
+    return TrainingPair(Image.of(walls.reshape(160, 160)), ids[:, 0].reshape(160, 160) + 1)
 
 
 def test_cells_that_fill_the_image_are_told_apart() -> None:
@@ -129,7 +129,7 @@ def test_patches_at_the_border_show_the_maps_of_whole_objects() -> None:
     made = example((60, 70))
     maps = maps_of(made, DISTANCE, (1, 1))
     assert maps is not None
-    source = Source(made.image, made.annotation, Normalisation((0.0,), (1.0,)), maps=maps)
+    source = PatchSource(made.image, made.annotation, Normalisation((0.0,), (1.0,)), maps=maps)
     reader = Reader(TINY, Shape((32, 32), (32, 32), (0, 0)))
     found = reader.maps(source, (28, 0))
     np.testing.assert_array_equal(found, maps[:, 28:60, 0:32].astype(np.float32))
@@ -176,11 +176,11 @@ def test_the_loss_is_nought_for_the_truth_and_blind_where_nothing_counts() -> No
     ],
 )
 def test_every_network_learns_objects(spec: ModelSpec, shape: tuple[int, ...]) -> None:
-    fitted = fit(spec, [example(shape)], STEPS)
+    fitted = fit_network(spec, [example(shape)], STEPS)
     assert fitted.decoder == DISTANCE
     assert fitted.judgement is not None
     assert 0 < fitted.judgement.maps_error < 1
-    alone = fit(spec, [example(shape)], STEPS.model_copy(update={"objects": "none"}))
+    alone = fit_network(spec, [example(shape)], STEPS.model_copy(update={"objects": "none"}))
     assert alone.decoder is None
 
 
@@ -216,24 +216,24 @@ def test_what_was_held_out_is_examined(outcome: Outcome) -> None:
 def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
     lessons = [lesson(seed=seed) for seed in (1, 2, 8, 9)]
     examples = [
-        Example(np.asarray(one.image.data)[None], Annotation.of(one.labels, "objects"))
+        AnnotatedImage(np.asarray(one.image.data)[None], Annotation.of(one.labels, "objects"))
         for one in lessons
     ]
     options = QUICK.model_copy(update={"validation": 0.6})
     segmenter = outcome.model.segmenter()
-    exam = objects_examined(segmenter, examples, options, outcome.model.normalisation)
+    exam = validate_objects(segmenter, examples, options, outcome.model.normalisation)
     assert exam is not None
     assert exam.split_depth in DEPTHS
     assert exam.scores.matched + exam.scores.missed >= FEWEST_OBJECTS
-    few = objects_examined(segmenter, examples[:1], QUICK, outcome.model.normalisation)
+    few = validate_objects(segmenter, examples[:1], QUICK, outcome.model.normalisation)
     assert few is not None
     assert few.split_depth == SPLIT_DEPTH
     known = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33)).segmenter()
-    of_its_own = objects_examined(known, examples[:1], QUICK, outcome.model.normalisation)
+    of_its_own = validate_objects(known, examples[:1], QUICK, outcome.model.normalisation)
     assert of_its_own is not None
     assert of_its_own.split_depth == 0.33
     nothing = QUICK.model_copy(update={"validation": 0.0})
-    assert objects_examined(segmenter, examples, nothing, outcome.model.normalisation) is None
+    assert validate_objects(segmenter, examples, nothing, outcome.model.normalisation) is None
     decoder = DecoderSpec(split_depth=0.33)
     kept = replace(outcome.model, decoder=decoder)
     assert kept.decoding.split_depth == 0.33
@@ -275,7 +275,7 @@ def test_training_goes_on_from_classes_and_from_another_decoding(outcome: Outcom
     kept = train(TINY, [lesson()], awful, name="kept", labels_are="objects", start=deep)
     assert "as it was" in kept.message
     assert kept.model.decoder == deep.decoder
-    mask = [Lesson(lesson().image, (lesson().labels > 0).astype(np.uint8))]
+    mask = [TrainingPair(lesson().image, (lesson().labels > 0).astype(np.uint8))]
     classes = train(TINY, mask, STEPS, name="mask", labels_are="mask").model
     assert classes.decoder is None
     # Both have two outputs, but of another meaning: the encoder is kept and the head is not.
@@ -294,11 +294,11 @@ def test_unfinished_regions_are_not_learnt_from() -> None:
     of_region = Annotation.of(partly, "objects", region=region)
     assert not of_region.counted[60:].any()
     assert of_region.counted[:48].all()
-    known = Lesson(made.image, partly, region)
+    known = TrainingPair(made.image, partly, region)
     options = QUICK.model_copy(update={"epochs": 3, "patch": 48})
     model, control = (
         train(TINY, [one], options, name="p", labels_are="objects").model
-        for one in (known, Lesson(made.image, partly))
+        for one in (known, TrainingPair(made.image, partly))
     )
     # Taken for background, the unmarked half drags the probability down there.
     below = made.labels[52:] > 0
@@ -312,11 +312,11 @@ def test_ids_are_needed() -> None:
     made = example((32, 32))
     blind = replace(made, annotation=replace(made.annotation, objects=None))
     with pytest.raises(InputError, match="id of its own"):
-        fit(TINY, [made, blind], STEPS)
+        fit_network(TINY, [made, blind], STEPS)
     with pytest.raises(InputError, match="same image"):
         train(
             TINY,
-            [Lesson(lesson((32, 32)).image, made.annotation.objects, np.ones((3, 3)))],
+            [TrainingPair(lesson((32, 32)).image, made.annotation.objects, np.ones((3, 3)))],
             STEPS,
             name="r",
             labels_are="objects",
@@ -350,7 +350,7 @@ def test_a_large_image_is_examined_in_a_piece(
     exam_module = "napari_unetseg.core.nn.training.validate_objects"
     monkeypatch.setattr(f"{exam_module}.predict_maps_image", watched)
     monkeypatch.setattr(f"{exam_module}.EXAM_PIXELS", 1000)
-    exam = objects_examined(outcome.model.segmenter(), [made], QUICK, outcome.model.normalisation)
+    exam = validate_objects(outcome.model.segmenter(), [made], QUICK, outcome.model.normalisation)
     assert exam is not None
     assert len(seen) == 1
     assert np.prod(seen[0]) <= 1000
@@ -392,7 +392,7 @@ def test_images_are_drawn_by_their_objects_and_not_by_how_large_they_are() -> No
     small[4:60:16, 4:60:16] = np.arange(1, 17).reshape(4, 4)
     large[4:60, 4:60] = 1
     sources = [
-        Source(
+        PatchSource(
             np.full((1, 64, 64), k), Annotation.of(ids, "objects"), Normalisation((0.0,), (1.0,))
         )
         for k, ids in enumerate((small, large))
@@ -416,7 +416,7 @@ def test_images_are_drawn_by_their_objects_and_not_by_how_large_they_are() -> No
 
 def test_of_depths_that_are_as_good_the_usual_one_is_kept() -> None:
     flat = {0.05: 0.7, 0.15: 0.834, 0.25: 0.838, 0.4: 0.842}
-    assert settled(flat, 1000) == SPLIT_DEPTH
-    assert settled(flat | {0.4: 0.9}, 1000) == 0.4
-    assert settled(flat | {0.4: 0.9}, 20) == SPLIT_DEPTH
-    assert settled(flat, 1000, 0.3) == 0.25
+    assert choose_split_depth(flat, 1000) == SPLIT_DEPTH
+    assert choose_split_depth(flat | {0.4: 0.9}, 1000) == 0.4
+    assert choose_split_depth(flat | {0.4: 0.9}, 20) == SPLIT_DEPTH
+    assert choose_split_depth(flat, 1000, 0.3) == 0.25

@@ -29,7 +29,7 @@ from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, 
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.samples import neurons, tissue
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
+from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
 from napari_unetseg.core.training.pixel_table import PixelTable
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,14 +37,16 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 RUNGS: list[PixelSpec] = [LogisticSpec(), SoftmaxSpec(), MlpSpec()]
 
 
-def scribbled(seed: int = 0, *, n: int = 200, kind: str = "neurons") -> tuple[Example, Example]:
+def scribbled(
+    seed: int = 0, *, n: int = 200, kind: str = "neurons"
+) -> tuple[AnnotatedImage, AnnotatedImage]:
     """Return an image with `n` labelled pixels a class in short rows, and one with all of them."""
     draw = {"neurons": neurons, "tissue": tissue}[kind]
     examples = []
     for number in range(2):
         sample = draw((192, 192), seed=2 * seed + number)
         annotation = Annotation.of(sample.classes, "mask")
-        examples.append(Example(sample.image[None], annotation))
+        examples.append(AnnotatedImage(sample.image[None], annotation))
     rng = np.random.default_rng(seed)
     truth = examples[0].annotation
     targets = np.full(truth.shape, IGNORED, np.uint8)
@@ -58,26 +60,26 @@ def scribbled(seed: int = 0, *, n: int = 200, kind: str = "neurons") -> tuple[Ex
     return replace(examples[0], annotation=replace(truth, targets=targets)), examples[1]
 
 
-def proba_of(segmenter: PixelSegmenter, example: Example) -> NDArray[np.float32]:
+def proba_of(segmenter: PixelSegmenter, example: AnnotatedImage) -> NDArray[np.float32]:
     image = Image(example.image, "CYX")
     normalisation = fit_normalisation(image, NormalisationSpec())
     return predict_proba_image(image, segmenter, normalisation).asarray()
 
 
-def mean_dice(segmenter: PixelSegmenter, example: Example) -> float:
+def mean_dice(segmenter: PixelSegmenter, example: AnnotatedImage) -> float:
     found = proba_of(segmenter, example).argmax(0)
     classes = range(1, example.annotation.n_classes)
     return float(np.mean([dice(found == k, example.annotation.targets == k) for k in classes]))
 
 
-def shuffled(example: Example, seed: int = 0) -> Example:
+def shuffled(example: AnnotatedImage, seed: int = 0) -> AnnotatedImage:
     targets = example.annotation.targets.copy()
     known = targets != IGNORED
     targets[known] = np.random.default_rng(seed).permutation(targets[known])
     return replace(example, annotation=replace(example.annotation, targets=targets))
 
 
-def shuffled_dice(spec: PixelSpec, strokes: Example, unseen: Example) -> float:
+def shuffled_dice(spec: PixelSpec, strokes: AnnotatedImage, unseen: AnnotatedImage) -> float:
     """Return what is reached without any signal, mean of three draws."""
     fits = [fit_pixels(spec, [shuffled(strokes, seed)]) for seed in range(3)]
     return float(np.mean([mean_dice(fit, unseen) for fit in fits]))

@@ -16,7 +16,7 @@ from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
-from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +25,7 @@ CLASSES = ("background", "cell")
 
 def lived_in(spec: ModelSpec, n_channels: int, ndim: int) -> nn.Module:
     """Return a network whose statistics and last weights are not those of a new one."""
-    network: Any = build(spec, n_channels, len(CLASSES), ndim, seed=0)
+    network: Any = build_network(spec, n_channels, len(CLASSES), ndim, seed=0)
     halo = spec.halo(ndim) if getattr(spec, "padding", "same") == "valid" else (0,) * ndim
     sides = [2 * h + max(2 * m, 4) for h, m in zip(halo, spec.multiple(ndim), strict=True)]
     generator = torch.Generator().manual_seed(0)

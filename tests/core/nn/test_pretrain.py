@@ -12,7 +12,7 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.nn.training.pretrain import corruption, pretrain
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SMALL = UNetSpec(width=6, depth=2, resolution="full")
@@ -60,7 +60,7 @@ def test_every_kind_of_network_can_be_pretrained_and_trained_on(images, spec):
     labels = samples.nuclei((96, 96), seed=0).mask.astype(np.uint8)
     plan = TrainOptions(until="epochs", epochs=1, steps=3, patch=32, validation=0)
     before = Pretraining(images, options(steps=2))
-    lesson = Lesson(images[0], labels)
+    lesson = TrainingPair(images[0], labels)
     outcome = train(spec, [lesson], plan, name="a", labels_are="mask", pretraining=before)
     assert outcome.pretrained is not None
     assert outcome.pretrained.images == 3
@@ -70,7 +70,7 @@ def test_every_kind_of_network_can_be_pretrained_and_trained_on(images, spec):
 
 def test_a_training_begins_where_pretraining_ended_and_can_use_it_again(images):
     labels = samples.nuclei((96, 96), seed=0).mask.astype(np.uint8)
-    lesson = Lesson(images[0], labels)
+    lesson = TrainingPair(images[0], labels)
     tiny = TrainOptions(
         until="epochs", epochs=1, steps=1, patch=48, validation=0, learning_rate=1e-9, averaging=0
     )
@@ -103,7 +103,7 @@ def test_what_is_spoilt_is_what_is_judged():
 
 def test_what_cannot_be_pretrained_is_said(images):
     labels = samples.nuclei((96, 96), seed=0).mask.astype(np.uint8)
-    lesson, before = Lesson(images[0], labels), Pretraining(images, options(steps=2))
+    lesson, before = TrainingPair(images[0], labels), Pretraining(images, options(steps=2))
     how = {"name": "a", "labels_are": "mask"}
     with pytest.raises(InputError, match="no layers to pretrain"):
         train(LogisticSpec(), [lesson], QUICK, pretraining=before, **how)
@@ -112,7 +112,7 @@ def test_what_cannot_be_pretrained_is_said(images):
     with pytest.raises(InputError, match="are no stacks"):
         pretrain(SMALL, images, options(), QUICK, ndim=3)
     colours = Image(np.zeros((3, 48, 48), np.uint8), "CYX")
-    two = Lesson(Image(np.zeros((2, 96, 96), np.uint8), "CYX"), labels)
+    two = TrainingPair(Image(np.zeros((2, 96, 96), np.uint8), "CYX"), labels)
     with pytest.raises(InputError, match="3 channel"):
         train(SMALL, [two], QUICK, pretraining=Pretraining([colours], options(steps=2)), **how)
     plan = TrainOptions(until="epochs", epochs=1, steps=1, patch=32, validation=0)
@@ -132,7 +132,7 @@ def test_a_pretraining_that_is_ended_leaves_nothing(images, raised, seen):
     with pytest.raises(seen):
         train(
             SMALL,
-            [Lesson(images[0], labels)],
+            [TrainingPair(images[0], labels)],
             QUICK,
             name="a",
             labels_are="mask",

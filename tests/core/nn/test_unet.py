@@ -22,7 +22,7 @@ from napari_unetseg.core.nn.networks.blocks import (
     SpaceToDepth,
     TrackedGroupNorm,
 )
-from napari_unetseg.core.nn.networks.build_network import build, n_parameters
+from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
 from napari_unetseg.core.training.resolution import shrunken_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,7 +67,7 @@ def unets(draw: st.DrawFn, **fixed: Any) -> UNetSpec:
 def seen(spec: ModelSpec, ndim: int) -> tuple[list[int], list[int]]:
     """Return the first and last pixel that change a tile in the middle of a block, per axis."""
     torch.manual_seed(0)
-    network: Any = build(spec, 1, 2, ndim, seed=0).double().eval()
+    network: Any = build_network(spec, 1, 2, ndim, seed=0).double().eval()
     halo, multiple = spec.halo(ndim), spec.multiple(ndim)
     # A grid cell more on either side, so that a halo told too small is found out.
     around = [h + m for h, m in zip(halo, multiple, strict=True)]
@@ -127,7 +127,7 @@ def test_the_halo_is_not_wasteful(upsampling: str, stem: str, resolution: str) -
 @given(unets(padding="same"), st.sampled_from([2, 3]))
 def test_gives_back_the_shape_and_learns(spec: UNetSpec, ndim: int) -> None:
     sides = [max(2 * m, 4) for m in spec.multiple(ndim)]
-    network = build(spec, 3, 2, ndim, seed=0)
+    network = build_network(spec, 3, 2, ndim, seed=0)
     y = network(torch.rand(2, 3, *sides))
     assert list(y.shape) == [2, 2, *sides]
     y.square().mean().backward()
@@ -141,7 +141,7 @@ def test_every_option_changes_something() -> None:
     x = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def outcome(spec: UNetSpec) -> float:
-        network = build(spec, 1, 2, 3, seed=0)
+        network = build_network(spec, 1, 2, 3, seed=0)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             return float(network(x).square().mean().detach())
@@ -174,8 +174,8 @@ def test_every_option_changes_something() -> None:
 def test_valid_gives_the_inside_of_same() -> None:
     """Nothing padded touches it, so where both are defined they agree (the grids being equal)."""
     same = UNetSpec(depth=1, width=4, stem="plain", convolutions=2)
-    padded: Any = build(same, 1, 2, 2, seed=0).eval()
-    bare: Any = build(same.model_copy(update={"padding": "valid"}), 1, 2, 2, seed=0).eval()
+    padded: Any = build_network(same, 1, 2, 2, seed=0).eval()
+    bare: Any = build_network(same.model_copy(update={"padding": "valid"}), 1, 2, 2, seed=0).eval()
     x = torch.rand(1, 1, 40, 40)
     inside = bare(x)
     (start, _), n = bare.offset, inside.shape[-1]
@@ -186,7 +186,9 @@ def test_valid_gives_the_inside_of_same() -> None:
 
 def test_the_seed_decides() -> None:
     before = torch.random.get_rng_state()
-    one, other, third = (build(SMALL, 1, 2, 2, seed=seed).state_dict() for seed in (1, 1, 2))
+    one, other, third = (
+        build_network(SMALL, 1, 2, 2, seed=seed).state_dict() for seed in (1, 1, 2)
+    )
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not all(torch.equal(one[name], third[name]) for name in one)
@@ -202,7 +204,7 @@ def test_encoder_is_the_way_down() -> None:
 
 
 def test_features_are_what_the_head_reads() -> None:
-    network: Any = build(UNetSpec(depth=1, width=6), 1, 3, 2, seed=0).eval()
+    network: Any = build_network(UNetSpec(depth=1, width=6), 1, 3, 2, seed=0).eval()
     x = torch.rand(1, 1, 16, 16)
     features = network.features(x)
     assert features.shape == (1, 6, 8, 8)
@@ -212,12 +214,12 @@ def test_features_are_what_the_head_reads() -> None:
 def test_known_size() -> None:
     # The head: 4 weights and a bias for each of two classes.
     assert n_parameters(nn.Conv2d(4, 2, 1)) == 10
-    assert n_parameters(build(UNetSpec(), 1, 2, 2)) == 483_000
+    assert n_parameters(build_network(UNetSpec(), 1, 2, 2)) == 483_000
 
 
 def test_not_a_network() -> None:
     with pytest.raises(InputError, match="no network"):
-        build(_Tree(), 1, 2, 2)
+        build_network(_Tree(), 1, 2, 2)
 
 
 class _Tree(ModelSpec):
@@ -296,10 +298,10 @@ def test_attention_can_close_the_shortcut() -> None:
 
 
 def test_2d_and_3d_are_one_definition() -> None:
-    names = [set(build(SMALL, 1, 2, ndim).state_dict()) for ndim in (2, 3)]
+    names = [set(build_network(SMALL, 1, 2, ndim).state_dict()) for ndim in (2, 3)]
     assert names[0] == names[1]
-    flat = build(SMALL.model_copy(update={"flat_levels": 8}), 1, 2, 3)
-    plane = build(SMALL, 1, 2, 2)
+    flat = build_network(SMALL.model_copy(update={"flat_levels": 8}), 1, 2, 3)
+    plane = build_network(SMALL, 1, 2, 2)
     squeezed = {name: w.squeeze(2) if w.ndim == 5 else w for name, w in flat.state_dict().items()}
     plane.load_state_dict(squeezed)
     stack = torch.rand(1, 1, 3, 16, 16)
@@ -323,7 +325,7 @@ def test_sizes_of_valid_fit_the_halo() -> None:
             upsampling="nearest",
         )
         halo, multiple = spec.halo(2)[0], spec.multiple(2)[0]
-        network: Any = build(spec, 1, 2, 2).eval()
+        network: Any = build_network(spec, 1, 2, 2).eval()
         n = network(torch.rand(1, 1, 2 * halo + multiple, 2 * halo + multiple)).shape[-1]
         assert network.offset[0] <= halo
         assert network.offset[0] + n >= halo + multiple
@@ -337,7 +339,7 @@ def test_the_stems_of_options_and_network_agree() -> None:
 @pytest.mark.parametrize("stem", STEMS[1:])
 def test_a_fresh_network_shows_no_grid(stem: str) -> None:
     spec = UNetSpec(depth=1, width=4, stem=stem, upsampling="nearest")
-    evidence = build(spec, 1, 2, 2, seed=0).eval()(torch.rand(1, 1, 32, 32)).detach()
+    evidence = build_network(spec, 1, 2, 2, seed=0).eval()(torch.rand(1, 1, 32, 32)).detach()
     side = 2 ** models.STEM_HALVINGS[stem]
     boxes = SpaceToDepth((side, side))(evidence).unflatten(1, (side * side, 2))
     assert boxes.std(dim=1).max() < 1e-6
@@ -353,8 +355,8 @@ def test_a_lower_resolution_is_the_network_inside_on_a_shrunken_image(
     spec = kind.checked(width=2, resolution=resolution, flat_levels=flat)
     small = UNetSpec(depth=1, stem="plain") if kind is UNetSpec else CnnSpec(layers=2)
     spec = spec.model_copy(update=small.model_dump(include={"depth", "stem", "layers"}))
-    whole = build(spec, 1, 2, ndim, seed=0).eval()
-    inside = build(spec.inside(), 1, 2, ndim, seed=1).eval()
+    whole = build_network(spec, 1, 2, ndim, seed=0).eval()
+    inside = build_network(spec.inside(), 1, 2, ndim, seed=1).eval()
     inside.load_state_dict(whole.state_dict())
     x = torch.rand(1, 1, *(3 * m for m in spec.multiple(ndim)))
     shrunken = torch.from_numpy(shrunken_image(x[0].numpy(), spec.shrink(ndim)))[None]

@@ -24,7 +24,7 @@ from napari_unetseg.core.project import (
 )
 from napari_unetseg.core.project import project_folder as folder_module
 from napari_unetseg.core.training.model_history import History
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 
@@ -52,7 +52,9 @@ def model():
     image = Image.of(np.random.default_rng(0).random((24, 24)).astype(np.float32))
     labels = (np.asarray(image.data) > 0.5).astype(np.uint8)
     spec = LogisticSpec(sigmas="1")
-    return train(spec, [Lesson(image, labels)], TrainOptions(), name="m 1", labels_are="mask").model
+    return train(
+        spec, [TrainingPair(image, labels)], TrainOptions(), name="m 1", labels_are="mask"
+    ).model
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (3, 20, 30), (2, 3, 20, 30)])

@@ -11,7 +11,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.review_queue import QueueOptions, Sources, make_queue
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SHAPE = (160, 192)
@@ -21,7 +21,7 @@ SHAPE = (160, 192)
 def scene():
     sample = samples.nuclei(SHAPE, seed=2)
     image = sample.as_image()
-    lesson = Lesson(image, sample.mask.astype(np.uint8))
+    lesson = TrainingPair(image, sample.mask.astype(np.uint8))
     spec, options = LogisticSpec(), TrainOptions()
     model = train(spec, [lesson], options, name="nuclei", labels_are="mask").model
     return sample, image, model

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.review_queue import Sample, count_of
+from napari_unetseg.core.review_queue import JudgedSample, count_of
 
 
 def test_all_judged_leaves_no_doubt():
     worth = (1.0, 0.0, 2.0, 0.5, 0.5, 1.0)
-    found = count_of(Sample(6, worth, 4, (0, 2, 1, 0), certain=3))
+    found = count_of(JudgedSample(6, worth, 4, (0, 2, 1, 0), certain=3))
     assert (found.count.low, found.count.estimate, found.count.high) == (11, 11, 11)
     assert found.precision.low == found.precision.high == pytest.approx(7 / 9)
     assert found.missed.low == found.missed.high == 3
 
 
 def test_nothing_wrong_in_a_small_sample_is_no_proof():
-    found = count_of(Sample(1000, (1.0,) * 30, 100, (0,) * 10))
+    found = count_of(JudgedSample(1000, (1.0,) * 30, 100, (0,) * 10))
     assert found.count.estimate == 1000
     assert 850 < found.count.low < 920
     assert found.count.high > 1030
@@ -26,19 +26,19 @@ def test_nothing_wrong_in_a_small_sample_is_no_proof():
 
 def test_more_is_known_from_more():
     def width(n):
-        found = count_of(Sample(400, (1.0, 0.0, 1.0, 1.0) * (n // 4), 100, (0, 1) * (n // 8)))
+        found = count_of(JudgedSample(400, (1.0, 0.0, 1.0, 1.0) * (n // 4), 100, (0, 1) * (n // 8)))
         return found.count.high - found.count.low
 
     assert width(40) > width(80) > width(160) > width(400 // 8 * 8 - 200)
 
 
 def test_what_was_seen_is_never_denied():
-    found = count_of(Sample(100, (1.0,) * 60, 10, (0,) * 9 + (40,), certain=5))
+    found = count_of(JudgedSample(100, (1.0,) * 60, 10, (0,) * 9 + (40,), certain=5))
     assert found.count.low >= 5 + 60 + 40
 
 
 def test_no_objects_but_missed_ones():
-    found = count_of(Sample(0, (), 20, (1, 0, 2, 1)))
+    found = count_of(JudgedSample(0, (), 20, (1, 0, 2, 1)))
     assert found.count.estimate == 20
     assert found.count.low >= 4
     assert found.precision.estimate == 1
@@ -47,10 +47,10 @@ def test_no_objects_but_missed_ones():
 @pytest.mark.parametrize(
     "sample",
     [
-        Sample(10, (), 5, (0,)),
-        Sample(10, (1.0,), 5, ()),
-        Sample(2, (1.0,) * 3, 5, (0,)),
-        Sample(10, (1.0,), 1, (0, 0)),
+        JudgedSample(10, (), 5, (0,)),
+        JudgedSample(10, (1.0,), 5, ()),
+        JudgedSample(2, (1.0,) * 3, 5, (0,)),
+        JudgedSample(10, (1.0,), 1, (0, 0)),
     ],
 )
 def test_a_sample_that_cannot_be(sample):
@@ -85,7 +85,9 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(name):
     for _ in range(200):
         worth, misses = drawn(rng, population, precision, joined, missed, clusters)
         seen = tuple(rng.choice(worth, n, replace=False))
-        found = count_of(Sample(population, seen, 100, tuple(rng.choice(misses, windows, False))))
+        found = count_of(
+            JudgedSample(population, seen, 100, tuple(rng.choice(misses, windows, False)))
+        )
         truth = worth.sum() + misses.sum()
         held.append(found.count.low - 1e-9 <= truth <= found.count.high + 1e-9)
     assert np.mean(held) >= 0.93
@@ -97,6 +99,6 @@ def test_a_biased_sample_misses_the_truth():
     held = []
     for _ in range(50):
         worth, misses = drawn(rng, 300, 0.8, 0.0, 0.1, 0.0)
-        found = count_of(Sample(300, tuple(np.sort(worth)[:60]), 100, tuple(misses[:30])))
+        found = count_of(JudgedSample(300, tuple(np.sort(worth)[:60]), 100, tuple(misses[:30])))
         held.append(found.count.low <= worth.sum() + misses.sum() <= found.count.high)
     assert np.mean(held) < 0.1

@@ -8,7 +8,7 @@ import pytest
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import silent
-from napari_unetseg.core.review_queue.augmented_views import View, predicted, views_for
+from napari_unetseg.core.review_queue.augmented_views import View, predict_view, views_for
 from napari_unetseg.core.review_queue.uncertainty import disagreement, entropy, margin
 
 
@@ -80,6 +80,6 @@ def test_which_views_make_sense():
 
 def test_a_model_without_preferences_says_the_same_of_every_view():
     image = Image.of(np.arange(20.0).reshape(4, 5), "YX")
-    found = list(predicted(model(), image, views_for(model(), image), silent))
+    found = list(predict_view(model(), image, views_for(model(), image), silent))
     assert len(found) == 3
     assert all(np.array_equal(one.asarray(), 2 * image.asarray()) for one in found)

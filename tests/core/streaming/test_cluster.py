@@ -14,7 +14,7 @@ from napari_unetseg.core.io import write_image
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, model_step
-from napari_unetseg.core.streaming import Here, Source, stream
+from napari_unetseg.core.streaming import Here, RunSource, stream
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
@@ -56,7 +56,7 @@ def source(tmp_path):
     smooth = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((260, 250)), 3)
     image = Image.of((3000 + 300 * smooth / smooth.std()).astype(np.uint16), "YX")
     write_image(tmp_path / "image.zarr", image)
-    return Source(str(tmp_path / "image.zarr"))
+    return RunSource(str(tmp_path / "image.zarr"))
 
 
 def test_a_worker_that_dies_costs_nothing(client, source, make_model, tmp_path) -> None:

@@ -21,7 +21,7 @@ from napari_unetseg.core.recipe import (
     model_step,
     run_recipe,
 )
-from napari_unetseg.core.streaming import Here, Source, stream
+from napari_unetseg.core.streaming import Here, RunSource, stream
 from napari_unetseg.core.streaming.block_grid import chunk_of, halved, sides_for
 from napari_unetseg.core.streaming.run_folder import RunFolder
 
@@ -47,7 +47,7 @@ def written(tmp_path):
 def compare(recipe, image, tmp_path, **how):
     """Stream, and compare with what is made at once; return what was streamed."""
     whole = run_recipe(recipe, image.with_data(image.asarray()), model=how.get("model"))
-    found = stream(recipe, Source(str(tmp_path / "image.zarr")), tmp_path / "o.zarr", **how)
+    found = stream(recipe, RunSource(str(tmp_path / "image.zarr")), tmp_path / "o.zarr", **how)
     expected = whole.labels or whole.probabilities or whole.flattened
     got, axes = found.image, "".join(a for a in "TCZYX" if a in expected.axes)
     assert (got.axes, got.unit) == (axes, expected.unit)
@@ -165,7 +165,7 @@ def test_nothing_found_is_a_table_without_rows(written, tmp_path) -> None:
 def test_an_open_image_and_a_coarser_level(written, tmp_path) -> None:
     image = written(Image.of(noise((600, 560), 5, 6.0)))
     recipe = Recipe(threshold=ThresholdStep(result="objects"))
-    coarse = Source(str(tmp_path / "image.zarr"), level=1)
+    coarse = RunSource(str(tmp_path / "image.zarr"), level=1)
     found = stream(recipe, coarse, tmp_path / "o.zarr", memory=LITTLE)
     assert found.image.shape == (300, 280)
     held = image.with_data(image.asarray())
@@ -209,7 +209,7 @@ RECIPE = Recipe(
 
 def test_after_any_end_the_run_goes_on_where_it_was(written, tmp_path) -> None:
     written(Image.of(noise((140, 150), 5, 3.0)))
-    source = Source(str(tmp_path / "image.zarr"))
+    source = RunSource(str(tmp_path / "image.zarr"))
     everything = Short()
     whole = stream(RECIPE, source, tmp_path / "a.zarr", memory=LITTLE, runner=everything)
     total = len(everything.tasks)
@@ -227,7 +227,7 @@ def test_after_any_end_the_run_goes_on_where_it_was(written, tmp_path) -> None:
 
 def test_another_run_is_not_gone_on_with(written, tmp_path) -> None:
     image = written(Image.of(noise((140, 150), 5, 3.0)))
-    source, out = Source(str(tmp_path / "image.zarr")), tmp_path / "b.zarr"
+    source, out = RunSource(str(tmp_path / "image.zarr")), tmp_path / "b.zarr"
     with pytest.raises(Cancelled):
         stream(RECIPE, source, out, memory=LITTLE, runner=Short(ends_after=3))
     other = RECIPE.model_copy(update={"background": None})

@@ -18,7 +18,7 @@ from napari_unetseg.core.threshold import (
     Method,
     ThresholdOptions,
     preview,
-    smooth,
+    smooth_plane,
     threshold,
     threshold_values,
 )
@@ -100,8 +100,8 @@ def test_hysteresis_is_that_of_scikit_image(coins):
 def test_smoothing_is_that_of_scipy(coins):
     smoothed = ndimage.gaussian_filter(coins.astype(np.float32), 2.5)
     options = ThresholdOptions(sigma=2.5)
-    assert np.allclose(smooth(coins, options), smoothed, atol=1e-3)
-    assert smooth(coins, ThresholdOptions()) is coins
+    assert np.allclose(smooth_plane(coins, options), smoothed, atol=1e-3)
+    assert smooth_plane(coins, ThresholdOptions()) is coins
     found = threshold(Image.of(coins), options)
     assert np.mean(found.labels != (smoothed > filters.threshold_otsu(smoothed))) < 1e-3
     assert threshold_values(Image.of(coins), options) == found.values[0]
@@ -144,11 +144,11 @@ def test_preview_is_what_is_found(coins):
     for method in METHODS:
         options = ThresholdOptions(method=method, sigma=1.0)
         found = threshold(Image.of(coins), options)
-        shown = preview(smooth(coins, options), options, found.values[0], out=buffer)
+        shown = preview(smooth_plane(coins, options), options, found.values[0], out=buffer)
         assert shown is buffer
         assert np.array_equal(shown, found.labels)
         assert np.array_equal(
-            preview(smooth(coins, options), options, found.values[0]), found.labels
+            preview(smooth_plane(coins, options), options, found.values[0]), found.labels
         )
 
 
@@ -200,7 +200,7 @@ def test_objects_continue_through_z_but_not_through_time():
         per="stack", method="manual", value=90.0, result="objects", sigma=1.0
     )
     deep = threshold(Image.of(planes, "ZYX"), options)
-    smoothed = np.stack([smooth(plane, options) for plane in planes])
+    smoothed = np.stack([smooth_plane(plane, options) for plane in planes])
     assert np.array_equal(deep.labels, measure.label(smoothed > 90))
     flat = threshold(Image.of(planes, "TYX"), options)
     assert flat.n_objects == sum(measure.label(p > 90).max() for p in smoothed)

@@ -11,8 +11,8 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.training.annotation import (
     IGNORED,
+    AnnotatedImage,
     Annotation,
-    Example,
     check_trainable,
     class_weights,
     examples_of,
@@ -94,14 +94,14 @@ def test_labels_of_another_shape() -> None:
     with pytest.raises(InputError, match="painted on this image"):
         Annotation.of(strokes(), image_shape=(64, 65))
     with pytest.raises(InputError, match="painted on this image"):
-        Example(np.zeros((1, 64, 65)), Annotation.of(strokes()))
+        AnnotatedImage(np.zeros((1, 64, 65)), Annotation.of(strokes()))
     with pytest.raises(InputError, match="painted on this image"):
         examples_of(Image.of(np.zeros((64, 65))), strokes())
 
 
 def test_numbers_that_are_not_finite() -> None:
     with pytest.raises(InputError, match="NaN"):
-        Example(np.full((1, 64, 64), np.nan), Annotation.of(strokes()))
+        AnnotatedImage(np.full((1, 64, 64), np.nan), Annotation.of(strokes()))
 
 
 def test_nothing_to_tell_apart() -> None:

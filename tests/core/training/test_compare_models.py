@@ -23,7 +23,7 @@ from napari_unetseg.core.training.compare_models import (
     rungs_for,
 )
 from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}
@@ -49,7 +49,7 @@ def strokes(sample):
 
 @pytest.fixture(scope="module")
 def lesson(sample, strokes):
-    return Lesson(sample.as_image(), strokes)
+    return TrainingPair(sample.as_image(), strokes)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ class TestContract:
     def test_what_is_held_out_might_as_well_not_be_painted(self, at, board, sample, strokes):
         made, _ = board
         (learnt,), _ = split([Annotation.of(strokes)], QUICK.validation, seed=QUICK.seed)
-        less = Lesson(sample.as_image(), np.where(learnt.counted, strokes, 0))
+        less = TrainingPair(sample.as_image(), np.where(learnt.counted, strokes, 0))
         options = QUICK.model_copy(
             update={"climbing": "off", "validation": QUICK.validation if at else 0}
         )
@@ -127,7 +127,7 @@ class TestAnnotations:
     def test_masks_and_objects_hold_out_tiles(self, kind, labels, sample):
         truth = getattr(sample, labels)
         board = compare(
-            specs("logistic"), [Lesson(sample.as_image(), truth)], QUICK, labels_are=kind
+            specs("logistic"), [TrainingPair(sample.as_image(), truth)], QUICK, labels_are=kind
         )
         (row,) = board.rows
         assert row.model.values == (0, 1)
@@ -150,7 +150,9 @@ class TestAnnotations:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "predict_classes_image", counting)
             patch.setattr(module, "_MOST_PASSES", 1)
-            board = compare(specs("logistic"), [Lesson(Image.of(series, "TYX"), painted)], QUICK)
+            board = compare(
+                specs("logistic"), [TrainingPair(Image.of(series, "TYX"), painted)], QUICK
+            )
         assert sizes == [(1, 64, 64), (1, 96, 112), (1, 96, 112)]
         _, (held,) = split([Annotation.of(painted)], QUICK.validation)
         assert np.array_equal(held.counted[0], held.counted[1])
@@ -161,7 +163,7 @@ class TestAnnotations:
         sample = samples.nuclei((8, 48, 48), seed=1)
         labels = np.zeros(sample.classes.shape, np.uint8)
         labels[:, 3::6] = np.where(sample.mask[:, 3::6], 2, 1)
-        stack, flat = Lesson(sample.as_image(), labels), lesson
+        stack, flat = TrainingPair(sample.as_image(), labels), lesson
         board = compare(specs("logistic"), [stack], QUICK, ndim=3)
         assert board.rows[0].model.ndim == 3
         assert board.rows[0].dice > 0.8
@@ -172,7 +174,7 @@ class TestAnnotations:
         half = np.zeros(strokes.shape, bool)
         half[:48] = True
         board = compare(
-            specs("logistic"), [Lesson(sample.as_image(), strokes, counted=half)], QUICK
+            specs("logistic"), [TrainingPair(sample.as_image(), strokes, counted=half)], QUICK
         )
         assert 0 < sum(board.held_out.values()) < 0.3 * np.count_nonzero(strokes[:48])
 
@@ -183,7 +185,7 @@ class TestNegativeControl:
         noise = rng.permutation(sample.classes.ravel()).reshape(sample.classes.shape)
         board = compare(
             specs("logistic", "mlp"),
-            [Lesson(sample.as_image(), noise)],
+            [TrainingPair(sample.as_image(), noise)],
             QUICK,
             labels_are="mask",
         )
@@ -198,7 +200,7 @@ class TestNegativeControl:
         rng = np.random.default_rng(1)
         labels = rng.integers(1, 3, (64, 64)).astype(np.uint8)
         labels[1::2] = labels[:, 1::2] = 0
-        lesson = Lesson(Image.of(rng.random((64, 64))), labels)
+        lesson = TrainingPair(Image.of(rng.random((64, 64))), labels)
         board = compare(specs("logistic"), [lesson], QUICK)
         assert board.rows[0].dice > 0.3
         assert board.rows[0].skill < GUESSING
@@ -270,7 +272,7 @@ class TestFailure:
             compare(specs("logistic"), [lesson], TrainOptions(validation=0))
 
     def test_images_of_other_channels(self, lesson, strokes):
-        two = Lesson(Image.of(np.zeros((2, 96, 112)), "CYX"), strokes)
+        two = TrainingPair(Image.of(np.zeros((2, 96, 112)), "CYX"), strokes)
         with pytest.raises(InputError, match="channels"):
             compare(specs("logistic"), [lesson, two], QUICK)
 

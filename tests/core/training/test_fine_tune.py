@@ -17,19 +17,19 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import Annotation, Example, class_weights
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, class_weights
 from napari_unetseg.core.training.corrected_labels import (
     RIM,
     corrected_lesson,
     in_words_of,
     reviewed_weights,
 )
-from napari_unetseg.core.training.fine_tune import TrainOnOptions, train_on
+from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
 from napari_unetseg.core.training.forgetting import Check, Counts, checked
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.pixel_table import PixelTable
 from napari_unetseg.core.training.resolution import shrunken_annotation
-from napari_unetseg.core.training.train import Lesson, examples_from, train
+from napari_unetseg.core.training.train import TrainingPair, examples_from, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 QUICK = TrainOptions(until="epochs", epochs=2, steps=8, patch=32, batch=2, averaging=0.0)
@@ -53,7 +53,7 @@ def taught(labels_are="mask", spec=BANK, options=QUICK, **more):
     labels = sample.objects if labels_are == "objects" else sample.mask.astype(np.uint8)
     if labels_are == "scribbles":
         labels = labels + np.uint8(1)
-    lessons = [Lesson(sample.as_image(), labels)]
+    lessons = [TrainingPair(sample.as_image(), labels)]
     model = train(spec, lessons, options, name="old", labels_are=labels_are, **more).model
     return sample, lessons, model
 
@@ -78,8 +78,10 @@ def test_a_pixel_without_weight_and_one_that_is_not_there_are_the_same():
     there = rng.random(labels.shape) < 0.5
     image = Image.of(rng.random(labels.shape).astype(np.float32))
     known = {"labels_are": "mask", "ndim": 2, "scaling": NormalisationSpec(), "class_names": ()}
-    weighed = examples_from([Lesson(image, labels, weights=there.astype(np.float16))], **known)
-    counted = examples_from([Lesson(image, labels, counted=there)], **known)
+    weighed = examples_from(
+        [TrainingPair(image, labels, weights=there.astype(np.float16))], **known
+    )
+    counted = examples_from([TrainingPair(image, labels, counted=there)], **known)
     assert np.array_equal(weighed[0].annotation.targets, counted[0].annotation.targets)
     assert np.allclose(
         class_weights([weighed[0].annotation]), class_weights([counted[0].annotation])
@@ -115,7 +117,7 @@ def test_patches_lie_where_it_counts_and_carry_the_weights():
     weights = np.full(labels.shape, 0.01, np.float16)
     weights[100:110, 100:110] = weights[100:110, 150:160] = 50
     image = np.zeros((1, 256, 256), np.float32)
-    example = Example(image, replace(Annotation.of(labels), weights=weights))
+    example = AnnotatedImage(image, replace(Annotation.of(labels), weights=weights))
     shape = Shape((32, 32), (32, 32), (0, 0))
     spec = spec_of("cnn", {})
     sources = sources_of([example], NormalisationSpec())
@@ -207,7 +209,7 @@ def test_ink_teaches_and_the_same_ink_without_weight_teaches_less(mask_model):
     for weight in (1.0, 20.0):
         # Labels that are not ink count half, and nearly all of them are wrong.
         taught = lesson(image, labels, ink, model, "mask", ink_weight=weight, unreviewed=0.5)
-        result = train_on(model, [taught], training=QUICK, name="new")
+        result = fine_tune(model, [taught], training=QUICK, name="new")
         found[weight] = dice(result.model.predict(image).asarray(), sample.mask)
     assert found[20.0] > 0.8
     assert found[1.0] < 0.5
@@ -220,13 +222,13 @@ def test_what_was_learnt_before_guards_against_forgetting(mask_model):
     image = inverted(sample)
     ink = np.ones(sample.mask.shape, bool)
     taught = lesson(image, sample.mask.astype(np.uint8), ink, model, "mask")
-    alone = train_on(model, [taught], TrainOnOptions(earlier=0), earlier=earlier, name="new")
-    both = train_on(model, [taught], TrainOnOptions(earlier=0.5), earlier=earlier, name="new")
+    alone = fine_tune(model, [taught], FineTuneOptions(earlier=0), earlier=earlier, name="new")
+    both = fine_tune(model, [taught], FineTuneOptions(earlier=0.5), earlier=earlier, name="new")
     assert alone.check.forgotten > 0.5
     assert alone.alarm.startswith("It forgot")
     assert "'old' had right" in alone.alarm
     assert both.check.forgotten < alone.check.forgotten
-    quiet = train_on(model, earlier, TrainOnOptions(), name="same")
+    quiet = fine_tune(model, earlier, FineTuneOptions(), name="same")
     assert quiet.check.forgotten < 0.05
     assert quiet.alarm == ""
     assert "'same'" in quiet.message
@@ -242,12 +244,12 @@ def test_a_network_of_objects_learns_on(how, ndim):
     else:
         sample = samples.nuclei((10, 40, 44), seed=1)
         image, labels = sample.as_image(), sample.objects
-        earlier = [Lesson(image, labels)]
+        earlier = [TrainingPair(image, labels)]
         model = train(spec, earlier, QUICK, name="old", labels_are="objects", ndim=3).model
     ink = labels == labels[labels > 0][0]
     taught_now = lesson(image, labels, ink, model, "objects")
-    options = TrainOnOptions(how=how, learning_rate=0.01)
-    result = train_on(model, [taught_now], options, earlier=earlier, training=QUICK, name="new")
+    options = FineTuneOptions(how=how, learning_rate=0.01)
+    result = fine_tune(model, [taught_now], options, earlier=earlier, training=QUICK, name="new")
     new = result.model
     assert (new.ndim, new.labels_are, new.values) == (ndim, "objects", model.values)
     assert new.decoder.decoding == model.decoder.decoding
@@ -265,14 +267,14 @@ def test_strokes_keep_the_classes_that_nobody_corrected():
     labels[::8] = np.where(sample.mask[::8], 2, 1)
     labels[4, :20] = 3
     model = train(
-        spec_of("softmax", {"sigmas": "1"}), [Lesson(image, labels)], QUICK, name="o"
+        spec_of("softmax", {"sigmas": "1"}), [TrainingPair(image, labels)], QUICK, name="o"
     ).model
     predicted = model.predict(image).asarray()
     ink = np.zeros(labels.shape, bool)
     ink[20:24] = True
     corrected = np.where(sample.mask, 2, 1).astype(predicted.dtype)
     taught_now = lesson(image, corrected, ink, model, "scribbles", unreviewed=0.0)
-    new = train_on(model, [taught_now], name="n").model
+    new = fine_tune(model, [taught_now], name="n").model
     assert new.values == model.values == (1, 2, 3)
     assert new.classes == model.classes
 
@@ -284,7 +286,7 @@ def test_a_class_that_is_new_in_the_corrections_is_learnt(kind):
     labels = np.where(sample.mask, 3, 1).astype(np.uint8)
     options = {"mlp": {"sigmas": "1", "layers": 1, "width": 4}, "cnn": {"width": 3, "layers": 2}}
     dense = QUICK.model_copy(update={"climbing": "off"})
-    lessons = [Lesson(image, labels)]
+    lessons = [TrainingPair(image, labels)]
     names = ("rest", "nucleus")
     spec = spec_of(kind, options[kind])
     model = train(spec, lessons, dense, name="o", class_names=names).model
@@ -292,7 +294,7 @@ def test_a_class_that_is_new_in_the_corrections_is_learnt(kind):
     ink[20:30] = True
     corrected = np.where(ink, 2, labels).astype(np.uint8)
     taught_now = lesson(image, corrected, ink, model, "scribbles")
-    new = train_on(model, [taught_now], training=dense, name="n").model
+    new = fine_tune(model, [taught_now], training=dense, name="n").model
     assert new.values == (1, 2, 3)
     assert new.classes == ("rest", "class 2", "nucleus")
     assert new.parent == model.fingerprint
@@ -313,9 +315,9 @@ def test_a_cancelled_training_gives_nothing_and_a_stopped_one_a_model():
         return progress
 
     with pytest.raises(Cancelled):
-        train_on(model, [taught_now], training=QUICK, progress=ends(Cancelled))
+        fine_tune(model, [taught_now], training=QUICK, progress=ends(Cancelled))
     assert all(np.array_equal(state[name], model.state[name]) for name in state)
-    stopped = train_on(model, [taught_now], training=QUICK, progress=ends(StopEarly))
+    stopped = fine_tune(model, [taught_now], training=QUICK, progress=ends(StopEarly))
     assert 0 < len(stopped.model.history) < 16
     assert stopped.check.pixels.total == ink.size
 

@@ -20,7 +20,7 @@ from napari_unetseg.core.training.model_history import (
     thumbnail_of,
     written_history,
 )
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_is_no_history_is_a_sentence(content):
 def test_a_thumbnail_shows_the_example_and_what_is_said_of_it():
     sample = samples.nuclei((96, 112), seed=3)
     labels = sample.mask.astype(np.uint8)
-    lesson = Lesson(sample.as_image(), labels)
+    lesson = TrainingPair(sample.as_image(), labels)
     spec = LogisticSpec(sigmas="1, 2")
     model = train(spec, [lesson], TrainOptions(), name="m", labels_are="mask").model
     bare, shown = thumbnail_of(model), predicted_thumbnail(model)

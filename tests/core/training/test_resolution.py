@@ -11,7 +11,7 @@ from napari_unetseg.core.training.annotation import IGNORED, Annotation
 from napari_unetseg.core.training.resolution import (
     breadth,
     likeliest_of_boxes,
-    settled,
+    settle_resolution,
     shrunken,
     shrunken_annotation,
     shrunken_image,
@@ -78,7 +78,7 @@ def test_the_breadth_of_lines_and_discs(width: int) -> None:
 def test_automatic_follows_the_finest_class(spec: UNetSpec | CnnSpec) -> None:
     kinds = {"fine": stripes(3), "middling": stripes(28), "broad": stripes(60)}
     chosen = {
-        name: settled(spec, [Annotation.of(labels, "mask")]).resolution
+        name: settle_resolution(spec, [Annotation.of(labels, "mask")]).resolution
         for name, labels in kinds.items()
     }
     assert chosen == {"fine": "full", "middling": "half", "broad": "quarter"}
@@ -87,21 +87,23 @@ def test_automatic_follows_the_finest_class(spec: UNetSpec | CnnSpec) -> None:
 def test_strokes_and_empty_masks_say_nothing() -> None:
     strokes = Annotation.of(stripes(60) + 1, "scribbles")
     empty = Annotation.of(np.zeros((50, 50), np.uint8), "mask", values=(0, 1))
-    assert settled(UNetSpec(), [strokes]).resolution == "full"
-    assert settled(UNetSpec(), [empty]).resolution == "full"
+    assert settle_resolution(UNetSpec(), [strokes]).resolution == "full"
+    assert settle_resolution(UNetSpec(), [empty]).resolution == "full"
 
 
 def test_what_is_continued_keeps_its_resolution() -> None:
     fine = [Annotation.of(stripes(3), "mask")]
-    assert settled(UNetSpec(), fine, like=UNetSpec(resolution="half")).resolution == "half"
+    assert (
+        settle_resolution(UNetSpec(), fine, like=UNetSpec(resolution="half")).resolution == "half"
+    )
     broad = [Annotation.of(stripes(60), "mask")]
-    assert settled(UNetSpec(), broad, like=UNetSpec()).resolution == "full"
+    assert settle_resolution(UNetSpec(), broad, like=UNetSpec()).resolution == "full"
 
 
 def test_what_is_asked_for_stays() -> None:
     broad = [Annotation.of(stripes(60), "mask")]
-    assert settled(UNetSpec(resolution="full"), broad).resolution == "full"
-    assert settled(UNetSpec(resolution="half"), broad).resolution == "half"
+    assert settle_resolution(UNetSpec(resolution="full"), broad).resolution == "full"
+    assert settle_resolution(UNetSpec(resolution="half"), broad).resolution == "half"
 
 
 def test_the_network_inside_sees_as_many_flat_levels() -> None:

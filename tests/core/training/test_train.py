@@ -9,7 +9,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import RUNGS, spec_of
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}
@@ -30,7 +30,7 @@ def strokes(sample):
 
 
 def lessons(sample, labels):
-    return [Lesson(sample.as_image(), labels)]
+    return [TrainingPair(sample.as_image(), labels)]
 
 
 def quick(kind):
@@ -131,7 +131,7 @@ def test_stacks_are_learnt_as_planes_or_as_stacks():
     sample = samples.nuclei((8, 48, 48), seed=1)
     labels = np.zeros(sample.classes.shape, np.uint8)
     labels[:, ::6] = np.where(sample.mask[:, ::6], 2, 1)
-    lesson = [Lesson(sample.as_image(), labels)]
+    lesson = [TrainingPair(sample.as_image(), labels)]
     for ndim in (2, 3):
         model = train(quick("logistic"), lesson, TrainOptions(), name="s", ndim=ndim).model
         assert model.ndim == ndim
@@ -139,7 +139,7 @@ def test_stacks_are_learnt_as_planes_or_as_stacks():
     with pytest.raises(InputError, match="no Z axis"):
         train(
             quick("logistic"),
-            [Lesson(Image.of(labels[0]), labels[0])],
+            [TrainingPair(Image.of(labels[0]), labels[0])],
             TrainOptions(),
             name="s",
             ndim=3,

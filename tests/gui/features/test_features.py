@@ -7,10 +7,10 @@ from napari.components import ViewerModel
 from napari_unetseg.core import samples
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.features.features_dock import FeaturesWidget
-from napari_unetseg.gui.shared.layers import FEATURE_MAPS, find
+from napari_unetseg.gui.shared.layers import FEATURE_MAPS, find_layer
 from napari_unetseg.gui.shared.session import Session
 
 STACK = samples.nuclei((4, 64, 72), seed=2)
@@ -18,7 +18,7 @@ STACK = samples.nuclei((4, 64, 72), seed=2)
 
 @pytest.fixture(scope="module")
 def model():
-    lesson = Lesson(STACK.as_image(), STACK.mask.astype(np.uint8))
+    lesson = TrainingPair(STACK.as_image(), STACK.mask.astype(np.uint8))
     plan = TrainOptions(until="epochs", epochs=1, steps=10, patch=32, validation=0, averaging=0.5)
     spec = UNetSpec(width=4, depth=1, resolution="full")
     return train(spec, [lesson], plan, name="net", labels_are="mask").model
@@ -57,7 +57,7 @@ def show(qtbot, tool, layer):
 def test_maps_lie_as_a_stack_over_the_plane_on_screen(qtbot, tool, viewer):
     said = show(qtbot, tool, "bottom")
     stack = viewer.layers["stack"]
-    maps = find(viewer.layers, FEATURE_MAPS, stack)
+    maps = find_layer(viewer.layers, FEATURE_MAPS, stack)
     assert maps.data.shape == (8, 1, 16, 18)
     assert "8 maps of bottom, one value for 4 x 4 pixels" in said
     # The middle of the first value is that of the first 4 by 4 pixels of plane 2.
@@ -65,7 +65,7 @@ def test_maps_lie_as_a_stack_over_the_plane_on_screen(qtbot, tool, viewer):
     assert np.allclose(maps.data_to_world((0, 0, 3, 5))[1:], stack.data_to_world((2, 13.5, 21.5)))
     assert viewer.layers.extent.units is not None, "the units of the layers are at odds"
     show(qtbot, tool, "evidence")
-    again = find(viewer.layers, FEATURE_MAPS, stack)
+    again = find_layer(viewer.layers, FEATURE_MAPS, stack)
     assert again.data.shape == (2, 1, 64, 72)
     assert len(viewer.layers) == 2, "the maps are shown in one layer"
 
@@ -75,7 +75,7 @@ def test_what_excites_a_channel_is_drawn_and_framed(qtbot, tool, viewer):
     said = show(qtbot, tool, "evidence")
     assert said.startswith("Channel 1 of evidence")
     assert not tool.sheet.isHidden()
-    frames = find(viewer.layers, f"{FEATURE_MAPS} places", viewer.layers["stack"])
+    frames = find_layer(viewer.layers, f"{FEATURE_MAPS} places", viewer.layers["stack"])
     assert 1 <= len(frames.data) <= 3
     assert all((frame[:, 0] == 2).all() for frame in frames.data), "framed in the plane shown"
     assert viewer.layers.selection.active is viewer.layers["stack"]
@@ -89,7 +89,7 @@ def test_the_channel_stays_among_those_of_the_layer(tool):
 
 
 def test_only_networks_are_offered_and_a_problem_is_said(qtbot, tool, viewer):
-    lesson = Lesson(STACK.as_image(), STACK.mask.astype(np.uint8))
+    lesson = TrainingPair(STACK.as_image(), STACK.mask.astype(np.uint8))
     line = train(
         LogisticSpec(), [lesson], TrainOptions(validation=0), name="line", labels_are="mask"
     ).model

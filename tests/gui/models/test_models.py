@@ -6,11 +6,11 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QMessageBox
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.model_library import MOST_RECENT, Shelf
+from napari_unetseg.core.model.model_library import MOST_RECENT, ModelLibrary
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.models_io.native.export_package import ExportOptions
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.models import model_reader
 from napari_unetseg.gui.models.models_dock import ModelsWidget
@@ -21,7 +21,7 @@ from napari_unetseg.gui.shared.user_models import shelf
 @pytest.fixture(scope="module")
 def model():
     noise = np.random.default_rng(0).random((24, 24)).astype(np.float32)
-    lesson = Lesson(Image.of(noise), (noise > 0.5).astype(np.uint8))
+    lesson = TrainingPair(Image.of(noise), (noise > 0.5).astype(np.uint8))
     how = {"name": "dots", "labels_are": "mask"}
     return train(LogisticSpec(sigmas="1"), [lesson], TrainOptions(), **how).model
 
@@ -125,10 +125,10 @@ def test_a_program_is_asked_about(qtbot, dock, tmp_path, monkeypatch):
 
 def test_a_dropped_file_is_loaded(qtbot, dock, model, tmp_path):
     path = tmp_path / "dots.zip"
-    assert model_reader.get_reader(str(path)) is not None
+    assert model_reader.get_model_reader(str(path)) is not None
     for name, data in (("a.zip", b"PK\x03\x04"), ("b.zip", b""), ("c.tif", b"")):
         (tmp_path / name).write_bytes(data)
-        assert model_reader.get_reader(str(tmp_path / name)) is None
+        assert model_reader.get_model_reader(str(tmp_path / name)) is None
     assert model_reader.read_model(str(path)) == [(None,)]
     viewer = ViewerModel()
     model_reader.take_in(viewer, path)
@@ -138,16 +138,16 @@ def test_a_dropped_file_is_loaded(qtbot, dock, model, tmp_path):
 
 
 def test_the_shelf_remembers_and_survives_damage(tmp_path):
-    known = Shelf(tmp_path / "deep" / "shelf.json")
+    known = ModelLibrary(tmp_path / "deep" / "shelf.json")
     assert known.files() == []
     for k in range(MOST_RECENT + 3):
         (tmp_path / f"{k}.onnx").touch()
         known.opened(tmp_path / f"{k}.onnx")
-    again = Shelf(known.path)
+    again = ModelLibrary(known.path)
     assert [path.stem for path in again.recent][:2] == [str(MOST_RECENT + 2), str(MOST_RECENT + 1)]
     assert len(again.recent) == MOST_RECENT
     (tmp_path / f"{MOST_RECENT + 2}.onnx").unlink()
     assert len(again.files()) == MOST_RECENT - 1
     for text in ("", "[1]", "{", '{"folder": 7, "recent": [7, "x"]}', "[" * 10_000):
         known.path.write_text(text)
-        assert Shelf(known.path).folder is None
+        assert ModelLibrary(known.path).folder is None

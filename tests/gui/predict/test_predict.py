@@ -9,10 +9,10 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import unseen_as_background
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.predict.predict_dock import PredictOptions, PredictWidget, predicted
-from napari_unetseg.gui.shared.layers import find, role_of
+from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
@@ -25,7 +25,7 @@ def model():
     strokes = np.zeros(sample.classes.shape, np.uint8)
     strokes[4::8] = np.where(sample.mask[4::8], 2, 1)
     return train(
-        LogisticSpec(), [Lesson(sample.as_image(), strokes)], TrainOptions(), name="nuclei"
+        LogisticSpec(), [TrainingPair(sample.as_image(), strokes)], TrainOptions(), name="nuclei"
     ).model
 
 
@@ -103,7 +103,7 @@ def test_stop_in_the_dock_keeps_objects_of_what_is_done(qtbot, tool, viewer):
     tool.stop()
     qtbot.waitUntil(lambda: not tool.running, timeout=60000)
     assert "Stopped at" in tool.message.text()
-    labels = find(viewer.layers, PREDICTED_OBJECTS, viewer.layers["stack"])
+    labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["stack"])
     assert labels.data.shape == (N_PLANES, 64, 72)
     assert not labels.data[-1].any()
     tool.run()
@@ -120,7 +120,7 @@ def test_stop_in_the_dock_keeps_an_earlier_prediction(qtbot, tool, viewer):
     tool.stop()
     qtbot.waitUntil(lambda: not tool.running, timeout=60000)
     assert "Stopped at" in tool.message.text()
-    assert find(viewer.layers, PREDICTED, viewer.layers["stack"]) is labels
+    assert find_layer(viewer.layers, PREDICTED, viewer.layers["stack"]) is labels
     np.testing.assert_array_equal(labels.data, before)
 
 

@@ -10,13 +10,13 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.streaming import block_grid as grid
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.predict import large_layers as large
 from napari_unetseg.gui.predict import predict_dock as predict
 from napari_unetseg.gui.predict import predict_to_file as slide
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
-from napari_unetseg.gui.shared.layers import find, role_of
+from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
@@ -29,7 +29,7 @@ def model():
     strokes = np.zeros(sample.classes.shape, np.uint8)
     strokes[4::8] = np.where(sample.mask[4::8], 2, 1)
     return train(
-        LogisticSpec(), [Lesson(sample.as_image(), strokes)], TrainOptions(), name="nuclei"
+        LogisticSpec(), [TrainingPair(sample.as_image(), strokes)], TrainOptions(), name="nuclei"
     ).model
 
 
@@ -74,7 +74,7 @@ def test_what_is_written_is_what_is_predicted_at_once(
     finished(qtbot, tool)
     assert grown == sorted(grown)
     assert len(set(grown)) > 10  # seen while it grew
-    made = find(
+    made = find_layer(
         tool.viewer.layers, {"classes": PREDICTED, "objects": PREDICTED_OBJECTS}[what], source
     )
     assert isinstance(made, Labels)

@@ -8,12 +8,12 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.models_io.native import save
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.models.models_dock import ModelsWidget
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
-from napari_unetseg.gui.shared.layers import find, options_of
+from napari_unetseg.gui.shared.layers import find_layer, options_of_layer
 from napari_unetseg.gui.shared.model_choice import HEADING
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -30,7 +30,7 @@ def package(tmp_path_factory):
     """A model of objects that has learnt next to nothing, in place of the one that ships."""
     sample = samples.nuclei((96, 112), seed=3)
     image = sample.as_image()
-    lesson = Lesson(image, sample.objects)
+    lesson = TrainingPair(image, sample.objects)
     model = train(TINY, [lesson], STEPS, name="nuclei", labels_are="objects").model
     folder = tmp_path_factory.mktemp("shipped")
     save(model, folder / "nuclei.zip")
@@ -69,7 +69,7 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     assert tool.form.options.what == "objects"
     tool.run()
     finish(qtbot, tool)
-    labels = find(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
+    labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
     assert labels.data.shape == (64, 72)
     assert [model.name for model in Session.of(viewer).models] == ["nuclei"]
     assert texts(tool.models) == ["nuclei"]
@@ -81,7 +81,7 @@ def test_a_model_of_classes_is_not_asked_for_objects(qtbot, viewer, package):
     tool = opened(qtbot, PredictWidget, viewer)
     assert tool.form.options.what == "objects"
     labels = (samples.nuclei((64, 72), seed=1).objects > 0).astype(np.uint8)
-    lesson = Lesson(samples.nuclei((64, 72), seed=1).as_image(), labels)
+    lesson = TrainingPair(samples.nuclei((64, 72), seed=1).as_image(), labels)
     classes = train(TINY, [lesson], STEPS, name="classes", labels_are="mask").model
     Session.of(viewer).add_model(classes)
     assert tool.model() is classes
@@ -103,8 +103,8 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
         tool.form.set(diameter=diameter)
         tool.run()
         finish(qtbot, tool)
-        layer = find(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
-        assert options_of(layer)["diameter"] == pytest.approx(diameter, abs=0.01)
+        layer = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
+        assert options_of_layer(layer)["diameter"] == pytest.approx(diameter, abs=0.01)
         found.append((tool._maps.image.asarray(), layer.data.copy()))
     assert found[0][0].shape == found[1][0].shape
     assert not np.allclose(found[0][0], found[1][0], atol=0.01)
@@ -122,7 +122,9 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
         tool.form.set(what=what)
         tool.run()
         finish(qtbot, tool)
-        assert "zoom" in options_of(find(viewer.layers, ROLES[what], viewer.layers["image"]))
+        assert "zoom" in options_of_layer(
+            find_layer(viewer.layers, ROLES[what], viewer.layers["image"])
+        )
     tool.close_tool()
 
 
@@ -140,13 +142,13 @@ def test_a_pixel_size_of_another_kind_is_offered(qtbot, viewer, package):
     tool.form.set(rescale=True)
     tool.run()
     finish(qtbot, tool)
-    assert options_of(find(viewer.layers, PREDICTED_OBJECTS, other))["rescale"]
+    assert options_of_layer(find_layer(viewer.layers, PREDICTED_OBJECTS, other))["rescale"]
     viewer.layers.selection.active = viewer.layers["image"]
     assert not row.isVisibleTo(tool)
     tool.run()  # what is not offered has no effect
     finish(qtbot, tool)
-    labels = find(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
-    assert not options_of(labels)["rescale"]
+    labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
+    assert not options_of_layer(labels)["rescale"]
     tool.close_tool()
 
 

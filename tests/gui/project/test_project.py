@@ -9,11 +9,11 @@ from napari.layers._source import layer_source
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.gui.project.autosave import Keeper
-from napari_unetseg.gui.project.project_reader import get_reader, read_project
-from napari_unetseg.gui.shared.layers import find
+from napari_unetseg.gui.project.autosave import Autosave
+from napari_unetseg.gui.project.project_reader import get_project_reader, read_project
+from napari_unetseg.gui.shared.layers import find_layer
 from napari_unetseg.gui.shared.session import Session
 
 
@@ -29,7 +29,7 @@ def waits(qtbot, keeper):
 def model():
     noise = np.random.default_rng(0).random((24, 24)).astype(np.float32)
     labels = (noise > 0.5).astype(np.uint8)
-    lesson = Lesson(Image.of(noise), labels)
+    lesson = TrainingPair(Image.of(noise), labels)
     options = TrainOptions()
     return train(LogisticSpec(sigmas="1"), [lesson], options, name="m", labels_are="mask").model
 
@@ -60,14 +60,14 @@ def filled(viewer, shape=(20, 30)):
 def test_a_project_comes_back(qtbot, viewer, tmp_path):
     image, result = filled(viewer)
     Session.of(viewer).add_model(model())
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     with qtbot.waitSignal(keeper.saved, timeout=20_000):
         keeper.save_as(tmp_path / "p.unetseg")
     waits(qtbot, keeper)
     keeper.set_automatic(False)
 
     other = ViewerModel()
-    opener = Keeper.of(other)
+    opener = Autosave.of(other)
     with qtbot.waitSignal(opener.opened, timeout=20_000) as told:
         opener.open(tmp_path / "p.unetseg")
     waits(qtbot, opener)
@@ -82,7 +82,7 @@ def test_a_project_comes_back(qtbot, viewer, tmp_path):
     assert again.colormap.name == "magma"
     session = Session.of(other)
     assert np.array_equal(session.ink(mask).pixels().array(), result.data == 3)
-    assert find(other.layers, "mask", again) is mask
+    assert find_layer(other.layers, "mask", again) is mask
     assert [one.name for one in session.models] == ["m"]
     # The next run goes around what was drawn before the project was closed.
     new = np.full((20, 30), 2, np.uint8)
@@ -92,7 +92,7 @@ def test_a_project_comes_back(qtbot, viewer, tmp_path):
 
 def test_only_what_changed_is_saved_again(qtbot, viewer, tmp_path):
     _, result = filled(viewer)
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p")
     waits(qtbot, keeper)
 
@@ -118,12 +118,12 @@ def test_only_what_changed_is_saved_again(qtbot, viewer, tmp_path):
 
 def test_an_opened_project_goes_on_in_place(qtbot, viewer, tmp_path):
     filled(viewer)
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p")
     waits(qtbot, keeper)
     keeper.set_automatic(False)
     other = ViewerModel()
-    opener = Keeper.of(other)
+    opener = Autosave.of(other)
     opener.open(tmp_path / "p")
     waits(qtbot, opener)
     opener.autosave()
@@ -136,7 +136,7 @@ def test_an_opened_project_goes_on_in_place(qtbot, viewer, tmp_path):
 
 def test_a_stroke_before_the_end_is_saved(qtbot, viewer, tmp_path):
     _, result = filled(viewer)
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p")
     waits(qtbot, keeper)
     result.paint((1, 1), 9)
@@ -151,14 +151,14 @@ def test_images_of_files_are_not_copied(qtbot, viewer, tmp_path):
         viewer.add_image(noise, name="a")
     viewer.add_image(np.zeros((2, 3, 20, 30)), name="time")
     viewer.add_image(np.zeros((20, 30, 3), np.uint8), name="colour", rgb=True)
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p")
     waits(qtbot, keeper)
     assert len(list((tmp_path / "p" / "images").iterdir())) == 2
     other = ViewerModel()
-    Keeper.of(other).open(tmp_path / "p")
-    waits(qtbot, Keeper.of(other))
-    Keeper.of(other).set_automatic(False)
+    Autosave.of(other).open(tmp_path / "p")
+    waits(qtbot, Autosave.of(other))
+    Autosave.of(other).set_automatic(False)
     assert [layer.data.shape for layer in other.layers] == [(9, 8), (2, 3, 20, 30), (20, 30, 3)]
     assert other.layers[2].rgb
     assert np.array_equal(other.layers[0].data, noise)
@@ -167,7 +167,7 @@ def test_images_of_files_are_not_copied(qtbot, viewer, tmp_path):
 def test_what_cannot_be_saved_is_told(qtbot, viewer, tmp_path):
     filled(viewer)
     (tmp_path / "thesis.txt").write_text("x")
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     with qtbot.waitSignal(keeper.refused, timeout=20_000) as told:
         keeper.save_as(tmp_path)
     assert "other files" in told.args[0]
@@ -177,7 +177,7 @@ def test_what_cannot_be_saved_is_told(qtbot, viewer, tmp_path):
 def test_a_gone_viewer_is_no_trouble(qtbot, tmp_path):
     viewer = ViewerModel()
     filled(viewer)
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p")
     waits(qtbot, keeper)
     keeper._ref = lambda: None
@@ -188,13 +188,13 @@ def test_a_gone_viewer_is_no_trouble(qtbot, tmp_path):
 
 def test_napari_is_offered_projects_only(qtbot, viewer, tmp_path):
     filled(viewer)
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p.unetseg")
     waits(qtbot, keeper)
     keeper.set_automatic(False)
-    assert get_reader(str(tmp_path)) is None
-    assert get_reader([str(tmp_path / "p.unetseg")]) is None
-    assert get_reader(str(tmp_path / "p.unetseg")) is read_project
+    assert get_project_reader(str(tmp_path)) is None
+    assert get_project_reader([str(tmp_path / "p.unetseg")]) is None
+    assert get_project_reader(str(tmp_path / "p.unetseg")) is read_project
     layers = read_project(str(tmp_path / "p.unetseg"))
     assert [kind for _, _, kind in layers] == ["image", "labels"]
     assert isinstance(ImageLayer(layers[0][0], **layers[0][1]), ImageLayer)

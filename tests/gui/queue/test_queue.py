@@ -13,12 +13,12 @@ from napari.utils.shortcuts import default_shortcuts
 from napari_unetseg.core import samples
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.review_queue import Queue
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.correct.correct_dock import INK_KEY
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
-from napari_unetseg.gui.project.autosave import Keeper
+from napari_unetseg.gui.project.autosave import Autosave
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.queue.queue_panel import KEYS
 from napari_unetseg.gui.queue.queue_store import count_in, queue_of, revision_of
@@ -302,7 +302,7 @@ def test_fix_leads_to_the_tools_and_next_back(qtbot, viewer):
 @pytest.fixture(scope="module")
 def nuclei():
     sample = samples.nuclei((96, 112), seed=2)
-    lesson = Lesson(sample.as_image(), sample.mask.astype(np.uint8))
+    lesson = TrainingPair(sample.as_image(), sample.mask.astype(np.uint8))
     model = train(LogisticSpec(), [lesson], TrainOptions(), name="m", labels_are="mask").model
     return SimpleNamespace(sample=sample, model=model)
 
@@ -501,7 +501,7 @@ def test_it_is_kept_in_the_project(qtbot, tool, viewer, layer, make, tmp_path):
     make(order="random sample", n=500)
     for _ in range(3):
         press(layer, "accept")
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p.unetseg")
     keeper.set_automatic(False)
     qtbot.waitUntil(lambda: not keeper.busy, timeout=30000)
@@ -514,7 +514,7 @@ def test_it_is_kept_in_the_project(qtbot, tool, viewer, layer, make, tmp_path):
     assert keeper.busy
     qtbot.waitUntil(lambda: not keeper.busy, timeout=30000)
     other = ViewerModel()
-    opener = Keeper.of(other)
+    opener = Autosave.of(other)
     opener.open(tmp_path / "p.unetseg")
     qtbot.waitUntil(lambda: not opener.busy, timeout=30000)
     opener.set_automatic(False)

@@ -15,7 +15,7 @@ from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe import ThresholdStep, run_recipe, write_recipe
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
@@ -123,7 +123,7 @@ def test_background_threshold_and_measure_are_the_same_everywhere(
 def model(sample):
     strokes = np.zeros(sample.classes.shape, np.uint8)
     strokes[4::8] = np.where(sample.mask[4::8], 2, 1)
-    lesson = Lesson(sample.as_image(), strokes)
+    lesson = TrainingPair(sample.as_image(), strokes)
     return train(LogisticSpec(), [lesson], TrainOptions(), name="my nuclei").model
 
 

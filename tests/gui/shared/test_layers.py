@@ -10,7 +10,7 @@ from napari.layers import Labels
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.gui.shared.layers import (
     METADATA_KEY,
-    find,
+    find_layer,
     geometry_of,
     image_of,
     plane_index,
@@ -124,7 +124,7 @@ def test_results_of_two_images_are_told_apart():
         for source in sources
     ]
     assert made[0] is not made[1]
-    assert [find(viewer.layers, "flattened", source) for source in sources] == made
+    assert [find_layer(viewer.layers, "flattened", source) for source in sources] == made
 
 
 def test_a_layer_of_somebody_else_has_no_role():

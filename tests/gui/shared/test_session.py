@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared import session as module
 from napari_unetseg.gui.shared.session import Session
@@ -150,7 +150,7 @@ def test_a_model_put_to_use_is_last_and_there_once():
     told = []
     session.models_changed.connect(lambda: told.append(list(session.models)))
     noise = np.random.default_rng(0).random((24, 24)).astype(np.float32)
-    lesson = Lesson(Image.of(noise), (noise > 0.5).astype(np.uint8))
+    lesson = TrainingPair(Image.of(noise), (noise > 0.5).astype(np.uint8))
     spec, options = LogisticSpec(sigmas="1"), TrainOptions(validation=0.0)
     made = train(spec, [lesson], options, name="one", labels_are="mask").model
     one, two, new = (replace(made, name=name) for name in ("one", "two", "new"))

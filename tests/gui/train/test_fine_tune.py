@@ -8,14 +8,14 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import spec_of
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.shared.layers import UNCERTAINTY, marked, show_image
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS, learnt_of
-from napari_unetseg.gui.train.fine_tune_dock import TrainOnWidget
-from napari_unetseg.gui.train.fine_tune_layers import kind_of, material_of
+from napari_unetseg.gui.train.fine_tune_dock import FineTuneWidget
+from napari_unetseg.gui.train.fine_tune_layers import fine_tune_material, kind_of
 from napari_unetseg.gui.train.train_dock import TrainWidget
 from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
@@ -38,7 +38,7 @@ def sample():
 @pytest.fixture(scope="module")
 def model(sample):
     spec = spec_of("logistic", {"sigmas": "1, 2"})
-    lesson = Lesson(sample.as_image(), sample.mask.astype(np.uint8))
+    lesson = TrainingPair(sample.as_image(), sample.mask.astype(np.uint8))
     return train(spec, [lesson], TrainOptions(), name="first", labels_are="mask").model
 
 
@@ -68,7 +68,7 @@ def correct(session, labels, sample, rows=slice(0, None, 3)):
 
 @pytest.fixture
 def tool(qtbot, viewer, scene):
-    made = TrainOnWidget(viewer)
+    made = FineTuneWidget(viewer)
     qtbot.addWidget(made)
     made.show()
     yield made
@@ -185,10 +185,10 @@ def test_a_cancelled_run_leaves_everything(qtbot, tool, scene, session, sample, 
 
 def test_a_network_shows_its_curve_and_stops(qtbot, viewer, session, sample, scene):
     spec = spec_of("cnn", {"width": 3, "layers": 2})
-    lesson = Lesson(sample.as_image(), sample.mask.astype(np.uint8))
+    lesson = TrainingPair(sample.as_image(), sample.mask.astype(np.uint8))
     quick = TrainOptions(until="epochs", epochs=1, steps=4, patch=32, batch=2, averaging=0.0)
     session.add_model(train(spec, [lesson], quick, name="net", labels_are="mask").model)
-    tool = TrainOnWidget(viewer)
+    tool = FineTuneWidget(viewer)
     qtbot.addWidget(tool)
     tool.show()
     correct(session, scene[1], sample)
@@ -209,7 +209,7 @@ def test_the_button_in_correct_begins_it(qtbot, viewer, scene, session, sample):
     qtbot.addWidget(workbench)
     workbench.show()
     places = {kind: n for n, kind in enumerate(WorkbenchWidget.rungs)}
-    hand, page = (workbench.tools[places[kind]] for kind in (CorrectWidget, TrainOnWidget))
+    hand, page = (workbench.tools[places[kind]] for kind in (CorrectWidget, FineTuneWidget))
     workbench.open_step(places[CorrectWidget])
     hand.pick.pick(scene[1])
     correct(session, scene[1], sample)
@@ -250,7 +250,7 @@ def test_the_train_dock_remembers_what_it_learnt_from(qtbot, viewer, session, sa
 
 def test_labels_are_what_their_role_or_their_maker_says(viewer, sample, model):
     image = viewer.add_image(np.zeros((8, 8)))
-    lesson = Lesson(sample.as_image(), sample.mask.astype(np.uint8) + np.uint8(1))
+    lesson = TrainingPair(sample.as_image(), sample.mask.astype(np.uint8) + np.uint8(1))
     spec = spec_of("logistic", {"sigmas": "1"})
     strokes = train(spec, [lesson], TrainOptions(validation=0.0), name="by strokes").model
     objects = viewer.add_labels(
@@ -276,7 +276,7 @@ def test_other_layers_that_were_corrected_before_come_along(viewer, session, sce
     more = viewer.add_labels(np.zeros(sample.mask.shape, np.uint8), name="more")
     session.ink(more)
     more.paint((5, 5), 1)
-    found = material_of(viewer.layers, session, third, more, "mask", model)
+    found = fine_tune_material(viewer.layers, session, third, more, "mask", model)
     assert [one.labels for one in found.learnt] == ["more", "new classes"]
     assert len(found.corrected) == 2
     assert found.learnt[1].ink == len(session.ink(labels).pixels())

@@ -7,9 +7,9 @@ from napari.components import ViewerModel
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec
 from napari_unetseg.core.training.model_history import Learnt
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.gui.project.autosave import Keeper
+from napari_unetseg.gui.project.autosave import Autosave
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.train.history_list import HistoryList
 from napari_unetseg.gui.train.train_dock import TrainWidget
@@ -27,7 +27,7 @@ def session(viewer):
 
 def model(seed=0, spec=None, **known):
     noise = np.random.default_rng(seed).random((24, 24)).astype(np.float32)
-    lesson = Lesson(Image.of(noise), (noise > 0.5).astype(np.uint8))
+    lesson = TrainingPair(Image.of(noise), (noise > 0.5).astype(np.uint8))
     spec = spec or LogisticSpec(sigmas="1")
     known = {"name": f"m {seed}", "labels_are": "mask"} | known
     return train(spec, [lesson], TrainOptions(), **known).model
@@ -87,7 +87,7 @@ def test_a_project_keeps_the_history_and_who_is_current(qtbot, viewer, session, 
     first, second = model(0), model(1)
     session.add_model(first, origin="trained", learnt=[Learnt(image="a", labels="b", ink=5)])
     session.add_model(second, origin="trained")
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p")
     qtbot.waitUntil(lambda: not keeper.busy, timeout=20_000)
     session.go_back(first)
@@ -95,7 +95,7 @@ def test_a_project_keeps_the_history_and_who_is_current(qtbot, viewer, session, 
     qtbot.waitUntil(lambda: not keeper.busy, timeout=20_000)
     keeper.set_automatic(False)
     other = ViewerModel()
-    opener = Keeper.of(other)
+    opener = Autosave.of(other)
     with qtbot.waitSignal(opener.opened, timeout=20_000):
         opener.open(tmp_path / "p")
     opener.set_automatic(False)
@@ -107,14 +107,14 @@ def test_a_project_keeps_the_history_and_who_is_current(qtbot, viewer, session, 
 
 def test_a_damaged_history_is_told_and_the_models_are_there(qtbot, viewer, session, tmp_path):
     session.add_model(model(0), origin="trained")
-    keeper = Keeper.of(viewer)
+    keeper = Autosave.of(viewer)
     keeper.save_as(tmp_path / "p")
     qtbot.waitUntil(lambda: not keeper.busy, timeout=20_000)
     keeper.set_automatic(False)
     (file,) = (tmp_path / "p" / "history").iterdir()
     file.write_bytes(b"{")
     other = ViewerModel()
-    opener = Keeper.of(other)
+    opener = Autosave.of(other)
     with qtbot.waitSignal(opener.opened, timeout=20_000) as told:
         opener.open(tmp_path / "p")
     opener.set_automatic(False)

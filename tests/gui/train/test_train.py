@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training.train import Lesson, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared.layers import OBJECTS, image_of, marked
 from napari_unetseg.gui.shared.session import Session
@@ -70,14 +70,14 @@ def test_stacks_are_offered_for_stacks_alone(tool, viewer):
 
 def test_only_a_model_of_the_same_is_a_start(tool, viewer):
     plane = samples.nuclei((48, 48), seed=1)
-    lesson = Lesson(plane.as_image(), plane.mask.astype(np.uint8))
+    lesson = TrainingPair(plane.as_image(), plane.mask.astype(np.uint8))
     options = TrainOptions(validation=0)
     planes = train(LogisticSpec(), [lesson], options, name="planes", labels_are="mask").model
     Session.of(viewer).add_model(planes)
     assert tool.start.findText("planes") > 0
     tool.extent.setCurrentIndex(tool.extent.findData(3))
     assert tool.start.findText("planes") < 0
-    stack = Lesson(viewer_image(viewer), viewer.layers["strokes"].data)
+    stack = TrainingPair(viewer_image(viewer), viewer.layers["strokes"].data)
     with pytest.raises(InputError, match="learnt planes, not stacks"):
         train(LogisticSpec(), [stack], options, name="b", ndim=3, start=planes)
 

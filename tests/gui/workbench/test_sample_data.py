@@ -11,15 +11,20 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.gui.workbench import sample_data
 
 SYNTHETIC = [
-    sample_data.neurons,
-    sample_data.nuclei,
-    sample_data.nuclei_3d,
-    sample_data.membranes,
-    sample_data.membranes_3d,
-    sample_data.tissue,
-    sample_data.tissue_two_stains,
+    sample_data.neurons_layers,
+    sample_data.nuclei_layers,
+    sample_data.nuclei_3d_layers,
+    sample_data.membranes_layers,
+    sample_data.membranes_3d_layers,
+    sample_data.tissue_layers,
+    sample_data.tissue_two_stains_layers,
 ]
-REAL = [sample_data.cell, sample_data.coins, sample_data.ihc, sample_data.microaneurysms]
+REAL = [
+    sample_data.cell_layers,
+    sample_data.coins_layers,
+    sample_data.ihc_layers,
+    sample_data.microaneurysms_layers,
+]
 
 
 @pytest.mark.parametrize("open_sample", SYNTHETIC, ids=lambda f: f.__name__)
@@ -47,7 +52,9 @@ def test_a_synthetic_sample_shows_the_image_and_hides_the_truth(open_sample):
 
 
 def test_another_seed_is_another_picture():
-    assert not np.array_equal(sample_data.nuclei()[-1][0], sample_data.nuclei(seed=1)[-1][0])
+    assert not np.array_equal(
+        sample_data.nuclei_layers()[-1][0], sample_data.nuclei_layers(seed=1)[-1][0]
+    )
 
 
 @pytest.mark.parametrize("open_sample", REAL, ids=lambda f: f.__name__)
@@ -66,7 +73,7 @@ def test_a_real_sample_needs_no_network(open_sample, monkeypatch):
 def test_a_missing_file_is_said_in_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(sample_data.resources, "files", lambda _package: tmp_path)
     with pytest.raises(InputError, match=r"no data/coins\.png"):
-        sample_data.coins()
+        sample_data.coins_layers()
 
 
 def test_sample_data_imports_neither_napari_nor_qt():

@@ -9,8 +9,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.gui.shared.session import Session
-from napari_unetseg.gui.train.fine_tune_dock import open_train_on
-from napari_unetseg.gui.workbench.dock_registry import TITLES, Ladder
+from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
+from napari_unetseg.gui.workbench.dock_registry import TITLES, DockRegistry
 from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 
@@ -34,7 +34,7 @@ def built(bench):
 
 
 def test_the_titles_are_those_of_the_tools():
-    assert tuple(kind.title for kind in Ladder()) == TITLES
+    assert tuple(kind.title for kind in DockRegistry()) == TITLES
 
 
 def test_only_the_page_in_sight_is_built(bench):
@@ -66,7 +66,7 @@ def test_a_page_that_was_never_seen_is_found_by_its_title(bench, viewer):
     Session.of(viewer).page_wanted.emit("Queue")
     assert "Queue" in built(bench)
     labels = viewer.add_labels(np.zeros((40, 40), np.uint8))
-    assert open_train_on(viewer, labels)
+    assert open_fine_tune(viewer, labels)
     assert TITLES[bench._at] == "Train on"
 
 

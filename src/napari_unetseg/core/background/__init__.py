@@ -4,7 +4,7 @@ from napari_unetseg.core.background.background_fit import (
     Background,
     BackgroundOptions,
     Surface,
-    background_of,
+    background_from_surfaces,
     fit_background,
 )
 
@@ -12,6 +12,6 @@ __all__ = [
     "Background",
     "BackgroundOptions",
     "Surface",
-    "background_of",
+    "background_from_surfaces",
     "fit_background",
 ]

@@ -95,7 +95,7 @@ class Surface:
     polynomial
         The surface.
     n_usable, n_used, rms, flatness_before, flatness_after
-        See `napari_unetseg.core.background.fit_surface.Fit`.
+        See `napari_unetseg.core.background.fit_surface.SurfaceFit`.
     mean
         Mean of the surface: what a perfectly flat image has after dividing.
     floor
@@ -363,10 +363,10 @@ def fit_background(
         chosen = terms[group.at.get("C", 0)]
         surfaces.append(_fit(grey, excluded, group, chosen, options, share))
     progress(1.0, "fitted")
-    return background_of(image, options, tuple(surfaces))
+    return background_from_surfaces(image, options, tuple(surfaces))
 
 
-def background_of(
+def background_from_surfaces(
     image: Image, options: BackgroundOptions, surfaces: tuple[Surface, ...]
 ) -> Background:
     """Return the background of an image whose surfaces were fitted before, in the same order."""
@@ -455,4 +455,10 @@ def _taken_out_block(
     return out
 
 
-__all__ = ["Background", "BackgroundOptions", "Surface", "background_of", "fit_background"]
+__all__ = [
+    "Background",
+    "BackgroundOptions",
+    "Surface",
+    "background_from_surfaces",
+    "fit_background",
+]

@@ -33,7 +33,7 @@ _QUANTILE = {"none": 0.5, "both": 0.5, "bright": 0.3, "dark": 0.7}
 
 
 @dataclass(frozen=True)
-class Grid:
+class CoarseGrid:
     """Values on a lattice of positions, with weights.
 
     Parameters
@@ -80,7 +80,7 @@ class Grid:
         above: Array = self.values - np.matmul(y.T, np.matmul(in_z, x))
         return above
 
-    def coarsened(self, largest: int) -> "Grid":
+    def coarsened(self, largest: int) -> "CoarseGrid":
         """Return means of neighbours: at most `largest` rows and columns, of at most 16 planes."""
         by = -(-max(self.values.shape[1:]) // largest)
         every = -(-len(self.z) // 16)
@@ -97,7 +97,7 @@ class Grid:
             x=averages(self.x, by),
         )
 
-    def thinned(self, largest: int) -> "Grid":
+    def thinned(self, largest: int) -> "CoarseGrid":
         """Return every so manieth position: at most `largest` rows and columns, 16 planes."""
         by = -(-max(self.values.shape[1:]) // largest)
         every = -(-len(self.z) // 16)
@@ -171,7 +171,7 @@ def solve(gram: Array, values: Array) -> tuple[Array, float]:
     )
 
 
-def fit_grid(grid: Grid, basis: Basis, robust: Robust) -> tuple[Array, Mask]:
+def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mask]:
     """Fit a surface to a lattice.
 
     Least absolute deviations (an off-centre quantile where the objects are on one side) on a
@@ -225,7 +225,7 @@ def fit_grid(grid: Grid, basis: Basis, robust: Robust) -> tuple[Array, Mask]:
 
 
 def choose_order(
-    grid: Grid,
+    grid: CoarseGrid,
     shape: tuple[int, int, int],
     robust: Robust,
     *,
@@ -271,7 +271,9 @@ def choose_order(
     return next(order for order, error in enumerate(errors) if error <= enough)
 
 
-def _held_out_error(grid: Grid, basis: Basis, robust: Robust, folds: NDArray[np.intp]) -> float:
+def _held_out_error(
+    grid: CoarseGrid, basis: Basis, robust: Robust, folds: NDArray[np.intp]
+) -> float:
     held_out = np.zeros_like(grid.values)
     for fold in range(int(folds.max()) + 1):
         out = folds == fold
@@ -294,12 +296,12 @@ def _folds(shape: Sequence[int]) -> NDArray[np.intp]:
     return folds
 
 
-def _fit(grid: Grid, weights: Array, basis: Basis) -> Array:
+def _fit(grid: CoarseGrid, weights: Array, basis: Basis) -> Array:
     plain, valued = grid.moments(weights, basis.terms.degrees)
     return solve(basis.gram(plain), basis.project(valued))[0]
 
 
-def _fit_quantile(grid: Grid, basis: Basis, quantile: float) -> Array:
+def _fit_quantile(grid: CoarseGrid, basis: Basis, quantile: float) -> Array:
     weights = _fit(grid, grid.weights, basis)
     residuals = grid.residuals(basis.tensor(weights))
     least = max(0.01 * float(np.median(np.abs(residuals[grid.weights > 0]))), grid.floor)
@@ -323,4 +325,13 @@ def _pooled(values: Array, by: int) -> Array:
     return pooled
 
 
-__all__ = ["MAX_ORDER", "Bounds", "Grid", "Robust", "averages", "choose_order", "fit_grid", "solve"]
+__all__ = [
+    "MAX_ORDER",
+    "Bounds",
+    "CoarseGrid",
+    "Robust",
+    "averages",
+    "choose_order",
+    "fit_grid",
+    "solve",
+]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.background.coarse_grid import (
     Bounds,
-    Grid,
+    CoarseGrid,
     Robust,
     averages,
     fit_grid,
@@ -53,7 +53,7 @@ _MAX_SIDE, _MAX_AREAS = 32, 1 << 20
 
 
 @dataclass(frozen=True)
-class Scene:
+class SurfacePlanes:
     """Planes that share one surface, with their area means.
 
     Parameters
@@ -80,7 +80,7 @@ class Scene:
         *,
         heights: Sequence[int] | None = None,
         progress: Progress = silent,
-    ) -> "Scene":
+    ) -> "SurfacePlanes":
         """Read the planes once.
 
         Parameters
@@ -127,10 +127,10 @@ class Scene:
         """Whether every pixel counts."""
         return self.n_usable == len(self.planes) * self.shape[1] * self.shape[2]
 
-    def grid(self) -> Grid:
+    def grid(self) -> CoarseGrid:
         """Return the area means as a lattice, weighted by how many pixels count in each."""
         side = self.areas[0].side
-        return Grid(
+        return CoarseGrid(
             np.stack([found.means for found in self.areas]),
             np.stack([found.counts for found in self.areas]),
             scaled_positions(self.depth)[list(self.heights)],
@@ -139,13 +139,13 @@ class Scene:
             self._rounding() / side,
         )
 
-    def samples(self, used: Mask) -> Grid:
+    def samples(self, used: Mask) -> CoarseGrid:
         """Return one pixel of each area as a lattice; those of areas not used have no weight."""
         side = self.areas[0].side
         values = np.stack([found.samples for found in self.areas])
         weights = np.isfinite(values) & used
         rows, columns = (sample_positions(length, side) for length in self.shape[1:])
-        return Grid(
+        return CoarseGrid(
             np.where(weights, values, 0.0),
             weights.astype(np.float64),
             scaled_positions(self.depth)[list(self.heights)],
@@ -164,7 +164,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Fit:
+class SurfaceFit:
     """A fitted surface and how well it fits.
 
     Parameters
@@ -201,14 +201,14 @@ class _Sums:
 
 
 def fit_surface(
-    scene: Scene,
+    scene: SurfacePlanes,
     terms: Terms,
     robust: Robust,
     *,
     passes: int = _PASSES,
     settled: float = _SETTLED,
     progress: Progress = silent,
-) -> Fit:
+) -> SurfaceFit:
     """Fit the weights of `terms` to the planes of a scene.
 
     Parameters
@@ -254,11 +254,11 @@ def fit_surface(
     polynomial = Polynomial(basis, weights)
     rms = float(np.sqrt(max(sums.squares, 0.0) / sums.count))
     before, after = _flatness(scene, grid, basis.tensor(weights), used)
-    return Fit(polynomial, scene.n_usable, sums.count, rms, before, after)
+    return SurfaceFit(polynomial, scene.n_usable, sums.count, rms, before, after)
 
 
 def _least_squares(
-    scene: Scene, basis: Basis, grid: Grid, progress: Progress
+    scene: SurfacePlanes, basis: Basis, grid: CoarseGrid, progress: Progress
 ) -> tuple[Array, _Sums]:
     """Fit to every pixel that counts; return the weights and the sums of what they leave."""
     weights, level = np.zeros(len(basis.terms)), 0.0
@@ -281,12 +281,12 @@ def _least_squares(
 
 
 def _clip_pixels(
-    scene: Scene,
+    scene: SurfacePlanes,
     basis: Basis,
     robust: Robust,
     weights: Array,
     used: Mask,
-    grid: Grid,
+    grid: CoarseGrid,
     stop: tuple[int, float],
     progress: Progress,
 ) -> tuple[Array, _Sums]:
@@ -315,7 +315,7 @@ def _clip_pixels(
     return weights, sums
 
 
-def _scattered(scene: Scene, grid: Grid, used: Mask) -> Grid:
+def _scattered(scene: SurfacePlanes, grid: CoarseGrid, used: Mask) -> CoarseGrid:
     """Return single pixels to measure the spread of; areas where few pixels count at all."""
     samples = scene.samples(used)
     for found in (samples.thinned(128), samples):
@@ -337,7 +337,7 @@ def _step(weights: Array, sums: _Sums) -> tuple[Array, _Sums, float]:
 
 
 def _sum_pixels(
-    scene: Scene,
+    scene: SurfacePlanes,
     basis: Basis,
     weights: Array,
     bounds: Bounds | None = None,
@@ -367,7 +367,7 @@ def _sum_pixels(
 
 
 def _collect(
-    scene: Scene,
+    scene: SurfacePlanes,
     basis: Basis,
     moments: Iterable[Moments],
     progress: Progress,
@@ -389,7 +389,9 @@ def _collect(
     return _Sums(gram, basis.project(valued), squares, round(plain[0, 0, 0]))
 
 
-def _flatness(scene: Scene, grid: Grid, tensor: Array, used: Mask) -> tuple[float, float]:
+def _flatness(
+    scene: SurfacePlanes, grid: CoarseGrid, tensor: Array, used: Mask
+) -> tuple[float, float]:
     """Return the unevenness of the background's areas, before and after, over the image's range."""
     samples = np.concatenate([found.samples.ravel() for found in scene.areas])
     samples = samples[np.isfinite(samples)]
@@ -411,4 +413,4 @@ def _area_side(shape: tuple[int, int], n_planes: int) -> int:
     return side
 
 
-__all__ = ["Fit", "Scene", "fit_surface"]
+__all__ = ["SurfaceFit", "SurfacePlanes", "fit_surface"]

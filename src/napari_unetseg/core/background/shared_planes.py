@@ -13,7 +13,7 @@ from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.progress import Progress, part
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.background.fit_surface import Scene
+    from napari_unetseg.core.background.fit_surface import SurfacePlanes
 
 Per = Literal["plane", "stack", "volume"]
 
@@ -107,16 +107,16 @@ def groups_of(grey: Image, per: Per) -> list[Group]:
     ]
 
 
-def read_scene(grey: Image, excluded: Any, group: Group, progress: Progress) -> "Scene":
+def read_scene(grey: Image, excluded: Any, group: Group, progress: Progress) -> "SurfacePlanes":
     """Read the planes of a group, all pixels once; see `Scene.of`."""
-    from napari_unetseg.core.background.fit_surface import Scene
+    from napari_unetseg.core.background.fit_surface import SurfacePlanes
     from napari_unetseg.core.background.moments import Plane
 
     planes = []
     for index in group.planes:
         at = grey.block_slices(index)
         planes.append(Plane(grey.data[at], None if excluded is None else excluded[at]))
-    return Scene.of(planes, heights=group.heights, progress=progress)
+    return SurfacePlanes.of(planes, heights=group.heights, progress=progress)
 
 
 def terms_of_channels(

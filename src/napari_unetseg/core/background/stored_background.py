@@ -4,7 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_unetseg.core.background import Background, BackgroundOptions, Surface, background_of
+from napari_unetseg.core.background import (
+    Background,
+    BackgroundOptions,
+    Surface,
+    background_from_surfaces,
+)
 from napari_unetseg.core.background.polynomial import Basis, Polynomial, Terms
 from napari_unetseg.core.image import Image
 
@@ -35,7 +40,7 @@ def background_from_data(
     image, options
         What the surfaces were fitted to, and how.
     """
-    return background_of(image, options, tuple(_surface(one) for one in data))
+    return background_from_surfaces(image, options, tuple(_surface(one) for one in data))
 
 
 def _surface(data: dict[str, Any]) -> Surface:

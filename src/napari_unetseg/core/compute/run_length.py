@@ -140,7 +140,7 @@ def components(runs: Runs, *, full: bool = True) -> Components:
     return Components(runs, ids, int(_number(parent, ids)))
 
 
-def filled(runs: Runs) -> Runs:
+def fill_holes_of_runs(runs: Runs) -> Runs:
     """Return the runs with the holes closed.
 
     A hole is background that no path of pixels sharing sides connects to the border.
@@ -159,7 +159,7 @@ def filled(runs: Runs) -> Runs:
     return Runs(runs.shape, offsets, starts, stops)
 
 
-def paint(runs: Runs, values: Array, out: Array | None = None) -> Array:
+def paint_runs(runs: Runs, values: Array, out: Array | None = None) -> Array:
     """Return an array with the value of every run on its pixels, 0 elsewhere.
 
     Parameters
@@ -392,4 +392,4 @@ def _paint(
         rows[r, at:width] = 0
 
 
-__all__ = ["Components", "Runs", "components", "filled", "paint", "runs_of"]
+__all__ = ["Components", "Runs", "components", "fill_holes_of_runs", "paint_runs", "runs_of"]

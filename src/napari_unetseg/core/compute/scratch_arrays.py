@@ -88,7 +88,7 @@ class Scratch:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ScratchPart:
     """A plane or stack of a larger array that has no views, read and written by slices.
 
     Parameters
@@ -118,9 +118,9 @@ class Part:
         return tuple(next(spans) if isinstance(at, slice) else at for at in self.where)
 
 
-def part_of(array: Any, where: tuple[int | slice, ...]) -> Any:
-    """Return a plane or stack of an array, to be read and written in its place; see `Part`."""
-    return array[where] if isinstance(array, np.ndarray) else Part(array, where)
+def scratch_part(array: Any, where: tuple[int | slice, ...]) -> Any:
+    """Return a plane or stack of an array that is read and written in place."""
+    return array[where] if isinstance(array, np.ndarray) else ScratchPart(array, where)
 
 
 def _reserve(file: Any, n_bytes: int) -> None:
@@ -148,4 +148,4 @@ def _allocate(file: Any, n_bytes: int) -> None:
     file.truncate(n_bytes)
 
 
-__all__ = ["IN_MEMORY", "Part", "Scratch", "part_of", "zeros"]
+__all__ = ["IN_MEMORY", "Scratch", "ScratchPart", "scratch_part", "zeros"]

@@ -2,11 +2,11 @@
 
 Every function reads labels, (Y, X) or (Z, Y, X), in the boxes of the objects it is about, changes
 nothing, and returns a `Change`. None copies the labels. A plane of a stack is corrected through a
-view of it, see `Frame`.
+view of it, see `LabelsView`.
 """
 
 from napari_unetseg.core.corrections.between_planes import copy_to_plane, interpolate
-from napari_unetseg.core.corrections.change import Change, Frame, Parts
+from napari_unetseg.core.corrections.change import Change, LabelsView, Parts
 from napari_unetseg.core.corrections.drawn_outlines import draw_outlines, ellipse_outline
 from napari_unetseg.core.corrections.every_object import (
     at_border,
@@ -26,7 +26,7 @@ from napari_unetseg.core.corrections.whole_objects import along, approve, delete
 
 __all__ = [
     "Change",
-    "Frame",
+    "LabelsView",
     "ObjectBoxes",
     "Parts",
     "along",

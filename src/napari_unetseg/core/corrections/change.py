@@ -100,7 +100,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Frame:
+class LabelsView:
     """A plane of a stack, a stack of a film, or the whole of an array.
 
     Parameters
@@ -165,4 +165,4 @@ def check_room(dtype: np.dtype[Any], number: int) -> None:
         )
 
 
-__all__ = ["Change", "Frame", "Mask", "Parts", "check_room", "padded", "steps_of"]
+__all__ = ["Change", "LabelsView", "Mask", "Parts", "check_room", "padded", "steps_of"]

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from napari_unetseg.core.corrections.change import (
     Array,
     Change,
-    Frame,
+    LabelsView,
     Parts,
     check_room,
     steps_of,
 )
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
 from napari_unetseg.core.corrections.reshape import (
-    Outline,
-    grown,
+    OutlineEdit,
+    grow_outline,
     holes_of,
-    shrunk,
-    smoothed,
+    shrink_outline,
+    smooth_outline,
     vanishes,
 )
 from napari_unetseg.core.corrections.split_object import separate
@@ -66,7 +66,7 @@ def grow_every(
 ) -> Change:
     """Grow every object; between two, each gets what is nearer to it. See `grow`."""
     steps = steps_of(spacing, labels.ndim)
-    move = partial(grown, labels, by=by, steps=steps)
+    move = partial(grow_outline, labels, by=by, steps=steps)
     return _every(labels, parts, move, progress, "growing")
 
 
@@ -80,7 +80,7 @@ def shrink_every(
 ) -> Change:
     """Shrink every object of which something would be left; see `shrink`."""
     steps = steps_of(spacing, labels.ndim)
-    move = partial(shrunk, labels, by=by, steps=steps)
+    move = partial(shrink_outline, labels, by=by, steps=steps)
     return _every(labels, parts, move, progress, "shrinking")
 
 
@@ -95,11 +95,11 @@ def smooth_every(
     """Smooth every object of which something would be left; see `smooth`."""
     steps = steps_of(spacing, labels.ndim)
 
-    def move(box: Box, number: int) -> Outline:
-        outline = smoothed(labels, box, number, by, steps)
+    def move(box: Box, number: int) -> OutlineEdit:
+        outline = smooth_outline(labels, box, number, by, steps)
         if vanishes(labels, number, outline):
             nothing = np.zeros_like(outline.lost)
-            return Outline(outline.box, nothing, nothing, outline.claim)
+            return OutlineEdit(outline.box, nothing, nothing, outline.claim)
         return outline
 
     return _every(labels, parts, move, progress, "smoothing")
@@ -140,7 +140,7 @@ def renumber(labels: Array, parts: Parts) -> Change:
     return Change.joined(changes, labels)
 
 
-def pixels_of(labels: Array, parts: Parts, frame: Frame, shape: Sequence[int]) -> PixelSet:
+def pixels_of(labels: Array, parts: Parts, frame: LabelsView, shape: Sequence[int]) -> PixelSet:
     """Return the pixels of some objects of a frame, as pixels of the whole array.
 
     Parameters
@@ -171,7 +171,7 @@ def _touches(labels: Array, box: Box, number: int, axes: Sequence[int]) -> bool:
 def _every(
     labels: Array,
     parts: Parts,
-    move: Callable[[Box, int], Outline],
+    move: Callable[[Box, int], OutlineEdit],
     progress: Progress,
     message: str,
 ) -> Change:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.compute.parallel_rows import map_strips
-from napari_unetseg.core.corrections.change import Array, Frame
+from napari_unetseg.core.corrections.change import Array, LabelsView
 from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.progress import Progress, silent, track
 
@@ -67,7 +67,7 @@ class ObjectBoxes:
         row = self._rows[number]
         return _box(self._low[row], self._high[row])
 
-    def parts(self, frame: Frame) -> dict[int, Box]:
+    def parts(self, frame: LabelsView) -> dict[int, Box]:
         """Return the objects in a frame, ascending, and their boxes there."""
         here = self._sizes > 0
         for axis, at in enumerate(frame.at):

@@ -15,7 +15,7 @@ from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.errors import InputError
 
 
-class Outline(NamedTuple):
+class OutlineEdit(NamedTuple):
     """How an object's outline moves, in a box around it."""
 
     box: Box
@@ -35,7 +35,7 @@ def fill_holes(labels: Array, box: Box, number: int) -> Change:
     InputError
         When there is no hole.
     """
-    change = changed(labels, number, holes_of(labels, box, number))
+    change = edit_outline(labels, number, holes_of(labels, box, number))
     if not len(change):
         raise InputError(f"Object {number} has no hole.")
     return change
@@ -56,7 +56,9 @@ def grow(
     InputError
         When its neighbours leave no room.
     """
-    change = changed(labels, number, grown(labels, box, number, by, steps_of(spacing, labels.ndim)))
+    change = edit_outline(
+        labels, number, grow_outline(labels, box, number, by, steps_of(spacing, labels.ndim))
+    )
     if not len(change):
         raise InputError(f"There is no background around object {number} to grow into.")
     return change
@@ -74,8 +76,8 @@ def shrink(
     InputError
         When nothing would be left.
     """
-    change = changed(
-        labels, number, shrunk(labels, box, number, by, steps_of(spacing, labels.ndim))
+    change = edit_outline(
+        labels, number, shrink_outline(labels, box, number, by, steps_of(spacing, labels.ndim))
     )
     if not len(change):
         raise InputError(f"Nothing would be left of object {number}. Delete it, or shrink by less.")
@@ -104,23 +106,25 @@ def smooth(
     so that objects that touch stay in touch.
     """
     steps = steps_of(spacing, labels.ndim)
-    outline = smoothed(labels, box, number, by, steps)
+    outline = smooth_outline(labels, box, number, by, steps)
     if vanishes(labels, number, outline):
         raise InputError(f"Nothing would be left of object {number}. Delete it, or smooth by less.")
-    return changed(labels, number, outline)
+    return edit_outline(labels, number, outline)
 
 
-def holes_of(labels: Array, box: Box, number: int) -> Outline:
+def holes_of(labels: Array, box: Box, number: int) -> OutlineEdit:
     """Return the holes of an object as what it gains."""
     from scipy import ndimage
 
     crop = labels[box]
     own = crop == number
     gained = ndimage.binary_fill_holes(own) & (crop == 0)
-    return Outline(box, np.zeros_like(own), gained, np.ones(own.shape, np.float32))
+    return OutlineEdit(box, np.zeros_like(own), gained, np.ones(own.shape, np.float32))
 
 
-def grown(labels: Array, box: Box, number: int, by: float, steps: Sequence[float]) -> Outline:
+def grow_outline(
+    labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
+) -> OutlineEdit:
     """Return what an object gains within a distance; what is nearer is claimed more."""
     from scipy import ndimage
 
@@ -132,10 +136,12 @@ def grown(labels: Array, box: Box, number: int, by: float, steps: Sequence[float
     # What a thin neighbour cuts off is not this object.
     connected, _ = ndimage.label(own | near)
     gained = near & np.isin(connected, np.unique(connected[own]))
-    return Outline(wide, np.zeros_like(own), gained, -distance)
+    return OutlineEdit(wide, np.zeros_like(own), gained, -distance)
 
 
-def shrunk(labels: Array, box: Box, number: int, by: float, steps: Sequence[float]) -> Outline:
+def shrink_outline(
+    labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
+) -> OutlineEdit:
     """Return what an object loses within a distance; nothing where it would lose everything."""
     from scipy import ndimage
 
@@ -143,13 +149,15 @@ def shrunk(labels: Array, box: Box, number: int, by: float, steps: Sequence[floa
     own = labels[wide] == number
     nothing = np.zeros_like(own)
     if own.all():
-        return Outline(wide, nothing, nothing, np.zeros(own.shape, np.float32))
+        return OutlineEdit(wide, nothing, nothing, np.zeros(own.shape, np.float32))
     lost = own & (ndimage.distance_transform_edt(own, sampling=steps) <= by)
     kept = lost if (own & ~lost).any() else nothing
-    return Outline(wide, kept, nothing, np.zeros(own.shape, np.float32))
+    return OutlineEdit(wide, kept, nothing, np.zeros(own.shape, np.float32))
 
 
-def smoothed(labels: Array, box: Box, number: int, by: float, steps: Sequence[float]) -> Outline:
+def smooth_outline(
+    labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
+) -> OutlineEdit:
     """Return how an object's outline moves when it is smoothed."""
     from scipy import ndimage
 
@@ -165,16 +173,16 @@ def smoothed(labels: Array, box: Box, number: int, by: float, steps: Sequence[fl
         for part, outer in zip(wide, seen, strict=True)
     )
     crop, balance = around[inner], balance[inner]
-    return Outline(wide, (crop == number) & (balance < 0), (crop == 0) & (balance > 0), balance)
+    return OutlineEdit(wide, (crop == number) & (balance < 0), (crop == 0) & (balance > 0), balance)
 
 
-def vanishes(labels: Array, number: int, outline: Outline) -> bool:
+def vanishes(labels: Array, number: int, outline: OutlineEdit) -> bool:
     """Whether nothing would be left of an object."""
     own = labels[outline.box] == number
     return not ((own & ~outline.lost) | outline.gained).any()
 
 
-def changed(labels: Array, number: int, outline: Outline) -> Change:
+def edit_outline(labels: Array, number: int, outline: OutlineEdit) -> Change:
     """Return the change that moves one object's outline."""
     after = np.where(outline.gained, number, 0)
     return Change.of(labels, outline.box, outline.lost | outline.gained, after, [number])

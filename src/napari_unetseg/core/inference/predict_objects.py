@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.compute.scratch_arrays import Scratch, part_of, zeros
+from napari_unetseg.core.compute.scratch_arrays import Scratch, scratch_part, zeros
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.inference.predict_tiles import (
     channels_first,
@@ -23,7 +23,7 @@ from napari_unetseg.core.inference.predict_tiles import (
 from napari_unetseg.core.inference.segmenter import Segmenter, decoder_of
 from napari_unetseg.core.inference.tiles import Tile, TileGrid
 from napari_unetseg.core.normalisation import Normalisation
-from napari_unetseg.core.objects.decode import DecodeOptions, background_of, decode
+from napari_unetseg.core.objects.decode import DecodeOptions, background_class, decode
 from napari_unetseg.core.objects.decode_blocks import LARGEST_PIECE, decode_blocks
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import link_objects
@@ -84,7 +84,7 @@ def predict_objects_image(
     finishing, found = part(progress, 0, _DECODED_SHARE), 0
     how: Any = {"tile": tile, "share": _MAPS_SHARE, "progress": finishing}
     try:
-        plane = _Plane(maps, background_of(values, options.background))
+        plane = _Plane(maps, background_class(values, options.background))
         for index, grid, one, numbers in predicted_tiles(given, whole, normalisation, **how):
             plane.put(index, grid, one, numbers)
             if plane.missing:
@@ -169,7 +169,7 @@ def unseen_as_background(
     """
     numbers = np.moveaxis(maps.asarray().copy(), maps.axes.index("C"), 0)
     unseen = ~numbers[: len(values)].any(0)
-    numbers[background_of(values, options.background)][unseen] = 1
+    numbers[background_class(values, options.background)][unseen] = 1
     return maps.with_data(np.moveaxis(numbers, 0, maps.axes.index("C")))
 
 
@@ -207,7 +207,7 @@ class _Objects:
         options: DecodeOptions,
     ) -> None:
         self.labels, self.axes, self.options, self.decoder = labels, axes, options, decoder
-        self.n_classes, self.behind = len(values), background_of(values, options.background)
+        self.n_classes, self.behind = len(values), background_class(values, options.background)
         self.n = 0
 
     def decode(
@@ -217,7 +217,7 @@ class _Objects:
         progress(0.0, "finding objects")
         rest, block = iter(index), _AXES[len(spacing)]
         at = tuple(slice(None) if axis in block else next(rest) for axis in self.axes)
-        out, how = part_of(self.labels, at), (self.decoder, self.options)
+        out, how = scratch_part(self.labels, at), (self.decoder, self.options)
         if (size := math.prod(out.shape)) > AT_ONCE:
             self.n += decode_blocks(
                 maps,

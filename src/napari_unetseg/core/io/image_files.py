@@ -82,7 +82,7 @@ def may_be_lazy(path: PathLike) -> bool:
     except OSError:
         return False
     if _READERS.get(source.suffix.lower()) is tiff.read_tiff:
-        return tiff.is_large(source)
+        return tiff.is_large_tiff(source)
     # What a napari plugin does is not known; where it is small, nobody minds.
     return size > tiff.LAZY_ABOVE
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def lines_of(facts: Mapping[str, Any], *, step: str = "  ", indent: str = "") -> list[str]:
+def metadata_lines(facts: Mapping[str, Any], *, step: str = "  ", indent: str = "") -> list[str]:
     """Return nested facts as indented lines; what is empty is left out.
 
     Parameters
@@ -22,7 +22,7 @@ def lines_of(facts: Mapping[str, Any], *, step: str = "  ", indent: str = "") ->
     lines = []
     for key, value in facts.items():
         if isinstance(value, Mapping) and value:
-            inner = lines_of(value, step=step, indent=indent + step)
+            inner = metadata_lines(value, step=step, indent=indent + step)
             lines += [f"{indent}{key}:", *inner] if inner else []
         elif isinstance(value, list | tuple) and value:
             lines.append(f"{indent}{key}: {', '.join(map(_word, value))}")
@@ -35,4 +35,4 @@ def _word(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-__all__ = ["lines_of"]
+__all__ = ["metadata_lines"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.pyramid import ORDER, Layout, build_levels, create, parts_of
+from napari_unetseg.core.io.pyramid import ORDER, PyramidLayout, build_levels, chunk_boxes, create
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.units import symbol_of
 
@@ -88,17 +88,17 @@ def write_zarr(
         Told after every chunk; may raise to abandon the work.
     """
     given = ordered(image)
-    layout = layout_of(given, labels=labels)
+    layout = plan_layout(given, labels=labels)
     group = create(path, layout)
-    boxes = list(parts_of(layout.shape, layout.chunks))
+    boxes = list(chunk_boxes(layout.shape, layout.chunks))
     for box in track(boxes, part(progress, 0, 1 - _LEVELS_SHARE), "writing"):
         group["s0"][box] = np.asarray(given.data[box])
     build_levels(group, layout, part(progress, 1 - _LEVELS_SHARE, 1))
 
 
-def layout_of(image: Image, *, labels: bool = False) -> Layout:
+def plan_layout(image: Image, *, labels: bool = False) -> PyramidLayout:
     """Return how an image whose axes are in order is written."""
-    return Layout(
+    return PyramidLayout(
         image.shape,
         image.axes,
         image.dtype,

@@ -38,7 +38,7 @@ Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
-class Layout:
+class PyramidLayout:
     """What an image in a file is to be.
 
     Parameters
@@ -92,7 +92,7 @@ class Layout:
         return self.labels or np.dtype(self.dtype).kind == "b"
 
 
-def create(path: Path, layout: Layout) -> Any:
+def create(path: Path, layout: PyramidLayout) -> Any:
     """Make an image of zeros that takes no room yet, and return its group.
 
     Its levels are ``s0``, ``s1`` and so on; what was at `path` is gone.
@@ -122,19 +122,19 @@ def create(path: Path, layout: Layout) -> Any:
     return group
 
 
-def build_levels(group: Any, layout: Layout, progress: Progress = silent) -> None:
+def build_levels(group: Any, layout: PyramidLayout, progress: Progress = silent) -> None:
     """Make every level from the one before; told after each part, may be left and begun again."""
     jobs = [
         (level, box)
         for level, shape in enumerate(layout.shapes)
         if level
-        for box in parts_of(shape, layout.chunks)
+        for box in chunk_boxes(shape, layout.chunks)
     ]
     for level, box in track(jobs, progress, "building the pyramid"):
         halve(group, layout, level, box)
 
 
-def halve(group: Any, layout: Layout, level: int, box: Box) -> None:
+def halve(group: Any, layout: PyramidLayout, level: int, box: Box) -> None:
     """Write a part of one level, from the one before."""
     before = layout.shapes[level - 1]
     single = [n == 1 for n in before]
@@ -156,7 +156,7 @@ def halve(group: Any, layout: Layout, level: int, box: Box) -> None:
     group[f"s{level}"][box] = numbers
 
 
-def parts_of(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[Box]:
+def chunk_boxes(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[Box]:
     """Yield boxes that make up an array, each of a few whole chunks."""
     times = _PART[len(chunks) > 2 and chunks[-3] > 1]
     steps = (*chunks[:-2], *(n * times for n in chunks[-2:]))
@@ -184,7 +184,7 @@ def _means(numbers: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
     return np.asarray(rounded.astype(numbers.dtype))
 
 
-def _place(layout: Layout, level: int) -> list[dict[str, Any]]:
+def _place(layout: PyramidLayout, level: int) -> list[dict[str, Any]]:
     """Return where the pixels of a level are: how far apart, and the middle of the first."""
     steps = dict(zip((axis for axis in layout.axes if axis in "ZYX"), layout.spacing, strict=True))
     scale, shift = [], []
@@ -214,7 +214,7 @@ def _axis(letter: str, unit: str) -> dict[str, str]:
     return described
 
 
-def _omero(layout: Layout) -> dict[str, Any]:
+def _omero(layout: PyramidLayout) -> dict[str, Any]:
     colours = _RED_GREEN_BLUE if layout.rgb else ("FFFFFF",)
     dtype = np.dtype(layout.dtype)
     high = 1.0 if dtype.kind in "fb" else float(np.iinfo(dtype).max)
@@ -233,9 +233,9 @@ __all__ = [
     "DEPTH",
     "ORDER",
     "VERSION",
-    "Layout",
+    "PyramidLayout",
     "build_levels",
+    "chunk_boxes",
     "create",
     "halve",
-    "parts_of",
 ]

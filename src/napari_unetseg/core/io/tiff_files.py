@@ -76,7 +76,7 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         )
 
 
-def is_large(path: Path) -> bool:
+def is_large_tiff(path: Path) -> bool:
     """Whether a file is read by parts, as its header says; whatever is no TIFF is not."""
     import tifffile
 
@@ -409,4 +409,4 @@ _DIALECTS: tuple[tuple[Callable[[Image], bool], Callable[[Image], dict[str, Any]
     (_fits_any, _as_plain),
 )
 
-__all__ = ["LAZY_ABOVE", "is_large", "name_axes", "read_tiff", "write_tiff"]
+__all__ = ["LAZY_ABOVE", "is_large_tiff", "name_axes", "read_tiff", "write_tiff"]

@@ -10,7 +10,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.measure.column_units import unit_suffix
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_passes import Measured, with_channel
-from napari_unetseg.core.measure.measured_frames import Frame
+from napari_unetseg.core.measure.measured_frames import MeasuredFrame
 from napari_unetseg.core.measure.object_shape import covariances, ellipses
 
 Table = dict[str, NDArray[Any]]
@@ -75,7 +75,7 @@ def _by_axis(axes: str, steps: Any) -> Iterator[tuple[str, int, Any]]:
         yield axis.lower(), "ZYX".index(axis), step
 
 
-def _ellipse_columns(joined: Any, frame: Frame, unit: str) -> Table:
+def _ellipse_columns(joined: Any, frame: MeasuredFrame, unit: str) -> Table:
     found = ellipses(joined(lambda one: covariances(one.sums, frame.spacing)))
     table: Table = {
         f"axis_{name}_{unit}": found[name] for name in ("major", "middle", "minor") if name in found

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
-from napari_unetseg.core.scoring.label_kernels import find
+from napari_unetseg.core.scoring.label_kernels import find_boxes_of_ids
 
 _compiled: Any = njit(nogil=True, cache=True)
 
@@ -53,7 +53,7 @@ def add_positions(
             stop = start + 1
             while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
                 stop += 1
-            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
             if at >= 0:
                 if sums[at, N] == 0:
                     origin[at, 0], origin[at, 1], origin[at, 2] = plane, first_row + y, start
@@ -109,7 +109,7 @@ def add_values(
             stop = start + 1
             while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
                 stop += 1
-            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
             if at >= 0:
                 for x in range(start, stop):
                     value = values[y, x]
@@ -154,7 +154,7 @@ def add_crossings(
             stop = start + 1
             while stop <= last and slab[middle, y, stop] == own:
                 stop += 1
-            at = find(ids, own) if own != 0 else -1
+            at = find_boxes_of_ids(ids, own) if own != 0 else -1
             if at >= 0:
                 for k in range(len(steps)):
                     for sign in (-1, 1):
@@ -195,7 +195,7 @@ def add_profiles(
             stop = start + 1
             while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
                 stop += 1
-            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
             if at >= 0:
                 k = offset[at] + first_row + y - top[at]
                 left[k] = min(left[k], start)
@@ -345,7 +345,7 @@ def medians(
         stop = start + 1
         while stop < n and labels[stop] == labels[start]:
             stop += 1
-        at = find(ids, labels[start]) if labels[start] != 0 else -1
+        at = find_boxes_of_ids(ids, labels[start]) if labels[start] != 0 else -1
         if at >= 0:
             for k in range(start, stop):
                 if values[k] == values[k] and used[at] < counts[at]:

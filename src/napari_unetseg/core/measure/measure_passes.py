@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.measure.measure_options import MeasureOptions
-from napari_unetseg.core.measure.measured_frames import Frame
+from napari_unetseg.core.measure.measured_frames import MeasuredFrame
 from napari_unetseg.core.measure.object_shape import directions, skeletons, volume_hulls
 from napari_unetseg.core.progress import Progress, part, track
 
@@ -23,7 +23,7 @@ class Measured:
         self,
         labels: Image,
         channels: dict[str, Image],
-        frame: Frame,
+        frame: MeasuredFrame,
         options: MeasureOptions,
         progress: Progress,
     ) -> None:
@@ -130,7 +130,7 @@ class Measured:
 class _Window:
     """Rows of ids as the kernels want them, with what is around them; keeps the planes in use."""
 
-    def __init__(self, labels: Image, frame: Frame) -> None:
+    def __init__(self, labels: Image, frame: MeasuredFrame) -> None:
         self._labels, self._frame = labels, frame
         self._planes: dict[int, NDArray[Any]] = {}
         self._values: tuple[tuple[Image, Index] | None, NDArray[Any]] = (None, np.empty(0))
@@ -180,7 +180,7 @@ class _Window:
         return self._values[1]
 
 
-def _ids(labels: Image, frame: Frame, progress: Progress) -> NDArray[np.int64]:
+def _ids(labels: Image, frame: MeasuredFrame, progress: Progress) -> NDArray[np.int64]:
     """List the ids of a frame, in order, without the background."""
     from napari_unetseg.core.scoring.label_kernels import count_pairs
 

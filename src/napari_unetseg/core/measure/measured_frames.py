@@ -10,7 +10,7 @@ from napari_unetseg.core.measure.measure_options import MeasureOptions
 
 
 @dataclass(frozen=True)
-class Frame:
+class MeasuredFrame:
     """What is measured by itself: a time point, or a plane of it.
 
     Parameters
@@ -39,7 +39,7 @@ class Frame:
         return image.block(index, self.axes)
 
 
-def frames_of(labels: Image, options: MeasureOptions) -> list[Frame]:
+def frames_of(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
     """Return the frames of labels, in order of time and plane."""
     loops = [axis for axis in labels.axes if axis not in "YX"]
     apart = "TZ" if options.per == "plane" else "T"
@@ -51,6 +51,6 @@ def frames_of(labels: Image, options: MeasureOptions) -> list[Frame]:
     flat = "Z" not in loops or "Z" in keys
     axes, spacing = ("YX", labels.spacing[-2:]) if flat else ("ZYX", labels.spacing)
     return [
-        Frame(dict(zip(keys, key, strict=True)), tuple(planes[key]), axes, spacing)
+        MeasuredFrame(dict(zip(keys, key, strict=True)), tuple(planes[key]), axes, spacing)
         for key in sorted(planes)
     ]

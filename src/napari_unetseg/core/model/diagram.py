@@ -10,7 +10,7 @@ Role = Literal["input", "down", "bottom", "up", "output"]
 
 
 @dataclass(frozen=True)
-class Part:
+class DiagramPart:
     """One part of a model.
 
     Parameters
@@ -54,7 +54,7 @@ class Architecture:
         Pixels that what is said of one pixel can depend on, per axis.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[DiagramPart, ...]
     shortcuts: tuple[tuple[int, int], ...]
     joined: str
     receptive_field: tuple[int, ...]
@@ -89,10 +89,10 @@ def _of_pixels(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> A
     one = (1,) * ndim
     n_outputs = 1 if spec.kind == "logistic" else n_classes
     parts = [
-        Part("image", "input", n_channels, one),
-        Part("features", "down", spec.n_inputs(n_channels, ndim), one),
-        *(Part(f"hidden {k}", "down", n, one) for k, n in enumerate(spec.hidden, 1)),
-        Part("sigmoid" if n_outputs == 1 else "softmax", "output", n_outputs, one),
+        DiagramPart("image", "input", n_channels, one),
+        DiagramPart("features", "down", spec.n_inputs(n_channels, ndim), one),
+        *(DiagramPart(f"hidden {k}", "down", n, one) for k, n in enumerate(spec.hidden, 1)),
+        DiagramPart("sigmoid" if n_outputs == 1 else "softmax", "output", n_outputs, one),
     ]
     field = tuple(2 * reach + 1 for reach in spec.halo(ndim))
     return Architecture(tuple(parts), (), "", field)
@@ -101,16 +101,16 @@ def _of_pixels(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> A
 def _of_cnn(spec: CnnSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
     inside, shrink = spec.inside(), spec.shrink(ndim)
     one = (1,) * ndim
-    parts = [Part("image", "input", spec.n_inputs(n_channels, ndim), one)]
+    parts = [DiagramPart("image", "input", spec.n_inputs(n_channels, ndim), one)]
     level, box = 0, shrink
     for layer in range(spec.layers):
         dilated = f", holes {2**layer}" if spec.context == "dilation" and layer else ""
-        parts.append(Part(f"conv {layer + 1}{dilated}", "down", spec.width, box, level))
+        parts.append(DiagramPart(f"conv {layer + 1}{dilated}", "down", spec.width, box, level))
         if spec.context == "pooling" and layer < spec.poolings:
             level += 1
             below = inside.model_copy(update={"poolings": level}).multiple(ndim)
             box = tuple(a * b for a, b in zip(shrink, below, strict=True))
-    parts.append(Part("softmax", "output", n_classes, one))
+    parts.append(DiagramPart("softmax", "output", n_classes, one))
     return Architecture(tuple(parts), (), "", spec.receptive_field(ndim))
 
 
@@ -124,15 +124,15 @@ def _of_unet(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> Arch
         for depth in range(1, spec.depth + 1)
     ]
     levels = range(spec.depth)
-    parts = [Part("image", "input", spec.n_inputs(n_channels, ndim), one)]
-    parts += [Part(f"down {k + 1}", "down", widths[k], boxes[k], k) for k in levels]
-    parts.append(Part("bottom", "bottom", widths[-1], boxes[-1], spec.depth))
-    parts += [Part(f"up {k + 1}", "up", widths[k], boxes[k], k) for k in reversed(levels)]
-    parts.append(Part("softmax", "output", n_classes, one))
+    parts = [DiagramPart("image", "input", spec.n_inputs(n_channels, ndim), one)]
+    parts += [DiagramPart(f"down {k + 1}", "down", widths[k], boxes[k], k) for k in levels]
+    parts.append(DiagramPart("bottom", "bottom", widths[-1], boxes[-1], spec.depth))
+    parts += [DiagramPart(f"up {k + 1}", "up", widths[k], boxes[k], k) for k in reversed(levels)]
+    parts.append(DiagramPart("softmax", "output", n_classes, one))
     shortcuts = tuple((1 + k, len(parts) - 2 - k) for k in levels)
     joined = {"concat": "laid side by side", "add": "added"}[spec.skip]
     gated = ", gated by attention" if spec.attention else ""
     return Architecture(tuple(parts), shortcuts, joined + gated, spec.receptive_field(ndim))
 
 
-__all__ = ["Architecture", "Part", "architecture"]
+__all__ = ["Architecture", "DiagramPart", "architecture"]

@@ -14,7 +14,7 @@ _EXAMPLE_SIDE = {2: 256, 3: 64}
 _COLOURS = ("red", "green", "blue", "alpha")
 
 
-class Fit(Protocol):
+class FitResult(Protocol):
     """What a fit of any rung returns, as far as a model is made of it."""
 
     @property
@@ -42,7 +42,7 @@ class Fit(Protocol):
         """2 or 3."""
 
 
-def known_of(fit: Fit, image: Image | None = None) -> dict[str, Any]:
+def known_of(fit: FitResult, image: Image | None = None) -> dict[str, Any]:
     """Return the fields of a `TrainedModel` that a fit and an image of its training decide.
 
     Parameters
@@ -79,7 +79,7 @@ def known_of(fit: Fit, image: Image | None = None) -> dict[str, Any]:
     }
 
 
-def _scales_of(fit: Fit, spacing: tuple[float, ...], unit: str) -> dict[str, Any]:
+def _scales_of(fit: FitResult, spacing: tuple[float, ...], unit: str) -> dict[str, Any]:
     """Return the pixel size: the image's, unless the fit's filters took another for granted."""
     used = getattr(fit, "spacing", spacing)
     if tuple(used) == spacing or (not used and len(set(spacing)) == 1):
@@ -109,4 +109,4 @@ def _middle(length: int, side: int) -> slice:
     return slice(start, start + side)
 
 
-__all__ = ["Fit", "known_of"]
+__all__ = ["FitResult", "known_of"]

@@ -1,4 +1,4 @@
-"""`Shelf`: where a person's models are: a folder, and the files that were opened last."""
+"""`ModelLibrary`: where a person's models are: a folder, and the files that were opened last."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ MOST_RECENT = 12
 
 
 @dataclass
-class Shelf:
+class ModelLibrary:
     """A person's models, remembered in a small file.
 
     Parameters
@@ -103,4 +103,4 @@ class Shelf:
             raise InputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
 
-__all__ = ["MOST_RECENT", "SUFFIXES", "Shelf"]
+__all__ = ["MOST_RECENT", "SUFFIXES", "ModelLibrary"]

@@ -51,7 +51,7 @@ def path_of(name: str) -> Path:
     return FOLDER / f"{name}{_SUFFIX}"
 
 
-def name_of(path: PathLike) -> str:
+def shipped_name(path: PathLike) -> str:
     """Return the name of the shipped model in a file; nothing when the file is another."""
     place = Path(path)
     ours = place.suffix == _SUFFIX and place.resolve().parent == FOLDER.resolve()
@@ -110,10 +110,10 @@ __all__ = [
     "NDIM",
     "hides_shipped",
     "listed",
-    "name_of",
     "name_of_model",
     "names",
     "open_shipped",
     "path_of",
     "resolved",
+    "shipped_name",
 ]

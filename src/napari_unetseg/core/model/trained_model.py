@@ -27,7 +27,7 @@ from napari_unetseg.core.inference.predict_tiles import (
 )
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.inference.zoomed import Zoomed
-from napari_unetseg.core.model.fitted_parts import Fit, known_of
+from napari_unetseg.core.model.fitted_parts import FitResult, known_of
 from napari_unetseg.core.model.model_card import ModelCard
 from napari_unetseg.core.model.model_checks import check_parts, frozen
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
@@ -150,7 +150,7 @@ class TrainedModel:
     @classmethod
     def of(
         cls,
-        fit: Fit,
+        fit: FitResult,
         name: str,
         *,
         labels_are: AnnotationKind,

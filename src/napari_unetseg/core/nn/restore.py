@@ -24,7 +24,7 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
     build_pixels,
 )
 from napari_unetseg.core.nn.inference.runtime import choose_device
-from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.training.train_options import Device
 
 _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]] = (
@@ -163,7 +163,7 @@ def image_network(
     return network.eval()
 
 
-def evidence_of(model: TrainedModel, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def evidence_of_model(model: TrainedModel, image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return what a program that runs the model's file computes of a normalised image.
 
     Parameters
@@ -206,7 +206,7 @@ def fresh(
     """
     if isinstance(spec, PixelSpec):
         return build_pixels(spec, n_channels, n_outputs, ndim, network)
-    return build(spec, n_channels, n_outputs, ndim)
+    return build_network(spec, n_channels, n_outputs, ndim)
 
 
 def _showing_features(
@@ -247,7 +247,7 @@ def _showing(
 
 __all__ = [
     "check_state",
-    "evidence_of",
+    "evidence_of_model",
     "fresh",
     "frozen_of",
     "image_network",

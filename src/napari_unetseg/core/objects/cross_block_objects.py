@@ -172,11 +172,11 @@ def objects_of_block(read: Read, maker: Maker, blocks: Blocks, place: Place) -> 
     parts, n = shapes.label(maker.mask(known))
     crossing = np.zeros(n + 1, bool)
     for seam in blocks.seams(place):
-        crossing[np.unique(parts[inside(seam, seen)])] = True
+        crossing[np.unique(parts[box_within(seam, seen)])] = True
     crossing[0] = False
     labels, n = maker.objects(known, ~crossing[parts], seen, blocks.shape)
     return BlockObjects(
-        labels[inside(own, seen)],
+        labels[box_within(own, seen)],
         _first_pixels(labels, n, seen, blocks.shape),
         _crossing(blocks, place, parts, crossing),
     )
@@ -249,7 +249,7 @@ def numbered(firsts: Numbers, there: Mask, first: int) -> Labels:
     return numbers
 
 
-def inside(box: Box, around: Box) -> Box:
+def box_within(box: Box, around: Box) -> Box:
     """Return a box counted from the start of one around it."""
     return tuple(
         slice(span.start - wide.start, span.stop - wide.start)
@@ -306,7 +306,9 @@ class _Joining:
         )
         if any(span.start >= span.stop for span in common):
             return
-        pairs = np.stack([theirs[inside(common, box)].ravel(), ours[inside(common, other)].ravel()])
+        pairs = np.stack(
+            [theirs[box_within(common, box)].ravel(), ours[box_within(common, other)].ravel()]
+        )
         for one, two in np.unique(pairs[:, (pairs >= 0).all(0)], axis=1).T:
             self.parents[self._root(int(two))] = self._root(int(one))
 
@@ -330,7 +332,7 @@ def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Cr
         spans = found[part - 1]
         boxes[row] = start[:, None] + [(span.start, span.stop) for span in spans]
     firsts = _first_pixels(parts, len(crossing) - 1, seen, blocks.shape)
-    layers = tuple(numbers[parts[inside(seam, seen)]] for seam in blocks.seams(place))
+    layers = tuple(numbers[parts[box_within(seam, seen)]] for seam in blocks.seams(place))
     return Crossing(boxes, firsts[known - 1], layers)
 
 
@@ -373,7 +375,7 @@ __all__ = [
     "Piece",
     "PieceObjects",
     "Place",
-    "inside",
+    "box_within",
     "joined",
     "numbered",
     "objects_of_block",

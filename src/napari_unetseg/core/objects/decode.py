@@ -158,7 +158,7 @@ def _settled(split: Split, decoder: DecoderSpec | None) -> str:
     return split
 
 
-def background_of(values: Sequence[int], asked: int) -> int:
+def background_class(values: Sequence[int], asked: int) -> int:
     """Return the place of the background among the classes; 0 asks for the first.
 
     Raises
@@ -179,7 +179,7 @@ def background_of(values: Sequence[int], asked: int) -> int:
 def _flooded(
     mask: NDArray[np.bool_], heights: Floats, core: float, options: DecodeOptions
 ) -> tuple[Labels, int]:
-    from napari_unetseg.core.objects.watershed import basins, grown
+    from napari_unetseg.core.objects.watershed import basins, grow_seeds
 
     # Every pixel of the mask belongs to an object, so none may have no height.
     inside = np.where(mask, np.maximum(heights, _LEAST_HEIGHT), 0).astype(np.float32)
@@ -187,9 +187,9 @@ def _flooded(
     if core:
         peaks = np.zeros(int(labels.max()) + 1, np.float32)
         np.maximum.at(peaks, labels[mask], inside[mask])
-        labels = grown(np.where(inside >= core * peaks[labels], labels, 0), mask)
+        labels = grow_seeds(np.where(inside >= core * peaks[labels], labels, 0), mask)
         labels = shapes.in_order(labels, len(peaks) - 1)
     return shapes.keep_large(labels, options.min_size)
 
 
-__all__ = ["DecodeOptions", "Split", "background_of", "decode"]
+__all__ = ["DecodeOptions", "Split", "background_class", "decode"]

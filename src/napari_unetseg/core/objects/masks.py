@@ -62,10 +62,10 @@ def clean(
     -----
     About 60 ms for a mask of 4096×4096 pixels with 9,000 objects on two cores.
     """
-    from napari_unetseg.core.compute.run_length import paint
+    from napari_unetseg.core.compute.run_length import paint_runs
 
     found = _cleaned(mask, fill_holes, min_size, clear_border)
-    cleaned: Mask = paint(found.runs, np.ones(len(found.runs), dtype=np.bool_))
+    cleaned: Mask = paint_runs(found.runs, np.ones(len(found.runs), dtype=np.bool_))
     return cleaned, found.number
 
 
@@ -98,10 +98,10 @@ def label(
     InputError
         See `clean`.
     """
-    from napari_unetseg.core.compute.run_length import paint
+    from napari_unetseg.core.compute.run_length import paint_runs
 
     found = _cleaned(mask, fill_holes, min_size, clear_border)
-    labels: Labels = paint(found.runs, found.ids + np.int32(first))
+    labels: Labels = paint_runs(found.runs, found.ids + np.int32(first))
     return labels, found.number
 
 
@@ -243,21 +243,21 @@ def connected_to(weak: Array, strong: Array) -> Mask:
     InputError
         When the masks have neither two nor three axes.
     """
-    from napari_unetseg.core.compute.run_length import components, paint, runs_of
+    from napari_unetseg.core.compute.run_length import components, paint_runs, runs_of
 
     _check_ndim(weak)
     parts = components(runs_of(weak), full=False)
     kept = parts.keep(parts.contain(strong)).runs
-    connected: Mask = paint(kept, np.ones(len(kept), dtype=np.bool_))
+    connected: Mask = paint_runs(kept, np.ones(len(kept), dtype=np.bool_))
     return connected
 
 
 def _cleaned(mask: Array, fill_holes: bool, min_size: int, clear_border: bool) -> "Components":
-    from napari_unetseg.core.compute.run_length import components, filled, runs_of
+    from napari_unetseg.core.compute.run_length import components, fill_holes_of_runs, runs_of
 
     _check_ndim(mask)
     runs = runs_of(mask)
-    found = components(filled(runs) if fill_holes else runs)
+    found = components(fill_holes_of_runs(runs) if fill_holes else runs)
     if min_size > 1:
         found = found.keep(found.sizes() >= min_size)
     if clear_border:

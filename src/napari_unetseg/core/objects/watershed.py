@@ -63,7 +63,7 @@ def basins(
     return labels.reshape(distance.shape)
 
 
-def grown(seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+def grow_seeds(seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Give every pixel of a mask the id of the seed that is the fewest steps away within it.
 
     Parameters
@@ -187,4 +187,4 @@ def _grow(volume: Array, mask: Array, queue: Array) -> None:
                         last += 1
 
 
-__all__ = ["basins", "grown"]
+__all__ = ["basins", "grow_seeds"]

@@ -9,24 +9,24 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.project.project_contents import Contents, LabelsItem
 from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
-from napari_unetseg.core.training.fine_tune import TrainOnOptions
+from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import History, Learnt
-from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.core.training.train import TrainingPair
 
 
 @dataclass(frozen=True, eq=False)
 class ProjectLessons:
     """What a project teaches: lessons, and the names of the corrected layers and of those lost."""
 
-    corrected: tuple[Lesson, ...]
-    earlier: tuple[Lesson, ...]
+    corrected: tuple[TrainingPair, ...]
+    earlier: tuple[TrainingPair, ...]
     names: tuple[str, ...]
     lost: tuple[str, ...]
     base: TrainedModel | None
 
 
 def lessons_of_project(
-    contents: Contents, model: TrainedModel, options: TrainOnOptions
+    contents: Contents, model: TrainedModel, options: FineTuneOptions
 ) -> ProjectLessons:
     """Collect every layer with ink that was made from an image, and what a model learnt before.
 
@@ -60,7 +60,7 @@ def lessons_of_project(
         if there is None or place is None or one.region_key or one.labels_are != model.labels_are:
             lost.append(one.labels)
             continue
-        earlier.append(Lesson(place, there.labels))
+        earlier.append(TrainingPair(place, there.labels))
     base = history.base_of(model)
     return ProjectLessons(tuple(corrected), tuple(earlier), tuple(names), tuple(lost), base)
 
@@ -71,8 +71,12 @@ def _is_corrected(item: LabelsItem, before: list[Learnt]) -> bool:
 
 
 def _lesson(
-    item: LabelsItem, image: Image, contents: Contents, model: TrainedModel, options: TrainOnOptions
-) -> Lesson:
+    item: LabelsItem,
+    image: Image,
+    contents: Contents,
+    model: TrainedModel,
+    options: FineTuneOptions,
+) -> TrainingPair:
     told = item.mark.get("options")
     said: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     maker = next((one for one in contents.models if one.name == said.get("model")), model)

@@ -33,7 +33,7 @@ from napari_unetseg.core.project.project_manifest import (
     Manifest,
     read_manifest,
 )
-from napari_unetseg.core.project.project_models import hash_in, keep, name_of, open_kept
+from napari_unetseg.core.project.project_models import file_name_of_model, hash_in, keep, open_kept
 from napari_unetseg.core.training.model_history import Version, read_history, written_history
 
 SUFFIX = ".unetseg"
@@ -258,7 +258,7 @@ class ProjectFolder:
         return tuple(dict.fromkeys([*asleep, *names]))
 
     def _model(self, model: TrainedModel, written: list[str]) -> str:
-        name = name_of(model)
+        name = file_name_of_model(model)
         if not (self.path / name).is_file():
             keep(model, self.path / name)
             self._sync(name, written)

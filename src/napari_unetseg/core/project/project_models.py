@@ -19,7 +19,7 @@ from napari_unetseg.core.training.model_history import Version
 _HASH_LENGTH = 16
 
 
-def name_of(model: TrainedModel) -> str:
+def file_name_of_model(model: TrainedModel) -> str:
     """Return what a model's file is called in a project."""
     suffix = Path(model.source).suffix.lower() if isinstance(model, ForeignModel) else ".zip"
     ending = suffix if suffix in SUFFIXES else ".zip"
@@ -87,7 +87,7 @@ def open_kept(path: Path, versions: Sequence[Version]) -> TrainedModel:
         )
     names = [one.name for one in versions if one.fingerprint == model.fingerprint]
     named = [replace(model, name=name) for name in names]
-    meant = [one for one in named if Path(name_of(one)).stem == path.stem]
+    meant = [one for one in named if Path(file_name_of_model(one)).stem == path.stem]
     return meant[-1] if meant else model
 
 
@@ -103,4 +103,4 @@ def _short(model: TrainedModel) -> str:
     return letters.strip("-")[:40] or "model"
 
 
-__all__ = ["hash_in", "keep", "name_of", "open_kept"]
+__all__ = ["file_name_of_model", "hash_in", "keep", "open_kept"]

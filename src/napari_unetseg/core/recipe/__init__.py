@@ -1,7 +1,7 @@
 """Recipes: what worked on one image, as data, to be done with the next thousand."""
 
 from napari_unetseg.core.recipe.batch_summary import ImageRow, batch_in_words
-from napari_unetseg.core.recipe.execute import Made, recipe_image, recipe_model, run_recipe
+from napari_unetseg.core.recipe.execute import RecipeResult, recipe_image, recipe_model, run_recipe
 from napari_unetseg.core.recipe.image_batch import Batch, run_batch
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_files import (
@@ -29,11 +29,11 @@ __all__ = [
     "Batch",
     "ImageRow",
     "ImageStep",
-    "Made",
     "MeasurementStep",
     "ModelStep",
     "Recipe",
     "RecipeError",
+    "RecipeResult",
     "ThresholdStep",
     "batch_in_words",
     "hash_of",

@@ -80,7 +80,7 @@ def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
     """
     if recipe.model is not None and path.parent.resolve() != folder.resolve():
         source = model_file(recipe.model, folder)
-        if shipped.name_of(source):
+        if shipped.shipped_name(source):
             write_recipe(path, recipe)
             return recipe
         target = path.parent / source.name

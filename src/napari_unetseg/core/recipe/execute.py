@@ -24,7 +24,7 @@ _SHARES = {"background": 1.0, "segmentation": 2.0, "measurement": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class RecipeResult:
     """What a recipe makes of an image; None for what it does not make.
 
     Parameters
@@ -91,7 +91,7 @@ def run_recipe(
     *,
     model: TrainedModel | None = None,
     progress: Progress = silent,
-) -> Made:
+) -> RecipeResult:
     """Do the steps of a recipe with one image.
 
     Parameters
@@ -141,7 +141,7 @@ def run_recipe(
         values_of = seen[recipe.measurement.intensities]
         table = _measured(labels, values_of, recipe.measurement, shares.next("measurement"))
     progress(1.0, "done")
-    return Made(flattened, labels, probabilities, table)
+    return RecipeResult(flattened, labels, probabilities, table)
 
 
 def _predicted(
@@ -209,4 +209,4 @@ class _Shares:
         return part(self._progress, start, self._done)
 
 
-__all__ = ["Made", "picked", "recipe_image", "recipe_model", "run_recipe"]
+__all__ = ["RecipeResult", "picked", "recipe_image", "recipe_model", "run_recipe"]

@@ -23,7 +23,7 @@ class Finished:
     stem
         Its name without suffix, which its results have too.
     made_by
-        What its results were made of, in a word: the recipe, and the image's `identity_of`.
+        What its results were made of, in a word: the recipe, and the image's `identity_of_image`.
     objects
         How many objects there are; None where none are made.
     seconds
@@ -85,7 +85,7 @@ class FinishedLog:
             raise InputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
 
-def identity_of(source: Path) -> str:
+def identity_of_image(source: Path) -> str:
     """Return a word that is another one when a file, or one in a folder, has changed.
 
     Size and time of change tell: to read all of every image would take as long as to segment it.
@@ -121,4 +121,4 @@ def _read_line(line: bytes) -> Finished | None:
     return one if named and counted and isinstance(one.seconds, int | float) else None
 
 
-__all__ = ["Finished", "FinishedLog", "identity_of"]
+__all__ = ["Finished", "FinishedLog", "identity_of_image"]

@@ -86,7 +86,7 @@ def model_file(step: ModelStep, folder: PathLike) -> Path:
 def model_step(path: PathLike, folder: PathLike, **how: object) -> ModelStep:
     """Return the step that runs a model in a file, or one that ships, for a recipe in a folder."""
     source = shipped.resolved(path)
-    file = shipped.name_of(source) or relative_to(source, folder)
+    file = shipped.shipped_name(source) or relative_to(source, folder)
     return ModelStep.checked(file=file, sha256=hash_of(source), **how)
 
 

@@ -9,8 +9,8 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import plan_outputs, write_image, write_labels, write_table
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.recipe.execute import Made
-from napari_unetseg.core.recipe.finished_log import FinishedLog, identity_of
+from napari_unetseg.core.recipe.execute import RecipeResult
+from napari_unetseg.core.recipe.finished_log import FinishedLog, identity_of_image
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_files import relative_to, write_recipe
 
@@ -121,7 +121,7 @@ class ResultsFolder:
             recipe = recipe.model_copy(update={"model": model})
         write_recipe(self.path / RECIPE_FILE, recipe)
 
-    def write(self, stem: str, made: Made, *, progress: Progress = silent) -> int | None:
+    def write(self, stem: str, made: RecipeResult, *, progress: Progress = silent) -> int | None:
         """Write the results of an image, each in one step; return how many objects there are.
 
         Raises
@@ -143,7 +143,7 @@ class ResultsFolder:
     def made_by(self, source: Path) -> str:
         """Return a word that is another one when an image would have other results."""
         level = f"-level{self.level}" if self.level else ""
-        return f"{self.recipe.digest()}-{identity_of(source)}{level}"
+        return f"{self.recipe.digest()}-{identity_of_image(source)}{level}"
 
     def has(self, stem: str) -> bool:
         """Whether all results of an image are there."""

@@ -1,10 +1,10 @@
 """The review queue: where to look first, when to stop, and how many objects there are."""
 
-from napari_unetseg.core.review_queue.build_queue import Made, make_queue
+from napari_unetseg.core.review_queue.build_queue import BuiltQueue, make_queue
 from napari_unetseg.core.review_queue.estimate_count import (
     Count,
     Interval,
-    Sample,
+    JudgedSample,
     count_columns,
     count_of,
 )
@@ -15,15 +15,15 @@ from napari_unetseg.core.review_queue.queue_options import Order, QueueOptions
 from napari_unetseg.core.review_queue.queue_state import Outlook, Queue, read_queue
 
 __all__ = [
+    "BuiltQueue",
     "Count",
     "Interval",
     "Item",
-    "Made",
+    "JudgedSample",
     "Order",
     "Outlook",
     "Queue",
     "QueueOptions",
-    "Sample",
     "Sources",
     "Verdict",
     "count_columns",

@@ -53,7 +53,7 @@ def views_for(model: TrainedModel, image: Image) -> tuple[View, ...]:
     return (View("Y"), View("X"), *depth, View("", turned=True) if square else View("YX"))
 
 
-def predicted(
+def predict_view(
     model: TrainedModel, image: Image, views: tuple[View, ...], progress: Progress
 ) -> Iterator[Image]:
     """Yield what `TrainedModel.predict_maps` says of each view, laid as the image is."""
@@ -75,4 +75,4 @@ def _turned(image: Image) -> Image:
     return replace(image, data=image.data.transpose(order), spacing=spacing)
 
 
-__all__ = ["View", "predicted", "views_for"]
+__all__ = ["View", "predict_view", "views_for"]

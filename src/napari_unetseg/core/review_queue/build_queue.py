@@ -18,11 +18,11 @@ from napari_unetseg.core.review_queue.item_scores import (
     looks_of,
     object_item,
     painted,
-    parts_of,
+    score_parts,
     weight_of,
 )
 from napari_unetseg.core.review_queue.missed_places import missed_places
-from napari_unetseg.core.review_queue.queue_evidence import Evidence, Sources, gather
+from napari_unetseg.core.review_queue.queue_evidence import QueueEvidence, Sources, gather
 from napari_unetseg.core.review_queue.queue_items import Item
 from napari_unetseg.core.review_queue.queue_options import QueueOptions
 from napari_unetseg.core.review_queue.queue_order import diverse_order, shuffled, windows_in
@@ -33,7 +33,7 @@ _WINDOW, _LEAST_WINDOWS = 4.0, 25
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class BuiltQueue:
     """A queue, and how unsure each pixel is: (*labels), 0 to 1, where that was asked for."""
 
     queue: Queue
@@ -47,7 +47,7 @@ def make_queue(
     *,
     ink: PixelSet | None = None,
     progress: Progress = silent,
-) -> Made:
+) -> BuiltQueue:
     """Make a review queue.
 
     Parameters
@@ -78,7 +78,7 @@ def make_queue(
     ids = labels.asarray()
     inked = PixelSet(ids.shape) if ink is None else ink
     if options.order == "random sample":
-        return Made(_sample(labels, ids, inked, options, frame_axes, progress))
+        return BuiltQueue(_sample(labels, ids, inked, options, frame_axes, progress))
     share = part(progress, 0, 0.8)
     evidence = gather(ids, sources, options, frame_axes=frame_axes, progress=share)
     rest = part(progress, 0.8, 1)
@@ -89,24 +89,24 @@ def make_queue(
                 "tell. Train or load a model, or choose other labels."
             )
         queue = _of_windows(labels, evidence.uncertainty, inked, options, frame_axes)
-        return Made(queue, evidence.uncertainty)
+        return BuiltQueue(queue, evidence.uncertainty)
     return _of_objects(labels, ids, evidence, sources, inked, options, frame_axes, rest)
 
 
 def _of_objects(
     labels: Image,
     ids: NDArray[Any],
-    evidence: Evidence,
+    evidence: QueueEvidence,
     sources: Sources,
     ink: PixelSet,
     options: QueueOptions,
     frame_axes: int,
     progress: Progress,
-) -> Made:
+) -> BuiltQueue:
     how = MeasureOptions(per=options.per)
     table = measure(labels, _fitting(labels, sources.image), how, progress=progress)
     centre, low, high = places_of(table, labels)
-    parts = parts_of(ids, table, evidence, options, frame_axes)
+    parts = score_parts(ids, table, evidence, options, frame_axes)
     weights = {name: WEIGHTS.get(name, 1.0) for name in parts}
     total = sum(weights.values())
     score = sum(weights[name] * part for name, part in parts.items()) / total
@@ -132,7 +132,7 @@ def _of_objects(
     if uncertainty is None:
         uncertainty = painted(ids, table, score, frame_axes)
     queue = Queue(options.order, tuple(items[at] for at in order), enough=options.enough)
-    return Made(queue, uncertainty)
+    return BuiltQueue(queue, uncertainty)
 
 
 def _fitting(labels: Image, image: Image | None) -> Image | None:
@@ -220,4 +220,4 @@ def _sides(labels: Image, frame_axes: int, side: float) -> list[int]:
     return [max(round(side * mean / step), 1) for step in steps]
 
 
-__all__ = ["Made", "make_queue"]
+__all__ = ["BuiltQueue", "make_queue"]

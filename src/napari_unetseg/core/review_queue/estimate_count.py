@@ -19,7 +19,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Sample:
+class JudgedSample:
     """What was found in a random sample, drawn without replacement.
 
     Parameters
@@ -72,14 +72,14 @@ class Count:
     count: Interval
     precision: Interval
     missed: Interval
-    sample: Sample
+    sample: JudgedSample
 
     def __str__(self) -> str:
         low, high = round(self.count.low), round(self.count.high)
         return f"{self.count.estimate:,.0f} ({low:,} to {high:,})"
 
 
-def count_of(sample: Sample, confidence: float = CONFIDENCE) -> Count:
+def count_of(sample: JudgedSample, confidence: float = CONFIDENCE) -> Count:
     """Estimate the number of true objects.
 
     Parameters
@@ -182,7 +182,7 @@ def _share(part: float, whole: int) -> float:
     return part / whole if whole else 1.0
 
 
-def _check(sample: Sample) -> None:
+def _check(sample: JudgedSample) -> None:
     n, windows = len(sample.worth), len(sample.missed)
     if (sample.population and not n) or not windows:
         raise InputError(
@@ -206,4 +206,4 @@ def count_columns(found: Count, n_rows: int) -> dict[str, NDArray[np.float64]]:
     return columns
 
 
-__all__ = ["CONFIDENCE", "Count", "Interval", "Sample", "count_columns", "count_of"]
+__all__ = ["CONFIDENCE", "Count", "Interval", "JudgedSample", "count_columns", "count_of"]

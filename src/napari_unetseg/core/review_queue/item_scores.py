@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.measure import Table
-from napari_unetseg.core.review_queue.queue_evidence import Evidence
+from napari_unetseg.core.review_queue.queue_evidence import QueueEvidence
 from napari_unetseg.core.review_queue.queue_items import Item
 from napari_unetseg.core.review_queue.queue_options import QueueOptions
 from napari_unetseg.core.review_queue.queue_order import spread_of
@@ -18,10 +18,10 @@ WEIGHTS = {"shape": 0.5}
 _SIZES, _SIZE_POWER = (0.1, 10.0), 0.3
 
 
-def parts_of(
+def score_parts(
     ids: NDArray[Any],
     table: Table,
-    evidence: Evidence,
+    evidence: QueueEvidence,
     options: QueueOptions,
     frame_axes: int,
 ) -> dict[str, NDArray[np.float64]]:
@@ -141,4 +141,4 @@ def is_inked(table: Table, ids: NDArray[Any], ink: PixelSet, frame_axes: int) ->
     return np.array([row in touched for row in rows], bool).reshape(len(table["label"]))
 
 
-__all__ = ["WEIGHTS", "is_inked", "looks_of", "object_item", "painted", "parts_of", "weight_of"]
+__all__ = ["WEIGHTS", "is_inked", "looks_of", "object_item", "painted", "score_parts", "weight_of"]

@@ -11,7 +11,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.review_queue.augmented_views import predicted, views_for
+from napari_unetseg.core.review_queue.augmented_views import predict_view, views_for
 from napari_unetseg.core.review_queue.queue_options import QueueOptions
 from napari_unetseg.core.review_queue.uncertainty import disagreement, entropy, margin
 from napari_unetseg.core.scoring.overlap import overlap_of
@@ -42,7 +42,7 @@ class Sources:
 
 
 @dataclass(eq=False)
-class Evidence:
+class QueueEvidence:
     """What is known of labels.
 
     Parameters
@@ -69,7 +69,7 @@ def gather(
     *,
     frame_axes: int = 0,
     progress: Progress = silent,
-) -> Evidence:
+) -> QueueEvidence:
     """Ask the model, and hold the labels against what it says and against other labels.
 
     Parameters
@@ -84,7 +84,7 @@ def gather(
     InputError
         When there is nothing to ask for what is wanted, or it is not of the same image.
     """
-    found = Evidence()
+    found = QueueEvidence()
     asks = options.by in ("all", "entropy", "margin", "views")
     if asks and sources.model is not None and sources.image is not None:
         decoding = sources.decoding or sources.model.decoding
@@ -108,7 +108,7 @@ def _ask(
     decoding: DecodeOptions,
     options: QueueOptions,
     frame_axes: int,
-    found: Evidence,
+    found: QueueEvidence,
     progress: Progress,
 ) -> None:
     wants = options.labels_are == "objects"
@@ -126,7 +126,7 @@ def _ask(
     if wants:
         ways = [_how(decoding, **change) for change in _otherwise(decoding)]
         found.agreement["decodings"] = [agreement(maps, way, share) for way in ways]
-    asked = predicted(model, image, views, part(progress, share, 1))
+    asked = predict_view(model, image, views, part(progress, share, 1))
     for number, seen in enumerate(asked, start=2):
         proba = _proba(seen, model, labels)
         mean, square = mean + proba, square + proba**2
@@ -152,7 +152,7 @@ def _compare(
     other: NDArray[Any],
     options: QueueOptions,
     frame_axes: int,
-    found: Evidence,
+    found: QueueEvidence,
 ) -> None:
     if other.shape != labels.shape:
         raise InputError(
@@ -210,4 +210,4 @@ def _background(model: TrainedModel, decoding: DecodeOptions) -> int:
     return values.index(decoding.background) if decoding.background in values else 0
 
 
-__all__ = ["Evidence", "Sources", "gather"]
+__all__ = ["QueueEvidence", "Sources", "gather"]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import TypeAdapter, ValidationError
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.review_queue.estimate_count import Sample
+from napari_unetseg.core.review_queue.estimate_count import JudgedSample
 from napari_unetseg.core.review_queue.queue_items import JUDGED, Item, Verdict
 from napari_unetseg.core.review_queue.queue_options import Order
 
@@ -57,7 +57,7 @@ class Queue:
     at
         The place of the current item.
     population, windows, certain
-        Of a random sample: see `Sample`.
+        Of a random sample: see `JudgedSample`.
     enough
         See `QueueOptions`.
     """
@@ -136,7 +136,7 @@ class Queue:
         enough = len(last) == LAST and changed < self.enough * LAST
         return Outlook(changed, len(last), rate * left, enough or not left)
 
-    def sample(self) -> Sample:
+    def sample(self) -> JudgedSample:
         """Return what a random sample has found so far.
 
         Only what was judged without a gap counts: what was passed over may be what was hard.
@@ -153,7 +153,7 @@ class Queue:
             )
         n = self.n_in_a_row
         pairs = list(zip(self.items[:n], self.worth[:n], strict=True))
-        return Sample(
+        return JudgedSample(
             population=self.population,
             worth=tuple(worth for item, worth in pairs if item.kind == "object"),
             windows=self.windows,

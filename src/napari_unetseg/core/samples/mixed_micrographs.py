@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.samples.neurite_strokes import Tips, draw, grow
+from napari_unetseg.core.samples.neurite_strokes import Tips, draw_strokes, grow_strokes
 from napari_unetseg.core.samples.scene import (
     DARK,
     Doubles,
@@ -170,7 +170,9 @@ def _neurites(rng: np.random.Generator, size: tuple[int, int], radius: float) ->
         walked=np.zeros(cell.size),
         owner=(cell + 1).astype(np.int32),
     )
-    _, _, owner = draw(size, grow(rng, tips, branching=float(rng.uniform(0.3, 1.5))))
+    _, _, owner = draw_strokes(
+        size, grow_strokes(rng, tips, branching=float(rng.uniform(0.3, 1.5)))
+    )
     return owner
 
 

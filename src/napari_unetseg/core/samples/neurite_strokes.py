@@ -48,7 +48,9 @@ class Tips:
         )
 
 
-def grow(rng: np.random.Generator, tips: Tips, *, branching: float, step: float = 0.7) -> Strokes:
+def grow_strokes(
+    rng: np.random.Generator, tips: Tips, *, branching: float, step: float = 0.7
+) -> Strokes:
     """Walk every tip to the end of its length, branching on the way.
 
     Parameters
@@ -74,7 +76,7 @@ def grow(rng: np.random.Generator, tips: Tips, *, branching: float, step: float 
     return Strokes(np.concatenate(points), np.concatenate(radii), np.concatenate(owners))
 
 
-def draw(shape: tuple[int, int], strokes: Strokes) -> tuple[Floats, Floats, Ints]:
+def draw_strokes(shape: tuple[int, int], strokes: Strokes) -> tuple[Floats, Floats, Ints]:
     """Draw strokes: how deep inside, how thick there, and whose.
 
     Returns

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from napari_unetseg.core.samples.neurite_strokes import Strokes, Tips, draw, grow
+from napari_unetseg.core.samples.neurite_strokes import Strokes, Tips, draw_strokes, grow_strokes
 from napari_unetseg.core.samples.scene import (
     DARK,
     Doubles,
@@ -166,7 +166,7 @@ def _neurites(
         walked=np.zeros(cell.size),
         owner=(cell + 1).astype(np.int32),
     )
-    depth, width, owner = draw(size, grow(rng, tips, branching=1.1))
+    depth, width, owner = draw_strokes(size, grow_strokes(rng, tips, branching=1.1))
     thickness = np.minimum(0.09 + 0.14 * width, 0.95) * np.sqrt(1 - (1 - depth) ** 2)
     return np.where(owner > 0, thickness, 0).astype(np.float32), owner
 
@@ -205,7 +205,7 @@ def _specks(rng: np.random.Generator, size: tuple[int, int], amount: float) -> F
     points = middle[clump] + 2.6 * rng.standard_normal((clump.size, 2))
     radii = rng.uniform(0.8, 2.2, clump.size)
     strokes = Strokes(points, radii, (clump + 1).astype(np.int32))
-    depth, _, owner = draw(size, strokes)
+    depth, _, owner = draw_strokes(size, strokes)
     density = np.concatenate([[0.0], rng.uniform(0.25, 0.85, clumps)])
     dirt: Floats = (density[owner] * np.sqrt(depth)).astype(np.float32)
     return dirt

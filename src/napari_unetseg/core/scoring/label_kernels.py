@@ -72,7 +72,7 @@ def _grown(table: Any) -> Any:
 
 
 @_compiled
-def find(ids: Any, wanted: Any) -> Any:
+def find_boxes_of_ids(ids: Any, wanted: Any) -> Any:
     """Return the place of an id in a sorted list, or -1."""
     low, high = 0, len(ids)
     while low < high:
@@ -115,7 +115,7 @@ def add_places(
             stop = start + 1
             while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
                 stop += 1
-            at = find(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
             if at >= 0:
                 n = stop - start
                 sums[at, 0] += n * plane
@@ -132,7 +132,7 @@ def add_places(
 
 
 @_compiled
-def paint(
+def paint_ids(
     labels: NDArray[np.int64],
     ids: NDArray[np.int64],
     colours: NDArray[np.uint8],
@@ -154,11 +154,11 @@ def paint(
         stop = start + 1
         while stop < n and labels[stop] == labels[start]:
             stop += 1
-        at = find(ids, labels[start]) if labels[start] != 0 else -1
+        at = find_boxes_of_ids(ids, labels[start]) if labels[start] != 0 else -1
         if at >= 0:
             for k in range(start, stop):
                 out[k] = max(out[k], colours[at])
         start = stop
 
 
-__all__ = ["add_places", "count_pairs", "find", "paint"]
+__all__ = ["add_places", "count_pairs", "find_boxes_of_ids", "paint_ids"]

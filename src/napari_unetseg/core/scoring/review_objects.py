@@ -256,12 +256,12 @@ def paint_review(
 
 
 def _paint(labels: NDArray[Any], ids: Ids, kinds: NDArray[np.uint8], out: NDArray[Any]) -> None:
-    from napari_unetseg.core.scoring.label_kernels import paint
+    from napari_unetseg.core.scoring.label_kernels import paint_ids
 
     pixels, canvas = labels.reshape(-1), out.reshape(-1)
 
     def work(start: int, stop: int) -> None:
-        paint(as_int64(pixels[start:stop]), ids, kinds, canvas[start:stop])
+        paint_ids(as_int64(pixels[start:stop]), ids, kinds, canvas[start:stop])
 
     map_strips(work, len(pixels), rows=_PIXELS)
 

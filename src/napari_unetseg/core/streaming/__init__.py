@@ -1,9 +1,9 @@
 """Images larger than memory: a recipe block by block, from disk to disk."""
 
 from napari_unetseg.core.streaming.cost_estimate import Cost, estimate
-from napari_unetseg.core.streaming.large_images import ByBlocks, source_of, too_large
+from napari_unetseg.core.streaming.large_images import ByBlocks, run_source_of, too_large
 from napari_unetseg.core.streaming.resume import can_resume
-from napari_unetseg.core.streaming.run_source import Source
+from napari_unetseg.core.streaming.run_source import RunSource
 from napari_unetseg.core.streaming.runners import Here, Runner
 from napari_unetseg.core.streaming.stream_recipe import Streamed, stream
 
@@ -11,12 +11,12 @@ __all__ = [
     "ByBlocks",
     "Cost",
     "Here",
+    "RunSource",
     "Runner",
-    "Source",
     "Streamed",
     "can_resume",
     "estimate",
-    "source_of",
+    "run_source_of",
     "stream",
     "too_large",
 ]

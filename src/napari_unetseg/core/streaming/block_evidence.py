@@ -17,7 +17,7 @@ from napari_unetseg.core.inference.segmenter import decoder_of
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.cross_block_objects import Box, Maker, Place
-from napari_unetseg.core.objects.decode import DecodeOptions, background_of
+from napari_unetseg.core.objects.decode import DecodeOptions, background_class
 from napari_unetseg.core.objects.decode_blocks import Decoding
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import silent
@@ -36,7 +36,7 @@ THRESHOLD_BYTES, MODEL_BYTES = 150.0, 400.0
 """Memory that a pixel of a block takes at most, on the way from the image to objects."""
 
 
-class Evidence(Protocol):
+class BlockEvidence(Protocol):
     """What is said of each pixel, block by block."""
 
     @property
@@ -172,7 +172,7 @@ class Predicted:
         if self.kind == "classes":
             values: Array = np.array(self.model.values, self.dtype)[likeliest(found)]
             return values
-        behind = background_of(self.model.values, self.options.background)
+        behind = background_class(self.model.values, self.options.background)
         return np.concatenate([1 - found[behind : behind + 1], found[len(self.model.classes) :]])
 
     def maker(self) -> Maker:
@@ -207,7 +207,7 @@ class Flattened:
         return numbers
 
 
-def evidence_of(recipe: Recipe, prepared: Prepared, model: TrainedModel | None) -> Evidence:
+def block_evidence(recipe: Recipe, prepared: Prepared, model: TrainedModel | None) -> BlockEvidence:
     """Return what a recipe says of each pixel of an image."""
     if recipe.threshold is not None:
         options, known = recipe.threshold, prepared.known
@@ -241,4 +241,4 @@ def _predicted(
     return Predicted(given, model, segmenter, scaling, decoder, decoding, step.what)
 
 
-__all__ = ["Evidence", "Kind", "evidence_of"]
+__all__ = ["BlockEvidence", "Kind", "block_evidence"]

@@ -20,7 +20,7 @@ _STACK_CHUNK = 128
 
 
 @dataclass(frozen=True)
-class Grid:
+class BlockGrid:
     """The blocks of all planes, or all stacks, of an image.
 
     Parameters
@@ -126,4 +126,4 @@ def _rounded_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-__all__ = ["Grid", "Job", "chunk_of", "chunks_for", "halved", "sides_for"]
+__all__ = ["BlockGrid", "Job", "chunk_of", "chunks_for", "halved", "sides_for"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.pyramid import Layout, halve, parts_of
+from napari_unetseg.core.io.pyramid import PyramidLayout, chunk_boxes, halve
 from napari_unetseg.core.measure import measure_part
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects import masks as shapes
@@ -18,14 +18,14 @@ from napari_unetseg.core.objects.cross_block_objects import (
     Box,
     Crossing,
     Piece,
-    inside,
+    box_within,
     objects_of_block,
     objects_of_piece,
 )
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.execute import picked
-from napari_unetseg.core.streaming.block_evidence import Evidence, evidence_of
-from napari_unetseg.core.streaming.block_grid import Grid, chunk_of
+from napari_unetseg.core.streaming.block_evidence import BlockEvidence, block_evidence
+from napari_unetseg.core.streaming.block_grid import BlockGrid, chunk_of
 from napari_unetseg.core.streaming.compose_blocks import GIANT, put_pieces
 from napari_unetseg.core.streaming.prepare_run import Known, Prepared, restore
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
@@ -80,18 +80,18 @@ class Work:
         return cls(recipe, image, prepared, model, folder, sides)
 
     @cached_property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> BlockEvidence:
         """What says something of each pixel."""
-        return evidence_of(self.recipe, self.prepared, self.model)
+        return block_evidence(self.recipe, self.prepared, self.model)
 
     @cached_property
-    def grid(self) -> Grid:
+    def grid(self) -> BlockGrid:
         """Where the blocks are."""
         image, axes = self.evidence.image, self.evidence.image.axes
         if self.evidence.kind in ("objects", "classes", "probabilities") and self.model is not None:
             axes = axes.replace("C", "")
         shape = tuple(image.length(axis) for axis in axes)
-        return Grid(axes, shape, self.evidence.block_axes, self.sides)
+        return BlockGrid(axes, shape, self.evidence.block_axes, self.sides)
 
     @cached_property
     def chunks(self) -> tuple[int, ...]:
@@ -114,7 +114,7 @@ class Work:
         """Whether objects are measured."""
         return self.recipe.measurement is not None and self.evidence.kind == "objects"
 
-    def layout(self, dtype: Any) -> Layout:
+    def layout(self, dtype: Any) -> PyramidLayout:
         """Return how the result is written."""
         grid, channels = self.grid, self.evidence.channels if self.direct else ()
         axes, shape = grid.axes, grid.shape
@@ -124,7 +124,7 @@ class Work:
             axes = "".join(axis for axis in "TCZYX" if axis in lengths)
             shape = tuple(lengths[axis] for axis in axes)
         image = self.evidence.image
-        return Layout(
+        return PyramidLayout(
             shape,
             axes,
             np.dtype(dtype),
@@ -308,7 +308,7 @@ class Work:
         )
         ids = np.asarray(self.folder.array(IDS)[self.grid.at(index, wide)])
         mask = shapes.cut_apart(ids) if options is not None and options.split else ids > 0
-        found = mask[inside(box, wide)].astype(np.uint8)
+        found = mask[box_within(box, wide)].astype(np.uint8)
         if options is not None and options.method == "multiotsu":
             classes = np.asarray(self._evidence[self._evidence_at(index, box)])
             # A filled hole has the class of the background; it takes the one next to it.
@@ -339,7 +339,7 @@ class Work:
     def _level(self, level: int, number: int) -> Arrays:
         layout = self.layout(self.result.dtype)
         shape = layout.shapes[level]
-        halve(self.folder.result, layout, level, list(parts_of(shape, layout.chunks))[number])
+        halve(self.folder.result, layout, level, list(chunk_boxes(shape, layout.chunks))[number])
         return {}
 
     def _reader(self, index: tuple[int, ...]) -> Any:
@@ -353,7 +353,7 @@ class Work:
         numbers = np.asarray(self._evidence[self._evidence_at(index, window)])
 
         def read(box: Box) -> Any:
-            where: Any = (..., *inside(box, window))
+            where: Any = (..., *box_within(box, window))
             return self.evidence.known(numbers[where])
 
         return read

@@ -22,7 +22,7 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.recipe import parse_recipe, written_recipe
 from napari_unetseg.core.streaming.block_work import Work
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
-from napari_unetseg.core.streaming.run_source import Source
+from napari_unetseg.core.streaming.run_source import RunSource
 from napari_unetseg.core.streaming.runners import Task
 
 TIMEOUT = "10s"
@@ -52,7 +52,7 @@ class Cluster:
     """
 
     def __init__(
-        self, client: Any, source: Source, model: Path | None = None, *, trust: bool = False
+        self, client: Any, source: RunSource, model: Path | None = None, *, trust: bool = False
     ) -> None:
         self._client, self._source, self._trust = client, source, trust
         self._model, self._suffix = "", ""
@@ -187,7 +187,7 @@ def _opened(spec: str) -> Work:
     model = None
     if content["model"]:
         model = _model(content["model"], recipe.normalisation, content["trust"])
-    image, sides = Source(**content["source"]).open(), tuple(content["sides"])
+    image, sides = RunSource(**content["source"]).open(), tuple(content["sides"])
     return Work.of(recipe, image, content["known"], model, RunFolder(path.parent), sides)
 
 

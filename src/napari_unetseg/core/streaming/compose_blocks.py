@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.objects.cross_block_objects import Box, inside
+from napari_unetseg.core.objects.cross_block_objects import Box, box_within
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
 
 GIANT = 2**22
@@ -40,8 +40,8 @@ def put_pieces(passing: NDArray[np.int32], box: Box, folder: RunFolder, given: A
             for a, b in zip(piece_box, box, strict=True)
         )
         if all(span.start < span.stop for span in both):
-            theirs = np.asarray(values[inside(both, piece_box)])
-            ours = passing[inside(both, box)]
+            theirs = np.asarray(values[box_within(both, piece_box)])
+            ours = passing[box_within(both, box)]
             ours[theirs == 0] = 0
             ours[theirs > 0] = -(theirs[theirs > 0] + np.int32(offset))
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.objects.cross_block_objects import joined, numbered
 from napari_unetseg.core.objects.linking import link_objects
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.core.streaming.block_grid import Grid
+from napari_unetseg.core.streaming.block_grid import BlockGrid
 from napari_unetseg.core.streaming.block_work import Work
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
 
@@ -57,7 +57,7 @@ def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
     return {"boxes": boxes, "pixels": pixels, "group": group.reshape(-1)}
 
 
-def groups_to_join(grid: Grid, folder: RunFolder) -> list[Arrays]:
+def groups_to_join(grid: BlockGrid, folder: RunFolder) -> list[Arrays]:
     """Return the pieces of all planes or stacks by their groups, to be divided each by itself."""
     found = []
     for number, index in enumerate(grid.indices):

@@ -15,7 +15,7 @@ from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.recipe import Batch
 from napari_unetseg.core.recipe.execute import recipe_image
 from napari_unetseg.core.recipe.results_folder import TABLES
-from napari_unetseg.core.streaming.run_source import Source
+from napari_unetseg.core.streaming.run_source import RunSource
 from napari_unetseg.core.streaming.runners import Here, Runner
 from napari_unetseg.core.streaming.stream_recipe import Streamed, stream
 
@@ -39,7 +39,7 @@ class ByBlocks:
 
     memory: float = 0.0
     resume: bool = False
-    runner: Callable[[Source], Runner] = lambda source: Here()
+    runner: Callable[[RunSource], Runner] = lambda source: Here()
 
     def __call__(
         self, batch: Batch, path: Path, model: TrainedModel | None, progress: Progress
@@ -51,7 +51,7 @@ class ByBlocks:
                 "labels. Leave --flattened out, or run a recipe of the background alone."
             )
         files = batch.results.files(stem_of(path))
-        source = source_of(batch, path)
+        source = run_source_of(batch, path)
         made: Streamed = stream(
             batch.recipe,
             source,
@@ -66,9 +66,9 @@ class ByBlocks:
         return made.n_objects if batch.recipe.makes_objects else None
 
 
-def source_of(batch: Batch, path: Path) -> Source:
+def run_source_of(batch: Batch, path: Path) -> RunSource:
     """Return how an image of a batch is opened anywhere."""
-    return Source(str(path.resolve()), batch.recipe.image.axes, batch.level)
+    return RunSource(str(path.resolve()), batch.recipe.image.axes, batch.level)
 
 
 def too_large(batch: Batch, paths: Sequence[Path], memory: float = 0.0) -> list[Path]:
@@ -88,4 +88,4 @@ def too_large(batch: Batch, paths: Sequence[Path], memory: float = 0.0) -> list[
     return found
 
 
-__all__ = ["ByBlocks", "source_of", "too_large"]
+__all__ = ["ByBlocks", "run_source_of", "too_large"]

@@ -10,30 +10,30 @@ from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.streaming.run_folder import RunFolder
-from napari_unetseg.core.streaming.run_source import Source, identity_of
+from napari_unetseg.core.streaming.run_source import RunSource, identity_of_source
 
 _VERSION = 1
 """Of what is kept meanwhile: another version of it is not gone on with."""
 
 
-def opened(source: Source | Image) -> Image:
+def open_source(source: RunSource | Image) -> Image:
     """Return the image, its axes in the order TCZYX."""
-    return source.open() if isinstance(source, Source) else ordered(source)
+    return source.open() if isinstance(source, RunSource) else ordered(source)
 
 
 def can_resume(
-    recipe: Recipe, source: Source | Image, out: PathLike, model: TrainedModel | None = None
+    recipe: Recipe, source: RunSource | Image, out: PathLike, model: TrainedModel | None = None
 ) -> bool:
     """Whether there is an unfinished run of this recipe on this image; see `stream`."""
     state = RunFolder.beside(Path(out)).read()
-    return state.get("key") == key_of(recipe, source, opened(source), model)
+    return state.get("key") == run_key(recipe, source, open_source(source), model)
 
 
-def key_of(
-    recipe: Recipe, source: Source | Image, image: Image, model: TrainedModel | None
+def run_key(
+    recipe: Recipe, source: RunSource | Image, image: Image, model: TrainedModel | None
 ) -> dict[str, str]:
     """Return what makes a run another one."""
-    who = source.identity() if isinstance(source, Source) else identity_of(image)
+    who = source.identity() if isinstance(source, RunSource) else identity_of_source(image)
     weights = "" if model is None else f"{model.fingerprint}-{model.zoom}"
     return {"version": str(_VERSION), "recipe": recipe.digest(), "image": who, "model": weights}
 
@@ -55,4 +55,4 @@ def state_of(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[st
     return state
 
 
-__all__ = ["can_resume", "key_of", "opened", "state_of"]
+__all__ = ["can_resume", "open_source", "run_key", "state_of"]

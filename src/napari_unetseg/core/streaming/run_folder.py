@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io.pyramid import Layout, create
+from napari_unetseg.core.io.pyramid import PyramidLayout, create
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -131,7 +131,7 @@ class RunFolder:
             self._arrays[name] = zarr.open_array(self.path / f"{name}.zarr", mode="r+")
         return self._arrays[name]
 
-    def create_result(self, layout: Layout) -> None:
+    def create_result(self, layout: PyramidLayout) -> None:
         """Make the image that is being made, in place of one that may be there."""
         create(self.result_path, layout)
         self._arrays.pop(RESULT, None)

@@ -9,13 +9,13 @@ import numpy as np
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image
 from napari_unetseg.core.io.ome_zarr_files import ordered
-from napari_unetseg.core.recipe.finished_log import identity_of as file_identity
+from napari_unetseg.core.recipe.finished_log import identity_of_image as file_identity
 
 _SAMPLED, _SIDE = 16, 64
 
 
 @dataclass(frozen=True)
-class Source:
+class RunSource:
     """An image file, as it is opened anywhere.
 
     Parameters
@@ -47,7 +47,7 @@ class Source:
         return f"{file_identity(Path(self.path))}-{self.axes}-{self.level}"
 
 
-def identity_of(image: Image) -> str:
+def identity_of_source(image: Image) -> str:
     """Return a word for an image that is no file, by its sides and some of its pixels."""
     digest = hashlib.sha256(f"{image.axes} {image.shape} {image.dtype}".encode())
     planes = image.indices()
@@ -58,4 +58,4 @@ def identity_of(image: Image) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["Source", "identity_of"]
+__all__ = ["RunSource", "identity_of_source"]

@@ -12,7 +12,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_table
 from napari_unetseg.core.io.paths import PathLike, put
-from napari_unetseg.core.io.pyramid import parts_of
+from napari_unetseg.core.io.pyramid import chunk_boxes
 from napari_unetseg.core.measure import Table
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.cross_block_objects import LARGEST_PIECE
@@ -20,7 +20,11 @@ from napari_unetseg.core.objects.linking import links_along
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.execute import picked
-from napari_unetseg.core.streaming.block_evidence import THRESHOLD_BYTES, Evidence, evidence_of
+from napari_unetseg.core.streaming.block_evidence import (
+    THRESHOLD_BYTES,
+    BlockEvidence,
+    block_evidence,
+)
 from napari_unetseg.core.streaming.block_grid import halved, sides_for
 from napari_unetseg.core.streaming.block_work import IDS, RAW, Work
 from napari_unetseg.core.streaming.join_blocks import (
@@ -31,9 +35,9 @@ from napari_unetseg.core.streaming.join_blocks import (
     plan_pieces,
 )
 from napari_unetseg.core.streaming.prepare_run import prepare
-from napari_unetseg.core.streaming.resume import key_of, opened, state_of
+from napari_unetseg.core.streaming.resume import open_source, run_key, state_of
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
-from napari_unetseg.core.streaming.run_source import Source
+from napari_unetseg.core.streaming.run_source import RunSource
 from napari_unetseg.core.streaming.runners import Here, Runner, Task
 
 _TIMES = {
@@ -92,7 +96,7 @@ class Streamed:
 
 def stream(
     recipe: Recipe,
-    source: Source | Image,
+    source: RunSource | Image,
     out: PathLike,
     *,
     model: TrainedModel | None = None,
@@ -139,10 +143,10 @@ def stream(
         with was another one.
     """
     target = _checked(Path(out))
-    image = opened(source)
+    image = open_source(source)
     _check(recipe)
     folder = RunFolder.beside(target)
-    key = key_of(recipe, source, image, model)
+    key = run_key(recipe, source, image, model)
     state = state_of(folder, key, resume=resume)
     run = _Run(recipe, source, image, model, folder, state, runner or Here(), memory)
     try:
@@ -168,7 +172,7 @@ class _Run:
     """A run on its way."""
 
     recipe: Recipe
-    source: Source | Image
+    source: RunSource | Image
     image: Image
     model: TrainedModel | None
     folder: RunFolder
@@ -181,7 +185,7 @@ class _Run:
         if "known" not in self.state:
             segmented = picked(self.image, self.recipe.image)
             prepared = prepare(self.recipe, segmented, self.model, progress)
-            evidence = evidence_of(self.recipe, prepared, self.model)
+            evidence = block_evidence(self.recipe, prepared, self.model)
             self._check_channels(evidence)
             self._keep(known=prepared.known, sides=list(self._sides(evidence)))
             # As it is read again when the run goes on.
@@ -314,7 +318,7 @@ class _Run:
 
     def _levels(self, work: Work, progress: Progress) -> None:
         layout = work.layout(work.result.dtype)
-        counts = [len(list(parts_of(shape, layout.chunks))) for shape in layout.shapes]
+        counts = [len(list(chunk_boxes(shape, layout.chunks))) for shape in layout.shapes]
         done, total = 0, max(sum(counts[1:]), 1)
         for level in range(1, len(counts)):
             stage, n = f"levels-{level}", counts[level]
@@ -358,7 +362,7 @@ class _Run:
         known = self.state["known"]
         return Work.of(self.recipe, self.image, known, self.model, self.folder, sides)
 
-    def _check_channels(self, evidence: Evidence) -> None:
+    def _check_channels(self, evidence: BlockEvidence) -> None:
         each = self.model is None and "C" in evidence.image.axes
         if self.recipe.measurement is not None and each:
             raise InputError(
@@ -366,7 +370,7 @@ class _Run:
                 "only one kind can be measured. Name the channel to segment under image: channel."
             )
 
-    def _sides(self, evidence: Evidence) -> tuple[int, ...]:
+    def _sides(self, evidence: BlockEvidence) -> tuple[int, ...]:
         shape = [evidence.image.length(axis) for axis in evidence.block_axes]
         memory = allowed(self.memory)
         return sides_for(shape, memory, evidence.per_pixel, evidence.multiple)

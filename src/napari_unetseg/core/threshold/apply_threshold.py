@@ -186,7 +186,7 @@ def group_number(image: Image, index: Index, block_axes: str, options: Threshold
     return _channel(image, index, block_axes)
 
 
-def smooth(plane: Array, options: ThresholdOptions) -> Array:
+def smooth_plane(plane: Array, options: ThresholdOptions) -> Array:
     """Return a plane as it is compared with the level: smoothed, or itself without smoothing."""
     return gaussian(plane, options.sigma) if options.sigma > 0 else plane
 
@@ -203,7 +203,7 @@ def preview(
     Parameters
     ----------
     plane
-        (Y, X), from `smooth`. One kept contiguous is compared fastest.
+        (Y, X), from `smooth_plane`. One kept contiguous is compared fastest.
     values
         The levels; ignored by local methods.
     out
@@ -226,7 +226,7 @@ def preview(
     """
     if options.method not in LOCAL_METHODS:
         check_values(tuple(values), options)
-    return compared(plane, tuple(values), options, out)
+    return classify_block(plane, tuple(values), options, out)
 
 
 def check_values(values: Values, options: ThresholdOptions) -> None:
@@ -382,7 +382,7 @@ def _classified(image: Image, groups: tuple[Values, ...], options: ThresholdOpti
         everywhere = [np.broadcast_to(level, (*block.shape,)) for level in levels]
         for index, plane in Image(block, image.axes).blocks():
             at = image.block_slices(index)
-            out[at] = compared(plane, tuple(float(e[at][0, 0]) for e in everywhere), options)
+            out[at] = classify_block(plane, tuple(float(e[at][0, 0]) for e in everywhere), options)
         return out
 
     local = options.method in LOCAL_METHODS
@@ -401,7 +401,7 @@ def _labelled(
     n, finding = 0, part(progress, 0, 0.8)
     for index in track(image.indices(block_axes), finding, "finding objects"):
         group = index if options.per == "plane" else (_channel(image, index, block_axes),)
-        classes = compared(image.block(index, block_axes), of_group[group], options)
+        classes = classify_block(image.block(index, block_axes), of_group[group], options)
         labels, found = _cleaned(classes, options, spacing, n + 1)
         out[image.block_slices(index, block_axes)] = labels
         n += found
@@ -417,7 +417,7 @@ def _channel(image: Image, index: Index, block_axes: str) -> int:
     return index[looped.index("C")] if "C" in looped else 0
 
 
-def compared(
+def classify_block(
     block: Array,
     values: Values,
     options: ThresholdOptions,
@@ -489,12 +489,12 @@ __all__ = [
     "ThresholdOptions",
     "Thresholded",
     "check_values",
-    "compared",
+    "classify_block",
     "decides_on_objects",
     "group_number",
     "group_values",
     "preview",
-    "smooth",
+    "smooth_plane",
     "smoothed_image",
     "threshold",
     "threshold_values",

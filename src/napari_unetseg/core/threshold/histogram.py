@@ -149,7 +149,9 @@ def sum_above(
         integers = pixels.dtype.kind in "iu"
         bound = kind(np.floor(level) if integers else level)
         most = kind((np.iinfo(kind) if integers else np.finfo(kind)).max)
-        parts = map_strips(lambda a, b: kernels.sum_above(pixels, bound, most, a, b), pixels.size)
+        parts = map_strips(
+            lambda a, b: kernels.sum_above_strip(pixels, bound, most, a, b), pixels.size
+        )
         return sum(p[0] for p in parts), sum(p[1] for p in parts)
 
     found = _over(data, of_piece, progress)
@@ -250,9 +252,9 @@ def _count_levels(pixels: Array, low: int, n: int) -> NDArray[np.int64]:
 
 
 def _measure(pixels: Array) -> tuple[float, float, float, int]:
-    from napari_unetseg.core.threshold.pixel_kernels import measure
+    from napari_unetseg.core.threshold.pixel_kernels import extremes_and_sum
 
-    found = map_strips(lambda a, b: measure(pixels, a, b), pixels.size)
+    found = map_strips(lambda a, b: extremes_and_sum(pixels, a, b), pixels.size)
     low, high = min(f[0] for f in found), max(f[1] for f in found)
     return low, high, sum(f[2] for f in found), sum(f[3] for f in found)
 

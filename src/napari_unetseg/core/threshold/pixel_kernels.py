@@ -56,7 +56,7 @@ def _extremes(pixels: Array) -> tuple[float, float]:
 
 
 @_compiled
-def measure(pixels: Array, start: int, stop: int) -> tuple[float, float, float, int]:
+def extremes_and_sum(pixels: Array, start: int, stop: int) -> tuple[float, float, float, int]:
     """Return the lowest and highest value, the sum and the number of the finite pixels."""
     low, high, total, number = np.inf, -np.inf, 0.0, 0
     for at in range(start, stop, _BLOCK):
@@ -148,7 +148,9 @@ def count_bins(
 
 
 @_reordered
-def sum_above(pixels: Array, level: float, most: float, start: int, stop: int) -> tuple[float, int]:
+def sum_above_strip(
+    pixels: Array, level: float, most: float, start: int, stop: int
+) -> tuple[float, int]:
     """Return the sum and the number of the pixels above `level` and up to `most`, of their type."""
     part = pixels[start:stop]
     nothing = pixels.dtype.type(0)
@@ -186,8 +188,8 @@ __all__ = [
     "between",
     "count_bins",
     "count_levels",
+    "extremes_and_sum",
     "flat",
-    "measure",
     "measure_integers",
-    "sum_above",
+    "sum_above_strip",
 ]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background.gaussian import reach_of
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
-from napari_unetseg.core.objects.cross_block_objects import Box, inside
-from napari_unetseg.core.threshold import compared, group_number
+from napari_unetseg.core.objects.cross_block_objects import Box, box_within
+from napari_unetseg.core.threshold import classify_block, group_number
 from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
 
 Classes = NDArray[np.uint8]
@@ -55,8 +55,8 @@ class Comparing:
         if options.method == "hysteresis":
             # What is connected with what is decided on whole pieces; see `Cleaning`.
             options = options.model_copy(update={"method": "multiotsu"})
-        found = compared(np.asarray(data), self.groups[group], options, contrast=contrast)
-        return np.ascontiguousarray(found[inside(box, wide)])
+        found = classify_block(np.asarray(data), self.groups[group], options, contrast=contrast)
+        return np.ascontiguousarray(found[box_within(box, wide)])
 
     def _reach(self, block_axes: str) -> tuple[int, ...]:
         """Return how far a pixel is compared with others, per axis."""

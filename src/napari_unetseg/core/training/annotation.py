@@ -199,7 +199,7 @@ class Annotation:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class AnnotatedImage:
     """One plane or stack to learn from.
 
     Parameters
@@ -255,7 +255,7 @@ def examples_of(
     counted: NDArray[np.bool_] | None = None,
     weights: NDArray[np.floating[Any]] | None = None,
     times: float = 1.0,
-) -> list[Example]:
+) -> list[AnnotatedImage]:
     """Return the annotated planes or stacks of an image; nothing else of it is read.
 
     Parameters
@@ -275,7 +275,7 @@ def examples_of(
     weights
         Of the labels' shape: how much they count, 0 not at all; see `Annotation`.
     times
-        See `Example`.
+        See `AnnotatedImage`.
 
     Raises
     ------
@@ -326,7 +326,7 @@ def examples_of(
         else:
             numbers = numbers[None]
         spacing = image.spacing[-ndim:]
-        examples.append(Example(numbers, annotation, normalisation, spacing, times))
+        examples.append(AnnotatedImage(numbers, annotation, normalisation, spacing, times))
     return examples
 
 

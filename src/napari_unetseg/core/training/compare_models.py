@@ -21,15 +21,21 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, to_the_end
 from napari_unetseg.core.scoring.pixel_scores import Scores, mean_scores
 from napari_unetseg.core.training.annotation import (
+    AnnotatedImage,
     Annotation,
     AnnotationKind,
-    Example,
     check_shape,
     check_trainable,
     values_of,
 )
 from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.train import Lesson, Watch, check_torch, examples_from, train
+from napari_unetseg.core.training.train import (
+    TrainingPair,
+    Watch,
+    check_torch,
+    examples_from,
+    train,
+)
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Confusion = NDArray[np.int64]
@@ -245,7 +251,7 @@ def rungs_for(n_classes: int) -> tuple[str, ...]:
 
 def compare(
     specs: Sequence[ModelSpec],
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingPair],
     options: TrainOptions,
     *,
     labels_are: AnnotationKind = "scribbles",
@@ -345,7 +351,9 @@ class _Listening:
             raise
 
 
-def _check(specs: Sequence[ModelSpec], lessons: Sequence[Lesson], options: TrainOptions) -> None:
+def _check(
+    specs: Sequence[ModelSpec], lessons: Sequence[TrainingPair], options: TrainOptions
+) -> None:
     if not specs:
         raise InputError("No model is chosen. Choose two or more to compare.")
     if not lessons:
@@ -366,11 +374,11 @@ def _check(specs: Sequence[ModelSpec], lessons: Sequence[Lesson], options: Train
 
 
 def _divided(
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingPair],
     options: TrainOptions,
     labels_are: AnnotationKind,
     class_names: Sequence[str],
-) -> tuple[list[Lesson], list[Lesson]]:
+) -> tuple[list[TrainingPair], list[TrainingPair]]:
     """Return what every rung learns from, and what all are judged by.
 
     Divided before the planes of a stack are taken apart: a stroke that goes on in the next plane
@@ -413,7 +421,7 @@ def _refuse(annotation: Annotation, judged: NDArray[np.bool_]) -> None:
     )
 
 
-def _warm_up(example: Example) -> None:
+def _warm_up(example: AnnotatedImage) -> None:
     """Load and compile what the first rung would be charged for."""
     importlib.import_module("napari_unetseg.core.nn.training.distil")
     importlib.import_module("napari_unetseg.core.nn.training.fit_pixels")
@@ -423,8 +431,8 @@ def _warm_up(example: Example) -> None:
 
 def _row(
     spec: ModelSpec,
-    lessons: Sequence[Lesson],
-    exam: Sequence[Example],
+    lessons: Sequence[TrainingPair],
+    exam: Sequence[AnnotatedImage],
     options: TrainOptions,
     watch: Watch | None,
     progress: Progress,
@@ -471,7 +479,7 @@ def _row(
 def _judged(
     spec: ModelSpec,
     model: TrainedModel,
-    exam: Sequence[Example],
+    exam: Sequence[AnnotatedImage],
     seconds: float,
     options: TrainOptions,
     progress: Progress,
@@ -499,7 +507,7 @@ def _judged(
 
 
 def _timed(
-    segmenter: Segmenter, exam: Sequence[Example], progress: Progress
+    segmenter: Segmenter, exam: Sequence[AnnotatedImage], progress: Progress
 ) -> tuple[list[NDArray[np.uint8]], float]:
     """Return the class of each pixel of each example, and the seconds that one pixel took."""
     _predicted(segmenter, [_corner(exam[0])], silent)
@@ -512,7 +520,7 @@ def _timed(
 
 
 def _predicted(
-    segmenter: Segmenter, exam: Sequence[Example], progress: Progress
+    segmenter: Segmenter, exam: Sequence[AnnotatedImage], progress: Progress
 ) -> list[NDArray[np.uint8]]:
     """Return the index of the class of each pixel of each example: (*spatial) each."""
     predicted = []
@@ -526,14 +534,14 @@ def _predicted(
     return predicted
 
 
-def _corner(example: Example) -> Example:
+def _corner(example: AnnotatedImage) -> AnnotatedImage:
     """Return a first piece, so that loading and compiling are not timed."""
     where = tuple(slice(side) for side in _WARM_UP[1 - example.image.ndim :])
     annotation = replace(example.annotation, targets=example.annotation.targets[where])
     return replace(example, image=example.image[(slice(None), *where)], annotation=annotation)
 
 
-def _confusion(predicted: Sequence[NDArray[np.uint8]], exam: Sequence[Example]) -> Confusion:
+def _confusion(predicted: Sequence[NDArray[np.uint8]], exam: Sequence[AnnotatedImage]) -> Confusion:
     """Return how many held-out pixels of each class (row) were taken for each: (K, K)."""
     n = exam[0].annotation.n_classes
     confusion = np.zeros((n, n), np.int64)

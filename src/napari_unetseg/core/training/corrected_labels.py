@@ -17,7 +17,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.annotation import AnnotationKind, check_shape
-from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.core.training.train import TrainingPair
 
 PREDICTED, PREDICTED_OBJECTS = "predicted classes", "predicted objects"
 """Roles of the layers that a trained model writes."""
@@ -44,7 +44,7 @@ def corrected_lesson(
     background: int = 0,
     ink_weight: float,
     unreviewed: float,
-) -> Lesson:
+) -> TrainingPair:
     """Return corrected labels as a lesson for the model that is to learn them.
 
     Parameters
@@ -90,7 +90,7 @@ def corrected_lesson(
         ink_weight=ink_weight,
         unreviewed=unreviewed,
     )
-    return Lesson(given, in_words_of(model, labels, labels_are, background), weights=weights)
+    return TrainingPair(given, in_words_of(model, labels, labels_are, background), weights=weights)
 
 
 def reviewed_weights(

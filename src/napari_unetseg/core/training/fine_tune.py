@@ -1,4 +1,4 @@
-"""`train_on`: a model learns from the corrections of what it predicted, and is checked for it."""
+"""`fine_tune`: a model learns from the corrections of what it predicted, and is checked for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.training.annotation import values_of
 from napari_unetseg.core.training.forgetting import Check, checked
-from napari_unetseg.core.training.train import Lesson, Preview, Watch, examples_from, train
+from napari_unetseg.core.training.train import Preview, TrainingPair, Watch, examples_from, train
 from napari_unetseg.core.training.train_options import Device, TrainOptions
 
 _LEARNING = 0.9
 
 
-class TrainOnOptions(Options):
+class FineTuneOptions(Options):
     """How a model learns from corrections."""
 
     how: Literal["continue", "anew"] = option(
@@ -101,7 +101,7 @@ class TrainOnOptions(Options):
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedOn:
+class FineTuned:
     """What came of it.
 
     Parameters
@@ -122,19 +122,19 @@ class TrainedOn:
     alarm: str
 
 
-def train_on(
+def fine_tune(
     model: TrainedModel,
-    corrected: Sequence[Lesson],
-    options: TrainOnOptions = TrainOnOptions(),  # noqa: B008 - frozen
+    corrected: Sequence[TrainingPair],
+    options: FineTuneOptions = FineTuneOptions(),  # noqa: B008 - frozen
     *,
-    earlier: Sequence[Lesson] = (),
+    earlier: Sequence[TrainingPair] = (),
     base: TrainedModel | None = None,
     training: TrainOptions | None = None,
     name: str = "",
     watch: Watch | None = None,
     preview: Preview | None = None,
     progress: Progress = silent,
-) -> TrainedOn:
+) -> FineTuned:
     """Train a model on corrections.
 
     Parameters
@@ -204,7 +204,7 @@ def train_on(
     made = _finished(outcome.model, model, check, options)
     alarm = check.alarm(model.name, made.name, options.alarm)
     told = check.told(model.name, made.name)
-    return TrainedOn(made, check, told, alarm)
+    return FineTuned(made, check, told, alarm)
 
 
 def _names(model: TrainedModel, values: Sequence[int]) -> list[str]:
@@ -222,8 +222,8 @@ def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) 
 
 
 def _shared(
-    corrected: list[Lesson], earlier: list[Lesson], share: float, model: TrainedModel
-) -> list[Lesson]:
+    corrected: list[TrainingPair], earlier: list[TrainingPair], share: float, model: TrainedModel
+) -> list[TrainingPair]:
     """Return all lessons, the earlier ones met as often together as their share says."""
     if not earlier:
         return corrected
@@ -232,7 +232,7 @@ def _shared(
     return [*corrected, *(replace(lesson, times=times) for lesson in earlier)]
 
 
-def _mass(lessons: Sequence[Lesson], model: TrainedModel) -> float:
+def _mass(lessons: Sequence[TrainingPair], model: TrainedModel) -> float:
     """Return how much all pixels count together."""
     total = 0.0
     for lesson in lessons:
@@ -249,7 +249,7 @@ def _mass(lessons: Sequence[Lesson], model: TrainedModel) -> float:
 
 
 def _training(
-    model: TrainedModel, options: TrainOnOptions, given: TrainOptions | None, *, anew: bool
+    model: TrainedModel, options: FineTuneOptions, given: TrainOptions | None, *, anew: bool
 ) -> TrainOptions:
     """Return how to train: as the model was, but for what the options say."""
     used = given or _used(model)
@@ -283,7 +283,7 @@ def _finished(
     made: TrainedModel,
     model: TrainedModel,
     check: Check,
-    options: TrainOnOptions,
+    options: FineTuneOptions,
 ) -> TrainedModel:
     """Return the new model with its descent, and what the check found."""
     provenance = {
@@ -306,4 +306,4 @@ def _finished(
     return replace(made, provenance=provenance, parent=model.fingerprint, decoder=decoder)
 
 
-__all__ = ["TrainOnOptions", "TrainedOn", "train_on"]
+__all__ = ["FineTuneOptions", "FineTuned", "fine_tune"]

@@ -14,7 +14,7 @@ from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.progress import Progress, silent, to_the_end, track
 from napari_unetseg.core.scoring.object_scores import best_of
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 
 CHECK_PIXELS = 2**23
 """Most pixels that are predicted to check a training, by each of both models."""
@@ -128,7 +128,7 @@ class Check:
 def checked(
     old: TrainedModel,
     new: TrainedModel,
-    examples: Sequence[Example],
+    examples: Sequence[AnnotatedImage],
     *,
     progress: Progress = silent,
 ) -> Check:
@@ -157,8 +157,8 @@ def checked(
     return found
 
 
-def _within(examples: Sequence[Example]) -> list[Example]:
-    room, kept = CHECK_PIXELS, list[Example]()
+def _within(examples: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    room, kept = CHECK_PIXELS, list[AnnotatedImage]()
     for example in examples:
         certain = example.annotation.certain().counted
         if not certain.any() or (kept and certain.size > room):
@@ -169,7 +169,7 @@ def _within(examples: Sequence[Example]) -> list[Example]:
 
 
 def _answer(
-    model: TrainedModel, segmenter: Any, example: Example
+    model: TrainedModel, segmenter: Any, example: AnnotatedImage
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return the label a model writes into each pixel, and the objects it finds, if it does."""
     axes = "C" + "ZYX"[-model.ndim :]

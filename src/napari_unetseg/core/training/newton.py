@@ -96,7 +96,7 @@ def minimise(problem: Problem, start: Doubles, *, progress: Progress = silent) -
     return theta
 
 
-def cross_entropy(problem: Problem, theta: Doubles) -> float:
+def mean_cross_entropy(problem: Problem, theta: Doubles) -> float:
     """Return the mean cross-entropy of weights and biases (U, F + 1), without the price."""
     return _Rows.of(problem).evaluate(theta, np.zeros(theta.shape[1]))[0]
 
@@ -156,4 +156,4 @@ class _Rows:
         return hessian.reshape(self.n_units * n_terms, -1)
 
 
-__all__ = ["Problem", "cross_entropy", "minimise"]
+__all__ = ["Problem", "mean_cross_entropy", "minimise"]

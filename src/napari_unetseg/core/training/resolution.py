@@ -22,7 +22,7 @@ HALF_FROM, QUARTER_FROM = 24.0, 32.0
 """Breadth in pixels from which half and quarter resolution are chosen."""
 
 
-def settled(
+def settle_resolution(
     spec: ConvolutionalSpec, annotations: Sequence[Annotation], *, like: ModelSpec | None = None
 ) -> ConvolutionalSpec:
     """Return the spec with an automatic resolution settled by what is annotated.
@@ -176,7 +176,7 @@ def _boxes(array: NDArray[Any], shrink: Sizes, mode: Any) -> NDArray[Any]:
 __all__ = [
     "breadth",
     "likeliest_of_boxes",
-    "settled",
+    "settle_resolution",
     "shrunken",
     "shrunken_annotation",
     "shrunken_image",

@@ -17,15 +17,15 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.training.annotation import (
+    AnnotatedImage,
     Annotation,
     AnnotationKind,
-    Example,
     examples_of,
     values_of,
 )
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.pretraining import Pretraining
-from napari_unetseg.core.training.resolution import settled
+from napari_unetseg.core.training.resolution import settle_resolution
 from napari_unetseg.core.training.train_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Preview = Callable[[Segmenter], None]
 
 
 class Record(Protocol):
-    """What a step of a training tells; see `napari_unetseg.core.nn.training.fit_network.Record`."""
+    """One step of a training; see `fit_network.TrainingStep`."""
 
     seconds: float
     fraction: float
@@ -49,7 +49,7 @@ Watch = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingPair:
     """An image and what is annotated on it.
 
     Parameters
@@ -66,7 +66,7 @@ class Lesson:
     weights
         Of the labels' shape: how much they count, 0 not at all. See `Annotation`.
     times
-        How often it is met beside the other lessons. See `Example`.
+        How often it is met beside the other lessons. See `AnnotatedImage`.
     """
 
     image: Image
@@ -88,7 +88,7 @@ class Outcome:
 
 def train(
     spec: ModelSpec,
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingPair],
     options: TrainOptions,
     *,
     name: str,
@@ -234,7 +234,7 @@ def _check_pretraining(
         )
 
 
-def _diameter_of(examples: Sequence[Example]) -> float:
+def _diameter_of(examples: Sequence[AnnotatedImage]) -> float:
     """Return the median diameter of the objects that are annotated; 0 when none are."""
     objects = [e.annotation.objects for e in examples if e.annotation.objects is not None]
     return median_diameter(objects, examples[0].spacing)
@@ -295,14 +295,14 @@ def _scaling(asked: NormalisationSpec | None, eyes: TrainedModel | None) -> Norm
 
 
 def examples_from(
-    lessons: Sequence[Lesson],
+    lessons: Sequence[TrainingPair],
     *,
     labels_are: AnnotationKind,
     ndim: int,
     scaling: NormalisationSpec,
     class_names: Sequence[str],
     values: Sequence[int] = (),
-) -> list[Example]:
+) -> list[AnnotatedImage]:
     """Return the annotated planes or stacks of all lessons, of the same classes.
 
     See Also
@@ -333,7 +333,7 @@ def examples_from(
 
 def _fit_pixels(
     spec: Any,
-    examples: Sequence[Example],
+    examples: Sequence[AnnotatedImage],
     options: TrainOptions,
     start: TrainedModel | None,
     scaling: NormalisationSpec,
@@ -368,7 +368,7 @@ def _fit_pixels(
 
 def _fit_network(
     spec: ModelSpec,
-    examples: Sequence[Example],
+    examples: Sequence[AnnotatedImage],
     options: TrainOptions,
     start: TrainedModel | None,
     before: "Pretrained | None",
@@ -380,8 +380,8 @@ def _fit_network(
 ) -> tuple[Any, dict[str, float], str]:
     """Train a network, climbing on the lower rung where the annotation is sparse."""
     from napari_unetseg.core.nn.restore import network_of
-    from napari_unetseg.core.nn.training.distil import climb
-    from napari_unetseg.core.nn.training.fit_network import fit
+    from napari_unetseg.core.nn.training.distil import distil
+    from napari_unetseg.core.nn.training.fit_network import fit_network
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 
     annotations = [example.annotation for example in examples]
@@ -400,7 +400,7 @@ def _fit_network(
         "progress": progress,
     }
     if not options.climbs(dense=all(annotation.dense for annotation in annotations)):
-        fitted = fit(spec, examples, options, **told)
+        fitted = fit_network(spec, examples, options, **told)
         if start is not None and keeps and fitted.unchanged:
             fitted = replace(fitted, decoder=start.decoder)
         judged = fitted.judgement
@@ -416,7 +416,7 @@ def _fit_network(
     n_classes = examples[0].annotation.n_classes
     lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
     spacing = image.spacing[-(examples[0].image.ndim - 1) :]
-    climbed = climb(
+    climbed = distil(
         spec,
         examples,
         options,
@@ -429,12 +429,14 @@ def _fit_network(
     return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
 
 
-def _settled(spec: ModelSpec, examples: Sequence[Example], start: TrainedModel | None) -> ModelSpec:
+def _settled(
+    spec: ModelSpec, examples: Sequence[AnnotatedImage], start: TrainedModel | None
+) -> ModelSpec:
     """Return the options with the resolution settled by what is annotated."""
     if not isinstance(spec, ConvolutionalSpec):
         return spec
     annotations = [example.annotation for example in examples]
-    return settled(spec, annotations, like=None if start is None else start.spec)
+    return settle_resolution(spec, annotations, like=None if start is None else start.spec)
 
 
 def _same_outputs(
@@ -448,13 +450,13 @@ def _same_outputs(
 
 def _objects_examined(
     fitted: Any,
-    examples: Sequence[Example],
+    examples: Sequence[AnnotatedImage],
     options: TrainOptions,
     scaling: NormalisationSpec,
     progress: Progress,
 ) -> Any:
     """Return the exam on the objects that were held out, if any were, and were learnt."""
-    from napari_unetseg.core.nn.training.validate_objects import objects_examined
+    from napari_unetseg.core.nn.training.validate_objects import validate_objects
 
     if fitted.decoder is None or fitted.judgement is None:
         return None
@@ -464,7 +466,7 @@ def _objects_examined(
         with contextlib.suppress(StopEarly):
             progress(1.0, message)
 
-    return objects_examined(fitted.segmenter(), examples, options, scaling, progress=heard)
+    return validate_objects(fitted.segmenter(), examples, options, scaling, progress=heard)
 
 
 def _held_out(dice: float, ap50: float | None = None) -> str:
@@ -472,4 +474,4 @@ def _held_out(dice: float, ap50: float | None = None) -> str:
     return f"Dice {dice:.3f}{objects} on what was held out."
 
 
-__all__ = ["Lesson", "Outcome", "check_torch", "examples_from", "train"]
+__all__ = ["Outcome", "TrainingPair", "check_torch", "examples_from", "train"]

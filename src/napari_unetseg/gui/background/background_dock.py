@@ -10,19 +10,19 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
 from napari_unetseg.core.background import Background, BackgroundOptions, fit_background
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
     FLATTENED,
-    find,
+    find_layer,
     image_of,
     labels_of,
     plane_image,
     role_of,
     show_image,
 )
-from napari_unetseg.gui.shared.preview_tool import LookingTool
+from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Latest, Work
-from napari_unetseg.gui.shared.tool import check
+from napari_unetseg.gui.shared.tool import check_button
 
 SURFACE = "surface"
 _OURS = (FLATTENED, SURFACE)
@@ -37,7 +37,7 @@ _VIEW_HELP = {
 _DIVERGING = Colormap(["#56b4e9", "#000000", "#e69f00"], name="unetseg residual")
 
 
-class BackgroundWidget(LookingTool[BackgroundOptions]):
+class BackgroundWidget(PreviewTool[BackgroundOptions]):
     """Fit a polynomial surface to the background; subtract it or divide by it.
 
     Parameters
@@ -61,7 +61,7 @@ class BackgroundWidget(LookingTool[BackgroundOptions]):
 
     def rows(self) -> list[tuple[str, QWidget]]:
         self._warm = Latest(self)
-        self.exclude = LayerPick(
+        self.exclude = LayerChoice(
             self.viewer,
             lambda layer: isinstance(layer, Labels),
             follow=lambda layer: False,
@@ -90,7 +90,7 @@ class BackgroundWidget(LookingTool[BackgroundOptions]):
     def set_view(self, view: str) -> None:
         """Show the image before, after, the surface or the residual, on the visible plane."""
         self._view = view
-        check(self._views, _VIEWS.index(view))
+        check_button(self._views, _VIEWS.index(view))
         self.look_later()
 
     def work(self, layer: Layer, options: BackgroundOptions) -> Work:
@@ -141,7 +141,7 @@ class BackgroundWidget(LookingTool[BackgroundOptions]):
         super().close_tool()
 
     def look(self, layer: Layer) -> None:
-        flattened = find(self.viewer.layers, FLATTENED, layer)
+        flattened = find_layer(self.viewer.layers, FLATTENED, layer)
         if flattened is not None:
             flattened.visible = self._view != "Before"
         stands = self._view == "After" and self._done == (layer, self.form.options)

@@ -22,7 +22,12 @@ from napari_unetseg.core.recipe.recipe_files import SUFFIXES
 from napari_unetseg.core.recipe.results_folder import RECIPE_FILE
 from napari_unetseg.gui.batch.batch_export import Words, WordsDialog, words_of
 from napari_unetseg.gui.batch.batch_page import BatchPage
-from napari_unetseg.gui.batch.batch_result_layers import Look, layers_of, look_at, replace_layers
+from napari_unetseg.gui.batch.batch_result_layers import (
+    Look,
+    look_at,
+    replace_layers,
+    result_layers,
+)
 from napari_unetseg.gui.batch.batch_run import Ended, run_and_read
 from napari_unetseg.gui.shared.layer_provenance import draft_of
 from napari_unetseg.gui.shared.model_opener import ask
@@ -359,7 +364,7 @@ class BatchWidget(QWidget):
             if self._trusts(look):
                 self.look()
             return
-        made = layers_of(look)
+        made = result_layers(look)
         replace_layers(self.viewer, self._shown, made)
         self._shown = made
         self.viewer.reset_view()

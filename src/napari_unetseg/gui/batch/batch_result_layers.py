@@ -12,7 +12,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, stem_of
 from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.recipe import Batch, Made, recipe_image, run_recipe
+from napari_unetseg.core.recipe import Batch, RecipeResult, recipe_image, run_recipe
 from napari_unetseg.core.recipe.results_folder import FLATTENED, LABELS, PROBABILITIES
 
 _SUFFIXES = (".tif", ".zarr")  # the second of images larger than memory
@@ -36,7 +36,7 @@ class Look:
 
     path: Path
     image: Image
-    made: Made
+    made: RecipeResult
     written: bool
 
 
@@ -59,7 +59,7 @@ def look_at(batch: Batch, path: Path, progress: Progress, *, written: bool) -> L
     place = next((one for one in places if one.has(stem_of(path))), None)
     if written and place is not None:
         files = place.files(stem_of(path))
-        made = Made(
+        made = RecipeResult(
             flattened=read_image(files[FLATTENED]) if FLATTENED in files else None,
             labels=read_labels(files[LABELS]) if LABELS in files else None,
             probabilities=read_image(files[PROBABILITIES]) if PROBABILITIES in files else None,
@@ -73,7 +73,7 @@ def look_at(batch: Batch, path: Path, progress: Progress, *, written: bool) -> L
     return Look(path, image, made, False)
 
 
-def layers_of(look: Look) -> list[Layer]:
+def result_layers(look: Look) -> list[Layer]:
     """Return layers of an image and its results, the lowest first."""
     name, made = stem_of(look.path), look.made
     found: list[Layer] = _image_layers(look.image, name)
@@ -125,4 +125,4 @@ def _place(image: Image, axes: str) -> dict[str, Any]:
     }
 
 
-__all__ = ["Look", "layers_of", "look_at", "replace_layers"]
+__all__ = ["Look", "look_at", "replace_layers", "result_layers"]

@@ -16,19 +16,19 @@ from napari_unetseg.core.progress import silent
 from napari_unetseg.gui.correct.correct_hand import Hand, Keys, Marks
 from napari_unetseg.gui.correct.correct_scene import (
     EXTENTS,
-    Corrected,
+    CorrectionResult,
+    box_of_object,
     corrected,
     cost_of,
     numbers_of,
-    part_of,
     problem_of,
     scene_of,
 )
 from napari_unetseg.gui.correct.correct_tools import (
     TOOLS,
+    CorrectionScene,
     CorrectOptions,
     Place,
-    Scene,
     ToolKind,
     depth_axis,
 )
@@ -36,14 +36,14 @@ from napari_unetseg.gui.correct.locked_view import InkView
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
-from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import MASK, role_of
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.shared.task import Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import PREDICTED
-from napari_unetseg.gui.train.fine_tune_dock import open_train_on
+from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
 
 INK_KEY = "W"
 _READY = "Press a tool, then click an object."
@@ -112,7 +112,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             "same as n edit dim in napari's layer controls. In the 3D view always the stack."
         )
         self.extent.activated.connect(self._on_extent)
-        self.shapes = LayerPick(
+        self.shapes = LayerChoice(
             self.viewer, lambda layer: isinstance(layer, Shapes) and not is_preview(layer)
         )
         self.shapes.setToolTip("Whose polygons, rectangles and ellipses From shapes draws.")
@@ -149,7 +149,7 @@ class CorrectWidget(Tool[CorrectOptions]):
     def show_result(self, layer: Layer, options: CorrectOptions, result: Any) -> str:
         if layer is not self._layer or self._boxes is None:
             return "Another layer was chosen meanwhile, so nothing was done. Do it again there."
-        if isinstance(result, Corrected):
+        if isinstance(result, CorrectionResult):
             return self._apply(layer, result)
         boxes, state = result
         if state != self.session.ink(layer).state():
@@ -413,7 +413,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         except InputError as error:
             self.say(str(error), problem=True)
 
-    def _apply(self, layer: Layer, result: Corrected) -> str:
+    def _apply(self, layer: Layer, result: CorrectionResult) -> str:
         change = result.change
         ink = self.session.ink(layer)
         if result.state != ink.state():
@@ -430,7 +430,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._go_on(layer, result)
         return " ".join(filter(None, [result.told(), self._hint()]))
 
-    def _go_on(self, layer: Layer, result: Corrected) -> None:
+    def _go_on(self, layer: Layer, result: CorrectionResult) -> None:
         """Go to the plane that an object was copied to."""
         by = {"next": 1, "previous": -1}.get(result.kind.name)
         if by is None:
@@ -442,7 +442,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         world = layer.data_to_world(place)
         self.viewer.dims.set_point(hidden[-1], world[hidden[-1] - lead])
 
-    def _scene(self, kind: ToolKind, layer: Labels, boxes: ObjectBoxes) -> Scene:
+    def _scene(self, kind: ToolKind, layer: Labels, boxes: ObjectBoxes) -> CorrectionScene:
         return scene_of(
             self.viewer,
             layer,
@@ -455,7 +455,7 @@ class CorrectWidget(Tool[CorrectOptions]):
     def _parts(
         self,
         kind: ToolKind,
-        scene: Scene,
+        scene: CorrectionScene,
         boxes: ObjectBoxes,
         numbers: Sequence[int],
         layer: Labels,
@@ -468,7 +468,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             return {}
         elif not numbers:
             return scene.parts
-        return {number: part_of(scene, boxes, number) for number in numbers}
+        return {number: box_of_object(scene, boxes, number) for number in numbers}
 
     def _search(self) -> None:
         """Find the objects in another thread."""
@@ -524,7 +524,7 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _train_on(self) -> None:
         layer = self._layer
-        if layer is not None and not open_train_on(self.viewer, layer):
+        if layer is not None and not open_fine_tune(self.viewer, layer):
             self.say("Open the dock Train on (Plugins menu) to train on.", problem=True)
 
     def _unbind(self) -> None:

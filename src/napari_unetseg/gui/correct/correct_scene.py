@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections import (
     Change,
-    Frame,
+    LabelsView,
     ObjectBoxes,
     Parts,
     ellipse_outline,
@@ -19,7 +19,12 @@ from napari_unetseg.core.corrections import (
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet, inked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.gui.correct.correct_tools import CorrectOptions, Place, Scene, ToolKind
+from napari_unetseg.gui.correct.correct_tools import (
+    CorrectionScene,
+    CorrectOptions,
+    Place,
+    ToolKind,
+)
 
 EXTENTS = {2: "the plane on screen", 3: "the whole stack", 4: "every frame", 5: "everything"}
 """What a number of napari's `n_edit_dimensions` is called."""
@@ -28,7 +33,7 @@ _CLOSED = ("polygon", "rectangle", "ellipse")
 
 
 @dataclass(frozen=True, eq=False)
-class Corrected:
+class CorrectionResult:
     """What a tool came to: a change of the whole layer, and what it approves.
 
     Parameters
@@ -90,7 +95,7 @@ def shown_axes(viewer: Any, layer: Layer) -> tuple[int, ...]:
     return tuple(axis - lead for axis in viewer.dims.displayed if axis >= lead)
 
 
-def frame_of(viewer: Any, layer: Labels) -> tuple[Frame, tuple[int, ...]]:
+def frame_of(viewer: Any, layer: Labels) -> tuple[LabelsView, tuple[int, ...]]:
     """Return the part of a layer to act in, and where the viewer is along each axis.
 
     Raises
@@ -109,7 +114,7 @@ def frame_of(viewer: Any, layer: Labels) -> tuple[Frame, tuple[int, ...]]:
         for place, length in zip(at, layer.data.shape, strict=True)
     ):
         raise InputError(f"{layer.name!r} has no plane here. Move the slider to one that it has.")
-    return Frame(at), here
+    return LabelsView(at), here
 
 
 def scene_of(
@@ -120,7 +125,7 @@ def scene_of(
     *,
     whole: bool = False,
     shapes: Layer | None = None,
-) -> Scene:
+) -> CorrectionScene:
     """Return what a tool sees now.
 
     Parameters
@@ -135,10 +140,10 @@ def scene_of(
     """
     frame, here = frame_of(viewer, layer)
     if whole:
-        frame = Frame.whole(layer.ndim)
+        frame = LabelsView.whole(layer.ndim)
     labels = frame.view(layer.data)
     shown = shown_axes(viewer, layer)
-    return Scene(
+    return CorrectionScene(
         labels=labels,
         parts=boxes.parts(frame),
         frame=frame,
@@ -152,7 +157,7 @@ def scene_of(
     )
 
 
-def part_of(scene: Scene, boxes: ObjectBoxes, number: int) -> Box:
+def box_of_object(scene: CorrectionScene, boxes: ObjectBoxes, number: int) -> Box:
     """Return the box of an object in a scene.
 
     Raises
@@ -168,14 +173,14 @@ def part_of(scene: Scene, boxes: ObjectBoxes, number: int) -> Box:
 
 def corrected(
     kind: ToolKind,
-    scene: Scene,
+    scene: CorrectionScene,
     parts: Parts,
     places: Sequence[Place],
     labels: NDArray[Any],
     state: tuple[int, ...],
     spare: PixelSet | None,
     progress: Progress,
-) -> Corrected:
+) -> CorrectionResult:
     """Compute a correction.
 
     Parameters
@@ -183,7 +188,7 @@ def corrected(
     labels
         Of the whole layer.
     state
-        See `Corrected`.
+        See `CorrectionResult`.
     spare
         Ink that is not to be touched, nor the objects that hold any.
 
@@ -206,7 +211,7 @@ def corrected(
         approved = pixels_of(scene.labels, right, scene.frame, labels.shape)
     if not len(whole) and not approved:
         raise InputError(_nothing(kind, n - len(parts)))
-    return Corrected(kind, whole, approved, state, n - len(parts), scene.here)
+    return CorrectionResult(kind, whole, approved, state, n - len(parts), scene.here)
 
 
 def cost_of(parts: Parts) -> int:
@@ -227,7 +232,7 @@ def _ids(values: NDArray[Any]) -> list[int]:
     return [int(number) for number in np.unique(values) if number]
 
 
-def _view(layer: Labels, frame: Frame, shown: tuple[int, ...], here: tuple[int, ...]) -> Box:
+def _view(layer: Labels, frame: LabelsView, shown: tuple[int, ...], here: tuple[int, ...]) -> Box:
     """Return the part of the frame that is on screen: all of it in 3D, or without a canvas."""
     low, high = (np.asarray(corner) for corner in layer.corner_pixels)
     box = []
@@ -276,12 +281,12 @@ def numbers_of(layer: Labels, places: Sequence[Place]) -> list[int]:
 
 __all__ = [
     "EXTENTS",
-    "Corrected",
+    "CorrectionResult",
+    "box_of_object",
     "corrected",
     "cost_of",
     "frame_of",
     "numbers_of",
-    "part_of",
     "problem_of",
     "scene_of",
     "shown_axes",

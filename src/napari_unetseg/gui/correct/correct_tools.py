@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core import corrections as fix
-from napari_unetseg.core.corrections import Change, Frame, Parts
+from napari_unetseg.core.corrections import Change, LabelsView, Parts
 from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.options import Options, option
@@ -47,7 +47,7 @@ class CorrectOptions(Options):
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class CorrectionScene:
     """What a tool sees: the labels of one plane, stack or layer, and where their objects are.
 
     Parameters
@@ -76,7 +76,7 @@ class Scene:
 
     labels: Labels
     parts: Parts
-    frame: Frame
+    frame: LabelsView
     shown: tuple[int, ...]
     here: tuple[int, ...]
     first: int
@@ -94,7 +94,7 @@ class Scene:
         return [place[axis] for axis in self.frame.axes]
 
 
-Act = Callable[[Scene, Parts, Sequence[Place], Progress], Change]
+Act = Callable[[CorrectionScene, Parts, Sequence[Place], Progress], Change]
 """What a tool does: to some objects, with the places that were clicked or drawn."""
 
 
@@ -142,10 +142,12 @@ class ToolKind:
     ink: bool = True
 
 
-def _single(act: Callable[[Scene, int, Box], Change]) -> Act:
+def _single(act: Callable[[CorrectionScene, int, Box], Change]) -> Act:
     """Make an act of what changes one object."""
 
-    def on_one(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+    def on_one(
+        scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+    ) -> Change:
         ((number, box),) = parts.items()
         return act(scene, number, box)
 
@@ -155,7 +157,9 @@ def _single(act: Callable[[Scene, int, Box], Change]) -> Act:
 def _either(single: Callable[..., Change], every: Callable[..., Change], *, by: bool) -> Act:
     """Make an act of what changes an outline, of one object or of every one."""
 
-    def act(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+    def act(
+        scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+    ) -> Change:
         given: dict[str, Any] = {"by": scene.options.pixels, "spacing": scene.spacing} if by else {}
         if places:
             ((number, box),) = parts.items()
@@ -165,11 +169,15 @@ def _either(single: Callable[..., Change], every: Callable[..., Change], *, by: 
     return act
 
 
-def _merge(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _merge(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     return fix.merge(scene.labels, parts)
 
 
-def _cut(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _cut(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     axes = [scene.axis(axis) for axis in sorted(scene.shown)]
     points = np.array([scene.place(place) for place in places])[:, axes]
     changes: list[Change] = []
@@ -188,7 +196,9 @@ def _cut(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress
     return Change.joined(changes, scene.labels)
 
 
-def _seeds(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _seeds(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     ((number, box),) = parts.items()
     seeds = [scene.place(place) for place in places]
     return fix.split_by_seeds(
@@ -196,7 +206,9 @@ def _seeds(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progre
     )
 
 
-def _apart(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _apart(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     change = fix.separate_every(scene.labels, parts, first=scene.first, progress=progress)
     if not len(change):
         raise InputError(
@@ -207,36 +219,48 @@ def _apart(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progre
     return change
 
 
-def _delete(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _delete(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     return fix.delete(scene.labels, parts)
 
 
-def _small(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _small(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     return fix.delete(scene.labels, fix.smaller_than(scene.labels, parts, scene.options.size))
 
 
-def _border(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _border(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     axes = [scene.axis(axis) for axis in scene.shown if axis in scene.frame.axes]
     return fix.delete(scene.labels, fix.at_border(scene.labels, parts, axes=axes))
 
 
-def _approve(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _approve(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     return fix.approve(scene.labels, parts)
 
 
-def _in_view(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _in_view(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     seen = fix.find_boxes(scene.labels[scene.view], progress=progress).ids().tolist()
     return fix.approve(scene.labels, {number: parts[number] for number in seen if number in parts})
 
 
-def _renumber(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _renumber(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     change = fix.renumber(scene.labels, parts)
     if not len(change):
         raise InputError(f"The {len(parts)} objects are numbered without a gap already.")
     return change
 
 
-def depth_axis(scene: Scene) -> int:
+def depth_axis(scene: CorrectionScene) -> int:
     """Return the axis of the layer that the viewer's planes follow each other along."""
     hidden = [axis for axis in range(len(scene.here)) if axis not in scene.shown]
     if not hidden:
@@ -244,12 +268,12 @@ def depth_axis(scene: Scene) -> int:
     return hidden[-1]
 
 
-def _interpolate(scene: Scene, number: int, box: Box) -> Change:
+def _interpolate(scene: CorrectionScene, number: int, box: Box) -> Change:
     return fix.interpolate(scene.labels, box, number, axis=scene.axis(depth_axis(scene)))
 
 
 def _copy(by: int) -> Act:
-    def act(scene: Scene, number: int, box: Box) -> Change:
+    def act(scene: CorrectionScene, number: int, box: Box) -> Change:
         axis = depth_axis(scene)
         here = scene.here[axis]
         return fix.copy_to_plane(
@@ -259,16 +283,18 @@ def _copy(by: int) -> Act:
     return _single(act)
 
 
-def _shapes(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progress) -> Change:
+def _shapes(
+    scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
+) -> Change:
     if not scene.outlines:
         raise InputError("Choose a Shapes layer with polygons, rectangles or ellipses in it.")
     axes = [scene.axis(axis) for axis in sorted(scene.shown)]
-    planes: dict[Frame, list[NDArray[np.float64]]] = {}
+    planes: dict[LabelsView, list[NDArray[np.float64]]] = {}
     for outline in scene.outlines:
         middle = np.rint(outline.mean(0)).astype(int).tolist()
         if all(at is None or at == middle[axis] for axis, at in enumerate(scene.frame.at)):
             inner = [middle[axis] for axis in scene.frame.axes]
-            plane = Frame(tuple(None if k in axes else at for k, at in enumerate(inner)))
+            plane = LabelsView(tuple(None if k in axes else at for k, at in enumerate(inner)))
             planes.setdefault(plane, []).append(outline[:, sorted(scene.shown)])
     first, changes = scene.first, []
     for plane, outlines in planes.items():
@@ -285,7 +311,7 @@ def _shapes(scene: Scene, parts: Parts, places: Sequence[Place], progress: Progr
     return Change.joined(changes, scene.labels)
 
 
-def _pairs(plane: Frame, scene: Scene) -> list[tuple[int | None, int]]:
+def _pairs(plane: LabelsView, scene: CorrectionScene) -> list[tuple[int | None, int]]:
     return list(zip(plane.at, scene.labels.shape, strict=True))
 
 
@@ -523,4 +549,13 @@ TOOLS = (
     ),
 )
 
-__all__ = ["TOOLS", "Act", "CorrectOptions", "Labels", "Place", "Scene", "ToolKind", "depth_axis"]
+__all__ = [
+    "TOOLS",
+    "Act",
+    "CorrectOptions",
+    "CorrectionScene",
+    "Labels",
+    "Place",
+    "ToolKind",
+    "depth_axis",
+]

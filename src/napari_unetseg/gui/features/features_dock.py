@@ -20,7 +20,7 @@ from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.gui.shared.layers import (
     FEATURE_MAPS,
-    find,
+    find_layer,
     image_of,
     marked,
     reduced_geometry,
@@ -211,7 +211,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
             "metadata": marked(FEATURE_MAPS, layer, said),
             **reduced_geometry(layer, found.layer.step, result.index),
         }
-        old = find(layers, FEATURE_MAPS, layer)
+        old = find_layer(layers, FEATURE_MAPS, layer)
         at = layers.index(layer) + 1
         colours = "gray"
         if old is not None:
@@ -249,7 +249,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
     def _mark_places(self, layer: Layer, result: _Excited) -> None:
         role = f"{FEATURE_MAPS} places"
         layers = self.viewer.layers
-        old = find(layers, role, layer)
+        old = find_layer(layers, role, layer)
         if old is not None:
             layers.remove(old)
         image = image_of(layer)
@@ -331,9 +331,9 @@ _CHANNELS = 0x0101  # Qt.UserRole + 1, which the two bindings spell differently
 
 
 def _layers(model: TrainedModel) -> Any:
-    from napari_unetseg.core.nn.inference.feature_maps import layers_of
+    from napari_unetseg.core.nn.inference.feature_maps import list_layers
 
-    return layers_of(model)
+    return list_layers(model)
 
 
 def _mapped(

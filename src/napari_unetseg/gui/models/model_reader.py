@@ -17,7 +17,7 @@ NOTHING: list[tuple[None]] = [(None,)]
 """In napari's words: the file was read, and no layer came of it."""
 
 
-def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
+def get_model_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
     """Return what opens a model, if `path` is one; for napari."""
     if isinstance(path, str) and looks_like_a_model(Path(path)):
         return read_model
@@ -75,4 +75,4 @@ def take_in(viewer: Any, path: Path) -> Opener:
 _OPENERS: set[Opener] = set()
 """Those at work, which nothing else holds."""
 
-__all__ = ["get_reader", "looks_like_a_model", "read_model", "take_in"]
+__all__ = ["get_model_reader", "looks_like_a_model", "read_model", "take_in"]

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io.metadata_text import lines_of
+from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import (
@@ -98,7 +98,9 @@ class ModelsWidget(QWidget):
         kept, known = self.chosen(), shelf()
         folder = known.folder
         own = [path for path in known.files() if folder is not None and path.parent == folder]
-        last = [path for path in known.files() if path not in own and not shipped.name_of(path)]
+        last = [
+            path for path in known.files() if path not in own and not shipped.shipped_name(path)
+        ]
         groups: dict[str, list[tuple[str, str, TrainedModel | Path]]] = {
             "In this session": [(model.name, "", model) for model in self.session.models],
             HEADING: [(name, "", shipped.path_of(name)) for name in shipped.names()],
@@ -224,7 +226,7 @@ class ModelsWidget(QWidget):
     def _refresh(self) -> None:
         what = self.chosen()
         is_file = isinstance(what, Path)
-        ships = isinstance(what, Path) and bool(shipped.name_of(what))
+        ships = isinstance(what, Path) and bool(shipped.shipped_name(what))
         for button in (self.load_button, self.test_button):
             button.setEnabled(is_file)
         for button in (self.rename_button, self.delete_button):
@@ -236,10 +238,10 @@ class ModelsWidget(QWidget):
         self._refresh()
         what = self.chosen()
         if isinstance(what, Path):
-            self._looks.ask(lambda progress: lines_of(describe_model(what), step=_STEP))
+            self._looks.ask(lambda progress: metadata_lines(describe_model(what), step=_STEP))
         elif what is not None:
             self._looks.forget()
-            self.facts.setPlainText("\n".join(lines_of(_facts(what), step=_STEP)))
+            self.facts.setPlainText("\n".join(metadata_lines(_facts(what), step=_STEP)))
         else:
             self.facts.clear()
 
@@ -250,7 +252,7 @@ class ModelsWidget(QWidget):
         self.facts.setPlainText(sentence)
 
     def _on_opened(self, model: TrainedModel, path: Path) -> None:
-        if not shipped.name_of(path):
+        if not shipped.shipped_name(path):
             self._try(lambda: shelf().opened(path))
         self.session.use_model(model)
         self.say(f"Loaded {model.name}. Next: Predict runs it.")

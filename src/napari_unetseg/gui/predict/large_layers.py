@@ -26,9 +26,9 @@ class Written:
     n_objects: int | None
 
 
-def is_large(image: Image) -> bool:
+def is_larger_than_memory(image: Image) -> bool:
     """Whether an image is read when asked for, and would not fit in memory with its result."""
     return image.lazy and math.prod(image.shape) * _AT_ONCE_BYTES > allowed()
 
 
-__all__ = ["Written", "is_large"]
+__all__ = ["Written", "is_larger_than_memory"]

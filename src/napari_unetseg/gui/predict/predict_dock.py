@@ -24,9 +24,15 @@ from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
 from napari_unetseg.core.training.train_options import Device, TrainOptions
 from napari_unetseg.gui.predict.cached_maps import FoundObjects, Maps, can_be_kept
-from napari_unetseg.gui.predict.large_layers import Written, is_large
+from napari_unetseg.gui.predict.large_layers import Written, is_larger_than_memory
 from napari_unetseg.gui.shared.form import Form
-from napari_unetseg.gui.shared.layers import PROBABILITIES, find, image_of, plane_image, show_image
+from napari_unetseg.gui.shared.layers import (
+    PROBABILITIES,
+    find_layer,
+    image_of,
+    plane_image,
+    show_image,
+)
 from napari_unetseg.gui.shared.model_choice import ModelChoice
 from napari_unetseg.gui.shared.model_opener import FILES, Opener
 from napari_unetseg.gui.shared.preview import classes_look, object_colours, objects_look
@@ -191,7 +197,7 @@ class PredictWidget(Tool[PredictOptions]):
                     "back to 2D, or predict everything."
                 )
             image = plane_image(image, index)
-        if options.extent == "everything" and is_large(image):
+        if options.extent == "everything" and is_larger_than_memory(image):
             return self._large(layer, image, model, options)
         if not _wants_objects(options, model):
             before = self._before(layer) if options.extent == "everything" else None
@@ -328,7 +334,7 @@ class PredictWidget(Tool[PredictOptions]):
 
     def _before(self, layer: Layer) -> Any:
         """Return what an earlier run wrote, where a new one can write beside it."""
-        model, old = self.model(), find(self.viewer.layers, PREDICTED, layer)
+        model, old = self.model(), find_layer(self.viewer.layers, PREDICTED, layer)
         shape = image_of(layer).grey().shape
         if model is None or not isinstance(old, Labels) or not isinstance(old.data, np.ndarray):
             return None
@@ -485,7 +491,7 @@ class PredictWidget(Tool[PredictOptions]):
 
     def _show_look(self, layer: Layer, ids: Any) -> None:
         """Show objects in passing, in place of those that were written before."""
-        written = find(self.viewer.layers, PREDICTED_OBJECTS, layer)
+        written = find_layer(self.viewer.layers, PREDICTED_OBJECTS, layer)
         if written is not None and written.visible:
             written.visible = False
             self._hidden = written

@@ -25,7 +25,7 @@ from napari_unetseg.core.streaming import Here, can_resume, stream
 from napari_unetseg.core.streaming.block_work import EVIDENCE, Work
 from napari_unetseg.core.streaming.runners import Task
 from napari_unetseg.gui.predict.large_layers import Written
-from napari_unetseg.gui.shared.layers import PROBABILITIES, find, geometry_of, marked
+from napari_unetseg.gui.shared.layers import PROBABILITIES, find_layer, geometry_of, marked
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.task import Reporter
 from napari_unetseg.gui.train.live_training import in_view
@@ -138,7 +138,7 @@ class Slide:
             "metadata": marked(role, layer, said),
             **geometry_of(layer, ndim=data[0].ndim),
         }
-        old = find(self._viewer.layers, role, layer)
+        old = find_layer(self._viewer.layers, role, layer)
         if written.what == "probabilities":
             made: Layer = ImageLayer(data, multiscale=True, contrast_limits=(0, 1), **look)
         else:

@@ -1,4 +1,4 @@
-"""`Keeper`: saves a viewer's project every few seconds, and opens one."""
+"""`Autosave`: saves a viewer's project every few seconds, and opens one."""
 
 import time
 from pathlib import Path
@@ -9,9 +9,14 @@ from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.project import Contents, ProjectFolder
-from napari_unetseg.gui.project.project_layers import adopt, contents_of, layers_of, version_of
+from napari_unetseg.gui.project.project_layers import (
+    adopt,
+    contents_of,
+    layers_from_contents,
+    version_of,
+)
 from napari_unetseg.gui.queue.queue_store import revision_of
-from napari_unetseg.gui.shared.layers import key_of
+from napari_unetseg.gui.shared.layers import layer_key
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Task
 
@@ -19,8 +24,8 @@ SECONDS = 5.0
 """How often what changed is saved by itself."""
 
 
-class Keeper(QObject):
-    """Keeps the project of one viewer; get it with `Keeper.of`.
+class Autosave(QObject):
+    """Keeps the project of one viewer; get it with `Autosave.of`.
 
     Signals
     -------
@@ -53,7 +58,7 @@ class Keeper(QObject):
             application.aboutToQuit.connect(self.finish)
 
     @classmethod
-    def of(cls, viewer: Any) -> "Keeper":
+    def of(cls, viewer: Any) -> "Autosave":
         """Return the keeper of `viewer`, which may be the proxy that napari hands to plugins."""
         viewer = unwrapped(viewer)
         if viewer not in _KEEPERS:
@@ -129,8 +134,8 @@ class Keeper(QObject):
         items = {item.key: item for item in contents.items}
         self._versions = {}
         for layer in self._viewer.layers:
-            if key_of(layer) in items:
-                self._versions[key_of(layer)] = version_of(layer, self._session)
+            if layer_key(layer) in items:
+                self._versions[layer_key(layer)] = version_of(layer, self._session)
         folder.remember(self._versions)
         self._seen = self._look()
         self.set_automatic(True)
@@ -158,7 +163,7 @@ class Keeper(QObject):
     def _look(self) -> Any:
         """Return what changes whenever there is something to save."""
         layers = [
-            (key_of(layer), layer.name, version_of(layer, self._session), revision_of(layer))
+            (layer_key(layer), layer.name, version_of(layer, self._session), revision_of(layer))
             for layer in self._viewer.layers
         ]
         session = self._session
@@ -174,7 +179,7 @@ class Keeper(QObject):
 
     def _on_opened(self, found: tuple[ProjectFolder, Contents]) -> None:
         folder, contents = found
-        layers, problems = layers_of(contents)
+        layers, problems = layers_from_contents(contents)
         for layer in layers:
             self._viewer.add_layer(layer)
         self.take_over(folder, contents, problems)
@@ -200,6 +205,6 @@ def _count(numbers: tuple[int, int, int]) -> str:
     )
 
 
-_KEEPERS: "WeakKeyDictionary[Any, Keeper]" = WeakKeyDictionary()
+_KEEPERS: "WeakKeyDictionary[Any, Autosave]" = WeakKeyDictionary()
 
-__all__ = ["SECONDS", "Keeper"]
+__all__ = ["SECONDS", "Autosave"]

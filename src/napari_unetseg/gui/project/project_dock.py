@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.project import SUFFIX, is_project
-from napari_unetseg.gui.project.autosave import SECONDS, Keeper
+from napari_unetseg.gui.project.autosave import SECONDS, Autosave
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 from napari_unetseg.gui.shared.tool import when_undocked
@@ -35,7 +35,7 @@ class ProjectWidget(QWidget):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__()
-        self.keeper = Keeper.of(napari_viewer)
+        self.keeper = Autosave.of(napari_viewer)
         about = About(self.title, self.help_text, self)
         self.place = QLabel()
         self.place.setWordWrap(True)

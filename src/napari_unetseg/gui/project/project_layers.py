@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem
-from napari_unetseg.gui.shared.layers import KEY, METADATA_KEY, geometry_of, image_of, key_of
+from napari_unetseg.gui.shared.layers import KEY, METADATA_KEY, geometry_of, image_of, layer_key
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 
@@ -39,13 +39,13 @@ def contents_of(
     unchanged
         Whether an item of this key and version is saved already: then its pixels are not copied.
     """
-    keys = {str(layer.unique_id): key_of(layer) for layer in viewer.layers}
+    keys = {str(layer.unique_id): layer_key(layer) for layer in viewer.layers}
     images, labels = [], []
     for order, layer in enumerate(viewer.layers):
         if is_preview(layer):
             continue
         said: dict[str, Any] = {
-            "key": key_of(layer),
+            "key": layer_key(layer),
             "name": layer.name,
             "version": version_of(layer, session),
             "place": {**_place(layer), "order": order},
@@ -71,7 +71,7 @@ def contents_of(
     )
 
 
-def layers_of(contents: Contents) -> tuple[list[Layer], list[str]]:
+def layers_from_contents(contents: Contents) -> tuple[list[Layer], list[str]]:
     """Return new layers for what a project holds, lowest first, and what could not be had."""
     made: list[tuple[float, Layer]] = []
     problems = list(contents.missing)
@@ -92,7 +92,7 @@ def layers_of(contents: Contents) -> tuple[list[Layer], list[str]]:
 
 def adopt(viewer: Any, session: Session, contents: Contents) -> None:
     """Give the layers that were opened their sources and their ink, and the viewer the models."""
-    by_key = {key_of(layer): layer for layer in viewer.layers}
+    by_key = {layer_key(layer): layer for layer in viewer.layers}
     for item in contents.items:
         layer = by_key.get(item.key)
         if layer is None:
@@ -173,4 +173,4 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-__all__ = ["adopt", "contents_of", "layers_of", "version_of"]
+__all__ = ["adopt", "contents_of", "layers_from_contents", "version_of"]

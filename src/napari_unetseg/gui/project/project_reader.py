@@ -7,13 +7,13 @@ from typing import Any
 from qtpy.QtCore import QTimer
 
 from napari_unetseg.core.project import Contents, ProjectFolder, is_project
-from napari_unetseg.gui.project.autosave import Keeper
-from napari_unetseg.gui.project.project_layers import layers_of
+from napari_unetseg.gui.project.autosave import Autosave
+from napari_unetseg.gui.project.project_layers import layers_from_contents
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+def get_project_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
     """Return what reads a project, if `path` is one; for napari."""
     if isinstance(path, str) and is_project(path):
         return read_project
@@ -32,7 +32,7 @@ def read_project(path: Any) -> list[LayerData]:
 
     folder = ProjectFolder(Path(path))
     contents = folder.open()
-    layers, problems = layers_of(contents)
+    layers, problems = layers_from_contents(contents)
     viewer = napari.current_viewer()
     if viewer is not None:
         QTimer.singleShot(0, lambda: _take_over(viewer, folder, contents, problems))
@@ -40,7 +40,7 @@ def read_project(path: Any) -> list[LayerData]:
 
 
 def _take_over(viewer: Any, folder: ProjectFolder, contents: Contents, problems: list[str]) -> None:
-    Keeper.of(viewer).take_over(folder, contents, problems)
+    Autosave.of(viewer).take_over(folder, contents, problems)
 
 
-__all__ = ["get_reader", "read_project"]
+__all__ = ["get_project_reader", "read_project"]

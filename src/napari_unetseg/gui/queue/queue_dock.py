@@ -16,20 +16,20 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.core.review_queue import Made, QueueOptions, Sources, make_queue
+from napari_unetseg.core.review_queue import BuiltQueue, QueueOptions, Sources, make_queue
 from napari_unetseg.gui.correct.correct_hand import Keys
 from napari_unetseg.gui.queue.queue_panel import KEYS, QueuePanel
 from napari_unetseg.gui.queue.queue_run import QueueRun
 from napari_unetseg.gui.review.review_dock import REVIEW
-from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
     UNCERTAINTY,
-    find,
+    find_layer,
     image_of,
-    options_of,
+    options_of_layer,
     role_of,
     show_image,
-    source_of,
+    source_of_layer,
 )
 from napari_unetseg.gui.shared.model_choice import ModelChoice
 from napari_unetseg.gui.shared.preview import is_preview
@@ -88,14 +88,14 @@ class QueueWidget(Tool[QueueOptions]):
         return not hasattr(self, "other") or layer is not self.other.layer()
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        self.image = LayerPick(
+        self.image = LayerChoice(
             self.viewer,
             lambda layer: isinstance(layer, ImageLayer) and not is_preview(layer),
             follow=lambda layer: not role_of(layer),
         )
         self.models = ModelChoice()
         self.models.setToolTip("Asked about the image, as it is and mirrored and turned.")
-        self.other = LayerPick(
+        self.other = LayerChoice(
             self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
         )
         self.other.setToolTip("Labels of a lower rung or another hand: where they differ, look.")
@@ -113,7 +113,7 @@ class QueueWidget(Tool[QueueOptions]):
         ink = self.session.ink(layer).pixels()
         return partial(_made, image_of(layer), self._sources(layer), options, ink)
 
-    def show_result(self, layer: Layer, options: QueueOptions, result: Made) -> str:
+    def show_result(self, layer: Layer, options: QueueOptions, result: BuiltQueue) -> str:
         if self._review is None or layer is not self._review.layer:
             return "Another layer was chosen meanwhile: make its queue."
         if result.uncertainty is not None:
@@ -269,14 +269,14 @@ class QueueWidget(Tool[QueueOptions]):
     def _pick_image(self, layer: Labels) -> None:
         """Pick the image that the labels were made of, or the first of their size."""
         images = [one for one in self.viewer.layers if isinstance(one, ImageLayer)]
-        made_of = [one for one in images if str(one.unique_id) == source_of(layer)]
+        made_of = [one for one in images if str(one.unique_id) == source_of_layer(layer)]
         alike = [one for one in images if not role_of(one) and _fits(one, layer)]
         for image in (made_of or alike)[:1]:
             self.image.pick(image)
 
     def _show_uncertainty(self, layer: Labels, options: QueueOptions, data: Any) -> None:
         layers = self.viewer.layers
-        new = find(layers, UNCERTAINTY, layer) is None
+        new = find_layer(layers, UNCERTAINTY, layer) is None
         made = show_image(
             layers,
             layer,
@@ -306,7 +306,7 @@ def _made(
     options: QueueOptions,
     ink: PixelSet,
     progress: Progress,
-) -> Made:
+) -> BuiltQueue:
     """Make a queue of copies: a computation must not see later strokes."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
@@ -317,7 +317,7 @@ def _made(
 
 def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
     """Return the model as it made the labels: with the image scaled as it was then."""
-    said = options_of(layer)
+    said = options_of_layer(layer)
     zoom = said.get("zoom") if said.get("model") == model.name else None
     fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
     return model.zoomed(zoom) if fits and zoom else model
@@ -325,7 +325,7 @@ def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
 
 def _decoding(layer: Labels) -> DecodeOptions | None:
     """Return how the objects of a layer were made, where it says so."""
-    said = options_of(layer)
+    said = options_of_layer(layer)
     known = {name: said[name] for name in DecodeOptions.model_fields if name in said}
     return DecodeOptions.checked(**known) if known else None
 

@@ -29,8 +29,8 @@ from napari_unetseg.core.scoring.review_objects import (
 )
 from napari_unetseg.core.scoring.score_summary import frame_axes_of
 from napari_unetseg.gui.review.review_table import COLOURS, ReviewTable
-from napari_unetseg.gui.shared.layer_choice import LayerPick
-from napari_unetseg.gui.shared.layers import find, image_of, new_labels, role_of
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
+from napari_unetseg.gui.shared.layers import find_layer, image_of, new_labels, role_of
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
@@ -94,7 +94,7 @@ class ReviewWidget(Tool[ReviewOptions]):
     nothing_text = "Open or make two Labels layers: one to judge, and one that is right."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._truth: LayerPick | None = None
+        self._truth: LayerChoice | None = None
         self._found: _Found | None = None
         self._watched: tuple[Layer, ...] = ()
         self._edited: set[Layer] = set()
@@ -119,7 +119,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         return self._truth is None or layer is not self._truth.layer()
 
     def rows(self) -> list[tuple[str, QWidget]]:
-        self._truth = LayerPick(self.viewer, self.accepts, follow=self._is_other)
+        self._truth = LayerChoice(self.viewer, self.accepts, follow=self._is_other)
         self._truth.setObjectName("truth")
         self._truth.picked.connect(self._on_truth)
         return [("Truth", self._truth)]
@@ -208,7 +208,7 @@ class ReviewWidget(Tool[ReviewOptions]):
     # What it is asked
 
     @property
-    def truth(self) -> LayerPick:
+    def truth(self) -> LayerChoice:
         """The choice of the layer that is right."""
         if self._truth is None:
             raise RuntimeError("The page is not built yet.")
@@ -307,7 +307,7 @@ class ReviewWidget(Tool[ReviewOptions]):
 
     def _show_picture(self, found: _Found) -> None:
         layers, source = self.viewer.layers, found.prediction
-        old = find(layers, REVIEW, source)
+        old = find_layer(layers, REVIEW, source)
         if isinstance(old, Labels) and old.data.shape == found.picture.shape:
             old.data = found.picture
             old.visible = True

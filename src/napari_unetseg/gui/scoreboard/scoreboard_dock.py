@@ -12,7 +12,7 @@ from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.training.annotation import values_of
 from napari_unetseg.core.training.compare_models import Row, Scoreboard, compare, rungs_for
-from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.scoreboard.scoreboard_table import ScoreboardTable
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
@@ -187,7 +187,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
 
 
 def _compared(
-    lesson: Lesson,
+    lesson: TrainingPair,
     labels_are: Any,
     wanted: Sequence[bool],
     options: ScoreboardOptions,

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 
-class LayerPick(QComboBox):
+class LayerChoice(QComboBox):
     """Offers the layers that a tool can take.
 
     Parameters

@@ -22,9 +22,9 @@ from napari_unetseg.gui.shared.layers import (
     OBJECTS,
     mark_again,
     noted,
-    options_of,
+    options_of_layer,
     role_of,
-    source_of,
+    source_of_layer,
 )
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -60,13 +60,13 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
     InputError
         When they cannot be told, or not be done again with other images.
     """
-    role, said = role_of(layer), options_of(layer)
+    role, said = role_of(layer), options_of_layer(layer)
     if role not in _RESULTS:
         raise InputError(
             f"{layer.name!r} was not made by Background, Threshold or Predict, so there are no "
             "steps to repeat. Choose a layer that was."
         )
-    before = options_of(layer, BEFORE)
+    before = options_of_layer(layer, BEFORE)
     if before.get("role", FLATTENED) != FLATTENED:
         raise InputError(
             f"{layer.name!r} was made of {before['role']}, which is a result itself: only a "
@@ -76,7 +76,7 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
         remarks = _remarks(layer, session, layers)
         return Draft(background=_read(BackgroundOptions, said), remarks=remarks)
     background = _read(BackgroundOptions, before) if before else None
-    measured = options_of(layer, MEASURED)
+    measured = options_of_layer(layer, MEASURED)
     measurement = _read(MeasurementStep, measured) if measured else None
     if measurement is not None and measurement.intensities == "flattened" and background is None:
         measurement = measurement.model_copy(update={"intensities": "image"})
@@ -125,7 +125,9 @@ def _read(kind: type[O], said: Mapping[str, Any]) -> O:
 def _remarks(layer: Layer, session: Session, layers: Iterable[Layer]) -> tuple[str, ...]:
     """Say what was done with a layer that a recipe cannot do, or does not know."""
     remarks = [*_of_several(layer, tuple(layers))]
-    left_out = options_of(layer, BEFORE).get("left_out") or options_of(layer).get("left_out")
+    left_out = options_of_layer(layer, BEFORE).get("left_out") or options_of_layer(layer).get(
+        "left_out"
+    )
     if left_out:
         remarks.append(
             f"The background was fitted without what {left_out!r} marks; other images have no "
@@ -139,9 +141,9 @@ def _remarks(layer: Layer, session: Session, layers: Iterable[Layer]) -> tuple[s
 def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
     """Say so when a layer was made of one of several that show the same file."""
     by_id = {str(one.unique_id): one for one in layers}
-    first = by_id.get(source_of(layer))
+    first = by_id.get(source_of_layer(layer))
     while first is not None and role_of(first):
-        first = by_id.get(source_of(first))
+        first = by_id.get(source_of_layer(first))
     path = None if first is None else first.source.path
     if first is None or not path:
         return

@@ -45,17 +45,17 @@ def role_of(layer: Layer) -> str:
     return str(_mark(layer).get("role", ""))
 
 
-def source_of(layer: Layer) -> str:
+def source_of_layer(layer: Layer) -> str:
     """Return the id of the layer that a layer of ours was made from, or nothing."""
     return str(_mark(layer).get("source", ""))
 
 
-def key_of(layer: Layer) -> str:
+def layer_key(layer: Layer) -> str:
     """Return who a layer is in its project: what it was when opened, or its own id."""
     return str(_mark(layer).get(KEY) or layer.unique_id)
 
 
-def options_of(layer: Layer, part: str = "options") -> Mapping[str, Any]:
+def options_of_layer(layer: Layer, part: str = "options") -> Mapping[str, Any]:
     """Return the options that made a layer of ours, as it says; none of any other.
 
     Parameters
@@ -91,10 +91,10 @@ def mark_again(layer: Layer, metadata: Mapping[str, Any]) -> None:
     layer.metadata = {**layer.metadata, METADATA_KEY: mark}
 
 
-def find(layers: LayerList, role: str, source: Layer) -> Layer | None:
+def find_layer(layers: LayerList, role: str, source: Layer) -> Layer | None:
     """Return the newest layer with `role` made from `source`, whatever it is called by now."""
     wanted = (role, str(source.unique_id))
-    found = [layer for layer in layers if (role_of(layer), source_of(layer)) == wanted]
+    found = [layer for layer in layers if (role_of(layer), source_of_layer(layer)) == wanted]
     return found[-1] if found else None
 
 
@@ -232,7 +232,7 @@ def show_image(
         Arguments of a new layer only (colormap, visible...): later the user's choice stands.
     """
     metadata = marked(role, source, options)
-    old = find(layers, role, source)
+    old = find_layer(layers, role, source)
     if isinstance(old, ImageLayer) and old.data.shape == data.shape:
         old.data = data
         mark_again(old, metadata)
@@ -272,7 +272,7 @@ def _before(source: Layer) -> dict[str, Any]:
     if not role_of(source):
         return {}
     plain = (bool, int, float, str)
-    said = {n: value for n, value in options_of(source).items() if isinstance(value, plain)}
+    said = {n: value for n, value in options_of_layer(source).items() if isinstance(value, plain)}
     return {"role": role_of(source), **said}
 
 

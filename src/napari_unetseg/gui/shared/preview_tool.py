@@ -16,7 +16,7 @@ O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 _WAIT_MS = 120
 
 
-class LookingTool(Tool[O]):
+class PreviewTool(Tool[O]):
     """A `Tool` with a live preview.
 
     Whenever the layer, the options or the plane on screen change, and the page is in sight, `look`

@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import merged_classes, merged_objects
 from napari_unetseg.gui.shared.layer_locks import LayerInk
-from napari_unetseg.gui.shared.layers import LayerList, find, mark_again, marked, new_labels
+from napari_unetseg.gui.shared.layers import LayerList, find_layer, mark_again, marked, new_labels
 
 if TYPE_CHECKING:
     from napari_unetseg.core.model.trained_model import TrainedModel
@@ -152,7 +152,7 @@ class Session:
         layer, remark
             The layer, and a sentence for the user when something unusual was done.
         """
-        old = find(layers, role, source)
+        old = find_layer(layers, role, source)
         if not isinstance(old, Labels):
             return self._new(layers, source, role, data, name=name, options=options), ""
         ink = self.ink(old).pixels()

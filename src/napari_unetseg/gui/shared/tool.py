@@ -25,7 +25,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.options import Options
 from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
 from napari_unetseg.gui.shared.form import Form
-from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import is_report
 from napari_unetseg.gui.shared.preview import Preview, is_preview
 from napari_unetseg.gui.shared.remembered_options import RESET_HELP, Memory
@@ -70,7 +70,7 @@ class Tool(QWidget, Generic[O]):
         self.viewer = viewer = unwrapped(viewer)
         self.session = Session.of(viewer)
         self.form: Form[O] = Form(options)
-        self.pick = LayerPick(viewer, self.accepts, follow=self.follows)
+        self.pick = LayerChoice(viewer, self.accepts, follow=self.follows)
         self.preview = Preview(viewer)
         self.task: Task | None = None
         self._source: Layer | None = None
@@ -356,7 +356,7 @@ def _grows(widget: QWidget) -> bool:
     return widget.sizePolicy().verticalPolicy() == QSizePolicy.Policy.Expanding
 
 
-def check(group: QButtonGroup, number: int) -> None:
+def check_button(group: QButtonGroup, number: int) -> None:
     """Check button `number` of a group."""
     button = group.button(number)
     if button is not None:

@@ -14,9 +14,9 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.corrected_labels import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.training.model_history import Learnt
-from napari_unetseg.core.training.train import Lesson
-from napari_unetseg.gui.shared.layer_choice import LayerPick
-from napari_unetseg.gui.shared.layers import image_of, key_of, labels_of, role_of
+from napari_unetseg.core.training.train import TrainingPair
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
+from napari_unetseg.gui.shared.layers import image_of, labels_of, layer_key, role_of
 
 RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
@@ -29,7 +29,7 @@ _KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objec
 _NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each class, then train."
 
 
-def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerPick:
+def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
     """Return the choice of the Labels layer to learn from.
 
     Parameters
@@ -42,7 +42,7 @@ def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerPick:
     def follow(layer: Layer) -> bool:
         return not layer.metadata.get("truth") and (predictions or role_of(layer) not in RESULTS)
 
-    pick = LayerPick(viewer, lambda layer: isinstance(layer, Labels), follow=follow)
+    pick = LayerChoice(viewer, lambda layer: isinstance(layer, Labels), follow=follow)
     pick.setObjectName("labels")
     return pick
 
@@ -61,7 +61,7 @@ def show_kind(box: QComboBox, labels: Layer) -> None:
     box.setCurrentIndex(box.findData(_KIND_OF_ROLE.get(role_of(labels), "scribbles")))
 
 
-def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> Lesson:
+def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> TrainingPair:
     """Return an image layer and the Labels layer painted on it as something to learn from.
 
     Parameters
@@ -80,7 +80,7 @@ def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> Lesson:
     image, painted = image_of(layer), labels_of(labels)
     if kind == "mask" and _KIND_OF_ROLE.get(role_of(labels)) == "objects":
         painted = (painted > 0).astype(np.uint8)
-    return Lesson(image, _on_image(painted, image))
+    return TrainingPair(image, _on_image(painted, image))
 
 
 def learnt_of(
@@ -90,9 +90,9 @@ def learnt_of(
     return Learnt(
         image=layer.name,
         labels="" if labels is None else labels.name,
-        image_key=key_of(layer),
-        labels_key="" if labels is None else key_of(labels),
-        region_key="" if region is None else key_of(region),
+        image_key=layer_key(layer),
+        labels_key="" if labels is None else layer_key(labels),
+        region_key="" if region is None else layer_key(region),
         labels_are=kind,
         ink=ink,
     )

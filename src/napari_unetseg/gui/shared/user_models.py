@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from napari_unetseg.core.model.model_library import Shelf
+from napari_unetseg.core.model.model_library import ModelLibrary
 
 _NAME = "unetseg-models.json"
 
 
-def shelf() -> Shelf:
+def shelf() -> ModelLibrary:
     """Return the shelf, as it is now."""
-    return Shelf(beside_settings(_NAME))
+    return ModelLibrary(beside_settings(_NAME))
 
 
 def beside_settings(name: str) -> Path:

@@ -14,14 +14,14 @@ from napari_unetseg.core.threshold import (
     Thresholded,
     ThresholdOptions,
     preview,
-    smooth,
+    smooth_plane,
     threshold,
     threshold_values,
 )
 from napari_unetseg.core.threshold.histogram import Histogram, histogram_of
 from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image
 from napari_unetseg.gui.shared.preview import threshold_look
-from napari_unetseg.gui.shared.preview_tool import LookingTool
+from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Work
 
 
@@ -37,7 +37,7 @@ class _Seen:
     """Numbers to compare with the thresholds, of the visible plane; None: the layer's own do."""
 
 
-class ThresholdWidget(LookingTool[ThresholdOptions]):
+class ThresholdWidget(PreviewTool[ThresholdOptions]):
     """Turn grey levels into classes or objects.
 
     Parameters
@@ -198,7 +198,7 @@ def _see(
         values = threshold_values(source, options, progress=progress)
     plane = None
     if shown is not None and (image.rgb or options.sigma > 0 or options.method in LOCAL_METHODS):
-        plane = smooth(shown.asarray(), options)
+        plane = smooth_plane(shown.asarray(), options)
         if options.method in LOCAL_METHODS:
             plane = preview(plane, options, values)
     return _Seen(layer, options, histogram, values, plane)

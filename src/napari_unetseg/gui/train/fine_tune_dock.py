@@ -12,14 +12,19 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.fine_tune import TrainedOn, TrainOnOptions, train_on
+from napari_unetseg.core.training.fine_tune import FineTuned, FineTuneOptions, fine_tune
 from napari_unetseg.core.training.model_history import predicted_thumbnail
 from napari_unetseg.gui.shared.layers import image_of, plane_image, role_of
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import RESULTS, kind_box, labels_pick, warm_up
-from napari_unetseg.gui.train.fine_tune_layers import Material, kind_of, material_of, source_layer
+from napari_unetseg.gui.train.fine_tune_layers import (
+    FineTuneMaterial,
+    fine_tune_material,
+    kind_of,
+    source_layer,
+)
 from napari_unetseg.gui.train.history_list import HistoryList
 from napari_unetseg.gui.train.loss_curve import LossPlot
 from napari_unetseg.gui.train.training_preview import glimpser, show_training
@@ -32,13 +37,13 @@ _NETWORK_FIELDS = ("budget", "learning_rate", "device")
 class _Done:
     """What a run gives."""
 
-    result: TrainedOn
+    result: FineTuned
     old: TrainedModel
-    material: Material
+    material: FineTuneMaterial
     thumbnail: Any
 
 
-class TrainOnWidget(Tool[TrainOnOptions]):
+class FineTuneWidget(Tool[FineTuneOptions]):
     """Train a model on corrected labels, and go back to any version of it.
 
     Parameters
@@ -61,7 +66,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._built = False
-        super().__init__(napari_viewer, TrainOnOptions())
+        super().__init__(napari_viewer, FineTuneOptions())
         self._warm = Latest(self)
         self.session.models_changed.connect(self._fill_models)
         _PAGES.setdefault(self.viewer, WeakSet()).add(self)
@@ -111,13 +116,13 @@ class TrainOnWidget(Tool[TrainOnOptions]):
         chosen: TrainedModel | None = self.models.currentData()
         return chosen
 
-    def work(self, layer: Layer, options: TrainOnOptions) -> Work:
+    def work(self, layer: Layer, options: FineTuneOptions) -> Work:
         model = self.model()
         if model is None:
             raise InputError("There is no model yet. Train one, or load one in Predict.")
         labels, kind = self.labels.layer(), self.kind.currentData()
         layers, session = self.viewer.layers, self.session
-        material = material_of(layers, session, layer, labels, kind, model)
+        material = fine_tune_material(layers, session, layer, labels, kind, model)
         base = session.history.base_of(model)
         name = session.name_for(model.spec.kind)
         index = self.preview.plane(layer)
@@ -130,7 +135,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
     def show_on_the_way(self, thing: Any) -> None:
         show_training(self, self.curve, thing)
 
-    def show_result(self, layer: Layer, options: TrainOnOptions, result: _Done) -> str:
+    def show_result(self, layer: Layer, options: FineTuneOptions, result: _Done) -> str:
         made, material = result.result, result.material
         self.session.add_model(
             made.model, origin="trained on", learnt=material.learnt, thumbnail=result.thumbnail
@@ -211,7 +216,7 @@ class TrainOnWidget(Tool[TrainOnOptions]):
             return
         model = self.model()
         network = model is not None and not isinstance(model.spec, PixelSpec)
-        fields = TrainOnOptions.model_fields
+        fields = FineTuneOptions.model_fields
         self.form.show_only({name: network or name not in _NETWORK_FIELDS for name in fields})
         self._show_kind()
         self.refresh()
@@ -234,12 +239,12 @@ class TrainOnWidget(Tool[TrainOnOptions]):
         self._on_model()
 
 
-def open_train_on(viewer: Any, labels: Labels) -> bool:
+def open_fine_tune(viewer: Any, labels: Labels) -> bool:
     """Show a Train on page of a viewer, or open one, and begin; False where there is no window."""
     viewer = unwrapped(viewer)
     workbench = Session.of(viewer).workbench
     if workbench is not None and not _PAGES.get(viewer):
-        workbench.open_tool(TrainOnWidget.title)
+        workbench.open_tool(FineTuneWidget.title)
     pages = list(_PAGES.get(viewer, ()))
     page = next((one for one in pages if one.isVisible()), pages[0] if pages else None)
     if page is None:
@@ -259,15 +264,15 @@ def open_train_on(viewer: Any, labels: Labels) -> bool:
 
 def _trained_on(
     model: TrainedModel,
-    material: Material,
-    options: TrainOnOptions,
+    material: FineTuneMaterial,
+    options: FineTuneOptions,
     base: TrainedModel | None,
     name: str,
     field: Image | None,
     report: Reporter,
 ) -> _Done:
     report(0.0, "reading the corrections")
-    result = train_on(
+    result = fine_tune(
         model,
         [one.lesson(model, options) for one in material.corrected],
         options,
@@ -281,6 +286,6 @@ def _trained_on(
     return _Done(result, model, material, predicted_thumbnail(result.model))
 
 
-_PAGES: "WeakKeyDictionary[Any, WeakSet[TrainOnWidget]]" = WeakKeyDictionary()
+_PAGES: "WeakKeyDictionary[Any, WeakSet[FineTuneWidget]]" = WeakKeyDictionary()
 
-__all__ = ["TrainOnWidget", "open_train_on"]
+__all__ = ["FineTuneWidget", "open_fine_tune"]

@@ -12,16 +12,16 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
-from napari_unetseg.core.training.fine_tune import TrainOnOptions
+from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import Learnt
-from napari_unetseg.core.training.train import Lesson
+from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.gui.shared.layers import (
     image_of,
-    key_of,
     labels_of,
-    options_of,
+    layer_key,
+    options_of_layer,
     role_of,
-    source_of,
+    source_of_layer,
 )
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import learnt_of, lesson_of
@@ -29,7 +29,7 @@ from napari_unetseg.gui.train.finished_regions import region_of
 
 
 @dataclass(frozen=True, eq=False)
-class Corrected:
+class CorrectedLayer:
     """A corrected layer, copied: what the thread that trains may hold."""
 
     image: Image
@@ -38,7 +38,7 @@ class Corrected:
     labels_are: Any
     background: int
 
-    def lesson(self, model: TrainedModel, options: TrainOnOptions) -> Lesson:
+    def lesson(self, model: TrainedModel, options: FineTuneOptions) -> TrainingPair:
         """Return it as something to learn from; see `corrected_lesson`."""
         return corrected_lesson(
             self.image,
@@ -53,7 +53,7 @@ class Corrected:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class FineTuneMaterial:
     """All that a training on gets.
 
     Parameters
@@ -66,33 +66,33 @@ class Material:
         Names of what it learnt from before that is not in the viewer any more.
     """
 
-    corrected: tuple[Corrected, ...]
-    earlier: tuple[Lesson, ...]
+    corrected: tuple[CorrectedLayer, ...]
+    earlier: tuple[TrainingPair, ...]
     learnt: tuple[Learnt, ...]
     lost: tuple[str, ...]
 
 
 def kind_of(labels: Layer, model: TrainedModel | None, models: Sequence[TrainedModel]) -> str:
     """Return what corrected labels are: as their role says, or as the model that made them."""
-    name = options_of(labels).get("model")
+    name = options_of_layer(labels).get("model")
     maker = next((one for one in models if one.name == name), model)
     return kind_of_role(role_of(labels), maker)
 
 
 def source_layer(layers: Any, labels: Layer) -> Layer | None:
     """Return the image layer that labels were made from, if it is there."""
-    found = [layer for layer in layers if str(layer.unique_id) == source_of(labels)]
+    found = [layer for layer in layers if str(layer.unique_id) == source_of_layer(labels)]
     return found[0] if found else None
 
 
-def material_of(
+def fine_tune_material(
     layers: Any,
     session: Session,
     image: Layer,
     labels: Layer | None,
     labels_are: str,
     model: TrainedModel,
-) -> Material:
+) -> FineTuneMaterial:
     """Collect what there is to train a model on from, in the window's thread.
 
     Raises
@@ -109,7 +109,7 @@ def material_of(
             "first: what no hand touched teaches nothing new."
         )
     learnt = [learnt_of(image, labels, labels_are, ink=len(corrected[0].ink))]
-    earlier: list[Lesson] = []
+    earlier: list[TrainingPair] = []
     lost: list[str] = []
     for one in session.history.before(model):
         if one.labels_key == learnt[0].labels_key:
@@ -130,14 +130,14 @@ def material_of(
             region = None
             if marks is not None:
                 region = region_of(marks, place, np.shape(lesson.labels))
-            earlier.append(Lesson(lesson.image, lesson.labels, region))
+            earlier.append(TrainingPair(lesson.image, lesson.labels, region))
             learnt.append(learnt_of(place, painted, one.labels_are, region=marks))
-    return Material(tuple(corrected), tuple(earlier), tuple(learnt), tuple(lost))
+    return FineTuneMaterial(tuple(corrected), tuple(earlier), tuple(learnt), tuple(lost))
 
 
-def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) -> Corrected:
-    background = options_of(labels).get("background", 0)
-    return Corrected(
+def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) -> CorrectedLayer:
+    background = options_of_layer(labels).get("background", 0)
+    return CorrectedLayer(
         image_of(image),
         labels_of(labels),
         session.ink(labels).pixels(),
@@ -147,8 +147,8 @@ def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) 
 
 
 def _layer(layers: Any, key: str) -> Layer | None:
-    found = [layer for layer in layers if key and key_of(layer) == key]
+    found = [layer for layer in layers if key and layer_key(layer) == key]
     return found[0] if found else None
 
 
-__all__ = ["Corrected", "Material", "kind_of", "material_of", "source_layer"]
+__all__ = ["CorrectedLayer", "FineTuneMaterial", "fine_tune_material", "kind_of", "source_layer"]

@@ -7,7 +7,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QDialog, QLabel, QVBoxLayout, QWidget
 
-from napari_unetseg.core.model.diagram import Architecture, Part, architecture
+from napari_unetseg.core.model.diagram import Architecture, DiagramPart, architecture
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.gui.shared.task import Latest
@@ -74,7 +74,7 @@ class NetworkDrawing(QWidget):
             ways.append((ends, True))
         return ways
 
-    def _paint(self, painter: QPainter, part: Part, box: QRectF, ink: QColor) -> None:
+    def _paint(self, painter: QPainter, part: DiagramPart, box: QRectF, ink: QColor) -> None:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(_COLOURS[part.role]))
         painter.drawRoundedRect(box, 3, 3)
@@ -165,9 +165,9 @@ def _measured(
     from napari_unetseg.core.training.train import check_torch
 
     check_torch()
-    from napari_unetseg.core.nn.inference.speed import measure
+    from napari_unetseg.core.nn.inference.speed import measure_speed
 
-    return measure(spec, n_channels, n_classes, ndim, progress=progress)
+    return measure_speed(spec, n_channels, n_classes, ndim, progress=progress)
 
 
 def _places(built: Architecture, width_of: Any) -> list[QRectF]:

@@ -26,10 +26,10 @@ from napari_unetseg.core.model.pixel_specs import Features, PixelSpec
 from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
 from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
 from napari_unetseg.core.training.pretraining import Pretraining
-from napari_unetseg.core.training.train import Lesson, Outcome, train
+from napari_unetseg.core.training.train import Outcome, TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared.form import Form
-from napari_unetseg.gui.shared.layer_choice import LayerPick
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import image_of, plane_image
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
 from napari_unetseg.gui.shared.preview import labels_look
@@ -113,7 +113,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
         self.kind.currentIndexChanged.connect(self._choose_kind)
-        self.region = LayerPick(
+        self.region = LayerChoice(
             self.viewer, marks_regions, follow=lambda layer: False, nothing="the whole image"
         )
         self.region.setObjectName("region")
@@ -521,7 +521,7 @@ def _same_features(chosen: Any) -> tuple[str, str]:
 
 def _train(
     spec: ModelSpec,
-    lesson: Lesson,
+    lesson: TrainingPair,
     options: TrainOptions,
     name: str,
     kind: Any,

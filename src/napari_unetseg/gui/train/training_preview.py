@@ -14,7 +14,7 @@ from napari_unetseg.gui.train.loss_curve import LossPlot
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class TrainingPreview:
     """Classes of the visible plane, predicted by a model still in training."""
 
     classes: Any
@@ -32,14 +32,14 @@ def glimpser(
             given = matched(field, segmenter)
             known = fit_normalisation(given, scaling)
             classes = predict_classes_image(given, segmenter, known)
-            report.show(Glimpse(classes.asarray()))
+            report.show(TrainingPreview(classes.asarray()))
 
     return glimpse
 
 
 def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
     """Show what a training hands over on the way: a glimpse over the image, or a `Record`."""
-    if not isinstance(thing, Glimpse):
+    if not isinstance(thing, TrainingPreview):
         curve.add(thing.seconds, thing.loss, thing.dice)
         return
     layer = tool.pick.layer()
@@ -48,4 +48,4 @@ def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
         tool.preview.show(layer, thing.classes, name="training preview", **look)
 
 
-__all__ = ["Glimpse", "glimpser", "show_training"]
+__all__ = ["TrainingPreview", "glimpser", "show_training"]

@@ -12,7 +12,7 @@ _PLACES = {
     "Predict": "predict.predict_dock:PredictWidget",
     "Queue": "queue.queue_dock:QueueWidget",
     "Correct": "correct.correct_dock:CorrectWidget",
-    "Train on": "train.fine_tune_dock:TrainOnWidget",
+    "Train on": "train.fine_tune_dock:FineTuneWidget",
     "Review": "review.review_dock:ReviewWidget",
     "Measure": "measure.measure_dock:MeasureWidget",
     "Batch": "batch.batch_dock:BatchWidget",
@@ -22,7 +22,7 @@ TITLES = tuple(_PLACES)
 """The titles of the tools, known before any of them is loaded."""
 
 
-class Ladder(Sequence[Any]):
+class DockRegistry(Sequence[Any]):
     """The classes of the tools. Asking for one loads its module and no other."""
 
     def __len__(self) -> int:
@@ -33,4 +33,4 @@ class Ladder(Sequence[Any]):
         return getattr(import_module(f"napari_unetseg.gui.{module}"), name)
 
 
-__all__ = ["TITLES", "Ladder"]
+__all__ = ["TITLES", "DockRegistry"]

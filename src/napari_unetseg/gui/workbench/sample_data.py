@@ -18,57 +18,57 @@ LayerData: TypeAlias = tuple[NDArray[Any], dict[str, Any], str]
 """An array, the arguments of its layer, and the kind of layer."""
 
 
-def neurons(seed: int = 0) -> list[LayerData]:
+def neurons_layers(seed: int = 0) -> list[LayerData]:
     """Draw neurons in phase contrast under uneven light; the cells are darker than the field."""
     return _layers(samples.neurons((768, 768), seed=seed), seed)
 
 
-def nuclei(seed: int = 0) -> list[LayerData]:
+def nuclei_layers(seed: int = 0) -> list[LayerData]:
     """Draw fluorescent nuclei, apart and touching."""
     return _layers(samples.nuclei((512, 512), seed=seed), seed)
 
 
-def nuclei_3d(seed: int = 0) -> list[LayerData]:
+def nuclei_3d_layers(seed: int = 0) -> list[LayerData]:
     """Draw fluorescent nuclei in a volume three times coarser along Z."""
     return _layers(samples.nuclei((32, 192, 192), seed=seed), seed)
 
 
-def membranes(seed: int = 0) -> list[LayerData]:
+def membranes_layers(seed: int = 0) -> list[LayerData]:
     """Draw a tissue of cells with bright membranes."""
     return _layers(samples.membranes((512, 512), seed=seed), seed)
 
 
-def membranes_3d(seed: int = 0) -> list[LayerData]:
+def membranes_3d_layers(seed: int = 0) -> list[LayerData]:
     """Draw a volume of cells with bright membranes, twice coarser along Z."""
     return _layers(samples.membranes((32, 160, 160), seed=seed), seed)
 
 
-def tissue(seed: int = 0) -> list[LayerData]:
+def tissue_layers(seed: int = 0) -> list[LayerData]:
     """Draw two tissues that are equally dark: only their texture tells them apart."""
     return _layers(samples.tissue((512, 512), seed=seed), seed)
 
 
-def tissue_two_stains(seed: int = 0) -> list[LayerData]:
+def tissue_two_stains_layers(seed: int = 0) -> list[LayerData]:
     """Draw two tissues in two fluorescent channels."""
     return _layers(samples.tissue((512, 512), seed=seed, channels=2), seed)
 
 
-def cell() -> list[LayerData]:
+def cell_layers() -> list[LayerData]:
     """Open scikit-image's quantitative phase image of a cell."""
     return _file("cell.png", "Cell")
 
 
-def coins() -> list[LayerData]:
+def coins_layers() -> list[LayerData]:
     """Open scikit-image's coins under uneven light."""
     return _file("coins.png", "Coins")
 
 
-def ihc() -> list[LayerData]:
+def ihc_layers() -> list[LayerData]:
     """Open scikit-image's immunohistochemical stain of colonic glands, in colour."""
     return _file("ihc.png", "Immunohistochemistry", rgb=True)
 
 
-def microaneurysms() -> list[LayerData]:
+def microaneurysms_layers() -> list[LayerData]:
     """Open scikit-image's microaneurysms of a retina, dark on an uneven ground."""
     return _file("microaneurysms.png", "Microaneurysms")
 

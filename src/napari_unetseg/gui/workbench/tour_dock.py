@@ -10,7 +10,7 @@ from napari_unetseg.gui.shared.style import FOCUS
 from napari_unetseg.gui.shared.tool import when_undocked
 from napari_unetseg.gui.workbench.pointer import Pointer
 from napari_unetseg.gui.workbench.tour_stage import Stage
-from napari_unetseg.gui.workbench.tour_steps import STEPS, Step
+from napari_unetseg.gui.workbench.tour_steps import STEPS, TourStep
 
 _LOOK_MS = 250
 _PAUSE_MS = 1500
@@ -54,7 +54,7 @@ class TourWidget(QWidget):
         self._eye.start()
 
     @property
-    def step(self) -> Step:
+    def step(self) -> TourStep:
         """The step one is at."""
         return STEPS[self.at]
 

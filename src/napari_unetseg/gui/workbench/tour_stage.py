@@ -9,9 +9,9 @@ from napari_unetseg.gui.shared.layers import (
     MASK,
     MEASURED,
     OBJECTS,
-    find,
-    options_of,
-    source_of,
+    find_layer,
+    options_of_layer,
+    source_of_layer,
 )
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.training_layers import PREDICTED_OBJECTS
@@ -65,14 +65,14 @@ class Stage:
     def measured(self) -> bool:
         """Whether labels of the tour were measured."""
         made = (self.predicted, self.drawn)
-        return any(bool(options_of(one, MEASURED)) for one in made if one is not None)
+        return any(bool(options_of_layer(one, MEASURED)) for one in made if one is not None)
 
     def open_sample(self) -> None:
         """Add the sample's image beside what is open, once."""
         if self.image is None:
-            from napari_unetseg.gui.workbench.sample_data import nuclei
+            from napari_unetseg.gui.workbench.sample_data import nuclei_layers
 
-            data, look, kind = nuclei()[-1]
+            data, look, kind = nuclei_layers()[-1]
             layer = Layer.create(data, {**look, "name": NAME}, kind)
             self.viewer.add_layer(layer)
             self._image = layer
@@ -91,7 +91,9 @@ class Stage:
         for one in ours:
             known = str(one.unique_id)
             ours += [
-                made for made in self.viewer.layers if source_of(made) == known and made not in ours
+                made
+                for made in self.viewer.layers
+                if source_of_layer(made) == known and made not in ours
             ]
         return ours
 
@@ -116,7 +118,7 @@ class Stage:
 
     def _made(self, roles: tuple[str, ...], *sources: Layer | None) -> Layer | None:
         layers = self.viewer.layers
-        found = (find(layers, role, one) for one in sources if one for role in roles)
+        found = (find_layer(layers, role, one) for one in sources if one for role in roles)
         return next((layer for layer in found if layer is not None), None)
 
 

@@ -12,7 +12,7 @@ _MODEL = "nuclei"
 
 
 @dataclass(frozen=True)
-class Step:
+class TourStep:
     """One step.
 
     Parameters
@@ -75,14 +75,14 @@ def _press_border(stage: Stage, tool: Any) -> None:
 
 
 STEPS = (
-    Step(
+    TourStep(
         "A tour in six steps",
         "From an image to a table of its objects. The tour draws an image of nuclei for itself; "
         "what you have open is not touched. Press <b>Open the sample</b>.",
         done=lambda stage: stage.image is not None,
         do=lambda stage, tool: stage.open_sample(),
     ),
-    Step(
+    TourStep(
         "1. Even out the light",
         "Background fits a smooth surface to what is no object, and takes it away. "
         "Press <b>Flatten</b>.",
@@ -92,7 +92,7 @@ STEPS = (
         lambda stage: stage.flattened is not None,
         _run,
     ),
-    Step(
+    TourStep(
         "2. Split at a grey level",
         "Drag the orange line on the histogram: the colour shows what is selected. Result is "
         "already <i>objects</i>, so that every nucleus gets a number. Press <b>Run</b>.",
@@ -102,7 +102,7 @@ STEPS = (
         lambda stage: stage.drawn is not None,
         _run,
     ),
-    Step(
+    TourStep(
         "3. Correct by hand",
         "Nuclei cut off by the border have no true size: press <b>At border</b>. Or press "
         "<b>Delete</b> and click one. Ctrl+Z takes it back. No later run changes what you correct.",
@@ -112,7 +112,7 @@ STEPS = (
         Stage.corrected,
         _press_border,
     ),
-    Step(
+    TourStep(
         "4. Let a trained model find them",
         "A model that comes with the plugin finds nuclei, touching ones too, without a threshold. "
         "It is chosen already. Press <b>Predict</b>.",
@@ -122,7 +122,7 @@ STEPS = (
         lambda stage: stage.predicted is not None,
         _run,
     ),
-    Step(
+    TourStep(
         "5. Measure",
         "Size, shape and intensity of every object. Press <b>Measure</b>, then click a row of the "
         "table: the view goes to that nucleus.",
@@ -132,7 +132,7 @@ STEPS = (
         Stage.measured,
         _run,
     ),
-    Step(
+    TourStep(
         "6. On with your own image",
         "<b>Save table...</b> writes it as CSV; <b>Batch</b> does the same to a folder. Where "
         "neither threshold nor model is right, paint some strokes and <b>Train</b>.",
@@ -142,4 +142,4 @@ STEPS = (
 )
 """All of them, in order."""
 
-__all__ = ["STEPS", "Step"]
+__all__ = ["STEPS", "TourStep"]

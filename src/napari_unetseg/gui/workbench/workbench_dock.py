@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS
-from napari_unetseg.gui.shared.tool import check, when_undocked
-from napari_unetseg.gui.workbench.dock_registry import TITLES, Ladder
+from napari_unetseg.gui.shared.tool import check_button, when_undocked
+from napari_unetseg.gui.workbench.dock_registry import TITLES, DockRegistry
 from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
 
 _COLUMNS = 4
@@ -40,7 +40,7 @@ class WorkbenchWidget(QWidget):
         The napari viewer.
     """
 
-    rungs: ClassVar[Sequence[Any]] = Ladder()
+    rungs: ClassVar[Sequence[Any]] = DockRegistry()
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__()
@@ -114,7 +114,7 @@ class WorkbenchWidget(QWidget):
         self._at = number
         self.tool(number)
         self._pages.setCurrentIndex(number)
-        check(self._buttons, number)
+        check_button(self._buttons, number)
 
     def open_tour(self) -> None:
         """Open the guided tour, where the Workbench is."""

@@ -14,7 +14,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.models_io.foreign.convert_unet import bare_model
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
-from napari_unetseg.core.models_io.foreign.unet_layouts import layout_of
+from napari_unetseg.core.models_io.foreign.unet_layouts import match_layout
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import NormalisationSpec
@@ -46,7 +46,7 @@ def test_usual_unets_give_the_same_numbers(
     made: Kit, kind: str, options: dict[str, Any], prefix: str
 ) -> None:
     network = made.drawn(getattr(made, kind)(2, 3, **options))
-    layout = layout_of(state_of(network, prefix))
+    layout = match_layout(state_of(network, prefix))
     assert (layout.n_channels, layout.n_outputs, layout.ndim) == (2, 3, 2)
     assert layout.sure
     ours = network_of(bare_model(layout, "any", NormalisationSpec()))
@@ -77,7 +77,7 @@ def test_a_bare_state_dict_opens_predicts_and_is_saved_as_ours(
 
 def test_names_that_tell_nothing_are_settled_by_the_example(made: Kit, tmp_path: Path) -> None:
     network = made.drawn(made.Renamed(1, 1))
-    assert not layout_of(state_of(network)).sure
+    assert not match_layout(state_of(network)).sure
     raw = np.random.default_rng(0).normal(size=(1, 1, 24, 24)).astype(np.float32)
     expected = torch.sigmoid(network(torch.from_numpy(raw))).detach().numpy()
     members = {"weights": made.saved_state(network), **made.tensors(raw, expected)}
@@ -99,17 +99,17 @@ def test_what_is_of_another_arithmetic_is_refused_by_name(made: Kit) -> None:
     network.up1["up"] = nn.Conv2d(16, 8, 1)
     network.up2["up"] = nn.Conv2d(8, 4, 1)
     with pytest.raises(InputError, match="with 0 of 2 and 3 of 1 pixel"):
-        layout_of(state_of(network))
+        match_layout(state_of(network))
     network = made.ShortcutFirst(1, 1)
     network.inc.double_conv[1] = nn.InstanceNorm2d(4, affine=True)
     with pytest.raises(InputError, match="normalises every image by itself"):
-        layout_of(state_of(network))
+        match_layout(state_of(network))
     network = made.ShortcutFirst(1, 1)
     network.down2[1] = made.ShortcutFirst(8, 1).inc
     with pytest.raises(InputError, match="channels where"):
-        layout_of(state_of(network))
+        match_layout(state_of(network))
     with pytest.raises(InputError, match="Known are UNets"):
-        layout_of({"a.weight": np.zeros((4, 4), np.float32)})
+        match_layout({"a.weight": np.zeros((4, 4), np.float32)})
 
 
 def test_weights_that_are_no_numbers_are_refused(made: Kit, tmp_path: Path) -> None:

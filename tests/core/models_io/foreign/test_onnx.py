@@ -121,7 +121,7 @@ def test_a_network_of_a_lower_resolution_takes_images_of_any_size(
 ) -> None:
     pytest.importorskip("onnx", reason="runs with tox -e bioimageio")
     from napari_unetseg.core.nn.inference.exported import onnx_of
-    from napari_unetseg.core.nn.restore import evidence_of
+    from napari_unetseg.core.nn.restore import evidence_of_model
 
     model = make_model("unet", ndim, options={"resolution": resolution})
     rng = np.random.default_rng(0)
@@ -129,4 +129,4 @@ def test_a_network_of_a_lower_resolution_takes_images_of_any_size(
     for sides in ((16,) * ndim, (32, 16, 48)[-ndim:]):
         image = rng.random((1, *sides), dtype=np.float32)
         (found,) = engine.run(image[None])
-        np.testing.assert_allclose(found[0], evidence_of(model, image), atol=1e-4)
+        np.testing.assert_allclose(found[0], evidence_of_model(model, image), atol=1e-4)

@@ -7,8 +7,12 @@ import pytest
 from scipy import special
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.foreign.foreign_description import Axis, Step, Tensor
-from napari_unetseg.core.models_io.foreign.processing_steps import check, fit, needs_whole
+from napari_unetseg.core.models_io.foreign.foreign_description import Axis, ProcessingStep, Tensor
+from napari_unetseg.core.models_io.foreign.processing_steps import (
+    check_steps,
+    fit_steps,
+    needs_whole,
+)
 
 IMAGE = np.random.default_rng(0).normal(5, 3, (2, 12, 10)).astype(np.float32)
 FLAT = IMAGE.reshape(2, -1)
@@ -67,26 +71,28 @@ LOW, HIGH = (column(q) for q in np.percentile(FLAT, [5, 90], axis=1))
 def test_every_step_follows_its_formula_and_tiles_agree(
     name: str, options: dict[str, Any], expected: Any
 ) -> None:
-    fitted = fit(TENSOR, [Step(name, options)], FLAT, {"other": 2 * FLAT})
+    fitted = fit_steps(TENSOR, [ProcessingStep(name, options)], FLAT, {"other": 2 * FLAT})
     np.testing.assert_allclose(fitted(IMAGE), expected, rtol=1e-4, atol=1e-4)
     tile = (slice(None), slice(3, 8), slice(2, 9))
     np.testing.assert_array_equal(fitted(IMAGE[tile]), np.asarray(fitted(IMAGE))[tile])
     told = name.startswith(("zero", "scale_range", "scale_mean")) or "max_percentile" in options
-    assert needs_whole([Step(name, options)]) == told
+    assert needs_whole([ProcessingStep(name, options)]) == told
 
 
 def test_steps_follow_each_other() -> None:
-    steps = [Step("clip", {"min": 4.0}), Step("zero_mean_unit_variance", EACH)]
+    steps = [ProcessingStep("clip", {"min": 4.0}), ProcessingStep("zero_mean_unit_variance", EACH)]
     clipped = IMAGE.clip(4)
     flat = clipped.reshape(2, -1)
     expected = (clipped - column(flat.mean(1))) / (column(flat.std(1)) + 1e-6)
-    np.testing.assert_allclose(fit(TENSOR, steps, FLAT)(IMAGE), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        fit_steps(TENSOR, steps, FLAT)(IMAGE), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_what_is_no_number_in_an_image_becomes_nothing() -> None:
     image = IMAGE.copy()
     image[0, 0, 0] = np.nan
-    fitted = fit(TENSOR, [Step("zero_mean_unit_variance", EACH)], FLAT)
+    fitted = fit_steps(TENSOR, [ProcessingStep("zero_mean_unit_variance", EACH)], FLAT)
     assert np.isfinite(fitted.apply(image)).all()
     assert fitted.apply(image).dtype == np.float32
 
@@ -94,20 +100,26 @@ def test_what_is_no_number_in_an_image_becomes_nothing() -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (Step("custom"), "'custom'"),
-        (Step("stardist_postprocessing", {"n_rays": 32}), "stardist_postprocessing"),
-        (Step("ensure_dtype", {"dtype": "object"}), "object"),
-        (Step("scale_linear", {"gain": [1.0, 2.0, 3.0]}), "each of 2 channels"),
-        (Step("scale_linear", {"gain": [1.0, 2.0], "axis": "x"}), "each of 2 channels"),
-        (Step("scale_linear", {"gain": "much"}), "gain is much"),
-        (Step("fixed_zero_mean_unit_variance", {"mean": 1.0, "std": 0.0}), "make no sense"),
-        (Step("scale_range", {**EACH, "min_percentile": 120}), "percentiles|make no sense"),
-        (Step("scale_range", {**EACH, "reference_tensor": "none such"}), "make no sense"),
-        (Step("zero_mean_unit_variance", {"axes": ["y"]}), "each line along x"),
-        (Step("zero_mean_unit_variance", {"axes": 7}), "make no sense"),
-        (Step("softmax", {"axis": "x"}), "another axis"),
+        (ProcessingStep("custom"), "'custom'"),
+        (ProcessingStep("stardist_postprocessing", {"n_rays": 32}), "stardist_postprocessing"),
+        (ProcessingStep("ensure_dtype", {"dtype": "object"}), "object"),
+        (ProcessingStep("scale_linear", {"gain": [1.0, 2.0, 3.0]}), "each of 2 channels"),
+        (ProcessingStep("scale_linear", {"gain": [1.0, 2.0], "axis": "x"}), "each of 2 channels"),
+        (ProcessingStep("scale_linear", {"gain": "much"}), "gain is much"),
+        (
+            ProcessingStep("fixed_zero_mean_unit_variance", {"mean": 1.0, "std": 0.0}),
+            "make no sense",
+        ),
+        (
+            ProcessingStep("scale_range", {**EACH, "min_percentile": 120}),
+            "percentiles|make no sense",
+        ),
+        (ProcessingStep("scale_range", {**EACH, "reference_tensor": "none such"}), "make no sense"),
+        (ProcessingStep("zero_mean_unit_variance", {"axes": ["y"]}), "each line along x"),
+        (ProcessingStep("zero_mean_unit_variance", {"axes": 7}), "make no sense"),
+        (ProcessingStep("softmax", {"axis": "x"}), "another axis"),
     ],
 )
-def test_what_makes_no_sense_is_named(step: Step, message: str) -> None:
+def test_what_makes_no_sense_is_named(step: ProcessingStep, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check(TENSOR, [step])
+        check_steps(TENSOR, [step])

@@ -32,7 +32,7 @@ from napari_unetseg.core.models_io.native.package_description import exact_scale
 from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, written_yaml
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict, write_state_dict
 from napari_unetseg.core.models_io.native.zip_archive import Archive, written_zip
-from napari_unetseg.core.nn.restore import evidence_of
+from napari_unetseg.core.nn.restore import evidence_of_model
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
@@ -293,7 +293,7 @@ def _preprocessed(image: Any, tensor: dict[str, Any]) -> Any:
 def test_the_files_network_agrees_with_the_segmenter(make_model: Make) -> None:
     model = make_model("mlp", options={"position": "polynomial"})
     image = np.random.default_rng(0).normal(size=(1, 30, 34)).astype(np.float32)
-    evidence = torch.from_numpy(evidence_of(model, image)).softmax(0).numpy()
+    evidence = torch.from_numpy(evidence_of_model(model, image)).softmax(0).numpy()
     direct = model.segmenter().predict_proba(image, origin=(0, 0), shape=(30, 34))
     np.testing.assert_allclose(evidence, direct, atol=1e-5)
 

@@ -8,7 +8,7 @@ from napari_unetseg.core.models_io.foreign.foreign_description import (
     SPACE,
     Axis,
     Description,
-    Step,
+    ProcessingStep,
     Tensor,
 )
 from napari_unetseg.core.models_io.foreign.onnx_file import OnnxFacts
@@ -98,13 +98,13 @@ def _numbered(n: int) -> tuple[str, ...]:
     return tuple(f"class {k}" for k in range(1, n + 1))
 
 
-def _steps(scaling: NormalisationSpec) -> tuple[Step, ...]:
+def _steps(scaling: NormalisationSpec) -> tuple[ProcessingStep, ...]:
     axes = [*SPACE, *(["channel"] if scaling.per == "image" else [])]
     if scaling.method == "mean-std":
-        return (Step("zero_mean_unit_variance", {"axes": axes}),)
+        return (ProcessingStep("zero_mean_unit_variance", {"axes": axes}),)
     if scaling.method == "percentile":
         shares = {"min_percentile": scaling.low, "max_percentile": scaling.high}
-        return (Step("scale_range", {"axes": axes, **shares}),)
+        return (ProcessingStep("scale_range", {"axes": axes, **shares}),)
     return ()
 
 

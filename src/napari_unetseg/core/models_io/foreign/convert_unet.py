@@ -14,15 +14,24 @@ from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.foreign.engines import layout_engine
 from napari_unetseg.core.models_io.foreign.foreign_description import Description, Tensor
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
-from napari_unetseg.core.models_io.foreign.model_test import Example, Trial, compared, run_example
-from napari_unetseg.core.models_io.foreign.unet_layouts import First, Layout, layout_of
+from napari_unetseg.core.models_io.foreign.model_test import (
+    ModelExample,
+    Trial,
+    compare_outputs,
+    run_example,
+)
+from napari_unetseg.core.models_io.foreign.unet_layouts import First, UNetLayout, match_layout
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict
 from napari_unetseg.core.normalisation import NormalisationSpec
 
 
 def proven(
-    layout: Layout, data: bytes, description: Description, number: int, example: Example | None
-) -> Layout:
+    layout: UNetLayout,
+    data: bytes,
+    description: Description,
+    number: int,
+    example: ModelExample | None,
+) -> UNetLayout:
     """Return the layout that gives what the package's example says it should.
 
     Raises
@@ -38,10 +47,10 @@ def proven(
         "lower" if layout.first == "shortcut" else "shortcut",
     )
     for first in orders:
-        tried = layout_of(read_state_dict(data), first=first)
+        tried = match_layout(read_state_dict(data), first=first)
         engine = layout_engine(tried, "cpu")
         found = run_example(example, description, number, engine)
-        trials.append(compared(found, example.expected, description))
+        trials.append(compare_outputs(found, example.expected, description))
         if trials[-1].passed:
             return tried
     raise InputError(
@@ -50,7 +59,7 @@ def proven(
     )
 
 
-def bare_model(layout: Layout, name: str, scaling: NormalisationSpec) -> TrainedModel:
+def bare_model(layout: UNetLayout, name: str, scaling: NormalisationSpec) -> TrainedModel:
     """Return a bare state dict as a model of ours; one output becomes foreground."""
     n = layout.n_outputs
     one = n == 1
@@ -68,7 +77,7 @@ def bare_model(layout: Layout, name: str, scaling: NormalisationSpec) -> Trained
     )
 
 
-def taken_over(model: ForeignModel, layout: Layout) -> TrainedModel | None:
+def taken_over(model: ForeignModel, layout: UNetLayout) -> TrainedModel | None:
     """Return a foreign UNet as one of ours, which can be trained on; None where ours has no words.
 
     Ours says how images are scaled, and classes by a softmax or objects by sigmoids.
@@ -123,7 +132,7 @@ def _scaling_in_our_words(image: Tensor) -> NormalisationSpec | None:
     return NormalisationSpec.checked(low=low, high=high, per=per)
 
 
-def _classes_in_our_words(model: ForeignModel, layout: Layout) -> dict[str, Any] | None:
+def _classes_in_our_words(model: ForeignModel, layout: UNetLayout) -> dict[str, Any] | None:
     head, steps = model.head, {step.name for step in model.result.steps}
     if not steps <= {"sigmoid", "softmax", "ensure_dtype"}:
         return None

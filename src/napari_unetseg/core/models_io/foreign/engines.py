@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
-from napari_unetseg.core.models_io.foreign.unet_layouts import Layout
+from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout
 from napari_unetseg.core.training.train_options import Device
 
 
@@ -72,13 +72,13 @@ class OnnxEngine:
 
 def script_engine(data: bytes, device: Device) -> Engine:
     """Return what runs a TorchScript file, which is a program. Imports torch."""
-    engine: Engine = _torch().script_engine(data, device)
+    engine: Engine = _torch().build_script_engine(data, device)
     return engine
 
 
-def layout_engine(layout: Layout, device: Device) -> Engine:
+def layout_engine(layout: UNetLayout, device: Device) -> Engine:
     """Return what runs a UNet of others in our own network. Imports torch."""
-    engine: Engine = _torch().layout_engine(layout, device)
+    engine: Engine = _torch().build_layout_engine(layout, device)
     return engine
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from napari_unetseg.core.models_io.foreign.foreign_description import Axis, Description
 from napari_unetseg.core.models_io.foreign.onnx_file import OnnxFacts
-from napari_unetseg.core.models_io.foreign.unet_layouts import layout_of
+from napari_unetseg.core.models_io.foreign.unet_layouts import match_layout
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict
 
 
@@ -22,7 +22,7 @@ def torch_in_words(place: Path, *, script: bool) -> dict[str, Any]:
     size = {"name": place.stem, "bytes": place.stat().st_size}
     if script:
         return {**size, "format": "TorchScript: a program, run only when you say --trust"}
-    layout = layout_of(read_state_dict(place.read_bytes()))
+    layout = match_layout(read_state_dict(place.read_bytes()))
     return {
         **size,
         "format": "PyTorch state dict of a UNet",

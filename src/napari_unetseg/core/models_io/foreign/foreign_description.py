@@ -51,7 +51,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Step:
+class ProcessingStep:
     """One step of pre- or postprocessing."""
 
     name: str
@@ -65,7 +65,7 @@ class Tensor:
     name: str
     axes: tuple[Axis, ...]
     dtype: str = "float32"
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ProcessingStep, ...] = ()
     test: Link | None = None
     description: str = ""
 
@@ -114,7 +114,7 @@ class Description:
     tolerance: tuple[float, float]
 
 
-def described(content: Mapping[str, Any]) -> Description:
+def parse_description(content: Mapping[str, Any]) -> Description:
     """Return the description that plain data of format 0.5 holds.
 
     Raises
@@ -231,13 +231,13 @@ def _size(
     raise _senseless(f"the size of {what} is {str(size)[:60]}")
 
 
-def _step(entry: Any) -> Step:
+def _step(entry: Any) -> ProcessingStep:
     if not isinstance(entry, Mapping) or not (name := _text(entry, "id") or _text(entry, "name")):
         raise _senseless("a step of its processing has no name")
     options = entry.get("kwargs") or {}
     if not isinstance(options, Mapping):
         raise _senseless(f"the options of {name[:40]} are no list of named values")
-    return Step(name, {str(key): value for key, value in options.items()})
+    return ProcessingStep(name, {str(key): value for key, value in options.items()})
 
 
 def _weights(content: Mapping[str, Any]) -> dict[str, Weights]:
@@ -328,8 +328,8 @@ __all__ = [
     "WEIGHTS",
     "Axis",
     "Description",
-    "Step",
+    "ProcessingStep",
     "Tensor",
     "Weights",
-    "described",
+    "parse_description",
 ]

@@ -19,7 +19,11 @@ from napari_unetseg.core.models_io.foreign.fixed_windows import Side
 from napari_unetseg.core.models_io.foreign.foreign_description import Description, Tensor
 from napari_unetseg.core.models_io.foreign.foreign_segmenter import ForeignSegmenter
 from napari_unetseg.core.models_io.foreign.output_meaning import Head
-from napari_unetseg.core.models_io.foreign.processing_steps import Fitted, fit, needs_whole
+from napari_unetseg.core.models_io.foreign.processing_steps import (
+    FittedSteps,
+    fit_steps,
+    needs_whole,
+)
 from napari_unetseg.core.normalisation import intensities
 from napari_unetseg.core.progress import Progress, part, to_the_end
 from napari_unetseg.core.training.train_options import Device
@@ -115,14 +119,16 @@ class ForeignModel(TrainedModel):
                 f"The postprocessing of {self.name!r} takes statistics of the whole result. "
                 "Predict with the model, not with its segmenter."
             )
-        return self._segmenter(self.start(device), fit(self.result, self.result.steps, _ANY), flips)
+        return self._segmenter(
+            self.start(device), fit_steps(self.result, self.result.steps, _ANY), flips
+        )
 
     def check_weights(self) -> None:
         """Check that the network can be started."""
         self.start("cpu")
 
     def _segmenter(
-        self, engine: Engine, post: Fitted, flips: bool, *, raw: bool = False
+        self, engine: Engine, post: FittedSteps, flips: bool, *, raw: bool = False
     ) -> Segmenter:
         head = None if raw else self.head
         runs = (engine, self.image, self.result, self.number)
@@ -138,12 +144,12 @@ class ForeignModel(TrainedModel):
     ) -> tuple[Image, Any, Any, Progress]:
         """Return what predicting takes; statistics are of the whole image, as everywhere."""
         engine = self.start(device)
-        raw = self._segmenter(engine, Fitted(()), flips, raw=True)
+        raw = self._segmenter(engine, FittedSteps(()), flips, raw=True)
         given = matched(image, raw)
         before = _sample(intensities(given, to_the_end(part(progress, 0, _SCALING_SHARE))))
-        scaling = scaling or fit(self.image, self.image.steps, before)
+        scaling = scaling or fit_steps(self.image, self.image.steps, before)
         if not needs_whole(self.result.steps):
-            post = fit(self.result, self.result.steps, _ANY)
+            post = fit_steps(self.result, self.result.steps, _ANY)
             rest = part(progress, _SCALING_SHARE, 1)
             return given, self._segmenter(engine, post, flips), scaling, rest
         first = to_the_end(part(progress, _SCALING_SHARE, _RAW_SHARE))
@@ -152,7 +158,7 @@ class ForeignModel(TrainedModel):
         numbers = np.moveaxis(found.asarray(), found.axes.index("C"), 0)
         references = {self.image.name: np.asarray(scaling(before))}
         after = numbers.reshape(len(numbers), -1)
-        post = fit(self.result, self.result.steps, after, references)
+        post = fit_steps(self.result, self.result.steps, after, references)
         segmenter = self._segmenter(engine, post, flips)
         return given, segmenter, scaling, part(progress, _RAW_SHARE, 1)
 

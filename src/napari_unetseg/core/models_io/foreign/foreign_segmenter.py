@@ -12,7 +12,7 @@ from napari_unetseg.core.models_io.foreign.engines import Engine
 from napari_unetseg.core.models_io.foreign.fixed_windows import Side, Window, windows_of
 from napari_unetseg.core.models_io.foreign.foreign_description import SPACE, Tensor
 from napari_unetseg.core.models_io.foreign.output_meaning import Head
-from napari_unetseg.core.models_io.foreign.processing_steps import Fitted
+from napari_unetseg.core.models_io.foreign.processing_steps import FittedSteps
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
 Sizes = tuple[int, ...]
@@ -43,7 +43,7 @@ class ForeignSegmenter:
     image: Tensor
     result: Tensor
     number: int
-    post: Fitted
+    post: FittedSteps
     head: Head | None
     flips: bool = False
     sides: tuple[Side, ...] = field(init=False)

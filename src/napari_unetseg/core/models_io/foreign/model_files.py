@@ -13,7 +13,7 @@ MAX_BYTES = 2**31 + 2**29
 """Most bytes of all files of a model together."""
 
 
-class Source(Protocol):
+class ModelFiles(Protocol):
     """Files by name, each read when asked for and within a limit."""
 
     @property
@@ -31,7 +31,7 @@ class Source(Protocol):
 
 
 class Folder:
-    """A folder as a `Source`: nothing outside of it is read, whatever a description names.
+    """A folder as a `ModelFiles`: nothing outside of it is read, whatever a description names.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Folder:
         return tuple(sorted(files)[:MAX_MEMBERS])
 
     def read(self, name: str, limit: int) -> bytes:
-        """Return the bytes of one file; see `Source`."""
+        """Return the bytes of one file; see `ModelFiles`."""
         place = PurePosixPath(name)
         path = (self._path / place).resolve()
         outside = place.is_absolute() or "\\" in name or not path.is_relative_to(self._path)
@@ -83,7 +83,7 @@ class Link:
         """Whether it is in the package, rather than somewhere on the net."""
         return "://" not in self.source
 
-    def read(self, files: Source, limit: int) -> bytes:
+    def read(self, files: ModelFiles, limit: int) -> bytes:
         """Return its bytes.
 
         Raises
@@ -106,7 +106,7 @@ class Link:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
+def open_model_files(path: Path) -> Iterator[ModelFiles]:
     """Open a zip or a folder; messages about it begin with its name.
 
     Raises
@@ -128,4 +128,4 @@ def opened(path: Path) -> Iterator[Source]:
         raise InputError(f"{path} cannot be opened: {error.strerror}. Check the name.") from error
 
 
-__all__ = ["MAX_BYTES", "Folder", "Link", "Source", "opened"]
+__all__ = ["MAX_BYTES", "Folder", "Link", "ModelFiles", "open_model_files"]

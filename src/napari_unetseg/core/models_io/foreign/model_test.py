@@ -10,8 +10,8 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.foreign.engines import Engine
 from napari_unetseg.core.models_io.foreign.foreign_description import SPACE, Description, Tensor
 from napari_unetseg.core.models_io.foreign.foreign_segmenter import ForeignSegmenter
-from napari_unetseg.core.models_io.foreign.model_files import Source
-from napari_unetseg.core.models_io.foreign.processing_steps import Fitted, fit
+from napari_unetseg.core.models_io.foreign.model_files import ModelFiles
+from napari_unetseg.core.models_io.foreign.processing_steps import FittedSteps, fit_steps
 from napari_unetseg.core.models_io.native.npy_arrays import read_npy
 
 Array = NDArray[Any]
@@ -41,14 +41,14 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Example:
+class ModelExample:
     """An image (C, *spatial), and what a network is to make of it, (K, *spatial)."""
 
     image: Array
     expected: Array
 
 
-def example_of(description: Description, number: int, files: Source) -> Example | None:
+def example_of(description: Description, number: int, files: ModelFiles) -> ModelExample | None:
     """Return the example that a package carries for one of its outputs.
 
     Raises
@@ -69,25 +69,25 @@ def example_of(description: Description, number: int, files: Source) -> Example 
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(f"The example of {tensor.name!r} holds NaN or infinite numbers.")
         arrays.append(_channels_first(array, tensor))
-    return Example(*arrays)
+    return ModelExample(*arrays)
 
 
 def run_example(
-    example: Example, description: Description, number: int, engine: Engine
+    example: ModelExample, description: Description, number: int, engine: Engine
 ) -> NDArray[np.float32]:
     """Return what a network makes of the example, after all steps: (K, *spatial)."""
     image, result = description.inputs[0], description.outputs[number]
     flat = example.image.reshape(len(example.image), -1)
-    raw = ForeignSegmenter(engine, image, result, number, Fitted(()), None)
+    raw = ForeignSegmenter(engine, image, result, number, FittedSteps(()), None)
     with np.errstate(all="ignore"):
-        before = fit(image, image.steps, flat)
+        before = fit_steps(image, image.steps, flat)
         found = raw.run(before.apply(example.image))
         references = {image.name: np.asarray(before(flat))}
-        after = fit(result, result.steps, found.reshape(len(found), -1), references)
+        after = fit_steps(result, result.steps, found.reshape(len(found), -1), references)
         return np.asarray(after(found), np.float32)
 
 
-def compared(found: Array, expected: Array, description: Description) -> Trial:
+def compare_outputs(found: Array, expected: Array, description: Description) -> Trial:
     """Compare what came out with what should have."""
     if found.shape != expected.shape:
         said = f"the result has the shape {found.shape} where {expected.shape} is expected"
@@ -126,4 +126,4 @@ def _channels_first(array: Array, tensor: Tensor) -> Array:
     return laid
 
 
-__all__ = ["Example", "Trial", "compared", "example_of", "run_example"]
+__all__ = ["ModelExample", "Trial", "compare_outputs", "example_of", "run_example"]

@@ -36,22 +36,26 @@ from napari_unetseg.core.models_io.foreign.foreign_description import (
     WEIGHTS,
     Description,
     Tensor,
-    described,
+    parse_description,
 )
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel, fields_of
 from napari_unetseg.core.models_io.foreign.format_0_4 import is_older, upgraded
-from napari_unetseg.core.models_io.foreign.model_files import MAX_BYTES, Source, opened
+from napari_unetseg.core.models_io.foreign.model_files import (
+    MAX_BYTES,
+    ModelFiles,
+    open_model_files,
+)
 from napari_unetseg.core.models_io.foreign.model_test import (
-    Example,
+    ModelExample,
     Trial,
-    compared,
+    compare_outputs,
     example_of,
     run_example,
 )
 from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
 from napari_unetseg.core.models_io.foreign.output_meaning import head_of
-from napari_unetseg.core.models_io.foreign.processing_steps import check
-from napari_unetseg.core.models_io.foreign.unet_layouts import Layout, layout_of
+from napari_unetseg.core.models_io.foreign.processing_steps import check_steps
+from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout, match_layout
 from napari_unetseg.core.models_io.native.package import PathLike
 from napari_unetseg.core.models_io.native.plain_yaml import MAX_BYTES as MAX_TEXT
 from napari_unetseg.core.models_io.native.plain_yaml import read_yaml
@@ -85,7 +89,7 @@ class _Package:
 
     description: Description
     number: int
-    example: Example | None
+    example: ModelExample | None
 
     @property
     def result(self) -> Tensor:
@@ -131,7 +135,7 @@ def open_model(
     if not _is_zip_or_folder(place):
         with _named(place):
             return _bare_onnx(place, scaling)
-    with opened(place) as files:
+    with open_model_files(place) as files:
         if any(name.endswith("data.pkl") for name in files.names):
             return _bare_torch(place, files, trust, scaling)
         content = _content(files)
@@ -152,7 +156,7 @@ def describe_model(path: PathLike) -> dict[str, Any]:
     if not _is_zip_or_folder(place):
         with _named(place):
             return onnx_in_words(read_onnx(_bytes(place)), place)
-    with opened(place) as files:
+    with open_model_files(place) as files:
         if any(name.endswith("data.pkl") for name in files.names):
             return torch_in_words(place, script=_is_script(files))
         content = _content(files)
@@ -174,7 +178,7 @@ def self_test(path: PathLike, *, trust: bool = False) -> Trial:
     place = _place(Path(path))
     if not _is_zip_or_folder(place):
         raise InputError(f"{place.name} is bare weights, which carry no example to test it by.")
-    with opened(place) as files:
+    with open_model_files(place) as files:
         if any(name.endswith("data.pkl") for name in files.names):
             raise InputError(f"{place.name} is bare weights, which carry no example to test it by.")
         content = _content(files)
@@ -187,10 +191,10 @@ def self_test(path: PathLike, *, trust: bool = False) -> Trial:
         else:
             engine = _foreign_start(place, package, files, trust)[0]("cpu")
             found = run_example(package.example, package.description, package.number, engine)
-        return compared(found, package.example.expected, package.description)
+        return compare_outputs(found, package.example.expected, package.description)
 
 
-def _ours_on(model: TrainedModel, example: Example) -> NDArray[np.float32]:
+def _ours_on(model: TrainedModel, example: ModelExample) -> NDArray[np.float32]:
     from napari_unetseg.core.models_io.native.example_tensors import example_output
 
     return example_output(model, example.image)
@@ -237,7 +241,7 @@ def _bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _content(files: Source) -> dict[str, Any]:
+def _content(files: ModelFiles) -> dict[str, Any]:
     named = (*(name for name in NAMES if name in files.names), *_others(files))
     if not named:
         raise InputError(
@@ -247,7 +251,7 @@ def _content(files: Source) -> dict[str, Any]:
     return read_yaml(files.read(named[0], MAX_TEXT), f"The model's {named[0]}")
 
 
-def _others(files: Source) -> list[str]:
+def _others(files: ModelFiles) -> list[str]:
     return [name for name in files.names if name.endswith(".rdf.yaml") and "/" not in name]
 
 
@@ -256,9 +260,9 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
     return isinstance(config, dict) and isinstance(config.get("unetseg"), dict)
 
 
-def _package(content: Mapping[str, Any], files: Source) -> _Package:
+def _package(content: Mapping[str, Any], files: ModelFiles) -> _Package:
     """Return a package whose processing, axes and example make sense."""
-    description = described(upgraded(content) if is_older(content) else content)
+    description = parse_description(upgraded(content) if is_older(content) else content)
     if len(description.inputs) != 1:
         names = ", ".join(tensor.name for tensor in description.inputs)
         raise InputError(f"The network takes several images ({names}); one can be given.")
@@ -271,7 +275,7 @@ def _package(content: Mapping[str, Any], files: Source) -> _Package:
         )
     for tensor in (image, description.outputs[number]):
         _check_axes(tensor)
-        check(tensor, tensor.steps)
+        check_steps(tensor, tensor.steps)
     _check_sizes(image, description.outputs[number])
     return _Package(description, number, example_of(description, number, files))
 
@@ -302,7 +306,7 @@ def _check_sizes(image: Tensor, result: Tensor) -> None:
         )
 
 
-def _foreign(place: Path, package: _Package, files: Source, trust: bool) -> TrainedModel:
+def _foreign(place: Path, package: _Package, files: ModelFiles, trust: bool) -> TrainedModel:
     start, digest, layout = _foreign_start(place, package, files, trust)
     description, example = package.description, package.example
     expected = None if example is None else example.expected
@@ -322,8 +326,8 @@ def _foreign(place: Path, package: _Package, files: Source, trust: bool) -> Trai
 
 
 def _foreign_start(
-    place: Path, package: _Package, files: Source, trust: bool
-) -> tuple[Start, str, Layout | None]:
+    place: Path, package: _Package, files: ModelFiles, trust: bool
+) -> tuple[Start, str, UNetLayout | None]:
     """Return what starts the weights that can be run, the best first, and their hash."""
     weights = package.description.weights
     refused: list[str] = []
@@ -347,7 +351,7 @@ def _foreign_start(
             return (lambda device, data=data: script_engine(data, device)), digest, None
         try:
             layout = proven(
-                layout_of(read_state_dict(data)),
+                match_layout(read_state_dict(data)),
                 data,
                 package.description,
                 package.number,
@@ -377,11 +381,11 @@ def _bare_onnx(place: Path, scaling: NormalisationSpec) -> ForeignModel:
 
 
 def _bare_torch(
-    place: Path, files: Source, trust: bool, scaling: NormalisationSpec
+    place: Path, files: ModelFiles, trust: bool, scaling: NormalisationSpec
 ) -> TrainedModel:
     data = place.read_bytes()
     if not _is_script(files):
-        layout = layout_of(read_state_dict(data))
+        layout = match_layout(read_state_dict(data))
         return bare_model(layout, place.stem, scaling)
     if not trust:
         raise NeedsTrust(_QUESTION)
@@ -406,7 +410,7 @@ def _bare_foreign(
     )
 
 
-def _is_script(files: Source) -> bool:
+def _is_script(files: ModelFiles) -> bool:
     return any("/code/" in name or name.endswith("constants.pkl") for name in files.names)
 
 

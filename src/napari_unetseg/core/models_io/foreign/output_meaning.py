@@ -10,7 +10,7 @@ import scipy
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.foreign.foreign_description import Step, Tensor
+from napari_unetseg.core.models_io.foreign.foreign_description import ProcessingStep, Tensor
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
 Array = NDArray[Any]
@@ -127,7 +127,7 @@ def _independent(n: int, names: Sequence[str], squash: Squash) -> Head:
     return Head(meaning, tuple(names), squash)
 
 
-def _last_telling(steps: Sequence[Step]) -> str:
+def _last_telling(steps: Sequence[ProcessingStep]) -> str:
     """Return the last step that tells what the numbers are."""
     told = [step.name for step in steps if step.name not in ("ensure_dtype", "clip")]
     return told[-1] if told else ""

@@ -13,7 +13,7 @@ import scipy
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.foreign.foreign_description import Step, Tensor
+from napari_unetseg.core.models_io.foreign.foreign_description import ProcessingStep, Tensor
 
 Array = NDArray[Any]
 Pointwise = Callable[[Array], Array]
@@ -26,7 +26,7 @@ _EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedSteps:
     """Steps whose statistics are known.
 
     Parameters
@@ -52,7 +52,7 @@ class Fitted:
         return done
 
 
-def check(tensor: Tensor, steps: Sequence[Step]) -> None:
+def check_steps(tensor: Tensor, steps: Sequence[ProcessingStep]) -> None:
     """Check that every step is known and makes sense for a tensor.
 
     Raises
@@ -61,10 +61,10 @@ def check(tensor: Tensor, steps: Sequence[Step]) -> None:
         When one is not; the sentence names it.
     """
     sample = np.stack([np.linspace(0, 1, 7)] * tensor.n_channels)
-    fit(tensor, steps, sample, {tensor.name: sample, "": sample})
+    fit_steps(tensor, steps, sample, {tensor.name: sample, "": sample})
 
 
-def needs_whole(steps: Sequence[Step]) -> bool:
+def needs_whole(steps: Sequence[ProcessingStep]) -> bool:
     """Whether a step takes statistics of all that it is given."""
     clipped = ("min_percentile", "max_percentile")
     return any(
@@ -73,12 +73,12 @@ def needs_whole(steps: Sequence[Step]) -> bool:
     )
 
 
-def fit(
+def fit_steps(
     tensor: Tensor,
-    steps: Sequence[Step],
+    steps: Sequence[ProcessingStep],
     sample: Array,
     references: Mapping[str, Array] | None = None,
-) -> Fitted:
+) -> FittedSteps:
     """Return the steps with their statistics.
 
     Parameters
@@ -115,13 +115,13 @@ def fit(
                 raise
             raise _senseless(tensor, step, "its options make no sense") from error
         functions.append(function)
-    return Fitted(tuple(functions))
+    return FittedSteps(tuple(functions))
 
 
 class _Options:
     """The options of one step, checked as they are asked for."""
 
-    def __init__(self, tensor: Tensor, step: Step) -> None:
+    def __init__(self, tensor: Tensor, step: ProcessingStep) -> None:
         self._tensor, self._step = tensor, step
 
     def number(self, name: str, default: float | None = None) -> float:
@@ -275,7 +275,7 @@ def _floats(array: Array) -> Array:
     return array if array.dtype.kind == "f" else array.astype(np.float32)
 
 
-def _senseless(tensor: Tensor, step: Step, why: str) -> InputError:
+def _senseless(tensor: Tensor, step: ProcessingStep, why: str) -> InputError:
     return InputError(f"The step {step.name[:60]!r} of {tensor.name!r} cannot be used: {why}.")
 
 
@@ -293,4 +293,4 @@ _STEPS: dict[str, Callable[[_Options, Array, Mapping[str, Array]], Pointwise]] =
 }
 _STATISTICS = {"scale_range", "zero_mean_unit_variance", "scale_mean_variance"}
 
-__all__ = ["Fitted", "check", "fit", "needs_whole"]
+__all__ = ["FittedSteps", "check_steps", "fit_steps", "needs_whole"]

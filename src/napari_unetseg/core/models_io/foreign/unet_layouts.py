@@ -38,7 +38,7 @@ _PARTS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Layout:
+class UNetLayout:
     """A UNet of others in our own words.
 
     Parameters
@@ -83,7 +83,7 @@ class _Layer:
         return self.weight.shape[0], self.weight.shape[1]
 
 
-def layout_of(state: State, *, first: First | None = None) -> Layout:
+def match_layout(state: State, *, first: First | None = None) -> UNetLayout:
     """Return a state dict of a UNet in our own words.
 
     Parameters
@@ -124,7 +124,7 @@ def layout_of(state: State, *, first: First | None = None) -> Layout:
     known = named == "lower" or down[0].name.startswith("inc.")
     side: First = first or named  # type: ignore[assignment]
     spec = _spec(widths, convolutions, normalised=bool(down[0].norm))
-    return Layout(
+    return UNetLayout(
         spec=spec,
         ndim=ndim,
         n_channels=down[0].sizes[1],
@@ -290,4 +290,4 @@ def _unknown(why: str) -> InputError:
     )
 
 
-__all__ = ["SUPPORTED", "First", "Layout", "layout_of"]
+__all__ = ["SUPPORTED", "First", "UNetLayout", "match_layout"]

@@ -91,10 +91,10 @@ def example_output(model: TrainedModel, image: Array) -> NDArray[np.float32]:
     Imports torch. K is 1 for a network of one output: the probability of the second class. A
     network of objects gives this one and then its maps.
     """
-    from napari_unetseg.core.nn.restore import evidence_of
+    from napari_unetseg.core.nn.restore import evidence_of_model
 
     whole = Image(image, "C" + "ZYX"[-model.ndim :])
-    evidence = evidence_of(model, fit_normalisation(whole, model.normalisation).apply(image))
+    evidence = evidence_of_model(model, fit_normalisation(whole, model.normalisation).apply(image))
     proba: NDArray[np.float32]
     alone = len(evidence) == 1 or model.decoder is not None
     proba = scipy.special.expit(evidence) if alone else scipy.special.softmax(evidence, axis=0)

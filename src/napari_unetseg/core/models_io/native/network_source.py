@@ -30,7 +30,7 @@ def is_self_contained(model: TrainedModel) -> bool:
 def callable_of(model: TrainedModel) -> tuple[str, dict[str, Any]]:
     """Return the name of what builds the network, and what to call it with.
 
-    It is found in `source_of` where the model is self-contained, else in `LIBRARY`.
+    It is found in `network_source` where the model is self-contained, else in `LIBRARY`.
     """
     eyes, spec = model.features_from, model.spec
     if eyes is not None:
@@ -53,7 +53,7 @@ def callable_of(model: TrainedModel) -> tuple[str, dict[str, Any]]:
     return _SHOWING, {"inputs": bank | inputs, **sizes}
 
 
-def source_of(model: TrainedModel) -> str:
+def network_source(model: TrainedModel) -> str:
     """Return one file of Python with all that a self-contained network is made of."""
     folder = resources.files(f"{_PACKAGE}.core.nn.networks")
     kind, more = model.spec.kind, _is_shown_more(model)
@@ -94,4 +94,4 @@ def _without_own_imports(source: str) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-__all__ = ["LIBRARY", "callable_of", "is_self_contained", "source_of"]
+__all__ = ["LIBRARY", "callable_of", "is_self_contained", "network_source"]

@@ -33,11 +33,11 @@ from napari_unetseg.core.models_io.native.example_tensors import (
     lost,
     sides_of,
 )
-from napari_unetseg.core.models_io.native.network_source import is_self_contained, source_of
+from napari_unetseg.core.models_io.native.network_source import is_self_contained, network_source
 from napari_unetseg.core.models_io.native.npy_arrays import read_npy, written_npy
 from napari_unetseg.core.models_io.native.package_description import (
     VERSION,
-    described,
+    build_description,
     digest_of,
     environment,
     plain,
@@ -386,14 +386,14 @@ def members_of(
         files["test_output.npy"] = written_npy(proba[None])
         files |= {} if more is None else more(image, proba)
     if is_self_contained(model):
-        files["architecture.py"] = source_of(model).encode()
+        files["architecture.py"] = network_source(model).encode()
     else:
         files["environment.yaml"] = written_yaml(environment())
     if model.history:
         files[_HISTORY] = json.dumps(plain(model.history)).encode()
     files["README.md"] = readme_of(model, sides, tuple(files)).encode()
     less = lost(model, sides.least)
-    content = described(model, files, sides=sides, dtype=image.dtype.name, lost=less)
+    content = build_description(model, files, sides=sides, dtype=image.dtype.name, lost=less)
     return {_DESCRIPTIONS[0]: written_yaml(content), **files}
 
 

@@ -46,7 +46,7 @@ _UNET_PAPER = {
 _EPSILON = 1e-12
 
 
-def described(
+def build_description(
     model: TrainedModel,
     files: dict[str, bytes],
     *,
@@ -332,7 +332,7 @@ __all__ = [
     "OPSET",
     "TOLERANCE",
     "VERSION",
-    "described",
+    "build_description",
     "digest_of",
     "environment",
     "exact_scale",

@@ -22,7 +22,7 @@ from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.network_specs import ConvolutionalSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.network_segmenter import memory_errors
-from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.networks.cnn import CNN
 from napari_unetseg.core.nn.networks.unet import Level
 from napari_unetseg.core.nn.restore import network_of
@@ -99,7 +99,7 @@ class FeatureMaps:
         return found
 
 
-def layers_of(model: TrainedModel) -> tuple[LayerFacts, ...]:
+def list_layers(model: TrainedModel) -> tuple[LayerFacts, ...]:
     """Return the layers of a network, from the image to the evidence.
 
     Raises
@@ -132,7 +132,7 @@ def feature_maps(
     image
         One plane or stack, of the channels the model takes.
     layer
-        The name of one of `layers_of`.
+        The name of one of `list_layers`.
     progress
         Told before each tile.
 
@@ -210,7 +210,7 @@ def padded_network(model: TrainedModel) -> tuple[nn.Module, ConvolutionalSpec]:
     network = network_of(model)
     if getattr(spec, "padding", "same") == "valid":
         spec = spec.model_copy(update={"padding": "same"})
-        network = build(spec, model.n_channels, model.n_outputs, model.ndim)
+        network = build_network(spec, model.n_channels, model.n_outputs, model.ndim)
         network.load_state_dict({name: torch.tensor(a) for name, a in model.state.items()})
     return network.eval().requires_grad_(False), spec
 
@@ -236,7 +236,7 @@ def named_layers(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def facts_of(model: TrainedModel, layer: str) -> LayerFacts:
-    layers = layers_of(model)
+    layers = list_layers(model)
     found = next((facts for facts in layers if facts.name == layer), None)
     if found is None:
         names = ", ".join(facts.name for facts in layers)
@@ -270,7 +270,7 @@ __all__ = [
     "LayerFacts",
     "facts_of",
     "feature_maps",
-    "layers_of",
+    "list_layers",
     "listening",
     "named_layers",
     "padded_network",

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.foreign.unet_layouts import Layout
+from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout
 from napari_unetseg.core.nn.inference.network_segmenter import memory_errors
 from napari_unetseg.core.nn.inference.runtime import choose_device
-from napari_unetseg.core.nn.networks.build_network import build
+from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.training.train_options import Device
 
 
@@ -49,7 +49,7 @@ class TorchEngine:
         return [output.float().cpu().numpy() for output in outputs]
 
 
-def script_engine(data: bytes, device: Device = "cpu") -> TorchEngine:
+def build_script_engine(data: bytes, device: Device = "cpu") -> TorchEngine:
     """Return what runs a TorchScript file. That file is a program: ask the user first.
 
     Raises
@@ -73,11 +73,11 @@ def script_engine(data: bytes, device: Device = "cpu") -> TorchEngine:
     return TorchEngine(module, device)
 
 
-def layout_engine(layout: Layout, device: Device = "cpu") -> TorchEngine:
+def build_layout_engine(layout: UNetLayout, device: Device = "cpu") -> TorchEngine:
     """Return what runs a UNet of others in our own network, its number of outputs as it was."""
-    network = build(layout.spec, layout.n_channels, layout.n_outputs, layout.ndim)
+    network = build_network(layout.spec, layout.n_channels, layout.n_outputs, layout.ndim)
     network.load_state_dict({name: torch.tensor(array) for name, array in layout.state.items()})
     return TorchEngine(network.requires_grad_(False), device)
 
 
-__all__ = ["TorchEngine", "layout_engine", "script_engine"]
+__all__ = ["TorchEngine", "build_layout_engine", "build_script_engine"]

@@ -12,9 +12,9 @@ from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.nn.inference.network_segmenter import (
     MEMORY_FORMAT,
-    filled,
     folded,
     memory_errors,
+    pad_to_size,
 )
 from napari_unetseg.core.nn.networks.blocks import Enlarge
 
@@ -93,8 +93,8 @@ class FrozenNetwork:
         sides = tuple(x.shape[2:])
         boxes = zip(sides, self.features.spec.box(self.ndim), strict=True)
         known = ready.features(x)
-        evidence = filled(ready.head(known), sides, ready.offset)
-        small = filled(known, tuple(side // box for side, box in boxes), ready.body.offset)
+        evidence = pad_to_size(ready.head(known), sides, ready.offset)
+        small = pad_to_size(known, tuple(side // box for side, box in boxes), ready.body.offset)
         return self._enlarge(small), evidence
 
 

@@ -113,10 +113,10 @@ class NetworkSegmenter:
         proba, sides = probabilities(evidence, self.decoder), tuple(x.shape[2:])
         if proba.shape[2:] == sides:
             return proba
-        return filled(proba, sides, self._ready.offset)  # type: ignore[arg-type]
+        return pad_to_size(proba, sides, self._ready.offset)  # type: ignore[arg-type]
 
 
-def filled(inner: Tensor, sides: Sequence[int], offset: Sequence[int]) -> Tensor:
+def pad_to_size(inner: Tensor, sides: Sequence[int], offset: Sequence[int]) -> Tensor:
     """Give back the rim that unpadded convolutions left out, as zeros.
 
     Parameters
@@ -176,4 +176,4 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in said for word in words)
 
 
-__all__ = ["MEMORY_FORMAT", "NetworkSegmenter", "filled", "folded", "memory_errors"]
+__all__ = ["MEMORY_FORMAT", "NetworkSegmenter", "folded", "memory_errors", "pad_to_size"]

@@ -46,10 +46,10 @@ def build_pixels(
         When the spec tells two classes apart and there are more.
     """
     n_inputs = spec.n_inputs(n_channels, ndim, network)
-    return PixelNetwork(n_inputs, n_outputs(spec, n_classes), spec.hidden)
+    return PixelNetwork(n_inputs, count_pixel_outputs(spec, n_classes), spec.hidden)
 
 
-def n_outputs(spec: PixelSpec, n_classes: int) -> int:
+def count_pixel_outputs(spec: PixelSpec, n_classes: int) -> int:
     """Return how many numbers of evidence the network of `spec` gives.
 
     Raises
@@ -271,6 +271,6 @@ __all__ = [
     "PixelNetwork",
     "PixelSegmenter",
     "build_pixels",
+    "count_pixel_outputs",
     "from_linear_unit",
-    "n_outputs",
 ]

@@ -11,7 +11,7 @@ from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.inference.pixel_segmenter import PixelSegmenter, build_pixels
-from napari_unetseg.core.nn.networks.build_network import build, n_parameters
+from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
 from napari_unetseg.core.progress import Progress, silent
 
 _SIDES = {2: (512, 512), 3: (16, 128, 128)}
@@ -35,7 +35,7 @@ class Speed:
     seconds_per_megapixel: float
 
 
-def measure(
+def measure_speed(
     spec: ModelSpec,
     n_channels: int = 1,
     n_classes: int = 2,
@@ -79,8 +79,8 @@ def _segmenter(
     if isinstance(spec, PixelSpec):
         pixels = build_pixels(spec, n_channels, n_classes, ndim).eval()
         return PixelSegmenter(pixels, spec, classes, n_channels, ndim), n_parameters(pixels)
-    network = build(spec, n_channels, n_classes, ndim, seed=0).eval()
+    network = build_network(spec, n_channels, n_classes, ndim, seed=0).eval()
     return NetworkSegmenter(network, spec, classes, n_channels, ndim), n_parameters(network)
 
 
-__all__ = ["Speed", "measure"]
+__all__ = ["Speed", "measure_speed"]

@@ -213,13 +213,13 @@ class Linear(nn.Module):
         x = x.movedim(1, last)  # channels last: whole pixels are moved at once
         for axis, extra in self.doubled:
             n = x.shape[axis]
-            following = torch.cat([part(x, axis, 1, n), part(x, axis, n - 1, n)], axis)
+            following = torch.cat([slice_axis(x, axis, 1, n), slice_axis(x, axis, n - 1, n)], axis)
             x = torch.stack([x, torch.lerp(x, following, 0.5)], axis + 1).flatten(axis, axis + 1)
-            x = part(x, axis, 0, 2 * n - 1 + extra)
+            x = slice_axis(x, axis, 0, 2 * n - 1 + extra)
         return x.movedim(last, 1)
 
 
-def part(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
+def slice_axis(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
     """Return a part along one axis.
 
     In brackets and not by `narrow`, whose length the exporter to ONNX takes for a constant.
@@ -258,7 +258,7 @@ class Enlarge(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.interpolate(x, scale_factor=self.scale, mode=self.mode, align_corners=False)
         for axis, end in enumerate(self.ends, start=2):
-            x = part(x, axis, end, x.shape[axis] - end)
+            x = slice_axis(x, axis, end, x.shape[axis] - end)
         return x
 
 
@@ -318,7 +318,7 @@ class CropTo(nn.Module):
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         for axis, first in enumerate(self.start, start=2):
-            skip = part(skip, axis, first, first + up.shape[axis])
+            skip = slice_axis(skip, axis, first, first + up.shape[axis])
         return skip
 
 

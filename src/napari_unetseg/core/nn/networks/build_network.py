@@ -16,7 +16,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {"cnn": CNN, "unet": UNet}
 _OF_THE_INPUT = {"position", "position_order"}
 
 
-def build(
+def build_network(
     spec: ModelSpec, n_channels: int, n_classes: int, ndim: int, *, seed: int | None = None
 ) -> nn.Module:
     """Return the network of `spec` with fresh weights.
@@ -58,4 +58,4 @@ def n_parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 
-__all__ = ["NETWORKS", "build", "n_parameters"]
+__all__ = ["NETWORKS", "build_network", "n_parameters"]

@@ -76,13 +76,13 @@ class Scale(nn.Module):
         beyond = [e + 2 if any(self.chosen[1:]) else 0 for e in edge]
         reach = [a + b for a, b in zip(self.reach, beyond, strict=True)]
         smooth = self._smooth(mirrored(image, reach))
-        found = [inside(smooth, beyond)] if gaussian else []
+        found = [crop_edges(smooth, beyond)] if gaussian else []
         if gradient or structure:
             slopes = [self._differences(smooth, {axis: "first"}) for axis in range(self.n)]
         if gradient:
-            found.append(torch.stack([inside(s, edge) ** 2 for s in slopes]).sum(0).sqrt())
+            found.append(torch.stack([crop_edges(s, edge) ** 2 for s in slopes]).sum(0).sqrt())
         if laplacian or hessian:
-            bends = self._bends(inside(smooth, edge))
+            bends = self._bends(crop_edges(smooth, edge))
         if laplacian:
             found.append(torch.stack([bends[axis, axis] for axis in range(self.n)]).sum(0))
         if hessian:
@@ -107,7 +107,7 @@ class Scale(nn.Module):
 
     def _differences(self, x: Tensor, along: dict[int, str]) -> Tensor:
         """Differentiate along axes; along the others the two outermost pixels are left out."""
-        x = inside(x, [0 if axis in along else 2 for axis in range(self.n)])
+        x = crop_edges(x, [0 if axis in along else 2 for axis in range(self.n)])
         for axis, name in along.items():
             x = self._slide(x, f"{name}_{axis}", axis)
         return x
@@ -152,7 +152,7 @@ def mirrored(x: Tensor, reach: Sequence[int]) -> Tensor:
     return x
 
 
-def inside(x: Tensor, edge: Sequence[int]) -> Tensor:
+def crop_edges(x: Tensor, edge: Sequence[int]) -> Tensor:
     """Leave out so many pixels at both ends of each axis."""
     for axis, far in enumerate(edge, start=2):
         # In brackets and not by `narrow`, whose length the exporter to ONNX takes for a constant.

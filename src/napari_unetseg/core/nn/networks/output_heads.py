@@ -8,7 +8,7 @@ from torch import Tensor
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
 
-def n_outputs(n_classes: int, decoder: DecoderSpec | None) -> int:
+def count_outputs(n_classes: int, decoder: DecoderSpec | None) -> int:
     """Return how many numbers a network says of each pixel."""
     return n_classes if decoder is None else decoder.n_outputs
 
@@ -51,4 +51,4 @@ def probabilities(evidence: Tensor, decoder: DecoderSpec | None) -> Tensor:
     return proba if maps is None else torch.cat([proba, torch.sigmoid(maps)], 1)
 
 
-__all__ = ["middle", "n_outputs", "parted", "probabilities"]
+__all__ = ["count_outputs", "middle", "parted", "probabilities"]

@@ -19,7 +19,7 @@ _BEND_GRID = 64
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Patches: image (N, C, *spatial) float32, target (N, *spatial) int64, weight (N, *spatial).
 
     The image may be larger than the rest, which then is of its middle. The first `n_image` channels
@@ -36,14 +36,16 @@ class Batch:
     maps: Tensor | None = None
     guess: Tensor | None = None
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device) -> "TrainingBatch":
         """Return the batch on a device."""
         image, target, weight = (t.to(device) for t in (self.image, self.target, self.weight))
         maps, guess = (None if t is None else t.to(device) for t in (self.maps, self.guess))
-        return Batch(image, target, weight, self.n_image, maps, guess)
+        return TrainingBatch(image, target, weight, self.n_image, maps, guess)
 
 
-def augment(batch: Batch, options: TrainOptions, generator: torch.Generator) -> Batch:
+def augment(
+    batch: TrainingBatch, options: TrainOptions, generator: torch.Generator
+) -> TrainingBatch:
     """Return a batch changed at random, as `options` say.
 
     Parameters
@@ -81,7 +83,7 @@ def _uniform(n: int, ndim: int, low: float, high: float, generator: torch.Genera
     return numbers.reshape(n, *[1] * (ndim - 1))
 
 
-def _each(batch: Batch, moves: list[list[int]], turns: list[int]) -> Batch:
+def _each(batch: TrainingBatch, moves: list[list[int]], turns: list[int]) -> TrainingBatch:
     """Flip the axes in `moves` and turn by quarters, patch by patch."""
 
     def moved(stack: Tensor) -> Tensor:
@@ -94,17 +96,17 @@ def _each(batch: Batch, moves: list[list[int]], turns: list[int]) -> Batch:
 
     maps, guess = (None if t is None else moved(t) for t in (batch.maps, batch.guess))
     image, target, weight = (moved(t) for t in (batch.image, batch.target, batch.weight))
-    return Batch(image, target, weight, batch.n_image, maps, guess)
+    return TrainingBatch(image, target, weight, batch.n_image, maps, guess)
 
 
-def _flipped(batch: Batch, generator: torch.Generator) -> Batch:
+def _flipped(batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
     ndim = batch.target.ndim - 1
     coins = torch.rand(len(batch.target), ndim, generator=generator) < 0.5
     moves = [[axis - ndim for axis in range(ndim) if coin[axis]] for coin in coins.tolist()]
     return _each(batch, moves, [0] * len(moves))
 
 
-def _turned(batch: Batch, generator: torch.Generator) -> Batch:
+def _turned(batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
     """Turn each patch in its plane; one that is not square by half turns alone."""
     n = len(batch.target)
     sides = {(stack.shape[-1], stack.shape[-2]) for stack in (batch.target, batch.image)}
@@ -113,7 +115,9 @@ def _turned(batch: Batch, generator: torch.Generator) -> Batch:
     return _each(batch, [[]] * n, turns.tolist())
 
 
-def _warped(batch: Batch, options: TrainOptions, generator: torch.Generator) -> Batch:
+def _warped(
+    batch: TrainingBatch, options: TrainOptions, generator: torch.Generator
+) -> TrainingBatch:
     """Turn, scale and bend the planes of each patch about its middle."""
     n = len(batch.target)
     rows, columns = batch.image.shape[-2:]
@@ -143,7 +147,7 @@ def _bend(n: int, rows: int, columns: int, pixels: float, generator: torch.Gener
     return fine.movedim(1, -1)
 
 
-def _sampled(batch: Batch, places: Tensor, n: int) -> Batch:
+def _sampled(batch: TrainingBatch, places: Tensor, n: int) -> TrainingBatch:
     """Return the batch read at places (N, rows, columns, 2), in pixels from the middle.
 
     A stack is read plane by plane, at the same places in each.
@@ -170,7 +174,7 @@ def _sampled(batch: Batch, places: Tensor, n: int) -> Batch:
     known = torch.stack([batch.target.float(), batch.weight], 1)
     target, weight = read(known, "nearest", "zeros").unbind(1)
     maps, guess = graded(batch.maps), graded(batch.guess)
-    return Batch(image, target.round().long(), weight, batch.n_image, maps, guess)
+    return TrainingBatch(image, target.round().long(), weight, batch.n_image, maps, guess)
 
 
 def _blurred(light: Tensor, sigma: float, generator: torch.Generator) -> Tensor:

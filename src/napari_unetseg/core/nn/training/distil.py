@@ -27,24 +27,24 @@ from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
-from napari_unetseg.core.nn.training.fit_network import Fitted, Record, fit
-from napari_unetseg.core.nn.training.patches import Judgement, Source, Tally
+from napari_unetseg.core.nn.training.fit_network import FittedNetwork, TrainingStep, fit_network
+from napari_unetseg.core.nn.training.patches import Judgement, PatchSource, Tally
 from napari_unetseg.core.nn.training.prepare import sources_of
 from napari_unetseg.core.nn.training.schedule import Spent
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
-from napari_unetseg.core.training.annotation import Example, check_trainable
+from napari_unetseg.core.training.annotation import AnnotatedImage, check_trainable
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.train_options import TrainOptions
 
-LowerRung = Callable[[Sequence[Example]], Segmenter]
+LowerRung = Callable[[Sequence[AnnotatedImage]], Segmenter]
 """Fits the lower rung to examples; what it returns has the classes in the annotation's order."""
 
 _LOWER_SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Climbed:
+class Distilled:
     """What came of a climb.
 
     Parameters
@@ -63,16 +63,16 @@ class Climbed:
     """
 
     segmenter: Segmenter
-    fitted: Fitted
+    fitted: FittedNetwork
     kept: Literal["network", "lower rung"]
     upper: Judgement
     lower: Judgement
     message: str
 
 
-def climb(
+def distil(
     spec: ModelSpec,
-    data: Sequence[Example],
+    data: Sequence[AnnotatedImage],
     options: TrainOptions,
     lower: LowerRung,
     *,
@@ -81,15 +81,15 @@ def climb(
     keep_statistics: bool = True,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
     preview: Callable[[NetworkSegmenter], None] | None = None,
-    watch: Callable[[Record], None] | None = None,
+    watch: Callable[[TrainingStep], None] | None = None,
     progress: Progress = silent,
-) -> Climbed:
+) -> Distilled:
     """Train a network with a lower rung's predictions beside the strokes.
 
     Parameters
     ----------
     spec, data, options, start, keep_head, keep_statistics, scaling, preview, watch, progress
-        As for `fit`.
+        As for `fit_network`.
     lower
         How the lower rung is fitted. It sees the same strokes as the network: those not held out.
 
@@ -102,7 +102,7 @@ def climb(
     Raises
     ------
     InputError
-        As `fit`.
+        As `fit_network`.
     """
     annotations = [example.annotation for example in data]
     check_trainable(annotations)
@@ -119,7 +119,7 @@ def climb(
     spent = Spent()
     teacher = lower(strokes)
     below, guess = judge_whole(teacher, exam, progress=part(progress, 0, _LOWER_SHARE))
-    fitted = fit(
+    fitted = fit_network(
         spec,
         known,
         spent.left(options),
@@ -137,7 +137,7 @@ def climb(
 
 
 def judge_whole(
-    segmenter: Segmenter, exam: Sequence[Source], *, progress: Progress = silent
+    segmenter: Segmenter, exam: Sequence[PatchSource], *, progress: Progress = silent
 ) -> tuple[Judgement, list[NDArray[np.float16]]]:
     """Judge a segmenter on whole images.
 
@@ -168,14 +168,14 @@ def judge_whole(
 
 
 def _outcome(
-    fitted: Fitted, above: Judgement, below: Judgement, refit: Callable[[], Segmenter]
-) -> Climbed:
+    fitted: FittedNetwork, above: Judgement, below: Judgement, refit: Callable[[], Segmenter]
+) -> Distilled:
     scores = f"Dice {above.dice:.3f} against {below.dice:.3f} on what was held out"
     if round(above.dice, 3) >= round(below.dice, 3):
         message = f"The network is kept: {scores}."
-        return Climbed(fitted.segmenter(), fitted, "network", above, below, message)
+        return Distilled(fitted.segmenter(), fitted, "network", above, below, message)
     message = (
         f"The lower rung is kept, for the network did worse: {scores}. Paint more strokes, or "
         "train for longer."
     )
-    return Climbed(refit(), fitted, "lower rung", above, below, message)
+    return Distilled(refit(), fitted, "lower rung", above, below, message)

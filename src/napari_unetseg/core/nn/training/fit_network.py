@@ -1,4 +1,4 @@
-"""`fit`: the one training loop, for every network that learns from patches."""
+"""`fit_network`: the one training loop, for every network that learns from patches."""
 
 import copy
 import math
@@ -19,9 +19,14 @@ from napari_unetseg.core.nn.inference.runtime import (
     mixed_precision,
     threads,
 )
-from napari_unetseg.core.nn.networks.build_network import build
-from napari_unetseg.core.nn.networks.output_heads import middle, n_outputs, parted, probabilities
-from napari_unetseg.core.nn.training.augment import Batch, augment
+from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.networks.output_heads import (
+    count_outputs,
+    middle,
+    parted,
+    probabilities,
+)
+from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.losses import guess_loss, maps_loss, segmentation_loss
 from napari_unetseg.core.nn.training.patches import Judge, Judgement, Tally
 from napari_unetseg.core.nn.training.prepare import Guess, check_alike, patch_shape, prepared
@@ -30,7 +35,7 @@ from napari_unetseg.core.nn.training.transfer import Average, keep_averages, set
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Progress, StopEarly, silent
-from napari_unetseg.core.training.annotation import Example, check_trainable
+from napari_unetseg.core.training.annotation import AnnotatedImage, check_trainable
 from napari_unetseg.core.training.train_options import TrainOptions
 
 FEWEST_STEPS = 20
@@ -41,7 +46,7 @@ _LARGEST_GRADIENT = 1.0
 
 
 @dataclass(frozen=True)
-class Record:
+class TrainingStep:
     """What one step of a training brought.
 
     Parameters
@@ -71,7 +76,7 @@ class Record:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedNetwork:
     """A trained network and how it came about.
 
     Parameters
@@ -102,7 +107,7 @@ class Fitted:
     values: tuple[int, ...]
     n_channels: int
     ndim: int
-    history: tuple[Record, ...]
+    history: tuple[TrainingStep, ...]
     judgement: Judgement | None
     message: str
     decoder: DecoderSpec | None = None
@@ -131,9 +136,9 @@ class Fitted:
         return [asdict(record) for record in self.history]
 
 
-def fit(
+def fit_network(
     spec: ModelSpec,
-    data: Sequence[Example],
+    data: Sequence[AnnotatedImage],
     options: TrainOptions = TrainOptions(),  # noqa: B008 - frozen
     *,
     start: nn.Module | None = None,
@@ -143,9 +148,9 @@ def fit(
     trust: float = 1.0,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
     preview: Callable[[NetworkSegmenter], None] | None = None,
-    watch: Callable[[Record], None] | None = None,
+    watch: Callable[[TrainingStep], None] | None = None,
     progress: Progress = silent,
-) -> Fitted:
+) -> FittedNetwork:
     """Train a network on annotated images.
 
     Parameters
@@ -157,8 +162,8 @@ def fit(
     options
         How; see `TrainOptions`.
     start
-        A network to continue from, as `build` makes it of the same spec; not changed. Where it
-        has another number of outputs, its last layer is replaced, and of channels its first.
+        A network to continue from, as `build_network` makes it of the same spec; not changed. Where
+        it has another number of outputs, its last layer is replaced, and of channels its first.
     keep_head
         Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
     keep_statistics
@@ -228,7 +233,7 @@ class Training:
     def __init__(
         self,
         spec: ModelSpec,
-        data: Sequence[Example],
+        data: Sequence[AnnotatedImage],
         options: TrainOptions,
         choice: Choice,
         *,
@@ -244,10 +249,12 @@ class Training:
         self._n_channels, self._ndim = len(first.image), first.image.ndim - 1
         self._annotation = first.annotation
         self._decoder = options.decoder if first.annotation.objects is not None else None
-        self._n_outputs = n_outputs(first.annotation.n_classes, self._decoder)
+        self._n_outputs = count_outputs(first.annotation.n_classes, self._decoder)
         # What learns sees images that are shrunk once and for all.
         inside: Any = spec.inside()
-        network = build(inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed)
+        network = build_network(
+            inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed
+        )
         self._starts = start is not None
         taken = None if start is None else transferred(network, start, head=keep_head)
         self._keeps = keep_statistics and taken is not None and taken.first
@@ -263,7 +270,7 @@ class Training:
         self._light = torch.Generator().manual_seed(options.seed)
         covering = self._drawer.n_pixels / (math.prod(shape.result) * options.batch)
         self._epoch_steps = options.steps or max(FEWEST_STEPS, math.ceil(covering))
-        self._history: list[Record] = []
+        self._history: list[TrainingStep] = []
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
         self._judged_at, self._best_at, self._without_better = 0, 0, 0
         self._message = " ".join(
@@ -275,7 +282,7 @@ class Training:
         self,
         *,
         preview: Callable[[NetworkSegmenter], None] | None,
-        watch: Callable[[Record], None] | None,
+        watch: Callable[[TrainingStep], None] | None,
         progress: Progress,
     ) -> None:
         """Train until time, epochs or patience run out, or somebody says so."""
@@ -300,14 +307,14 @@ class Training:
         if self._judge and self._judged_at < self._step:
             self._judge_now()
 
-    def fitted(self) -> Fitted:
+    def fitted(self) -> FittedNetwork:
         """Return the best network so far."""
         network = self._whole(self._average.network.state_dict())
         if self._best is not None:
             network.load_state_dict(self._best[1])
         unchanged = self._starts and self._best is not None and not self._best_at
         kept = " Nothing later did better than that, so it is as it was." if unchanged else ""
-        return Fitted(
+        return FittedNetwork(
             self._spec,
             network.cpu().eval(),
             self._annotation.names,
@@ -325,7 +332,7 @@ class Training:
     def _step(self) -> int:
         return len(self._history)
 
-    def _learn(self, fraction: float) -> Record:
+    def _learn(self, fraction: float) -> TrainingStep:
         """Take one step and, when it is time, judge."""
         options, rate = self._options, learning_rate(fraction, self._options)
         for group in self._optimiser.param_groups:
@@ -353,7 +360,7 @@ class Training:
                 self._judge_now()
         return self._history[-1]
 
-    def _loss(self, evidence: torch.Tensor, batch: Batch, fraction: float) -> torch.Tensor:
+    def _loss(self, evidence: torch.Tensor, batch: TrainingBatch, fraction: float) -> torch.Tensor:
         classes, maps = parted(evidence, self._decoder)
         loss = segmentation_loss(classes, batch.target, batch.weight, dice=self._options.dice)
         if batch.guess is not None:
@@ -376,9 +383,9 @@ class Training:
         self._judged_at = self._step
         raise StopEarly
 
-    def _record(self, fraction: float, loss: float, rate: float) -> Record:
+    def _record(self, fraction: float, loss: float, rate: float) -> TrainingStep:
         epoch = self._step // self._epoch_steps + 1
-        return Record(self._step + 1, epoch, self._clock.seconds, fraction, loss, rate)
+        return TrainingStep(self._step + 1, epoch, self._clock.seconds, fraction, loss, rate)
 
     def _judge_now(self) -> None:
         """Judge the average on what is held out, and keep it if it is the best."""
@@ -401,7 +408,7 @@ class Training:
 
     def _whole(self, weights: Mapping[str, torch.Tensor]) -> nn.Module:
         """Return the network that sees images as they are, with weights that see them shrunk."""
-        network = build(self._spec, self._n_channels, self._n_outputs, self._ndim, seed=0)
+        network = build_network(self._spec, self._n_channels, self._n_outputs, self._ndim, seed=0)
         network.load_state_dict(weights)
         return network
 

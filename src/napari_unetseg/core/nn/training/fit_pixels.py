@@ -19,12 +19,16 @@ from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.pixel_specs import MlpSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
-from napari_unetseg.core.nn.inference.pixel_segmenter import PixelNetwork, PixelSegmenter, n_outputs
+from napari_unetseg.core.nn.inference.pixel_segmenter import (
+    PixelNetwork,
+    PixelSegmenter,
+    count_pixel_outputs,
+)
 from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
-from napari_unetseg.core.training.annotation import Annotation, Example, check_trainable
-from napari_unetseg.core.training.newton import Problem, cross_entropy, minimise
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, check_trainable
+from napari_unetseg.core.training.newton import Problem, mean_cross_entropy, minimise
 from napari_unetseg.core.training.pixel_table import PixelTable
 
 Doubles = NDArray[np.float64]
@@ -38,7 +42,7 @@ _LEAST_LEFT = 1e-3
 
 def fit_pixels(
     spec: PixelSpec,
-    data: Sequence[Example],
+    data: Sequence[AnnotatedImage],
     *,
     start: PixelSegmenter | None = None,
     scaling: NormalisationSpec | None = None,
@@ -91,7 +95,7 @@ def fit_pixels(
                 f"Images of shape {first.image.shape} and {example.image.shape} (channels first) "
                 "cannot train one model. Choose images of the same channels and axes."
             )
-    n_outputs(spec, first.annotation.n_classes)
+    count_pixel_outputs(spec, first.annotation.n_classes)
     frozen = None if features_from is None else frozen_of(features_from, n_channels, ndim)
     spec = spec.seeing(None if frozen is None else frozen.features)
     if scaling is None:
@@ -147,7 +151,7 @@ def fit_table(
     """
     table.check()
     rows = table.ordered()
-    sizes = (table.inputs.shape[1], *spec.hidden, n_outputs(spec, table.n_classes))
+    sizes = (table.inputs.shape[1], *spec.hidden, count_pixel_outputs(spec, table.n_classes))
     if start is not None and start.sizes != sizes:
         raise InputError(
             f"The model to start from has layers of {start.sizes}, but {sizes} are needed. Use its "
@@ -210,7 +214,7 @@ class Standard:
 
 def _table(
     spec: PixelSpec,
-    data: Sequence[Example],
+    data: Sequence[AnnotatedImage],
     scaling: NormalisationSpec,
     spacing: tuple[float, ...],
     frozen: FrozenNetwork | None,
@@ -269,7 +273,7 @@ def _quotas(annotations: Sequence[Annotation], most: int) -> NDArray[np.int64]:
 
 def _tiled_inputs(
     spec: PixelSpec,
-    example: Example,
+    example: AnnotatedImage,
     normalisation: Normalisation,
     spacing: tuple[float, ...],
     frozen: FrozenNetwork,
@@ -302,7 +306,7 @@ def _tiled_inputs(
     return inputs
 
 
-def _normalisation(example: Example, scaling: NormalisationSpec) -> Normalisation:
+def _normalisation(example: AnnotatedImage, scaling: NormalisationSpec) -> Normalisation:
     if example.normalisation is not None:
         return example.normalisation
     axes = "C" + "ZYX"[1 - example.image.ndim :]
@@ -322,7 +326,7 @@ def _price(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles
     shares = weights[some] / weights[some].sum()
     problem = Problem(inputs[some], targets, shares, 1 / len(targets))
     theta = minimise(problem, np.zeros((len(classes), inputs.shape[1] + 1)))
-    left = cross_entropy(problem, theta) / np.log(len(classes))
+    left = mean_cross_entropy(problem, theta) / np.log(len(classes))
     return spec.caution * spec.regularisation * max(left, _LEAST_LEFT) / len(table)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.nn.training.augment import Batch
+from napari_unetseg.core.nn.training.augment import TrainingBatch
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.training.annotation import IGNORED, Annotation
 
@@ -25,7 +25,7 @@ WINDOW_PIXELS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class PatchSource:
     """One annotated image as training reads it: nothing is normalised before it is needed.
 
     Parameters
@@ -76,7 +76,7 @@ class Reader:
     def __init__(self, spec: ModelSpec, shape: Shape) -> None:
         self._spec, self._shape = spec, shape
 
-    def image(self, source: Source, start: Sizes) -> NDArray[np.float32]:
+    def image(self, source: PatchSource, start: Sizes) -> NDArray[np.float32]:
         """Return (inputs, *patch) for the patch whose result starts at `start`."""
         whole = source.annotation.shape
         origin = tuple(s - o for s, o in zip(start, self._shape.offset, strict=True))
@@ -91,7 +91,7 @@ class Reader:
         return np.concatenate([block, terms])
 
     def targets(
-        self, source: Source, start: Sizes
+        self, source: PatchSource, start: Sizes
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
         """Return classes, how much they count, and where nothing is annotated: (*result) each.
 
@@ -111,16 +111,16 @@ class Reader:
             counts *= np.minimum(_cut(source.annotation.weights, start, sides, whole), 1)
         return np.where(known, target, 0), counts, others
 
-    def maps(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
+    def maps(self, source: PatchSource, start: Sizes) -> NDArray[np.float32] | None:
         """Return what a decoder of objects is to say, (maps, *result), if there is one."""
         return self._graded(source.maps, source, start)
 
-    def guess(self, source: Source, start: Sizes) -> NDArray[np.float32] | None:
+    def guess(self, source: PatchSource, start: Sizes) -> NDArray[np.float32] | None:
         """Return the probabilities that a lower rung gives, (classes, *result), if there is one."""
         return self._graded(source.guess, source, start)
 
     def _graded(
-        self, whole: NDArray[np.float16] | None, source: Source, start: Sizes
+        self, whole: NDArray[np.float16] | None, source: PatchSource, start: Sizes
     ) -> NDArray[np.float32] | None:
         if whole is None:
             return None
@@ -150,7 +150,7 @@ class Drawer:
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[PatchSource],
         reader: Reader,
         shape: Shape,
         *,
@@ -173,7 +173,7 @@ class Drawer:
         self._odds = (counts / counts.sum()).ravel()
         self.n_pixels = int(sum(source.annotation.counted.sum() for source in sources))
 
-    def draw(self, n: int, *, guess: bool = False) -> Batch:
+    def draw(self, n: int, *, guess: bool = False) -> TrainingBatch:
         """Return `n` patches.
 
         Parameters
@@ -190,7 +190,7 @@ class Drawer:
         image, target, counts, others = map(np.stack, zip(*parts, strict=True))
         weight = counts * self._class_weights[target]
         n_image = len(self._sources[0].image)
-        return Batch(
+        return TrainingBatch(
             torch.from_numpy(image),
             torch.from_numpy(target.astype(np.int64)),
             torch.from_numpy(weight),
@@ -199,7 +199,7 @@ class Drawer:
             _counted(guesses, others),
         )
 
-    def _place(self, *, anywhere: bool) -> tuple[Source, Sizes]:
+    def _place(self, *, anywhere: bool) -> tuple[PatchSource, Sizes]:
         """Return an image and the start of the result of a patch in it."""
         sides = np.array(self._shape.result)
         if anywhere:
@@ -279,7 +279,7 @@ class Judge:
     has its surroundings. More than `WINDOW_PIXELS` are thinned out at random.
     """
 
-    def __init__(self, sources: Sequence[Source], reader: Reader, shape: Shape) -> None:
+    def __init__(self, sources: Sequence[PatchSource], reader: Reader, shape: Shape) -> None:
         self._sources, self._reader, self._shape = sources, reader, shape
         annotation = sources[0].annotation
         self.n_classes, self.foreground = annotation.n_classes, annotation.foreground
@@ -316,7 +316,7 @@ class Judge:
             if counted[part].any():
                 yield tuple(s - m for s, m in zip(start, margin, strict=True))
 
-    def _inner(self, source: Source, start: Sizes) -> NDArray[np.uint8]:
+    def _inner(self, source: PatchSource, start: Sizes) -> NDArray[np.uint8]:
         """Return the targets of a window, nothing counting in its rim or beyond the image."""
         sides, whole = self._shape.result, source.annotation.shape
         target = _cut(source.annotation.targets, start, sides, whole)

@@ -10,10 +10,10 @@ from torch import nn
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.nn.training.patches import Drawer, Judge, Reader, Shape, Source
+from napari_unetseg.core.nn.training.patches import Drawer, Judge, PatchSource, Reader, Shape
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.training.annotation import Annotation, Example, class_weights
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, class_weights
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.resolution import (
     shrunken,
@@ -23,11 +23,11 @@ from napari_unetseg.core.training.resolution import (
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Guess = Sequence[NDArray[np.float16]]
-"""For each example, probabilities to learn where nothing is annotated: see `Source`."""
+"""For each example, probabilities to learn where nothing is annotated: see `PatchSource`."""
 
 
 def patch_shape(
-    spec: ModelSpec, data: Sequence[Example], options: TrainOptions, network: nn.Module
+    spec: ModelSpec, data: Sequence[AnnotatedImage], options: TrainOptions, network: nn.Module
 ) -> Shape:
     """Return the patches to train on: what the options ask for, as the network can take it.
 
@@ -64,7 +64,7 @@ def patch_shape(
     return Shape(tuple(patch), kept, rim)
 
 
-def sources_of(data: Sequence[Example], scaling: NormalisationSpec) -> list[Source]:
+def sources_of(data: Sequence[AnnotatedImage], scaling: NormalisationSpec) -> list[PatchSource]:
     """Return the examples with their normalisation."""
     found = []
     for example in data:
@@ -72,13 +72,15 @@ def sources_of(data: Sequence[Example], scaling: NormalisationSpec) -> list[Sour
         normalisation = example.normalisation
         if normalisation is None:
             normalisation = fit_normalisation(Image(example.image, axes), scaling)
-        found.append(Source(example.image, example.annotation, normalisation, times=example.times))
+        found.append(
+            PatchSource(example.image, example.annotation, normalisation, times=example.times)
+        )
     return found
 
 
 def prepared(
     spec: ModelSpec,
-    data: Sequence[Example],
+    data: Sequence[AnnotatedImage],
     options: TrainOptions,
     shape: Shape,
     guess: Guess | None,
@@ -104,7 +106,7 @@ def prepared(
     ]
     learnt, kept = (
         [
-            Source(image, annotation, source.normalisation, one, true, source.times)
+            PatchSource(image, annotation, source.normalisation, one, true, source.times)
             for image, source, annotation, one, true in zip(
                 images, sources, some, guesses, maps, strict=True
             )
@@ -137,7 +139,7 @@ def _shares(annotations: Sequence[Annotation], decoder: DecoderSpec | None) -> l
 
 
 def maps_of(
-    example: Example, decoder: DecoderSpec | None, shrink: tuple[int, ...]
+    example: AnnotatedImage, decoder: DecoderSpec | None, shrink: tuple[int, ...]
 ) -> NDArray[np.float16] | None:
     """Return what a decoder is to say of an example, shrunk as its image is.
 
@@ -158,7 +160,7 @@ def maps_of(
     return shrunken_image(whole, shrink).astype(np.float16)
 
 
-def check_alike(data: Sequence[Example]) -> None:
+def check_alike(data: Sequence[AnnotatedImage]) -> None:
     channels = {len(example.image) for example in data}
     if len(channels) > 1:
         raise InputError(

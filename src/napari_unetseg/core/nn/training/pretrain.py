@@ -28,16 +28,16 @@ from napari_unetseg.core.nn.inference.runtime import (
     mixed_precision,
     threads,
 )
-from napari_unetseg.core.nn.networks.build_network import build
-from napari_unetseg.core.nn.training.augment import Batch, augment
+from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.fit_network import FEWEST_STEPS, said_of_middle
-from napari_unetseg.core.nn.training.patches import Reader, Shape, Source
+from napari_unetseg.core.nn.training.patches import PatchSource, Reader, Shape
 from napari_unetseg.core.nn.training.prepare import patch_shape
 from napari_unetseg.core.nn.training.schedule import Clock, learning_rate
 from napari_unetseg.core.nn.training.transfer import Average
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, silent
-from napari_unetseg.core.training.annotation import IGNORED, Annotation, Example
+from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
 from napari_unetseg.core.training.pretraining import PretrainOptions
 from napari_unetseg.core.training.resolution import shrunken_image
 from napari_unetseg.core.training.train_options import TrainOptions
@@ -165,7 +165,7 @@ class _Pretraining:
     def __init__(
         self,
         spec: ModelSpec,
-        sources: Sequence[Source],
+        sources: Sequence[PatchSource],
         options: PretrainOptions,
         plan: TrainOptions,
         device: torch.device,
@@ -175,8 +175,8 @@ class _Pretraining:
         self._ndim, self._n_channels = ndim, len(sources[0].image)
         self._n_images = len(sources)
         inside: Any = spec.inside()
-        network = build(inside, self._n_channels, self._n_channels, ndim, seed=plan.seed)
-        known = [Example(source.image, source.annotation) for source in sources]
+        network = build_network(inside, self._n_channels, self._n_channels, ndim, seed=plan.seed)
+        known = [AnnotatedImage(source.image, source.annotation) for source in sources]
         shape = patch_shape(spec, known, plan, network)
         self._draw = _Drawer(sources, spec, shape, plan)
         self._corrupt = corruption(options)
@@ -212,7 +212,7 @@ class _Pretraining:
             losses = [float(self._loss(network)) for _ in range(_JUDGED_BATCHES)]
         explained = 1 - float(np.mean(losses))
         # Of the same weights, but for images as they are.
-        whole = build(self._spec, self._n_channels, self._n_channels, self._ndim, seed=0)
+        whole = build_network(self._spec, self._n_channels, self._n_channels, self._ndim, seed=0)
         whole.load_state_dict(network.state_dict())
         given = (self._spec, self._n_channels, self._ndim, whole.cpu().eval())
         return Pretrained(*given, self._options, self._n_images, explained, step)
@@ -264,7 +264,7 @@ class _Drawer:
     """Draws patches from anywhere, every image as often as it has pixels."""
 
     def __init__(
-        self, sources: Sequence[Source], spec: ModelSpec, shape: Shape, plan: TrainOptions
+        self, sources: Sequence[PatchSource], spec: ModelSpec, shape: Shape, plan: TrainOptions
     ) -> None:
         shrink = spec.shrink(len(shape.patch))
         self._sources = [_shrunken(source, shrink) for source in sources]
@@ -273,7 +273,7 @@ class _Drawer:
         self._odds = sizes / sizes.sum()
         self._rng = np.random.default_rng(plan.seed)
 
-    def __call__(self, n: int) -> Batch:
+    def __call__(self, n: int) -> TrainingBatch:
         patches = []
         for _ in range(n):
             source = self._sources[int(self._rng.choice(len(self._odds), p=self._odds))]
@@ -282,12 +282,12 @@ class _Drawer:
             patches.append(self._reader.image(source, start))
         nothing = torch.zeros(n, *self._shape.result)
         n_image = len(self._sources[0].image)
-        return Batch(torch.from_numpy(np.stack(patches)), nothing.long(), nothing, n_image)
+        return TrainingBatch(torch.from_numpy(np.stack(patches)), nothing.long(), nothing, n_image)
 
 
 def _sources(
     images: Sequence[Image], ndim: int, scaling: NormalisationSpec, seed: int
-) -> list[Source]:
+) -> list[PatchSource]:
     """Return the planes or stacks of all images, with nothing annotated."""
     if not images:
         raise InputError("There is no image to pretrain on. Give at least one, without labels.")
@@ -307,7 +307,7 @@ def _sources(
     found = []
     for image, index in (places[k] for k in sorted(chosen)):
         numbers = np.asarray(channels_first(image, index, axes))
-        found.append(Source(numbers, _nothing(numbers.shape[1:]), scalings[id(image)]))
+        found.append(PatchSource(numbers, _nothing(numbers.shape[1:]), scalings[id(image)]))
     return found
 
 
@@ -317,7 +317,7 @@ def _nothing(shape: Sequence[int]) -> Annotation:
     return Annotation(blank, (1, 2), ("1", "2"))
 
 
-def _shrunken(source: Source, shrink: tuple[int, ...]) -> Source:
+def _shrunken(source: PatchSource, shrink: tuple[int, ...]) -> PatchSource:
     image = shrunken_image(source.image, shrink)
     return replace(source, image=image, annotation=_nothing(image.shape[1:]))
 

@@ -16,7 +16,7 @@ from napari_unetseg.core.objects.decoders import SPLIT_DEPTH
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.scoring.object_scores import ObjectScores, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
-from napari_unetseg.core.training.annotation import Annotation, Example
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.train_options import TrainOptions
 
@@ -31,7 +31,7 @@ FEWEST_OBJECTS = 20
 
 
 @dataclass(frozen=True)
-class Exam:
+class ObjectValidation:
     """How objects were told apart, and how deep a pass is best cut to that end.
 
     Parameters
@@ -46,14 +46,14 @@ class Exam:
     split_depth: float
 
 
-def objects_examined(
+def validate_objects(
     segmenter: Segmenter,
-    data: Sequence[Example],
+    data: Sequence[AnnotatedImage],
     options: TrainOptions,
     scaling: NormalisationSpec,
     *,
     progress: Progress = silent,
-) -> Exam | None:
+) -> ObjectValidation | None:
     """Examine a segmenter on the objects that were held out.
 
     Parameters
@@ -97,12 +97,14 @@ def objects_examined(
     scores = {depth: object_scores(Overlap.joined(several)) for depth, several in found.items()}
     n = scores[own].matched + scores[own].missed
     if n < FEWEST_OBJECTS:
-        return Exam(scores[own], own)
-    best = settled({depth: one.ap50 for depth, one in scores.items()}, n, own)
-    return Exam(scores[best], best)
+        return ObjectValidation(scores[own], own)
+    best = choose_split_depth({depth: one.ap50 for depth, one in scores.items()}, n, own)
+    return ObjectValidation(scores[best], best)
 
 
-def settled(scores: Mapping[float, float], n: float, usual: float = SPLIT_DEPTH) -> float:
+def choose_split_depth(
+    scores: Mapping[float, float], n: float, usual: float = SPLIT_DEPTH
+) -> float:
     """Return the depth nearest to the usual one of those that are as good as the best.
 
     As good is what chance alone may part: the standard error of a share of `n` objects. The curve
@@ -126,4 +128,11 @@ def _piece(held: Annotation) -> tuple[slice, ...]:
     return tuple(slice(part.start, min(part.stop, part.start + side)) for part in box)
 
 
-__all__ = ["DEPTHS", "EXAM_PIXELS", "FEWEST_OBJECTS", "Exam", "objects_examined", "settled"]
+__all__ = [
+    "DEPTHS",
+    "EXAM_PIXELS",
+    "FEWEST_OBJECTS",
+    "ObjectValidation",
+    "choose_split_depth",
+    "validate_objects",
+]
