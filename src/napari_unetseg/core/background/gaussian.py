@@ -1,4 +1,4 @@
-"""Gaussian smoothing of planes, compiled, with gaps where pixels are not finite."""
+"""Gaussian smoothing of planes, compiled, ignoring pixels that are not finite."""
 
 import math
 from typing import Any
@@ -15,24 +15,24 @@ _TRUNCATE = 4.0
 
 
 def gaussian(plane: Array, sigma: float) -> Plane:
-    """Return a plane smoothed by a Gaussian.
+    """Smooth a plane with a Gaussian.
 
     Parameters
     ----------
     plane
-        (Y, X), any numbers. NaN and infinity have no weight, and are NaN in the result.
+        (Y, X), any dtype. NaN and infinite pixels have weight 0 and are NaN in the result.
     sigma
         Standard deviation in pixels.
 
     Returns
     -------
     array (Y, X), float32
-        As ``scipy.ndimage.gaussian_filter``: kernel cut at four standard deviations, the image
-        mirrored at its edges.
+        As ``scipy.ndimage.gaussian_filter``: the kernel is cut at four standard deviations, and the
+        image is mirrored at its edges.
 
     Notes
     -----
-    Two one-dimensional compiled passes in one go over the rows, on all cores.
+    Two one-dimensional compiled passes in a single sweep over the rows, on all cores.
     """
     values = np.asarray(plane, dtype=np.float32)
     finite = np.isfinite(values) if plane.dtype.kind == "f" else None
@@ -46,7 +46,7 @@ def gaussian(plane: Array, sigma: float) -> Plane:
 
 
 def reach_of(sigma: float) -> int:
-    """Return how many pixels away a pixel still counts."""
+    """Return the radius of the kernel in pixels."""
     return max(1, math.floor(_TRUNCATE * sigma + 0.5))
 
 
