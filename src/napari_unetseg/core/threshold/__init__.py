@@ -1,4 +1,4 @@
-"""The threshold: levels from a histogram, and masks or objects above them."""
+"""Threshold: automatic levels from a histogram, and masks or objects from levels."""
 
 from napari_unetseg.core.threshold.apply_threshold import (
     LOCAL_METHODS,
