@@ -1,11 +1,11 @@
-"""Objects of a plane or a stack of which a block at a time is in memory, the same as at once.
+"""Objects of a plane or stack processed block by block, equal to those of the whole.
 
-What a pixel's object is depends on the connected piece of foreground it lies in alone. So a piece
-that lies in one block is divided there. Of those that go on in the next block it is noted what is
-connected; afterwards each is divided by itself, in the box that holds it. In the end all objects
-get the numbers that they would have got at once.
+The objects of a pixel depend only on the connected component of foreground that contains it. So a
+component within one block is split there. For components that continue in other blocks, the block
+records how they connect; afterwards each is split separately, in its own bounding box. Finally all
+objects are numbered as if the whole image had been processed at once.
 
-Each block is done without knowledge of the others, in any order, in any process.
+Blocks are independent of each other and may be processed in any order, in any process.
 """
 
 import itertools
@@ -27,40 +27,40 @@ Labels = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 Read = Callable[[Box], Any]
-"""Returns what is known of the pixels in a box, in whatever form its `Maker` takes."""
+"""Function that reads the maps of a box, in the format its `ObjectBuilder` expects."""
 
 LARGEST_PIECE = 2**26
-"""Pixels of the largest box that is worked on at once, of one connected piece of foreground."""
+"""Maximum number of pixels in the bounding box of one component, which is processed at once."""
 
 
 class Maker(Protocol):
-    """What makes objects of what is known of some pixels, of each connected piece by itself."""
+    """Builder of objects from maps; it treats each connected component independently."""
 
     @property
     def fill_holes(self) -> bool:
-        """Whether what lies in the holes of a piece belongs to it."""
+        """Whether the holes of a component are filled."""
 
     def mask(self, known: Any) -> Mask:
-        """Return which pixels may belong to objects."""
+        """Return the foreground mask."""
 
     def objects(
         self, known: Any, own: Mask, box: Box, shape: tuple[int, ...]
     ) -> tuple[Labels, int]:
-        """Return the objects of the pixels in a box that are `own`, numbered from 1.
+        """Label the objects in a box on the pixels of the mask `own`, numbered from 1.
 
         Parameters
         ----------
         shape
-            Of the whole plane or stack that the box is a part of.
+            Shape of the whole plane or stack that contains the box.
         """
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of an image, each with the first layer of the blocks after it.
+    """Blocks of an image, each extended by the first layer of the next blocks.
 
-    So any two pixels that touch are in one block, and a pixel in two blocks tells which of their
-    pieces are one.
+    So any two touching pixels lie in one extended block, and pixels shared by two blocks show which
+    components are connected.
     """
 
     shape: tuple[int, ...]
@@ -78,21 +78,21 @@ class Blocks:
         return iter(np.ndindex(*self.counts))
 
     def box(self, place: Place) -> Box:
-        """Return the block itself."""
+        """Return the box of the block itself."""
         return tuple(
             slice(at * side, min((at + 1) * side, length))
             for at, side, length in zip(place, self.sides, self.shape, strict=True)
         )
 
     def seen(self, place: Place) -> Box:
-        """Return the block with a layer of the next ones."""
+        """Return the box of the block extended by one layer of the next blocks."""
         return tuple(
             slice(span.start, min(span.stop + 1, length))
             for span, length in zip(self.box(place), self.shape, strict=True)
         )
 
     def seams(self, place: Place) -> Iterator[Box]:
-        """Yield the layers of the block that another block sees too."""
+        """Yield the layers of the extended block that it shares with other blocks."""
         box, seen = self.box(place), self.seen(place)
         for axis, (own, wide) in enumerate(zip(box, seen, strict=True)):
             if own.start > 0:
@@ -103,16 +103,16 @@ class Blocks:
 
 @dataclass(frozen=True, eq=False)
 class Crossing:
-    """The parts of a block's foreground that go on in other blocks.
+    """Components of a block that continue in other blocks.
 
     Parameters
     ----------
     boxes
-        (n, ndim, 2): first index of each part, and the one after the last, in the image.
+        (n, ndim, 2): start and stop of each component's box in the image.
     pixels
-        (n,): place in the image of one pixel of each, counted row by row.
+        (n,): flat index in the image of one pixel of each, in row-major order.
     layers
-        What the block saw where others see too, in the order of `Blocks.seams`: -1, or which part.
+        Labels of the shared layers, in the order of `Blocks.seams`: index of the component, or -1.
     """
 
     boxes: Numbers
@@ -122,16 +122,16 @@ class Crossing:
 
 @dataclass(frozen=True, eq=False)
 class BlockObjects:
-    """What was found in one block.
+    """Objects and crossing components of one block.
 
     Parameters
     ----------
     labels
-        Of the block itself: the objects that lie in it as a whole, from 1.
+        Labels of the block itself: the objects that lie wholly in it, from 1.
     firsts
-        (n,): place in the image of the first pixel of each.
+        (n,): flat index in the image of the first pixel of each object.
     crossing
-        What goes on elsewhere.
+        Components that continue in other blocks.
     """
 
     labels: Labels
@@ -141,14 +141,14 @@ class BlockObjects:
 
 @dataclass(frozen=True)
 class Piece:
-    """A connected piece of foreground that lies in more than one block.
+    """Connected component of foreground that extends over more than one block.
 
     Parameters
     ----------
     box
-        The smallest that holds it.
+        The bounding box.
     pixel
-        One of its pixels.
+        A pixel of the component.
     """
 
     box: Box
@@ -157,7 +157,7 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class PieceObjects:
-    """The objects of one piece: where they are, which pixels are the piece's, ids and firsts."""
+    """Objects of one crossing component: its box, its mask, labels and first pixels."""
 
     box: Box
     own: Mask
@@ -166,7 +166,7 @@ class PieceObjects:
 
 
 def objects_of_block(read: Read, maker: Maker, blocks: Blocks, place: Place) -> BlockObjects:
-    """Divide what lies in a block as a whole, and take note of the rest."""
+    """Split the components that lie wholly in a block, and record those that continue elsewhere."""
     seen, own = blocks.seen(place), blocks.box(place)
     known = read(seen)
     parts, n = shapes.label(maker.mask(known))
@@ -185,19 +185,19 @@ def objects_of_block(read: Read, maker: Maker, blocks: Blocks, place: Place) -> 
 def joined(
     blocks: Blocks, found: Mapping[Place, Crossing], *, largest: int = LARGEST_PIECE
 ) -> list[Piece]:
-    """Return the pieces that lie in several blocks, those around others last.
+    """Join the components that extend over several blocks, enclosing components last.
 
     Parameters
     ----------
     found
-        Of every block.
+        The crossing components of every block.
     largest
-        Pixels of the largest box around a piece.
+        Maximum number of pixels in the bounding box of a component.
 
     Raises
     ------
     InputError
-        When a piece is larger, as a net of membranes may be that runs through the whole image.
+        When a component is larger, such as a network of membranes through the whole image.
     """
     work = _Joining(blocks)
     for place in blocks:
@@ -206,9 +206,10 @@ def joined(
     for piece in pieces:
         if _size(piece.box) > largest:
             raise InputError(
-                f"A connected piece of foreground spans {' x '.join(map(str, _sides(piece.box)))} "
-                "pixels, too many to be divided at once. Raise the foreground's probability or the "
-                "level, allow more memory, or work on a part of the image."
+                "A connected region of foreground spans "
+                f"{' x '.join(map(str, _sides(piece.box)))} pixels, too many to be split at once. "
+                "Raise the foreground's probability or the level, allow more memory, or work on "
+                "a part of the image."
             )
     return pieces
 
@@ -216,7 +217,7 @@ def joined(
 def objects_of_piece(
     read: Read, maker: Maker, piece: Piece, shape: tuple[int, ...]
 ) -> PieceObjects:
-    """Divide one piece; what lies in its holes, where they are filled, is part of it."""
+    """Split one component into objects; filled holes are part of it."""
     box = tuple(
         slice(max(span.start - 1, 0), min(span.stop + 1, length))
         for span, length in zip(piece.box, shape, strict=True)
@@ -232,16 +233,16 @@ def objects_of_piece(
 
 
 def numbered(firsts: Numbers, there: Mask, first: int) -> Labels:
-    """Return the number of each object in the order of their first pixels, 0 of those not there.
+    """Number the objects in the order of their first pixels, with 0 for those removed.
 
     Parameters
     ----------
     firsts
-        (n,): place of each object's first pixel.
+        (n,): flat index of each object's first pixel.
     there
-        (n,): which are left; what lay in a hole that was filled is not.
+        (n,): which objects remain; those in a filled hole do not.
     first
-        Number of the first.
+        Number of the first object.
     """
     left = np.flatnonzero(there)
     numbers = np.zeros(len(firsts), np.int32)
@@ -250,7 +251,7 @@ def numbered(firsts: Numbers, there: Mask, first: int) -> Labels:
 
 
 def box_within(box: Box, around: Box) -> Box:
-    """Return a box counted from the start of one around it."""
+    """Return a box relative to the start of an enclosing one."""
     return tuple(
         slice(span.start - wide.start, span.stop - wide.start)
         for span, wide in zip(box, around, strict=True)
@@ -259,17 +260,17 @@ def box_within(box: Box, around: Box) -> Box:
 
 @dataclass(eq=False)
 class _Joining:
-    """Which parts of all blocks are connected."""
+    """Union-find over the components of all blocks."""
 
     blocks: Blocks
     boxes: list[Numbers] = field(default_factory=list)
     pixels: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
-    # The parts that each block saw in the layers that others see too, by passing numbers.
+    # Labels of the shared layers of each block, as numbers over all blocks.
     layers: dict[Place, list[tuple[Box, NDArray[np.int32]]]] = field(default_factory=dict)
 
     def add(self, place: Place, crossing: Crossing) -> None:
-        """Take in the next block, in order, and join it with those before."""
+        """Add the next block, in order, and join it with its neighbours before it."""
         start = len(self.parents)
         self.parents.extend(range(start, start + len(crossing.pixels)))
         self.boxes.extend(crossing.boxes)
@@ -284,7 +285,7 @@ class _Joining:
         self.layers[place] = own
 
     def pieces(self) -> list[Piece]:
-        """Return all pieces, the smallest box first."""
+        """Return all joined components, the smallest box first."""
         groups: dict[int, list[int]] = {}
         for number in range(len(self.parents)):
             groups.setdefault(self._root(number), []).append(number)
@@ -320,7 +321,7 @@ class _Joining:
 
 
 def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Crossing:
-    """Take note of the parts that go on elsewhere, and of where others see them."""
+    """Record the components that continue in other blocks, with the layers shared with these."""
     seen, ndim = blocks.seen(place), len(blocks.shape)
     known = np.flatnonzero(crossing)
     numbers = np.full(len(crossing), -1, np.int32)
@@ -337,7 +338,7 @@ def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Cr
 
 
 def _first_pixels(labels: Labels, n: int, box: Box, shape: tuple[int, ...]) -> Numbers:
-    """Return the place in the whole image of the first pixel of each object: (n,)."""
+    """Return the flat index in the whole image of the first pixel of each object: (n,)."""
     if n == 0:
         return np.zeros(0, np.int64)
     inner = np.unravel_index(shapes.first_pixels(labels, n), labels.shape)
@@ -347,7 +348,7 @@ def _first_pixels(labels: Labels, n: int, box: Box, shape: tuple[int, ...]) -> N
 
 
 def _neighbours(place: Place) -> Iterator[Place]:
-    """Yield the blocks around one."""
+    """Yield the neighbours of a block."""
     for step in itertools.product((-1, 0, 1), repeat=len(place)):
         if any(step):
             yield tuple(at + by for at, by in zip(place, step, strict=True))

@@ -1,4 +1,4 @@
-"""Objects of images larger than memory: block by block, and the same as at once. See `pieces`."""
+"""Decoding of images larger than memory, block by block; see `cross_block_objects`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
 SIDES = {2: 1024, 3: 256}
-"""Side of a block by the number of axes: up to 250 MB of maps, labels and what is between."""
+"""Side of a block by the number of axes: up to 250 MB of maps, labels and temporaries."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """Makes objects of what a model says: known are the foreground and the maps of `decoder`.
+    """Object builder for model outputs: its maps are the foreground and the maps of `decoder`.
 
     Parameters
     ----------
     decoder, options, spacing
-        As for `decode`.
+        As in `decode`.
     """
 
     decoder: DecoderSpec | None
@@ -74,7 +74,7 @@ def decode_blocks(
     largest: int = LARGEST_PIECE,
     progress: Progress = silent,
 ) -> int:
-    """Write the objects of a plane or a stack, of which a block at a time is in memory.
+    """Write the objects of a plane or a stack, reading one block at a time.
 
     Parameters
     ----------
@@ -82,32 +82,32 @@ def decode_blocks(
         (C, *spatial), float32, read by slices: the probability of each class, then the maps of
         `decoder`.
     behind
-        Which class is the background.
+        Index of the background class.
     n_classes
-        How many of the channels are classes.
+        Number of channels that are classes.
     decoder, options, spacing
-        As for `decode`.
+        As in `decode`.
     out
         (*spatial), int32, written and read by slices.
     first
         Id of the first object.
     side
-        Of a block, in pixels; see `SIDES`.
+        Side of a block in pixels; see `SIDES`.
     largest
-        Pixels of the largest box around a connected piece of foreground.
+        Maximum number of pixels in the bounding box of a connected component.
     progress
-        Told after each block; may cancel, which leaves a part in `out`.
+        Called after each block; may cancel, which leaves `out` incomplete.
 
     Returns
     -------
     int
-        How many objects there are. They are those of `decode`, in the same order.
+        Number of objects. They are those of `decode`, in the same order.
 
     Raises
     ------
     InputError
-        When a connected piece of foreground is too large to be held, as a net of membranes may
-        be that runs through the whole image, or as `decode`.
+        When a connected component of foreground is too large for memory, such as a network of
+        membranes through the whole image, or as in `decode`.
     """
     shape = tuple(int(length) for length in maps.shape[1:])
     blocks = Blocks(shape, (side or SIDES[len(shape)],) * len(shape))
@@ -142,9 +142,9 @@ def _number(
     first: int,
     progress: Progress,
 ) -> int:
-    """Give the objects their final numbers from `first` on, by their first pixels."""
+    """Give the objects their final numbers from `first` on, ordered by their first pixels."""
     there = np.ones(len(firsts), bool)
-    if maker.fill_holes:  # what lay in a hole was part of what is around it
+    if maker.fill_holes:  # objects in a hole became part of the surrounding one
         seen = np.zeros(len(firsts) + 1, bool)
         for place in blocks:
             seen[np.unique(np.asarray(out[blocks.box(place)]))] = True
