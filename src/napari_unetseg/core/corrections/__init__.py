@@ -1,6 +1,6 @@
-"""Corrections: what a hand does to objects, as sparse changes of their labels.
+"""Corrections: edits of objects by hand, as sparse changes of their labels.
 
-Every function reads labels, (Y, X) or (Z, Y, X), in the boxes of the objects it is about, changes
+Every function reads labels, (Y, X) or (Z, Y, X), in the boxes of the objects to edit, modifies
 nothing, and returns a `Change`. None copies the labels. A plane of a stack is corrected through a
 view of it, see `LabelsView`.
 """

@@ -1,4 +1,4 @@
-"""Where every object is: found in one pass, and kept up to date from edits."""
+"""Bounding boxes of all objects: found in one pass, and kept up to date with edits."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from napari_unetseg.core.progress import Progress, silent, track
 Ids = NDArray[np.int64]
 
 _SMALL = 300_000
-"""Up to so many pixels numpy is done before a kernel would be compiled."""
+"""Maximum number of pixels for which numpy is faster than compiling a kernel."""
 
 
 class ObjectBoxes:
-    """A box around each object and its number of pixels.
+    """Bounding box and number of pixels of each object.
 
-    Boxes are exact when they are found. As edits are told they only widen, so that they hold the
-    object, perhaps with room to spare.
+    Boxes are exact when they are found. Edits only enlarge them, so that they always contain the
+    object but may be larger.
 
     Parameters
     ----------
     ids
         (n,), int64.
     low, high
-        (n, ndim): first pixel of each box and the one after its last.
+        (n, ndim): start and stop of each box.
     sizes
         (n,), number of pixels.
     """
@@ -48,27 +48,27 @@ class ObjectBoxes:
         return np.sort(self._ids[self._sizes > 0])
 
     def largest(self) -> int:
-        """Return the largest id in use, 0 when there is none."""
+        """Return the largest id in use, 0 when there are no objects."""
         return int(self._ids[self._sizes > 0].max(initial=0))
 
     def size(self, number: int) -> int:
-        """Return the number of pixels of an object, 0 when there is no such object."""
+        """Return the number of pixels of an object, 0 when it does not exist."""
         row = self._rows.get(number)
         return 0 if row is None else int(self._sizes[row])
 
     def box(self, number: int) -> Box:
-        """Return a box that holds an object.
+        """Return a box that contains an object.
 
         Raises
         ------
         KeyError
-            When there is no such object.
+            When the object does not exist.
         """
         row = self._rows[number]
         return _box(self._low[row], self._high[row])
 
     def parts(self, frame: LabelsView) -> dict[int, Box]:
-        """Return the objects in a frame, ascending, and their boxes there."""
+        """Return the objects in a view, ascending, with their boxes there."""
         here = self._sizes > 0
         for axis, at in enumerate(frame.at):
             if at is not None:
@@ -85,14 +85,14 @@ class ObjectBoxes:
         }
 
     def tell(self, index: tuple[Array, ...], before: Any, after: Any) -> None:
-        """Take note of pixels that got other ids.
+        """Update the boxes and sizes for an edit of the labels.
 
         Parameters
         ----------
         index
-            One (n,) array of places for each axis.
+            One (n,) array of indices per axis.
         before, after
-            (n,), or one id.
+            (n,), or a single id.
         """
         n = len(index[0])
         if not n:

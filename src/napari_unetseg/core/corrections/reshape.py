@@ -1,7 +1,7 @@
 """Corrections of an object's outline: fill holes, smooth, grow and shrink.
 
-None takes a pixel of a neighbour. Lengths are in pixels of the finest axis, so that an object in a
-stack of coarse planes changes as much along z as it does along y and x.
+None takes a pixel of a neighbour. Lengths are in pixels of the finest axis, so that an object in an
+anisotropic stack changes by the same length along all axes.
 """
 
 from collections.abc import Sequence
@@ -16,24 +16,24 @@ from napari_unetseg.core.errors import InputError
 
 
 class OutlineEdit(NamedTuple):
-    """How an object's outline moves, in a box around it."""
+    """Edit of an object's outline: pixels gained and lost, in a box around it."""
 
     box: Box
     lost: Mask
     gained: Mask
     claim: NDArray[np.float32]
-    """How much the object claims a pixel that it gained: the largest gets it."""
+    """Priority of the object at each gained pixel: the largest gets it."""
 
 
 def fill_holes(labels: Array, box: Box, number: int) -> Change:
-    """Fill the background that an object encloses, in 3D on all sides.
+    """Fill the background enclosed by an object, in 3D on all sides.
 
-    Objects within the hole stay.
+    Other objects within the hole stay.
 
     Raises
     ------
     InputError
-        When there is no hole.
+        When the object has no hole.
     """
     change = edit_outline(labels, number, holes_of(labels, box, number))
     if not len(change):
@@ -44,7 +44,7 @@ def fill_holes(labels: Array, box: Box, number: int) -> Change:
 def grow(
     labels: Array, box: Box, number: int, by: float, *, spacing: Sequence[float] = ()
 ) -> Change:
-    """Add the background within a distance of an object to it.
+    """Grow an object into the background within a distance.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def grow(
     Raises
     ------
     InputError
-        When its neighbours leave no room.
+        When its neighbours leave no space.
     """
     change = edit_outline(
         labels, number, grow_outline(labels, box, number, by, steps_of(spacing, labels.ndim))
@@ -67,9 +67,9 @@ def grow(
 def shrink(
     labels: Array, box: Box, number: int, by: float, *, spacing: Sequence[float] = ()
 ) -> Change:
-    """Take from an object what is within a distance of anything else.
+    """Shrink an object by removing pixels within a distance of its outline.
 
-    Where the image ends, the object is taken to go on.
+    The object is assumed to continue beyond the border of the image.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def smooth(
     Parameters
     ----------
     by
-        What is narrower than about this goes, dents as well as spurs.
+        Width in pixels: narrower dents and spurs are removed.
 
     Raises
     ------
@@ -101,9 +101,9 @@ def smooth(
 
     Notes
     -----
-    A pixel is the object's where, weighted by a Gaussian of half the given width, there is more
-    of the object than of background. Neighbours and what lies outside the image count as neither,
-    so that objects that touch stay in touch.
+    The result contains the pixels where, weighted by a Gaussian of half the given width, there is
+    more of the object than of background. Neighbours and the outside of the image count as neither,
+    so that touching objects stay in contact.
     """
     steps = steps_of(spacing, labels.ndim)
     outline = smooth_outline(labels, box, number, by, steps)
@@ -113,7 +113,7 @@ def smooth(
 
 
 def holes_of(labels: Array, box: Box, number: int) -> OutlineEdit:
-    """Return the holes of an object as what it gains."""
+    """Return the holes of an object as an outline edit."""
     from scipy import ndimage
 
     crop = labels[box]
@@ -125,7 +125,7 @@ def holes_of(labels: Array, box: Box, number: int) -> OutlineEdit:
 def grow_outline(
     labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
 ) -> OutlineEdit:
-    """Return what an object gains within a distance; what is nearer is claimed more."""
+    """Compute the growth of an object by a distance; nearer pixels have higher priority."""
     from scipy import ndimage
 
     wide = padded(box, [int(by / step) for step in steps], labels.shape)
@@ -133,7 +133,7 @@ def grow_outline(
     own = crop == number
     distance = ndimage.distance_transform_edt(~own, sampling=steps).astype(np.float32)
     near = (distance <= by) & (crop == 0)
-    # What a thin neighbour cuts off is not this object.
+    # Pixels cut off by a thin neighbour do not belong to this object.
     connected, _ = ndimage.label(own | near)
     gained = near & np.isin(connected, np.unique(connected[own]))
     return OutlineEdit(wide, np.zeros_like(own), gained, -distance)
@@ -142,7 +142,7 @@ def grow_outline(
 def shrink_outline(
     labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
 ) -> OutlineEdit:
-    """Return what an object loses within a distance; nothing where it would lose everything."""
+    """Compute the shrinkage of an object by a distance; empty where it would vanish."""
     from scipy import ndimage
 
     wide = padded(box, (1,) * labels.ndim, labels.shape)
@@ -158,12 +158,12 @@ def shrink_outline(
 def smooth_outline(
     labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
 ) -> OutlineEdit:
-    """Return how an object's outline moves when it is smoothed."""
+    """Compute the edit that smooths an object's outline."""
     from scipy import ndimage
 
     sigmas = [by / 2 / step for step in steps]
     wide = padded(box, [int(np.ceil(by / step)) for step in steps], labels.shape)
-    # Beyond the reach of the Gaussian nothing counts; up to there, the true surroundings do.
+    # Pixels beyond the reach of the Gaussian do not count; up to there, the true surroundings do.
     seen = padded(wide, [int(4 * sigma + 0.5) for sigma in sigmas], labels.shape)
     around = labels[seen]
     balance = (around == number).astype(np.float32) - (around == 0)
@@ -177,13 +177,13 @@ def smooth_outline(
 
 
 def vanishes(labels: Array, number: int, outline: OutlineEdit) -> bool:
-    """Whether nothing would be left of an object."""
+    """Return whether an edit would remove the whole object."""
     own = labels[outline.box] == number
     return not ((own & ~outline.lost) | outline.gained).any()
 
 
 def edit_outline(labels: Array, number: int, outline: OutlineEdit) -> Change:
-    """Return the change that moves one object's outline."""
+    """Convert an edit of one object's outline to a change."""
     after = np.where(outline.gained, number, 0)
     return Change.of(labels, outline.box, outline.lost | outline.gained, after, [number])
 

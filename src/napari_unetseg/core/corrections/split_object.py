@@ -1,4 +1,4 @@
-"""Corrections that divide an object: by a line, by seeds, or where its parts do not touch."""
+"""Corrections that split an object: by a line, by seeds, or into disconnected parts."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from napari_unetseg.core.corrections.whole_objects import along
 from napari_unetseg.core.errors import InputError
 
 _SLIVER = 1.5
-"""What is nowhere further than this from the line is a crumb of the object's edge, no piece."""
+"""Parts that lie nowhere further than this from the line are fragments of the object's edge."""
 
 
 def split_by_line(
@@ -23,30 +23,31 @@ def split_by_line(
     axes: Sequence[int] = (-2, -1),
     first: int,
 ) -> Change:
-    """Divide an object along a line.
+    """Split an object along a line.
 
     Parameters
     ----------
     labels
         Ids; 0 is background.
     box, number
-        The object.
+        The object: its bounding box and id.
     points
-        (n, 2), corners of the line in pixels, along `axes`.
+        (n, 2), vertices of the line in pixels, along `axes`.
     axes
-        The two axes the line was drawn in. Along others, it cuts through the whole object.
+        The two axes in which the line was drawn. Along other axes, it cuts through the whole
+        object.
     first
-        The id of the first new object; further ones count on.
+        The id of the first new object; later ones count up from it.
 
     Returns
     -------
     Change
-        The largest piece keeps the id. Pixels under the line belong to the nearest piece.
+        The largest part keeps the id. Pixels under the line go to the nearest part.
 
     Raises
     ------
     InputError
-        When the line does not cut the object through.
+        When the line does not cut through the object.
     """
     from scipy import ndimage
 
@@ -60,8 +61,8 @@ def split_by_line(
     kept = _large(pieces, n, distance)
     if len(kept) < 2:
         raise InputError(
-            "The line does not cut an object in two. Begin outside of the object, draw across it, "
-            "and end outside of it."
+            "The line does not cut any object in two. Start outside the object, draw across it, "
+            "and end outside it."
         )
     ranks = np.zeros(n + 1, np.intp)
     ranks[kept] = np.arange(1, len(kept) + 1)
@@ -78,25 +79,25 @@ def split_by_seeds(
     first: int,
     spacing: Sequence[float] = (),
 ) -> Change:
-    """Divide an object among seeds.
+    """Split an object by seeds.
 
     Parameters
     ----------
     labels
         Ids; 0 is background.
     box, number
-        The object.
+        The object: its bounding box and id.
     seeds
         (n, ndim), at least two pixels of the object.
     first
-        The id of the first new object; further ones count on.
+        The id of the first new object; later ones count up from it.
     spacing
         Physical size of a pixel along each axis.
 
     Returns
     -------
     Change
-        The largest piece keeps the id, and so do parts of the object without a seed.
+        The largest part keeps the id, and so do disconnected parts without a seed.
 
     Raises
     ------
@@ -105,9 +106,10 @@ def split_by_seeds(
 
     Notes
     -----
-    Seeds in different bulges of the object are divided at its waists: watershed of the distance to
-    the outline, each seed with its way up to the middle of its bulge. Where two are in one bulge,
-    which has no waist between them, every pixel goes to the seed that is the fewest steps away.
+    Seeds in different bulges of the object are separated at its waists: watershed of the distance
+    to the outline, with each seed extended uphill to the middle of its bulge. If two seeds lie in
+    one bulge, with no waist between them, every pixel goes to the seed that is the fewest steps
+    away.
     """
     from scipy import ndimage
     from skimage.segmentation import watershed
@@ -119,20 +121,24 @@ def split_by_seeds(
     places = places[((places >= 0) & (places < own.shape)).all(1)]
     places = places[own[tuple(places.T)]]
     if len(places) < 2:
-        raise InputError("Splitting takes a seed in each piece: click at least two places in it.")
-    # Where the image ends, the object may go on: only a pixel of another id is its outline.
+        raise InputError(
+            "Splitting by seeds needs a seed in each part. Click at least two positions in the "
+            "object."
+        )
+    # The object may continue beyond the border of the image: only pixels of another id are its
+    # outline.
     depth = ndimage.distance_transform_edt(own, sampling=steps_of(spacing, own.ndim))
     pieces = watershed(*_relief(own, depth, places), mask=own)
     return _pieces(labels, whole, number, pieces, first)
 
 
 def separate(labels: Array, box: Box, number: int, *, first: int) -> Change:
-    """Give the parts of an object that do not touch, not even at a corner, ids of their own.
+    """Give each disconnected part of an object its own id; corners connect.
 
     Returns
     -------
     Change
-        The largest part keeps the id; no pixel changes where there is only one.
+        The largest part keeps the id; nothing changes if there is only one.
     """
     from scipy import ndimage
 
@@ -144,10 +150,10 @@ def separate(labels: Array, box: Box, number: int, *, first: int) -> Change:
 def _relief(
     own: Mask, depth: NDArray[np.float64], seeds: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Return the landscape that is flooded, and the seeds in it."""
+    """Return the heights for the watershed, and its seeds."""
     from scipy import ndimage
 
-    # A distance in whole pixels has peaks that are none; a little blur takes them away.
+    # A distance in whole pixels has spurious peaks; a slight blur removes them.
     height = np.where(own, ndimage.gaussian_filter(depth, 1), 0)
     paths = [_way_up(height, tuple(seed)) for seed in seeds.tolist()]
     markers = np.zeros(own.shape, np.int32)
@@ -160,7 +166,7 @@ def _relief(
 
 
 def _way_up(height: NDArray[np.float64], start: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the pixels from `start` to the top of its hill, the steepest way."""
+    """Return the path of steepest ascent from `start` to its peak."""
     path = [start]
     while True:
         near = tuple(slice(max(at - 1, 0), at + 2) for at in path[-1])
@@ -172,7 +178,7 @@ def _way_up(height: NDArray[np.float64], start: tuple[int, ...]) -> list[tuple[i
 
 
 def _line_in(box: Box, points: ArrayLike, axes: Sequence[int]) -> Mask:
-    """Return which pixels of a box a line covers, in every plane along the other axes."""
+    """Return the mask of the line in a box, in every plane along the other axes."""
     sides = [box[axis] for axis in axes]
     line = np.zeros([side.stop - side.start for side in sides], bool)
     places = along(points) - [side.start for side in sides]
@@ -185,7 +191,7 @@ def _line_in(box: Box, points: ArrayLike, axes: Sequence[int]) -> Mask:
 
 
 def _large(pieces: NDArray[np.int32], n: int, distance: Array) -> NDArray[np.intp]:
-    """Return which pieces count: none that is a crumb beside the line, unless two are wanted."""
+    """Select the parts that are not fragments beside the line, or else the two largest."""
     from scipy import ndimage
 
     if n < 2:
@@ -199,7 +205,7 @@ def _large(pieces: NDArray[np.int32], n: int, distance: Array) -> NDArray[np.int
 
 
 def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
-    """Return each pixel of `where` with the nearest marker."""
+    """Assign each pixel of `where` to the nearest marker."""
     from scipy import ndimage
 
     nearest = ndimage.distance_transform_edt(
@@ -209,7 +215,7 @@ def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
 
 
 def _pieces(labels: Array, box: Box, number: int, pieces: Array, first: int) -> Change:
-    """Return the change that makes objects of pieces numbered from 1."""
+    """Make the change that turns parts numbered from 1 into objects."""
     sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
     ids = np.zeros(len(sizes) + 1, np.int64)
     others = np.flatnonzero(np.arange(len(sizes)) != np.argmax(sizes)) + 1
