@@ -1,4 +1,4 @@
-"""Measuring objects: the table, what goes into it, and where its objects are."""
+"""Measurement of objects: the table, its options, and the location of its objects."""
 
 from napari_unetseg.core.measure.column_meanings import meaning_of
 from napari_unetseg.core.measure.column_units import calibrated_by, unit_suffix

@@ -1,4 +1,4 @@
-"""From what was found of each object to the columns of the table, in units."""
+"""Columns of the measurement table, in physical units, from the raw sums of the objects."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def columns_of(
     found: list[Measured],
     whole: Mapping[str, int],
 ) -> Table:
-    """Return the table of `measure`; `whole` is the length of each axis of the image."""
+    """Compute the table of `measure`; `whole` is the length of each axis of the image."""
     unit = unit_suffix(labels)
     frames = [one.frame for one in found]
     flat = frames[0].flat
