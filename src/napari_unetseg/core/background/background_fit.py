@@ -145,7 +145,7 @@ class Background:
         An image with the grey image's axes and spacing that takes no memory.
     surfaces
         The fitted surfaces.
-    places
+    plane_surfaces
         For each plane, by its index along the axes other than Y and X: the number of its surface,
         and the plane's height in that surface.
     """

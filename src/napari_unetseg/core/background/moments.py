@@ -35,8 +35,8 @@ class Plane:
     ----------
     data
         Numbers, (rows, columns): numpy, or dask to be read in bands of rows.
-    Nonzero where a pixel is to be ignored, of the same shape; or None.
-        Nonzero where a pixel does not count, of the same shape; or nothing.
+    exclude
+        Nonzero where a pixel is to be ignored, of the same shape; or None.
     """
 
     data: Any

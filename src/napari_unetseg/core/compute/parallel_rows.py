@@ -86,8 +86,8 @@ def map_strips(
 
 def _workers() -> int:
     """Return the number of cores this process may use; parallel worker processes limit it."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    most = int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    most = int(limit) if limit.isdecimal() and int(limit) else os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         return min(most, len(os.sched_getaffinity(0)) or 1)
     return most

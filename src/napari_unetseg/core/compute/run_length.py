@@ -96,10 +96,10 @@ class Components:
 
     def keep(self, wanted: NDArray[np.bool_]) -> "Components":
         """Select components, renumbered in the same order."""
-        kept = wanted[self.ids]
-        runs = _select(self.runs, kept)
+        keep_runs = wanted[self.ids]
+        runs = _select(self.runs, keep_runs)
         renumbered = np.cumsum(wanted, dtype=np.int32) - np.int32(1)
-        return Components(runs, renumbered[self.ids[kept]], int(wanted.sum()))
+        return Components(runs, renumbered[self.ids[keep_runs]], int(wanted.sum()))
 
 
 def runs_of(mask: Array) -> Runs:
@@ -197,9 +197,9 @@ def _per_row(chosen: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[n
     return np.diff(before[offsets])
 
 
-def _select(runs: Runs, kept: NDArray[np.bool_]) -> Runs:
-    offsets = np.concatenate(([0], np.cumsum(_per_row(kept, runs.offsets))))
-    return Runs(runs.shape, offsets, runs.starts[kept], runs.stops[kept])
+def _select(runs: Runs, wanted: NDArray[np.bool_]) -> Runs:
+    offsets = np.concatenate(([0], np.cumsum(_per_row(wanted, runs.offsets))))
+    return Runs(runs.shape, offsets, runs.starts[wanted], runs.stops[wanted])
 
 
 def _gaps(runs: Runs) -> Runs:

@@ -125,15 +125,15 @@ def scratch_part(array: Any, where: tuple[int | slice, ...]) -> Any:
 
 def _reserve(file: Any, n_bytes: int) -> None:
     """Allocate a file of a given size at once: a full disk later would crash the process."""
-    place = tempfile.gettempdir()
-    free = shutil.disk_usage(place).free
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
     try:
         if n_bytes > free:
             raise OSError(errno.ENOSPC, "too large")
         _allocate(file, n_bytes)
     except OSError as error:
         raise InputError(
-            f"The image needs {n_bytes / 1e9:.1f} GB for temporary files, but the folder {place} "
+            f"The image needs {n_bytes / 1e9:.1f} GB for temporary files, but the folder {folder} "
             f"has {free / 1e9:.1f} GB left. Free some space, or set TMPDIR to a folder with more."
         ) from error
 

@@ -78,12 +78,16 @@ def copy_to_plane(
     axis %= labels.ndim
     if not 0 <= target < labels.shape[axis]:
         raise InputError("There is no further plane in this direction.")
-    here = tuple(slice(source, source + 1) if k == axis else part for k, part in enumerate(box))
-    there = tuple(slice(target, target + 1) if k == axis else part for k, part in enumerate(box))
-    mask = labels[here] == number
+    source_box = tuple(
+        slice(source, source + 1) if k == axis else part for k, part in enumerate(box)
+    )
+    target_box = tuple(
+        slice(target, target + 1) if k == axis else part for k, part in enumerate(box)
+    )
+    mask = labels[source_box] == number
     if not mask.any():
         raise InputError(f"Object {number} is not on this plane.")
-    change = Change.of(labels, there, mask & (labels[there] == 0), number, [number])
+    change = Change.of(labels, target_box, mask & (labels[target_box] == 0), number, [number])
     if not len(change):
         raise InputError(
             f"Plane {target} has no background where object {number} would be copied. Choose "
@@ -111,9 +115,9 @@ def _signed(mask: Mask, shift: NDArray[np.float64]) -> NDArray[np.float64]:
 
     moved = np.zeros_like(mask)
     by = np.rint(shift).astype(np.intp)
-    places = np.stack(np.nonzero(mask)) + by[:, None]
-    inside = ((places >= 0) & (places < np.array(mask.shape)[:, None])).all(0)
-    moved[tuple(places[:, inside])] = True
+    moved_pixels = np.stack(np.nonzero(mask)) + by[:, None]
+    inside = ((moved_pixels >= 0) & (moved_pixels < np.array(mask.shape)[:, None])).all(0)
+    moved[tuple(moved_pixels[:, inside])] = True
     edge = np.pad(moved, 1)
     field = ndimage.distance_transform_edt(edge) - ndimage.distance_transform_edt(~edge)
     inner: NDArray[np.float64] = field[(slice(1, -1),) * mask.ndim]

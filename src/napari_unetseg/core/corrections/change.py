@@ -123,8 +123,8 @@ class LabelsView:
 
     def view(self, labels: Array) -> Array:
         """Return the labels in the view, without copying."""
-        seen: Array = labels[tuple(slice(None) if at is None else at for at in self.at)]
-        return seen
+        view: Array = labels[tuple(slice(None) if at is None else at for at in self.at)]
+        return view
 
     def place(self, change: Change) -> Change:
         """Convert a change of the view to one of the whole array."""

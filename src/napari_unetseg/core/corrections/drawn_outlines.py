@@ -39,10 +39,10 @@ def draw_outlines(plane: Array, outlines: Sequence[ArrayLike], *, first: int) ->
     for outline in outlines:
         rows, columns = polygon(*np.asarray(outline, dtype=float).T, shape=plane.shape)
         free = plane[rows, columns] == 0
-        places = np.ravel_multi_index((rows[free], columns[free]), plane.shape)
-        if len(places):
-            flat.append(np.asarray(places, np.intp))
-            values.append(np.full(len(places), number, np.int64))
+        pixels = np.ravel_multi_index((rows[free], columns[free]), plane.shape)
+        if len(pixels):
+            flat.append(np.asarray(pixels, np.intp))
+            values.append(np.full(len(pixels), number, np.int64))
             number += 1
     if not flat:
         raise InputError(
@@ -63,10 +63,10 @@ def ellipse_outline(corners: ArrayLike, n: int = 64) -> NDArray[np.float64]:
 
 
 def _first_come(plane: Array, flat: NDArray[np.intp], values: NDArray[np.int64]) -> Change:
-    places, earliest = np.unique(flat, return_index=True)
+    pixels, earliest = np.unique(flat, return_index=True)
     after = values[earliest]
     check_room(plane.dtype, int(after.max()))
-    index = np.unravel_index(places, plane.shape)
+    index = np.unravel_index(pixels, plane.shape)
     return Change(tuple(index), plane[index], after.astype(plane.dtype))
 
 

@@ -150,12 +150,12 @@ def pixels_of(labels: Array, parts: Parts, frame: LabelsView, shape: Sequence[in
     shape
         Shape of the whole array.
     """
-    found = PixelSet(shape)
+    pixels = PixelSet(shape)
     for number, box in parts.items():
         whole = frame.box(box)
         mask = (labels[box] == number).reshape([part.stop - part.start for part in whole])
-        found.add(whole, mask)
-    return found
+        pixels.add(whole, mask)
+    return pixels
 
 
 def _touches(labels: Array, box: Box, number: int, axes: Sequence[int]) -> bool:
@@ -187,8 +187,8 @@ def _every(
         if not len(inside[0]):
             continue
         objects.append(number)
-        places = [a + part.start for a, part in zip(inside, outline.box, strict=True)]
-        flat.append(np.ravel_multi_index(places, labels.shape))
+        indices = [a + part.start for a, part in zip(inside, outline.box, strict=True)]
+        flat.append(np.ravel_multi_index(indices, labels.shape))
         after.append(np.where(outline.gained[inside], number, 0))
         claims.append(outline.claim[inside])
     if not flat:

@@ -74,16 +74,16 @@ class PixelSet:
 
     def add_indices(self, indices: Sequence[Array]) -> None:
         """Add single pixels, given as one array of indices per axis."""
-        for place, _, inside in self._grouped(indices):
-            self._block(place)[inside] = True
+        for index, _, inside in self._grouped(indices):
+            self._block(index)[inside] = True
 
     def at(self, indices: Sequence[Array]) -> NDArray[np.bool_]:
         """Return whether single pixels, given as in `add_indices`, are in the set: (n,)."""
-        found = np.zeros(np.size(indices[0]), np.bool_)
-        for place, part, inside in self._grouped(indices):
-            if place in self._blocks:
-                found[part] = self._blocks[place][inside]
-        return found
+        contained = np.zeros(np.size(indices[0]), np.bool_)
+        for index, part, inside in self._grouped(indices):
+            if index in self._blocks:
+                contained[part] = self._blocks[index][inside]
+        return contained
 
     def update(self, other: "PixelSet") -> None:
         """Add all pixels of another set of the same array shape."""
@@ -93,18 +93,18 @@ class PixelSet:
     def inside(self, box: Box) -> NDArray[np.bool_]:
         """Return the mask of a box: which pixels are in the set, (*box), a new array."""
         box = self._checked(box)
-        found = np.zeros([part.stop - part.start for part in box], np.bool_)
-        for place, of_box, of_block in self._parts(box):
-            block = self._blocks.get(place)
+        mask = np.zeros([part.stop - part.start for part in box], np.bool_)
+        for index, of_box, of_block in self._parts(box):
+            block = self._blocks.get(index)
             if block is not None:
-                found[of_box] = block[of_block]
-        return found
+                mask[of_box] = block[of_block]
+        return mask
 
     def boxes(self) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
         """Yield each nonempty block as its box and its mask."""
-        for place, block in self._blocks.items():
+        for index, block in self._blocks.items():
             if block.any():
-                sides = zip(place, self._sides, self.shape, strict=True)
+                sides = zip(index, self._sides, self.shape, strict=True)
                 box = tuple(
                     slice(at * side, min((at + 1) * side, length)) for at, side, length in sides
                 )
@@ -118,27 +118,27 @@ class PixelSet:
         self, indices: Sequence[Array]
     ) -> Iterator[tuple[tuple[int, ...], NDArray[np.intp], tuple[Array, ...]]]:
         """Group pixels by block: yield each block, the pixels in it, and their positions there."""
-        places = np.stack([np.asarray(axis).ravel() for axis in indices])
-        if not places.shape[1]:
+        pixels = np.stack([np.asarray(axis).ravel() for axis in indices])
+        if not pixels.shape[1]:
             return
-        blocks = places // np.array(self._sides)[:, None]
+        blocks = pixels // np.array(self._sides)[:, None]
         order = np.lexsort(blocks)
         blocks = blocks[:, order]
         cuts = np.flatnonzero((np.diff(blocks) != 0).any(0)) + 1
-        for part in np.split(np.arange(places.shape[1]), cuts):
-            place = tuple(int(number) for number in blocks[:, part[0]])
-            inside = places[:, order[part]] % np.array(self._sides)[:, None]
-            yield place, order[part], tuple(inside)
+        for part in np.split(np.arange(pixels.shape[1]), cuts):
+            index = tuple(int(at) for at in blocks[:, part[0]])
+            inside = pixels[:, order[part]] % np.array(self._sides)[:, None]
+            yield index, order[part], tuple(inside)
 
     def _change(self, box: Box, mask: NDArray[np.bool_] | None, *, to: bool) -> None:
         box = self._checked(box)
         sides = tuple(part.stop - part.start for part in box)
         if mask is not None and mask.shape != sides:
             raise InputError(f"The mask has the shape {mask.shape}, but the box has {sides}.")
-        for place, of_box, of_block in self._parts(box):
-            if to or place in self._blocks:
+        for index, of_box, of_block in self._parts(box):
+            if to or index in self._blocks:
                 part: Any = True if mask is None else mask[of_box]
-                block = self._block(place)
+                block = self._block(index)
                 if to:
                     block[of_block] |= part
                 else:
@@ -151,18 +151,18 @@ class PixelSet:
             for part, side in zip(box, self._sides, strict=True)
         ]
         for offset in np.ndindex(*map(len, spans)):
-            place = tuple(span[at] for span, at in zip(spans, offset, strict=True))
+            index = tuple(span[at] for span, at in zip(spans, offset, strict=True))
             of_box, of_block = [], []
-            for at, side, part in zip(place, self._sides, box, strict=True):
+            for at, side, part in zip(index, self._sides, box, strict=True):
                 first, last = max(at * side, part.start), min((at + 1) * side, part.stop)
                 of_box.append(slice(first - part.start, last - part.start))
                 of_block.append(slice(first - at * side, last - at * side))
-            yield place, tuple(of_box), tuple(of_block)
+            yield index, tuple(of_box), tuple(of_block)
 
-    def _block(self, place: tuple[int, ...]) -> NDArray[np.bool_]:
-        if place not in self._blocks:
-            self._blocks[place] = np.zeros(self._sides, np.bool_)
-        return self._blocks[place]
+    def _block(self, index: tuple[int, ...]) -> NDArray[np.bool_]:
+        if index not in self._blocks:
+            self._blocks[index] = np.zeros(self._sides, np.bool_)
+        return self._blocks[index]
 
     def _checked(self, box: Box) -> Box:
         given = tuple(box)
@@ -174,21 +174,21 @@ class PixelSet:
         return given
 
 
-def inked_ids(labels: Array, ink: PixelSet) -> NDArray[Any]:
+def inked_ids(labels: Array, locked: PixelSet) -> NDArray[Any]:
     """Return the ids of the objects with a locked pixel, ascending."""
-    touched = [_ids(labels[box][inked]) for box, inked in ink.boxes()]
+    touched = [_ids(labels[box][mask]) for box, mask in locked.boxes()]
     ids = np.unique(np.concatenate(touched)) if touched else np.zeros(0, labels.dtype)
     return ids[ids != 0]
 
 
-def merged_classes(current: Array, prediction: Array, ink: PixelSet) -> Array:
+def merged_classes(current: Array, prediction: Array, locked: PixelSet) -> Array:
     """Merge a prediction of classes into the labels, keeping the locked pixels.
 
     Parameters
     ----------
     current, prediction
         Labels of equal shape.
-    ink
+    locked
         Locked pixels, over the same shape.
 
     Returns
@@ -201,14 +201,14 @@ def merged_classes(current: Array, prediction: Array, ink: PixelSet) -> Array:
     InputError
         When the shapes differ.
     """
-    _check_shapes(current, prediction, ink)
+    _check_shapes(current, prediction, locked)
     merged = prediction.astype(np.promote_types(current.dtype, prediction.dtype))
-    for box, inked in ink.boxes():
-        merged[box] = np.where(inked, current[box], merged[box])
+    for box, mask in locked.boxes():
+        merged[box] = np.where(mask, current[box], merged[box])
     return merged
 
 
-def merged_objects(current: Array, prediction: Array, ink: PixelSet) -> Array:
+def merged_objects(current: Array, prediction: Array, locked: PixelSet) -> Array:
     """Merge predicted objects into the labels, keeping those with locked pixels.
 
     Every object with a locked pixel stays whole and keeps its id; locked background stays
@@ -220,7 +220,7 @@ def merged_objects(current: Array, prediction: Array, ink: PixelSet) -> Array:
     ----------
     current, prediction
         Ids in arrays of equal shape, 0 is the background.
-    ink
+    locked
         Locked pixels, over the same shape.
 
     Returns
@@ -233,16 +233,16 @@ def merged_objects(current: Array, prediction: Array, ink: PixelSet) -> Array:
     InputError
         When the shapes differ, or there are more objects than the dtype can number.
     """
-    _check_shapes(current, prediction, ink)
-    if not ink:
+    _check_shapes(current, prediction, locked)
+    if not locked:
         return prediction.copy()
-    kept_ids = inked_ids(current, ink)
+    kept_ids = inked_ids(current, locked)
     stays = np.isin(current, kept_ids)
-    for box, inked in ink.boxes():
-        stays[box] |= inked
-    ids, places, sizes = np.unique(prediction, return_inverse=True, return_counts=True)
-    places = places.reshape(prediction.shape)
-    covered = np.bincount(places[stays], minlength=len(ids))
+    for box, mask in locked.boxes():
+        stays[box] |= mask
+    ids, id_index, sizes = np.unique(prediction, return_inverse=True, return_counts=True)
+    id_index = id_index.reshape(prediction.shape)
+    covered = np.bincount(id_index[stays], minlength=len(ids))
     survives = (ids > 0) & (covered <= _COVERED * sizes)
     numbers = _free_numbers(ids, survives, kept_ids)
     dtype = np.promote_types(current.dtype, prediction.dtype)
@@ -251,7 +251,7 @@ def merged_objects(current: Array, prediction: Array, ink: PixelSet) -> Array:
             f"There are more objects than {dtype} can number. Convert the labels to a larger type "
             "first (layer menu, Convert data type)."
         )
-    merged: Array = numbers.astype(dtype)[places]
+    merged: Array = numbers.astype(dtype)[id_index]
     merged[stays] = current[stays]
     return merged
 
@@ -272,11 +272,11 @@ def _free_numbers(ids: Array, survives: NDArray[np.bool_], taken: Array) -> NDAr
     return numbers
 
 
-def _check_shapes(current: Array, prediction: Array, ink: PixelSet) -> None:
-    if not current.shape == prediction.shape == ink.shape:
+def _check_shapes(current: Array, prediction: Array, locked: PixelSet) -> None:
+    if not current.shape == prediction.shape == locked.shape:
         raise InputError(
             f"The labels have the shape {current.shape}, the prediction {prediction.shape} and "
-            f"the locked pixels {ink.shape}: all must belong to one image."
+            f"the locked pixels {locked.shape}: all must belong to one image."
         )
 
 

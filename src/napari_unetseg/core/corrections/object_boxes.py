@@ -143,8 +143,8 @@ def find_boxes(labels: Array, *, progress: Progress = silent) -> ObjectBoxes:
     -----
     About 60 ms for 8192×8192 pixels on two cores.
     """
-    found = _in_numpy(labels) if labels.size <= _SMALL else _compiled(labels, progress)
-    ids, low, high, sizes = found
+    columns = _in_numpy(labels) if labels.size <= _SMALL else _compiled(labels, progress)
+    ids, low, high, sizes = columns
     if not len(ids):
         return ObjectBoxes(ids, low, high, sizes)
     order = np.argsort(ids, kind="stable")
@@ -160,10 +160,10 @@ def find_boxes(labels: Array, *, progress: Progress = silent) -> ObjectBoxes:
 def _in_numpy(labels: Array) -> tuple[Ids, Ids, Ids, Ids]:
     from scipy import ndimage
 
-    numbers, places = np.unique(labels, return_inverse=True)
-    places = places.reshape(labels.shape) + 1
-    sizes = np.bincount(places.ravel())[1:].astype(np.int64)
-    boxes = [box for box in ndimage.find_objects(places) if box is not None]
+    numbers, indices = np.unique(labels, return_inverse=True)
+    indices = indices.reshape(labels.shape) + 1
+    sizes = np.bincount(indices.ravel())[1:].astype(np.int64)
+    boxes = [box for box in ndimage.find_objects(indices) if box is not None]
     low = np.array([[part.start for part in box] for box in boxes], np.int64)
     high = np.array([[part.stop for part in box] for box in boxes], np.int64)
     some = numbers != 0
@@ -179,7 +179,7 @@ def _in_numpy(labels: Array) -> tuple[Ids, Ids, Ids, Ids]:
 def _compiled(labels: Array, progress: Progress) -> tuple[Ids, Ids, Ids, Ids]:
     from napari_unetseg.core.corrections.box_kernels import find_rows
 
-    found = []
+    tables = []
     leads = list(np.ndindex(labels.shape[:-2]))
     for lead in track(leads, progress, "finding the objects"):
         plane = labels[lead]
@@ -189,9 +189,9 @@ def _compiled(labels: Array, progress: Progress) -> tuple[Ids, Ids, Ids, Ids]:
             return rows
 
         rows = np.concatenate(map_strips(work, len(plane)))
-        place = np.tile(np.array(lead, np.int64), (len(rows), 1))
-        found.append(np.concatenate([place, rows], 1))
-    table = np.concatenate(found)
+        position = np.tile(np.array(lead, np.int64), (len(rows), 1))
+        tables.append(np.concatenate([position, rows], 1))
+    table = np.concatenate(tables)
     n = labels.ndim - 2
     lead_low, ids = table[:, :n], table[:, n]
     return (

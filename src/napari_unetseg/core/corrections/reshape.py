@@ -151,8 +151,8 @@ def shrink_outline(
     if own.all():
         return OutlineEdit(wide, nothing, nothing, np.zeros(own.shape, np.float32))
     lost = own & (ndimage.distance_transform_edt(own, sampling=steps) <= by)
-    kept = lost if (own & ~lost).any() else nothing
-    return OutlineEdit(wide, kept, nothing, np.zeros(own.shape, np.float32))
+    removed = lost if (own & ~lost).any() else nothing
+    return OutlineEdit(wide, removed, nothing, np.zeros(own.shape, np.float32))
 
 
 def smooth_outline(
@@ -164,13 +164,13 @@ def smooth_outline(
     sigmas = [by / 2 / step for step in steps]
     wide = padded(box, [int(np.ceil(by / step)) for step in steps], labels.shape)
     # Pixels beyond the reach of the Gaussian do not count; up to there, the true surroundings do.
-    seen = padded(wide, [int(4 * sigma + 0.5) for sigma in sigmas], labels.shape)
-    around = labels[seen]
+    context = padded(wide, [int(4 * sigma + 0.5) for sigma in sigmas], labels.shape)
+    around = labels[context]
     balance = (around == number).astype(np.float32) - (around == 0)
     balance = ndimage.gaussian_filter(balance, sigmas, mode="constant")
     inner = tuple(
         slice(part.start - outer.start, part.stop - outer.start)
-        for part, outer in zip(wide, seen, strict=True)
+        for part, outer in zip(wide, context, strict=True)
     )
     crop, balance = around[inner], balance[inner]
     return OutlineEdit(wide, (crop == number) & (balance < 0), (crop == 0) & (balance > 0), balance)

@@ -56,18 +56,18 @@ def split_by_line(
     full = np.ones((3,) * own.ndim, bool)
     whole, _ = ndimage.label(own, full)
     cut = np.isin(whole, np.unique(whole[own & line])) & own
-    pieces, n = ndimage.label(cut & ~line, full)
+    parts, n = ndimage.label(cut & ~line, full)
     distance = ndimage.distance_transform_edt(~(line & own)) if line.any() else np.zeros(own.shape)
-    kept = _large(pieces, n, distance)
-    if len(kept) < 2:
+    large = _without_fragments(parts, n, distance)
+    if len(large) < 2:
         raise InputError(
             "The line does not cut any object in two. Start outside the object, draw across it, "
             "and end outside it."
         )
     ranks = np.zeros(n + 1, np.intp)
-    ranks[kept] = np.arange(1, len(kept) + 1)
-    markers = ranks[pieces]
-    return _pieces(labels, box, number, _spread(markers, cut), first)
+    ranks[large] = np.arange(1, len(large) + 1)
+    markers = ranks[parts]
+    return _make_objects(labels, box, number, _spread(markers, cut), first)
 
 
 def split_by_seeds(
@@ -116,11 +116,11 @@ def split_by_seeds(
 
     whole = padded(box, (1,) * labels.ndim, labels.shape)
     own = labels[whole] == number
-    places = np.rint(np.atleast_2d(np.asarray(seeds, float))).astype(np.intp)
-    places = np.unique(places - [part.start for part in whole], axis=0)
-    places = places[((places >= 0) & (places < own.shape)).all(1)]
-    places = places[own[tuple(places.T)]]
-    if len(places) < 2:
+    pixels = np.rint(np.atleast_2d(np.asarray(seeds, float))).astype(np.intp)
+    pixels = np.unique(pixels - [part.start for part in whole], axis=0)
+    pixels = pixels[((pixels >= 0) & (pixels < own.shape)).all(1)]
+    pixels = pixels[own[tuple(pixels.T)]]
+    if len(pixels) < 2:
         raise InputError(
             "Splitting by seeds needs a seed in each part. Click at least two positions in the "
             "object."
@@ -128,8 +128,8 @@ def split_by_seeds(
     # The object may continue beyond the border of the image: only pixels of another id are its
     # outline.
     depth = ndimage.distance_transform_edt(own, sampling=steps_of(spacing, own.ndim))
-    pieces = watershed(*_relief(own, depth, places), mask=own)
-    return _pieces(labels, whole, number, pieces, first)
+    parts = watershed(*_relief(own, depth, pixels), mask=own)
+    return _make_objects(labels, whole, number, parts, first)
 
 
 def separate(labels: Array, box: Box, number: int, *, first: int) -> Change:
@@ -144,7 +144,7 @@ def separate(labels: Array, box: Box, number: int, *, first: int) -> Change:
 
     own = labels[box] == number
     parts, _ = ndimage.label(own, np.ones((3,) * own.ndim, bool))
-    return _pieces(labels, box, number, parts, first)
+    return _make_objects(labels, box, number, parts, first)
 
 
 def _relief(
@@ -181,27 +181,27 @@ def _line_in(box: Box, points: ArrayLike, axes: Sequence[int]) -> Mask:
     """Return the mask of the line in a box, in every plane along the other axes."""
     sides = [box[axis] for axis in axes]
     line = np.zeros([side.stop - side.start for side in sides], bool)
-    places = along(points) - [side.start for side in sides]
-    places = places[((places >= 0) & (places < line.shape)).all(1)]
-    line[tuple(places.T)] = True
+    pixels = along(points) - [side.start for side in sides]
+    pixels = pixels[((pixels >= 0) & (pixels < line.shape)).all(1)]
+    line[tuple(pixels.T)] = True
     line = line if axes[0] < axes[1] else line.T
     others = tuple(axis for axis in range(len(box)) if axis not in axes)
     shape = [part.stop - part.start for part in box]
     return np.broadcast_to(np.expand_dims(line, others), shape)
 
 
-def _large(pieces: NDArray[np.int32], n: int, distance: Array) -> NDArray[np.intp]:
+def _without_fragments(parts: NDArray[np.int32], n: int, distance: Array) -> NDArray[np.intp]:
     """Select the parts that are not fragments beside the line, or else the two largest."""
     from scipy import ndimage
 
     if n < 2:
         return np.arange(1, n + 1)
     numbers = np.arange(1, n + 1)
-    reach = np.asarray(ndimage.maximum(distance, pieces, numbers))
+    reach = np.asarray(ndimage.maximum(distance, parts, numbers))
     large = numbers[reach > _SLIVER]
     if len(large) > 1:
         return large
-    return np.sort(1 + np.argsort(-np.bincount(pieces.ravel())[1:], kind="stable")[:2])
+    return np.sort(1 + np.argsort(-np.bincount(parts.ravel())[1:], kind="stable")[:2])
 
 
 def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
@@ -214,15 +214,15 @@ def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
     return np.where(where, markers[tuple(nearest)], 0)
 
 
-def _pieces(labels: Array, box: Box, number: int, pieces: Array, first: int) -> Change:
+def _make_objects(labels: Array, box: Box, number: int, parts: Array, first: int) -> Change:
     """Make the change that turns parts numbered from 1 into objects."""
-    sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
+    sizes = np.bincount(parts.ravel(), minlength=2)[1:]
     ids = np.zeros(len(sizes) + 1, np.int64)
     others = np.flatnonzero(np.arange(len(sizes)) != np.argmax(sizes)) + 1
     others = others[sizes[others - 1] > 0]
     ids[1:] = number
     ids[others] = first + np.arange(len(others))
-    return Change.of(labels, box, pieces > 0, ids[pieces], [number])
+    return Change.of(labels, box, parts > 0, ids[parts], [number])
 
 
 __all__ = ["separate", "split_by_line", "split_by_seeds"]

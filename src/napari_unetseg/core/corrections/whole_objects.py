@@ -57,9 +57,9 @@ def ids_along(labels: Array, points: ArrayLike) -> list[int]:
     points
         (n, ndim), vertices of the stroke in pixels; points outside the labels are ignored.
     """
-    places = along(points)
-    inside = ((places >= 0) & (places < labels.shape)).all(1)
-    met = labels[tuple(places[inside].T)]
+    pixels = along(points)
+    inside = ((pixels >= 0) & (pixels < labels.shape)).all(1)
+    met = labels[tuple(pixels[inside].T)]
     return [int(number) for number in dict.fromkeys(met.tolist()) if number]
 
 
@@ -70,27 +70,27 @@ def along(points: ArrayLike) -> NDArray[np.intp]:
     corners.
     """
     corners = np.atleast_2d(np.asarray(points, dtype=float))
-    places = [np.rint(corners[:1]).astype(np.intp)]
+    segments = [np.rint(corners[:1]).astype(np.intp)]
     for start, stop in pairwise(corners):
         # Four samples per pixel, so that a step moves by at most one pixel along each axis.
         n = int(np.ceil(4 * np.abs(stop - start).max())) + 1
         share = np.linspace(0, 1, n + 1)[1:, None]
-        places.append(np.rint(start + share * (stop - start)).astype(np.intp))
-    line = np.concatenate(places)
+        segments.append(np.rint(start + share * (stop - start)).astype(np.intp))
+    line = np.concatenate(segments)
     line = line[np.r_[True, (np.diff(line, axis=0) != 0).any(1)]]
     return _without_diagonals(line)
 
 
 def _without_diagonals(line: NDArray[np.intp]) -> NDArray[np.intp]:
     """Insert pixels into diagonal steps, axis by axis."""
-    found: list[Sequence[int]] = [tuple(line[0])]
+    path: list[Sequence[int]] = [tuple(line[0])]
     for step in line[1:]:
-        here = list(found[-1])
+        pixel = list(path[-1])
         for axis in range(line.shape[1]):
-            if here[axis] != step[axis]:
-                here[axis] = int(step[axis])
-                found.append(tuple(here))
-    return np.array(found, dtype=np.intp)
+            if pixel[axis] != step[axis]:
+                pixel[axis] = int(step[axis])
+                path.append(tuple(pixel))
+    return np.array(path, dtype=np.intp)
 
 
 __all__ = ["along", "approve", "delete", "ids_along", "merge"]

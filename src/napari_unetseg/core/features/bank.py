@@ -43,8 +43,8 @@ class Filter:
         A name for each feature.
     sigma
         Scale in pixels of the finest axis; 0 for the intensity itself.
-    Pixels needed beyond the pixel itself, along each spatial axis.
-        Pixels it looks at beyond its own, along each spatial axis.
+    reach
+        Pixels needed beyond the pixel itself, along each spatial axis.
     """
 
     names: tuple[str, ...]
@@ -126,15 +126,15 @@ class FilterBankSpec(Options):
         ----------
         ndim
             2 for planes, 3 for volumes.
-        Physical pixel size along each spatial axis; isotropic when not given.
-            Physical pixel size along each spatial axis; all the same when not given.
+        spacing
+            Physical pixel size along each spatial axis; isotropic when not given.
         """
-        found = []
+        filters = []
         if self.intensity:
-            found.append(Filter(("intensity",), 0.0, (0,) * ndim))
+            filters.append(Filter(("intensity",), 0.0, (0,) * ndim))
         for sigma in self.scales:
-            found.extend(self._filters_at(sigma, axis_sigmas(sigma, ndim, spacing)))
-        return tuple(found)
+            filters.extend(self._filters_at(sigma, axis_sigmas(sigma, ndim, spacing)))
+        return tuple(filters)
 
     def _filters_at(self, sigma: float, along: tuple[float, ...]) -> list[Filter]:
         counts = (1, 1, 1, len(along), len(along))
@@ -143,13 +143,13 @@ class FilterBankSpec(Options):
         edge = tuple(r + DIFFERENCE_REACH for r in smooth)
         wide = tuple(r + radius(INTEGRATION * s) for r, s in zip(edge, along, strict=True))
         reaches = (smooth, edge, edge, edge, wide)
-        found = []
+        filters = []
         for use, count, title, reach in zip(self.chosen, counts, titles, reaches, strict=True):
             if use:
                 parts = [f" {k + 1}" if count > 1 else "" for k in range(count)]
                 names = tuple(f"{title}{part}, σ={sigma:g}" for part in parts)
-                found.append(Filter(names, sigma, reach))
-        return found
+                filters.append(Filter(names, sigma, reach))
+        return filters
 
     def names(
         self, ndim: int, *, n_channels: int = 1, spacing: Sequence[float] = ()

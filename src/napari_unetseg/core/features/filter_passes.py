@@ -131,9 +131,9 @@ class Bank:
         else:
             products = np.empty((n_products, 0, 0, 0), np.float32)
         derive = derive_plane if self.ndim == 2 else derive_volume
-        edges, places = np.array(edge), np.array(at)
+        edges, indices = np.array(edge), np.array(at)
         scale = np.array(widths, np.float32)
-        _on_region(derive, region, smooth, edges, scale, self.out, places, products)
+        _on_region(derive, region, smooth, edges, scale, self.out, indices, products)
         return products
 
     def _structure(self, products: FloatArray, widths: tuple[float, ...], at: int) -> None:

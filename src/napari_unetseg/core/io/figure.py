@@ -82,8 +82,8 @@ def draw_figure(
         pen.text((left, top + 4), panel.heading, fill=_PALE, font=ImageFont.load_default(15))
         picture = Image.fromarray(panel.picture).convert("RGB")
         shrinks = picture.width > width
-        how = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-        sheet.paste(picture.resize((width, height), how), (left, top + _HEADING))
+        resample = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+        sheet.paste(picture.resize((width, height), resample), (left, top + _HEADING))
     pen.text((_GAP, size[1] - _CAPTION), caption, fill=_INK, font=ImageFont.load_default(15))
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)

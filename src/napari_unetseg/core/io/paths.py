@@ -74,13 +74,13 @@ def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
     InputError
         When a name does not exist, or a folder or glob has no image.
     """
-    found: dict[Path, Path] = {}
+    paths: dict[Path, Path] = {}
     for pattern in patterns:
         for path in _expand(os.fspath(pattern)):
-            found.setdefault(path.resolve(), path)
-    if not found:
+            paths.setdefault(path.resolve(), path)
+    if not paths:
         raise InputError("No image was given. Name a file, a folder or a glob.")
-    return sorted(found.values())
+    return sorted(paths.values())
 
 
 def wants_folder(patterns: Sequence[PathLike]) -> bool:
@@ -146,15 +146,15 @@ def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
     InputError
         When the file or folder does not exist, or an image has no labels, or several.
     """
-    place = Path(labels)
-    if not place.exists():
-        raise InputError(f"There is no file or folder {place}. Check the name.")
-    if not place.is_dir() or is_zarr(place):
-        return [place] * len(inputs)
+    source = Path(labels)
+    if not source.exists():
+        raise InputError(f"There is no file or folder {source}. Check the name.")
+    if not source.is_dir() or is_zarr(source):
+        return [source] * len(inputs)
     by_stem: dict[str, list[Path]] = {}
-    for path in expand_inputs([place]):
+    for path in expand_inputs([source]):
         by_stem.setdefault(stem_of(path), []).append(path)
-    return [_one_of(by_stem.get(stem_of(path), []), path, place) for path in inputs]
+    return [_one_of(by_stem.get(stem_of(path), []), path, source) for path in inputs]
 
 
 # Numpy gives no error number when an array is only partly written.
@@ -177,22 +177,22 @@ def writing(path: PathLike) -> Iterator[Path]:
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        draft_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise InputError(
             f"Nothing can be written in {target.parent}: {error.strerror}. Choose another folder."
         ) from error
-    draft = place / target.name
+    draft = draft_folder / target.name
     try:
         yield draft
-        put(draft, target, aside=place / "replaced")
+        put(draft, target, aside=draft_folder / "replaced")
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
             reason += ". The disk is full: free some space, or choose another place"
         raise InputError(f"{target} cannot be written: {reason}.") from error
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(draft_folder, ignore_errors=True)
 
 
 def put(draft: Path, target: Path, *, aside: Path) -> None:
@@ -225,23 +225,23 @@ def _expand(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir() and not is_zarr(path):
         children = list(path.iterdir())
-        found = [child for child in children if is_image_path(child)]
-        found = found or _for_plugins(children)
-        if not found:
+        images = [child for child in children if is_image_path(child)]
+        images = images or _for_plugins(children)
+        if not images:
             raise InputError(
                 f"The folder {path} contains no image: no name ends in one of "
                 f"{', '.join(IMAGE_SUFFIXES)}, and no installed napari plugin reads another. "
                 "Install a plugin that does, or name other files one by one."
             )
-        return found
+        return images
     if path.exists():
         return [path]
     if glob.has_magic(pattern):
         matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
-        found = [match for match in matches if match.is_file() or is_zarr(match)]
-        if not found:
+        images = [match for match in matches if match.is_file() or is_zarr(match)]
+        if not images:
             raise InputError(f"No file matches {pattern}. Check the folder and the pattern.")
-        return found
+        return images
     raise InputError(f"There is no file or folder {path}. Check the name.")
 
 
@@ -282,12 +282,12 @@ def _checked_file(target: Path) -> Path:
     return target
 
 
-def _one_of(found: list[Path], image: Path, place: Path) -> Path:
-    if len(found) == 1:
-        return found[0]
-    many = f"{len(found)} files" if found else "no file"
+def _one_of(candidates: list[Path], image: Path, folder: Path) -> Path:
+    if len(candidates) == 1:
+        return candidates[0]
+    many = f"{len(candidates)} files" if candidates else "no file"
     raise InputError(
-        f"{image.name} needs one file of labels named {stem_of(image)!r} in {place}, which has "
+        f"{image.name} needs one file of labels named {stem_of(image)!r} in {folder}, which has "
         f"{many} of that name. Keep exactly one."
     )
 

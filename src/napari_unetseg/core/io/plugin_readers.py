@@ -50,12 +50,12 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
             "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
             "or install a napari plugin that reads it"
         ) from error
-    found = [one for one in map(_parts_of, layers) if one is not None]
-    if not found:
+    parts = [one for one in map(_parts_of, layers) if one is not None]
+    if not parts:
         raise InputError("its napari reader gives no image; open it in napari to see its content")
-    if _are_channels(found) and axes is None:
-        return _joined([_of_layer(data, options, None) for data, options in found], found)
-    data, options = found[0]
+    if _are_channels(parts) and axes is None:
+        return _joined([_of_layer(data, options, None) for data, options in parts], parts)
+    data, options = parts[0]
     return _of_layer(data, options, axes)
 
 
@@ -65,7 +65,7 @@ def plugin_patterns() -> tuple[str, ...]:
     Takes a second on the first call.
     """
     manager = _discover()
-    found = {
+    patterns = {
         pattern.lower()
         for manifest in manager.iter_manifests(disabled=False)
         if manifest.name not in _NOT_ASKED
@@ -73,7 +73,7 @@ def plugin_patterns() -> tuple[str, ...]:
         for pattern in reader.filename_patterns
         if pattern not in _ANY
     }
-    return tuple(sorted(found))
+    return tuple(sorted(patterns))
 
 
 def _discover() -> Any:
@@ -145,13 +145,13 @@ def _listed(value: Any) -> Iterable[Any]:
 def _axes_of(data: Any, options: Mapping[str, Any]) -> str | None:
     """Return the axes named by a layer, or the usual ones with its channel axis inserted."""
     named = "".join(str(label)[:1].upper() for label in options.get("axis_labels") or ())
-    known = len(set(named)) == len(named) and set(named) <= set(AXES) and named.endswith("YX")
+    are_axes = len(set(named)) == len(named) and set(named) <= set(AXES) and named.endswith("YX")
     at = options.get("channel_axis")
     if at is None:
-        return named if known and len(named) == data.ndim else None
+        return named if are_axes and len(named) == data.ndim else None
     at = int(at) % data.ndim
     usual = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(data.ndim - 1, "")
-    others = named if known and len(named) == data.ndim - 1 and "C" not in named else usual
+    others = named if are_axes and len(named) == data.ndim - 1 and "C" not in named else usual
     return f"{others[:at]}C{others[at:]}"
 
 

@@ -119,7 +119,7 @@ def _roi(outline: Outline, name: str) -> bytes:
     from roifile import ROI_TYPE, ImagejRoi
 
     stacked = outline.t is not None or outline.z is not None
-    place = {"c": 0, "z": outline.z or 0, "t": outline.t or 0} if stacked else {}
+    position = {"c": 0, "z": outline.z or 0, "t": outline.t or 0} if stacked else {}
     rings = [ring for polygon in outline.polygons for ring in polygon]
     corners = np.concatenate(rings)
     if corners.max() > _LARGEST:
@@ -127,7 +127,7 @@ def _roi(outline: Outline, name: str) -> bytes:
             f"Object {outline.label} lies beyond pixel {_LARGEST:,}, the limit of ImageJ ROIs. "
             "Write GeoJSON, or crop the image."
         )
-    roi = ImagejRoi.frompoints(corners, name=name, **place)
+    roi = ImagejRoi.frompoints(corners, name=name, **position)
     roi.left, roi.top = (int(v) for v in corners.min(axis=0))
     roi.right, roi.bottom = (int(v) for v in corners.max(axis=0))
     if len(rings) == 1:
@@ -153,13 +153,17 @@ def _rows(table: Table) -> dict[tuple[Any, ...], dict[str, Any]]:
         return {}
     n = len(table["label"])
     keys = [table[axis].tolist() if axis in table else [None] * n for axis in ("t", "z", "label")]
-    told = {
+    measurements = {
         column: values.tolist()
         for column, values in table.items()
         if column not in ("t", "z", "label") and values.dtype.kind in "iuf"
     }
     return {
-        key: {column: values[row] for column, values in told.items() if math.isfinite(values[row])}
+        key: {
+            column: values[row]
+            for column, values in measurements.items()
+            if math.isfinite(values[row])
+        }
         for row, key in enumerate(zip(*keys, strict=True))
     }
 

@@ -56,13 +56,13 @@ def stack_tables(path: str | os.PathLike[str], tables: Mapping[str, Path]) -> No
     Parameters
     ----------
     path
-        As for `write_table`.
-    As in `write_table`.
-        tables
+        As in `write_table`.
+    tables
+        Files by the name of the image. A column missing from a table is empty in its rows.
 
     Raises
     ------
-    Files by the name of the image. A column missing from a table is empty in its rows.
+    InputError
         As `write_table`; and when a table cannot be read.
 
     Notes
@@ -102,8 +102,8 @@ def table_rows(path: str | os.PathLike[str]) -> Iterator[Iterator[list[str]]]:
         with source.open(newline="", encoding="utf-8") as file:
             yield csv.reader(file, delimiter=TABLE_SUFFIXES[source.suffix.lower()])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"The table {source} cannot be read: {said}.") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"The table {source} cannot be read: {reason}.") from error
 
 
 def check_table_name(path: str | os.PathLike[str]) -> None:

@@ -149,15 +149,15 @@ def _check_chain(file: Any) -> None:
     # NDPI, a 32-bit file with 64-bit offsets, is left to tifffile.
     if file.is_ndpi:
         return
-    position, seen = (4 if width == 4 else 8), set()
+    position, visited = (4 if width == 4 else 8), set()
     while position + width <= size:
         handle.seek(position)
         (page,) = struct.unpack(layout.offsetformat, handle.read(width))
-        if page == 0 or page in seen:
+        if page == 0 or page in visited:
             return
         if page + layout.tagnosize > size:
             break
-        seen.add(page)
+        visited.add(page)
         handle.seek(page)
         (n_tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
         position = page + layout.tagnosize + n_tags * layout.tagsize

@@ -352,11 +352,11 @@ def medians(
                     held[begin[at] + used[at]] = values[k]
                     used[at] += 1
         start = stop
-    found = np.full(len(ids), np.nan)
+    result = np.full(len(ids), np.nan)
     for at in range(len(ids)):
         if used[at]:
-            found[at] = np.median(held[begin[at] : begin[at] + used[at]])
-    return found
+            result[at] = np.median(held[begin[at] : begin[at] + used[at]])
+    return result
 
 
 __all__ = [

@@ -184,14 +184,14 @@ def _ids(labels: Image, frame: MeasuredFrame, progress: Progress) -> NDArray[np.
     """List the ids of a frame, ascending, without the background."""
     from napari_unetseg.core.scoring.label_kernels import count_pairs
 
-    found = [np.zeros(1, dtype=np.int64)]
+    ids = [np.zeros(1, dtype=np.int64)]
     for index, _ in track(frame.planes, progress, "reading"):
         plane = labels.block(index)
         for y in range(0, len(plane), _ROWS):
             rows = _as_int64(plane[y : y + _ROWS]).reshape(-1)
-            found.append(count_pairs(rows, rows)[:, 0])
-        found = [np.unique(np.concatenate(found))]
-    return found[0][found[0] != 0]
+            ids.append(count_pairs(rows, rows)[:, 0])
+        ids = [np.unique(np.concatenate(ids))]
+    return ids[0][ids[0] != 0]
 
 
 def _as_int64(labels: NDArray[Any]) -> NDArray[np.int64]:

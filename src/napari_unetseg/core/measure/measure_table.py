@@ -97,13 +97,13 @@ def measure(
         labels = labels.with_data(labels.data.astype(np.uint8))
     channels = _channels_of(labels, image)
     frames = frames_of(labels, chosen)
-    found = []
+    measured = []
     for number, frame in enumerate(frames):
         share = part(progress, number / len(frames), (number + 1) / len(frames))
-        found.append(Measured(labels, channels, frame, chosen, share))
+        measured.append(Measured(labels, channels, frame, chosen, share))
     progress(1.0, "measured")
     lengths = dict(zip(labels.axes, labels.shape, strict=True))
-    return columns_of(labels, channels, chosen, found, lengths)
+    return columns_of(labels, channels, chosen, measured, lengths)
 
 
 def measure_part(
@@ -134,13 +134,13 @@ def measure_part(
     _check(labels)
     channels = _channels_of(labels, image)
     first = np.array([start.get(axis, 0) for axis in "ZYX"])
-    found = []
+    measured = []
     for frame in frames_of(labels, chosen):
-        one = Measured(labels, channels, frame, chosen, silent)
-        for places in (one.origin, one.low, one.high):
-            places += first
-        found.append(one)
-    table = columns_of(labels, channels, chosen, found, whole)
+        objects = Measured(labels, channels, frame, chosen, silent)
+        for positions in (objects.origin, objects.low, objects.high):
+            positions += first
+        measured.append(objects)
+    table = columns_of(labels, channels, chosen, measured, whole)
     for axis in "TZ":
         if axis.lower() in table:
             table[axis.lower()] = table[axis.lower()] + start.get(axis, 0)
@@ -163,10 +163,10 @@ def _channels_of(labels: Image, images: Images) -> dict[str, Image]:
         return {}
     if isinstance(images, Image):
         return _of_one(labels, images, "", single=True)
-    found: dict[str, Image] = {}
+    channels: dict[str, Image] = {}
     for name, image in images.items():
-        found |= _of_one(labels, image, name, single=len(images) == 1)
-    return found
+        channels |= _of_one(labels, image, name, single=len(images) == 1)
+    return channels
 
 
 def _of_one(labels: Image, image: Image, name: str, *, single: bool) -> dict[str, Image]:

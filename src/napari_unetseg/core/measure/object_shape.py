@@ -35,8 +35,8 @@ def covariances(sums: Floats, spacing: Sequence[float]) -> Floats:
         whole[:, a, b] = whole[:, b, a] = sums[:, column] / n - mean[:, a] * mean[:, b]
     ndim = len(spacing)
     scale = np.asarray(spacing)
-    found: Floats = whole[:, 3 - ndim :, 3 - ndim :] * scale[:, None] * scale
-    return found
+    moments: Floats = whole[:, 3 - ndim :, 3 - ndim :] * scale[:, None] * scale
+    return moments
 
 
 def ellipses(moments: Floats) -> dict[str, Floats]:
@@ -110,8 +110,8 @@ def _angle_shares(unit: Floats) -> Floats:
     from scipy.spatial import SphericalVoronoi
 
     areas = SphericalVoronoi(np.concatenate([unit, -unit])).calculate_areas()
-    found: Floats = areas[: len(unit)] / (2 * math.pi)
-    return found
+    shares: Floats = areas[: len(unit)] / (2 * math.pi)
+    return shares
 
 
 def volume_hulls(
@@ -170,9 +170,9 @@ def _voxels_inside(planes: Floats, shape: tuple[int, ...]) -> int:
     rising, falling = (slope > 0) & ~level, (slope < 0) & ~level
     high = (rest[:, rising] / slope[rising]).min(axis=1, initial=shape[2] - 1)
     low = (rest[:, falling] / slope[falling]).max(axis=1, initial=0)
-    found = np.floor(high + 1e-9) - np.ceil(low - 1e-9) + 1
-    found[(rest[:, level] < -1e-9).any(axis=1)] = 0
-    return int(np.clip(found, 0, None).sum())
+    lengths = np.floor(high + 1e-9) - np.ceil(low - 1e-9) + 1
+    lengths[(rest[:, level] < -1e-9).any(axis=1)] = 0
+    return int(np.clip(lengths, 0, None).sum())
 
 
 def skeletons(
@@ -211,9 +211,9 @@ def skeletons(
     for k in track(range(len(ids)), progress, "skeletons"):
         box = tuple(slice(a, b + 1) for a, b in zip(low[k][-ndim:], high[k][-ndim:], strict=True))
         thin = skeletonize(np.pad(block[box] == ids[k], 1))
-        found = np.argwhere(thin.reshape((1,) * (3 - ndim) + thin.shape))
-        if len(found):
-            facts[k] = skeleton_facts(found + 1, STEPS, steps, spurs)
+        pixels = np.argwhere(thin.reshape((1,) * (3 - ndim) + thin.shape))
+        if len(pixels):
+            facts[k] = skeleton_facts(pixels + 1, STEPS, steps, spurs)
     return facts
 
 

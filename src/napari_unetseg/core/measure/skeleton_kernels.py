@@ -61,14 +61,14 @@ def _neighbours(pixels: Any, steps: Any) -> Any:
     """
     n = len(pixels)
     depth, height, width = pixels[:, 0].max() + 2, pixels[:, 1].max() + 2, pixels[:, 2].max() + 2
-    place = np.full((depth, height, width), -1, dtype=np.int64)
+    index = np.full((depth, height, width), -1, dtype=np.int64)
     for k in range(n):
-        place[pixels[k, 0], pixels[k, 1], pixels[k, 2]] = k
+        index[pixels[k, 0], pixels[k, 1], pixels[k, 2]] = k
     near = np.full((n, 26), -1, dtype=np.int64)
     for k in range(n):
         for s in range(26):
             step = steps[s]
-            other = place[pixels[k, 0] + step[0], pixels[k, 1] + step[1], pixels[k, 2] + step[2]]
+            other = index[pixels[k, 0] + step[0], pixels[k, 1] + step[1], pixels[k, 2] + step[2]]
             if other < 0:
                 continue
             sides = np.abs(step).sum()
@@ -79,7 +79,7 @@ def _neighbours(pixels: Any, steps: Any) -> Any:
                     np.abs(steps[t]).sum() < sides
                     and np.abs(rest).max() == 1
                     and np.abs(rest).sum() < sides
-                    and place[
+                    and index[
                         pixels[k, 0] + steps[t, 0],
                         pixels[k, 1] + steps[t, 1],
                         pixels[k, 2] + steps[t, 2],
@@ -128,15 +128,15 @@ def _drop_spurs(pixels: Any, near: Any, alive: Any, spacing: Any, spurs: float) 
             length += _distance(pixels, spacing, before, at)
         if length <= spurs and _degree(near, alive, at) > 2 and length < shortest[at]:
             shortest[at], whose[at] = length, k
-    found = False
+    dropped = False
     for fork in range(n):
         before, at = -1, whose[fork]
         while at >= 0 and at != fork:
             following = _next(near, alive, at, before)
             alive[at] = False
             before, at = at, following
-            found = True
-    return found
+            dropped = True
+    return dropped
 
 
 @_compiled

@@ -40,12 +40,10 @@ class Maker(Protocol):
     def fill_holes(self) -> bool:
         """Whether the holes of a component are filled."""
 
-    def mask(self, known: Any) -> Mask:
+    def mask(self, maps: Any) -> Mask:
         """Return the foreground mask."""
 
-    def objects(
-        self, known: Any, own: Mask, box: Box, shape: tuple[int, ...]
-    ) -> tuple[Labels, int]:
+    def objects(self, maps: Any, own: Mask, box: Box, shape: tuple[int, ...]) -> tuple[Labels, int]:
         """Label the objects in a box on the pixels of the mask `own`, numbered from 1.
 
         Parameters
@@ -93,12 +91,12 @@ class Blocks:
 
     def seams(self, place: Place) -> Iterator[Box]:
         """Yield the layers of the extended block that it shares with other blocks."""
-        box, seen = self.box(place), self.seen(place)
-        for axis, (own, wide) in enumerate(zip(box, seen, strict=True)):
+        box, wide_box = self.box(place), self.seen(place)
+        for axis, (own, wide) in enumerate(zip(box, wide_box, strict=True)):
             if own.start > 0:
-                yield _with(seen, axis, slice(own.start, own.start + 1))
+                yield _with(wide_box, axis, slice(own.start, own.start + 1))
             if wide.stop > own.stop:
-                yield _with(seen, axis, slice(own.stop, wide.stop))
+                yield _with(wide_box, axis, slice(own.stop, wide.stop))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,29 +165,29 @@ class PieceObjects:
 
 def objects_of_block(read: Read, maker: Maker, blocks: Blocks, place: Place) -> BlockObjects:
     """Split the components that lie wholly in a block, and record those that continue elsewhere."""
-    seen, own = blocks.seen(place), blocks.box(place)
-    known = read(seen)
-    parts, n = shapes.label(maker.mask(known))
+    wide_box, own = blocks.seen(place), blocks.box(place)
+    maps = read(wide_box)
+    parts, n = shapes.label(maker.mask(maps))
     crossing = np.zeros(n + 1, bool)
     for seam in blocks.seams(place):
-        crossing[np.unique(parts[box_within(seam, seen)])] = True
+        crossing[np.unique(parts[box_within(seam, wide_box)])] = True
     crossing[0] = False
-    labels, n = maker.objects(known, ~crossing[parts], seen, blocks.shape)
+    labels, n = maker.objects(maps, ~crossing[parts], wide_box, blocks.shape)
     return BlockObjects(
-        labels[box_within(own, seen)],
-        _first_pixels(labels, n, seen, blocks.shape),
+        labels[box_within(own, wide_box)],
+        _first_pixels(labels, n, wide_box, blocks.shape),
         _crossing(blocks, place, parts, crossing),
     )
 
 
 def joined(
-    blocks: Blocks, found: Mapping[Place, Crossing], *, largest: int = LARGEST_PIECE
+    blocks: Blocks, crossings: Mapping[Place, Crossing], *, largest: int = LARGEST_PIECE
 ) -> list[Piece]:
     """Join the components that extend over several blocks, enclosing components last.
 
     Parameters
     ----------
-    found
+    crossings
         The crossing components of every block.
     largest
         Maximum number of pixels in the bounding box of a component.
@@ -201,7 +199,7 @@ def joined(
     """
     work = _Joining(blocks)
     for place in blocks:
-        work.add(place, found[place])
+        work.add(place, crossings[place])
     pieces = work.pieces()
     for piece in pieces:
         if _size(piece.box) > largest:
@@ -222,29 +220,29 @@ def objects_of_piece(
         slice(max(span.start - 1, 0), min(span.stop + 1, length))
         for span, length in zip(piece.box, shape, strict=True)
     )
-    known = read(box)
-    parts, _ = shapes.label(maker.mask(known))
+    maps = read(box)
+    parts, _ = shapes.label(maker.mask(maps))
     at = tuple(pixel - span.start for pixel, span in zip(piece.pixel, box, strict=True))
     own = parts == parts[at]
     if maker.fill_holes:
         own, _ = shapes.clean(own, fill_holes=True)
-    labels, n = maker.objects(known, own, box, shape)
+    labels, n = maker.objects(maps, own, box, shape)
     return PieceObjects(box, own, labels, _first_pixels(labels, n, box, shape))
 
 
-def numbered(firsts: Numbers, there: Mask, first: int) -> Labels:
+def numbered(firsts: Numbers, remain: Mask, first: int) -> Labels:
     """Number the objects in the order of their first pixels, with 0 for those removed.
 
     Parameters
     ----------
     firsts
         (n,): flat index of each object's first pixel.
-    there
+    remain
         (n,): which objects remain; those in a filled hole do not.
     first
         Number of the first object.
     """
-    left = np.flatnonzero(there)
+    left = np.flatnonzero(remain)
     numbers = np.zeros(len(firsts), np.int32)
     numbers[left[np.argsort(firsts[left], kind="stable")]] = np.arange(len(left)) + first
     return numbers
@@ -289,14 +287,14 @@ class _Joining:
         groups: dict[int, list[int]] = {}
         for number in range(len(self.parents)):
             groups.setdefault(self._root(number), []).append(number)
-        found = []
+        components = []
         for root, numbers in groups.items():
             ends = np.stack([self.boxes[number] for number in numbers])
             low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
             pixel = np.unravel_index(self.pixels[root], self.blocks.shape)
             box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-            found.append(Piece(box, tuple(int(at) for at in pixel)))
-        return sorted(found, key=lambda piece: _size(piece.box))
+            components.append(Piece(box, tuple(int(at) for at in pixel)))
+        return sorted(components, key=lambda piece: _size(piece.box))
 
     def _join(
         self, box: Box, theirs: NDArray[np.int32], other: Box, ours: NDArray[np.int32]
@@ -310,8 +308,8 @@ class _Joining:
         pairs = np.stack(
             [theirs[box_within(common, box)].ravel(), ours[box_within(common, other)].ravel()]
         )
-        for one, two in np.unique(pairs[:, (pairs >= 0).all(0)], axis=1).T:
-            self.parents[self._root(int(two))] = self._root(int(one))
+        for earlier, later in np.unique(pairs[:, (pairs >= 0).all(0)], axis=1).T:
+            self.parents[self._root(int(later))] = self._root(int(earlier))
 
     def _root(self, number: int) -> int:
         while self.parents[number] != number:
@@ -322,19 +320,19 @@ class _Joining:
 
 def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Crossing:
     """Record the components that continue in other blocks, with the layers shared with these."""
-    seen, ndim = blocks.seen(place), len(blocks.shape)
-    known = np.flatnonzero(crossing)
+    wide_box, ndim = blocks.seen(place), len(blocks.shape)
+    crossing_parts = np.flatnonzero(crossing)
     numbers = np.full(len(crossing), -1, np.int32)
-    numbers[known] = np.arange(len(known))
-    boxes = np.zeros((len(known), ndim, 2), np.int64)
-    found = scipy.ndimage.find_objects(parts) if len(known) else []
-    start = np.array([span.start for span in seen])
-    for row, part in enumerate(known):
-        spans = found[part - 1]
+    numbers[crossing_parts] = np.arange(len(crossing_parts))
+    boxes = np.zeros((len(crossing_parts), ndim, 2), np.int64)
+    spans_of_parts = scipy.ndimage.find_objects(parts) if len(crossing_parts) else []
+    start = np.array([span.start for span in wide_box])
+    for row, part in enumerate(crossing_parts):
+        spans = spans_of_parts[part - 1]
         boxes[row] = start[:, None] + [(span.start, span.stop) for span in spans]
-    firsts = _first_pixels(parts, len(crossing) - 1, seen, blocks.shape)
-    layers = tuple(numbers[parts[box_within(seam, seen)]] for seam in blocks.seams(place))
-    return Crossing(boxes, firsts[known - 1], layers)
+    firsts = _first_pixels(parts, len(crossing) - 1, wide_box, blocks.shape)
+    layers = tuple(numbers[parts[box_within(seam, wide_box)]] for seam in blocks.seams(place))
+    return Crossing(boxes, firsts[crossing_parts - 1], layers)
 
 
 def _first_pixels(labels: Labels, n: int, box: Box, shape: tuple[int, ...]) -> Numbers:
@@ -342,7 +340,7 @@ def _first_pixels(labels: Labels, n: int, box: Box, shape: tuple[int, ...]) -> N
     if n == 0:
         return np.zeros(0, np.int64)
     inner = np.unravel_index(shapes.first_pixels(labels, n), labels.shape)
-    outer = [places + span.start for places, span in zip(inner, box, strict=True)]
+    outer = [indices + span.start for indices, span in zip(inner, box, strict=True)]
     first: Numbers = np.ravel_multi_index(outer, shape).astype(np.int64)
     return first
 

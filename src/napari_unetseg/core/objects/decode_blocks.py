@@ -45,24 +45,24 @@ class Decoding:
     def fill_holes(self) -> bool:
         return self.options.fill_holes
 
-    def mask(self, known: tuple[Floats, Floats]) -> NDArray[np.bool_]:
-        mask: NDArray[np.bool_] = known[0] >= self.options.foreground
+    def mask(self, maps: tuple[Floats, Floats]) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = maps[0] >= self.options.foreground
         return mask
 
     def objects(
         self,
-        known: tuple[Floats, Floats],
+        maps: tuple[Floats, Floats],
         own: NDArray[np.bool_],
         box: Box,
         shape: tuple[int, ...],
     ) -> tuple[Labels, int]:
-        foreground = np.where(own, known[0], np.float32(0))
-        return decode(foreground, known[1], self.decoder, self.options, spacing=self.spacing)
+        foreground = np.where(own, maps[0], np.float32(0))
+        return decode(foreground, maps[1], self.decoder, self.options, spacing=self.spacing)
 
 
 def decode_blocks(
     maps: Any,
-    behind: int,
+    background: int,
     n_classes: int,
     decoder: DecoderSpec | None = None,
     options: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
@@ -81,7 +81,7 @@ def decode_blocks(
     maps
         (C, *spatial), float32, read by slices: the probability of each class, then the maps of
         `decoder`.
-    behind
+    background
         Index of the background class.
     n_classes
         Number of channels that are classes.
@@ -115,22 +115,22 @@ def decode_blocks(
 
     def read(box: Box) -> tuple[Floats, Floats]:
         numbers = np.asarray(maps[(slice(None), *box)])
-        return 1 - numbers[behind], numbers[n_classes:]
+        return 1 - numbers[background], numbers[n_classes:]
 
     crossing, firsts, n = {}, [np.zeros(0, np.int64)], 0
     for place in track(list(blocks), part(progress, 0, 0.6), "finding objects"):
-        found = objects_of_block(read, maker, blocks, place)
-        out[blocks.box(place)] = _shifted(found.labels, n)
-        crossing[place] = found.crossing
-        firsts.append(found.firsts)
-        n += len(found.firsts)
+        block = objects_of_block(read, maker, blocks, place)
+        out[blocks.box(place)] = _shifted(block.labels, n)
+        crossing[place] = block.crossing
+        firsts.append(block.firsts)
+        n += len(block.firsts)
     pieces = joined(blocks, crossing, largest=largest)
     for piece in track(pieces, part(progress, 0.6, 0.8), "joining objects"):
-        one = objects_of_piece(read, maker, piece, shape)
-        before = np.asarray(out[one.box])
-        out[one.box] = np.where(one.own, _shifted(one.labels, n), before)
-        firsts.append(one.firsts)
-        n += len(one.firsts)
+        objects = objects_of_piece(read, maker, piece, shape)
+        before = np.asarray(out[objects.box])
+        out[objects.box] = np.where(objects.own, _shifted(objects.labels, n), before)
+        firsts.append(objects.firsts)
+        n += len(objects.firsts)
     return _number(out, blocks, maker, np.concatenate(firsts), first, part(progress, 0.8, 1))
 
 
@@ -143,19 +143,19 @@ def _number(
     progress: Progress,
 ) -> int:
     """Give the objects their final numbers from `first` on, ordered by their first pixels."""
-    there = np.ones(len(firsts), bool)
+    remain = np.ones(len(firsts), bool)
     if maker.fill_holes:  # objects in a hole became part of the surrounding one
-        seen = np.zeros(len(firsts) + 1, bool)
+        present = np.zeros(len(firsts) + 1, bool)
         for place in blocks:
-            seen[np.unique(np.asarray(out[blocks.box(place)]))] = True
-        there = seen[1:]
-    numbers = np.append(np.int32(0), numbered(firsts, there, first))
+            present[np.unique(np.asarray(out[blocks.box(place)]))] = True
+        remain = present[1:]
+    numbers = np.append(np.int32(0), numbered(firsts, remain, first))
     for place in track(list(blocks), progress, "numbering objects"):
         box = blocks.box(place)
         labels = np.asarray(out[box])
         if labels.any():
             out[box] = numbers[labels]
-    return int(there.sum())
+    return int(remain.sum())
 
 
 def _shifted(labels: Labels, by: int) -> Labels:

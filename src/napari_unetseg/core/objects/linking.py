@@ -96,7 +96,7 @@ def link_objects(
     labels: Any,
     axes: str,
     n: int,
-    how: Linking,
+    options: Linking,
     *,
     whole: str = "YX",
     progress: Progress = silent,
@@ -113,7 +113,7 @@ def link_objects(
         axes; if the axis to link along is missing, nothing changes.
     n
         Number of objects.
-    how
+    options
         `DecodeOptions`, `ThresholdOptions` or the like.
     whole
         Axes along which objects are already connected: ``"ZYX"`` for objects of stacks.
@@ -134,10 +134,10 @@ def link_objects(
     third of all objects lost their ends. As each object has at most one partner, neighbours are
     rarely joined.
     """
-    wanted = [axis for axis in links_along(axes, whole) if axis in _AXES[how.link]]
+    wanted = [axis for axis in links_along(axes, whole) if axis in _AXES[options.link]]
     for done, axis in enumerate(wanted):
-        here = part(progress, done / len(wanted), (done + 1) / len(wanted))
-        n = _Linking(labels, axes, axis, n, how).linked(here)
+        share = part(progress, done / len(wanted), (done + 1) / len(wanted))
+        n = _Linking(labels, axes, axis, n, options).linked(share)
     return n
 
 
@@ -149,16 +149,16 @@ class _Linking:
     axes: str
     axis: str
     n: int
-    how: Linking
+    options: Linking
     # By id: the first id of the linked object, whether it has a next section, whether it has a
     # previous one.
     first: NDArray[np.int32] = field(init=False)
-    goes_on: NDArray[np.bool_] = field(init=False)
-    came: NDArray[np.bool_] = field(init=False)
+    has_next: NDArray[np.bool_] = field(init=False)
+    has_previous: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.first = np.arange(self.n + 1, dtype=np.int32)
-        self.goes_on, self.came = np.zeros((2, self.n + 1), np.bool_)
+        self.has_next, self.has_previous = np.zeros((2, self.n + 1), np.bool_)
 
     @property
     def block(self) -> str:
@@ -167,23 +167,25 @@ class _Linking:
 
     def linked(self, progress: Progress) -> int:
         """Link all planes, and return the number of objects."""
-        places = [
+        planes = [
             (index, at) for index in np.ndindex(*self._others) for at in range(1, self._length)
         ]
-        for index, at in track(places, part(progress, 0, 0.8), "linking objects"):
+        for index, at in track(planes, part(progress, 0, 0.8), "linking objects"):
             self._link(index, at)
         new = np.cumsum(self.first == np.arange(self.n + 1), dtype=np.int32) - 1
-        if self.came.any():
+        if self.has_previous.any():
             self._write(new[self.first], part(progress, 0.8, 1))
         return int(new[-1])
 
     def _link(self, index: tuple[int, ...], at: int) -> None:
         """Link the objects of a plane with those of earlier planes, the nearest plane first."""
-        for back in range(1, min(self.how.link_gap + 1, at) + 1):
+        for back in range(1, min(self.options.link_gap + 1, at) + 1):
             parts = zip(self._strips(index, at - back), self._strips(index, at), strict=True)
-            overlap = overlap_of_parts((self._read(one), self._read(other)) for one, other in parts)
+            overlap = overlap_of_parts(
+                (self._read(before), self._read(after)) for before, after in parts
+            )
             self._join(overlap)
-            if self.came[overlap.truth_ids].all():
+            if self.has_previous[overlap.truth_ids].all():
                 return
 
     def _join(self, overlap: Overlap) -> None:
@@ -191,11 +193,13 @@ class _Linking:
         iou = overlap.iou()
         before = overlap.prediction_ids[overlap.prediction]
         now = overlap.truth_ids[overlap.truth]
-        can = np.flatnonzero((iou >= self.how.link_iou) & ~self.goes_on[before] & ~self.came[now])
+        can = np.flatnonzero(
+            (iou >= self.options.link_iou) & ~self.has_next[before] & ~self.has_previous[now]
+        )
         pairs = can[best_pairs(overlap.prediction[can], overlap.truth[can], iou[can])]
         self.first[now[pairs]] = self.first[before[pairs]]
-        self.goes_on[before[pairs]] = True
-        self.came[now[pairs]] = True
+        self.has_next[before[pairs]] = True
+        self.has_previous[now[pairs]] = True
 
     def _write(self, new: NDArray[np.int32], progress: Progress) -> None:
         planes = [(index, at) for index in np.ndindex(*self._others) for at in range(self._length)]
@@ -209,10 +213,10 @@ class _Linking:
         rows = max(1, _STRIP // math.prod(sides[1:]))
         for start in range(0, sides[0], rows):
             others = iter(index)
-            place: dict[str, int | slice] = {self.axis: at}
-            place[self.block[0]] = slice(start, start + rows)
-            place |= dict.fromkeys(self.block[1:], slice(None))
-            yield tuple(place[axis] if axis in place else next(others) for axis in self.axes)
+            fixed: dict[str, int | slice] = {self.axis: at}
+            fixed[self.block[0]] = slice(start, start + rows)
+            fixed |= dict.fromkeys(self.block[1:], slice(None))
+            yield tuple(fixed[axis] if axis in fixed else next(others) for axis in self.axes)
 
     def _read(self, box: Box) -> NDArray[np.int32]:
         return np.asarray(self.labels[box])

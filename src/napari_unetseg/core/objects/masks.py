@@ -64,9 +64,9 @@ def clean(
     """
     from napari_unetseg.core.compute.run_length import paint_runs
 
-    found = _cleaned(mask, fill_holes, min_size, clear_border)
-    cleaned: Mask = paint_runs(found.runs, np.ones(len(found.runs), dtype=np.bool_))
-    return cleaned, found.number
+    parts = _cleaned(mask, fill_holes, min_size, clear_border)
+    cleaned: Mask = paint_runs(parts.runs, np.ones(len(parts.runs), dtype=np.bool_))
+    return cleaned, parts.number
 
 
 def label(
@@ -100,9 +100,9 @@ def label(
     """
     from napari_unetseg.core.compute.run_length import paint_runs
 
-    found = _cleaned(mask, fill_holes, min_size, clear_border)
-    labels: Labels = paint_runs(found.runs, found.ids + np.int32(first))
-    return labels, found.number
+    parts = _cleaned(mask, fill_holes, min_size, clear_border)
+    labels: Labels = paint_runs(parts.runs, parts.ids + np.int32(first))
+    return labels, parts.number
 
 
 def split_touching(
@@ -247,8 +247,8 @@ def connected_to(weak: Array, strong: Array) -> Mask:
 
     _check_ndim(weak)
     parts = components(runs_of(weak), full=False)
-    kept = parts.keep(parts.contain(strong)).runs
-    connected: Mask = paint_runs(kept, np.ones(len(kept), dtype=np.bool_))
+    connected_runs = parts.keep(parts.contain(strong)).runs
+    connected: Mask = paint_runs(connected_runs, np.ones(len(connected_runs), dtype=np.bool_))
     return connected
 
 
@@ -257,12 +257,12 @@ def _cleaned(mask: Array, fill_holes: bool, min_size: int, clear_border: bool) -
 
     _check_ndim(mask)
     runs = runs_of(mask)
-    found = components(fill_holes_of_runs(runs) if fill_holes else runs)
+    parts = components(fill_holes_of_runs(runs) if fill_holes else runs)
     if min_size > 1:
-        found = found.keep(found.sizes() >= min_size)
+        parts = parts.keep(parts.sizes() >= min_size)
     if clear_border:
-        found = found.keep(~found.touch_border())
-    return found
+        parts = parts.keep(~parts.touch_border())
+    return parts
 
 
 def _check_ndim(mask: Array) -> None:

@@ -22,16 +22,14 @@ class Outline:
 
     Parameters
     ----------
-    The id of the object.
-        Its id.
-    One for each part connected through sides: its outer ring, then one ring for each hole. Corners
-    are pixel edges, x before y: the first pixel of an image spans 0 to 1. Outer rings are
-    counter-clockwise in these axes, holes clockwise.
-        One for each part that is connected through sides: a ring around it, then one for each hole.
-        Corners are pixel edges, x before y: the first pixel of an image goes from 0 to 1. Rings
-        around are counter-clockwise in these axes, holes clockwise.
-    Index of the plane; None where there is no such axis.
-        Which plane: None where there is no such axis.
+    label
+        The id of the object.
+    polygons
+        One for each part connected through sides: its outer ring, then one ring for each hole.
+        Corners are pixel edges, x before y: the first pixel of an image spans 0 to 1. Outer rings
+        are counter-clockwise in these axes, holes clockwise.
+    t, z
+        Index of the plane; None where there is no such axis.
     """
 
     label: int

@@ -106,11 +106,11 @@ def membranes(
     mottle = 1 + 0.3 * smooth_field(rng, sizes, [1.5 / step for step in steps])
     stain = np.where(membrane, STAIN * patchy, content[cell[0]] * mottle).astype(np.float32)
     widths = np.array([1.1, 0.45, 0.45])[-len(sizes) :] * blur / steps
-    seen = ndimage.gaussian_filter(stain, widths, truncate=3)
+    blurred = ndimage.gaussian_filter(stain, widths, truncate=3)
     gain = vignette(sizes, vignetting)
     background = (DARK + GLOW * gain * (1 + unevenness * uneven(rng, sizes))).astype(np.float32)
     return Sample(
-        image=record(rng, background + gain * seen, noise),
+        image=record(rng, background + gain * blurred, noise),
         classes=membrane.astype(np.uint8),
         objects=objects,
         background=background,
@@ -136,7 +136,7 @@ def _tessellate(
     """
     points = _relaxed(rng, np.asarray(sizes) * steps, pitch)
     scale = [0.9 * pitch / step for step in steps]
-    place = np.stack(
+    positions = np.stack(
         [
             np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(sizes))]) * step
             + 0.12 * pitch * smooth_field(rng, sizes, scale)
@@ -144,7 +144,7 @@ def _tessellate(
         ],
         axis=-1,
     )
-    distance, nearest = cKDTree(points).query(place.reshape(-1, len(sizes)), k=2, workers=-1)
+    distance, nearest = cKDTree(points).query(positions.reshape(-1, len(sizes)), k=2, workers=-1)
     between = np.linalg.norm(points[nearest[:, 0]] - points[nearest[:, 1]], axis=1)
     wall = (distance[:, 1] ** 2 - distance[:, 0] ** 2) / (2 * between)
     cells = nearest.T.reshape(2, *sizes).astype(np.int32)

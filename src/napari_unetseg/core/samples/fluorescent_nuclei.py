@@ -105,8 +105,8 @@ def nuclei(
     stain, objects = _stained(rng, sizes, steps, _place(rng, sizes, steps, density, touching))
     gain = vignette(sizes, vignetting)
     background = (DARK + GLOW * gain * (1 + unevenness * uneven(rng, sizes))).astype(np.float32)
-    seen = ndimage.gaussian_filter(stain, _blur(steps, blur), truncate=3)
-    light = background + STAIN * gain * seen
+    blurred = ndimage.gaussian_filter(stain, _blur(steps, blur), truncate=3)
+    light = background + STAIN * gain * blurred
     objects = consecutive(objects)
     return Sample(
         image=record(rng, light, noise),

@@ -80,9 +80,9 @@ def micrograph(
     20 to 80 ms for 256×256 pixels.
     """
     rows, columns = checked_shape(size, dimensions=(2,))
-    for asked, known in ((shape, SHAPES), (look, LOOKS)):
-        if asked is not None and asked not in known:
-            raise InputError(f"There is no {asked!r} to draw. Choose one of {', '.join(known)}.")
+    for asked, choices in ((shape, SHAPES), (look, LOOKS)):
+        if asked is not None and asked not in choices:
+            raise InputError(f"There is no {asked!r} to draw. Choose one of {', '.join(choices)}.")
     rng = np.random.default_rng(seed)
     # Both random choices are made in any case, so that fixing one does not change the rest of the
     # image.
@@ -136,18 +136,18 @@ def _wobbly(
         reach = int(np.ceil(1.6 * mine * (1 + stretch)))
         rows = slice(max(0, int(row) - reach), max(0, int(row) + reach + 1))
         columns = slice(max(0, int(column) - reach), max(0, int(column) + reach + 1))
-        there = depth[rows, columns]
+        deepest = depth[rows, columns]
         y, x = np.ogrid[rows, columns]
         turn = rng.uniform(0, np.pi)
-        dy, dx = y[: len(there)] - row, x[:, : there.shape[1]] - column
+        dy, dx = y[: len(deepest)] - row, x[:, : deepest.shape[1]] - column
         along = (np.cos(turn) * dx + np.sin(turn) * dy) / (1 + stretch)
         across = (np.cos(turn) * dy - np.sin(turn) * dx) * (1 + stretch)
         angle = np.arctan2(across, along)
         heights = rng.normal(0, 0.12, 4) / np.sqrt(waves)
         edge = 1 + np.cos(waves * angle[..., None] + rng.uniform(0, 6.3, 4)) @ heights
         away = (np.hypot(along, across) / (mine * edge)).astype(np.float32)
-        inside = away < there
-        there[inside] = away[inside]
+        inside = away < deepest
+        deepest[inside] = away[inside]
         objects[rows, columns][inside] = cell + 1
     return objects
 

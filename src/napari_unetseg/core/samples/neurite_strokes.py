@@ -95,9 +95,9 @@ def draw_strokes(shape: tuple[int, int], strokes: Strokes) -> tuple[Floats, Floa
     """
     padded = (shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN)
     pixel = np.rint(strokes.points).astype(np.intp) + MARGIN
-    kept = np.all((pixel >= 0) & (pixel < padded), axis=1)
+    inside = np.all((pixel >= 0) & (pixel < padded), axis=1)
     # The thickest come last, and where a pixel is assigned twice the last value stays.
-    order = np.flatnonzero(kept)[np.argsort(strokes.radii[kept], kind="stable")]
+    order = np.flatnonzero(inside)[np.argsort(strokes.radii[inside], kind="stable")]
     if not order.size:
         nothing = np.zeros(shape, np.float32)
         return nothing, nothing.copy(), np.zeros(shape, np.int32)

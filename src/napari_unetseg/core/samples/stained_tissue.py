@@ -106,7 +106,7 @@ def tissue(
     return Sample(
         image=record(rng, light.astype(np.float32), noise),
         classes=classes,
-        objects=_pieces(classes),
+        objects=_label_components(classes),
         background=background.astype(np.float32),
         spacing=steps,
         name="Tissue of two classes (synthetic)",
@@ -128,16 +128,16 @@ def _regions(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint
 
 def _cleaned(classes: NDArray[np.uint8], smallest: int = 120) -> NDArray[np.uint8]:
     """Remove components too small to be tissue."""
-    kept = classes.copy()
+    cleaned = classes.copy()
     for value in (1, 2):
-        pieces, _ = ndimage.label(classes == value)
-        small = np.bincount(pieces.ravel()) < smallest
+        components, _ = ndimage.label(classes == value)
+        small = np.bincount(components.ravel()) < smallest
         small[0] = False
-        kept[small[pieces]] = 0
-    return kept
+        cleaned[small[components]] = 0
+    return cleaned
 
 
-def _pieces(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
+def _label_components(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Label the connected components of every class."""
     first, count = ndimage.label(classes == 1)
     second, _ = ndimage.label(classes == 2)
@@ -164,8 +164,8 @@ def _cells(rng: np.random.Generator, size: tuple[int, int], classes: NDArray[np.
     points = grid + pitch * rng.uniform(-0.38, 0.38, grid.shape)
     radii = rng.uniform(3.6, 5.6, len(points))
     tone = rng.uniform(0.75, 1.25, len(points))
-    place = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1).reshape(-1, 2)
-    distance, nearest = cKDTree(points).query(place, workers=-1)
+    positions = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1).reshape(-1, 2)
+    distance, nearest = cKDTree(points).query(positions, workers=-1)
     edge = np.clip((radii[nearest] - distance) / 1.2 + 0.5, 0, 1)
     nucleus = (tone[nearest] * edge).reshape(size)
     texture = 0.62 + 1.0 * nucleus + 0.1 * smooth_field(rng, size, (2.5, 2.5))

@@ -94,16 +94,16 @@ def boundary_scores(
     >>> boundary_scores(predicted, true, tolerance=0.5).hausdorff
     1.0
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    steps = _steps(spacing, said.ndim - frame_axes)
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    steps = _steps(spacing, predicted.ndim - frame_axes)
     if not tolerance >= 0:
         raise InputError(f"The tolerance is a distance, 0 or more, not {tolerance:g}.")
-    pairs = list(frames_in(said, true, frame_axes))
-    found = [_distances(*pair, steps) for pair in track(pairs, progress, "outlines")]
+    pairs = list(frames_in(predicted, true, frame_axes))
+    distances = [_distances(*pair, steps) for pair in track(pairs, progress, "outlines")]
     nothing: Distances = np.zeros(0, dtype=np.float32)
-    forth = np.concatenate([nothing, *(one[0] for one in found)])
-    back = np.concatenate([nothing, *(one[1] for one in found)])
+    forth = np.concatenate([nothing, *(pair[0] for pair in distances)])
+    back = np.concatenate([nothing, *(pair[1] for pair in distances)])
     return _scores(forth, back, tolerance)
 
 
@@ -138,11 +138,11 @@ def _steps(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
 
 
 def _distances(
-    said: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...]
+    predicted: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...]
 ) -> tuple[Distances, Distances]:
     """Compute the distance from each boundary pixel of either image to the other's boundary."""
-    one, other = boundary_of(said), boundary_of(true)
-    return _to(other, one, steps), _to(one, other, steps)
+    ours, theirs = boundary_of(predicted), boundary_of(true)
+    return _to(theirs, ours, steps), _to(ours, theirs, steps)
 
 
 def _to(target: NDArray[np.bool_], at: NDArray[np.bool_], steps: tuple[float, ...]) -> Distances:

@@ -126,16 +126,18 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
     if not 0 < threshold <= 1:
         raise InputError(f"An IoU threshold is above 0 and at most 1, not {threshold:g}.")
     iou = overlap.iou()
-    found = np.flatnonzero(iou >= threshold)
+    candidates = np.flatnonzero(iou >= threshold)
     if threshold <= _CERTAIN:
         # One more pair outweighs all differences in IoU.
-        worth = 1 + iou[found] / (2 * max(len(found), 1))
-        found = found[best_pairs(overlap.prediction[found], overlap.truth[found], worth)]
+        worth = 1 + iou[candidates] / (2 * max(len(candidates), 1))
+        candidates = candidates[
+            best_pairs(overlap.prediction[candidates], overlap.truth[candidates], worth)
+        ]
     return Matching(
         threshold,
-        overlap.prediction[found],
-        overlap.truth[found],
-        iou[found],
+        overlap.prediction[candidates],
+        overlap.truth[candidates],
+        iou[candidates],
         overlap.n_predicted,
         overlap.n_true,
     )
@@ -292,7 +294,7 @@ def mean_object_scores(several: Iterable[ObjectScores]) -> ObjectScores:
     --------
     Overlap.joined : pools the objects of all images instead, as StarDist does.
     """
-    table = [[getattr(one, field.name) for field in fields(one)] for one in several]
+    table = [[getattr(scores, field.name) for field in fields(scores)] for scores in several]
     if not table:
         return ObjectScores(*[1.0] * 9, *[0.0] * 3)
     return ObjectScores(*map(float, np.mean(table, axis=0)))

@@ -73,22 +73,22 @@ class Overlap:
     @classmethod
     def joined(cls, several: Sequence[Self]) -> Self:
         """Join the tables of several images, whose objects are independent."""
-        predicted = np.cumsum([0, *(one.n_predicted for one in several)])
-        true = np.cumsum([0, *(one.n_true for one in several)])
+        predicted = np.cumsum([0, *(overlap.n_predicted for overlap in several)])
+        true = np.cumsum([0, *(overlap.n_true for overlap in several)])
         none: Ids = np.zeros(0, dtype=np.int64)
 
         def row(parts: list[Any]) -> Any:
             return np.concatenate([none, *parts])
 
         return cls(
-            row([one.prediction_ids for one in several]),
-            row([one.truth_ids for one in several]),
-            row([one.prediction_sizes for one in several]),
-            row([one.truth_sizes for one in several]),
-            row([one.prediction + n for one, n in zip(several, predicted, strict=False)]),
-            row([one.truth + n for one, n in zip(several, true, strict=False)]),
-            row([one.pixels for one in several]),
-            sum(one.n_pixels for one in several),
+            row([overlap.prediction_ids for overlap in several]),
+            row([overlap.truth_ids for overlap in several]),
+            row([overlap.prediction_sizes for overlap in several]),
+            row([overlap.truth_sizes for overlap in several]),
+            row([overlap.prediction + n for overlap, n in zip(several, predicted, strict=False)]),
+            row([overlap.truth + n for overlap, n in zip(several, true, strict=False)]),
+            row([overlap.pixels for overlap in several]),
+            sum(overlap.n_pixels for overlap in several),
         )
 
 
@@ -129,14 +129,14 @@ def overlap_of(
     >>> found.prediction_ids, found.prediction_sizes, found.pixels
     (array([1, 7]), array([3, 1]), array([2]))
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    frames = list(frames_in(said, true, frame_axes))
-    found = [
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    frames = list(frames_in(predicted, true, frame_axes))
+    overlaps = [
         _overlap(one.reshape(-1), other.reshape(-1), progress if len(frames) == 1 else silent)
         for one, other in (frames if len(frames) == 1 else track(frames, progress, "comparing"))
     ]
-    return found[0] if len(found) == 1 else Overlap.joined(found)
+    return overlaps[0] if len(overlaps) == 1 else Overlap.joined(overlaps)
 
 
 def overlap_of_parts(parts: Iterable[tuple[ArrayLike, ArrayLike]]) -> Overlap:
@@ -153,11 +153,11 @@ def overlap_of_parts(parts: Iterable[tuple[ArrayLike, ArrayLike]]) -> Overlap:
     overlap_of : the counts.
     """
     pairs, n_pixels = [np.zeros((0, 3), dtype=np.int64)], 0
-    for one, other in parts:
-        said, true = ids_in(one), ids_in(other)
-        check_same_shape(said, true)
-        pairs.append(_pairs(said.reshape(-1), true.reshape(-1), silent))
-        n_pixels += said.size
+    for prediction, truth in parts:
+        predicted, true = ids_in(prediction), ids_in(truth)
+        check_same_shape(predicted, true)
+        pairs.append(_pairs(predicted.reshape(-1), true.reshape(-1), silent))
+        n_pixels += predicted.size
     return _from_pairs(_summed(np.concatenate(pairs)), n_pixels)
 
 
@@ -248,15 +248,15 @@ def _summed(pairs: Ids) -> Ids:
 
 
 def _from_pairs(pairs: Ids, n_pixels: int) -> Overlap:
-    said, prediction_sizes = _sizes(pairs[:, 0], pairs[:, 2])
+    predicted, prediction_sizes = _sizes(pairs[:, 0], pairs[:, 2])
     true, truth_sizes = _sizes(pairs[:, 1], pairs[:, 2])
     meet = pairs[(pairs[:, 0] != 0) & (pairs[:, 1] != 0)]
     return Overlap(
-        said,
+        predicted,
         true,
         prediction_sizes,
         truth_sizes,
-        np.searchsorted(said, meet[:, 0]),
+        np.searchsorted(predicted, meet[:, 0]),
         np.searchsorted(true, meet[:, 1]),
         meet[:, 2],
         n_pixels,
@@ -264,10 +264,10 @@ def _from_pairs(pairs: Ids, n_pixels: int) -> Overlap:
 
 
 def _sizes(ids: Ids, pixels: Ids) -> tuple[Ids, Ids]:
-    found, which = np.unique(ids, return_inverse=True)
-    sizes = np.zeros(len(found), dtype=np.int64)
+    present, which = np.unique(ids, return_inverse=True)
+    sizes = np.zeros(len(present), dtype=np.int64)
     np.add.at(sizes, which, pixels)
-    return found[found != 0], sizes[found != 0]
+    return present[present != 0], sizes[present != 0]
 
 
 __all__ = [

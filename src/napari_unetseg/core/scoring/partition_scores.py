@@ -69,10 +69,10 @@ def partition_scores(overlap: Overlap) -> PartitionScores:
     uncovered = true.copy()
     np.subtract.at(uncovered, overlap.truth, overlap.pixels)
     # One segment more than there are predicted objects: the background counts as well.
-    said = np.bincount(overlap.prediction, overlap.pixels, overlap.n_predicted)
-    said = np.append(said, uncovered.sum())
+    segments = np.bincount(overlap.prediction, overlap.pixels, overlap.n_predicted)
+    segments = np.append(segments, uncovered.sum())
     together = np.concatenate([overlap.pixels, uncovered])
-    precision = _share(_pairs(together), _pairs(said))
+    precision = _share(_pairs(together), _pairs(segments))
     recall = _share(_pairs(together), _pairs(true))
     # All three entropies are over the same pixels, so conditional ones are differences.
     joint = _entropy(together)
@@ -81,7 +81,7 @@ def partition_scores(overlap: Overlap) -> PartitionScores:
         precision,
         recall,
         max(joint - _entropy(true), 0.0),
-        max(joint - _entropy(said), 0.0),
+        max(joint - _entropy(segments), 0.0),
     )
 
 

@@ -36,14 +36,14 @@ class Scores:
     recall: float
 
     @classmethod
-    def of_areas(cls, both: int, said: int, true: int) -> Self:
+    def of_areas(cls, both: int, predicted: int, true: int) -> Self:
         """Compute the scores from the pixel counts of both masks, the prediction and the truth."""
-        if not said and not true:
+        if not predicted and not true:
             return cls(1.0, 1.0, 1.0, 1.0)
         return cls(
-            2 * both / (said + true),
-            both / (said + true - both),
-            both / said if said else 0.0,
+            2 * both / (predicted + true),
+            both / (predicted + true - both),
+            both / predicted if predicted else 0.0,
             both / true if true else 0.0,
         )
 
@@ -92,14 +92,16 @@ def class_scores(
     >>> {value: round(score.dice, 3) for value, score in found.items()}
     {1: 0.667, 2: 0.667}
     """
-    said, true = np.asarray(prediction), np.asarray(truth)
-    areas = {value: _areas(said == value, true == value) for value in values}
-    return {value: Scores.of_areas(*one) for value, one in areas.items() if one[1] or one[2]}
+    predicted, true = np.asarray(prediction), np.asarray(truth)
+    areas = {value: _areas(predicted == value, true == value) for value in values}
+    return {
+        value: Scores.of_areas(*counts) for value, counts in areas.items() if counts[1] or counts[2]
+    }
 
 
 def mean_scores(several: Iterable[Scores]) -> Scores:
     """Average each score; full agreement for no masks, as for two empty masks."""
-    table = [astuple(one) for one in several]
+    table = [astuple(each) for each in several]
     return Scores(*map(float, np.mean(table, axis=0))) if table else Scores.of_areas(0, 0, 0)
 
 

@@ -139,31 +139,31 @@ def count_objects(
     -----
     No copy is made: labels that are edited meanwhile give counts of before and after, but no error.
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    if said.ndim - frame_axes not in (2, 3):
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    if predicted.ndim - frame_axes not in (2, 3):
         raise InputError(
-            f"Objects are reviewed in 2 or 3 dimensions, not in {said.ndim - frame_axes}. "
+            f"Objects are reviewed in 2 or 3 dimensions, not in {predicted.ndim - frame_axes}. "
             "Take a part of the labels."
         )
-    indices = list(np.ndindex(said.shape[:frame_axes]))
+    indices = list(np.ndindex(predicted.shape[:frame_axes]))
     overlaps, spots = [], []
-    pairs = list(zip(indices, frames_in(said, true, frame_axes), strict=True))
-    for number, (index, (one, other)) in enumerate(pairs):
+    pairs = list(zip(indices, frames_in(predicted, true, frame_axes), strict=True))
+    for number, (index, (prediction_frame, truth_frame)) in enumerate(pairs):
         share = part(progress, number / len(pairs), (number + 1) / len(pairs))
-        overlap = overlap_of(one, other, progress=part(share, 0, 0.3))
+        overlap = overlap_of(prediction_frame, truth_frame, progress=part(share, 0, 0.3))
         overlaps.append(overlap)
         spots.append(
             (
-                _spots(one, overlap.prediction_ids, index, part(share, 0.3, 0.65)),
-                _spots(other, overlap.truth_ids, index, part(share, 0.65, 1)),
+                _spots(prediction_frame, overlap.prediction_ids, index, part(share, 0.3, 0.65)),
+                _spots(truth_frame, overlap.truth_ids, index, part(share, 0.65, 1)),
             )
         )
     return Counted(
         Overlap.joined(overlaps),
-        _together([one for one, _ in spots], said.ndim),
-        _together([other for _, other in spots], said.ndim),
-        tuple((one.n_predicted, one.n_true) for one in overlaps),
+        _together([predicted_spots for predicted_spots, _ in spots], predicted.ndim),
+        _together([true_spots for _, true_spots in spots], predicted.ndim),
+        tuple((overlap.n_predicted, overlap.n_true) for overlap in overlaps),
         frame_axes,
     )
 
@@ -238,10 +238,10 @@ def paint_review(
         uint8, of the shape of the labels: 0, `HIT`, `INVENTED` or `MISSED`. Where a predicted and a
         true object overlap, the worse kind is shown; elsewhere each shows its own.
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    out = np.zeros(said.shape, dtype=np.uint8)
-    pairs = list(zip(frames_in(said, true, counted.frame_axes), counted.frames, strict=True))
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    out = np.zeros(predicted.shape, dtype=np.uint8)
+    pairs = list(zip(frames_in(predicted, true, counted.frame_axes), counted.frames, strict=True))
     first = [0, 0]
     overlap = counted.overlap
     kinds = (review.prediction_kind, review.truth_kind)
@@ -249,9 +249,9 @@ def paint_review(
     canvases = [out[index] for index in np.ndindex(out.shape[: counted.frame_axes])]
     for number, (images, numbers) in enumerate(track(pairs, progress, "colouring")):
         for side in (0, 1):
-            here = slice(first[side], first[side] + numbers[side])
-            _paint(images[side], ids[side][here], kinds[side][here], canvases[number])
-            first[side] = here.stop
+            rows = slice(first[side], first[side] + numbers[side])
+            _paint(images[side], ids[side][rows], kinds[side][rows], canvases[number])
+            first[side] = rows.stop
     return out
 
 
@@ -291,9 +291,9 @@ def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Pro
 def _together(several: Sequence[Spots], ndim: int) -> Spots:
     whole: Ids = np.zeros((0, ndim), dtype=np.int64)
     return Spots(
-        np.concatenate([whole.astype(np.float64), *(one.centre for one in several)]),
-        np.concatenate([whole, *(one.low for one in several)]),
-        np.concatenate([whole, *(one.high for one in several)]),
+        np.concatenate([whole.astype(np.float64), *(spots.centre for spots in several)]),
+        np.concatenate([whole, *(spots.low for spots in several)]),
+        np.concatenate([whole, *(spots.high for spots in several)]),
     )
 
 
@@ -309,11 +309,13 @@ def _closest(
     return best, partner
 
 
-def _chosen(true: Spots, said: Spots, alone: NDArray[np.bool_], order: NDArray[np.intp]) -> Spots:
+def _chosen(
+    true: Spots, predicted: Spots, alone: NDArray[np.bool_], order: NDArray[np.intp]
+) -> Spots:
     return Spots(
-        np.concatenate([true.centre, said.centre[alone]])[order],
-        np.concatenate([true.low, said.low[alone]])[order],
-        np.concatenate([true.high, said.high[alone]])[order],
+        np.concatenate([true.centre, predicted.centre[alone]])[order],
+        np.concatenate([true.low, predicted.low[alone]])[order],
+        np.concatenate([true.high, predicted.high[alone]])[order],
     )
 
 

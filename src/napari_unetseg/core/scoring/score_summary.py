@@ -82,13 +82,13 @@ def judge_objects(
     """
     chosen = options or ObjectScoreOptions()
     frame_axes = frame_axes_of(truth, chosen.per)
-    said, true = prediction.asarray(), truth.asarray()
-    overlap = overlap_of(said, true, frame_axes=frame_axes, progress=part(progress, 0, 0.2))
+    predicted, true = prediction.asarray(), truth.asarray()
+    overlap = overlap_of(predicted, true, frame_axes=frame_axes, progress=part(progress, 0, 0.2))
     spacing = truth.spacing[-(true.ndim - frame_axes) :]
     if chosen.units == "pixels":
         spacing = tuple(step / min(spacing) for step in spacing)
     outlines = boundary_scores(
-        said,
+        predicted,
         true,
         tolerance=chosen.tolerance,
         spacing=spacing,
@@ -125,7 +125,7 @@ def pooled(several: Sequence[Judged]) -> dict[str, float]:
     StarDist reports these scores for a data set; Cellpose and most challenges take the mean over
     images.
     """
-    return _of_overlap(Overlap.joined([one.overlap for one in several]))
+    return _of_overlap(Overlap.joined([image.overlap for image in several]))
 
 
 def mean_of(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -135,19 +135,19 @@ def mean_of(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
     excluded from its mean, which is NaN if none is left.
     """
     rows = list(several)
-    found = {}
+    means = {}
     for name in rows[0] if rows else ():
         values = [row[name] for row in rows if math.isfinite(row[name])]
-        found[name] = float(np.mean(values)) if values else math.nan
-    return found
+        means[name] = float(np.mean(values)) if values else math.nan
+    return means
 
 
 def _of_overlap(overlap: Overlap) -> dict[str, Any]:
-    said, true = int(overlap.prediction_sizes.sum()), int(overlap.truth_sizes.sum())
+    predicted, true = int(overlap.prediction_sizes.sum()), int(overlap.truth_sizes.sum())
     both = int(overlap.pixels.sum())
-    either = said + true - both
+    either = predicted + true - both
     foreground = {
-        "dice": 2 * both / (said + true) if either else 1.0,
+        "dice": 2 * both / (predicted + true) if either else 1.0,
         "iou": both / either if either else 1.0,
     }
     return {
