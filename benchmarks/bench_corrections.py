@@ -114,7 +114,7 @@ class Bench:
         change = make()
         core = time.perf_counter() - began
         parts = {number: self.boxes.box(number) for number in change.objects}
-        approved = fix.pixels_of(self.labels, parts, self.frame, self.labels.shape)
+        approved = fix.collect_pixels(self.labels, parts, self.frame, self.labels.shape)
         self.ink.correct(change.index, change.after, approved)
         self.settle()
         applied = time.perf_counter() - began

@@ -21,7 +21,7 @@ from napari_unetseg.core.background.gaussian import gaussian
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.masks import clean, label, split_touching
 from napari_unetseg.core.threshold import ThresholdOptions, preview, threshold
-from napari_unetseg.core.threshold.histogram import histogram_of
+from napari_unetseg.core.threshold.histogram import compute_histogram
 
 Way = Callable[[], object]
 
@@ -86,7 +86,7 @@ def ways(image: np.ndarray, split: bool) -> list[tuple[str, Way, str, Way]]:
     rows += [
         (
             f"histogram {plane.dtype}",
-            lambda plane=plane: histogram_of(plane),
+            lambda plane=plane: compute_histogram(plane),
             "scikit-image otsu",
             lambda plane=plane: filters.threshold_otsu(plane),
         )

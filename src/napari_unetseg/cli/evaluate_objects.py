@@ -15,9 +15,9 @@ from napari_unetseg.core.progress import part
 from napari_unetseg.core.scoring.score_summary import (
     Judged,
     ObjectScoreOptions,
+    average_scores,
     judge_objects,
-    mean_of,
-    pooled,
+    pool_scores,
 )
 
 
@@ -39,9 +39,9 @@ def evaluate_objects(
             judged[pair.stem] = judge_objects(said, true, options, progress=share)
     for stem, one in judged.items():
         say(f"{stem}: {_in_words(one.scores)}")
-    overall = mean_of(one.scores for one in judged.values())
+    overall = average_scores(one.scores for one in judged.values())
     say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_in_words(overall)}")
-    together = pooled(list(judged.values()))
+    together = pool_scores(list(judged.values()))
     say(
         f"all objects together: F1 {together['f1']:.3f}, AP@0.5 {together['ap50']:.3f}; "
         f"{_counts(together)}"

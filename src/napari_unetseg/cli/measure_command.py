@@ -27,7 +27,7 @@ from napari_unetseg.core.io.table_files import check_table_name
 from napari_unetseg.core.measure import (
     MeasureOptions,
     Table,
-    calibrated_by,
+    copy_calibration,
     measure,
     stacked_tables,
 )
@@ -135,7 +135,7 @@ def _read(path: Path, image: Path | None) -> tuple[Image, Image | None]:
     """Read labels and their image; the pixel size is that of the one that knows it."""
     objects = read_labels(path)
     values = None if image is None else read_image(image)
-    return (objects if values is None else calibrated_by(objects, [values])), values
+    return (objects if values is None else copy_calibration(objects, [values])), values
 
 
 def _outputs(

@@ -62,7 +62,7 @@ def to_the_end(progress: Progress) -> Progress:
     return inner
 
 
-class Heard:
+class StopRecorder:
     """Progress wrapper that records a request to stop early and the fraction reached.
 
     Parameters

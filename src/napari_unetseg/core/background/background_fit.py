@@ -14,10 +14,10 @@ from napari_unetseg.core.background.polynomial import ORDERS, Polynomial, Terms,
 from napari_unetseg.core.background.shared_planes import (
     Group,
     Per,
-    exclusion_of,
-    groups_of,
+    broadcast_exclusion,
+    choose_terms,
+    group_planes,
     read_scene,
-    terms_of_channels,
 )
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index, RgbChannel
@@ -349,9 +349,9 @@ def fit_background(
     True
     """
     grey = image.grey(options.channel)
-    excluded = exclusion_of(grey, exclude)
-    groups = groups_of(grey, options.per)
-    terms = terms_of_channels(
+    excluded = broadcast_exclusion(grey, exclude)
+    groups = group_planes(grey, options.per)
+    terms = choose_terms(
         grey,
         excluded,
         groups,
@@ -378,7 +378,7 @@ def background_from_surfaces(
     grey = image.grey(options.channel)
     plane_surfaces = {
         index: (number, height)
-        for number, group in enumerate(groups_of(grey, options.per))
+        for number, group in enumerate(group_planes(grey, options.per))
         for index, height in zip(group.planes, group.heights, strict=True)
     }
     return Background(options, _template(grey), surfaces, plane_surfaces)

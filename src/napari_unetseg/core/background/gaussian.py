@@ -45,7 +45,7 @@ def gaussian(plane: Array, sigma: float) -> Plane:
     return smoothed
 
 
-def reach_of(sigma: float) -> int:
+def kernel_radius(sigma: float) -> int:
     """Return the radius of the kernel in pixels."""
     return max(1, math.floor(_TRUNCATE * sigma + 0.5))
 
@@ -53,7 +53,7 @@ def reach_of(sigma: float) -> int:
 def _convolve(values: Plane, sigma: float) -> Plane:
     from napari_unetseg.core.features.filter_kernels import smooth_planes
 
-    reach = reach_of(sigma)
+    reach = kernel_radius(sigma)
     weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     kernel = (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
     source = np.pad(values, reach, mode="symmetric")[None]
@@ -65,4 +65,4 @@ def _convolve(values: Plane, sigma: float) -> Plane:
     return smoothed
 
 
-__all__ = ["gaussian", "reach_of"]
+__all__ = ["gaussian", "kernel_radius"]

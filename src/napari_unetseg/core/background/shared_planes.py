@@ -41,7 +41,7 @@ class Group:
     heights: tuple[int, ...]
 
 
-def exclusion_of(grey: Image, exclude: Any) -> Any:
+def broadcast_exclusion(grey: Image, exclude: Any) -> Any:
     """Broadcast the excluded pixels to the image's shape without using memory.
 
     Parameters
@@ -72,7 +72,7 @@ def exclusion_of(grey: Image, exclude: Any) -> Any:
     return dask.array.broadcast_to(mask, grey.shape)
 
 
-def groups_of(grey: Image, per: Per) -> list[Group]:
+def group_planes(grey: Image, per: Per) -> list[Group]:
     """Group the planes that share a surface.
 
     Parameters
@@ -121,7 +121,7 @@ def read_scene(grey: Image, excluded: Any, group: Group, progress: Progress) -> 
     return SurfacePlanes.of(planes, heights=group.heights, progress=progress)
 
 
-def terms_of_channels(
+def choose_terms(
     grey: Image,
     excluded: Any,
     groups: Sequence[Group],
@@ -168,4 +168,4 @@ def terms_of_channels(
     return terms
 
 
-__all__ = ["Group", "Per", "exclusion_of", "groups_of", "read_scene", "terms_of_channels"]
+__all__ = ["Group", "Per", "broadcast_exclusion", "choose_terms", "group_planes", "read_scene"]

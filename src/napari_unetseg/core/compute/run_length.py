@@ -102,7 +102,7 @@ class Components:
         return Components(runs, renumbered[self.ids[keep_runs]], int(wanted.sum()))
 
 
-def runs_of(mask: Array) -> Runs:
+def encode_runs(mask: Array) -> Runs:
     """Encode the nonzero pixels of a 2D or 3D mask as runs."""
     rows = _rows(mask)
     n_rows = len(rows)
@@ -393,4 +393,4 @@ def _paint(
         rows[r, at:width] = 0
 
 
-__all__ = ["Components", "Runs", "components", "fill_holes_of_runs", "paint_runs", "runs_of"]
+__all__ = ["Components", "Runs", "components", "encode_runs", "fill_holes_of_runs", "paint_runs"]

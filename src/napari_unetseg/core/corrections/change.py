@@ -80,7 +80,7 @@ class Change:
         mask = mask & (crop != after)
         inside = np.nonzero(mask)
         values: Array = np.full(len(inside[0]), after) if np.ndim(after) == 0 else after[inside]  # type: ignore[index]
-        check_room(labels.dtype, int(values.max(initial=0)))
+        check_id_fits(labels.dtype, int(values.max(initial=0)))
         index = tuple(axis + part.start for axis, part in zip(inside, box, strict=True))
         return cls(index, crop[inside], values.astype(labels.dtype), tuple(objects))
 
@@ -147,7 +147,7 @@ def padded(box: Box, by: Sequence[int], shape: Sequence[int]) -> Box:
     )
 
 
-def steps_of(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
+def relative_steps(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
     """Return the spacing relative to its smallest: the distance of pixels along each axis."""
     given = tuple(float(step) for step in spacing) or (1.0,) * ndim
     if len(given) != ndim or min(given) <= 0:
@@ -155,7 +155,7 @@ def steps_of(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
     return tuple(step / min(given) for step in given)
 
 
-def check_room(dtype: np.dtype[Any], number: int) -> None:
+def check_id_fits(dtype: np.dtype[Any], number: int) -> None:
     """Raise `InputError` if an id is too large for the dtype of the labels."""
     if number > np.iinfo(dtype).max:
         raise InputError(
@@ -165,4 +165,4 @@ def check_room(dtype: np.dtype[Any], number: int) -> None:
         )
 
 
-__all__ = ["Change", "LabelsView", "Mask", "Parts", "check_room", "padded", "steps_of"]
+__all__ = ["Change", "LabelsView", "Mask", "Parts", "check_id_fits", "padded", "relative_steps"]

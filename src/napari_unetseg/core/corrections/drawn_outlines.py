@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unetseg.core.corrections.change import Array, Change, check_room
+from napari_unetseg.core.corrections.change import Array, Change, check_id_fits
 from napari_unetseg.core.errors import InputError
 
 
@@ -65,7 +65,7 @@ def ellipse_outline(corners: ArrayLike, n: int = 64) -> NDArray[np.float64]:
 def _first_come(plane: Array, flat: NDArray[np.intp], values: NDArray[np.int64]) -> Change:
     pixels, earliest = np.unique(flat, return_index=True)
     after = values[earliest]
-    check_room(plane.dtype, int(after.max()))
+    check_id_fits(plane.dtype, int(after.max()))
     index = np.unravel_index(pixels, plane.shape)
     return Change(tuple(index), plane[index], after.astype(plane.dtype))
 

@@ -15,14 +15,14 @@ from napari_unetseg.core.corrections.change import (
     Change,
     LabelsView,
     Parts,
-    check_room,
-    steps_of,
+    check_id_fits,
+    relative_steps,
 )
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
 from napari_unetseg.core.corrections.reshape import (
     OutlineEdit,
+    find_holes,
     grow_outline,
-    holes_of,
     shrink_outline,
     smooth_outline,
     vanishes,
@@ -53,7 +53,7 @@ def at_border(labels: Array, parts: Parts, *, axes: Sequence[int] = (-2, -1)) ->
 
 def fill_every(labels: Array, parts: Parts, *, progress: Progress = silent) -> Change:
     """Fill the holes of every object; see `fill_holes`."""
-    return _every(labels, parts, partial(holes_of, labels), progress, "filling holes")
+    return _every(labels, parts, partial(find_holes, labels), progress, "filling holes")
 
 
 def grow_every(
@@ -65,7 +65,7 @@ def grow_every(
     progress: Progress = silent,
 ) -> Change:
     """Grow every object; a pixel between two goes to the nearer one. See `grow`."""
-    steps = steps_of(spacing, labels.ndim)
+    steps = relative_steps(spacing, labels.ndim)
     move = partial(grow_outline, labels, by=by, steps=steps)
     return _every(labels, parts, move, progress, "growing")
 
@@ -79,7 +79,7 @@ def shrink_every(
     progress: Progress = silent,
 ) -> Change:
     """Shrink every object that would not vanish; see `shrink`."""
-    steps = steps_of(spacing, labels.ndim)
+    steps = relative_steps(spacing, labels.ndim)
     move = partial(shrink_outline, labels, by=by, steps=steps)
     return _every(labels, parts, move, progress, "shrinking")
 
@@ -93,7 +93,7 @@ def smooth_every(
     progress: Progress = silent,
 ) -> Change:
     """Smooth every object that would not vanish; see `smooth`."""
-    steps = steps_of(spacing, labels.ndim)
+    steps = relative_steps(spacing, labels.ndim)
 
     def move(box: Box, number: int) -> OutlineEdit:
         outline = smooth_outline(labels, box, number, by, steps)
@@ -140,7 +140,9 @@ def renumber(labels: Array, parts: Parts) -> Change:
     return Change.joined(changes, labels)
 
 
-def pixels_of(labels: Array, parts: Parts, frame: LabelsView, shape: Sequence[int]) -> PixelSet:
+def collect_pixels(
+    labels: Array, parts: Parts, frame: LabelsView, shape: Sequence[int]
+) -> PixelSet:
     """Collect the pixels of objects in a view as pixels of the whole array.
 
     Parameters
@@ -176,7 +178,7 @@ def _every(
     message: str,
 ) -> Change:
     """Compute the outline edit of every object and join all into one change."""
-    check_room(labels.dtype, max(parts, default=0))
+    check_id_fits(labels.dtype, max(parts, default=0))
     flat: list[NDArray[np.intp]] = []
     after: list[NDArray[np.int64]] = []
     claims: list[NDArray[np.float32]] = []
@@ -214,9 +216,9 @@ def _settled(
 
 __all__ = [
     "at_border",
+    "collect_pixels",
     "fill_every",
     "grow_every",
-    "pixels_of",
     "renumber",
     "separate_every",
     "shrink_every",

@@ -174,14 +174,14 @@ class PixelSet:
         return given
 
 
-def inked_ids(labels: Array, locked: PixelSet) -> NDArray[Any]:
+def locked_ids(labels: Array, locked: PixelSet) -> NDArray[Any]:
     """Return the ids of the objects with a locked pixel, ascending."""
     touched = [_ids(labels[box][mask]) for box, mask in locked.boxes()]
     ids = np.unique(np.concatenate(touched)) if touched else np.zeros(0, labels.dtype)
     return ids[ids != 0]
 
 
-def merged_classes(current: Array, prediction: Array, locked: PixelSet) -> Array:
+def merge_classes(current: Array, prediction: Array, locked: PixelSet) -> Array:
     """Merge a prediction of classes into the labels, keeping the locked pixels.
 
     Parameters
@@ -208,7 +208,7 @@ def merged_classes(current: Array, prediction: Array, locked: PixelSet) -> Array
     return merged
 
 
-def merged_objects(current: Array, prediction: Array, locked: PixelSet) -> Array:
+def merge_objects(current: Array, prediction: Array, locked: PixelSet) -> Array:
     """Merge predicted objects into the labels, keeping those with locked pixels.
 
     Every object with a locked pixel stays whole and keeps its id; locked background stays
@@ -236,7 +236,7 @@ def merged_objects(current: Array, prediction: Array, locked: PixelSet) -> Array
     _check_shapes(current, prediction, locked)
     if not locked:
         return prediction.copy()
-    kept_ids = inked_ids(current, locked)
+    kept_ids = locked_ids(current, locked)
     stays = np.isin(current, kept_ids)
     for box, mask in locked.boxes():
         stays[box] |= mask
@@ -280,4 +280,4 @@ def _check_shapes(current: Array, prediction: Array, locked: PixelSet) -> None:
         )
 
 
-__all__ = ["Box", "PixelSet", "inked_ids", "merged_classes", "merged_objects"]
+__all__ = ["Box", "PixelSet", "locked_ids", "merge_classes", "merge_objects"]

@@ -84,7 +84,7 @@ class ObjectBoxes:
             )
         }
 
-    def tell(self, index: tuple[Array, ...], before: Any, after: Any) -> None:
+    def update(self, index: tuple[Array, ...], before: Any, after: Any) -> None:
         """Update the boxes and sizes for an edit of the labels.
 
         Parameters

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, steps_of
+from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, relative_steps
 from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.errors import InputError
 
@@ -35,7 +35,7 @@ def fill_holes(labels: Array, box: Box, number: int) -> Change:
     InputError
         When the object has no hole.
     """
-    change = edit_outline(labels, number, holes_of(labels, box, number))
+    change = edit_outline(labels, number, find_holes(labels, box, number))
     if not len(change):
         raise InputError(f"Object {number} has no hole.")
     return change
@@ -57,7 +57,7 @@ def grow(
         When its neighbours leave no space.
     """
     change = edit_outline(
-        labels, number, grow_outline(labels, box, number, by, steps_of(spacing, labels.ndim))
+        labels, number, grow_outline(labels, box, number, by, relative_steps(spacing, labels.ndim))
     )
     if not len(change):
         raise InputError(f"There is no background around object {number} to grow into.")
@@ -77,7 +77,9 @@ def shrink(
         When nothing would be left.
     """
     change = edit_outline(
-        labels, number, shrink_outline(labels, box, number, by, steps_of(spacing, labels.ndim))
+        labels,
+        number,
+        shrink_outline(labels, box, number, by, relative_steps(spacing, labels.ndim)),
     )
     if not len(change):
         raise InputError(f"Nothing would be left of object {number}. Delete it, or shrink by less.")
@@ -105,14 +107,14 @@ def smooth(
     more of the object than of background. Neighbours and the outside of the image count as neither,
     so that touching objects stay in contact.
     """
-    steps = steps_of(spacing, labels.ndim)
+    steps = relative_steps(spacing, labels.ndim)
     outline = smooth_outline(labels, box, number, by, steps)
     if vanishes(labels, number, outline):
         raise InputError(f"Nothing would be left of object {number}. Delete it, or smooth by less.")
     return edit_outline(labels, number, outline)
 
 
-def holes_of(labels: Array, box: Box, number: int) -> OutlineEdit:
+def find_holes(labels: Array, box: Box, number: int) -> OutlineEdit:
     """Return the holes of an object as an outline edit."""
     from scipy import ndimage
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, steps_of
+from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, relative_steps
 from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.corrections.whole_objects import along
 from napari_unetseg.core.errors import InputError
@@ -127,7 +127,7 @@ def split_by_seeds(
         )
     # The object may continue beyond the border of the image: only pixels of another id are its
     # outline.
-    depth = ndimage.distance_transform_edt(own, sampling=steps_of(spacing, own.ndim))
+    depth = ndimage.distance_transform_edt(own, sampling=relative_steps(spacing, own.ndim))
     parts = watershed(*_relief(own, depth, pixels), mask=own)
     return _make_objects(labels, whole, number, parts, first)
 

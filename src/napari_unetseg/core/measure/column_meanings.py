@@ -42,12 +42,12 @@ _HELP = {
 }
 
 
-def meaning_of(column: str) -> str:
+def column_meaning(column: str) -> str:
     """Return the meaning of a column, or an empty text if it is not a measurement.
 
     Examples
     --------
-    >>> meaning_of("mean_dapi")
+    >>> column_meaning("mean_dapi")
     'Mean intensity.'
     """
     parts = column.split("_")
@@ -55,4 +55,4 @@ def meaning_of(column: str) -> str:
     return next((_HELP[start] for start in starts if start in _HELP), "")
 
 
-__all__ = ["meaning_of"]
+__all__ = ["column_meaning"]

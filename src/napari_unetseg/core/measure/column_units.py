@@ -28,7 +28,7 @@ def unit_suffix(image: Image) -> str:
     return plain or _UNKNOWN
 
 
-def calibrated_by(labels: Image, images: Iterable[Image]) -> Image:
+def copy_calibration(labels: Image, images: Iterable[Image]) -> Image:
     """Give uncalibrated labels the pixel size of the first calibrated image.
 
     Labels saved by other programs have usually lost their calibration.
@@ -40,4 +40,4 @@ def calibrated_by(labels: Image, images: Iterable[Image]) -> Image:
     return labels
 
 
-__all__ = ["calibrated_by", "unit_suffix"]
+__all__ = ["copy_calibration", "unit_suffix"]

@@ -16,7 +16,7 @@ from napari_unetseg.core.measure.object_shape import covariances, ellipses
 Table = dict[str, NDArray[Any]]
 
 
-def columns_of(
+def build_columns(
     labels: Image,
     channels: dict[str, Image],
     options: MeasureOptions,

@@ -11,7 +11,7 @@ from napari_unetseg.core.measure.column_units import unit_suffix
 from napari_unetseg.core.measure.measure_table import Table
 
 
-def places_of(table: Table, labels: Image) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def find_positions(table: Table, labels: Image) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return the location of a table's objects in the array they were measured in.
 
     Parameters
@@ -62,4 +62,4 @@ def _column(table: Table, name: str) -> NDArray[Any]:
     return table[name] if name in table else np.full(len(table["label"]), np.nan)
 
 
-__all__ = ["places_of", "stacked_tables"]
+__all__ = ["find_positions", "stacked_tables"]

@@ -6,10 +6,10 @@ import numpy as np
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure.columns import Table, columns_of
+from napari_unetseg.core.measure.columns import Table, build_columns
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_passes import Measured
-from napari_unetseg.core.measure.measured_frames import frames_of
+from napari_unetseg.core.measure.measured_frames import list_frames
 from napari_unetseg.core.progress import Progress, part, silent
 
 Images = Image | Mapping[str, Image] | None
@@ -96,14 +96,14 @@ def measure(
     if labels.dtype == bool:
         labels = labels.with_data(labels.data.astype(np.uint8))
     channels = _channels_of(labels, image)
-    frames = frames_of(labels, chosen)
+    frames = list_frames(labels, chosen)
     measured = []
     for number, frame in enumerate(frames):
         share = part(progress, number / len(frames), (number + 1) / len(frames))
         measured.append(Measured(labels, channels, frame, chosen, share))
     progress(1.0, "measured")
     lengths = dict(zip(labels.axes, labels.shape, strict=True))
-    return columns_of(labels, channels, chosen, measured, lengths)
+    return build_columns(labels, channels, chosen, measured, lengths)
 
 
 def measure_part(
@@ -135,12 +135,12 @@ def measure_part(
     channels = _channels_of(labels, image)
     first = np.array([start.get(axis, 0) for axis in "ZYX"])
     measured = []
-    for frame in frames_of(labels, chosen):
+    for frame in list_frames(labels, chosen):
         objects = Measured(labels, channels, frame, chosen, silent)
         for positions in (objects.origin, objects.low, objects.high):
             positions += first
         measured.append(objects)
-    table = columns_of(labels, channels, chosen, measured, whole)
+    table = build_columns(labels, channels, chosen, measured, whole)
     for axis in "TZ":
         if axis.lower() in table:
             table[axis.lower()] = table[axis.lower()] + start.get(axis, 0)

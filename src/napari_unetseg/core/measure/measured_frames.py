@@ -39,7 +39,7 @@ class MeasuredFrame:
         return image.block(index, self.axes)
 
 
-def frames_of(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
+def list_frames(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
     """List the frames of labels, ordered by time and plane."""
     loops = [axis for axis in labels.axes if axis not in "YX"]
     apart = "TZ" if options.per == "plane" else "T"

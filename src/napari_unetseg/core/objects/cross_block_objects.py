@@ -22,18 +22,18 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.objects import masks as shapes
 
 Box = tuple[slice, ...]
-Place = tuple[int, ...]
+BlockIndex = tuple[int, ...]
 Labels = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 Read = Callable[[Box], Any]
 """Function that reads the maps of a box, in the format its `ObjectBuilder` expects."""
 
-LARGEST_PIECE = 2**26
+LARGEST_COMPONENT = 2**26
 """Maximum number of pixels in the bounding box of one component, which is processed at once."""
 
 
-class Maker(Protocol):
+class ObjectBuilder(Protocol):
     """Builder of objects from maps; it treats each connected component independently."""
 
     @property
@@ -72,31 +72,31 @@ class Blocks:
     def __len__(self) -> int:
         return math.prod(self.counts)
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[BlockIndex]:
         return iter(np.ndindex(*self.counts))
 
-    def box(self, place: Place) -> Box:
+    def box(self, index: BlockIndex) -> Box:
         """Return the box of the block itself."""
         return tuple(
             slice(at * side, min((at + 1) * side, length))
-            for at, side, length in zip(place, self.sides, self.shape, strict=True)
+            for at, side, length in zip(index, self.sides, self.shape, strict=True)
         )
 
-    def seen(self, place: Place) -> Box:
+    def extended_box(self, index: BlockIndex) -> Box:
         """Return the box of the block extended by one layer of the next blocks."""
         return tuple(
             slice(span.start, min(span.stop + 1, length))
-            for span, length in zip(self.box(place), self.shape, strict=True)
+            for span, length in zip(self.box(index), self.shape, strict=True)
         )
 
-    def seams(self, place: Place) -> Iterator[Box]:
+    def seams(self, index: BlockIndex) -> Iterator[Box]:
         """Yield the layers of the extended block that it shares with other blocks."""
-        box, wide_box = self.box(place), self.seen(place)
-        for axis, (own, wide) in enumerate(zip(box, wide_box, strict=True)):
+        box, extended = self.box(index), self.extended_box(index)
+        for axis, (own, wide) in enumerate(zip(box, extended, strict=True)):
             if own.start > 0:
-                yield _with(wide_box, axis, slice(own.start, own.start + 1))
+                yield _with(extended, axis, slice(own.start, own.start + 1))
             if wide.stop > own.stop:
-                yield _with(wide_box, axis, slice(own.stop, wide.stop))
+                yield _with(extended, axis, slice(own.stop, wide.stop))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class BlockObjects:
 
 
 @dataclass(frozen=True)
-class Piece:
+class CrossingComponent:
     """Connected component of foreground that extends over more than one block.
 
     Parameters
@@ -154,7 +154,7 @@ class Piece:
 
 
 @dataclass(frozen=True, eq=False)
-class PieceObjects:
+class ComponentObjects:
     """Objects of one crossing component: its box, its mask, labels and first pixels."""
 
     box: Box
@@ -163,26 +163,28 @@ class PieceObjects:
     firsts: Numbers
 
 
-def objects_of_block(read: Read, maker: Maker, blocks: Blocks, place: Place) -> BlockObjects:
+def split_block(
+    read: Read, builder: ObjectBuilder, blocks: Blocks, index: BlockIndex
+) -> BlockObjects:
     """Split the components that lie wholly in a block, and record those that continue elsewhere."""
-    wide_box, own = blocks.seen(place), blocks.box(place)
-    maps = read(wide_box)
-    parts, n = shapes.label(maker.mask(maps))
+    extended, own = blocks.extended_box(index), blocks.box(index)
+    maps = read(extended)
+    parts, n = shapes.label(builder.mask(maps))
     crossing = np.zeros(n + 1, bool)
-    for seam in blocks.seams(place):
-        crossing[np.unique(parts[box_within(seam, wide_box)])] = True
+    for seam in blocks.seams(index):
+        crossing[np.unique(parts[box_within(seam, extended)])] = True
     crossing[0] = False
-    labels, n = maker.objects(maps, ~crossing[parts], wide_box, blocks.shape)
+    labels, n = builder.objects(maps, ~crossing[parts], extended, blocks.shape)
     return BlockObjects(
-        labels[box_within(own, wide_box)],
-        _first_pixels(labels, n, wide_box, blocks.shape),
-        _crossing(blocks, place, parts, crossing),
+        labels[box_within(own, extended)],
+        _first_pixels(labels, n, extended, blocks.shape),
+        _crossing(blocks, index, parts, crossing),
     )
 
 
-def joined(
-    blocks: Blocks, crossings: Mapping[Place, Crossing], *, largest: int = LARGEST_PIECE
-) -> list[Piece]:
+def join_components(
+    blocks: Blocks, crossings: Mapping[BlockIndex, Crossing], *, largest: int = LARGEST_COMPONENT
+) -> list[CrossingComponent]:
     """Join the components that extend over several blocks, enclosing components last.
 
     Parameters
@@ -198,39 +200,39 @@ def joined(
         When a component is larger, such as a network of membranes through the whole image.
     """
     work = _Joining(blocks)
-    for place in blocks:
-        work.add(place, crossings[place])
-    pieces = work.pieces()
-    for piece in pieces:
-        if _size(piece.box) > largest:
+    for index in blocks:
+        work.add(index, crossings[index])
+    components = work.components()
+    for component in components:
+        if _size(component.box) > largest:
+            sides = " x ".join(map(str, _sides(component.box)))
             raise InputError(
-                "A connected region of foreground spans "
-                f"{' x '.join(map(str, _sides(piece.box)))} pixels, too many to be split at once. "
-                "Raise the foreground's probability or the level, allow more memory, or work on "
-                "a part of the image."
+                f"A connected region of foreground spans {sides} pixels, too many to be split at "
+                "once. Raise the foreground's probability or the level, allow more memory, or work "
+                "on a part of the image."
             )
-    return pieces
+    return components
 
 
-def objects_of_piece(
-    read: Read, maker: Maker, piece: Piece, shape: tuple[int, ...]
-) -> PieceObjects:
+def split_component(
+    read: Read, builder: ObjectBuilder, component: CrossingComponent, shape: tuple[int, ...]
+) -> ComponentObjects:
     """Split one component into objects; filled holes are part of it."""
     box = tuple(
         slice(max(span.start - 1, 0), min(span.stop + 1, length))
-        for span, length in zip(piece.box, shape, strict=True)
+        for span, length in zip(component.box, shape, strict=True)
     )
     maps = read(box)
-    parts, _ = shapes.label(maker.mask(maps))
-    at = tuple(pixel - span.start for pixel, span in zip(piece.pixel, box, strict=True))
+    parts, _ = shapes.label(builder.mask(maps))
+    at = tuple(pixel - span.start for pixel, span in zip(component.pixel, box, strict=True))
     own = parts == parts[at]
-    if maker.fill_holes:
+    if builder.fill_holes:
         own, _ = shapes.clean(own, fill_holes=True)
-    labels, n = maker.objects(maps, own, box, shape)
-    return PieceObjects(box, own, labels, _first_pixels(labels, n, box, shape))
+    labels, n = builder.objects(maps, own, box, shape)
+    return ComponentObjects(box, own, labels, _first_pixels(labels, n, box, shape))
 
 
-def numbered(firsts: Numbers, remain: Mask, first: int) -> Labels:
+def number_objects(firsts: Numbers, remain: Mask, first: int) -> Labels:
     """Number the objects in the order of their first pixels, with 0 for those removed.
 
     Parameters
@@ -265,9 +267,9 @@ class _Joining:
     pixels: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
     # Labels of the shared layers of each block, as numbers over all blocks.
-    layers: dict[Place, list[tuple[Box, NDArray[np.int32]]]] = field(default_factory=dict)
+    layers: dict[BlockIndex, list[tuple[Box, NDArray[np.int32]]]] = field(default_factory=dict)
 
-    def add(self, place: Place, crossing: Crossing) -> None:
+    def add(self, index: BlockIndex, crossing: Crossing) -> None:
         """Add the next block, in order, and join it with its neighbours before it."""
         start = len(self.parents)
         self.parents.extend(range(start, start + len(crossing.pixels)))
@@ -275,14 +277,14 @@ class _Joining:
         self.pixels.extend(crossing.pixels.tolist())
         own = [
             (seam, np.where(layer < 0, -1, layer + start).astype(np.int32))
-            for seam, layer in zip(self.blocks.seams(place), crossing.layers, strict=True)
+            for seam, layer in zip(self.blocks.seams(index), crossing.layers, strict=True)
         ]
-        for before in _neighbours(place):
+        for before in _neighbours(index):
             for (box, theirs), (other, ours) in itertools.product(self.layers.get(before, ()), own):
                 self._join(box, theirs, other, ours)
-        self.layers[place] = own
+        self.layers[index] = own
 
-    def pieces(self) -> list[Piece]:
+    def components(self) -> list[CrossingComponent]:
         """Return all joined components, the smallest box first."""
         groups: dict[int, list[int]] = {}
         for number in range(len(self.parents)):
@@ -293,8 +295,8 @@ class _Joining:
             low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
             pixel = np.unravel_index(self.pixels[root], self.blocks.shape)
             box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-            components.append(Piece(box, tuple(int(at) for at in pixel)))
-        return sorted(components, key=lambda piece: _size(piece.box))
+            components.append(CrossingComponent(box, tuple(int(at) for at in pixel)))
+        return sorted(components, key=lambda component: _size(component.box))
 
     def _join(
         self, box: Box, theirs: NDArray[np.int32], other: Box, ours: NDArray[np.int32]
@@ -318,20 +320,20 @@ class _Joining:
         return number
 
 
-def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Crossing:
+def _crossing(blocks: Blocks, index: BlockIndex, parts: Labels, crossing: Mask) -> Crossing:
     """Record the components that continue in other blocks, with the layers shared with these."""
-    wide_box, ndim = blocks.seen(place), len(blocks.shape)
+    extended, ndim = blocks.extended_box(index), len(blocks.shape)
     crossing_parts = np.flatnonzero(crossing)
     numbers = np.full(len(crossing), -1, np.int32)
     numbers[crossing_parts] = np.arange(len(crossing_parts))
     boxes = np.zeros((len(crossing_parts), ndim, 2), np.int64)
     spans_of_parts = scipy.ndimage.find_objects(parts) if len(crossing_parts) else []
-    start = np.array([span.start for span in wide_box])
+    start = np.array([span.start for span in extended])
     for row, part in enumerate(crossing_parts):
         spans = spans_of_parts[part - 1]
         boxes[row] = start[:, None] + [(span.start, span.stop) for span in spans]
-    firsts = _first_pixels(parts, len(crossing) - 1, wide_box, blocks.shape)
-    layers = tuple(numbers[parts[box_within(seam, wide_box)]] for seam in blocks.seams(place))
+    firsts = _first_pixels(parts, len(crossing) - 1, extended, blocks.shape)
+    layers = tuple(numbers[parts[box_within(seam, extended)]] for seam in blocks.seams(index))
     return Crossing(boxes, firsts[crossing_parts - 1], layers)
 
 
@@ -345,11 +347,11 @@ def _first_pixels(labels: Labels, n: int, box: Box, shape: tuple[int, ...]) -> N
     return first
 
 
-def _neighbours(place: Place) -> Iterator[Place]:
+def _neighbours(index: BlockIndex) -> Iterator[BlockIndex]:
     """Yield the neighbours of a block."""
-    for step in itertools.product((-1, 0, 1), repeat=len(place)):
+    for step in itertools.product((-1, 0, 1), repeat=len(index)):
         if any(step):
-            yield tuple(at + by for at, by in zip(place, step, strict=True))
+            yield tuple(at + by for at, by in zip(index, step, strict=True))
 
 
 def _with(box: Box, axis: int, span: slice) -> Box:
@@ -365,18 +367,18 @@ def _size(box: Box) -> int:
 
 
 __all__ = [
-    "LARGEST_PIECE",
+    "LARGEST_COMPONENT",
+    "BlockIndex",
     "BlockObjects",
     "Blocks",
     "Box",
+    "ComponentObjects",
     "Crossing",
-    "Maker",
-    "Piece",
-    "PieceObjects",
-    "Place",
+    "CrossingComponent",
+    "ObjectBuilder",
     "box_within",
-    "joined",
-    "numbered",
-    "objects_of_block",
-    "objects_of_piece",
+    "join_components",
+    "number_objects",
+    "split_block",
+    "split_component",
 ]

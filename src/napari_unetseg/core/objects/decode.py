@@ -189,7 +189,7 @@ def _flooded(
         peaks = np.zeros(int(labels.max()) + 1, np.float32)
         np.maximum.at(peaks, labels[mask], inside[mask])
         labels = grow_seeds(np.where(inside >= core * peaks[labels], labels, 0), mask)
-        labels = shapes.in_order(labels, len(peaks) - 1)
+        labels = shapes.relabel_in_order(labels, len(peaks) - 1)
     return shapes.keep_large(labels, options.min_size)
 
 

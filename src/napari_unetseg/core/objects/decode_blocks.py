@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.objects.cross_block_objects import (
-    LARGEST_PIECE,
+    LARGEST_COMPONENT,
     Blocks,
     Box,
-    joined,
-    numbered,
-    objects_of_block,
-    objects_of_piece,
+    join_components,
+    number_objects,
+    split_block,
+    split_component,
 )
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -28,7 +28,7 @@ SIDES = {2: 1024, 3: 256}
 
 
 @dataclass(frozen=True)
-class Decoding:
+class DecodeObjectBuilder:
     """Object builder for model outputs: its maps are the foreground and the maps of `decoder`.
 
     Parameters
@@ -71,7 +71,7 @@ def decode_blocks(
     first: int = 1,
     spacing: Sequence[float] = (),
     side: int | None = None,
-    largest: int = LARGEST_PIECE,
+    largest: int = LARGEST_COMPONENT,
     progress: Progress = silent,
 ) -> int:
     """Write the objects of a plane or a stack, reading one block at a time.
@@ -111,47 +111,47 @@ def decode_blocks(
     """
     shape = tuple(int(length) for length in maps.shape[1:])
     blocks = Blocks(shape, (side or SIDES[len(shape)],) * len(shape))
-    maker = Decoding(decoder, options, tuple(spacing))
+    builder = DecodeObjectBuilder(decoder, options, tuple(spacing))
 
     def read(box: Box) -> tuple[Floats, Floats]:
         numbers = np.asarray(maps[(slice(None), *box)])
         return 1 - numbers[background], numbers[n_classes:]
 
     crossing, firsts, n = {}, [np.zeros(0, np.int64)], 0
-    for place in track(list(blocks), part(progress, 0, 0.6), "finding objects"):
-        block = objects_of_block(read, maker, blocks, place)
-        out[blocks.box(place)] = _shifted(block.labels, n)
-        crossing[place] = block.crossing
+    for index in track(list(blocks), part(progress, 0, 0.6), "finding objects"):
+        block = split_block(read, builder, blocks, index)
+        out[blocks.box(index)] = _shifted(block.labels, n)
+        crossing[index] = block.crossing
         firsts.append(block.firsts)
         n += len(block.firsts)
-    pieces = joined(blocks, crossing, largest=largest)
-    for piece in track(pieces, part(progress, 0.6, 0.8), "joining objects"):
-        objects = objects_of_piece(read, maker, piece, shape)
+    components = join_components(blocks, crossing, largest=largest)
+    for component in track(components, part(progress, 0.6, 0.8), "joining objects"):
+        objects = split_component(read, builder, component, shape)
         before = np.asarray(out[objects.box])
         out[objects.box] = np.where(objects.own, _shifted(objects.labels, n), before)
         firsts.append(objects.firsts)
         n += len(objects.firsts)
-    return _number(out, blocks, maker, np.concatenate(firsts), first, part(progress, 0.8, 1))
+    return _number(out, blocks, builder, np.concatenate(firsts), first, part(progress, 0.8, 1))
 
 
 def _number(
     out: Any,
     blocks: Blocks,
-    maker: Decoding,
+    builder: DecodeObjectBuilder,
     firsts: NDArray[np.int64],
     first: int,
     progress: Progress,
 ) -> int:
     """Give the objects their final numbers from `first` on, ordered by their first pixels."""
     remain = np.ones(len(firsts), bool)
-    if maker.fill_holes:  # objects in a hole became part of the surrounding one
+    if builder.fill_holes:  # objects in a hole became part of the surrounding one
         present = np.zeros(len(firsts) + 1, bool)
-        for place in blocks:
-            present[np.unique(np.asarray(out[blocks.box(place)]))] = True
+        for index in blocks:
+            present[np.unique(np.asarray(out[blocks.box(index)]))] = True
         remain = present[1:]
-    numbers = np.append(np.int32(0), numbered(firsts, remain, first))
-    for place in track(list(blocks), progress, "numbering objects"):
-        box = blocks.box(place)
+    numbers = np.append(np.int32(0), number_objects(firsts, remain, first))
+    for index in track(list(blocks), progress, "numbering objects"):
+        box = blocks.box(index)
         labels = np.asarray(out[box])
         if labels.any():
             out[box] = numbers[labels]
@@ -162,4 +162,4 @@ def _shifted(labels: Labels, by: int) -> Labels:
     return np.where(labels > 0, labels + np.int32(by), 0).astype(np.int32)
 
 
-__all__ = ["LARGEST_PIECE", "SIDES", "Decoding", "decode_blocks"]
+__all__ = ["LARGEST_COMPONENT", "SIDES", "DecodeObjectBuilder", "decode_blocks"]

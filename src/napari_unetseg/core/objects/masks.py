@@ -190,7 +190,7 @@ def first_pixels(labels: Labels, n: int) -> NDArray[np.int64]:
     return first[1:]
 
 
-def in_order(labels: Labels, n: int) -> Labels:
+def relabel_in_order(labels: Labels, n: int) -> Labels:
     """Renumber the objects 1 to `n`, all present, in the order of their first pixels."""
     order = np.zeros(n + 1, np.int32)
     order[1 + np.argsort(first_pixels(labels, n))] = np.arange(1, n + 1)
@@ -243,20 +243,20 @@ def connected_to(weak: Array, strong: Array) -> Mask:
     InputError
         When the masks have neither two nor three axes.
     """
-    from napari_unetseg.core.compute.run_length import components, paint_runs, runs_of
+    from napari_unetseg.core.compute.run_length import components, encode_runs, paint_runs
 
     _check_ndim(weak)
-    parts = components(runs_of(weak), full=False)
+    parts = components(encode_runs(weak), full=False)
     connected_runs = parts.keep(parts.contain(strong)).runs
     connected: Mask = paint_runs(connected_runs, np.ones(len(connected_runs), dtype=np.bool_))
     return connected
 
 
 def _cleaned(mask: Array, fill_holes: bool, min_size: int, clear_border: bool) -> "Components":
-    from napari_unetseg.core.compute.run_length import components, fill_holes_of_runs, runs_of
+    from napari_unetseg.core.compute.run_length import components, encode_runs, fill_holes_of_runs
 
     _check_ndim(mask)
-    runs = runs_of(mask)
+    runs = encode_runs(mask)
     parts = components(fill_holes_of_runs(runs) if fill_holes else runs)
     if min_size > 1:
         parts = parts.keep(parts.sizes() >= min_size)
@@ -279,9 +279,9 @@ __all__ = [
     "connected_to",
     "cut_apart",
     "first_pixels",
-    "in_order",
     "keep_large",
     "label",
     "relabel",
+    "relabel_in_order",
     "split_touching",
 ]

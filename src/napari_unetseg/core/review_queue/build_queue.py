@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure import MeasureOptions, measure, places_of
+from napari_unetseg.core.measure import MeasureOptions, find_positions, measure
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.review_queue.item_scores import (
     WEIGHTS,
@@ -105,7 +105,7 @@ def _of_objects(
 ) -> BuiltQueue:
     how = MeasureOptions(per=options.per)
     table = measure(labels, _fitting(labels, sources.image), how, progress=progress)
-    centre, low, high = places_of(table, labels)
+    centre, low, high = find_positions(table, labels)
     parts = score_parts(ids, table, evidence, options, frame_axes)
     weights = {name: WEIGHTS.get(name, 1.0) for name in parts}
     total = sum(weights.values())
@@ -183,7 +183,7 @@ def _sample(
         raise InputError("Only objects can be counted. Choose a layer of objects.")
     how = MeasureOptions(per=options.per, outline=False)
     table = measure(labels, None, how, progress=progress)
-    _, first, last = places_of(table, labels)
+    _, first, last = find_positions(table, labels)
     left = np.flatnonzero(~is_inked(table, ids, ink, frame_axes))
     frame = ids.shape[frame_axes:]
     n_frames = int(np.prod(ids.shape[:frame_axes]))

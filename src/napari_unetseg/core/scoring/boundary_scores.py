@@ -80,7 +80,7 @@ def boundary_scores(
 
     See Also
     --------
-    boundary_of : the definition of the boundary.
+    mark_boundary : the definition of the boundary.
 
     Notes
     -----
@@ -107,7 +107,7 @@ def boundary_scores(
     return _scores(forth, back, tolerance)
 
 
-def boundary_of(labels: ArrayLike) -> NDArray[np.bool_]:
+def mark_boundary(labels: ArrayLike) -> NDArray[np.bool_]:
     """Mark the pixels of objects that share a side with another object or with background.
 
     Notes
@@ -141,7 +141,7 @@ def _distances(
     predicted: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...]
 ) -> tuple[Distances, Distances]:
     """Compute the distance from each boundary pixel of either image to the other's boundary."""
-    ours, theirs = boundary_of(predicted), boundary_of(true)
+    ours, theirs = mark_boundary(predicted), mark_boundary(true)
     return _to(theirs, ours, steps), _to(ours, theirs, steps)
 
 
@@ -176,4 +176,4 @@ def _reached(distances: Distances) -> float:
     return float(np.percentile(distances, _ROBUST, method="inverted_cdf"))
 
 
-__all__ = ["BoundaryScores", "boundary_of", "boundary_scores"]
+__all__ = ["BoundaryScores", "boundary_scores", "mark_boundary"]

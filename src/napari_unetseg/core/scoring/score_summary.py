@@ -117,7 +117,7 @@ def frame_axes_of(labels: Image, per: str) -> int:
     return len(labels.axes) - 2 if per == "plane" else labels.axes.count("T")
 
 
-def pooled(several: Sequence[Judged]) -> dict[str, float]:
+def pool_scores(several: Sequence[Judged]) -> dict[str, float]:
     """Compute the scores over the pooled objects of all images, without boundaries.
 
     Notes
@@ -128,7 +128,7 @@ def pooled(several: Sequence[Judged]) -> dict[str, float]:
     return _of_overlap(Overlap.joined([image.overlap for image in several]))
 
 
-def mean_of(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
+def average_scores(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Average each score over the images where it is finite.
 
     A Hausdorff distance is infinite where only one of two images has a boundary; such an image is
@@ -160,8 +160,8 @@ def _of_overlap(overlap: Overlap) -> dict[str, Any]:
 __all__ = [
     "Judged",
     "ObjectScoreOptions",
+    "average_scores",
     "frame_axes_of",
     "judge_objects",
-    "mean_of",
-    "pooled",
+    "pool_scores",
 ]

@@ -16,16 +16,16 @@ from napari_unetseg.core.inference.predict_tiles import (
 from napari_unetseg.core.inference.segmenter import decoder_of
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.objects.cross_block_objects import Box, Maker, Place
+from napari_unetseg.core.objects.cross_block_objects import BlockIndex, Box, ObjectBuilder
 from napari_unetseg.core.objects.decode import DecodeOptions, background_class
-from napari_unetseg.core.objects.decode_blocks import Decoding
+from napari_unetseg.core.objects.decode_blocks import DecodeObjectBuilder
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.streaming.prepare_run import Prepared
-from napari_unetseg.core.threshold import decides_on_objects, smoothed_image
-from napari_unetseg.core.threshold.threshold_blocks import Cleaning, Comparing
+from napari_unetseg.core.threshold import needs_whole_objects, smoothed_image
+from napari_unetseg.core.threshold.threshold_blocks import BlockClassifier, ThresholdObjectBuilder
 
 Kind = Literal["objects", "masks", "classes", "probabilities", "flattened"]
 """What comes out; masks are classes that are cleaned as objects are."""
@@ -67,10 +67,10 @@ class BlockEvidence(Protocol):
     def per_pixel(self) -> float:
         """Bytes that a pixel of a block takes."""
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
         """Return the numbers of one block: (*box), or (C, *box)."""
 
-    def maker(self) -> Maker:
+    def maker(self) -> ObjectBuilder:
         """Return what makes objects of `known`."""
 
     def known(self, numbers: Array) -> Any:
@@ -81,7 +81,7 @@ class BlockEvidence(Protocol):
 class Compared:
     """A threshold."""
 
-    comparing: Comparing
+    comparing: BlockClassifier
     kind: Kind
 
     channels = ()
@@ -101,12 +101,12 @@ class Compared:
     def multiple(self) -> tuple[int, ...]:
         return (1,) * len(self.block_axes)
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
         return self.comparing.classes(index, box, self.block_axes)
 
-    def maker(self) -> Maker:
+    def maker(self) -> ObjectBuilder:
         spacing = self.image.spacing[-len(self.block_axes) :]
-        return Cleaning(self.comparing.options, spacing)
+        return ThresholdObjectBuilder(self.comparing.options, spacing)
 
     def known(self, numbers: Array) -> Any:
         return numbers
@@ -158,7 +158,7 @@ class Predicted:
             return np.min_scalar_type(max(self.model.values))
         return np.float32
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
         segmenter = self.segmenter
         shape = tuple(self.image.length(axis) for axis in self.block_axes)
         grid = TileGrid(
@@ -175,9 +175,9 @@ class Predicted:
         behind = background_class(self.model.values, self.options.background)
         return np.concatenate([1 - found[behind : behind + 1], found[len(self.model.classes) :]])
 
-    def maker(self) -> Maker:
+    def maker(self) -> ObjectBuilder:
         spacing = self.image.spacing[-len(self.block_axes) :]
-        return Decoding(self.decoder, self.options, spacing)
+        return DecodeObjectBuilder(self.decoder, self.options, spacing)
 
     def known(self, numbers: Array) -> Any:
         return numbers[0], numbers[1:]
@@ -196,11 +196,11 @@ class Flattened:
     dtype = np.float32
     per_pixel = 40.0
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
         plane = self.image.data[self.image.block_slices(index)]
         return np.asarray(plane[box], dtype=np.float32)
 
-    def maker(self) -> Maker:
+    def maker(self) -> ObjectBuilder:
         raise TypeError("Of a flattened image no objects are made.")
 
     def known(self, numbers: Array) -> Any:
@@ -213,7 +213,7 @@ def block_evidence(recipe: Recipe, prepared: Prepared, model: TrainedModel | Non
         options, known = recipe.threshold, prepared.known
         groups = [tuple(levels) for levels in known["levels"]]
         smoothed = smoothed_image(prepared.given, options)
-        comparing = Comparing(smoothed, groups, options, known["contrasts"])
+        comparing = BlockClassifier(smoothed, groups, options, known["contrasts"])
         return Compared(comparing, _kind_of_threshold(recipe))
     if recipe.model is not None and model is not None:
         return _predicted(recipe, recipe.model, prepared, model)
@@ -222,7 +222,7 @@ def block_evidence(recipe: Recipe, prepared: Prepared, model: TrainedModel | Non
 
 def _kind_of_threshold(recipe: Recipe) -> Kind:
     options = recipe.threshold
-    if options is None or not decides_on_objects(options):
+    if options is None or not needs_whole_objects(options):
         return "classes"
     return "objects" if options.result == "objects" else "masks"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from napari_unetseg.core.image import Index
 from napari_unetseg.core.io.pyramid import CHUNK, DEPTH
-from napari_unetseg.core.objects.cross_block_objects import Blocks, Box, Place
+from napari_unetseg.core.objects.cross_block_objects import BlockIndex, Blocks, Box
 
-Job = tuple[Index, Place]
+Job = tuple[Index, BlockIndex]
 """A block: of which plane or stack, and which of its blocks."""
 
 _LARGEST = {2: 2048, 3: 256}

@@ -17,10 +17,10 @@ from napari_unetseg.core.objects import masks as shapes
 from napari_unetseg.core.objects.cross_block_objects import (
     Box,
     Crossing,
-    Piece,
+    CrossingComponent,
     box_within,
-    objects_of_block,
-    objects_of_piece,
+    split_block,
+    split_component,
 )
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.execute import picked
@@ -213,7 +213,7 @@ class Work:
     def _divide(self, number: int, given: Arrays) -> Arrays:
         index, place = self.grid.jobs[number]
         maker, blocks = self.evidence.maker(), self.grid.blocks
-        found = objects_of_block(self._reader(index), maker, blocks, place)
+        found = split_block(self._reader(index), maker, blocks, place)
         raw = self.folder.array(RAW)
         raw[self.grid.at(index, blocks.box(place))] = found.labels
         crossing = found.crossing
@@ -235,7 +235,7 @@ class Work:
         maker, n = self.evidence.maker(), 0
         boxes, values, firsts = [], [], []
         for piece in pieces:
-            one = objects_of_piece(read, maker, piece, shape)
+            one = split_component(read, maker, piece, shape)
             passing = np.where(one.labels > 0, one.labels + np.int32(n), 0)
             boxes.append([(span.start, span.stop) for span in one.box])
             values.append(np.where(one.own, passing, -1).astype(np.int32))
@@ -376,8 +376,8 @@ def around(boxes: Sequence[Box], shape: tuple[int, ...]) -> Box:
     )
 
 
-def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> Piece:
-    return Piece(tuple(slice(a, b) for a, b in box.tolist()), tuple(pixel.tolist()))
+def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> CrossingComponent:
+    return CrossingComponent(tuple(slice(a, b) for a, b in box.tolist()), tuple(pixel.tolist()))
 
 
 def _window(image: Image, spans: Mapping[str, slice]) -> Image:

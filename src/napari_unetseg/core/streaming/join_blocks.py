@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.objects.cross_block_objects import joined, numbered
+from napari_unetseg.core.objects.cross_block_objects import join_components, number_objects
 from napari_unetseg.core.objects.linking import link_objects
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.streaming.block_grid import BlockGrid
@@ -44,7 +44,7 @@ def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
     crossing = {
         place: work.crossing(folder.found("objects", first + at)) for at, place in enumerate(blocks)
     }
-    pieces = joined(blocks, crossing, largest=largest)
+    pieces = join_components(blocks, crossing, largest=largest)
     ndim = len(blocks.shape)
     boxes = np.array([[(s.start, s.stop) for s in one.box] for one in pieces], np.int64)
     boxes = boxes.reshape(-1, ndim, 2)
@@ -125,7 +125,7 @@ class Numbering:
             for at, ids in enumerate(there):
                 left[self._start(at) + ids[ids > 0] - 1] = True
                 left[total - 1 - ids[ids < 0]] = True
-        self._numbers = numbered(self._firsts, left, first)
+        self._numbers = number_objects(self._firsts, left, first)
         self.n = int(left.sum())
 
     def pieces_in(self, at: int) -> Arrays:

@@ -12,7 +12,7 @@ from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.threshold import group_values, smoothed_image
-from napari_unetseg.core.threshold.threshold_blocks import contrasts_of
+from napari_unetseg.core.threshold.threshold_blocks import compute_contrasts
 
 Known = dict[str, Any]
 """Surfaces, levels and scaling as JSON can hold them."""
@@ -75,7 +75,7 @@ def prepare(
         smoothed, options = smoothed_image(given, recipe.threshold), recipe.threshold
         values = options.values or None
         known["levels"] = group_values(smoothed, options, values, progress=rest)
-        known["contrasts"] = contrasts_of(smoothed, options)
+        known["contrasts"] = compute_contrasts(smoothed, options)
     elif model is not None and recipe.model is not None:
         step = recipe.model
         seen, rest = at_size(model, given, step, device=step.device, progress=rest)

@@ -15,7 +15,7 @@ from napari_unetseg.core.io.paths import PathLike, put
 from napari_unetseg.core.io.pyramid import chunk_boxes
 from napari_unetseg.core.measure import Table
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.objects.cross_block_objects import LARGEST_PIECE
+from napari_unetseg.core.objects.cross_block_objects import LARGEST_COMPONENT
 from napari_unetseg.core.objects.linking import links_along
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
@@ -241,7 +241,7 @@ class _Run:
     def _joined(self, work: Work, progress: Progress) -> None:
         done, n = self.folder.done("joined"), len(work.grid.indices)
         fits = int(allowed(self.memory) / THRESHOLD_BYTES)
-        largest = min(max(fits, _LEAST_PIECE), LARGEST_PIECE)
+        largest = min(max(fits, _LEAST_PIECE), LARGEST_COMPONENT)
         for number in range(n):
             progress(number / n, "joining objects")
             if number not in done:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.background.gaussian import gaussian, reach_of
+from napari_unetseg.core.background.gaussian import gaussian, kernel_radius
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
@@ -138,7 +138,7 @@ def threshold(
     smoothed = smoothed_image(image, options)
     groups = group_values(smoothed, options, values, progress=part(progress, 0.0, 0.4))
     remaining = part(progress, 0.4, 1.0)
-    if not decides_on_objects(options):
+    if not needs_whole_objects(options):
         labels: Any = _classified(smoothed, groups, options)
         n = None
     else:
@@ -241,7 +241,7 @@ def check_values(values: Values, options: ThresholdOptions) -> None:
         )
 
 
-def decides_on_objects(options: ThresholdOptions) -> bool:
+def needs_whole_objects(options: ThresholdOptions) -> bool:
     """Return whether the options need whole objects, not only single pixels."""
     return (
         options.result == "objects"
@@ -327,7 +327,7 @@ def _smoothed(grey: Image, sigma: float) -> Image:
     import dask.array
 
     # Chunk by chunk, with a margin of the kernel's radius around each.
-    depth = {grey.axes.index(axis): reach_of(sigma) for axis in "YX"}
+    depth = {grey.axes.index(axis): kernel_radius(sigma) for axis in "YX"}
     data = dask.array.map_overlap(
         of_planes,
         grey.data,
@@ -490,9 +490,9 @@ __all__ = [
     "Thresholded",
     "check_values",
     "classify_block",
-    "decides_on_objects",
     "group_number",
     "group_values",
+    "needs_whole_objects",
     "preview",
     "smooth_plane",
     "smoothed_image",

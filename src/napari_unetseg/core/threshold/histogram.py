@@ -86,7 +86,7 @@ class Histogram:
         return Histogram(counts, edges, (edges[:-1] + edges[1:]) / 2, self.mean, False)
 
 
-def histogram_of(
+def compute_histogram(
     source: Image | Array, bins: int = 256, *, progress: Progress = silent
 ) -> Histogram:
     """Count the values of all pixels of an image.
@@ -299,4 +299,11 @@ def _contiguous(data: Array) -> Iterator[Array]:
             yield from _contiguous(inner)
 
 
-__all__ = ["MAX_LEVELS", "BlankError", "Histogram", "distinct_values", "histogram_of", "sum_above"]
+__all__ = [
+    "MAX_LEVELS",
+    "BlankError",
+    "Histogram",
+    "compute_histogram",
+    "distinct_values",
+    "sum_above",
+]

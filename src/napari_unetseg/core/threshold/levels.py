@@ -18,8 +18,8 @@ from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.threshold.histogram import (
     BlankError,
     Histogram,
+    compute_histogram,
     distinct_values,
-    histogram_of,
     sum_above,
 )
 
@@ -75,13 +75,13 @@ def automatic_levels(
 
     Notes
     -----
-    Costs one `histogram_of`. Li's method on floats takes one further compiled pass per step, about
-    ten in all.
+    Costs one `compute_histogram`. Li's method on floats takes one further compiled pass per step,
+    about ten in all.
     """
     if image.dtype == np.bool_ and method != "multiotsu":
         return (0.5,)
     if histogram is None:
-        histogram = histogram_of(image, progress=progress)
+        histogram = compute_histogram(image, progress=progress)
     if histogram.constant:
         raise BlankError(
             f"Every pixel has the value {histogram.range[0]:g}, so no level separates them. "

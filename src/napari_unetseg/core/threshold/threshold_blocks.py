@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.background.gaussian import reach_of
+from napari_unetseg.core.background.gaussian import kernel_radius
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
 from napari_unetseg.core.objects.cross_block_objects import Box, box_within
@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparing:
+class BlockClassifier:
     """Comparison of the pixels in a box with the levels.
 
     Parameters
@@ -30,7 +30,7 @@ class Comparing:
     groups
         Levels, from `napari_unetseg.core.threshold.group_values`.
     contrasts
-        For Sauvola's method the intensity range of each plane, from `contrasts_of`; empty for
+        For Sauvola's method the intensity range of each plane, from `compute_contrasts`; empty for
         others.
     """
 
@@ -54,7 +54,7 @@ class Comparing:
         contrast = self.contrasts[group] if self.contrasts else None
         options = self.options
         if options.method == "hysteresis":
-            # Connectivity is decided on whole components; see `Cleaning`.
+            # Connectivity is decided on whole components; see `ThresholdObjectBuilder`.
             options = options.model_copy(update={"method": "multiotsu"})
         classes = classify_block(np.asarray(data), self.groups[group], options, contrast=contrast)
         return np.ascontiguousarray(classes[box_within(box, wide)])
@@ -63,12 +63,12 @@ class Comparing:
         """Return the radius of the neighbourhood used by the comparison, per axis."""
         reach = {"sauvola": self.options.window // 2 + 1}.get(self.options.method, 0)
         if self.options.method == "gaussian":
-            reach = reach_of((self.options.window - 1) / 6)
+            reach = kernel_radius((self.options.window - 1) / 6)
         return tuple(reach if axis in "YX" else 0 for axis in block_axes)
 
 
 @dataclass(frozen=True)
-class Cleaning:
+class ThresholdObjectBuilder:
     """Cleaning of classes into objects, as in `napari_unetseg.core.threshold.threshold`.
 
     Parameters
@@ -105,7 +105,7 @@ class Cleaning:
         )
 
 
-def contrasts_of(smoothed: Image, options: ThresholdOptions) -> tuple[float, ...]:
+def compute_contrasts(smoothed: Image, options: ThresholdOptions) -> tuple[float, ...]:
     """Compute the range of the finite values of each plane, if Sauvola's method needs it."""
     if options.method != "sauvola" or smoothed.dtype in (np.dtype(np.uint8), np.dtype(np.bool_)):
         return ()
@@ -147,4 +147,4 @@ def _without_border(mask: Mask, box: Box, shape: tuple[int, ...]) -> Mask:
     return cleared
 
 
-__all__ = ["Cleaning", "Comparing", "contrasts_of"]
+__all__ = ["BlockClassifier", "ThresholdObjectBuilder", "compute_contrasts"]

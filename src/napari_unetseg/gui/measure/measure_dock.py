@@ -19,10 +19,10 @@ from napari_unetseg.core.io import write_geojson, write_rois, write_table
 from napari_unetseg.core.measure import (
     MeasureOptions,
     Table,
-    calibrated_by,
-    meaning_of,
+    column_meaning,
+    copy_calibration,
+    find_positions,
     measure,
-    places_of,
 )
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import part
@@ -481,9 +481,9 @@ def _measure(
     """Measure a copy of the labels; the layer is only carried along, never touched."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
-    labels = calibrated_by(labels, images.values())
+    labels = copy_calibration(labels, images.values())
     table = measure(labels, images or None, options, progress=progress)
-    places = places_of(table, labels)
+    places = find_positions(table, labels)
     if count is not None:
         table |= count_columns(count, len(table["label"]))
     return _Found(layer, labels.axes, table, *places, count)
@@ -521,7 +521,7 @@ def _columns(table: Table) -> list[ObjectColumn]:
     # The id comes first, wherever it is in the table: it is what people look for.
     names = sorted(table, key=lambda name: name != "label")
     return [
-        ObjectColumn(name, meaning_of(name), table[name], _texts(table[name])) for name in names
+        ObjectColumn(name, column_meaning(name), table[name], _texts(table[name])) for name in names
     ]
 
 

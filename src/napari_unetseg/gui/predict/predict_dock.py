@@ -21,7 +21,7 @@ from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.options import Options, option
-from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
+from napari_unetseg.core.progress import Progress, StopRecorder, part, to_the_end
 from napari_unetseg.core.training.train_options import Device, TrainOptions
 from napari_unetseg.gui.predict.cached_maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.predict.large_layers import Written, is_larger_than_memory
@@ -215,7 +215,7 @@ class PredictWidget(Tool[PredictOptions]):
             seen, progress = at_size(
                 model, image, options, device=options.device, progress=progress
             )
-            heard = Heard(part(progress, 0, 0.9) if keeps else progress)
+            heard = StopRecorder(part(progress, 0, 0.9) if keeps else progress)
             if not keeps:
                 ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
                 whole = ids.with_data(ids.asarray())
@@ -645,7 +645,7 @@ def predicted(
     """
     wanted = options.what if options.extent == "everything" else "classes"
     model, progress = at_size(model, image, options, device=options.device, progress=progress)
-    heard, how = Heard(progress), _running(options)
+    heard, how = StopRecorder(progress), _running(options)
     out = None if before is None else np.array(before)
     if wanted == "classes":
         made = {"classes": model.predict(image, "classes", **how, out=out, progress=heard)}

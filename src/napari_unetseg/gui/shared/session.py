@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels, Layer
 from psygnal import Signal
 
-from napari_unetseg.core.corrections.locked_pixels import merged_classes, merged_objects
+from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
 from napari_unetseg.gui.shared.layer_locks import LayerInk
 from napari_unetseg.gui.shared.layers import LayerList, find_layer, mark_again, marked, new_labels
 
@@ -161,7 +161,7 @@ class Session:
             return layer, f"{old.name!r} holds your corrections and was kept; this is a new layer."
         remark = ""
         if ink:
-            merge = merged_objects if objects else merged_classes
+            merge = merge_objects if objects else merge_classes
             data = merge(np.asarray(old.data), np.asarray(data), ink)
             remark = f"{len(ink):,} pixels that you corrected were kept."
         can = self._can_write(old, data)

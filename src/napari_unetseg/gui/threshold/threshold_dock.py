@@ -18,7 +18,7 @@ from napari_unetseg.core.threshold import (
     threshold,
     threshold_values,
 )
-from napari_unetseg.core.threshold.histogram import Histogram, histogram_of
+from napari_unetseg.core.threshold.histogram import Histogram, compute_histogram
 from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image
 from napari_unetseg.gui.shared.preview import threshold_look
 from napari_unetseg.gui.shared.preview_tool import PreviewTool
@@ -191,7 +191,7 @@ def _see(
     """Compute what the preview shows; `layer` is only carried along, never touched."""
     grey = image.grey(options.channel)
     if histogram is None:
-        histogram = histogram_of(grey)
+        histogram = compute_histogram(grey)
     shown = None if index is None else plane_image(image, index).grey(options.channel)
     if values is None:
         source = grey if shown is None or options.per == "stack" else shown
