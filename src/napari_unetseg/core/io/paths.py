@@ -189,7 +189,7 @@ def writing(path: PathLike) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
-            reason += ". The disk is full: free some space, or choose another place"
+            reason += ". The disk is full: free some space, or choose another folder"
         raise InputError(f"{target} cannot be written: {reason}.") from error
     finally:
         shutil.rmtree(draft_folder, ignore_errors=True)

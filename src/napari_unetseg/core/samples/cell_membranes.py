@@ -13,7 +13,7 @@ from napari_unetseg.core.samples.scene import (
     Floats,
     Ints,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     consecutive,
@@ -90,10 +90,10 @@ def membranes(
     sizes = checked_shape(shape, dimensions=(2, 3))
     usual = (0.5, 0.5) if len(sizes) == 2 else (1.0, 0.5, 0.5)
     steps = checked_spacing(spacing or usual, len(sizes))
-    check_knobs(noise=noise, blur=blur)
-    check_knobs(density=density, thickness=thickness, upper=3)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(noise=noise, blur=blur)
+    check_parameters(density=density, thickness=thickness, upper=3)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     rng = np.random.default_rng(seed)
     pitch = CELL / max(density, 0.02) ** (1 / len(sizes))
     cell, wall, n_cells = _tessellate(rng, sizes, steps, pitch)

@@ -12,7 +12,7 @@ from napari_unetseg.core.samples.scene import (
     Floats,
     Ints,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     consecutive,
@@ -97,10 +97,10 @@ def nuclei(
     sizes = checked_shape(shape, dimensions=(2, 3))
     usual = (0.65, 0.65) if len(sizes) == 2 else (1.5, 0.5, 0.5)
     steps = checked_spacing(spacing or usual, len(sizes))
-    check_knobs(density=density, blur=blur, noise=noise)
-    check_knobs(touching=touching, upper=1)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(density=density, blur=blur, noise=noise)
+    check_parameters(touching=touching, upper=1)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     rng = np.random.default_rng(seed)
     stain, objects = _stained(rng, sizes, steps, _place(rng, sizes, steps, density, touching))
     gain = vignette(sizes, vignetting)

@@ -13,7 +13,7 @@ from napari_unetseg.core.samples.scene import (
     Floats,
     Ints,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     consecutive,
@@ -101,9 +101,9 @@ def neurons(
     pixels.
     """
     rows, columns = checked_shape(shape, dimensions=(2,))
-    check_knobs(density=density, contrast=contrast, debris=debris, noise=noise)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(density=density, contrast=contrast, debris=debris, noise=noise)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     size = (rows, columns)
     steps = checked_spacing(spacing, 2)
     rng = np.random.default_rng(seed)

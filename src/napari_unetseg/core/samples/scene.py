@@ -107,7 +107,7 @@ def checked_spacing(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
     return steps
 
 
-def check_knobs(*, upper: float = 4.0, **knobs: float) -> None:
+def check_parameters(*, upper: float = 4.0, **parameters: float) -> None:
     """Check that every parameter lies between 0 and `upper`.
 
     Raises
@@ -115,7 +115,7 @@ def check_knobs(*, upper: float = 4.0, **knobs: float) -> None:
     InputError
         When one does not.
     """
-    for name, value in knobs.items():
+    for name, value in parameters.items():
         if not 0 <= value <= upper:
             raise InputError(f"{name} = {value}: give a number from 0 to {upper:g}.")
 

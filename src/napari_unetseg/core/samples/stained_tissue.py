@@ -12,7 +12,7 @@ from napari_unetseg.core.samples.scene import (
     DARK,
     Floats,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     record,
@@ -81,10 +81,10 @@ def tissue(
     0.3 s for 512×512 pixels.
     """
     rows, columns = checked_shape(shape, dimensions=(2,))
-    check_knobs(channels=channels - 1, upper=1)
-    check_knobs(noise=noise)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(channels=channels - 1, upper=1)
+    check_parameters(noise=noise)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     size = (rows, columns)
     steps = checked_spacing(spacing, 2)
     rng = np.random.default_rng(seed)

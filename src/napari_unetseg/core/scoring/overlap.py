@@ -12,7 +12,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Progress, silent, track
 
 Ids = NDArray[np.int64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 # Number of pixels converted to 64-bit ids at a time: they stay in the processor's cache.
 _PIXELS = 1 << 18
@@ -42,8 +42,8 @@ class Overlap:
     truth_ids: Ids
     prediction_sizes: Ids
     truth_sizes: Ids
-    prediction: Places
-    truth: Places
+    prediction: Indices
+    truth: Indices
     pixels: Ids
     n_pixels: int
 

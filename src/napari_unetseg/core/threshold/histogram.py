@@ -141,7 +141,7 @@ def sum_above(
     """Return the sum and the number of the finite pixels above `level`, in one compiled pass."""
     data = source.data if isinstance(source, Image) else source
 
-    def of_piece(pixels: Array) -> tuple[float, int]:
+    def of_chunk(pixels: Array) -> tuple[float, int]:
         from napari_unetseg.core.threshold import pixel_kernels as kernels
 
         kind = pixels.dtype.type
@@ -153,7 +153,7 @@ def sum_above(
         )
         return sum(p[0] for p in parts), sum(p[1] for p in parts)
 
-    sums = _over(data, of_piece, progress)
+    sums = _over(data, of_chunk, progress)
     return sum(s[0] for s in sums), sum(s[1] for s in sums)
 
 
@@ -165,10 +165,10 @@ def distinct_values(source: Image | Array, *, progress: Progress = silent) -> Ar
 
 
 def _of_levels(data: Any, low: int, high: int, progress: Progress) -> Histogram:
-    def of_piece(pixels: Array) -> NDArray[np.int64]:
+    def of_chunk(pixels: Array) -> NDArray[np.int64]:
         return _count_levels(pixels, low, high - low + 1)
 
-    counts = _add(_over(data, of_piece, progress))
+    counts = _add(_over(data, of_chunk, progress))
     used = np.flatnonzero(counts)
     counts = counts[used[0] : used[-1] + 1]
     levels = np.arange(low + used[0], low + used[-1] + 1)
@@ -208,7 +208,7 @@ def _of_bins(
     size = max(abs(low), abs(high)) * scale
     margin = min(8 * float(np.finfo(edges.dtype).eps) * (size + bins), 1.0)
 
-    def of_piece(pixels: Array) -> NDArray[np.int64]:
+    def of_chunk(pixels: Array) -> NDArray[np.int64]:
         from napari_unetseg.core.threshold.pixel_kernels import count_bins
 
         counts = map_strips(
@@ -216,7 +216,7 @@ def _of_bins(
         )
         return _add(counts)
 
-    counts = _add(_over(data, of_piece, progress))
+    counts = _add(_over(data, of_chunk, progress))
     return Histogram(counts, edges, (edges[:-1] + edges[1:]) / 2, mean, False)
 
 
@@ -275,7 +275,7 @@ def _over(data: Any, function: Callable[[Array], T], progress: Progress) -> list
     from napari_unetseg.core.threshold.pixel_kernels import flat
 
     if isinstance(data, np.ndarray):
-        return [function(flat(piece)) for piece in _contiguous(data)]
+        return [function(flat(pixels)) for pixels in _contiguous(data)]
     import dask
 
     # A few chunks at a time: they are read in parallel, and the user can cancel in between.
