@@ -51,7 +51,7 @@ class NormalisationSpec(Options):
     )
     per: Literal["channel", "image"] = option(
         "channel",
-        "Statistics of",
+        "Statistics per",
         "Scale each channel by its own statistics, or all channels together, which keeps the "
         "ratios between colours.",
         when={"method": ("percentile", "mean-std")},

@@ -207,7 +207,7 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mas
     try:
         weights = _fit_quantile(grid.coarsened(_START_SIDE), basis, _QUANTILE[robust])
     except InputError:
-        # The full lattice is noisier than its coarse version, so clip again on it.
+        # The full lattice has more positions, which may determine all terms.
         weights = _fit_quantile(grid, basis, _QUANTILE[robust])
     present = used
     for _ in range(_CLIP_ROUNDS):

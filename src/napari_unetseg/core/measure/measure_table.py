@@ -176,7 +176,7 @@ def _of_one(labels: Image, image: Image, name: str, *, single: bool) -> dict[str
     if sorted(axes) != sorted(labels.axes) or shape != labels.shape:
         what = f"the image {name!r}" if name else "the image"
         raise InputError(
-            f"The labels ({labels.axes}, {labels.shape}) do not match {what} ({image.axes}, "
+            f"The labels ({labels.axes}, {labels.shape}) do not fit {what} ({image.axes}, "
             f"{image.shape}). Give labels of this image."
         )
     n = grey.n_channels

@@ -153,8 +153,8 @@ def _settled(split: Split, decoder: DecoderSpec | None) -> str:
         return "shape" if decoder is None else "learnt"
     if split == "learnt" and decoder is None:
         raise InputError(
-            "The model was trained on classes and cannot split objects as learnt. Split by shape "
-            "or probability, or train a UNet or CNN on labels that are objects."
+            "The model learnt classes, not how to split objects. Split by shape or probability, or "
+            "train a UNet or CNN on labels that are objects."
         )
     return split
 

@@ -134,8 +134,8 @@ class ThresholdOptions(Options):
     split_depth: float = option(
         SPLIT_DEPTH,
         "Waist",
-        "How much narrower than the smaller of two objects the neck between them must be to be "
-        "cut, as a fraction of that object's width. Lower it to cut more.",
+        "How much narrower than the smaller of two objects their waist (the narrow part between "
+        "them) must be to be cut, as a fraction of that object's width. Lower it to cut more.",
         when={"split": (True,)},
         gt=0.0,
         lt=1.0,
