@@ -34,7 +34,7 @@ from napari_unetseg.core.io.pyramid import PyramidLayout, create
 from napari_unetseg.core.model.trained_model import spec_of
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
-from napari_unetseg.core.streaming import Here, RunSource, estimate, stream
+from napari_unetseg.core.streaming import LocalRunner, RunSource, estimate, stream
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
@@ -92,7 +92,7 @@ def crop_of(image: Image, at: int) -> Image:
     return Image(np.asarray(image.data[box]), "YX", image.spacing, image.unit)
 
 
-class Stages(Here):
+class Stages(LocalRunner):
     """Does blocks here, and adds up what each stage takes."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from napari_unetseg.core.model.shipped_models import resolved
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.project import ProjectFolder
-from napari_unetseg.core.project.project_corrections import lessons_of_project
+from napari_unetseg.core.project.project_corrections import collect_training_pairs
 from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.fine_tune import fine_tune as train_on_corrections
 
@@ -52,7 +52,7 @@ def fine_tune_command(
     if model is None and not contents.models:
         raise InputError(f"{project} holds no model. Say which one is to learn with --model.")
     old = contents.models[-1] if model is None else _loaded(model)
-    found = lessons_of_project(contents, old, options)
+    found = collect_training_pairs(contents, old, options)
     if found.lost:
         note(f"What it learnt from before and is not in the project: {', '.join(found.lost)}.")
     say(f"Training {old.name} on the corrections of {', '.join(found.names)}.")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from napari_unetseg.cli.console import bar, say
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.recipe import Batch, model_file
-from napari_unetseg.core.streaming import ByBlocks, estimate, run_source_of
+from napari_unetseg.core.streaming import ByBlocks, estimate, make_run_source
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def say_costs(batch: Batch, memory: float) -> None:
     model = batch.model()
     for path in batch.inputs:
         with bar(path.name) as progress:
-            image = run_source_of(batch, path).open()
+            image = make_run_source(batch, path).open()
             cost = estimate(batch.recipe, image, model=model, memory=memory, progress=progress)
         say(f"{path}: {cost}")
 

@@ -11,7 +11,7 @@ from napari_unetseg.cli.draft_commands import Images
 from napari_unetseg.cli.predict_command import Trust
 from napari_unetseg.cli.run_blocks import by_blocks, say_costs
 from napari_unetseg.core.io import expand_inputs
-from napari_unetseg.core.recipe import Batch, ImageRow, batch_in_words, read_recipe, run_batch
+from napari_unetseg.core.recipe import Batch, ImageRow, read_recipe, run_batch, summarise_batch
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.streaming import too_large
 
@@ -121,7 +121,7 @@ def run_command(
                 rows = run_batch(blocks, make=make, progress=progress, **how)
         else:
             rows = run_batch(batch, jobs=jobs, progress=progress, **how)
-    words = f"{out}: {batch_in_words(rows)}"
+    words = f"{out}: {summarise_batch(rows)}"
     if any(row.state == "failed" for row in rows):
         complain(f"{words}.")
         raise typer.Exit(_FAILED)
