@@ -1,4 +1,4 @@
-"""What `run` does with images larger than memory: who works on their blocks, and at what cost."""
+"""Process and estimate images larger than memory for `run`, block by block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from napari_unetseg.core.streaming import ByBlocks, estimate, make_run_source
 def by_blocks(
     batch: Batch, memory: float, jobs: int, scheduler: str, *, resume: bool
 ) -> Iterator[ByBlocks]:
-    """Give what does the images of a batch block by block, in as many processes as asked.
+    """Make the function that processes images block by block, in `jobs` processes or a cluster.
 
     Raises
     ------
     InputError
-        When there is no such cluster.
+        When the cluster cannot be reached.
     """
     if jobs == 1 and not scheduler:
         yield ByBlocks(memory, resume)
@@ -34,8 +34,8 @@ def by_blocks(
         )
 
 
-def say_costs(batch: Batch, memory: float) -> None:
-    """Print what each image of a batch will cost."""
+def print_costs(batch: Batch, memory: float) -> None:
+    """Print the estimated cost of each image of a batch."""
     model = batch.model()
     for path in batch.inputs:
         with bar(path.name) as progress:
@@ -44,4 +44,4 @@ def say_costs(batch: Batch, memory: float) -> None:
         say(f"{path}: {cost}")
 
 
-__all__ = ["by_blocks", "say_costs"]
+__all__ = ["by_blocks", "print_costs"]

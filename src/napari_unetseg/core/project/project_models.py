@@ -13,7 +13,7 @@ from napari_unetseg.core.models_io.foreign import NeedsTrust, open_model
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
 from napari_unetseg.core.models_io.foreign.model_files import MAX_BYTES
 from napari_unetseg.core.models_io.native import save
-from napari_unetseg.core.models_io.native.zip_archive import written_zip
+from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
 from napari_unetseg.core.training.model_history import Version
 
 _HASH_LENGTH = 16
@@ -99,7 +99,7 @@ def _zip_folder(folder: Path) -> bytes:
             f"{folder} is larger than {MAX_BYTES // 2**20} MiB, the limit for a model. Choose the "
             "folder of the model alone."
         )
-    return written_zip({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
+    return zip_bytes({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
 
 
 def _short_name(model: TrainedModel) -> str:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, written_yaml
+from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_bytes
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe
 
@@ -67,7 +67,7 @@ def recipe_to_yaml(recipe: Recipe) -> str:
         step = getattr(recipe, name)
         if isinstance(step, Options) and ((options := _effective(name, step)) or name != "image"):
             content[name] = options
-    return written_yaml(content).decode("utf-8")
+    return yaml_bytes(content).decode("utf-8")
 
 
 def _effective(name: str, step: Options) -> Content:
