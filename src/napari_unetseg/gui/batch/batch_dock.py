@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs
 from napari_unetseg.core.models_io.foreign import NeedsTrust
-from napari_unetseg.core.recipe import Batch, ImageRow, Recipe, batch_in_words, read_recipe
+from napari_unetseg.core.recipe import Batch, ImageRow, Recipe, read_recipe, summarise_batch
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.recipe.draft import move_recipe
 from napari_unetseg.core.recipe.recipe_files import SUFFIXES
@@ -416,7 +416,7 @@ class BatchWidget(QWidget):
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE
         seen = "Point at a failure to see why." if failed else "Double-click an image to see it."
         place = Path(self.page.out.text().strip()).name
-        said = f"{batch_in_words(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
+        said = f"{summarise_batch(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
         self.page.say(said, problem=failed)
 
     def _on_refused(self, sentence: str) -> None:

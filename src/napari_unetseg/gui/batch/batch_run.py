@@ -67,7 +67,7 @@ def run_and_read(
 
 def _run(batch: Batch, resume: bool, progress: Reporter) -> list[ImageRow]:
     """Run a batch; where an image does not fit in memory, all of it block by block."""
-    how: Any = {"resume": resume, "told": _Rows(progress), "progress": progress}
+    how: Any = {"resume": resume, "on_row": _Rows(progress), "progress": progress}
     progress(0.0, "looking at the images")
     if not too_large(batch, batch.inputs):
         return run_batch(batch, **how)

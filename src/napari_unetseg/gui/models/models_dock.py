@@ -26,8 +26,8 @@ from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import (
+    ModelTestResult,
     NeedsTrust,
-    Trial,
     describe_model,
     open_model,
     self_test,
@@ -360,17 +360,16 @@ def _tested(path: Path, *, trust: bool) -> str | NeedsTrust:
     return _in_words(trial)
 
 
-def _in_words(trial: Trial) -> str:
-    return f"Its own test {'passed' if trial.passed else 'FAILED'}: {trial.said}."
+def _in_words(trial: ModelTestResult) -> str:
+    return f"Its own test {'passed' if trial.passed else 'FAILED'}: {trial.summary}."
 
 
 def _exported(what: TrainedModel | Path, path: Path, options: ExportOptions) -> str:
     model = open_model(what) if isinstance(what, Path) else what
     export(model, path, options)
     trial = self_test(path)
-    return (
-        f"Wrote {path.name}. Its own test {'passed' if trial.passed else 'FAILED'}: {trial.said}."
-    )
+    passed = "passed" if trial.passed else "FAILED"
+    return f"Wrote {path.name}. Its own test {passed}: {trial.summary}."
 
 
 def _deleted(path: Path) -> str:
