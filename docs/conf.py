@@ -1,8 +1,8 @@
 """The documentation: how to use it, what each dock and command does, the gallery, what changed."""
 
 import os
-import re
 import sys
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,9 +12,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 project = "napari-unetseg"
 author = "The napari-unetseg developers"
-version = release = re.search(
-    r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
-)[1]
+version = release = metadata.version(project)
 
 extensions = [
     "myst_parser",

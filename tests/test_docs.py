@@ -229,9 +229,11 @@ def test_messages_that_are_explained_are_those_of_the_program():
     assert sorted(piece for piece in quoted if piece[1] not in said) == []
 
 
-def test_the_citation_is_of_this_version():
+def test_citation_changelog_and_fallback_name_one_version():
     cited = yaml.safe_load(read(ROOT / "CITATION.cff"))
-    project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
-    assert cited["version"] == project["version"]
-    assert cited["license"] == project["license"]
-    assert cited["title"].startswith(project["name"])
+    content = tomllib.loads(read(ROOT / "pyproject.toml"))
+    fallback = content["tool"]["hatch"]["version"]["fallback-version"]
+    assert fallback == f"{cited['version']}.dev0"
+    assert f"## {cited['version']} (" in read(ROOT / "CHANGELOG.md")
+    assert cited["license"] == content["project"]["license"]
+    assert cited["title"].startswith(content["project"]["name"])
