@@ -19,12 +19,14 @@ from napari_unetseg.core.recipe import parse_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+PACKAGE = ROOT / "src" / "napari_unetseg"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not {"_build", "gallery"} & set(page.parts))
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 LARGEST_PICTURE = 250_000
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)|\{(?:include|image|literalinclude)\} (\S+)")
 _FENCE = re.compile(r"^ *```(\S*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_SOURCE = re.compile(r"(?<![\w/.-])((?:core|gui|cli|tests|tools|docs)/[\w/]+\.\w+)(?::(\w+))?")
 _DERIVED = re.compile(r"^<!-- derived: [a-z_ -]+ -->$(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 _TREE = re.compile(r"```\{toctree\}\n(.*?)```", re.DOTALL)
 
@@ -113,6 +115,17 @@ def test_environments_and_scripts_that_are_shown_exist(path):
         assert environment in there, environment
     for script in re.findall(r"\b((?:tools|examples|benchmarks)/\w+\.py)", read(path)):
         assert (ROOT / script).is_file(), script
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name_of)
+def test_files_and_what_is_named_in_them_exist(path):
+    for name, inside in set(_SOURCE.findall(read(path))):
+        if "NAME" in name:
+            continue
+        places = [place for place in (ROOT / name, PACKAGE / name) if place.is_file()]
+        assert places, name
+        defined = rf"^ *(?:def|class) {inside}\b|^{inside}\b.* = "
+        assert not inside or re.search(defined, read(places[0]), re.MULTILINE), f"{name}:{inside}"
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name_of)
