@@ -350,7 +350,7 @@ def api() -> str:
             if getattr(found := getattr(module, public), "__module__", "").startswith(PACKAGE)
             and (text := (inspect.getdoc(found) or "").partition("\n\n")[0])
         ]
-        parts += [f"### `{module.__name__}`", table(("Name", "Purpose"), rows)]
+        parts += [f"## `{module.__name__}`", table(("Name", "Purpose"), rows)]
     return "\n\n".join(parts)
 
 
