@@ -52,14 +52,9 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
     run_help = "Fit every plane and put the flattened image into a layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(napari_viewer, BackgroundOptions())
         self._view, self._left_out = "Before", ""
         self._done: tuple[Layer, BackgroundOptions] | None = None
-        super().__init__(napari_viewer, BackgroundOptions())
-
-    def accepts(self, layer: Layer) -> bool:
-        return super().accepts(layer) and role_of(layer) not in _OURS
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self._warm = Latest(self)
         self.exclude = LayerChoice(
             self.viewer,
@@ -69,14 +64,18 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         )
         self.exclude.setObjectName("exclude")
         self.exclude.picked.connect(self.look_later)
-        return [("Leave out", self.exclude)]
+        self._views = QButtonGroup(self)
+        self.assemble(rows=[("Leave out", self.exclude)], extras=[self._row_of_views()])
 
-    def extras(self) -> list[QWidget]:
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        return super().accepts(layer) and role_of(layer) not in _OURS
+
+    def _row_of_views(self) -> QWidget:
         row = QWidget()
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(2)
-        self._views = QButtonGroup(row)
         for number, view in enumerate(_VIEWS):
             button = QPushButton(view)
             button.setCheckable(True)
@@ -85,7 +84,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
             self._views.addButton(button, number)
             line.addWidget(button)
         self._views.idClicked.connect(lambda number: self.set_view(_VIEWS[number]))
-        return [row]
+        return row
 
     def set_view(self, view: str) -> None:
         """Show the image before, after, the surface or the residual, on the visible plane."""

@@ -125,10 +125,6 @@ class FeaturesWidget(Tool[FeatureOptions]):
         self._reading = Latest(self)
         self._reading.answered.connect(self._on_layers)
         self._reading.refused.connect(self._on_refused)
-        self.session.models_changed.connect(self._fill_models)
-        self._fill_models()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.models = ModelChoice()
         self.models.setToolTip("A UNet or CNN of this session, loaded, or one that ships.")
         self.models.currentIndexChanged.connect(lambda: self._read_layers())
@@ -140,15 +136,14 @@ class FeaturesWidget(Tool[FeatureOptions]):
             "each class."
         )
         self.layers.currentIndexChanged.connect(lambda: self._bound_channel())
-        return [("Model", self.models), ("Layer", self.layers)]
-
-    def results(self) -> list[QWidget]:
         self.sheet = QWidget()
         self.sheet.setObjectName("sheet")
         self._cells = QGridLayout(self.sheet)
         self._cells.setContentsMargins(0, 0, 0, 0)
         self.sheet.hide()
-        return [self.sheet]
+        self.assemble(rows=[("Model", self.models), ("Layer", self.layers)], results=[self.sheet])
+        self.session.models_changed.connect(self._fill_models)
+        self._fill_models()
 
     def work(self, layer: Layer, options: FeatureOptions) -> Work:
         model, name = self.models.chosen(), self.layers.currentData()

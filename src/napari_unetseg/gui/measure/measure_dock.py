@@ -109,7 +109,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     """For every kind of file: the button, the kinds the dialog offers, and the suffix."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._ticks: LayerTicks | None = None
+        super().__init__(napari_viewer, MeasureOptions())
         self._found: _Found | None = None
         self._measured: tuple[int, ...] | None = None
         self._stale = False
@@ -119,7 +119,6 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._here: tuple[int, ...] = ()
         self._plain: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
         self._written: WeakKeyDictionary[Labels, set[str]] = WeakKeyDictionary()
-        super().__init__(napari_viewer, MeasureOptions())
         self._painter = Latest(self)
         self._painter.answered.connect(self._on_coloured)
         self._soon = QTimer(self)
@@ -128,22 +127,9 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._soon.timeout.connect(self._show_here)
         self.viewer.layers.events.removed.connect(self._on_removed)
         self.viewer.dims.events.current_step.connect(self._on_moved)
-        self.layer_changed(self.pick.layer())
-        self._on_ticks()
-
-    # What a tool says of itself
-
-    def accepts(self, layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
-
-    def rows(self) -> list[tuple[str, QWidget]]:
-        self._ticks = LayerTicks(self.viewer, self._fits, self._is_likely)
-        self._ticks.setObjectName("images")
-        self._ticks.setToolTip("Intensities are measured in every image that is ticked.")
-        self._ticks.changed.connect(self._on_ticks)
-        return [("Intensities of", self._ticks)]
-
-    def results(self) -> list[QWidget]:
+        self.ticks = LayerTicks(self.viewer, self._fits, self._is_likely)
+        self.ticks.setObjectName("images")
+        self.ticks.setToolTip("Intensities are measured in every image that is ticked.")
         self.table = ObjectTable()
         self.table.setToolTip("A click on a row goes to the object.")
         self.table.chosen.connect(self._go)
@@ -163,7 +149,18 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.save_buttons = {kind: self._save_button(kind) for kind in self.saving}
         for button in self.save_buttons.values():
             across.addWidget(button)
-        return [self.table, line, self.bar_of_colours, files]
+        self.assemble(
+            rows=[("Intensities of", self.ticks)],
+            results=[self.table, line, self.bar_of_colours, files],
+        )
+        self.ticks.changed.connect(self._on_ticks)
+        self._on_ticks()
+
+    # What a tool says of itself
+
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
 
     def work(self, layer: Layer, options: MeasureOptions) -> Work:
         labels = image_of(layer)
@@ -190,8 +187,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     def layer_changed(self, layer: Layer | None) -> None:
         if layer is not None:
             self.form.show_only({"per": layer.ndim > 2})
-        if self._ticks is not None:
-            self._ticks.refill()
+        self.ticks.refill()
         super().layer_changed(layer)
 
     def refresh(self) -> None:
@@ -214,13 +210,6 @@ class MeasureWidget(Tool[MeasureOptions]):
         super().close_tool()
 
     # What it is asked
-
-    @property
-    def ticks(self) -> LayerTicks:
-        """The choice of images."""
-        if self._ticks is None:
-            raise RuntimeError("The page is not built yet.")
-        return self._ticks
 
     @property
     def found(self) -> Table | None:

@@ -8,7 +8,6 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
@@ -70,24 +69,10 @@ class QueueWidget(Tool[QueueOptions]):
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(napari_viewer, QueueOptions())
         self._review: QueueRun | None = None
         self._fixing = False
-        super().__init__(napari_viewer, QueueOptions())
         self.keys = Keys(self.viewer)
-        self.session.models_changed.connect(self._fill_models)
-        self._fill_models()
-        self.layer_changed(self.pick.layer())
-
-    # What a tool says of itself
-
-    def accepts(self, layer: Layer) -> bool:
-        of_ours = is_preview(layer) or role_of(layer) == REVIEW
-        return isinstance(layer, Labels) and not of_ours and not layer.multiscale
-
-    def follows(self, layer: Layer) -> bool:
-        return not hasattr(self, "other") or layer is not self.other.layer()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.image = LayerChoice(
             self.viewer,
             lambda layer: isinstance(layer, ImageLayer) and not is_preview(layer),
@@ -99,13 +84,23 @@ class QueueWidget(Tool[QueueOptions]):
             self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
         )
         self.other.setToolTip("Labels of a lower rung or another hand: where they differ, look.")
-        return [("Image", self.image), ("Model", self.models), ("Compare with", self.other)]
-
-    def results(self) -> list[QWidget]:
+        self.pick.avoid(self.other)
         self.panel = QueuePanel()
         self.panel.pressed.connect(self.press)
         self.panel.missed.connect(self._on_missed)
-        return [self.panel]
+        self.session.models_changed.connect(self._fill_models)
+        self._fill_models()
+        self.assemble(
+            rows=[("Image", self.image), ("Model", self.models), ("Compare with", self.other)],
+            results=[self.panel],
+        )
+
+    # What a tool says of itself
+
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        of_ours = is_preview(layer) or role_of(layer) == REVIEW
+        return isinstance(layer, Labels) and not of_ours and not layer.multiscale
 
     def work(self, layer: Layer, options: QueueOptions) -> Work:
         if not isinstance(layer, Labels):
@@ -128,8 +123,6 @@ class QueueWidget(Tool[QueueOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
-        if not hasattr(self, "keys"):
-            return
         self._let_go()
         if not isinstance(layer, Labels):
             self._show()

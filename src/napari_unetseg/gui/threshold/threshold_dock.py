@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
@@ -52,24 +52,19 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
     run_help = "Threshold the whole image and put the result into a Labels layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        from napari_unetseg.gui.threshold.histogram_plot import HistogramPlot
+
+        super().__init__(napari_viewer, ThresholdOptions())
         self._seen: _Seen | None = None
         self._dragged: tuple[float, ...] | None = None
         self._used: tuple[float, ...] | None = None
-        super().__init__(napari_viewer, ThresholdOptions())
-
-    def lead(self) -> list[QWidget]:
-        from napari_unetseg.gui.threshold.histogram_plot import HistogramPlot
-
         self.plot = HistogramPlot()
         self.plot.dragged.connect(self._on_dragged)
-        return [self.plot]
-
-    def extras(self) -> list[QWidget]:
         self.live = QCheckBox("Preview")
         self.live.setChecked(True)
         self.live.setToolTip("Colour what the threshold selects while you change it.")
         self.live.toggled.connect(self._show_preview)
-        return [self.live]
+        self.assemble(lead=[self.plot], extras=[self.live])
 
     def forgotten(self) -> frozenset[str]:
         # Grey levels of one image say nothing of another.

@@ -103,12 +103,6 @@ class TrainWidget(Tool[TrainOptions]):
         self._live = Live(self.viewer, self.preview.plane, self)
         self._live.seen.connect(self._on_seen)
         self._live.refused.connect(self._on_nothing_live)
-        self.session.models_changed.connect(self._fill_starts)
-        self.session.model_chosen.connect(self._take_up)
-        self._choose_rung()
-        self._show_extent()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.labels = labels_pick(self.viewer)
         self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
@@ -139,16 +133,6 @@ class TrainWidget(Tool[TrainOptions]):
             "channels or classes its first or last layer is new."
         )
         self.start.currentIndexChanged.connect(self._follow_start)
-        return [
-            ("Labels", self.labels),
-            ("They are", self.kind),
-            ("Finished in", self.region),
-            ("Model", self.rung),
-            ("Learn", self.extent),
-            ("Start from", self.start),
-        ]
-
-    def extras(self) -> list[QWidget]:
         self.specs: dict[str, Form[Any]] = {}
         self._pages = QStackedWidget()
         for kind, spec in RUNGS.items():
@@ -188,19 +172,26 @@ class TrainWidget(Tool[TrainOptions]):
         self.live.toggled.connect(lambda: self._see_to_live())
         self.curve = LossPlot()
         self.curve.hide()
-        return [self.live, unfold, self.curve]
-
-    def results(self) -> list[QWidget]:
         self.history = HistoryList(self.session)
-        unfold = QCollapsible("Model history")
-        unfold.addWidget(self.history)
-        return [unfold]
-
-    def forms(self) -> dict[str, Form[Any]]:
-        return {**super().forms(), **self.specs}
-
-    def choices(self) -> dict[str, QComboBox]:
-        return {"model": self.rung}
+        history = QCollapsible("Model history")
+        history.addWidget(self.history)
+        self.assemble(
+            rows=[
+                ("Labels", self.labels),
+                ("They are", self.kind),
+                ("Finished in", self.region),
+                ("Model", self.rung),
+                ("Learn", self.extent),
+                ("Start from", self.start),
+            ],
+            extras=[self.live, unfold, self.curve],
+            results=[history],
+            forms=self.specs,
+            choices={"model": self.rung},
+        )
+        self.session.models_changed.connect(self._fill_starts)
+        self.session.model_chosen.connect(self._take_up)
+        self._choose_rung()
 
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
@@ -288,7 +279,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def refresh(self) -> None:
         super().refresh()
-        if hasattr(self, "_live") and not self.running:
+        if not self.running:
             if not self._live.on:
                 self.preview.remove()
             self._fill_starts()
@@ -300,8 +291,6 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _see_to_live(self) -> None:
         """Begin or end the live mode, as everything that matters to it stands now."""
-        if not hasattr(self, "_live"):
-            return
         spec, layer, labels = self.spec(), self.pick.layer(), self.labels.layer()
         scribbles = self.kind.currentData() == "scribbles"
         able = isinstance(spec, PixelSpec) and scribbles and self.ndim() == 2
@@ -346,7 +335,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _draw_network(self) -> None:
         """Draw the chosen model, for the picked image, while its window is open."""
-        window, layer = getattr(self, "network", None), self.pick.layer()
+        window, layer = self.network, self.pick.layer()
         if window is None or not window.isVisible():
             return
         sides: tuple[int, ...] = (512, 512)
