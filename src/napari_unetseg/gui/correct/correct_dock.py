@@ -425,12 +425,11 @@ class CorrectWidget(Tool[CorrectOptions]):
         by = {"next": 1, "previous": -1}.get(result.kind.name)
         if by is None:
             return
-        lead = self.viewer.dims.ndim - layer.ndim
-        hidden = [axis for axis in self.viewer.dims.not_displayed if axis >= lead]
+        axis = max(axis for axis in range(layer.ndim) if axis not in result.shown)
         place = list(result.here)
-        place[hidden[-1] - lead] += by
-        world = layer.data_to_world(place)
-        self.viewer.dims.set_point(hidden[-1], world[hidden[-1] - lead])
+        place[axis] += by
+        lead = self.viewer.dims.ndim - layer.ndim
+        self.viewer.dims.set_point(lead + axis, layer.data_to_world(place)[axis])
 
     def _scene(self, kind: ToolKind, layer: Labels, boxes: ObjectBoxes) -> CorrectionScene:
         return scene_of(

@@ -86,8 +86,9 @@ class FeatureOptions(Options):
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """Feature maps of a plane, and where it lies among the leading axes."""
+    """Feature maps of a plane, the model whose they are, and its place on the leading axes."""
 
+    model: TrainedModel
     found: Any
     index: tuple[int, ...]
 
@@ -200,7 +201,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
         ndim = len(found.layer.step)
         lead = (1,) * len(result.index)
         data = found.maps.reshape(len(found.maps), *lead, *found.maps.shape[1:])
-        said = {"layer": found.layer.name, "model": self.models.currentText().strip()}
+        said = {"layer": found.layer.name, "model": result.model.name}
         look = {
             "name": f"{layer.name} {found.layer.name}",
             "metadata": marked(FEATURE_MAPS, layer, said),
@@ -336,7 +337,7 @@ def _mapped(
 ) -> _Maps:
     from napari_unetseg.core.nn.inference.feature_maps import feature_maps
 
-    return _Maps(feature_maps(model, image, name, progress=progress), index)
+    return _Maps(model, feature_maps(model, image, name, progress=progress), index)
 
 
 def _excited(

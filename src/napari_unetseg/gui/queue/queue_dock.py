@@ -1,6 +1,6 @@
 """The Queue dock: where to look first, one item after the other, and how many objects there are."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,15 @@ _BLIND = (
     "No model and no other labels were asked: first comes only what is unlike the others in size "
     "and shape. Choose a model and the image to look where mistakes are likely."
 )
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """A queue, and whether a model, other labels or the shapes were asked for it."""
+
+    built: BuiltQueue
+    options: QueueOptions
+    informed: bool
 
 
 class QueueWidget(Tool[QueueOptions]):
@@ -108,18 +117,19 @@ class QueueWidget(Tool[QueueOptions]):
         ink = self.session.ink(layer).pixels()
         return partial(_made, image_of(layer), self._sources(layer), options, ink)
 
-    def show_result(self, layer: Layer, options: QueueOptions, result: BuiltQueue) -> str:
+    def show_result(self, layer: Layer, options: QueueOptions, result: _Result) -> str:
+        queue, uncertainty = result.built.queue, result.built.uncertainty
         if self._review is None or layer is not self._review.layer:
             return "Another layer was chosen meanwhile: make its queue."
-        if result.uncertainty is not None:
-            self._show_uncertainty(layer, options, result.uncertainty)
-        self.form.set(order=result.queue.order)
-        self._review.take(result.queue)
-        if not len(result.queue):
+        if uncertainty is not None:
+            self._show_uncertainty(layer, result.options, uncertainty)
+        self.form.set(order=queue.order)
+        self._review.take(queue)
+        if not len(queue):
             return "There is nothing to look at."
-        if result.queue.random:
+        if queue.random:
             return _BY_LOT
-        return _MAPPED if self._asks(layer, options) else _BLIND
+        return _MAPPED if result.informed else _BLIND
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
@@ -254,11 +264,6 @@ class QueueWidget(Tool[QueueOptions]):
             None if other in (None, layer) else image_of(other).data,
         )
 
-    def _asks(self, layer: Layer, options: QueueOptions) -> bool:
-        model = self.model() is not None and self.image.layer() is not None
-        compared = self.other.layer() not in (None, layer)
-        return options.by == "shape" or model or compared
-
     def _pick_image(self, layer: Labels) -> None:
         """Pick the image that the labels were made of, or the first of their size."""
         images = [one for one in self.viewer.layers if isinstance(one, ImageLayer)]
@@ -299,19 +304,22 @@ def _made(
     options: QueueOptions,
     ink: PixelSet,
     progress: Progress,
-) -> BuiltQueue:
+) -> _Result:
     """Make a queue of copies: a computation must not see later strokes."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
-    return make_queue(labels, sources, options, ink=ink, progress=progress)
+    built = make_queue(labels, sources, options, ink=ink, progress=progress)
+    modelled = sources.model is not None and sources.image is not None
+    informed = options.by == "shape" or modelled or sources.other is not None
+    return _Result(built, options, informed)
 
 
 def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
     """Return the model as it made the labels: with the image scaled as it was then."""
-    said = options_of_layer(layer)
-    zoom = said.get("zoom") if said.get("model") == model.name else None
+    known = options_of_layer(layer)
+    zoom = known.get("zoom") if known.get("fingerprint") == model.fingerprint else None
     fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
     return model.zoomed(zoom) if fits and zoom else model
 

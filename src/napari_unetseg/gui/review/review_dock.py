@@ -30,7 +30,14 @@ from napari_unetseg.core.scoring.review_objects import (
 from napari_unetseg.core.scoring.score_summary import frame_axes_of
 from napari_unetseg.gui.review.review_table import COLOURS, ReviewTable
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import find_layer, image_of, new_labels, role_of
+from napari_unetseg.gui.shared.layers import (
+    find_layer,
+    image_of,
+    mark_again,
+    marked,
+    new_labels,
+    role_of,
+)
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
@@ -298,6 +305,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         old = find_layer(layers, REVIEW, source)
         if isinstance(old, Labels) and old.data.shape == found.picture.shape:
             old.data = found.picture
+            mark_again(old, marked(REVIEW, source, found.options.model_dump()))
             old.visible = True
             return
         active = layers.selection.active

@@ -129,6 +129,9 @@ class Tool(QWidget, Generic[O]):
     def work(self, layer: Layer, options: O) -> Work:
         """Return the computation, holding arrays and options only: it runs in another thread.
 
+        Its result also holds whatever else it was run with (a model, another layer, a tick), for
+        while it runs every control can be changed.
+
         Raises
         ------
         InputError
@@ -137,7 +140,11 @@ class Tool(QWidget, Generic[O]):
         raise NotImplementedError
 
     def show_result(self, layer: Layer, options: O, result: Any) -> str:
-        """Put `result` into layers and return the message for the user."""
+        """Put `result` into layers and return the message for the user.
+
+        Reads no control and no state of the session for what the run was run with: `layer`,
+        `options` and `result` hold it as it was at the start.
+        """
         raise NotImplementedError
 
     def show_on_the_way(self, thing: Any) -> None:
@@ -160,6 +167,11 @@ class Tool(QWidget, Generic[O]):
     def running(self) -> bool:
         """Whether a run is under way."""
         return self.task is not None
+
+    @property
+    def source(self) -> Layer | None:
+        """The layer of the run under way; the picked one may be another by now."""
+        return self._source
 
     def run(self) -> None:
         """Run on the picked layer; a second call while running does nothing."""

@@ -1,5 +1,6 @@
 """The Threshold dock: a histogram with a line to drag, and a label layer on Run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from napari_unetseg.core.threshold import (
     threshold_values,
 )
 from napari_unetseg.core.threshold.histogram import Histogram, histogram_of
-from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image
+from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image, steps_before
 from napari_unetseg.gui.shared.preview import threshold_look
 from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Work
@@ -35,6 +36,24 @@ class _Seen:
     values: tuple[float, ...]
     plane: Any
     """Numbers to compare with the thresholds, of the visible plane; None: the layer's own do."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """Labels, and what they were made with.
+
+    Parameters
+    ----------
+    dragged
+        Levels that a hand chose, or nothing.
+    before
+        Steps that had made the image; see `steps_before`.
+    """
+
+    found: Thresholded
+    options: ThresholdOptions
+    dragged: tuple[float, ...]
+    before: Mapping[str, Any]
 
 
 class ThresholdWidget(PreviewTool[ThresholdOptions]):
@@ -57,7 +76,6 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         super().__init__(napari_viewer, ThresholdOptions())
         self._seen: _Seen | None = None
         self._dragged: tuple[float, ...] | None = None
-        self._used: tuple[float, ...] | None = None
         self.plot = HistogramPlot()
         self.plot.dragged.connect(self._on_dragged)
         self.live = QCheckBox("Preview")
@@ -72,29 +90,34 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         return frozenset({"value", "high", *(["method"] if drawn else [])})
 
     def work(self, layer: Layer, options: ThresholdOptions) -> Work:
-        image, values = image_of(layer), self._dragged
-        self._used = values
-        return lambda progress: threshold(image, options, values=values, progress=progress)
+        image, values, before = image_of(layer), self._dragged, steps_before(layer)
 
-    def show_result(self, layer: Layer, options: ThresholdOptions, result: Thresholded) -> str:
-        role = OBJECTS if options.result == "objects" else MASK
-        said = {
-            **options.model_dump(),
-            "values": [list(values) for values in result.values],
-            "dragged": list(self._used or ()),
+        def work(progress: Progress) -> _Result:
+            found = threshold(image, options, values=values, progress=progress)
+            return _Result(found, options, values or (), before)
+
+        return work
+
+    def show_result(self, layer: Layer, options: ThresholdOptions, result: _Result) -> str:
+        found, role = result.found, OBJECTS if result.options.result == "objects" else MASK
+        known = {
+            **result.options.model_dump(),
+            "values": [list(values) for values in found.values],
+            "dragged": list(result.dragged),
         }
         made, remark = self.session.show_labels(
             self.viewer.layers,
             layer,
             role,
-            result.labels,
+            found.labels,
             name=f"{layer.name} {role}",
-            options=said,
+            options=known,
+            before=result.before,
             objects=role == OBJECTS,
         )
         self.preview.remove()
         made.visible = True
-        return " ".join(filter(None, (_summary(result, role), remark)))
+        return " ".join(filter(None, (_summary(found, role), remark)))
 
     def layer_changed(self, layer: Layer | None) -> None:
         self._dragged = self._seen = None
