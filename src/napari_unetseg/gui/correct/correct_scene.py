@@ -48,8 +48,8 @@ class CorrectionResult:
         Of the layer's ink and pixels when it began.
     spared
         How many objects were left out because a hand had drawn or approved them.
-    here
-        Where the viewer was along each axis of the layer.
+    here, shown
+        Where the viewer was along each axis of the layer, and which of them were on screen.
     """
 
     kind: ToolKind
@@ -58,6 +58,7 @@ class CorrectionResult:
     state: tuple[int, ...]
     spared: int
     here: tuple[int, ...]
+    shown: tuple[int, ...]
 
     def told(self) -> str:
         """Return a sentence on what was done."""
@@ -211,7 +212,7 @@ def corrected(
         approved = collect_pixels(scene.labels, right, scene.frame, labels.shape)
     if not len(whole) and not approved:
         raise InputError(_nothing(kind, n - len(parts)))
-    return CorrectionResult(kind, whole, approved, state, n - len(parts), scene.here)
+    return CorrectionResult(kind, whole, approved, state, n - len(parts), scene.here, scene.shown)
 
 
 def cost_of(parts: Parts) -> int:
