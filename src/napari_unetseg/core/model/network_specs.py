@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from napari_unetseg.core.features.position import Position, n_position_terms
+from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.receptive_field import (
     Needs,
     cnn_needs,
@@ -49,6 +50,9 @@ class ModelSpec(Options):
     kind: ClassVar[str] = ""
     """The rung's name, in files, on the command line and in the form."""
 
+    learns_features: ClassVar[bool] = True
+    """Whether it is trained on patches within a budget; otherwise fitted at once to features."""
+
     position: Position = option(
         "none",
         "Position encoding",
@@ -66,14 +70,22 @@ class ModelSpec(Options):
     )
 
     @abstractmethod
-    def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis.
+
+        Parameters
+        ----------
+        ndim
+            2 or 3.
+        context
+            What its features are computed with: so for all that follows.
+        """
 
     @abstractmethod
-    def multiple(self, ndim: int) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
 
-    def border(self, ndim: int) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         return (0,) * ndim
 
@@ -85,7 +97,7 @@ class ModelSpec(Options):
         """Return the spec of the network that sees the shrunken image: of the same weights."""
         return self
 
-    def n_inputs(self, n_channels: int, ndim: int) -> int:
+    def n_inputs(self, n_channels: int, ndim: int, context: FeatureContext = NO_CONTEXT) -> int:
         """Return the number of channels the network itself takes: image, then position."""
         return n_channels + n_position_terms(self.position, self.position_order, ndim)
 
@@ -177,7 +189,7 @@ class ConvolutionalSpec(ModelSpec):
     def _lowered(self) -> int:
         return RESOLUTION_HALVINGS[self.resolution]
 
-    def border(self, ndim: int) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         sides = zip(self.halo(ndim), self.multiple(ndim), strict=True)
         return tuple(min(halo, rounded_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
@@ -270,16 +282,16 @@ class UNetSpec(ConvolutionalSpec):
         advanced=True,
     )
 
-    def multiple(self, ndim: int) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
         levels = range(self.depth + self._lowered + self._stemmed)
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in levels) for a in range(ndim))
 
-    def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
         return tuple(self._halo(axis, ndim, step) for axis, step in enumerate(self.shrink(ndim)))
 
-    def border(self, ndim: int) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         return self.halo(ndim) if self.padding == "valid" else super().border(ndim)
 
@@ -371,13 +383,13 @@ class CnnSpec(ConvolutionalSpec):
             )
         return self
 
-    def multiple(self, ndim: int) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
         levels = range(self._lowered + self._n_poolings)
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in levels) for a in range(ndim))
 
-    def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
         sides = enumerate(zip(self.multiple(ndim), self.shrink(ndim), strict=True))
         return tuple(
             halo_beyond(self._needs(axis, ndim, shrink), multiple)

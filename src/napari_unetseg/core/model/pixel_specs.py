@@ -17,6 +17,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
 from napari_unetseg.core.features.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import n_position_terms, position_terms
+from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.options import option
 
@@ -31,6 +32,8 @@ _AUTO: Features = "both"
 
 class PixelSpec(FilterBankSpec, ModelSpec):
     """What the rungs that look at one pixel at a time have in common."""
+
+    learns_features: ClassVar[bool] = False
 
     caution: ClassVar[float] = 30.0
     """What the regularisation is multiplied by: more for rungs with more to learn by heart."""
@@ -97,41 +100,29 @@ class PixelSpec(FilterBankSpec, ModelSpec):
             )
         return self.model_copy(update={"features": _AUTO}) if self.features == "auto" else self
 
-    def halo(
-        self, ndim: int, spacing: Sequence[float] = (), network: NetworkFeatures | None = None
-    ) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis.
-
-        Parameters
-        ----------
-        ndim
-            2 or 3.
-        spacing
-            Physical pixel size along each spatial axis; all the same when not given.
-        network
-            The UNet whose features it sees, if any: so for all that follows.
-        """
-        bank = self.reach(ndim, spacing) if self.uses_bank else (0,) * ndim
-        if network is None:
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
+        bank = self.reach(ndim, context.spacing) if self.uses_bank else (0,) * ndim
+        if context.network is None:
             return bank
-        return tuple(map(max, bank, network.halo(ndim)))
+        return tuple(map(max, bank, context.network.halo(ndim)))
 
-    def multiple(self, ndim: int, network: NetworkFeatures | None = None) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
-        return (1,) * ndim if network is None else network.multiple(ndim)
+        return (1,) * ndim if context.network is None else context.network.multiple(ndim)
 
-    def border(self, ndim: int, network: NetworkFeatures | None = None) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis.
 
         The filters do that themselves.
         """
-        return (0,) * ndim if network is None else network.border(ndim)
+        return (0,) * ndim if context.network is None else context.network.border(ndim)
 
-    def n_inputs(self, n_channels: int, ndim: int, network: NetworkFeatures | None = None) -> int:
-        """Return how many numbers of each pixel the model takes: features, then position."""
+    def n_inputs(self, n_channels: int, ndim: int, context: FeatureContext = NO_CONTEXT) -> int:
+        """Return the number of inputs of each pixel: features, then position terms."""
         terms = n_position_terms(self.position, self.position_order, ndim)
         bank = self.n_features(ndim, n_channels=n_channels) if self.uses_bank else 0
-        return bank + (0 if network is None else network.count) + terms
+        return bank + (0 if context.network is None else context.network.count) + terms
 
     def position_powers(self, ndim: int) -> list[tuple[int, int, int]]:
         """Return the powers of x, y and z of each polynomial position term, in their order."""
@@ -258,7 +249,7 @@ def pixel_inputs(
     edges = tuple(margin) or (0,) * ndim
     start, whole = tuple(origin) or (0,) * ndim, tuple(shape) or block.shape[1:]
     inner = tuple(n - 2 * edge for n, edge in zip(block.shape[1:], edges, strict=True))
-    n_inputs = spec.n_inputs(len(block), ndim, known)
+    n_inputs = spec.n_inputs(len(block), ndim, FeatureContext(network=known))
     inputs = np.empty((n_inputs, *inner), np.float32) if out is None else out
     of_bank, of_network, of_position = np.split(
         inputs, [n_inputs - n_terms - (0 if known is None else known.count), n_inputs - n_terms]

@@ -13,6 +13,7 @@ from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.network_features import NetworkFeatures
+from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.networks.perceptron import Dense, PixelNetwork
@@ -45,7 +46,7 @@ def build_pixels(
     InputError
         When the spec tells two classes apart and there are more.
     """
-    n_inputs = spec.n_inputs(n_channels, ndim, network)
+    n_inputs = spec.n_inputs(n_channels, ndim, FeatureContext(network=network))
     return PixelNetwork(n_inputs, count_pixel_outputs(spec, n_classes), spec.hidden)
 
 
@@ -103,17 +104,17 @@ class PixelSegmenter:
     @property
     def halo(self) -> tuple[int, ...]:
         """How many pixels beyond a tile may change the result in it, per axis."""
-        return self.spec.halo(self.ndim, self.spacing, self._features)
+        return self.spec.halo(self.ndim, self._context)
 
     @property
     def multiple(self) -> tuple[int, ...]:
         """What the place and the sides of a block must divide by, per axis."""
-        return self.spec.multiple(self.ndim, self._features)
+        return self.spec.multiple(self.ndim, self._context)
 
     @property
     def border(self) -> tuple[int, ...]:
         """How far the image is to be mirrored beyond its edges, per axis."""
-        return self.spec.border(self.ndim, self._features)
+        return self.spec.border(self.ndim, self._context)
 
     @property
     def features_from(self) -> "TrainedModel | None":
@@ -121,8 +122,9 @@ class PixelSegmenter:
         return None if self.frozen is None else self.frozen.model
 
     @property
-    def _features(self) -> NetworkFeatures | None:
-        return None if self.frozen is None else self.frozen.features
+    def _context(self) -> FeatureContext:
+        network = None if self.frozen is None else self.frozen.features
+        return FeatureContext(self.spacing, network)
 
     def inputs(
         self,

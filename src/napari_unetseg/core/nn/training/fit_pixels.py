@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.tiles import TileGrid
+from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import MlpSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
@@ -282,15 +283,15 @@ def _tiled_inputs(
 
     A network at once over a large image would need gigabytes.
     """
-    image, ndim, told = example.image, frozen.ndim, frozen.features
+    image, ndim, context = example.image, frozen.ndim, FeatureContext(spacing, frozen.features)
     sides = image.shape[1:]
     grid = TileGrid.planned(
         sides,
-        halo=spec.halo(ndim, spacing, told),
-        multiple=spec.multiple(ndim, told),
-        border=spec.border(ndim, told),
+        halo=spec.halo(ndim, context),
+        multiple=spec.multiple(ndim, context),
+        border=spec.border(ndim, context),
     )
-    inputs = np.zeros((spec.n_inputs(len(image), ndim, told), *sides), np.float32)
+    inputs = np.zeros((spec.n_inputs(len(image), ndim, context), *sides), np.float32)
     for tile in grid:
         if example.annotation.counted[tile.region].any():
             block = normalisation.apply(grid.cut(image, tile))
