@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.features.position import Position, n_position_terms
 from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.receptive_field import (
@@ -15,7 +16,6 @@ from napari_unetseg.core.model.receptive_field import (
     cnn_needs,
     halo_beyond,
     receptive_field_of,
-    rounded_up,
     unet_needs,
     unpadded_output,
 )
@@ -192,7 +192,7 @@ class ConvolutionalSpec(ModelSpec):
     def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         sides = zip(self.halo(ndim), self.multiple(ndim), strict=True)
-        return tuple(min(halo, rounded_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
+        return tuple(min(halo, round_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
 
     def _flat(self, axis: int, ndim: int, halvings: int) -> bool:
         """Whether the network ignores `axis` where the image was halved so many times."""
@@ -329,7 +329,7 @@ class UNetSpec(ConvolutionalSpec):
             length, radii, strides, convolutions=self.convolutions, upsampling=self.upsampling
         )
         lost = box * max(start, length - start - rest) + (enlarged > 1) * enlarged
-        return rounded_up(lost, multiple)
+        return round_up(lost, multiple)
 
     def _needs(self, axis: int, ndim: int, enlarged: int) -> Needs:
         radii, strides = self._levels(axis, ndim)

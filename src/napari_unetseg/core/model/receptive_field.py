@@ -7,6 +7,8 @@ that starts and ends on the pooling grid is the halo.
 
 from collections.abc import Callable, Sequence
 
+from napari_unetseg.core.compute.rounding import round_up
+
 Range = tuple[int, int]
 """First and last pixel of a range along one axis."""
 
@@ -34,7 +36,7 @@ def halo_beyond(needs: Needs, multiple: int) -> int:
         Spacing of the grid, to which the halo is rounded up.
     """
     first, last = needs(0, multiple - 1)
-    return rounded_up(max(-first, last - multiple + 1), multiple)
+    return round_up(max(-first, last - multiple + 1), multiple)
 
 
 def receptive_field_of(needs: Needs, multiple: int) -> int:
@@ -44,11 +46,6 @@ def receptive_field_of(needs: Needs, multiple: int) -> int:
     """
     ranges = [needs(place, place) for place in range(multiple)]
     return max(last - first + 1 for first, last in ranges)
-
-
-def rounded_up(number: int, multiple: int) -> int:
-    """Return the next number that `multiple` divides."""
-    return -(-number // multiple) * multiple
 
 
 def cnn_needs(reaches: Sequence[int], strides: Sequence[int], enlarged: int) -> Needs:
@@ -167,7 +164,6 @@ __all__ = [
     "cnn_needs",
     "halo_beyond",
     "receptive_field_of",
-    "rounded_up",
     "unet_needs",
     "unpadded_output",
 ]
