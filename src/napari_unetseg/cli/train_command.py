@@ -30,8 +30,8 @@ from napari_unetseg.cli.watch_training import watching
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs, read_image
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.pixel_specs import PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, spec_of
+from napari_unetseg.core.model.registry import RUNGS, spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
@@ -164,7 +164,7 @@ def train_command(
     finished = {} if regions is None else _regions_of(images, regions, pairs)
     lessons = read_lessons(pairs, finished)
     say(f"Training {plan.spec.kind} on {len(lessons)} image{'s' * (len(lessons) != 1)}.")
-    say_fallback("cpu" if isinstance(plan.spec, PixelSpec) else plan.options.device)
+    say_fallback(plan.options.device if plan.spec.learns_features else "cpu")
     began = time.monotonic()
     extent = ndim or plan.default("ndim", 2)
     before = None if pretrain is None else _pretraining(pretrain, plan)
@@ -196,7 +196,7 @@ def _planned(
     settings: Sequence[str],
 ) -> _Plan:
     kind = _kind(model, begun)
-    groups: dict[str, type[Options]] = {kind: RUNGS[kind]}
+    groups: dict[str, type[Options]] = {kind: RUNGS[kind].spec}
     groups |= {"training": TrainOptions, "scaling": NormalisationSpec}
     groups |= {"pretraining": PretrainOptions}
     given = sorted_settings(settings, groups)
@@ -291,7 +291,7 @@ def _kind(model: str | None, begun: TrainedModel | None) -> str:
 
 def _spec(kind: str, given: Mapping[str, str], begun: TrainedModel | None) -> ModelSpec:
     if begun is None:
-        return options_of(RUNGS[kind], given, as_setting)
+        return options_of(RUNGS[kind].spec, given, as_setting)
     spec = spec_of(kind, {**begun.spec.model_dump(), **given})
     for name in given:
         have = getattr(begun.spec, name)
@@ -312,7 +312,7 @@ def _training(spec: ModelSpec, flags: Mapping[str, Any], given: Mapping[str, str
         if name in given:
             raise InputError(f"--{name} and --set {name} say the same. Leave one out.")
     idle = [name for name in (*said, *given) if name not in _AT_ONCE]
-    if isinstance(spec, PixelSpec) and idle:
+    if not spec.learns_features and idle:
         note(f"The {spec.kind} is fitted at once: no use is made of {', '.join(idle)}.")
 
     def spell(name: str, field: FieldInfo, value: Any) -> str:
@@ -343,7 +343,7 @@ def _known(
     if begun is None:
         return {}
     channels_differ = begun.n_channels != lessons[0].image.n_channels
-    if channels_differ and isinstance(begun.spec, PixelSpec):
+    if channels_differ and not begun.spec.learns_features:
         raise InputError(
             f"The images have {lessons[0].image.n_channels} channel(s), but the model of --from "
             f"was trained on {begun.n_channels}. Give images like those, or train from nothing."

@@ -11,7 +11,8 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, spec_of
+from napari_unetseg.core.model.registry import RUNGS, spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.restore import segmenter_of
 from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels

@@ -10,7 +10,7 @@ from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
 from napari_unetseg.core.nn.training.prepare import sources_of
 from napari_unetseg.core.normalisation import NormalisationSpec

@@ -4,7 +4,7 @@ How far each looks is computed by `receptive_field`.
 """
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -35,6 +35,8 @@ RESOLUTION_HALVINGS: dict[str, int] = {"auto": 0, "full": 0, "half": 1, "quarter
 
 STEM_HALVINGS: dict[str, int] = {"plain": 0, "space-to-depth": 1, "space-to-depth-4": 2}
 """How many halvings of the image a stem stands for."""
+
+_OF_THE_INPUT = {"position", "position_order"}
 
 _BORDER = {2: 32, 3: 8}
 """How far a 2D or 3D image is continued beyond its edges, in pixels, where less than the halo.
@@ -69,6 +71,16 @@ class ModelSpec(Options):
         le=6,
     )
 
+    @classmethod
+    def suits(cls, n_classes: int) -> bool:
+        """Whether it is worth comparing with others for so many classes."""
+        return True
+
+    @property
+    def size_in_words(self) -> str:
+        """How large it is, for a methods section; empty where that says little."""
+        return ""
+
     @abstractmethod
     def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the halo: pixels beyond a tile that a prediction in it may need, per axis.
@@ -100,6 +112,29 @@ class ModelSpec(Options):
     def n_inputs(self, n_channels: int, ndim: int, context: FeatureContext = NO_CONTEXT) -> int:
         """Return the number of channels the network itself takes: image, then position."""
         return n_channels + n_position_terms(self.position, self.position_order, ndim)
+
+    def count_outputs(self, n_classes: int) -> int:
+        """Return how many numbers of evidence its network gives of each pixel."""
+        return n_classes
+
+    def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
+        """Return the arguments of `ImageInputs`: what it is shown besides intensity."""
+        return {"position": self.position, "position_order": self.position_order}
+
+    def network_options(self, n_inputs: int, n_outputs: int, ndim: int) -> dict[str, Any]:
+        """Return the arguments that its network is built with.
+
+        Parameters
+        ----------
+        n_inputs
+            See `n_inputs`.
+        n_outputs
+            Classes, and maps of objects where it learns them.
+        ndim
+            2 or 3.
+        """
+        sizes = {"n_inputs": n_inputs, "n_outputs": n_outputs, "ndim": ndim}
+        return sizes | self.model_dump(exclude=_OF_THE_INPUT)
 
 
 class ConvolutionalSpec(ModelSpec):
@@ -315,6 +350,11 @@ class UNetSpec(ConvolutionalSpec):
         return self
 
     @property
+    def size_in_words(self) -> str:
+        """How large it is, for a methods section."""
+        return f"{self.depth} levels below the first"
+
+    @property
     def _stemmed(self) -> int:
         return STEM_HALVINGS[self.stem]
 
@@ -395,6 +435,11 @@ class CnnSpec(ConvolutionalSpec):
             halo_beyond(self._needs(axis, ndim, shrink), multiple)
             for axis, (multiple, shrink) in sides
         )
+
+    @property
+    def size_in_words(self) -> str:
+        """How large it is, for a methods section."""
+        return f"{self.layers} layers"
 
     @property
     def _n_poolings(self) -> int:

@@ -7,7 +7,7 @@ them differs by a little: one weighted sum, one for each class, or sums of sums.
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
+from napari_unetseg.core.features.filter_passes import axis_sigmas
 from napari_unetseg.core.features.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import n_position_terms, position_terms
 from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
@@ -154,10 +155,26 @@ class PixelSpec(FilterBankSpec, ModelSpec):
                 "Fit a background of a lower order."
             ) from error
 
+    def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
+        """Return the arguments of `ImageInputs`: the filters, and what comes besides intensity."""
+        scales = [list(axis_sigmas(scale, ndim, spacing)) for scale in self.scales]
+        bank = {"scales": scales, "chosen": list(self.chosen), "intensity": self.intensity}
+        return bank | super().input_options(ndim, spacing)
+
+    def network_options(self, n_inputs: int, n_outputs: int, ndim: int) -> dict[str, Any]:
+        """Return the arguments that its network is built with."""
+        outputs = self.count_outputs(n_outputs)
+        return {"n_inputs": n_inputs, "n_outputs": outputs, "hidden": list(self.hidden)}
+
     @property
     def hidden(self) -> tuple[int, ...]:
         """Units of each hidden layer."""
         return ()
+
+    @property
+    def most_steps(self) -> int:
+        """Most steps of a fit where there are hidden layers."""
+        return 100
 
 
 class LogisticSpec(PixelSpec):
@@ -165,11 +182,36 @@ class LogisticSpec(PixelSpec):
 
     kind: ClassVar[str] = "logistic"
 
+    @classmethod
+    def suits(cls, n_classes: int) -> bool:
+        """Whether there are two classes."""
+        return n_classes == 2
+
+    def count_outputs(self, n_classes: int) -> int:
+        """Return 1: evidence of the second class.
+
+        Raises
+        ------
+        InputError
+            When there are more than two classes.
+        """
+        if n_classes != 2:
+            raise InputError(
+                f"The logistic model tells two classes apart, but {n_classes} are annotated. "
+                "Choose softmax or mlp."
+            )
+        return 1
+
 
 class SoftmaxSpec(PixelSpec):
     """Any number of classes, a weighted sum for each: the perceptron of one layer."""
 
     kind: ClassVar[str] = "softmax"
+
+    @classmethod
+    def suits(cls, n_classes: int) -> bool:
+        """Whether the logistic rung does not say the same, as it does of two classes."""
+        return n_classes != 2
 
 
 class MlpSpec(PixelSpec):
@@ -199,6 +241,16 @@ class MlpSpec(PixelSpec):
     def hidden(self) -> tuple[int, ...]:
         """Units of each hidden layer."""
         return (self.width,) * self.layers
+
+    @property
+    def most_steps(self) -> int:
+        """Most steps of a fit."""
+        return self.iterations
+
+
+def sees_features(spec: ModelSpec) -> TypeGuard[PixelSpec]:
+    """Return whether a model is fitted to given features of each pixel, and learns none."""
+    return not spec.learns_features
 
 
 def pixel_inputs(
@@ -303,4 +355,5 @@ __all__ = [
     "PixelSpec",
     "SoftmaxSpec",
     "pixel_inputs",
+    "sees_features",
 ]

@@ -31,8 +31,7 @@ from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.fitted_parts import FitResult, known_of
 from napari_unetseg.core.model.model_card import ModelCard
 from napari_unetseg.core.model.model_checks import check_parts, frozen
-from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec
+from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -43,11 +42,6 @@ from napari_unetseg.core.training.train_options import Device
 Array = NDArray[Any]
 
 What = Literal["classes", "probabilities", "objects"]
-
-RUNGS: dict[str, type[ModelSpec]] = {
-    spec.kind: spec for spec in (LogisticSpec, SoftmaxSpec, MlpSpec, CnnSpec, UNetSpec)
-}
-"""The rungs of the ladder, lowest first, by their name."""
 
 FEATURES_FROM = "features_from."
 """What the names of the weights begin with that belong to the UNet whose features are seen."""
@@ -494,19 +488,6 @@ class TrainedModel:
         }
 
 
-def spec_of(kind: str, options: Mapping[str, Any] = _NOTHING) -> ModelSpec:
-    """Return the spec of a rung.
-
-    Raises
-    ------
-    InputError
-        When there is no such rung, or an option is unknown or out of range.
-    """
-    if kind not in RUNGS:
-        raise InputError(f"There is no model {kind!r}. Choose one of {', '.join(RUNGS)}.")
-    return RUNGS[kind].checked(**options)
-
-
 class _Values:
     """An array to write classes to, which become label values on the way."""
 
@@ -532,4 +513,4 @@ def _restoring() -> Any:
     return restore
 
 
-__all__ = ["FEATURES_FROM", "RUNGS", "ModelCard", "TrainedModel", "What", "spec_of"]
+__all__ = ["FEATURES_FROM", "ModelCard", "TrainedModel", "What"]

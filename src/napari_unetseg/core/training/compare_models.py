@@ -15,7 +15,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, to_the_end
@@ -241,14 +241,6 @@ class Scoreboard:
         return f" Not tried: {', '.join(self.untried)}." if self.untried else ""
 
 
-def rungs_for(n_classes: int) -> tuple[str, ...]:
-    """Return the rungs worth comparing, lowest first, for so many classes.
-
-    Of the two that draw straight lines the one that fits: with two classes they are the same.
-    """
-    return ("logistic" if n_classes == 2 else "softmax", "mlp", "cnn", "unet")
-
-
 def compare(
     specs: Sequence[ModelSpec],
     lessons: Sequence[TrainingPair],
@@ -314,7 +306,7 @@ def compare(
     annotation = exam[0].annotation
     counts = np.sum([example.annotation.counts() for example in exam], axis=0)
     listening = _Listening(progress)
-    shares = [_AT_ONCE if isinstance(spec, PixelSpec) else 1.0 for spec in specs]
+    shares = [1.0 if spec.learns_features else _AT_ONCE for spec in specs]
     ends = np.cumsum([0.0, *shares]) / sum(shares)
     rows: list[Row] = []
     _warm_up(exam[0])
@@ -445,7 +437,7 @@ def _row(
     StopEarly
         When the user did not wait for anything to be learnt.
     """
-    if isinstance(spec, PixelSpec):
+    if not spec.learns_features:
         # It has no best moment to look for, so holding out a second time would be for nothing.
         options = options.model_copy(update={"validation": 0.0})
     began, steps = time.monotonic(), 0
@@ -467,7 +459,7 @@ def _row(
             **known,
         ).model
         seconds = time.monotonic() - began
-        if not steps and not isinstance(spec, PixelSpec):
+        if not steps and spec.learns_features:
             raise StopEarly
         last = part(progress, _TRAINING_SHARE, 1)
         return _judged(spec, model, exam, seconds, options, last)
@@ -568,4 +560,4 @@ def _named(progress: Progress, name: str) -> Progress:
     return inner
 
 
-__all__ = ["AS_QUICK", "FEW", "GUESSING", "WORTH", "Row", "Scoreboard", "compare", "rungs_for"]
+__all__ = ["AS_QUICK", "FEW", "GUESSING", "WORTH", "Row", "Scoreboard", "compare"]

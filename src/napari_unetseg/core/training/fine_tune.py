@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part, silent
@@ -218,7 +217,7 @@ def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) 
     """Whether weights can be gone on from: a network takes new classes, other rungs begin anew."""
     if start.spec.kind != model.spec.kind:
         return False
-    return not isinstance(model.spec, PixelSpec) or start.values == tuple(values)
+    return model.spec.learns_features or start.values == tuple(values)
 
 
 def _shared(

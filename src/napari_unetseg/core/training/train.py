@@ -11,8 +11,8 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import median_diameter
 from napari_unetseg.core.inference.segmenter import Segmenter
-from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, SoftmaxSpec, sees_features
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
@@ -190,7 +190,7 @@ def train(
         "diameter": _diameter_of(examples),
     }
     before: Pretrained | None = None
-    if isinstance(spec, PixelSpec):
+    if sees_features(spec):
         fit, scores, message = _fit_pixels(
             spec, examples, options, start, scaling, image, eyes, progress
         )
@@ -222,7 +222,7 @@ def _check_pretraining(
 ) -> None:
     if pretraining is None:
         return
-    if isinstance(spec, PixelSpec):
+    if sees_features(spec):
         raise InputError(
             f"The {spec.kind} has no layers to pretrain: its filters are fixed. Leave the "
             "pretraining out, or choose cnn or unet."
@@ -259,7 +259,7 @@ def _seeing(
     spec: ModelSpec, start: TrainedModel | None, features_from: TrainedModel | None
 ) -> tuple[ModelSpec, TrainedModel | None]:
     """Return the spec with its features settled, and the UNet they come from."""
-    if not isinstance(spec, PixelSpec):
+    if not sees_features(spec):
         if features_from is not None:
             raise InputError(
                 f"A {spec.kind} learns features of its own: no use is made of the UNet "
@@ -277,7 +277,7 @@ def _seeing(
             f"The model to start from sees {sees}, not the UNet {features_from.name!r}. Leave "
             "that out, or start from nothing."
         )
-    if spec.features == "auto" and isinstance(start.spec, PixelSpec):
+    if spec.features == "auto" and sees_features(start.spec):
         spec = spec.model_copy(update={"features": start.spec.features})
     return spec, eyes
 
@@ -414,7 +414,7 @@ def _fit_network(
             said = [_held_out(scores["dice"], exam.scores.ap50)]
         return fitted, scores, " ".join([*said, fitted.message])
     n_classes = examples[0].annotation.n_classes
-    lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
+    lower = LogisticSpec() if LogisticSpec.suits(n_classes) else SoftmaxSpec()
     spacing = image.spacing[-(examples[0].image.ndim - 1) :]
     climbed = distil(
         spec,
@@ -433,8 +433,6 @@ def _settled(
     spec: ModelSpec, examples: Sequence[AnnotatedImage], start: TrainedModel | None
 ) -> ModelSpec:
     """Return the options with the resolution settled by what is annotated."""
-    if not isinstance(spec, ConvolutionalSpec):
-        return spec
     annotations = [example.annotation for example in examples]
     return settle_resolution(spec, annotations, like=None if start is None else start.spec)
 

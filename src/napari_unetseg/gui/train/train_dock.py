@@ -22,8 +22,9 @@ from napari_unetseg.core.features import FilterBankSpec
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import Features, PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
+from napari_unetseg.core.model.pixel_specs import Features, sees_features
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome, TrainingPair, train
@@ -51,13 +52,6 @@ from napari_unetseg.gui.train.network_drawing import NetworkWindow
 from napari_unetseg.gui.train.pretrain_panel import PretrainPanel
 from napari_unetseg.gui.train.training_preview import glimpser, show_training
 
-_RUNG_HELP = {
-    "logistic": "Two classes, a weighted sum of filters. Fits in a blink: begin here.",
-    "softmax": "The same for any number of classes.",
-    "mlp": "Sums of sums of filters: for classes that a plane cannot part.",
-    "cnn": "A small convolutional network: learns its own filters. Minutes.",
-    "unet": "Sees detail and surroundings. The best with enough labels. Minutes.",
-}
 _REGION_HELP = (
     "Where 0 is known to be background: inside the shapes drawn in a Shapes layer, or wherever "
     "another Labels layer is painted. Elsewhere 0 is unknown and not learnt from."
@@ -151,8 +145,8 @@ class TrainWidget(Tool[TrainOptions]):
     def extras(self) -> list[QWidget]:
         self.specs: dict[str, Form[Any]] = {}
         self._pages = QStackedWidget()
-        for kind, spec in RUNGS.items():
-            form: Form[Any] = Form(spec())
+        for kind, rung in RUNGS.items():
+            form: Form[Any] = Form(rung.spec())
             form.changed.connect(lambda options: self._on_spec())
             self.specs[kind] = form
         self.features = QComboBox()
@@ -205,7 +199,7 @@ class TrainWidget(Tool[TrainOptions]):
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
         options: ModelSpec = self.specs[self.rung.currentData()].options
-        if isinstance(options, PixelSpec):
+        if self._looks_at_pixels():
             features, _ = self._features_chosen()
             return options.model_copy(update={"features": features})
         return options
@@ -220,7 +214,7 @@ class TrainWidget(Tool[TrainOptions]):
         return self._features_chosen()[1] if self._looks_at_pixels() else None
 
     def _looks_at_pixels(self) -> bool:
-        return issubclass(RUNGS[self.rung.currentData()], PixelSpec)
+        return RUNGS[self.rung.currentData()].takes_frozen_features
 
     def _features_chosen(self) -> tuple[Features, TrainedModel | None]:
         features, eyes = self.features.currentData() or _BANK
@@ -237,7 +231,7 @@ class TrainWidget(Tool[TrainOptions]):
         index = self.preview.plane(layer)
         field = None if index is None else plane_image(lesson.image, index)
         self.curve.clear_curves()
-        self.curve.setVisible(not isinstance(spec, PixelSpec))
+        self.curve.setVisible(spec.learns_features)
 
         def work(report: Reporter) -> _Done:
             outcome = _train(
@@ -304,10 +298,10 @@ class TrainWidget(Tool[TrainOptions]):
             return
         spec, layer, labels = self.spec(), self.pick.layer(), self.labels.layer()
         scribbles = self.kind.currentData() == "scribbles"
-        able = isinstance(spec, PixelSpec) and scribbles and self.ndim() == 2
+        able = sees_features(spec) and scribbles and self.ndim() == 2
         self.live.setVisible(able)
         wanted = able and self.live.isChecked() and self.isVisible() and not self._closed
-        if wanted and isinstance(spec, PixelSpec) and layer is not None and labels is not None:
+        if wanted and sees_features(spec) and layer is not None and labels is not None:
             seed = self.form.options.seed
             self._live.begin(layer, labels, spec, self.features_from(), seed)
         elif self._live.on:
@@ -379,7 +373,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _choose_rung(self, number: int = 0) -> None:
         rung = self.rung.currentData()
-        self.rung.setToolTip(_RUNG_HELP[rung])
+        self.rung.setToolTip(RUNGS[rung].tooltip)
         page = self.specs[rung].page
         self._pages.addWidget(page)
         self._pages.setCurrentWidget(page)
@@ -448,7 +442,7 @@ class TrainWidget(Tool[TrainOptions]):
         start = self.start.chosen()
         if start is None:
             return
-        if not isinstance(start.spec, PixelSpec):
+        if not sees_features(start.spec):
             self.specs[start.spec.kind].options = start.spec
             return
         eyes = start.features_from

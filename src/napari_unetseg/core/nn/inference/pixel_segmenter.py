@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
@@ -23,49 +22,6 @@ if TYPE_CHECKING:
     from napari_unetseg.core.model.trained_model import TrainedModel
 
 FloatArray = NDArray[np.float32]
-
-
-def build_pixels(
-    spec: PixelSpec,
-    n_channels: int,
-    n_classes: int,
-    ndim: int,
-    network: NetworkFeatures | None = None,
-) -> PixelNetwork:
-    """Return the network of `spec`, all weights zero.
-
-    Parameters
-    ----------
-    spec, n_channels, n_classes, ndim
-        See `PixelSegmenter`.
-    network
-        The UNet whose features it sees, if any.
-
-    Raises
-    ------
-    InputError
-        When the spec tells two classes apart and there are more.
-    """
-    n_inputs = spec.n_inputs(n_channels, ndim, FeatureContext(network=network))
-    return PixelNetwork(n_inputs, count_pixel_outputs(spec, n_classes), spec.hidden)
-
-
-def count_pixel_outputs(spec: PixelSpec, n_classes: int) -> int:
-    """Return how many numbers of evidence the network of `spec` gives.
-
-    Raises
-    ------
-    InputError
-        When the spec tells two classes apart and there are more.
-    """
-    if spec.kind != "logistic":
-        return n_classes
-    if n_classes != 2:
-        raise InputError(
-            f"The logistic model tells two classes apart, but {n_classes} are annotated. "
-            "Choose softmax or mlp."
-        )
-    return 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +187,7 @@ def from_linear_unit(
             "Use a model of stacks, or fit a background for each plane."
         )
     spec = spec.seeing(None).with_position_order(order).model_copy(update={"intensity": True})
-    network = build_pixels(spec, 1, 2, ndim)
+    network = PixelNetwork(**spec.network_options(spec.n_inputs(1, ndim), 2, ndim))
     n_features = spec.n_features(ndim)
     theta = np.zeros(network.sizes[0])
     theta[0] = unit.intensity * (unit.gain if unit.bright else -unit.gain)
@@ -272,7 +228,5 @@ __all__ = [
     "Dense",
     "PixelNetwork",
     "PixelSegmenter",
-    "build_pixels",
-    "count_pixel_outputs",
     "from_linear_unit",
 ]

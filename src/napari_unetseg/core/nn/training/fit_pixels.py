@@ -17,13 +17,12 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.feature_context import FeatureContext
-from napari_unetseg.core.model.pixel_specs import MlpSpec, PixelSpec, pixel_inputs
+from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelNetwork,
     PixelSegmenter,
-    count_pixel_outputs,
 )
 from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
@@ -96,7 +95,7 @@ def fit_pixels(
                 f"Images of shape {first.image.shape} and {example.image.shape} (channels first) "
                 "cannot train one model. Choose images of the same channels and axes."
             )
-    count_pixel_outputs(spec, first.annotation.n_classes)
+    spec.count_outputs(first.annotation.n_classes)
     frozen = None if features_from is None else frozen_of(features_from, n_channels, ndim)
     spec = spec.seeing(None if frozen is None else frozen.features)
     if scaling is None:
@@ -152,7 +151,7 @@ def fit_table(
     """
     table.check()
     rows = table.ordered()
-    sizes = (table.inputs.shape[1], *spec.hidden, count_pixel_outputs(spec, table.n_classes))
+    sizes = (table.inputs.shape[1], *spec.hidden, spec.count_outputs(table.n_classes))
     if start is not None and start.sizes != sizes:
         raise InputError(
             f"The model to start from has layers of {start.sizes}, but {sizes} are needed. Use its "
@@ -166,10 +165,10 @@ def fit_table(
         standard.unfold(network)
     inputs = standard.apply(rows.inputs)
     price = _price(spec, rows, inputs, weights)
-    if isinstance(spec, MlpSpec):
+    if spec.hidden:
         if start is None:
             _draw(network, seed)
-        _fit_layers(network, rows.targets, inputs, weights, price, spec.iterations, progress)
+        _fit_layers(network, rows.targets, inputs, weights, price, spec.most_steps, progress)
     else:
         _fit_linear(network, rows.targets, inputs, weights, price, progress)
     standard.fold(network)
