@@ -14,10 +14,10 @@ from napari_unetseg.core.training.annotation import (
     AnnotatedImage,
     Annotation,
     check_trainable,
-    class_weights,
     examples_of,
     values_of,
 )
+from napari_unetseg.core.training.class_balance import class_weights
 from napari_unetseg.core.training.holdout import split
 
 

@@ -17,7 +17,8 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, class_weights
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.training.class_balance import class_weights
 from napari_unetseg.core.training.corrected_labels import (
     RIM,
     corrected_lesson,

@@ -399,25 +399,6 @@ def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -
         )
 
 
-def class_weights(annotations: Sequence[Annotation], power: float = 0.5) -> NDArray[np.float32]:
-    """Return the weight of a pixel of each class in a loss: (classes,).
-
-    Parameters
-    ----------
-    power
-        0: every pixel weighs the same. 1: every class weighs the same. Between: both a little.
-
-    Returns
-    -------
-    array (classes,)
-        Scaled so that the mean over the annotated pixels is 1; 0 for a class without pixels.
-    """
-    counts = np.sum([annotation.masses() for annotation in annotations], axis=0)
-    weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0)
-    weights *= counts.sum() / max(float((weights * counts).sum()), 1e-30)
-    return weights.astype(np.float32)
-
-
 def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
     """Return labels as integers of at least 0."""
     array = np.asarray(labels)

@@ -14,6 +14,7 @@ from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.nn.training.augment import TrainingBatch
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.training.annotation import IGNORED, Annotation
+from napari_unetseg.core.training.class_balance import patch_odds
 
 Sizes = tuple[int, ...]
 
@@ -137,15 +138,12 @@ class Drawer:
         Images with what is learnt from.
     reader, shape
         How patches are cut.
-    by_class
-        Choose the class first, each as often; otherwise any labelled pixel.
+    by_class, shares
+        See `patch_odds`.
     class_weights
         (classes,): weight of a pixel of each class.
     rng
         All that is random.
-    shares
-        How often each source is drawn beside the others; as often as it has labelled pixels when
-        missing.
     """
 
     def __init__(
@@ -162,15 +160,9 @@ class Drawer:
         self._sources, self._reader, self._shape = sources, reader, shape
         self._class_weights, self._rng = class_weights, rng
         self._places = [_places(source.annotation, rng) for source in sources]
-        counts = np.array([source.annotation.masses() for source in sources])
-        if shares is not None:
-            parts = counts > 0 if by_class else counts / np.maximum(counts.sum(1, keepdims=True), 1)
-            counts = parts * np.array(shares, float)[:, None]
-        counts = counts * np.array([[source.times] for source in sources])
-        present = counts.sum(0) > 0
-        if by_class:
-            counts = counts / np.maximum(counts.sum(0), 1) * present
-        self._odds = (counts / counts.sum()).ravel()
+        annotations = [source.annotation for source in sources]
+        times = [source.times for source in sources]
+        self._odds = patch_odds(annotations, times, by_class=by_class, shares=shares).ravel()
         self.n_pixels = int(sum(source.annotation.counted.sum() for source in sources))
 
     def draw(self, n: int, *, guess: bool = False) -> TrainingBatch:

@@ -13,7 +13,8 @@ from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.nn.training.patches import Drawer, Judge, PatchSource, Reader, Shape
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, class_weights
+from napari_unetseg.core.training.annotation import AnnotatedImage
+from napari_unetseg.core.training.class_balance import class_weights, image_shares
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.resolution import (
     shrunken,
@@ -98,7 +99,7 @@ def prepared(
     shrink = spec.shrink(len(sources[0].image.shape) - 1)
     images = [shrunken_image(source.image, shrink) for source in sources]
     maps = [maps_of(example, decoder, shrink) for example in data]
-    shares = _shares(training, decoder)
+    shares = image_shares(training, objects=decoder is not None)
     training = [shrunken_annotation(annotation, shrink) for annotation in training]
     held = [shrunken_annotation(annotation, shrink) for annotation in held]
     guesses = [
@@ -123,19 +124,6 @@ def prepared(
         shares=shares,
     )
     return drawer, Judge(kept, reader, shape)
-
-
-def _shares(annotations: Sequence[Annotation], decoder: DecoderSpec | None) -> list[float] | None:
-    """Return how often each image is drawn beside the others, or None for as its pixels say."""
-    # What weighs is drawn by its weight; see `train_on`, which gives old and new their shares.
-    if any(annotation.weights is not None for annotation in annotations):
-        return None
-    # By their pixels, a few large objects would be nearly all that is seen.
-    if decoder is not None:
-        return [annotation.n_objects + 1.0 for annotation in annotations]
-    # Of masks every image counts as much as the next: by their pixels, those with little in them
-    # would hardly be seen. Strokes are drawn as often as they are long.
-    return [1.0] * len(annotations) if annotations[0].dense else None
 
 
 def maps_of(
