@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
@@ -25,7 +24,7 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelSegmenter,
 )
 from napari_unetseg.core.nn.restore import frozen_of
-from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, check_trainable
 from napari_unetseg.core.training.newton import Problem, mean_cross_entropy, minimise
@@ -233,7 +232,7 @@ def _table(
         annotation = example.annotation
         if not annotation.counted.any():
             continue
-        normalisation = _normalisation(example, scaling)
+        normalisation = example.scale(scaling)
         if frozen is None:
             inputs = pixel_inputs(normalisation.apply(example.image), spec, spacing=spacing)
         else:
@@ -304,13 +303,6 @@ def _tiled_inputs(
             )
             grid.paste(inputs, tile, found)
     return inputs
-
-
-def _normalisation(example: AnnotatedImage, scaling: NormalisationSpec) -> Normalisation:
-    if example.normalisation is not None:
-        return example.normalisation
-    axes = "C" + "ZYX"[1 - example.image.ndim :]
-    return fit_normalisation(Image(example.image, axes), scaling)
 
 
 def _price(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> float:
