@@ -27,7 +27,7 @@ from torch import nn
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
 from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation

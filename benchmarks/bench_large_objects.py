@@ -24,7 +24,7 @@ import numpy as np
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_labels
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.objects.decode import decode
 from napari_unetseg.core.scoring.object_scores import object_scores

@@ -24,7 +24,8 @@ import numpy as np
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_queue
 from napari_unetseg.core.scoring.object_scores import object_scores

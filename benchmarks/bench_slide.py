@@ -30,7 +30,7 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import PyramidLayout, create
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
 from napari_unetseg.core.streaming import LocalRunner, RunSource, estimate, stream

@@ -24,7 +24,7 @@ import torch
 from textbook import PATCH, PlainLoop, TextbookUNet
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei

@@ -28,7 +28,8 @@ from bench_scribbles import painted
 from object_sets import PLANES, Array, ObjectSet, Pairs, foreground, scores
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.train import TrainingPair, train

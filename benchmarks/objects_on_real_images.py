@@ -29,7 +29,8 @@ from object_sets import SETS, Array, ObjectSet, Pairs, keep, known, parser, scor
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.threshold import ThresholdOptions, threshold

@@ -18,8 +18,7 @@ from napari_unetseg.cli.watch_training import TrainingWatcher
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels
-from napari_unetseg.core.model.network_specs import ConvolutionalSpec
-from napari_unetseg.core.model.trained_model import RUNGS
+from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import scores
@@ -328,7 +327,7 @@ class TestInfo:
     def test_of_a_rung_lists_what_set_takes(self, capsys):
         assert run("info", "unet") == 0
         said = capsys.readouterr().out
-        for name in (*RUNGS["unet"].model_fields, *TrainOptions.model_fields):
+        for name in (*RUNGS["unet"].spec.model_fields, *TrainOptions.model_fields):
             assert f"  {name}=" in said
 
     def test_loads_no_torch(self, unet):
@@ -536,11 +535,9 @@ def test_times_in_words():
 
 def test_every_name_that_set_takes_is_of_one_thing():
     """A name of both would hide the second; the pixel rungs make no use of those two."""
-    for kind, spec in RUNGS.items():
-        shared = set(spec.model_fields) & set(TrainOptions.model_fields)
-        assert shared <= (
-            set() if issubclass(spec, ConvolutionalSpec) else {"intensity", "balance"}
-        ), kind
+    for kind, rung in RUNGS.items():
+        shared = set(rung.spec.model_fields) & set(TrainOptions.model_fields)
+        assert shared <= (set() if rung.family == "network" else {"intensity", "balance"}), kind
 
 
 @pytest.mark.parametrize(

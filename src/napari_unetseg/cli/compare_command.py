@@ -26,9 +26,9 @@ from napari_unetseg.cli.training_inputs import (
 from napari_unetseg.cli.watch_training import watch_training
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
-from napari_unetseg.core.model.trained_model import RUNGS
+from napari_unetseg.core.model.registry import RUNGS, rungs_for
 from napari_unetseg.core.training.annotation import values_of
-from napari_unetseg.core.training.compare_models import Row, Scoreboard, rungs_for
+from napari_unetseg.core.training.compare_models import Row, Scoreboard
 from napari_unetseg.core.training.compare_models import compare as compare_models
 from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.core.training.train_options import TrainOptions
@@ -146,7 +146,7 @@ def _compared(
     with watch_training("compare") as watcher:
         try:
             return compare_models(
-                [RUNGS[kind]() for kind in kinds],
+                [RUNGS[kind].spec() for kind in kinds],
                 pairs,
                 options,
                 labels_are=labels_are,

@@ -25,7 +25,8 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, What
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel, What
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -194,7 +195,7 @@ def options_of_rung(kind: str) -> list[str]:
     """List all options of ``train --set`` for a rung."""
     return [
         f"{kind}:",
-        *option_lines(RUNGS[kind]),
+        *option_lines(RUNGS[kind].spec),
         "training:",
         *option_lines(TrainOptions),
         "scaling of the images:",

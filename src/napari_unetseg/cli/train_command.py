@@ -30,8 +30,8 @@ from napari_unetseg.cli.watch_training import watch_training
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs, read_image
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.pixel_specs import PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, spec_of
+from napari_unetseg.core.model.registry import RUNGS, spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
@@ -167,7 +167,7 @@ def train_command(
         f"Training {plan.spec.kind} on {len(training_pairs)} "
         f"image{'s' * (len(training_pairs) != 1)}."
     )
-    say_fallback("cpu" if isinstance(plan.spec, PixelSpec) else plan.options.device)
+    say_fallback(plan.options.device if plan.spec.learns_features else "cpu")
     began = time.monotonic()
     extent = ndim or plan.default("ndim", 2)
     before = None if pretrain is None else _pretraining(pretrain, plan)
@@ -199,7 +199,7 @@ def _make_plan(
     settings: Sequence[str],
 ) -> _Plan:
     kind = _kind(model, start)
-    groups: dict[str, type[Options]] = {kind: RUNGS[kind]}
+    groups: dict[str, type[Options]] = {kind: RUNGS[kind].spec}
     groups |= {"training": TrainOptions, "scaling": NormalisationSpec}
     groups |= {"pretraining": PretrainOptions}
     given = sort_settings(settings, groups)
@@ -294,7 +294,7 @@ def _kind(model: str | None, start: TrainedModel | None) -> str:
 
 def _spec(kind: str, given: Mapping[str, str], start: TrainedModel | None) -> ModelSpec:
     if start is None:
-        return make_options(RUNGS[kind], given, as_setting)
+        return make_options(RUNGS[kind].spec, given, as_setting)
     spec = spec_of(kind, {**start.spec.model_dump(), **given})
     for name in given:
         current = getattr(start.spec, name)
@@ -315,7 +315,7 @@ def _training(spec: ModelSpec, flags: Mapping[str, Any], given: Mapping[str, str
         if name in given:
             raise InputError(f"--{name} and --set {name} set the same option. Leave one out.")
     idle = [name for name in (*from_flags, *given) if name not in _AT_ONCE]
-    if isinstance(spec, PixelSpec) and idle:
+    if not spec.learns_features and idle:
         note(f"The {spec.kind} is fitted in one step, which does not use {', '.join(idle)}.")
 
     def spell(name: str, field: FieldInfo, value: Any) -> str:
@@ -346,7 +346,7 @@ def _start_arguments(
     if start is None:
         return {}
     channels_differ = start.n_channels != pairs[0].image.n_channels
-    if channels_differ and isinstance(start.spec, PixelSpec):
+    if channels_differ and not start.spec.learns_features:
         raise InputError(
             f"The images have {pairs[0].image.n_channels} channel(s), but the model of --from "
             f"was trained on {start.n_channels}. Give images like those, or train without --from."

@@ -12,7 +12,7 @@ import typer
 
 from napari_unetseg.cli.console import note
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.train import Record
+from napari_unetseg.core.training.training_step import TrainingStep
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -28,7 +28,7 @@ class TrainingWatcher:
         self._loss, self._dice, self._message = "", "", ""
         self._line_due = time.monotonic()
 
-    def watch(self, record: Record) -> None:
+    def watch(self, record: TrainingStep) -> None:
         """Record a training step."""
         self._began = self._keeps = True
         self._loss = f"loss {record.loss:.3f}"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.model.network_specs import UNetSpec
-from napari_unetseg.core.model.pixel_specs import PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.train.train_view import (
     BANK,
@@ -21,7 +21,7 @@ from napari_unetseg.gui.train.train_view import (
     resolve,
 )
 
-PIXEL = [rung for rung, spec in RUNGS.items() if issubclass(spec, PixelSpec)]
+PIXEL = [kind for kind, rung in RUNGS.items() if rung.takes_frozen_features]
 NETWORKS = [rung for rung in RUNGS if rung not in PIXEL]
 
 
@@ -30,7 +30,7 @@ def model(name, rung="logistic", ndim=2, **known):
     state = {"weight": np.full(3, crc32(name.encode()) % 997, np.float32)}
     known = {"classes": ("a", "b"), "values": (1, 2), "labels_are": "scribbles", **known}
     return TrainedModel(
-        name=name, spec=RUNGS[rung](), n_channels=1, ndim=ndim, state=state, **known
+        name=name, spec=RUNGS[rung].spec(), n_channels=1, ndim=ndim, state=state, **known
     )
 
 

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.measure import MeasureOptions
-from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
+from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -212,12 +212,13 @@ def _sized(step: ModelStep, model: TrainedModel | None) -> list[str]:
 
 def _named(model: TrainedModel) -> str:
     spec = model.spec
-    kinds = {"unet": "UNet", "cnn": "convolutional network", "mlp": "multilayer perceptron"}
-    kind = kinds.get(spec.kind, f"{spec.kind} model")
+    rung = RUNGS.get(spec.kind)
+    kind = f"{spec.kind} model" if rung is None else rung.title
+    citation = f"{rung.citation}; " if rung is not None and rung.citation else ""
     size = f"{model.n_parameters:,} parameters" if model.state else "from another program"
-    shape = f", {spec.depth} levels below the first" if isinstance(spec, UNetSpec) else ""
-    shape = f", {spec.layers} layers" if isinstance(spec, CnnSpec) else shape
-    return f"the {kind} “{model.name}” ({size}{shape}; classes {', '.join(model.classes)})"
+    shape = f", {spec.size_in_words}" if spec.size_in_words else ""
+    classes = ", ".join(model.classes)
+    return f"the {kind} “{model.name}” ({citation}{size}{shape}; classes {classes})"
 
 
 def _scaled(scaling: NormalisationSpec) -> list[str]:

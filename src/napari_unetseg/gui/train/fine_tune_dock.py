@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QComboBox, QDockWidget, QFrame, QLabel, QPushButton, 
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.fine_tune import FineTuned, FineTuneOptions, fine_tune
 from napari_unetseg.core.training.model_history import predicted_thumbnail
@@ -123,7 +122,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         field = None if index is None else plane_image(image_of(layer), index)
         self.alarm.hide()
         self.curve.clear_curves()
-        self.curve.setVisible(not isinstance(model.spec, PixelSpec))
+        self.curve.setVisible(model.spec.learns_features)
         return lambda report: _trained_on(model, material, options, base, name, field, report)
 
     def show_on_the_way(self, thing: Any) -> None:
@@ -205,7 +204,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
 
     def _on_model(self) -> None:
         model = self.model()
-        network = model is not None and not isinstance(model.spec, PixelSpec)
+        network = model is not None and model.spec.learns_features
         fields = FineTuneOptions.model_fields
         self.form.show_only({name: network or name not in _NETWORK_FIELDS for name in fields})
         self._show_kind()

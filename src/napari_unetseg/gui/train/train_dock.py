@@ -20,8 +20,9 @@ from superqt import QCollapsible
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.pixel_specs import PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
+from napari_unetseg.core.model.pixel_specs import sees_features
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
@@ -110,7 +111,7 @@ class TrainWidget(Tool[TrainOptions]):
             "ships. Use it where that saw images like yours and your labels are few. For other "
             "channels or classes its first or last layer is new."
         )
-        self.specs: dict[str, Form[Any]] = {kind: Form(spec()) for kind, spec in RUNGS.items()}
+        self.specs: dict[str, Form[Any]] = {kind: Form(rung.spec()) for kind, rung in RUNGS.items()}
         self._pages = QStackedWidget()
         self.features = QComboBox()
         self.features.setObjectName("features")
@@ -165,7 +166,7 @@ class TrainWidget(Tool[TrainOptions]):
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
         options: ModelSpec = self.specs[self.rung.currentData()].options
-        if isinstance(options, PixelSpec):
+        if sees_features(options):
             return options.model_copy(update={"features": self._feature().features})
         return options
 
@@ -175,7 +176,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def features_from(self) -> TrainedModel | None:
         """Return the UNet whose features the chosen model is to see, if any."""
-        if not issubclass(RUNGS[self.rung.currentData()], PixelSpec):
+        if not RUNGS[self.rung.currentData()].takes_frozen_features:
             return None
         network = self._feature().network
         return shipped.open_shipped(network) if isinstance(network, str) else network
@@ -184,7 +185,7 @@ class TrainWidget(Tool[TrainOptions]):
         kind, spec = self.kind.currentData(), self.spec()
         pair = lesson_of(layer, self.labels.layer(), kind)
         index = self.preview.plane(layer)
-        pixel = isinstance(spec, PixelSpec)
+        pixel = sees_features(spec)
         run = TrainRun(
             pair=replace(pair, region=self._region(layer, pair.labels.shape)),
             spec=spec,
@@ -330,7 +331,7 @@ class TrainWidget(Tool[TrainOptions]):
     def _on_start(self) -> None:
         """Take over the options of a network to start from, or the features of a pixel rung."""
         start, state = self.start.chosen(), self._state()
-        if start is not None and isinstance(start.spec, PixelSpec):
+        if start is not None and sees_features(start.spec):
             state = replace(state, features=features_of(start))
         elif start is not None:
             self.specs[start.spec.kind].options = start.spec
@@ -352,7 +353,7 @@ class TrainWidget(Tool[TrainOptions]):
         """Begin or end the live mode, or go on with other options."""
         layer, labels = self.pick.layer(), self.labels.layer()
         spec = self.spec() if wanted else None
-        if isinstance(spec, PixelSpec) and layer is not None and labels is not None:
+        if sees_features(spec) and layer is not None and labels is not None:
             seed = self.form.options.seed
             self._live.begin(layer, labels, spec, self.features_from(), seed)
         elif self._live.on:

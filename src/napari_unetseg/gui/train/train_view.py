@@ -6,21 +6,15 @@ from dataclasses import dataclass
 from napari_unetseg.core.features import FilterBankSpec
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import UNetSpec
-from napari_unetseg.core.model.pixel_specs import Features, PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
+from napari_unetseg.core.model.pixel_specs import Features, sees_features
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.train_options import TrainOptions
 
 ModelOrName = TrainedModel | str
 """A model of the session, or the name of one that ships and was not opened yet."""
 
-_RUNG_HELP = {
-    "logistic": "Two classes, a weighted sum of filters. Fits in a blink: begin here.",
-    "softmax": "The same for any number of classes.",
-    "mlp": "Sums of sums of filters: for classes that a plane cannot part.",
-    "cnn": "A small convolutional network: learns its own filters. Minutes.",
-    "unet": "Sees detail and surroundings. The best with enough labels. Minutes.",
-}
 _OBJECT_FIELDS = ("objects", "maps")
 _PIXEL_FIELDS = ("validation", "seed")
 
@@ -150,7 +144,7 @@ class TrainView:
 
 def resolve(state: TrainState) -> TrainView:
     """Work out what the dock shows in a state."""
-    pixel = issubclass(RUNGS[state.rung], PixelSpec)
+    pixel = RUNGS[state.rung].takes_frozen_features
     scribbles = state.labels_are == "scribbles"
     ndim = state.extent if state.is_stack else 2
     starts = [
@@ -167,7 +161,7 @@ def resolve(state: TrainState) -> TrainView:
     runs_live = shows_live and state.live_ticked and there
     return TrainView(
         ndim=ndim,
-        hint=_RUNG_HELP[state.rung],
+        hint=RUNGS[state.rung].tooltip,
         shows_region=not scribbles,
         shows_extent=state.is_stack,
         shows_features=pixel,
@@ -189,7 +183,7 @@ def resolve(state: TrainState) -> TrainView:
 def features_of(model: TrainedModel) -> FeatureChoice:
     """Return the features that a trained pixel rung uses; going on with it keeps them."""
     network = model.features_from
-    if network is None or not isinstance(model.spec, PixelSpec):
+    if network is None or not sees_features(model.spec):
         return BANK
     return FeatureChoice(network.name, model.spec.features, network)
 

@@ -38,7 +38,7 @@ def glimpser(
 
 
 def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
-    """Show what a training hands over on the way: a glimpse over the image, or a `Record`."""
+    """Show what a training hands over on the way: a glimpse over the image, or a `TrainingStep`."""
     if not isinstance(thing, TrainingPreview):
         curve.add(thing.seconds, thing.loss, thing.dice)
         return

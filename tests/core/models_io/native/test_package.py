@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import RUNGS, ModelCard, TrainedModel
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.foreign import self_test
 from napari_unetseg.core.models_io.native import describe, load, save
 from napari_unetseg.core.models_io.native import package as package_module

@@ -12,6 +12,7 @@ from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched, predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign.engines import Engine, Start
@@ -38,15 +39,15 @@ class ForeignSpec(ModelSpec):
 
     sides: tuple[tuple[int, int, int], ...] = ()
 
-    def halo(self, ndim: int) -> tuple[int, ...]:
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the halo: pixels around a tile that may change its prediction, per axis."""
         return tuple(Side(*side).halo for side in self.sides)
 
-    def multiple(self, ndim: int) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the number that offset and sides of a block must be a multiple of, per axis."""
         return tuple(Side(*side).multiple for side in self.sides)
 
-    def border(self, ndim: int) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the width of the mirrored border added before predicting, per axis."""
         return self.halo(ndim)
 

@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.paths import writing
-from napari_unetseg.core.model.trained_model import FEATURES_FROM, ModelCard, TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import FEATURES_FROM, ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import (
     MAX_PIXELS,
     example_image,
