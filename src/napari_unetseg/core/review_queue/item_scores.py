@@ -70,10 +70,10 @@ def paint_scores(
     """Draw the score of each object into an image."""
     out = np.zeros(ids.shape, np.float32)
     for index, rows in _frames(ids, table, frame_axes):
-        numbers, places = np.unique(ids[index], return_inverse=True)
+        numbers, positions = np.unique(ids[index], return_inverse=True)
         values = np.zeros(len(numbers), np.float32)
         values[np.searchsorted(numbers, table["label"][rows])] = score[rows]
-        out[index] = values[places].reshape(out[index].shape)
+        out[index] = values[positions].reshape(out[index].shape)
     return out
 
 

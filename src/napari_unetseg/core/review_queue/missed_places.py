@@ -48,26 +48,26 @@ def _in_frame(
 ) -> list[Item]:
     from scipy import ndimage
 
-    pieces, n = ndimage.label((labels == 0) & (foreground > _FOREGROUND))
+    components, n = ndimage.label((labels == 0) & (foreground > _FOREGROUND))
     if not n:
         return []
     ndim = labels.ndim
     numbers = np.arange(1, n + 1)
-    sizes = np.bincount(pieces.ravel(), minlength=n + 1)[1:]
-    means = ndimage.mean(foreground, pieces, numbers)
+    sizes = np.bincount(components.ravel(), minlength=n + 1)[1:]
+    means = ndimage.mean(foreground, components, numbers)
     # The rim of an object may have as many pixels as a small object, but it is thinner.
     thick = _THINNEST * typical ** (1 / ndim)
     items = []
-    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
         if sizes[number - 1] < _SMALLEST * typical:
             continue
-        piece = np.pad(pieces[box] == number, 1)
-        if ndimage.distance_transform_edt(piece).max() <= thick:
+        component = np.pad(components[box] == number, 1)
+        if ndimage.distance_transform_edt(component).max() <= thick:
             continue
         low = (*index, *(part.start for part in box))
         high = (*(at + 1 for at in index), *(part.stop for part in box))
-        locked = ink.inside(tuple(map(slice, low, high))).reshape(pieces[box].shape)
-        if (locked & (pieces[box] == number)).any():
+        locked = ink.inside(tuple(map(slice, low, high))).reshape(components[box].shape)
+        if (locked & (components[box] == number)).any():
             continue
         score = float(means[number - 1])
         size = int(sizes[number - 1])
