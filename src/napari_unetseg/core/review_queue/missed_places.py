@@ -16,7 +16,7 @@ def missed_places(
     labels: NDArray[Any],
     foreground: NDArray[np.float32],
     typical: float,
-    ink: PixelSet,
+    locked: PixelSet,
     frame_axes: int = 0,
 ) -> list[Item]:
     """Find connected components of the background that may be missed objects.
@@ -30,12 +30,12 @@ def missed_places(
     typical
         Size in pixels of a typical object: much smaller or thinner components, such as the rim of
         an object, are left out.
-    ink
-        Locked pixels: components with some were erased or approved by hand and are left out.
+    locked
+        Pixels erased or approved by hand: components with some are left out.
     """
     items: list[Item] = []
     for index in np.ndindex(labels.shape[:frame_axes]):
-        items += _in_frame(labels[index], foreground[index], typical, ink, index)
+        items += _in_frame(labels[index], foreground[index], typical, locked, index)
     return items
 
 
@@ -43,7 +43,7 @@ def _in_frame(
     labels: NDArray[Any],
     foreground: NDArray[np.float32],
     typical: float,
-    ink: PixelSet,
+    locked: PixelSet,
     index: tuple[int, ...],
 ) -> list[Item]:
     from scipy import ndimage
@@ -66,8 +66,8 @@ def _in_frame(
             continue
         low = (*index, *(part.start for part in box))
         high = (*(at + 1 for at in index), *(part.stop for part in box))
-        locked = ink.inside(tuple(map(slice, low, high))).reshape(components[box].shape)
-        if (locked & (components[box] == number)).any():
+        locked_inside = locked.inside(tuple(map(slice, low, high))).reshape(components[box].shape)
+        if (locked_inside & (components[box] == number)).any():
             continue
         score = float(means[number - 1])
         size = int(sizes[number - 1])

@@ -312,7 +312,7 @@ def _made(
         labels = labels.with_data(np.array(labels.data))
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
-    return make_queue(labels, sources, options, ink=ink, progress=progress)
+    return make_queue(labels, sources, options, locked=ink, progress=progress)
 
 
 def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
