@@ -35,6 +35,8 @@ Kind = Literal["objects", "masks", "classes", "probabilities", "flattened"]
 
 Array = NDArray[Any]
 
+Sizes = tuple[int, ...]
+
 THRESHOLD_BYTES, MODEL_BYTES = 150.0, 400.0
 """Peak memory in bytes per pixel of a block, from the image to objects."""
 
