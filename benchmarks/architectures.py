@@ -24,7 +24,8 @@ from skimage.io import imread
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import CnnSpec, ConvolutionalSpec, UNetSpec
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Pairs = list[tuple[Image, np.ndarray]]

@@ -29,7 +29,8 @@ from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.objects.decode import decode
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 PIECE = 1024

@@ -31,7 +31,8 @@ from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_q
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 MIN_SIZE = 30

@@ -32,7 +32,8 @@ from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.runtime import keep_freed_memory
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 OURS = {

@@ -30,7 +30,8 @@ from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import Sample, neurons, tissue
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SHAPE, PAINTED, STROKE = (512, 512), 200, 40

@@ -35,7 +35,8 @@ from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
 from napari_unetseg.core.streaming import Here, RunSource, estimate, stream
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 PIECE = 1000

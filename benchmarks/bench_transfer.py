@@ -31,8 +31,8 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
-from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import AnnotationKind, TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 STEPS_AN_EPOCH = 20

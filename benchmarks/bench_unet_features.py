@@ -38,7 +38,8 @@ from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import membranes, neurons, nuclei
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 GOALS = (0.8, 0.9, 0.95)

@@ -34,7 +34,8 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 TUNED_ON = 12

@@ -27,7 +27,8 @@ from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.samples import tissue
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 # Told apart by the colour-blind as well.

@@ -31,7 +31,7 @@ from napari_unetseg.core.nn.training.pretrain import pretrain
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.pretraining import PretrainOptions
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.core.training.training_set import TrainingSet
 

@@ -35,7 +35,8 @@ from napari_unetseg.core.objects.masks import label
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 QUICK = bool(os.environ.get("NAPARI_UNETSEG_QUICK"))

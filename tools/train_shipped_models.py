@@ -33,8 +33,8 @@ from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
-from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import AnnotationKind, TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Lessons = Callable[[Path, frozenset[str]], Iterator[TrainingPair]]

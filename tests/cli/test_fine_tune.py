@@ -11,8 +11,9 @@ from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem, ProjectFolder
 from napari_unetseg.core.scoring.pixel_scores import dice
+from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.model_history import History, Learnt
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 

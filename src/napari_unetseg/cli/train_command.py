@@ -36,9 +36,10 @@ from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.progress import track
-from napari_unetseg.core.training.annotation import AnnotationKind, values_of
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
-from napari_unetseg.core.training.train import Outcome, TrainingPair
+from napari_unetseg.core.training.annotation import AnnotationKind, TrainingPair, values_of
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.core.training.train import Outcome
 from napari_unetseg.core.training.train import train as train_model
 from napari_unetseg.core.training.train_options import TrainOptions
 

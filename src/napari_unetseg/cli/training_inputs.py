@@ -17,8 +17,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.models_io.native.package import SUFFIX
 from napari_unetseg.core.progress import track
-from napari_unetseg.core.training.annotation import AnnotationKind, values_of
-from napari_unetseg.core.training.train import TrainingPair
+from napari_unetseg.core.training.annotation import AnnotationKind, TrainingPair, values_of
 
 ImagesToLearn = Annotated[
     str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")

@@ -16,8 +16,9 @@ from napari_unetseg.core.models_io.native.network_source import callable_of, net
 from napari_unetseg.core.recipe.methods_text import methods_of
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
+from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.compare_models import compare
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 torch = pytest.importorskip("torch")

@@ -14,7 +14,8 @@ from napari_unetseg.core.nn.inference import feature_maps as module
 from napari_unetseg.core.nn.inference.excite import excite
 from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers, patches_of
 from napari_unetseg.core.progress import Cancelled
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SAMPLE = samples.nuclei((104, 88), seed=1)

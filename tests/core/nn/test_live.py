@@ -11,7 +11,8 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, Softmax
 from napari_unetseg.core.nn.training import live_pixels as module
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SHAPE = (150, 170)

@@ -37,7 +37,8 @@ from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")

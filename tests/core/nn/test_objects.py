@@ -31,8 +31,8 @@ from napari_unetseg.core.objects.decoders import DECODERS, SPLIT_DEPTH, DecoderS
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.object_scores import match
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.train import Outcome, TrainingPair, train
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, TrainingPair
+from napari_unetseg.core.training.train import Outcome, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.core.training.training_set import TrainingSet
 

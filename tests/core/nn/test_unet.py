@@ -23,7 +23,7 @@ from napari_unetseg.core.nn.networks.blocks import (
     TrackedGroupNorm,
 )
 from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
-from napari_unetseg.core.training.resolution import shrunken_image
+from napari_unetseg.core.training.shrinking import shrunken_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = UNetSpec(depth=2, width=4, stem="plain")

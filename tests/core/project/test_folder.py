@@ -23,8 +23,9 @@ from napari_unetseg.core.project import (
     is_project,
 )
 from napari_unetseg.core.project import project_folder as folder_module
+from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.model_history import History
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 

@@ -11,7 +11,8 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.review_queue import QueueOptions, Sources, make_queue
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SHAPE = (160, 192)

@@ -14,10 +14,10 @@ from napari_unetseg.core.model.registry import rungs_for, spec_of
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import Scores, class_scores
 from napari_unetseg.core.training import compare_models as module
-from napari_unetseg.core.training.annotation import Annotation
+from napari_unetseg.core.training.annotation import Annotation, TrainingPair
 from napari_unetseg.core.training.compare_models import GUESSING, Row, Scoreboard, compare
 from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}

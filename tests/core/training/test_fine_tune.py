@@ -15,7 +15,7 @@ from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, TrainingPair
 from napari_unetseg.core.training.class_balance import class_weights
 from napari_unetseg.core.training.corrected_labels import (
     RIM,
@@ -27,8 +27,8 @@ from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
 from napari_unetseg.core.training.forgetting import Check, Counts, checked
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.pixel_table import PixelTable
-from napari_unetseg.core.training.resolution import shrunken_annotation
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.shrinking import shrunken_annotation
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.core.training.training_set import Reading
 

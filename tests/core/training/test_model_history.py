@@ -9,6 +9,7 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training import model_history as module
+from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.model_history import (
     KEPT,
     SIDE,
@@ -20,7 +21,7 @@ from napari_unetseg.core.training.model_history import (
     thumbnail_of,
     written_history,
 )
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 

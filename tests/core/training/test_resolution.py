@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.training.annotation import IGNORED, Annotation
-from napari_unetseg.core.training.resolution import (
-    breadth,
+from napari_unetseg.core.training.resolution import breadth, settle_resolution
+from napari_unetseg.core.training.shrinking import (
     likeliest_of_boxes,
-    settle_resolution,
     shrunken,
     shrunken_annotation,
     shrunken_image,

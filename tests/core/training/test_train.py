@@ -9,7 +9,8 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import RUNGS, spec_of
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}

@@ -15,7 +15,8 @@ from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe import ThresholdStep, run_recipe, write_recipe
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training.train import TrainingPair, train
+from napari_unetseg.core.training.annotation import TrainingPair
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget

@@ -407,4 +407,4 @@ def _held_out(dice: float, ap50: float | None = None) -> str:
     return f"Dice {dice:.3f}{objects} on what was held out."
 
 
-__all__ = ["Origin", "Outcome", "TrainingPair", "check_torch", "train", "train_on_set"]
+__all__ = ["Origin", "Outcome", "check_torch", "train", "train_on_set"]

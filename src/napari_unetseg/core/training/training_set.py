@@ -23,7 +23,7 @@ from napari_unetseg.core.training.annotation import (
     values_of,
 )
 from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.resolution import shrunken_annotation, shrunken_image
+from napari_unetseg.core.training.shrinking import shrunken_annotation, shrunken_image
 from napari_unetseg.core.training.train_options import TrainOptions
 
 Images = tuple[AnnotatedImage, ...]

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.progress import Progress, part, silent
 
 
@@ -40,8 +40,8 @@ class TrainingStep:
 Watch = Callable[[TrainingStep], None]
 """Called after each step, in the training's thread."""
 
-Preview = Callable[[Segmenter], None]
-"""Called with the model so far every few seconds, in the training's thread."""
+Preview = Callable[[Any], None]
+"""Called with a `Segmenter` of the model so far every few seconds, in the training's thread."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
 from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import Learnt
-from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.gui.shared.layers import (
     image_of,
     labels_of,

@@ -25,9 +25,10 @@ from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import Features, sees_features
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
 from napari_unetseg.core.training.pretraining import Pretraining
-from napari_unetseg.core.training.train import Outcome, TrainingPair, train
+from napari_unetseg.core.training.train import Outcome, train
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice

@@ -15,7 +15,7 @@ from napari_unetseg.core.nn.training.patches import Drawer, Judge, Reader, Shape
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.training.annotation import AnnotatedImage
 from napari_unetseg.core.training.class_balance import class_weights, image_shares
-from napari_unetseg.core.training.resolution import shrunken, shrunken_image
+from napari_unetseg.core.training.shrinking import shrunken, shrunken_image
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.core.training.training_set import TrainingSet
 
