@@ -10,6 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -23,10 +25,8 @@ from napari_unetseg.core.project import (
     is_project,
 )
 from napari_unetseg.core.project import project_folder as folder_module
-from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.model_history import History
 from napari_unetseg.core.training.train import train
-from napari_unetseg.core.training.train_options import TrainOptions
 
 
 def ink_of(mask):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.features.network_features import NetworkFeatures
+    from napari_unetseg.core.model.network_features import NetworkFeatures
 
 
 @dataclass(frozen=True)

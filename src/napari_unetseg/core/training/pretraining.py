@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Heard, Progress, part
-from napari_unetseg.core.training.pretrain_options import PretrainOptions
-from napari_unetseg.core.training.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained

@@ -11,9 +11,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import IGNORED, Annotation
 from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec, Resolution
 from napari_unetseg.core.objects.masks import cut_apart
-from napari_unetseg.core.training.annotation import IGNORED, Annotation
 
 HALF_FROM, QUARTER_FROM = 24.0, 32.0
 """Breadth in pixels from which half and quarter resolution are chosen."""

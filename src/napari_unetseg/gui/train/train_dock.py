@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec
 from napari_unetseg.core.image import Image
@@ -25,11 +27,9 @@ from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import Features, sees_features
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.annotation import TrainingPair
 from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome, train
-from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import image_of, plane_image

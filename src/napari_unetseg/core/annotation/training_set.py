@@ -11,9 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.training.annotation import (
+from napari_unetseg.core.annotation.annotation import (
     AnnotatedImage,
     Annotation,
     AnnotationKind,
@@ -22,9 +20,11 @@ from napari_unetseg.core.training.annotation import (
     examples_of,
     values_of,
 )
-from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.shrinking import shrunken_annotation, shrunken_image
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.annotation.holdout import split
+from napari_unetseg.core.annotation.shrinking import shrunken_annotation, shrunken_image
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.normalisation import NormalisationSpec
 
 Images = tuple[AnnotatedImage, ...]
 
@@ -58,7 +58,7 @@ class Reading:
 
         See Also
         --------
-        napari_unetseg.core.training.annotation.examples_of : those of one pair, and what is raised.
+        napari_unetseg.core.annotation.annotation.examples_of : those of one pair.
         """
         values = self._values(pairs)
         return [

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.training.annotation import IGNORED, Annotation
+from napari_unetseg.core.annotation.annotation import IGNORED, Annotation
 
 Sizes = tuple[int, ...]
 
