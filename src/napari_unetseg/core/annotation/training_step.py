@@ -1,4 +1,4 @@
-"""What a training tells on the way, and whom: no torch."""
+"""Steps of a training, and the functions it calls on the way: no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from napari_unetseg.core.progress import Progress, part, silent
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What one step of a training brought.
+    """Loss, learning rate and scores of one step of a training.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the features of a pixel depend on besides a model's own options."""
+"""Context of the features of a pixel: spacing, and a frozen network."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What a training begins with.
+    """Start of a training: weights, features and pretraining.
 
     Parameters
     ----------

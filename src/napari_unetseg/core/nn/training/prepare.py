@@ -82,7 +82,7 @@ def prepared(
     guess: Guess | None = None,
     decoder: DecoderSpec | None = None,
 ) -> tuple[Drawer, Judge]:
-    """Return who draws patches of what is learnt, and who judges by what is held out."""
+    """Return the drawer of patches to learn, and the judge with what is held out."""
     by_class, weighs = options.balances(dense=data.annotations[0].dense)
     reader, shrink = Reader(spec.inside(), shape), spec.shrink(data.ndim)
     known: list[dict[str, Any]] = [
