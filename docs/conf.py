@@ -1,20 +1,13 @@
 """The documentation: how to use it, what each dock and command does, the gallery, what changed."""
 
-import os
-import re
-import sys
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(Path(__file__).resolve().parent / "_ext"))
-# The docks are asked for their controls, which needs no screen.
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 project = "napari-unetseg"
 author = "The napari-unetseg developers"
-version = release = re.search(
-    r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
-)[1]
+version = release = metadata.version(project)
 
 extensions = [
     "myst_parser",
@@ -22,13 +15,12 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
-    "derived",
 ]
 # A block that names no language is what is typed into a terminal.
 highlight_language = "text"
 html_theme = "furo"
 html_title = project
-exclude_patterns = ["_build", "_ext", "gallery/*.py", "gallery/*.ipynb", "gallery/*.md5"]
+exclude_patterns = ["_build", "gallery/*.py", "gallery/*.ipynb", "gallery/*.md5"]
 myst_heading_anchors = 3
 # A name such as ndim is that of several classes; which is meant does not matter to a reader.
 suppress_warnings = ["config.cache", "ref.python"]

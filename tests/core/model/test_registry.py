@@ -14,8 +14,8 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.registry import RUNGS, Rung, load, register, rungs_for, spec_of
 from napari_unetseg.core.models_io.native import load as open_package
 from napari_unetseg.core.models_io.native import save
-from napari_unetseg.core.models_io.native.network_source import callable_of, network_source
-from napari_unetseg.core.recipe.methods_text import methods_of
+from napari_unetseg.core.models_io.native.network_source import network_builder, network_source
+from napari_unetseg.core.recipe.methods_text import methods_paragraph
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.training.compare_models import compare
@@ -61,7 +61,7 @@ def test_a_new_rung_costs_two_files_and_an_entry(toy_rung: Rung, tmp_path: Path)
     assert opened.spec == spec
     np.testing.assert_array_equal(opened.predict(pair.image).asarray(), found)
 
-    name, options = callable_of(model)
+    name, options = network_builder(model)
     place: dict[str, object] = {}
     exec(compile(network_source(model), "architecture.py", "exec"), place)
     network = place[name](**options)  # type: ignore[operator]
@@ -69,7 +69,7 @@ def test_a_new_rung_costs_two_files_and_an_entry(toy_rung: Rung, tmp_path: Path)
 
     assert architecture(spec).receptive_field == (3, 3)
     step = ModelStep(file="toy.zip", sha256="0" * 64)
-    said = methods_of(Recipe(model=step), model)
+    said = methods_paragraph(Recipe(model=step), model)
     assert "the single convolution “toy” (Fukushima 1980; 20 parameters" in said
 
     assert toy_rung.kind in rungs_for(2)

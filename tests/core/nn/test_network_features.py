@@ -26,7 +26,7 @@ from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import describe, load, save
-from napari_unetseg.core.models_io.native.network_source import callable_of
+from napari_unetseg.core.models_io.native.network_source import network_builder
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelSegmenter,
@@ -222,7 +222,7 @@ def test_a_file_holds_all_that_it_needs(
 
 def test_other_programs_get_one_network_with_all_weights(make_model: Make) -> None:
     model = taught(make_model("unet", normalisation=MEAN_STD))
-    name, options = callable_of(model)
+    name, options = network_builder(model)
     assert name == "image_network"
     network = image_network(**options)
     network.load_state_dict({k: torch.tensor(v) for k, v in model.all_weights.items()})

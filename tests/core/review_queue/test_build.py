@@ -102,7 +102,7 @@ def test_other_labels_tell_what_they_have_otherwise(scene):
     assert np.array_equal(made.uncertainty > 0, (labels != 0) != (sample.objects != 0))
     with pytest.raises(InputError, match="Choose the other labels"):
         make_queue(Image.of(labels, "YX"), Sources(image), options)
-    with pytest.raises(InputError, match="not of one image"):
+    with pytest.raises(InputError, match="belong to different images"):
         make_queue(Image.of(labels[:99], "YX"), sources, options)
 
 
@@ -123,12 +123,14 @@ def test_what_a_hand_approved_does_not_come(scene):
     ink = PixelSet(SHAPE)
     whole = tuple(slice(0, n) for n in SHAPE)
     ink.add(whole, (labels == 999) | ((sample.objects == missing) & (labels == 0)))
-    queue = make_queue(Image.of(labels, "YX"), Sources(image, model), QueueOptions(), ink=ink).queue
+    queue = make_queue(
+        Image.of(labels, "YX"), Sources(image, model), QueueOptions(), locked=ink
+    ).queue
     assert 999 not in {item.number for item in queue.items}
     places = [item for item in queue.items if item.kind == "place"]
     assert not any((sample.objects[place.box] == missing).any() for place in places)
     drawn = make_queue(
-        Image.of(labels, "YX"), Sources(), QueueOptions(order="random sample"), ink=ink
+        Image.of(labels, "YX"), Sources(), QueueOptions(order="random sample"), locked=ink
     ).queue
     assert drawn.certain == 1
     assert drawn.population == len(np.unique(labels)) - 2
@@ -176,7 +178,7 @@ def test_classes_are_looked_at_in_windows(scene):
     assert scores == sorted(scores, reverse=True)
     first = made.queue.item
     assert made.uncertainty[first.box].mean() == pytest.approx(first.score, abs=1e-3)
-    with pytest.raises(InputError, match="model of the image or other labels"):
+    with pytest.raises(InputError, match="a model and the image, or other labels"):
         make_queue(labels, Sources(image), options)
     with pytest.raises(InputError, match="Only objects can be counted"):
         make_queue(labels, Sources(), options.model_copy(update={"order": "random sample"}))

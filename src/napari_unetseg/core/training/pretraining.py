@@ -10,7 +10,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.progress import Heard, Progress, part
+from napari_unetseg.core.progress import Progress, StopRecorder, part
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
@@ -66,7 +66,7 @@ class Pretraining:
         if training.until == "time" and not self.options.pretrain_steps:
             minutes = self.options.pretrain_minutes
             share = minutes / (minutes + training.budget)
-        heard = Heard(part(progress, 0, share))
+        heard = StopRecorder(part(progress, 0, share))
         done = pretrain(
             spec, images, self.options, training, ndim=ndim, scaling=scaling, progress=heard
         )

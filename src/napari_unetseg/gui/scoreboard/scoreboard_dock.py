@@ -67,15 +67,14 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
     run_text = "Compare"
     run_help = "Train every ticked model, judge all by the same held-out strokes, keep the best."
     can_stop = True
+    stop_help = "End now and keep the models that are done."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, ScoreboardOptions())
         self._warm = Latest(self)
-        self.stop_button.setToolTip("End now and keep the models that are done.")
-
-    # What a tool says of itself
-
-    def rows(self) -> list[tuple[str, QWidget]]:
+        self._board: Scoreboard | None = None
+        self._used: Row | None = None
+        self._kept: dict[Row, TrainedModel] = {}
         self.labels = labels_pick(self.viewer)
         self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
@@ -90,16 +89,15 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
             tick.setChecked(True)
             self.ticks[name] = tick
             grid.addWidget(tick, number // 2, number % 2)
-        return [("Labels", self.labels), ("They are", self.kind), ("Models", ticks)]
-
-    def results(self) -> list[QWidget]:
-        self._board: Scoreboard | None = None
-        self._used: Row | None = None
-        self._kept: dict[Row, TrainedModel] = {}
         self.table = ScoreboardTable()
         self.table.setToolTip("Click a model to use it in Predict.")
         self.table.chosen.connect(self._on_chosen)
-        return [self.table]
+        self.assemble(
+            rows=[("Labels", self.labels), ("They are", self.kind), ("Models", ticks)],
+            results=[self.table],
+        )
+
+    # What a tool says of itself
 
     def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
         kind = self.kind.currentData()

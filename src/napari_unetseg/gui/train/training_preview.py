@@ -42,8 +42,8 @@ def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
     if not isinstance(thing, TrainingPreview):
         curve.add(thing.seconds, thing.loss, thing.dice)
         return
-    layer = tool.pick.layer()
-    if layer is not None and tool.isVisible():
+    layer = tool.source
+    if layer is not None and layer in tool.viewer.layers and tool.isVisible():
         look = classes_look(int(thing.classes.max()))
         tool.preview.show(layer, thing.classes, name="training preview", **look)
 

@@ -1,4 +1,4 @@
-"""The network of a model as Python that others can run, without this program where possible."""
+"""Write a model's network as Python source for other programs, self-contained if possible."""
 
 import ast
 from importlib.util import find_spec
@@ -19,14 +19,14 @@ def {name}(inputs, **options):
 
 
 def is_self_contained(model: TrainedModel) -> bool:
-    """Whether the network needs torch alone: unless it sees the features of another one."""
+    """Return whether the network needs only torch: not if it uses the features of another one."""
     return model.features_from is None
 
 
-def callable_of(model: TrainedModel) -> tuple[str, dict[str, Any]]:
-    """Return the name of what builds the network, and what to call it with.
+def network_builder(model: TrainedModel) -> tuple[str, dict[str, Any]]:
+    """Return the name of the function that builds the network, and its arguments.
 
-    It is found in `network_source` where the model is self-contained, else in `LIBRARY`.
+    The function is in `network_source` if the model is self-contained, else in `LIBRARY`.
     """
     eyes, spec = model.features_from, model.spec
     if eyes is not None:
@@ -41,7 +41,7 @@ def callable_of(model: TrainedModel) -> tuple[str, dict[str, Any]]:
 
 
 def network_source(model: TrainedModel) -> str:
-    """Return one file of Python with all that a self-contained network is made of."""
+    """Return one Python file with all code of a self-contained network."""
     rung, more = RUNGS[model.spec.kind], _is_shown_more(model)
     modules = (*rung.sources, _INPUTS) if more else rung.sources
     source = "\n\n".join(_without_own_imports(_text_of(module)) for module in modules)
@@ -50,11 +50,11 @@ def network_source(model: TrainedModel) -> str:
 
 
 LIBRARY = f"{_PACKAGE}.core.nn.restore"
-"""Where the other networks are built."""
+"""Module that builds the other networks."""
 
 
 def _is_shown_more(model: TrainedModel) -> bool:
-    """Whether a network is shown more of an image than its intensity."""
+    """Return whether the network has inputs other than intensities."""
     return not model.spec.learns_features or model.spec.position != "none"
 
 
@@ -70,7 +70,7 @@ def _text_of(module: str) -> str:
 
 
 def _without_own_imports(source: str) -> str:
-    """Return the source without its imports from this package, which are in the same file."""
+    """Return the source without imports from this package, whose code is in the same file."""
     lines = source.splitlines()
     for node in ast.parse(source).body:
         own = isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PACKAGE)
@@ -79,4 +79,4 @@ def _without_own_imports(source: str) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-__all__ = ["LIBRARY", "callable_of", "is_self_contained", "network_source"]
+__all__ = ["LIBRARY", "is_self_contained", "network_builder", "network_source"]

@@ -1,10 +1,17 @@
-"""What the pages take from the program itself: controls, flags, formats. Nothing is said twice.
+"""Text of the pages that the program itself knows: controls, options, flags, formats, rooms.
 
-A page asks with a line ``<!-- derived: controls threshold -->``; the words after the colon are a
-key of `MAKERS` and what it is asked for. In its place comes Markdown.
+A page asks for it between two lines::
+
+    <!-- derived: controls threshold -->
+    <!-- end -->
+
+The words after the colon are a key of `MAKERS` and its arguments. `write_derived.py` puts the
+Markdown between the lines, so that a page reads the same in the checkout and on the site.
 """
 
 import ast
+import importlib
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -20,34 +27,37 @@ from pydantic.fields import FieldInfo
 import napari_unetseg
 from napari_unetseg.core.options import Options
 
-_ASKED = re.compile(r"^<!-- derived: ([a-z_ -]+) -->$", re.MULTILINE)
+_ASKED = re.compile(
+    r"^<!-- derived: ([a-z_ -]+) -->$(?:\n(?:(?!<!-- ).*\n)*<!-- end -->$)?", re.MULTILINE
+)
 _CHANGING = ("rung",)
 """Names of choices whose help is that of what is chosen."""
 
 EVERYWHERE = ("Help", "Reset")
 """Buttons of every dock, which the page of all docks tells of."""
 
+PACKAGE = napari_unetseg.__name__
 _MENUS = {"io_utilities": "IO Utilities"}
 _MANIFEST = Path(napari_unetseg.__file__).with_name("napari.yaml")
 
 Table = Sequence[tuple[str, str]]
 
 
-def substituted(text: str) -> str:
-    """Return the text of a page with what it asks for."""
-    return _ASKED.sub(lambda asked: made(*asked[1].split()), text)
+def renewed(text: str) -> str:
+    """Fill in the Markdown that a page asks for, in place of an earlier one."""
 
+    def block(asked: re.Match[str]) -> str:
+        kind, *words = asked[1].split()
+        return f"<!-- derived: {asked[1]} -->\n\n{MAKERS[kind](*words).strip()}\n\n<!-- end -->"
 
-def made(kind: str, *words: str) -> str:
-    """Return the Markdown that a line of a page asks for."""
-    return MAKERS[kind](*words)
+    return _ASKED.sub(block, text)
 
 
 # The docks
 
 
 def docks() -> dict[str, str]:
-    """Return the docks of the manifest: the word of the command, and the name in the menu."""
+    """List the docks of the manifest: the word of the command, and the name in the menu."""
     manifest = yaml.safe_load(_MANIFEST.read_text(encoding="utf-8"))
     return {
         widget["command"].partition(".")[2]: widget["display_name"]
@@ -56,7 +66,7 @@ def docks() -> dict[str, str]:
 
 
 def menus(dock: str) -> str:
-    """Say where in napari's menus a dock is."""
+    """Describe where in napari's menus a dock is."""
     manifest = yaml.safe_load(_MANIFEST.read_text(encoding="utf-8"))
     places = [
         " > ".join(_MENUS.get(word, word.capitalize()) for word in menu.split("/")[1:])
@@ -138,13 +148,11 @@ def controls(dock: str) -> str:
 
 @cache
 def buttons_of(dock: str) -> Table:
-    """Return what is on a dock besides its forms, with the help that stands at it.
+    """List the controls of a dock besides its forms, with their help.
 
     The dock is built without a window.
     """
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from importlib import import_module
-
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QAbstractButton, QApplication, QFormLayout
 
@@ -154,7 +162,7 @@ def buttons_of(dock: str) -> Table:
         one for one in manifest["contributions"]["commands"] if one["id"].endswith(f".{dock}")
     )
     module, _, name = command["python_name"].partition(":")
-    page = getattr(import_module(module), name)(ViewerModel())
+    page = getattr(importlib.import_module(module), name)(ViewerModel())
     found: dict[str, str] = {}
     for layout in page.findChildren(QFormLayout):
         for row in range(layout.rowCount()):
@@ -208,7 +216,7 @@ def option_table(form: type[BaseModel], *, by_name: bool = False) -> str:
 
 
 def values_of(field: FieldInfo) -> str:
-    """Say which values a field takes."""
+    """Describe the values that a field takes."""
     kind = field.annotation
     if get_origin(kind) is Literal:
         return ", ".join(f"`{choice}`" if choice != "" else "nothing" for choice in get_args(kind))
@@ -224,7 +232,7 @@ def values_of(field: FieldInfo) -> str:
 
 
 def default_of(field: FieldInfo) -> str:
-    """Say what a field is when nobody says otherwise."""
+    """Describe the default of a field."""
     if field.is_required():
         return "none: must be given"
     value = field.default
@@ -234,7 +242,7 @@ def default_of(field: FieldInfo) -> str:
 
 
 def help_of(form: type[BaseModel], field: FieldInfo, by_name: bool = False) -> str:
-    """Return the help of a field, and with which others it matters."""
+    """Give the help of a field, and the choices with which it matters."""
     text = str(field.description or "")
     when = _extra(field).get("when") or {}
     for other, values in when.items():
@@ -296,23 +304,19 @@ def recipe(step: str) -> str:
 
 
 def tree() -> str:
-    """Return the packages and modules, with the first line that each says of itself."""
+    """Return a table of every folder of the package and the modules that all of them share."""
     root = Path(napari_unetseg.__file__).parent
-    lines = []
-    for folder in (root, root / "cli", root / "gui", root / "core", *_packages(root / "core")):
-        place = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
-        lines.append((f"`{place or 'napari_unetseg/'}`", _says(folder / "__init__.py")))
+    rows = []
+    for folder in (root, *sorted(inside.parent for inside in root.rglob("*/__init__.py"))):
+        place = folder.relative_to(root.parent).as_posix()
+        rows.append((f"`{place}/`", _summary_of(folder / "__init__.py")))
         if folder in (root, root / "core"):
             modules = sorted(folder.glob("[!_]*.py"))
-            lines += [(f"`{place}{module.name}`", _says(module)) for module in modules]
-    return table(("Place", "What is there"), lines)
+            rows += [(f"`{place}/{module.name}`", _summary_of(module)) for module in modules]
+    return table(("Place", "Contents"), rows)
 
 
-def _packages(folder: Path) -> list[Path]:
-    return sorted(inside.parent for inside in folder.glob("*/__init__.py"))
-
-
-def _says(module: Path) -> str:
+def _summary_of(module: Path) -> str:
     text = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
     return text.partition("\n\n")[0]
 
@@ -338,16 +342,31 @@ API = (
 
 
 def api() -> str:
-    """Return what lets autodoc describe the modules of `API`."""
+    """Return a table of the public names of each module of `API`, with their summaries."""
     parts = []
     for name in API:
-        module = f"napari_unetseg.core.{name}"
-        parts.append(f"## {module}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```")
+        module = importlib.import_module(f"napari_unetseg.core.{name}")
+        rows = [
+            (f"`{public}`", text)
+            for public in module.__all__
+            if getattr(found := getattr(module, public), "__module__", "").startswith(PACKAGE)
+            and (text := (inspect.getdoc(found) or "").partition("\n\n")[0])
+        ]
+        parts += [f"## `{module.__name__}`", table(("Name", "Purpose"), rows)]
     return "\n\n".join(parts)
 
 
+def reference() -> str:
+    """Return what lets autodoc describe the modules of `API` on the site."""
+    modules = [f"napari_unetseg.core.{name}" for name in API]
+    return "\n\n".join(
+        f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```"
+        for name in modules
+    )
+
+
 def export_options() -> str:
-    """Return a table of what an export asks."""
+    """Return a table of the options of an export."""
     from napari_unetseg.core.models_io.native.export_package import ExportOptions
 
     return option_table(ExportOptions)
@@ -363,6 +382,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "export": export_options,
     "tree": tree,
     "api": api,
+    "reference": reference,
 }
 
 
@@ -374,13 +394,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         return f"| {' | '.join(plain)} |"
 
     return "\n".join([line(head), line(["---"] * len(head)), *(line(row) for row in rows)])
-
-
-def setup(app: Any) -> dict[str, bool]:
-    """Let Sphinx put in what pages ask for."""
-
-    def on_read(app: Any, name: str, source: list[str]) -> None:
-        source[0] = substituted(source[0])
-
-    app.connect("source-read", on_read)
-    return {"parallel_read_safe": True}
