@@ -1,13 +1,13 @@
-"""What each choice in the UNet is worth: foreground Dice on real images for the same CPU seconds.
+"""Compare the UNet's design choices: foreground Dice on real images for the same CPU seconds.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/architectures.py DATA [--seconds 60] [--out FILE.json]
         [--sets nuclei neurons ...] [--ways NAME ...]
 
-DATA is a folder that holds the sets named below. Every network gets the same processor time: the
-time of a step is measured first, over all threads, and the training then runs for as many steps as
-fit, so that other work on the machine changes little. The table gives the mean Dice on images that
-were not trained on, the steps, and the processor seconds a megapixel takes to predict. FILE.json
-keeps what is finished, and a second run goes on from there.
+DATA is a folder with the sets named below. Every network gets the same processor time: the time of
+a step is measured first, over all threads, and the training then runs for as many steps as fit,
+so that other work on the machine has little effect. The table gives the mean Dice on test images,
+the steps, and the processor seconds per megapixel of prediction. FILE.json stores finished
+results, and a second run resumes from there.
 """
 
 import argparse
@@ -61,7 +61,7 @@ WAYS: dict[str, ConvolutionalSpec] = {
 
 
 def folder(place: Path, *, grey: bool = True, but: Path | None = None) -> Pairs:
-    """Return the images of a folder with the masks of the same names, `but` those of another."""
+    """Return the images of a folder with the masks of the same names, except those in `but`."""
     seen = set() if but is None else {path.stem for path in (but / "images").iterdir()}
     masks = {path.stem: path for path in (place / "masks").iterdir() if path.stem not in seen}
     found = []
@@ -81,18 +81,18 @@ def neurons(data: Path) -> tuple[Pairs, Pairs]:
 
 
 def nuclei(data: Path) -> tuple[Pairs, Pairs]:
-    """Return nuclei in fluorescence."""
+    """Return fluorescent nuclei."""
     return folder(data / "train/nuclei_fluo_cc0"), folder(data / "nuclei_fluo_cc0")
 
 
 def phase_cells(data: Path) -> tuple[Pairs, Pairs]:
-    """Return cells in phase contrast, without the frames that the tested crops were cut from."""
+    """Return cells in phase contrast, without the frames that the test crops were cut from."""
     crops = data / "phase_cells_mit"
     return folder(data / "train/phase_cells_mit", but=crops), folder(crops)
 
 
 def membranes(data: Path) -> tuple[Pairs, Pairs]:
-    """Return planes of a block of brain: trained on one end, tested on the other."""
+    """Return planes of a brain volume: one end for training, the other for testing."""
     raw = imread(data / "em_fibsem_bsd/fibsem_raw.tif")
     truth = (imread(data / "em_fibsem_bsd/fibsem_membrane_derived.tif") > 0).astype(np.uint8)
     planes = [(Image.of(plane), mask) for plane, mask in zip(raw, truth, strict=True)]
@@ -108,12 +108,12 @@ SETS: dict[str, Callable[[Path], tuple[Pairs, Pairs]]] = {
 
 
 def options(steps: int, seed: int, **more: Any) -> TrainOptions:
-    """Return a training of so many steps, judged ten times on the way."""
+    """Return the options of a training with a number of steps, validated ten times."""
     return TrainOptions(until="epochs", epochs=10, steps=max(steps // 10, 1), seed=seed, **more)
 
 
 def cost_of_a_step(spec: ConvolutionalSpec, pairs: Pairs) -> float:
-    """Return the processor seconds of a step, all threads together."""
+    """Measure the processor seconds of a step, over all threads."""
     told: list[float] = []
     lessons = [TrainingPair(image, mask) for image, mask in pairs[:4]]
     train(

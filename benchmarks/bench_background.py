@@ -1,11 +1,11 @@
-"""How long a background surface takes, beside the image's mean and an explicit least squares.
+"""Measure the time of a background fit, next to the image's mean and an explicit least squares.
 
     python benchmarks/bench_background.py [--side 4096] [--rounds 9]
 
-All ways run in the same rounds, one after the other, so that a busy machine slows all alike. The
-table gives the median, the least, the median over the rounds of the ratio to `image.mean()` in the
-same round, the least time of all cores together (which a busy machine changes least), and the
-memory taken above the image.
+All methods run in the same rounds, one after the other, so that a busy machine slows all alike.
+The table gives the median, the minimum, the median over the rounds of the ratio to `image.mean()`
+in the same round, the minimum time of all cores together (which a busy machine changes least),
+and the memory in addition to the image.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def make_image(side: int) -> np.ndarray:
 
 
 def explicit(image: np.ndarray) -> np.ndarray:
-    """Fit with a matrix of pixels by terms, as a textbook would."""
+    """Fit with the full design matrix of pixels by terms, as in a textbook."""
     y, x = np.indices(image.shape, dtype=np.float64)
     y, x = y.ravel() / len(image), x.ravel() / image.shape[1]
     design = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
@@ -44,7 +44,7 @@ def explicit(image: np.ndarray) -> np.ndarray:
 
 
 def ways(image: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Return what is compared, all on one image."""
+    """Return the compared methods, all on one image."""
     wrapped = Image.of(image)
     small = Image.of(np.clip(image / 8, 0, 255).astype(np.uint8))
     large = Image.of(image.astype(np.uint16))
@@ -68,7 +68,7 @@ def ways(image: np.ndarray) -> dict[str, Callable[[], object]]:
 
 
 def memory(way: Callable[[], object]) -> float:
-    """Return the most memory a way holds at once, MB."""
+    """Measure the peak memory of a method, in MB."""
     tracemalloc.start()
     way()
     _, peak = tracemalloc.get_traced_memory()
@@ -77,7 +77,7 @@ def memory(way: Callable[[], object]) -> float:
 
 
 def timed(way: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return how long a way takes by a clock, ms."""
+    """Measure the time of a method with a clock, in ms."""
     start = clock()
     way()
     return (clock() - start) * 1e3

@@ -1,11 +1,11 @@
-"""How long each correction takes on a large label image, without and with napari.
+"""Measure the time of each correction on a large label image, without and with napari.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_corrections.py [--side 8192] [--viewer]
 
-About one object for each 64×64 pixels. `core` is the time from the labels to the change; `applied`
-also writes it into a Labels layer as an undo step with its ink; `--viewer` puts that layer into a
-real window (a virtual display will do) and counts until the events are done. Medians over objects
-in different places; what works on every object is run three times.
+There is about one object per 64×64 pixels. `core` is the time to compute the change; `applied`
+also writes it into a Labels layer as an undo step with its locked pixels; `--viewer` shows that
+layer in a real window (a virtual display is enough) and includes the events. Times are medians
+over objects in different positions; corrections of all objects are run three times.
 """
 
 import argparse
@@ -25,7 +25,7 @@ REPEATS = 9
 
 
 def labels_of(side: int) -> np.ndarray:
-    """Return round objects on a grid, some touching, some with a hole, some in two parts."""
+    """Make round objects on a grid, some touching, some with a hole, some in two parts."""
     rng = np.random.default_rng(0)
     labels = np.zeros((side, side), np.int32)
     y, x = np.indices((CELL, CELL)) - CELL / 2
@@ -94,7 +94,7 @@ def _corners(box: Box) -> list[list[int]]:
 
 
 class Bench:
-    """Labels, with or without a layer that shows them."""
+    """Hold labels, with or without a layer that shows them."""
 
     def __init__(self, labels: np.ndarray, viewer: Any = None) -> None:
         from napari.layers import Labels
@@ -109,12 +109,12 @@ class Bench:
         self.first = self.boxes.largest() + 1
 
     def time(self, make: Callable[[], Change]) -> tuple[float, float, int]:
-        """Return seconds for the change alone, for all of it, and how many pixels it has."""
+        """Measure the seconds of a change alone and with its application; count its pixels."""
         began = time.perf_counter()
         change = make()
         core = time.perf_counter() - began
         parts = {number: self.boxes.box(number) for number in change.objects}
-        approved = fix.pixels_of(self.labels, parts, self.frame, self.labels.shape)
+        approved = fix.collect_pixels(self.labels, parts, self.frame, self.labels.shape)
         self.ink.correct(change.index, change.after, approved)
         self.settle()
         applied = time.perf_counter() - began
@@ -124,14 +124,16 @@ class Bench:
         return core, applied, len(change)
 
     def settle(self) -> None:
-        """Let the window draw."""
+        """Process events until the window has drawn."""
         if self.viewer is not None:
             from qtpy.QtWidgets import QApplication
 
             QApplication.processEvents()
             QApplication.processEvents()
 
-    def told(self, name: str, make: Callable[[int], Callable[[], Change]], repeats: int) -> None:
+    def print_medians(
+        self, name: str, make: Callable[[int], Callable[[], Change]], repeats: int
+    ) -> None:
         """Print a line of medians."""
         rows = np.array([self.time(make(k)) for k in range(repeats)])
         core, applied, pixels = np.median(rows, axis=0)

@@ -1,11 +1,11 @@
-"""How long features and the fits on them take, beside scipy, scikit-image and scikit-learn.
+"""Measure the time of features and fits, next to scipy, scikit-image and scikit-learn.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_features.py [--sides 1024 2048] [--rounds 5]
 
-All ways run in the same rounds, one after the other, so that a busy machine slows all alike. The
-tables give the median and the least time in milliseconds. "stroke to field" is all that follows a
-stroke in live mode when the features of the field are kept: gather the labelled pixels, refit,
-probability of every pixel. The forests come from scikit-learn, if that is installed.
+All methods run in the same rounds, one after the other, so that a busy machine slows all alike.
+The tables give the median and the minimum time in milliseconds. "stroke to field" is the work
+after a stroke in live mode with cached features: gather the labelled pixels, refit, predict every
+pixel. The forests come from scikit-learn, if it is installed.
 """
 
 import argparse
@@ -32,7 +32,7 @@ LABELLED = 200
 
 
 def with_scipy(image: np.ndarray, spec: FilterBankSpec) -> list[np.ndarray]:
-    """Return the same features by Gaussian derivatives."""
+    """Compute the same features by Gaussian derivatives."""
     found = [image]
     for sigma in spec.scales:
 
@@ -51,13 +51,13 @@ def with_scipy(image: np.ndarray, spec: FilterBankSpec) -> list[np.ndarray]:
 
 
 def eigenvalues(yy: np.ndarray, yx: np.ndarray, xx: np.ndarray) -> list[np.ndarray]:
-    """Return both eigenvalues of symmetric matrices."""
+    """Compute both eigenvalues of symmetric matrices."""
     mean, radius = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
     return [mean + radius, mean - radius]
 
 
 def with_scikit_image(image: np.ndarray, spec: FilterBankSpec) -> np.ndarray:
-    """Return the features nearest to ours: without the structure tensor's."""
+    """Compute the most similar features: all but those of the structure tensor."""
     low, *_, high = spec.scales
     return multiscale_basic_features(
         image, sigma_min=low, sigma_max=high, num_sigma=len(spec.scales)
@@ -65,7 +65,7 @@ def with_scikit_image(image: np.ndarray, spec: FilterBankSpec) -> np.ndarray:
 
 
 def table_of(ways: dict[str, Way], rounds: int) -> Iterable[str]:
-    """Time all ways in turn; yield a line for each."""
+    """Time all methods in turn; yield a line for each."""
     for way in ways.values():
         way()
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -94,7 +94,7 @@ def features(side: int, rounds: int) -> None:
 
 
 def fits(side: int, rounds: int) -> None:
-    """Time fits to 200 labelled pixels a class, and what they predict."""
+    """Time fits to 200 labelled pixels per class, and their predictions."""
     sample = neurons((side, side), seed=1)
     image = (sample.image / sample.image.mean()).astype(np.float32)[None]
     inputs = filter_bank(image, FilterBankSpec())
@@ -123,7 +123,7 @@ def fits(side: int, rounds: int) -> None:
 
 
 def live(segmenter: PixelSegmenter, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Do what follows a stroke; the labels of the field are those of the last refit."""
+    """Refit and predict as after a stroke; the labels of the field are those of the last refit."""
     spec: PixelSpec = segmenter.spec
     table = PixelTable.gather(inputs, targets, 2)
     network = fit_table(spec, table, start=segmenter.network)

@@ -1,16 +1,15 @@
-"""Megapixels per second of a UNet's prediction, beside the textbook's UNet and other runtimes.
+"""Measure the prediction speed of a UNet, next to the textbook's UNet and other runtimes.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_inference.py [--side 1024] [--rounds 5]
         [--threads 1]
 
 The textbook's UNet is that of `textbook.py`; it runs in plain torch on tiles of 256x256 without
-overlap, which is the least work it can have. What our Predict asks of the C library, to keep freed
-memory, holds for the whole process and serves it as well. Ours predicts the whole image as Predict
-does: scaled, in tiles with their halo, softmax, pasted. OpenVINO and ONNX Runtime run our default
-network on one block where they are installed, and are left out where they are not. All ways run in
-the same rounds; counted is the time of the processor, all threads together, so that other work on
-the machine changes little, and the ratio is the median over the rounds. Weights are fresh: speed
-does not depend on them.
+overlap, which is the least work possible. Our setting of the C library, to keep freed memory,
+applies to the whole process and helps it as well. Ours predicts the whole image like the Predict
+dock: scaled, in tiles with their halo, softmax, pasted. OpenVINO and ONNX Runtime run our default
+network on one block, if they are installed. All methods run in the same rounds; the time is that
+of the processor, over all threads, so that other work on the machine has little effect, and the
+ratio is the median over the rounds. Weights are random: speed does not depend on them.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from torch import nn
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
 from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
@@ -45,7 +44,7 @@ OURS = {
 
 
 def of_image(image: Image, options: dict[str, object]) -> tuple[nn.Module, Callable[[], object]]:
-    """Return a network of ours, and what predicts an image with it."""
+    """Make one of our networks, and the function that predicts an image with it."""
     spec = spec_of("unet", options)
     network = build_network(spec, 1, 2, 2, seed=0).eval()
     segmenter = NetworkSegmenter(network, spec, ("background", "cell"), 1, 2)
@@ -56,7 +55,7 @@ def of_image(image: Image, options: dict[str, object]) -> tuple[nn.Module, Calla
 def by_others(
     network: nn.Module, image: np.ndarray, threads: int
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield what runs a network elsewhere, of the runtimes that are installed."""
+    """Yield functions that run a network in the other installed runtimes."""
     block = image[None, None].astype(np.float32)
     example = torch.from_numpy(block)
     ready = folded(network)

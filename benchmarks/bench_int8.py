@@ -1,13 +1,13 @@
-"""A shipped model in eight bits beside our own prediction: speed, and which labels differ.
+"""Compare a shipped model in eight bits with our own prediction: speed, and labels that differ.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_int8.py DATA [--model nuclei] [--rounds 5]
 
-DATA holds `nuclei_fluo_cc0` and `train/nuclei_fluo_cc0`. The network is exported to ONNX, and
-calibrated to eight bits on twelve training images by ONNX Runtime, whose file OpenVINO reads too.
-All ways predict the same image of sixteen test images side by side, one thread each, in the same
-rounds: ours as Predict does, the others one block of the same size, bare of everything else, so
-that the ratio is more than Predict could gain. "Agree" is the share of pixels with our label;
-"Dice" is that of the foreground with the truth. Needs onnx, onnxruntime and openvino.
+DATA contains `nuclei_fluo_cc0` and `train/nuclei_fluo_cc0`. The network is exported to ONNX, and
+calibrated to eight bits on twelve training images by ONNX Runtime; OpenVINO reads the same file.
+All methods predict one image of sixteen test images side by side, with one thread each, in the
+same rounds: ours like the Predict dock, the others one block of the same size without any other
+work, so the ratio is an upper bound of the gain. "Agree" is the share of pixels with our label;
+"Dice" is that of the foreground with the ground truth. Needs onnx, onnxruntime and openvino.
 """
 
 import argparse
@@ -38,7 +38,7 @@ Way = Callable[[], np.ndarray]
 
 
 class Calibration(CalibrationDataReader):
-    """Hands over training images, one by one."""
+    """Yield training images one by one, as ONNX Runtime's calibration needs them."""
 
     def __init__(self, blocks: list[np.ndarray]) -> None:
         self._blocks = iter(blocks)
@@ -49,7 +49,7 @@ class Calibration(CalibrationDataReader):
 
 
 def foreground(found: np.ndarray, decoder: Any) -> np.ndarray:
-    """Return where there is foreground, of labels or of what a network says."""
+    """Return the foreground mask of labels or of a network's outputs."""
     if found.ndim == 2:
         return found > 0
     proba = probabilities(torch.from_numpy(found), decoder)[0]
@@ -57,7 +57,7 @@ def foreground(found: np.ndarray, decoder: Any) -> np.ndarray:
 
 
 def side_by_side(parts: list[np.ndarray]) -> np.ndarray:
-    """Return square pieces as one picture."""
+    """Join square images into one picture."""
     rows = [np.concatenate(parts[k : k + ACROSS], 1) for k in range(0, ACROSS**2, ACROSS)]
     return np.concatenate(rows, 0)
 
@@ -78,14 +78,14 @@ def exported(network: torch.nn.Module, folder: Path, blocks: list[np.ndarray]) -
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        # Without VNNI instructions eight full bits overflow.
+        # Without VNNI instructions, sums of full 8-bit products overflow.
         reduce_range=True,
     )
     return files
 
 
 def by_runtimes(files: dict[str, Path], block: np.ndarray) -> dict[str, Way]:
-    """Return what runs the files in ONNX Runtime and in OpenVINO."""
+    """Make the functions that run the files in ONNX Runtime and OpenVINO."""
     ways: dict[str, Way] = {}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

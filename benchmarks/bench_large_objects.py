@@ -1,12 +1,12 @@
-"""Objects of a large image: time by stage and memory, by blocks from disk and at once in memory.
+"""Compare predicting objects of a large image by blocks from disk and as a whole in memory.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_large_objects.py [--side 8192] [--minutes 1]
 
-A UNet learns synthetic nuclei for so many minutes. Then two processes of their own predict the
-objects of one plane of many nuclei: one as `predict` does, in bounded memory, which also writes
-them to a file; one that holds all maps in memory and decodes them at once. Their objects must be
-the same, pixel by pixel. Memory is how far the most that the process held rose above its most
-with the image read and the network run on a piece.
+A UNet is trained on synthetic nuclei for --minutes. Then two separate processes predict the
+objects of one plane of many nuclei: one like `predict`, in bounded memory, which also writes them
+to a file; one that holds all maps in memory and decodes them at once. Their objects must be equal
+pixel by pixel. Memory is the rise of the process's peak above its peak after reading the image
+and running the network on a small part. The tables give the time of each stage.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numpy as np
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_labels
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.objects.decode import decode
 from napari_unetseg.core.scoring.object_scores import object_scores
@@ -45,7 +45,7 @@ STAGES = {
 
 
 class Stages:
-    """A `Progress` that adds up the time from each message to the next."""
+    """Add up the time from each progress message to the next; a `Progress`."""
 
     def __init__(self) -> None:
         self.wall: dict[str, float] = defaultdict(float)
@@ -61,7 +61,7 @@ class Stages:
 
 
 def scene(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image put together of pieces, and its ids."""
+    """Make an image from repeated parts, and its ids."""
     image, ids = np.zeros((side, side), np.uint16), np.zeros((side, side), np.int32)
     n = 0
     for number, (row, column) in enumerate(np.ndindex(-(-side // PIECE), -(-side // PIECE))):
@@ -90,13 +90,13 @@ def trained(minutes: float, place: Path) -> None:
 
 
 def megabytes() -> float:
-    """Return the most memory that this process has held."""
+    """Return the peak memory of this process, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def warmed(folder: Path) -> tuple:
-    """Return the model and the image, once everything is imported and compiled."""
+    """Return the model and the image, after everything is imported and compiled."""
     model, image = load(folder / "model.zip"), read_image(folder / "image.npy")
     little = Image.of(np.ascontiguousarray(image.data[:256, :256]), "YX")
     model.predict(little, "objects")

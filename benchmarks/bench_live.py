@@ -1,11 +1,11 @@
-"""How long a stroke takes to change what is in view, headless and in a real window.
+"""Measure the time from a stroke to the updated preview, headless and in a real window.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_live.py [--side 1024] [--strokes 40] [--window]
 
-Without a window: the labels are changed, learnt, and the whole field is classified. With one (a
-virtual display will do): from the stroke on the canvas to the preview layer's new data, event loop
-and drawing included. Medians of the strokes after the first three, which compile and compute the
-inputs of the field; what those took is told apart.
+Without a window, the labels are changed, the model is refitted and the whole field is classified.
+With a window (a virtual display is enough), the time runs from the stroke on the canvas to the
+preview layer's new data, with event loop and drawing. Medians are over the strokes after the first
+three, which compile and compute the features of the field; their time is printed separately.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SPECS: tuple[PixelSpec, ...] = (LogisticSpec(), SoftmaxSpec(), MlpSpec())
 
 
 def strokes_of(mask: np.ndarray, n: int) -> list[tuple[int, int, int]]:
-    """Return places and classes of strokes, background and foreground in turn."""
+    """Return positions and classes of strokes, background and foreground in turn."""
     rng = np.random.default_rng(0)
     found = []
     for number in range(n):
@@ -41,7 +41,7 @@ def brushed(labels: np.ndarray, stroke: tuple[int, int, int], radius: int = 3) -
     labels[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1] = value
 
 
-def told(name: str, seconds: list[float]) -> None:
+def print_figures(name: str, seconds: list[float]) -> None:
     """Print a line of figures."""
     later = 1000 * np.array(seconds[WARMING:])
     low, middle, high = np.percentile(later, [10, 50, 90])
@@ -63,7 +63,7 @@ def headless(side: int, n: int) -> None:
             began = time.perf_counter()
             live.update({(): labels.copy()}, (), box)
             seconds.append(time.perf_counter() - began)
-        told(f"headless {spec.kind}", seconds)
+        print_figures(f"headless {spec.kind}", seconds)
 
 
 def window(side: int, n: int) -> None:
@@ -75,7 +75,7 @@ def window(side: int, n: int) -> None:
     from napari_unetseg.gui.train.train_dock import TrainWidget
 
     def until(condition: Callable[[], bool]) -> None:
-        # Waits as the application does: a loop that spins would keep the worker from its work.
+        # Wait like the application: a spinning loop would slow the worker thread.
         while not condition():
             QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
@@ -107,7 +107,7 @@ def window(side: int, n: int) -> None:
             QApplication.processEvents()
             seconds.append(time.perf_counter() - began)
             until(lambda: not tool._live.busy)  # noqa: SLF001
-        told(f"window {spec.kind}", seconds)
+        print_figures(f"window {spec.kind}", seconds)
     viewer.close()
 
 

@@ -1,12 +1,13 @@
-"""What pretraining on images without labels brings, by how many images are labelled.
+"""Measure the gain in Dice from pretraining on unlabelled images, by number of labelled images.
 
     python benchmarks/bench_pretrain.py [FOLDER] [--steps 80] [--before 250]
 
-A FOLDER holds images in ``images`` and labels of the same names, 0 for background, in ``masks``;
-without one, nuclei are drawn. All but the last twelve images are looked at without labels; of those
-1, 2, 4 and 8 are labelled. The same small UNet is trained on them for the same steps: from nothing,
-and after having learnt to restore images that were masked, or noisy. Dice on the last twelve: mean
-and the range of the draws. It takes some minutes of one processor core.
+A FOLDER contains images in ``images`` and labels of the same names, 0 for background, in
+``masks``; without one, synthetic nuclei are used. The last twelve images are the test set; the
+others are used for pretraining, without labels, and 1, 2, 4 and 8 of them with labels. The same
+small UNet is trained on these for the same steps: from random weights, and after pretraining on
+restoring masked or noisy images. The table gives mean and range of the Dice over the draws. It
+takes some minutes of one processor core.
 """
 
 import argparse
@@ -33,7 +34,7 @@ TASKS = ("masked", "denoise")
 
 
 def pairs_of(folder: Path | None, seed: int) -> list[tuple[Image, np.ndarray]]:
-    """Return images and masks, at most `SIDE` pixels a side, in an order of chance."""
+    """Return images and masks, at most `SIDE` pixels a side, in random order."""
     if folder is None:
         drawn = [nuclei((160, 160), seed=seed) for seed in range(TESTED + 40)]
         return [(sample.as_image(), sample.mask) for sample in drawn]
@@ -50,7 +51,7 @@ def pairs_of(folder: Path | None, seed: int) -> list[tuple[Image, np.ndarray]]:
 
 
 def score(model, tested: list[tuple[Image, np.ndarray]]) -> float:
-    """Return the mean Dice on images it never saw."""
+    """Compute the mean Dice on the test images."""
     return float(
         np.mean([dice(model.predict(image).asarray() == 1, mask) for image, mask in tested])
     )

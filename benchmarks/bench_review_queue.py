@@ -1,16 +1,16 @@
-"""What a correction is worth: an oracle mends the first items of a queue, and of the same by lot.
+"""Compare the gain per correction of a review queue with that of a random order, by an oracle.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_review_queue.py TRAIN TEST [--seconds 180]
         [--seed 0] [--model FILE.zip] [--by all views entropy margin shape] [--diversity 0 0.3]
         [--lots 20] [--steps 0 10 20 40 80 160] [--plot FILE.png] [--out FILE.json]
 
-TRAIN and TEST are folders that hold `images` and `masks` (ids of objects) of the same names; what
-has a name in both may be a part of the other, and is not learnt from. The test images are of one
-size and make one stack of planes. A UNet learns objects for so many processor seconds, unless a
-saved model is given, and predicts the stack. Looking at an item is one correction, whether it was
-right or not. The oracle puts the true objects in the place of an object, and draws those that were
-missed in a place. Dice and AP count all planes together. The lots are the same objects and places
-in random order: mean, least and largest.
+TRAIN and TEST are folders with `images` and `masks` (ids of objects) of the same names; images
+with a name in both may be crops of each other and are not used for training. The test images have
+one size and form one stack of planes. A UNet is trained on objects for --seconds of processor
+time, unless a saved model is given, and predicts the stack. Reviewing an item counts as one
+correction, whether it was right or not. The oracle replaces an object by the true objects, and
+draws missed ones. Dice and AP count all planes together. The random orders have the same items:
+mean, minimum and maximum are given.
 """
 
 import argparse
@@ -24,7 +24,8 @@ import numpy as np
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_queue
 from napari_unetseg.core.scoring.object_scores import object_scores
@@ -38,7 +39,7 @@ STEPS = [0, 10, 20, 30, 40, 60, 80, 120, 160]
 
 
 def folder(place: Path, *, but: Path | None = None) -> list[tuple[Image, np.ndarray]]:
-    """Return the images of a folder with the ids of the same names, `but` those of another."""
+    """Return the images of a folder with the ids of the same names, except those in `but`."""
     seen = set() if but is None else {path.stem for path in (but / "images").iterdir()}
     masks = {path.stem: path for path in (place / "masks").iterdir() if path.stem not in seen}
     return [
@@ -49,7 +50,7 @@ def folder(place: Path, *, but: Path | None = None) -> list[tuple[Image, np.ndar
 
 
 def trained(place: Path, test: Path, seconds: float, seed: int) -> TrainedModel:
-    """Return a UNet that learnt objects for so many processor seconds."""
+    """Train a UNet on objects for a number of processor seconds."""
     from napari_unetseg.core.nn.training import schedule
 
     schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
@@ -59,7 +60,7 @@ def trained(place: Path, test: Path, seconds: float, seed: int) -> TrainedModel:
 
 
 class Oracle:
-    """Knows the truth and mends what it is shown."""
+    """Correct items of a queue with the ground truth."""
 
     def __init__(self, labels: np.ndarray, truth: np.ndarray) -> None:
         self.labels, self.truth = labels.copy(), truth
@@ -67,7 +68,7 @@ class Oracle:
         self._drawn: set[tuple[int, int]] = set()
 
     def mend(self, item: Item) -> None:
-        """Look at an item, and put the truth there."""
+        """Replace an item by the ground truth."""
         plane, box = item.low[0], item.box[1:]
         labels, truth = self.labels[plane], self.truth[plane]
         if item.kind == "object":
@@ -83,14 +84,13 @@ class Oracle:
                 self._drawn.add((plane, number))
 
     def scores(self) -> dict[str, float]:
-        """Return Dice and AP of all planes together."""
+        """Compute Dice and AP of all planes together."""
         pairs = list(zip(self.labels, self.truth, strict=True))
         found = object_scores(Overlap.joined([overlap_of(a, b) for a, b in pairs]))
         return {"dice": dice(self.labels > 0, self.truth > 0), "ap50": found.ap50, "map": found.map}
 
     def _meant(self, truth: np.ndarray, mask: np.ndarray) -> list[int]:
-        """Return the true objects that an object stands for: those mostly in it, or the one that
-        it lies in the most."""
+        """Return the true objects mostly inside an object, or else the one it overlaps most."""
         numbers, shared = np.unique(truth[mask], return_counts=True)
         sizes = np.bincount(truth.ravel())
         pairs = [(n, s) for n, s in zip(numbers.tolist(), shared.tolist(), strict=True) if n]
@@ -99,7 +99,7 @@ class Oracle:
         return list(dict.fromkeys(inside + most))
 
     def _missed(self, plane: int, box: tuple[slice, ...]) -> list[int]:
-        """Return the true objects in a box that no object stands for."""
+        """Return the missed true objects in a box."""
         labels, truth = self.labels[plane], self.truth[plane]
         found = []
         for number in np.unique(truth[box]):
@@ -111,7 +111,7 @@ class Oracle:
 
 
 def curve(labels: Any, truth: Any, items: list[Item], steps: list[int]) -> dict[str, list[float]]:
-    """Return the scores after so many corrections."""
+    """Compute the scores after each number of corrections."""
     oracle = Oracle(labels, truth)
     found: dict[str, list[float]] = {"dice": [], "ap50": [], "map": []}
     for done in range(max(steps) + 1):

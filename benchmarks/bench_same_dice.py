@@ -1,16 +1,16 @@
-"""Dice of our UNets and of the textbook's on images that neither saw, and how fast each predicts.
+"""Compare our UNets with the textbook's: Dice on test images, and prediction speed.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_same_dice.py DATA [--seconds 600] [--threads 2]
         [--sets neurons nuclei] [--ways textbook default half] [--validation 0] [--out FILE.json]
 
-DATA is a folder that holds the sets that `architectures.py` names. Every way is given the same
-processor time, all threads together, what is spent on looking at the Dice not counted: our UNets by
-`train` as the Train dock does, the textbook's by the loop of `textbook.py`, which here is helped to
-learn the most in that time: channels-last, small patches, and a rate that falls to zero. It learns
-from every image; ours too with a validation share of 0, where the dock holds a fifth out. A few
-unseen images are looked at after each eighth of the time; in the end all of them. Then both predict
-the same image in turn, one thread each: ours as Predict does, the textbook's in bare tiles. FILE
-keeps what is finished, and a second run goes on from there.
+DATA is a folder with the sets that `architectures.py` names. All networks are trained for the same
+processor time, over all threads, without that of evaluation: our UNets by `train` like in the Train
+dock, the textbook's by the loop of `textbook.py`, here tuned to learn the most in that time:
+channels-last, small patches, and a learning rate that falls to zero. It trains on every image, as
+ours does with a validation share of 0, where the dock holds out a fifth. A few test images are
+evaluated after each eighth of the time, all of them at the end. Then both predict the same image
+in turn, with one thread each: ours like the Predict dock, the textbook's in plain tiles. FILE
+stores finished results, and a second run resumes from there.
 """
 
 import argparse
@@ -51,19 +51,19 @@ Predict = Callable[[Image], np.ndarray]
 
 
 def numbers(image: Image) -> np.ndarray:
-    """Return an image normalised as ours are, (C, Y, X), float32."""
+    """Normalise an image like our training does, (C, Y, X), float32."""
     known = fit_normalisation(image, NormalisationSpec())
     data = np.asarray(image.data)
     return known.apply(np.moveaxis(data, -1, 0) if image.rgb else data[None])
 
 
 def score(predict: Predict, pairs: Pairs) -> float:
-    """Return the mean Dice of the foreground."""
+    """Compute the mean Dice of the foreground."""
     return float(np.mean([dice(predict(image), mask) for image, mask in pairs]))
 
 
 class Looks:
-    """The Dice after each eighth of the time, and the processor time that is the training's own."""
+    """Record the Dice after each eighth of the time, and the training's own processor time."""
 
     def __init__(self, pairs: Pairs, seconds: float) -> None:
         self.pairs, self.total = pairs, seconds
@@ -76,7 +76,7 @@ class Looks:
         return time.process_time() - self.began - self.away
 
     def look(self, predict: Predict) -> None:
-        """Note the Dice when it is time."""
+        """Record the Dice after each eighth of the time."""
         due = self.total * (len(self.curve) + 1) / LOOKS
         if len(self.curve) < LOOKS and self.seconds >= due:
             seconds, before = self.seconds, time.process_time()
@@ -86,7 +86,7 @@ class Looks:
 
 
 def learn_textbook(learnt: Pairs, looks: Looks) -> tuple[torch.nn.Module, int]:
-    """Return the textbook's UNet, trained, and in how many steps."""
+    """Train the textbook's UNet; return it and its number of steps."""
     torch.manual_seed(0)
     images = [numbers(image) for image, _ in learnt]
     network = TextbookUNet(len(images[0]), 2)
@@ -101,7 +101,7 @@ def learn_textbook(learnt: Pairs, looks: Looks) -> tuple[torch.nn.Module, int]:
 
 
 def by_textbook(network: torch.nn.Module) -> Predict:
-    """Return what predicts the classes of whole images, so that no tile's edge costs any Dice."""
+    """Make a function that predicts whole images, so that tile edges do not lower the Dice."""
 
     def predict(image: Image) -> np.ndarray:
         network.eval()
@@ -114,7 +114,7 @@ def by_textbook(network: torch.nn.Module) -> Predict:
 
 
 def learn_ours(spec: UNetSpec, learnt: Pairs, looks: Looks, validation: float) -> tuple[Any, int]:
-    """Return a trained model of ours, and in how many steps."""
+    """Train one of our models; return it and its number of steps."""
     steps = max(int(STEPS_SHARE * looks.total / cost_of_a_step(spec, learnt)), 10)
     looks.began = time.process_time()
     told: list[Any] = []
@@ -144,7 +144,7 @@ def learn_ours(spec: UNetSpec, learnt: Pairs, looks: Looks, validation: float) -
 
 
 def seen_whole(pairs: Pairs) -> Image:
-    """Return one image of about a megapixel: the first, or as many small ones side by side."""
+    """Make one image of about a megapixel: the first, or several small ones side by side."""
     first = pairs[0][0]
     across = max(1, round(1024 / first.data.shape[0]))
     if across == 1:
@@ -156,7 +156,7 @@ def seen_whole(pairs: Pairs) -> Image:
 
 
 def race(image: Image, model: Any, network: torch.nn.Module, rounds: int = 5) -> dict[str, float]:
-    """Return the megapixels a processor second of both, and the median ratio, in one thread."""
+    """Measure megapixels per processor second of both in one thread, and their median ratio."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     given, pixels = numbers(image), image.data.shape[0] * image.data.shape[1] / 1e6
@@ -179,7 +179,7 @@ def race(image: Image, model: Any, network: torch.nn.Module, rounds: int = 5) ->
 def tried(
     way: str, name: str, pairs: tuple[Pairs, Pairs], seconds: float, validation: float
 ) -> dict[str, Any]:
-    """Train one way and return its Dice, curve and speed."""
+    """Train one network and return its Dice, curve and speed."""
     learnt, unseen = pairs
     looks = Looks(unseen[: LOOKED_AT[name]], seconds)
     channels = 3 if learnt[0][0].rgb else 1
@@ -205,12 +205,12 @@ def tried(
 
 
 def time_to(curve: list[Any], wanted: float) -> str:
-    """Return after how many processor seconds a curve reaches a Dice."""
+    """Return the processor seconds after which a curve reaches a Dice."""
     return next((f"{seconds:.0f}" for seconds, found in curve if found >= wanted), "never")
 
 
 def rows(found: dict[str, Any]) -> list[str]:
-    """Return the table's rows as markdown."""
+    """Format the table's rows as Markdown."""
     table = [
         "| set | network | steps | processor s | Dice, unseen | s to the textbook's last Dice "
         "| Mpx per processor s | times the textbook |",

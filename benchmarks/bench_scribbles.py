@@ -1,15 +1,15 @@
-"""What each rung makes of a few strokes: Dice on unseen images by the time spent.
+"""Measure the Dice of each rung trained on a few strokes, on unseen images, by training time.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_scribbles.py [--seeds 5] [--jobs 2]
         [--seconds 1 10 30 60] [--out FILE.json]
 
-Synthetic neurons (two classes) and a synthetic tissue (slide and two tissues that texture alone
-tells apart), 512 x 512, with 200 painted pixels a class in short strokes; the Dice is the mean over
-the foreground classes of two other images. Seconds are processor seconds of one core, so that other
-work on the machine changes nothing; looking at the network on the way is not counted. A network is
-trained once, for the last of the times, and looked at on the way; its last figure is that of what
-the training hands back, which is the lower rung where that was better on the strokes held out.
-Random forest and extra trees, where scikit-learn is installed, see the same filter bank.
+The images are synthetic neurons (two classes) and a synthetic tissue (slide and two tissues that
+differ only in texture), 512 x 512, with 200 painted pixels per class in short strokes; the Dice is
+the mean over the foreground classes of two other images. Seconds are processor seconds of one core,
+so that other work on the machine has no effect; evaluation is not counted. A network is trained
+once, for the longest of the times, and evaluated on the way; its last figure is that of the model
+that the training returns, which is the lower rung if that was better on the validation strokes.
+Random forest and extra trees use the same filter bank, if scikit-learn is installed.
 """
 
 import argparse
@@ -40,7 +40,7 @@ NETWORKS = {"cnn": CnnSpec(), "unet": UNetSpec()}
 
 
 class Stopwatch:
-    """Processor seconds of this process, but for what is not to be counted."""
+    """Measure the processor seconds of this process, without excluded work."""
 
     def __init__(self) -> None:
         self.left_out = 0.0
@@ -49,7 +49,7 @@ class Stopwatch:
         return time.process_time() - self.left_out
 
     def leave_out(self, work: Any) -> Any:
-        """Return what `work` returns, as if it had taken no time."""
+        """Call `work` without counting its time, and return its result."""
         began = time.process_time()
         found = work()
         self.left_out += time.process_time() - began
@@ -57,7 +57,7 @@ class Stopwatch:
 
 
 def painted(classes: np.ndarray, n_classes: int, rng: np.random.Generator) -> np.ndarray:
-    """Return strokes, straight and two pixels wide, of every class: 1 is what has no class."""
+    """Paint straight strokes, two pixels wide, of every class: 1 is the background."""
     strokes = np.zeros(classes.shape, np.uint8)
     for value in range(n_classes):
         places = np.argwhere(classes == value)
@@ -76,7 +76,7 @@ def painted(classes: np.ndarray, n_classes: int, rng: np.random.Generator) -> np
 
 
 def dice_of(found: list[np.ndarray], exam: list[Sample]) -> float:
-    """Return the mean Dice of the foreground classes, over all images together."""
+    """Compute the mean Dice of the foreground classes, over all images together."""
     scores = []
     for value in range(1, len(exam[0].class_names) + 1):
         pairs = [(f == value + 1, s.classes == value) for f, s in zip(found, exam, strict=True)]
@@ -86,7 +86,7 @@ def dice_of(found: list[np.ndarray], exam: list[Sample]) -> float:
 
 
 def judged(segmenter: Any, exam: list[Sample]) -> float:
-    """Return the Dice of a segmenter."""
+    """Compute the Dice of a segmenter."""
     found = []
     for sample in exam:
         image = sample.as_image()
@@ -120,7 +120,7 @@ def network_run(
 
 
 def forest_run(name: str, lesson: TrainingPair, exam: list[Sample]) -> float:
-    """Fit trees to the inputs that the pixel rungs have."""
+    """Fit trees to the features of the pixel rungs."""
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
     def inputs(image: Image) -> np.ndarray:
@@ -139,7 +139,7 @@ def forest_run(name: str, lesson: TrainingPair, exam: list[Sample]) -> float:
 
 
 def run(job: tuple[str, str, int], marks: list[float]) -> tuple[str, list[float]]:
-    """Return the Dice at each time of one way, on one scene, of one seed."""
+    """Compute the Dice at each time for one method, scene and seed."""
     import torch
 
     torch.set_num_threads(1)
@@ -164,7 +164,7 @@ def run(job: tuple[str, str, int], marks: list[float]) -> tuple[str, list[float]
 
 
 def table(found: dict[str, list[float]], ways: list[str], marks: list[float]) -> list[str]:
-    """Return the rows of a table in markdown: mean and worst over the seeds."""
+    """Format the rows of a table in Markdown: mean and worst over the seeds."""
     lines = []
     for scene in SCENES:
         lines += ["", f"| {scene} | " + " | ".join(f"{mark:g} s" for mark in marks) + " |"]

@@ -1,16 +1,15 @@
-"""A slide larger than memory, from background to measured objects: memory, time, resume, workers.
+"""Process a slide larger than memory to measured objects: memory, time, resume and workers.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_slide.py [--side 20000] [--memory 0.8]
         [--minutes 0] [--part kill] [--part workers]
 
-Synthetic nuclei are written as OME-Zarr, piece by piece. A recipe then runs block by block in a
-process of its own: a background and a threshold or, with --minutes, a UNet trained for so long.
-Memory is how far the most that the process held rose above its most before the run, with
-everything imported and compiled. The objects are compared with those drawn and, in a crop, with
-those of the same levels without blocks. Time is compared with what the blocks take apart: the
-same stages on one block of the middle, times the number of blocks. `--part kill` ends a process
-in the middle and goes on; `--part workers` runs one and two workers of one thread each, then two
-of which one is killed.
+Synthetic nuclei are written as OME-Zarr, part by part. A recipe then runs block by block in its
+own process: a background and a threshold or, with --minutes, a UNet trained for that time. Memory
+is the rise of the process's peak above its peak before the run, with everything imported and
+compiled. The objects are compared with the true ones and, in a crop, with those of the same levels
+without blocks. Time is compared with that of the same stages on one block from the middle, times
+the number of blocks. `--part kill` kills a process half-way and resumes; `--part workers` runs one
+and two workers of one thread each, then two of which one is killed.
 """
 
 import argparse
@@ -31,10 +30,10 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import PyramidLayout, create
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
-from napari_unetseg.core.streaming import Here, RunSource, estimate, stream
+from napari_unetseg.core.streaming import LocalRunner, RunSource, estimate, stream
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
@@ -45,7 +44,7 @@ CROP = 1500
 
 
 def write_slide(path: Path, side: int) -> int:
-    """Write a slide of pieces that follow each other, on a slope; return how many nuclei it has."""
+    """Write a slide of repeated parts with a sloped background; return its number of nuclei."""
     drawn = [samples.nuclei((PIECE, PIECE), seed=seed, **KNOBS) for seed in range(DRAWN)]
     layout = PyramidLayout((side, side), "YX", np.uint16, (0.65, 0.65), "µm")
     array, n = create(path, layout)["s0"], 0
@@ -92,8 +91,8 @@ def crop_of(image: Image, at: int) -> Image:
     return Image(np.asarray(image.data[box]), "YX", image.spacing, image.unit)
 
 
-class Stages(Here):
-    """Does blocks here, and adds up what each stage takes."""
+class Stages(LocalRunner):
+    """Run blocks in this process, and add up the time of each stage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +146,7 @@ def cost(folder: Path, recipe: Recipe, memory: float):
 def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
     """Compare a crop of the objects with those of a run of the crop's surroundings alone.
 
-    The background and the levels are those of the slide: its surfaces are evaluated at once.
+    The background and the levels are those of the slide, evaluated on the whole crop.
     """
     from napari_unetseg.core.recipe.execute import run_recipe
     from napari_unetseg.core.streaming.prepare_run import prepare, restore
@@ -155,7 +154,7 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
     image, margin = RunSource(str(folder / "slide.zarr")).open(), 200
     model = model_of(recipe, folder)
     known = prepare(recipe, image, model, lambda fraction, message="": None).known
-    at = (image.shape[0] // 2 - CROP // 2) // 64 * 64  # as a network's own grid lies
+    at = (image.shape[0] // 2 - CROP // 2) // 64 * 64  # aligned to the network's own grid
     prepared = restore(recipe, image, known)
     flattened = crop_of(prepared.given, at)
     if recipe.threshold is not None:
@@ -176,7 +175,7 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
     blocks = np.asarray(read_image(folder / name).data[box])
     pairs = np.unique(np.stack([whole.ravel(), blocks.ravel()]), axis=1)
     n_one, n_two = len(np.unique(whole)), len(np.unique(blocks))
-    same = pairs.shape[1] == n_one == n_two  # the same partition, under other numbers
+    same = pairs.shape[1] == n_one == n_two  # the same partition with other ids
     return n_one - 1, n_two - 1, int(same)
 
 
@@ -196,7 +195,7 @@ def kill_and_resume(folder: Path, recipe: Recipe, memory: float) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     found = in_its_own_process(one_run, folder, recipe, "killed.zarr", memory, True)
-    print(f"\nkilled and gone on with: {found['n']:,} objects, the rest {found['wall']:.0f} s")
+    print(f"\nkilled and resumed: {found['n']:,} objects, the rest {found['wall']:.0f} s")
     print(f"pixels {compared(folder, 'blocks.zarr', 'killed.zarr')}")
 
 
@@ -231,7 +230,7 @@ def workers(folder: Path, recipe: Recipe, memory: float) -> None:
     for jobs, after in ((1, 10**9), (2, 10**9), (2, 8)):
         with cluster(jobs=jobs) as client:
             how = {"model": model, "memory": memory}
-            # Workers import and compile on their first blocks.
+            # Workers import and compile during their first blocks.
             warming = Cluster(client, piece, file)
             stream(recipe, piece, folder / "warm.zarr", runner=warming, model=model, memory=0.02)
             runner = Killing(client, source, file)

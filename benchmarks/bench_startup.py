@@ -1,12 +1,12 @@
-"""How long it takes until something can be done: imports, and opening each dock in napari.
+"""Measure the start-up time: imports, and opening each dock in napari.
 
     python benchmarks/bench_startup.py [--rounds 5] [--docks Workbench Train ...]
 
-Every import and every dock runs in a Python of its own, its modules compiled before as those of an
-installed package are. A dock is opened with an image in view, once napari itself is ready and has
-opened a dock that is not ours. Counted is the time of the clock, of the processor in the window's
-thread, and of the clock from closing it to having it again; the least of the rounds of each. Needs
-a display, a virtual one will do.
+Every import and every dock runs in its own Python process, with modules compiled beforehand as in
+an installed package. A dock is opened with an image in view, after napari itself is ready and has
+opened another dock. The table gives the wall time, the processor time of the window's thread, and
+the wall time of opening it again; each is the minimum of the rounds. Needs a display, real or
+virtual.
 """
 
 import argparse
@@ -55,7 +55,7 @@ viewer.close()
 
 
 def timed(program: str) -> object:
-    """Return what a program in a Python of its own prints last."""
+    """Run a program in its own Python process and return its last printed line."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
@@ -63,7 +63,7 @@ def timed(program: str) -> object:
 
 
 def titles() -> list[str]:
-    """Return the names of the docks, as the manifest has them."""
+    """Return the names of the docks from the manifest."""
     from npe2 import PluginManifest
 
     manifest = PluginManifest.from_distribution("napari-unetseg")
@@ -71,7 +71,7 @@ def titles() -> list[str]:
 
 
 def least(rounds: list[list[float]]) -> str:
-    """Return the least of each time, in milliseconds, as cells."""
+    """Format the minimum of each time, in milliseconds, as cells."""
     return " | ".join(f"{1000 * min(times):.0f}" for times in zip(*rounds, strict=True))
 
 

@@ -1,11 +1,11 @@
-"""How long thresholds and objects take, beside numpy, scipy and scikit-image.
+"""Measure the time of thresholds and objects, next to numpy, scipy and scikit-image.
 
     python benchmarks/bench_threshold.py [--side 4096] [--rounds 7] [--split]
 
-All ways run in the same rounds, one after the other, so that a busy machine slows all alike. The
-table gives the median and the least time, and the median over the rounds of how many times longer
-the reference took in the same round. An object a hundred pixels large and every third with a hole
-is set every 43 pixels a side: 9,000 of them in 4096×4096.
+All methods run in the same rounds, one after the other, so that a busy machine slows all alike.
+The table gives the median and the minimum time, and the median over the rounds of the ratio of
+the reference's time to ours in the same round. There is one object of a hundred pixels, every
+third with a hole, per 43 by 43 pixels: 9,000 of them in 4096×4096.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from napari_unetseg.core.background.gaussian import gaussian
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.masks import clean, label, split_touching
 from napari_unetseg.core.threshold import ThresholdOptions, preview, threshold
-from napari_unetseg.core.threshold.histogram import histogram_of
+from napari_unetseg.core.threshold.histogram import compute_histogram
 
 Way = Callable[[], object]
 
@@ -51,7 +51,7 @@ def drop_small(labels: np.ndarray, size: int) -> np.ndarray:
 
 
 def pipeline(image: np.ndarray) -> np.ndarray:
-    """Otsu, holes, small objects, labels by scikit-image and scipy."""
+    """Run Otsu, hole filling, removal of small objects and labelling by scikit-image and scipy."""
     mask = ndimage.binary_fill_holes(image > filters.threshold_otsu(image))
     return segmentation.relabel_sequential(drop_small(measure.label(mask), 20))[0]
 
@@ -67,7 +67,7 @@ def split_by_peaks(mask: np.ndarray) -> np.ndarray:
 
 
 def ways(image: np.ndarray, split: bool) -> list[tuple[str, Way, str, Way]]:
-    """Return name and function of each of ours and of its reference."""
+    """Return name and function of each of our methods and of its reference."""
     small, floats = (image // 16).clip(0, 255).astype(np.uint8), image.astype(np.float32)
     mask = image > filters.threshold_otsu(image)
     manual, otsu = ThresholdOptions(method="manual"), ThresholdOptions()
@@ -86,7 +86,7 @@ def ways(image: np.ndarray, split: bool) -> list[tuple[str, Way, str, Way]]:
     rows += [
         (
             f"histogram {plane.dtype}",
-            lambda plane=plane: histogram_of(plane),
+            lambda plane=plane: compute_histogram(plane),
             "scikit-image otsu",
             lambda plane=plane: filters.threshold_otsu(plane),
         )
@@ -154,14 +154,14 @@ def _mask(plane: np.ndarray) -> Way:
 
 
 def seconds(way: Way) -> float:
-    """Return how long one call takes."""
+    """Measure the time of one call."""
     start = time.perf_counter()
     way()
     return time.perf_counter() - start
 
 
 def main() -> None:
-    """Run every way in turn and print the table."""
+    """Run all methods in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=7)

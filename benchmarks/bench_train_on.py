@@ -1,15 +1,15 @@
-"""What training on corrections is worth: the corrected image, new images, and what is forgotten.
+"""Measure fine-tuning on corrections: scores on corrected and new images, and forgetting.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_train_on.py DATA [--seconds 60] [--first 120]
         [--start MODEL.zip] [--corrected 2] [--fixed 0.5] [--out FILE.json] [--ways NAME ...]
 
-DATA is a folder that holds `phase_cells_mit` and `train/phase_cells_mit`. A model learns objects
-from two training frames for FIRST processor seconds. It predicts test crops; an oracle mends a
-share of the objects of some of them, the worst first, as a hand does, with ink: it erases what is
-no cell, and draws cells that were missed or badly outlined. Then the model is trained on, in
-different ways, each for the same processor seconds. Every way is judged by AP at an IoU of 0.5 and
-Dice on the corrected crops, on the crops that nobody corrected, and on the old training frames;
-"forgotten" is what the alarm sees.
+DATA is a folder with `phase_cells_mit` and `train/phase_cells_mit`. A model is trained on the
+objects of two training frames for FIRST processor seconds. It predicts test crops; an oracle
+corrects a share of the objects of some of them, the worst first, and locks the pixels like a hand
+does: it erases false cells, and draws cells that were missed or badly outlined. Then the model is
+fine-tuned in different ways, each for the same processor seconds. Each is evaluated by AP at an
+IoU of 0.5 and Dice on the corrected crops, on the other crops, and on the old training frames;
+"forgotten" is the figure that triggers the alarm.
 """
 
 import argparse
@@ -54,7 +54,7 @@ TRIED_STEPS = 6
 
 
 def folder(place: Path, *, but: Collection[str] = ()) -> Pairs:
-    """Return the images of a folder with the ids of the same names, `but` some."""
+    """Return the images of a folder with the ids of the same names, except those in `but`."""
     masks = {path.stem: path for path in (place / "masks").iterdir() if path.stem not in but}
     return [
         (Image.of(imread(path)).grey(), imread(masks[path.stem]).astype(np.int32))
@@ -64,7 +64,7 @@ def folder(place: Path, *, but: Collection[str] = ()) -> Pairs:
 
 
 def corrected(found: np.ndarray, truth: np.ndarray, share: float) -> tuple[np.ndarray, PixelSet]:
-    """Return labels after an oracle mended a share of what is wrong, and the ink of its hand."""
+    """Correct a share of the errors in labels by an oracle; return them and the locked pixels."""
     labels, inked = found.copy(), np.zeros(found.shape, np.bool_)
     overlap = overlap_of(found, truth)
     fits = best_of(overlap.truth, overlap.iou(), overlap.n_true)
@@ -88,7 +88,7 @@ def corrected(found: np.ndarray, truth: np.ndarray, share: float) -> tuple[np.nd
 
 
 def scores(model: TrainedModel, pairs: Pairs) -> dict[str, float]:
-    """Return how well a model finds the objects of some images."""
+    """Compute the object scores of a model on some images."""
     found = [model.predict(image, "objects").asarray() for image, _ in pairs]
     joined = Overlap.joined([overlap_of(f, t) for f, (_, t) in zip(found, pairs, strict=True)])
     overlaps = [dice(f > 0, t > 0) for f, (_, t) in zip(found, pairs, strict=True)]
@@ -96,7 +96,7 @@ def scores(model: TrainedModel, pairs: Pairs) -> dict[str, float]:
 
 
 def steps_in(seconds: float, model: str, pairs: Pairs, base: TrainOptions) -> TrainOptions:
-    """Return a training of as many steps as fit into processor seconds, all threads together."""
+    """Return options with the number of steps that fit into processor seconds, over all threads."""
     told: list[float] = []
     trial = base.model_copy(update={"until": "epochs", "epochs": 1, "steps": TRIED_STEPS})
     lessons = [TrainingPair(image, ids) for image, ids in pairs]
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     crops = folder(asked.data / "phase_cells_mit")
-    # The crops were cut from frames of the same names, which are not learnt from.
+    # The crops were cut from frames of the same names, which are not used for training.
     seen = {path.stem for path in (asked.data / "phase_cells_mit/images").iterdir()}
     old = folder(asked.data / "train/phase_cells_mit", but=seen)[:2]
     base = TrainOptions(seed=asked.seed)

@@ -1,14 +1,13 @@
-"""Steps of a training: `train` of the package beside the loop of the tutorials.
+"""Measure the time of a training step: our `train` next to the loop of the tutorials.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_training.py [--steps 12] [--rounds 3]
         [--threads 1] [--out FILE.json]
 
-Every way learns from the same images in patches of 256x256, four a step: our default UNet by
-`train`, as the Train dock calls it with augmentation, averaged weights and judging; the same
-network by the plain loop of `textbook.py`; and the textbook's UNet by that loop. Each runs in a
-process of its own, for what one asks of the C library holds for all that runs beside it. Counted is
-the processor time of a step, the first left out, the median over the rounds; the ratios compare the
-ways within a round.
+All train on the same images in patches of 256x256, four per step: our default UNet by `train`, as
+in the Train dock with augmentation, averaged weights and validation; the same network by the plain
+loop of `textbook.py`; and the textbook's UNet by that loop. Each runs in its own process, since
+settings of the C library apply to the whole process. The table gives the processor time of a step,
+without the first, as the median over the rounds; the ratios compare the methods within a round.
 """
 
 import argparse
@@ -25,7 +24,7 @@ import torch
 from textbook import PATCH, PlainLoop, TextbookUNet
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
@@ -43,12 +42,12 @@ WAYS = {
 
 
 def samples() -> list[Any]:
-    """Return images with their masks."""
+    """Make images with their masks."""
     return [nuclei((SIDE, SIDE), seed=seed) for seed in range(IMAGES)]
 
 
 def by_plain_loop(network: torch.nn.Module, steps: int) -> list[float]:
-    """Return the processor seconds of each step of the tutorials' loop."""
+    """Measure the processor seconds of each step of the tutorials' loop."""
     images = []
     for sample in samples():
         image = Image.of(sample.image)
@@ -62,7 +61,7 @@ def by_plain_loop(network: torch.nn.Module, steps: int) -> list[float]:
 
 
 def by_train(options: dict[str, Any], steps: int) -> list[float]:
-    """Return the processor seconds of each step of our training."""
+    """Measure the processor seconds of each step of our training."""
     told: list[float] = []
     train(
         spec_of("unet", options),
@@ -79,7 +78,7 @@ def by_train(options: dict[str, Any], steps: int) -> list[float]:
 
 
 def one_way(way: str, steps: int, threads: int) -> dict[str, float]:
-    """Return the seconds of a step and the most memory, of one way in this process."""
+    """Measure the seconds of a step and the peak memory of one method in this process."""
     torch.set_num_threads(threads)
     if way == "textbook":
         spent = by_plain_loop(TextbookUNet(), steps)
@@ -93,7 +92,7 @@ def one_way(way: str, steps: int, threads: int) -> dict[str, float]:
 
 
 def in_a_process(way: str, asked: argparse.Namespace) -> dict[str, float]:
-    """Return the same from a process of its own."""
+    """Run the same measurement in its own process."""
     command = [sys.executable, __file__, "--one", way, "--steps", str(asked.steps)]
     command += ["--threads", str(asked.threads)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,18 +1,18 @@
-"""What a start from another network is worth: after few images, few strokes and few steps.
+"""Measure the gain of starting from a trained network, for few images, strokes and steps.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_transfer.py DATA --start MODEL.zip
         [--sets nuclei "phase cells" neurons] [--painted labels strokes] [--images 1 2 4 8]
         [--steps 60] [--seeds 1] [--side 256] [--out FILE.json]
 
-From each set of `object_sets.py` so many pieces of images, of `--side` pixels, are learnt for so
-many steps, from nothing and from the model; then the test images are predicted. A training of other
-steps is another training, with a learning rate that falls to zero at its end. The same seed takes
-the same pieces, and paints the same strokes, for both. The model must not have seen the sets, or
-the comparison means nothing: `tools/train_shipped_models.py` leaves them out of the general one.
+For each set of `object_sets.py`, a network is trained on a number of image crops of `--side` pixels
+for a number of steps, from random weights and from the model; then the test images are predicted.
+Each number of steps is a separate training, with a learning rate that falls to zero at its end.
+With the same seed, both use the same crops and strokes. The model must not have been trained on
+the sets, or the comparison is void: `tools/train_shipped_models.py --without` excludes them.
 
 `labels` are ids of objects, or a mask of neurons; `strokes` are 200 pixels of each class on every
-piece, as in `bench_scribbles.py`. Dice is that of the foreground, the mean over the images. What is
-in the file already is not measured again.
+crop, as in `bench_scribbles.py`. Dice is that of the foreground, the mean over the images. Results
+in the file are not measured again.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from bench_scribbles import painted
 from object_sets import PLANES, Array, ObjectSet, Pairs, foreground, scores
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.train import TrainingPair, train
@@ -41,7 +42,7 @@ SCORES = ("dice", "ap50", "map")
 
 
 def pieces(chosen: ObjectSet, count: int, side: int, seed: int) -> Pairs:
-    """Return pieces of as many training images, each about a place where an object is."""
+    """Cut crops from a number of training images, each around an object."""
     rng = np.random.default_rng(seed)
     found = []
     for number in rng.permutation(len(chosen.learnt))[:count]:
@@ -57,14 +58,14 @@ def pieces(chosen: ObjectSet, count: int, side: int, seed: int) -> Pairs:
 
 
 def strokes(truth: Array, seed: int) -> Array:
-    """Return strokes on the background, 1, and on the foreground, 2."""
+    """Paint strokes on the background, 1, and on the foreground, 2."""
     return painted((truth > 0).astype(np.uint8), 2, np.random.default_rng(seed))
 
 
 def learnt(
     kind: AnnotationKind, lessons: Pairs, steps: int, seed: int, *, like: TrainedModel, **how: Any
 ) -> TrainedModel:
-    """Return a network like another, trained for so many steps."""
+    """Train a network like another for a number of steps."""
     each = math.gcd(steps, STEPS_AN_EPOCH)
     options = TrainOptions(until="epochs", epochs=steps // each, steps=each, seed=seed)
     return train(
@@ -78,7 +79,7 @@ def learnt(
 
 
 def judged(model: TrainedModel, kind: AnnotationKind, tested: Pairs) -> dict[str, float]:
-    """Return how good a model is on images: of objects if it was to tell them apart."""
+    """Compute the scores of a model on images, of objects if it was trained on them."""
     what = "objects" if kind == "objects" else "classes"
     found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in tested]
     if kind == "objects":
@@ -98,7 +99,7 @@ def measured(
     start: TrainedModel | None,
     like: TrainedModel,
 ) -> dict[str, float]:
-    """Return the scores after a training, and its processor seconds."""
+    """Train a model; return its scores and processor seconds."""
     lessons: Pairs = pieces(chosen, count, side, seed)
     kind: AnnotationKind = "objects" if chosen.apart else "mask"
     if by == "strokes":
@@ -111,7 +112,7 @@ def measured(
 
 
 def row(case: list[str], of: dict[str, float]) -> str:
-    """Return the scores of one training as a row of a table."""
+    """Format the scores of one training as a row of a table."""
     cells = [f"{of[key]:.3f}" if key in of else "" for key in SCORES]
     return "| " + " | ".join([*case, *cells, f"{of['seconds']:.0f}"]) + " |"
 

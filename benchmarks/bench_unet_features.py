@@ -1,19 +1,19 @@
-"""How many strokes the filter bank, a trained UNet's features, or both need with a logistic rung.
+"""Count the strokes that a logistic rung needs with the filter bank, UNet features, or both.
 
     python benchmarks/bench_unet_features.py pretrain synthetic -o synthetic.zip
     python benchmarks/bench_unet_features.py pretrain FOLDER -o nuclei.zip [--every 4]
     python benchmarks/bench_unet_features.py paint [FOLDER ...] --network nuclei.zip
         [--drawn halos tissue]
 
-A FOLDER holds images in ``images`` and labels of the same names, 0 for background, in ``masks``.
-Colour becomes grey, and of a large image its middle is taken.
+A FOLDER contains images in ``images`` and labels of the same names, 0 for background, in
+``masks``. Colour images are converted to grey, and large images are cropped to their centre.
 
 ``pretrain`` trains a UNet for some minutes, on a folder or on synthetic micrographs. ``paint`` lets
-an oracle paint: first a stroke of each class, then each stroke in the largest region that came out
-wrong, about 40 pixels long and 3 wide and never across the border of its class. Counted is after
-how many strokes in all the Dice on the whole image first reaches 0.8, 0.9 and 0.95: the middle of
-the images, "-" where fewer than half of them reach it. A network must not have seen the images.
-``--drawn`` takes drawn micrographs of a shape or look too.
+an oracle paint: first a stroke of each class, then each stroke in the largest wrong region, about
+40 pixels long and 3 wide and never across the border of its class. The result is the number of
+strokes after which the Dice on the whole image first reaches 0.8, 0.9 and 0.95: the median over
+the images, "-" if fewer than half of them reach it. The network must not have been trained on the
+images. ``--drawn`` also uses synthetic micrographs of a shape or look.
 """
 
 import argparse
@@ -53,18 +53,18 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Painted:
-    """What came of painting one image.
+    """Hold the results of painting one image.
 
     Parameters
     ----------
     reached
-        Strokes until each goal; infinite when it was not reached.
+        Strokes until each goal; infinite if it was not reached.
     scores
         Dice after each stroke from the second on.
     seconds
-        From each stroke to the new classes of the whole image, features known.
+        Time from each stroke to the new classes of the whole image, with cached features.
     first
-        Seconds of the first look, features included.
+        Seconds of the first prediction, with the features.
     """
 
     reached: tuple[float, ...]
@@ -80,7 +80,7 @@ def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def read_pair(image: Path, labels: Path, side: int) -> tuple[Image, Mask]:
-    """Return the middle of an image as grey, and where its objects are."""
+    """Read the centre of an image in grey, and the mask of its objects."""
     picture, truth = read_image(image), read_labels(labels).asarray() > 0
     if picture.n_channels > 1:
         picture = picture.grey()
@@ -92,7 +92,7 @@ def read_pair(image: Path, labels: Path, side: int) -> tuple[Image, Mask]:
 
 
 def synthetic_lessons(side: int = 256, each: int = 16) -> list[TrainingPair]:
-    """Return three kinds of micrographs with a class for each kind, every other one inverted."""
+    """Make three kinds of micrographs with a class for each kind, every other one inverted."""
     lessons = []
     for kind, draw in enumerate((neurons, nuclei, membranes), start=1):
         for seed in range(each):
@@ -117,7 +117,7 @@ def pretrain(source: str, out: Path, minutes: float, every: int) -> None:
 
 
 def stroke_in(wrong: Mask, same: Mask) -> Mask:
-    """Return a stroke from the deepest place of the largest wrong region, within its class."""
+    """Draw a stroke from the innermost point of the largest wrong region, within its class."""
     regions, _ = ndimage.label(wrong)
     largest = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
     depth = ndimage.distance_transform_edt(np.pad(largest, 1))[1:-1, 1:-1]
@@ -137,7 +137,7 @@ def stroke_in(wrong: Mask, same: Mask) -> Mask:
 
 
 def next_stroke(found: Mask, truth: Mask) -> tuple[Mask, int]:
-    """Return a stroke and its class where the most is wrong in one piece."""
+    """Return a stroke and its class in the largest wrong region."""
     sizes = {}
     for value, wrong in ((1, found & ~truth), (2, truth & ~found)):
         regions, _ = ndimage.label(wrong)
@@ -172,7 +172,7 @@ def paint(image: Image, truth: Mask, learner: LivePixels, most: int) -> Painted:
 
 
 def candidates(networks: list[TrainedModel]) -> list[tuple[str, LogisticSpec, Any]]:
-    """Return names, options and the network of everything that is compared."""
+    """Return names, options and networks of the compared feature sets."""
     found: list[tuple[str, LogisticSpec, Any]] = [("bank", LogisticSpec(), None)]
     for network in networks:
         found.append((f"unet {network.name}", LogisticSpec(features="network"), network))
@@ -181,7 +181,7 @@ def candidates(networks: list[TrainedModel]) -> list[tuple[str, LogisticSpec, An
 
 
 def middle(numbers: list[float]) -> str:
-    """Return the median, the upper one of two, or a dash where it is infinite."""
+    """Format the upper median, or a dash if it is infinite."""
     value = sorted(numbers)[len(numbers) // 2]
     return f"{value:.0f}" if np.isfinite(value) else "-"
 

@@ -1,12 +1,12 @@
-"""How well the window lives while a network trains, and whether the window slows the training.
+"""Measure the responsiveness of the window during training, and the slowdown of the training.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_window.py [--seconds 60] [--side 1024]
 
-Needs a display, a virtual one will do. A timer of 10 ms in the event loop notes when it is called;
-what is longer between two calls than the timer's own interval is time in which no click would have
-been answered. The first seconds, in which torch is loaded, are told apart. Then the same training
-is run without a window in the main thread, in the same process, for the steps it takes a second.
-Both predict a preview of the whole field every few seconds, as the dock does, unless --no-preview.
+Needs a display, real or virtual. A timer of 10 ms in the event loop records its calls; a longer gap
+between two calls is time in which no click would have been handled. The first seconds, in which
+torch is loaded, are printed separately. Then the same training runs without a window in the main
+thread of the same process, to compare the steps per second. Both predict a preview of the whole
+field every few seconds, like the dock, unless --no-preview.
 """
 
 import argparse
@@ -32,7 +32,7 @@ STARTING = 10.0
 
 
 class Pulse:
-    """Notes when the event loop gets to call it."""
+    """Record the times at which the event loop calls it."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -42,13 +42,13 @@ class Pulse:
         self._timer.start()
 
     def gaps(self, first: float, last: float) -> np.ndarray:
-        """Return the milliseconds between calls, in a span of `time.perf_counter`."""
+        """Return the milliseconds between calls, within an interval of `time.perf_counter`."""
         times = np.array([t for t in self.times if first <= t <= last])
         return 1000 * np.diff(times)
 
 
-def told(gaps: np.ndarray) -> str:
-    """Return what there is to say about gaps."""
+def summarise_gaps(gaps: np.ndarray) -> str:
+    """Summarise gaps as text."""
     if not len(gaps):
         return "no calls at all"
     middle, high = np.percentile(gaps, [50, 99])
@@ -87,8 +87,8 @@ def in_the_window(image: np.ndarray, strokes: np.ndarray, options: TrainOptions)
         time.sleep(0.001)
     ended = time.perf_counter()
     ready = began + STARTING
-    print(f"window, first {STARTING:g} s: {told(pulse.gaps(began, ready))}")
-    print(f"window, after that: {told(pulse.gaps(ready, ended))}")
+    print(f"window, first {STARTING:g} s: {summarise_gaps(pulse.gaps(began, ready))}")
+    print(f"window, after that: {summarise_gaps(pulse.gaps(ready, ended))}")
     late = [t for t in steps if t > ready]
     print(f"worker thread: {len(late) / (ended - ready):.2f} steps a second")
     print(f"it says: {widget.message.text()}")

@@ -1,11 +1,11 @@
-"""Real images with truth, parted into what is learnt from and what is tested on.
+"""Read real images with ground truth, split into training and test sets.
 
-Imported by the benchmarks of objects beside it and by what trains the models that ship, so that
-every method sees the same images and is scored in the same way. Needs neither torch nor TensorFlow.
+Imported by the object benchmarks next to it and by the training of the shipped models, so that
+every method uses the same images and scores. Needs neither torch nor TensorFlow.
 
 The 8 crops of phase-contrast cells were cut from frames of the training folder: those frames are
-left out of the training. A stack is parted along one axis, with a gap that belongs to neither part;
-an object that reaches across it is cut.
+left out of the training. A stack is split along one axis, with a gap that belongs to neither part;
+an object that extends across it is cut.
 """
 
 import argparse
@@ -38,16 +38,16 @@ GAP = 4
 
 @dataclass(frozen=True)
 class ObjectSet:
-    """Images and ids to learn from and to test on.
+    """Hold training and test images with their ids.
 
     Parameters
     ----------
     learnt, tested
-        Images, grey, and their ids.
+        Training and test images, grey, and their ids.
     seconds
-        Processor seconds that a training is given: ten or fifteen minutes of two cores.
+        Processor seconds of a training: ten or fifteen minutes of two cores.
     apart
-        Whether the ids tell objects from each other; they are a mask otherwise.
+        Whether the ids separate objects; otherwise they are a mask.
     """
 
     learnt: Pairs
@@ -62,7 +62,7 @@ class ObjectSet:
 
     @property
     def smallest(self) -> int:
-        """Below how many pixels nothing is an object: half the smallest percentile learnt."""
+        """Minimum size of an object in pixels: half the lowest percentile in the training set."""
         sizes = np.concatenate([np.bincount(ids.reshape(-1))[1:] for _, ids in self.learnt])
         return int(0.5 * np.percentile(sizes[sizes > 0], 1))
 
@@ -76,7 +76,7 @@ def folder(place: Path, *, without: frozenset[str] = frozenset()) -> Pairs:
 
 
 def nuclei(data: Path) -> ObjectSet:
-    """Return nuclei in fluorescence."""
+    """Return fluorescent nuclei."""
     return ObjectSet(*_folders(data, "nuclei_fluo_cc0"), 1200)
 
 
@@ -86,18 +86,18 @@ def phase_cells(data: Path) -> ObjectSet:
 
 
 def neurons(data: Path) -> ObjectSet:
-    """Return neurons in bright field and phase contrast, of which no single one is known."""
+    """Return neurons in bright field and phase contrast, without ids of single cells."""
     return ObjectSet(*_folders(data, "neurons_rgb_cc0"), 1200, apart=False)
 
 
 def nuclei_3d(data: Path) -> ObjectSet:
-    """Return a stack of a few large nuclei: the lower half is learnt, which shows one dividing."""
+    """Return a stack of a few large nuclei; the lower half, with a dividing one, for training."""
     tested, learnt = _parted(data / "stack3d", "cells3d_nuclei", axis=1, at=48)
     return ObjectSet([learnt], [tested], 1200)
 
 
 def ovule(data: Path) -> ObjectSet:
-    """Return a stack of cells whose walls are stained: the left half is learnt."""
+    """Return a stack of cells with stained walls: the left half is for training."""
     learnt, tested = _parted(data / "stack3d", "ovule", axis=2, at=64)
     return ObjectSet([learnt], [tested], 1200)
 
@@ -119,12 +119,12 @@ PLANES: dict[str, Callable[[Path], ObjectSet]] = {
 
 
 def kinds(of: Callable[[Shape, Look], bool]) -> list[tuple[Shape, Look]]:
-    """Return the shapes and looks that micrographs are drawn in, as far as they are wanted."""
+    """Return the wanted shapes and looks of synthetic micrographs."""
     return [(shape, look) for shape in SHAPES for look in LOOKS if of(shape, look)]
 
 
 def drawn(count: int, of: list[tuple[Shape, Look]], first: int) -> Pairs:
-    """Return drawn micrographs of some shapes and looks in turn, from a seed on."""
+    """Make synthetic micrographs of some shapes and looks in turn, from a first seed."""
     samples = [
         micrograph((256, 256), seed=first + number, shape=shape, look=look)
         for number, (shape, look) in zip(range(count), itertools.cycle(of), strict=False)
@@ -133,15 +133,15 @@ def drawn(count: int, of: list[tuple[Shape, Look]], first: int) -> Pairs:
 
 
 def drawn_to_test(kind: str, count: int = 24) -> Pairs:
-    """Return drawn micrographs of a shape or look that nothing is learnt from."""
+    """Make synthetic test micrographs of a shape or look."""
     return drawn(count, kinds(lambda *both: kind in both), NEVER_DRAWN)
 
 
 def scores(found: list[Array], pairs: Pairs) -> dict[str, Any]:
-    """Return the scores of predicted objects, all images counted together.
+    """Compute the scores of predicted objects, all images counted together.
 
-    The error of the count is the sum over the images of how many objects there are too many or too
-    few, as a share of all true ones. Dice is that of the foreground, the mean over the images.
+    The count error is the sum over the images of the absolute difference in the number of objects,
+    relative to all true ones. Dice is that of the foreground, the mean over the images.
     """
     truths = [truth for _, truth in pairs]
     overlaps = [overlap_of(f, t) for f, t in zip(found, truths, strict=True)]
@@ -161,13 +161,13 @@ def scores(found: list[Array], pairs: Pairs) -> dict[str, Any]:
 
 
 def foreground(found: list[Array], pairs: Pairs) -> float:
-    """Return the Dice of the foreground, the mean over the images."""
+    """Compute the Dice of the foreground, the mean over the images."""
     both = zip(found, pairs, strict=True)
     return float(np.mean([dice(one > 0, truth > 0) for one, (_, truth) in both]))
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
-    """Return the scores of each method as markdown."""
+    """Format the scores of each method as Markdown."""
     keys = ("ap50", "map", "f1", "dice", "count_error")
     rows = [
         f"| {name} | "
@@ -180,7 +180,7 @@ def table(found: dict[str, dict[str, Any]]) -> str:
 
 
 def parser(about: str) -> argparse.ArgumentParser:
-    """Return what every benchmark of objects is asked."""
+    """Make the argument parser shared by the object benchmarks."""
     asked = argparse.ArgumentParser(description=about)
     asked.add_argument("data", type=Path)
     asked.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
@@ -192,12 +192,12 @@ def parser(about: str) -> argparse.ArgumentParser:
 
 
 def known(out: Path | None) -> dict[str, dict[str, Any]]:
-    """Return the scores that a file holds already."""
+    """Read the scores that a file already has."""
     return json.loads(out.read_text()) if out and out.exists() else {}
 
 
 def keep(asked: argparse.Namespace, name: str, result: dict[str, Any], found: list[Array]) -> None:
-    """Add scores to the file, and predicted objects to the folder, that were asked for."""
+    """Add scores to the requested file, and predicted objects to the requested folder."""
     print(name, {key: value for key, value in result.items() if key != "ap"}, flush=True)
     if asked.out:
         asked.out.write_text(json.dumps(known(asked.out) | {name: result}, indent=1))
@@ -210,7 +210,7 @@ def keep(asked: argparse.Namespace, name: str, result: dict[str, Any], found: li
 
 
 def _folders(data: Path, name: str) -> tuple[Pairs, Pairs]:
-    """Return the images of a set to learn from, but those of the tested names, and to test on."""
+    """Return the training images of a set, without those with a test name, and the test images."""
     seen = frozenset(path.stem for path in (data / name / "images").iterdir())
     return folder(data / "train" / name, without=seen), folder(data / name)
 
@@ -220,7 +220,7 @@ def _grey(image: Array) -> Array:
 
 
 def _parted(place: Path, name: str, *, axis: int, at: int) -> tuple[tuple[Array, Array], ...]:
-    """Return a stack and its ids before and after a place along an axis, less the gap."""
+    """Split a stack and its ids at a position along an axis, without the gap."""
     image, ids = (imread(place / f"{name}_{kind}.tif") for kind in ("raw", "labels"))
     before = (slice(None),) * axis + (slice(0, at - GAP // 2),)
     after = (slice(None),) * axis + (slice(at + GAP // 2, None),)

@@ -1,17 +1,17 @@
-"""Objects on real images: networks that learnt them, beside Otsu and watershed.
+"""Compare networks trained on objects with Otsu and watershed, on real images.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/objects_on_real_images.py DATA [--sets nuclei ...]
         [--seconds 1200] [--decodings distance boundary none] [--model unet]
         [--set OPTION=VALUE ...] [--depths 0.05 0.1 0.2] [--out FILE.json] [--keep FOLDER]
 
-DATA is a folder that holds the sets of `object_sets.py`, which says how they are scored. Every
-training is given the processor seconds of its set, all threads together, so that other work on the
-machine changes little: 1200 are ten minutes of two cores. A network is decoded as its training
-settled it, and with every depth of the split control that is asked for; the decoding "none" learns
-foreground alone and is split by shape. `stardist_on_real_images.py` is the same for StarDist.
+DATA is a folder with the sets of `object_sets.py`, which defines the scores. Every training gets
+the processor seconds of its set, over all threads, so that other work on the machine has little
+effect: 1200 are ten minutes of two cores. A network is decoded with the options that its training
+found, and with every requested split depth; the decoding "none" trains on foreground alone and is
+split by shape. `stardist_on_real_images.py` does the same for StarDist.
 
-The threshold works on the image with its background subtracted. Whether objects are bright or dark,
-how much is smoothed, and at which waists is split, is what suits the training images best.
+The threshold works on the background-corrected image. Whether objects are bright or dark, the
+smoothing and the split depth are tuned on the training images.
 """
 
 import argparse
@@ -29,7 +29,8 @@ from object_sets import SETS, Array, ObjectSet, Pairs, keep, known, parser, scor
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
@@ -41,14 +42,14 @@ TUNED_ON = 12
 
 
 def flattened(images: list[Array], ndim: int) -> list[Image]:
-    """Return images with their background subtracted."""
+    """Subtract the background of images."""
     options = BackgroundOptions(per="volume" if ndim == 3 else "plane")
     grey = [Image.of(image) for image in images]
     return [fit_background(one, options).flatten(one) for one in grey]
 
 
 def thresholded(images: list[Image], options: ThresholdOptions) -> list[Array]:
-    """Return the objects above a threshold; none in an image that is all of one grey level."""
+    """Return the objects above a threshold; none in a uniform image."""
     found = []
     for image in images:
         try:
@@ -59,7 +60,7 @@ def thresholded(images: list[Image], options: ThresholdOptions) -> list[Array]:
 
 
 def otsu(chosen: ObjectSet, min_size: int) -> tuple[dict[str, Any], list[Array]]:
-    """Return the scores and objects of a threshold, tuned on images of the training."""
+    """Compute the scores and objects of a threshold that is tuned on training images."""
     step = -(-len(chosen.learnt) // TUNED_ON)
     shown = chosen.learnt[::step]
     flat = flattened([image for image, _ in shown], chosen.ndim)
@@ -88,14 +89,14 @@ def otsu(chosen: ObjectSet, min_size: int) -> tuple[dict[str, Any], list[Array]]
 
 @contextlib.contextmanager
 def processor_time() -> Iterator[None]:
-    """Let trainings count the time of the processor, all threads together, for that of the wall."""
+    """Make trainings measure processor time, over all threads, instead of wall time."""
     clock = SimpleNamespace(monotonic=time.process_time)
     with mock.patch("napari_unetseg.core.nn.training.schedule.time", clock):
         yield
 
 
 def trained(chosen: ObjectSet, decoding: str, asked: argparse.Namespace) -> TrainedModel:
-    """Return a network that was trained for the processor seconds of its set."""
+    """Train a network for the processor seconds of its set."""
     settings = dict(word.split("=", 1) for word in asked.set)
     options = {name: settings.pop(name) for name in list(settings) if name in _OPTIONS}
     how = TrainOptions(
@@ -119,14 +120,14 @@ _OPTIONS = TrainOptions.model_fields
 
 
 def predicted(model: TrainedModel, pairs: Pairs) -> list[Image]:
-    """Return all that objects are made of, of every image."""
+    """Predict the maps for objects of every image."""
     return [model.predict_maps(Image.of(image)) for image, _ in pairs]
 
 
 def decoded(
     model: TrainedModel, maps: list[Image], min_size: int, depths: list[float]
 ) -> Iterator[tuple[str, list[Array]]]:
-    """Yield the objects as the training settled it, and with each depth of the split control."""
+    """Yield the objects with the options of the training, and with each split depth."""
     ways = {"": model.decoding}
     ways |= {f", waist {depth:g}": DecodeOptions(split_depth=depth) for depth in depths}
     for name, way in ways.items():
@@ -134,8 +135,8 @@ def decoded(
         yield name, [np.asarray(model.decode(one, options).data) for one in maps]
 
 
-def told(model: TrainedModel) -> dict[str, Any]:
-    """Return how a training went."""
+def summarise_training(model: TrainedModel) -> dict[str, Any]:
+    """Summarise a training as text."""
     return {
         "trained_s": model.history[-1]["seconds"],
         "steps": len(model.history),
@@ -172,7 +173,7 @@ def main() -> None:
             maps = predicted(model, chosen.tested)
             for name, objects in decoded(model, maps, min_size, asked.depths):
                 title = f"{which} | {asked.model}, {decoding}{asked.name}{name}"
-                add(title, scores(objects, chosen.tested) | told(model), objects)
+                add(title, scores(objects, chosen.tested) | summarise_training(model), objects)
             if asked.save:
                 save(model, asked.save)
     print(table(found))

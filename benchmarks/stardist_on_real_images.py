@@ -1,4 +1,4 @@
-"""Objects on real images by StarDist, for the same processor seconds as our networks.
+"""Train and evaluate StarDist on real images, for the same processor seconds as our networks.
 
     python -m venv VENV
     VENV/bin/pip install stardist tensorflow-cpu
@@ -6,16 +6,16 @@
     PYTHONPATH=src TF_USE_LEGACY_KERAS=1 VENV/bin/python benchmarks/stardist_on_real_images.py DATA
         [--sets nuclei ...] [--seconds 1200] [--light] [--out FILE.json] [--keep FOLDER]
 
-Runs in an environment of its own, without torch. DATA, sets, scores and seconds are those of
+Runs in its own environment, without torch. DATA, sets, scores and seconds are those of
 `objects_on_real_images.py`, and --out may be the same file. The network is StarDist's own, with its
-defaults but for what stands in `WAYS`: 32 rays on a grid of every 2nd or 4th pixel in planes, 96 in
-stacks with the anisotropy of the training objects. Images are scaled by the percentiles 1 and 99.8,
-flipped, turned and varied in brightness as in StarDist's examples. Its learning rate stays at the
+defaults except those in `WAYS`: 32 rays on a grid of every 2nd or 4th pixel in planes, 96 in stacks
+with the anisotropy of the training objects. Images are scaled by the percentiles 1 and 99.8,
+flipped, rotated and varied in brightness as in StarDist's examples. The learning rate stays at the
 default for three quarters of the time and then falls. The best weights by the validation loss are
-kept, and the probability threshold is tuned on a few of the images that were held out.
+kept, and the probability threshold is tuned on a few of the validation images.
 
-In minutes of two cores the default takes a few hundred steps and learns little. --light is what one
-would do then: half the channels, and a learning rate of 0.001.
+In minutes of two cores the default takes a few hundred steps and learns little. --light is a
+setting for that: half the channels, and a learning rate of 0.001.
 """
 
 import argparse
@@ -40,7 +40,7 @@ TUNED_ON, TUNING_SECONDS = 8, 120.0
 
 @dataclass(frozen=True)
 class Way:
-    """What StarDist is told of a set."""
+    """Hold StarDist's settings for a set."""
 
     grid: tuple[int, ...]
     patch: tuple[int, ...]
@@ -56,7 +56,7 @@ WAYS = {
 
 
 class Budget(tf.keras.callbacks.Callback):
-    """Ends a training after processor seconds, with a learning rate that falls in the end."""
+    """End a training after processor seconds, with a learning rate that falls at the end."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Budget(tf.keras.callbacks.Callback):
 
     @property
     def spent(self) -> float:
-        """Processor seconds since the training began, all threads together."""
+        """Processor seconds since the training began, over all threads."""
         return time.process_time() - self.began
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -83,12 +83,12 @@ class Budget(tf.keras.callbacks.Callback):
 
 
 def scaled(image: Array) -> Array:
-    """Return an image scaled by its percentiles."""
+    """Scale an image by its percentiles."""
     return normalize(image.astype(np.float32), 1, 99.8)
 
 
 class Variation:
-    """Flips an image and its ids, turns them in the plane, and varies the brightness."""
+    """Flip an image and its ids, rotate them in the plane, and vary the brightness."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -106,7 +106,7 @@ class Variation:
 
 
 def held_out(pairs: Pairs, seed: int) -> tuple[Pairs, Pairs]:
-    """Return what is learnt from and what it is judged by: a tenth, or a stack judged by itself."""
+    """Split off a tenth as validation set; a single stack is validated on itself."""
     if len(pairs) == 1:
         return pairs, pairs
     order = np.random.default_rng(seed).permutation(len(pairs))
@@ -118,7 +118,7 @@ def held_out(pairs: Pairs, seed: int) -> tuple[Pairs, Pairs]:
 
 
 def network(way: Way, learnt: Pairs, folder: str, *, light: bool) -> Any:
-    """Return StarDist as it is told of a set, untrained."""
+    """Make an untrained StarDist with the settings of a set."""
     shared: dict[str, Any] = {
         "grid": way.grid,
         "train_patch_size": way.patch,
@@ -143,7 +143,7 @@ def network(way: Way, learnt: Pairs, folder: str, *, light: bool) -> Any:
 def trained(
     chosen: ObjectSet, way: Way, asked: argparse.Namespace, folder: str
 ) -> tuple[Any, float, dict[str, Any]]:
-    """Return a network trained for the processor seconds, its level, and how the training went."""
+    """Train a network for processor seconds; return it, its threshold and a summary."""
     tf.random.set_seed(asked.seed)
     pairs = [(scaled(image), fill_label_holes(ids)) for image, ids in chosen.learnt]
     learnt, judged = held_out(pairs, asked.seed)
@@ -165,14 +165,14 @@ def trained(
 
 
 def objects(model: Any, image: Array, level: float, min_size: int) -> Array:
-    """Return the objects of a scaled image, small ones dropped."""
+    """Predict the objects of a scaled image, without small ones."""
     ids, _ = model.predict_instances(image, prob_thresh=level, show_tile_progress=False)
     small = np.bincount(ids.reshape(-1)) < min_size
     return np.where(small[ids], 0, ids).astype(np.int32)
 
 
 def tuned(model: Any, judged: Pairs, min_size: int) -> float:
-    """Return the level that suits what was held out best, of those there was time for."""
+    """Return the probability threshold with the best validation score, of those tried in time."""
     began, found = time.process_time(), {}
     for level in sorted(LEVELS, reverse=True):
         some = judged[:TUNED_ON]

@@ -1,9 +1,9 @@
-"""The UNet of the textbook and the loop of the tutorials: what our own is measured against.
+"""Define the textbook UNet and the training loop of the tutorials, as a reference for our own.
 
-Imported by the benchmarks beside it. Written in plain torch, with nothing of the package: 32
-channels doubled at each of four halvings, two 3x3 convolutions with normalisation and ReLU a level,
-max pooling, 2x2 transposed convolutions, concatenated shortcuts. The loop draws random patches,
-mirrors and turns them, and takes a step of Adam on their cross-entropy.
+Imported by the benchmarks next to it. Written in plain torch, without code of the package: 32
+channels doubled at each of four halvings, two 3x3 convolutions with normalisation and ReLU per
+level, max pooling, 2x2 transposed convolutions, concatenated skip connections. The loop draws
+random patches, mirrors and rotates them, and takes a step of Adam on their cross-entropy.
 """
 
 import itertools
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 
 
 def convolutions(before: int, after: int) -> nn.Sequential:
-    """Return the two convolutions of a level."""
+    """Make the two convolutions of a level."""
     steps: list[nn.Module] = []
     for n in (before, after):
         steps += [nn.Conv2d(n, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
@@ -32,7 +32,7 @@ def convolutions(before: int, after: int) -> nn.Sequential:
 
 
 class TextbookUNet(nn.Module):
-    """Map (N, n_inputs, Y, X) to (N, n_outputs, Y, X); the sides must divide by 2**depth."""
+    """Map (N, n_inputs, Y, X) to (N, n_outputs, Y, X); sides are multiples of 2**depth."""
 
     def __init__(
         self, n_inputs: int = 1, n_outputs: int = 2, width: int = WIDTH, depth: int = DEPTH
@@ -61,14 +61,14 @@ class TextbookUNet(nn.Module):
 
 @dataclass
 class PlainLoop:
-    """A network that learns from images (C, Y, X), float32, and masks (Y, X) of class numbers.
+    """Train a network on images (C, Y, X), float32, and masks (Y, X) of class numbers.
 
     Parameters
     ----------
     patch
         Side of the patches.
     fast_layout
-        Lay numbers out channels-last, which the loop of the tutorials does not.
+        Use the channels-last memory layout, unlike the loop of the tutorials.
     """
 
     network: nn.Module
@@ -122,7 +122,7 @@ class PlainLoop:
 
 
 def tiled(network: nn.Module, image: Array, tile: int = PATCH) -> Array:
-    """Return the probabilities of an image (C, Y, X) in tiles without overlap: the least work."""
+    """Predict the probabilities of an image (C, Y, X) in tiles without overlap: the least work."""
     sides = image.shape[1:]
     ends = [(0, -side % 2**DEPTH) for side in sides]
     whole = np.pad(image, [(0, 0), *ends], "reflect")

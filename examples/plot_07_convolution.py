@@ -31,6 +31,7 @@ from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisati
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
 
 # %%
 # The same numbers
@@ -99,7 +100,7 @@ alone, whole = sample.image[None, piece, piece], sample.image[None]
 def trained(padding):
     """Return a small UNet and its segmenter."""
     spec = UNetSpec(depth=2, width=8, stem="plain", padding=padding)
-    fitted = fit_network(spec, [example], options)
+    fitted = fit_network(spec, TrainingSet.of_images([example], options), options)
     return fitted.network, fitted.segmenter()
 
 

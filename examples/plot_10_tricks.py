@@ -26,13 +26,14 @@ import torch
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.networks.blocks import Style, convolution
 from napari_unetseg.core.nn.networks.build_network import n_parameters
-from napari_unetseg.core.nn.training.fit_network import fit_network
+from napari_unetseg.core.nn.training.fit_network import WarmStart, fit_network
 from napari_unetseg.core.nn.training.pretrain import pretrain
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.pretraining import PretrainOptions
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
 
 torch.set_num_threads(1)
 
@@ -50,7 +51,7 @@ TISSUE = example_of(membranes((144, 144), seed=2))
 
 def curve(spec=SPEC, plan=PLAN, data=TISSUE, **how):
     """Train, and return the Dice on what was held out after each epoch, and the training."""
-    fitted = fit_network(spec, [data], plan, **how)
+    fitted = fit_network(spec, TrainingSet.of_images([data], plan), plan, **how)
     return [record.dice for record in fitted.history if record.dice is not None], fitted
 
 
@@ -210,7 +211,8 @@ curves["dropout"] = {
 # has only looked at tissues, with noise to be taken out, and nobody said what is a wall.
 
 few = PLAN.model_copy(update={"epochs": 6, "steps": 4})
-other = fit_network(SPEC, [example_of(membranes((144, 144), seed=9))], PLAN)
+unlike = TrainingSet.of_images([example_of(membranes((144, 144), seed=9))], PLAN)
+other = fit_network(SPEC, unlike, PLAN)
 looked = pretrain(
     SPEC,
     [membranes((144, 144), seed=seed).as_image() for seed in range(10, 14)],
@@ -219,11 +221,11 @@ looked = pretrain(
 )
 print(looked.message)
 curves["transfer"] = {
-    "from another tissue": curve(plan=few, start=other.network)[0],
+    "from another tissue": curve(plan=few, start=WarmStart(other.network))[0],
     "from nothing": curve(plan=few)[0],
 }
 curves["self-supervision"] = {
-    "pretrained": curve(plan=few, start=looked.network, keep_head=False)[0],
+    "pretrained": curve(plan=few, start=WarmStart(looked.network, keep_head=False))[0],
     "from nothing": curves["transfer"]["from nothing"],
 }
 assert curves["transfer"]["from another tissue"][0] > curves["transfer"]["from nothing"][0] + 0.1

@@ -32,6 +32,7 @@ from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
 
 torch.manual_seed(0)
 style = Style(ndim=2, normalisation="none", activation="relu", dropout=0)
@@ -207,9 +208,8 @@ for kind in ("transposed-2", "linear"):
         options = TrainOptions(
             until="epochs", epochs=1, steps=70, patch=64, validation=0, seed=seed, averaging=0.9
         )
-        fitted = fit_network(
-            UNetSpec(depth=2, width=8, stem="plain", upsampling=kind), [learnt], options
-        )
+        spec = UNetSpec(depth=2, width=8, stem="plain", upsampling=kind)
+        fitted = fit_network(spec, TrainingSet.of_images([learnt], options), options)
         found = predict_classes_image(judged.as_image(), fitted.segmenter(), unseen.normalisation)
         scores.append(dice(found.asarray() == 1, judged.mask))
     dices[kind] = scores

@@ -1,10 +1,13 @@
 """What every test shares: no settings of the person's own, one hypothesis profile, real data."""
 
 import atexit
+import importlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -48,3 +51,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real micrographs of ../shared/data, which are not here")
     return folder
+
+
+@pytest.fixture
+def toy_rung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A rung that is registered for one test, with nothing else told of it."""
+    from napari_unetseg.core.model.registry import RUNGS, register
+
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    rung = importlib.import_module("toy_rung").RUNG
+    register(rung)
+    yield rung
+    del RUNGS[rung.kind]

@@ -70,7 +70,7 @@ def test_without_a_screen_it_says_so(cases, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert "no screen" in demo.show(list(cases.values()))
+    assert "no display" in demo.show(list(cases.values()))
 
 
 def test_without_napari_it_says_so(cases, monkeypatch):

@@ -1,10 +1,10 @@
-"""Check the built wheel and sdist: complete, installable, and found by napari.
+"""Check that the built wheel and sdist are complete, installable, and found by napari.
 
 Usage: python tools/check_package.py DIST_FOLDER
 
-Run by the Python of a throw-away environment: the wheel is installed into it, and then with all
-that it needs into an empty environment, in which its commands are run. Where no package can be
-fetched, the second part is left out, and that is said.
+Run it with the Python of a temporary environment: the wheel is installed into it, and then with
+its dependencies into an empty environment, in which its commands are run. If no package can be
+fetched, the second part is skipped with a message.
 """
 
 import os
@@ -64,7 +64,7 @@ def source_files() -> set[str]:
 
 
 def check_wheel(wheel: Path) -> list[str]:
-    """Return what is wrong with the contents of `wheel`."""
+    """List the errors in the contents of `wheel`."""
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
         licences = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
@@ -76,7 +76,7 @@ def check_wheel(wheel: Path) -> list[str]:
 
 
 def check_sdist(sdist: Path) -> list[str]:
-    """Return what is wrong with the contents of `sdist`."""
+    """List the errors in the contents of `sdist`."""
     with tarfile.open(sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers()}
     top = {name.partition("/")[0] for name in names}
@@ -89,7 +89,7 @@ def check_sdist(sdist: Path) -> list[str]:
 
 
 def check_installed(wheel: Path) -> list[str]:
-    """Install `wheel` and look from inside; its dependencies are the test environment's matter."""
+    """Install `wheel` without dependencies and check the installed package; list the errors."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall"]
     if subprocess.run([*pip, str(wheel)], check=False).returncode != 0:
         return [f"{wheel.name} cannot be installed"]
@@ -117,7 +117,7 @@ def names_in(wheel: Path) -> list[str]:
 
 
 def check_in_empty_environment(wheel: Path) -> list[str]:
-    """Install `wheel` with what it needs into an empty environment, and run its commands."""
+    """Install `wheel` and its dependencies into an empty environment, and run its commands."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         venv.create(folder / "empty", with_pip=True)
@@ -125,14 +125,14 @@ def check_in_empty_environment(wheel: Path) -> list[str]:
         pip = [str(scripts / "python"), "-m", "pip", "install", "--quiet", "--prefer-binary"]
         if subprocess.run([*pip, "--retries", "1", str(wheel)], check=False).returncode != 0:
             if os.environ.get("CI"):
-                return [f"what {wheel.name} needs cannot be installed"]
-            print("No packages can be fetched here: the empty environment is left out.")
+                return [f"the dependencies of {wheel.name} cannot be installed"]
+            print("No packages can be fetched: the check in an empty environment is skipped.")
             return []
         return [f"in an empty environment: {said}" for said in run_commands(scripts, folder)]
 
 
 def run_commands(scripts: Path, folder: Path) -> list[str]:
-    """Run the installed commands in `folder`; return what failed."""
+    """Run the installed commands in `folder`; list those that failed."""
     ours, npe2 = str(scripts / "napari-unetseg"), str(scripts / "npe2")
     image = folder / "image.tif"
     commands = {
@@ -154,7 +154,7 @@ def run_commands(scripts: Path, folder: Path) -> list[str]:
 def main(folder: Path) -> int:
     wheels, sdists = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
     if len(wheels) != 1 or len(sdists) != 1:
-        print(f"{folder} should hold one wheel and one sdist", file=sys.stderr)
+        print(f"{folder} should contain one wheel and one sdist", file=sys.stderr)
         return 1
     wheel, sdist = wheels[0], sdists[0]
     problems = check_wheel(wheel) + check_sdist(sdist) + check_installed(wheel)

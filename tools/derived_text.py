@@ -90,7 +90,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     """Return the forms of a dock, with a heading each."""
     from napari_unetseg.core.background import BackgroundOptions
     from napari_unetseg.core.measure import MeasureOptions
-    from napari_unetseg.core.model.trained_model import RUNGS
+    from napari_unetseg.core.model.registry import RUNGS
     from napari_unetseg.core.models_io.native.export_package import ExportOptions
     from napari_unetseg.core.objects.decode import DecodeOptions
     from napari_unetseg.core.review_queue.queue_options import QueueOptions
@@ -104,7 +104,9 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.gui.review.review_dock import ReviewOptions
     from napari_unetseg.gui.scoreboard.scoreboard_dock import ScoreboardOptions
 
-    models = {f"The model {kind}": spec for kind, spec in RUNGS.items() if kind not in ("softmax",)}
+    models = {
+        f"The model {kind}": rung.spec for kind, rung in RUNGS.items() if kind not in ("softmax",)
+    }
     models["The models logistic and softmax"] = models.pop("The model logistic")
     forms: dict[str, dict[str, type[Options]]] = {
         "background": {"": BackgroundOptions},

@@ -1,7 +1,7 @@
 """Install a CPU build of PyTorch into the running Python's environment.
 
-The CPU build is a few hundred megabytes; on Linux the default build brings several gigabytes of
-GPU libraries that the tests have no use for. Needs nothing but the standard library and pip.
+The CPU build is a few hundred megabytes; on Linux the default build adds several gigabytes of GPU
+libraries that the tests do not need. Needs only the standard library and pip.
 
 Usage: python tools/install_torch.py
 """
@@ -16,7 +16,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 class Source(NamedTuple):
-    """One place to look for a build."""
+    """Describe a package index that may have a build."""
 
     name: str
     arguments: tuple[str, ...]
@@ -31,14 +31,14 @@ DEFAULT = Source("the default build", (f"torch=={VERSION}",))
 
 
 def sources(platform: str) -> tuple[Source, ...]:
-    """Return where to look, best first; only Linux has two builds of the same version."""
+    """List the sources, best first; only Linux has two builds of the same version."""
     if platform.startswith("linux"):
         return CONFIGURED_CPU, PYTORCH_CPU, DEFAULT
     return (DEFAULT,)
 
 
 def pip_install(source: Source) -> bool:
-    """Install from `source`; a failing one is given up at once, the next is tried instead."""
+    """Install from `source`, without retries: if it fails, the next source is tried."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries", "0"]
     return subprocess.run([*pip, *source.arguments], check=False).returncode == 0
 

@@ -1,13 +1,13 @@
-"""Run the benchmarks that compare the package with what one would use instead; one table of all.
+"""Run the benchmarks that compare the package with alternatives, and collect their tables.
 
 Usage: python tools/run_benchmarks.py [NAME...] [--data FOLDER] [--out FILE.json]
        python tools/run_benchmarks.py --table FILE.json
 
-Without names, those that take minutes and need no images; with --data, those that learn from real
-images too. Each runs in a process of its own, is ended after half an hour, and prints tables; these
-are kept in FILE.json with the command and the machine. --table writes such a file as markdown. The
-scripts in benchmarks/ that are not listed here answer one question of the design each; their first
-lines say how they are run.
+Without names, it runs those that take minutes and need no images; with --data, also those that
+train on real images. Each runs in its own process, is stopped after half an hour, and prints
+tables, which are stored in FILE.json with the command and the machine. --table prints such a file
+as Markdown. The other scripts in benchmarks/ each answer one design question; their docstrings
+give the usage.
 """
 
 import argparse
@@ -30,7 +30,7 @@ LONGEST = 1800
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script of the folder, how it is asked, and what it needs: a window, or real images."""
+    """Describe a benchmark script: its arguments, and whether it needs a window or real images."""
 
     script: str
     about: str
@@ -39,7 +39,7 @@ class Benchmark:
     data: bool = False
 
     def command(self, data: Path | None) -> list[str]:
-        """Return the command, as it can be typed in the repository."""
+        """Return the command line to run it in the repository."""
         images = [str(data)] if self.data and data else []
         return [f"benchmarks/{self.script}.py", *images, *shlex.split(self.asked)]
 
@@ -100,12 +100,12 @@ def main() -> int:
 
 
 def run(one: Benchmark, data: Path | None) -> dict[str, Any]:
-    """Run a benchmark, showing what it prints, and return its tables."""
+    """Run a benchmark, echo its output, and return its tables."""
     command = one.command(data)
     display = ["xvfb-run", "-a"] if one.window and _needs_display() else []
     began, lines = time.monotonic(), []
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    # An installed package has its modules compiled; so they are here.
+    # Compile the modules, as in an installed package.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.Popen(
         ["timeout", str(LONGEST), *display, sys.executable, *command]
@@ -134,7 +134,7 @@ def run(one: Benchmark, data: Path | None) -> dict[str, Any]:
 
 
 def tables(lines: list[str]) -> list[dict[str, Any]]:
-    """Return the markdown tables among lines: heads, and rows of cells."""
+    """Parse the Markdown tables in lines: headers, and rows of cells."""
     found: list[list[list[str]]] = [[]]
     for line in lines:
         if line.startswith("|"):
@@ -146,7 +146,7 @@ def tables(lines: list[str]) -> list[dict[str, Any]]:
 
 
 def markdown(known: dict[str, Any]) -> str:
-    """Return all tables as one page."""
+    """Format all tables as one page."""
     parts = []
     for name, one in known.items():
         parts += [f"## {one['about']}", f"`{one['command']}` ({one['machine']}, {one['date']})"]
@@ -159,7 +159,7 @@ def markdown(known: dict[str, Any]) -> str:
 
 
 def _needs_display() -> bool:
-    """Whether there is no display, but a virtual one can be had."""
+    """Return whether a virtual display is needed and available."""
     has = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return sys.platform == "linux" and not has and shutil.which("xvfb-run") is not None
 

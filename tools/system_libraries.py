@@ -1,8 +1,8 @@
-"""Make sure that a Linux machine has the system libraries which a Qt window with OpenGL needs.
+"""Install the system libraries that a Qt window with OpenGL needs on Linux.
 
-The wheels of Qt, napari and vispy bring everything but these. Run as root where there is
-apt-get, this installs the missing ones; otherwise it says in one message which are missing.
-On macOS and Windows it does nothing. Needs nothing but the standard library.
+The wheels of Qt, napari and vispy include everything else. As root on a system with apt-get,
+the missing libraries are installed; otherwise one message lists them. On macOS and Windows it
+does nothing. Needs only the standard library.
 
 Usage: python tools/system_libraries.py [--with-display-only]
 """
@@ -50,7 +50,7 @@ FONT_SUFFIXES = {".ttf", ".otf", ".ttc", ".pfb"}
 
 
 class Need(NamedTuple):
-    """One thing that must be there."""
+    """Describe a requirement and the Debian packages that provide it."""
 
     name: str
     package: str
@@ -67,7 +67,7 @@ def loads(library: str) -> bool:
 
 
 def has_gl_driver() -> bool:
-    """Return whether Mesa has a driver to draw with, in whatever layout this distribution uses."""
+    """Return whether Mesa has an OpenGL driver, in the folder layout of any distribution."""
     return any(next(root.glob(pattern), None) for root in LIBRARY_ROOTS for pattern in GL_DRIVERS)
 
 
@@ -79,7 +79,7 @@ def has_font() -> bool:
 
 
 def needs(*, virtual_display: bool) -> list[Need]:
-    """List everything a window needs, and the virtual display too where asked."""
+    """List the requirements of a window, and of a virtual display if asked for."""
     listed = [
         Need(library, package, lambda library=library: loads(library))
         for library, package in LIBRARIES.items()
@@ -92,14 +92,14 @@ def needs(*, virtual_display: bool) -> list[Need]:
 
 
 def missing(wanted: list[Need]) -> list[Need]:
-    """Return those of `wanted` that are not there."""
+    """Return the requirements of `wanted` that are missing."""
     return [need for need in wanted if not need.present()]
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Wait until no other run of this script on this checkout is installing."""
-    import fcntl  # not on Windows, which never comes here
+    """Wait until no other run of this script in this checkout is installing."""
+    import fcntl  # does not exist on Windows, where this is never called
 
     with open(__file__, "rb") as script:
         fcntl.flock(script, fcntl.LOCK_EX)
@@ -107,7 +107,7 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def apt_install(packages: list[str]) -> bool:
-    """Install `packages`, waiting for anything else that is using apt."""
+    """Install `packages`, after other processes have released apt."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]
     for command in (
@@ -121,7 +121,7 @@ def apt_install(packages: list[str]) -> bool:
 
 
 def message(lacking: list[Need]) -> str:
-    """Return what a person has to do about the `lacking` ones."""
+    """Format instructions to install the missing requirements."""
     packages = " ".join(sorted(need.package for need in lacking))
     return (
         f"A window cannot be opened here: {', '.join(need.name for need in lacking)} "
@@ -133,7 +133,7 @@ def message(lacking: list[Need]) -> str:
 
 
 def has_display() -> bool:
-    """Return whether there is a screen to open a window on."""
+    """Return whether there is a display."""
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 

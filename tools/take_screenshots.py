@@ -1,11 +1,11 @@
-"""Take the pictures of the documentation from the real window.
+"""Take the screenshots of the documentation in the real window.
 
     python tools/take_screenshots.py [--out DIR] [--readme] [NAME ...]
 
-Opens napari, works with its docks on samples of the plugin, as a person would, and writes a
-picture of the window at each place that the pages show; or only those named. On Linux this happens
-in a virtual display of its own. Settings of the person who runs it are neither read nor changed.
-``--readme`` writes the picture of the README too, which is kept with the source.
+Opens napari, uses its docks on samples of the plugin like a user, and writes a screenshot of the
+window at each step that the pages show, or only the named ones. On Linux this happens in a
+virtual display of its own. The user's settings are neither read nor changed. ``--readme`` also
+writes the README's picture, which is stored in the repository.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _SCREEN = "1600x1000x24"
 
 @contextmanager
 def display() -> Iterator[None]:
-    """Give the window a virtual display on Linux, and the screen that is there elsewhere."""
+    """Open a virtual display on Linux; use the existing one elsewhere."""
     if not sys.platform.startswith("linux"):
         yield
         return
@@ -51,7 +51,7 @@ def display() -> Iterator[None]:
 
 
 def take(names: list[str], out: Path, scratch: Path) -> list[str]:
-    """Play the scenes of the pictures named, of all when none is; return those written."""
+    """Play the scenes of the named pictures, or of all; return the written files."""
     from window.hand import Hand
     from window.scenes import SCENES
 
@@ -63,7 +63,7 @@ def take(names: list[str], out: Path, scratch: Path) -> list[str]:
     for scene, pictures in SCENES.items():
         if wanted.isdisjoint(pictures):
             continue
-        # What a dock remembers of an earlier scene is not there for the next.
+        # Settings that docks remember from an earlier scene are cleared.
         for remembered in scratch.glob("unetseg-*.json"):
             remembered.unlink()
         hand = Hand(out, wanted)
@@ -82,9 +82,9 @@ def take(names: list[str], out: Path, scratch: Path) -> list[str]:
 
 
 def keep(folder: Path) -> None:
-    """Write the README's pictures, from those just taken, as small as they can be.
+    """Write the README's pictures from those just taken, as small files.
 
-    A palette halves the size. It keeps what covers many pixels, as everything in these does.
+    A palette halves the size, and keeps colours that cover many pixels, as all here do.
     """
     from PIL import Image as Picture
 

@@ -1,15 +1,15 @@
-"""Train the models that ship with the package, and judge them on images that they never saw.
+"""Train the models shipped with the package, and evaluate them on unseen test images.
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_shipped_models.py DATA [NAME ...] [--out FOLDER]
         [--steps N] [--without KIND ...] [--json FILE]
 
-DATA holds the sets that `object_sets.py` among the benchmarks reads: what is learnt from, what is
-tested on and how it is scored are theirs.
+DATA contains the sets that `object_sets.py` among the benchmarks reads, which defines the training
+images, the test images and the scores.
 
-Every model learns so many steps from a seed, so that the same machine gives the same weights; all
-else is in `MODELS`. What a model learnt from, how it was judged and by what it came out is written
-into its package. ``--without`` leaves sets, or shapes or looks of drawn micrographs, out of the
-general model and judges it on them alone; its file is then named after what it lacks.
+Every model is trained for a fixed number of steps from a seed, so that the same machine gives the
+same weights; the other settings are in `MODELS`. Training images, evaluation and scores are
+written into its package. ``--without`` leaves sets, or shapes or looks of synthetic micrographs,
+out of the general model and evaluates it on them alone; its file is named after them.
 """
 
 import argparse
@@ -29,7 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from object_sets import PLANES, Pairs, drawn, drawn_to_test, foreground, kinds, scores
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.training.annotation import AnnotationKind
@@ -53,11 +54,11 @@ RECORDS = 300
 
 
 def tested(data: Path, name: str) -> tuple[Pairs, bool]:
-    """Return what nothing is learnt from of a set, or of a kind that is drawn.
+    """Return the test images of a set, or of a kind of synthetic micrographs.
 
     Returns
     -------
-    images and truth, and whether that tells objects apart
+    images and ground truth, and whether its ids separate objects
     """
     if name in SETS:
         known = SETS[name](data)
@@ -66,15 +67,15 @@ def tested(data: Path, name: str) -> tuple[Pairs, bool]:
 
 
 def of_set(name: str) -> Lessons:
-    """Return what yields the images of one set."""
+    """Make the function that yields the images of one set."""
     return lambda data, without: (TrainingPair(Image.of(i), t) for i, t in SETS[name](data).learnt)
 
 
 def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[TrainingPair]:
-    """Yield drawn micrographs of every kind and the images of every set, but for those left out.
+    """Yield synthetic micrographs of every kind and the images of every set, except excluded ones.
 
-    A set of many small objects is met no more often than one of a few large ones. Of neurons no
-    single one is known: there every connected piece of the mask is an object.
+    A set with many small objects is drawn no more often than one with a few large ones. Neurons
+    have no ids of single cells: every connected component of the mask is an object.
     """
     wanted = kinds(lambda *both: not without.intersection(both))
     yield from as_often(drawn(20 * len(wanted), wanted, 0), DRAWN)
@@ -87,9 +88,9 @@ def of_all_kinds(data: Path, without: frozenset[str]) -> Iterator[TrainingPair]:
 
 
 def as_often(images: Pairs, share: float) -> Iterator[TrainingPair]:
-    """Yield images that are met, all together, as often as a share says.
+    """Repeat images so that all together are drawn with a given share.
 
-    An image is met as often as it has objects, and one more: see `prepared`.
+    An image is drawn in proportion to its number of objects plus one: see `prepared`.
     """
     met = sum(np.unique(ids[ids > 0]).size + 1 for _, ids in images)
     for image, ids in images:
@@ -98,16 +99,16 @@ def as_often(images: Pairs, share: float) -> Iterator[TrainingPair]:
 
 @dataclass(frozen=True)
 class Shipped:
-    """One model that ships: what it learns from and how.
+    """Define a shipped model: its training images and options.
 
     Parameters
     ----------
     lessons
         Yields images and labels.
     sources
-        What the images are and where their terms of use stand, for the package.
+        Description of the images and their licences, for the package.
     judged
-        Sets that it is tested on: its own first, then one of another kind.
+        Sets that it is evaluated on: its own first, then one of another kind.
     """
 
     description: str
@@ -174,7 +175,7 @@ MODELS = {
 
 
 def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -> TrainedModel:
-    """Return a model that was trained, and judged on what it never saw."""
+    """Train a model, and evaluate it on unseen test images."""
     plan = MODELS[name]
     lessons = list(plan.lessons(data, without))
     epochs = max(1, round((steps or plan.steps) / STEPS_AN_EPOCH))
@@ -208,12 +209,12 @@ def trained(name: str, data: Path, steps: int | None, without: frozenset[str]) -
 
 
 def lacking(name: str, without: frozenset[str]) -> str:
-    """Return the name of a model with what it never saw."""
+    """Return the name of a model with the sets that it was trained without."""
     return "-".join([name, *(["without", *sorted(without)] if without else [])])
 
 
 def judged(model: TrainedModel, images: Pairs, *, apart: bool) -> dict[str, float]:
-    """Return how good a model is, of objects if it knows them and if the truth does."""
+    """Compute the scores of a model, of objects if the model and the ground truth have them."""
     what = "classes" if model.decoder is None else "objects"
     found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in images]
     apart = apart and what == "objects"

@@ -1,4 +1,4 @@
-"""Walk through the real window as a newcomer does, by clicks and keys, and time every step.
+"""Perform a newcomer's steps in the real window, by clicks and keys, and time every step.
 
 Usage: python tools/walk_the_window.py WALK DATA OUT
 
@@ -18,9 +18,9 @@ _TOO_LONG = 900
 
 
 def main(walk: str, data: Path, out: Path) -> None:
-    # A walk that gets stuck says where.
+    # A walk that hangs dumps its stack.
     faulthandler.dump_traceback_later(_TOO_LONG, exit=True)
-    # As on the first day: no settings of the person who runs this.
+    # As after a fresh installation: without the user's settings.
     os.environ["NAPARI_CONFIG"] = str(out / "settings" / "napari.yaml")
     begun = time.perf_counter()
     import napari

@@ -1,4 +1,4 @@
-"""Examples from raw micrograph to labels: two real ones, and one whose truth is known."""
+"""Run three examples from raw image to labels: two real ones, and one with ground truth."""
 
 import functools
 import os
@@ -26,16 +26,16 @@ from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
 @dataclass(frozen=True, eq=False)
 class DemoCase:
-    """An example: where its image comes from, and how it is segmented.
+    """Define an example: its image and the options of its segmentation.
 
     Parameters
     ----------
     name
-        Stem of its files.
+        Stem of its output files.
     title
-        What is shown, in a few words.
+        A short description of the image.
     load
-        Returns the image and, where it is known, the mask of the objects.
+        Returns the image and, if known, the true mask of the objects.
     background, threshold
         The options of the two steps.
     """
@@ -49,24 +49,24 @@ class DemoCase:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What became of an example.
+    """Hold the results of an example.
 
     Parameters
     ----------
     recipe
         The example.
     image, surface, flattened
-        The raw image, its fitted background, the image without it.
+        The raw image, its fitted background, and the background-corrected image.
     labels, raw_labels
         The objects found in the flattened image, and in the raw one for comparison.
     table
         A row for each object.
     fit
-        What `Background.describe` says.
+        The output of `Background.describe`.
     value
-        The threshold, in the flattened image.
+        The threshold in the flattened image.
     truth
-        The mask of the objects, where it is known.
+        The true mask of the objects, if known.
     """
 
     recipe: DemoCase
@@ -82,22 +82,22 @@ class Case:
 
     @property
     def dice(self) -> tuple[float, float] | None:
-        """Agreement with the truth of the raw image's labels, and of the flattened image's."""
+        """Dice coefficients of the raw and the flattened image's labels; None without truth."""
         if self.truth is None:
             return None
         return dice(self.raw_labels.data, self.truth), dice(self.labels.data, self.truth)
 
 
 def run_case(out: Path, *, progress: Progress = silent) -> list[Case]:
-    """Segment the examples and write what came out.
+    """Segment the examples and write the results.
 
     Parameters
     ----------
     out
-        A folder, made when missing. Gets, for each example, ``NAME.tif`` (the raw image),
-        ``NAME_flattened.tif``, ``NAME_labels.tif``, ``NAME_objects.csv`` and ``NAME.png``.
+        The results folder, created if missing. It gets, for each example, ``NAME.tif`` (the raw
+        image), ``NAME_flattened.tif``, ``NAME_labels.tif``, ``NAME_objects.csv`` and ``NAME.png``.
     progress
-        Told how far it is.
+        Called with the progress.
 
     Raises
     ------
@@ -119,18 +119,18 @@ def segment(recipe: DemoCase, *, progress: Progress = silent) -> Case:
     image, truth = recipe.load()
     fitted = fit_background(image, recipe.background, progress=part(progress, 0, 0.6))
     flattened = fitted.flatten(image)
-    found = threshold(flattened, recipe.threshold, progress=part(progress, 0.6, 1))
+    thresholded = threshold(flattened, recipe.threshold, progress=part(progress, 0.6, 1))
     raw = threshold(image, recipe.threshold)
     return Case(
         recipe=recipe,
         image=image,
         surface=fitted.surface(),
         flattened=flattened,
-        labels=found.image,
+        labels=thresholded.image,
         raw_labels=raw.image,
-        table=measure(found.image, flattened),
+        table=measure(thresholded.image, flattened),
         fit=fitted.describe(),
-        value=found.values[0][0],
+        value=thresholded.values[0][0],
         truth=truth,
     )
 
@@ -153,7 +153,7 @@ def write(case: Case, out: Path) -> None:
 
 
 def draw_case(case: Case) -> bytes:
-    """Return the example's figure as a PNG file."""
+    """Draw the figure of an example, as a PNG file."""
     raw = to_grey(case.image.grey().asarray())
     panels = [
         Panel(raw, "raw"),
@@ -163,7 +163,7 @@ def draw_case(case: Case) -> bytes:
         Panel(with_labels(raw, case.labels.data), f"of the flattened: {_count(case)}"),
     ]
     if case.truth is not None:
-        panels.append(Panel(with_labels(raw, case.truth.astype(np.uint8) * 2), "the truth"))
+        panels.append(Panel(with_labels(raw, case.truth.astype(np.uint8) * 2), "ground truth"))
     caption = f"Background: {_flatness(case)}.   Threshold: {_threshold(case)}."
     if case.dice is not None:
         caption += f"   Dice {case.dice[0]:.2f} raw, {case.dice[1]:.2f} flattened."
@@ -172,7 +172,7 @@ def draw_case(case: Case) -> bytes:
 
 
 def report(cases: Sequence[Case], out: Path) -> list[str]:
-    """Say in plain words what was done, what came out and what to do next."""
+    """Summarise the steps, the results and the next commands, as lines of text."""
     lines = []
     for case in cases:
         lines += [
@@ -182,7 +182,7 @@ def report(cases: Sequence[Case], out: Path) -> list[str]:
         ]
         if case.dice is not None:
             lines.append(
-                f"  Dice against the truth: {case.dice[0]:.3f} for the threshold of the raw "
+                f"  Dice against the ground truth: {case.dice[0]:.3f} for the threshold of the raw "
                 f"image, {case.dice[1]:.3f} for that of the flattened image."
             )
         lines.append(f"  Figure: {out / case.recipe.name}.png")
@@ -190,27 +190,27 @@ def report(cases: Sequence[Case], out: Path) -> list[str]:
     return [
         *lines,
         "",
-        f"In {out} there are, for each: the raw image NAME.tif, NAME_flattened.tif, "
+        f"{out} contains, for each example: the raw image NAME.tif, NAME_flattened.tif, "
         "NAME_labels.tif, NAME_objects.csv and the figure NAME.png.",
         "Next: open a figure, then drag NAME.tif and NAME_labels.tif into napari and choose "
         "Plugins > UNet Segmentation > Workbench.",
         "On your own images: napari-unetseg background IMAGE -o flat.tif",
         "              then: napari-unetseg threshold flat.tif -o labels.tif --as objects",
-        f"To see what each step does: napari-unetseg background {out / first}.tif -o flat.tif "
+        f"To see the fitted surface: napari-unetseg background {out / first}.tif -o flat.tif "
         "--surface surface.tif",
     ]
 
 
 def show(cases: Sequence[Case]) -> str:
-    """Open napari on the examples and wait until it is closed.
+    """Open the examples in napari and wait until it is closed.
 
     Returns
     -------
     str
-        What happened, in one sentence: also where there is no screen, no napari or no Qt.
+        A sentence about the outcome, also without a screen, napari or Qt.
     """
     if not _has_screen():
-        return "There is no screen here, so napari was not opened."
+        return "There is no display, so napari was not opened."
     try:
         import napari
 
@@ -218,7 +218,7 @@ def show(cases: Sequence[Case]) -> str:
     except ImportError as error:
         return (
             f"napari was not opened ({str(error).splitlines()[0]}); "
-            'python -m pip install "napari-unetseg[all]" brings it and a Qt binding.'
+            'python -m pip install "napari-unetseg[all]" installs it with a Qt binding.'
         )
     for number, case in enumerate(cases):
         _add_layers(viewer, case, visible=number == len(cases) - 1)
@@ -267,12 +267,12 @@ def _threshold(case: Case) -> str:
 
 
 def _installed(name: str) -> tuple[Image, None]:
-    """Read a picture that lies inside the installed scikit-image; never download it."""
+    """Read a picture from the installed scikit-image, without downloading it."""
     path = resources.files("skimage") / "data" / name
     if not path.is_file():
         raise InputError(
             f"The installed scikit-image has no data/{name}. Install scikit-image from its wheel, "
-            "which brings it."
+            "which includes it."
         )
     with resources.as_file(path) as file:
         return read_image(file), None
@@ -310,7 +310,7 @@ RECIPES = (
         ),
     ),
 )
-"""The examples, in the order they run."""
+"""The examples, in their order."""
 
 __all__ = [
     "RECIPES",

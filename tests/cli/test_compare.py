@@ -7,7 +7,7 @@ import pytest
 
 from napari_unetseg.cli import compare_command as command
 from napari_unetseg.cli import main
-from napari_unetseg.cli.watch_training import Watching
+from napari_unetseg.cli.watch_training import TrainingWatcher
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_labels, write_image, write_labels
 from napari_unetseg.core.models_io.native import load
@@ -186,7 +186,7 @@ def test_three_classes_and_the_logistic_alone_say_why(data, tmp_path, capsys):
 
 
 def test_ctrl_c_keeps_rows_once_there_is_one():
-    seen = Watching(lambda fraction, said: None, lines=False)
+    seen = TrainingWatcher(lambda fraction, said: None, lines=False)
     with pytest.raises(KeyboardInterrupt):
         seen.interrupt()
     seen.keep("logistic: Dice 0.9")

@@ -116,7 +116,7 @@ def test_what_cannot_be(files, tmp_path, capsys):
     write("a", BOTH, BOTH[:-1])
     places = (tmp_path / "said", tmp_path / "true")
     assert run("evaluate", *places, "--objects") == 2
-    assert "Give labels of the same size" in capsys.readouterr().err
+    assert "Give labels of the same image" in capsys.readouterr().err
     write("a", BOTH + 0.5, BOTH)
     assert run("evaluate", *places, "--objects") == 2
     assert "whole numbers, but 0.5" in capsys.readouterr().err
@@ -132,5 +132,5 @@ def test_the_help_says_what_is_an_object(capsys):
     assert run("evaluate", "--help") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "--objects" in shown
-    assert "Ids are taken as they are" in shown
+    assert "Pixels with the same id" in shown
     assert "StarDist and Cellpose" in shown

@@ -7,7 +7,7 @@ from napari_unetseg.cli import main
 from napari_unetseg.core import samples
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem, ProjectFolder
 from napari_unetseg.core.scoring.pixel_scores import dice

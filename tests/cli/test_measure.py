@@ -89,7 +89,7 @@ def test_a_name_is_no_formula(many, tmp_path):
 def test_masks_are_noted(tmp_path, capsys):
     write_labels(tmp_path / "m.tif", Image.of(OBJECTS > 0))
     assert run("measure", tmp_path / "m.tif", "-o", tmp_path / "t.csv") == 0
-    assert "make objects of them" in capsys.readouterr().err
+    assert "label their objects first" in capsys.readouterr().err
 
 
 def test_one_that_fails_leaves_the_others(many, tmp_path, capsys):

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from napari_unetseg.cli import main
-from napari_unetseg.cli.set_options import minutes_of
-from napari_unetseg.cli.watch_training import Watching
+from napari_unetseg.cli.set_options import parse_minutes
+from napari_unetseg.cli.watch_training import TrainingWatcher
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels
-from napari_unetseg.core.model.network_specs import ConvolutionalSpec
-from napari_unetseg.core.model.trained_model import RUNGS
+from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import scores
@@ -328,7 +327,7 @@ class TestInfo:
     def test_of_a_rung_lists_what_set_takes(self, capsys):
         assert run("info", "unet") == 0
         said = capsys.readouterr().out
-        for name in (*RUNGS["unet"].model_fields, *TrainOptions.model_fields):
+        for name in (*RUNGS["unet"].spec.model_fields, *TrainOptions.model_fields):
             assert f"  {name}=" in said
 
     def test_loads_no_torch(self, unet):
@@ -344,7 +343,7 @@ class TestStopping:
     @pytest.fixture
     def interrupting(self, monkeypatch):
         def after(step, times):
-            watch, seen = Watching.watch, []
+            watch, seen = TrainingWatcher.watch, []
 
             def watched(self, record):
                 watch(self, record)
@@ -353,7 +352,7 @@ class TestStopping:
                     for _ in range(times):
                         signal.raise_signal(signal.SIGINT)
 
-            monkeypatch.setattr(Watching, "watch", watched)
+            monkeypatch.setattr(TrainingWatcher, "watch", watched)
             return seen
 
         return after
@@ -444,7 +443,7 @@ class TestMistakes:
             ("--budget -3", "no time"),
             ("--budget 5m --epochs 3", "not both"),
             ("--epochs 0", "--epochs 0"),
-            ("--budget 5m --set budget=3", "say the same"),
+            ("--budget 5m --set budget=3", "set the same option"),
             ("--set epochs=3 --set until=time", "--set until=epochs"),
             ("--validation 2", "--validation 2"),
             ("--seed -1", "--seed -1"),
@@ -531,16 +530,14 @@ class TestMistakes:
 
 def test_times_in_words():
     words = {"90s": 1.5, "5m": 5, "2": 2, "1h": 60, " .5 min": 0.5, "1.5H": 90, "30 seconds": 0.5}
-    assert {word: minutes_of(word) for word in words} == pytest.approx(words)
+    assert {word: parse_minutes(word) for word in words} == pytest.approx(words)
 
 
 def test_every_name_that_set_takes_is_of_one_thing():
     """A name of both would hide the second; the pixel rungs make no use of those two."""
-    for kind, spec in RUNGS.items():
-        shared = set(spec.model_fields) & set(TrainOptions.model_fields)
-        assert shared <= (
-            set() if issubclass(spec, ConvolutionalSpec) else {"intensity", "balance"}
-        ), kind
+    for kind, rung in RUNGS.items():
+        shared = set(rung.spec.model_fields) & set(TrainOptions.model_fields)
+        assert shared <= (set() if rung.family == "network" else {"intensity", "balance"}), kind
 
 
 @pytest.mark.parametrize(
@@ -583,8 +580,10 @@ class TestOtherPrograms:
 
     def test_a_failing_test_exits_with_one(self, logistic, tmp_path, monkeypatch, capsys):
         from napari_unetseg.cli import predict_command as predict
-        from napari_unetseg.core.models_io.foreign import Trial
+        from napari_unetseg.core.models_io.foreign import ModelTestResult
 
-        monkeypatch.setattr(predict, "self_test", lambda path, **how: Trial(False, "off", 1.0))
+        monkeypatch.setattr(
+            predict, "self_test", lambda path, **how: ModelTestResult(False, "off", 1.0)
+        )
         assert run("info", logistic, "--test") == 1
         assert "FAILED" in capsys.readouterr().out

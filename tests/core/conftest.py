@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 
 SMALL: dict[str, dict[str, Any]] = {
     "logistic": {"sigmas": "1, 2"},

@@ -1,4 +1,4 @@
-"""The command line: the same functions as the docks, on files."""
+"""Run the functions of the docks on files, from the command line."""
 
 import sys
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        Words of the command line after the program's name; those of the process when missing.
+        Arguments after the program's name; those of the process if None.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""``python -m napari_unetseg.cli``."""
+"""Run ``python -m napari_unetseg.cli``."""
 
 from napari_unetseg.cli import main
 

@@ -1,4 +1,4 @@
-"""The program: its commands, its exit status, and the one line it says when something is wrong."""
+"""Build the program: its commands, exit status and one-line error messages."""
 
 import logging
 from collections.abc import Callable
@@ -14,23 +14,23 @@ NAME = "napari-unetseg"
 BAD_INPUT = 2
 INTERRUPTED = 130
 
-# What typer raises for a wrong command line. Its own copy of click has moved between versions, so
-# the base of all such errors is found from one that it exports.
+# The class of typer's usage errors. Its copy of click has moved between versions, so the base
+# class is found from an error class that typer exports.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def run_program(arguments: list[str]) -> int:
     """Run one command; see `napari_unetseg.cli.main`."""
-    # A library's own report on a damaged file would stand beside the one line that says it.
+    # A library's own report on a damaged file would appear next to our one-line error.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
     status = _status(arguments or ["--help"])
     if status == INTERRUPTED:
-        complain("Interrupted; what was not finished is not written.")
+        complain("Interrupted; unfinished results are not written.")
     return status
 
 
 def build_app() -> typer.Typer:
-    """Return the program with all its commands."""
+    """Build the program with all its commands."""
     from napari_unetseg.cli.compare_command import compare_command
     from napari_unetseg.cli.draft_commands import (
         background_command,
@@ -84,8 +84,8 @@ def _status(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except _UsageError as error:
-        said = getattr(error, "format_message", error.__str__)().rstrip(".")
-        complain(f"{said}. {NAME} --help says what there is.")
+        message = getattr(error, "format_message", error.__str__)().rstrip(".")
+        complain(f"{message}. See {NAME} --help.")
         return BAD_INPUT
     return status if isinstance(status, int) else 0
 
@@ -102,8 +102,9 @@ def _program(
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Segment micrographs: even out the light, threshold, train a model, predict, evaluate,
+    """Segment micrographs: correct the background, threshold, train a model, predict, evaluate,
     measure.
 
-    IMAGE is a file, a folder or a quoted glob. One image gives a file, several give a folder.
+    IMAGE is a file, a folder or a quoted glob. The output of one image is a file, of several a
+    folder.
     """

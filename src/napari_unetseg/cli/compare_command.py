@@ -1,4 +1,4 @@
-"""`compare`: which model is enough for these images, by what was held out of their labels."""
+"""Define `compare`: find the simplest sufficient model by comparing them on a validation set."""
 
 import json
 from collections.abc import Sequence
@@ -8,27 +8,27 @@ from typing import Annotated, Any
 import typer
 
 from napari_unetseg.cli.console import note, say
-from napari_unetseg.cli.file_pairs import pairs_of
-from napari_unetseg.cli.flags import options_of, with_options
+from napari_unetseg.cli.file_pairs import pair_files
+from napari_unetseg.cli.flags import make_options, with_options
 from napari_unetseg.cli.predict_command import say_fallback
-from napari_unetseg.cli.set_options import minutes_of
+from napari_unetseg.cli.set_options import parse_minutes
 from napari_unetseg.cli.training_inputs import (
     KINDS,
-    ImagesToLearn,
-    LabelsToLearn,
+    TrainingImages,
+    TrainingLabels,
     check_choice,
     check_out,
-    hint_of,
-    read_lessons,
+    mask_hint,
+    read_training_pairs,
     save_somewhere,
     spare_waiting_threads,
 )
-from napari_unetseg.cli.watch_training import watching
+from napari_unetseg.cli.watch_training import watch_training
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
-from napari_unetseg.core.model.trained_model import RUNGS
+from napari_unetseg.core.model.registry import RUNGS, rungs_for
 from napari_unetseg.core.training.annotation import values_of
-from napari_unetseg.core.training.compare_models import Row, Scoreboard, rungs_for
+from napari_unetseg.core.training.compare_models import Row, Scoreboard
 from napari_unetseg.core.training.compare_models import compare as compare_models
 from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.core.training.train_options import TrainOptions
@@ -38,18 +38,18 @@ _DEFAULT_BUDGET = "1m"
 
 @with_options(TrainOptions, only=("validation", "seed", "device"))
 def compare_command(
-    images: ImagesToLearn,
-    labels: LabelsToLearn,
+    images: TrainingImages,
+    labels: TrainingLabels,
     *,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="BEST.zip", help="Keep the recommended model here."),
+        typer.Option("-o", "--out", metavar="BEST.zip", help="Save the recommended model here."),
     ] = None,
     models: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL,MODEL...",
-            help=f"Which of {', '.join(RUNGS)} to train. When not said: logistic for two classes "
+            help=f"Models to train, from {', '.join(RUNGS)}. Default: logistic for two classes "
             "or softmax for more, mlp, cnn and unet.",
         ),
     ] = None,
@@ -57,16 +57,16 @@ def compare_command(
         str,
         typer.Option(
             metavar="|".join(KINDS),
-            help="Scribbles: 0 is not labelled. Mask: 0 is background. Objects: 0 is background, "
-            "every other id one object.",
+            help="Scribbles: 0 is unlabelled. Mask: 0 is background. Objects: 0 is background, "
+            "every other id is one object.",
         ),
     ] = "scribbles",
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="5m|30s|2",
-            help="How long to train each network; a number alone is minutes. The others are "
-            f"fitted in seconds. (default: {_DEFAULT_BUDGET})",
+            help="Training time for each network; a plain number is in minutes. The other models "
+            f"are fitted in seconds. (default: {_DEFAULT_BUDGET})",
         ),
     ] = None,
     epochs: Annotated[
@@ -78,18 +78,18 @@ def compare_command(
     ] = None,
     options: TrainOptions,
     ndim: Annotated[
-        int, typer.Option(metavar="2|3", help="2 to learn planes, 3 to learn stacks.")
+        int, typer.Option(metavar="2|3", help="2 to train on planes, 3 on stacks.")
     ] = 2,
     table: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write the table to this file as well."),
+        typer.Option("--json", metavar="FILE", help="Also write the table to this file."),
     ] = None,
 ) -> None:
-    """Train several models on the same labels and say which one is enough.
+    """Train several models on the same labels and recommend the simplest sufficient one.
 
-    All are judged by the same strokes, tiles or images, which none of them saw. A network that
-    does worse than the model it climbs on is replaced by that, and named so. Ctrl-C stops and
-    shows what is done; a second one abandons it.
+    All are evaluated on the same strokes, tiles or images, which none of them was trained on. A
+    network that scores worse than the model it was distilled from is replaced by that model, and
+    the table says so. Ctrl-C stops and shows the results so far; a second Ctrl-C discards them.
     """
     if out is not None:
         check_out(out)
@@ -98,17 +98,17 @@ def compare_command(
     kinds = None if models is None else _kinds(models)
     training = _training(budget, epochs, options)
     spare_waiting_threads()
-    lessons = read_lessons(pairs_of(images, labels, names=("images", "labels")))
+    pairs = read_training_pairs(pair_files(images, labels, names=("images", "labels")))
     read_as: Any = labels_are
     if kinds is None:
-        kinds = rungs_for(len(values_of([lesson.labels for lesson in lessons], read_as)))
-    say(f"Comparing {', '.join(kinds)} on {len(lessons)} image{'s' * (len(lessons) != 1)}.")
+        kinds = rungs_for(len(values_of([lesson.labels for lesson in pairs], read_as)))
+    say(f"Comparing {', '.join(kinds)} on {len(pairs)} image{'s' * (len(pairs) != 1)}.")
     say_fallback(training.device)
-    board = _compared(kinds, lessons, training, read_as, ndim)
+    board = _compared(kinds, pairs, training, read_as, ndim)
     for line in _lines(board):
         say(line)
     say(board.recommendation)
-    # What took longest is kept first, whatever is wrong with the other file.
+    # The model, which took longest, is saved first, in case the table cannot be written.
     _keep(board, out)
     if table is not None:
         with writing(table) as draft:
@@ -128,33 +128,35 @@ def _kinds(models: str) -> tuple[str, ...]:
 def _training(budget: str | None, epochs: int | None, options: TrainOptions) -> TrainOptions:
     if budget is not None and epochs is not None:
         raise InputError("Give --budget or --epochs, not both.")
-    said: dict[str, Any] = options.model_dump(include=options.model_fields_set)
+    options_set: dict[str, Any] = options.model_dump(include=options.model_fields_set)
     if epochs is not None:
-        return options_of(TrainOptions, said | {"epochs": epochs})
-    return options_of(TrainOptions, said | {"budget": minutes_of(budget or _DEFAULT_BUDGET)})
+        return make_options(TrainOptions, options_set | {"epochs": epochs})
+    return make_options(
+        TrainOptions, options_set | {"budget": parse_minutes(budget or _DEFAULT_BUDGET)}
+    )
 
 
 def _compared(
     kinds: Sequence[str],
-    lessons: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPair],
     options: TrainOptions,
     labels_are: Any,
     ndim: int,
 ) -> Scoreboard:
-    with watching("compare") as seen:
+    with watch_training("compare") as watcher:
         try:
             return compare_models(
-                [RUNGS[kind]() for kind in kinds],
-                lessons,
+                [RUNGS[kind].spec() for kind in kinds],
+                pairs,
                 options,
                 labels_are=labels_are,
                 ndim=ndim,
-                told=lambda row: seen.keep(_in_words(row)),
-                watch=lambda record: seen.keep(),
-                progress=seen.progress,
+                told=lambda row: watcher.keep(_in_words(row)),
+                watch=lambda record: watcher.keep(),
+                progress=watcher.progress,
             )
         except InputError as error:
-            raise InputError(f"{error}{hint_of(lessons, labels_are)}") from error
+            raise InputError(f"{error}{mask_hint(pairs, labels_are)}") from error
 
 
 def _in_words(row: Row) -> str:
@@ -164,7 +166,7 @@ def _in_words(row: Row) -> str:
 
 
 def _lines(board: Scoreboard) -> list[str]:
-    """Return the table, one line a model, the columns under their names."""
+    """Format the table, one line per model."""
     width = max((len(row.label) for row in board.rows), default=0)
     lines = [f"{'model':{width}}   Dice    IoU  training  s/megapixel"] if board.rows else []
     for row in board.rows:
@@ -180,18 +182,20 @@ def _lines(board: Scoreboard) -> list[str]:
 
 
 def _keep(board: Scoreboard, out: Path | None) -> None:
-    """Save the model to keep, if that is wanted, and say what to do next."""
-    kept = board.kept
-    if kept is None or kept.model is None:
+    """Save the recommended model, if asked for, and print the next step."""
+    best = board.kept
+    if best is None or best.model is None:
         if out is not None:
-            raise InputError(f"No model was finished, so {out} is not written.")
+            raise InputError(
+                f"No model was finished, so {out} is not written. Allow more time with --budget."
+            )
     elif out is None:
-        say("Next: run it again with -o BEST.zip to keep the model.")
+        say("Next: run it again with -o BEST.zip to save the model.")
     else:
-        save_somewhere(kept.model, out)
+        save_somewhere(best.model, out)
         if board.recommended is None:
-            note(f"{out} holds the best of them, the {kept.kind}, which is no better than a guess.")
-        say(f"{out}: {kept.kind}. Next: napari-unetseg predict {out} IMAGES -o FOLDER")
+            note(f"{out} is the best model, the {best.kind}, but no better than a guess.")
+        say(f"{out}: {best.kind}. Next: napari-unetseg predict {out} IMAGES -o FOLDER")
 
 
 __all__ = ["compare_command"]

@@ -1,4 +1,4 @@
-"""What people see: lines on standard output, errors and a bar on standard error."""
+"""Print results on standard output, and errors and progress bars on standard error."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,18 +17,18 @@ def say(line: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Print a problem on standard error, in one line."""
+    """Print an error on standard error, in one line."""
     typer.echo(f"error: {' '.join(line.split())}", err=True)
 
 
 def note(line: str) -> None:
-    """Print on standard error what a person should know and need not mend, in one line."""
+    """Print a note that needs no action on standard error, in one line."""
     typer.echo(f"note: {' '.join(line.split())}", err=True)
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Progress]:
-    """Show a progress bar while a person is watching; nothing in a pipe or a log."""
+    """Show a progress bar in a terminal; nothing in a pipe or a log."""
     if not sys.stderr.isatty():
         yield silent
         return
@@ -37,7 +37,7 @@ def bar(title: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    # Results that go to a file are not to be sent to the screen, above the bar.
+    # Redirected results must not be sent to the screen, above the bar.
     to_screen, stderr = sys.stdout.isatty(), Console(stderr=True)
     with Bars(*columns, console=stderr, transient=True, redirect_stdout=to_screen) as bars:
         task = bars.add_task(title, total=1.0)
@@ -49,22 +49,22 @@ def bar(title: str) -> Iterator[Progress]:
 
 
 def for_each(images: Sequence[Path], work: Callable[[int, Path, Progress], str]) -> None:
-    """Work on one image after another, and print what each gave.
+    """Process images one after another, and print a line for each.
 
     Parameters
     ----------
     images
         The inputs.
     work
-        Called with the number and path of an image and a `Progress`; returns the line to print.
+        Called with the index and path of an image and a `Progress`; returns the line to print.
 
     Raises
     ------
     InputError
         When the only image fails.
     typer.Exit
-        With status 2 after the last image, when some of several failed: each has had its line on
-        standard error, and the others are done.
+        With status 2 after the last image, if some of several failed: each error is printed on
+        standard error, and the other images are processed.
     """
     failed = 0
     for number, path in enumerate(images):
@@ -80,6 +80,6 @@ def for_each(images: Sequence[Path], work: Callable[[int, Path, Progress], str])
         else:
             say(line)
     if failed:
-        rest = "the others are written" if failed < len(images) else "nothing is written"
-        complain(f"{failed} of {len(images)} images failed; {rest}.")
+        outcome = "the others are written" if failed < len(images) else "nothing is written"
+        complain(f"{failed} of {len(images)} images failed; {outcome}.")
         raise typer.Exit(2)

@@ -1,4 +1,4 @@
-"""The commands, each a function of files that calls one core function."""
+"""Define `background`, `threshold` and `demo`, each on files and by one core function."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ Out = Annotated[
         "-o",
         "--out",
         metavar="OUT",
-        help="For one image a .tif, .tiff, .zarr or .png file; for several a folder.",
+        help="A .tif, .tiff, .zarr or .png file for one image; a folder for several.",
         show_default=False,
     ),
 ]
@@ -52,21 +52,23 @@ def background_command(
         Path | None,
         typer.Option(
             metavar="LABELS",
-            help="Objects to leave out of the fit: a file, or a folder of files named as the "
-            "images are. What is not 0 is an object.",
+            help="Objects to exclude from the fit: a file, or a folder of files with the names of "
+            "the images. Nonzero pixels are objects.",
         ),
     ] = None,
     surface: Annotated[
         Path | None,
-        typer.Option(metavar="OUT2", help="Write the fitted surface as well, named as OUT is."),
+        typer.Option(
+            metavar="OUT2", help="Also write the fitted surface; a file or folder like OUT."
+        ),
     ] = None,
 ) -> None:
-    """Fit a smooth surface to the background and take it out."""
+    """Fit a smooth surface to the background and remove it."""
     inputs, folder = expand_inputs(images), wants_folder(images)
     masks = pair_labels(inputs, mask) if mask else []
-    kept = [*inputs, *masks]
-    outputs = plan_outputs(inputs, out, folder=folder, keep=kept)
-    surfaces = plan_outputs(inputs, surface, folder=folder, keep=kept) if surface else []
+    sources = [*inputs, *masks]
+    outputs = plan_outputs(inputs, out, folder=folder, keep=sources)
+    surfaces = plan_outputs(inputs, surface, folder=folder, keep=sources) if surface else []
     _check_apart(outputs, surfaces)
 
     def work(number: int, path: Path, progress: Progress) -> str:
@@ -76,36 +78,36 @@ def background_command(
         write_image(outputs[number], fitted.flatten(image), progress=part(progress, 0.6, 0.9))
         if surfaces:
             write_image(surfaces[number], fitted.surface(), progress=part(progress, 0.9, 1))
-        return f"{outputs[number]}: {_fit_in_words(fitted.describe())}"
+        return f"{outputs[number]}: {_summarise_fit(fitted.describe())}"
 
     for_each(inputs, work)
 
 
 @with_options(ThresholdOptions)
 def threshold_command(images: Images, out: Out, *, options: ThresholdOptions) -> None:
-    """Split an image into background and objects by intensity."""
+    """Separate objects from the background by intensity."""
     inputs = expand_inputs(images)
     outputs = plan_outputs(inputs, out, folder=wants_folder(images))
 
     def work(number: int, path: Path, progress: Progress) -> str:
         image = read_image(path)
-        found = threshold_image(image, options, progress=part(progress, 0, 0.7))
-        write_labels(outputs[number], found.image, progress=part(progress, 0.7, 1))
-        return f"{outputs[number]}: {_found_in_words(found, options)}"
+        result = threshold_image(image, options, progress=part(progress, 0, 0.7))
+        write_labels(outputs[number], result.image, progress=part(progress, 0.7, 1))
+        return f"{outputs[number]}: {_summarise_threshold(result, options)}"
 
     for_each(inputs, work)
 
 
 def demo_command(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the results; made when missing.")
+        Path, typer.Option(metavar="DIR", help="Folder for the results; created if missing.")
     ] = Path("napari-unetseg-demo"),
     *,
     headless: Annotated[
         bool, typer.Option("--headless", help="Do not open napari on the result.")
     ] = False,
 ) -> None:
-    """Segment three examples, write the results, and say what came out."""
+    """Segment three examples, write the results, and summarise them."""
     from napari_unetseg import demo as example
 
     with bar("demo") as progress:
@@ -116,8 +118,8 @@ def demo_command(
         say(example.show(cases))
 
 
-def _fit_in_words(fit: dict[str, Any]) -> str:
-    """Say the numbers of a fit that matter: its terms, and how flat it made the background."""
+def _summarise_fit(fit: dict[str, Any]) -> str:
+    """Format the terms of a fit, and the flatness before and after."""
     terms = fit["surfaces"][0]["terms"]
     shape = ", ".join(terms) if len(terms) <= _NAMED_TERMS else f"{len(terms)} terms"
     surfaces = f" ({len(fit['surfaces'])} surfaces)" if len(fit["surfaces"]) > 1 else ""
@@ -125,19 +127,19 @@ def _fit_in_words(fit: dict[str, Any]) -> str:
     return f"terms {shape}{surfaces}, flatness from {flatness}"
 
 
-def _found_in_words(found: Thresholded, options: ThresholdOptions) -> str:
-    """Say the levels, and how much was found."""
-    levels = sorted({level for values in found.values for level in values if level == level})
+def _summarise_threshold(result: Thresholded, options: ThresholdOptions) -> str:
+    """Format the threshold levels, and the number of objects or share of foreground pixels."""
+    levels = sorted({level for values in result.values for level in values if level == level})
     words = f"{options.method} threshold"
-    if len(found.values) == 1 or len(levels) == 1:
+    if len(result.values) == 1 or len(levels) == 1:
         words += f" {', '.join(f'{level:.6g}' for level in levels)}"
     elif levels:
         words += f"s from {levels[0]:.6g} to {levels[-1]:.6g}"
-    if found.n_objects is not None:
-        return f"{words}, {found.n_objects} object{'' if found.n_objects == 1 else 's'}"
-    if found.image.lazy:
+    if result.n_objects is not None:
+        return f"{words}, {result.n_objects} object{'' if result.n_objects == 1 else 's'}"
+    if result.image.lazy:
         return words
-    return f"{words}, {np.count_nonzero(found.labels) / found.labels.size:.2%} of the pixels"
+    return f"{words}, {np.count_nonzero(result.labels) / result.labels.size:.2%} of the pixels"
 
 
 def _check_apart(outputs: list[Path], surfaces: list[Path]) -> None:
@@ -145,5 +147,5 @@ def _check_apart(outputs: list[Path], surfaces: list[Path]) -> None:
     if same:
         raise InputError(
             f"{same.pop()} would be both the flattened image and the surface. "
-            "Give --surface another place."
+            "Give --surface another name."
         )

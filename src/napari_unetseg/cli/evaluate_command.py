@@ -1,4 +1,4 @@
-"""`evaluate`: how well predicted labels agree with the truth."""
+"""Define `evaluate`: compare predicted labels with the ground truth."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.evaluate_objects import evaluate_objects
-from napari_unetseg.cli.file_pairs import Pair, pairs_of
+from napari_unetseg.cli.file_pairs import Pair, pair_files
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_labels, writing
@@ -27,7 +27,7 @@ _Values = frozenset[int]
 
 @dataclass(frozen=True)
 class _Judged:
-    """The foreground mean of an image, and its classes where there are several."""
+    """Hold the scores of an image: the mean over the foreground, and each of several classes."""
 
     mean: Scores
     classes: Mapping[int, Scores]
@@ -44,7 +44,7 @@ def evaluate_command(
         typer.Argument(metavar="PREDICTIONS", help="Labels: a file, a folder or a quoted glob."),
     ],
     truth: Annotated[
-        str, typer.Argument(metavar="TRUTH", help="The right labels, of the same names.")
+        str, typer.Argument(metavar="TRUTH", help="The ground truth labels, with the same names.")
     ],
     *,
     options: ObjectScoreOptions,
@@ -52,34 +52,34 @@ def evaluate_command(
         bool,
         typer.Option(
             "--objects",
-            help="Compare objects, not pixels. Ids are taken as they are, of any type of number, 0 "
-            "for background: pixels of one value are one object, connected or not, so a mask is "
-            "one object. Label it first to judge its parts.",
+            help="Compare objects, not pixels. Pixels with the same id, of any numeric type, are "
+            "one object, connected or not; 0 is background. A mask is thus one object: label it "
+            "first to compare its parts.",
         ),
     ] = False,
     table: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write the scores to this file as well."),
+        typer.Option("--json", metavar="FILE", help="Also write the scores to this file."),
     ] = None,
     foreground: Annotated[
         str,
         typer.Option(
             metavar="auto|any|VALUES",
-            help="What is foreground in the predictions: any value but 0, or values such as 2 or "
-            "2,3; the truth's is then whatever is not 0. Auto compares class by class, and any "
-            "value but 0 where the predictions have one alone.",
+            help="Foreground of the predictions: any value but 0, or values such as 2 or 2,3; "
+            "that of the ground truth is any value but 0. Auto compares class by class, or any "
+            "value but 0 if the predictions have a single class.",
         ),
     ] = "auto",
 ) -> None:
-    """Compare labels with the truth: Dice, IoU, precision and recall, of pixels or of objects.
+    """Compare labels with the ground truth: Dice, IoU, precision and recall of pixels or objects.
 
-    Of pixels, each image's score is the mean over its foreground classes, the last line the mean
-    over images. --objects matches object with object instead: precision, recall and F1 at an IoU
-    of 0.5, AP at 0.5 and its mean from 0.5 to 0.95 (TP / (TP + FP + FN), as StarDist and Cellpose
-    have it), SBD, panoptic quality, Hausdorff distance and boundary F1, adapted Rand error and
-    split and merge VI; Dice and IoU are of the foreground.
+    For pixels, each image's score is the mean over its foreground classes; the last line is the
+    mean over images. --objects matches objects instead: precision, recall and F1 at an IoU of 0.5,
+    AP at 0.5 and its mean from 0.5 to 0.95 (TP / (TP + FP + FN), as in StarDist and Cellpose), SBD,
+    panoptic quality, Hausdorff distance and boundary F1, adapted Rand error and split and merge VI;
+    Dice and IoU are those of the foreground.
     """
-    # What only objects make use of asks for them.
+    # An option that only objects use implies --objects.
     by_objects = objects or bool(options.model_fields_set)
     if by_objects and foreground != "auto":
         raise InputError(
@@ -87,76 +87,79 @@ def evaluate_command(
             "Leave one of them out."
         )
     chosen = _chosen(foreground)
-    pairs = pairs_of(predictions, truth, names=("predictions", "labels of the truth"))
+    pairs = pair_files(predictions, truth, names=("predictions", "ground truth labels"))
     if by_objects:
         evaluate_objects(pairs, options, table)
         return
     with bar("evaluate") as progress:
-        said, true = _values_of(pairs, part(progress, 0, 0.4))
-        judge = _Judge(said, true, chosen, foreground)
+        predicted, true = _values_of(pairs, part(progress, 0, 0.4))
+        compare = _Judge(predicted, true, chosen, foreground)
         last = part(progress, 0.4, 1)
-        judged = {pair.stem: judge(*_both(pair)) for pair in track(pairs, last, "judging")}
+        judged = {pair.stem: compare(*_read_pair(pair)) for pair in track(pairs, last, "judging")}
     for stem, one in judged.items():
-        say(f"{stem}: {_in_words(one.mean)}")
+        say(f"{stem}: {_format_scores(one.mean)}")
     overall = mean_scores(one.mean for one in judged.values())
     for value, score in _mean_classes(judged).items():
-        say(f"class {value}: {_in_words(score)}")
-    say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_in_words(overall)}")
+        say(f"class {value}: {_format_scores(score)}")
+    say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_format_scores(overall)}")
     if table is not None:
         _write(table, overall, judged)
 
 
 class _Judge:
-    """Compares two label maps: as two masks, or class by class."""
+    """Compare two label images, as two masks or class by class."""
 
     def __init__(
-        self, said: _Values, true: _Values, chosen: _Values | None, foreground: str
+        self, predicted: _Values, true: _Values, chosen: _Values | None, foreground: str
     ) -> None:
         self.classes: tuple[int, ...] = ()
         self.front: tuple[int, ...] = tuple(sorted(chosen or ()))
-        several = len(said - {0}) > 1
+        several = len(predicted - {0}) > 1
         if foreground != "auto" or not several:
             return
-        if 0 not in said and len(said) == 2 and len(true) == 2 and 0 in true:
-            self.front = (max(said),)
+        if 0 not in predicted and len(predicted) == 2 and len(true) == 2 and 0 in true:
+            self.front = (max(predicted),)
             note(
-                f"The predictions have the classes {min(said)} and {max(said)} and the truth one "
-                f"foreground, so {max(said)} is compared with it. --foreground says it otherwise."
+                f"The predictions have the classes {min(predicted)} and {max(predicted)} and the "
+                f"ground truth has one foreground class, so {max(predicted)} is compared with it. "
+                "Choose another with --foreground."
             )
             return
-        self.classes = tuple(sorted((said | true) - {0}))
+        self.classes = tuple(sorted((predicted | true) - {0}))
         if len(self.classes) > MAX_CLASSES:
             raise InputError(
-                f"The labels hold {len(self.classes)} values, more than {MAX_CLASSES} classes: "
-                "they look like object ids. To compare objects say --objects; to compare what is "
-                "object with what is background, --foreground any."
+                f"The labels have {len(self.classes)} values, more than {MAX_CLASSES} classes: "
+                "they look like object ids. Use --objects to compare objects, or --foreground any "
+                "to compare foreground and background."
             )
 
-    def __call__(self, said: Labels, true: Labels) -> _Judged:
+    def __call__(self, predicted: Labels, true: Labels) -> _Judged:
         if self.classes:
-            found = class_scores(said, true, self.classes)
-            return _Judged(mean_scores(found.values()), found)
-        return _Judged(scores(np.isin(said, self.front) if self.front else said, true), {})
+            by_class = class_scores(predicted, true, self.classes)
+            return _Judged(mean_scores(by_class.values()), by_class)
+        return _Judged(
+            scores(np.isin(predicted, self.front) if self.front else predicted, true), {}
+        )
 
 
 def _values_of(pairs: Sequence[Pair], progress: Progress) -> tuple[_Values, _Values]:
-    """Return the values in all predictions and in all truths."""
-    said: set[int] = set()
+    """Return the values in all predictions and in all ground truth labels."""
+    predicted: set[int] = set()
     true: set[int] = set()
     for pair in track(pairs, progress, "reading"):
-        for values, labels in zip((said, true), _both(pair), strict=True):
+        for values, labels in zip((predicted, true), _read_pair(pair), strict=True):
             values.update(map(int, np.unique(labels)))
-    return frozenset(said), frozenset(true)
+    return frozenset(predicted), frozenset(true)
 
 
-def _both(pair: Pair) -> tuple[Labels, Labels]:
-    said, true = read_labels(pair.first).asarray(), read_labels(pair.second).asarray()
-    if said.shape != true.shape:
+def _read_pair(pair: Pair) -> tuple[Labels, Labels]:
+    predicted, true = read_labels(pair.first).asarray(), read_labels(pair.second).asarray()
+    if predicted.shape != true.shape:
         raise InputError(
-            f"{pair.first} has the shape {said.shape} and {pair.second} {true.shape}: they are not "
-            "of one image. Give labels of the same size."
+            f"{pair.first} has the shape {predicted.shape} and {pair.second} {true.shape}. Give "
+            "labels of the same image."
         )
-    return said, true
+    return predicted, true
 
 
 def _chosen(foreground: str) -> _Values | None:
@@ -171,16 +174,18 @@ def _chosen(foreground: str) -> _Values | None:
 
 
 def _mean_classes(judged: Mapping[str, _Judged]) -> dict[int, Scores]:
-    """Return the mean of each class over the images that have it."""
-    values = sorted({value for one in judged.values() for value in one.classes})
-    found = {v: [one.classes[v] for one in judged.values() if v in one.classes] for v in values}
-    return {value: mean_scores(several) for value, several in found.items()}
+    """Return the mean scores of each class over the images that have it."""
+    values = sorted({value for scored in judged.values() for value in scored.classes})
+    by_class = {
+        v: [scored.classes[v] for scored in judged.values() if v in scored.classes] for v in values
+    }
+    return {value: mean_scores(several) for value, several in by_class.items()}
 
 
-def _in_words(one: Scores) -> str:
+def _format_scores(scored: Scores) -> str:
     return (
-        f"Dice {one.dice:.3f}, IoU {one.iou:.3f}, precision {one.precision:.3f}, "
-        f"recall {one.recall:.3f}"
+        f"Dice {scored.dice:.3f}, IoU {scored.iou:.3f}, precision {scored.precision:.3f}, "
+        f"recall {scored.recall:.3f}"
     )
 
 

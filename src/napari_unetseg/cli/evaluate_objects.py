@@ -1,4 +1,4 @@
-"""`evaluate --objects`: how well predicted objects agree with the true ones."""
+"""Define `evaluate --objects`: compare predicted objects with the true ones."""
 
 import json
 import math
@@ -15,75 +15,76 @@ from napari_unetseg.core.progress import part
 from napari_unetseg.core.scoring.score_summary import (
     Judged,
     ObjectScoreOptions,
+    average_scores,
     judge_objects,
-    mean_of,
-    pooled,
+    pool_scores,
 )
 
 
 def evaluate_objects(
     pairs: Sequence[Pair], options: ObjectScoreOptions, table: Path | None = None
 ) -> None:
-    """Judge pairs of predicted and true objects, print a line for each, and write a table.
+    """Compare pairs of predicted and true objects, print a line for each, and write a table.
 
     Raises
     ------
     InputError
-        When the two of a pair are not of one image, or hold no ids.
+        When the two of a pair belong to different images, or are not ids.
     """
     judged: dict[str, Judged] = {}
     with bar("evaluate") as progress:
         for number, pair in enumerate(pairs):
             share = part(progress, number / len(pairs), (number + 1) / len(pairs))
-            said, true = _both(pair)
-            judged[pair.stem] = judge_objects(said, true, options, progress=share)
+            predicted, true = _read_pair(pair)
+            judged[pair.stem] = judge_objects(predicted, true, options, progress=share)
     for stem, one in judged.items():
-        say(f"{stem}: {_in_words(one.scores)}")
-    overall = mean_of(one.scores for one in judged.values())
-    say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_in_words(overall)}")
-    together = pooled(list(judged.values()))
+        say(f"{stem}: {_format_scores(one.scores)}")
+    overall = average_scores(one.scores for one in judged.values())
+    say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_format_scores(overall)}")
+    together = pool_scores(list(judged.values()))
     say(
         f"all objects together: F1 {together['f1']:.3f}, AP@0.5 {together['ap50']:.3f}; "
-        f"{_counts(together)}"
+        f"{_format_counts(together)}"
     )
     if together["matched"] + together["missed"] == len(judged) and len(judged) > 0:
         note(
-            "Every image of the truth holds one object: if these are masks and not ids, label them "
-            "first, for a mask counts as one object."
+            "Every ground truth image has one object. If these are masks and not ids, label them "
+            "first: a mask counts as one object."
         )
     if table is not None:
         _write(table, overall, together, judged)
 
 
-def _both(pair: Pair) -> tuple[Image, Image]:
-    said, true = _ids(pair.first), _ids(pair.second)
-    if said.shape != true.shape:
+def _read_pair(pair: Pair) -> tuple[Image, Image]:
+    predicted, true = _ids(pair.first), _ids(pair.second)
+    if predicted.shape != true.shape:
         raise InputError(
-            f"{pair.first} has the shape {said.shape} and {pair.second} {true.shape}: they are not "
-            "of one image. Give labels of the same size."
+            f"{pair.first} has the shape {predicted.shape} and {pair.second} {true.shape}. Give "
+            "labels of the same image."
         )
-    return said, true
+    return predicted, true
 
 
 def _ids(path: Path) -> Image:
-    """Read ids of any type of number: some programs write them as fractions."""
+    """Read ids of any numeric type: some programs write them as floating-point numbers."""
     image = read_image(path)
     if image.rgb:
-        raise InputError(f"{path} holds colours, not ids. Give one whole number a pixel.")
+        raise InputError(
+            f"{path} is a colour image, not ids. Give labels with one integer per pixel."
+        )
     return image
 
 
-def _in_words(one: Mapping[str, float]) -> str:
+def _format_scores(scores: Mapping[str, float]) -> str:
     return (
-        f"F1 {one['f1']:.3f}, AP@0.5 {one['ap50']:.3f}, mean AP {one['map']:.3f}, "
-        f"mean IoU {one['mean_iou']:.3f}, SBD {one['sbd']:.3f}, Dice {one['dice']:.3f}"
+        f"F1 {scores['f1']:.3f}, AP@0.5 {scores['ap50']:.3f}, mean AP {scores['map']:.3f}, "
+        f"mean IoU {scores['mean_iou']:.3f}, SBD {scores['sbd']:.3f}, Dice {scores['dice']:.3f}"
     )
 
 
-def _counts(one: Mapping[str, float]) -> str:
-    return (
-        f"{one['matched']:.0f} matched, {one['missed']:.0f} missed, {one['invented']:.0f} invented"
-    )
+def _format_counts(scores: Mapping[str, float]) -> str:
+    matched, missed, invented = (scores[name] for name in ("matched", "missed", "invented"))
+    return f"{matched:.0f} matched, {missed:.0f} missed, {invented:.0f} invented"
 
 
 def _write(
@@ -93,17 +94,17 @@ def _write(
     judged: Mapping[str, Judged],
 ) -> None:
     content = {
-        "mean": _plain(overall),
-        "pooled": _plain(together),
-        "images": {stem: _plain(one.scores) for stem, one in judged.items()},
+        "mean": _json_scores(overall),
+        "pooled": _json_scores(together),
+        "images": {stem: _json_scores(one.scores) for stem, one in judged.items()},
     }
     with writing(path) as draft:
         draft.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     say(f"{path}: written")
 
 
-def _plain(scores: Mapping[str, float]) -> dict[str, Any]:
-    """Return scores as JSON can hold them: what is not finite as null."""
+def _json_scores(scores: Mapping[str, float]) -> dict[str, Any]:
+    """Convert scores to JSON values: non-finite ones become null."""
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 

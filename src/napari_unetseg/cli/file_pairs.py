@@ -1,4 +1,4 @@
-"""Which two files belong together: an image and its labels, a prediction and its truth."""
+"""Pair files by name: images with labels, or predictions with ground truth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,41 +11,41 @@ from napari_unetseg.core.io import expand_inputs, stem_of, wants_folder
 
 @dataclass(frozen=True)
 class Pair:
-    """Two files of one image, and the name they share."""
+    """Hold two files of one image, and the name they share."""
 
     stem: str
     first: Path
     second: Path
 
 
-def pairs_of(first: str, second: str, *, names: tuple[str, str]) -> list[Pair]:
-    """Pair two sets of files by stem; say which have no partner, and leave them out.
+def pair_files(first: str, second: str, *, names: tuple[str, str]) -> list[Pair]:
+    """Pair two sets of files by stem; skip files without a partner, with a note.
 
     Parameters
     ----------
     first, second
-        A file, a folder or a glob each. Two files belong together whatever their names.
+        A file, a folder or a glob each. Two single files are paired whatever their names.
     names
-        What the files of each are, in the plural, for people.
+        Plural names of the two kinds of files, for messages.
 
     Raises
     ------
     InputError
-        When nothing is found, no two go together, a stem is there twice, or both are one file.
+        When no files are found, none can be paired, a stem occurs twice, or both are the same file.
     """
-    ones, others = expand_inputs([first]), expand_inputs([second])
+    firsts, seconds = expand_inputs([first]), expand_inputs([second])
     if not wants_folder([first]) and not wants_folder([second]):
-        return [_pair(stem_of(ones[0]), ones[0], others[0], names)]
-    by_stem, partners = _by_stem(ones), _by_stem(others)
+        return [_pair(stem_of(firsts[0]), firsts[0], seconds[0], names)]
+    by_stem, partners = _by_stem(firsts), _by_stem(seconds)
     both = sorted(set(by_stem) & set(partners))
     if not both:
         raise InputError(
-            f"None of the {len(ones)} {names[0]} in {first} has a partner among the {len(others)} "
-            f"{names[1]} in {second}: {ones[0].name} needs one named {stem_of(ones[0])!r}, with "
-            "any suffix. Rename the files alike."
+            f"None of the {len(firsts)} {names[0]} in {first} has a partner among the "
+            f"{len(seconds)} {names[1]} in {second}: {firsts[0].name} needs one named "
+            f"{stem_of(firsts[0])!r}, with any suffix. Rename the files alike."
         )
     _say_skipped([by_stem[stem] for stem in sorted(set(by_stem) - set(both))], names)
-    # Labels of images that were left out on purpose are usual: a few names tell a mistake.
+    # Labels without images are often intended: a few names are enough to notice a mistake.
     _say_skipped([partners[s] for s in sorted(set(partners) - set(both))], names[::-1], most=3)
     return [_pair(stem, by_stem[stem], partners[stem], names) for stem in both]
 
@@ -60,15 +60,15 @@ def _pair(stem: str, first: Path, second: Path, names: tuple[str, str]) -> Pair:
 
 
 def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for path in paths:
-        other = found.setdefault(stem_of(path), path)
+        other = by_stem.setdefault(stem_of(path), path)
         if other != path:
             raise InputError(
                 f"{other} and {path} share the name {stem_of(path)!r}, so it is not clear which "
                 "to pair. Rename one, or choose one kind with a quoted glob such as '*.tif'."
             )
-    return found
+    return by_stem
 
 
 def _say_skipped(paths: Sequence[Path], names: tuple[str, str], most: int | None = None) -> None:
@@ -79,4 +79,4 @@ def _say_skipped(paths: Sequence[Path], names: tuple[str, str], most: int | None
         note(f"Skipped, with no partner among the {names[1]}: {listed}{more}.")
 
 
-__all__ = ["Pair", "pairs_of"]
+__all__ = ["Pair", "pair_files"]

@@ -1,4 +1,4 @@
-"""Options become flags: what a form shows as a widget, the command line takes as ``--name``."""
+"""Turn options into command-line flags: a field that a form shows becomes ``--name``."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from napari_unetseg.core.options import Options
 Command = Callable[..., None]
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 Spell = Callable[[str, FieldInfo, Any], str]
-"""How people write a field: called with its name, itself, and a value or None for no value."""
+"""Function that writes a field for messages, from its name, itself, and its value or None."""
 
 
 def with_options(
@@ -26,19 +26,19 @@ def with_options(
     Parameters
     ----------
     options
-        Where names, types, defaults, choices, ranges and help come from; nothing of it is said
-        again. A field's flag is its name with hyphens, or the `flag` it declares. A flag that
-        matters only with another option sets that option, unless it is given too: ``--value 9``
-        alone means ``--method manual --value 9``.
+        The source of names, types, defaults, choices, ranges and help. A field's flag is its name
+        with hyphens, or the `flag` it declares. A flag that has an effect only with another option
+        sets that option, unless it is given too: ``--value 9`` alone means
+        ``--method manual --value 9``.
     only
-        The fields to make flags of, when not all.
+        The fields to turn into flags; all if empty.
 
     Returns
     -------
     callable
         A decorator. The decorated function is called with the checked options, whose
-        `model_fields_set` are those that were said; values out of range, and flags that would
-        have no effect, raise `InputError` in the words of the flags.
+        `model_fields_set` are the flags that were given; values out of range, and flags without an
+        effect, raise `InputError` that names the flags.
     """
 
     def decorate(function: Command) -> Command:
@@ -51,13 +51,13 @@ def with_options(
         def command(context: typer.Context, **values: Any) -> None:
             chosen = {name: values.pop(name) for name in fields}
             given = {name: chosen[name] for name in chosen if _was_given(context, name)}
-            function(options=options_of(options, given), **values)
+            function(options=make_options(options, given), **values)
 
         context = inspect.Parameter(
             "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
         )
         parameters = [context, *own[:here], *flags, *own[here + 1 :]]
-        # typer reads both; without the link it would read the undecorated function.
+        # typer reads both; with __wrapped__ it would read the undecorated function.
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}
         del command.__wrapped__
@@ -66,17 +66,17 @@ def with_options(
     return decorate
 
 
-def options_of(
+def make_options(
     options: type[AnyOptions], given: Mapping[str, Any], spell: Spell | None = None
 ) -> AnyOptions:
-    """Return options with the values given, and those that they depend on.
+    """Make options from the given values, and set the options they depend on.
 
     Parameters
     ----------
     given
-        Values by field, as numbers or as words.
+        Values by field, as numbers or as text.
     spell
-        How errors name a field and its value; as flags when missing.
+        Writes a field and its value in error messages; as a flag if None.
 
     Raises
     ------
@@ -99,11 +99,11 @@ def options_of(
 def changed_options(
     base: AnyOptions, given: Mapping[str, Any], spell: Spell | None = None
 ) -> AnyOptions:
-    """Return options with some values changed; of the others, those that still have an effect.
+    """Return options with some values changed; others without an effect are reset.
 
     See Also
     --------
-    options_of : the parameters, and what is raised.
+    make_options : the parameters and the errors.
     """
     fields = type(base).model_fields
     kept = {**base.model_dump(), **given}
@@ -114,7 +114,7 @@ def changed_options(
         if name not in given and other in given and given[other] not in values
     }
     chosen = {name: value for name, value in kept.items() if name not in idle}
-    return options_of(type(base), chosen, spell)
+    return make_options(type(base), chosen, spell)
 
 
 def flag_of(name: str, field: FieldInfo) -> str:
@@ -134,7 +134,7 @@ def _was_given(context: typer.Context, name: str) -> bool:
 
 
 def _satisfy(options: type[Options], chosen: dict[str, Any], spell: Spell) -> None:
-    """Set the options that those chosen depend on, or say which has no effect."""
+    """Set the options that the chosen ones depend on; raise for one without an effect."""
     fields = options.model_fields
     given = set(chosen)
     allowed: dict[str, list[Any]] = {}
@@ -179,7 +179,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _kind(annotation: Any) -> tuple[Any, tuple[str, ...]]:
-    """Return the type a flag's word is turned into, and the choices when there are few."""
+    """Return the type of a flag's value, and its choices if it is a Literal."""
     if get_origin(annotation) is Literal:
         return str, get_args(annotation)
     inner = [member for member in get_args(annotation) if member is not NoneType]
@@ -194,14 +194,14 @@ def _help(field: FieldInfo) -> str:
 
 
 def _range(metadata: Iterable[Any]) -> str:
-    """Say a field's bounds as people do: from 0 to 10, above 0, at most 5."""
-    found = {
+    """Format a field's bounds: from 0 to 10, above 0, at most 5."""
+    limits = {
         name: getattr(bound, name)
         for bound in metadata
         for name in ("ge", "gt", "le", "lt")
         if getattr(bound, name, None) is not None
     }
-    if "ge" in found and "le" in found:
-        return f"from {found['ge']:,} to {found['le']:,}"
+    if "ge" in limits and "le" in limits:
+        return f"from {limits['ge']:,} to {limits['le']:,}"
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    return ", ".join(f"{words[name]} {limit:,}" for name, limit in found.items())
+    return ", ".join(f"{words[name]} {limit:,}" for name, limit in limits.items())

@@ -1,4 +1,4 @@
-"""`measure`: a table of the objects in labels, and their outlines for other programs."""
+"""Define `measure`: write a table of objects, and their outlines for other programs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from napari_unetseg.cli.console import for_each, note, say
-from napari_unetseg.cli.file_pairs import pairs_of
+from napari_unetseg.cli.file_pairs import pair_files
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -27,7 +27,7 @@ from napari_unetseg.core.io.table_files import check_table_name
 from napari_unetseg.core.measure import (
     MeasureOptions,
     Table,
-    calibrated_by,
+    copy_calibration,
     measure,
     stacked_tables,
 )
@@ -45,8 +45,8 @@ def measure_command(
         str | None,
         typer.Argument(
             metavar="[IMAGE]",
-            help="What to take intensities from: the same, paired by name. Left out, there are "
-            "none.",
+            help="Images to measure intensities in: a file, folder or glob, paired by name. "
+            "Without them, no intensities are measured.",
             show_default=False,
         ),
     ] = None,
@@ -58,7 +58,7 @@ def measure_command(
             "-o",
             "--out",
             metavar="TABLE",
-            help="A .csv or .tsv file: one row an object, of all images.",
+            help="A .csv or .tsv file: one row per object, for all images.",
             show_default=False,
         ),
     ],
@@ -66,21 +66,21 @@ def measure_command(
         Path | None,
         typer.Option(
             metavar="FILE.zip",
-            help="Write outlines for ImageJ's ROI Manager as well; of several images a folder.",
+            help="Also write outlines for ImageJ's ROI Manager; a folder for several images.",
         ),
     ] = None,
     geojson: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.geojson",
-            help="Write outlines and measurements for QuPath as well; of several images a folder.",
+            help="Also write outlines and measurements for QuPath; a folder for several images.",
         ),
     ] = None,
 ) -> None:
-    """Measure every object: size, shape, place and intensities, in physical units.
+    """Measure every object: size, shape, position and intensities, in physical units.
 
-    Names of columns end in their unit (area_um2). An image without calibration gives pixels; where
-    only one of the two files has it, it holds for both. A mask is one object: label it first.
+    Column names end in their unit (area_um2). Without a calibration the unit is the pixel; a
+    calibration of only one of the two files is used for both. A mask is one object: label it first.
     """
     check_table_name(out)
     stems, files, images = _inputs(labels, image)
@@ -97,15 +97,15 @@ def measure_command(
         if zips and len(table["label"]):
             write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
         if maps:
-            found = outlines(objects, progress=part(progress, 0.9, 1))
-            write_geojson(maps[number], found, table, name=stems[number])
+            outlined = outlines(objects, progress=part(progress, 0.9, 1))
+            write_geojson(maps[number], outlined, table, name=stems[number])
         tables[stems[number]] = table
-        return f"{path}: {_in_words(table)}"
+        return f"{path}: {_summarise_table(table)}"
 
     try:
         for_each(files, work)
     except typer.Exit:
-        # Some of several failed, which was said: the table is of the others.
+        # Some of several images failed, with their errors printed: the table has the others.
         if tables:
             _write(out, tables, many)
         raise
@@ -119,11 +119,11 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
         twice = next((stem for stem in stems if stems.count(stem) > 1), None)
         if twice is not None:
             raise InputError(
-                f"Several files are named {twice!r}, so their rows could not be told apart. "
+                f"Several files are named {twice!r}, so their rows could not be distinguished. "
                 "Rename one, or choose one kind with a quoted glob such as '*.tif'."
             )
         return stems, files, []
-    pairs = pairs_of(labels, image, names=("labels", "images"))
+    pairs = pair_files(labels, image, names=("labels", "images"))
     return (
         [pair.stem for pair in pairs],
         [pair.first for pair in pairs],
@@ -132,29 +132,29 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
 
 
 def _read(path: Path, image: Path | None) -> tuple[Image, Image | None]:
-    """Read labels and their image; the pixel size is that of the one that knows it."""
+    """Read labels and their image; the pixel size is taken from the calibrated one."""
     objects = read_labels(path)
     values = None if image is None else read_image(image)
-    return (objects if values is None else calibrated_by(objects, [values])), values
+    return (objects if values is None else copy_calibration(objects, [values])), values
 
 
 def _outputs(
-    place: Path | None, stems: Sequence[str], many: bool, suffix: str, sources: Sequence[Path]
+    target: Path | None, stems: Sequence[str], many: bool, suffix: str, sources: Sequence[Path]
 ) -> list[Path]:
-    """Name the file of each image: `place` itself for one, in it for several."""
-    if place is None:
+    """Name the output file of each image: `place` for one image, inside `place` for several."""
+    if target is None:
         return []
     if not many:
         check = check_rois_name if suffix == ".zip" else check_geojson_name
-        check(place)
-        _check_free(place, sources)
-        return [place]
-    if place.suffix or place.is_file():
+        check(target)
+        _check_free(target, sources)
+        return [target]
+    if target.suffix or target.is_file():
         raise InputError(
-            f"Of several images there are several {suffix} files, which go into a folder, and "
-            f"{place} names a file. Give a folder's name."
+            f"Several images give several {suffix} files, which go into a folder, but {target} "
+            "names a file. Give the name of a folder."
         )
-    return [place / f"{stem}{suffix}" for stem in stems]
+    return [target / f"{stem}{suffix}" for stem in stems]
 
 
 def _check_free(output: Path, sources: Sequence[Path]) -> None:
@@ -170,12 +170,12 @@ def _write(out: Path, tables: dict[str, Table], many: bool) -> None:
     say(f"{out}: {n} row{'' if n == 1 else 's'}{of}")
     if n and all(len(np.unique(table["label"])) == 1 for table in tables.values()):
         note(
-            "The labels hold one id, hence one object each: if they are masks, make objects of "
-            "them first (threshold --as objects)."
+            "The labels of each image have a single id, so one object. If they are masks, label "
+            "their objects first (threshold --as objects)."
         )
 
 
-def _in_words(table: Table) -> str:
+def _summarise_table(table: Table) -> str:
     n = len(table["label"])
     if not n:
         return "no objects"

@@ -1,4 +1,4 @@
-"""`models` and `export`: which models there are, and a model for other programs."""
+"""Define `models` and `export`: list models, and export one for other programs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,49 +15,51 @@ from napari_unetseg.core.models_io.native.export_package import ExportOptions
 from napari_unetseg.core.models_io.native.export_package import export as write_package
 
 MODEL_HELP = (
-    "What train wrote, the name of a shipped model (`models` lists them), a bioimage.io package, "
-    "or bare weights: ONNX, TorchScript, the state dict of a usual UNet."
+    "A model written by train, the name of a shipped model (see `models`), a bioimage.io package, "
+    "or bare weights: ONNX, TorchScript, or the state dict of a usual UNet."
 )
 
 
 def models_command(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="FOLDER", help="Also list the models in it.", show_default=False),
+        typer.Argument(
+            metavar="FOLDER", help="Also list the models in this folder.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """List the shipped models, which go by their names, and those of a folder."""
+    """List the shipped models, which are used by name, and those of a folder."""
     say("shipped, by name:")
     for name in shipped.names():
         say(f"  {_line(name, shipped.path_of(name))}")
     if folder is None:
         return
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder. Give one that holds models.")
+        raise InputError(f"{folder} is not a folder. Give a folder with models.")
     say(f"in {folder}:")
-    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    for path in found:
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    for path in files:
         say(f"  {_line(path.name, path)}")
-    if not found:
+    if not files:
         say(f"  no file that ends in {', '.join(SUFFIXES)}")
 
 
 def say_which(model: Path) -> None:
-    """Say so where a model in the working folder is taken for a shipped one of its name."""
+    """Print a note if a model in the working folder hides the shipped one of its name."""
     if shipped.hides_shipped(model):
         note(f"{model} is the one in this folder, not the shipped model of that name.")
 
 
 def _line(name: str, path: Path) -> str:
-    """Say in one line what a model is, or why it cannot be said."""
+    """Describe a model in one line, or the error of reading it."""
     try:
-        facts = describe_model(path)
+        summary = describe_model(path)
     except InputError as error:
         return f"{name}: {error}"
-    card = facts.get("card")
-    said = card.get("description") if isinstance(card, dict) else facts.get("description")
-    diameter = facts.get("diameter of the objects")
-    words = (facts.get("model"), said, diameter and f"objects of {diameter}")
+    card = summary.get("card")
+    description = card.get("description") if isinstance(card, dict) else summary.get("description")
+    diameter = summary.get("diameter of the objects")
+    words = (summary.get("model"), description, diameter and f"objects of {diameter}")
     return f"{name}: {', '.join(str(word).rstrip('.') for word in words if word)}"
 
 
@@ -66,7 +68,9 @@ def export_command(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="What train wrote, or a shipped model.", show_default=False
+            metavar="MODEL",
+            help="A model written by train, or a shipped model.",
+            show_default=False,
         ),
     ],
     out: Annotated[
@@ -78,13 +82,13 @@ def export_command(
     *,
     options: ExportOptions,
 ) -> None:
-    """Write a model for other programs, with what they need and people should know."""
+    """Write a model package for other programs, with a description and a README."""
     if out.resolve() == model.resolve():
         raise InputError(f"{out} is the model itself. Give the package another name.")
     say_which(model)
-    told = write_package(open_model(model), out, options)
+    exported = write_package(open_model(model), out, options)
     formats = ", ".join(("state dict", *options.formats))
-    say(f"{out}: {told.name} under {told.card.licence}, weights as {formats}")
+    say(f"{out}: {exported.name} under {exported.card.licence}, weights as {formats}")
 
 
 __all__ = ["MODEL_HELP", "export_command", "models_command", "say_which"]

@@ -1,4 +1,4 @@
-"""`predict` and `info`: what a model file finds in images, and what it says about itself."""
+"""Define `predict` and `info`: run a model on images, and describe a model file."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +25,8 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, What
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel, What
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -40,13 +41,13 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Run TorchScript, which is a program. Only from where you would install a program.",
+        help="Open TorchScript, which can execute code. Only for models from a source you trust.",
     ),
 ]
 
 
 class Scaling(StrEnum):
-    """How images are scaled for bare weights."""
+    """Set the intensity scaling for bare weights."""
 
     PERCENTILE = "percentile"
     MEAN_STD = "mean-std"
@@ -54,7 +55,7 @@ class Scaling(StrEnum):
 
 
 class WhatOptions(Options):
-    """What is predicted, and how."""
+    """Set the kind of result, and the prediction options."""
 
     what: What = option(
         "classes",
@@ -80,10 +81,10 @@ class WhatOptions(Options):
 
 
 class PredictFlags(DecodeOptions, SizeOptions, WhatOptions):
-    """What is predicted, at which size, and how; and how objects are made of it."""
+    """Set the options of the prediction, the image size and the objects."""
 
     def decoding(self, model: TrainedModel) -> DecodeOptions:
-        """Return how objects are made: as said, and for the rest as suits the model."""
+        """Return the object options: those that are given, and the model's for the rest."""
         said = self.model_fields_set & set(DecodeOptions.model_fields)
         return model.decoding.model_copy(update={name: getattr(self, name) for name in said})
 
@@ -105,7 +106,7 @@ def predict_command(
             "-o",
             "--out",
             metavar="OUT",
-            help="A folder, for a .tif of each image's name; for one image also a file.",
+            help="A folder, for one .tif per image; for a single image also a file.",
             show_default=False,
         ),
     ],
@@ -115,13 +116,13 @@ def predict_command(
     scaling: Annotated[
         Scaling | None,
         typer.Option(
-            help="How images are scaled for bare weights, which do not say: percentile, mean-std "
+            help="Intensity scaling for bare weights, which do not define it: percentile, mean-std "
             "or none.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Run a model on images: one trained here, or one of others."""
+    """Run a model on images: trained here, or from another program."""
     options = _settled(options)
     say_which(model)
     inputs = expand_inputs(images)
@@ -159,8 +160,8 @@ def info_command(
         str,
         typer.Argument(
             metavar="MODEL",
-            help=f"A model's file, folder or name; or one of {', '.join(RUNGS)}, to list the "
-            "options that train --set takes.",
+            help=f"File, folder or name of a model; or one of {', '.join(RUNGS)}, to list the "
+            "options for train --set.",
             show_default=False,
         ),
     ],
@@ -169,15 +170,15 @@ def info_command(
         bool,
         typer.Option(
             "--test",
-            help="Run the example in the package and compare with what should come out; exit 1 "
-            "when it differs.",
+            help="Predict the example in the package and compare with the expected output; exit 1 "
+            "if they differ.",
         ),
     ] = False,
     trust: Trust = False,
 ) -> None:
-    """Say what a model finds, in which images, how it was trained and how good it is.
+    """Describe a model: its classes, its images, its training and its scores.
 
-    Nothing in the file is run, unless --test asks for it.
+    No code in the file is run, except with --test.
     """
     say_which(Path(model))
     lines = options_of_rung(model) if model in RUNGS else metadata_lines(describe_model(model))
@@ -185,16 +186,16 @@ def info_command(
         say(line)
     if test:
         trial = self_test(model, trust=trust)
-        say(f"its own test: {'passed' if trial.passed else 'FAILED'}, {trial.said}")
+        say(f"its own test: {'passed' if trial.passed else 'FAILED'}, {trial.summary}")
         if not trial.passed:
             raise typer.Exit(1)
 
 
 def options_of_rung(kind: str) -> list[str]:
-    """List all that ``train --set`` takes for a rung."""
+    """List all options of ``train --set`` for a rung."""
     return [
         f"{kind}:",
-        *option_lines(RUNGS[kind]),
+        *option_lines(RUNGS[kind].spec),
         "training:",
         *option_lines(TrainOptions),
         "scaling of the images:",
@@ -205,7 +206,7 @@ def options_of_rung(kind: str) -> list[str]:
 
 
 def say_fallback(device: Device) -> None:
-    """Say so when the device asked for is not there. Imports torch where one is asked for."""
+    """Print a note if the requested device is missing. Imports torch if it is not the CPU."""
     if device in ("auto", "cpu"):
         return
     from napari_unetseg.core.nn.inference.runtime import choose_device
@@ -216,7 +217,7 @@ def say_fallback(device: Device) -> None:
 
 
 def _settled(options: PredictFlags) -> PredictFlags:
-    """Return the options for objects, if something is said of how they are made."""
+    """Set the result to objects if an object option is given."""
     given = [name for name in DecodeOptions.model_fields if name in options.model_fields_set]
     if not given or options.what == "objects":
         return options
@@ -229,7 +230,7 @@ def _settled(options: PredictFlags) -> PredictFlags:
 
 
 def _scale_in_words(model: TrainedModel, image: Image, options: SizeOptions) -> str:
-    """Say how the image was scaled; or that its pixel size calls for it, where nothing is said."""
+    """Format the applied scaling, or a hint that the pixel size differs and none was given."""
     if model.zoom:
         return f", {zoom_in_words(model.zoom)}"
     differs = (

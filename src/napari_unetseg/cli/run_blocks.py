@@ -1,4 +1,4 @@
-"""What `run` does with images larger than memory: who works on their blocks, and at what cost."""
+"""Process and estimate images larger than memory for `run`, block by block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,19 +6,19 @@ from contextlib import contextmanager
 from napari_unetseg.cli.console import bar, say
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.recipe import Batch, model_file
-from napari_unetseg.core.streaming import ByBlocks, estimate, run_source_of
+from napari_unetseg.core.streaming import ByBlocks, estimate, make_run_source
 
 
 @contextmanager
 def by_blocks(
     batch: Batch, memory: float, jobs: int, scheduler: str, *, resume: bool
 ) -> Iterator[ByBlocks]:
-    """Give what does the images of a batch block by block, in as many processes as asked.
+    """Make the function that processes images block by block, in `jobs` processes or a cluster.
 
     Raises
     ------
     InputError
-        When there is no such cluster.
+        When the cluster cannot be reached.
     """
     if jobs == 1 and not scheduler:
         yield ByBlocks(memory, resume)
@@ -34,14 +34,14 @@ def by_blocks(
         )
 
 
-def say_costs(batch: Batch, memory: float) -> None:
-    """Print what each image of a batch will cost."""
+def print_costs(batch: Batch, memory: float) -> None:
+    """Print the estimated cost of each image of a batch."""
     model = batch.model()
     for path in batch.inputs:
         with bar(path.name) as progress:
-            image = run_source_of(batch, path).open()
+            image = make_run_source(batch, path).open()
             cost = estimate(batch.recipe, image, model=model, memory=memory, progress=progress)
         say(f"{path}: {cost}")
 
 
-__all__ = ["by_blocks", "say_costs"]
+__all__ = ["by_blocks", "print_costs"]

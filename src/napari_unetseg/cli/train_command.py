@@ -1,4 +1,4 @@
-"""`train`: from images and their labels to a model file."""
+"""Define `train`: train a model on images and their labels."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,28 +10,28 @@ import typer
 from pydantic.fields import FieldInfo
 
 from napari_unetseg.cli.console import bar, note, say
-from napari_unetseg.cli.file_pairs import Pair, pairs_of
-from napari_unetseg.cli.flags import changed_options, flag_of, options_of, with_options
+from napari_unetseg.cli.file_pairs import Pair, pair_files
+from napari_unetseg.cli.flags import changed_options, flag_of, make_options, with_options
 from napari_unetseg.cli.models_command import say_which
 from napari_unetseg.cli.predict_command import say_fallback
-from napari_unetseg.cli.set_options import as_setting, minutes_of, sorted_settings
+from napari_unetseg.cli.set_options import as_setting, parse_minutes, sort_settings
 from napari_unetseg.cli.training_inputs import (
     KINDS,
-    ImagesToLearn,
-    LabelsToLearn,
+    TrainingImages,
+    TrainingLabels,
     check_choice,
     check_out,
-    hint_of,
-    read_lessons,
+    mask_hint,
+    read_training_pairs,
     save_somewhere,
     spare_waiting_threads,
 )
-from napari_unetseg.cli.watch_training import watching
+from napari_unetseg.cli.watch_training import watch_training
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs, read_image
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.pixel_specs import PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, spec_of
+from napari_unetseg.core.model.registry import RUNGS, spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
@@ -45,13 +45,13 @@ from napari_unetseg.core.training.train_options import TrainOptions
 _DEFAULT = "unet"
 _FLAGS = ("validation", "seed", "device")
 _AT_ONCE = ("validation", "seed")
-"""What the rungs that are fitted at once take of the training's options."""
+"""Training options used by the rungs that are fitted in one step."""
 
 
 @with_options(TrainOptions, only=_FLAGS)
 def train_command(
-    images: ImagesToLearn,
-    labels: LabelsToLearn,
+    images: TrainingImages,
+    labels: TrainingLabels,
     out: Annotated[
         Path,
         typer.Option("-o", "--out", metavar="MODEL.zip", help="The model.", show_default=False),
@@ -61,31 +61,31 @@ def train_command(
         str | None,
         typer.Option(
             metavar="|".join(RUNGS),
-            help=f"Which model; {_DEFAULT} when not said, or that of --from.",
+            help=f"Kind of model; default: {_DEFAULT}, or that of --from.",
         ),
     ] = None,
     labels_are: Annotated[
         str | None,
         typer.Option(
             metavar="|".join(KINDS),
-            help="Scribbles: 0 is not labelled (the default, or that of --from). Mask: 0 is "
-            "background. Objects: 0 is background, every other id one object; a unet or cnn then "
-            "also learns to tell touching ones apart.",
+            help="Scribbles: 0 is unlabelled (the default, or that of --from). Mask: 0 is "
+            "background. Objects: 0 is background, every other id is one object; a unet or cnn "
+            "then also learns to separate touching objects.",
         ),
     ] = None,
     regions: Annotated[
         str | None,
         typer.Option(
             metavar="REGIONS",
-            help="Label images of the same names, nonzero where a mask or objects are finished or "
-            "are known to be background; elsewhere 0 is unknown. Everywhere when not said.",
+            help="Label images with the same names, nonzero where a mask or objects are completely "
+            "annotated; elsewhere 0 means unknown. Default: everywhere.",
         ),
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
             metavar="5m|30s|2",
-            help=f"{TrainOptions.model_fields['budget'].description} A number alone is minutes. "
+            help=f"{TrainOptions.model_fields['budget'].description} A plain number is in minutes. "
             f"(default: {TrainOptions.model_fields['budget'].default:g})",
         ),
     ] = None,
@@ -102,134 +102,137 @@ def train_command(
         typer.Option(
             "--from",
             metavar="MODEL",
-            help="Start from this model, one that ships included; it stays as it is. For other "
-            "channels or classes a network keeps all but its first or last layer.",
+            help="Start from this model, which stays unchanged; may be a shipped one. For other "
+            "channels or classes, a network gets a new first or last layer.",
         ),
     ] = None,
     pretrain: Annotated[
         str | None,
         typer.Option(
             metavar="IMAGES",
-            help="For unet and cnn: first learn to restore these images, which need no labels: a "
-            "file, a folder or a quoted glob. How, say with --set pretrain_task=masked|denoise and "
-            "--set pretrain_minutes=MINUTES.",
+            help="For unet and cnn: first pretrain on restoring these images, which need no "
+            "labels: a file, a folder or a quoted glob. Options: --set "
+            "pretrain_task=masked|denoise and --set pretrain_minutes=MINUTES.",
         ),
     ] = None,
     features_from: Annotated[
         Path | None,
         typer.Option(
             metavar="UNET.zip",
-            help="For logistic, softmax and mlp: also see what this trained UNet knows of each "
-            "pixel; alone with --set features=network. The new model holds a copy of it.",
+            help="For logistic, softmax and mlp: also use the frozen features of this trained "
+            "UNet; only those with --set features=network. The new model contains a copy of it.",
         ),
     ] = None,
     ndim: Annotated[
         int | None,
-        typer.Option(metavar="2|3", help="2 to learn planes (the default), 3 to learn stacks."),
+        typer.Option(metavar="2|3", help="2 to train on planes (the default), 3 on stacks."),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="OPTION=VALUE",
-            help="Any other option of the model or of its training, as often as wanted: "
+            help="Any other option of the model or its training; may be repeated: "
             "--set width=8 --set batch=2. `info unet` lists them.",
         ),
     ] = None,
 ) -> None:
     """Train a model on images and their labels.
 
-    Ctrl-C stops and keeps the best so far; a second one abandons it.
+    Ctrl-C stops and keeps the best model so far; a second Ctrl-C discards it.
     """
     check_out(out)
     check_choice("--model", model, tuple(RUNGS))
     check_choice("--labels-are", labels_are, KINDS)
     check_choice("--ndim", ndim, (2, 3))
     spare_waiting_threads()
-    flags: dict[str, Any] = {"budget": None if budget is None else minutes_of(budget)}
+    flags: dict[str, Any] = {"budget": None if budget is None else parse_minutes(budget)}
     flags |= {"epochs": epochs} | options.model_dump(include=options.model_fields_set)
-    plan = _planned(model, _loaded(start), _loaded(features_from), flags, settings or ())
+    plan = _make_plan(model, _load_start(start), _load_start(features_from), flags, settings or ())
     if pretrain is None and plan.pretraining is not None:
         raise InputError(
-            "The settings say how to pretrain, but not on what. Give --pretrain IMAGES, or leave "
-            "them out."
+            "Pretraining options are given, but no images to pretrain on. Give --pretrain IMAGES, "
+            "or leave them out."
         )
     read_as: Any = labels_are or plan.default("labels_are", "scribbles")
     if regions is not None and read_as == "scribbles":
         raise InputError(
-            "--regions says where a mask or objects are finished; scribbles are so nowhere. Leave "
-            "it out, or say --labels-are."
+            "--regions marks where a mask or objects are completely annotated, which scribbles "
+            "never are. Leave it out, or give --labels-are mask or objects."
         )
-    pairs = pairs_of(images, labels, names=("images", "labels"))
+    pairs = pair_files(images, labels, names=("images", "labels"))
     finished = {} if regions is None else _regions_of(images, regions, pairs)
-    lessons = read_lessons(pairs, finished)
-    say(f"Training {plan.spec.kind} on {len(lessons)} image{'s' * (len(lessons) != 1)}.")
-    say_fallback("cpu" if isinstance(plan.spec, PixelSpec) else plan.options.device)
+    training_pairs = read_training_pairs(pairs, finished)
+    say(
+        f"Training {plan.spec.kind} on {len(training_pairs)} "
+        f"image{'s' * (len(training_pairs) != 1)}."
+    )
+    say_fallback(plan.options.device if plan.spec.learns_features else "cpu")
     began = time.monotonic()
     extent = ndim or plan.default("ndim", 2)
     before = None if pretrain is None else _pretraining(pretrain, plan)
-    outcome = _trained(plan, lessons, out.stem, read_as, extent, before)
+    outcome = _train(plan, training_pairs, out.stem, read_as, extent, before)
     _keep(outcome, out, time.monotonic() - began)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is trained, and how."""
+    """Hold the settings of a training."""
 
     spec: ModelSpec
     options: TrainOptions
     scaling: NormalisationSpec | None
-    begun: TrainedModel | None
+    start: TrainedModel | None
     features_from: TrainedModel | None
     pretraining: PretrainOptions | None
 
     def default(self, name: str, otherwise: Any) -> Any:
-        """Return what the model to continue was trained on."""
-        return otherwise if self.begun is None else getattr(self.begun, name)
+        """Return an attribute of the model to continue, or a default without one."""
+        return otherwise if self.start is None else getattr(self.start, name)
 
 
-def _planned(
+def _make_plan(
     model: str | None,
-    begun: TrainedModel | None,
+    start: TrainedModel | None,
     features_from: TrainedModel | None,
     flags: Mapping[str, Any],
     settings: Sequence[str],
 ) -> _Plan:
-    kind = _kind(model, begun)
-    groups: dict[str, type[Options]] = {kind: RUNGS[kind]}
+    kind = _kind(model, start)
+    groups: dict[str, type[Options]] = {kind: RUNGS[kind].spec}
     groups |= {"training": TrainOptions, "scaling": NormalisationSpec}
     groups |= {"pretraining": PretrainOptions}
-    given = sorted_settings(settings, groups)
-    spec = _spec(kind, given[kind], begun)
-    scaling = _scaling(given["scaling"], begun, features_from)
+    given = sort_settings(settings, groups)
+    spec = _spec(kind, given[kind], start)
+    scaling = _scaling(given["scaling"], start, features_from)
     training = _training(spec, flags, given["training"])
     before = given["pretraining"]
-    pretraining = options_of(PretrainOptions, before, as_setting) if before else None
-    return _Plan(spec, training, scaling, begun, features_from, pretraining)
+    pretraining = make_options(PretrainOptions, before, as_setting) if before else None
+    return _Plan(spec, training, scaling, start, features_from, pretraining)
 
 
-def _loaded(path: Path | None) -> TrainedModel | None:
+def _load_start(path: Path | None) -> TrainedModel | None:
     if path is None:
         return None
     say_which(path)
     model = open_model(path)
     if not model.state:
         raise InputError(
-            f"{path} is a model of others that runs, but whose weights are not known one by one. "
-            "Start from one trained here, or from the state dict of a usual UNet."
+            f"{path} is a model from another program that can predict but not be trained. Start "
+            "from one trained here, or from the state dict of a usual UNet."
         )
     return model
 
 
 def _scaling(
-    given: Mapping[str, str], begun: TrainedModel | None, features_from: TrainedModel | None
+    given: Mapping[str, str], start: TrainedModel | None, features_from: TrainedModel | None
 ) -> NormalisationSpec | None:
-    """Return the normalisation that is asked for, over that of a model to continue."""
-    if begun is None and features_from is not None and not given:
+    """Return the requested normalisation, based on that of a model to continue."""
+    if start is None and features_from is not None and not given:
         return None
-    if begun is None:
-        return options_of(NormalisationSpec, given, as_setting)
-    return changed_options(begun.normalisation, given, as_setting)
+    if start is None:
+        return make_options(NormalisationSpec, given, as_setting)
+    return changed_options(start.normalisation, given, as_setting)
 
 
 def _pretraining(images: str, plan: _Plan) -> Pretraining:
@@ -241,20 +244,20 @@ def _pretraining(images: str, plan: _Plan) -> Pretraining:
     return Pretraining(read, plan.pretraining or PretrainOptions())
 
 
-def _trained(
+def _train(
     plan: _Plan,
-    lessons: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPair],
     name: str,
     labels_are: AnnotationKind,
     ndim: int,
     pretraining: Pretraining | None,
 ) -> Outcome:
-    known = _known(plan.begun, lessons, labels_are)
-    with watching(f"train {plan.spec.kind}") as seen:
+    from_start = _start_arguments(plan.start, pairs, labels_are)
+    with watch_training(f"train {plan.spec.kind}") as watcher:
         try:
             return train_model(
                 plan.spec,
-                lessons,
+                pairs,
                 plan.options,
                 name=name,
                 labels_are=labels_are,
@@ -262,98 +265,100 @@ def _trained(
                 scaling=plan.scaling,
                 features_from=plan.features_from,
                 pretraining=pretraining,
-                watch=seen.watch,
-                progress=seen.progress,
-                **known,
+                watch=watcher.watch,
+                progress=watcher.progress,
+                **from_start,
             )
         except InputError as error:
-            raise InputError(f"{error}{hint_of(lessons, labels_are)}") from error
+            raise InputError(f"{error}{mask_hint(pairs, labels_are)}") from error
 
 
 def _keep(outcome: Outcome, out: Path, seconds: float) -> None:
-    """Save the model, and say what to do next."""
+    """Save the model, and print the next step."""
     save_somewhere(outcome.model, out)
     say(f"{out}: {outcome.model.spec.kind}, trained in {seconds:.1f} s. {outcome.message}")
     objects = " --what objects" if outcome.model.labels_are == "objects" else ""
     say(f"Next: napari-unetseg predict {out} IMAGES -o FOLDER{objects}")
 
 
-def _kind(model: str | None, begun: TrainedModel | None) -> str:
-    if begun is None:
+def _kind(model: str | None, start: TrainedModel | None) -> str:
+    if start is None:
         return model or _DEFAULT
-    if model not in (None, begun.spec.kind):
+    if model not in (None, start.spec.kind):
         raise InputError(
-            f"The model of --from is {begun.spec.kind}, not {model}. Leave --model out, or "
-            "train from nothing."
+            f"The model of --from is {start.spec.kind}, not {model}. Leave --model out, or "
+            "train without --from."
         )
-    return begun.spec.kind
+    return start.spec.kind
 
 
-def _spec(kind: str, given: Mapping[str, str], begun: TrainedModel | None) -> ModelSpec:
-    if begun is None:
-        return options_of(RUNGS[kind], given, as_setting)
-    spec = spec_of(kind, {**begun.spec.model_dump(), **given})
+def _spec(kind: str, given: Mapping[str, str], start: TrainedModel | None) -> ModelSpec:
+    if start is None:
+        return make_options(RUNGS[kind].spec, given, as_setting)
+    spec = spec_of(kind, {**start.spec.model_dump(), **given})
     for name in given:
-        have = getattr(begun.spec, name)
-        if getattr(spec, name) != have:
+        current = getattr(start.spec, name)
+        if getattr(spec, name) != current:
             raise InputError(
-                f"--set {name}={given[name]}: the model of --from has {name}={have} and keeps it. "
-                "Leave it out, or train from nothing."
+                f"--set {name}={given[name]}: the model of --from has {name}={current} and keeps "
+                "it. Leave it out, or train without --from."
             )
     return spec
 
 
 def _training(spec: ModelSpec, flags: Mapping[str, Any], given: Mapping[str, str]) -> TrainOptions:
-    """Bring flags and settings together."""
-    said = {name: value for name, value in flags.items() if value is not None}
-    if "budget" in said and "epochs" in said:
+    """Combine flags and settings."""
+    from_flags = {name: value for name, value in flags.items() if value is not None}
+    if "budget" in from_flags and "epochs" in from_flags:
         raise InputError("Give --budget or --epochs, not both.")
-    for name in said:
+    for name in from_flags:
         if name in given:
-            raise InputError(f"--{name} and --set {name} say the same. Leave one out.")
-    idle = [name for name in (*said, *given) if name not in _AT_ONCE]
-    if isinstance(spec, PixelSpec) and idle:
-        note(f"The {spec.kind} is fitted at once: no use is made of {', '.join(idle)}.")
+            raise InputError(f"--{name} and --set {name} set the same option. Leave one out.")
+    idle = [name for name in (*from_flags, *given) if name not in _AT_ONCE]
+    if not spec.learns_features and idle:
+        note(f"The {spec.kind} is fitted in one step, which does not use {', '.join(idle)}.")
 
     def spell(name: str, field: FieldInfo, value: Any) -> str:
-        if name in given or name not in said:
+        if name in given or name not in from_flags:
             return as_setting(name, field, value)
         return flag_of(name, field) if value is None else f"{flag_of(name, field)} {value}"
 
-    return options_of(TrainOptions, {**said, **given}, spell)
+    return make_options(TrainOptions, {**from_flags, **given}, spell)
 
 
 def _regions_of(images: str, regions: str, pairs: Sequence[Pair]) -> dict[Path, Path]:
-    """Return the file that says what is finished of each image, by the image's file."""
-    found = pairs_of(images, regions, names=("images", "regions"))
-    by_image = {pair.first: pair.second for pair in found}
+    """Return the regions file of each image, by the image's file."""
+    region_pairs = pair_files(images, regions, names=("images", "regions"))
+    by_image = {pair.first: pair.second for pair in region_pairs}
     missing = next((pair.first for pair in pairs if pair.first not in by_image), None)
     if missing is not None:
         raise InputError(
             f"{missing} has no file of its name among the regions in {regions}. Give one for each "
-            "image, all nonzero where everything is finished."
+            "image, all nonzero where everything is annotated."
         )
     return by_image
 
 
-def _known(
-    begun: TrainedModel | None, lessons: Sequence[TrainingPair], labels_are: AnnotationKind
+def _start_arguments(
+    start: TrainedModel | None, pairs: Sequence[TrainingPair], labels_are: AnnotationKind
 ) -> dict[str, Any]:
-    """Return what a model to continue gives the training: itself, and the names of its classes."""
-    if begun is None:
+    """Return the training arguments from a model to continue: itself and its class names."""
+    if start is None:
         return {}
-    channels_differ = begun.n_channels != lessons[0].image.n_channels
-    if channels_differ and isinstance(begun.spec, PixelSpec):
+    channels_differ = start.n_channels != pairs[0].image.n_channels
+    if channels_differ and not start.spec.learns_features:
         raise InputError(
-            f"The images have {lessons[0].image.n_channels} channel(s), but the model of --from "
-            f"was trained on {begun.n_channels}. Give images like those, or train from nothing."
+            f"The images have {pairs[0].image.n_channels} channel(s), but the model of --from "
+            f"was trained on {start.n_channels}. Give images like those, or train without --from."
         )
-    known: dict[str, Any] = {"start": begun}
-    values = values_of([lesson.labels for lesson in lessons], labels_are)
-    if (values, labels_are) == (begun.values, begun.labels_are):
-        named = zip(begun.values, begun.classes, strict=True)
-        known["class_names"] = [name for value, name in named if value or labels_are == "scribbles"]
-    return known
+    arguments: dict[str, Any] = {"start": start}
+    values = values_of([lesson.labels for lesson in pairs], labels_are)
+    if (values, labels_are) == (start.values, start.labels_are):
+        named = zip(start.values, start.classes, strict=True)
+        arguments["class_names"] = [
+            name for value, name in named if value or labels_are == "scribbles"
+        ]
+    return arguments
 
 
 __all__ = ["train_command"]

@@ -1,4 +1,4 @@
-"""What the commands that train have in common: what they learn from, and where models go."""
+"""Read training pairs and save models, for the commands that train."""
 
 import os
 import tempfile
@@ -20,71 +20,71 @@ from napari_unetseg.core.progress import track
 from napari_unetseg.core.training.annotation import AnnotationKind, values_of
 from napari_unetseg.core.training.train import TrainingPair
 
-ImagesToLearn = Annotated[
+TrainingImages = Annotated[
     str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
 ]
-LabelsToLearn = Annotated[
-    str, typer.Argument(metavar="LABELS", help="Labels of the same names: file, folder or glob.")
+TrainingLabels = Annotated[
+    str, typer.Argument(metavar="LABELS", help="Labels with the same names: file, folder or glob.")
 ]
 
 KINDS: tuple[str, ...] = get_args(AnnotationKind)
-"""What labels can be."""
+"""Kinds of annotation."""
 
 
-def read_lessons(
+def read_training_pairs(
     pairs: Sequence[Pair], finished: Mapping[Path, Path] = MappingProxyType({})
 ) -> list[TrainingPair]:
-    """Read images and labels, and name the file that does not go with the others.
+    """Read images and labels, and check that they fit together.
 
     Parameters
     ----------
     finished
-        The file that says what is finished of an image, by the image's file.
+        The regions file of an image, nonzero where it is completely annotated, by the image's file.
     """
-    lessons: list[TrainingPair] = []
+    training_pairs: list[TrainingPair] = []
     with bar("read") as progress:
         for pair in track(pairs, progress):
             image, labels = read_image(pair.first), read_labels(pair.second)
-            wanted = tuple(image.length(axis) for axis in image.axes if axis != "C")
-            if labels.shape != wanted:
+            expected = tuple(image.length(axis) for axis in image.axes if axis != "C")
+            if labels.shape != expected:
                 raise InputError(
-                    f"{pair.second} has the shape {labels.shape} and {pair.first} {wanted}: give "
+                    f"{pair.second} has the shape {labels.shape} and {pair.first} {expected}: give "
                     "labels of the image's size."
                 )
-            if lessons and image.n_channels != lessons[0].image.n_channels:
+            if training_pairs and image.n_channels != training_pairs[0].image.n_channels:
                 raise InputError(
                     f"{pair.first} has {image.n_channels} channel(s) and {pairs[0].first} "
-                    f"{lessons[0].image.n_channels}. Train on images of one kind."
+                    f"{training_pairs[0].image.n_channels}. Train on images with the same channels."
                 )
-            place = finished.get(pair.first)
-            region = None if place is None else read_labels(place).asarray()
-            if region is not None and region.shape != wanted:
+            region_file = finished.get(pair.first)
+            region = None if region_file is None else read_labels(region_file).asarray()
+            if region is not None and region.shape != expected:
                 raise InputError(
-                    f"{place} has the shape {region.shape} and {pair.first} {wanted}: give regions "
-                    "of the image's size."
+                    f"{region_file} has the shape {region.shape} and {pair.first} {expected}: give "
+                    "regions of the image's size."
                 )
-            lessons.append(TrainingPair(image, labels.asarray(), region))
-    return lessons
+            training_pairs.append(TrainingPair(image, labels.asarray(), region))
+    return training_pairs
 
 
-def hint_of(lessons: Sequence[TrainingPair], labels_are: AnnotationKind) -> str:
-    """Return what else may be wrong: labels with one value are rarely scribbles."""
+def mask_hint(pairs: Sequence[TrainingPair], labels_are: AnnotationKind) -> str:
+    """Return a hint if scribbles have a single value, which are probably a mask."""
     if labels_are != "scribbles":
         return ""
-    if len(values_of([lesson.labels for lesson in lessons], "scribbles")) != 1:
+    if len(values_of([lesson.labels for lesson in pairs], "scribbles")) != 1:
         return ""
-    return " If 0 is background in these labels, say --labels-are mask."
+    return " If 0 is background in these labels, give --labels-are mask."
 
 
 def check_out(out: Path) -> None:
-    """Check the place of the model before the time is spent."""
+    """Check that the model can be written, before spending time on training."""
     if out.suffix.lower() != SUFFIX:
         raise InputError(f"The model file {out} must end in {SUFFIX}.")
     if out.is_dir():
         raise InputError(f"{out} is a folder. Give the name of a file.")
-    near = next(place for place in out.absolute().parents if place.exists())
-    if not near.is_dir() or not os.access(near, os.W_OK):
-        raise InputError(f"Nothing can be written in {near}. Choose another place.")
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} is not writable. Choose another folder.")
 
 
 def check_choice(flag: str, value: object, choices: Sequence[object]) -> None:
@@ -94,37 +94,37 @@ def check_choice(flag: str, value: object, choices: Sequence[object]) -> None:
 
 
 def spare_waiting_threads() -> None:
-    """Let torch's threads sleep while they wait, which it reads when it is first imported.
+    """Make torch's threads sleep while they wait; must be called before torch is imported.
 
-    Threads that spin cost a busy machine a multiple of the time.
+    Spinning threads multiply the time on a busy machine.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def save_somewhere(model: TrainedModel, out: Path) -> None:
-    """Save a model that took time to make: elsewhere rather than nowhere.
+    """Save a trained model, in a temporary folder if its file cannot be written.
 
     Raises
     ------
     InputError
-        When it could not be written where it was wanted; the sentence says where it is.
+        When the file could not be written; the message names the file in the temporary folder.
     """
     try:
         save(model, out)
     except InputError as error:
         refuge = Path(tempfile.mkdtemp(prefix="napari-unetseg-")) / out.name
         save(model, refuge)
-        raise InputError(f"{error} The model is kept as {refuge}.") from error
+        raise InputError(f"{error} The model was saved as {refuge}.") from error
 
 
 __all__ = [
     "KINDS",
-    "ImagesToLearn",
-    "LabelsToLearn",
+    "TrainingImages",
+    "TrainingLabels",
     "check_choice",
     "check_out",
-    "hint_of",
-    "read_lessons",
+    "mask_hint",
+    "read_training_pairs",
     "save_somewhere",
     "spare_waiting_threads",
 ]

@@ -1,4 +1,4 @@
-"""What people see of a training, and how they end it: Ctrl-C keeps the best, twice abandons."""
+"""Show the progress of a training; Ctrl-C stops it and keeps the best, twice discards it."""
 
 import signal
 import sys
@@ -12,15 +12,15 @@ import typer
 
 from napari_unetseg.cli.console import note
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.train import Record
+from napari_unetseg.core.training.training_step import TrainingStep
 
 _SECONDS_BETWEEN_LINES = 5.0
 
 Draw = Callable[[float, str], None]
 
 
-class Watching:
-    """Listens to a training; `watch` and `progress` are what `ladder.train` takes."""
+class TrainingWatcher:
+    """Follow a training; its `watch` and `progress` are arguments of `train`."""
 
     def __init__(self, draw: Draw, *, lines: bool) -> None:
         self._draw, self._lines = draw, lines
@@ -28,8 +28,8 @@ class Watching:
         self._loss, self._dice, self._message = "", "", ""
         self._line_due = time.monotonic()
 
-    def watch(self, record: Record) -> None:
-        """Take note of a step."""
+    def watch(self, record: TrainingStep) -> None:
+        """Record a training step."""
         self._began = self._keeps = True
         self._loss = f"loss {record.loss:.3f}"
         if record.dice is not None:
@@ -40,34 +40,36 @@ class Watching:
                 typer.echo(line + self._dice, err=True)
 
     def keep(self, line: str = "") -> None:
-        """Take note that there is something to keep, and tell a log about it."""
+        """Record that there is a result to keep, and print a line if output is logged."""
         self._keeps = True
         if line and self._lines:
             typer.echo(line, err=True)
 
     def progress(self, fraction: float, message: str = "", /) -> None:
-        """Show how far it is, and stop when asked to."""
-        said = "  ".join(filter(None, (self._loss, self._dice))) if self._began else message
-        self._draw(fraction, said)
+        """Show the progress, and raise `StopEarly` if asked to stop."""
+        status = "  ".join(filter(None, (self._loss, self._dice))) if self._began else message
+        self._draw(fraction, status)
         if self._asked:
             if not self._told:
                 self._told = True
-                note("Stopping; the best so far is kept. Ctrl-C again abandons it.")
+                note("Stopping; the best so far is kept. Ctrl-C again discards it.")
             raise StopEarly
 
     def interrupt(self, *_: Any) -> None:
-        """Answer Ctrl-C. Before the first step there is nothing to keep."""
+        """Handle Ctrl-C; abort if there is no result to keep yet."""
         if self._asked or not self._keeps:
             raise KeyboardInterrupt
         self._asked = True
 
 
 @contextmanager
-def watching(title: str) -> Iterator[Watching]:
-    """Show a training: a bar while a person is watching, else a line every few seconds."""
+def watch_training(title: str) -> Iterator[TrainingWatcher]:
+    """Show a training: a bar in a terminal, else a line every few seconds."""
     if not sys.stderr.isatty():
-        with _asking(Watching(lambda fraction, said: None, lines=True)) as seen:
-            yield seen
+        with _catch_interrupts(
+            TrainingWatcher(lambda fraction, status: None, lines=True)
+        ) as watcher:
+            yield watcher
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -76,24 +78,24 @@ def watching(title: str) -> Iterator[Watching]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(title, total=1.0)
 
-        def draw(fraction: float, said: str) -> None:
-            bars.update(task, completed=fraction, description=f"{title}  {said}".rstrip())
+        def draw(fraction: float, status: str) -> None:
+            bars.update(task, completed=fraction, description=f"{title}  {status}".rstrip())
 
-        with _asking(Watching(draw, lines=False)) as seen:
-            yield seen
+        with _catch_interrupts(TrainingWatcher(draw, lines=False)) as watcher:
+            yield watcher
 
 
 @contextmanager
-def _asking(seen: Watching) -> Iterator[Watching]:
-    """Send Ctrl-C to `seen`, where signals can be caught at all."""
+def _catch_interrupts(watcher: TrainingWatcher) -> Iterator[TrainingWatcher]:
+    """Send Ctrl-C to a watcher, if this thread can catch signals."""
     if threading.current_thread() is not threading.main_thread():
-        yield seen
+        yield watcher
         return
-    before = signal.signal(signal.SIGINT, seen.interrupt)
+    before = signal.signal(signal.SIGINT, watcher.interrupt)
     try:
-        yield seen
+        yield watcher
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-__all__ = ["Watching", "watching"]
+__all__ = ["TrainingWatcher", "watch_training"]

@@ -1,10 +1,10 @@
-"""The one kind of error that a user can mend."""
+"""Errors that a user can correct."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Report input that cannot be used, in words the user can act on.
 
-    The message is one sentence or two: what was given, what is needed, what to do next. A dock
+    The message is one or two sentences: what was given, what is needed, what to do next. A dock
     shows it on its message line; the command line prints it on one line and exits with status 2.
-    Everything else that is raised is a programming error and is left to fly.
+    All other exceptions are programming errors and are not caught.
     """

@@ -1,4 +1,4 @@
-"""`Image`: an array that knows its axes. Every question about axes is answered here, once."""
+"""`Image`: an array with named axes and physical spacing."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ AXES = "TCZYX"
 
 RgbChannel = Literal["luminance", "red", "green", "blue"]
 
-# Rec. 709, what scikit-image's rgb2gray uses: the eye's weights for linear light.
+# Rec. 709 luminance weights for linear light, as in scikit-image's rgb2gray.
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
 
 Index = tuple[int, ...]
@@ -23,7 +23,7 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An array of numbers with named axes and physical spacing.
+    """Array of numbers with named axes and physical spacing.
 
     Parameters
     ----------
@@ -36,18 +36,18 @@ class Image:
     unit
         Name of the unit of `spacing`; ``"pixel"`` when unknown.
     rgb
-        The C axis holds red, green, blue (and perhaps alpha) of one colour picture.
+        The C axis holds red, green, blue (and optionally alpha) of one colour image.
     channel_names
-        A name for each channel, or nothing.
+        A name for each channel, or empty.
 
     Raises
     ------
     InputError
-        When the array and the axes do not make an image; the sentence says why.
+        When the array and the axes do not form a valid image; the message gives the reason.
 
     See Also
     --------
-    Image.of : the usual way in, which guesses what it is not told.
+    Image.of : the usual constructor, which guesses missing arguments.
     """
 
     data: Any
@@ -86,7 +86,7 @@ class Image:
         rgb: bool | None = None,
         channel_names: Sequence[str] = (),
     ) -> Self:
-        """Make an image, guessing what is not said.
+        """Make an image, guessing the arguments that are not given.
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class Image:
         Raises
         ------
         InputError
-            When no image can be made of it.
+            When `data` cannot be used as an image.
         """
         array = _as_array(data)
         if axes is None:
@@ -119,7 +119,7 @@ class Image:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the numbers."""
+        """Data type of the pixels."""
         return np.dtype(self.data.dtype)
 
     @property
@@ -129,12 +129,12 @@ class Image:
 
     @property
     def lazy(self) -> bool:
-        """Whether the numbers are read when asked for (dask) rather than held in memory."""
+        """Whether pixels are read on demand (dask) rather than held in memory."""
         return not isinstance(self.data, np.ndarray)
 
     @property
     def spatial_axes(self) -> str:
-        """The axes that are space: YX or ZYX."""
+        """The spatial axes: YX or ZYX."""
         return "".join(axis for axis in self.axes if axis in "ZYX")
 
     @property
@@ -157,7 +157,7 @@ class Image:
         return self.shape[self.axes.index(axis)] if axis in self.axes else 1
 
     def with_data(self, data: Any) -> "Image":
-        """Return an image of other numbers on the same axes.
+        """Return an image with the same axes and spacing but other pixels.
 
         Raises
         ------
@@ -169,12 +169,13 @@ class Image:
         return replace(self, data=data)
 
     def grey(self, channel: RgbChannel = "luminance") -> "Image":
-        """Return an RGB image as one number a pixel; any other image as it is.
+        """Convert an RGB image to one grey value per pixel; return any other image unchanged.
 
         Parameters
         ----------
         channel
-            Which: the eye's weighted mean, as float32 in the range of the input, or one colour.
+            ``"luminance"`` for the weighted mean, as float32 in the range of the input, or one
+            colour.
         """
         if not self.rgb:
             return self
@@ -193,7 +194,7 @@ class Image:
         Raises
         ------
         InputError
-            When there is no such channel.
+            When the channel does not exist.
         """
         if not 0 <= index < self.n_channels:
             raise InputError(
@@ -212,30 +213,30 @@ class Image:
         return tuple(self.length(axis) for axis in self.axes if axis not in block)
 
     def indices(self, block: str = "YX") -> list[Index]:
-        """List the position of every block along the axes not in `block`, in array order."""
+        """List the index of every block along the axes not in `block`, in array order."""
         return list(np.ndindex(*self.loop_shape(block)))
 
     def block_slices(self, index: Index, block: str = "YX") -> tuple[int | slice, ...]:
-        """Return what to index the array with to get the block at `index`."""
-        rest = iter(index)
-        return tuple(slice(None) if axis in block else next(rest) for axis in self.axes)
+        """Return the array index of the block at `index`: an integer or slice per axis."""
+        remaining = iter(index)
+        return tuple(slice(None) if axis in block else next(remaining) for axis in self.axes)
 
     def block(self, index: Index, block: str = "YX") -> NDArray[Any]:
         """Return one block as a numpy array: a plane for ``"YX"``, a stack for ``"ZYX"``."""
         return np.asarray(self.data[self.block_slices(index, block)])
 
     def blocks(self, block: str = "YX") -> Iterator[tuple[Index, NDArray[Any]]]:
-        """Yield every position and its block, reading one at a time."""
+        """Yield the index and pixels of every block, reading one block at a time."""
         for index in self.indices(block):
             yield index, self.block(index, block)
 
     def asarray(self) -> NDArray[Any]:
-        """Return all the numbers in memory."""
+        """Return all pixels as a numpy array in memory."""
         return np.asarray(self.data)
 
 
 def _as_array(data: Any) -> Any:
-    """Return `data` as numpy, or as dask where reading all of it could be costly."""
+    """Convert `data` to numpy, or to dask where reading all of it could be costly."""
     if isinstance(data, np.ndarray):
         return data
     if hasattr(data, "dask"):
@@ -282,8 +283,8 @@ def _guess_axes(ndim: int) -> str:
         )
     if ndim > len(AXES):
         raise InputError(
-            f"This array has {ndim} axes. Say which they are, or take a part of at most "
-            f"{len(AXES)} ({AXES})."
+            f"This array has {ndim} axes. Name the axes, or take a part with at most {len(AXES)} "
+            f"({AXES})."
         )
     return {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}[ndim]
 
@@ -302,7 +303,7 @@ def _move_last(data: Any, axis: int) -> Any:
 
 
 def _luminance(rgb: Any) -> Any:
-    """Return the weighted mean of the first three of the last axis, float32."""
+    """Return the weighted mean of the first three channels on the last axis, float32."""
     if isinstance(rgb, np.ndarray):
         grey: NDArray[np.float32] = np.tensordot(rgb[..., :3].astype(np.float32), _LUMINANCE, 1)
         return grey

@@ -1,7 +1,7 @@
-"""Normalisation: bring the intensities of any microscope into the range a network expects.
+"""Normalisation: scale the intensities of an image to the range a network expects.
 
-The numbers come from the whole image, once, and never from a tile. Reading is by evenly spaced
-planes and pixels, some millions of them, so that an image of any size, in memory or on disk,
+Statistics come from the whole image, once, and never from a tile. They are computed from evenly
+spaced planes and pixels, a few million at most, so that an image of any size, in memory or on disk,
 gives the same numbers in about a second.
 """
 
@@ -18,22 +18,23 @@ from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, silent, track
 
 _PLANES, _PIXELS = 64, 2**22
-"""At most so many planes, and so many pixels a channel of all of them, are looked at."""
+"""Upper limits of the planes sampled, and of the pixels per channel sampled from all of them."""
 
 
 class NormalisationSpec(Options):
-    """How intensities are scaled before a network sees them."""
+    """Options for scaling intensities before a network reads them."""
 
     method: Literal["percentile", "mean-std", "none"] = option(
         "percentile",
         "Normalisation",
-        "Scale each image so that a low and a high percentile become 0 and 1, or to mean 0 and "
-        "standard deviation 1. None keeps the numbers, for images already comparable.",
+        "Percentile scales each image so that a low and a high percentile become 0 and 1. "
+        "Mean-std scales it to mean 0 and standard deviation 1. None keeps the intensities, for "
+        "images that are already comparable.",
     )
     low: float = option(
         1.0,
         "Low percentile",
-        "The share of darker pixels at what becomes 0, in percent.",
+        "Percentile of the intensities that is scaled to 0.",
         when={"method": ("percentile",)},
         ge=0.0,
         lt=100.0,
@@ -42,7 +43,7 @@ class NormalisationSpec(Options):
     high: float = option(
         99.8,
         "High percentile",
-        "The share of darker pixels at what becomes 1, in percent.",
+        "Percentile of the intensities that is scaled to 1.",
         when={"method": ("percentile",)},
         gt=0.0,
         le=100.0,
@@ -50,8 +51,9 @@ class NormalisationSpec(Options):
     )
     per: Literal["channel", "image"] = option(
         "channel",
-        "Statistics of",
-        "Each channel by itself, or all together: then the colours' ratios stay.",
+        "Statistics per",
+        "Scale each channel by its own statistics, or all channels together, which keeps the "
+        "ratios between colours.",
         when={"method": ("percentile", "mean-std")},
         advanced=True,
     )
@@ -68,7 +70,7 @@ class NormalisationSpec(Options):
 
 @dataclass(frozen=True)
 class Normalisation:
-    """The scaling of one image: (intensity - offset) * scale, for each channel.
+    """Scaling of one image: (intensity - offset) * scale, for each channel.
 
     Parameters
     ----------
@@ -80,9 +82,9 @@ class Normalisation:
     scale: tuple[float, ...]
 
     def apply(self, block: NDArray[Any]) -> NDArray[np.float32]:
-        """Return a block (C, *spatial) of any numbers scaled, as a new float32 array.
+        """Scale a block (C, *spatial) of any dtype into a new float32 array.
 
-        What is not a finite number becomes 0, the offset's own value.
+        NaN and infinite pixels become 0, as pixels equal to the offset do.
         """
         each = (-1, *(1,) * (block.ndim - 1))
         # Subtracting before going to single precision keeps large 32-bit integers apart.
@@ -95,30 +97,30 @@ class Normalisation:
         return scaled
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
+        """Return the scaling as values that JSON can hold."""
         return {name: list(numbers) for name, numbers in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Undo `to_dict`."""
+        """Build the scaling from the values of `to_dict`."""
         return cls(tuple(map(float, values["offset"])), tuple(map(float, values["scale"])))
 
 
 def fit_normalisation(
     image: Image, spec: NormalisationSpec, *, progress: Progress = silent
 ) -> Normalisation:
-    """Return the scaling of an image by its own statistics.
+    """Compute the scaling of an image from its own statistics.
 
-    Numbers that are not finite do not count; an image of one intensity is only shifted.
+    NaN and infinite pixels are ignored; an image of constant intensity is only shifted.
 
     Parameters
     ----------
     image
-        Any image; colour counts as channels.
+        Any image; the colours of an RGB image count as channels.
     spec
-        Which statistics.
+        Which statistics to use.
     progress
-        Told after each plane that was read.
+        Called after each plane is read.
     """
     n = image.n_channels
     if spec.method == "none":
@@ -139,12 +141,12 @@ def _offset_and_scale(sample: NDArray[Any], spec: NormalisationSpec) -> tuple[fl
         spread = top - offset
     else:
         offset, spread = float(sample.mean(dtype=np.float64)), float(sample.std(dtype=np.float64))
-    # A spread of rounding errors is no spread.
+    # A spread as small as the rounding errors counts as zero.
     return offset, 1.0 / spread if spread > 1e-6 * max(abs(offset), 1e-30) else 1.0
 
 
 def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
-    """Return evenly spaced finite intensities of each channel."""
+    """Sample evenly spaced finite intensities of each channel."""
     planes = image.indices("CYX")
     planes = planes[:: -(-len(planes) // _PLANES)]
     height, width = image.length("Y"), image.length("X")
@@ -153,13 +155,13 @@ def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
     for axis in set(inner) - set("CYX"):
         inner = inner.replace(axis, "")
     thin = tuple(slice(None) if axis == "C" else slice(step // 2, None, step) for axis in inner)
-    found: list[list[NDArray[Any]]] = [[] for _ in range(image.n_channels)]
+    samples: list[list[NDArray[Any]]] = [[] for _ in range(image.n_channels)]
     for index in track(planes, progress, "reading intensities"):
         plane = np.asarray(image.data[image.block_slices(index, "CYX")][thin])
         channels = np.moveaxis(plane, inner.index("C"), 0) if "C" in inner else plane[None]
-        for values, channel in zip(found, channels, strict=True):
+        for values, channel in zip(samples, channels, strict=True):
             values.append(channel[np.isfinite(channel)])
-    return [np.concatenate(values) for values in found]
+    return [np.concatenate(values) for values in samples]
 
 
 __all__ = ["Normalisation", "NormalisationSpec", "fit_normalisation", "intensities"]

@@ -1,4 +1,4 @@
-"""Options: declared once, used by the form, the command line, the recipe and the documentation."""
+"""Options: declared once, shared by form, command line, recipe and documentation."""
 
 from typing import Any, Self
 
@@ -8,19 +8,19 @@ from napari_unetseg.core.errors import InputError
 
 
 class Options(BaseModel):
-    """Base of every options object: frozen, complete by default, no unknown fields.
+    """Base class of all options: frozen, with a default for every field and no unknown fields.
 
-    A field is `bool`, `int`, `float`, `str` or a `Literal` of strings, always with a default.
-    Its `title` is the label of the form, its `description` the help everywhere. Bounds (`ge`,
-    `le`, `gt`, `lt`) hold in the form, on the command line and in a recipe alike. See `option`.
+    A field is `bool`, `int`, `float`, `str` or a `Literal` of strings, always with a default. Its
+    `title` is the label in the form, its `description` the help text everywhere. Bounds (`ge`,
+    `le`, `gt`, `lt`) apply in the form, on the command line and in a recipe alike. See `option`.
     """
 
-    # Validators are built when first used: a dock opens with a few of the options there are.
+    # Validators are built on first use: a dock needs only a few of the options classes at startup.
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
 
     @classmethod
     def checked(cls, **values: Any) -> Self:
-        """Build the options, turning a validation failure into one sentence.
+        """Build the options, turning a validation failure into one readable sentence.
 
         Raises
         ------
@@ -50,27 +50,27 @@ def option(
     suggestions: tuple[str, ...] = (),
     **bounds: Any,
 ) -> Any:
-    """Declare one field of an `Options` class.
+    """Declare a field of an `Options` class.
 
     Parameters
     ----------
     default
-        The value when nobody says otherwise.
+        The default value.
     title
         Label in the form.
     help
-        One or two sentences: what it does, its unit, when to change it.
+        One or two sentences: the effect, the unit, when to change it.
     when
-        Other fields and the values they must have for this one to matter; the form hides it
+        Other fields and the values they must have for this field to apply; the form hides it
         otherwise.
     step, slider
-        How a number is edited in the form.
+        Increment and widget of a number in the form.
     advanced
-        Shown only when the form is unfolded.
+        Shown only when the advanced part of the form is expanded.
     flag
         Command-line flag, when it is not the field's own name.
     suggestions
-        Texts offered for a `str` that may also be written freely.
+        Values offered for a `str` field that also accepts free text.
     **bounds
         `ge`, `gt`, `le`, `lt` and anything else pydantic's `Field` takes.
     """

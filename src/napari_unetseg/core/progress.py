@@ -1,8 +1,8 @@
-"""How a long computation tells how far it is, and how it is asked to stop.
+"""Progress reports and cancellation of long computations.
 
-A `Progress` is any callable taking a fraction and a message. It may raise `Cancelled` (abandon the
-work; everything stays as it was) or `StopEarly` (keep the best so far). Core code neither knows
-nor cares whether a window, a terminal or nothing is listening.
+A `Progress` is any callable that takes a fraction and a message. It may raise `Cancelled` (abandon
+the work; everything stays as it was) or `StopEarly` (keep the best result so far). Core code does
+not depend on whether a window, a terminal or nothing receives the reports.
 """
 
 import contextlib
@@ -13,38 +13,38 @@ T = TypeVar("T")
 
 
 class Cancelled(Exception):
-    """The user asked to abandon the work; nothing may have changed."""
+    """Raised by a `Progress` to abandon the work; nothing may have changed."""
 
 
 class StopEarly(Exception):
-    """The user asked to stop now and keep the best result so far."""
+    """Raised by a `Progress` to stop now and keep the best result so far."""
 
 
 class Progress(Protocol):
-    """Callable told how far a computation is.
+    """Callable that receives the progress of a computation.
 
     Parameters
     ----------
     fraction
-        Share of the work done, from 0 to 1.
+        Fraction of the work done, from 0 to 1.
     message
-        What is being done, in a word or two, for people.
+        The current step in a word or two, shown to the user.
 
     Raises
     ------
     Cancelled, StopEarly
-        When the listener wants the work to end.
+        When the user asks to end the work.
     """
 
     def __call__(self, fraction: float, message: str = "", /) -> None: ...
 
 
 def silent(fraction: float, message: str = "", /) -> None:
-    """Listen to nothing: the default `Progress`."""
+    """Ignore all progress: the default `Progress`."""
 
 
 def part(progress: Progress, start: float, stop: float) -> Progress:
-    """Return a `Progress` whose 0 to 1 is the share from `start` to `stop` of `progress`."""
+    """Map the range 0 to 1 onto `start` to `stop` of `progress`."""
 
     def inner(fraction: float, message: str = "", /) -> None:
         progress(start + (stop - start) * fraction, message)
@@ -53,7 +53,7 @@ def part(progress: Progress, start: float, stop: float) -> Progress:
 
 
 def to_the_end(progress: Progress) -> Progress:
-    """Return a `Progress` that may cancel but not stop early: for what is of no use in part."""
+    """Wrap a `Progress` to cancel but never stop early, for work without partial results."""
 
     def inner(fraction: float, message: str = "", /) -> None:
         with contextlib.suppress(StopEarly):
@@ -62,13 +62,13 @@ def to_the_end(progress: Progress) -> Progress:
     return inner
 
 
-class Heard:
-    """A `Progress` that remembers whether, and how far on, it asked to stop early.
+class StopRecorder:
+    """Progress wrapper that records a request to stop early and the fraction reached.
 
     Parameters
     ----------
     progress
-        Who is told, and who asks.
+        The `Progress` that is wrapped.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -85,7 +85,7 @@ class Heard:
 
 
 def track(items: Collection[T], progress: Progress, message: str = "") -> Iterator[T]:
-    """Yield each of `items`, telling `progress` before each and once after the last."""
+    """Yield each of `items`, reporting to `progress` before each and once after the last."""
     total = max(len(items), 1)
     for done, item in enumerate(items):
         progress(done / total, message)

@@ -1,4 +1,4 @@
-"""Small JSON files of what a person chose: read however damaged they are, written whole."""
+"""User settings in small JSON files: tolerant reading, atomic writing."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ _MAX_BYTES = 2**18
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return what a file holds; nothing where it is missing, damaged, or larger than 256 kB."""
+    """Read a settings file; return an empty dict if missing, damaged or larger than 256 kB."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             return {}
@@ -20,12 +20,12 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def write_settings(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file as a whole: what stands there stays until all of the new is on the disk.
+    """Write a settings file atomically: the old file stays until the new one is on disk.
 
     Raises
     ------
     OSError
-        When it cannot be written.
+        When the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.part")

@@ -1,4 +1,4 @@
-"""Names of length units: one symbol inside the program, many spellings in files."""
+"""Length units: one symbol inside the program, many spellings in files."""
 
 _SPELLINGS: dict[str, tuple[str, ...]] = {
     "Å": ("angstrom", "ångström", "\u212b"),
@@ -29,7 +29,7 @@ _SYMBOLS = {
 
 
 def symbol_of(name: object) -> str:
-    """Return the symbol of a unit spelt any usual way; an unknown name as it is.
+    """Return the symbol of a unit in any usual spelling; unknown names are returned unchanged.
 
     Examples
     --------
@@ -41,10 +41,10 @@ def symbol_of(name: object) -> str:
 
 
 def long_name_of(symbol: str) -> str | None:
-    """Return the full name OME files use, or nothing for a unit they do not know."""
+    """Return the full unit name used in OME files; None for a unit that OME does not define."""
     return _LONG_NAMES.get(symbol)
 
 
 def metres_of(name: object) -> float | None:
-    """Return the metres in a unit spelt any usual way; None for pixels and unknown names."""
+    """Return the length of a unit in metres; None for pixels and unknown names."""
     return _METRES.get(symbol_of(name))

@@ -545,7 +545,7 @@ def test_boxes_follow_edits(seed, ndim):
         index = np.unravel_index(flat, labels.shape)
         after = rng.choice([0, 0, 1, 2, 100, int(rng.integers(1, 300))], n)
         after = after if rng.random() < 0.5 else int(after[0])
-        boxes.tell(index, labels[index], after)
+        boxes.update(index, labels[index], after)
         labels[index] = after
         fresh = fix.find_boxes(labels)
         assert np.array_equal(boxes.ids(), fresh.ids())
@@ -569,7 +569,7 @@ def test_a_plane_is_corrected_through_its_frame(seed):
     after = check(labels, change)
     assert not after[:, 7].any()
     assert np.array_equal(np.delete(after, 7, 1), np.delete(labels, 7, 1))
-    pixels = fix.pixels_of(view, parts, frame, labels.shape)
+    pixels = fix.collect_pixels(view, parts, frame, labels.shape)
     expected = np.zeros(labels.shape, bool)
     expected[:, 7] = view > 0
     assert np.array_equal(pixels.array(), expected)
@@ -623,13 +623,13 @@ def test_random_sequences_keep_ink_and_can_be_undone(ndim):
                 change = one_step(labels, boxes, ink, rng)
             except InputError:
                 continue
-            boxes.tell(change.index, change.before, change.after)
+            boxes.update(change.index, change.before, change.after)
             change.apply(labels)
             done.append(change)
             assert np.array_equal(labels == kept, first == kept)
         assert np.array_equal(boxes.ids(), np.setdiff1d(labels, 0))
         for change in reversed(done):
-            boxes.tell(change.index, change.after, change.before)
+            boxes.update(change.index, change.after, change.before)
             change.inverse.apply(labels)
         assert np.array_equal(labels, first)
         assert np.array_equal(boxes.ids(), np.setdiff1d(first, 0))

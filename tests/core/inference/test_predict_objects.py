@@ -207,7 +207,7 @@ def test_stopping_early_keeps_what_is_finished(small, limit):
 
 
 def test_a_net_too_wide_for_memory_is_refused_from_disk_alone(small, monkeypatch):
-    monkeypatch.setattr(predict_objects, "LARGEST_PIECE", 1000)
+    monkeypatch.setattr(predict_objects, "LARGEST_COMPONENT", 1000)
     everywhere = Image.of(np.ones((40, 44), np.float32), "YX")
     assert predict_objects_image(everywhere, Pointwise(), SAME, (0, 1)).data.max() == 1
     small(LITTLE)

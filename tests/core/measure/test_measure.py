@@ -9,7 +9,7 @@ from skimage.measure import label, regionprops_table
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure import MeasureOptions, measure, places_of, stacked_tables
+from napari_unetseg.core.measure import MeasureOptions, find_positions, measure, stacked_tables
 from napari_unetseg.core.progress import Cancelled
 
 
@@ -123,10 +123,10 @@ def test_places_are_pixels_of_the_array():
     objects = np.zeros((2, 3, 20, 30), np.uint8)
     objects[1, 1:3, 4:9, 10:20] = 5
     image = Image.of(objects, spacing=(2.0, 0.5, 0.25), unit="µm")
-    centre, low, high = places_of(measure(image), image)
+    centre, low, high = find_positions(measure(image), image)
     assert centre.tolist() == [[1, 1.5, 6, 14.5]]
     assert (low.tolist(), high.tolist()) == ([[1, 1, 4, 10]], [[1, 2, 8, 19]])
-    centre, low, high = places_of(measure(image, options=MeasureOptions(per="plane")), image)
+    centre, low, high = find_positions(measure(image, options=MeasureOptions(per="plane")), image)
     assert centre.tolist() == [[1, 1, 6, 14.5], [1, 2, 6, 14.5]]
     assert low[:, 1].tolist() == [1, 2]
 

@@ -11,14 +11,21 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, spec_of
+from napari_unetseg.core.model.registry import RUNGS, spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.restore import segmenter_of
 from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, examples_of
+from napari_unetseg.core.training.annotation import (
+    AnnotatedImage,
+    Annotation,
+    TrainingPair,
+    examples_of,
+)
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
 
 Make = Callable[..., TrainedModel]
 
@@ -130,7 +137,9 @@ def test_is_made_of_the_fit_of_a_network() -> None:
     image, labels = painted()
     options = TrainOptions(until="epochs", epochs=1, steps=2, patch=32, validation=0)
     fitted = fit_network(
-        spec_of("cnn", {"layers": 1, "width": 2}), examples_of(image, labels), options
+        spec_of("cnn", {"layers": 1, "width": 2}),
+        TrainingSet.of([TrainingPair(image, labels)], options),
+        options,
     )
     model = TrainedModel.of(fitted, "discs", labels_are="scribbles", image=image)
     assert model.values == (1, 3)
@@ -145,7 +154,9 @@ def test_is_made_of_the_fit_of_a_network() -> None:
 
 def test_is_made_of_the_fit_of_a_pixel_rung() -> None:
     image, labels = painted()
-    fitted = fit_pixels(spec_of("logistic", {"sigmas": "1, 2"}), examples_of(image, labels))
+    fitted = fit_pixels(
+        spec_of("logistic", {"sigmas": "1, 2"}), examples_of(TrainingPair(image, labels))
+    )
     model = TrainedModel.of(fitted, "discs", labels_are="scribbles", image=image)
     assert (model.spacing, model.unit) == ((0.5, 0.5), "µm")
     found = model.predict(image).asarray()

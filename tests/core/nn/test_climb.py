@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.training import schedule
-from napari_unetseg.core.nn.training.distil import distil, judge_whole
+from napari_unetseg.core.nn.training.distil import Distilled, LowerRung, distil, judge_whole
 from napari_unetseg.core.nn.training.patches import Tally
-from napari_unetseg.core.nn.training.prepare import sources_of
 from napari_unetseg.core.nn.training.schedule import Spent, guess_share
-from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, Progress, StopEarly
 from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
+from napari_unetseg.core.training.training_step import Callbacks
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1)
 QUICK = TrainOptions(
@@ -53,6 +53,17 @@ class Step:
         return np.stack([1 - second, second]).astype(np.float32)
 
 
+def distilled(
+    image: AnnotatedImage,
+    lower: LowerRung,
+    options: TrainOptions = QUICK,
+    callbacks: Callbacks = Callbacks(),  # noqa: B008 - frozen
+) -> Distilled:
+    """Distil a lower rung on one image."""
+    data = TrainingSet.of_images([image], options)
+    return distil(TINY, data, options, lower, callbacks=callbacks)
+
+
 def scribbled(seed: int = 0) -> tuple[AnnotatedImage, NDArray[np.bool_]]:
     """Return a bright square under noise with four short strokes a class, and the truth."""
     rng = np.random.default_rng(seed)
@@ -74,12 +85,11 @@ def test_the_lower_rung_is_learnt_and_the_network_is_kept() -> None:
         seen.append(data)
         return Step(20.0)
 
-    climbed = distil(TINY, [example], QUICK, lower)
+    climbed = distilled(example, lower)
     assert climbed.kept == "network"
     assert climbed.upper.dice >= climbed.lower.dice == 1
     assert seen[0][0].annotation.counts().sum() < example.annotation.counts().sum()
-    (source,) = sources_of([example], NormalisationSpec())
-    block = source.normalisation.apply(source.image)
+    block = example.scale().apply(example.image)
     proba = climbed.segmenter.predict_proba(block, origin=(0, 0), shape=inside.shape)
     assert ((proba[1] > 0.5) == inside).mean() > 0.95
     assert "network is kept" in climbed.message
@@ -94,7 +104,7 @@ def test_a_network_that_did_worse_is_not_kept() -> None:
         fitted_to.append(int(data[0].annotation.counts().sum()))
         return Step(20.0)
 
-    climbed = distil(TINY, [example], useless, lower)
+    climbed = distilled(example, lower, useless)
     assert climbed.upper.dice < climbed.lower.dice
     assert climbed.kept == "lower rung"
     assert isinstance(climbed.segmenter, Step)
@@ -105,7 +115,7 @@ def test_a_network_that_did_worse_is_not_kept() -> None:
 @pytest.mark.parametrize("slope", [-20.0, 0.0])
 def test_strokes_overrule_a_lower_rung_that_is_wrong_or_knows_nothing(slope: float) -> None:
     example, _ = scribbled()
-    climbed = distil(TINY, [example], QUICK, lambda _: Step(slope))
+    climbed = distilled(example, lambda _: Step(slope))
     assert climbed.kept == "network"
     assert climbed.upper.dice > climbed.lower.dice
 
@@ -134,20 +144,17 @@ def test_with_single_strokes_both_are_judged_on_them() -> None:
     example, _ = scribbled()
     labels = np.zeros((64, 64), np.uint8)
     labels[20, 24:34], labels[4, 2:12] = 2, 1
-    climbed = distil(
-        TINY, [AnnotatedImage(example.image, Annotation.of(labels))], QUICK, lambda _: Step(20.0)
-    )
+    climbed = distilled(AnnotatedImage(example.image, Annotation.of(labels)), lambda _: Step(20.0))
     assert climbed.fitted.judgement is None
     assert climbed.lower.dice == 1
 
 
 def test_the_lower_rung_is_learnt_as_sure_as_it_is() -> None:
     example, inside = scribbled()
-    (source,) = sources_of([example], NormalisationSpec())
-    _, (sure,) = judge_whole(Step(20.0), [source])
+    _, (sure,) = judge_whole(Step(20.0), [example])
     assert ((sure[1] > 0.5) == inside).mean() > 0.9
     assert (sure.max(0) > 0.9).mean() > 0.9
-    _, (unsure,) = judge_whole(Step(0.0), [source])
+    _, (unsure,) = judge_whole(Step(0.0), [example])
     assert (unsure == 0.5).all()
 
 
@@ -158,7 +165,7 @@ def test_asked_to_stop_it_judges_to_the_end_but_a_cancel_flies() -> None:
 
         return progress
 
-    (source,) = sources_of([scribbled()[0]], NormalisationSpec())
+    source, _ = scribbled()
     whole, _ = judge_whole(Step(20.0), [source])
     stopped, _ = judge_whole(Step(20.0), [source], progress=asks(StopEarly))
     assert stopped == whole
@@ -196,5 +203,5 @@ def test_progress_rises_and_cancels() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        distil(TINY, [example], QUICK, lambda _: Step(20.0), progress=progress)
+        distilled(example, lambda _: Step(20.0), callbacks=Callbacks(progress))
     assert told == sorted(told)

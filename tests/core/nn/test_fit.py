@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,18 +17,20 @@ from napari_unetseg.core.nn.inference.runtime import choose_device, threads
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.training.fit_network import (
     FittedNetwork,
-    TrainingStep,
+    WarmStart,
     fit_network,
     said_of_middle,
 )
 from napari_unetseg.core.nn.training.patches import Judge, Reader, Shape, Tally
-from napari_unetseg.core.nn.training.prepare import patch_shape, prepared, sources_of
+from napari_unetseg.core.nn.training.prepare import patch_shape, prepared
 from napari_unetseg.core.nn.training.schedule import learning_rate
 from napari_unetseg.core.nn.training.transfer import Average, Taken, set_frozen, transferred
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, AnnotationKind
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
+from napari_unetseg.core.training.training_step import Callbacks, TrainingStep
 
 TINY = UNetSpec(depth=1, width=6, convolutions=1)
 QUICK = TrainOptions(
@@ -66,6 +69,13 @@ def example(
     return AnnotatedImage(image, Annotation.of(labels, kind))
 
 
+def fitted_on(
+    spec: ModelSpec, images: list[AnnotatedImage], options: TrainOptions, **how: Any
+) -> FittedNetwork:
+    """Train a network on images, part of them held out as the options say."""
+    return fit_network(spec, TrainingSet.of_images(images, options), options, **how)
+
+
 def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
@@ -74,7 +84,7 @@ def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 @pytest.fixture(scope="module")
 def trained() -> FittedNetwork:
     """A network trained on discs."""
-    return fit_network(TINY, [example()], QUICK)
+    return fitted_on(TINY, [example()], QUICK)
 
 
 def test_it_learns_and_says_how(trained: FittedNetwork) -> None:
@@ -92,8 +102,7 @@ def test_it_learns_and_says_how(trained: FittedNetwork) -> None:
 
 def test_it_predicts_an_image_it_has_not_seen(trained: FittedNetwork) -> None:
     unseen = example(seed=9)
-    (source,) = sources_of([unseen], NormalisationSpec())
-    block = source.normalisation.apply(source.image)
+    block = unseen.scale().apply(unseen.image)
     proba = trained.segmenter().predict_proba(block, origin=(0, 0), shape=(64, 64))
     tally = Tally(2, (1,))
     tally.add(proba[None], unseen.annotation.targets[None])
@@ -103,7 +112,7 @@ def test_it_predicts_an_image_it_has_not_seen(trained: FittedNetwork) -> None:
 def test_shuffled_labels_do_not_train() -> None:
     image, inside = discs()
     shuffled = np.random.default_rng(0).permutation(inside.ravel()).reshape(inside.shape)
-    fitted = fit_network(TINY, [AnnotatedImage(image, Annotation.of(shuffled, "mask"))], QUICK)
+    fitted = fitted_on(TINY, [AnnotatedImage(image, Annotation.of(shuffled, "mask"))], QUICK)
     chance = 2 * inside.mean() / (1 + inside.mean())  # of a mask that is full
     assert fitted.judgement is not None
     assert fitted.judgement.dice < chance + 0.1
@@ -123,7 +132,7 @@ def test_shuffled_labels_do_not_train() -> None:
 def test_every_kind_of_network_and_annotation_trains(
     spec: ModelSpec, shape: tuple[int, ...], kind: AnnotationKind
 ) -> None:
-    fitted = fit_network(spec, [example(shape, kind=kind)], STEPS)
+    fitted = fitted_on(spec, [example(shape, kind=kind)], STEPS)
     assert len(fitted.history) == 4
     assert math.isfinite(fitted.history[-1].loss)
     assert fitted.segmenter().ndim == len(shape)
@@ -155,7 +164,7 @@ def test_without_padding_what_is_learnt_is_the_middle_of_what_is_seen(
 
 def test_images_smaller_than_a_patch_and_of_different_sides() -> None:
     options = STEPS.model_copy(update={"patch": 256})
-    fitted = fit_network(TINY, [example((20, 33)), example((50, 18), seed=1)], options)
+    fitted = fitted_on(TINY, [example((20, 33)), example((50, 18), seed=1)], options)
     assert math.isfinite(fitted.history[-1].loss)
 
 
@@ -175,7 +184,7 @@ def test_of_masks_every_image_is_drawn_as_often_and_strokes_by_their_length() ->
         options = QUICK.model_copy(
             update={"validation": 0.0, "balance": "patches", "intensity": 0.0}
         )
-        drawer, _ = prepared(TINY, data, options, shape, None, NormalisationSpec())
+        drawer, _ = prepared(TINY, TrainingSet.of_images(data, options), options, shape)
         return float(drawer.draw(400).image.mean())
 
     assert share_of_the_second("mask", 0) == pytest.approx(0.5, abs=0.08)
@@ -186,8 +195,8 @@ def test_the_seed_decides() -> None:
     options = STEPS.model_copy(update={"elastic": 2.0, "noise": 0.1})
     spec = TINY.model_copy(update={"dropout": 0.2})
     drawn = torch.random.get_rng_state()
-    first, again = (fit_network(spec, [example()], options) for _ in range(2))
-    other = fit_network(spec, [example()], options.model_copy(update={"seed": 1}))
+    first, again = (fitted_on(spec, [example()], options) for _ in range(2))
+    other = fitted_on(spec, [example()], options.model_copy(update={"seed": 1}))
     assert same(first.network, again.network)
     assert not same(first.network, other.network)
     assert [r.loss for r in first.history] == [r.loss for r in again.history]
@@ -196,7 +205,7 @@ def test_the_seed_decides() -> None:
 
 def test_a_budget_ends_the_training() -> None:
     options = STEPS.model_copy(update={"until": "time", "budget": 0.005})
-    fitted = fit_network(TINY, [example()], options)
+    fitted = fitted_on(TINY, [example()], options)
     assert fitted.history
     assert fitted.judgement is not None
     assert fitted.history[-1].fraction < 1
@@ -216,13 +225,19 @@ def test_stopping_keeps_the_best_and_cancelling_leaves_all(trained: FittedNetwor
 
         return progress
 
-    stopped = fit_network(TINY, [example()], QUICK, progress=listen(30, StopEarly))  # type: ignore[arg-type]
+    stopped = fitted_on(TINY, [example()], QUICK, callbacks=Callbacks(listen(30, StopEarly)))  # type: ignore[arg-type]
     assert len(stopped.history) == 30
     assert stopped.judgement is not None
     ranks = [r.dice for r in stopped.history if r.dice is not None]
     assert stopped.judgement.dice == max(ranks)
     with pytest.raises(Cancelled):
-        fit_network(TINY, [example()], QUICK, start=start, progress=listen(2, Cancelled))  # type: ignore[arg-type]
+        fitted_on(
+            TINY,
+            [example()],
+            QUICK,
+            start=WarmStart(start),
+            callbacks=Callbacks(listen(2, Cancelled)),
+        )  # type: ignore[arg-type]
     assert same(start, before)
     assert calls == sorted(calls)
 
@@ -230,7 +245,7 @@ def test_stopping_keeps_the_best_and_cancelling_leaves_all(trained: FittedNetwor
 def test_continuing_starts_from_the_network_and_never_ends_below_it(trained: FittedNetwork) -> None:
     before = copy.deepcopy(trained.network)
     awful = STEPS.model_copy(update={"learning_rate": 1.0, "schedule": "constant"})
-    further = fit_network(TINY, [example()], awful, start=trained.network)
+    further = fitted_on(TINY, [example()], awful, start=WarmStart(trained.network))
     assert trained.judgement is not None
     assert further.judgement is not None
     assert further.judgement.rank >= trained.judgement.rank
@@ -244,8 +259,11 @@ def test_a_frozen_encoder_stays_and_heads_are_replaced(trained: FittedNetwork) -
     three = inside.astype(np.uint8)
     three[:, :20] *= 2
     options = STEPS.model_copy(update={"freeze": 2, "averaging": 0.0, "validation": 0.0})
-    fitted = fit_network(
-        TINY, [AnnotatedImage(image, Annotation.of(three, "mask"))], options, start=trained.network
+    fitted = fitted_on(
+        TINY,
+        [AnnotatedImage(image, Annotation.of(three, "mask"))],
+        options,
+        start=WarmStart(trained.network),
     )
     old, new = trained.network.state_dict(), fitted.network.state_dict()
     frozen = [name for name in old if ".encode." in name and not name.endswith("tracked")]
@@ -258,8 +276,11 @@ def test_a_frozen_encoder_stays_and_heads_are_replaced(trained: FittedNetwork) -
 
 def test_transfer_names_what_does_not_fit(trained: FittedNetwork) -> None:
     with pytest.raises(InputError, match="other options"):
-        fit_network(
-            UNetSpec(depth=2, width=6, convolutions=1), [example()], STEPS, start=trained.network
+        fitted_on(
+            UNetSpec(depth=2, width=6, convolutions=1),
+            [example()],
+            STEPS,
+            start=WarmStart(trained.network),
         )
     other = copy.deepcopy(trained.network)
     assert transferred(other, trained.network) == Taken(first=True, head=True)
@@ -293,7 +314,7 @@ def test_what_is_continued_normalises_by_the_averages_it_has(normalisation: str)
         one = example()
         image = np.repeat(one.image, channels, 0)
         given = AnnotatedImage(image, one.annotation)
-        fitted = fit_network(spec, [given], alone, start=begun, keep_statistics=keep)
+        fitted = fitted_on(spec, [given], alone, start=WarmStart(begun, keep_statistics=keep))
         after = fitted.network.state_dict()
         assert all(torch.equal(after[n], w) for n, w in averages.items()) == same_after
         assert any(
@@ -312,15 +333,16 @@ def test_a_short_training_on_one_kind_does_not_begin_by_forgetting() -> None:
         )
 
     looks = [(1.0, 0.0), (-1.0, 0.0), (0.15, 1.0)]
-    known = fit_network(TINY, [kind(*look, seed) for seed in range(4) for look in looks], QUICK)
+    known = fitted_on(TINY, [kind(*look, seed) for seed in range(4) for look in looks], QUICK)
     unseen = kind(1.0, 0.0, 99)
-    (source,) = sources_of([unseen], NormalisationSpec())
-    block = source.normalisation.apply(source.image)
+    block = unseen.scale().apply(unseen.image)
     short = QUICK.model_copy(update={"epochs": 1, "steps": 8, "validation": 0.0})
 
     def dice_after(*, keep: bool) -> float:
         lesson = [kind(1.0, 0.0, 8)]
-        fitted = fit_network(TINY, lesson, short, start=known.network, keep_statistics=keep)
+        fitted = fitted_on(
+            TINY, lesson, short, start=WarmStart(known.network, keep_statistics=keep)
+        )
         proba = fitted.segmenter().predict_proba(block, origin=(0, 0), shape=(64, 64))
         tally = Tally(2, (1,))
         tally.add(proba[None], unseen.annotation.targets[None])
@@ -344,9 +366,11 @@ def test_watch_and_preview_see_the_training_and_do_not_touch_it() -> None:
     seen: list[TrainingStep] = []
     shown: list[NetworkSegmenter] = []
     options = STEPS.model_copy(update={"steps": 8})
-    fitted = fit_network(TINY, [example()], options, watch=seen.append, preview=shown.append)
+    fitted = fitted_on(
+        TINY, [example()], options, callbacks=Callbacks(watch=seen.append, preview=shown.append)
+    )
     assert tuple(seen) == fitted.history
-    quiet = fit_network(TINY, [example()], options)
+    quiet = fitted_on(TINY, [example()], options)
     assert same(fitted.network, quiet.network)
 
 
@@ -354,7 +378,7 @@ def test_patience_ends_early() -> None:
     options = STEPS.model_copy(
         update={"epochs": 50, "steps": 1, "patience": 2, "learning_rate": 1e-9}
     )
-    assert len(fit_network(TINY, [example()], options).history) < 20
+    assert len(fitted_on(TINY, [example()], options).history) < 20
 
 
 def test_a_loss_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,20 +387,20 @@ def test_a_loss_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr("napari_unetseg.core.nn.training.fit_network.segmentation_loss", broken)
     with pytest.raises(InputError, match="lower the learning rate"):
-        fit_network(TINY, [example()], STEPS)
+        fitted_on(TINY, [example()], STEPS)
 
 
 def test_images_that_differ_in_kind() -> None:
     image, inside = discs()
     two = AnnotatedImage(np.concatenate([image, image]), Annotation.of(inside, "mask"))
     with pytest.raises(InputError, match="numbers of channels"):
-        fit_network(TINY, [example(), two], STEPS)
+        fitted_on(TINY, [example(), two], STEPS)
     with pytest.raises(InputError, match="Only one class"):
-        fit_network(TINY, [AnnotatedImage(image, Annotation.of(np.ones((64, 64), int)))], STEPS)
+        fitted_on(TINY, [AnnotatedImage(image, Annotation.of(np.ones((64, 64), int)))], STEPS)
 
 
 def test_windows_hold_every_held_out_pixel_once() -> None:
-    (source,) = sources_of([example((70, 45))], NormalisationSpec())
+    source = example((70, 45)).normalised(NormalisationSpec())
     shape = Shape((32, 32), (32, 32), (0, 0))
     judge = Judge([source], Reader(TINY, shape), shape)
     counted = sum(int((some.target != 255).sum()) for some in judge.batches(3))

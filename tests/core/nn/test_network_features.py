@@ -19,15 +19,15 @@ from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import describe, load, save
-from napari_unetseg.core.models_io.native.network_source import callable_of
+from napari_unetseg.core.models_io.native.network_source import network_builder
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelSegmenter,
-    build_pixels,
     from_linear_unit,
 )
 from napari_unetseg.core.nn.networks.build_network import build_network
@@ -67,7 +67,7 @@ def segmenter(spec: PixelSpec, unet: UNetSpec, n_channels: int, ndim: int) -> Pi
     """Return a rung with drawn weights over a UNet with drawn weights."""
     features = NetworkFeatures(unet, 2)
     frozen = FrozenNetwork(drawn(unet, n_channels, ndim), features, ndim)
-    network = build_pixels(spec, n_channels, 2, ndim, features)
+    network = build_network(spec, n_channels, 2, ndim, FeatureContext(network=features))
     rng = np.random.default_rng(0)
     with torch.no_grad():
         for weights in network.parameters():
@@ -162,7 +162,7 @@ def test_filters_see_the_image_as_they_do_alone() -> None:
     seen = eyes.inputs(padded, origin=(-edge,) * 2, shape=(40, 36))
     n_features = alone.n_features(2)
     inside = seen[:n_features, edge : edge + 40, edge : edge + 36]
-    plain = PixelSegmenter(build_pixels(alone, 1, 2, 2), alone, ("a", "b"), 1, 2)
+    plain = PixelSegmenter(build_network(alone, 1, 2, 2), alone, ("a", "b"), 1, 2)
     np.testing.assert_array_equal(inside, plain.inputs(block))
 
 
@@ -221,7 +221,7 @@ def test_a_file_holds_all_that_it_needs(
 
 def test_other_programs_get_one_network_with_all_weights(make_model: Make) -> None:
     model = taught(make_model("unet", normalisation=MEAN_STD))
-    name, options = callable_of(model)
+    name, options = network_builder(model)
     assert name == "image_network"
     network = image_network(**options)
     network.load_state_dict({k: torch.tensor(v) for k, v in model.all_weights.items()})

@@ -17,7 +17,7 @@ from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.losses import maps_loss
-from napari_unetseg.core.nn.training.patches import Drawer, PatchSource, Reader, Shape
+from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
 from napari_unetseg.core.nn.training.prepare import maps_of
 from napari_unetseg.core.nn.training.validate_objects import (
     DEPTHS,
@@ -34,6 +34,7 @@ from napari_unetseg.core.scoring.overlap import overlap_of
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.training.train import Outcome, TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
 
 TINY = UNetSpec(depth=2, width=8, resolution="full")
 QUICK = TrainOptions(until="epochs", epochs=4, steps=30, patch=96, batch=2, averaging=0.9)
@@ -129,7 +130,7 @@ def test_patches_at_the_border_show_the_maps_of_whole_objects() -> None:
     made = example((60, 70))
     maps = maps_of(made, DISTANCE, (1, 1))
     assert maps is not None
-    source = PatchSource(made.image, made.annotation, Normalisation((0.0,), (1.0,)), maps=maps)
+    source = AnnotatedImage(made.image, made.annotation, Normalisation((0.0,), (1.0,)), maps=maps)
     reader = Reader(TINY, Shape((32, 32), (32, 32), (0, 0)))
     found = reader.maps(source, (28, 0))
     np.testing.assert_array_equal(found, maps[:, 28:60, 0:32].astype(np.float32))
@@ -176,11 +177,12 @@ def test_the_loss_is_nought_for_the_truth_and_blind_where_nothing_counts() -> No
     ],
 )
 def test_every_network_learns_objects(spec: ModelSpec, shape: tuple[int, ...]) -> None:
-    fitted = fit_network(spec, [example(shape)], STEPS)
+    fitted = fit_network(spec, TrainingSet.of_images([example(shape)], STEPS), STEPS)
     assert fitted.decoder == DISTANCE
     assert fitted.judgement is not None
     assert 0 < fitted.judgement.maps_error < 1
-    alone = fit_network(spec, [example(shape)], STEPS.model_copy(update={"objects": "none"}))
+    options = STEPS.model_copy(update={"objects": "none"})
+    alone = fit_network(spec, TrainingSet.of_images([example(shape)], options), options)
     assert alone.decoder is None
 
 
@@ -221,19 +223,19 @@ def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
     ]
     options = QUICK.model_copy(update={"validation": 0.6})
     segmenter = outcome.model.segmenter()
-    exam = validate_objects(segmenter, examples, options, outcome.model.normalisation)
+    exam = validate_objects(segmenter, TrainingSet.of_images(examples, options))
     assert exam is not None
     assert exam.split_depth in DEPTHS
     assert exam.scores.matched + exam.scores.missed >= FEWEST_OBJECTS
-    few = validate_objects(segmenter, examples[:1], QUICK, outcome.model.normalisation)
+    few = validate_objects(segmenter, TrainingSet.of_images(examples[:1], QUICK))
     assert few is not None
     assert few.split_depth == SPLIT_DEPTH
     known = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33)).segmenter()
-    of_its_own = validate_objects(known, examples[:1], QUICK, outcome.model.normalisation)
+    of_its_own = validate_objects(known, TrainingSet.of_images(examples[:1], QUICK))
     assert of_its_own is not None
     assert of_its_own.split_depth == 0.33
     nothing = QUICK.model_copy(update={"validation": 0.0})
-    assert validate_objects(segmenter, examples, nothing, outcome.model.normalisation) is None
+    assert validate_objects(segmenter, TrainingSet.of_images(examples, nothing)) is None
     decoder = DecoderSpec(split_depth=0.33)
     kept = replace(outcome.model, decoder=decoder)
     assert kept.decoding.split_depth == 0.33
@@ -312,7 +314,7 @@ def test_ids_are_needed() -> None:
     made = example((32, 32))
     blind = replace(made, annotation=replace(made.annotation, objects=None))
     with pytest.raises(InputError, match="id of its own"):
-        fit_network(TINY, [made, blind], STEPS)
+        fit_network(TINY, TrainingSet.of_images([made, blind], STEPS), STEPS)
     with pytest.raises(InputError, match="same image"):
         train(
             TINY,
@@ -350,7 +352,7 @@ def test_a_large_image_is_examined_in_a_piece(
     exam_module = "napari_unetseg.core.nn.training.validate_objects"
     monkeypatch.setattr(f"{exam_module}.predict_maps_image", watched)
     monkeypatch.setattr(f"{exam_module}.EXAM_PIXELS", 1000)
-    exam = validate_objects(outcome.model.segmenter(), [made], QUICK, outcome.model.normalisation)
+    exam = validate_objects(outcome.model.segmenter(), TrainingSet.of_images([made], QUICK))
     assert exam is not None
     assert len(seen) == 1
     assert np.prod(seen[0]) <= 1000
@@ -392,7 +394,7 @@ def test_images_are_drawn_by_their_objects_and_not_by_how_large_they_are() -> No
     small[4:60:16, 4:60:16] = np.arange(1, 17).reshape(4, 4)
     large[4:60, 4:60] = 1
     sources = [
-        PatchSource(
+        AnnotatedImage(
             np.full((1, 64, 64), k), Annotation.of(ids, "objects"), Normalisation((0.0,), (1.0,))
         )
         for k, ids in enumerate((small, large))

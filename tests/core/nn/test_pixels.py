@@ -21,9 +21,9 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSp
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelNetwork,
     PixelSegmenter,
-    build_pixels,
     from_linear_unit,
 )
+from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.training.fit_pixels import Standard, fit_pixels, fit_table
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Cancelled, StopEarly
@@ -229,7 +229,7 @@ def test_tiles_equal_the_whole(data: st.DataObject) -> None:
         structure=data.draw(st.booleans()),
     )
     spacing = data.draw(st.sampled_from([(), (3.0, 1.0, 1.0)[-ndim:]]))
-    network = build_pixels(spec, 1, 2, ndim)
+    network = build_network(spec, 1, 2, ndim)
     rng = np.random.default_rng(data.draw(st.integers(0, 9)))
     with torch.no_grad():
         for weights in network.parameters():
@@ -267,7 +267,7 @@ def test_mean_and_spread_are_folded_into_the_weights() -> None:
 def test_saved_weights_are_all_there_is() -> None:
     strokes, unseen = scribbled()
     segmenter = fit_pixels(MlpSpec(), [strokes])
-    fresh = build_pixels(segmenter.spec, 1, 2, 2)
+    fresh = build_network(segmenter.spec, 1, 2, 2)
     fresh.load_state_dict(segmenter.network.state_dict())
     other = replace(segmenter, network=fresh)
     np.testing.assert_array_equal(proba_of(segmenter, unseen), proba_of(other, unseen))

@@ -20,8 +20,8 @@ from napari_unetseg.core.recipe import (
     model_step,
     parse_recipe,
     read_recipe,
+    recipe_to_yaml,
     write_recipe,
-    written_recipe,
 )
 from napari_unetseg.core.recipe import recipe_yaml as text
 
@@ -77,10 +77,10 @@ RECIPES = st.one_of(
 @settings(deadline=None, max_examples=60)
 @given(RECIPES)
 def test_what_is_written_is_read_back_and_says_the_same(recipe: Recipe) -> None:
-    once = parse_recipe(written_recipe(recipe))
+    once = parse_recipe(recipe_to_yaml(recipe))
     # What has no effect is not written, so that what has stands out; all else is the same.
-    assert written_recipe(once) == written_recipe(recipe)
-    assert parse_recipe(written_recipe(once)) == once
+    assert recipe_to_yaml(once) == recipe_to_yaml(recipe)
+    assert parse_recipe(recipe_to_yaml(once)) == once
 
 
 def test_a_step_has_its_defaults_where_nothing_is_said() -> None:
@@ -93,7 +93,7 @@ def test_a_step_has_its_defaults_where_nothing_is_said() -> None:
 
 def test_levels_that_a_hand_set_are_kept() -> None:
     step = ThresholdStep(method="multiotsu", classes=3, values=(10.0, 20.5))
-    recipe = parse_recipe(written_recipe(Recipe(threshold=step)))
+    recipe = parse_recipe(recipe_to_yaml(Recipe(threshold=step)))
     assert recipe.threshold == step
 
 
@@ -121,7 +121,7 @@ def test_levels_that_a_hand_set_are_kept() -> None:
         (
             f"model: {{file: a, sha256: '{HASH}', diameter: 9.0, auto_diameter: true}}\n",
             3,
-            "model: diameter and auto_diameter each say at which size",
+            "model: diameter and auto_diameter each set the size",
         ),
         ("threshold:\n\tsigma: 1\n", 4, "cannot be read as YAML"),
         ("threshold: [\n", 4, "cannot be read as YAML"),

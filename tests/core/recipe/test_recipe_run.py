@@ -29,17 +29,17 @@ from napari_unetseg.core.recipe import (
     MeasurementStep,
     Recipe,
     ThresholdStep,
-    batch_in_words,
     model_step,
     read_recipe,
     recipe_model,
     run_batch,
     run_recipe,
+    summarise_batch,
 )
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.recipe.draft import Draft, move_recipe
 from napari_unetseg.core.recipe.finished_log import Finished, FinishedLog
-from napari_unetseg.core.recipe.process_pool import answers, until_told
+from napari_unetseg.core.recipe.process_pool import raise_if_ended, run_tasks
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
 
@@ -239,7 +239,7 @@ class TestModels:
 class TestBatch:
     def test_one_that_fails_stops_no_other(self, folder: Path, tmp_path: Path) -> None:
         out, told = tmp_path / "out", []
-        rows = run_batch(batch_of(folder, out), told=told.append)
+        rows = run_batch(batch_of(folder, out), on_row=told.append)
         assert states(rows) == ["done", "done", "failed", "done"]
         assert "cells1b.tif" in rows[2].message
         assert {row.state for row in told} == {"running", "done", "failed"}
@@ -264,7 +264,7 @@ class TestBatch:
         assert float(images[0][size]) == pytest.approx(np.median(tables["cells0"]["area_um2"]))
         assert images[2][size] == ""
         assert read_recipe(out / "recipe.yaml") == RECIPE
-        assert "3 of 4 images done, 1 failed" in batch_in_words(rows)
+        assert "3 of 4 images done, 1 failed" in summarise_batch(rows)
 
     def test_a_second_run_keeps_what_is_finished_and_gives_the_same(
         self, folder: Path, tmp_path: Path
@@ -299,7 +299,7 @@ class TestBatch:
 
         batch = batch_of(folder, out)
         with pytest.raises(Cancelled):
-            run_batch(batch, told=lambda row: done.append(row.state), progress=progress)
+            run_batch(batch, on_row=lambda row: done.append(row.state), progress=progress)
         assert sorted(os.listdir(out / "labels")) == ["cells0.tif"]
         rows = run_batch(batch, resume=True)
         assert states(rows) == ["kept", "done", "failed", "done"]
@@ -375,7 +375,7 @@ def _dies_of_two(task: int) -> int:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are ended otherwise here")
 @pytest.mark.usefixtures("elsewhere")
 def test_a_process_that_dies_takes_no_other_s_work_with_it() -> None:
-    found = {a.task: a for a in answers(range(5), _dies_of_two, 2, progress=silent)}
+    found = {a.task: a for a in run_tasks(range(5), _dies_of_two, 2, progress=silent)}
     assert {task: one.result for task, one in found.items()} == {0: 0, 1: 1, 2: None, 3: 9, 4: 16}
     assert [task for task, one in found.items() if one.died] == [2]
 
@@ -383,7 +383,7 @@ def test_a_process_that_dies_takes_no_other_s_work_with_it() -> None:
 def _goes_on(place: Path) -> None:
     (place / f"begun {os.getpid()}").touch()
     for _ in range(600):
-        until_told(0.0)
+        raise_if_ended(0.0)
         time.sleep(0.1)
     (place / "finished").touch()
 
@@ -395,6 +395,6 @@ def test_a_cancel_reaches_the_processes(tmp_path: Path) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        list(answers([tmp_path] * 3, _goes_on, 2, progress=progress))
+        list(run_tasks([tmp_path] * 3, _goes_on, 2, progress=progress))
     assert not (tmp_path / "finished").exists()
-    until_told(0.5)  # nobody tells this process
+    raise_if_ended(0.5)  # nobody tells this process

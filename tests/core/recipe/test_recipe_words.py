@@ -23,8 +23,8 @@ from napari_unetseg.core.recipe import (
     model_step,
     run_batch,
 )
-from napari_unetseg.core.recipe.methods_text import methods_of
-from napari_unetseg.core.recipe.script_export import command_of, script_of
+from napari_unetseg.core.recipe.methods_text import methods_paragraph
+from napari_unetseg.core.recipe.script_export import python_script, shell_command
 from napari_unetseg.core.samples import nuclei
 
 HASH = "0" * 64
@@ -59,7 +59,7 @@ def images(tmp_path_factory):
 def test_the_script_makes_what_the_recipe_makes(monkeypatch, tmp_path, images, recipe):
     rows = run_batch(Batch(recipe, images, tmp_path / "run"))
     assert [row.state for row in rows] == ["done", "done"]
-    run_script(monkeypatch, script_of(recipe), images, tmp_path / "script")
+    run_script(monkeypatch, python_script(recipe), images, tmp_path / "script")
     check_same(recipe, tmp_path, images)
 
 
@@ -75,7 +75,7 @@ def test_the_script_of_a_model_too(monkeypatch, make_model, tmp_path, images, wh
     said = {"objects": DecodeOptions(min_size=3)} if what == "objects" else {}
     recipe = Recipe(background=BackgroundOptions(terms="plane"), model=step, **said)
     run_batch(Batch(recipe, images, tmp_path / "run", tmp_path))
-    run_script(monkeypatch, script_of(recipe, tmp_path), images, tmp_path / "script")
+    run_script(monkeypatch, python_script(recipe, tmp_path), images, tmp_path / "script")
     check_same(recipe, tmp_path, images)
 
 
@@ -86,7 +86,7 @@ def test_the_size_of_the_objects_is_part_of_both(monkeypatch, make_model, tmp_pa
     step = model_step(tmp_path / "m.zip", tmp_path, what="objects", device="cpu", **size)
     recipe = Recipe(model=step)
     run_batch(Batch(recipe, images, tmp_path / "run", tmp_path))
-    run_script(monkeypatch, script_of(recipe, tmp_path), images, tmp_path / "script")
+    run_script(monkeypatch, python_script(recipe, tmp_path), images, tmp_path / "script")
     check_same(recipe, tmp_path, images)
     image = read_image(images[0])
     seen = sized(model, image, SizeOptions(**size))
@@ -113,7 +113,7 @@ def check_same(recipe, place, images):
 
 
 def test_the_command_line_keeps_spaces(images, tmp_path):
-    words = shlex.split(command_of("my recipe.yaml", images, tmp_path / "o ut", flattened=True))
+    words = shlex.split(shell_command("my recipe.yaml", images, tmp_path / "o ut", flattened=True))
     assert words[:3] == ["napari-unetseg", "run", "my recipe.yaml"]
     assert words[3:5] == [str(path) for path in images]
     assert words[5:] == ["-o", str(tmp_path / "o ut"), "--resume", "--flattened"]
@@ -196,7 +196,7 @@ def recipes():
 
 
 def test_no_two_recipes_have_the_same_paragraph():
-    made = sorted((methods_of(recipe), repr(recipe)) for recipe in recipes())
+    made = sorted((methods_paragraph(recipe), repr(recipe)) for recipe in recipes())
     same = [(one, other) for one, other in pairwise(made) if one[0] == other[0]]
     assert not same
 
@@ -204,7 +204,7 @@ def test_no_two_recipes_have_the_same_paragraph():
 def test_the_paragraph_says_more_of_a_model_that_is_there(make_model):
     model = make_model("unet", values=(0, 1), labels_are="mask", name="my cells")
     recipe = Recipe(model=ModelStep(file="a.zip", sha256=HASH))
-    said = methods_of(recipe, model)
+    said = methods_paragraph(recipe, model)
     assert "UNet “my cells”" in said
     assert f"{model.n_parameters:,} parameters" in said
     assert "percentiles 1 and 99.8 of each channel" in said

@@ -101,7 +101,7 @@ def test_other_labels_tell_what_they_have_otherwise(scene):
     assert np.array_equal(made.uncertainty > 0, (labels != 0) != (sample.objects != 0))
     with pytest.raises(InputError, match="Choose the other labels"):
         make_queue(Image.of(labels, "YX"), Sources(image), options)
-    with pytest.raises(InputError, match="not of one image"):
+    with pytest.raises(InputError, match="belong to different images"):
         make_queue(Image.of(labels[:99], "YX"), sources, options)
 
 
@@ -175,7 +175,7 @@ def test_classes_are_looked_at_in_windows(scene):
     assert scores == sorted(scores, reverse=True)
     first = made.queue.item
     assert made.uncertainty[first.box].mean() == pytest.approx(first.score, abs=1e-3)
-    with pytest.raises(InputError, match="model of the image or other labels"):
+    with pytest.raises(InputError, match="a model and the image, or other labels"):
         make_queue(labels, Sources(image), options)
     with pytest.raises(InputError, match="Only objects can be counted"):
         make_queue(labels, Sources(), options.model_copy(update={"order": "random sample"}))

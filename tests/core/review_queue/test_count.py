@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.review_queue import JudgedSample, count_of
+from napari_unetseg.core.review_queue import JudgedSample, estimate_count
 
 
 def test_all_judged_leaves_no_doubt():
     worth = (1.0, 0.0, 2.0, 0.5, 0.5, 1.0)
-    found = count_of(JudgedSample(6, worth, 4, (0, 2, 1, 0), certain=3))
+    found = estimate_count(JudgedSample(6, worth, 4, (0, 2, 1, 0), certain=3))
     assert (found.count.low, found.count.estimate, found.count.high) == (11, 11, 11)
     assert found.precision.low == found.precision.high == pytest.approx(7 / 9)
     assert found.missed.low == found.missed.high == 3
 
 
 def test_nothing_wrong_in_a_small_sample_is_no_proof():
-    found = count_of(JudgedSample(1000, (1.0,) * 30, 100, (0,) * 10))
+    found = estimate_count(JudgedSample(1000, (1.0,) * 30, 100, (0,) * 10))
     assert found.count.estimate == 1000
     assert 850 < found.count.low < 920
     assert found.count.high > 1030
@@ -26,19 +26,21 @@ def test_nothing_wrong_in_a_small_sample_is_no_proof():
 
 def test_more_is_known_from_more():
     def width(n):
-        found = count_of(JudgedSample(400, (1.0, 0.0, 1.0, 1.0) * (n // 4), 100, (0, 1) * (n // 8)))
+        found = estimate_count(
+            JudgedSample(400, (1.0, 0.0, 1.0, 1.0) * (n // 4), 100, (0, 1) * (n // 8))
+        )
         return found.count.high - found.count.low
 
     assert width(40) > width(80) > width(160) > width(400 // 8 * 8 - 200)
 
 
 def test_what_was_seen_is_never_denied():
-    found = count_of(JudgedSample(100, (1.0,) * 60, 10, (0,) * 9 + (40,), certain=5))
+    found = estimate_count(JudgedSample(100, (1.0,) * 60, 10, (0,) * 9 + (40,), certain=5))
     assert found.count.low >= 5 + 60 + 40
 
 
 def test_no_objects_but_missed_ones():
-    found = count_of(JudgedSample(0, (), 20, (1, 0, 2, 1)))
+    found = estimate_count(JudgedSample(0, (), 20, (1, 0, 2, 1)))
     assert found.count.estimate == 20
     assert found.count.low >= 4
     assert found.precision.estimate == 1
@@ -55,7 +57,7 @@ def test_no_objects_but_missed_ones():
 )
 def test_a_sample_that_cannot_be(sample):
     with pytest.raises(InputError, match=r"Judge more|new sample"):
-        count_of(sample)
+        estimate_count(sample)
 
 
 WORLDS = {
@@ -85,7 +87,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(name):
     for _ in range(200):
         worth, misses = drawn(rng, population, precision, joined, missed, clusters)
         seen = tuple(rng.choice(worth, n, replace=False))
-        found = count_of(
+        found = estimate_count(
             JudgedSample(population, seen, 100, tuple(rng.choice(misses, windows, False)))
         )
         truth = worth.sum() + misses.sum()
@@ -99,6 +101,8 @@ def test_a_biased_sample_misses_the_truth():
     held = []
     for _ in range(50):
         worth, misses = drawn(rng, 300, 0.8, 0.0, 0.1, 0.0)
-        found = count_of(JudgedSample(300, tuple(np.sort(worth)[:60]), 100, tuple(misses[:30])))
+        found = estimate_count(
+            JudgedSample(300, tuple(np.sort(worth)[:60]), 100, tuple(misses[:30]))
+        )
         held.append(found.count.low <= worth.sum() + misses.sum() <= found.count.high)
     assert np.mean(held) < 0.1

@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetseg.core.review_queue.queue_order import diverse_order, shuffled, windows_in
+from napari_unetseg.core.review_queue.queue_order import (
+    diverse_order,
+    draw_random_items,
+    split_into_windows,
+)
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.floats(0, 1))
@@ -45,7 +49,7 @@ def test_nor_all_of_one_look():
 def test_a_lot_is_fair_and_mixed():
     counts = np.zeros(20)
     for seed in range(300):
-        drawn = shuffled(20, 30, n=10, seed=seed)
+        drawn = draw_random_items(20, 30, n=10, seed=seed)
         assert len(drawn) == len(set(drawn)) == 10
         for kind, at in drawn:
             if kind == "object":
@@ -53,15 +57,15 @@ def test_a_lot_is_fair_and_mixed():
     # Each of 20 comes 75 times on average.
     assert counts.min() > 45
     assert counts.max() < 110
-    kinds = [kind for kind, _ in shuffled(100, 100, n=40, seed=0)]
+    kinds = [kind for kind, _ in draw_random_items(100, 100, n=40, seed=0)]
     assert set(kinds[:4]) == {"object", "window"}
-    assert shuffled(100, 100, n=40, seed=0) == shuffled(100, 100, n=40, seed=0)
-    assert shuffled(100, 100, n=40, seed=0) != shuffled(100, 100, n=40, seed=1)
+    assert draw_random_items(100, 100, n=40, seed=0) == draw_random_items(100, 100, n=40, seed=0)
+    assert draw_random_items(100, 100, n=40, seed=0) != draw_random_items(100, 100, n=40, seed=1)
 
 
 @pytest.mark.parametrize(("n_objects", "n_windows"), [(0, 5), (5, 0), (3, 100), (100, 3)])
 def test_few_of_one_kind_leave_room_for_the_other(n_objects, n_windows):
-    drawn = shuffled(n_objects, n_windows, n=20, seed=0)
+    drawn = draw_random_items(n_objects, n_windows, n=20, seed=0)
     assert len(drawn) == min(20, n_objects + n_windows)
 
 
@@ -75,7 +79,7 @@ def test_few_of_one_kind_leave_room_for_the_other(n_objects, n_windows):
     ],
 )
 def test_windows_cover_everything_once(shape, frames, sides):
-    low, high = windows_in(shape, frames, sides)
+    low, high = split_into_windows(shape, frames, sides)
     covered = np.zeros(shape, int)
     for a, b in zip(low, high, strict=True):
         covered[tuple(map(slice, a, b))] += 1

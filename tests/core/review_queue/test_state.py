@@ -53,7 +53,7 @@ def test_few_items_are_never_enough_before_the_last():
 
 
 def test_an_unsure_first_queue_is_no_sample():
-    with pytest.raises(InputError, match="no random sample"):
+    with pytest.raises(InputError, match="not a random sample"):
         Queue("unsure first", items(3)).sample()
 
 

@@ -11,8 +11,8 @@ from skimage.segmentation import find_boundaries
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.scoring.boundary_scores import (
     BoundaryScores,
-    boundary_of,
     boundary_scores,
+    mark_boundary,
 )
 
 images = arrays(np.uint8, (7, 9), elements=st.integers(0, 3))
@@ -23,7 +23,7 @@ steps = st.sampled_from([0.25, 0.5, 1.0, 1.5, 3.0])
 
 def slow(said, true, tolerance, spacing):
     """Every boundary pixel against every other."""
-    one, other = (np.argwhere(boundary_of(image)) * spacing for image in (said, true))
+    one, other = (np.argwhere(mark_boundary(image)) * spacing for image in (said, true))
     apart = np.sqrt(((one[:, None] - other[None]) ** 2).sum(-1))
     forth, back = apart.min(1), apart.min(0)
 
@@ -44,12 +44,12 @@ def slow(said, true, tolerance, spacing):
 def test_the_boundary_is_scikit_images_inner_one(two):
     for image in two:
         expected = find_boundaries(image, connectivity=1, mode="inner", background=0)
-        assert np.array_equal(boundary_of(image), expected)
+        assert np.array_equal(mark_boundary(image), expected)
 
 
 @given(either)
 def test_the_hausdorff_distance_is_scikit_images(two):
-    one, other = map(boundary_of, two)
+    one, other = map(mark_boundary, two)
     assume(one.any() and other.any())
     found = boundary_scores(*two)
     assert found.hausdorff == pytest.approx(hausdorff_distance(one, other))
@@ -59,7 +59,7 @@ def test_the_hausdorff_distance_is_scikit_images(two):
 @given(either, st.lists(steps, min_size=3, max_size=3), st.sampled_from([0, 0.5, 1, 2.2]))
 def test_every_score_is_the_obvious_one(two, spacing, tolerance):
     spacing = spacing[-two[0].ndim :]
-    assume(all(boundary_of(image).any() for image in two))
+    assume(all(mark_boundary(image).any() for image in two))
     found = boundary_scores(*two, tolerance=tolerance, spacing=spacing)
     expected = slow(*two, tolerance, np.array(spacing))
     assert found.__dict__ == pytest.approx(expected.__dict__)

@@ -14,7 +14,7 @@ from napari_unetseg.core.io import write_image
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, model_step
-from napari_unetseg.core.streaming import Here, RunSource, stream
+from napari_unetseg.core.streaming import LocalRunner, RunSource, stream
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
@@ -69,7 +69,7 @@ def test_a_worker_that_dies_costs_nothing(client, source, make_model, tmp_path) 
         measurement=MeasurementStep(),
     )
     how = {"model": model, "memory": LITTLE}
-    alone = stream(recipe, source, tmp_path / "a.zarr", runner=Here(), **how)
+    alone = stream(recipe, source, tmp_path / "a.zarr", runner=LocalRunner(), **how)
     runner = Counting(client, source, tmp_path / "m.zip", kill_after=10)
     (tmp_path / "m.zip").unlink()  # workers have it already, and those to come will
     found = stream(recipe, source, tmp_path / "b.zarr", runner=runner, **how)

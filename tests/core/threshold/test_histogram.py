@@ -13,8 +13,8 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.threshold.histogram import (
     BlankError,
+    compute_histogram,
     distinct_values,
-    histogram_of,
     sum_above,
 )
 from napari_unetseg.core.threshold.levels import _best_levels, automatic_levels
@@ -43,7 +43,7 @@ def two_populations(dtype: str, seed: int = 1) -> np.ndarray:
     )
 )
 def test_integers_are_counted_level_by_level(array):
-    counted = histogram_of(array)
+    counted = compute_histogram(array)
     if counted.exact:
         levels, counts = np.unique(array, return_counts=True)
         used = counted.counts > 0
@@ -73,7 +73,7 @@ def test_floats_are_binned_as_numpy_does(array, bins):
     low, high = float(array.min()), float(array.max())
     if low < high and (high - low) < 1e-3 * max(abs(low), abs(high)):
         return  # numpy refuses bins too fine for float32
-    counted = histogram_of(array, bins)
+    counted = compute_histogram(array, bins)
     if low == high:
         assert counted.constant
         assert counted.total == array.size
@@ -87,7 +87,7 @@ def test_floats_are_binned_as_numpy_does(array, bins):
 @pytest.mark.parametrize("layout", ["fortran", "strided", "big-endian", "read-only", "lazy"])
 def test_layout_changes_nothing(dtype, layout):
     array = np.random.default_rng(0).integers(0, 200, (3, 40, 50)).astype(dtype)
-    expected = histogram_of(array.copy())
+    expected = compute_histogram(array.copy())
     if layout == "fortran":
         array = np.asfortranarray(array)
     elif layout == "strided":
@@ -100,7 +100,7 @@ def test_layout_changes_nothing(dtype, layout):
         array.flags.writeable = False
     else:
         array = da.from_array(array, chunks=(2, 16, 50))
-    counted = histogram_of(Image.of(array, "ZYX"))
+    counted = compute_histogram(Image.of(array, "ZYX"))
     assert np.array_equal(counted.counts, expected.counts)
     assert np.array_equal(counted.edges, expected.edges)
     assert counted.mean == pytest.approx(expected.mean)
@@ -114,15 +114,15 @@ def test_nan_and_infinity_are_ignored(dtype):
     keep = np.ones(flat.size, bool)
     keep[::7] = False
     flat[~keep] = np.resize([np.nan, np.inf, -np.inf], (~keep).sum())
-    expected = histogram_of(clean.reshape(-1)[keep].astype(dtype)[None])
-    counted = histogram_of(dirty)
+    expected = compute_histogram(clean.reshape(-1)[keep].astype(dtype)[None])
+    counted = compute_histogram(dirty)
     assert np.array_equal(counted.counts, expected.counts)
     assert counted.mean == pytest.approx(expected.mean, rel=1e-6)
 
 
 def test_huge_integers_are_told_apart_as_floats():
     array = np.array([[0, 2**63, 2**64 - 1]], dtype=np.uint64)
-    counted = histogram_of(array)
+    counted = compute_histogram(array)
     assert not counted.exact
     assert counted.total == 3
     assert counted.counts[[0, 128, -1]].tolist() == [1, 1, 1]
@@ -130,22 +130,22 @@ def test_huge_integers_are_told_apart_as_floats():
 
 def test_what_cannot_be_counted_is_said():
     with pytest.raises(BlankError, match="finite"):
-        histogram_of(np.full((3, 4), np.nan))
+        compute_histogram(np.full((3, 4), np.nan))
     with pytest.raises(InputError, match="Rescale"):
-        histogram_of(np.array([[-1e308, 1e308]]))
+        compute_histogram(np.array([[-1e308, 1e308]]))
     with pytest.raises(InputError, match="Rescale"):
-        histogram_of(np.array([[1.0, np.nextafter(1.0, 2.0)]]))
+        compute_histogram(np.array([[1.0, np.nextafter(1.0, 2.0)]]))
 
 
 def test_coarse_joins_bins_and_keeps_counts():
     array = np.random.default_rng(0).integers(0, 5000, (100, 100)).astype(np.uint16)
-    counted = histogram_of(array)
+    counted = compute_histogram(array)
     coarse = counted.coarse(200)
     assert 100 < len(coarse.counts) <= 200
     assert coarse.total == counted.total
     assert len(coarse.edges) == len(coarse.counts) + 1
     assert np.array_equal(np.histogram(array, coarse.edges)[0], coarse.counts)
-    assert histogram_of(array.astype(np.uint8)).coarse(256).exact
+    assert compute_histogram(array.astype(np.uint8)).coarse(256).exact
 
 
 def test_reading_can_be_cancelled():
@@ -154,7 +154,7 @@ def test_reading_can_be_cancelled():
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        histogram_of(Image.of(da.zeros((400, 50, 50), chunks=(1, 50, 50))), progress=refuse)
+        compute_histogram(Image.of(da.zeros((400, 50, 50), chunks=(1, 50, 50))), progress=refuse)
 
 
 @given(hnp.arrays(np.float32, (5, 7), elements=st.floats(-9, 9, width=32)), st.floats(-9, 9))
@@ -199,7 +199,7 @@ def test_triangle_is_that_of_scikit_image_for_any_histogram(counts):
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_long_histograms_get_the_same_multi_otsu(classes):
-    counted = histogram_of(two_populations("uint8"))
+    counted = compute_histogram(two_populations("uint8"))
     expected = automatic_levels(Image.of(two_populations("uint8")), "multiotsu", classes=classes)
     assert _best_levels(counted, classes) == pytest.approx(expected)
 

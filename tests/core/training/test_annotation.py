@@ -13,11 +13,12 @@ from napari_unetseg.core.training.annotation import (
     IGNORED,
     AnnotatedImage,
     Annotation,
+    TrainingPair,
     check_trainable,
-    class_weights,
     examples_of,
     values_of,
 )
+from napari_unetseg.core.training.class_balance import class_weights
 from napari_unetseg.core.training.holdout import split
 
 
@@ -96,7 +97,7 @@ def test_labels_of_another_shape() -> None:
     with pytest.raises(InputError, match="painted on this image"):
         AnnotatedImage(np.zeros((1, 64, 65)), Annotation.of(strokes()))
     with pytest.raises(InputError, match="painted on this image"):
-        examples_of(Image.of(np.zeros((64, 65))), strokes())
+        examples_of(TrainingPair(Image.of(np.zeros((64, 65))), strokes()))
 
 
 def test_numbers_that_are_not_finite() -> None:
@@ -129,19 +130,19 @@ def test_only_annotated_planes_become_examples() -> None:
     stack = np.arange(5 * 64 * 64, dtype=np.uint16).reshape(5, 64, 64)
     labels = np.zeros(stack.shape, np.uint8)
     labels[3] = strokes()
-    (plane,) = examples_of(Image.of(stack), labels)
+    (plane,) = examples_of(TrainingPair(Image.of(stack), labels))
     np.testing.assert_array_equal(plane.image, stack[3][None])
     assert plane.normalisation is not None
     assert plane.normalisation.offset[0] < stack[1].min()
-    (whole,) = examples_of(Image.of(stack), labels, ndim=3)
+    (whole,) = examples_of(TrainingPair(Image.of(stack), labels), ndim=3)
     assert whole.image.shape == (1, 5, 64, 64)
     with pytest.raises(InputError, match="no Z axis"):
-        examples_of(Image.of(stack[0]), labels[0], ndim=3)
+        examples_of(TrainingPair(Image.of(stack[0]), labels[0]), ndim=3)
 
 
 def test_channels_come_first() -> None:
     colour = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    (example,) = examples_of(Image.of(colour, "YXC", rgb=True), strokes())
+    (example,) = examples_of(TrainingPair(Image.of(colour, "YXC", rgb=True), strokes()))
     np.testing.assert_array_equal(example.image, np.moveaxis(colour, -1, 0))
 
 

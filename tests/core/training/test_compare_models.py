@@ -10,18 +10,12 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import rungs_for, spec_of
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import Scores, class_scores
 from napari_unetseg.core.training import compare_models as module
 from napari_unetseg.core.training.annotation import Annotation
-from napari_unetseg.core.training.compare_models import (
-    GUESSING,
-    Row,
-    Scoreboard,
-    compare,
-    rungs_for,
-)
+from napari_unetseg.core.training.compare_models import GUESSING, Row, Scoreboard, compare
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions

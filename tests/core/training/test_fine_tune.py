@@ -10,14 +10,13 @@ from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
-from napari_unetseg.core.nn.training.prepare import sources_of
-from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, class_weights
+from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.training.class_balance import class_weights
 from napari_unetseg.core.training.corrected_labels import (
     RIM,
     corrected_lesson,
@@ -29,8 +28,9 @@ from napari_unetseg.core.training.forgetting import Check, Counts, checked
 from napari_unetseg.core.training.holdout import split
 from napari_unetseg.core.training.pixel_table import PixelTable
 from napari_unetseg.core.training.resolution import shrunken_annotation
-from napari_unetseg.core.training.train import TrainingPair, examples_from, train
+from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import Reading
 
 QUICK = TrainOptions(until="epochs", epochs=2, steps=8, patch=32, batch=2, averaging=0.0)
 BANK = LogisticSpec(sigmas="1, 2")
@@ -77,11 +77,9 @@ def test_a_pixel_without_weight_and_one_that_is_not_there_are_the_same():
     labels = rng.integers(0, 3, (32, 32)).astype(np.uint8)
     there = rng.random(labels.shape) < 0.5
     image = Image.of(rng.random(labels.shape).astype(np.float32))
-    known = {"labels_are": "mask", "ndim": 2, "scaling": NormalisationSpec(), "class_names": ()}
-    weighed = examples_from(
-        [TrainingPair(image, labels, weights=there.astype(np.float16))], **known
-    )
-    counted = examples_from([TrainingPair(image, labels, counted=there)], **known)
+    reading = Reading("mask")
+    weighed = reading.images([TrainingPair(image, labels, weights=there.astype(np.float16))])
+    counted = reading.images([TrainingPair(image, labels, counted=there)])
     assert np.array_equal(weighed[0].annotation.targets, counted[0].annotation.targets)
     assert np.allclose(
         class_weights([weighed[0].annotation]), class_weights([counted[0].annotation])
@@ -120,9 +118,8 @@ def test_patches_lie_where_it_counts_and_carry_the_weights():
     example = AnnotatedImage(image, replace(Annotation.of(labels), weights=weights))
     shape = Shape((32, 32), (32, 32), (0, 0))
     spec = spec_of("cnn", {})
-    sources = sources_of([example], NormalisationSpec())
     drawer = Drawer(
-        sources,
+        [example],
         Reader(spec, shape),
         shape,
         by_class=False,
@@ -344,8 +341,7 @@ def test_counts_add_up():
 
 def test_a_model_forgets_nothing_against_itself(mask_model):
     sample, lessons, model = mask_model
-    known = {"labels_are": "mask", "ndim": 2, "scaling": NormalisationSpec(), "class_names": ()}
-    examples = examples_from(lessons, **known)
+    examples = Reading("mask").images(lessons)
     found = checked(model, model, examples).pixels
     assert (found.total, found.forgotten) == (sample.mask.size, 0)
     assert found.before == found.after > 0.9 * found.total

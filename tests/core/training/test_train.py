@@ -6,7 +6,7 @@ import pytest
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import RUNGS, spec_of
+from napari_unetseg.core.model.registry import RUNGS, spec_of
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.train import TrainingPair, train

@@ -16,7 +16,7 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 
 from napari_unetseg.core.corrections import find_boxes
-from napari_unetseg.core.corrections.locked_pixels import merged_objects
+from napari_unetseg.core.corrections.locked_pixels import merge_objects
 from napari_unetseg.gui.correct.correct_dock import INK_KEY, CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.correct.locked_view import DRAWN, ERASED
@@ -163,7 +163,7 @@ def test_clicks_are_one_undo_step_and_ink(tool, layer, mouse, name):
     assert KINDS[name].hint in tool.message.text()
     assert tool.kind is KINDS[name]
     # The next prediction keeps it: every object that was touched, and nothing comes back.
-    merged = merged_objects(after, np.full_like(after, 77), tool.session.ink(layer).pixels())
+    merged = merge_objects(after, np.full_like(after, 77), tool.session.ink(layer).pixels())
     assert np.array_equal(merged[ink], after[ink])
     press_key(layer, "Escape")
     assert tool.kind is None

@@ -336,7 +336,7 @@ def test_images_of_another_size_are_refused(tool, viewer, make, nuclei):
     tool.session.add_model(nuclei.model)
     tool.run()
     assert make() is None
-    assert "not of one image" in tool.message.text()
+    assert "belong to different images" in tool.message.text()
 
 
 def test_classes_go_by_windows(tool, viewer, make):
@@ -400,7 +400,7 @@ def test_the_count_comes_from_the_sample_alone(tool, layer, make):
     assert "counts for nothing" in tool.panel.count.text()
     assert count_in(layer) is None
     make(order="random sample", n=500)
-    assert "at least one judged object" in tool.panel.count.text()
+    assert "at least one reviewed object" in tool.panel.count.text()
     judge_all(tool, layer, missed=2)
     found = count_in(layer)
     assert found.sample.certain == 1

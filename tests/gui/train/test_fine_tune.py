@@ -6,7 +6,7 @@ from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import spec_of
+from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions

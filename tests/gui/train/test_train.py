@@ -108,7 +108,7 @@ def test_the_network_is_drawn_as_the_form_stands(qtbot, tool, viewer):
     assert all(one.right() < other.left() for one, other in pairwise(boxes))
     assert boxes[4].top() > boxes[3].top() > boxes[1].top(), "deeper levels lie lower"
     tool.specs["unet"].set(depth=1, width=4)
-    tool._on_spec()
+    tool.specs["unet"].changed.emit(tool.specs["unet"].options)
     assert len(window.drawing._built.parts) == 5
     qtbot.waitUntil(lambda: "weights" in window.cost.text(), timeout=60000)
     tool.rung.setCurrentIndex(tool.rung.findData("mlp"))

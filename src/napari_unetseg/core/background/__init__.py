@@ -1,4 +1,4 @@
-"""The background of an image: a surface in pixel position, fitted and taken out."""
+"""Background: a smooth polynomial surface fitted to an image and subtracted or divided out."""
 
 from napari_unetseg.core.background.background_fit import (
     Background,

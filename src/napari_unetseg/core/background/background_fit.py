@@ -1,4 +1,4 @@
-"""The background: a smooth surface fitted to an image's pixels, subtracted or divided out."""
+"""Background of an image: fit a smooth surface to its pixels, then subtract it or divide by it."""
 
 import functools
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from napari_unetseg.core.background.polynomial import ORDERS, Polynomial, Terms,
 from napari_unetseg.core.background.shared_planes import (
     Group,
     Per,
-    exclusion_of,
-    groups_of,
+    broadcast_exclusion,
+    choose_terms,
+    group_planes,
     read_scene,
-    terms_of_channels,
 )
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index, RgbChannel
@@ -29,35 +29,39 @@ _LATTICE = 65
 
 
 class BackgroundOptions(Options):
-    """How the background is fitted and taken out."""
+    """Options for fitting and removing the background."""
 
     terms: str = option(
         "auto",
         "Terms",
         f"Shape of the surface: {', '.join(_CHOICES)} (1, x, y, y²), or a list such as "
-        "1,x,y,x*y,x^2. auto tries all orders up to 8 and takes the one that best predicts "
-        "background it has not seen.",
+        "1,x,y,x*y,x^2. auto tries all orders up to 8 and takes the one that best predicts parts "
+        "of the background held out of the fit.",
         suggestions=_CHOICES,
     )
     robust: Robust = option(
         "both",
         "Ignore objects",
-        "Which pixels are objects and not followed: those brighter than the background, darker, "
-        "both, or none. bright or dark stand more objects, if the image has only those.",
+        "Which objects to ignore in the fit: bright, dark, both, or none. Choosing bright or "
+        "dark tolerates more objects than both, if the image has only that kind.",
     )
     mode: Literal["subtract", "divide"] = option(
         "subtract",
-        "Take out by",
-        "Subtract a background that adds to the objects, as stray light does; divide by one that "
+        "Remove by",
+        "Subtract the background if it adds to the objects, as stray light does. Divide if it "
         "scales them, as uneven illumination does.",
     )
     per: Per = option(
         "plane",
         "One surface for",
-        "Each plane has its own surface, all planes share one, or one changes smoothly along z.",
+        "Fit one surface to each plane, one to all planes together, or one that changes smoothly "
+        "along z.",
     )
     channel: RgbChannel = option(
-        "luminance", "Colour", "What to take of a colour image; others ignore it.", advanced=True
+        "luminance",
+        "RGB channel",
+        "Which channel of an RGB image to use. Other images ignore this.",
+        advanced=True,
     )
 
     @model_validator(mode="after")
@@ -66,12 +70,12 @@ class BackgroundOptions(Options):
         return self
 
     def term_set(self) -> Terms | None:
-        """Return the terms; nothing when they are to be chosen from the image.
+        """Return the terms, or None when they are to be chosen from the image.
 
         Raises
         ------
         InputError
-            When they are not understood.
+            When the text cannot be read as terms.
         """
         if self.terms.strip().lower() == "auto":
             return None
@@ -79,27 +83,26 @@ class BackgroundOptions(Options):
 
     @property
     def ndim(self) -> int:
-        """3 when the surface changes along z, else 2."""
+        """Number of dimensions of the surface: 3 when it changes along z, else 2."""
         return 3 if self.per == "volume" else 2
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """One fitted surface: of a plane, of the planes of a channel, or of a volume.
+    """Fitted surface of one plane, of the planes of a channel, or of a volume.
 
     Parameters
     ----------
     at
-        Position of the plane or volume along the axes that have a surface each, such as
-        ``{"C": 1}``.
+        Position of the plane or volume along the axes with separate surfaces, such as ``{"C": 1}``.
     polynomial
-        The surface.
+        The polynomial of the surface.
     n_usable, n_used, rms, flatness_before, flatness_after
         See `napari_unetseg.core.background.fit_surface.SurfaceFit`.
     mean
-        Mean of the surface: what a perfectly flat image has after dividing.
+        Mean of the surface: the value of a perfectly flat image after division.
     floor
-        What dividing never goes below; 0 for a surface that is only subtracted.
+        Lower limit of the divisor; 0 for a surface that is only subtracted.
     """
 
     at: Mapping[str, int]
@@ -113,7 +116,7 @@ class Surface:
     floor: float
 
     def describe(self, spacing: tuple[float, ...]) -> dict[str, Any]:
-        """Return the terms, their coefficients and how well they fit, ready for JSON."""
+        """Return the terms, their coefficients and the quality of the fit as values for JSON."""
         names = self.polynomial.terms.names
         pixel = self.polynomial.pixel_coefficients().tolist()
         physical = self.polynomial.physical_coefficients(spacing).tolist()
@@ -132,28 +135,28 @@ class Surface:
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """The fitted background of an image; see `fit_background`.
+    """Fitted background of an image; see `fit_background`.
 
     Parameters
     ----------
     options
-        How it was fitted.
+        The options of the fit.
     template
-        An image of the grey axes and spacing that takes no memory.
+        An image with the grey image's axes and spacing that takes no memory.
     surfaces
         The fitted surfaces.
-    places
-        For every plane, by its position along the axes other than Y and X: which surface, and at
-        which height of it.
+    plane_surfaces
+        For each plane, by its index along the axes other than Y and X: the number of its surface,
+        and the plane's height in that surface.
     """
 
     options: BackgroundOptions
     template: Image
     surfaces: tuple[Surface, ...]
-    places: Mapping[Index, tuple[int, int]]
+    plane_surfaces: Mapping[Index, tuple[int, int]]
 
     def surface(self) -> Image:
-        """Return the surface at every pixel, float32; lazy when the image fitted to was."""
+        """Evaluate the surface at every pixel, float32; lazy when the fitted image was."""
         if not self.template.lazy:
             out = np.empty(self.template.shape, dtype=np.float32)
             self.fill("surface", None, out, (0,) * out.ndim)
@@ -169,31 +172,31 @@ class Background:
         return self.template.with_data(data)
 
     def residual(self, image: Image) -> Image:
-        """Return `image` less the surface, float32; lazy when `image` is.
+        """Subtract the surface from `image`, float32; lazy when `image` is.
 
         Raises
         ------
         InputError
-            When the image has another shape than the one fitted to.
+            When the image differs in shape from the fitted one.
         """
         return self._taken_out(image, "subtract")
 
     def flatten(self, image: Image) -> Image:
-        """Return `image` with the surface taken out, float32; lazy when `image` is.
+        """Remove the surface from `image` by the chosen mode, float32; lazy when `image` is.
 
-        Subtracting leaves values around 0. Dividing is ``image / surface * mean(surface)``. A
-        surface that is to be divided by was above 0 on a lattice of 65 by 65 positions when
-        fitted; in between it is held above half of the least value there. NaN stays NaN.
+        Subtraction leaves values around 0. Division is ``image / surface * mean(surface)``. The fit
+        checks that a surface to divide by is above 0 on a lattice of 65 by 65 positions; between
+        these, it is kept above half of its minimum on the lattice. NaN stays NaN.
 
         Parameters
         ----------
         image
-            The image fitted to or another of its shape, such as the next field of view.
+            The fitted image or another of the same shape, such as the next field of view.
 
         Raises
         ------
         InputError
-            When the image has another shape than the one fitted to.
+            When the image differs in shape from the fitted one.
         """
         return self._taken_out(image, self.options.mode)
 
@@ -203,28 +206,28 @@ class Background:
         Parameters
         ----------
         index
-            Position along the axes other than Y and X; nothing for a single plane.
+            Index along the axes other than Y and X; empty for a single plane.
         """
-        number, height = self.places[index]
+        number, height = self.plane_surfaces[index]
         return self.surfaces[number].polynomial, height
 
     def describe(self) -> dict[str, Any]:
-        """Return what was fitted and how well, ready for JSON.
+        """Return a summary of the fit and its quality as values for JSON.
 
-        The flatness and residual are means over the surfaces; each surface's own are in
+        The flatness and residual are means over the surfaces; the figures of each surface are in
         ``"surfaces"``, with its coefficients in pixels and in physical units. Positions count from
-        the centre of the first pixel. Flatness is the spread of the background's area means over
-        the image's range; 0 is flat.
+        the centre of the first pixel. Flatness is the standard deviation of the background's area
+        means over the image's range; 0 is flat.
         """
-        each = [surface.describe(self.template.spacing) for surface in self.surfaces]
+        surfaces = [surface.describe(self.template.spacing) for surface in self.surfaces]
         means = ("rms_residual", "flatness_before", "flatness_after")
         totals = ("pixels_usable", "pixels_used")
         return {
             **self.options.model_dump(),
             "unit": self.template.unit,
-            **{key: float(np.mean([one[key] for one in each])) for key in means},
-            **{key: sum(one[key] for one in each) for key in totals},
-            "surfaces": each,
+            **{key: float(np.mean([surface[key] for surface in surfaces])) for key in means},
+            **{key: sum(surface[key] for surface in surfaces) for key in totals},
+            "surfaces": surfaces,
         }
 
     def _taken_out(self, image: Image, mode: Literal["subtract", "divide"]) -> Image:
@@ -256,20 +259,20 @@ class Background:
         out: NDArray[np.float32],
         origin: tuple[int, ...],
     ) -> None:
-        """Write the surface, or a block of an image with it taken out, to an array.
+        """Write the surface, or a block of the corrected image, to an array.
 
         Parameters
         ----------
         operation
-            What to write; see `napari_unetseg.core.background.moments.apply_surface`.
+            The operation; see `napari_unetseg.core.background.moments.apply_surface`.
         data
-            The block of the image, of the shape of `out`; nothing for the surface.
+            The block of the image, of the shape of `out`; None for the surface.
         out
-            Where to.
+            The output array.
         origin
             Position of the block's first pixel in the image, in array order.
         """
-        # Numba takes a third of a second to load: only what computes needs it.
+        # Numba takes a third of a second to load, so it is imported only for computing.
         from napari_unetseg.core.background.moments import apply_surface
 
         block = Image(out, self.template.axes)
@@ -277,11 +280,12 @@ class Background:
         positions = scaled_positions(self.template.length("X"))[x : x + block.length("X")]
         start = [first for axis, first in zip(block.axes, origin, strict=True) if axis not in "YX"]
         for index in block.indices():
-            place = tuple(first + step for first, step in zip(start, index, strict=True))
-            number, height = self.places[place]
+            plane_index = tuple(first + step for first, step in zip(start, index, strict=True))
+            number, height = self.plane_surfaces[plane_index]
             surface = self.surfaces[number]
             at = block.block_slices(index)
-            # A kernel is compiled for contiguous arrays alone; channels last are not.
+            # Kernels are compiled for contiguous arrays only; a channels-last array is not
+            # contiguous.
             whole = out[at].flags.c_contiguous
             target = out[at] if whole else np.empty(out[at].shape, dtype=np.float32)
             apply_surface(
@@ -309,15 +313,15 @@ def fit_background(
     Parameters
     ----------
     image
-        Any image. Every channel and, but for ``per="stack"``, every time has its own surface.
-        NaN and infinite pixels do not count.
+        Any image. Each channel and, except for ``per="stack"``, each time has its own surface. NaN
+        and infinite pixels are ignored.
     options
-        The terms of the surface, which pixels to ignore, and what shares a surface.
+        The terms of the surface, which pixels to ignore, and which planes share a surface.
     exclude
         Labels, nonzero where a pixel is an object, of the shape of the image (without colour) or
         of its last axes: numpy or dask.
     progress
-        Told at every pass over every surface's pixels.
+        Called at every pass over the pixels of each surface.
 
     Returns
     -------
@@ -326,9 +330,10 @@ def fit_background(
     Raises
     ------
     InputError
-        When no pixel counts, too few do for the terms, or a surface to divide by is not above 0.
+        When no pixel is left to fit, too few are for the terms, or a surface to divide by is not
+        above 0.
     Cancelled
-        When `progress` says so.
+        When `progress` raises it.
 
     Notes
     -----
@@ -344,9 +349,9 @@ def fit_background(
     True
     """
     grey = image.grey(options.channel)
-    excluded = exclusion_of(grey, exclude)
-    groups = groups_of(grey, options.per)
-    terms = terms_of_channels(
+    excluded = broadcast_exclusion(grey, exclude)
+    groups = group_planes(grey, options.per)
+    terms = choose_terms(
         grey,
         excluded,
         groups,
@@ -369,14 +374,14 @@ def fit_background(
 def background_from_surfaces(
     image: Image, options: BackgroundOptions, surfaces: tuple[Surface, ...]
 ) -> Background:
-    """Return the background of an image whose surfaces were fitted before, in the same order."""
+    """Build the background of an image from stored surfaces, in the order of the fit."""
     grey = image.grey(options.channel)
-    places = {
+    plane_surfaces = {
         index: (number, height)
-        for number, group in enumerate(groups_of(grey, options.per))
+        for number, group in enumerate(group_planes(grey, options.per))
         for index, height in zip(group.planes, group.heights, strict=True)
     }
-    return Background(options, _template(grey), surfaces, places)
+    return Background(options, _template(grey), surfaces, plane_surfaces)
 
 
 def _fit(
@@ -405,12 +410,12 @@ def _fit(
 
 
 def _floor(polynomial: Polynomial) -> float:
-    """Return half the least value of a surface on a lattice.
+    """Return half the minimum of a surface on a lattice.
 
     Raises
     ------
     InputError
-        When it is not above 0.
+        When the minimum is not above 0.
     """
     least = np.inf
     for plane in range(polynomial.shape[0]):
@@ -420,14 +425,14 @@ def _floor(polynomial: Polynomial) -> float:
         least = min(least, float((rows[picked] @ along.T).min()))
     if least <= 0:
         raise InputError(
-            f"The fitted background falls to {least:.4g}, and only one above 0 everywhere can be "
-            "divided by. Subtract it instead, or choose fewer terms."
+            f"The fitted background falls to {least:.4g}, but an image can only be divided by a "
+            "background above 0 everywhere. Subtract it instead, or choose fewer terms."
         )
     return least / 2
 
 
 def _template(grey: Image) -> Image:
-    """Return an image like `grey` that holds no memory."""
+    """Make an image with the axes and spacing of `grey` that takes no memory."""
     if not grey.lazy:
         return replace(grey, data=np.broadcast_to(np.float32(0), grey.shape))
     import dask.array

@@ -1,7 +1,7 @@
-"""Robust surfaces on a small lattice of values, and how many terms a surface can bear.
+"""Robust surface fits on a small lattice of area means, and the choice of polynomial order.
 
 The lattice holds area means of an image. They have little noise, so large faint objects stand out
-from them, and they are few, so that anything may be tried on them.
+from them, and they are few, so that iterative methods are cheap.
 """
 
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ Mask = NDArray[np.bool_]
 Robust = Literal["none", "bright", "dark", "both"]
 
 MAX_ORDER = 8
-"""The highest total power that `choose_order` tries."""
+"""Highest total power that `choose_order` tries."""
 
 _CLIP = 2.5  # robust standard deviations: 1.2 % of clean background is lost
 _GAUSSIAN = 1.4826  # standard deviation of a normal variable over its median absolute deviation
-_SINGULAR = 1e-12  # of the Gram matrix, whose condition is the square of the terms' own
+_SINGULAR = 1e-12  # of the Gram matrix, whose condition is the square of that of the terms
 _START_ROUNDS, _CLIP_ROUNDS = 12, 10
 _START_SIDE = 64
-# The quantile that the first surface follows: where half of the pixels are objects of one kind,
-# the background is still to be found below (above) it.
+# Quantile of the first fit: where half of the pixels are objects of one kind, the background still
+# lies below (above) it.
 _QUANTILE = {"none": 0.5, "both": 0.5, "bright": 0.3, "dark": 0.7}
 
 
@@ -39,11 +39,11 @@ class CoarseGrid:
     Parameters
     ----------
     values, weights
-        (planes, rows, columns). What has no weight has no say.
+        (planes, rows, columns). Values of weight 0 are ignored.
     z, y, x
         Scaled positions (see `polynomial`) along each axis.
     floor
-        A standard deviation below this is nothing but rounding.
+        A standard deviation below this is due to rounding alone.
     """
 
     values: Array
@@ -54,14 +54,14 @@ class CoarseGrid:
     floor: float
 
     def moments(self, weights: Array, degrees: tuple[int, int, int]) -> tuple[Array, Array]:
-        """Return sums of weights, and of weighted values, times powers of z, y and x.
+        """Sum weights, and weighted values, times powers of z, y and x.
 
         Parameters
         ----------
         weights
-            Weights to use in place of the grid's own.
+            Weights to use instead of the grid's own.
         degrees
-            Highest power of x, y and z; the sums of weights go up to twice as high.
+            Highest power of x, y and z; the sums of weights go up to twice these powers.
         """
         tables = [
             power_table(at, 2 * degree)
@@ -71,7 +71,7 @@ class CoarseGrid:
         return _sums(weights, *tables), _sums(weights * self.values, *lower)
 
     def residuals(self, tensor: Array) -> Array:
-        """Return the values above the surface of coefficients of powers of z, y, x."""
+        """Subtract the surface with these coefficients of powers of z, y, x from the values."""
         z, y, x = (
             power_table(at, length - 1)
             for at, length in zip((self.z, self.y, self.x), tensor.shape, strict=True)
@@ -81,32 +81,32 @@ class CoarseGrid:
         return above
 
     def coarsened(self, largest: int) -> "CoarseGrid":
-        """Return means of neighbours: at most `largest` rows and columns, of at most 16 planes."""
+        """Average neighbours down to at most `largest` rows and columns and 16 planes."""
         by = -(-max(self.values.shape[1:]) // largest)
-        every = -(-len(self.z) // 16)
-        weights = self.weights[::every]
+        depth_step = -(-len(self.z) // 16)
+        weights = self.weights[::depth_step]
         total = _pooled(weights, by)
-        summed = _pooled(weights * self.values[::every], by)
+        summed = _pooled(weights * self.values[::depth_step], by)
         means = np.divide(summed, total, out=np.zeros_like(total), where=total > 0)
         return replace(
             self,
             values=means,
             weights=total,
-            z=self.z[::every],
+            z=self.z[::depth_step],
             y=averages(self.y, by),
             x=averages(self.x, by),
         )
 
     def thinned(self, largest: int) -> "CoarseGrid":
-        """Return every so manieth position: at most `largest` rows and columns, 16 planes."""
+        """Subsample the lattice to at most `largest` rows and columns and 16 planes."""
         by = -(-max(self.values.shape[1:]) // largest)
-        every = -(-len(self.z) // 16)
-        at = (slice(None, None, every), slice(None, None, by), slice(None, None, by))
+        depth_step = -(-len(self.z) // 16)
+        at = (slice(None, None, depth_step), slice(None, None, by), slice(None, None, by))
         return replace(
             self,
             values=self.values[at],
             weights=self.weights[at],
-            z=self.z[::every],
+            z=self.z[::depth_step],
             y=self.y[::by],
             x=self.x[::by],
         )
@@ -114,7 +114,7 @@ class CoarseGrid:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Between which residuals a value is background, and their robust standard deviation."""
+    """Range of residuals that count as background, and their robust standard deviation."""
 
     low: float
     high: float
@@ -122,7 +122,7 @@ class Bounds:
 
     @classmethod
     def of(cls, residuals: Array, robust: Robust, floor: float) -> "Bounds":
-        """Take the bounds from residuals; the deviation from the side that has no objects."""
+        """Estimate the bounds from residuals; the deviation comes from the side without objects."""
         if robust == "bright":
             residuals = residuals[residuals < 0]
         elif robust == "dark":
@@ -134,31 +134,32 @@ class Bounds:
         return cls(low, high, deviation)
 
     def contains(self, residuals: Array) -> Mask:
-        """Return which residuals are within the bounds."""
+        """Return a mask of the residuals within the bounds."""
         inside: Mask = (residuals >= self.low) & (residuals <= self.high)
         return inside
 
 
 def averages(positions: Array, by: int) -> Array:
-    """Return the mean of each run of `by` positions; the last run may be shorter."""
+    """Average each run of `by` positions; the last run may be shorter."""
     starts = np.arange(0, len(positions), by)
     means: Array = np.add.reduceat(positions, starts) / np.diff(np.append(starts, len(positions)))
     return means
 
 
 def solve(gram: Array, values: Array) -> tuple[Array, float]:
-    """Solve the normal equations; return the weights and an inverse condition of the matrix.
+    """Solve the normal equations; return the weights and the inverse condition of the matrix.
 
     Raises
     ------
     InputError
-        When the pixels cannot tell the terms apart.
+        When the positions of the pixels do not determine all terms.
     """
     scale = np.sqrt(np.diag(gram))
     if scale.min() > 0:
         scaled = gram / np.outer(scale, scale)
         try:
-            # What is new in each term beyond those before it: the smallest bounds the condition.
+            # The part of each term that is independent of those before it: the smallest bounds the
+            # condition.
             condition = float(np.diag(np.linalg.cholesky(scaled)).min()) ** 2
         except np.linalg.LinAlgError:
             condition = 0.0
@@ -167,7 +168,7 @@ def solve(gram: Array, values: Array) -> tuple[Array, float]:
             return weights, condition
     raise InputError(
         "The pixels left to fit the background to lie too close together, or in too few rows and "
-        f"columns, to tell its {len(gram)} terms apart. Choose fewer terms, or exclude less."
+        f"columns, to determine its {len(gram)} terms. Choose fewer terms, or exclude less."
     )
 
 
@@ -175,26 +176,26 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mas
     """Fit a surface to a lattice.
 
     Least absolute deviations (an off-centre quantile where the objects are on one side) on a
-    lattice of at most 64 rows and columns, then clipping until nothing changes.
+    lattice of at most 64 rows and columns, followed by clipping until the mask is stable.
 
     Parameters
     ----------
     grid, basis
-        What to fit, and the functions to fit.
+        The lattice, and the functions to fit to it.
     robust
-        Which values to ignore.
+        Which values to ignore: none, those too bright, too dark, or both.
 
     Returns
     -------
     weights
-        Of the functions of `basis`.
+        The weights of the functions of `basis`.
     used
-        Which positions were not ignored.
+        Mask of the positions used.
 
     Raises
     ------
     InputError
-        When the positions cannot tell the terms apart.
+        When the positions do not determine all functions.
 
     Notes
     -----
@@ -206,7 +207,7 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mas
     try:
         weights = _fit_quantile(grid.coarsened(_START_SIDE), basis, _QUANTILE[robust])
     except InputError:
-        # The few values are further apart on the lattice itself.
+        # The full lattice has more positions, which may determine all terms.
         weights = _fit_quantile(grid, basis, _QUANTILE[robust])
     present = used
     for _ in range(_CLIP_ROUNDS):
@@ -218,7 +219,7 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mas
         try:
             weights = _fit(grid, grid.weights * inside, basis)
         except InputError:
-            # Clipping any further would leave too little: what was found before stands.
+            # Clipping further would leave too few values, so keep the last mask.
             break
         used = inside
     return weights, used
@@ -232,12 +233,12 @@ def choose_order(
     ndim: int = 2,
     progress: Progress = silent,
 ) -> int:
-    """Return the total power at which a surface best predicts background it has not seen.
+    """Choose the total power whose surface best predicts background held out of the fit.
 
     Patches an eighth of a side wide are held out in turn (5 folds) on a lattice of at most 64 rows
-    and columns. The error is that of the better predicted 60 % of the values, so that objects,
-    which no surface should follow, have no say; when not robust, of all. The lowest order within
-    5 % of the smallest error is taken.
+    and columns. The error is that of the best predicted 60 % of the values, so that objects, which
+    no surface should follow, are ignored; without a robust fit, it is that of all values. The
+    lowest order within 5 % of the smallest error is taken.
 
     Parameters
     ----------
@@ -246,11 +247,11 @@ def choose_order(
     shape
         Planes, rows and columns of the image.
     robust
-        Which values to ignore.
+        Which values to ignore: none, those too bright, too dark, or both.
     ndim
         3 to let the surface change along z.
     progress
-        Told before every order.
+        Called before every order.
     """
     small = grid.coarsened(_START_SIDE)
     folds = _folds(small.values.shape)
@@ -261,7 +262,7 @@ def choose_order(
             basis = Basis(Terms.up_to(order, ndim), shape)
             errors.append(_held_out_error(small, basis, robust, folds))
         except InputError:
-            # Too few places for so many terms, and no higher order can do with fewer.
+            # Too few positions for this many terms; higher orders need more still.
             break
         if errors[-1] <= grid.floor:
             break
@@ -288,7 +289,7 @@ def _held_out_error(
 
 
 def _folds(shape: Sequence[int]) -> NDArray[np.intp]:
-    """Return the fold of every position: patches, no two neighbours of one fold."""
+    """Return the fold number of every position, in patches; neighbouring patches differ in fold."""
     z, y, x = np.indices(shape)
     folds: NDArray[np.intp] = (
         2 * (y // max(shape[1] // 8, 1)) + x // max(shape[2] // 8, 1) + z
@@ -314,7 +315,7 @@ def _fit_quantile(grid: CoarseGrid, basis: Basis, quantile: float) -> Array:
 
 
 def _sums(values: Array, z: Array, y: Array, x: Array) -> Array:
-    """Return the sums of values times powers of z, y and x, axis by axis."""
+    """Sum values times powers of z, y and x, axis by axis."""
     sums: Array = np.tensordot(z, np.matmul(y, np.matmul(values, x.T)), 1)
     return sums
 

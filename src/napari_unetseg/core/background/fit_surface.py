@@ -1,10 +1,10 @@
-"""Fit one smooth surface to some planes of pixels, from coarse to fine.
+"""Fit one smooth surface to several planes of pixels, from coarse to fine.
 
 The area means of the planes give a first robust surface and the areas that are background (see
-`coarse`). Passes over all the pixels of those areas then clip what is smaller than an area. The
-last pass is exact: its surface is the least-squares solution for the pixels it keeps.
+`coarse_grid`). Passes over all the pixels of those areas then clip objects smaller than an area.
+The last pass is exact: its surface is the least-squares solution for the pixels it keeps.
 
-This module imports numba, by way of `moments`, and is itself imported only to fit.
+This module imports numba, through `moments`, and is itself imported only for fitting.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,10 +45,10 @@ Mask = NDArray[np.bool_]
 
 _PASSES = 6
 _TINY, _LARGEST = 1e-30, 1e30
-_SETTLED = 1e-3  # of a pixel's standard deviation: far below what any pixel shows
-_ILL = 1e-6  # inverse condition below which rounding shows and the solution is refined
+_SETTLED = 1e-3  # in standard deviations of a pixel: far below anything visible
+_ILL = 1e-6  # inverse condition below which rounding matters and the solution is refined
 _LEAST_SAMPLES = 100
-_LEAST_AREAS = 64  # a side: enough to follow any surface there is
+_LEAST_AREAS = 64  # per side: enough to follow any surface of the allowed order
 _MAX_SIDE, _MAX_AREAS = 32, 1 << 20
 
 
@@ -61,11 +61,11 @@ class SurfacePlanes:
     planes
         The planes.
     heights
-        For each plane its position along z among `depth`; all 0 for a surface in x and y alone.
+        For each plane its position along z, below `depth`; all 0 for a surface in x and y only.
     depth
-        Planes along z that the surface extends over.
+        Number of planes along z that the surface covers.
     areas
-        For each plane its area means.
+        The area means of each plane.
     """
 
     planes: tuple[Plane, ...]
@@ -81,30 +81,30 @@ class SurfacePlanes:
         heights: Sequence[int] | None = None,
         progress: Progress = silent,
     ) -> "SurfacePlanes":
-        """Read the planes once.
+        """Read the planes once and compute their area means.
 
         Parameters
         ----------
         planes
-            Planes of one shape.
+            Planes of equal shape.
         heights
             Position of each along z, for a surface that changes along z.
         progress
-            Told before every plane.
+            Called before every plane.
 
         Raises
         ------
         InputError
-            When no pixel counts, or numbers are beyond 1e30: results are float32.
+            When no pixel is left to fit, or values exceed 1e30: results are float32.
         """
         side = _area_side(planes[0].shape, len(planes))
         read = tuple(areas(plane, side) for plane in track(planes, progress, "reading"))
-        if not any(found.counts.any() for found in read):
+        if not any(area.counts.any() for area in read):
             raise InputError(
                 "No pixel is left to fit the background to: all are excluded, NaN or infinite. "
                 "Exclude fewer, or choose another image."
             )
-        if any(np.abs(found.means).max() > _LARGEST for found in read):
+        if any(np.abs(area.means).max() > _LARGEST for area in read):
             raise InputError(
                 f"The image holds numbers beyond {_LARGEST:g}, too large to fit a background to. "
                 "Scale them down first."
@@ -114,25 +114,25 @@ class SurfacePlanes:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Planes along z, rows and columns that the surface extends over."""
+        """Planes along z, rows and columns that the surface covers."""
         return (self.depth, *self.planes[0].shape)
 
     @property
     def n_usable(self) -> int:
-        """How many pixels are finite and not excluded."""
-        return int(sum(found.counts.sum() for found in self.areas))
+        """Number of pixels that are finite and not excluded."""
+        return int(sum(area.counts.sum() for area in self.areas))
 
     @property
     def complete(self) -> bool:
-        """Whether every pixel counts."""
+        """Whether all pixels are finite and not excluded."""
         return self.n_usable == len(self.planes) * self.shape[1] * self.shape[2]
 
     def grid(self) -> CoarseGrid:
-        """Return the area means as a lattice, weighted by how many pixels count in each."""
+        """Return the area means as a lattice, weighted by the number of usable pixels in each."""
         side = self.areas[0].side
         return CoarseGrid(
-            np.stack([found.means for found in self.areas]),
-            np.stack([found.counts for found in self.areas]),
+            np.stack([area.means for area in self.areas]),
+            np.stack([area.counts for area in self.areas]),
             scaled_positions(self.depth)[list(self.heights)],
             averages(scaled_positions(self.shape[1]), side),
             averages(scaled_positions(self.shape[2]), side),
@@ -140,9 +140,9 @@ class SurfacePlanes:
         )
 
     def samples(self, used: Mask) -> CoarseGrid:
-        """Return one pixel of each area as a lattice; those of areas not used have no weight."""
+        """Return one pixel of each area as a lattice; pixels of unused areas have weight 0."""
         side = self.areas[0].side
-        values = np.stack([found.samples for found in self.areas])
+        values = np.stack([area.samples for area in self.areas])
         weights = np.isfinite(values) & used
         rows, columns = (sample_positions(length, side) for length in self.shape[1:])
         return CoarseGrid(
@@ -155,9 +155,9 @@ class SurfacePlanes:
         )
 
     def _rounding(self) -> float:
-        """Return the size of residuals that mean nothing: half a step, or arithmetic's own."""
+        """Estimate the rounding error of residuals: half a grey level, or floating-point error."""
         dtype = self.planes[0].data.dtype
-        largest = max(float(np.abs(found.means).max()) for found in self.areas)
+        largest = max(float(np.abs(area.means).max()) for area in self.areas)
         small = dtype.itemsize <= 4 and dtype.kind == "f"
         arithmetic = 8 * float(np.finfo(np.float32 if small else np.float64).eps) * largest
         return max(arithmetic, 0.5 if dtype.kind in "iu" else _TINY)
@@ -165,21 +165,21 @@ class SurfacePlanes:
 
 @dataclass(frozen=True)
 class SurfaceFit:
-    """A fitted surface and how well it fits.
+    """Fitted surface and the quality of the fit.
 
     Parameters
     ----------
     polynomial
-        The surface.
+        The polynomial of the surface.
     n_usable, n_used
-        Pixels that could be used, and that the last least-squares step did use.
+        Number of pixels that are usable, and number used by the last least-squares step.
     rms
-        Root of the mean squared residual of those used.
+        Root mean square residual of the pixels used.
     flatness_before, flatness_after
         Unevenness of the background before and after the surface is subtracted: the standard
         deviation of the means of its areas (of up to 32 by 32 pixels, larger in long stacks; areas
-        clipped as objects do not count) over the image's range from its 1st to its 99th
-        percentile. 0 is flat.
+        clipped as objects are ignored) over the image's range from its 1st to its 99th percentile.
+        0 is flat.
     """
 
     polynomial: Polynomial
@@ -192,7 +192,7 @@ class SurfaceFit:
 
 @dataclass(frozen=True)
 class _Sums:
-    """The normal equations of some pixels' residuals, with the squares and the number of them."""
+    """Normal equations of the residuals of some pixels, with the sum of squares and the count."""
 
     gram: Array
     values: Array
@@ -209,32 +209,32 @@ def fit_surface(
     settled: float = _SETTLED,
     progress: Progress = silent,
 ) -> SurfaceFit:
-    """Fit the weights of `terms` to the planes of a scene.
+    """Fit the weights of `terms` to planes that share one surface.
 
     Parameters
     ----------
     scene
-        What to fit to.
+        The planes to fit.
     terms
         The terms of the surface.
     robust
         Which pixels to ignore: none, those too bright, too dark, or both.
     passes
-        At most this many passes over the pixels when robust.
+        Maximum number of passes over the pixels of a robust fit.
     settled
-        Go to the last pass once the surface moves less than this many standard deviations.
+        Start the last pass once the surface moves by less than this many standard deviations.
     progress
-        Told at every pass.
+        Called at every pass.
 
     Raises
     ------
     InputError
-        When fewer pixels count than there are terms, or they lie where the terms cannot be told
-        apart.
+        When there are fewer usable pixels than terms, or their positions do not determine all
+        terms.
 
     Notes
     -----
-    A pass reads the pixels once. The memory it takes is that of the area means.
+    Each pass reads the pixels once. Memory is that of the area means.
     """
     if scene.n_usable < len(terms):
         raise InputError(
@@ -260,7 +260,7 @@ def fit_surface(
 def _least_squares(
     scene: SurfacePlanes, basis: Basis, grid: CoarseGrid, progress: Progress
 ) -> tuple[Array, _Sums]:
-    """Fit to every pixel that counts; return the weights and the sums of what they leave."""
+    """Fit all usable pixels; return the weights and the sums of the residuals."""
     weights, level = np.zeros(len(basis.terms)), 0.0
     if (0, 0, 0) in basis.terms.powers:
         level = float(np.average(grid.values, weights=grid.weights))
@@ -274,7 +274,7 @@ def _least_squares(
         sums = _sum_pixels(scene, basis, weights, progress=progress)
     weights, sums, condition = _step(weights, sums)
     if condition < _ILL:
-        # What rounding has left of the solution is solved for in turn.
+        # Solve again for the residual, which is left by rounding.
         for _ in range(2):
             weights, sums, _ = _step(weights, _sum_pixels(scene, basis, weights))
     return weights, sums
@@ -290,10 +290,10 @@ def _clip_pixels(
     stop: tuple[int, float],
     progress: Progress,
 ) -> tuple[Array, _Sums]:
-    """Clip single pixels in the areas used, starting from a surface near the solution.
+    """Clip single pixels in the used areas, starting from a surface near the solution.
 
-    The Gram matrix of the areas is good enough to step by, and so is not summed at every pass.
-    Only the last one sums everything, exactly.
+    The Gram matrix of the areas is good enough to step by, so it is not summed at every pass. Only
+    the last pass sums everything, exactly.
     """
     passes, settled = stop
     near = basis.gram(grid.moments(grid.weights * used, basis.terms.degrees)[0])
@@ -307,7 +307,7 @@ def _clip_pixels(
         sums = _sum_pixels(scene, basis, weights, bounds, used, near=near, progress=listen)
         before = weights
         weights, _, _ = _step(weights, sums)
-        # The functions are orthonormal: this is the root mean square change of the surface.
+        # As the functions are orthonormal, this is the root mean square change of the surface.
         if np.linalg.norm(weights - before) < settled * bounds.deviation:
             break
     sums = _sum_pixels(scene, basis, weights, bounds, used, progress=listen)
@@ -316,16 +316,16 @@ def _clip_pixels(
 
 
 def _scattered(scene: SurfacePlanes, grid: CoarseGrid, used: Mask) -> CoarseGrid:
-    """Return single pixels to measure the spread of; areas where few pixels count at all."""
+    """Sample single pixels to estimate the spread; use areas where few pixels are usable at all."""
     samples = scene.samples(used)
-    for found in (samples.thinned(128), samples):
-        if np.count_nonzero(found.weights) >= _LEAST_SAMPLES:
-            return found
+    for lattice in (samples.thinned(128), samples):
+        if np.count_nonzero(lattice.weights) >= _LEAST_SAMPLES:
+            return lattice
     return replace(grid, weights=grid.weights * used, floor=samples.floor)
 
 
 def _step(weights: Array, sums: _Sums) -> tuple[Array, _Sums, float]:
-    """Return the weights that solve the equations, what they leave, and the inverse condition."""
+    """Solve the equations; return the weights, the remaining sums, and the inverse condition."""
     change, condition = solve(sums.gram, sums.values)
     left = _Sums(
         sums.gram,
@@ -346,7 +346,7 @@ def _sum_pixels(
     near: Array | None = None,
     progress: Progress = silent,
 ) -> _Sums:
-    """Return the sums of the residuals within bounds; with `near` in place of the Gram matrix."""
+    """Sum the residuals within bounds, with `near` in place of the Gram matrix if given."""
     x, y, _ = basis.terms.degrees
     surface = Polynomial(basis, weights)
     low, high = (bounds.low, bounds.high) if bounds else (-np.inf, np.inf)
@@ -373,18 +373,18 @@ def _collect(
     progress: Progress,
     near: Array | None = None,
 ) -> _Sums:
-    """Add up the moments of the planes."""
+    """Add up the moments of all planes."""
     x, y, z = basis.terms.degrees
     heights = power_table(scaled_positions(scene.depth), 2 * z)[:, list(scene.heights)]
     plain = np.zeros((2 * z + 1, 2 * y + 1, 2 * x + 1))
     valued = np.zeros((z + 1, y + 1, x + 1))
     squares = 0.0
-    for number, found in enumerate(moments):
+    for number, sums in enumerate(moments):
         progress(number / len(scene.planes), "fitting")
-        if found.weights is not None:
-            plain += heights[:, number, None, None] * found.weights
-        valued += heights[: z + 1, number, None, None] * found.values
-        squares += found.squares
+        if sums.weights is not None:
+            plain += heights[:, number, None, None] * sums.weights
+        valued += heights[: z + 1, number, None, None] * sums.values
+        squares += sums.squares
     gram = basis.gram(plain) if near is None else near
     return _Sums(gram, basis.project(valued), squares, round(plain[0, 0, 0]))
 
@@ -392,8 +392,8 @@ def _collect(
 def _flatness(
     scene: SurfacePlanes, grid: CoarseGrid, tensor: Array, used: Mask
 ) -> tuple[float, float]:
-    """Return the unevenness of the background's areas, before and after, over the image's range."""
-    samples = np.concatenate([found.samples.ravel() for found in scene.areas])
+    """Return the unevenness of the background areas, before and after, over the image's range."""
+    samples = np.concatenate([area.samples.ravel() for area in scene.areas])
     samples = samples[np.isfinite(samples)]
     low, high = np.percentile(samples, (1, 99)) if samples.size else (0.0, 0.0)
     if not used.any() or high <= low:

@@ -1,4 +1,4 @@
-"""Gaussian smoothing of planes, compiled, with gaps where pixels are not finite."""
+"""Gaussian smoothing of planes, compiled, ignoring pixels that are not finite."""
 
 import math
 from typing import Any
@@ -15,24 +15,24 @@ _TRUNCATE = 4.0
 
 
 def gaussian(plane: Array, sigma: float) -> Plane:
-    """Return a plane smoothed by a Gaussian.
+    """Smooth a plane with a Gaussian.
 
     Parameters
     ----------
     plane
-        (Y, X), any numbers. NaN and infinity have no weight, and are NaN in the result.
+        (Y, X), any dtype. NaN and infinite pixels have weight 0 and are NaN in the result.
     sigma
         Standard deviation in pixels.
 
     Returns
     -------
     array (Y, X), float32
-        As ``scipy.ndimage.gaussian_filter``: kernel cut at four standard deviations, the image
-        mirrored at its edges.
+        As ``scipy.ndimage.gaussian_filter``: the kernel is cut at four standard deviations, and the
+        image is mirrored at its edges.
 
     Notes
     -----
-    Two one-dimensional compiled passes in one go over the rows, on all cores.
+    Two one-dimensional compiled passes in a single sweep over the rows, on all cores.
     """
     values = np.asarray(plane, dtype=np.float32)
     finite = np.isfinite(values) if plane.dtype.kind == "f" else None
@@ -45,15 +45,15 @@ def gaussian(plane: Array, sigma: float) -> Plane:
     return smoothed
 
 
-def reach_of(sigma: float) -> int:
-    """Return how many pixels away a pixel still counts."""
+def kernel_radius(sigma: float) -> int:
+    """Return the radius of the kernel in pixels."""
     return max(1, math.floor(_TRUNCATE * sigma + 0.5))
 
 
 def _convolve(values: Plane, sigma: float) -> Plane:
     from napari_unetseg.core.features.filter_kernels import smooth_planes
 
-    reach = reach_of(sigma)
+    reach = kernel_radius(sigma)
     weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     kernel = (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
     source = np.pad(values, reach, mode="symmetric")[None]
@@ -65,4 +65,4 @@ def _convolve(values: Plane, sigma: float) -> Plane:
     return smoothed
 
 
-__all__ = ["gaussian", "reach_of"]
+__all__ = ["gaussian", "kernel_radius"]

@@ -1,8 +1,9 @@
-"""Background and threshold as one linear unit: the lowest rung of the ladder as a network.
+"""Background and threshold as one linear unit: the simplest network.
 
-To subtract a polynomial and compare with a level is to weigh the intensity and the position terms
-of a pixel, add a bias, and ask for the sign: a single dense layer with position encoding and a
-sigmoid. Training can therefore start from what the user has tuned.
+Subtracting a polynomial and comparing with a level is the same as weighting the intensity and the
+position terms of a pixel, adding a bias, and taking the sign: a single dense layer with position
+encoding and a sigmoid. Training can therefore start from the background and threshold the user has
+tuned.
 """
 
 from dataclasses import dataclass
@@ -20,23 +21,23 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class LinearUnit:
-    """One sigmoid unit over the intensity and the position of a pixel.
+    """Sigmoid unit over the intensity and the position of a pixel.
 
-    The evidence is ``gain * (intensity * z + position(x, y) + bias)``, its sign turned for dark
-    objects; the probability of an object is the sigmoid of it.
+    The evidence (the logit) is ``gain * (intensity * z + position(x, y) + bias)``, negated for dark
+    objects; the probability of an object is its sigmoid.
 
     Parameters
     ----------
     intensity
-        Weight of the pixel's value z.
+        Weight of the pixel value z.
     position
         The weighted position terms, as a polynomial surface over the image.
     bias
-        Constant beside the one that `position` may have.
+        Constant added to the constant term that `position` may have.
     gain
-        Steepness: evidence per unit of `intensity` times value. The 0.5 level is the same for all.
+        Steepness: factor on the weighted sum. It does not move the 0.5 level.
     bright
-        Whether objects are above the surface, or at or below it.
+        Whether objects are above the surface, rather than at or below it.
     """
 
     intensity: float
@@ -63,20 +64,20 @@ class LinearUnit:
         surface
             The background.
         value
-            The threshold, in the units of the flattened image.
+            The polynomial of the background.
         mode
             ``"subtract"``: ``z - surface > value`` as it stands. ``"divide"``: as the surface is
             above 0, ``z / surface * mean > value`` is ``mean * z - value * surface > 0``, which
             is linear in the same terms.
         mean
-            What a flat image divides to; the mean of the surface when missing.
+            Value of a flat image after division; the mean of the surface when missing.
         bright, gain
             See `LinearUnit`.
 
         Raises
         ------
         InputError
-            When the gain is not positive, or a surface that divides has no positive mean.
+            When the gain is not positive, or the mean of a surface to divide by is not.
         """
         if not gain > 0:
             raise InputError(f"The gain {gain:g} must be above 0.")
@@ -85,20 +86,20 @@ class LinearUnit:
         level = surface.mean() if mean is None else mean
         if not level > 0:
             raise InputError(
-                f"The background has the mean {level:g}; it can divide only if it is above 0. "
-                "Subtract it instead."
+                f"The background has a mean of {level:g}; an image can be divided by it only if "
+                "the mean is above 0. Subtract it instead."
             )
         return cls(level, _scaled(surface, -value), 0.0, gain, bright)
 
     def evidence(self, plane: NDArray[Any], height: int = 0) -> Array:
-        """Return the evidence for an object at every pixel.
+        """Compute the evidence (logit) for an object at every pixel.
 
         Parameters
         ----------
         plane
             (Y, X), not flattened, of the size of the surface.
         height
-            Which plane of a surface in x, y and z it is.
+            Height of this plane in a surface in x, y and z.
 
         Returns
         -------
@@ -107,7 +108,7 @@ class LinearUnit:
         Raises
         ------
         InputError
-            When the plane has another size.
+            When the plane differs in size from the surface.
         """
         if plane.shape != self.position.shape[1:]:
             raise InputError(
@@ -128,17 +129,17 @@ class LinearUnit:
         return probability
 
     def mask(self, plane: NDArray[Any], height: int = 0) -> NDArray[np.bool_]:
-        """Return the 0.5 level set of the probability: the mask of background and threshold.
+        """Return the mask of probabilities above 0.5, equal to background removal and threshold.
 
         A value exactly at the threshold is background for bright objects and an object for dark
-        ones, as everywhere.
+        ones, as in the threshold itself.
         """
         evidence = self.evidence(plane, height)
         mask: NDArray[np.bool_] = evidence > 0 if self.bright else evidence >= 0
         return mask
 
     def weights(self) -> dict[str, float]:
-        """Return every weight by the name of its input, the gain and the sign multiplied in.
+        """Return every weight by the name of its input, including the gain and the sign.
 
         Returns
         -------
@@ -158,7 +159,7 @@ class LinearUnit:
         }
 
     def scaled_weights(self) -> dict[tuple[int, int, int], float]:
-        """Return the weights of the powers of positions that run from -1 to 1.
+        """Return the weights for powers of positions scaled to the range -1 to 1.
 
         These are the coordinates of `napari_unetseg.core.features.position.position_terms`, which
         are -1 and 1 at the outer edges of the image.
@@ -166,8 +167,8 @@ class LinearUnit:
         Returns
         -------
         dict
-            Weight by the powers of x, y and z, the gain and the sign multiplied in. That of
-            (0, 0, 0) holds the bias. Lower powers appear beside the surface's own.
+            Weight by the powers of x, y and z, including the gain and the sign. The weight of (0,
+            0, 0) includes the bias. Lower powers appear besides the surface's own.
         """
         sign = self.gain if self.bright else -self.gain
         scaled = {(0, 0, 0): sign * self.bias}
@@ -190,7 +191,7 @@ def _scaled(surface: Polynomial, factor: float) -> Polynomial:
 
 
 def _expanded(power: int, length: int) -> list[float]:
-    """Return a power of the pixel number as weights of the powers of ``(2 x + 1) / length - 1``."""
+    """Expand a power of the pixel number in powers of ``(2 x + 1) / length - 1``."""
     half, centre = length / 2, (length - 1) / 2
     return [comb(power, k) * half**k * centre ** (power - k) for k in range(power + 1)]
 

@@ -1,8 +1,8 @@
-"""The compiled loops behind `moments`: sums along rows, and surfaces written row by row.
+"""Compiled loops behind `moments`: sums along rows, and surfaces written row by row.
 
-Each works on a strip of rows, in chunks of columns whose buffers stay in the first-level cache.
-Slices are taken from zero before a loop: only then does the compiler know that the loop stays
-inside, and vectorises it.
+Each kernel works on a strip of rows, in chunks of columns whose buffers stay in the first-level
+cache. Slices are taken from zero before a loop: only then can the compiler prove that the indices
+stay inside, and vectorise the loop.
 
 This module imports numba and is itself imported only when a surface is fitted or evaluated.
 """
@@ -12,16 +12,16 @@ from numba import njit  # noqa: TID253 - see above
 
 _CHUNK = 512
 
-# Infinities and NaN must keep their meaning: they mark the pixels that do not count.
+# Infinities and NaN must keep their meaning: they mark pixels that are ignored.
 _compile = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 @njit(nogil=True, inline="always")
 def start_horner(coefficients, position, values):  # type: ignore[no-untyped-def]
-    """Write a polynomial of the position by Horner's rule, but for the last step.
+    """Evaluate a polynomial of the position by Horner's rule, except for the last step.
 
-    The polynomial is ``values * position + coefficients[0]``: one step that whoever uses the
-    values takes on the way, which spares a reading and a writing of them.
+    The polynomial is ``values * position + coefficients[0]``: the caller does this last step while
+    using the values, which saves one read and one write of them.
     """
     degree = len(coefficients) - 1
     n = len(values)
@@ -40,10 +40,10 @@ def start_horner(coefficients, position, values):  # type: ignore[no-untyped-def
 
 @_compile
 def sum_areas(data, keep, divisor, side, checked, sums, counts):  # type: ignore[no-untyped-def]
-    """Add the pixels that count, and their number, to their areas.
+    """Add the usable pixels, and their number, to their areas.
 
-    Unless `checked`, all are taken to count first; only rows of areas where that gives no finite
-    sum are looked at pixel by pixel.
+    Unless `checked`, all pixels are assumed usable first; only rows of areas whose sum is not
+    finite are examined pixel by pixel.
     """
     n_rows, n_columns = data.shape
     total = np.zeros(n_columns)
@@ -62,10 +62,10 @@ def sum_areas(data, keep, divisor, side, checked, sums, counts):  # type: ignore
             total[:] = 0.0
             count[:] = 0.0
             for row in range(first, last):
-                values, kept = data[row], keep[row // divisor]
+                values, row_keep = data[row], keep[row // divisor]
                 for x in range(n_columns):
                     value = np.float64(values[x])
-                    inside = (abs(value) <= limit) & (kept[x] != 0)
+                    inside = (abs(value) <= limit) & (row_keep[x] != 0)
                     total[x] += value if inside else 0.0
                     count[x] += 1.0 if inside else 0.0
         area_sums, area_counts = sums[first // side], counts[first // side]
@@ -76,9 +76,10 @@ def sum_areas(data, keep, divisor, side, checked, sums, counts):  # type: ignore
 
 @_compile
 def sum_all(data, x_powers, level, out):  # type: ignore[no-untyped-def]
-    """Write, for each row, the sums of values times powers of x, and of their squares.
+    """Write, for each row, the sums of values times powers of x, and of the squared values.
 
-    Powers go two at a time, so that the values are read half as often; `x_powers` goes higher.
+    Powers are taken two at a time, so that the values are read half as often; `x_powers` has one
+    power more than needed.
     """
     n_rows, n_columns = data.shape
     n_powers = out.shape[1] - 1
@@ -110,10 +111,10 @@ def sum_all(data, x_powers, level, out):  # type: ignore[no-untyped-def]
 
 @_compile
 def sum_clipped(data, keep, divisor, x_powers, surface, low, high, weigh, out):  # type: ignore[no-untyped-def]
-    """Write, for each row, sums of weights, and of values above the surface, times powers of x.
+    """Write, for each row, the sums of weights, and of values above the surface, times powers of x.
 
-    Arithmetic is in the type of `x_powers`; a chunk's sums are collected in double precision.
-    Powers go two at a time, so that what they multiply is read half as often.
+    Arithmetic is in the dtype of `x_powers`; the sums of a chunk are accumulated in double
+    precision. Powers are taken two at a time, so that the values are read half as often.
     """
     n_rows, n_columns = data.shape
     n_powers = len(x_powers)
@@ -124,12 +125,12 @@ def sum_clipped(data, keep, divisor, x_powers, surface, low, high, weigh, out): 
     weights = np.empty(_CHUNK, x_powers.dtype)
     for row in range(n_rows):
         out[row] = 0.0
-        kept = keep[row // divisor]
+        row_keep = keep[row // divisor]
         for first in range(0, n_columns, _CHUNK):
             last = min(first + _CHUNK, n_columns)
             n = last - first
             residual, weight = residuals[:n], weights[:n]
-            values, allowed = data[row, first:last], kept[first:last]
+            values, allowed = data[row, first:last], row_keep[first:last]
             position = x_powers[min(1, n_powers - 1), first:last]
             start_horner(surface[row], position, residual)
             constant = surface[row, 0]
@@ -184,7 +185,7 @@ def write_surface(surface, positions, out):  # type: ignore[no-untyped-def]
 
 @_compile
 def write_difference(data, surface, positions, out):  # type: ignore[no-untyped-def]
-    """Write the image less the surface."""
+    """Write the image minus the surface."""
     n_rows, n_columns = out.shape
     buffer = np.empty(_CHUNK)
     for row in range(n_rows):
@@ -200,7 +201,7 @@ def write_difference(data, surface, positions, out):  # type: ignore[no-untyped-
 
 @_compile
 def write_quotient(data, surface, positions, mean, floor, out):  # type: ignore[no-untyped-def]
-    """Write the image times the surface's mean over the surface, held above `floor`."""
+    """Write the image times the surface's mean over the surface, clipped below at `floor`."""
     n_rows, n_columns = out.shape
     buffer = np.empty(_CHUNK)
     for row in range(n_rows):

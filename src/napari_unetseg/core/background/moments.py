@@ -1,13 +1,13 @@
-"""Sums over pixels of powers of their position, with and without values: what least squares needs.
+"""Moments: sums over pixels of powers of their position, the input of the least-squares fit.
 
-A surface in position is fitted from two small tables: sums of the pixels' weights times powers of
-x and y (the Gram matrix is read from it), and the same with the weights times the values. Both are
+A surface in position is fitted from two small tables: sums of the pixels' weights times powers of x
+and y (which give the Gram matrix), and the same with the weights times the values. Both are
 separable: a compiled kernel sums along each row, and one small matrix product sums over the rows.
-Nothing as large as the image is ever made. The sums of a row depend on that row alone, so an image
-read in pieces gives bit for bit what the whole one gives.
+No temporary is as large as the image. The sums of a row depend on that row alone, so an image read
+in bands gives bit for bit the result of the whole.
 
-This module imports numba, by way of its kernels, and is itself imported only when a surface is
-fitted or evaluated.
+This module imports numba, through its kernels, and is itself imported only when a surface is fitted
+or evaluated.
 """
 
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background import moment_kernels as kernels
 from napari_unetseg.core.background.polynomial import power_table, scaled_positions
 from napari_unetseg.core.compute.parallel_rows import map_strips
+from napari_unetseg.core.compute.rounding import round_up
 
 Array = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -36,7 +37,7 @@ class Plane:
     data
         Numbers, (rows, columns): numpy, or dask to be read in bands of rows.
     exclude
-        Nonzero where a pixel does not count, of the same shape; or nothing.
+        Nonzero where a pixel is to be ignored, of the same shape; or None.
     """
 
     data: Any
@@ -48,7 +49,7 @@ class Plane:
         return int(self.data.shape[0]), int(self.data.shape[1])
 
     def bands(self, multiple: int) -> Iterator[tuple[int, NDArray[Any], NDArray[Any] | None]]:
-        """Yield the first row, the pixels and the exclusion of one band of rows after another.
+        """Yield the first row, the pixels and the exclusion of each band of rows.
 
         Parameters
         ----------
@@ -66,27 +67,27 @@ class Plane:
             return [(0, n_rows)]
         rows = self.data.chunks[0][0]
         height = max(rows, min(_BAND_PIXELS // n_columns, n_rows), 1)
-        # Of whole chunks where that can be, so that none is read for two bands.
+        # Use whole chunks where possible, so that no chunk is read for two bands.
         step = rows if rows % multiple == 0 else multiple
-        height = -(-height // step) * step
+        height = round_up(height, step)
         return [(start, min(start + height, n_rows)) for start in range(0, n_rows, height)]
 
 
 @dataclass(frozen=True)
 class Areas:
-    """Square areas of one plane, and one pixel taken from each.
+    """Square areas of one plane, and one sample pixel of each.
 
     Parameters
     ----------
     side
-        Rows and columns of an area; those at the far edges may have fewer.
+        Rows and columns of an area; areas at the far edges may be smaller.
     means
-        Mean of the pixels that count, 0 where none does, (area rows, area columns).
+        Mean of the usable pixels, 0 where there are none, (area rows, area columns).
     counts
-        How many count.
+        Number of usable pixels.
     samples
-        The value of one pixel in each area, at `sample_rows` and `sample_columns`; NaN where it
-        does not count.
+        Value of one pixel in each area, at `sample_rows` and `sample_columns`; NaN where it is not
+        usable.
     """
 
     side: int
@@ -97,17 +98,17 @@ class Areas:
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over the pixels that count, by power of y and of x scaled to [-1, 1].
+    """Sums over the usable pixels, by power of y and of x scaled to [-1, 1].
 
     Parameters
     ----------
     weights
-        Sums of powers, up to twice the degree: (2 * y degree + 1, 2 * x degree + 1). Nothing when
-        it was not asked for.
+        Sums of powers, up to twice the degree: (2 * y degree + 1, 2 * x degree + 1). None when not
+        requested.
     values
         Sums of the values above a given surface times powers, (y degree + 1, x degree + 1).
     squares
-        Sum of those values' squares.
+        Sum of the squares of those values.
     """
 
     weights: Array | None
@@ -116,7 +117,7 @@ class Moments:
 
 
 def sample_positions(length: int, side: int) -> NDArray[np.intp]:
-    """Return one position within each area along an axis, jittered to avoid beating with a grid."""
+    """Choose one position in each area along an axis, jittered to avoid beating with a grid."""
     starts = np.arange(0, length, side)
     jitter = np.random.default_rng(0).integers(0, side, len(starts))
     positions: NDArray[np.intp] = np.minimum(starts + jitter, length - 1)
@@ -124,12 +125,12 @@ def sample_positions(length: int, side: int) -> NDArray[np.intp]:
 
 
 def areas(plane: Plane, side: int) -> Areas:
-    """Return the means of square areas of `plane`; one pass over the pixels.
+    """Compute the means of square areas of `plane` in one pass over the pixels.
 
     Parameters
     ----------
     plane
-        Pixels that are NaN or infinite, or excluded, do not count.
+        Pixels that are NaN, infinite or excluded are ignored.
     side
         Rows and columns of an area.
     """
@@ -161,16 +162,16 @@ def areas(plane: Plane, side: int) -> Areas:
 
 
 def all_moments(plane: Plane, degrees: tuple[int, int], level: float) -> Moments:
-    """Return the moments of a plane in which every pixel counts; one pass.
+    """Compute the moments of a plane in which every pixel is usable, in one pass.
 
     Parameters
     ----------
     plane
-        Nothing in it may be excluded, NaN or infinite.
+        Without excluded, NaN or infinite pixels.
     degrees
         Highest power of y and of x.
     level
-        Subtracted from every value, so that a large constant does not drown what varies.
+        Subtracted from every value, so that a large constant does not swamp the variation.
     """
     n_rows, n_columns = plane.shape
     x = power_table(scaled_positions(n_columns), 2 * degrees[1])
@@ -198,24 +199,24 @@ def clipped_moments(
     side: int = 1,
     exact: bool = True,
 ) -> Moments:
-    """Return the moments of the pixels whose value above a surface is within bounds; one pass.
+    """Compute the moments of pixels whose value above a surface is within bounds, in one pass.
 
     Parameters
     ----------
     plane
-        Pixels that are NaN or infinite, or excluded, do not count.
+        Pixels that are NaN, infinite or excluded are ignored.
     surface_rows
         The surface: every row as coefficients of powers of x, (rows, x degree + 1).
     degrees
         Highest power of y and of x.
     low, high
-        Bounds of the value above the surface.
+        Bounds on the value above the surface.
     keep_areas
-        False where a whole area of `side` rows and columns does not count; or nothing.
+        False where a whole area of `side` rows and columns is to be ignored; or None.
     exact
-        Sum in double precision, the weights too. Otherwise in single precision where the pixels
-        are no more than that, and without the weights: three times faster, and good enough for a
-        step towards the solution.
+        Sum in double precision, including the weights. Otherwise sum in single precision where the
+        pixels have no more than that, and without the weights: three times faster, and accurate
+        enough for a step towards the solution.
     """
     n_rows, n_columns = plane.shape
     x = power_table(scaled_positions(n_columns), 2 * degrees[1])
@@ -265,7 +266,7 @@ def apply_surface(
     mean: float = 1.0,
     floor: float = 0.0,
 ) -> None:
-    """Write a surface, or an image with it taken out, to `out`; one pass.
+    """Write a surface, or the image corrected by it, to `out` in one pass.
 
     Parameters
     ----------
@@ -277,13 +278,13 @@ def apply_surface(
     positions
         Scaled position of each column.
     out
-        Where to, (rows, columns).
+        The output, (rows, columns).
     data
         The image, of the shape of `out`.
     mean
-        Mean of the surface, what a flat image is divided by.
+        Mean of the surface, the factor of the division.
     floor
-        Divide by no less than this.
+        Lower limit of the divisor.
     """
 
     def strip(start: int, stop: int) -> None:
@@ -299,21 +300,21 @@ def apply_surface(
 
 
 def _strip_rows(n_rows: int, multiple: int) -> int:
-    """Return how many rows a strip has: a multiple, so that no two strips share an area."""
-    return -(-max(n_rows // 32, 16) // multiple) * multiple
+    """Return the number of rows in a strip: a multiple, so that no two strips share an area."""
+    return round_up(max(n_rows // 32, 16), multiple)
 
 
 def _number_type(dtype: np.dtype[Any]) -> type[np.float32] | type[np.float64]:
-    """Return the smaller floating type that holds every number of `dtype` exactly."""
+    """Return the smaller floating type that represents every number of `dtype` exactly."""
     small = dtype.kind == "b" or (dtype.kind in "iu" and dtype.itemsize <= 2)
     small = small or (dtype.kind == "f" and dtype.itemsize <= 4)
     return np.float32 if small else np.float64
 
 
 def _numbers(part: NDArray[Any]) -> NDArray[Any]:
-    """Return a strip as the kernels take it: native floats, contiguous, read-only.
+    """Convert a strip for the kernels: native floats, contiguous, read-only.
 
-    Always read-only, because numba would compile a writable one anew.
+    Always read-only, because numba would compile writable arrays separately.
     """
     ready = np.ascontiguousarray(part, dtype=_number_type(part.dtype)).view()
     ready.flags.writeable = False
@@ -328,7 +329,7 @@ def _keep(
     areas_kept: NDArray[np.bool_] | None,
     side: int,
 ) -> tuple[Bytes, int]:
-    """Return which pixels of a strip may count, and how many rows share a row of that."""
+    """Return the mask of a strip's candidate pixels, and the number of rows per mask row."""
     if exclude is None and areas_kept is None:
         return np.ones((1, n_columns), dtype=np.uint8), stop - start
     if exclude is None:

@@ -1,10 +1,10 @@
-"""Polynomials in pixel position: which terms there are, and what a set of weights means.
+"""Polynomials in pixel position: sets of terms, orthonormal bases, coefficients.
 
 A surface is a weighted sum of monomials ``x**a * y**b * z**c``, where x, y and z count pixels from
-the centre of the first one. Monomials of pixel numbers are nearly dependent, so nothing is solved
-in them: `Basis` turns any set of terms into functions orthonormal over the image, made of
-Legendre polynomials of the position scaled to [-1, 1], and `Polynomial` converts the weights of
-those back, exactly, to coefficients in pixels or in physical units.
+the centre of the first pixel. Monomials of pixel numbers are nearly dependent, so systems are never
+solved in them: `Basis` turns any set of terms into functions orthonormal over the image, made of
+Legendre polynomials of the position scaled to [-1, 1], and `Polynomial` converts their weights
+back, exactly, to coefficients in pixels or in physical units.
 """
 
 import functools
@@ -25,7 +25,7 @@ Shape = tuple[int, int, int]
 Powers = tuple[int, int, int]
 
 ORDERS = {"constant": 0, "plane": 1, "quadratic": 2, "cubic": 3, "quartic": 4}
-"""The named sets of all terms up to a total power."""
+"""Named sets of all terms up to a total power."""
 
 MAX_POWER = 10
 
@@ -35,7 +35,7 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
 @dataclass(frozen=True)
 class Terms:
-    """A set of monomials in x, y and z.
+    """Set of monomials in x, y and z.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Terms:
 
     @classmethod
     def parse(cls, text: str, ndim: int = 2) -> "Terms":
-        """Read a set of terms.
+        """Parse a set of terms.
 
         Parameters
         ----------
@@ -59,7 +59,7 @@ class Terms:
         Raises
         ------
         InputError
-            When the text is no set of terms; the message names the offending one.
+            When the text cannot be read; the message names the invalid term.
         """
         name = text.strip().lower()
         if name in ORDERS:
@@ -75,15 +75,15 @@ class Terms:
     @classmethod
     def up_to(cls, order: int, ndim: int = 2) -> "Terms":
         """Return all terms whose powers add up to at most `order`, lowest first."""
-        every = itertools.product(range(order + 1), repeat=ndim)
+        candidates = itertools.product(range(order + 1), repeat=ndim)
         chosen = sorted(
-            (p for p in every if sum(p) <= order), key=lambda p: (sum(p), *(-q for q in p))
+            (p for p in candidates if sum(p) <= order), key=lambda p: (sum(p), *(-q for q in p))
         )
         return cls(tuple((p[0], p[1], p[2] if ndim == 3 else 0) for p in chosen))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The terms as they would be typed, such as ``("1", "x", "x*y", "y^2")``."""
+        """The terms as text, such as ``("1", "x", "x*y", "y^2")``."""
         return tuple(_name(powers) for powers in self.powers)
 
     @property
@@ -108,23 +108,23 @@ class Basis:
     terms
         The terms spanned.
     shape
-        Planes, rows and columns of the image; one plane for a surface in x and y alone.
+        Planes, rows and columns of the image; one plane for a surface in x and y only.
 
     Notes
     -----
     Positions are scaled to u in [-1, 1] along each axis. The functions are combinations (QR) of
-    products of normalised Legendre polynomials, hence any set spans exactly what its monomials
-    in pixels span, one that lacks lower powers too.
+    products of normalised Legendre polynomials, so any set spans exactly the same space as its
+    monomials in pixels, even a set without the lower powers.
     """
 
     terms: Terms
     shape: Shape
     hull: NDArray[np.intp] = field(init=False, repr=False, compare=False)
-    """Powers of u along x, y, z that the functions are made of, (n_hull, 3)."""
+    """Powers of u along x, y, z that make up the functions, (n_hull, 3)."""
     functions: Array = field(init=False, repr=False, compare=False)
     """Each function as weights of the powers of u in `hull`, (n_terms, n_hull)."""
     to_pixels: Array = field(init=False, repr=False, compare=False)
-    """From weights of the functions to coefficients in pixels, (n_terms, n_terms)."""
+    """Matrix from weights of the functions to coefficients in pixels, (n_terms, n_terms)."""
     from_pixels: Array = field(init=False, repr=False, compare=False)
     """The inverse of `to_pixels`."""
 
@@ -152,15 +152,15 @@ class Basis:
         Parameters
         ----------
         moments
-            Sums of the pixels' weights times powers of u along z, y, x: at least twice the
-            terms' degree of each, plus one.
+            Sums of the pixels' weights times powers of u along z, y, x: along each axis, at least
+            twice the degree of the terms, plus one.
         """
         z, y, x = (self.hull[:, None, axis] + self.hull[None, :, axis] for axis in (2, 1, 0))
         gram: Array = self.functions @ moments[z, y, x] @ self.functions.T
         return gram
 
     def project(self, moments: Array) -> Array:
-        """Return the sums of the functions times values, from the sums of powers of u times them.
+        """Sum the functions times values, from the sums of powers of u times values.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class Basis:
         return projected
 
     def tensor(self, weights: Array) -> Array:
-        """Return the surface of `weights` as coefficients of powers of u along z, y, x."""
+        """Convert `weights` to coefficients of powers of u along z, y, x."""
         x, y, z = self.terms.degrees
         tensor = np.zeros((z + 1, y + 1, x + 1))
         tensor[self.hull[:, 2], self.hull[:, 1], self.hull[:, 0]] = weights @ self.functions
@@ -182,14 +182,14 @@ class Basis:
 
 @dataclass(frozen=True, eq=False)
 class Polynomial:
-    """A polynomial surface over an image.
+    """Polynomial surface over an image.
 
     Parameters
     ----------
     basis
-        The functions it is made of.
+        The functions it is a sum of.
     weights
-        The weight of each, (n_terms,).
+        The weight of each function, (n_terms,).
     """
 
     basis: Basis
@@ -197,7 +197,7 @@ class Polynomial:
 
     @classmethod
     def from_pixels(cls, terms: Terms, shape: Shape, coefficients: Sequence[float]) -> "Polynomial":
-        """Make the surface that has these coefficients in pixels."""
+        """Build the surface from coefficients in pixels."""
         basis = Basis(terms, shape)
         return cls(basis, basis.from_pixels @ np.asarray(coefficients, dtype=np.float64))
 
@@ -208,16 +208,16 @@ class Polynomial:
 
     @property
     def shape(self) -> Shape:
-        """Planes, rows and columns the surface was made for."""
+        """Planes, rows and columns of the surface."""
         return self.basis.shape
 
     def pixel_coefficients(self) -> Array:
-        """Return the coefficient of each term, x, y, z in pixels from the first one's centre."""
+        """Return the coefficient of each term, x, y, z in pixels from the first pixel's centre."""
         coefficients: Array = self.basis.to_pixels @ self.weights
         return coefficients
 
     def physical_coefficients(self, spacing: Sequence[float]) -> Array:
-        """Return the coefficient of each term, x, y, z in physical units.
+        """Return the coefficient of each term, with x, y, z in physical units.
 
         Parameters
         ----------
@@ -236,12 +236,12 @@ class Polynomial:
         tensor = self._tensor
         z = power_table(scaled_positions(n_planes)[[plane]], len(tensor) - 1)[:, 0]
         y = power_table(scaled_positions(n_rows), tensor.shape[1] - 1)
-        # Not a matrix product: its order of summation depends on how many rows there are.
+        # Not a matrix product: its order of summation depends on the number of rows.
         rows: Array = np.einsum("zyx,z,yr->rx", tensor, z, y)
         return rows
 
     def evaluate(self, plane: int = 0) -> Array:
-        """Return one plane of the surface, float64, (rows, columns)."""
+        """Evaluate one plane of the surface, float64, (rows, columns)."""
         rows = self.row_coefficients(plane)
         values: Array = rows @ power_table(scaled_positions(self.shape[2]), rows.shape[1] - 1)
         return values
@@ -260,7 +260,7 @@ class Polynomial:
 
 
 def scaled_positions(length: int) -> Array:
-    """Return the position of every pixel along an axis, scaled to [-1, 1]; 0 for a single one."""
+    """Return the position of every pixel along an axis, scaled to [-1, 1]; 0 for a single pixel."""
     positions: Array = np.arange(length, dtype=np.float64) - (length - 1) / 2
     return positions / max((length - 1) / 2, 0.5)
 
@@ -291,8 +291,8 @@ def _parse_term(text: str, ndim: int) -> Powers:
         )
     if powers["z"] and ndim < 3:
         raise InputError(
-            f"The term {term} has z in it, but the surface is fitted in x and y. "
-            "Fit a volume, or leave the term out."
+            f"The term {term} contains z, but the surface is fitted in x and y only. Fit a "
+            "volume, or leave the term out."
         )
     if max(powers.values()) > MAX_POWER:
         raise InputError(f"The term {term} has a power above {MAX_POWER}. Use lower powers.")
@@ -309,7 +309,7 @@ def _name(powers: Powers) -> str:
 
 
 def _closure(terms: Terms) -> NDArray[np.intp]:
-    """Return the powers of the terms and of everything below them, (n, 3)."""
+    """Return the powers of the terms and all lower powers, (n, 3)."""
     below = {
         lower
         for powers in terms.powers
@@ -319,7 +319,7 @@ def _closure(terms: Terms) -> NDArray[np.intp]:
 
 
 def _legendre_in_powers(degree: int) -> Array:
-    """Return the normalised Legendre polynomials as weights of powers of u, one a row."""
+    """Return the normalised Legendre polynomials as coefficients of powers of u, one per row."""
     rows = np.zeros((degree + 1, degree + 1))
     for k in range(degree + 1):
         rows[k, : k + 1] = legendre.leg2poly([0] * k + [1]) * np.sqrt(2 * k + 1)
@@ -327,7 +327,7 @@ def _legendre_in_powers(degree: int) -> Array:
 
 
 def _monomials_in_legendre(degree: int, length: int) -> Array:
-    """Return powers of the pixel number over `length - 1` in normalised Legendre, one a column.
+    """Expand powers of the pixel number over `length - 1` in normalised Legendre, one per column.
 
     The pixel number is ``(length - 1) / 2 + half * u``, expanded by the binomial theorem.
     """

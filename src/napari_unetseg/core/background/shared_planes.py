@@ -1,4 +1,4 @@
-"""Which planes of an image share one surface, and reading them to fit it."""
+"""Groups of planes that share one surface, their reading, and the choice of their terms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 Per = Literal["plane", "stack", "volume"]
 
-_SAMPLED = 3  # surfaces that the terms are chosen from; fields of one series are lit alike
+_SAMPLED = (
+    3  # surfaces sampled to choose the terms; all fields of a series have similar illumination
+)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The planes that share one surface.
+    """Planes that share one surface.
 
     Parameters
     ----------
     at
-        Position along the axes that have a surface each, such as ``{"C": 1}``.
+        Position along the axes with separate surfaces, such as ``{"C": 1}``.
     planes
-        Position of each plane along all axes other than Y and X.
+        Index of each plane along all axes other than Y and X.
     heights
         Position of each plane along z in a volume; all 0 otherwise.
     """
@@ -39,15 +41,15 @@ class Group:
     heights: tuple[int, ...]
 
 
-def exclusion_of(grey: Image, exclude: Any) -> Any:
-    """Return the excluded pixels as an array of the image's shape that takes no memory.
+def broadcast_exclusion(grey: Image, exclude: Any) -> Any:
+    """Broadcast the excluded pixels to the image's shape without using memory.
 
     Parameters
     ----------
     grey
         An image without colour.
     exclude
-        Nonzero where a pixel is an object, numpy or dask; or nothing.
+        Nonzero where a pixel is an object, numpy or dask; or None.
 
     Raises
     ------
@@ -70,21 +72,21 @@ def exclusion_of(grey: Image, exclude: Any) -> Any:
     return dask.array.broadcast_to(mask, grey.shape)
 
 
-def groups_of(grey: Image, per: Per) -> list[Group]:
-    """Say which planes share a surface.
+def group_planes(grey: Image, per: Per) -> list[Group]:
+    """Group the planes that share a surface.
 
     Parameters
     ----------
     grey
         An image without colour.
     per
-        ``"plane"``: none do. ``"stack"``: all of a channel. ``"volume"``: those along Z, in a
-        surface that changes along it.
+        ``"plane"``: a surface per plane. ``"stack"``: one for all planes of a channel.
+        ``"volume"``: one for the planes along Z, changing along it.
 
     Raises
     ------
     InputError
-        When a volume is asked for and there is no Z.
+        When a volume is requested for an image without Z.
     """
     loop = [axis for axis in grey.axes if axis not in "YX"]
     if per == "volume" and "Z" not in loop:
@@ -108,7 +110,7 @@ def groups_of(grey: Image, per: Per) -> list[Group]:
 
 
 def read_scene(grey: Image, excluded: Any, group: Group, progress: Progress) -> "SurfacePlanes":
-    """Read the planes of a group, all pixels once; see `Scene.of`."""
+    """Read the planes of a group, all pixels once; see `SurfacePlanes.of`."""
     from napari_unetseg.core.background.fit_surface import SurfacePlanes
     from napari_unetseg.core.background.moments import Plane
 
@@ -119,7 +121,7 @@ def read_scene(grey: Image, excluded: Any, group: Group, progress: Progress) -> 
     return SurfacePlanes.of(planes, heights=group.heights, progress=progress)
 
 
-def terms_of_channels(
+def choose_terms(
     grey: Image,
     excluded: Any,
     groups: Sequence[Group],
@@ -129,16 +131,15 @@ def terms_of_channels(
     ndim: int,
     progress: Progress,
 ) -> dict[int, Terms]:
-    """Return the terms of each channel's surfaces.
+    """Choose the terms of each channel's surfaces.
 
     Parameters
     ----------
     grey, excluded, groups
-        The image, the pixels that do not count, and what shares a surface.
+        The image, the pixels to ignore, and the groups of planes that share a surface.
     given
-        The terms of all; when nothing, they are chosen: the highest order that the first, the
-        middle or the last surface of a channel asks for, so that the surfaces of a series do not
-        differ in kind.
+        The terms for all channels. When None, they are chosen per channel: the highest order chosen
+        for its first, middle or last surface, so that all surfaces of a series have the same terms.
     robust, ndim, progress
         See `napari_unetseg.core.background.coarse_grid.choose_order`.
     """
@@ -167,4 +168,4 @@ def terms_of_channels(
     return terms
 
 
-__all__ = ["Group", "Per", "exclusion_of", "groups_of", "read_scene", "terms_of_channels"]
+__all__ = ["Group", "Per", "broadcast_exclusion", "choose_terms", "group_planes", "read_scene"]

@@ -1,4 +1,4 @@
-"""A fitted background as plain data, so that a run that goes on need not fit it again."""
+"""Storage of a fitted background as plain data, so that a resumed run need not fit it again."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _PLAIN = ("n_usable", "n_used", "rms", "flatness_before", "flatness_after", "mea
 
 
 def surfaces_to_data(background: Background) -> list[dict[str, Any]]:
-    """Return the surfaces as JSON can hold them, not a bit of their numbers lost."""
+    """Convert the surfaces to values for JSON, without loss of precision."""
     return [
         {
             "at": dict(surface.at),
@@ -33,14 +33,14 @@ def surfaces_to_data(background: Background) -> list[dict[str, Any]]:
 def background_from_data(
     data: list[dict[str, Any]], image: Image, options: BackgroundOptions
 ) -> Background:
-    """Undo `surfaces_to_data`.
+    """Rebuild the background from the values of `surfaces_to_data`.
 
     Parameters
     ----------
     image, options
-        What the surfaces were fitted to, and how.
+        The fitted image, and the options of the fit.
     """
-    return background_from_surfaces(image, options, tuple(_surface(one) for one in data))
+    return background_from_surfaces(image, options, tuple(_surface(surface) for surface in data))
 
 
 def _surface(data: dict[str, Any]) -> Surface:

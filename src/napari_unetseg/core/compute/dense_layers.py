@@ -1,6 +1,6 @@
-"""Compiled dense layers over pixels: evidence of each class from each pixel's inputs.
+"""Compiled dense layers over pixels: class scores from the features of each pixel.
 
-This module imports numba and is itself imported only when a pixel rung predicts.
+This module imports numba and is itself imported only for predictions of pixel models.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 
 _compiled: Any = njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
 
-# Pixels taken at once: long rows for wide vectors, short enough that a layer stays in the cache.
+# Number of pixels processed at once: long rows for vectorisation, short enough for the cache.
 _CHUNK = 512
 
 
@@ -28,7 +28,7 @@ def _add_three(acc: Array, a: Array, b: Array, c: Array, w: Array) -> None:
 def _add_three_twice(
     acc: Array, more: Array, a: Array, b: Array, c: Array, w: Array, v: Array
 ) -> None:
-    """Feed two units from the same three inputs, which are then read once."""
+    """Add the same three inputs to two units, reading them only once."""
     w0, w1, w2 = w[0], w[1], w[2]
     v0, v1, v2 = v[0], v[1], v[2]
     for j in range(acc.size):
@@ -54,13 +54,13 @@ def _relu(acc: Array) -> None:
 def _layer(
     rows: Array, first: int, n: int, weight: Array, bias: Array, out: Array, at: int
 ) -> None:
-    """Set columns `at` on of `out` to the weighted sums of columns `first` on of `rows`."""
+    """Set `out` from column `at` on to the weighted sums of `rows` from column `first` on."""
     n_inputs = weight.shape[1]
     n_units = bias.size
     stop = first + n
     for unit in range(0, n_units, 2):
         paired = unit + 1 < n_units
-        # Contiguous pieces of single rows: the compiler uses wide vectors for nothing else.
+        # Contiguous parts of single rows: the compiler vectorises nothing else.
         acc = out[unit][at : at + n]
         more = out[unit + 1][at : at + n] if paired else acc
         acc[:] = bias[unit]
@@ -85,20 +85,20 @@ def _layer(
 def dense(
     inputs: Array, packed: Array, sizes: NDArray[np.int64], out: Array, start: int, stop: int
 ) -> None:
-    """Run dense layers with ReLU between them.
+    """Evaluate dense layers with ReLU between them.
 
     Parameters
     ----------
     inputs
-        (F, N): the inputs of each pixel.
+        (F, N): the features of each pixel.
     packed
-        The weights (outputs, inputs) and the biases of each layer, one after the other.
+        The weights (outputs, inputs) and the biases of each layer, concatenated.
     sizes
         F, the units of each hidden layer, and the outputs.
     out
-        (K, N), written: the evidence of each class.
+        (K, N), written: the score of each class.
     start, stop
-        Chunks of pixels, see `n_chunks`.
+        Range of chunks of pixels, see `n_chunks`.
     """
     n_layers = sizes.size - 1
     work = np.empty((2, sizes.max(), _CHUNK), np.float32)
@@ -122,5 +122,5 @@ def dense(
 
 
 def n_chunks(n_pixels: int) -> int:
-    """Return how many chunks so many pixels make."""
+    """Return the number of chunks for a number of pixels."""
     return -(-n_pixels // _CHUNK)

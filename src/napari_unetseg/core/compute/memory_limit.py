@@ -1,10 +1,10 @@
-"""How much memory there is to use."""
+"""Memory limit of computations."""
 
 _SHARE = 0.5
 
 
 def allowed(gigabytes: float = 0.0) -> int:
-    """Return the bytes that may be used: those asked for, or half of what is free."""
+    """Return the number of bytes to use at most: the given limit, or half of the free memory."""
     if gigabytes:
         return int(gigabytes * 1e9)
     import psutil

@@ -1,8 +1,8 @@
-"""Row strips: the one way compiled kernels share the cores of the machine.
+"""Row strips: parallel execution of compiled kernels on all cores.
 
 A kernel is a numba function compiled with ``nogil=True`` that works on rows `start` to `stop` of
-arrays it is given. Numba's own ``parallel=True`` is not used: its default threading layer may not
-be entered from two threads at once, and a viewer always has at least two.
+its arrays. Numba's own ``parallel=True`` is not used: its default threading layer must not be
+entered from two threads at once, and a viewer always has at least two.
 """
 
 import functools
@@ -20,15 +20,15 @@ _THREAD_NAME = "napari-unetseg-strip"
 
 
 def strips(n_rows: int, *, rows: int | None = None) -> list[tuple[int, int]]:
-    """Cut `n_rows` rows into strips, the same ones on every machine.
+    """Split `n_rows` rows into strips, the same ones on every machine.
 
     Parameters
     ----------
     n_rows
-        How many rows there are.
+        Number of rows.
     rows
-        Rows in a strip. By default a 32nd of them all and at least 16: enough strips for any
-        number of cores, few enough that handing them out costs nothing.
+        Rows per strip. By default a 32nd of all and at least 16: enough strips for any number of
+        cores, few enough that the overhead is negligible.
 
     Returns
     -------
@@ -44,26 +44,26 @@ def map_strips(
 ) -> list[T]:
     """Call `function(start, stop)` for every strip of rows, on all cores.
 
-    The strips do not depend on how many cores there are, so sums taken over the results in order
-    are the same everywhere. Calls from within a strip run at once, in the calling thread.
+    The strips do not depend on the number of cores, so sums over the results in order are the same
+    everywhere. Calls from within a strip run immediately, in the calling thread.
 
     Parameters
     ----------
     function
-        Called with the first row and the row after the last. It should release the interpreter
-        lock, and must write nowhere that another strip writes.
+        Called with the first row and the row after the last. It should release the GIL, and must
+        not write where another strip writes.
     n_rows, rows
         See `strips`.
 
     Returns
     -------
     list
-        What each call returned, in the order of the rows.
+        The result of each call, in the order of the rows.
 
     Raises
     ------
     Exception
-        The first error of the earliest failing strip, once no strip is running any more.
+        The first error of the earliest failing strip, after all strips have ended.
     """
     parts = strips(n_rows, rows=rows)
     nested = threading.current_thread().name.startswith(_THREAD_NAME)
@@ -74,7 +74,7 @@ def map_strips(
     try:
         wait(futures, return_when=FIRST_EXCEPTION)
     finally:
-        # The arrays a strip writes to belong to the caller: nothing may still run on return.
+        # The caller owns the arrays the strips write to: no strip may still run on return.
         for future in futures:
             future.cancel()
         wait(futures)
@@ -85,9 +85,9 @@ def map_strips(
 
 
 def _workers() -> int:
-    """Return how many cores this process may use: where many run side by side, they are told so."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    most = int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
+    """Return the number of cores this process may use; parallel worker processes limit it."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    most = int(limit) if limit.isdecimal() and int(limit) else os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         return min(most, len(os.sched_getaffinity(0)) or 1)
     return most
@@ -95,7 +95,7 @@ def _workers() -> int:
 
 @functools.lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
-    """Return the pool of `process`: threads do not survive a fork, so a child gets its own."""
+    """Return the thread pool of `process`: threads do not survive a fork, hence one per child."""
     return ThreadPoolExecutor(_workers(), thread_name_prefix=_THREAD_NAME)
 
 

@@ -1,13 +1,13 @@
-"""Masks as runs: connected components of stretches of pixels instead of pixels.
+"""Run-length encoding of masks: connected components computed on runs instead of pixels.
 
-A mask of thousands of objects has millions of pixels but only some ten thousand runs, stretches
-of object pixels along a row. Holes, sizes, border contact and labels all follow from which runs
-touch, so a mask is read once, everything is decided on runs, and the result is painted once.
-Runs are joined with a union-find whose roots are the earliest runs, which numbers components by
-their first pixel, as scikit-image does.
+A mask of thousands of objects has millions of pixels but only some ten thousand runs, stretches of
+object pixels along a row. Holes, sizes, border contact and labels all follow from which runs touch,
+so a mask is read once, everything is computed on runs, and the result is painted once. Runs are
+joined with a union-find whose roots are the earliest runs, which numbers components by their first
+pixel, as scikit-image does.
 
-Masks are (Y, X) or (Z, Y, X). This module imports numba and is itself imported only when there
-is a mask to work on.
+Masks are (Y, X) or (Z, Y, X). This module imports numba and is itself imported only to process a
+mask.
 """
 
 import math
@@ -27,17 +27,17 @@ _compiled: Any = njit(nogil=True, cache=True)
 
 @dataclass(frozen=True, eq=False)
 class Runs:
-    """The object pixels of a mask, row by row.
+    """Run-length encoding of a mask, row by row.
 
     Parameters
     ----------
     shape
-        Of the mask, (Y, X) or (Z, Y, X).
+        Shape of the mask, (Y, X) or (Z, Y, X).
     offsets
         (rows + 1,), int64: the runs of row r are those from ``offsets[r]`` to ``offsets[r + 1]``.
         The rows of a stack follow each other plane by plane.
     starts, stops
-        (n,), int32: first column of each run and the one after its last. Runs of a row are in
+        (n,), int32: first column of each run and the column after its last. Runs of a row are in
         order and do not touch.
     """
 
@@ -51,7 +51,7 @@ class Runs:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows, of all planes."""
+        """Number of rows in all planes."""
         return len(self.offsets) - 1
 
     @property
@@ -62,16 +62,16 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """Which runs belong together.
+    """Connected components of runs.
 
     Parameters
     ----------
     runs
-        All of them.
+        The runs of the mask.
     ids
         (n,), int32: component of each run, from 0, in the order of their first pixels.
     number
-        How many components there are.
+        Number of components.
     """
 
     runs: Runs
@@ -83,27 +83,27 @@ class Components:
         return np.bincount(self.ids, self.runs.lengths, self.number).astype(np.int64)
 
     def touch_border(self) -> NDArray[np.bool_]:
-        """Return which components reach the border of the image, of the stack in 3D."""
+        """Return a mask of the components that touch the border of the image or stack."""
         touches = np.zeros(self.number, dtype=np.bool_)
         _mark_border(self.ids, *_arrays(self.runs), *_volume(self.runs.shape), touches)
         return touches
 
     def contain(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which components have a pixel of `mask`."""
+        """Return a mask of the components with a pixel in `mask`."""
         contains = np.zeros(self.number, dtype=np.bool_)
         _mark_contained(self.ids, *_arrays(self.runs), _rows(mask), contains)
         return contains
 
     def keep(self, wanted: NDArray[np.bool_]) -> "Components":
-        """Return the components that are `wanted`, numbered anew in the same order."""
-        kept = wanted[self.ids]
-        runs = _select(self.runs, kept)
+        """Select components, renumbered in the same order."""
+        keep_runs = wanted[self.ids]
+        runs = _select(self.runs, keep_runs)
         renumbered = np.cumsum(wanted, dtype=np.int32) - np.int32(1)
-        return Components(runs, renumbered[self.ids[kept]], int(wanted.sum()))
+        return Components(runs, renumbered[self.ids[keep_runs]], int(wanted.sum()))
 
 
-def runs_of(mask: Array) -> Runs:
-    """Return the runs of the nonzero pixels of a 2D or 3D mask."""
+def encode_runs(mask: Array) -> Runs:
+    """Encode the nonzero pixels of a 2D or 3D mask as runs."""
     rows = _rows(mask)
     n_rows = len(rows)
     counts = np.zeros(n_rows + 1, dtype=np.int64)
@@ -116,23 +116,23 @@ def runs_of(mask: Array) -> Runs:
 
 
 def components(runs: Runs, *, full: bool = True) -> Components:
-    """Join the runs that touch.
+    """Join touching runs into connected components.
 
     Parameters
     ----------
     full
-        Whether pixels that meet at an edge or a corner touch too (8 neighbours, 26 in 3D), or
-        only those that share a side (4, 6).
+        Whether pixels that meet at an edge or a corner are connected too (8 neighbours, 26 in 3D),
+        or only those that share a side (4, 6).
     """
     parent = np.arange(len(runs), dtype=np.int32)
     n_planes, height, _ = _volume(runs.shape)
-    # Strips of whole planes where there are several, so that few neighbours are across strips.
+    # Strips of whole planes where there are several, so that few neighbours are in other strips.
     step = None if n_planes == 1 else height * max(1, math.ceil(n_planes / 32))
     arrays = _arrays(runs)
     map_strips(
         lambda a, b: _link(parent, *arrays, height, full, a, b, a, True), runs.n_rows, rows=step
     )
-    # Earlier neighbours are up to a row back, in a stack up to a plane and a row.
+    # Earlier neighbours are up to a row back; in a stack, up to a plane and a row.
     reach = 1 if n_planes == 1 else height + 1
     for first, last in strips(runs.n_rows, rows=step)[1:]:
         _link(parent, *arrays, height, full, first, min(first + reach, last), first, False)
@@ -141,9 +141,9 @@ def components(runs: Runs, *, full: bool = True) -> Components:
 
 
 def fill_holes_of_runs(runs: Runs) -> Runs:
-    """Return the runs with the holes closed.
+    """Fill the holes of the runs.
 
-    A hole is background that no path of pixels sharing sides connects to the border.
+    A hole is background without a path of pixels sharing sides to the border.
     """
     gaps = _gaps(runs)
     background = components(gaps, full=False)
@@ -160,14 +160,14 @@ def fill_holes_of_runs(runs: Runs) -> Runs:
 
 
 def paint_runs(runs: Runs, values: Array, out: Array | None = None) -> Array:
-    """Return an array with the value of every run on its pixels, 0 elsewhere.
+    """Paint the value of every run on its pixels, 0 elsewhere.
 
     Parameters
     ----------
     values
-        (n,): of each run, of the type of the result.
+        (n,): value of each run, of the dtype of the result.
     out
-        Contiguous, of the shape of the mask: written whole instead of a new array.
+        Contiguous output array of the shape of the mask, overwritten.
     """
     if out is None:
         out = np.empty(runs.shape, dtype=values.dtype)
@@ -197,15 +197,15 @@ def _per_row(chosen: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[n
     return np.diff(before[offsets])
 
 
-def _select(runs: Runs, kept: NDArray[np.bool_]) -> Runs:
-    offsets = np.concatenate(([0], np.cumsum(_per_row(kept, runs.offsets))))
-    return Runs(runs.shape, offsets, runs.starts[kept], runs.stops[kept])
+def _select(runs: Runs, wanted: NDArray[np.bool_]) -> Runs:
+    offsets = np.concatenate(([0], np.cumsum(_per_row(wanted, runs.offsets))))
+    return Runs(runs.shape, offsets, runs.starts[wanted], runs.stops[wanted])
 
 
 def _gaps(runs: Runs) -> Runs:
-    """Return the background: one run more a row than there are objects', perhaps empty at the ends.
+    """Return the runs of the background: one more per row than of objects, some empty.
 
-    Gap k of a row is before its run k. Empty ones lie on the border, and touch nothing.
+    Gap k of a row is before its run k. Empty gaps lie on the border and touch nothing.
     """
     rows = np.arange(runs.n_rows + 1)
     offsets = runs.offsets + rows
@@ -236,7 +236,8 @@ def _extract(
     changes = np.empty(width + 2, np.int32)
     for r in range(start, stop):
         row = rows[r]
-        # Every column is written, and kept only where the mask changes: no branch to mispredict.
+        # Every column is written, but the position advances only where the mask changes: no branch
+        # to mispredict.
         n = 0
         before = np.uint8(0)
         for x in range(width):
@@ -296,7 +297,7 @@ def _link(
     Parameters
     ----------
     border, within
-        Only with neighbours from row `border` on, or only with those before it.
+        Use only neighbours from row `border` on, or only those before it.
     """
     reach = 1 if full else 0
     for r in range(start, stop):
@@ -313,14 +314,14 @@ def _link(
 
 @_compiled
 def _number(parent: Array, ids: Array) -> int:
-    """Number the roots in order, every run after its root's; return how many there are."""
+    """Number the roots in order, and every run by its root; return the number of components."""
     n = 0
     for k in range(parent.size):
         if parent[k] == k:
             ids[k] = n
             n += 1
         else:
-            # Parents come before their children, hence are resolved already.
+            # Parents come before their children, so they are already resolved.
             parent[k] = parent[parent[k]]
             ids[k] = ids[parent[k]]
     return n
@@ -371,7 +372,7 @@ def _close(
     for r in range(offsets.size - 1):
         at = new_offsets[r] - 1
         for k in range(offsets[r], offsets[r + 1]):
-            # Gap number k + r is the one before run k: there is one gap more in every row above.
+            # Gap number k + r is the one before run k: every row above has one gap more.
             if not holes[k + r]:
                 at += 1
                 new_starts[at] = starts[k]
@@ -392,4 +393,4 @@ def _paint(
         rows[r, at:width] = 0
 
 
-__all__ = ["Components", "Runs", "components", "fill_holes_of_runs", "paint_runs", "runs_of"]
+__all__ = ["Components", "Runs", "components", "encode_runs", "fill_holes_of_runs", "paint_runs"]

@@ -1,4 +1,4 @@
-"""Arrays for what is computed on the way: in memory, or in a file that vanishes by itself."""
+"""Scratch arrays for intermediate results: in memory, or in a temporary file."""
 
 import errno
 import math
@@ -17,19 +17,19 @@ from numpy.typing import DTypeLike, NDArray
 from napari_unetseg.core.errors import InputError
 
 IN_MEMORY = 2**29
-"""Bytes of an array above which it goes to disk: a laptop has other uses for its memory."""
+"""Maximum number of bytes of an array in memory; larger ones go to disk."""
 
 _CHUNK = 2048
 _NO_SUCH_CALL = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 def zeros(shape: Sequence[int], dtype: DTypeLike) -> Any:
-    """Return zeros to write to by slices: a numpy array up to `IN_MEMORY` bytes, else a `Scratch`.
+    """Allocate zeros to write by slices: a numpy array up to `IN_MEMORY` bytes, else a `Scratch`.
 
     Raises
     ------
     InputError
-        When the disk has no room.
+        When the disk is full.
     """
     if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY:
         return np.zeros(shape, dtype)
@@ -37,11 +37,11 @@ def zeros(shape: Sequence[int], dtype: DTypeLike) -> Any:
 
 
 class Scratch:
-    """An array of zeros in a temporary file, read and written by slices.
+    """Array of zeros in a temporary file, read and written by slices.
 
-    The file has no name, or loses it with the process: it is gone once the array is closed or no
-    longer referred to, however the work ended. Parts are mapped to memory only while they are
-    copied, so that the process never holds more than it asked for.
+    The file has no name, or is deleted with the process: it disappears once the array is closed or
+    no longer referenced, however the work ended. Parts are mapped to memory only while they are
+    copied, so that the process never uses more memory than it asked for.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Scratch:
     Raises
     ------
     InputError
-        When the disk has no room.
+        When the disk is full.
     """
 
     def __init__(self, shape: Sequence[int], dtype: DTypeLike) -> None:
@@ -68,7 +68,7 @@ class Scratch:
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Sides of the parts that are read at once, where nobody says otherwise: of planes."""
+        """Shape of the parts that dask reads at once by default: whole planes."""
         return (1,) * (self.ndim - 2) + tuple(min(_CHUNK, n) for n in self.shape[-2:])
 
     def __getitem__(self, where: Any) -> NDArray[Any]:
@@ -89,14 +89,14 @@ class Scratch:
 
 @dataclass(frozen=True, eq=False)
 class ScratchPart:
-    """A plane or stack of a larger array that has no views, read and written by slices.
+    """Plane or stack of a larger array that has no views, read and written by slices.
 
     Parameters
     ----------
     array
-        The whole.
+        The larger array.
     where
-        A number for each axis that is fixed, ``slice(None)`` for the others.
+        An index for each fixed axis, ``slice(None)`` for the others.
     """
 
     array: Any
@@ -124,17 +124,17 @@ def scratch_part(array: Any, where: tuple[int | slice, ...]) -> Any:
 
 
 def _reserve(file: Any, n_bytes: int) -> None:
-    """Make a file so long, its room taken at once: a full disk later would end the process."""
-    place = tempfile.gettempdir()
-    free = shutil.disk_usage(place).free
+    """Allocate a file of a given size at once: a full disk later would crash the process."""
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
     try:
         if n_bytes > free:
             raise OSError(errno.ENOSPC, "too large")
         _allocate(file, n_bytes)
     except OSError as error:
         raise InputError(
-            f"The image needs {n_bytes / 1e9:.1f} GB for temporary files, but the folder {place} "
-            f"has {free / 1e9:.1f} GB left. Free some, or set TMPDIR to a folder that has more."
+            f"The image needs {n_bytes / 1e9:.1f} GB for temporary files, but the folder {folder} "
+            f"has {free / 1e9:.1f} GB left. Free some space, or set TMPDIR to a folder with more."
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""Corrections: what a hand does to objects, as sparse changes of their labels.
+"""Corrections: edits of objects by hand, as sparse changes of their labels.
 
-Every function reads labels, (Y, X) or (Z, Y, X), in the boxes of the objects it is about, changes
+Every function reads labels, (Y, X) or (Z, Y, X), in the boxes of the objects to edit, modifies
 nothing, and returns a `Change`. None copies the labels. A plane of a stack is corrected through a
 view of it, see `LabelsView`.
 """
@@ -10,9 +10,9 @@ from napari_unetseg.core.corrections.change import Change, LabelsView, Parts
 from napari_unetseg.core.corrections.drawn_outlines import draw_outlines, ellipse_outline
 from napari_unetseg.core.corrections.every_object import (
     at_border,
+    collect_pixels,
     fill_every,
     grow_every,
-    pixels_of,
     renumber,
     separate_every,
     shrink_every,
@@ -32,6 +32,7 @@ __all__ = [
     "along",
     "approve",
     "at_border",
+    "collect_pixels",
     "copy_to_plane",
     "delete",
     "draw_outlines",
@@ -44,7 +45,6 @@ __all__ = [
     "ids_along",
     "interpolate",
     "merge",
-    "pixels_of",
     "renumber",
     "separate",
     "separate_every",

@@ -11,32 +11,32 @@ from napari_unetseg.core.errors import InputError
 
 
 def interpolate(labels: Array, box: Box, number: int, *, axis: int = 0) -> Change:
-    """Fill an object in on the planes between those it is drawn on.
+    """Interpolate an object on the planes between those where it is drawn.
 
     Parameters
     ----------
     labels
         Ids, of three axes or more; 0 is background.
     box, number
-        The object.
+        The object: its bounding box and id.
     axis
-        The axis that the planes follow each other along.
+        The axis along which the planes are stacked.
 
     Returns
     -------
     Change
-        Only background is taken.
+        Only background pixels change.
 
     Raises
     ------
     InputError
-        When there is no plane between.
+        When there is no plane in between.
 
     Notes
     -----
-    Shape-based interpolation (Raya and Udupa 1990): signed distances to the outlines of the two
-    planes are mixed. The outlines are first laid over each other by their centroids, so that an
-    object that wanders does not break off.
+    Shape-based interpolation (Raya and Udupa 1990): a weighted mean of the signed distances to the
+    outlines of the two planes. The outlines are first aligned by their centroids, so that an object
+    that moves sideways does not break apart.
     """
     axis %= labels.ndim
     box = padded(box, [0 if k == axis else 1 for k in range(labels.ndim)], labels.shape)
@@ -51,8 +51,8 @@ def interpolate(labels: Array, box: Box, number: int, *, axis: int = 0) -> Chang
     added &= crop == 0
     if not added.any():
         raise InputError(
-            f"Object {number} has no plane to fill in. Draw it with one id on two planes that "
-            "leave some between them."
+            f"Object {number} has no plane to fill in. Draw it with one id on two planes with at "
+            "least one plane between them."
         )
     return Change.of(labels, box, np.moveaxis(added, 0, axis), number, [number])
 
@@ -60,41 +60,48 @@ def interpolate(labels: Array, box: Box, number: int, *, axis: int = 0) -> Chang
 def copy_to_plane(
     labels: Array, box: Box, number: int, *, source: int, target: int, axis: int = 0
 ) -> Change:
-    """Put what an object is on one plane onto another, where there is background.
+    """Copy an object from one plane to another, onto background only.
 
     Parameters
     ----------
     source, target
-        The planes.
+        Indices of the two planes.
     axis
-        The axis that the planes follow each other along.
+        The axis along which the planes are stacked.
 
     Raises
     ------
     InputError
-        When there is no such plane, the object is not on the first, or nothing is free on the
-        second.
+        When a plane does not exist, the object is not on the source, or no background is free on
+        the target.
     """
     axis %= labels.ndim
     if not 0 <= target < labels.shape[axis]:
         raise InputError("There is no further plane in this direction.")
-    here = tuple(slice(source, source + 1) if k == axis else part for k, part in enumerate(box))
-    there = tuple(slice(target, target + 1) if k == axis else part for k, part in enumerate(box))
-    mask = labels[here] == number
+    source_box = tuple(
+        slice(source, source + 1) if k == axis else part for k, part in enumerate(box)
+    )
+    target_box = tuple(
+        slice(target, target + 1) if k == axis else part for k, part in enumerate(box)
+    )
+    mask = labels[source_box] == number
     if not mask.any():
         raise InputError(f"Object {number} is not on this plane.")
-    change = Change.of(labels, there, mask & (labels[there] == 0), number, [number])
+    change = Change.of(labels, target_box, mask & (labels[target_box] == 0), number, [number])
     if not len(change):
-        raise InputError(f"On the plane {target} there is no background where object {number} is.")
+        raise InputError(
+            f"Plane {target} has no background where object {number} would be copied. Choose "
+            "another plane, or erase there first."
+        )
     return change
 
 
 def _between(low: Mask, high: Mask, share: float) -> Mask:
-    """Return the shape that lies between two, `share` of the way from the first to the second."""
+    """Interpolate between two masks, at the fraction `share` of the way to the second."""
     first, second = _centroid(low), _centroid(high)
     middle = first + share * (second - first)
     field = (1 - share) * _signed(low, middle - first) + share * _signed(high, middle - second)
-    # The distance is taken from pixel to pixel, so that outlines lie between 1 and -1.
+    # The distance is between pixel centres, so the outline lies between 1 and -1.
     return field > 0
 
 
@@ -103,14 +110,14 @@ def _centroid(mask: Mask) -> NDArray[np.float64]:
 
 
 def _signed(mask: Mask, shift: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the distance to a shape's outline, positive inside, moved by whole pixels."""
+    """Return the distance to a shape's outline, positive inside, shifted by whole pixels."""
     from scipy import ndimage
 
     moved = np.zeros_like(mask)
     by = np.rint(shift).astype(np.intp)
-    places = np.stack(np.nonzero(mask)) + by[:, None]
-    inside = ((places >= 0) & (places < np.array(mask.shape)[:, None])).all(0)
-    moved[tuple(places[:, inside])] = True
+    moved_pixels = np.stack(np.nonzero(mask)) + by[:, None]
+    inside = ((moved_pixels >= 0) & (moved_pixels < np.array(mask.shape)[:, None])).all(0)
+    moved[tuple(moved_pixels[:, inside])] = True
     edge = np.pad(moved, 1)
     field = ndimage.distance_transform_edt(edge) - ndimage.distance_transform_edt(~edge)
     inner: NDArray[np.float64] = field[(slice(1, -1),) * mask.ndim]

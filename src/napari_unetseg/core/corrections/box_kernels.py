@@ -1,7 +1,7 @@
-"""Compiled passes over ids: where objects are.
+"""Compiled passes over labels to find the boxes of objects.
 
-All work on runs, stretches of pixels of one id along a row. This module imports numba and is itself
-imported only for labels that are large.
+All work on runs: stretches of pixels of one id along a row. This module imports numba and is itself
+imported only for large labels.
 """
 
 from typing import Any
@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 
 _compiled: Any = njit(nogil=True, cache=True)
 
-# An odd constant with well mixed bits, so that neighbouring ids land far apart.
+# An odd constant with well-mixed bits, so that neighbouring ids hash to distant slots.
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _FIRST_SIZE = 1024
 
 
 @_compiled
 def find_rows(rows: NDArray[Any], first_row: int) -> Any:
-    """Return the box of every object in some rows.
+    """Find the box of every object in a range of rows.
 
     Parameters
     ----------
     rows
         (rows, columns): ids; 0 is background.
     first_row
-        Where they begin.
+        Index of the first row.
 
     Returns
     -------
     found : (n, 6), int64
-        Id, first row and column, the ones after the last, number of pixels; in no order.
+        Id, first row and column, the ones after the last, number of pixels; unordered.
     """
     table = np.zeros((_FIRST_SIZE, 6), dtype=np.int64)
     used = 0
@@ -59,7 +59,7 @@ def find_rows(rows: NDArray[Any], first_row: int) -> Any:
 
 @_compiled
 def _slot(table: Any, number: Any) -> Any:
-    """Find where an object is kept, or the empty place where it will be."""
+    """Find the slot of an object in the hash table, or the empty slot for it."""
     mask = np.uint64(len(table) - 1)
     mixed = np.uint64(number) * _MIX
     at = (mixed ^ (mixed >> np.uint64(29))) & mask

@@ -1,11 +1,11 @@
-"""Objects from outlines that were drawn as shapes."""
+"""Objects from outlines drawn as shapes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unetseg.core.corrections.change import Array, Change, check_room
+from napari_unetseg.core.corrections.change import Array, Change, check_id_fits
 from napari_unetseg.core.errors import InputError
 
 
@@ -17,19 +17,19 @@ def draw_outlines(plane: Array, outlines: Sequence[ArrayLike], *, first: int) ->
     plane
         Ids, (Y, X); 0 is background.
     outlines
-        (n, 2) each: corners in pixels, at least three, in the order of the outline.
+        (n, 2) each: corners in pixels, at least three, in order along the outline.
     first
-        The id of the first object; further ones count on.
+        The id of the first object; later ones count up from it.
 
     Returns
     -------
     Change
-        Where outlines overlap, the pixels are the first one's.
+        Where outlines overlap, the first one gets the pixels.
 
     Raises
     ------
     InputError
-        When no outline holds any background.
+        When no outline contains any background.
     """
     from skimage.draw import polygon
 
@@ -39,20 +39,21 @@ def draw_outlines(plane: Array, outlines: Sequence[ArrayLike], *, first: int) ->
     for outline in outlines:
         rows, columns = polygon(*np.asarray(outline, dtype=float).T, shape=plane.shape)
         free = plane[rows, columns] == 0
-        places = np.ravel_multi_index((rows[free], columns[free]), plane.shape)
-        if len(places):
-            flat.append(np.asarray(places, np.intp))
-            values.append(np.full(len(places), number, np.int64))
+        pixels = np.ravel_multi_index((rows[free], columns[free]), plane.shape)
+        if len(pixels):
+            flat.append(np.asarray(pixels, np.intp))
+            values.append(np.full(len(pixels), number, np.int64))
             number += 1
     if not flat:
         raise InputError(
-            "None of the shapes holds any background of these labels: nothing was drawn."
+            "None of the shapes covers any background of these labels, so nothing was drawn. "
+            "Draw them where there is no object yet."
         )
     return _first_come(plane, np.concatenate(flat), np.concatenate(values))
 
 
 def ellipse_outline(corners: ArrayLike, n: int = 64) -> NDArray[np.float64]:
-    """Return the outline of an ellipse in the box that four corners span: (n, ndim)."""
+    """Return the outline of an ellipse inscribed in four corners: (n, ndim)."""
     box = np.asarray(corners, dtype=float)
     centre = box.mean(0)
     along, across = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
@@ -62,10 +63,10 @@ def ellipse_outline(corners: ArrayLike, n: int = 64) -> NDArray[np.float64]:
 
 
 def _first_come(plane: Array, flat: NDArray[np.intp], values: NDArray[np.int64]) -> Change:
-    places, earliest = np.unique(flat, return_index=True)
+    pixels, earliest = np.unique(flat, return_index=True)
     after = values[earliest]
-    check_room(plane.dtype, int(after.max()))
-    index = np.unravel_index(places, plane.shape)
+    check_id_fits(plane.dtype, int(after.max()))
+    index = np.unravel_index(pixels, plane.shape)
     return Change(tuple(index), plane[index], after.astype(plane.dtype))
 
 

@@ -1,7 +1,7 @@
-"""Corrections of every object at once: computed from the labels as they are, then joined.
+"""Corrections of all objects at once: computed from the current labels, then joined.
 
-Where two objects would take the same pixel, the one with the larger claim gets it, and of two equal
-ones the one with the smaller id, so that no order of objects is better than another.
+Where two objects would gain the same pixel, the object with the larger claim gets it, and the
+smaller id if the claims are equal, so that the order of the objects does not matter.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ from napari_unetseg.core.corrections.change import (
     Change,
     LabelsView,
     Parts,
-    check_room,
-    steps_of,
+    check_id_fits,
+    relative_steps,
 )
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
 from napari_unetseg.core.corrections.reshape import (
     OutlineEdit,
+    find_holes,
     grow_outline,
-    holes_of,
     shrink_outline,
     smooth_outline,
     vanishes,
@@ -32,7 +32,7 @@ from napari_unetseg.core.progress import Progress, silent, track
 
 
 def smaller_than(labels: Array, parts: Parts, pixels: int) -> dict[int, Box]:
-    """Return the objects of fewer pixels."""
+    """Select the objects with fewer pixels than a limit."""
     return {
         number: box
         for number, box in parts.items()
@@ -41,19 +41,19 @@ def smaller_than(labels: Array, parts: Parts, pixels: int) -> dict[int, Box]:
 
 
 def at_border(labels: Array, parts: Parts, *, axes: Sequence[int] = (-2, -1)) -> dict[int, Box]:
-    """Return the objects that touch the border.
+    """Select the objects that touch the border.
 
     Parameters
     ----------
     axes
-        The axes whose ends are the border. In a stack that is deeper than the objects, add z.
+        The axes whose ends are the border. Add z for a stack that is deeper than its objects.
     """
     return {number: box for number, box in parts.items() if _touches(labels, box, number, axes)}
 
 
 def fill_every(labels: Array, parts: Parts, *, progress: Progress = silent) -> Change:
     """Fill the holes of every object; see `fill_holes`."""
-    return _every(labels, parts, partial(holes_of, labels), progress, "filling holes")
+    return _every(labels, parts, partial(find_holes, labels), progress, "filling holes")
 
 
 def grow_every(
@@ -64,8 +64,8 @@ def grow_every(
     spacing: Sequence[float] = (),
     progress: Progress = silent,
 ) -> Change:
-    """Grow every object; between two, each gets what is nearer to it. See `grow`."""
-    steps = steps_of(spacing, labels.ndim)
+    """Grow every object; a pixel between two goes to the nearer one. See `grow`."""
+    steps = relative_steps(spacing, labels.ndim)
     move = partial(grow_outline, labels, by=by, steps=steps)
     return _every(labels, parts, move, progress, "growing")
 
@@ -78,8 +78,8 @@ def shrink_every(
     spacing: Sequence[float] = (),
     progress: Progress = silent,
 ) -> Change:
-    """Shrink every object of which something would be left; see `shrink`."""
-    steps = steps_of(spacing, labels.ndim)
+    """Shrink every object that would not vanish; see `shrink`."""
+    steps = relative_steps(spacing, labels.ndim)
     move = partial(shrink_outline, labels, by=by, steps=steps)
     return _every(labels, parts, move, progress, "shrinking")
 
@@ -92,8 +92,8 @@ def smooth_every(
     spacing: Sequence[float] = (),
     progress: Progress = silent,
 ) -> Change:
-    """Smooth every object of which something would be left; see `smooth`."""
-    steps = steps_of(spacing, labels.ndim)
+    """Smooth every object that would not vanish; see `smooth`."""
+    steps = relative_steps(spacing, labels.ndim)
 
     def move(box: Box, number: int) -> OutlineEdit:
         outline = smooth_outline(labels, box, number, by, steps)
@@ -108,12 +108,12 @@ def smooth_every(
 def separate_every(
     labels: Array, parts: Parts, *, first: int, progress: Progress = silent
 ) -> Change:
-    """Give every part of an object that touches no other part of it an id of its own.
+    """Give each disconnected part of an object its own id.
 
     Returns
     -------
     Change
-        Only objects in several parts count as looked at.
+        Only objects with several parts count as checked.
     """
     changes = []
     for number, box in track(list(parts.items()), progress, "separating"):
@@ -125,7 +125,7 @@ def separate_every(
 
 
 def renumber(labels: Array, parts: Parts) -> Change:
-    """Give the objects the ids from 1 on without a gap.
+    """Renumber the objects from 1 without gaps.
 
     Only as many objects change as there are gaps: those with the largest ids fill them. All others
     keep their ids, and their colours.
@@ -140,22 +140,24 @@ def renumber(labels: Array, parts: Parts) -> Change:
     return Change.joined(changes, labels)
 
 
-def pixels_of(labels: Array, parts: Parts, frame: LabelsView, shape: Sequence[int]) -> PixelSet:
-    """Return the pixels of some objects of a frame, as pixels of the whole array.
+def collect_pixels(
+    labels: Array, parts: Parts, frame: LabelsView, shape: Sequence[int]
+) -> PixelSet:
+    """Collect the pixels of objects in a view as pixels of the whole array.
 
     Parameters
     ----------
     labels
-        In the frame.
+        Labels in the view.
     shape
-        Of the whole array.
+        Shape of the whole array.
     """
-    found = PixelSet(shape)
+    pixels = PixelSet(shape)
     for number, box in parts.items():
         whole = frame.box(box)
         mask = (labels[box] == number).reshape([part.stop - part.start for part in whole])
-        found.add(whole, mask)
-    return found
+        pixels.add(whole, mask)
+    return pixels
 
 
 def _touches(labels: Array, box: Box, number: int, axes: Sequence[int]) -> bool:
@@ -175,8 +177,8 @@ def _every(
     progress: Progress,
     message: str,
 ) -> Change:
-    """Join what becomes of every object's outline into one change."""
-    check_room(labels.dtype, max(parts, default=0))
+    """Compute the outline edit of every object and join all into one change."""
+    check_id_fits(labels.dtype, max(parts, default=0))
     flat: list[NDArray[np.intp]] = []
     after: list[NDArray[np.int64]] = []
     claims: list[NDArray[np.float32]] = []
@@ -187,8 +189,8 @@ def _every(
         if not len(inside[0]):
             continue
         objects.append(number)
-        places = [a + part.start for a, part in zip(inside, outline.box, strict=True)]
-        flat.append(np.ravel_multi_index(places, labels.shape))
+        indices = [a + part.start for a, part in zip(inside, outline.box, strict=True)]
+        flat.append(np.ravel_multi_index(indices, labels.shape))
         after.append(np.where(outline.gained[inside], number, 0))
         claims.append(outline.claim[inside])
     if not flat:
@@ -214,9 +216,9 @@ def _settled(
 
 __all__ = [
     "at_border",
+    "collect_pixels",
     "fill_every",
     "grow_every",
-    "pixels_of",
     "renumber",
     "separate_every",
     "shrink_every",

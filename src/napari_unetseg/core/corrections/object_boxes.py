@@ -1,4 +1,4 @@
-"""Where every object is: found in one pass, and kept up to date from edits."""
+"""Bounding boxes of all objects: found in one pass, and kept up to date with edits."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from napari_unetseg.core.progress import Progress, silent, track
 Ids = NDArray[np.int64]
 
 _SMALL = 300_000
-"""Up to so many pixels numpy is done before a kernel would be compiled."""
+"""Maximum number of pixels for which numpy is faster than compiling a kernel."""
 
 
 class ObjectBoxes:
-    """A box around each object and its number of pixels.
+    """Bounding box and number of pixels of each object.
 
-    Boxes are exact when they are found. As edits are told they only widen, so that they hold the
-    object, perhaps with room to spare.
+    Boxes are exact when they are found. Edits only enlarge them, so that they always contain the
+    object but may be larger.
 
     Parameters
     ----------
     ids
         (n,), int64.
     low, high
-        (n, ndim): first pixel of each box and the one after its last.
+        (n, ndim): start and stop of each box.
     sizes
         (n,), number of pixels.
     """
@@ -48,27 +48,27 @@ class ObjectBoxes:
         return np.sort(self._ids[self._sizes > 0])
 
     def largest(self) -> int:
-        """Return the largest id in use, 0 when there is none."""
+        """Return the largest id in use, 0 when there are no objects."""
         return int(self._ids[self._sizes > 0].max(initial=0))
 
     def size(self, number: int) -> int:
-        """Return the number of pixels of an object, 0 when there is no such object."""
+        """Return the number of pixels of an object, 0 when it does not exist."""
         row = self._rows.get(number)
         return 0 if row is None else int(self._sizes[row])
 
     def box(self, number: int) -> Box:
-        """Return a box that holds an object.
+        """Return a box that contains an object.
 
         Raises
         ------
         KeyError
-            When there is no such object.
+            When the object does not exist.
         """
         row = self._rows[number]
         return _box(self._low[row], self._high[row])
 
     def parts(self, frame: LabelsView) -> dict[int, Box]:
-        """Return the objects in a frame, ascending, and their boxes there."""
+        """Return the objects in a view, ascending, with their boxes there."""
         here = self._sizes > 0
         for axis, at in enumerate(frame.at):
             if at is not None:
@@ -84,15 +84,15 @@ class ObjectBoxes:
             )
         }
 
-    def tell(self, index: tuple[Array, ...], before: Any, after: Any) -> None:
-        """Take note of pixels that got other ids.
+    def update(self, index: tuple[Array, ...], before: Any, after: Any) -> None:
+        """Update the boxes and sizes for an edit of the labels.
 
         Parameters
         ----------
         index
-            One (n,) array of places for each axis.
+            One (n,) array of indices per axis.
         before, after
-            (n,), or one id.
+            (n,), or a single id.
         """
         n = len(index[0])
         if not n:
@@ -143,8 +143,8 @@ def find_boxes(labels: Array, *, progress: Progress = silent) -> ObjectBoxes:
     -----
     About 60 ms for 8192×8192 pixels on two cores.
     """
-    found = _in_numpy(labels) if labels.size <= _SMALL else _compiled(labels, progress)
-    ids, low, high, sizes = found
+    columns = _in_numpy(labels) if labels.size <= _SMALL else _compiled(labels, progress)
+    ids, low, high, sizes = columns
     if not len(ids):
         return ObjectBoxes(ids, low, high, sizes)
     order = np.argsort(ids, kind="stable")
@@ -160,10 +160,10 @@ def find_boxes(labels: Array, *, progress: Progress = silent) -> ObjectBoxes:
 def _in_numpy(labels: Array) -> tuple[Ids, Ids, Ids, Ids]:
     from scipy import ndimage
 
-    numbers, places = np.unique(labels, return_inverse=True)
-    places = places.reshape(labels.shape) + 1
-    sizes = np.bincount(places.ravel())[1:].astype(np.int64)
-    boxes = [box for box in ndimage.find_objects(places) if box is not None]
+    numbers, indices = np.unique(labels, return_inverse=True)
+    indices = indices.reshape(labels.shape) + 1
+    sizes = np.bincount(indices.ravel())[1:].astype(np.int64)
+    boxes = [box for box in ndimage.find_objects(indices) if box is not None]
     low = np.array([[part.start for part in box] for box in boxes], np.int64)
     high = np.array([[part.stop for part in box] for box in boxes], np.int64)
     some = numbers != 0
@@ -179,7 +179,7 @@ def _in_numpy(labels: Array) -> tuple[Ids, Ids, Ids, Ids]:
 def _compiled(labels: Array, progress: Progress) -> tuple[Ids, Ids, Ids, Ids]:
     from napari_unetseg.core.corrections.box_kernels import find_rows
 
-    found = []
+    tables = []
     leads = list(np.ndindex(labels.shape[:-2]))
     for lead in track(leads, progress, "finding the objects"):
         plane = labels[lead]
@@ -189,9 +189,9 @@ def _compiled(labels: Array, progress: Progress) -> tuple[Ids, Ids, Ids, Ids]:
             return rows
 
         rows = np.concatenate(map_strips(work, len(plane)))
-        place = np.tile(np.array(lead, np.int64), (len(rows), 1))
-        found.append(np.concatenate([place, rows], 1))
-    table = np.concatenate(found)
+        position = np.tile(np.array(lead, np.int64), (len(rows), 1))
+        tables.append(np.concatenate([position, rows], 1))
+    table = np.concatenate(tables)
     n = labels.ndim - 2
     lead_low, ids = table[:, :n], table[:, n]
     return (

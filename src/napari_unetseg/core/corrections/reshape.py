@@ -1,7 +1,7 @@
 """Corrections of an object's outline: fill holes, smooth, grow and shrink.
 
-None takes a pixel of a neighbour. Lengths are in pixels of the finest axis, so that an object in a
-stack of coarse planes changes as much along z as it does along y and x.
+None takes a pixel of a neighbour. Lengths are in pixels of the finest axis, so that an object in an
+anisotropic stack changes by the same length along all axes.
 """
 
 from collections.abc import Sequence
@@ -10,32 +10,32 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, steps_of
+from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, relative_steps
 from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.errors import InputError
 
 
 class OutlineEdit(NamedTuple):
-    """How an object's outline moves, in a box around it."""
+    """Edit of an object's outline: pixels gained and lost, in a box around it."""
 
     box: Box
     lost: Mask
     gained: Mask
     claim: NDArray[np.float32]
-    """How much the object claims a pixel that it gained: the largest gets it."""
+    """Priority of the object at each gained pixel: the largest gets it."""
 
 
 def fill_holes(labels: Array, box: Box, number: int) -> Change:
-    """Fill the background that an object encloses, in 3D on all sides.
+    """Fill the background enclosed by an object, in 3D on all sides.
 
-    Objects within the hole stay.
+    Other objects within the hole stay.
 
     Raises
     ------
     InputError
-        When there is no hole.
+        When the object has no hole.
     """
-    change = edit_outline(labels, number, holes_of(labels, box, number))
+    change = edit_outline(labels, number, find_holes(labels, box, number))
     if not len(change):
         raise InputError(f"Object {number} has no hole.")
     return change
@@ -44,7 +44,7 @@ def fill_holes(labels: Array, box: Box, number: int) -> Change:
 def grow(
     labels: Array, box: Box, number: int, by: float, *, spacing: Sequence[float] = ()
 ) -> Change:
-    """Add the background within a distance of an object to it.
+    """Grow an object into the background within a distance.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def grow(
     Raises
     ------
     InputError
-        When its neighbours leave no room.
+        When its neighbours leave no space.
     """
     change = edit_outline(
-        labels, number, grow_outline(labels, box, number, by, steps_of(spacing, labels.ndim))
+        labels, number, grow_outline(labels, box, number, by, relative_steps(spacing, labels.ndim))
     )
     if not len(change):
         raise InputError(f"There is no background around object {number} to grow into.")
@@ -67,9 +67,9 @@ def grow(
 def shrink(
     labels: Array, box: Box, number: int, by: float, *, spacing: Sequence[float] = ()
 ) -> Change:
-    """Take from an object what is within a distance of anything else.
+    """Shrink an object by removing pixels within a distance of its outline.
 
-    Where the image ends, the object is taken to go on.
+    The object is assumed to continue beyond the border of the image.
 
     Raises
     ------
@@ -77,7 +77,9 @@ def shrink(
         When nothing would be left.
     """
     change = edit_outline(
-        labels, number, shrink_outline(labels, box, number, by, steps_of(spacing, labels.ndim))
+        labels,
+        number,
+        shrink_outline(labels, box, number, by, relative_steps(spacing, labels.ndim)),
     )
     if not len(change):
         raise InputError(f"Nothing would be left of object {number}. Delete it, or shrink by less.")
@@ -92,7 +94,7 @@ def smooth(
     Parameters
     ----------
     by
-        What is narrower than about this goes, dents as well as spurs.
+        Width in pixels: narrower dents and spurs are removed.
 
     Raises
     ------
@@ -101,19 +103,19 @@ def smooth(
 
     Notes
     -----
-    A pixel is the object's where, weighted by a Gaussian of half the given width, there is more
-    of the object than of background. Neighbours and what lies outside the image count as neither,
-    so that objects that touch stay in touch.
+    The result contains the pixels where, weighted by a Gaussian of half the given width, there is
+    more of the object than of background. Neighbours and the outside of the image count as neither,
+    so that touching objects stay in contact.
     """
-    steps = steps_of(spacing, labels.ndim)
+    steps = relative_steps(spacing, labels.ndim)
     outline = smooth_outline(labels, box, number, by, steps)
     if vanishes(labels, number, outline):
         raise InputError(f"Nothing would be left of object {number}. Delete it, or smooth by less.")
     return edit_outline(labels, number, outline)
 
 
-def holes_of(labels: Array, box: Box, number: int) -> OutlineEdit:
-    """Return the holes of an object as what it gains."""
+def find_holes(labels: Array, box: Box, number: int) -> OutlineEdit:
+    """Return the holes of an object as an outline edit."""
     from scipy import ndimage
 
     crop = labels[box]
@@ -125,7 +127,7 @@ def holes_of(labels: Array, box: Box, number: int) -> OutlineEdit:
 def grow_outline(
     labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
 ) -> OutlineEdit:
-    """Return what an object gains within a distance; what is nearer is claimed more."""
+    """Compute the growth of an object by a distance; nearer pixels have higher priority."""
     from scipy import ndimage
 
     wide = padded(box, [int(by / step) for step in steps], labels.shape)
@@ -133,7 +135,7 @@ def grow_outline(
     own = crop == number
     distance = ndimage.distance_transform_edt(~own, sampling=steps).astype(np.float32)
     near = (distance <= by) & (crop == 0)
-    # What a thin neighbour cuts off is not this object.
+    # Pixels cut off by a thin neighbour do not belong to this object.
     connected, _ = ndimage.label(own | near)
     gained = near & np.isin(connected, np.unique(connected[own]))
     return OutlineEdit(wide, np.zeros_like(own), gained, -distance)
@@ -142,7 +144,7 @@ def grow_outline(
 def shrink_outline(
     labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
 ) -> OutlineEdit:
-    """Return what an object loses within a distance; nothing where it would lose everything."""
+    """Compute the shrinkage of an object by a distance; empty where it would vanish."""
     from scipy import ndimage
 
     wide = padded(box, (1,) * labels.ndim, labels.shape)
@@ -151,39 +153,39 @@ def shrink_outline(
     if own.all():
         return OutlineEdit(wide, nothing, nothing, np.zeros(own.shape, np.float32))
     lost = own & (ndimage.distance_transform_edt(own, sampling=steps) <= by)
-    kept = lost if (own & ~lost).any() else nothing
-    return OutlineEdit(wide, kept, nothing, np.zeros(own.shape, np.float32))
+    removed = lost if (own & ~lost).any() else nothing
+    return OutlineEdit(wide, removed, nothing, np.zeros(own.shape, np.float32))
 
 
 def smooth_outline(
     labels: Array, box: Box, number: int, by: float, steps: Sequence[float]
 ) -> OutlineEdit:
-    """Return how an object's outline moves when it is smoothed."""
+    """Compute the edit that smooths an object's outline."""
     from scipy import ndimage
 
     sigmas = [by / 2 / step for step in steps]
     wide = padded(box, [int(np.ceil(by / step)) for step in steps], labels.shape)
-    # Beyond the reach of the Gaussian nothing counts; up to there, the true surroundings do.
-    seen = padded(wide, [int(4 * sigma + 0.5) for sigma in sigmas], labels.shape)
-    around = labels[seen]
+    # Pixels beyond the reach of the Gaussian do not count; up to there, the true surroundings do.
+    context = padded(wide, [int(4 * sigma + 0.5) for sigma in sigmas], labels.shape)
+    around = labels[context]
     balance = (around == number).astype(np.float32) - (around == 0)
     balance = ndimage.gaussian_filter(balance, sigmas, mode="constant")
     inner = tuple(
         slice(part.start - outer.start, part.stop - outer.start)
-        for part, outer in zip(wide, seen, strict=True)
+        for part, outer in zip(wide, context, strict=True)
     )
     crop, balance = around[inner], balance[inner]
     return OutlineEdit(wide, (crop == number) & (balance < 0), (crop == 0) & (balance > 0), balance)
 
 
 def vanishes(labels: Array, number: int, outline: OutlineEdit) -> bool:
-    """Whether nothing would be left of an object."""
+    """Return whether an edit would remove the whole object."""
     own = labels[outline.box] == number
     return not ((own & ~outline.lost) | outline.gained).any()
 
 
 def edit_outline(labels: Array, number: int, outline: OutlineEdit) -> Change:
-    """Return the change that moves one object's outline."""
+    """Convert an edit of one object's outline to a change."""
     after = np.where(outline.gained, number, 0)
     return Change.of(labels, outline.box, outline.lost | outline.gained, after, [number])
 

@@ -1,17 +1,17 @@
-"""Corrections that divide an object: by a line, by seeds, or where its parts do not touch."""
+"""Corrections that split an object: by a line, by seeds, or into disconnected parts."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, steps_of
+from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, relative_steps
 from napari_unetseg.core.corrections.locked_pixels import Box
 from napari_unetseg.core.corrections.whole_objects import along
 from napari_unetseg.core.errors import InputError
 
 _SLIVER = 1.5
-"""What is nowhere further than this from the line is a crumb of the object's edge, no piece."""
+"""Parts that lie nowhere further than this from the line are fragments of the object's edge."""
 
 
 def split_by_line(
@@ -23,30 +23,31 @@ def split_by_line(
     axes: Sequence[int] = (-2, -1),
     first: int,
 ) -> Change:
-    """Divide an object along a line.
+    """Split an object along a line.
 
     Parameters
     ----------
     labels
         Ids; 0 is background.
     box, number
-        The object.
+        The object: its bounding box and id.
     points
-        (n, 2), corners of the line in pixels, along `axes`.
+        (n, 2), vertices of the line in pixels, along `axes`.
     axes
-        The two axes the line was drawn in. Along others, it cuts through the whole object.
+        The two axes in which the line was drawn. Along other axes, it cuts through the whole
+        object.
     first
-        The id of the first new object; further ones count on.
+        The id of the first new object; later ones count up from it.
 
     Returns
     -------
     Change
-        The largest piece keeps the id. Pixels under the line belong to the nearest piece.
+        The largest part keeps the id. Pixels under the line go to the nearest part.
 
     Raises
     ------
     InputError
-        When the line does not cut the object through.
+        When the line does not cut through the object.
     """
     from scipy import ndimage
 
@@ -55,18 +56,18 @@ def split_by_line(
     full = np.ones((3,) * own.ndim, bool)
     whole, _ = ndimage.label(own, full)
     cut = np.isin(whole, np.unique(whole[own & line])) & own
-    pieces, n = ndimage.label(cut & ~line, full)
+    parts, n = ndimage.label(cut & ~line, full)
     distance = ndimage.distance_transform_edt(~(line & own)) if line.any() else np.zeros(own.shape)
-    kept = _large(pieces, n, distance)
-    if len(kept) < 2:
+    large = _without_fragments(parts, n, distance)
+    if len(large) < 2:
         raise InputError(
-            "The line does not cut an object in two. Begin outside of the object, draw across it, "
-            "and end outside of it."
+            "The line does not cut any object in two. Start outside the object, draw across it, "
+            "and end outside it."
         )
     ranks = np.zeros(n + 1, np.intp)
-    ranks[kept] = np.arange(1, len(kept) + 1)
-    markers = ranks[pieces]
-    return _pieces(labels, box, number, _spread(markers, cut), first)
+    ranks[large] = np.arange(1, len(large) + 1)
+    markers = ranks[parts]
+    return _make_objects(labels, box, number, _spread(markers, cut), first)
 
 
 def split_by_seeds(
@@ -78,25 +79,25 @@ def split_by_seeds(
     first: int,
     spacing: Sequence[float] = (),
 ) -> Change:
-    """Divide an object among seeds.
+    """Split an object by seeds.
 
     Parameters
     ----------
     labels
         Ids; 0 is background.
     box, number
-        The object.
+        The object: its bounding box and id.
     seeds
         (n, ndim), at least two pixels of the object.
     first
-        The id of the first new object; further ones count on.
+        The id of the first new object; later ones count up from it.
     spacing
         Physical size of a pixel along each axis.
 
     Returns
     -------
     Change
-        The largest piece keeps the id, and so do parts of the object without a seed.
+        The largest part keeps the id, and so do disconnected parts without a seed.
 
     Raises
     ------
@@ -105,49 +106,54 @@ def split_by_seeds(
 
     Notes
     -----
-    Seeds in different bulges of the object are divided at its waists: watershed of the distance to
-    the outline, each seed with its way up to the middle of its bulge. Where two are in one bulge,
-    which has no waist between them, every pixel goes to the seed that is the fewest steps away.
+    Seeds in different bulges of the object are separated at its waists: watershed of the distance
+    to the outline, with each seed extended uphill to the middle of its bulge. If two seeds lie in
+    one bulge, with no waist between them, every pixel goes to the seed that is the fewest steps
+    away.
     """
     from scipy import ndimage
     from skimage.segmentation import watershed
 
     whole = padded(box, (1,) * labels.ndim, labels.shape)
     own = labels[whole] == number
-    places = np.rint(np.atleast_2d(np.asarray(seeds, float))).astype(np.intp)
-    places = np.unique(places - [part.start for part in whole], axis=0)
-    places = places[((places >= 0) & (places < own.shape)).all(1)]
-    places = places[own[tuple(places.T)]]
-    if len(places) < 2:
-        raise InputError("Splitting takes a seed in each piece: click at least two places in it.")
-    # Where the image ends, the object may go on: only a pixel of another id is its outline.
-    depth = ndimage.distance_transform_edt(own, sampling=steps_of(spacing, own.ndim))
-    pieces = watershed(*_relief(own, depth, places), mask=own)
-    return _pieces(labels, whole, number, pieces, first)
+    pixels = np.rint(np.atleast_2d(np.asarray(seeds, float))).astype(np.intp)
+    pixels = np.unique(pixels - [part.start for part in whole], axis=0)
+    pixels = pixels[((pixels >= 0) & (pixels < own.shape)).all(1)]
+    pixels = pixels[own[tuple(pixels.T)]]
+    if len(pixels) < 2:
+        raise InputError(
+            "Splitting by seeds needs a seed in each part. Click at least two positions in the "
+            "object."
+        )
+    # The object may continue beyond the border of the image: only pixels of another id are its
+    # outline.
+    depth = ndimage.distance_transform_edt(own, sampling=relative_steps(spacing, own.ndim))
+    parts = watershed(*_relief(own, depth, pixels), mask=own)
+    return _make_objects(labels, whole, number, parts, first)
 
 
 def separate(labels: Array, box: Box, number: int, *, first: int) -> Change:
-    """Give the parts of an object that do not touch, not even at a corner, ids of their own.
+    """Give each disconnected part of an object its own id; corners connect.
 
     Returns
     -------
     Change
-        The largest part keeps the id; no pixel changes where there is only one.
+        The largest part keeps the id; nothing changes if there is only one.
     """
     from scipy import ndimage
 
     own = labels[box] == number
     parts, _ = ndimage.label(own, np.ones((3,) * own.ndim, bool))
-    return _pieces(labels, box, number, parts, first)
+    return _make_objects(labels, box, number, parts, first)
 
 
 def _relief(
     own: Mask, depth: NDArray[np.float64], seeds: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Return the landscape that is flooded, and the seeds in it."""
+    """Return the heights for the watershed, and its seeds."""
     from scipy import ndimage
 
-    # A distance in whole pixels has peaks that are none; a little blur takes them away.
+    # A distance in whole pixels has spurious peaks; a slight blur removes them.
     height = np.where(own, ndimage.gaussian_filter(depth, 1), 0)
     paths = [_way_up(height, tuple(seed)) for seed in seeds.tolist()]
     markers = np.zeros(own.shape, np.int32)
@@ -160,7 +166,7 @@ def _relief(
 
 
 def _way_up(height: NDArray[np.float64], start: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the pixels from `start` to the top of its hill, the steepest way."""
+    """Return the path of steepest ascent from `start` to its peak."""
     path = [start]
     while True:
         near = tuple(slice(max(at - 1, 0), at + 2) for at in path[-1])
@@ -172,34 +178,34 @@ def _way_up(height: NDArray[np.float64], start: tuple[int, ...]) -> list[tuple[i
 
 
 def _line_in(box: Box, points: ArrayLike, axes: Sequence[int]) -> Mask:
-    """Return which pixels of a box a line covers, in every plane along the other axes."""
+    """Return the mask of the line in a box, in every plane along the other axes."""
     sides = [box[axis] for axis in axes]
     line = np.zeros([side.stop - side.start for side in sides], bool)
-    places = along(points) - [side.start for side in sides]
-    places = places[((places >= 0) & (places < line.shape)).all(1)]
-    line[tuple(places.T)] = True
+    pixels = along(points) - [side.start for side in sides]
+    pixels = pixels[((pixels >= 0) & (pixels < line.shape)).all(1)]
+    line[tuple(pixels.T)] = True
     line = line if axes[0] < axes[1] else line.T
     others = tuple(axis for axis in range(len(box)) if axis not in axes)
     shape = [part.stop - part.start for part in box]
     return np.broadcast_to(np.expand_dims(line, others), shape)
 
 
-def _large(pieces: NDArray[np.int32], n: int, distance: Array) -> NDArray[np.intp]:
-    """Return which pieces count: none that is a crumb beside the line, unless two are wanted."""
+def _without_fragments(parts: NDArray[np.int32], n: int, distance: Array) -> NDArray[np.intp]:
+    """Select the parts that are not fragments beside the line, or else the two largest."""
     from scipy import ndimage
 
     if n < 2:
         return np.arange(1, n + 1)
     numbers = np.arange(1, n + 1)
-    reach = np.asarray(ndimage.maximum(distance, pieces, numbers))
+    reach = np.asarray(ndimage.maximum(distance, parts, numbers))
     large = numbers[reach > _SLIVER]
     if len(large) > 1:
         return large
-    return np.sort(1 + np.argsort(-np.bincount(pieces.ravel())[1:], kind="stable")[:2])
+    return np.sort(1 + np.argsort(-np.bincount(parts.ravel())[1:], kind="stable")[:2])
 
 
 def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
-    """Return each pixel of `where` with the nearest marker."""
+    """Assign each pixel of `where` to the nearest marker."""
     from scipy import ndimage
 
     nearest = ndimage.distance_transform_edt(
@@ -208,15 +214,15 @@ def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
     return np.where(where, markers[tuple(nearest)], 0)
 
 
-def _pieces(labels: Array, box: Box, number: int, pieces: Array, first: int) -> Change:
-    """Return the change that makes objects of pieces numbered from 1."""
-    sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
+def _make_objects(labels: Array, box: Box, number: int, parts: Array, first: int) -> Change:
+    """Make the change that turns parts numbered from 1 into objects."""
+    sizes = np.bincount(parts.ravel(), minlength=2)[1:]
     ids = np.zeros(len(sizes) + 1, np.int64)
     others = np.flatnonzero(np.arange(len(sizes)) != np.argmax(sizes)) + 1
     others = others[sizes[others - 1] > 0]
     ids[1:] = number
     ids[others] = first + np.arange(len(others))
-    return Change.of(labels, box, pieces > 0, ids[pieces], [number])
+    return Change.of(labels, box, parts > 0, ids[parts], [number])
 
 
 __all__ = ["separate", "split_by_line", "split_by_seeds"]

@@ -1,4 +1,4 @@
-"""Corrections of whole objects: merge, delete, approve, and which ones a stroke meets."""
+"""Corrections of whole objects: merge, delete, approve; and the objects along a stroke."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,7 +11,7 @@ from napari_unetseg.core.errors import InputError
 
 
 def merge(labels: Array, parts: Parts) -> Change:
-    """Give several objects the id of the first.
+    """Merge several objects by giving them the id of the first.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def merge(labels: Array, parts: Parts) -> Change:
         When there are fewer than two.
     """
     if len(parts) < 2:
-        raise InputError("Merging takes two different objects: click another one.")
+        raise InputError("Merging needs two different objects. Click another object.")
     first = next(iter(parts))
     changes = [
         Change.of(labels, box, labels[box] == number, first)
@@ -44,53 +44,53 @@ def delete(labels: Array, parts: Parts) -> Change:
 
 
 def approve(labels: Array, parts: Parts) -> Change:
-    """Say of objects that they are right: no pixel changes."""
+    """Mark objects as correct: no pixel changes."""
     nothing = Change.joined([], labels)
     return Change(nothing.index, nothing.before, nothing.after, tuple(parts))
 
 
 def ids_along(labels: Array, points: ArrayLike) -> list[int]:
-    """Return the objects that a stroke meets, in its order, each once.
+    """Return the ids of the objects along a stroke, in its order, without duplicates.
 
     Parameters
     ----------
     points
-        (n, ndim), corners of the stroke in pixels; what lies outside of the labels is passed over.
+        (n, ndim), vertices of the stroke in pixels; points outside the labels are ignored.
     """
-    places = along(points)
-    inside = ((places >= 0) & (places < labels.shape)).all(1)
-    met = labels[tuple(places[inside].T)]
+    pixels = along(points)
+    inside = ((pixels >= 0) & (pixels < labels.shape)).all(1)
+    met = labels[tuple(pixels[inside].T)]
     return [int(number) for number in dict.fromkeys(met.tolist()) if number]
 
 
 def along(points: ArrayLike) -> NDArray[np.intp]:
-    """Return the pixels of a stroke: (n, ndim), each next to the one before, along its sides.
+    """Return the pixels of a stroke: (n, ndim), each adjacent to the one before.
 
-    No diagonal step is taken, so that two pixels on either side of it do not touch, not even at
-    their corners.
+    No step is diagonal, so that pixels on either side of the stroke do not touch, not even at
+    corners.
     """
     corners = np.atleast_2d(np.asarray(points, dtype=float))
-    places = [np.rint(corners[:1]).astype(np.intp)]
+    segments = [np.rint(corners[:1]).astype(np.intp)]
     for start, stop in pairwise(corners):
-        # Four samples a pixel, so that a step moves by one pixel at most along each axis.
+        # Four samples per pixel, so that a step moves by at most one pixel along each axis.
         n = int(np.ceil(4 * np.abs(stop - start).max())) + 1
         share = np.linspace(0, 1, n + 1)[1:, None]
-        places.append(np.rint(start + share * (stop - start)).astype(np.intp))
-    line = np.concatenate(places)
+        segments.append(np.rint(start + share * (stop - start)).astype(np.intp))
+    line = np.concatenate(segments)
     line = line[np.r_[True, (np.diff(line, axis=0) != 0).any(1)]]
     return _without_diagonals(line)
 
 
 def _without_diagonals(line: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Put a pixel into every step along more than one axis, axis by axis."""
-    found: list[Sequence[int]] = [tuple(line[0])]
+    """Insert pixels into diagonal steps, axis by axis."""
+    path: list[Sequence[int]] = [tuple(line[0])]
     for step in line[1:]:
-        here = list(found[-1])
+        pixel = list(path[-1])
         for axis in range(line.shape[1]):
-            if here[axis] != step[axis]:
-                here[axis] = int(step[axis])
-                found.append(tuple(here))
-    return np.array(found, dtype=np.intp)
+            if pixel[axis] != step[axis]:
+                pixel[axis] = int(step[axis])
+                path.append(tuple(pixel))
+    return np.array(path, dtype=np.intp)
 
 
 __all__ = ["along", "approve", "delete", "ids_along", "merge"]

@@ -1,4 +1,4 @@
-"""What a pixel's surroundings look like, as numbers that the pixel rungs learn from."""
+"""Pixel features: numbers describing each pixel's neighbourhood, the input of pixel models."""
 
 from napari_unetseg.core.features.bank import (
     BORDER,

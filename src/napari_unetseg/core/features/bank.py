@@ -1,10 +1,10 @@
-"""The filter bank: what a pixel's surroundings look like at several scales, as numbers.
+"""Filter bank: features of each pixel's neighbourhood at several scales.
 
 For each scale the image is smoothed with a Gaussian; the gradient magnitude, the Laplacian, the
-eigenvalues of the Hessian and those of the structure tensor follow from the smoothed image by
-differences of five samples. All are multiplied by the power of the scale that makes them
-comparable between scales (Lindeberg 1998), and all turn with the image. Every filter has a finite
-reach, so a tile with that much surroundings gives the numbers of the whole image.
+eigenvalues of the Hessian and those of the structure tensor are computed from the smoothed image by
+five-point differences. All are multiplied by the power of the scale that makes them comparable
+between scales (Lindeberg 1998), and all are rotation covariant. Every filter has a finite reach, so
+a tile with that much margin gives exactly the features of the whole image.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ from napari_unetseg.core.options import Options, option
 FloatArray = NDArray[np.float32]
 
 BORDER: Literal["symmetric"] = "symmetric"
-"""How an image goes on beyond its edge, in the words of `numpy.pad`; as `TileGrid` does it."""
+"""Boundary mode, as in `numpy.pad` and `TileGrid`."""
 
 _MAX_SIGMA = 64.0
 
 
 @dataclass(frozen=True)
 class Filter:
-    """One or several features computed together, and how far they look.
+    """Filter: one or several features computed together, with their reach.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Filter:
     sigma
         Scale in pixels of the finest axis; 0 for the intensity itself.
     reach
-        Pixels it looks at beyond its own, along each spatial axis.
+        Pixels needed beyond the pixel itself, along each spatial axis.
     """
 
     names: tuple[str, ...]
@@ -53,7 +53,7 @@ class Filter:
 
 
 class FilterBankSpec(Options):
-    """Which filters at which scales.
+    """Options of the filter bank: filters and scales.
 
     A scale is the standard deviation of a Gaussian in pixels of the finest spatial axis; along a
     coarser axis it spans correspondingly fewer pixels.
@@ -67,31 +67,34 @@ class FilterBankSpec(Options):
     sigmas: str = option(
         "1, 2, 4, 8",
         "Scales",
-        "Sizes at which the image is looked at: standard deviations in pixels, smallest first. "
-        "Add a larger one for larger objects; time and tile margins grow with the largest.",
+        "Standard deviations of the Gaussian filters in pixels, smallest first. Add a larger "
+        "scale for larger objects; computing time and tile margins grow with the largest.",
     )
-    intensity: bool = option(True, "Intensity", "The pixel itself, not smoothed.", advanced=True)
+    intensity: bool = option(
+        True, "Intensity", "Intensity of the pixel itself, not smoothed.", advanced=True
+    )
     gaussian: bool = option(True, "Gaussian", "Smoothed intensity at each scale.", advanced=True)
     gradient: bool = option(
-        True, "Gradient", "Gradient magnitude at each scale: strong at edges.", advanced=True
+        True, "Gradient", "Gradient magnitude at each scale: responds to edges.", advanced=True
     )
     laplacian: bool = option(
         False,
         "Laplacian",
-        "Blobs at each scale. It is the sum of the Hessian eigenvalues, so it adds little to them.",
+        "Laplacian at each scale: responds to blobs. It is the sum of the Hessian eigenvalues, "
+        "so it adds little to them.",
         advanced=True,
     )
     hessian: bool = option(
         True,
         "Hessian",
-        "Eigenvalues of the Hessian at each scale: ridges, valleys and blobs.",
+        "Eigenvalues of the Hessian at each scale: respond to ridges, valleys and blobs.",
         advanced=True,
     )
     structure: bool = option(
         True,
         "Structure",
-        "Roots of the eigenvalues of the structure tensor at each scale: oriented texture "
-        "against corners.",
+        "Square roots of the eigenvalues of the structure tensor at each scale: tell oriented "
+        "texture from corners.",
         advanced=True,
     )
 
@@ -108,12 +111,12 @@ class FilterBankSpec(Options):
 
     @property
     def chosen(self) -> tuple[bool, ...]:
-        """Which filters are chosen, of those that have a scale, in the order of their features."""
+        """Return whether each filter with a scale is chosen, in the order of the features."""
         return self.gaussian, self.gradient, self.laplacian, self.hessian, self.structure
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """The scales as numbers, in pixels, ascending."""
+        """Return the scales in pixels, ascending."""
         return tuple(_parse(self.sigmas)) if any(self.chosen) else ()
 
     def filters(self, ndim: int, spacing: Sequence[float] = ()) -> tuple[Filter, ...]:
@@ -124,14 +127,14 @@ class FilterBankSpec(Options):
         ndim
             2 for planes, 3 for volumes.
         spacing
-            Physical pixel size along each spatial axis; all the same when not given.
+            Physical pixel size along each spatial axis; isotropic when not given.
         """
-        found = []
+        filters = []
         if self.intensity:
-            found.append(Filter(("intensity",), 0.0, (0,) * ndim))
+            filters.append(Filter(("intensity",), 0.0, (0,) * ndim))
         for sigma in self.scales:
-            found.extend(self._filters_at(sigma, axis_sigmas(sigma, ndim, spacing)))
-        return tuple(found)
+            filters.extend(self._filters_at(sigma, axis_sigmas(sigma, ndim, spacing)))
+        return tuple(filters)
 
     def _filters_at(self, sigma: float, along: tuple[float, ...]) -> list[Filter]:
         counts = (1, 1, 1, len(along), len(along))
@@ -140,18 +143,18 @@ class FilterBankSpec(Options):
         edge = tuple(r + DIFFERENCE_REACH for r in smooth)
         wide = tuple(r + radius(INTEGRATION * s) for r, s in zip(edge, along, strict=True))
         reaches = (smooth, edge, edge, edge, wide)
-        found = []
+        filters = []
         for use, count, title, reach in zip(self.chosen, counts, titles, reaches, strict=True):
             if use:
                 parts = [f" {k + 1}" if count > 1 else "" for k in range(count)]
                 names = tuple(f"{title}{part}, σ={sigma:g}" for part in parts)
-                found.append(Filter(names, sigma, reach))
-        return found
+                filters.append(Filter(names, sigma, reach))
+        return filters
 
     def names(
         self, ndim: int, *, n_channels: int = 1, spacing: Sequence[float] = ()
     ) -> tuple[str, ...]:
-        """Name every feature, in order: all of the first channel, then of the second, ..."""
+        """Return the name of every feature, in order: all of the first channel, the second, ..."""
         names = [name for each in self.filters(ndim, spacing) for name in each.names]
         if n_channels == 1:
             return tuple(names)
@@ -162,7 +165,7 @@ class FilterBankSpec(Options):
         return len(self.names(ndim, n_channels=n_channels))
 
     def reach(self, ndim: int, spacing: Sequence[float] = ()) -> tuple[int, ...]:
-        """Return how many pixels around a block its features depend on, along each axis."""
+        """Return the reach of the filters in pixels, along each axis."""
         reaches = [each.reach for each in self.filters(ndim, spacing)]
         return tuple(max(along) for along in zip(*reaches, strict=True))
 
@@ -184,33 +187,34 @@ def filter_bank(
     spec
         Which features.
     spacing
-        Physical pixel size along each spatial axis; all the same when not given.
+        Physical pixel size along each spatial axis; isotropic when not given.
     margin
-        Pixels at each end of each spatial axis that are surroundings only and get no features.
-        Where it is less than the reach of the filters, the block is continued by reflection.
+        Pixels at each end of each spatial axis that serve as context only and get no features.
+        Where the margin is less than the reach of the filters, the block is extended by reflection.
     out
-        Array to write to, of the result's shape and type; a fresh one costs its page faults.
+        Output array of the result's shape and dtype; reusing one saves the page faults of a new
+        array.
 
     Returns
     -------
     ndarray
-        (F, *spatial less the margins), float32; the order is that of `FilterBankSpec.names`.
+        (F, *spatial without the margins), float32; in the order of `FilterBankSpec.names`.
 
     Raises
     ------
     InputError
-        When the block is neither 2D nor 3D, or the margins leave nothing.
+        When the block is neither 2D nor 3D, or no pixel is left within the margins.
 
     Notes
     -----
-    A filter of scale σ takes 8 passes of 6σ products a pixel in 2D and 21 in 3D, shared by the
-    cores; beside the result it holds four copies of a plane, or eight of a volume.
+    A filter of scale σ takes 8 passes of 6σ products per pixel in 2D and 21 in 3D, shared by the
+    cores; in addition to the result it needs four copies of a plane, or eight of a volume.
     """
     ndim = block.ndim - 1
     if ndim not in (2, 3):
         raise InputError(
-            f"Features are computed of blocks (C, Y, X) or (C, Z, Y, X), "
-            f"not of {block.ndim} axes. Take a plane or a stack of the image."
+            f"Features need a block (C, Y, X) or (C, Z, Y, X), not {block.ndim} axes. Take a "
+            "plane or a stack of the image."
         )
     edges = tuple(margin) if margin else (0,) * ndim
     shape = tuple(n - 2 * edge for n, edge in zip(block.shape[1:], edges, strict=True))
@@ -241,15 +245,15 @@ def _checked(out: FloatArray, shape: tuple[int, ...]) -> FloatArray:
 
 
 def _parse(text: str) -> list[float]:
-    """Return the scales named by `text`, ascending, each once."""
+    """Parse the scales in `text`, ascending, without duplicates."""
     try:
         sigmas = sorted({float(word) for word in text.replace(",", " ").replace(";", " ").split()})
     except ValueError as error:
         raise ValueError(
-            f"The scales {text!r} are not numbers. Write them like 1, 2, 4."
+            f"The scales {text!r} are not numbers. Enter them like 1, 2, 4."
         ) from error
     if not sigmas:
-        raise ValueError("No scale is given. Write at least one, such as 1, 2, 4.")
+        raise ValueError("No scale is given. Enter at least one, such as 1, 2, 4.")
     if not all(0.3 <= sigma <= _MAX_SIGMA for sigma in sigmas):
         raise ValueError(f"The scales {text!r} must be between 0.3 and {_MAX_SIGMA:g} pixels.")
     return sigmas

@@ -1,7 +1,7 @@
-"""Compiled eigenvalues of symmetric 2×2 and 3×3 matrices, one matrix for each pixel of a row.
+"""Compiled eigenvalues of symmetric 2×2 and 3×3 matrices, one matrix per pixel of a row.
 
-Closed forms without branches, so that the compiler works on many pixels at once. This module
-imports numba and is itself imported only when features are computed.
+Closed forms without branches, so that the compiler vectorises them over pixels. This module imports
+numba and is itself imported only when features are computed.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ _PI = np.float32(np.pi)
 
 @_compiled
 def root(out: Array) -> None:
-    """Replace every number of a row by its square root, rounding errors below 0 by 0."""
+    """Replace every number of a row by its square root; rounding errors below 0 become 0."""
     zero = np.float32(0)
     for j in range(out.size):
         out[j] = np.sqrt(max(out[j], zero))
@@ -28,7 +28,7 @@ def root(out: Array) -> None:
 
 @_compiled
 def eigenvalues_2(yy: Array, yx: Array, xx: Array, high: Array, low: Array) -> None:
-    """Write the eigenvalues of 2×2 matrices given by their elements; all arrays (n,)."""
+    """Write the eigenvalues of 2×2 matrices from their elements; all arrays (n,)."""
     half = np.float32(0.5)
     for j in range(high.size):
         mean = half * (yy[j] + xx[j])
@@ -40,7 +40,7 @@ def eigenvalues_2(yy: Array, yx: Array, xx: Array, high: Array, low: Array) -> N
 
 @_compiled
 def _spread_3(m: Array, mean: Array, out: Array) -> None:
-    """Set `out` to the root mean square deviation p of the eigenvalues over the root of 2."""
+    """Set `out` to the root mean square deviation p of the eigenvalues over √2."""
     zz, zy, zx, yy, yx, xx = m[0], m[1], m[2], m[3], m[4], m[5]
     third, sixth = np.float32(1 / 3), np.float32(1 / 6)
     for j in range(out.size):
@@ -55,7 +55,7 @@ def _spread_3(m: Array, mean: Array, out: Array) -> None:
 
 @_compiled
 def _skew_3(m: Array, mean: Array, spread: Array, out: Array) -> None:
-    """Set `out` to half the determinant of the centred matrix over p³, within -1 and 1."""
+    """Set `out` to half the determinant of the centred matrix over p³, clipped to -1 and 1."""
     zz, zy, zx, yy, yx, xx = m[0], m[1], m[2], m[3], m[4], m[5]
     one, half = np.float32(1), np.float32(0.5)
     for j in range(out.size):
@@ -95,8 +95,8 @@ def eigenvalues_3(m: Array, work: Array, high: Array, mid: Array, low: Array) ->
     work
         (4, n), overwritten.
     high, mid, low
-        (n,), written: the eigenvalues, largest first, to about 1e-6 of their spread where they
-        differ, 3e-4 where two are equal.
+        (n,), written: the eigenvalues, largest first, accurate to about 1e-6 of their spread where
+        they differ, 3e-4 where two are equal.
 
     References
     ----------
@@ -109,7 +109,7 @@ def eigenvalues_3(m: Array, work: Array, high: Array, mid: Array, low: Array) ->
     one, two, three = np.float32(1), np.float32(2), np.float32(3)
     half, slope = np.float32(0.5), np.float32(np.sqrt(3) / 2)
     for j in range(high.size):
-        # Taylor series: the angle is at most a third of pi, where they err by 5e-7.
+        # Taylor series: the angle is at most a third of pi, where their error is 5e-7.
         u = angle[j] * angle[j]
         cosine = u * np.float32(1 / 40320) - np.float32(1 / 720)
         cosine = cosine * u + np.float32(1 / 24)

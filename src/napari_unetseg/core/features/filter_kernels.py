@@ -1,9 +1,9 @@
-"""Compiled kernels of the filter bank: separable smoothing, differences, structure.
+"""Compiled kernels of the filter bank: separable smoothing, differences, structure tensor.
 
-Everything works on float32 volumes (Z, Y, X), a plane being a volume of one slice, and on the
-lines `start` to `stop` of its result, a line being one row of one slice; lines do not depend on
-each other, so any partition gives the same numbers. Inner loops run along rows and touch few
-arrays each, which is what lets the compiler use wide vectors.
+All kernels work on float32 volumes (Z, Y, X), a plane being a volume of one slice, and on the lines
+`start` to `stop` of the result, a line being one row of one slice; lines are independent, so any
+partition gives the same numbers. Inner loops run along rows and read few arrays each, which lets
+the compiler vectorise them.
 
 This module imports numba and is itself imported only when features are computed.
 """
@@ -63,7 +63,7 @@ def _scale(acc: Array, a: Array, k: float) -> None:
 def _smooth_across(
     volume: Array, z: int, y: int, dz: int, dy: int, kernel: Array, acc: Array
 ) -> None:
-    """Set `acc` to the weighted sum of the rows around row (z, y), `dz` and `dy` apart."""
+    """Set `acc` to the weighted sum of the rows around row (z, y), at steps of `dz` and `dy`."""
     reach = kernel.size - 1
     _scale(acc, volume[z, y], kernel[0])
     t = 1
@@ -123,15 +123,15 @@ def smooth_slices(
     Parameters
     ----------
     source
-        (Z, Y, X) with at least the reach of the kernel more slices than `out` on each side.
+        (Z, Y, X), on each side at least the radius of the kernel larger in Z than `out`.
     shift
-        Slice of `source` over slice 0 of `out`.
+        Slice of `source` that corresponds to slice 0 of `out`.
     kernel
         Symmetric weights from the centre outwards.
     out
         (Z, Y, X), written.
     start, stop
-        Lines of `out`.
+        Range of lines of `out`.
     """
     height = out.shape[1]
     for line in range(start, stop):
@@ -150,7 +150,7 @@ def smooth_planes(
     start: int,
     stop: int,
 ) -> None:
-    """Smooth along Y and X; parameters as in `smooth_slices`, one shift and kernel each."""
+    """Smooth along Y and X; parameters as in `smooth_slices`, with one shift and kernel each."""
     height = out.shape[1]
     row = np.empty(source.shape[2], np.float32)
     for line in range(start, stop):
@@ -177,8 +177,8 @@ def _second(a: Array, b: Array, c: Array, d: Array, e: Array, scale: float, out:
 def _first_across(
     volume: Array, z: int, y: int, dz: int, dy: int, at: int, scale: float, out: Array
 ) -> None:
-    """Differentiate across rows `dz` and `dy` apart, from column `at` on."""
-    # Contiguous pieces of single rows: the compiler uses wide vectors for nothing else.
+    """Differentiate across rows at steps of `dz` and `dy`, from column `at` on."""
+    # Contiguous parts of single rows: the compiler vectorises nothing else.
     end = at + out.size
     a, b = volume[z - 2 * dz, y - 2 * dy][at:end], volume[z - dz, y - dy][at:end]
     d, e = volume[z + dz, y + dy][at:end], volume[z + 2 * dz, y + 2 * dy][at:end]
@@ -189,7 +189,7 @@ def _first_across(
 def _second_across(
     volume: Array, z: int, y: int, dz: int, dy: int, at: int, scale: float, out: Array
 ) -> None:
-    """Differentiate twice across rows `dz` and `dy` apart, from column `at` on."""
+    """Differentiate twice across rows at steps of `dz` and `dy`, from column `at` on."""
     end = at + out.size
     a, b = volume[z - 2 * dz, y - 2 * dy][at:end], volume[z - dz, y - dy][at:end]
     d, e = volume[z + dz, y + dy][at:end], volume[z + 2 * dz, y + 2 * dy][at:end]
@@ -240,20 +240,21 @@ def derive_plane(
     Parameters
     ----------
     smooth
-        (1, Y + 2 (edge + 2), X + 2 (edge + 2)): the smoothed plane with its surroundings.
+        (1, Y + 2 (edge + 2), X + 2 (edge + 2)): the smoothed plane with its margin.
     edge
-        Three integers: how far `products` goes beyond `out` along Z, Y and X.
+        Three integers: how far `products` extends beyond `out` along Z, Y and X.
     scale
-        Three numbers: what derivatives along Z, Y and X are multiplied by.
+        Three numbers: factors of the derivatives along Z, Y and X.
     out
         (F, 1, Y, X), written at the features `at`.
     at
-        Where gradient magnitude, Laplacian and the first Hessian eigenvalue go; -1 for nowhere.
+        Index of gradient magnitude, Laplacian and the first Hessian eigenvalue in `out`; -1 to
+        skip.
     products
-        (3, 1, Y + 2 edge, X + 2 edge): products of the gradient's parts yy, yx, xx, written; or
-        of no element when nobody wants them.
+        (3, 1, Y + 2 edge, X + 2 edge): products yy, yx, xx of the gradient's components, written;
+        or an empty array to skip them.
     start, stop
-        Lines of the products' region.
+        Range of lines of the products' region.
     """
     _, height, width = out[0].shape
     ey, ex = edge[1], edge[2]
@@ -302,7 +303,7 @@ def derive_volume(
     start: int,
     stop: int,
 ) -> None:
-    """Do as `derive_plane` for a volume; products are zz, zy, zx, yy, yx, xx."""
+    """Write the features of a volume as `derive_plane`; products are zz, zy, zx, yy, yx, xx."""
     depth, height, width = out[0].shape
     ez, ey, ex = edge[0], edge[1], edge[2]
     sz, sy, sx = scale[0], scale[1], scale[2]
@@ -369,18 +370,18 @@ def structure_plane(
     start: int,
     stop: int,
 ) -> None:
-    """Write the roots of the structure tensor's eigenvalues of a plane.
+    """Write the square roots of the structure tensor's eigenvalues of a plane.
 
     Parameters
     ----------
     products
         (3, 1, Y + 2 reach, X + 2 reach): see `derive_plane`.
     kernel_y, kernel_x
-        Weights of the integration, symmetric, from the centre outwards.
+        Weights of the averaging, symmetric, from the centre outwards.
     out
         (F, 1, Y, X), written at feature `at` and the one after it.
     start, stop
-        Lines of `out`.
+        Range of lines of `out`.
     """
     width = out.shape[3]
     row = np.empty(products.shape[3], np.float32)
@@ -397,7 +398,7 @@ def structure_plane(
 
 @_compiled
 def structure_volume(tensor: Array, out: Array, at: int, start: int, stop: int) -> None:
-    """Write the roots of the eigenvalues of a smoothed tensor.
+    """Write the square roots of the eigenvalues of a smoothed tensor.
 
     Parameters
     ----------
@@ -406,7 +407,7 @@ def structure_volume(tensor: Array, out: Array, at: int, start: int, stop: int) 
     out
         (F, Z, Y, X), written at feature `at` and the two after it.
     start, stop
-        Lines of `out`.
+        Range of lines of `out`.
     """
     height, width = out.shape[2:]
     m = np.empty((6, width), np.float32)

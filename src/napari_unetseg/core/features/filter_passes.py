@@ -1,8 +1,8 @@
-"""The work behind the filter bank: which compiled pass runs over which part of an image.
+"""Passes of the filter bank: which compiled kernel runs over which region.
 
-Everything follows from one smoothed copy of the image for each scale. It is made somewhat larger
-than the result, so that differences, and the smoothed products of differences that make the
-structure tensor, are exact to the edge of the result.
+All features are computed from one smoothed copy of the image per scale. It is somewhat larger than
+the result, so that differences, and the smoothed products of differences that make the structure
+tensor, are exact up to the edge of the result.
 """
 
 import math
@@ -18,32 +18,32 @@ from napari_unetseg.core.errors import InputError
 FloatArray = NDArray[np.float32]
 
 TRUNCATE = 3.0
-"""Where a Gaussian ends, in standard deviations."""
+"""Radius at which a Gaussian kernel is cut, in standard deviations."""
 
 INTEGRATION = 1.0
-"""Scale over which the structure tensor is averaged, relative to that of its gradients."""
+"""Scale of the averaging of the structure tensor, relative to that of its gradients."""
 
 DIFFERENCE_REACH = 2
-"""How far the differences look, in pixels."""
+"""Radius of the difference filters, in pixels."""
 
 
 class Bank:
-    """The work on one channel: arrays as volumes (Z, Y, X), and scratch kept between scales.
+    """Filter bank of one channel: arrays as volumes (Z, Y, X), and scratch reused between scales.
 
     Parameters
     ----------
     source
-        (*spatial), the channel with `reach` of surroundings, contiguous.
+        (*spatial), the channel with a margin of `reach`, contiguous.
     out
         (F, *spatial), written.
     reach
-        Surroundings along each spatial axis: enough for every filter.
+        Margin along each spatial axis: at least the reach of every filter.
     spacing
         Physical pixel size along each spatial axis.
     intensity
         Whether the first feature is the intensity itself.
     chosen
-        Whether Gaussian, gradient, Laplacian, Hessian and structure are wanted.
+        Whether to compute Gaussian, gradient, Laplacian, Hessian and structure.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Bank:
             self._scale(sigma, int(self.intensity) + number * sum(self.counts))
 
     def _scale(self, sigma: float, feature: int) -> None:
-        """Compute the features of one scale, from number `feature` on."""
+        """Compute the features of one scale, starting at index `feature`."""
         along = axis_sigmas(sigma, self.ndim, self.spacing)
         widths = (0.0,) * (3 - self.ndim) + along
         at = self._places(feature)
@@ -94,14 +94,14 @@ class Bank:
             self._structure(products, integration, at[4])
 
     def _places(self, feature: int) -> tuple[int, ...]:
-        """Return the number of the first feature of each filter, -1 for those not wanted."""
+        """Return the index of the first feature of each filter, -1 for filters not chosen."""
         starts = feature + np.cumsum((0, *self.counts[:-1]))
         return tuple(int(start) if n else -1 for start, n in zip(starts, self.counts, strict=True))
 
     def _smooth(
         self, widths: tuple[float, ...], beyond: tuple[int, ...], out: FloatArray
     ) -> FloatArray:
-        """Write the smoothed volume, `beyond` the result on each side, to `out`; return it."""
+        """Write the smoothed volume, extended by `beyond` on each side, to `out`; return it."""
         from napari_unetseg.core.features.filter_kernels import smooth_planes, smooth_slices
 
         shift = tuple(r - b for r, b in zip(self.reach, beyond, strict=True))
@@ -121,7 +121,7 @@ class Bank:
         edge: tuple[int, ...],
         at: tuple[int, ...],
     ) -> FloatArray:
-        """Write what follows from differences; return the products of the structure tensor."""
+        """Write the features from differences; return the products for the structure tensor."""
         from napari_unetseg.core.features.filter_kernels import derive_plane, derive_volume
 
         n_products = {2: 3, 3: 6}[self.ndim]
@@ -131,9 +131,9 @@ class Bank:
         else:
             products = np.empty((n_products, 0, 0, 0), np.float32)
         derive = derive_plane if self.ndim == 2 else derive_volume
-        edges, places = np.array(edge), np.array(at)
+        edges, indices = np.array(edge), np.array(at)
         scale = np.array(widths, np.float32)
-        _on_region(derive, region, smooth, edges, scale, self.out, places, products)
+        _on_region(derive, region, smooth, edges, scale, self.out, indices, products)
         return products
 
     def _structure(self, products: FloatArray, widths: tuple[float, ...], at: int) -> None:
@@ -158,7 +158,7 @@ class Bank:
         _on_region(structure_volume, shape, tensor, self.out, at)
 
     def _take(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """Return scratch of `shape`, reusing what an earlier scale left where it is enough."""
+        """Return a scratch array of `shape`, reusing memory of an earlier scale if large enough."""
         size = math.prod(shape)
         held = self.scratch.get(name)
         if held is None or held.size < size:
@@ -167,22 +167,22 @@ class Bank:
 
 
 def _on_lines(function: Any, target: FloatArray, *arguments: Any) -> None:
-    """Run a compiled pass on every line of `target`."""
+    """Run a compiled pass on all lines of `target`."""
     _on_region(function, target.shape, *arguments)
 
 
 def _on_region(function: Any, shape: tuple[int, ...], *arguments: Any) -> None:
-    """Run a compiled pass on every line of a (Z, Y, X) region."""
+    """Run a compiled pass on all lines of a (Z, Y, X) region."""
     map_strips(lambda start, stop: function(*arguments, start, stop), shape[0] * shape[1])
 
 
 def _inside(volume: FloatArray, edge: tuple[int, ...]) -> FloatArray:
-    """Return what is left within `edge`."""
+    """Crop `edge` pixels from each side."""
     return volume[tuple(slice(e, n - e) for e, n in zip(edge, volume.shape, strict=True))]
 
 
 def axis_sigmas(sigma: float, ndim: int, spacing: Sequence[float]) -> tuple[float, ...]:
-    """Return a scale in pixels of each axis.
+    """Convert a scale to pixels of each axis.
 
     Parameters
     ----------
@@ -191,12 +191,12 @@ def axis_sigmas(sigma: float, ndim: int, spacing: Sequence[float]) -> tuple[floa
     ndim
         Number of spatial axes.
     spacing
-        Physical pixel size along each; all the same when empty.
+        Physical pixel size along each axis; isotropic when empty.
 
     Raises
     ------
     InputError
-        When there are not as many as axes.
+        When the length of `spacing` differs from the number of axes.
     """
     steps = tuple(spacing) if len(spacing) else (1.0,) * ndim
     if len(steps) != ndim:
@@ -208,12 +208,12 @@ def axis_sigmas(sigma: float, ndim: int, spacing: Sequence[float]) -> tuple[floa
 
 
 def radius(sigma: float) -> int:
-    """Return how far a Gaussian looks, in pixels: at least one."""
+    """Return the radius of a Gaussian kernel in pixels: at least one."""
     return max(math.ceil(TRUNCATE * sigma - 1e-9), 1)
 
 
 def kernel(sigma: float) -> FloatArray:
-    """Return the weights of a sampled Gaussian of sum 1, from its centre outwards."""
+    """Return the weights of a sampled Gaussian with sum 1, from its centre outwards."""
     if sigma == 0:
         return np.ones(1, np.float32)
     offsets = np.arange(radius(sigma) + 1)

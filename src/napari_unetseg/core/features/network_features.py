@@ -1,7 +1,8 @@
-"""What a trained UNet tells a pixel rung of every pixel: how many numbers, and from how far.
+"""Features of a frozen UNet for the pixel models: their number and their receptive field.
 
-The network is frozen: the rung learns which of its numbers to heed, and it learns nothing more. It
-has seen many images where the rung has a few strokes of one, which is all that its weights are for.
+The network is frozen: only the pixel model is trained, on its features. The network has been
+trained on many images where the pixel model sees a few strokes of one, which is why its features
+are worth using.
 """
 
 from dataclasses import dataclass
@@ -17,14 +18,14 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class NetworkFeatures:
-    """The numbers that a frozen UNet tells of each pixel, without its weights.
+    """Features of a frozen UNet at each pixel, without its weights.
 
     Parameters
     ----------
     spec
-        Which UNet.
+        Specification of the UNet.
     n_evidence
-        How many numbers of evidence it gives.
+        Number of class scores in its output.
     """
 
     spec: UNetSpec
@@ -32,38 +33,38 @@ class NetworkFeatures:
 
     @property
     def count(self) -> int:
-        """How many numbers there are of each pixel: what the last level knows, then evidence."""
+        """Number of features per pixel: the channels of the last level, then the class scores."""
         return self.spec.width + self.n_evidence
 
     def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change them, per axis."""
+        """Return the halo in pixels that a tile needs, per axis."""
         return self.spec.features_halo(ndim)
 
     def multiple(self, ndim: int) -> tuple[int, ...]:
-        """Return what the place and the sides of a block must divide by, per axis."""
+        """Return the divisor of a block's position and sides, per axis."""
         return self.spec.multiple(ndim)
 
     def border(self, ndim: int) -> tuple[int, ...]:
-        """Return how far the image is to be mirrored beyond its edges, per axis."""
+        """Return how far the image is mirrored beyond its edges, per axis."""
         if self.spec.padding == "valid":
             return self.halo(ndim)
         return self.spec.border(ndim)
 
 
 class FeatureSource(Protocol):
-    """A frozen UNet with its weights.
+    """Frozen UNet with its weights.
 
     See `napari_unetseg.core.nn.inference.frozen_network.FrozenNetwork`.
     """
 
     @property
     def features(self) -> NetworkFeatures:
-        """How many numbers it tells, and from how far."""
+        """Number and receptive field of the features."""
 
     def __call__(
         self, block: NDArray[Any], *, origin: tuple[int, ...], shape: tuple[int, ...]
     ) -> FloatArray:
-        """Return (count, *spatial) of a block (C, *spatial), as `Segmenter.predict_proba` does."""
+        """Compute features (count, *spatial) of a block, as `Segmenter.predict_proba` does."""
 
 
 __all__ = ["FeatureSource", "NetworkFeatures"]

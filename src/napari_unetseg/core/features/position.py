@@ -1,8 +1,8 @@
-"""Position encoding: where a pixel is, as further numbers beside what it looks like.
+"""Position encoding: the pixel's position as additional features.
 
-A network that slides over an image cannot know where it is. Handing it the coordinates, or
-functions of them, lets it learn that the rim is darker than the middle. The numbers depend on the
-place in the whole image alone, never on the tile, so that tiles agree with the whole.
+A network that slides over an image cannot see the absolute position. Coordinates, or functions of
+them, as inputs let it learn, for example, that the rim is darker than the middle. The terms depend
+only on the position in the whole image, never on the tile, so that tiles agree with the whole.
 """
 
 import math
@@ -16,7 +16,7 @@ Position = Literal["none", "polynomial", "sinusoidal"]
 
 
 def n_position_terms(kind: Position, order: int, ndim: int) -> int:
-    """Return how many terms `position_terms` makes of each pixel."""
+    """Return the number of terms that `position_terms` computes per pixel."""
     if kind == "polynomial":
         return math.comb(ndim + order, order) - 1
     return 2 * ndim * order if kind == "sinusoidal" else 0
@@ -30,26 +30,26 @@ def position_terms(
     block: tuple[int, ...],
     shape: tuple[int, ...],
 ) -> NDArray[np.float32]:
-    """Return the position terms of every pixel of a block.
+    """Compute the position terms of every pixel of a block.
 
     Parameters
     ----------
     kind
-        ``"polynomial"``: every product of coordinates up to the degree `order`, as a fitted
-        background has (without the constant, which every model has anyway).
-        ``"sinusoidal"``: sine and cosine of each coordinate in `order` octaves, the slowest of
-        half a period across the image, so that no two places look alike. ``"none"``: no terms.
+        ``"polynomial"``: every product of coordinates up to the degree `order`, as in a fitted
+        background (without the constant, which every model has anyway). ``"sinusoidal"``: sine and
+        cosine of each coordinate in `order` octaves, the slowest with half a period across the
+        image, so that no two positions are alike. ``"none"``: no terms.
     order
         Degree of the polynomial, or number of octaves.
     origin
-        Place of the block's first pixel in the image; may be negative.
+        Position of the block's first pixel in the image; may be negative.
     block, shape
         Spatial shape of the block and of the whole image.
 
     Returns
     -------
     array (terms, *block), float32
-        Coordinates run from -1 to 1 between the image's edges and stand still beyond them.
+        Coordinates run from -1 to 1 between the image's edges and are clipped beyond them.
     """
     n_terms = n_position_terms(kind, order, len(block))
     terms = np.empty((n_terms, *block), dtype=np.float32)

@@ -24,7 +24,7 @@ from napari_unetseg.core.inference.segmenter import Segmenter, decoder_of
 from napari_unetseg.core.inference.tiles import Tile, TileGrid
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions, background_class, decode
-from napari_unetseg.core.objects.decode_blocks import LARGEST_PIECE, decode_blocks
+from napari_unetseg.core.objects.decode_blocks import LARGEST_COMPONENT, decode_blocks
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import link_objects
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
@@ -227,7 +227,9 @@ class _Objects:
                 out=out,
                 first=self.n + 1,
                 spacing=spacing,
-                largest=max(LARGEST_PIECE, size) if isinstance(maps, np.ndarray) else LARGEST_PIECE,
+                largest=max(LARGEST_COMPONENT, size)
+                if isinstance(maps, np.ndarray)
+                else LARGEST_COMPONENT,
                 progress=progress,
             )
             return

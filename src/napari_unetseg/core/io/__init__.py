@@ -1,6 +1,6 @@
-"""Files in and out: images, labels, tables, outlines, and which output belongs to which input.
+"""File input and output: images, labels, tables, outlines, and pairing of inputs and outputs.
 
-The formats themselves live one to a module; each loads its library when first used.
+Each format has its own module, which loads its library on first use.
 """
 
 from napari_unetseg.core.io.image_files import (

@@ -1,4 +1,4 @@
-"""A figure in one picture: panels in a row, each with its heading, for reports and notes."""
+"""Figures for reports and notes: panels in a row, each with a heading, as one image."""
 
 import io
 import math
@@ -20,25 +20,25 @@ _TALLEST = 600
 _INK = (30, 30, 34)
 _PALE = (96, 96, 104)
 
-# Dark blue over green to yellow, of steadily rising lightness.
+# Colormap from dark blue over green to yellow, of steadily rising lightness.
 _RAMP = np.array(
     [[48, 18, 92], [56, 88, 140], [34, 144, 140], [110, 200, 90], [250, 230, 60]], dtype=np.float64
 )
 
-# Hues far apart for neighbouring ids: steps of the golden ratio around the colour circle.
+# Distant hues for neighbouring ids: steps of the golden ratio around the colour wheel.
 _GOLDEN = 0.618034
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture of a figure and the line above it.
+    """One panel of a figure with its heading.
 
     Parameters
     ----------
     picture
         uint8, ``(Y, X)`` or ``(Y, X, 3)``.
     heading
-        What it shows, in a few words.
+        Short description, shown above.
     """
 
     picture: Picture
@@ -48,16 +48,16 @@ class Panel:
 def draw_figure(
     panels: Sequence[Panel], *, title: str, caption: str, columns: int | None = None
 ) -> bytes:
-    """Compose panels of one size in rows.
+    """Compose panels of equal size in rows.
 
     Parameters
     ----------
     panels
         At least one; all of the shape of the first, or scaled to it.
     title, caption
-        A line above, and a line of figures below.
+        A line above the panels, and a line of text below.
     columns
-        Panels in a row; all in one row when missing.
+        Panels per row; all in one row when missing.
 
     Returns
     -------
@@ -82,8 +82,8 @@ def draw_figure(
         pen.text((left, top + 4), panel.heading, fill=_PALE, font=ImageFont.load_default(15))
         picture = Image.fromarray(panel.picture).convert("RGB")
         shrinks = picture.width > width
-        how = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-        sheet.paste(picture.resize((width, height), how), (left, top + _HEADING))
+        resample = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+        sheet.paste(picture.resize((width, height), resample), (left, top + _HEADING))
     pen.text((_GAP, size[1] - _CAPTION), caption, fill=_INK, font=ImageFont.load_default(15))
     file = io.BytesIO()
     sheet.save(file, "PNG", optimize=True)
@@ -97,20 +97,20 @@ def _panel_size(picture: Picture) -> tuple[int, int]:
 
 
 def to_grey(plane: NDArray[Any], limits: tuple[float, float] | None = None) -> Picture:
-    """Return a plane as shades of grey.
+    """Convert a plane to shades of grey.
 
     Parameters
     ----------
     plane
-        ``(Y, X)``, any numbers.
+        ``(Y, X)``, any dtype.
     limits
-        What is black and what is white; nearly the darkest and brightest pixel when missing.
+        Values of black and white; nearly the darkest and brightest pixel when missing.
     """
     return _bytes(_stretched(plane, limits) * 255)
 
 
 def to_colour(plane: NDArray[Any]) -> Picture:
-    """Return a smooth plane in colours from dark blue, its least, to yellow, its greatest value."""
+    """Convert a smooth plane to colours from dark blue (lowest) to yellow (highest)."""
     low, high = float(np.min(plane)), float(np.max(plane))
     steps = np.linspace(0, 1, len(_RAMP))
     share = _stretched(plane, (low, high))
@@ -119,16 +119,16 @@ def to_colour(plane: NDArray[Any]) -> Picture:
 
 
 def with_labels(grey: Picture, labels: NDArray[Any], *, opacity: float = 0.45) -> Picture:
-    """Return a grey picture with every label in a colour of its own.
+    """Overlay labels on a grey image, each in its own colour.
 
     Parameters
     ----------
     grey
         ``(Y, X)``.
     labels
-        Whole numbers of that shape; 0 is left as it is.
+        Integers of the same shape; 0 is transparent.
     opacity
-        Of the colour inside an object; its outline is opaque.
+        Opacity of the colour inside an object; its outline is opaque.
     """
     from skimage.segmentation import find_boundaries
 

@@ -1,4 +1,4 @@
-"""The doors: a path becomes an `Image`, and an `Image` a file, whatever the format."""
+"""Reading and writing of images and labels in all formats."""
 
 import struct
 import warnings
@@ -21,7 +21,7 @@ from napari_unetseg.core.units import symbol_of
 
 Reader = Callable[[Path, str | None], Image]
 
-# What libraries raise when a file is not what its name says, is cut short or is damaged.
+# Exceptions of the libraries for files that are truncated, damaged or not of the named format.
 _DAMAGE = (
     OSError,
     ValueError,
@@ -47,9 +47,10 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
         TIFF (any compression; ImageJ, OME and plain), OME-Zarr or zarr, ``.npy``, PNG, JPEG, BMP,
         GIF; anything else that an installed napari plugin reads.
     axes
-        Letters of `napari_unetseg.core.image.AXES` for the axes, when the file does not say.
+        Letters of `napari_unetseg.core.image.AXES` for the axes, when the file does not define
+        them.
     level
-        Which resolution of an image that has several: 0 for the full one, 1 for the next coarser.
+        Resolution level of a multiscale image: 0 for the full resolution, 1 for the next coarser.
 
     Returns
     -------
@@ -59,7 +60,8 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
     Raises
     ------
     InputError
-        When there is no such file or level, or it is damaged, empty, pickled or of an unknown kind.
+        When the file or level does not exist, or it is damaged, empty, pickled or of an unknown
+        kind.
     """
     source = Path(path)
     if not source.exists():
@@ -73,7 +75,7 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
 
 
 def may_be_lazy(path: PathLike) -> bool:
-    """Whether reading a file may give an image that stays on disk; nothing but headers is read."""
+    """Return whether the file may be read lazily; only headers are read."""
     source = Path(path)
     if source.is_dir():
         return is_zarr(source)
@@ -83,31 +85,31 @@ def may_be_lazy(path: PathLike) -> bool:
         return False
     if _READERS.get(source.suffix.lower()) is tiff.read_tiff:
         return tiff.is_large_tiff(source)
-    # What a napari plugin does is not known; where it is small, nobody minds.
+    # Plugins may or may not read lazily; for small files it does not matter.
     return size > tiff.LAZY_ABOVE
 
 
 def read_labels(path: PathLike, axes: str | None = None) -> Image:
-    """Read labels or a mask: an image of whole numbers or booleans.
+    """Read labels or a mask: an image of integers or booleans.
 
     Raises
     ------
     InputError
-        As `read_image`; and when the numbers are fractions or colours.
+        As `read_image`; and when the pixels are fractions or colours.
     """
     image = read_image(path, axes)
     if image.rgb:
         raise InputError(f"{path} holds colours, not labels. Give one whole number a pixel.")
     if image.dtype.kind not in "iub":
         raise InputError(
-            f"{path} holds {image.dtype}; labels are whole numbers, 0 for background. "
-            "Save it as an integer image."
+            f"{path} holds {image.dtype}; labels are whole numbers, 0 for background. Save it as "
+            "an integer image."
         )
     return image
 
 
 def write_image(path: PathLike, image: Image, *, progress: Progress = silent) -> None:
-    """Write an image with its calibration, replacing the file in one step.
+    """Write an image with its calibration, replacing the file atomically.
 
     Parameters
     ----------
@@ -117,12 +119,12 @@ def write_image(path: PathLike, image: Image, *, progress: Progress = silent) ->
     image
         Written by planes or chunks when lazy, never whole in memory.
     progress
-        Told how far it is; may raise to abandon, and then nothing has changed.
+        Called as writing proceeds; may raise to abandon, and then nothing has changed.
 
     Raises
     ------
     InputError
-        When the suffix is another, the format cannot hold the image, or the place be written.
+        When the suffix is unknown, the format cannot hold the image, or the file cannot be written.
     """
     _write(Path(path), image, labels=False, progress=progress)
 
@@ -133,9 +135,9 @@ def write_labels(path: PathLike, labels: Image, *, progress: Progress = silent) 
     Parameters
     ----------
     path, progress
-        As for `write_image`.
+        As in `write_image`.
     labels
-        Whole numbers from 0, or booleans. Lazy ones of more than 8 bits are read twice: once for
+        Integers from 0, or booleans. Lazy labels of more than 8 bits are read twice: once to find
         the largest.
 
     Raises
@@ -173,8 +175,8 @@ def _smallest(labels: Image) -> Image:
     low, high = _extremes(labels)
     if low < 0 or high > np.iinfo(np.uint32).max:
         raise InputError(
-            f"Labels go from 0 to {np.iinfo(np.uint32).max} in a file; these go from {low} to "
-            f"{high}. Renumber them."
+            f"Labels in a file range from 0 to {np.iinfo(np.uint32).max}; these range from {low} "
+            f"to {high}. Renumber them."
         )
     return replace(labels, data=labels.data.astype(np.min_scalar_type(high)))
 
@@ -190,7 +192,7 @@ def _extremes(image: Image) -> tuple[int, int]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn whatever a format's library raises into one sentence that names the file."""
+    """Turn any exception of a format's library into one sentence that names the file."""
     try:
         yield
     except InputError as error:
@@ -210,7 +212,7 @@ def _reader_of(path: Path) -> Reader:
             raise InputError("this is a folder, not an image; name the images in it")
         return ngff.read_zarr
     if path.stat().st_size == 0:
-        raise InputError("the file is empty; copy it again from where it came")
+        raise InputError("the file is empty; copy it again from its source")
     return _READERS.get(path.suffix.lower(), read_with_plugin)
 
 
@@ -233,12 +235,12 @@ def _read_npy(path: Path, axes: str | None) -> Image:
 
 
 def _read_picture(path: Path, axes: str | None) -> Image:
-    """Read what photo programs write. Several frames become the Z axis."""
+    """Read a common picture format. Several frames become the Z axis."""
     import imageio.v3 as imageio
     from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
     with warnings.catch_warnings():
-        # The limit guards servers against uploads; here the user named the file.
+        # The limit protects servers from uploads; here the user chose the file.
         warnings.simplefilter("ignore", DecompressionBombWarning)
         try:
             data = imageio.imread(path, plugin="pillow")

@@ -1,22 +1,22 @@
-"""Nested facts, such as what a model says of itself, as lines for people."""
+"""Nested metadata, such as a model's description, formatted as text."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def metadata_lines(facts: Mapping[str, Any], *, step: str = "  ", indent: str = "") -> list[str]:
-    """Return nested facts as indented lines; what is empty is left out.
+    """Format nested metadata as indented lines; empty values are left out.
 
     Parameters
     ----------
     step
-        By how much what is nested is indented.
+        Indentation of each nesting level.
     indent
-        Of the outermost.
+        Indentation of the outermost level.
 
     Examples
     --------
-    >>> lines_of({"name": "cells", "scores": {"dice": 0.91234}, "authors": []})
+    >>> metadata_lines({"name": "cells", "scores": {"dice": 0.91234}, "authors": []})
     ['name: cells', 'scores:', '  dice: 0.9123']
     """
     lines = []

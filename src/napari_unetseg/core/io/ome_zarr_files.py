@@ -1,10 +1,10 @@
-"""OME-Zarr in and out: arrays in chunks, with a pyramid, calibration and channel names.
+"""OME-Zarr files: chunked arrays with a pyramid, calibration and channel names.
 
-Read with zarr itself, since the metadata are a few lines of JSON and files in the wild bend the
-rules that a validating reader holds them to. Written with ome-zarr, the reference implementation
-of the format's own authors: it follows every version of the specification. ngff-zarr writes the
-same files and adds transforms and registration this program does not need, at the price of two
-WebAssembly runtimes, over 100 MB.
+Read with zarr itself, since the metadata are a few lines of JSON and many existing files violate
+the rules that a validating reader enforces. Written with ome-zarr, the reference implementation of
+the format's authors: it follows every version of the specification. ngff-zarr writes the same files
+and adds transforms and registration that this program does not need, at the cost of two WebAssembly
+runtimes, over 100 MB.
 """
 
 from collections.abc import Mapping
@@ -29,16 +29,16 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
     Parameters
     ----------
     path
-        The folder: version 0.1 to 0.5, zarr format 2 or 3. Of several images the first is taken.
+        The folder: version 0.1 to 0.5, zarr format 2 or 3. The first of several images is opened.
     axes
-        Names for the axes, when the file does not say or says wrong.
+        Names for the axes, when the file has none or wrong ones.
     level
-        Which resolution: 0 for the full one, 1 for the next coarser and so on.
+        Resolution level: 0 for the full resolution, 1 for the next coarser and so on.
 
     Raises
     ------
     InputError
-        When there is no image in it, or not so many levels.
+        When it contains no image, or fewer levels.
     """
     import zarr
 
@@ -78,14 +78,14 @@ def write_zarr(
     Parameters
     ----------
     path
-        The folder to make; not replaced in one step, see `napari_unetseg.core.io.writing`.
+        The folder to make; not replaced atomically, see `napari_unetseg.core.io.writing`.
     image
-        Any image. The axes are stored in the order TCZYX. Colours keep their names, by which they
-        are known again.
+        Any image. The axes are stored in the order TCZYX. RGB channels are named, so that they are
+        recognised when read.
     labels
-        Whether the numbers are ids: the pyramid then picks pixels instead of averaging them.
+        Whether the pixels are ids: the pyramid is then subsampled instead of averaged.
     progress
-        Told after every chunk; may raise to abandon the work.
+        Called after every chunk; may raise to abandon the work.
     """
     given = ordered(image)
     layout = plan_layout(given, labels=labels)
@@ -97,7 +97,7 @@ def write_zarr(
 
 
 def plan_layout(image: Image, *, labels: bool = False) -> PyramidLayout:
-    """Return how an image whose axes are in order is written."""
+    """Plan the file layout of an image whose axes are in order."""
     return PyramidLayout(
         image.shape,
         image.axes,
@@ -111,12 +111,12 @@ def plan_layout(image: Image, *, labels: bool = False) -> PyramidLayout:
 
 
 def check_level(level: int, n_levels: int) -> None:
-    """Check that an image has a level.
+    """Raise `InputError` unless an image has the level.
 
     Raises
     ------
     InputError
-        When it does not.
+        When the level does not exist.
     """
     if not 0 <= level < n_levels:
         has = "one resolution" if n_levels == 1 else f"the levels 0 to {n_levels - 1}"
@@ -130,7 +130,7 @@ def _metadata(group: Any) -> Mapping[str, Any]:
 
 
 def _find_image(group: Any) -> tuple[Any, Mapping[str, Any]]:
-    """Return the group that holds the image and its description; images may lie one level down."""
+    """Return the group of the image and its multiscale metadata; it may be one level down."""
     import zarr
 
     for candidate in (group, group.get("0")):
@@ -139,11 +139,11 @@ def _find_image(group: Any) -> tuple[Any, Mapping[str, Any]]:
         described = _metadata(candidate).get("multiscales") or [{}]
         if described[0].get("datasets"):
             return candidate, described[0]
-    raise InputError("it holds no OME-Zarr image; of a plate, name one field, such as A/1/0")
+    raise InputError("it contains no OME-Zarr image; for a plate, name one field, such as A/1/0")
 
 
 def _letters(multiscale: Mapping[str, Any], ndim: int) -> str | None:
-    """Return the axes a file names; versions before 0.3 always have all five."""
+    """Return the axes named in a file; versions before 0.3 always have all five."""
     axes = multiscale.get("axes")
     if not axes:
         return ORDER if ndim == len(ORDER) else None
@@ -178,7 +178,7 @@ def _channel_names(group: Any, shape: tuple[int, ...], letters: str | None) -> t
 
 
 def ordered(image: Image) -> Image:
-    """Return an image with its axes in the order of a file, colours named."""
+    """Transpose an image to the axis order of a file, with named colours."""
     order = "".join(axis for axis in ORDER if axis in image.axes)
     data = image.data.transpose([image.axes.index(axis) for axis in order])
     names = _COLOURS[: image.n_channels] if image.rgb else image.channel_names

@@ -1,4 +1,4 @@
-"""Which files go in, which come out, and how a file is replaced in one step."""
+"""Paths of inputs and outputs, and atomic replacement of files."""
 
 import errno
 import glob
@@ -26,7 +26,7 @@ IMAGE_SUFFIXES = (
     ".bmp",
     ".gif",
 )
-"""What a folder is searched for. Other files are opened when named, by a napari reader."""
+"""File suffixes searched for in folders. Other files are opened when named, by a napari reader."""
 
 WRITE_SUFFIXES = (".tif", ".tiff", ".zarr", ".png")
 
@@ -40,13 +40,13 @@ def is_zarr(path: Path) -> bool:
 
 
 def is_image_path(path: PathLike) -> bool:
-    """Return whether the name is one of an image this program reads by itself."""
+    """Return whether the suffix is that of an image this program reads itself."""
     name = Path(path).name
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def stem_of(path: PathLike) -> str:
-    """Return the name without its suffix, compound ones such as ``.ome.tif`` included."""
+    """Return the file name without its suffix, including compound ones such as ``.ome.tif``."""
     name = Path(path).name
     for suffix in _COMPOUND:
         if name.lower().endswith(suffix):
@@ -55,36 +55,36 @@ def stem_of(path: PathLike) -> str:
 
 
 def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
-    """List the images that files, folders and globs name.
+    """List the images given by files, folders and globs.
 
     Parameters
     ----------
     patterns
-        Each a file (any format), a folder (its images by suffix, not those of its subfolders; where
-        there is none, what installed napari plugins read), or a glob such as ``plate/*_c1.tif``
-        (``**`` descends). Hidden files are passed over.
+        Each a file (any format), a folder (its images by suffix, without subfolders; if there are
+        none, those that installed napari plugins read), or a glob such as ``plate/*_c1.tif``
+        (``**`` descends). Hidden files are ignored.
 
     Returns
     -------
     list of Path
-        Sorted, each once.
+        Sorted, without duplicates.
 
     Raises
     ------
     InputError
-        When a name is not there, or a folder or glob has no image.
+        When a name does not exist, or a folder or glob has no image.
     """
-    found: dict[Path, Path] = {}
+    paths: dict[Path, Path] = {}
     for pattern in patterns:
         for path in _expand(os.fspath(pattern)):
-            found.setdefault(path.resolve(), path)
-    if not found:
+            paths.setdefault(path.resolve(), path)
+    if not paths:
         raise InputError("No image was given. Name a file, a folder or a glob.")
-    return sorted(found.values())
+    return sorted(paths.values())
 
 
 def wants_folder(patterns: Sequence[PathLike]) -> bool:
-    """Return whether results go into a folder: several inputs, or a folder or glob among them."""
+    """Return whether results go into a folder: for several inputs, a folder or a glob."""
     return len(patterns) > 1 or any(_is_many(os.fspath(pattern)) for pattern in patterns)
 
 
@@ -96,20 +96,21 @@ def plan_outputs(
     suffix: str = ".tif",
     keep: Sequence[Path] = (),
 ) -> list[Path]:
-    """Name the output of every input.
+    """Choose the output path of every input.
 
     Parameters
     ----------
     inputs
-        What `expand_inputs` returned.
+        The paths from `expand_inputs`.
     out
-        The file for one image, or the folder for several. An existing folder takes one as well.
+        The file for one image, or the folder for several. An existing folder also works for one
+        image.
     folder
         Whether `out` is a folder; see `wants_folder`.
     suffix
-        Ending of the files in the folder, each named by its image's stem.
+        Suffix of the files in the folder, each named after its image.
     keep
-        Files that may not be overwritten either, such as masks.
+        Further files that must not be overwritten, such as masks.
 
     Returns
     -------
@@ -119,8 +120,8 @@ def plan_outputs(
     Raises
     ------
     InputError
-        When the name does not fit, two images would share an output, or an output would overwrite
-        a file that is read.
+        When the name is invalid, two images would share an output, or an output would overwrite an
+        input.
     """
     target = Path(out)
     if folder or (target.is_dir() and not is_zarr(target)):
@@ -131,73 +132,74 @@ def plan_outputs(
     for output in outputs:
         if output.resolve() in sources:
             raise InputError(
-                f"{output} is one of the files to read; writing there would destroy it. "
-                "Choose another output."
+                f"{output} is one of the files to read; writing there would destroy it. Choose "
+                "another output."
             )
     return outputs
 
 
 def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
-    """Find the labels of every input: one file for all, or by stem in a folder.
+    """Find the labels of every input: one file for all, or by file name in a folder.
 
     Raises
     ------
     InputError
-        When there is no such file or folder, or an image has no labels, or more than one.
+        When the file or folder does not exist, or an image has no labels, or several.
     """
-    place = Path(labels)
-    if not place.exists():
-        raise InputError(f"There is no file or folder {place}. Check the name.")
-    if not place.is_dir() or is_zarr(place):
-        return [place] * len(inputs)
+    source = Path(labels)
+    if not source.exists():
+        raise InputError(f"There is no file or folder {source}. Check the name.")
+    if not source.is_dir() or is_zarr(source):
+        return [source] * len(inputs)
     by_stem: dict[str, list[Path]] = {}
-    for path in expand_inputs([place]):
+    for path in expand_inputs([source]):
         by_stem.setdefault(stem_of(path), []).append(path)
-    return [_one_of(by_stem.get(stem_of(path), []), path, place) for path in inputs]
+    return [_one_of(by_stem.get(stem_of(path), []), path, source) for path in inputs]
 
 
-# Numpy, when it could not write all of an array, names no error number.
+# Numpy gives no error number when an array is only partly written.
 _FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
 def writing(path: PathLike) -> Iterator[Path]:
-    """Give a temporary name beside `path`, and put what was written there in its place.
+    """Provide a temporary path next to `path`, and move it there afterwards.
 
-    The file or folder at `path` changes in one step and only when the block ends well: a failure,
-    a cancel or Ctrl-C leaves what was there and no half-written file. Missing parent folders are
-    made.
+    The file or folder at `path` is replaced atomically and only when the block succeeds: after an
+    error, cancel or Ctrl-C the old content remains, without a partial file. Missing parent folders
+    are created.
 
     Raises
     ------
     InputError
-        When the place cannot be written.
+        When the path cannot be written.
     """
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        draft_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise InputError(
-            f"Nothing can be written in {target.parent}: {error.strerror}. Choose another place."
+            f"Nothing can be written in {target.parent}: {error.strerror}. Choose another folder."
         ) from error
-    draft = place / target.name
+    draft = draft_folder / target.name
     try:
         yield draft
-        put(draft, target, aside=place / "replaced")
+        put(draft, target, aside=draft_folder / "replaced")
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
-            reason += ". The disk is full: free some space, or choose another place"
+            reason += ". The disk is full: free some space, or choose another folder"
         raise InputError(f"{target} cannot be written: {reason}.") from error
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(draft_folder, ignore_errors=True)
 
 
 def put(draft: Path, target: Path, *, aside: Path) -> None:
-    """Move `draft` to `target`; a folder there, which cannot be replaced, is moved aside first.
+    """Move `draft` to `target`; an existing folder, which cannot be replaced, is moved aside first.
 
-    A folder gives way to a folder alone: a file in its place would be a slip that costs all in it.
+    A folder is only replaced by a folder: replacing it by a file would be a mistake that costs all
+    in it.
     """
     if target.is_dir() and not draft.is_dir():
         raise IsADirectoryError(errno.EISDIR, "there is a folder of that name")
@@ -223,32 +225,32 @@ def _expand(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir() and not is_zarr(path):
         children = list(path.iterdir())
-        found = [child for child in children if is_image_path(child)]
-        found = found or _for_plugins(children)
-        if not found:
+        images = [child for child in children if is_image_path(child)]
+        images = images or _for_plugins(children)
+        if not images:
             raise InputError(
-                f"The folder {path} has no image in it: no name ends in one of "
+                f"The folder {path} contains no image: no name ends in one of "
                 f"{', '.join(IMAGE_SUFFIXES)}, and no installed napari plugin reads another. "
-                "Install one that does, or name other files one by one."
+                "Install a plugin that does, or name other files one by one."
             )
-        return found
+        return images
     if path.exists():
         return [path]
     if glob.has_magic(pattern):
         matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
-        found = [match for match in matches if match.is_file() or is_zarr(match)]
-        if not found:
+        images = [match for match in matches if match.is_file() or is_zarr(match)]
+        if not images:
             raise InputError(f"No file matches {pattern}. Check the folder and the pattern.")
-        return found
+        return images
     raise InputError(f"There is no file or folder {path}. Check the name.")
 
 
 def _for_plugins(paths: Sequence[Path]) -> list[Path]:
-    """Return the files that installed napari plugins say to read."""
+    """Return the files that installed napari plugins claim to read."""
     files = [path for path in paths if path.is_file() and not path.name.startswith(".")]
     if not files:
         return []
-    # What asks all plugins takes a second, so only folders of nothing else come here.
+    # Asking all plugins takes a second, so it is done only for folders without other images.
     from napari_unetseg.core.io.plugin_readers import pattern_fits, plugin_patterns
 
     patterns = plugin_patterns()
@@ -258,14 +260,15 @@ def _for_plugins(paths: Sequence[Path]) -> list[Path]:
 def _in_folder(inputs: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
     if folder.suffix.lower() in WRITE_SUFFIXES or folder.is_file():
         raise InputError(
-            f"Several images go into a folder, and {folder} names a file. Give a folder's name."
+            f"Several images need an output folder, but {folder} is a file name. Give the name of "
+            "a folder."
         )
     twice = [stem for stem, n in Counter(map(stem_of, inputs)).items() if n > 1]
     if twice:
         same = [str(path) for path in inputs if stem_of(path) == twice[0]]
         raise InputError(
-            f"{' and '.join(same)} would both become {twice[0]}{suffix}. "
-            "Rename one, or give them separately."
+            f"{' and '.join(same)} would both become {twice[0]}{suffix}. Rename one, or give them "
+            "separately."
         )
     return [folder / f"{stem_of(path)}{suffix}" for path in inputs]
 
@@ -279,13 +282,13 @@ def _checked_file(target: Path) -> Path:
     return target
 
 
-def _one_of(found: list[Path], image: Path, place: Path) -> Path:
-    if len(found) == 1:
-        return found[0]
-    many = f"{len(found)} files" if found else "no file"
+def _one_of(candidates: list[Path], image: Path, folder: Path) -> Path:
+    if len(candidates) == 1:
+        return candidates[0]
+    many = f"{len(candidates)} files" if candidates else "no file"
     raise InputError(
-        f"{image.name} needs one file of labels named {stem_of(image)!r} in {place}, "
-        f"which has {many} of that name."
+        f"{image.name} needs one file of labels named {stem_of(image)!r} in {folder}, which has "
+        f"{many} of that name. Keep exactly one."
     )
 
 

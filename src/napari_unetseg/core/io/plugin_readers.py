@@ -1,4 +1,4 @@
-"""Whatever napari opens: files read by the reader of an installed napari plugin, without napari."""
+"""Readers of installed napari plugins, used without napari."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,15 @@ from napari_unetseg.core.image import AXES, Image
 from napari_unetseg.core.units import symbol_of
 
 _KINDS = ("image", "labels")
-# Ours reads projects and models; napari's own reads tables, and images that are read here anyway.
+# Our own reader opens projects and models; napari's opens tables, and images that are read
+# directly.
 _NOT_ASKED = ("napari-unetseg", "napari")
-# What a plugin that accepts any file says, which tells nothing about a folder's images.
+# Pattern of plugins that accept any file, which says nothing about a folder's images.
 _ANY = ("*", "*.*")
 
 
 def read_with_plugin(path: Path, axes: str | None) -> Image:
-    """Read a file with whatever napari plugin accepts it.
+    """Read a file with any napari plugin that accepts it.
 
     Parameters
     ----------
@@ -31,13 +32,13 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
     Returns
     -------
     Image
-        The first image or labels that the plugin gives. One layer for each channel becomes one
-        image of several channels. Times, planes and channels of which there is one are no axes.
+        The first image or labels from the plugin. One layer per channel becomes one image of
+        several channels. Times, planes and channels of length one are dropped.
 
     Raises
     ------
     InputError
-        When no plugin accepts the file, or it gives no image.
+        When no plugin accepts the file, or it contains no image.
     """
     import npe2
 
@@ -49,22 +50,22 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
             "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
             "or install a napari plugin that reads it"
         ) from error
-    found = [one for one in map(_parts_of, layers) if one is not None]
-    if not found:
-        raise InputError("its napari reader gives no image; open it in napari to see what it holds")
-    if _are_channels(found) and axes is None:
-        return _joined([_of_layer(data, options, None) for data, options in found], found)
-    data, options = found[0]
+    parts = [one for one in map(_parts_of, layers) if one is not None]
+    if not parts:
+        raise InputError("its napari reader gives no image; open it in napari to see its content")
+    if _are_channels(parts) and axes is None:
+        return _joined([_of_layer(data, options, None) for data, options in parts], parts)
+    data, options = parts[0]
     return _of_layer(data, options, axes)
 
 
 def plugin_patterns() -> tuple[str, ...]:
-    """Return what the names of files look like that installed napari plugins read, in lower case.
+    """List the file name patterns of installed napari plugins, in lower case.
 
-    Takes a second when plugins were not looked for before.
+    Takes a second on the first call.
     """
     manager = _discover()
-    found = {
+    patterns = {
         pattern.lower()
         for manifest in manager.iter_manifests(disabled=False)
         if manifest.name not in _NOT_ASKED
@@ -72,7 +73,7 @@ def plugin_patterns() -> tuple[str, ...]:
         for pattern in reader.filename_patterns
         if pattern not in _ANY
     }
-    return tuple(sorted(found))
+    return tuple(sorted(patterns))
 
 
 def _discover() -> Any:
@@ -84,13 +85,13 @@ def _discover() -> Any:
 
 
 def _parts_of(layer: Sequence[Any]) -> tuple[Any, dict[str, Any]] | None:
-    """Return the data and options of a layer that can be worked on."""
+    """Return the data and options of an image or labels layer, or None."""
     data, options, kind = (*layer, {}, "image")[:3] if len(layer) < 3 else layer
     return (data, dict(options or {})) if kind in _KINDS else None
 
 
 def _are_channels(layers: Sequence[tuple[Any, Mapping[str, Any]]]) -> bool:
-    """Whether layers are the channels of one image: of one shape, and laid over each other."""
+    """Return whether layers are the channels of one image: of equal shape and position."""
     if len(layers) < 2:
         return False
     shapes = {np.shape(data) for data, _ in layers}
@@ -102,7 +103,7 @@ def _are_channels(layers: Sequence[tuple[Any, Mapping[str, Any]]]) -> bool:
 
 
 def _joined(images: Sequence[Image], layers: Sequence[tuple[Any, Mapping[str, Any]]]) -> Image:
-    """Return the channels of one image as one."""
+    """Join the channels of one image."""
     first = images[0]
     at = first.axes.index(first.spatial_axes[0])
     if any(image.lazy for image in images):
@@ -142,20 +143,20 @@ def _listed(value: Any) -> Iterable[Any]:
 
 
 def _axes_of(data: Any, options: Mapping[str, Any]) -> str | None:
-    """Return the axes as a layer names them, or with its channels among the usual ones."""
+    """Return the axes named by a layer, or the usual ones with its channel axis inserted."""
     named = "".join(str(label)[:1].upper() for label in options.get("axis_labels") or ())
-    known = len(set(named)) == len(named) and set(named) <= set(AXES) and named.endswith("YX")
+    are_axes = len(set(named)) == len(named) and set(named) <= set(AXES) and named.endswith("YX")
     at = options.get("channel_axis")
     if at is None:
-        return named if known and len(named) == data.ndim else None
+        return named if are_axes and len(named) == data.ndim else None
     at = int(at) % data.ndim
     usual = {2: "YX", 3: "ZYX", 4: "TZYX"}.get(data.ndim - 1, "")
-    others = named if known and len(named) == data.ndim - 1 and "C" not in named else usual
+    others = named if are_axes and len(named) == data.ndim - 1 and "C" not in named else usual
     return f"{others[:at]}C{others[at:]}"
 
 
 def _without_single(image: Image) -> Image:
-    """Return an image without the axes that only its format asks for."""
+    """Drop axes of length one that only the format requires."""
     single = [axis for axis in "TCZ" if axis in image.axes and image.length(axis) == 1]
     if not single:
         return image
@@ -171,7 +172,7 @@ def _without_single(image: Image) -> Image:
 
 
 def pattern_fits(name: str | os.PathLike[str], patterns: Iterable[str]) -> bool:
-    """Whether the name of a file looks like one of some patterns, whatever its case."""
+    """Return whether a file name matches one of some patterns, ignoring case."""
     lower = Path(name).name.lower()
     return any(fnmatchcase(lower, pattern) for pattern in patterns)
 

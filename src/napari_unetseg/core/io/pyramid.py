@@ -1,8 +1,8 @@
-"""An OME-Zarr image with a pyramid: described first, then filled part by part.
+"""OME-Zarr pyramids: metadata first, then pixels part by part.
 
-Arrays and metadata are there before any pixel is, so that the image can be looked at while it is
-written, and parts can be written by several processes: a part that is made of whole chunks is
-nobody else's. Nothing larger than such a part is ever in memory.
+Arrays and metadata exist before any pixel, so that the image can be viewed while it is written, and
+parts can be written by several processes: a part of whole chunks is written by one process only.
+Nothing larger than such a part is ever in memory.
 """
 
 import itertools
@@ -18,18 +18,18 @@ from numpy.typing import DTypeLike, NDArray
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.units import long_name_of
 
-# Version 0.4: what Fiji, QuPath, MoBIE and napari all open. Version 0.5 is read as well.
+# Version 0.4, which Fiji, QuPath, MoBIE and napari all open. Version 0.5 can be read as well.
 VERSION = "0.4"
 
 ORDER = "TCZYX"
-"""The order of the axes in a file."""
+"""Order of the axes in a file."""
 
 CHUNK, DEPTH = 512, 16
 """Side of a chunk along rows and columns, and along planes."""
 
 _SMALLEST_LEVEL = 256
 _PART = {False: 4, True: 2}
-"""Chunks along rows and columns of what is in memory at once; fewer where chunks are deep."""
+"""Number of chunks along rows and columns held in memory at once; fewer where chunks are deep."""
 
 _TYPES = {"T": "time", "C": "channel"}
 _RED_GREEN_BLUE = ("FF0000", "00FF00", "0000FF")
@@ -39,20 +39,20 @@ Box = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class PyramidLayout:
-    """What an image in a file is to be.
+    """Layout of an image file: shape, chunks, calibration.
 
     Parameters
     ----------
     shape, axes, dtype
-        Of the full resolution; the axes in the order of `ORDER`.
+        Those of the full resolution; the axes in the order of `ORDER`.
     spacing, unit, rgb, channel_names
-        As of an `Image`.
+        As in an `Image`.
     labels
-        Whether the numbers are ids: the pyramid then picks pixels instead of averaging them.
+        Whether the pixels are ids: the pyramid is then subsampled instead of averaged.
     chunk
         Side of a chunk along rows and columns.
     depth
-        Planes of a chunk.
+        Number of planes in a chunk.
     """
 
     shape: tuple[int, ...]
@@ -74,7 +74,7 @@ class PyramidLayout:
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Shape of every level: rows and columns halved until both are small."""
+        """Shape of every level: rows and columns are halved until both are small."""
         shapes = [self.shape]
         while max(shapes[-1][-2:]) > _SMALLEST_LEVEL:
             halved = [self._halved(n) for n in shapes[-1][-2:]]
@@ -88,14 +88,14 @@ class PyramidLayout:
 
     @property
     def picks(self) -> bool:
-        """Whether a level holds every other pixel of the one before, not means of pixels."""
+        """Whether levels are subsampled, not averaged."""
         return self.labels or np.dtype(self.dtype).kind == "b"
 
 
 def create(path: Path, layout: PyramidLayout) -> Any:
-    """Make an image of zeros that takes no room yet, and return its group.
+    """Create an image of zeros that takes no space yet, and return its group.
 
-    Its levels are ``s0``, ``s1`` and so on; what was at `path` is gone.
+    Its levels are ``s0``, ``s1`` and so on; existing content of `path` is deleted.
     """
     import zarr
 
@@ -123,7 +123,7 @@ def create(path: Path, layout: PyramidLayout) -> Any:
 
 
 def build_levels(group: Any, layout: PyramidLayout, progress: Progress = silent) -> None:
-    """Make every level from the one before; told after each part, may be left and begun again."""
+    """Compute every level from the one before; may be interrupted and restarted."""
     jobs = [
         (level, box)
         for level, shape in enumerate(layout.shapes)
@@ -135,7 +135,7 @@ def build_levels(group: Any, layout: PyramidLayout, progress: Progress = silent)
 
 
 def halve(group: Any, layout: PyramidLayout, level: int, box: Box) -> None:
-    """Write a part of one level, from the one before."""
+    """Write a part of one level, computed from the level before."""
     before = layout.shapes[level - 1]
     single = [n == 1 for n in before]
     ndim = len(before)
@@ -157,7 +157,7 @@ def halve(group: Any, layout: PyramidLayout, level: int, box: Box) -> None:
 
 
 def chunk_boxes(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[Box]:
-    """Yield boxes that make up an array, each of a few whole chunks."""
+    """Yield boxes that tile an array, each of a few whole chunks."""
     times = _PART[len(chunks) > 2 and chunks[-3] > 1]
     steps = (*chunks[:-2], *(n * times for n in chunks[-2:]))
     axes = [range(0, n, step) for n, step in zip(shape, steps, strict=True)]
@@ -168,7 +168,7 @@ def chunk_boxes(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[Box]:
 
 
 def _means(numbers: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
-    """Return the means of pairs of neighbours; an odd one at the end is left out."""
+    """Average pairs of neighbours; an odd last element is dropped."""
     shape: list[int] = []
     trimmed = numbers
     for axis, n in enumerate(numbers.shape):
@@ -185,7 +185,7 @@ def _means(numbers: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
 
 
 def _place(layout: PyramidLayout, level: int) -> list[dict[str, Any]]:
-    """Return where the pixels of a level are: how far apart, and the middle of the first."""
+    """Return the pixel distance of a level and the centre of its first pixel."""
     steps = dict(zip((axis for axis in layout.axes if axis in "ZYX"), layout.spacing, strict=True))
     scale, shift = [], []
     for axis, n in zip(layout.axes, layout.shape, strict=True):
@@ -198,7 +198,7 @@ def _place(layout: PyramidLayout, level: int) -> list[dict[str, Any]]:
 
 
 def _writer() -> tuple[Any, Any]:
-    """Import the library, which calls a part of itself that it has deprecated."""
+    """Import the library, silencing a deprecation warning that it causes itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from ome_zarr.format import FormatV04

@@ -1,4 +1,4 @@
-"""Outlines out: ROIs for ImageJ and Fiji, GeoJSON for QuPath."""
+"""Outline files: ROIs for ImageJ and Fiji, GeoJSON for QuPath."""
 
 import json
 import math
@@ -18,14 +18,14 @@ from napari_unetseg.core.objects.outlines import Outline, Ring
 
 Table = Mapping[str, NDArray[Any]]
 
-# Every file of objects with the same name gets the same ids, so that importing it twice is noticed.
+# Objects get the same ids in every file of the same name, so that importing it twice is noticed.
 _NAMESPACE = uuid.UUID("5d7a4f86-6c0f-4c62-9d7e-0c1a5b9f2e33")
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0
 _LARGEST = 32767
 
 
 def write_rois(path: str | os.PathLike[str], outlines: Iterable[Outline]) -> None:
-    """Write outlines as a zip of ROIs, which ImageJ's ROI Manager opens.
+    """Write outlines as a zip of ROIs for ImageJ's ROI Manager.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ def write_rois(path: str | os.PathLike[str], outlines: Iterable[Outline]) -> Non
         A file name ending in ``.zip``.
     outlines
         See `napari_unetseg.core.objects.outlines.outlines`. Each becomes a traced ROI named by its
-        id, on its slice and frame; with holes or several parts a composite one.
+        id, on its slice and frame; a composite ROI if it has holes or several parts.
 
     Raises
     ------
     InputError
-        When the name ends otherwise, there is no object, one lies further than a ROI can say, or
-        the place cannot be written.
+        When the file name has another suffix, there is no object, one lies beyond the range of a
+        ROI, or the file cannot be written.
     """
     target = Path(path)
     check_rois_name(target)
@@ -51,7 +51,10 @@ def write_rois(path: str | os.PathLike[str], outlines: Iterable[Outline]) -> Non
                 names.add(name)
                 archive.writestr(f"{name}.roi", _roi(outline, name))
         if not names:
-            raise InputError(f"There are no objects, so {target.name} is not written.")
+            raise InputError(
+                f"There are no objects, so {target.name} is not written. Choose labels with "
+                "objects."
+            )
 
 
 def write_geojson(
@@ -71,15 +74,16 @@ def write_geojson(
         See `napari_unetseg.core.objects.outlines.outlines`. Coordinates are pixels; polygons have
         holes.
     table
-        Measurements of the same labels, each put to its object by label, time and, where it has
-        such a column, plane. What is no finite number is left out.
+        Measurements of the same labels, joined to the objects by label, time and, if there is such
+        a column, plane. Values that are not finite are left out.
     name
-        Of the image: ids are made from it, the plane and the label, hence the same at every run.
+        Name of the image: object ids are derived from it, the plane and the label, so they are the
+        same at every run.
 
     Raises
     ------
     InputError
-        When the name ends otherwise, or the place cannot be written.
+        When the file name has another suffix, or the file cannot be written.
     """
     target = Path(path)
     check_geojson_name(target)
@@ -93,13 +97,13 @@ def write_geojson(
 
 
 def check_rois_name(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` when a file name is not that of a zip of ROIs."""
+    """Raise `InputError` unless a file name is that of a zip of ROIs."""
     if Path(path).suffix.lower() != ".zip":
         raise InputError(f"ROIs are written as .zip, not {Path(path).name!r}. Change the name.")
 
 
 def check_geojson_name(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` when a file name is not that of a GeoJSON file."""
+    """Raise `InputError` unless a file name is that of a GeoJSON file."""
     if Path(path).suffix.lower() not in (".geojson", ".json"):
         raise InputError(
             f"Outlines are written as .geojson, not {Path(path).name!r}. Change the name."
@@ -115,15 +119,15 @@ def _roi(outline: Outline, name: str) -> bytes:
     from roifile import ROI_TYPE, ImagejRoi
 
     stacked = outline.t is not None or outline.z is not None
-    place = {"c": 0, "z": outline.z or 0, "t": outline.t or 0} if stacked else {}
+    position = {"c": 0, "z": outline.z or 0, "t": outline.t or 0} if stacked else {}
     rings = [ring for polygon in outline.polygons for ring in polygon]
     corners = np.concatenate(rings)
     if corners.max() > _LARGEST:
         raise InputError(
-            f"Object {outline.label} lies beyond pixel {_LARGEST:,}, further than an ImageJ ROI "
-            "can say. Write GeoJSON, or cut the image."
+            f"Object {outline.label} lies beyond pixel {_LARGEST:,}, the limit of ImageJ ROIs. "
+            "Write GeoJSON, or crop the image."
         )
-    roi = ImagejRoi.frompoints(corners, name=name, **place)
+    roi = ImagejRoi.frompoints(corners, name=name, **position)
     roi.left, roi.top = (int(v) for v in corners.min(axis=0))
     roi.right, roi.bottom = (int(v) for v in corners.max(axis=0))
     if len(rings) == 1:
@@ -136,7 +140,7 @@ def _roi(outline: Outline, name: str) -> bytes:
 
 
 def _path(ring: Ring) -> NDArray[np.float32]:
-    """Return a ring as commands: move to the first corner, lines to the others, close."""
+    """Convert a ring to path commands: move to the first corner, lines to the others, close."""
     lines = np.full((len(ring), 3), _LINE, dtype=np.float32)
     lines[0, 0] = _MOVE
     lines[:, 1:] = ring
@@ -144,18 +148,22 @@ def _path(ring: Ring) -> NDArray[np.float32]:
 
 
 def _rows(table: Table) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Return the measurements of each object by time, plane and label."""
+    """Group the measurements of each object by time, plane and label."""
     if "label" not in table:
         return {}
     n = len(table["label"])
     keys = [table[axis].tolist() if axis in table else [None] * n for axis in ("t", "z", "label")]
-    told = {
+    measurements = {
         column: values.tolist()
         for column, values in table.items()
         if column not in ("t", "z", "label") and values.dtype.kind in "iuf"
     }
     return {
-        key: {column: values[row] for column, values in told.items() if math.isfinite(values[row])}
+        key: {
+            column: values[row]
+            for column, values in measurements.items()
+            if math.isfinite(values[row])
+        }
         for row, key in enumerate(zip(*keys, strict=True))
     }
 

@@ -1,4 +1,4 @@
-"""Tables: comma- or tab-separated values that a spreadsheet opens."""
+"""Table files: comma- or tab-separated values for spreadsheets."""
 
 import csv
 import os
@@ -16,28 +16,28 @@ from napari_unetseg.core.io.paths import writing
 Column = Sequence[Any] | NDArray[Any]
 
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
-"""How a table's file may end, and what stands between its cells."""
+"""Suffixes of table files, with their cell separators."""
 
-# What a spreadsheet takes for the beginning of a formula, and would run.
+# Characters that start a formula, which a spreadsheet would run.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_table(path: str | os.PathLike[str], columns: Mapping[str, Column]) -> None:
-    """Write a table as a file, replacing it in one step.
+    """Write a table to a file, replacing it atomically.
 
     Parameters
     ----------
     path
         A file name ending in ``.csv`` or ``.tsv``.
     columns
-        Names and equally long columns, in order: what `napari_unetseg.core.measure.measure`
-        returns. What is no number (NaN) becomes an empty cell. A text that a spreadsheet would take
-        for a formula gets an apostrophe before it.
+        Names and columns of equal length, in order, such as the result of
+        `napari_unetseg.core.measure.measure`. NaN becomes an empty cell. Text that a spreadsheet
+        would read as a formula gets a leading apostrophe.
 
     Raises
     ------
     InputError
-        When the name ends otherwise, or the folder cannot be written.
+        When the file name has another suffix, or the folder cannot be written.
     ValueError
         When the columns differ in length.
     """
@@ -51,14 +51,14 @@ def write_table(path: str | os.PathLike[str], columns: Mapping[str, Column]) -> 
 
 
 def stack_tables(path: str | os.PathLike[str], tables: Mapping[str, Path]) -> None:
-    """Write one table of several that are files, with a column ``image`` before the others.
+    """Stack several table files into one, with a column ``image`` first.
 
     Parameters
     ----------
     path
-        As for `write_table`.
+        As in `write_table`.
     tables
-        By the name of the image. A column that a table does not have is empty in its rows.
+        Files by the name of the image. A column missing from a table is empty in its rows.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def stack_tables(path: str | os.PathLike[str], tables: Mapping[str, Path]) -> No
 
     Notes
     -----
-    Row by row, however many there are. Equal to `napari_unetseg.core.measure.stacked_tables` of
-    the same tables, written.
+    Works row by row, for any number of rows. Equal to writing
+    `napari_unetseg.core.measure.stacked_tables` of the same tables.
     """
     target = Path(path)
     check_table_name(target)
@@ -89,12 +89,12 @@ def stack_tables(path: str | os.PathLike[str], tables: Mapping[str, Path]) -> No
 
 @contextmanager
 def table_rows(path: str | os.PathLike[str]) -> Iterator[Iterator[list[str]]]:
-    """Open a table to be read row by row, the names of its columns first.
+    """Open a table and yield its rows, the names of its columns first.
 
     Raises
     ------
     InputError
-        When it cannot be read.
+        When the file cannot be read.
     """
     source = Path(path)
     check_table_name(source)
@@ -102,12 +102,12 @@ def table_rows(path: str | os.PathLike[str]) -> Iterator[Iterator[list[str]]]:
         with source.open(newline="", encoding="utf-8") as file:
             yield csv.reader(file, delimiter=TABLE_SUFFIXES[source.suffix.lower()])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"The table {source} cannot be read: {said}.") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"The table {source} cannot be read: {reason}.") from error
 
 
 def check_table_name(path: str | os.PathLike[str]) -> None:
-    """Raise `InputError` when a file name is not that of a table."""
+    """Raise `InputError` unless a file name is that of a table."""
     target = Path(path)
     if target.suffix.lower() not in TABLE_SUFFIXES:
         kinds = " or ".join(TABLE_SUFFIXES)
@@ -115,7 +115,7 @@ def check_table_name(path: str | os.PathLike[str]) -> None:
 
 
 def _plain(column: Column) -> Sequence[Any]:
-    """Return a column of Python's own numbers, which print shortest and read back exactly."""
+    """Convert a column to Python's own numbers, which print shortest and read back exactly."""
     cells = column.tolist() if isinstance(column, np.ndarray) else column
     return [_harmless(cell) for cell in cells]
 

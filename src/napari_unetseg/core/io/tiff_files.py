@@ -1,4 +1,4 @@
-"""TIFF in and out, with axes and calibration: ImageJ, OME, and plain files that say their shape."""
+"""TIFF files with axes and calibration: ImageJ, OME, and plain files with their shape."""
 
 import math
 import struct
@@ -18,13 +18,13 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.units import long_name_of, symbol_of
 
-# A file up to this many bytes is read at once; a larger one stays on disk and is read by parts.
+# Files up to this many bytes are read at once; larger ones stay on disk and are read in parts.
 LAZY_ABOVE = 2**30
 
-# ImageJ opens no BigTIFF; a file this large is written as OME instead.
+# ImageJ does not open BigTIFF, so larger files are written as OME-TIFF.
 _IMAGEJ_BELOW = 2**32 - 2**25
 
-_CUT_SHORT = "the file is cut short; copy it again from where it came"
+_CUT_SHORT = "the file is truncated; copy it again from its source"
 
 _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _OME_DTYPES = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
@@ -38,22 +38,22 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
     Parameters
     ----------
     path
-        A file tifffile reads: any compression, strips or tiles, ImageJ, OME, LSM, plain.
+        Any file tifffile reads: any compression, strips or tiles, ImageJ, OME, LSM, plain.
     axes
-        Names for the axes, when the file does not say or says wrong. Axes of length one are
-        dropped by the format.
+        Names for the axes, when the file has none or wrong ones. The format drops axes of length
+        one.
 
     Returns
     -------
     Image
         In memory up to `LAZY_ABOVE` bytes, lazy above. Spacing and unit come from ImageJ, OME or
         this program's own metadata, or from a resolution in pixels per centimetre; a resolution in
-        dots per inch is the printer's and is ignored.
+        dots per inch is for printing and ignored.
 
     Raises
     ------
     InputError
-        When the file holds no image or ends too early.
+        When the file holds no image or is truncated.
     """
     from tifffile import TiffFile
 
@@ -77,7 +77,7 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
 
 
 def is_large_tiff(path: Path) -> bool:
-    """Whether a file is read by parts, as its header says; whatever is no TIFF is not."""
+    """Return whether a file is a TIFF too large to read at once, according to its header."""
     import tifffile
 
     try:
@@ -90,23 +90,23 @@ def is_large_tiff(path: Path) -> bool:
 def write_tiff(
     path: Path, image: Image, *, compress: bool = False, progress: Progress = silent
 ) -> None:
-    """Write a TIFF file that reads back the same, spacing to eleven digits and unit included.
+    """Write a TIFF file that reads back identically, including unit and spacing to eleven digits.
 
-    ImageJ's dialect where it can hold the image (8 and 16 bit, float32, axes in the order TZCYX,
-    below 4 GB), so that Fiji shows the scale; OME-TIFF for other numbers, orders and sizes; a
-    plain file that says its axes for the rest. A lazy image is written a plane at a time.
+    ImageJ's format where it can hold the image (8 and 16 bit, float32, axes in the order TZCYX,
+    below 4 GB), so that Fiji shows the scale; OME-TIFF for other dtypes, orders and sizes; a plain
+    file with its axes in the metadata for the rest. A lazy image is written plane by plane.
 
     Parameters
     ----------
     path
-        Where; not replaced in one step, see `napari_unetseg.core.io.writing`.
+        The file; not replaced atomically, see `napari_unetseg.core.io.writing`.
     image
         Any image. Planes are stored last and colours innermost, whatever the order of the axes;
         axes of length one, and the names of channels in a plain file, are lost.
     compress
-        Deflate: small for labels, little use and slow for noise.
+        Deflate: effective for labels, of little use and slow for noisy images.
     progress
-        Told after every plane of a lazy image.
+        Called after every plane of a lazy image.
     """
     import tifffile
 
@@ -125,10 +125,10 @@ def write_tiff(
 
 
 def name_axes(letters: str) -> str:
-    """Give tifffile's axes the names of `napari_unetseg.core.image.AXES`.
+    """Translate tifffile's axes to those of `napari_unetseg.core.image.AXES`.
 
     Samples are channels; pages of unknown meaning become depth, then time, then channels, in that
-    order of preference, and stay in the file's order.
+    order of preference, and keep the file's order.
 
     Examples
     --------
@@ -143,21 +143,21 @@ def name_axes(letters: str) -> str:
 
 
 def _check_chain(file: Any) -> None:
-    """Refuse a file that ends before its list of pages: the missing ones would go unnoticed."""
+    """Refuse a file truncated within its list of pages: missing pages would go unnoticed."""
     layout, handle = file.tiff, file.filehandle
     size, width = handle.size, layout.offsetsize
     # NDPI, a 32-bit file with 64-bit offsets, is left to tifffile.
     if file.is_ndpi:
         return
-    position, seen = (4 if width == 4 else 8), set()
+    position, visited = (4 if width == 4 else 8), set()
     while position + width <= size:
         handle.seek(position)
         (page,) = struct.unpack(layout.offsetformat, handle.read(width))
-        if page == 0 or page in seen:
+        if page == 0 or page in visited:
             return
         if page + layout.tagnosize > size:
             break
-        seen.add(page)
+        visited.add(page)
         handle.seek(page)
         (n_tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
         position = page + layout.tagnosize + n_tags * layout.tagsize
@@ -165,7 +165,7 @@ def _check_chain(file: Any) -> None:
 
 
 def _check_whole(series: Any, size: int) -> None:
-    """Refuse a file that ends before its pixels do: the missing ones would read as zeros."""
+    """Refuse a file truncated within its pixels: missing pixels would read as zeros."""
     ends = [
         offset + count
         for page in series.pages
@@ -185,9 +185,9 @@ def _open_lazily(path: Path) -> Any:
 
 
 class _OnDisk:
-    """The first series of a file as an array that opens the file for each part it is asked for.
+    """Array over the first series of a file, which is opened for each part that is read.
 
-    Nothing stays open between, and it can be sent to another process.
+    The file is closed between reads, and the array can be sent to another process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -220,7 +220,7 @@ def _is_rgb(series: Any, letters: str) -> bool:
 
 
 def _calibration(file: Any) -> Calibration:
-    """Return the physical step along each axis the file knows, and its unit."""
+    """Return the physical step along each axis known to the file, and its unit."""
     if file.is_ome:
         return _ome_calibration(file.ome_metadata)
     if file.is_imagej:
@@ -240,7 +240,7 @@ def _imagej_calibration(file: Any) -> Calibration:
     steps = {"X": _per_unit(tags, "XResolution"), "Y": _per_unit(tags, "YResolution")}
     steps["Z"] = float(file.imagej_metadata.get("spacing", 1.0))
     if "unit" not in file.imagej_metadata:
-        # Without a unit the resolution is whatever the program that saved it puts there.
+        # Without a unit the resolution has no defined meaning.
         steps = {"Z": steps["Z"]}
     known = {axis: abs(step) for axis, step in steps.items() if step and math.isfinite(step)}
     return known, symbol_of(file.imagej_metadata.get("unit"))
@@ -255,7 +255,7 @@ def _centimetres(page: Any) -> Calibration:
 
 
 def _per_unit(tags: Any, name: str) -> float:
-    """Return the length of a pixel from a resolution tag; 0 when there is none."""
+    """Return the size of a pixel from a resolution tag; 0 when there is none."""
     tag = tags.get(name)
     if tag is None or 0 in tag.value:
         return 0.0
@@ -263,7 +263,7 @@ def _per_unit(tags: Any, name: str) -> float:
 
 
 def _digits(step: float) -> float:
-    """Drop what the fraction in a resolution tag adds beyond twelve digits: 0.325 stays 0.325."""
+    """Round to twelve digits, removing the error of a resolution tag's fraction."""
     return float(f"{step:.12g}")
 
 
@@ -300,7 +300,7 @@ def _channel_names(file: Any, shape: tuple[int, ...], letters: str) -> tuple[str
 
 
 def _common_labels(labels: Any, shape: tuple[int, ...], letters: str) -> list[str]:
-    """Return ImageJ's label of each channel: it labels planes, so all of a channel must agree."""
+    """Return ImageJ's label of each channel, if all its planes have the same."""
     loops = [axis for axis in letters if axis not in "YX"]
     lengths = [shape[letters.index(axis)] for axis in loops]
     if len(labels) != math.prod(lengths):
@@ -311,7 +311,7 @@ def _common_labels(labels: Any, shape: tuple[int, ...], letters: str) -> list[st
 
 
 def _stored(image: Image) -> Image:
-    """Return the image in the order a file holds it: planes last, colours innermost."""
+    """Transpose the image to the order of a file: planes last, colours innermost."""
     tail = "YXC" if image.rgb else "YX"
     order = "".join(axis for axis in image.axes if axis not in tail) + tail
     if order == image.axes:
@@ -321,7 +321,7 @@ def _stored(image: Image) -> Image:
 
 
 def _pages(image: Image, progress: Progress) -> Iterator[NDArray[Any]]:
-    """Yield the planes a file stores one after another, computing one at a time."""
+    """Yield the planes of a file in order, computing one at a time."""
     page = "YXC" if image.rgb else "YX"
     for index in track(image.indices(page), progress, "writing"):
         yield np.ascontiguousarray(image.block(index, page))
@@ -383,7 +383,7 @@ def _as_plain(image: Image) -> dict[str, Any]:
 
 
 def _ascii_unit(unit: str) -> str:
-    """Spell a unit for ImageJ, whose headers are ASCII; it shows the symbol for its own word."""
+    """Spell a unit in ASCII for ImageJ's headers; it displays the symbol."""
     if unit == "µm":
         return "micron"
     return unit if unit.isascii() else long_name_of(unit) or "pixel"
@@ -395,7 +395,7 @@ def _plane_labels(image: Image) -> list[str]:
 
 
 def _resolution(step: float) -> tuple[int, int]:
-    """Return pixels per unit as the two 32-bit integers the format stores, as near as they can."""
+    """Return pixels per unit as a fraction of two 32-bit integers, as close as possible."""
     if step < 1:
         small = Fraction(step).limit_denominator(2**32 - 1)
         return small.denominator, small.numerator

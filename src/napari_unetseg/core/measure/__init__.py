@@ -1,8 +1,8 @@
-"""Measuring objects: the table, what goes into it, and where its objects are."""
+"""Measurement of objects: the table, its options, and the location of its objects."""
 
-from napari_unetseg.core.measure.column_meanings import meaning_of
-from napari_unetseg.core.measure.column_units import calibrated_by, unit_suffix
-from napari_unetseg.core.measure.locate_objects import places_of, stacked_tables
+from napari_unetseg.core.measure.column_meanings import column_meaning
+from napari_unetseg.core.measure.column_units import copy_calibration, unit_suffix
+from napari_unetseg.core.measure.locate_objects import find_positions, stacked_tables
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_table import Images, Table, measure, measure_part
 
@@ -10,11 +10,11 @@ __all__ = [
     "Images",
     "MeasureOptions",
     "Table",
-    "calibrated_by",
-    "meaning_of",
+    "column_meaning",
+    "copy_calibration",
+    "find_positions",
     "measure",
     "measure_part",
-    "places_of",
     "stacked_tables",
     "unit_suffix",
 ]

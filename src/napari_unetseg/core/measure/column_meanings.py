@@ -1,53 +1,53 @@
-"""What the columns of a table mean, in a sentence each."""
+"""Meanings of the columns of a measurement table, a sentence each."""
 
 _HELP = {
     "t": "Index of the time point.",
     "z": "Index of the plane.",
     "label": "The id of the object.",
-    "pixels": "How many pixels or voxels.",
-    "area": "Pixels times the area of one.",
-    "volume": "Voxels times the volume of one.",
-    "equivalent_diameter": "Of the disc or ball of that area or volume.",
-    "axis_major": "Longest axis of the ellipse of the same second moments.",
-    "axis_middle": "Middle axis of the ellipsoid of the same second moments.",
-    "axis_minor": "Shortest axis of the ellipse of the same second moments.",
-    "eccentricity": "Of that ellipse: 0 of a circle, towards 1 the longer it is.",
-    "orientation": "From the axis of rows to the longest axis, counter-clockwise.",
-    "extent": "Share of the bounding box that is filled.",
+    "pixels": "Number of pixels or voxels.",
+    "area": "Area: number of pixels times the area of one pixel.",
+    "volume": "Volume: number of voxels times the volume of one voxel.",
+    "equivalent_diameter": "Diameter of the disc or ball of the same area or volume.",
+    "axis_major": "Longest axis of the ellipse or ellipsoid with the same second moments.",
+    "axis_middle": "Middle axis of the ellipsoid with the same second moments.",
+    "axis_minor": "Shortest axis of the ellipse or ellipsoid with the same second moments.",
+    "eccentricity": "Eccentricity of that ellipse: 0 for a circle, near 1 for elongated objects.",
+    "orientation": "Angle from the row axis to the longest axis, counter-clockwise.",
+    "extent": "Fraction of the bounding box that the object fills.",
     "perimeter": "Length of the outline, by Crofton's formula.",
-    "circularity": "4π area / perimeter²: 1 of a disc.",
+    "circularity": "4π area / perimeter²: 1 for a disc.",
     "surface": "Area of the surface, by Crofton's formula.",
-    "sphericity": "Surface of the ball of that volume over the object's: 1 of a ball.",
-    "solidity": "Share of the convex hull that is filled.",
-    "feret_max": "Longest distance between two parallels that hold the object.",
-    "feret_min": "Shortest distance between two parallels that hold the object.",
-    "skeleton_length": "Length of the centre lines.",
-    "branches": "Stretches of the skeleton between ends and forks.",
-    "end_points": "Free ends of the skeleton.",
-    "branch_points": "Forks of the skeleton.",
+    "sphericity": "Surface of the ball of the same volume over the object's surface: 1 for a ball.",
+    "solidity": "Fraction of the convex hull that the object fills.",
+    "feret_max": "Longest distance between two parallel lines or planes that enclose the object.",
+    "feret_min": "Shortest distance between two parallel lines that enclose the object.",
+    "skeleton_length": "Length of the skeleton.",
+    "branches": "Number of skeleton branches, between end points and branch points.",
+    "end_points": "Number of end points of the skeleton.",
+    "branch_points": "Number of branch points of the skeleton.",
     "centroid": "Mean position of the pixels; the centre of the first pixel is 0.",
     "first": "First index of the bounding box.",
-    "last": "Last index of the bounding box, inside.",
-    "touches_border": "Whether the edge of the image cuts it off, or may.",
+    "last": "Last index of the bounding box, inclusive.",
+    "touches_border": "Whether the object touches the edge of the image and may be cut off.",
     "mean": "Mean intensity.",
-    "sd": "Standard deviation of the intensities.",
-    "min": "Smallest intensity.",
-    "max": "Largest intensity.",
-    "sum": "Sum of the intensities.",
+    "sd": "Standard deviation of intensities.",
+    "min": "Lowest intensity.",
+    "max": "Highest intensity.",
+    "sum": "Sum of intensities.",
     "median": "Median intensity.",
-    "true_count": "True objects, estimated from the reviewed random sample of the Queue dock; low "
-    "and high: 95 % confidence.",
-    "true_precision": "Share of the labelled objects that are one, from the same sample.",
-    "true_missed": "True objects without a label, from the same sample.",
+    "true_count": "Estimated number of true objects, from the reviewed random sample of the Queue "
+    "dock; low and high: 95 % confidence.",
+    "true_precision": "Fraction of the labelled objects that are correct, from the same sample.",
+    "true_missed": "Number of true objects without a label, from the same sample.",
 }
 
 
-def meaning_of(column: str) -> str:
-    """Return what a column means; nothing for one that is not of a measurement.
+def column_meaning(column: str) -> str:
+    """Return the meaning of a column, or an empty text if it is not a measurement.
 
     Examples
     --------
-    >>> meaning_of("mean_dapi")
+    >>> column_meaning("mean_dapi")
     'Mean intensity.'
     """
     parts = column.split("_")
@@ -55,4 +55,4 @@ def meaning_of(column: str) -> str:
     return next((_HELP[start] for start in starts if start in _HELP), "")
 
 
-__all__ = ["meaning_of"]
+__all__ = ["column_meaning"]

@@ -1,19 +1,19 @@
-"""Names of columns: every one that has a unit ends in it, in plain letters."""
+"""Column names: a column with a unit ends in it, in plain letters."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 
 from napari_unetseg.core.image import Image
 
-# Spreadsheets open files without asking for their encoding, so names keep to ASCII.
+# Spreadsheets guess the encoding of a file, so names use ASCII only.
 _PLAIN = {"µm": "um", "Å": "angstrom", "pixel": "px"}
 _UNKNOWN = "units"
 
 
 def unit_suffix(image: Image) -> str:
-    """Return how the columns of lengths in an image end: ``um``, ``nm``, ``px``...
+    """Return the ending of columns of lengths in an image: ``um``, ``nm``, ``px``...
 
-    Where the pixel has a size but its unit is not known, it is ``units``.
+    The ending is ``units`` where pixels have a size but its unit is unknown.
 
     Examples
     --------
@@ -28,10 +28,10 @@ def unit_suffix(image: Image) -> str:
     return plain or _UNKNOWN
 
 
-def calibrated_by(labels: Image, images: Iterable[Image]) -> Image:
-    """Return labels with the pixel size of the first image that knows it, if they do not.
+def copy_calibration(labels: Image, images: Iterable[Image]) -> Image:
+    """Give uncalibrated labels the pixel size of the first calibrated image.
 
-    Labels that other programs saved have usually lost it.
+    Labels saved by other programs have usually lost their calibration.
     """
     if not labels.calibrated:
         for image in images:
@@ -40,4 +40,4 @@ def calibrated_by(labels: Image, images: Iterable[Image]) -> Image:
     return labels
 
 
-__all__ = ["calibrated_by", "unit_suffix"]
+__all__ = ["copy_calibration", "unit_suffix"]

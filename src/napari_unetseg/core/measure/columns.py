@@ -1,4 +1,4 @@
-"""From what was found of each object to the columns of the table, in units."""
+"""Columns of the measurement table, in physical units, from the raw sums of the objects."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -16,46 +16,51 @@ from napari_unetseg.core.measure.object_shape import covariances, ellipses
 Table = dict[str, NDArray[Any]]
 
 
-def columns_of(
+def build_columns(
     labels: Image,
     channels: dict[str, Image],
     options: MeasureOptions,
-    found: list[Measured],
+    measured: list[Measured],
     whole: Mapping[str, int],
 ) -> Table:
-    """Return the table of `measure`; `whole` is the length of each axis of the image."""
+    """Compute the table of `measure`; `whole` is the length of each axis of the image."""
     unit = unit_suffix(labels)
-    frames = [one.frame for one in found]
+    frames = [objects.frame for objects in measured]
     flat = frames[0].flat
 
     def joined(column: Callable[[Measured], Any]) -> NDArray[Any]:
-        return np.concatenate([column(one) for one in found])
+        return np.concatenate([column(objects) for objects in measured])
 
     table: Table = {}
     for axis in frames[0].position:
-        positions = [one.frame.position[axis] for one in found]
-        table[axis.lower()] = np.repeat(positions, [len(one.ids) for one in found])
-    table["label"] = joined(lambda one: one.ids)
-    pixels = table["pixels"] = joined(lambda one: one.pixels)
-    size = joined(lambda one: one.size)
+        positions = [objects.frame.position[axis] for objects in measured]
+        table[axis.lower()] = np.repeat(positions, [len(objects.ids) for objects in measured])
+    table["label"] = joined(lambda objects: objects.ids)
+    pixels = table["pixels"] = joined(lambda objects: objects.pixels)
+    size = joined(lambda objects: objects.size)
     table[f"area_{unit}2" if flat else f"volume_{unit}3"] = size
     table[f"equivalent_diameter_{unit}"] = (
         np.sqrt(4 * size / np.pi) if flat else np.cbrt(6 * size / np.pi)
     )
     table |= _ellipse_columns(joined, frames[0], unit)
-    low, high = joined(lambda one: one.low), joined(lambda one: one.high)
+    low, high = joined(lambda objects: objects.low), joined(lambda objects: objects.high)
     table["extent"] = pixels / np.maximum(np.prod(high - low + 1, axis=1), 1)
     if options.outline:
         table |= _outline_columns(
-            joined(lambda one: (one.crossings * one.worth).sum(1)), size, flat, unit
+            joined(lambda objects: (objects.crossings * objects.worth).sum(1)), size, flat, unit
         )
-    extra = {name: np.concatenate([one.extra[name] for one in found]) for name in found[0].extra}
+    extra = {
+        name: np.concatenate([objects.extra[name] for objects in measured])
+        for name in measured[0].extra
+    }
     table |= _hull_columns(extra, pixels, unit)
     if "skeleton_length" in extra:
         table[f"skeleton_length_{unit}"] = extra["skeleton_length"]
         table |= {name: extra[name] for name in ("branches", "end_points", "branch_points")}
     axes = frames[0].axes
-    centres = joined(lambda one: one.origin + one.sums[:, 1:4] / np.maximum(one.sums[:, :1], 1))
+    centres = joined(
+        lambda objects: objects.origin + objects.sums[:, 1:4] / np.maximum(objects.sums[:, :1], 1)
+    )
     for name, at, step in _by_axis(axes, frames[0].spacing):
         table[f"centroid_{name}_{unit}"] = centres[:, at] * step
     for name, at, _ in _by_axis(axes, frames[0].spacing):
@@ -76,13 +81,13 @@ def _by_axis(axes: str, steps: Any) -> Iterator[tuple[str, int, Any]]:
 
 
 def _ellipse_columns(joined: Any, frame: MeasuredFrame, unit: str) -> Table:
-    found = ellipses(joined(lambda one: covariances(one.sums, frame.spacing)))
+    axes = ellipses(joined(lambda objects: covariances(objects.sums, frame.spacing)))
     table: Table = {
-        f"axis_{name}_{unit}": found[name] for name in ("major", "middle", "minor") if name in found
+        f"axis_{name}_{unit}": axes[name] for name in ("major", "middle", "minor") if name in axes
     }
     if frame.flat:
-        table["eccentricity"] = found["eccentricity"]
-        table["orientation_deg"] = found["orientation"]
+        table["eccentricity"] = axes["eccentricity"]
+        table["orientation_deg"] = axes["orientation"]
     return table
 
 
@@ -107,10 +112,13 @@ def _hull_columns(extra: Table, pixels: NDArray[Any], unit: str) -> Table:
 
 
 def _value_columns(joined: Any, channel: int, name: str) -> Table:
-    sums = joined(lambda one: one.values[channel])
+    sums = joined(lambda objects: objects.values[channel])
     number = np.where(sums[:, 0] > 0, sums[:, 0], np.nan)
     mean = sums[:, 2] / number
-    least, most = joined(lambda one: one.least[channel]), joined(lambda one: one.most[channel])
+    least, most = (
+        joined(lambda objects: objects.least[channel]),
+        joined(lambda objects: objects.most[channel]),
+    )
     nothing = sums[:, 0] == 0
     values = {
         "mean": sums[:, 1] + mean,

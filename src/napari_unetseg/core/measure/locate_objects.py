@@ -1,4 +1,4 @@
-"""What is made of a table: where its objects are, and one table of several."""
+"""Use of measurement tables: location of the objects, and stacking of several tables."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,19 +11,19 @@ from napari_unetseg.core.measure.column_units import unit_suffix
 from napari_unetseg.core.measure.measure_table import Table
 
 
-def places_of(table: Table, labels: Image) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return where the objects of a table are in the array they were measured in.
+def find_positions(table: Table, labels: Image) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the location of a table's objects in the array they were measured in.
 
     Parameters
     ----------
     table, labels
-        What `napari_unetseg.core.measure.measure` returned, and what it was given.
+        The result of `napari_unetseg.core.measure.measure`, and its labels.
 
     Returns
     -------
     centre, low, high : (n, ndim)
-        In pixels from the centre of the first: the middle, and first and last pixel of the box;
-        axes as those of `labels`.
+        In pixels from the centre of the first pixel: the centroid, and the first and last pixel of
+        the box; axes as in `labels`.
     """
     unit = unit_suffix(labels)
     steps = dict(zip(labels.spatial_axes, labels.spacing, strict=True))
@@ -43,13 +43,13 @@ def places_of(table: Table, labels: Image) -> tuple[NDArray[Any], NDArray[Any], 
 
 
 def stacked_tables(tables: Mapping[str, Table]) -> dict[str, Any]:
-    """Return one table of several, with a column ``image`` before the others.
+    """Stack several tables into one, with a column ``image`` first.
 
     Parameters
     ----------
     tables
-        By the name of the image. A column that a table does not have is NaN in its rows: images in
-        different units have columns of their own.
+        Tables by the name of the image. A column missing from a table is NaN in its rows: images in
+        different units have separate columns.
     """
     names = list(dict.fromkeys(name for table in tables.values() for name in table))
     images = [image for image, table in tables.items() for _ in range(len(table["label"]))]
@@ -62,4 +62,4 @@ def _column(table: Table, name: str) -> NDArray[Any]:
     return table[name] if name in table else np.full(len(table["label"]), np.nan)
 
 
-__all__ = ["places_of", "stacked_tables"]
+__all__ = ["find_positions", "stacked_tables"]

@@ -1,7 +1,7 @@
-"""Compiled passes over ids: running sums of position, intensity, outline and hull of each object.
+"""Compiled passes over labels: sums of position, intensity, outline and hull of each object.
 
-All work on runs, stretches of pixels of one id along a row, so that an id is looked up once a run.
-This module imports numba and is itself imported only when there are labels to measure.
+All work on runs: stretches of pixels of one id along a row, so that an id is looked up once per
+run. This module imports numba and is itself imported only to measure labels.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from napari_unetseg.core.scoring.label_kernels import find_boxes_of_ids
 
 _compiled: Any = njit(nogil=True, cache=True)
 
-# Columns of the sums of position: number, then z, y, x, then their products.
+# Columns of the sums of position: count, then z, y, x, then their products.
 N, Z, Y, X, ZZ, YY, XX, ZY, ZX, YX = range(10)
 
 
@@ -34,14 +34,14 @@ def add_positions(
     Parameters
     ----------
     rows
-        (rows, columns), int64: ids, of which those that are not in `ids` are passed over.
+        (rows, columns), int64: ids; those that are not in `ids` are ignored.
     plane, first_row
-        Where the rows are.
+        Position of the rows.
     ids
         (n,), sorted.
     origin
-        (n, 3): the first pixel of each object that was seen, which the sums are relative to, so
-        that second moments lose no digits far from the corner of a large image.
+        (n, 3): the first pixel found of each object. Sums are relative to it, so that second
+        moments keep their precision far from the corner of a large image.
     sums
         (n, 10): see `N` to `YX`; added to.
     low, high
@@ -89,7 +89,7 @@ def add_values(
     low: NDArray[np.float64],
     high: NDArray[np.float64],
 ) -> None:
-    """Add the intensities of some rows to the sums of each object; what is no number is left out.
+    """Add the intensities of some rows to the sums of each object, ignoring NaN.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def add_values(
     ids
         (n,), sorted.
     sums
-        (n, 4): how many, the first value, and the sums of differences to it and of their squares;
+        (n, 4): count, the first value, and the sums of differences from it and of their squares;
         added to.
     low, high
         (n,): widened.
@@ -132,13 +132,13 @@ def add_crossings(
     steps: NDArray[np.int64],
     crossings: NDArray[np.float64],
 ) -> None:
-    """Count how often lines along some directions leave or enter each object.
+    """Count how often lines along given directions cross the boundary of each object.
 
     Parameters
     ----------
     slab
-        (planes, rows + 2, columns): the rows of the middle plane, with the one before and after
-        and, of a volume, the planes before and after; 0 outside the image.
+        (planes, rows + 2, columns): the rows of the middle plane, with the row before and after
+        and, for a volume, the planes before and after; 0 outside the image.
     ids
         (n,), sorted.
     steps
@@ -178,14 +178,14 @@ def add_profiles(
     left: NDArray[np.int64],
     right: NDArray[np.int64],
 ) -> None:
-    """Note the first and last column of each object in each of its rows.
+    """Record the first and last column of each object in each of its rows.
 
     Parameters
     ----------
     rows, first_row, ids
-        See `add_positions`.
+        As in `add_positions`.
     top, offset
-        (n,): first row of each object, and where its rows begin in `left` and `right`.
+        (n,): first row of each object, and the start of its rows in `left` and `right`.
     left, right
         First and last column of each row; widened.
     """
@@ -216,17 +216,17 @@ def hull_facts(
     Parameters
     ----------
     left, right
-        See `add_profiles`.
+        As in `add_profiles`.
     offset
-        (n + 1,): where the rows of each object begin.
+        (n + 1,): start of the rows of each object.
     height, width
         Physical size of a pixel.
 
     Returns
     -------
     facts : (n, 3), float64
-        Pixels whose centre is in the hull, longest and shortest Feret diameter. The hull is that
-        of the middles of all pixels' sides, scikit-image's convention.
+        Number of pixels whose centre is in the hull, longest and shortest Feret diameter. The hull
+        is that of the midpoints of all pixel sides, scikit-image's convention.
     """
     n = len(offset) - 1
     facts = np.zeros((n, 3))
@@ -234,7 +234,7 @@ def hull_facts(
         first, last = offset[k], offset[k + 1]
         if last <= first:
             continue
-        # Counted from the object itself, so that its place in the image does not round it.
+        # Relative to the object itself, so that its position in the image does not affect rounding.
         start = left[first:last].min()
         hull = _hull(left[first:last] - start, right[first:last] - start)
         facts[k, 0] = _pixels_inside(hull, last - first)
@@ -244,7 +244,7 @@ def hull_facts(
 
 @_compiled
 def _hull(left: Any, right: Any) -> Any:
-    """Return the corners of the hull of an object in order, (m, 2), twice their row and column."""
+    """Return the vertices of an object's hull in order, (m, 2), as twice their row and column."""
     rows = len(left)
     points = np.empty((8 * rows, 2), dtype=np.int64)
     n = 0
@@ -260,7 +260,7 @@ def _hull(left: Any, right: Any) -> Any:
         n += 2
     points = points[:n]
     order = np.argsort(points[:, 0] * (1 << 32) + points[:, 1])
-    # Andrew's monotone chain: the lower half there, the upper half back.
+    # Andrew's monotone chain: the lower half forwards, the upper half backwards.
     chain = np.empty((2 * n + 2, 2), dtype=np.int64)
     m = 0
     for half in range(2):
@@ -271,7 +271,7 @@ def _hull(left: Any, right: Any) -> Any:
                 m -= 1
             chain[m, 0], chain[m, 1] = p[0], p[1]
             m += 1
-        m -= 1  # the last point begins the other half
+        m -= 1  # the last point starts the other half
     return chain[:m].copy()
 
 
@@ -282,7 +282,7 @@ def _turn(a: Any, b: Any, c: Any) -> Any:
 
 @_compiled
 def _pixels_inside(hull: Any, rows: int) -> Any:
-    """Count the pixels whose centre is inside the hull or on it."""
+    """Count the pixels whose centre is inside the hull or on its edge."""
     total = 0
     m = len(hull)
     for row in range(rows):
@@ -297,14 +297,14 @@ def _pixels_inside(hull: Any, rows: int) -> Any:
                     x = a[1] + (y - a[0]) * (b[1] - a[1]) / (b[0] - a[0])
                     low, high = min(low, x), max(high, x)
         if high >= low:
-            # Twice the columns; a share of a millionth is a rounding error, not a distance.
+            # Twice the columns; differences below a millionth are rounding errors.
             total += int(np.floor(high / 2 + 1e-6) - np.ceil(low / 2 - 1e-6)) + 1
     return total
 
 
 @_compiled
 def _ferets(hull: Any, height: float, width: float) -> Any:
-    """Return the longest and the shortest distance between two parallels that hold the hull."""
+    """Return the longest and the shortest distance between parallel lines enclosing the hull."""
     m = len(hull)
     longest, shortest = 0.0, np.inf
     for k in range(m):
@@ -328,14 +328,14 @@ def medians(
     ids: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> Any:
-    """Return the median intensity of each object; what is no number is left out.
+    """Compute the median intensity of each object, ignoring NaN.
 
     Parameters
     ----------
     labels, values
         (n,): ids and intensities.
     ids, counts
-        (m,): sorted, and how many pixels each has at most.
+        (m,): sorted ids, and the maximum number of pixels of each.
     """
     begin = np.zeros(len(ids) + 1, dtype=np.int64)
     begin[1:] = np.cumsum(counts)
@@ -352,11 +352,11 @@ def medians(
                     held[begin[at] + used[at]] = values[k]
                     used[at] += 1
         start = stop
-    found = np.full(len(ids), np.nan)
+    result = np.full(len(ids), np.nan)
     for at in range(len(ids)):
         if used[at]:
-            found[at] = np.median(held[begin[at] : begin[at] + used[at]])
-    return found
+            result[at] = np.median(held[begin[at] : begin[at] + used[at]])
+    return result
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What is measured of objects."""
+"""Options of the measurement."""
 
 from typing import Literal
 
@@ -6,37 +6,38 @@ from napari_unetseg.core.options import Options, option
 
 
 class MeasureOptions(Options):
-    """What is measured of objects besides size, place, ellipse and intensity."""
+    """Options for measuring objects, in addition to size, position, ellipse and intensity."""
 
     per: Literal["stack", "plane"] = option(
         "stack",
         "Objects per",
         "Stack: objects continue through z and are measured as volumes. Plane: each plane is "
-        "measured by itself, a row for each object in it. Times of a series are always apart.",
+        "measured separately, with a row for each object in it. Times of a series are always "
+        "measured separately.",
     )
     outline: bool = option(
         True,
         "Outline",
-        "Perimeter and circularity; of volumes, surface and sphericity.",
+        "Measure perimeter and circularity; for volumes, surface and sphericity.",
     )
     hull: bool = option(
         False,
         "Hull",
-        "Solidity (share of the convex hull that is filled), and the longest and shortest Feret "
-        "diameter; of volumes only the longest. Takes longer on volumes.",
+        "Measure solidity (the fraction of the convex hull that is filled), and the longest and "
+        "shortest Feret diameter; for volumes only the longest. Slower for volumes.",
     )
     skeleton: bool = option(
         False,
         "Skeleton",
-        "Length of the centre lines, their branches, ends and forks: for neurites, vessels, "
-        "filaments. Takes longer.",
+        "Measure the length of the skeleton and its numbers of branches, end points and branch "
+        "points, for neurites, vessels and filaments. Slower.",
     )
     spurs: float = option(
         0.0,
-        "Leave out spurs up to",
-        "Ends of the skeleton that are no longer than this are dropped before counting: bumps on a "
-        "rough outline grow short spurs. In the unit of lengths. Half the width of a process is "
-        "a good start.",
+        "Ignore spurs up to",
+        "End branches of the skeleton up to this length are removed before counting, since rough "
+        "outlines cause short spurs. In the unit of the measured lengths. Start with half the "
+        "width of a process.",
         ge=0,
         step=0.5,
         when={"skeleton": (True,)},
@@ -44,7 +45,8 @@ class MeasureOptions(Options):
     median: bool = option(
         False,
         "Median",
-        "Median intensity as well, which a few bright pixels do not move. Holds a stack in memory.",
+        "Also measure the median intensity, which is robust against a few bright pixels. Keeps a "
+        "stack in memory.",
     )
 
 

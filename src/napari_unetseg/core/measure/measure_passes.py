@@ -1,4 +1,4 @@
-"""What is found out of the objects of a frame, a few rows at a time."""
+"""Measurement passes over the objects of one frame, a few rows at a time."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ _FAR = np.iinfo(np.int64).max
 
 
 class Measured:
-    """What is known of the objects of one frame."""
+    """Raw measurements of the objects of one frame."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Measured:
         slow = options.skeleton or (options.hull and not frame.flat)
         end = 0.3 if slow else 0.8 if options.median or options.hull else 1.0
         self._pass(labels, channels, options, part(progress, 0.15, end))
-        # Where labels are drawn on meanwhile, an object may be gone that was there a moment ago.
+        # If labels are edited meanwhile, an object may have disappeared since the ids were listed.
         self.low[self.sums[:, 0] == 0] = 0
         if options.median and channels:
             self._medians(labels, channels)
@@ -128,7 +128,7 @@ class Measured:
 
 
 class _Window:
-    """Rows of ids as the kernels want them, with what is around them; keeps the planes in use."""
+    """Rows of ids for the kernels, with neighbouring rows and planes; caches planes in use."""
 
     def __init__(self, labels: Image, frame: MeasuredFrame) -> None:
         self._labels, self._frame = labels, frame
@@ -136,12 +136,12 @@ class _Window:
         self._values: tuple[tuple[Image, Index] | None, NDArray[Any]] = (None, np.empty(0))
 
     def slab(self, number: int, start: int, stop: int, *, around: bool) -> NDArray[np.int64]:
-        """Return rows of plane `number` of the frame with a row before and after.
+        """Return rows of plane `number` of the frame, with a row before and after.
 
         Parameters
         ----------
         around
-            Whether the planes before and after are wanted too, where there can be any.
+            Whether to include the planes before and after, where they exist.
         """
         stop = min(stop, self._labels.length("Y"))
         deep = around and not self._frame.flat
@@ -158,7 +158,7 @@ class _Window:
     def rows(
         self, channel: Image, axes: str, index: Index, start: int, stop: int
     ) -> NDArray[np.float64]:
-        """Return rows of intensities at a position of the labels, whose axes are `axes`."""
+        """Read rows of intensities at a position in the labels, whose axes are `axes`."""
         at = dict(zip((a for a in axes if a not in "YX"), index, strict=True))
         own = tuple(at[a] for a in channel.axes if a not in "YX")
         if not channel.lazy:
@@ -173,7 +173,7 @@ class _Window:
         return self._planes[number]
 
     def _lazy_plane(self, channel: Image, index: Index) -> NDArray[Any]:
-        """Return a plane, read once however many parts are asked for, of one channel at a time."""
+        """Return a plane, cached for repeated requests, of one channel at a time."""
         key = (channel, index)
         if self._values[0] is None or self._values[0][0] is not channel or self._values[0] != key:
             self._values = (key, channel.block(index))
@@ -181,17 +181,17 @@ class _Window:
 
 
 def _ids(labels: Image, frame: MeasuredFrame, progress: Progress) -> NDArray[np.int64]:
-    """List the ids of a frame, in order, without the background."""
+    """List the ids of a frame, ascending, without the background."""
     from napari_unetseg.core.scoring.label_kernels import count_pairs
 
-    found = [np.zeros(1, dtype=np.int64)]
+    ids = [np.zeros(1, dtype=np.int64)]
     for index, _ in track(frame.planes, progress, "reading"):
         plane = labels.block(index)
         for y in range(0, len(plane), _ROWS):
             rows = _as_int64(plane[y : y + _ROWS]).reshape(-1)
-            found.append(count_pairs(rows, rows)[:, 0])
-        found = [np.unique(np.concatenate(found))]
-    return found[0][found[0] != 0]
+            ids.append(count_pairs(rows, rows)[:, 0])
+        ids = [np.unique(np.concatenate(ids))]
+    return ids[0][ids[0] != 0]
 
 
 def _as_int64(labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -199,5 +199,5 @@ def _as_int64(labels: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def with_channel(name: str, channel: str) -> str:
-    """Return the name of a column of one channel's intensities."""
+    """Return the column name for one channel's intensities."""
     return f"{name}_{channel}" if channel else name

@@ -1,4 +1,4 @@
-"""A table of objects: how large, where, of which shape, how bright."""
+"""Measurement table: size, position, shape and intensity of objects."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure.columns import Table, columns_of
+from napari_unetseg.core.measure.columns import Table, build_columns
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_passes import Measured
-from napari_unetseg.core.measure.measured_frames import frames_of
+from napari_unetseg.core.measure.measured_frames import list_frames
 from napari_unetseg.core.progress import Progress, part, silent
 
 Images = Image | Mapping[str, Image] | None
@@ -22,87 +22,88 @@ def measure(
     *,
     progress: Progress = silent,
 ) -> Table:
-    """Measure every object.
+    """Measure every object of a label image.
 
     Parameters
     ----------
     labels
-        Objects: whole numbers, 0 for background, axes YX or ZYX, perhaps with T. A mask of
-        booleans is one object. One id is one object at a time, connected or not.
+        Objects: integers, 0 for background, axes YX or ZYX, optionally with T. A boolean mask is
+        one object. Pixels of one id are one object per time, connected or not.
     image
-        What to take intensities from: the axes of `labels`, perhaps with C besides; or several
-        such images by name. RGB counts as its luminance. Pixels that are no number are left out.
+        Image for the intensities: the axes of `labels`, optionally with C; or several such images
+        by name. RGB is converted to luminance. NaN pixels are ignored.
     options
-        What is measured; see `MeasureOptions`.
+        Which measurements to make; see `MeasureOptions`.
     progress
-        Told after every few rows.
+        Called after every few rows.
 
     Returns
     -------
     dict of str to ndarray
-        Columns of one length, a row for each object, in order of time, plane and id. Those that
-        have a unit end in it: ``um`` below stands for `unit_suffix`, ``px`` without calibration.
+        Columns of equal length, a row for each object, ordered by time, plane and id. Columns with
+        a unit end in it: ``um`` below stands for `unit_suffix`, ``px`` without calibration.
 
         ``t``, ``z``
-            Index of the time, where there is a T axis; of the plane, where each is measured by
-            itself.
+            Index of the time, if there is a T axis; index of the plane, if planes are measured
+            separately.
         ``label``
-            The id.
+            The id of the object.
         ``pixels``
-            How many pixels or voxels.
+            Number of pixels or voxels.
         ``area_um2`` or ``volume_um3``
-            `pixels` times the size of one.
+            `pixels` times the area or volume of one.
         ``equivalent_diameter_um``
-            Of the disc or ball of that area or volume.
-        ``axis_major_um``, ``axis_minor_um``, of volumes ``axis_middle_um``
-            Of the ellipse of the same second moments.
+            Diameter of the disc or ball of the same area or volume.
+        ``axis_major_um``, ``axis_minor_um``, for volumes ``axis_middle_um``
+            Axes of the ellipse or ellipsoid with the same second moments.
         ``eccentricity``, ``orientation_deg``
-            Of planes: see `napari_unetseg.core.measure.object_shape.ellipses`.
+            For planes: see `napari_unetseg.core.measure.object_shape.ellipses`.
         ``extent``
-            Share of the bounding box that is filled.
+            Fraction of the bounding box that the object fills.
         ``perimeter_um``, ``circularity``; ``surface_um2``, ``sphericity``
-            With `outline`. Circularity is 4π area / perimeter², 1 of a disc; sphericity the
-            surface of the ball of that volume over the object's. Objects of a few pixels can
+            With `outline`. Circularity is 4π area / perimeter², 1 for a disc; sphericity is the
+            surface of the ball of the same volume over the object's. Objects of a few pixels can
             exceed 1.
         ``solidity``, ``feret_max_um``, ``feret_min_um``
-            With `hull`; of volumes without the last.
+            With `hull`; for volumes without the last.
         ``skeleton_length_um``, ``branches``, ``end_points``, ``branch_points``
-            With `skeleton`. Centre lines end about half a width before the object does.
+            With `skeleton`. Skeletons end about half a width before the object does.
         ``centroid_z_um``, ``centroid_y_um``, ``centroid_x_um``
             Mean position of the pixels' centres; the first pixel's centre is 0.
         ``first_z`` ... ``last_x``
-            Bounding box: first and last index along each axis, both inside.
+            Bounding box: first and last index along each axis, both inclusive.
         ``touches_border``
-            Whether the image cuts the object off, or may: it has pixels in the first or last row,
-            column or, of volumes, plane.
+            Whether the object touches the border of the image and may be cut off: it has pixels in
+            the first or last row, column or, for volumes, plane.
         ``mean``, ``sd``, ``min``, ``max``, ``sum``, with `median` ``median``
             Intensity, when `image` is given; ``mean_NAME`` and so on for each of several channels
-            or images, by name or number. `sd` is that of the pixels themselves (divided by n).
+            or images, by name or number. `sd` is the standard deviation of the pixels themselves
+            (divided by n).
 
     Raises
     ------
     InputError
-        When `labels` are not whole numbers, have channels, or do not fit `image`.
+        When `labels` are not integers, have channels, or do not match `image`.
 
     Notes
     -----
     Reads a plane at a time; memory is that of a plane and a few numbers for each object. `hull` and
-    `skeleton` of volumes and `median` hold one time point. About 0.5 s for 9,000 objects in
-    4096×4096 pixels with one channel.
+    `skeleton` of volumes and `median` keep one time point in memory. About 0.5 s for 9,000 objects
+    in 4096×4096 pixels with one channel.
     """
     chosen = options or MeasureOptions()
     _check(labels)
     if labels.dtype == bool:
         labels = labels.with_data(labels.data.astype(np.uint8))
     channels = _channels_of(labels, image)
-    frames = frames_of(labels, chosen)
-    found = []
+    frames = list_frames(labels, chosen)
+    measured = []
     for number, frame in enumerate(frames):
         share = part(progress, number / len(frames), (number + 1) / len(frames))
-        found.append(Measured(labels, channels, frame, chosen, share))
+        measured.append(Measured(labels, channels, frame, chosen, share))
     progress(1.0, "measured")
     lengths = dict(zip(labels.axes, labels.shape, strict=True))
-    return columns_of(labels, channels, chosen, found, lengths)
+    return build_columns(labels, channels, chosen, measured, lengths)
 
 
 def measure_part(
@@ -113,12 +114,12 @@ def measure_part(
     start: Mapping[str, int],
     whole: Mapping[str, int],
 ) -> Table:
-    """Measure objects in a part of a larger image, each of which lies in it as a whole.
+    """Measure objects that lie wholly within a part of a larger image.
 
     Parameters
     ----------
     labels, image, options
-        As for `measure`, of the part.
+        As in `measure`, for the part.
     start
         Index of the part's first pixel along each axis of the larger image.
     whole
@@ -127,19 +128,19 @@ def measure_part(
     Returns
     -------
     dict of str to ndarray
-        What `measure` gives of these objects in the larger image.
+        The columns of `measure` for these objects in the larger image.
     """
     chosen = options or MeasureOptions()
     _check(labels)
     channels = _channels_of(labels, image)
     first = np.array([start.get(axis, 0) for axis in "ZYX"])
-    found = []
-    for frame in frames_of(labels, chosen):
-        one = Measured(labels, channels, frame, chosen, silent)
-        for places in (one.origin, one.low, one.high):
-            places += first
-        found.append(one)
-    table = columns_of(labels, channels, chosen, found, whole)
+    measured = []
+    for frame in list_frames(labels, chosen):
+        objects = Measured(labels, channels, frame, chosen, silent)
+        for positions in (objects.origin, objects.low, objects.high):
+            positions += first
+        measured.append(objects)
+    table = build_columns(labels, channels, chosen, measured, whole)
     for axis in "TZ":
         if axis.lower() in table:
             table[axis.lower()] = table[axis.lower()] + start.get(axis, 0)
@@ -149,23 +150,23 @@ def measure_part(
 def _check(labels: Image) -> None:
     if labels.dtype.kind not in "iub":
         raise InputError(
-            f"Objects are whole numbers, 0 for background, not {labels.dtype}. "
-            "Measure a layer of labels."
+            f"Objects are whole numbers, 0 for background, not {labels.dtype}. Measure a layer of "
+            "labels."
         )
     if "C" in labels.axes:
         raise InputError("Labels have no channels. Choose one of them, or leave the axis out.")
 
 
 def _channels_of(labels: Image, images: Images) -> dict[str, Image]:
-    """Return every channel there is, by the ending of its columns."""
+    """Return all channels, by the ending of their columns."""
     if images is None:
         return {}
     if isinstance(images, Image):
         return _of_one(labels, images, "", single=True)
-    found: dict[str, Image] = {}
+    channels: dict[str, Image] = {}
     for name, image in images.items():
-        found |= _of_one(labels, image, name, single=len(images) == 1)
-    return found
+        channels |= _of_one(labels, image, name, single=len(images) == 1)
+    return channels
 
 
 def _of_one(labels: Image, image: Image, name: str, *, single: bool) -> dict[str, Image]:
@@ -175,8 +176,8 @@ def _of_one(labels: Image, image: Image, name: str, *, single: bool) -> dict[str
     if sorted(axes) != sorted(labels.axes) or shape != labels.shape:
         what = f"the image {name!r}" if name else "the image"
         raise InputError(
-            f"The labels ({labels.axes}, {labels.shape}) do not fit {what} "
-            f"({image.axes}, {image.shape}). Give labels of this image."
+            f"The labels ({labels.axes}, {labels.shape}) do not fit {what} ({image.axes}, "
+            f"{image.shape}). Give labels of this image."
         )
     n = grey.n_channels
     if n == 1:

@@ -1,4 +1,4 @@
-"""What of an image is measured by itself: a time point, or a plane of it."""
+"""Frames of a measurement: a time point, or a single plane of it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +11,16 @@ from napari_unetseg.core.measure.measure_options import MeasureOptions
 
 @dataclass(frozen=True)
 class MeasuredFrame:
-    """What is measured by itself: a time point, or a plane of it.
+    """Unit of measurement: a time point, or a single plane of it.
 
     Parameters
     ----------
     position
-        Index along T and, of a plane, along Z.
+        Index along T and, for a plane, along Z.
     planes
-        Position of each of its planes among all, and along Z.
+        Index of each of its planes along the loop axes, and along Z.
     axes, spacing
-        Of the objects in it.
+        Axes and spacing of the objects in it.
     """
 
     position: dict[str, int]
@@ -30,17 +30,17 @@ class MeasuredFrame:
 
     @property
     def flat(self) -> bool:
-        """Whether its objects are areas."""
+        """Whether its objects are planar."""
         return len(self.axes) == 2
 
     def block(self, image: Image) -> NDArray[Any]:
-        """Return all of it in memory, (Y, X) or (Z, Y, X)."""
+        """Read the whole frame into memory, (Y, X) or (Z, Y, X)."""
         index = tuple(self.position[axis] for axis in image.axes if axis not in self.axes)
         return image.block(index, self.axes)
 
 
-def frames_of(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
-    """Return the frames of labels, in order of time and plane."""
+def list_frames(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
+    """List the frames of labels, ordered by time and plane."""
     loops = [axis for axis in labels.axes if axis not in "YX"]
     apart = "TZ" if options.per == "plane" else "T"
     keys = [axis for axis in "TZ" if axis in loops and axis in apart]

@@ -1,4 +1,4 @@
-"""Shape from sums: ellipses from second moments, outlines from crossings, hulls and skeletons."""
+"""Object shape: ellipses from second moments, outlines from crossings, hulls and skeletons."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def covariances(sums: Floats, spacing: Sequence[float]) -> Floats:
-    """Return the second central moments of each object over its size.
+    """Compute the covariance matrix of each object's pixel positions.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def covariances(sums: Floats, spacing: Sequence[float]) -> Floats:
         whole[:, a, b] = whole[:, b, a] = sums[:, column] / n - mean[:, a] * mean[:, b]
     ndim = len(spacing)
     scale = np.asarray(spacing)
-    found: Floats = whole[:, 3 - ndim :, 3 - ndim :] * scale[:, None] * scale
-    return found
+    moments: Floats = whole[:, 3 - ndim :, 3 - ndim :] * scale[:, None] * scale
+    return moments
 
 
 def ellipses(moments: Floats) -> dict[str, Floats]:
-    """Return the axes of the ellipse or ellipsoid of the same second moments.
+    """Compute the axes of the ellipse or ellipsoid with the same second moments.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def ellipses(moments: Floats) -> dict[str, Floats]:
     Returns
     -------
     dict of str to ndarray
-        ``major`` and ``minor``, of volumes ``middle`` too: full lengths. Of planes ``eccentricity``
-        (0 of a circle) and ``orientation`` (degrees from the axis of rows to the major axis,
-        counter-clockwise, from -90 to 90), as in scikit-image.
+        ``major`` and ``minor``, for volumes also ``middle``: full lengths. For planes
+        ``eccentricity`` (0 for a circle) and ``orientation`` (degrees from the row axis to the
+        major axis, counter-clockwise, from -90 to 90), as in scikit-image.
     """
     spread = np.clip(np.linalg.eigvalsh(moments), 0, None)
     if moments.shape[-1] == 3:
@@ -70,20 +70,20 @@ def ellipses(moments: Floats) -> dict[str, Floats]:
 
 
 def directions(spacing: Sequence[float]) -> tuple[NDArray[np.int64], Floats]:
-    """Return the directions that outlines are counted along, and what a crossing is worth.
+    """Return the directions of the test lines, and the weight of a crossing along each.
 
     Returns
     -------
     steps : (k, 3), int64
-        In z, y, x: 4 directions of a plane, 13 of a volume.
+        In z, y, x: 4 directions for a plane, 13 for a volume.
     worth : (k,)
-        Length or area of outline that one crossing along each stands for.
+        Length or area of outline represented by one crossing along each direction.
 
     Notes
     -----
-    Crofton's formula: the number of times that lines cross an outline, averaged over all
-    directions, is its length (its area). Each direction stands for all that are closer to it than
-    to the others, so that voxels may be longer than broad. D. Legland, K. Kiêu and M.-F. Devaux,
+    Crofton's formula: the number of crossings of lines with an outline, averaged over all
+    directions, is proportional to its length (area). Each direction represents all that are closer
+    to it than to the others, so voxels may be anisotropic. D. Legland, K. Kiêu and M.-F. Devaux,
     Image Analysis & Stereology 26 (2007) 83.
     """
     ndim = len(spacing)
@@ -99,7 +99,7 @@ def directions(spacing: Sequence[float]) -> tuple[NDArray[np.int64], Floats]:
 
 
 def _angle_shares(unit: Floats) -> Floats:
-    """Return which share of all directions is closest to each of some, opposites being one."""
+    """Compute the share of all directions closest to each given one; opposites count as one."""
     if unit.shape[1] == 2:
         angle = np.arctan2(unit[:, 0], unit[:, 1]) % math.pi
         order = np.argsort(angle)
@@ -110,8 +110,8 @@ def _angle_shares(unit: Floats) -> Floats:
     from scipy.spatial import SphericalVoronoi
 
     areas = SphericalVoronoi(np.concatenate([unit, -unit])).calculate_areas()
-    found: Floats = areas[: len(unit)] / (2 * math.pi)
-    return found
+    shares: Floats = areas[: len(unit)] / (2 * math.pi)
+    return shares
 
 
 def volume_hulls(
@@ -127,15 +127,15 @@ def volume_hulls(
     Parameters
     ----------
     volume
-        (Z, Y, X), whole numbers.
+        (Z, Y, X), integers.
     ids, low, high
-        (n,) and (n, 3): the objects and their boxes, both ends inside.
+        (n,) and (n, 3): the objects and their boxes, both ends inclusive.
 
     Returns
     -------
     ndarray
-        (n, 2): voxels whose centre is in the hull of the middles of all voxels' faces, and the
-        longest Feret diameter.
+        (n, 2): number of voxels whose centre is in the hull of the midpoints of all voxel faces,
+        and the longest Feret diameter.
     """
     facts = np.zeros((len(ids), 2))
     for k in track(range(len(ids)), progress, "hulls"):
@@ -164,15 +164,15 @@ def _hull_of(mask: NDArray[np.bool_], spacing: Sequence[float]) -> tuple[float, 
 def _voxels_inside(planes: Floats, shape: tuple[int, ...]) -> int:
     """Count the voxels of a box on the inner side of all planes, (m, 4): normal and offset."""
     at = np.stack(np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij"), -1)
-    rest = -(at.reshape(-1, 2) @ planes[:, :2].T + planes[:, 3])  # slope times x is at most this
+    rest = -(at.reshape(-1, 2) @ planes[:, :2].T + planes[:, 3])  # upper limit of slope times x
     slope = planes[:, 2]
     level = np.abs(slope) < 1e-12
     rising, falling = (slope > 0) & ~level, (slope < 0) & ~level
     high = (rest[:, rising] / slope[rising]).min(axis=1, initial=shape[2] - 1)
     low = (rest[:, falling] / slope[falling]).max(axis=1, initial=0)
-    found = np.floor(high + 1e-9) - np.ceil(low - 1e-9) + 1
-    found[(rest[:, level] < -1e-9).any(axis=1)] = 0
-    return int(np.clip(found, 0, None).sum())
+    lengths = np.floor(high + 1e-9) - np.ceil(low - 1e-9) + 1
+    lengths[(rest[:, level] < -1e-9).any(axis=1)] = 0
+    return int(np.clip(lengths, 0, None).sum())
 
 
 def skeletons(
@@ -189,11 +189,11 @@ def skeletons(
     Parameters
     ----------
     block
-        (Y, X) or (Z, Y, X), whole numbers.
+        (Y, X) or (Z, Y, X), integers.
     ids, low, high
         (n,) and (n, 3): the objects and their boxes.
     spurs
-        Free ends up to this length are left out.
+        End branches up to this length are removed.
 
     Returns
     -------
@@ -211,9 +211,9 @@ def skeletons(
     for k in track(range(len(ids)), progress, "skeletons"):
         box = tuple(slice(a, b + 1) for a, b in zip(low[k][-ndim:], high[k][-ndim:], strict=True))
         thin = skeletonize(np.pad(block[box] == ids[k], 1))
-        found = np.argwhere(thin.reshape((1,) * (3 - ndim) + thin.shape))
-        if len(found):
-            facts[k] = skeleton_facts(found + 1, STEPS, steps, spurs)
+        pixels = np.argwhere(thin.reshape((1,) * (3 - ndim) + thin.shape))
+        if len(pixels):
+            facts[k] = skeleton_facts(pixels + 1, STEPS, steps, spurs)
     return facts
 
 

@@ -1,4 +1,4 @@
-"""The graph of a skeleton, compiled: neighbours, spurs, branches and their lengths.
+"""Compiled graph of a skeleton: neighbours, spurs, branches and their lengths.
 
 This module imports numba and is itself imported only when skeletons are measured.
 """
@@ -15,10 +15,10 @@ _compiled: Any = njit(nogil=True, cache=True)
 STEPS: NDArray[np.int64] = np.array(
     [step for step in itertools.product((-1, 0, 1), repeat=3) if any(step)], dtype=np.int64
 )
-"""(26, 3): from a pixel to all around it."""
+"""(26, 3): steps from a pixel to all its neighbours."""
 
-# A branch is smoothed by the mean of so many pixels to each side, fewer near its ends: a line of
-# pixels is a staircase, up to a twelfth longer than what it stands for.
+# Paths are smoothed by the mean of this many pixels to each side, fewer near the ends: a path of
+# pixels is a staircase, up to a twelfth longer than the curve it represents.
 _SMOOTH = 2
 
 
@@ -37,12 +37,12 @@ def skeleton_facts(
     spacing
         (3,): physical size of a pixel.
     spurs
-        Free ends up to this length are dropped, the shortest of a fork first.
+        End branches up to this length are removed, the shortest of a branch point first.
 
     Returns
     -------
     length, branches, ends, forks
-        Forks that touch count as one.
+        Adjacent branch points count as one.
     """
     near = _neighbours(pixels, steps)
     alive = np.ones(len(pixels), dtype=np.bool_)
@@ -54,20 +54,21 @@ def skeleton_facts(
 
 @_compiled
 def _neighbours(pixels: Any, steps: Any) -> Any:
-    """Return whom each pixel is joined to, (n, 26), -1 for nobody.
+    """Return the neighbours of each pixel, (n, 26), -1 for none.
 
-    A diagonal is left out where a way of shorter steps leads around it: there would be triangles.
+    A diagonal is left out where a path of shorter steps connects the same pixels, to avoid
+    triangles.
     """
     n = len(pixels)
     depth, height, width = pixels[:, 0].max() + 2, pixels[:, 1].max() + 2, pixels[:, 2].max() + 2
-    place = np.full((depth, height, width), -1, dtype=np.int64)
+    index = np.full((depth, height, width), -1, dtype=np.int64)
     for k in range(n):
-        place[pixels[k, 0], pixels[k, 1], pixels[k, 2]] = k
+        index[pixels[k, 0], pixels[k, 1], pixels[k, 2]] = k
     near = np.full((n, 26), -1, dtype=np.int64)
     for k in range(n):
         for s in range(26):
             step = steps[s]
-            other = place[pixels[k, 0] + step[0], pixels[k, 1] + step[1], pixels[k, 2] + step[2]]
+            other = index[pixels[k, 0] + step[0], pixels[k, 1] + step[1], pixels[k, 2] + step[2]]
             if other < 0:
                 continue
             sides = np.abs(step).sum()
@@ -78,7 +79,7 @@ def _neighbours(pixels: Any, steps: Any) -> Any:
                     np.abs(steps[t]).sum() < sides
                     and np.abs(rest).max() == 1
                     and np.abs(rest).sum() < sides
-                    and place[
+                    and index[
                         pixels[k, 0] + steps[t, 0],
                         pixels[k, 1] + steps[t, 1],
                         pixels[k, 2] + steps[t, 2],
@@ -113,7 +114,7 @@ def _next(near: Any, alive: Any, k: Any, before: Any) -> Any:
 
 @_compiled
 def _drop_spurs(pixels: Any, near: Any, alive: Any, spacing: Any, spurs: float) -> Any:
-    """Drop the shortest spur of every fork; return whether there was one."""
+    """Remove the shortest spur of every branch point; return whether any was removed."""
     n = len(pixels)
     shortest = np.full(n, np.inf)
     whose = np.full(n, -1, dtype=np.int64)
@@ -127,15 +128,15 @@ def _drop_spurs(pixels: Any, near: Any, alive: Any, spacing: Any, spurs: float) 
             length += _distance(pixels, spacing, before, at)
         if length <= spurs and _degree(near, alive, at) > 2 and length < shortest[at]:
             shortest[at], whose[at] = length, k
-    found = False
+    dropped = False
     for fork in range(n):
         before, at = -1, whose[fork]
         while at >= 0 and at != fork:
             following = _next(near, alive, at, before)
             alive[at] = False
             before, at = at, following
-            found = True
-    return found
+            dropped = True
+    return dropped
 
 
 @_compiled
@@ -167,7 +168,7 @@ def _counted(pixels: Any, near: Any, alive: Any, spacing: Any) -> Any:
             if degree[other] != 2:
                 if k < other:
                     length += _distance(pixels, spacing, k, other)
-                    # Two pixels of one fork are no branch.
+                    # Two pixels of one branch point do not form a branch.
                     branches += not (degree[k] > 2 and degree[other] > 2)
                 continue
             if seen[other]:
@@ -175,7 +176,7 @@ def _counted(pixels: Any, near: Any, alive: Any, spacing: Any) -> Any:
             m = _walk(near, alive, degree, seen, k, other, path)
             length += _length(pixels, spacing, path[:m], False)
             branches += 1
-    for k in range(n):  # what is left are rings
+    for k in range(n):  # only rings remain
         if alive[k] and degree[k] == 2 and not seen[k]:
             seen[k] = True
             m = _walk(near, alive, degree, seen, k, _next(near, alive, k, k), path)
@@ -186,7 +187,7 @@ def _counted(pixels: Any, near: Any, alive: Any, spacing: Any) -> Any:
 
 @_compiled
 def _walk(near: Any, alive: Any, degree: Any, seen: Any, first: Any, second: Any, path: Any) -> Any:
-    """Write the way from `first` over `second` to the next end or fork, or round to `first`."""
+    """Write the path from `first` over `second` to the next node, or back to `first`."""
     path[0] = first
     m, before, at = 1, first, second
     while degree[at] == 2 and at != first:
@@ -201,7 +202,7 @@ def _walk(near: Any, alive: Any, degree: Any, seen: Any, first: Any, second: Any
 
 @_compiled
 def _length(pixels: Any, spacing: Any, path: Any, closed: bool) -> Any:
-    """Return the length of a smoothed way of pixels."""
+    """Return the length of a smoothed path of pixels."""
     m = len(path)
     smooth = np.zeros((m, 3))
     for k in range(m):
@@ -218,7 +219,7 @@ def _length(pixels: Any, spacing: Any, path: Any, closed: bool) -> Any:
 
 @_compiled
 def _clusters(near: Any, alive: Any, degree: Any) -> Any:
-    """Count the forks, of which those that touch are one."""
+    """Count the branch points; adjacent ones count as one."""
     seen = np.zeros(len(degree), dtype=np.bool_)
     waiting = np.empty(len(degree), dtype=np.int64)
     count = 0

@@ -5,6 +5,7 @@ from typing import Literal
 
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.registry import RUNGS, load
 
 Role = Literal["input", "down", "bottom", "up", "output"]
 
@@ -76,18 +77,14 @@ def architecture(
     ndim
         2 for planes, 3 for stacks.
     """
-    if isinstance(spec, PixelSpec):
-        return _of_pixels(spec, n_channels, n_classes, ndim)
-    if isinstance(spec, UNetSpec):
-        return _of_unet(spec, n_channels, n_classes, ndim)
-    if isinstance(spec, CnnSpec):
-        return _of_cnn(spec, n_channels, n_classes, ndim)
-    raise TypeError(f"a {spec.kind} is no model of the ladder")
+    drawn: Architecture = load(RUNGS[spec.kind].diagram)(spec, n_channels, n_classes, ndim)
+    return drawn
 
 
-def _of_pixels(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+def pixel_diagram(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+    """Return the parts of a model over given features; see `architecture`."""
     one = (1,) * ndim
-    n_outputs = 1 if spec.kind == "logistic" else n_classes
+    n_outputs = spec.count_outputs(n_classes)
     parts = [
         DiagramPart("image", "input", n_channels, one),
         DiagramPart("features", "down", spec.n_inputs(n_channels, ndim), one),
@@ -98,7 +95,8 @@ def _of_pixels(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> A
     return Architecture(tuple(parts), (), "", field)
 
 
-def _of_cnn(spec: CnnSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+def cnn_diagram(spec: CnnSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+    """Return the parts of a chain of convolutions; see `architecture`."""
     inside, shrink = spec.inside(), spec.shrink(ndim)
     one = (1,) * ndim
     parts = [DiagramPart("image", "input", spec.n_inputs(n_channels, ndim), one)]
@@ -114,7 +112,8 @@ def _of_cnn(spec: CnnSpec, n_channels: int, n_classes: int, ndim: int) -> Archit
     return Architecture(tuple(parts), (), "", spec.receptive_field(ndim))
 
 
-def _of_unet(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+def unet_diagram(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
+    """Return the parts of a UNet; see `architecture`."""
     one = (1,) * ndim
     widths = [round(spec.width * spec.growth**level) for level in range(spec.depth + 1)]
     # What a UNet of fewer levels must divide by is what its bottom has halved.
@@ -135,4 +134,11 @@ def _of_unet(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> Arch
     return Architecture(tuple(parts), shortcuts, joined + gated, spec.receptive_field(ndim))
 
 
-__all__ = ["Architecture", "DiagramPart", "architecture"]
+__all__ = [
+    "Architecture",
+    "DiagramPart",
+    "architecture",
+    "cnn_diagram",
+    "pixel_diagram",
+    "unet_diagram",
+]

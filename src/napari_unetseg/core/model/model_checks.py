@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.pixel_specs import sees_features
 from napari_unetseg.core.normalisation import NormalisationSpec
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def check_parts(model: "TrainedModel") -> None:
             "0 is the background of masks and objects, and nothing in scribbles."
         )
     if model.decoder is not None and (
-        isinstance(model.spec, PixelSpec) or model.labels_are != "objects" or len(classes) != 2
+        sees_features(model.spec) or model.labels_are != "objects" or len(classes) != 2
     ):
         raise InputError(
             f"A {model.spec.kind} model of {', '.join(classes)} trained on {model.labels_are} has "
@@ -90,7 +90,7 @@ def check_parts(model: "TrainedModel") -> None:
 
 def _check_features(model: "TrainedModel") -> None:
     eyes = model.features_from
-    if not isinstance(model.spec, PixelSpec):
+    if not sees_features(model.spec):
         if eyes is not None:
             raise InputError(
                 f"A {model.spec.kind} sees the image itself: no use is made of the UNet "

@@ -1,4 +1,4 @@
-"""`ModelLibrary`: where a person's models are: a folder, and the files that were opened last."""
+"""Keep the user's model library: a folder, and the recently opened files."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,20 +7,19 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.settings import read_settings, write_settings
 
 SUFFIXES = (".zip", ".onnx", ".pt", ".pth", ".torchscript")
-"""What files of models end in."""
+"""Suffixes of model files."""
 
 MOST_RECENT = 12
 
 
 @dataclass
 class ModelLibrary:
-    """A person's models, remembered in a small file.
+    """List and manage the user's models, stored in a small settings file.
 
     Parameters
     ----------
     path
-        That file; need not be there yet. One that cannot be read counts as empty, for nothing in
-        it is worth a message.
+        The settings file; need not exist yet. An unreadable file counts as empty, without an error.
     """
 
     path: Path
@@ -28,45 +27,47 @@ class ModelLibrary:
     recent: list[Path] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        known = read_settings(self.path)
-        folder, recent = known.get("folder"), known.get("recent")
+        settings = read_settings(self.path)
+        folder, recent = settings.get("folder"), settings.get("recent")
         self.folder = Path(folder) if isinstance(folder, str) and folder else None
-        words = recent if isinstance(recent, list) else []
-        self.recent = [Path(word) for word in words if isinstance(word, str)][:MOST_RECENT]
+        paths = recent if isinstance(recent, list) else []
+        self.recent = [Path(path) for path in paths if isinstance(path, str)][:MOST_RECENT]
 
     def files(self) -> list[Path]:
-        """List the models: those of the folder by name, then those opened last, newest first."""
+        """List the models: those of the folder by name, then recently opened ones, newest first."""
         own = (
             [] if self.folder is None or not self.folder.is_dir() else sorted(self.folder.iterdir())
         )
-        found = [path for path in own if path.suffix.lower() in SUFFIXES and path.is_file()]
-        return found + [path for path in self.recent if path.exists() and path not in found]
+        models = [path for path in own if path.suffix.lower() in SUFFIXES and path.is_file()]
+        return models + [path for path in self.recent if path.exists() and path not in models]
 
     def use_folder(self, folder: Path) -> None:
-        """Take the models of another folder."""
+        """Set the folder of the library."""
         self.folder = folder
         self._write()
 
     def opened(self, path: Path) -> None:
-        """Remember that a file was opened."""
+        """Add a file to the recently opened ones."""
         path = path.resolve()
         self.recent = [path, *(other for other in self.recent if other != path)][:MOST_RECENT]
         self._write()
 
     def rename(self, path: Path, name: str) -> Path:
-        """Rename a model's file, its ending staying; return the new path.
+        """Rename a model file, keeping its suffix; return the new path.
 
         Raises
         ------
         InputError
-            When the name is no name of a file, is taken, or the file cannot be renamed.
+            When the name is not a valid file name, is in use, or the file cannot be renamed.
         """
         stem = name.strip().removesuffix(path.suffix)
         if not stem or Path(stem).name != stem or set(stem) & set('<>:"|?*\\'):
-            raise InputError(f"{name[:60]!r} is no name for a file. Leave out / \\ : * ? and such.")
+            raise InputError(
+                f'{name[:60]!r} is not a valid file name. Leave out / \\ : * ? " < > |.'
+            )
         target = path.with_name(stem + path.suffix)
         if target.exists():
-            raise InputError(f"There is a {target.name} already. Choose another name.")
+            raise InputError(f"{target.name} exists already. Choose another name.")
         try:
             path.rename(target)
         except OSError as error:
@@ -76,15 +77,15 @@ class ModelLibrary:
         return target
 
     def delete(self, path: Path) -> None:
-        """Delete a model's file for good.
+        """Delete a model file permanently.
 
         Raises
         ------
         InputError
-            When it is a folder, or cannot be deleted.
+            When the path is a folder, or cannot be deleted.
         """
         if path.is_dir():
-            raise InputError(f"{path.name} is a folder. Delete it where you see what is in it.")
+            raise InputError(f"{path.name} is a folder. Delete it in your file manager.")
         try:
             path.unlink()
         except OSError as error:

@@ -1,17 +1,24 @@
-"""What a network is, as options: no arrays and no torch, so that forms and files open at once.
+"""Options of the networks: no arrays and no torch, so that forms and files open at once.
 
-Each spec knows how far it looks. To say so, it walks the network backwards: a range of output
-pixels needs a range of input pixels, a convolution widens it, going down and up the levels scales
-it. What is left beyond a tile that starts and ends on the pooling grid is the `halo`.
+How far each looks is computed by `receptive_field`.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.features.position import Position, n_position_terms
+from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
+from napari_unetseg.core.model.receptive_field import (
+    Needs,
+    cnn_needs,
+    halo_beyond,
+    receptive_field_of,
+    unet_needs,
+    unpadded_output,
+)
 from napari_unetseg.core.options import Options, option
 
 NormalisationLayer = Literal["batch", "group", "instance", "none"]
@@ -29,8 +36,7 @@ RESOLUTION_HALVINGS: dict[str, int] = {"auto": 0, "full": 0, "half": 1, "quarter
 STEM_HALVINGS: dict[str, int] = {"plain": 0, "space-to-depth": 1, "space-to-depth-4": 2}
 """How many halvings of the image a stem stands for."""
 
-Range = tuple[int, int]
-"""First and last pixel of a range along one axis."""
+_OF_THE_INPUT = {"position", "position_order"}
 
 _BORDER = {2: 32, 3: 8}
 """How far a 2D or 3D image is continued beyond its edges, in pixels, where less than the halo.
@@ -45,6 +51,9 @@ class ModelSpec(Options):
 
     kind: ClassVar[str] = ""
     """The rung's name, in files, on the command line and in the form."""
+
+    learns_features: ClassVar[bool] = True
+    """Whether it is trained on patches within a budget; otherwise fitted at once to features."""
 
     position: Position = option(
         "none",
@@ -62,15 +71,33 @@ class ModelSpec(Options):
         le=6,
     )
 
-    @abstractmethod
-    def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
+    @classmethod
+    def suits(cls, n_classes: int) -> bool:
+        """Whether it is worth comparing with others for so many classes."""
+        return True
+
+    @property
+    def size_in_words(self) -> str:
+        """How large it is, for a methods section; empty where that says little."""
+        return ""
 
     @abstractmethod
-    def multiple(self, ndim: int) -> tuple[int, ...]:
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis.
+
+        Parameters
+        ----------
+        ndim
+            2 or 3.
+        context
+            What its features are computed with: so for all that follows.
+        """
+
+    @abstractmethod
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
 
-    def border(self, ndim: int) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         return (0,) * ndim
 
@@ -82,9 +109,32 @@ class ModelSpec(Options):
         """Return the spec of the network that sees the shrunken image: of the same weights."""
         return self
 
-    def n_inputs(self, n_channels: int, ndim: int) -> int:
+    def n_inputs(self, n_channels: int, ndim: int, context: FeatureContext = NO_CONTEXT) -> int:
         """Return the number of channels the network itself takes: image, then position."""
         return n_channels + n_position_terms(self.position, self.position_order, ndim)
+
+    def count_outputs(self, n_classes: int) -> int:
+        """Return how many numbers of evidence its network gives of each pixel."""
+        return n_classes
+
+    def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
+        """Return the arguments of `ImageInputs`: what it is shown besides intensity."""
+        return {"position": self.position, "position_order": self.position_order}
+
+    def network_options(self, n_inputs: int, n_outputs: int, ndim: int) -> dict[str, Any]:
+        """Return the arguments that its network is built with.
+
+        Parameters
+        ----------
+        n_inputs
+            See `n_inputs`.
+        n_outputs
+            Classes, and maps of objects where it learns them.
+        ndim
+            2 or 3.
+        """
+        sizes = {"n_inputs": n_inputs, "n_outputs": n_outputs, "ndim": ndim}
+        return sizes | self.model_dump(exclude=_OF_THE_INPUT)
 
 
 class ConvolutionalSpec(ModelSpec):
@@ -153,20 +203,16 @@ class ConvolutionalSpec(ModelSpec):
         return self.model_copy(update={"resolution": "full", "flat_levels": flat})
 
     def receptive_field(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels what is said of one pixel can depend on, per axis.
-
-        Of the pixel of each block of `multiple` that sees furthest, with padded convolutions.
-        """
-        fields = []
-        for axis, multiple in enumerate(self.multiple(ndim)):
-            needs = self._needed(axis, ndim, self.shrink(ndim)[axis])
-            ranges = [needs(place, place) for place in range(multiple)]
-            fields.append(max(last - first + 1 for first, last in ranges))
-        return tuple(fields)
+        """Return the receptive field: pixels that a prediction can depend on, per axis."""
+        sides = enumerate(zip(self.multiple(ndim), self.shrink(ndim), strict=True))
+        return tuple(
+            receptive_field_of(self._needs(axis, ndim, shrink), multiple)
+            for axis, (multiple, shrink) in sides
+        )
 
     @abstractmethod
-    def _needed(self, axis: int, ndim: int, enlarged: int) -> Callable[[int, int], Range]:
-        """Return what gives the range of input pixels that a range of output pixels needs.
+    def _needs(self, axis: int, ndim: int, enlarged: int) -> Needs:
+        """Return how the network looks back along an axis.
 
         Parameters
         ----------
@@ -178,10 +224,10 @@ class ConvolutionalSpec(ModelSpec):
     def _lowered(self) -> int:
         return RESOLUTION_HALVINGS[self.resolution]
 
-    def border(self, ndim: int) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         sides = zip(self.halo(ndim), self.multiple(ndim), strict=True)
-        return tuple(min(halo, _rounded_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
+        return tuple(min(halo, round_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
 
     def _flat(self, axis: int, ndim: int, halvings: int) -> bool:
         """Whether the network ignores `axis` where the image was halved so many times."""
@@ -271,16 +317,16 @@ class UNetSpec(ConvolutionalSpec):
         advanced=True,
     )
 
-    def multiple(self, ndim: int) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
         levels = range(self.depth + self._lowered + self._stemmed)
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in levels) for a in range(ndim))
 
-    def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
         return tuple(self._halo(axis, ndim, step) for axis, step in enumerate(self.shrink(ndim)))
 
-    def border(self, ndim: int) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         return self.halo(ndim) if self.padding == "valid" else super().border(ndim)
 
@@ -304,64 +350,43 @@ class UNetSpec(ConvolutionalSpec):
         return self
 
     @property
+    def size_in_words(self) -> str:
+        """How large it is, for a methods section."""
+        return f"{self.depth} levels below the first"
+
+    @property
     def _stemmed(self) -> int:
         return STEM_HALVINGS[self.stem]
 
     def _halo(self, axis: int, ndim: int, enlarged: int) -> int:
         """Return the halo along an axis on which the result is interpolated by a factor."""
         if self.padding == "same":
-            return _halo(self._needed(axis, ndim, enlarged), self.multiple(ndim)[axis])
+            return halo_beyond(self._needs(axis, ndim, enlarged), self.multiple(ndim)[axis])
         radii, strides = self._levels(axis, ndim)
         multiple, box = self.multiple(ndim)[axis], self.box(ndim)[axis]
         length = 1000 * multiple // box
-        start, rest = self._remains(length, radii, strides)
+        start, rest = unpadded_output(
+            length, radii, strides, convolutions=self.convolutions, upsampling=self.upsampling
+        )
         lost = box * max(start, length - start - rest) + (enlarged > 1) * enlarged
-        return _rounded_up(lost, multiple)
+        return round_up(lost, multiple)
 
-    def _needed(self, axis: int, ndim: int, enlarged: int) -> Callable[[int, int], Range]:
+    def _needs(self, axis: int, ndim: int, enlarged: int) -> Needs:
         radii, strides = self._levels(axis, ndim)
-        box = self.box(ndim)[axis]
-
-        def needs(first: int, last: int) -> Range:
-            first, last = _widened(first, last, enlarged)
-            rest = box // enlarged
-            below = self._needs(first // rest, last // rest, radii, strides)
-            return below[0] * box, below[1] * box + box - 1
-
-        return needs
+        return unet_needs(
+            radii,
+            strides,
+            convolutions=self.convolutions,
+            upsampling=self.upsampling,
+            box=self.box(ndim)[axis],
+            enlarged=enlarged,
+        )
 
     def _levels(self, axis: int, ndim: int) -> tuple[list[int], list[int]]:
         """Return the radius of the convolutions of each level, and the strides between them."""
         first = self._lowered + self._stemmed
         flat = [self._flat(axis, ndim, k) for k in range(first + self.depth + 1)]
         return [int(not f) for f in flat[first:]], [2 - f for f in flat[first:-1]]
-
-    def _needs(self, first: int, last: int, radii: list[int], strides: list[int]) -> Range:
-        """Return the input range of a level that its output range needs, with all below it."""
-        reach = self.convolutions * radii[0]
-        first, last = first - reach, last + reach
-        if not strides:
-            return first, last
-        stride = strides[0]
-        up = _UPSAMPLED[self.upsampling](first, last, stride, radii[0])
-        below = self._needs(*up, radii[1:], strides[1:])
-        first, last = min(first, below[0] * stride), max(last, below[1] * stride + stride - 1)
-        return first - reach, last + reach
-
-    def _remains(self, length: int, radii: list[int], strides: list[int]) -> tuple[int, int]:
-        """Return the start and the length of a level's output when no convolution is padded."""
-        trim = self.convolutions * radii[0]
-        length -= 2 * trim
-        if not strides:
-            return trim, length
-        stride = strides[0]
-        start, length = self._remains(length // stride, radii[1:], strides[1:])
-        start, length = start * stride, length * stride
-        if self.upsampling in ("transposed-3", "linear"):
-            length -= stride - 1
-        if self.upsampling == "nearest":
-            start, length = start + radii[0], length - 2 * radii[0]
-        return trim + start + trim, length - 2 * trim
 
 
 class CnnSpec(ConvolutionalSpec):
@@ -398,65 +423,34 @@ class CnnSpec(ConvolutionalSpec):
             )
         return self
 
-    def multiple(self, ndim: int) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
         levels = range(self._lowered + self._n_poolings)
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in levels) for a in range(ndim))
 
-    def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
-        return tuple(self._halo(axis, ndim) for axis in range(ndim))
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
+        sides = enumerate(zip(self.multiple(ndim), self.shrink(ndim), strict=True))
+        return tuple(
+            halo_beyond(self._needs(axis, ndim, shrink), multiple)
+            for axis, (multiple, shrink) in sides
+        )
+
+    @property
+    def size_in_words(self) -> str:
+        """How large it is, for a methods section."""
+        return f"{self.layers} layers"
 
     @property
     def _n_poolings(self) -> int:
         return self.poolings if self.context == "pooling" else 0
 
-    def _halo(self, axis: int, ndim: int) -> int:
-        needs = self._needed(axis, ndim, self.shrink(ndim)[axis])
-        return _halo(needs, self.multiple(ndim)[axis])
-
-    def _needed(self, axis: int, ndim: int, enlarged: int) -> Callable[[int, int], Range]:
-        lowered = self._lowered
-        flat = [self._flat(axis, ndim, lowered + layer) for layer in range(self.layers)]
+    def _needs(self, axis: int, ndim: int, enlarged: int) -> Needs:
+        flat = [self._flat(axis, ndim, self._lowered + layer) for layer in range(self.layers)]
         strides = [1 if is_flat else 2 for is_flat in flat[: self._n_poolings]]
         grows = 2 if self.context == "dilation" else 1
         reaches = [0 if is_flat else grows**layer for layer, is_flat in enumerate(flat)]
+        return cnn_needs(reaches, strides, enlarged)
 
-        def needs(first: int, last: int) -> Range:
-            first, last = _widened(first, last, enlarged)
-            for stride in strides:
-                first, last = _UPSAMPLED["linear"](first, last, stride, 0)
-            for layer in reversed(range(self.layers)):
-                if layer < len(strides):
-                    first, last = first * strides[layer], (last + 1) * strides[layer] - 1
-                first, last = first - reaches[layer], last + reaches[layer]
-            return first * enlarged, last * enlarged + enlarged - 1
-
-        return needs
-
-
-def _halo(needs: Callable[[int, int], Range], multiple: int) -> int:
-    """Return how far beyond a tile on the grid the network looks, rounded up to the grid."""
-    first, last = needs(0, multiple - 1)
-    return _rounded_up(max(-first, last - multiple + 1), multiple)
-
-
-def _widened(first: int, last: int, shrink: int) -> Range:
-    """Return the range of a shrunken image that linear interpolation needs for a range."""
-    return (2 * first + 1 - shrink) // (2 * shrink), -((shrink - 1 - 2 * last) // (2 * shrink))
-
-
-def _rounded_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-# The range before doubling that a range after it needs, given the stride and the radius of the
-# convolution. The inverse of halving is scaling alone, so that has no table.
-_UPSAMPLED: dict[str, Callable[[int, int, int, int], Range]] = {
-    "transposed-2": lambda first, last, stride, _: (first // stride, last // stride),
-    "transposed-3": lambda first, last, stride, _: (first // stride, -(-last // stride)),
-    "linear": lambda first, last, stride, _: (first // stride, -(-last // stride)),
-    "nearest": lambda first, last, stride, r: ((first - r) // stride, (last + r) // stride),
-}
 
 __all__ = ["CnnSpec", "ConvolutionalSpec", "ModelSpec", "UNetSpec"]

@@ -7,7 +7,7 @@ them differs by a little: one weighted sum, one for each class, or sums of sums.
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from pydantic import ValidationError
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
+from napari_unetseg.core.features.filter_passes import axis_sigmas
 from napari_unetseg.core.features.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import n_position_terms, position_terms
+from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.options import option
 
@@ -31,6 +33,8 @@ _AUTO: Features = "both"
 
 class PixelSpec(FilterBankSpec, ModelSpec):
     """What the rungs that look at one pixel at a time have in common."""
+
+    learns_features: ClassVar[bool] = False
 
     caution: ClassVar[float] = 30.0
     """What the regularisation is multiplied by: more for rungs with more to learn by heart."""
@@ -97,41 +101,29 @@ class PixelSpec(FilterBankSpec, ModelSpec):
             )
         return self.model_copy(update={"features": _AUTO}) if self.features == "auto" else self
 
-    def halo(
-        self, ndim: int, spacing: Sequence[float] = (), network: NetworkFeatures | None = None
-    ) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis.
-
-        Parameters
-        ----------
-        ndim
-            2 or 3.
-        spacing
-            Physical pixel size along each spatial axis; all the same when not given.
-        network
-            The UNet whose features it sees, if any: so for all that follows.
-        """
-        bank = self.reach(ndim, spacing) if self.uses_bank else (0,) * ndim
-        if network is None:
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
+        bank = self.reach(ndim, context.spacing) if self.uses_bank else (0,) * ndim
+        if context.network is None:
             return bank
-        return tuple(map(max, bank, network.halo(ndim)))
+        return tuple(map(max, bank, context.network.halo(ndim)))
 
-    def multiple(self, ndim: int, network: NetworkFeatures | None = None) -> tuple[int, ...]:
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return what the place and the sides of a block must divide by, per axis."""
-        return (1,) * ndim if network is None else network.multiple(ndim)
+        return (1,) * ndim if context.network is None else context.network.multiple(ndim)
 
-    def border(self, ndim: int, network: NetworkFeatures | None = None) -> tuple[int, ...]:
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis.
 
         The filters do that themselves.
         """
-        return (0,) * ndim if network is None else network.border(ndim)
+        return (0,) * ndim if context.network is None else context.network.border(ndim)
 
-    def n_inputs(self, n_channels: int, ndim: int, network: NetworkFeatures | None = None) -> int:
-        """Return how many numbers of each pixel the model takes: features, then position."""
+    def n_inputs(self, n_channels: int, ndim: int, context: FeatureContext = NO_CONTEXT) -> int:
+        """Return the number of inputs of each pixel: features, then position terms."""
         terms = n_position_terms(self.position, self.position_order, ndim)
         bank = self.n_features(ndim, n_channels=n_channels) if self.uses_bank else 0
-        return bank + (0 if network is None else network.count) + terms
+        return bank + (0 if context.network is None else context.network.count) + terms
 
     def position_powers(self, ndim: int) -> list[tuple[int, int, int]]:
         """Return the powers of x, y and z of each polynomial position term, in their order."""
@@ -163,10 +155,26 @@ class PixelSpec(FilterBankSpec, ModelSpec):
                 "Fit a background of a lower order."
             ) from error
 
+    def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
+        """Return the arguments of `ImageInputs`: the filters, and what comes besides intensity."""
+        scales = [list(axis_sigmas(scale, ndim, spacing)) for scale in self.scales]
+        bank = {"scales": scales, "chosen": list(self.chosen), "intensity": self.intensity}
+        return bank | super().input_options(ndim, spacing)
+
+    def network_options(self, n_inputs: int, n_outputs: int, ndim: int) -> dict[str, Any]:
+        """Return the arguments that its network is built with."""
+        outputs = self.count_outputs(n_outputs)
+        return {"n_inputs": n_inputs, "n_outputs": outputs, "hidden": list(self.hidden)}
+
     @property
     def hidden(self) -> tuple[int, ...]:
         """Units of each hidden layer."""
         return ()
+
+    @property
+    def most_steps(self) -> int:
+        """Most steps of a fit where there are hidden layers."""
+        return 100
 
 
 class LogisticSpec(PixelSpec):
@@ -174,11 +182,36 @@ class LogisticSpec(PixelSpec):
 
     kind: ClassVar[str] = "logistic"
 
+    @classmethod
+    def suits(cls, n_classes: int) -> bool:
+        """Whether there are two classes."""
+        return n_classes == 2
+
+    def count_outputs(self, n_classes: int) -> int:
+        """Return 1: evidence of the second class.
+
+        Raises
+        ------
+        InputError
+            When there are more than two classes.
+        """
+        if n_classes != 2:
+            raise InputError(
+                f"The logistic model tells two classes apart, but {n_classes} are annotated. "
+                "Choose softmax or mlp."
+            )
+        return 1
+
 
 class SoftmaxSpec(PixelSpec):
     """Any number of classes, a weighted sum for each: the perceptron of one layer."""
 
     kind: ClassVar[str] = "softmax"
+
+    @classmethod
+    def suits(cls, n_classes: int) -> bool:
+        """Whether the logistic rung does not say the same, as it does of two classes."""
+        return n_classes != 2
 
 
 class MlpSpec(PixelSpec):
@@ -208,6 +241,16 @@ class MlpSpec(PixelSpec):
     def hidden(self) -> tuple[int, ...]:
         """Units of each hidden layer."""
         return (self.width,) * self.layers
+
+    @property
+    def most_steps(self) -> int:
+        """Most steps of a fit."""
+        return self.iterations
+
+
+def sees_features(spec: ModelSpec) -> TypeGuard[PixelSpec]:
+    """Return whether a model is fitted to given features of each pixel, and learns none."""
+    return not spec.learns_features
 
 
 def pixel_inputs(
@@ -258,7 +301,7 @@ def pixel_inputs(
     edges = tuple(margin) or (0,) * ndim
     start, whole = tuple(origin) or (0,) * ndim, tuple(shape) or block.shape[1:]
     inner = tuple(n - 2 * edge for n, edge in zip(block.shape[1:], edges, strict=True))
-    n_inputs = spec.n_inputs(len(block), ndim, known)
+    n_inputs = spec.n_inputs(len(block), ndim, FeatureContext(network=known))
     inputs = np.empty((n_inputs, *inner), np.float32) if out is None else out
     of_bank, of_network, of_position = np.split(
         inputs, [n_inputs - n_terms - (0 if known is None else known.count), n_inputs - n_terms]
@@ -312,4 +355,5 @@ __all__ = [
     "PixelSpec",
     "SoftmaxSpec",
     "pixel_inputs",
+    "sees_features",
 ]

@@ -1,7 +1,7 @@
-"""The models that come with the package: named, found and opened, where a model's file would do.
+"""List, find and open the models shipped with the package, which are used by name.
 
-Each is a package as any that is saved here, in the folder ``shipped``, with what it learnt from,
-how good it is and under which licence it may be used written in it.
+Each is a model package in the folder ``shipped``, with its training data, scores and licence in its
+card.
 """
 
 import os
@@ -20,21 +20,21 @@ _SUFFIX = ".zip"
 FOLDER = Path(__file__).parent.parent / "shipped"
 
 KIND, NDIM = "unet", 2
-"""The rung of every shipped model, and that they see planes: known without opening any."""
+"""Rung and number of spatial axes of every shipped model, known without opening one."""
 
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 _FIRST = ("nuclei", "phase_cells", "neurons", "general")
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the shipped models, what most people come for first."""
-    there = {path.stem for path in FOLDER.glob(f"*{_SUFFIX}")}
-    known = [name for name in _FIRST if name in there]
-    return (*known, *sorted(there - set(known)))
+    """Return the names of the shipped models, the most used first."""
+    available = {path.stem for path in FOLDER.glob(f"*{_SUFFIX}")}
+    first = [name for name in _FIRST if name in available]
+    return (*first, *sorted(available - set(first)))
 
 
 def listed() -> str:
-    """Say which shipped models there are."""
+    """Return a sentence that lists the shipped models."""
     return f"Shipped models are: {', '.join(names()) or 'none'}."
 
 
@@ -44,7 +44,7 @@ def path_of(name: str) -> Path:
     Raises
     ------
     InputError
-        When there is none of that name.
+        When there is no shipped model with that name.
     """
     if name not in names():
         raise InputError(f"There is no shipped model {name[:60]!r}. {listed()}")
@@ -52,53 +52,53 @@ def path_of(name: str) -> Path:
 
 
 def shipped_name(path: PathLike) -> str:
-    """Return the name of the shipped model in a file; nothing when the file is another."""
-    place = Path(path)
-    ours = place.suffix == _SUFFIX and place.resolve().parent == FOLDER.resolve()
-    return place.stem if ours and place.stem in names() else ""
+    """Return the name of the shipped model at a path; empty if it is another file."""
+    file = Path(path)
+    ours = file.suffix == _SUFFIX and file.resolve().parent == FOLDER.resolve()
+    return file.stem if ours and file.stem in names() else ""
 
 
 def name_of_model(model: "TrainedModel") -> str:
-    """Return the name of the shipped model that a model is; nothing when it is another."""
+    """Return the name of the shipped model equal to a model; empty if there is none."""
     ours = model.name in names() and open_shipped(model.name).fingerprint == model.fingerprint
     return model.name if ours else ""
 
 
 def resolved(path: PathLike) -> Path:
-    """Return the file that is meant: the model that is there, or else the shipped one so named.
+    """Return the model file of a path or name: an existing file, or else the shipped model.
 
-    A folder of images is no model, whatever its name.
+    A folder without a model description does not count as an existing model.
     """
-    place = Path(path)
-    return path_of(place.name) if _is_name(place) and not _is_there(place) else place
+    file = Path(path)
+    return path_of(file.name) if _is_name(file) and not _is_there(file) else file
 
 
 def hides_shipped(path: PathLike) -> bool:
-    """Whether a model in the working folder has the name of a shipped one, and is taken."""
-    place = Path(path)
-    return _is_name(place) and _is_there(place)
+    """Return whether a model in the working folder hides the shipped one of its name."""
+    file = Path(path)
+    return _is_name(file) and _is_there(file)
 
 
-def _is_name(place: Path) -> bool:
-    return place.parent == Path() and place.name in names()
+def _is_name(path: Path) -> bool:
+    return path.parent == Path() and path.name in names()
 
 
-def _is_there(place: Path) -> bool:
-    if not place.is_dir():
-        return place.exists()
-    return any(path.name.endswith(_DESCRIPTIONS) for path in place.iterdir())
+def _is_there(folder: Path) -> bool:
+    if not folder.is_dir():
+        return folder.exists()
+    return any(path.name.endswith(_DESCRIPTIONS) for path in folder.iterdir())
 
 
 @lru_cache(maxsize=8)
 def open_shipped(name: str) -> "TrainedModel":
-    """Return a shipped model, the same object every time. Needs no torch yet.
+    """Open a shipped model; cached, and without importing torch.
 
     Raises
     ------
     InputError
-        When there is none of that name.
+        When there is no shipped model with that name.
     """
-    # Names are asked for when a dock opens; what reads files is loaded with the first model.
+    # Docks list the names when they open; the modules that read files are imported later.
     from napari_unetseg.core.models_io.native import load
 
     return load(path_of(name), check=False)

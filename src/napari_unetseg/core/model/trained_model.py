@@ -27,11 +27,11 @@ from napari_unetseg.core.inference.predict_tiles import (
 )
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.inference.zoomed import Zoomed
+from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.fitted_parts import FitResult, known_of
 from napari_unetseg.core.model.model_card import ModelCard
 from napari_unetseg.core.model.model_checks import check_parts, frozen
-from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -42,11 +42,6 @@ from napari_unetseg.core.training.train_options import Device
 Array = NDArray[Any]
 
 What = Literal["classes", "probabilities", "objects"]
-
-RUNGS: dict[str, type[ModelSpec]] = {
-    spec.kind: spec for spec in (LogisticSpec, SoftmaxSpec, MlpSpec, CnnSpec, UNetSpec)
-}
-"""The rungs of the ladder, lowest first, by their name."""
 
 FEATURES_FROM = "features_from."
 """What the names of the weights begin with that belong to the UNet whose features are seen."""
@@ -195,16 +190,12 @@ class TrainedModel:
     @property
     def halo(self) -> tuple[int, ...]:
         """How many pixels around a tile may change what is predicted in it, per axis."""
-        if isinstance(self.spec, PixelSpec):
-            return self.spec.halo(self.ndim, self.spacing, self.network_features)
-        return self.spec.halo(self.ndim)
+        return self.spec.halo(self.ndim, self.context)
 
     @property
     def multiple(self) -> tuple[int, ...]:
         """What the place and the sides of a block must divide by, per axis."""
-        if isinstance(self.spec, PixelSpec):
-            return self.spec.multiple(self.ndim, self.network_features)
-        return self.spec.multiple(self.ndim)
+        return self.spec.multiple(self.ndim, self.context)
 
     @property
     def n_outputs(self) -> int:
@@ -228,6 +219,11 @@ class TrainedModel:
         """The weights by name, and after them those of the UNet whose features it sees."""
         eyes = {} if self.features_from is None else self.features_from.state
         return {**self.state, **{f"{FEATURES_FROM}{name}": eyes[name] for name in eyes}}
+
+    @property
+    def context(self) -> FeatureContext:
+        """What its features are computed with."""
+        return FeatureContext(self.spacing, self.network_features)
 
     @property
     def network_features(self) -> NetworkFeatures | None:
@@ -492,19 +488,6 @@ class TrainedModel:
         }
 
 
-def spec_of(kind: str, options: Mapping[str, Any] = _NOTHING) -> ModelSpec:
-    """Return the spec of a rung.
-
-    Raises
-    ------
-    InputError
-        When there is no such rung, or an option is unknown or out of range.
-    """
-    if kind not in RUNGS:
-        raise InputError(f"There is no model {kind!r}. Choose one of {', '.join(RUNGS)}.")
-    return RUNGS[kind].checked(**options)
-
-
 class _Values:
     """An array to write classes to, which become label values on the way."""
 
@@ -530,4 +513,4 @@ def _restoring() -> Any:
     return restore
 
 
-__all__ = ["FEATURES_FROM", "RUNGS", "ModelCard", "TrainedModel", "What", "spec_of"]
+__all__ = ["FEATURES_FROM", "ModelCard", "TrainedModel", "What"]

@@ -1,1 +1,1 @@
-"""Model files: packages of this program (native) and of others (foreign)."""
+"""Read and write model files: packages of this program (native) and of others (foreign)."""

@@ -13,15 +13,16 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
-from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
+from napari_unetseg.core.model.pixel_specs import pixel_inputs, sees_features
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelNetwork,
     PixelSegmenter,
-    build_pixels,
 )
 from napari_unetseg.core.nn.inference.runtime import choose_device
 from napari_unetseg.core.nn.networks.build_network import build_network
@@ -200,13 +201,8 @@ def fresh(
     ndim: int,
     network: NetworkFeatures | None = None,
 ) -> nn.Module:
-    """Return the network of any rung, with weights that mean nothing yet.
-
-    Of the rungs over the filter bank, outputs are classes: logistic regression says two by one.
-    """
-    if isinstance(spec, PixelSpec):
-        return build_pixels(spec, n_channels, n_outputs, ndim, network)
-    return build_network(spec, n_channels, n_outputs, ndim)
+    """Return the network of any rung, with weights that mean nothing yet."""
+    return build_network(spec, n_channels, n_outputs, ndim, FeatureContext(network=network))
 
 
 def _showing_features(
@@ -229,7 +225,7 @@ def _showing(
     """Return the hook that adds to an image what else the network is shown."""
 
     def inputs(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        if isinstance(spec, PixelSpec):
+        if sees_features(spec):
             return pixel_inputs(image, spec, spacing=spacing, network=frozen)
         sides = image.shape[1:]
         terms = position_terms(

@@ -1,1 +1,1 @@
-"""Objects: from masks and from what a network says, through planes, blocks and time."""
+"""Objects: from masks and network outputs, across planes, blocks and time."""

@@ -1,11 +1,11 @@
-"""Objects of a plane or a stack of which a block at a time is in memory, the same as at once.
+"""Objects of a plane or stack processed block by block, equal to those of the whole.
 
-What a pixel's object is depends on the connected piece of foreground it lies in alone. So a piece
-that lies in one block is divided there. Of those that go on in the next block it is noted what is
-connected; afterwards each is divided by itself, in the box that holds it. In the end all objects
-get the numbers that they would have got at once.
+The objects of a pixel depend only on the connected component of foreground that contains it. So a
+component within one block is split there. For components that continue in other blocks, the block
+records how they connect; afterwards each is split separately, in its own bounding box. Finally all
+objects are numbered as if the whole image had been processed at once.
 
-Each block is done without knowledge of the others, in any order, in any process.
+Blocks are independent of each other and may be processed in any order, in any process.
 """
 
 import itertools
@@ -22,45 +22,43 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.objects import masks as shapes
 
 Box = tuple[slice, ...]
-Place = tuple[int, ...]
+BlockIndex = tuple[int, ...]
 Labels = NDArray[np.int32]
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.int64]
 Read = Callable[[Box], Any]
-"""Returns what is known of the pixels in a box, in whatever form its `Maker` takes."""
+"""Function that reads the maps of a box, in the format its `ObjectBuilder` expects."""
 
-LARGEST_PIECE = 2**26
-"""Pixels of the largest box that is worked on at once, of one connected piece of foreground."""
+LARGEST_COMPONENT = 2**26
+"""Maximum number of pixels in the bounding box of one component, which is processed at once."""
 
 
-class Maker(Protocol):
-    """What makes objects of what is known of some pixels, of each connected piece by itself."""
+class ObjectBuilder(Protocol):
+    """Builder of objects from maps; it treats each connected component independently."""
 
     @property
     def fill_holes(self) -> bool:
-        """Whether what lies in the holes of a piece belongs to it."""
+        """Whether the holes of a component are filled."""
 
-    def mask(self, known: Any) -> Mask:
-        """Return which pixels may belong to objects."""
+    def mask(self, maps: Any) -> Mask:
+        """Return the foreground mask."""
 
-    def objects(
-        self, known: Any, own: Mask, box: Box, shape: tuple[int, ...]
-    ) -> tuple[Labels, int]:
-        """Return the objects of the pixels in a box that are `own`, numbered from 1.
+    def objects(self, maps: Any, own: Mask, box: Box, shape: tuple[int, ...]) -> tuple[Labels, int]:
+        """Label the objects in a box on the pixels of the mask `own`, numbered from 1.
 
         Parameters
         ----------
         shape
-            Of the whole plane or stack that the box is a part of.
+            Shape of the whole plane or stack that contains the box.
         """
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of an image, each with the first layer of the blocks after it.
+    """Blocks of an image, each extended by the first layer of the next blocks.
 
-    So any two pixels that touch are in one block, and a pixel in two blocks tells which of their
-    pieces are one.
+    So any two touching pixels lie in one extended block, and pixels shared by two blocks show which
+    components are connected.
     """
 
     shape: tuple[int, ...]
@@ -74,45 +72,45 @@ class Blocks:
     def __len__(self) -> int:
         return math.prod(self.counts)
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[BlockIndex]:
         return iter(np.ndindex(*self.counts))
 
-    def box(self, place: Place) -> Box:
-        """Return the block itself."""
+    def box(self, index: BlockIndex) -> Box:
+        """Return the box of the block itself."""
         return tuple(
             slice(at * side, min((at + 1) * side, length))
-            for at, side, length in zip(place, self.sides, self.shape, strict=True)
+            for at, side, length in zip(index, self.sides, self.shape, strict=True)
         )
 
-    def seen(self, place: Place) -> Box:
-        """Return the block with a layer of the next ones."""
+    def extended_box(self, index: BlockIndex) -> Box:
+        """Return the box of the block extended by one layer of the next blocks."""
         return tuple(
             slice(span.start, min(span.stop + 1, length))
-            for span, length in zip(self.box(place), self.shape, strict=True)
+            for span, length in zip(self.box(index), self.shape, strict=True)
         )
 
-    def seams(self, place: Place) -> Iterator[Box]:
-        """Yield the layers of the block that another block sees too."""
-        box, seen = self.box(place), self.seen(place)
-        for axis, (own, wide) in enumerate(zip(box, seen, strict=True)):
+    def seams(self, index: BlockIndex) -> Iterator[Box]:
+        """Yield the layers of the extended block that it shares with other blocks."""
+        box, extended = self.box(index), self.extended_box(index)
+        for axis, (own, wide) in enumerate(zip(box, extended, strict=True)):
             if own.start > 0:
-                yield _with(seen, axis, slice(own.start, own.start + 1))
+                yield _with(extended, axis, slice(own.start, own.start + 1))
             if wide.stop > own.stop:
-                yield _with(seen, axis, slice(own.stop, wide.stop))
+                yield _with(extended, axis, slice(own.stop, wide.stop))
 
 
 @dataclass(frozen=True, eq=False)
 class Crossing:
-    """The parts of a block's foreground that go on in other blocks.
+    """Components of a block that continue in other blocks.
 
     Parameters
     ----------
     boxes
-        (n, ndim, 2): first index of each part, and the one after the last, in the image.
+        (n, ndim, 2): start and stop of each component's box in the image.
     pixels
-        (n,): place in the image of one pixel of each, counted row by row.
+        (n,): flat index in the image of one pixel of each, in row-major order.
     layers
-        What the block saw where others see too, in the order of `Blocks.seams`: -1, or which part.
+        Labels of the shared layers, in the order of `Blocks.seams`: index of the component, or -1.
     """
 
     boxes: Numbers
@@ -122,16 +120,16 @@ class Crossing:
 
 @dataclass(frozen=True, eq=False)
 class BlockObjects:
-    """What was found in one block.
+    """Objects and crossing components of one block.
 
     Parameters
     ----------
     labels
-        Of the block itself: the objects that lie in it as a whole, from 1.
+        Labels of the block itself: the objects that lie wholly in it, from 1.
     firsts
-        (n,): place in the image of the first pixel of each.
+        (n,): flat index in the image of the first pixel of each object.
     crossing
-        What goes on elsewhere.
+        Components that continue in other blocks.
     """
 
     labels: Labels
@@ -140,15 +138,15 @@ class BlockObjects:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A connected piece of foreground that lies in more than one block.
+class CrossingComponent:
+    """Connected component of foreground that extends over more than one block.
 
     Parameters
     ----------
     box
-        The smallest that holds it.
+        The bounding box.
     pixel
-        One of its pixels.
+        A pixel of the component.
     """
 
     box: Box
@@ -156,8 +154,8 @@ class Piece:
 
 
 @dataclass(frozen=True, eq=False)
-class PieceObjects:
-    """The objects of one piece: where they are, which pixels are the piece's, ids and firsts."""
+class ComponentObjects:
+    """Objects of one crossing component: its box, its mask, labels and first pixels."""
 
     box: Box
     own: Mask
@@ -165,92 +163,95 @@ class PieceObjects:
     firsts: Numbers
 
 
-def objects_of_block(read: Read, maker: Maker, blocks: Blocks, place: Place) -> BlockObjects:
-    """Divide what lies in a block as a whole, and take note of the rest."""
-    seen, own = blocks.seen(place), blocks.box(place)
-    known = read(seen)
-    parts, n = shapes.label(maker.mask(known))
+def split_block(
+    read: Read, builder: ObjectBuilder, blocks: Blocks, index: BlockIndex
+) -> BlockObjects:
+    """Split the components that lie wholly in a block, and record those that continue elsewhere."""
+    extended, own = blocks.extended_box(index), blocks.box(index)
+    maps = read(extended)
+    parts, n = shapes.label(builder.mask(maps))
     crossing = np.zeros(n + 1, bool)
-    for seam in blocks.seams(place):
-        crossing[np.unique(parts[box_within(seam, seen)])] = True
+    for seam in blocks.seams(index):
+        crossing[np.unique(parts[box_within(seam, extended)])] = True
     crossing[0] = False
-    labels, n = maker.objects(known, ~crossing[parts], seen, blocks.shape)
+    labels, n = builder.objects(maps, ~crossing[parts], extended, blocks.shape)
     return BlockObjects(
-        labels[box_within(own, seen)],
-        _first_pixels(labels, n, seen, blocks.shape),
-        _crossing(blocks, place, parts, crossing),
+        labels[box_within(own, extended)],
+        _first_pixels(labels, n, extended, blocks.shape),
+        _crossing(blocks, index, parts, crossing),
     )
 
 
-def joined(
-    blocks: Blocks, found: Mapping[Place, Crossing], *, largest: int = LARGEST_PIECE
-) -> list[Piece]:
-    """Return the pieces that lie in several blocks, those around others last.
+def join_components(
+    blocks: Blocks, crossings: Mapping[BlockIndex, Crossing], *, largest: int = LARGEST_COMPONENT
+) -> list[CrossingComponent]:
+    """Join the components that extend over several blocks, enclosing components last.
 
     Parameters
     ----------
-    found
-        Of every block.
+    crossings
+        The crossing components of every block.
     largest
-        Pixels of the largest box around a piece.
+        Maximum number of pixels in the bounding box of a component.
 
     Raises
     ------
     InputError
-        When a piece is larger, as a net of membranes may be that runs through the whole image.
+        When a component is larger, such as a network of membranes through the whole image.
     """
     work = _Joining(blocks)
-    for place in blocks:
-        work.add(place, found[place])
-    pieces = work.pieces()
-    for piece in pieces:
-        if _size(piece.box) > largest:
+    for index in blocks:
+        work.add(index, crossings[index])
+    components = work.components()
+    for component in components:
+        if _size(component.box) > largest:
+            sides = " x ".join(map(str, _sides(component.box)))
             raise InputError(
-                f"A connected piece of foreground spans {' x '.join(map(str, _sides(piece.box)))} "
-                "pixels, too many to be divided at once. Raise the foreground's probability or the "
-                "level, allow more memory, or work on a part of the image."
+                f"A connected region of foreground spans {sides} pixels, too many to be split at "
+                "once. Raise the foreground's probability or the level, allow more memory, or work "
+                "on a part of the image."
             )
-    return pieces
+    return components
 
 
-def objects_of_piece(
-    read: Read, maker: Maker, piece: Piece, shape: tuple[int, ...]
-) -> PieceObjects:
-    """Divide one piece; what lies in its holes, where they are filled, is part of it."""
+def split_component(
+    read: Read, builder: ObjectBuilder, component: CrossingComponent, shape: tuple[int, ...]
+) -> ComponentObjects:
+    """Split one component into objects; filled holes are part of it."""
     box = tuple(
         slice(max(span.start - 1, 0), min(span.stop + 1, length))
-        for span, length in zip(piece.box, shape, strict=True)
+        for span, length in zip(component.box, shape, strict=True)
     )
-    known = read(box)
-    parts, _ = shapes.label(maker.mask(known))
-    at = tuple(pixel - span.start for pixel, span in zip(piece.pixel, box, strict=True))
+    maps = read(box)
+    parts, _ = shapes.label(builder.mask(maps))
+    at = tuple(pixel - span.start for pixel, span in zip(component.pixel, box, strict=True))
     own = parts == parts[at]
-    if maker.fill_holes:
+    if builder.fill_holes:
         own, _ = shapes.clean(own, fill_holes=True)
-    labels, n = maker.objects(known, own, box, shape)
-    return PieceObjects(box, own, labels, _first_pixels(labels, n, box, shape))
+    labels, n = builder.objects(maps, own, box, shape)
+    return ComponentObjects(box, own, labels, _first_pixels(labels, n, box, shape))
 
 
-def numbered(firsts: Numbers, there: Mask, first: int) -> Labels:
-    """Return the number of each object in the order of their first pixels, 0 of those not there.
+def number_objects(firsts: Numbers, remain: Mask, first: int) -> Labels:
+    """Number the objects in the order of their first pixels, with 0 for those removed.
 
     Parameters
     ----------
     firsts
-        (n,): place of each object's first pixel.
-    there
-        (n,): which are left; what lay in a hole that was filled is not.
+        (n,): flat index of each object's first pixel.
+    remain
+        (n,): which objects remain; those in a filled hole do not.
     first
-        Number of the first.
+        Number of the first object.
     """
-    left = np.flatnonzero(there)
+    left = np.flatnonzero(remain)
     numbers = np.zeros(len(firsts), np.int32)
     numbers[left[np.argsort(firsts[left], kind="stable")]] = np.arange(len(left)) + first
     return numbers
 
 
 def box_within(box: Box, around: Box) -> Box:
-    """Return a box counted from the start of one around it."""
+    """Return a box relative to the start of an enclosing one."""
     return tuple(
         slice(span.start - wide.start, span.stop - wide.start)
         for span, wide in zip(box, around, strict=True)
@@ -259,43 +260,43 @@ def box_within(box: Box, around: Box) -> Box:
 
 @dataclass(eq=False)
 class _Joining:
-    """Which parts of all blocks are connected."""
+    """Union-find over the components of all blocks."""
 
     blocks: Blocks
     boxes: list[Numbers] = field(default_factory=list)
     pixels: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
-    # The parts that each block saw in the layers that others see too, by passing numbers.
-    layers: dict[Place, list[tuple[Box, NDArray[np.int32]]]] = field(default_factory=dict)
+    # Labels of the shared layers of each block, as numbers over all blocks.
+    layers: dict[BlockIndex, list[tuple[Box, NDArray[np.int32]]]] = field(default_factory=dict)
 
-    def add(self, place: Place, crossing: Crossing) -> None:
-        """Take in the next block, in order, and join it with those before."""
+    def add(self, index: BlockIndex, crossing: Crossing) -> None:
+        """Add the next block, in order, and join it with its neighbours before it."""
         start = len(self.parents)
         self.parents.extend(range(start, start + len(crossing.pixels)))
         self.boxes.extend(crossing.boxes)
         self.pixels.extend(crossing.pixels.tolist())
         own = [
             (seam, np.where(layer < 0, -1, layer + start).astype(np.int32))
-            for seam, layer in zip(self.blocks.seams(place), crossing.layers, strict=True)
+            for seam, layer in zip(self.blocks.seams(index), crossing.layers, strict=True)
         ]
-        for before in _neighbours(place):
+        for before in _neighbours(index):
             for (box, theirs), (other, ours) in itertools.product(self.layers.get(before, ()), own):
                 self._join(box, theirs, other, ours)
-        self.layers[place] = own
+        self.layers[index] = own
 
-    def pieces(self) -> list[Piece]:
-        """Return all pieces, the smallest box first."""
+    def components(self) -> list[CrossingComponent]:
+        """Return all joined components, the smallest box first."""
         groups: dict[int, list[int]] = {}
         for number in range(len(self.parents)):
             groups.setdefault(self._root(number), []).append(number)
-        found = []
+        components = []
         for root, numbers in groups.items():
             ends = np.stack([self.boxes[number] for number in numbers])
             low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
             pixel = np.unravel_index(self.pixels[root], self.blocks.shape)
             box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-            found.append(Piece(box, tuple(int(at) for at in pixel)))
-        return sorted(found, key=lambda piece: _size(piece.box))
+            components.append(CrossingComponent(box, tuple(int(at) for at in pixel)))
+        return sorted(components, key=lambda component: _size(component.box))
 
     def _join(
         self, box: Box, theirs: NDArray[np.int32], other: Box, ours: NDArray[np.int32]
@@ -309,8 +310,8 @@ class _Joining:
         pairs = np.stack(
             [theirs[box_within(common, box)].ravel(), ours[box_within(common, other)].ravel()]
         )
-        for one, two in np.unique(pairs[:, (pairs >= 0).all(0)], axis=1).T:
-            self.parents[self._root(int(two))] = self._root(int(one))
+        for earlier, later in np.unique(pairs[:, (pairs >= 0).all(0)], axis=1).T:
+            self.parents[self._root(int(later))] = self._root(int(earlier))
 
     def _root(self, number: int) -> int:
         while self.parents[number] != number:
@@ -319,38 +320,38 @@ class _Joining:
         return number
 
 
-def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Crossing:
-    """Take note of the parts that go on elsewhere, and of where others see them."""
-    seen, ndim = blocks.seen(place), len(blocks.shape)
-    known = np.flatnonzero(crossing)
+def _crossing(blocks: Blocks, index: BlockIndex, parts: Labels, crossing: Mask) -> Crossing:
+    """Record the components that continue in other blocks, with the layers shared with these."""
+    extended, ndim = blocks.extended_box(index), len(blocks.shape)
+    crossing_parts = np.flatnonzero(crossing)
     numbers = np.full(len(crossing), -1, np.int32)
-    numbers[known] = np.arange(len(known))
-    boxes = np.zeros((len(known), ndim, 2), np.int64)
-    found = scipy.ndimage.find_objects(parts) if len(known) else []
-    start = np.array([span.start for span in seen])
-    for row, part in enumerate(known):
-        spans = found[part - 1]
+    numbers[crossing_parts] = np.arange(len(crossing_parts))
+    boxes = np.zeros((len(crossing_parts), ndim, 2), np.int64)
+    spans_of_parts = scipy.ndimage.find_objects(parts) if len(crossing_parts) else []
+    start = np.array([span.start for span in extended])
+    for row, part in enumerate(crossing_parts):
+        spans = spans_of_parts[part - 1]
         boxes[row] = start[:, None] + [(span.start, span.stop) for span in spans]
-    firsts = _first_pixels(parts, len(crossing) - 1, seen, blocks.shape)
-    layers = tuple(numbers[parts[box_within(seam, seen)]] for seam in blocks.seams(place))
-    return Crossing(boxes, firsts[known - 1], layers)
+    firsts = _first_pixels(parts, len(crossing) - 1, extended, blocks.shape)
+    layers = tuple(numbers[parts[box_within(seam, extended)]] for seam in blocks.seams(index))
+    return Crossing(boxes, firsts[crossing_parts - 1], layers)
 
 
 def _first_pixels(labels: Labels, n: int, box: Box, shape: tuple[int, ...]) -> Numbers:
-    """Return the place in the whole image of the first pixel of each object: (n,)."""
+    """Return the flat index in the whole image of the first pixel of each object: (n,)."""
     if n == 0:
         return np.zeros(0, np.int64)
     inner = np.unravel_index(shapes.first_pixels(labels, n), labels.shape)
-    outer = [places + span.start for places, span in zip(inner, box, strict=True)]
+    outer = [indices + span.start for indices, span in zip(inner, box, strict=True)]
     first: Numbers = np.ravel_multi_index(outer, shape).astype(np.int64)
     return first
 
 
-def _neighbours(place: Place) -> Iterator[Place]:
-    """Yield the blocks around one."""
-    for step in itertools.product((-1, 0, 1), repeat=len(place)):
+def _neighbours(index: BlockIndex) -> Iterator[BlockIndex]:
+    """Yield the neighbours of a block."""
+    for step in itertools.product((-1, 0, 1), repeat=len(index)):
         if any(step):
-            yield tuple(at + by for at, by in zip(place, step, strict=True))
+            yield tuple(at + by for at, by in zip(index, step, strict=True))
 
 
 def _with(box: Box, axis: int, span: slice) -> Box:
@@ -366,18 +367,18 @@ def _size(box: Box) -> int:
 
 
 __all__ = [
-    "LARGEST_PIECE",
+    "LARGEST_COMPONENT",
+    "BlockIndex",
     "BlockObjects",
     "Blocks",
     "Box",
+    "ComponentObjects",
     "Crossing",
-    "Maker",
-    "Piece",
-    "PieceObjects",
-    "Place",
+    "CrossingComponent",
+    "ObjectBuilder",
     "box_within",
-    "joined",
-    "numbered",
-    "objects_of_block",
-    "objects_of_piece",
+    "join_components",
+    "number_objects",
+    "split_block",
+    "split_component",
 ]

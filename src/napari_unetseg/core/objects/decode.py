@@ -1,8 +1,8 @@
-"""From what a model says of each pixel to objects, every one with an id of its own.
+"""Decoding: from the probabilities and maps of a model to labelled objects.
 
-What a pixel's object is depends on the connected piece of foreground it lies in and on nothing
-else: a piece with a pixel around it, cut out of its image, gives the same objects as in it. So maps
-that were predicted once can be decoded again with other options, and part by part.
+The objects of a pixel depend only on the connected component of foreground that contains it: a
+component with a margin of one pixel, cut out of the image, gives the same objects as in the whole.
+So stored predictions can be decoded again with other options, and part by part.
 """
 
 from collections.abc import Sequence
@@ -27,21 +27,21 @@ _LEAST_HEIGHT = 1e-3
 
 
 class DecodeOptions(Options):
-    """How the foreground becomes objects."""
+    """Options for turning the foreground into objects."""
 
     split: Split = option(
         "auto",
         "Split touching",
-        "Divide what touches: as the model learnt it from objects, at waists of the shape, where "
-        "the probability dips, or not at all. Automatic is as learnt, and by shape for models "
-        "that learnt no objects.",
+        "How to split touching objects: as learnt from objects, at waists of the shape, where "
+        "the probability dips, or not at all. Automatic is as learnt, or by shape for models "
+        "trained on classes.",
     )
     split_depth: float = option(
         SPLIT_DEPTH,
         "Waist",
-        "How much lower than two middles the pass between them must be to be cut: on the model's "
-        "scale from 0 at the edge of an object to 1 in its middle; by shape, as a share of the "
-        "smaller one's width. Lower it to cut more.",
+        "How far the saddle between two peaks must lie below the lower one to be cut: on the "
+        "model's scale from 0 at the edge of an object to 1 in its middle; by shape, as a "
+        "fraction of the smaller object's width. Lower it to cut more.",
         when={"split": ("auto", "learnt", "shape", "probability")},
         gt=0.0,
         lt=1.0,
@@ -51,7 +51,8 @@ class DecodeOptions(Options):
     seed_height: float = option(
         0.0,
         "Seed height",
-        "Middles lower than this on the model's scale make no object beside a higher one.",
+        "Peaks lower than this, on the model's scale from 0 to 1, do not become an object of "
+        "their own next to a higher peak.",
         when={"split": ("auto", "learnt", "probability")},
         ge=0.0,
         le=1.0,
@@ -61,23 +62,23 @@ class DecodeOptions(Options):
     foreground: float = option(
         0.5,
         "Foreground",
-        "Probability from which a pixel belongs to an object. Lower it for larger objects.",
+        "Minimum probability of the pixels of an object. Lower it for larger objects.",
         gt=0.0,
         lt=1.0,
         step=0.05,
         slider=True,
     )
     min_size: int = option(
-        0, "Smallest size", "Objects of fewer pixels are dropped.", ge=0, le=1_000_000_000
+        0, "Smallest size", "Remove objects with fewer pixels than this.", ge=0, le=1_000_000_000
     )
     fill_holes: bool = option(
-        False, "Fill holes", "Close background that an object surrounds on all sides."
+        False, "Fill holes", "Fill background that an object surrounds on all sides."
     )
     background: int = option(
         0,
         "Background class",
-        "Label value of the class that is background; 0 for the first class. All other classes "
-        "together are foreground.",
+        "Label value of the background class; 0 for the first class. All other classes together "
+        "are foreground.",
         ge=0,
         le=2**31 - 1,
         advanced=True,
@@ -95,16 +96,16 @@ def decode(
     *,
     spacing: Sequence[float] = (),
 ) -> tuple[Labels, int]:
-    """Return the objects of a plane or a stack.
+    """Decode the foreground and the maps of a plane or stack into objects.
 
     Parameters
     ----------
     foreground
         (*spatial): probability that a pixel belongs to any object.
     maps
-        (maps, *spatial): what a model that learnt objects says besides.
+        (maps, *spatial): the additional outputs of a model trained on objects.
     decoder
-        What the maps mean.
+        The meaning of the maps.
     spacing
         Physical size of a pixel along each axis, for splitting by shape.
 
@@ -113,21 +114,21 @@ def decode(
     labels : array (*spatial), int32
         Numbered from 1 in the order of their first pixels; 0 is background.
     n : int
-        How many objects there are.
+        Number of objects.
 
     Raises
     ------
     InputError
-        When it is to be split as learnt and no objects were learnt, or the axes are not two or
-        three.
+        When the split is as learnt but the model was not trained on objects, or there are not two
+        or three axes.
 
     Notes
     -----
-    Watershed of the model's heights in each connected piece of foreground, holes closed first
-    where that is wished, with basins joined by the depth of the pass between them (dynamics,
-    Grimaud 1992). The depth is not taken relative to the peaks, as it is by shape: low peaks are
-    where a network is unsure, and their ripples no objects. About 0.2 s for a plane of 1024×1024
-    pixels that is half objects.
+    Watershed of the model's heights in each connected component of foreground, after filling holes
+    if requested, with basins joined by the depth of the saddle between them (dynamics, Grimaud
+    1992). The depth is not relative to the peaks, as it is by shape: peaks are low where a network
+    is uncertain, and their ripples are not objects. About 0.2 s for a plane of 1024×1024 pixels
+    with half of it objects.
     """
     split = _settled(options.split, decoder)
     mask, n = shapes.clean(
@@ -152,25 +153,25 @@ def _settled(split: Split, decoder: DecoderSpec | None) -> str:
         return "shape" if decoder is None else "learnt"
     if split == "learnt" and decoder is None:
         raise InputError(
-            "The model learnt classes, not how to split objects. Split by shape or probability, "
-            "or train a UNet or CNN on labels that are objects."
+            "The model learnt classes, not how to split objects. Split by shape or probability, or "
+            "train a UNet or CNN on labels that are objects."
         )
     return split
 
 
 def background_class(values: Sequence[int], asked: int) -> int:
-    """Return the place of the background among the classes; 0 asks for the first.
+    """Return the index of the background among the classes; 0 asks for the first.
 
     Raises
     ------
     InputError
-        When there is no such class.
+        When the class does not exist.
     """
     if not asked:
         return 0
     if asked not in values:
         raise InputError(
-            f"There is no class {asked} to be the background; the model has "
+            f"The model has no class {asked} to use as the background; it has "
             f"{', '.join(map(str, values))}."
         )
     return list(values).index(asked)
@@ -181,14 +182,14 @@ def _flooded(
 ) -> tuple[Labels, int]:
     from napari_unetseg.core.objects.watershed import basins, grow_seeds
 
-    # Every pixel of the mask belongs to an object, so none may have no height.
+    # Every pixel of the mask belongs to an object, so all need a height above 0.
     inside = np.where(mask, np.maximum(heights, _LEAST_HEIGHT), 0).astype(np.float32)
     labels = basins(inside, 0.0, options.split_depth, seed=options.seed_height, steps=_HEIGHT_STEPS)
     if core:
         peaks = np.zeros(int(labels.max()) + 1, np.float32)
         np.maximum.at(peaks, labels[mask], inside[mask])
         labels = grow_seeds(np.where(inside >= core * peaks[labels], labels, 0), mask)
-        labels = shapes.in_order(labels, len(peaks) - 1)
+        labels = shapes.relabel_in_order(labels, len(peaks) - 1)
     return shapes.keep_large(labels, options.min_size)
 
 

@@ -1,4 +1,4 @@
-"""Objects of images larger than memory: block by block, and the same as at once. See `pieces`."""
+"""Decoding of images larger than memory, block by block; see `cross_block_objects`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.objects.cross_block_objects import (
-    LARGEST_PIECE,
+    LARGEST_COMPONENT,
     Blocks,
     Box,
-    joined,
-    numbered,
-    objects_of_block,
-    objects_of_piece,
+    join_components,
+    number_objects,
+    split_block,
+    split_component,
 )
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -24,17 +24,17 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
 SIDES = {2: 1024, 3: 256}
-"""Side of a block by the number of axes: up to 250 MB of maps, labels and what is between."""
+"""Side of a block by the number of axes: up to 250 MB of maps, labels and temporaries."""
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """Makes objects of what a model says: known are the foreground and the maps of `decoder`.
+class DecodeObjectBuilder:
+    """Object builder for model outputs: its maps are the foreground and the maps of `decoder`.
 
     Parameters
     ----------
     decoder, options, spacing
-        As for `decode`.
+        As in `decode`.
     """
 
     decoder: DecoderSpec | None
@@ -45,24 +45,24 @@ class Decoding:
     def fill_holes(self) -> bool:
         return self.options.fill_holes
 
-    def mask(self, known: tuple[Floats, Floats]) -> NDArray[np.bool_]:
-        mask: NDArray[np.bool_] = known[0] >= self.options.foreground
+    def mask(self, maps: tuple[Floats, Floats]) -> NDArray[np.bool_]:
+        mask: NDArray[np.bool_] = maps[0] >= self.options.foreground
         return mask
 
     def objects(
         self,
-        known: tuple[Floats, Floats],
+        maps: tuple[Floats, Floats],
         own: NDArray[np.bool_],
         box: Box,
         shape: tuple[int, ...],
     ) -> tuple[Labels, int]:
-        foreground = np.where(own, known[0], np.float32(0))
-        return decode(foreground, known[1], self.decoder, self.options, spacing=self.spacing)
+        foreground = np.where(own, maps[0], np.float32(0))
+        return decode(foreground, maps[1], self.decoder, self.options, spacing=self.spacing)
 
 
 def decode_blocks(
     maps: Any,
-    behind: int,
+    background: int,
     n_classes: int,
     decoder: DecoderSpec | None = None,
     options: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
@@ -71,95 +71,95 @@ def decode_blocks(
     first: int = 1,
     spacing: Sequence[float] = (),
     side: int | None = None,
-    largest: int = LARGEST_PIECE,
+    largest: int = LARGEST_COMPONENT,
     progress: Progress = silent,
 ) -> int:
-    """Write the objects of a plane or a stack, of which a block at a time is in memory.
+    """Write the objects of a plane or a stack, reading one block at a time.
 
     Parameters
     ----------
     maps
         (C, *spatial), float32, read by slices: the probability of each class, then the maps of
         `decoder`.
-    behind
-        Which class is the background.
+    background
+        Index of the background class.
     n_classes
-        How many of the channels are classes.
+        Number of channels that are classes.
     decoder, options, spacing
-        As for `decode`.
+        As in `decode`.
     out
         (*spatial), int32, written and read by slices.
     first
         Id of the first object.
     side
-        Of a block, in pixels; see `SIDES`.
+        Side of a block in pixels; see `SIDES`.
     largest
-        Pixels of the largest box around a connected piece of foreground.
+        Maximum number of pixels in the bounding box of a connected component.
     progress
-        Told after each block; may cancel, which leaves a part in `out`.
+        Called after each block; may cancel, which leaves `out` incomplete.
 
     Returns
     -------
     int
-        How many objects there are. They are those of `decode`, in the same order.
+        Number of objects. They are those of `decode`, in the same order.
 
     Raises
     ------
     InputError
-        When a connected piece of foreground is too large to be held, as a net of membranes may
-        be that runs through the whole image, or as `decode`.
+        When a connected component of foreground is too large for memory, such as a network of
+        membranes through the whole image, or as in `decode`.
     """
     shape = tuple(int(length) for length in maps.shape[1:])
     blocks = Blocks(shape, (side or SIDES[len(shape)],) * len(shape))
-    maker = Decoding(decoder, options, tuple(spacing))
+    builder = DecodeObjectBuilder(decoder, options, tuple(spacing))
 
     def read(box: Box) -> tuple[Floats, Floats]:
         numbers = np.asarray(maps[(slice(None), *box)])
-        return 1 - numbers[behind], numbers[n_classes:]
+        return 1 - numbers[background], numbers[n_classes:]
 
     crossing, firsts, n = {}, [np.zeros(0, np.int64)], 0
-    for place in track(list(blocks), part(progress, 0, 0.6), "finding objects"):
-        found = objects_of_block(read, maker, blocks, place)
-        out[blocks.box(place)] = _shifted(found.labels, n)
-        crossing[place] = found.crossing
-        firsts.append(found.firsts)
-        n += len(found.firsts)
-    pieces = joined(blocks, crossing, largest=largest)
-    for piece in track(pieces, part(progress, 0.6, 0.8), "joining objects"):
-        one = objects_of_piece(read, maker, piece, shape)
-        before = np.asarray(out[one.box])
-        out[one.box] = np.where(one.own, _shifted(one.labels, n), before)
-        firsts.append(one.firsts)
-        n += len(one.firsts)
-    return _number(out, blocks, maker, np.concatenate(firsts), first, part(progress, 0.8, 1))
+    for index in track(list(blocks), part(progress, 0, 0.6), "finding objects"):
+        block = split_block(read, builder, blocks, index)
+        out[blocks.box(index)] = _shifted(block.labels, n)
+        crossing[index] = block.crossing
+        firsts.append(block.firsts)
+        n += len(block.firsts)
+    components = join_components(blocks, crossing, largest=largest)
+    for component in track(components, part(progress, 0.6, 0.8), "joining objects"):
+        objects = split_component(read, builder, component, shape)
+        before = np.asarray(out[objects.box])
+        out[objects.box] = np.where(objects.own, _shifted(objects.labels, n), before)
+        firsts.append(objects.firsts)
+        n += len(objects.firsts)
+    return _number(out, blocks, builder, np.concatenate(firsts), first, part(progress, 0.8, 1))
 
 
 def _number(
     out: Any,
     blocks: Blocks,
-    maker: Decoding,
+    builder: DecodeObjectBuilder,
     firsts: NDArray[np.int64],
     first: int,
     progress: Progress,
 ) -> int:
-    """Give the objects their final numbers from `first` on, by their first pixels."""
-    there = np.ones(len(firsts), bool)
-    if maker.fill_holes:  # what lay in a hole was part of what is around it
-        seen = np.zeros(len(firsts) + 1, bool)
-        for place in blocks:
-            seen[np.unique(np.asarray(out[blocks.box(place)]))] = True
-        there = seen[1:]
-    numbers = np.append(np.int32(0), numbered(firsts, there, first))
-    for place in track(list(blocks), progress, "numbering objects"):
-        box = blocks.box(place)
+    """Give the objects their final numbers from `first` on, ordered by their first pixels."""
+    remain = np.ones(len(firsts), bool)
+    if builder.fill_holes:  # objects in a hole became part of the surrounding one
+        present = np.zeros(len(firsts) + 1, bool)
+        for index in blocks:
+            present[np.unique(np.asarray(out[blocks.box(index)]))] = True
+        remain = present[1:]
+    numbers = np.append(np.int32(0), number_objects(firsts, remain, first))
+    for index in track(list(blocks), progress, "numbering objects"):
+        box = blocks.box(index)
         labels = np.asarray(out[box])
         if labels.any():
             out[box] = numbers[labels]
-    return int(there.sum())
+    return int(remain.sum())
 
 
 def _shifted(labels: Labels, by: int) -> Labels:
     return np.where(labels > 0, labels + np.int32(by), 0).astype(np.int32)
 
 
-__all__ = ["LARGEST_PIECE", "SIDES", "Decoding", "decode_blocks"]
+__all__ = ["LARGEST_COMPONENT", "SIDES", "DecodeObjectBuilder", "decode_blocks"]

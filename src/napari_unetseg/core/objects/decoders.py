@@ -1,11 +1,12 @@
-"""What a network of objects says besides foreground, and what it should have said.
+"""Decoders: training targets and outputs of networks that segment objects.
 
-Foreground alone does not tell touching objects apart. So the network says one thing more of each
-pixel, a *map* of numbers from 0 to 1, made here from the true objects to learn from, and turned
-here into heights that rise from the edge of every object towards its middle. `decode` floods them.
+Foreground alone does not separate touching objects. So the network predicts an additional *map* of
+values from 0 to 1, which is computed here from the true objects as the training target, and
+converted here into heights that rise from the edge of every object towards its middle. `decode`
+splits these by watershed.
 
-A map belongs to an object and not to its surroundings: mirrored, turned, bent or cut into patches
-along with the image, it stays true. So it is made once, from whole objects.
+A map depends on the object and not on its surroundings, so it stays valid when mirrored, rotated,
+warped or cut into patches along with the image. So it is computed once, from whole objects.
 """
 
 import math
@@ -21,41 +22,42 @@ Floats = NDArray[np.float32]
 Ids = NDArray[np.int32]
 
 Decoding = Literal["distance", "boundary"]
-"""Ways to tell touching objects apart."""
+"""Names of the decoders."""
 
 SPLIT_DEPTH = 0.15
-"""How deep a pass must be to be cut, on the scale of heights, when nothing better is known."""
+"""Default depth of a saddle to be cut, on the scale of heights."""
 
 RIM = 2.0
-"""Breadth of the rim that is boundary, in pixels of the network's resolution."""
+"""Width of the boundary rim, in pixels at the network's resolution."""
 
 
 class Decoder(Protocol):
-    """One way to tell touching objects apart."""
+    """Method to separate touching objects."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A name for each map."""
+        """Name of each map."""
 
     @property
     def core(self) -> float:
-        """Share of an object's peak from which heights say whose a pixel is.
+        """Fraction of an object's peak above which heights decide the object of a pixel.
 
-        Lower ones are in a rim, where heights say nothing: the nearest object takes it.
+        Lower heights lie in a rim where they carry no information: these pixels go to the nearest
+        object.
         """
 
     def targets(self, ids: Ids, *, spacing: Sequence[float] = (), pixel: float = 1.0) -> Floats:
-        """Return what the maps of true objects are.
+        """Compute the target maps of true objects.
 
         Parameters
         ----------
         ids
-            (*spatial), 0 is background. Objects that the border of the image cuts off have no
-            edge there.
+            (*spatial), 0 is background. Objects cut off by the border of the image have no edge
+            there.
         spacing
             Physical size of a pixel along each axis.
         pixel
-            Pixels of `ids` to a side of the smallest thing the network can see.
+            Pixels of `ids` per pixel at the network's resolution, along each side.
 
         Returns
         -------
@@ -63,87 +65,88 @@ class Decoder(Protocol):
         """
 
     def heights(self, foreground: Floats, maps: Floats) -> Floats:
-        """Return what is to be flooded: (*spatial), 0 at edges to 1 in the middle of objects.
+        """Return the heights for the watershed: (*spatial), from 0 at edges to 1 in the middle.
 
         Parameters
         ----------
         foreground
             (*spatial): probability that a pixel belongs to any object.
         maps
-            (maps, *spatial), as `targets` or as a network says. Every pixel by itself.
+            (maps, *spatial), as `targets` or as predicted. Each pixel is converted independently.
         """
 
 
 class DecoderSpec(Options):
-    """How a model tells touching objects apart: what its outputs after the foreground mean."""
+    """Decoder of a model: the meaning of its outputs after the foreground."""
 
     decoding: Decoding = option(
         "distance",
         "Objects by",
-        "What the network says of each pixel besides foreground: how far it is from its object's "
-        "edge, as a share of the most, or whether it is at the edge.",
+        "Additional output of the network for each pixel besides the foreground: its distance to "
+        "the object's edge, relative to the largest in the object, or the probability that it is "
+        "at the edge.",
     )
     split_depth: float = option(
         SPLIT_DEPTH,
         "Waist",
-        "How deep the pass between two objects must be to be cut: what suited those held out from "
-        "the training best.",
+        "How deep the saddle between two objects must be to be cut: the value that worked best "
+        "on the validation set.",
         gt=0.0,
         lt=1.0,
     )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A name for each map."""
+        """Name of each map."""
         return self.decoder.names
 
     @property
     def n_maps(self) -> int:
-        """How many numbers the network says of each pixel besides foreground."""
+        """Number of outputs per pixel besides the foreground."""
         return len(self.names)
 
     @property
     def n_outputs(self) -> int:
-        """How many numbers the network says of each pixel: foreground first, then the maps."""
+        """Number of outputs per pixel: foreground first, then the maps."""
         return 1 + self.n_maps
 
     @property
     def decoder(self) -> Decoder:
-        """What makes and reads the maps."""
+        """The decoder that computes and converts the maps."""
         return DECODERS[self.decoding]
 
 
 class Distance:
-    """The distance to the object's own edge, as a share of the largest in it."""
+    """Distance decoder: distance to the object's edge, relative to the largest in the object."""
 
     names = ("distance",)
     core = 0.0
 
     def targets(self, ids: Ids, *, spacing: Sequence[float] = (), pixel: float = 1.0) -> Floats:
-        """Return the share of each pixel's distance; see `Decoder`."""
+        """Compute the relative distance of each pixel; see `Decoder`."""
         distance, most = edge_distances(ids, spacing)
         share = np.divide(distance, np.maximum(most, 1e-6), dtype=np.float32)
         return share[None]
 
     def heights(self, foreground: Floats, maps: Floats) -> Floats:
-        """Return the share of the distance; see `Decoder`."""
+        """Return the relative distance; see `Decoder`."""
         return maps[0]
 
 
 class Boundary:
-    """Whether a pixel is in the rim of an object, towards another or the background."""
+    """Boundary decoder: rim of each object, towards another or the background."""
 
     names = ("boundary",)
     core = 0.5
 
     def targets(self, ids: Ids, *, spacing: Sequence[float] = (), pixel: float = 1.0) -> Floats:
-        """Return 1 in the rim, which never takes more than half the way in; see `Decoder`."""
+        """Return 1 in the rim, at most half of the object's radius; see `Decoder`."""
         distance, most = edge_distances(ids, spacing)
         rim: Floats = (distance < np.minimum(RIM * pixel, 0.5 * most)).astype(np.float32)
         return rim[None]
 
     def heights(self, foreground: Floats, maps: Floats) -> Floats:
-        """Return the probability of being inside and not in a rim; see `Decoder`."""
+        """Return the probability of foreground outside the rims; see `Decoder`."""
         return foreground * (1 - maps[0])
 
 
@@ -151,7 +154,7 @@ DECODERS: dict[str, Decoder] = {"distance": Distance(), "boundary": Boundary()}
 
 
 def edge_distances(ids: Ids, spacing: Sequence[float] = ()) -> tuple[Floats, Floats]:
-    """Return the distance of each pixel to the edge of its object, and the largest in its object.
+    """Compute the distance of each pixel to the edge of its object, and the maximum per object.
 
     Parameters
     ----------
@@ -163,8 +166,8 @@ def edge_distances(ids: Ids, spacing: Sequence[float] = ()) -> tuple[Floats, Flo
     Returns
     -------
     distance, most : arrays (*spatial), float32
-        From the middle of a pixel, in the smallest of `spacing`; 0 in the background. The border
-        of the image is no edge. Of an object without any, all pixels are equally far.
+        From the pixel's centre, in units of the smallest `spacing`; 0 in the background. The border
+        of the image is not an edge. An object without any edge has the same distance everywhere.
     """
     import edt
 
@@ -175,7 +178,7 @@ def edge_distances(ids: Ids, spacing: Sequence[float] = ()) -> tuple[Floats, Flo
         return np.zeros(ids.shape, np.float32), np.zeros(ids.shape, np.float32)
     labels = np.ascontiguousarray(ids, np.int32).view(np.uint32)
     distance: Floats = edt.edt(labels, anisotropy=shares, black_border=False)
-    # The middle of a pixel is half a pixel nearer to the edge than to the pixel beyond it.
+    # The edge is half a pixel nearer than the centre of the first pixel beyond it.
     distance = np.where(objects, np.minimum(distance, math.hypot(*ids.shape) * max(shares)), 0.5)
     distance -= np.float32(0.5)
     most = np.zeros(int(ids.max()) + 1, np.float32)

@@ -1,8 +1,8 @@
-"""Link objects from plane to plane, or from time to time, by how much they overlap.
+"""Linking of objects from plane to plane, or over time, by their overlap.
 
-Two neighbouring planes at a time: each object gets at most one partner in the next plane, such
-that the intersections over union of all pairs add to the most. What is paired gets one id. An
-object that is missing in a plane or two may be found again in the one after.
+Two neighbouring planes at a time: each object gets at most one partner in the next plane, such that
+the sum of the intersections over union of all pairs is largest. Paired objects get one id. An
+object missing in a plane or two may be linked to the one after.
 """
 
 import math
@@ -26,26 +26,26 @@ _AXES: dict[Link, str] = {"none": "", "planes": "Z", "time": "T", "both": "ZT"}
 _SOME: tuple[Link, ...] = ("planes", "time", "both")
 
 LINK_FIELDS = ("link", "link_iou", "link_gap")
-"""Names of the fields of options that say how objects are linked."""
+"""Names of the option fields for linking."""
 
 _STRIP = 2**24
-"""Pixels that are looked at together: what memory is taken for."""
+"""Pixels compared at once, which limits the memory."""
 
 
 class Linking(Protocol):
-    """Options that say how objects are linked."""
+    """Options for linking objects."""
 
     @property
     def link(self) -> Link:
-        """Along which axes."""
+        """Axes along which to link."""
 
     @property
     def link_iou(self) -> float:
-        """Least intersection over union of a pair."""
+        """Minimum intersection over union of a pair."""
 
     @property
     def link_gap(self) -> int:
-        """In how many planes on end an object may be missing."""
+        """Number of consecutive planes in which an object may be missing."""
 
 
 def link_option(when: When | None = None) -> Any:
@@ -53,8 +53,8 @@ def link_option(when: When | None = None) -> Any:
     return option(
         "none",
         "Link",
-        "Objects found plane by plane that overlap from one plane to the next get one number: "
-        "through the planes of a stack, from one time to the next, or both.",
+        "Give objects that were found plane by plane one number where they overlap: through the "
+        "planes of a stack, from one time to the next, or both.",
         when=when,
     )
 
@@ -64,8 +64,8 @@ def link_iou_option(when: When | None = None) -> Any:
     return option(
         0.05,
         "Least overlap",
-        "Intersection over union from which two objects are one. Low, since the round end of an "
-        "object is much smaller than its next section; raise it if neighbours are joined.",
+        "Minimum intersection over union to link two objects. Keep it low, since the round end "
+        "of an object is much smaller than its next section; raise it if neighbours are joined.",
         when={"link": _SOME, **(when or {})},
         gt=0.0,
         le=1.0,
@@ -79,7 +79,8 @@ def link_gap_option(when: When | None = None) -> Any:
     return option(
         0,
         "Gap",
-        "In how many planes or times on end an object may be missing and still be the same.",
+        "Number of consecutive planes or times in which an object may be missing and still be "
+        "linked.",
         when={"link": _SOME, **(when or {})},
         ge=0,
         le=10,
@@ -87,7 +88,7 @@ def link_gap_option(when: When | None = None) -> Any:
 
 
 def links_along(axes: str, whole: str = "YX") -> str:
-    """Return the axes of an image along which there is something to link; see `link_objects`."""
+    """Return the axes of an image along which objects can be linked; see `link_objects`."""
     return "".join(axis for axis in "ZT" if axis in axes and axis not in whole)
 
 
@@ -95,93 +96,96 @@ def link_objects(
     labels: Any,
     axes: str,
     n: int,
-    how: Linking,
+    options: Linking,
     *,
     whole: str = "YX",
     progress: Progress = silent,
 ) -> int:
-    """Give objects of neighbouring planes or times that overlap one id, in place.
+    """Link objects that overlap in neighbouring planes or times by giving them one id, in place.
 
     Parameters
     ----------
     labels
-        Ids from 1 to `n`, none of them in two planes or stacks; 0 is background. Anything read and
-        written by slices.
+        Ids from 1 to `n`, each in only one plane or stack; 0 is background. Any array that is read
+        and written by slices.
     axes
-        One letter for each axis of `labels`, as in `Image`. Axes that are not linked part objects;
-        without the axis to link along nothing happens.
+        One letter for each axis of `labels`, as in `Image`. Objects are never linked along other
+        axes; if the axis to link along is missing, nothing changes.
     n
-        How many objects there are.
-    how
+        Number of objects.
+    options
         `DecodeOptions`, `ThresholdOptions` or the like.
     whole
-        The axes along which objects go on already: ``"ZYX"`` for those of stacks.
+        Axes along which objects are already connected: ``"ZYX"`` for objects of stacks.
     progress
-        Told after each plane; may cancel, which leaves the ids as they were unless they are just
+        Called after each plane; may cancel, which leaves the ids unchanged unless they are already
         being written.
 
     Returns
     -------
     int
-        How many objects are left, numbered from 1 in the order of their first ids.
+        Number of objects left, numbered from 1 in the order of their first ids.
 
     Notes
     -----
-    Through planes comes first, so that what is linked in time are volumes. Memory is that of two
-    strips of a plane. True sections of nuclei and of plant cells, in steps of a tenth to half of
-    their height, came together best where the least overlap was 0.05 or less, and at 0.25 a third
-    of all objects lost their ends: an object has one partner at most, which keeps neighbours apart
-    well enough.
+    Linking through planes comes first, so that whole volumes are linked in time. Memory is that of
+    two strips of a plane. In tests with true sections of nuclei and of plant cells, in steps of a
+    tenth to half of their height, a minimum overlap of 0.05 or less worked best, and at 0.25 a
+    third of all objects lost their ends. As each object has at most one partner, neighbours are
+    rarely joined.
     """
-    wanted = [axis for axis in links_along(axes, whole) if axis in _AXES[how.link]]
+    wanted = [axis for axis in links_along(axes, whole) if axis in _AXES[options.link]]
     for done, axis in enumerate(wanted):
-        here = part(progress, done / len(wanted), (done + 1) / len(wanted))
-        n = _Linking(labels, axes, axis, n, how).linked(here)
+        share = part(progress, done / len(wanted), (done + 1) / len(wanted))
+        n = _Linking(labels, axes, axis, n, options).linked(share)
     return n
 
 
 @dataclass(eq=False)
 class _Linking:
-    """The state of a linking along one axis."""
+    """State of the linking along one axis."""
 
     labels: Any
     axes: str
     axis: str
     n: int
-    how: Linking
-    # By id: the first id of the same object, whether it goes on, whether it came from before.
+    options: Linking
+    # By id: the first id of the linked object, whether it has a next section, whether it has a
+    # previous one.
     first: NDArray[np.int32] = field(init=False)
-    goes_on: NDArray[np.bool_] = field(init=False)
-    came: NDArray[np.bool_] = field(init=False)
+    has_next: NDArray[np.bool_] = field(init=False)
+    has_previous: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.first = np.arange(self.n + 1, dtype=np.int32)
-        self.goes_on, self.came = np.zeros((2, self.n + 1), np.bool_)
+        self.has_next, self.has_previous = np.zeros((2, self.n + 1), np.bool_)
 
     @property
     def block(self) -> str:
-        """The axes within which an object has one id already."""
+        """The axes within which objects already have one id."""
         return "YX" if self.axis == "Z" else "".join(a for a in self.axes if a in "ZYX")
 
     def linked(self, progress: Progress) -> int:
-        """Link all, and return how many objects there are."""
-        places = [
+        """Link all planes, and return the number of objects."""
+        planes = [
             (index, at) for index in np.ndindex(*self._others) for at in range(1, self._length)
         ]
-        for index, at in track(places, part(progress, 0, 0.8), "linking objects"):
+        for index, at in track(planes, part(progress, 0, 0.8), "linking objects"):
             self._link(index, at)
         new = np.cumsum(self.first == np.arange(self.n + 1), dtype=np.int32) - 1
-        if self.came.any():
+        if self.has_previous.any():
             self._write(new[self.first], part(progress, 0.8, 1))
         return int(new[-1])
 
     def _link(self, index: tuple[int, ...], at: int) -> None:
-        """Link the objects of a plane with those of the planes before it, the nearest first."""
-        for back in range(1, min(self.how.link_gap + 1, at) + 1):
+        """Link the objects of a plane with those of earlier planes, the nearest plane first."""
+        for back in range(1, min(self.options.link_gap + 1, at) + 1):
             parts = zip(self._strips(index, at - back), self._strips(index, at), strict=True)
-            overlap = overlap_of_parts((self._read(one), self._read(other)) for one, other in parts)
+            overlap = overlap_of_parts(
+                (self._read(before), self._read(after)) for before, after in parts
+            )
             self._join(overlap)
-            if self.came[overlap.truth_ids].all():
+            if self.has_previous[overlap.truth_ids].all():
                 return
 
     def _join(self, overlap: Overlap) -> None:
@@ -189,11 +193,13 @@ class _Linking:
         iou = overlap.iou()
         before = overlap.prediction_ids[overlap.prediction]
         now = overlap.truth_ids[overlap.truth]
-        can = np.flatnonzero((iou >= self.how.link_iou) & ~self.goes_on[before] & ~self.came[now])
+        can = np.flatnonzero(
+            (iou >= self.options.link_iou) & ~self.has_next[before] & ~self.has_previous[now]
+        )
         pairs = can[best_pairs(overlap.prediction[can], overlap.truth[can], iou[can])]
         self.first[now[pairs]] = self.first[before[pairs]]
-        self.goes_on[before[pairs]] = True
-        self.came[now[pairs]] = True
+        self.has_next[before[pairs]] = True
+        self.has_previous[now[pairs]] = True
 
     def _write(self, new: NDArray[np.int32], progress: Progress) -> None:
         planes = [(index, at) for index in np.ndindex(*self._others) for at in range(self._length)]
@@ -202,15 +208,15 @@ class _Linking:
                 self.labels[box] = new[self._read(box)]
 
     def _strips(self, index: tuple[int, ...], at: int) -> Iterator[Box]:
-        """Yield the parts of a plane or volume, cut along its first axis."""
+        """Yield the strips of a plane or volume, cut along its first axis."""
         sides = [self.labels.shape[self.axes.index(axis)] for axis in self.block]
         rows = max(1, _STRIP // math.prod(sides[1:]))
         for start in range(0, sides[0], rows):
             others = iter(index)
-            place: dict[str, int | slice] = {self.axis: at}
-            place[self.block[0]] = slice(start, start + rows)
-            place |= dict.fromkeys(self.block[1:], slice(None))
-            yield tuple(place[axis] if axis in place else next(others) for axis in self.axes)
+            fixed: dict[str, int | slice] = {self.axis: at}
+            fixed[self.block[0]] = slice(start, start + rows)
+            fixed |= dict.fromkeys(self.block[1:], slice(None))
+            yield tuple(fixed[axis] if axis in fixed else next(others) for axis in self.axes)
 
     def _read(self, box: Box) -> NDArray[np.int32]:
         return np.asarray(self.labels[box])
@@ -221,7 +227,7 @@ class _Linking:
 
     @property
     def _others(self) -> list[int]:
-        """Lengths of the axes along which objects have nothing to do with each other."""
+        """Lengths of the axes along which objects are independent."""
         apart = self.block + self.axis
         return [
             n for axis, n in zip(self.axes, self.labels.shape, strict=True) if axis not in apart

@@ -1,9 +1,9 @@
-"""Masks and objects: label, fill holes, drop small ones, clear the border, split touching ones.
+"""Masks and objects: label, fill holes, remove small objects, clear the border, split touching.
 
 A mask is True on objects; objects are int32 ids from 1, 0 is background. Pixels that meet at an
 edge or a corner belong to one object (8 neighbours, 26 in 3D); background is connected through
-sides only, so that a closed outline closes. Everything but splitting is decided on runs, see
-`napari_unetseg.core.compute.run_length`.
+sides only, so that a closed outline encloses its interior. All operations except splitting work on
+the run-length encoding, see `napari_unetseg.core.compute.run_length`.
 """
 
 import itertools
@@ -26,32 +26,32 @@ Labels = NDArray[np.int32]
 SPLIT_DEPTH = 0.1
 
 _LEAST_DEPTH = 0.75
-"""A waist this many pixels narrower may be the pixel grid's doing, hence divides nothing."""
+"""Waists narrower by less than this many pixels may be due to the pixel grid and are never cut."""
 
 
 def clean(
     mask: Array, *, fill_holes: bool = False, min_size: int = 0, clear_border: bool = False
 ) -> tuple[Mask, int]:
-    """Return a mask with its holes closed, then without its small or its cut-off objects.
+    """Clean a mask: fill holes, then remove small objects or objects cut off by the border.
 
     Parameters
     ----------
     mask
         (Y, X) or (Z, Y, X); nonzero is object.
     fill_holes
-        Close background that is not connected to the border of the image (of the stack in 3D),
-        as ``scipy.ndimage.binary_fill_holes`` does.
+        Fill background that is not connected to the border of the image (of the stack in 3D), as
+        ``scipy.ndimage.binary_fill_holes`` does.
     min_size
-        Drop objects of fewer pixels, as ``skimage.morphology.remove_small_objects`` does.
+        Remove objects with fewer pixels, as ``skimage.morphology.remove_small_objects`` does.
     clear_border
-        Drop objects that touch the border, in 3D the first and the last plane too, as
+        Remove objects that touch the border, in 3D also the first and the last plane, as
         ``skimage.segmentation.clear_border`` does.
 
     Returns
     -------
     mask : array of the same shape, bool
     n : int
-        How many objects are left.
+        Number of objects left.
 
     Raises
     ------
@@ -64,9 +64,9 @@ def clean(
     """
     from napari_unetseg.core.compute.run_length import paint_runs
 
-    found = _cleaned(mask, fill_holes, min_size, clear_border)
-    cleaned: Mask = paint_runs(found.runs, np.ones(len(found.runs), dtype=np.bool_))
-    return cleaned, found.number
+    parts = _cleaned(mask, fill_holes, min_size, clear_border)
+    cleaned: Mask = paint_runs(parts.runs, np.ones(len(parts.runs), dtype=np.bool_))
+    return cleaned, parts.number
 
 
 def label(
@@ -77,7 +77,7 @@ def label(
     clear_border: bool = False,
     first: int = 1,
 ) -> tuple[Labels, int]:
-    """Return the objects of a mask, cleaned as in `clean`.
+    """Label the objects of a mask, cleaned as in `clean`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def label(
     labels : array of the shape of the mask, int32
         Numbered in the order of their first pixels: exactly ``skimage.measure.label``.
     n : int
-        How many objects there are.
+        Number of objects.
 
     Raises
     ------
@@ -100,44 +100,44 @@ def label(
     """
     from napari_unetseg.core.compute.run_length import paint_runs
 
-    found = _cleaned(mask, fill_holes, min_size, clear_border)
-    labels: Labels = paint_runs(found.runs, found.ids + np.int32(first))
-    return labels, found.number
+    parts = _cleaned(mask, fill_holes, min_size, clear_border)
+    labels: Labels = paint_runs(parts.runs, parts.ids + np.int32(first))
+    return labels, parts.number
 
 
 def split_touching(
     mask: Array, *, depth: float = SPLIT_DEPTH, spacing: Sequence[float] = (), min_size: int = 0
 ) -> tuple[Labels, int]:
-    """Return the objects of a mask, divided at their waists.
+    """Label the objects of a mask, splitting them at their waists.
 
     Parameters
     ----------
     mask
         (Y, X) or (Z, Y, X); nonzero is object.
     depth
-        How much narrower than the smaller of two objects their waist must be, as a share of its
-        width, from 0 to 1. Whatever it is, waists less than about a pixel narrower do not count.
+        How much narrower than the smaller of two objects their waist must be, as a fraction of its
+        width, from 0 to 1. In any case, waists less than about a pixel narrower are not cut.
     spacing
-        Physical size of a pixel along each axis, for images coarser in one direction.
+        Physical size of a pixel along each axis, for anisotropic images.
     min_size
-        Drop pieces of fewer pixels.
+        Remove parts with fewer pixels.
 
     Returns
     -------
     labels : array of the shape of the mask, int32
         Numbered in the order of their first pixels.
     n : int
-        How many objects there are.
+        Number of objects.
 
     Raises
     ------
     InputError
-        When the mask has neither two nor three axes, or `spacing` not one number for each.
+        When the mask has neither two nor three axes, or `spacing` is not one number per axis.
 
     Notes
     -----
-    Watershed of the Euclidean distance to the background, with basins joined by the depth of
-    the pass between them (dynamics, Grimaud 1992), relative to the distance at the lower peak.
+    Watershed of the Euclidean distance to the background, with basins joined by the depth of the
+    saddle between them (dynamics, Grimaud 1992), relative to the distance at the lower peak.
     """
     import edt
 
@@ -153,7 +153,7 @@ def split_touching(
     smallest = min(steps)
     anisotropy = tuple(step / smallest for step in steps)
     bits = np.ascontiguousarray(mask != 0)
-    if bits.all():  # there is no background to have a distance to
+    if bits.all():  # without background there is no distance to it
         return keep_large(bits.astype(np.int32), min_size)
     distance = edt.edt(bits, anisotropy=anisotropy, parallel=os.cpu_count() or 1)
     labels = basins(distance, depth, _LEAST_DEPTH)
@@ -161,13 +161,13 @@ def split_touching(
 
 
 def keep_large(labels: Labels, min_size: int) -> tuple[Labels, int]:
-    """Return the objects of at least `min_size` pixels, numbered anew in the same order.
+    """Keep the objects of at least `min_size` pixels, renumbered in the same order.
 
     Returns
     -------
     labels : array, int32
     n : int
-        How many objects are left.
+        Number of objects left.
     """
     sizes = np.bincount(labels.reshape(-1))
     wanted = sizes >= max(min_size, 1)
@@ -179,19 +179,19 @@ def keep_large(labels: Labels, min_size: int) -> tuple[Labels, int]:
 
 
 def first_pixels(labels: Labels, n: int) -> NDArray[np.int64]:
-    """Return the place of the first pixel of the objects 1 to `n`, which are all there: (n,).
+    """Return the flat index of the first pixel of each object: (n,).
 
-    Places are counted through the array, row by row.
+    The ids 1 to `n` must all be present. Indices are in row-major order.
     """
     at = np.flatnonzero(labels)[::-1]
     first = np.zeros(n + 1, np.int64)
-    # Of a place written several times the last stays, here the first pixel.
+    # When an index is assigned several times the last assignment wins, here the first pixel.
     first[labels.reshape(-1)[at]] = at
     return first[1:]
 
 
-def in_order(labels: Labels, n: int) -> Labels:
-    """Return the objects 1 to `n`, which are all there, numbered by their first pixels."""
+def relabel_in_order(labels: Labels, n: int) -> Labels:
+    """Renumber the objects 1 to `n`, all present, in the order of their first pixels."""
     order = np.zeros(n + 1, np.int32)
     order[1 + np.argsort(first_pixels(labels, n))] = np.arange(1, n + 1)
     ordered: Labels = order[labels]
@@ -199,7 +199,7 @@ def in_order(labels: Labels, n: int) -> Labels:
 
 
 def relabel(labels: Array) -> tuple[Labels, int]:
-    """Return the same objects with the ids 1 to n, in the order of the old ids.
+    """Renumber the objects from 1 to n, in the order of their ids.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def relabel(labels: Array) -> tuple[Labels, int]:
     -------
     labels : array of the same shape, int32
     n : int
-        How many objects there are.
+        Number of objects.
     """
     ids, inverse = np.unique(labels, return_inverse=True)
     new = np.cumsum(ids != 0, dtype=np.int32)
@@ -219,9 +219,9 @@ def relabel(labels: Array) -> tuple[Labels, int]:
 
 
 def cut_apart(labels: Labels) -> Mask:
-    """Return the mask of the objects, with a line of background between those that touch.
+    """Return the mask of the objects, with a line of background between touching ones.
 
-    One pixel of each pair of touching pixels of different objects is cleared.
+    Of each pair of touching pixels of different objects, one is cleared.
     """
     mask: Mask = labels != 0
     for step in itertools.product((-1, 0, 1), repeat=labels.ndim):
@@ -234,42 +234,42 @@ def cut_apart(labels: Labels) -> Mask:
 
 
 def connected_to(weak: Array, strong: Array) -> Mask:
-    """Return the parts of `weak` that contain a pixel of `strong`: hysteresis.
+    """Return the components of `weak` that contain a pixel of `strong`: hysteresis.
 
-    Parts are connected through sides, as in ``skimage.filters.apply_hysteresis_threshold``.
+    Components are connected through sides, as in ``skimage.filters.apply_hysteresis_threshold``.
 
     Raises
     ------
     InputError
         When the masks have neither two nor three axes.
     """
-    from napari_unetseg.core.compute.run_length import components, paint_runs, runs_of
+    from napari_unetseg.core.compute.run_length import components, encode_runs, paint_runs
 
     _check_ndim(weak)
-    parts = components(runs_of(weak), full=False)
-    kept = parts.keep(parts.contain(strong)).runs
-    connected: Mask = paint_runs(kept, np.ones(len(kept), dtype=np.bool_))
+    parts = components(encode_runs(weak), full=False)
+    connected_runs = parts.keep(parts.contain(strong)).runs
+    connected: Mask = paint_runs(connected_runs, np.ones(len(connected_runs), dtype=np.bool_))
     return connected
 
 
 def _cleaned(mask: Array, fill_holes: bool, min_size: int, clear_border: bool) -> "Components":
-    from napari_unetseg.core.compute.run_length import components, fill_holes_of_runs, runs_of
+    from napari_unetseg.core.compute.run_length import components, encode_runs, fill_holes_of_runs
 
     _check_ndim(mask)
-    runs = runs_of(mask)
-    found = components(fill_holes_of_runs(runs) if fill_holes else runs)
+    runs = encode_runs(mask)
+    parts = components(fill_holes_of_runs(runs) if fill_holes else runs)
     if min_size > 1:
-        found = found.keep(found.sizes() >= min_size)
+        parts = parts.keep(parts.sizes() >= min_size)
     if clear_border:
-        found = found.keep(~found.touch_border())
-    return found
+        parts = parts.keep(~parts.touch_border())
+    return parts
 
 
 def _check_ndim(mask: Array) -> None:
     if mask.ndim not in (2, 3) or mask.size == 0:
         raise InputError(
-            f"A mask has two or three axes, (Z,) Y, X, and at least a pixel; this one's shape is "
-            f"{mask.shape}. Give one plane or stack at a time."
+            "A mask has two or three axes, (Z,) Y, X, and at least one pixel; this one has the "
+            f"shape {mask.shape}. Give one plane or stack at a time."
         )
 
 
@@ -279,9 +279,9 @@ __all__ = [
     "connected_to",
     "cut_apart",
     "first_pixels",
-    "in_order",
     "keep_large",
     "label",
     "relabel",
+    "relabel_in_order",
     "split_touching",
 ]

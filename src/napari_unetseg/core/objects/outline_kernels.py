@@ -1,6 +1,6 @@
-"""Walking round objects along the edges of their pixels, compiled.
+"""Compiled tracing of object outlines along the edges of pixels.
 
-This module imports numba and is itself imported only when outlines are wanted.
+This module imports numba and is itself imported only for outlines.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ _compiled: Any = njit(nogil=True, cache=True)
 
 @_compiled
 def trace(plane: NDArray[np.int64]) -> Any:
-    """Return every ring of pixel edges around or within the objects of a plane.
+    """Trace every ring of pixel edges around or within the objects of a plane.
 
     Parameters
     ----------
@@ -24,21 +24,21 @@ def trace(plane: NDArray[np.int64]) -> Any:
     Returns
     -------
     ids : (n,), int64
-        Whose ring it is.
+        Id of the object of each ring.
     seeds : (n, 2), int64
-        Row and column of a pixel of the object beside the ring.
+        Row and column of a pixel of the object next to the ring.
     offset : (n + 1,), int64
-        Where each ring begins in `corners`.
+        Start of each ring in `corners`.
     corners : (m, 2), int64
-        Row and column of the corners, in pixel edges: the first pixel goes from 0 to 1. The object
-        is on the right of the way, so rings around it run clockwise as seen with rows downward.
+        Row and column of the corners, in pixel edges: the first pixel spans 0 to 1. The object is
+        on the right of the path, so outer rings run clockwise with rows downward.
 
     Notes
     -----
-    Where pixels meet at a corner only, the way stays with its own, so rings never cross.
+    Where pixels meet at a corner only, the path stays with its own pixel, so rings never cross.
     """
     height, width = plane.shape
-    done = np.zeros((height, width), dtype=np.bool_)  # upper edges that a ring went along
+    done = np.zeros((height, width), dtype=np.bool_)  # upper edges already traced
     ids, seeds = np.empty(64, dtype=np.int64), np.empty((64, 2), dtype=np.int64)
     offset, corners = np.zeros(65, dtype=np.int64), np.empty((1024, 2), dtype=np.int64)
     rings, m = 0, 0
@@ -86,7 +86,7 @@ def _ahead(y: Any, x: Any, direction: Any) -> Any:
 
 @_compiled
 def _sides(plane: Any, own: Any, y: Any, x: Any, direction: Any) -> Any:
-    """Return whether the pixels ahead, on the right and on the left, are the object's."""
+    """Return whether the pixels ahead on the right and on the left belong to the object."""
     if direction == 0:
         return _is(plane, own, y, x), _is(plane, own, y - 1, x)
     if direction == 1:

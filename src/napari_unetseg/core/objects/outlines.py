@@ -1,4 +1,4 @@
-"""Outlines of objects: polygons along the edges of their pixels, which hold exactly their area."""
+"""Outlines of objects: polygons along the edges of their pixels, with exactly the same area."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -13,23 +13,23 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, silent, track
 
 Ring = NDArray[np.int64]
-"""(n, 2): corners as column and row, of which the last joins the first; see `Outline`."""
+"""(n, 2): corners as column and row, with the last joined to the first; see `Outline`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """The outline of one object in one plane.
+    """Outline of one object in one plane.
 
     Parameters
     ----------
     label
-        Its id.
+        The id of the object.
     polygons
-        One for each part that is connected through sides: a ring around it, then one for each hole.
-        Corners are pixel edges, x before y: the first pixel of an image goes from 0 to 1. Rings
-        around are counter-clockwise in these axes, holes clockwise.
+        One for each part connected through sides: its outer ring, then one ring for each hole.
+        Corners are pixel edges, x before y: the first pixel of an image spans 0 to 1. Outer rings
+        are counter-clockwise in these axes, holes clockwise.
     t, z
-        Which plane: None where there is no such axis.
+        Index of the plane; None where there is no such axis.
     """
 
     label: int
@@ -39,22 +39,22 @@ class Outline:
 
     @property
     def area(self) -> float:
-        """What the polygons hold, in pixels."""
+        """Area inside the polygons, in pixels."""
         return sum(signed_area(ring) for polygon in self.polygons for ring in polygon)
 
 
 def outlines(labels: Image, *, progress: Progress = silent) -> Iterator[Outline]:
-    """Yield the outline of every object, plane by plane, by id within a plane.
+    """Trace the outline of every object, plane by plane, by id within a plane.
 
     Parameters
     ----------
     labels
-        Whole numbers, 0 for background, axes YX, perhaps with Z and T.
+        Integers, 0 for background, axes YX, optionally with Z and T.
 
     Raises
     ------
     InputError
-        When they are no labels.
+        When the image is not labels.
 
     Notes
     -----
@@ -78,20 +78,21 @@ def outlines(labels: Image, *, progress: Progress = silent) -> Iterator[Outline]
 
 
 def signed_area(ring: Ring) -> float:
-    """Return the area in a ring: positive counter-clockwise (x right, y up), else negative."""
+    """Compute the area in a ring: positive counter-clockwise (x right, y up), else negative."""
     x, y = ring.T
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
 
 
 def _polygons(rings: Sequence[Ring], seeds: Sequence[Any]) -> tuple[tuple[Ring, ...], ...]:
-    """Put holes into what they are holes of."""
-    # Clockwise with rows downward is counter-clockwise with rows upward, as plane geometry has it.
+    """Assign holes to the parts that contain them."""
+    # Clockwise with rows downward is counter-clockwise with rows upward, the convention of
+    # geometry.
     areas = [signed_area(ring) for ring in rings]
     around = sorted((k for k, area in enumerate(areas) if area > 0), key=lambda k: areas[k])
     holes: dict[int, list[Ring]] = {k: [] for k in around}
     for k, area in enumerate(areas):
         if area < 0:
-            # The smallest ring around a pixel of the object beside the hole is that of its part.
+            # The part of a hole is the smallest ring around an object pixel next to the hole.
             owner = around[0] if len(around) == 1 else _owner(rings, around, seeds[k])
             holes[owner].append(rings[k])
     return tuple((rings[k], *holes[k]) for k in sorted(around))
@@ -103,7 +104,7 @@ def _owner(rings: Sequence[Ring], around: Sequence[int], seed: Any) -> int:
 
 
 def _inside(ring: Ring, x: float, y: float) -> bool:
-    """Return whether a pixel's centre is in a ring: left of an odd number of sides."""
+    """Return whether a pixel's centre is in a ring: left of an odd number of its sides."""
     after = np.roll(ring, -1, axis=0)
     upright = ring[:, 0] == after[:, 0]
     low = np.minimum(ring[:, 1], after[:, 1])

@@ -1,4 +1,4 @@
-"""Watershed of heights, seeded by their peaks: basins that a deep enough waist divides.
+"""Watershed of heights: basins from peaks, joined where the saddle between them is shallow.
 
 This module imports numba and is itself imported only when objects are split.
 """
@@ -24,23 +24,23 @@ def basins(
     seed: float = 0.0,
     steps: int = _STEPS,
 ) -> NDArray[np.int32]:
-    """Divide the pixels that have a distance into the basins of its peaks.
+    """Split the pixels of nonzero distance into the basins of its peaks.
 
-    Pixels are visited from the highest distance down. One without a visited neighbour is the peak
-    of a new basin; one between two basins joins them if the lower peak is not high enough above
-    this pass, and belongs to the basin of its highest neighbour otherwise.
+    Pixels are visited from the highest distance down. A pixel without a visited neighbour is the
+    peak of a new basin; a pixel between two basins joins them if the lower peak is not high enough
+    above this saddle, and belongs to the basin of its highest neighbour otherwise.
 
     Parameters
     ----------
     distance
         (Y, X) or (Z, Y, X); 0 is background.
     depth, least
-        Basins stay apart when the lower of their peaks is at least ``depth`` of its own height
-        and at least `least` above the pass.
+        Basins stay apart when the lower of their peaks is at least ``depth`` of its own height and
+        at least `least` above the saddle.
     seed
-        Peaks lower than this found no basin of their own where they touch a higher one.
+        Peaks lower than this get no basin of their own where they touch a higher one.
     steps
-        Steps of distance, in a unit, that are told apart when pixels are sorted.
+        Number of steps per unit of distance to which it is quantised for sorting.
 
     Returns
     -------
@@ -64,14 +64,14 @@ def basins(
 
 
 def grow_seeds(seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Give every pixel of a mask the id of the seed that is the fewest steps away within it.
+    """Assign every pixel of a mask to the seed that is the fewest steps away within it.
 
     Parameters
     ----------
     seeds
-        (Y, X) or (Z, Y, X), of the shape of the mask: ids, 0 is none.
+        (Y, X) or (Z, Y, X), of the shape of the mask: ids, 0 for no seed.
     mask
-        Pixels without a way to a seed get no id.
+        Pixels without a path to a seed get no id.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def grow_seeds(seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.
 
     Notes
     -----
-    A step is to any neighbour, corners included. About 50 ns for each pixel of the mask.
+    Steps go to any neighbour, diagonals included. About 50 ns for each pixel of the mask.
     """
     labels = np.where(mask, seeds, 0).astype(np.int32).reshape((-1, *seeds.shape[-2:]))
     queue = np.empty(np.count_nonzero(mask), dtype=np.int64)

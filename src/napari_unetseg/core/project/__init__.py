@@ -1,4 +1,4 @@
-"""A project folder: images, labels with their ink, and models, saved so that no crash harms it."""
+"""Save and open project folders of images, labels, locked pixels and models, safe from crashes."""
 
 from napari_unetseg.core.project.project_contents import Contents, ImageItem, LabelsItem
 from napari_unetseg.core.project.project_folder import SUFFIX, ProjectFolder, is_project

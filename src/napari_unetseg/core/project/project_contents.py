@@ -1,4 +1,4 @@
-"""What a project holds, in memory."""
+"""Define the contents of a project in memory."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -13,29 +13,29 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.model_history import Version
 
 Place = Mapping[str, Any]
-"""Where a layer stands in the world and how it looks: plain data, as JSON can hold it."""
+"""Transform and display settings of a layer, as JSON values."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageItem:
-    """An image layer.
+    """Hold an image layer.
 
     Parameters
     ----------
     key
-        Who it is within the project: letters, digits and dashes.
+        Identifier within the project: letters, digits and dashes.
     name
-        For people.
+        Display name.
     image
-        What it shows. Written into the project only where there is no `path`.
+        The pixels; written into the project only if there is no `path`.
     path
-        The file it was read from.
+        The file that the image was read from.
     version
-        Changes when the image does: what has the version that was saved last is not written again.
+        Changes with the image: an item whose version was saved last is not written again.
     place
-        Of the layer.
+        Transform and display settings of the layer.
     mark
-        What the plugin knows of the layer: role, source and options.
+        Provenance of the layer in the plugin: role, source and options.
     """
 
     key: str
@@ -49,14 +49,14 @@ class ImageItem:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelsItem:
-    """A Labels layer.
+    """Hold a Labels layer.
 
     Parameters
     ----------
     labels
         Ids or classes, of any shape.
     ink
-        What a hand drew on them.
+        Locked pixels: those that were drawn or approved by hand.
 
     See Also
     --------
@@ -74,18 +74,18 @@ class LabelsItem:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Contents:
-    """All of a project.
+    """Hold all contents of a project.
 
     Parameters
     ----------
     images, labels
-        The layers, lowest first.
+        The layers, bottom first.
     models
-        All that were trained or loaded and are kept, the current one last.
+        All trained or loaded models that are still there, the current one last.
     history
-        What is known of these models and of those that are kept no longer, oldest first.
+        Versions of these models and of deleted ones, oldest first.
     missing
-        Sentences about what could not be found when it was opened.
+        Sentences about items that were not found when the project was opened.
     """
 
     images: tuple[ImageItem, ...] = ()

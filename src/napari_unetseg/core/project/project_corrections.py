@@ -1,4 +1,4 @@
-"""What a saved project has to train a model on from: corrected labels, and what came before."""
+"""Collect training pairs for fine-tuning from a saved project: corrected and earlier labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from napari_unetseg.core.training.train import TrainingPair
 
 
 @dataclass(frozen=True, eq=False)
-class ProjectLessons:
-    """What a project teaches: lessons, and the names of the corrected layers and of those lost."""
+class ProjectTrainingPairs:
+    """Hold the training pairs of a project, and the names of corrected and of missing layers."""
 
     corrected: tuple[TrainingPair, ...]
     earlier: tuple[TrainingPair, ...]
@@ -25,10 +25,10 @@ class ProjectLessons:
     base: TrainedModel | None
 
 
-def lessons_of_project(
+def collect_training_pairs(
     contents: Contents, model: TrainedModel, options: FineTuneOptions
-) -> ProjectLessons:
-    """Collect every layer with ink that was made from an image, and what a model learnt before.
+) -> ProjectTrainingPairs:
+    """Collect the corrected layers of a project, and the earlier training pairs of a model.
 
     Raises
     ------
@@ -40,57 +40,66 @@ def lessons_of_project(
     history = History()
     history.adopt(contents.history, contents.models)
     before = history.before(model)
-    places = {one.labels_key: one.image_key for one in before}
+    places = {learnt.labels_key: learnt.image_key for learnt in before}
     corrected, names = [], []
     for item in contents.labels:
         image = images.get(str(item.mark.get("source") or places.get(item.key, "")))
         if item.ink and image is not None and _is_corrected(item, before):
-            corrected.append(_lesson(item, image, contents, model, options))
+            corrected.append(_training_pair(item, image, contents, model, options))
             names.append(item.name)
     if not corrected:
         raise InputError(
-            "No labels in this project were corrected. Paint, erase or approve something on what "
-            "a model predicted, then train on."
+            "No labels in this project were corrected. Paint, erase or approve something on a "
+            "prediction of the model, then train on."
         )
-    earlier, lost = [], []
-    for one in before:
-        there, place = labels.get(one.labels_key), images.get(one.image_key)
-        if there is not None and there.name in names:
+    earlier, missing = [], []
+    for learnt in before:
+        item_of_pair, source = labels.get(learnt.labels_key), images.get(learnt.image_key)
+        if item_of_pair is not None and item_of_pair.name in names:
             continue
-        if there is None or place is None or one.region_key or one.labels_are != model.labels_are:
-            lost.append(one.labels)
+        if (
+            item_of_pair is None
+            or source is None
+            or learnt.region_key
+            or learnt.labels_are != model.labels_are
+        ):
+            missing.append(learnt.labels)
             continue
-        earlier.append(TrainingPair(place, there.labels))
+        earlier.append(TrainingPair(source, item_of_pair.labels))
     base = history.base_of(model)
-    return ProjectLessons(tuple(corrected), tuple(earlier), tuple(names), tuple(lost), base)
+    return ProjectTrainingPairs(
+        tuple(corrected), tuple(earlier), tuple(names), tuple(missing), base
+    )
 
 
 def _is_corrected(item: LabelsItem, before: list[Learnt]) -> bool:
-    """Whether ink on a layer corrects it; what was painted to be learnt whole is no correction."""
-    return not any(one.labels_key == item.key and not one.ink for one in before)
+    """Return whether locked pixels correct a layer; full annotations are not corrections."""
+    return not any(learnt.labels_key == item.key and not learnt.ink for learnt in before)
 
 
-def _lesson(
+def _training_pair(
     item: LabelsItem,
     image: Image,
     contents: Contents,
     model: TrainedModel,
     options: FineTuneOptions,
 ) -> TrainingPair:
-    told = item.mark.get("options")
-    said: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
-    maker = next((one for one in contents.models if one.name == said.get("model")), model)
-    background = said.get("background", 0)
+    stored = item.mark.get("options")
+    stored_options: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+    labels_model = next(
+        (one for one in contents.models if one.name == stored_options.get("model")), model
+    )
+    background = stored_options.get("background", 0)
     return corrected_lesson(
         image,
         item.labels,
-        item.ink,  # type: ignore[arg-type]  # asked before
+        item.ink,  # type: ignore[arg-type]  # the caller has checked it
         model,
-        labels_are=kind_of_role(str(item.mark.get("role", "")), maker),
+        labels_are=kind_of_role(str(item.mark.get("role", "")), labels_model),
         background=background if isinstance(background, int) else 0,
         ink_weight=options.ink,
         unreviewed=options.unreviewed,
     )
 
 
-__all__ = ["ProjectLessons", "lessons_of_project"]
+__all__ = ["ProjectTrainingPairs", "collect_training_pairs"]

@@ -1,8 +1,8 @@
-"""`ProjectFolder`: saving and opening, so that a crash at any moment costs no more than seconds.
+"""Save and open project folders so that a crash at any moment loses no saved data.
 
-A file that is part of the project is never written again. What changed goes to a new name, then
-the list is replaced in one step, then what is no longer listed is deleted. So the list always
-names whole files, whenever the power fails.
+A file of the project is never overwritten. Changed items are written under new names, then the
+manifest is replaced atomically, then files that it no longer lists are deleted. So the manifest
+always lists complete files, even after a power failure.
 """
 
 import contextlib
@@ -33,11 +33,16 @@ from napari_unetseg.core.project.project_manifest import (
     Manifest,
     read_manifest,
 )
-from napari_unetseg.core.project.project_models import file_name_of_model, hash_in, keep, open_kept
+from napari_unetseg.core.project.project_models import (
+    fingerprint_prefix,
+    model_file_name,
+    open_model_file,
+    save_model_file,
+)
 from napari_unetseg.core.training.model_history import Version, read_history, written_history
 
 SUFFIX = ".unetseg"
-"""How the names of project folders end."""
+"""Suffix of project folders."""
 
 Item: TypeAlias = ImageItem | LabelsItem
 Entry: TypeAlias = ImageEntry | LabelsEntry
@@ -48,22 +53,22 @@ _MAX_PIXELS = 2**40
 
 
 def is_project(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a project's folder."""
+    """Return whether a path is a project folder."""
     return (Path(path) / NAME).is_file()
 
 
 class ProjectFolder:
-    """One project on the disk.
+    """Save and open one project on disk.
 
     Parameters
     ----------
     path
-        The folder; made when it is saved first.
+        The folder; created by the first save.
 
     Attributes
     ----------
     left_out
-        Sentences about models of others that could not be saved the last time.
+        Sentences about models from other programs that the last save could not include.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -79,31 +84,31 @@ class ProjectFolder:
         self.left_out: tuple[str, ...] = ()
 
     def save(self, contents: Contents, *, progress: Progress = silent) -> list[str]:
-        """Save what changed since the last time.
+        """Save the items that changed since the last save.
 
         Parameters
         ----------
         contents
-            All that the project holds: what is not in it any more is deleted from the folder.
+            The whole contents: files of items that are no longer there are deleted.
         progress
-            May cancel: then the project stays as it was saved before.
+            May cancel; the project then stays as it was last saved.
 
         Returns
         -------
         list
-            Names of the files that were written.
+            Names of the files written.
 
         Raises
         ------
         InputError
-            When the folder cannot be written, holds something else, or was saved by another
-            window since.
+            When the folder cannot be written, contains other files, or was saved by another
+            window in the meantime.
         """
         with self._lock:
             return self._save(contents, progress)
 
     def remember(self, versions: Mapping[str, Hashable]) -> None:
-        """Take what was opened, or saved last, for these versions of the items, by their keys."""
+        """Set the versions of items that are on disk, by key."""
         self._versions.update(versions)
 
     def open(self, *, progress: Progress = silent) -> Contents:
@@ -112,14 +117,14 @@ class ProjectFolder:
         Returns
         -------
         Contents
-            What of it could be found; images that lie elsewhere and are gone are named in
-            `missing`.
+            The items that were found; images outside the project that are missing are named
+            in `missing`.
 
         Raises
         ------
         InputError
-            When it is no project, or one of its own files is damaged. A damaged history is no
-            reason: it is named in `missing`, and the next saving sets it aside.
+            When the folder is not a project, or one of its own files is damaged. A damaged
+            history is only named in `missing`, and the next save moves it aside.
         """
         manifest = read_manifest(self.path)
         entries: list[Entry] = [*manifest.images, *manifest.labels]
@@ -174,24 +179,24 @@ class ProjectFolder:
         return written
 
     def _next_number(self) -> int:
-        """Return the number of this saving; refuse when somebody else saved here meanwhile."""
+        """Return the number of this save; raise if another window saved here in the meantime."""
         if not is_project(self.path):
             if self.path.is_dir() and any(self.path.iterdir()) and self._last is None:
                 raise InputError(
-                    f"{self.path} holds other files. Choose a new name for the project's folder."
+                    f"{self.path} contains other files. Choose a new name for the project folder."
                 )
             self._entries = {}
             return 1 if self._last is None else self._last.number + 1
-        there = read_manifest(self.path)
-        known = None if self._last is None else (self._last.saver, self._last.number)
-        if (there.saver, there.number) != known:
+        manifest = read_manifest(self.path)
+        last = None if self._last is None else (self._last.saver, self._last.number)
+        if (manifest.saver, manifest.number) != last:
             raise InputError(
                 f"{self.path.name} was saved by another window. Save this one under another name."
             )
-        return there.number + 1
+        return manifest.number + 1
 
-    def _known(self, item: Item) -> Entry | None:
-        """Return the entry of an item whose pixels are saved already, with what is cheap anew."""
+    def _unchanged_entry(self, item: Item) -> Entry | None:
+        """Return the entry of an item whose pixels are already saved, with updated metadata."""
         entry = self._entries.get(item.key)
         same = item.version is not None and self._versions.get(item.key) == item.version
         if entry is None or not same:
@@ -199,13 +204,13 @@ class ProjectFolder:
         update = {"name": item.name, "place": dict(item.place), "mark": dict(item.mark)}
         return entry.model_copy(update=update)
 
-    def _written(self, item: Item, number: int, written: list[str]) -> Entry:
+    def _new_entry(self, item: Item, number: int, written: list[str]) -> Entry:
         if isinstance(item, ImageItem):
             return self._image(item, number, written)
         return self._labels(item, number, written)
 
     def _image(self, item: ImageItem, number: int, written: list[str]) -> ImageEntry:
-        said: dict[str, Any] = {
+        metadata: dict[str, Any] = {
             "key": item.key,
             "name": item.name,
             "axes": item.image.axes,
@@ -213,11 +218,11 @@ class ProjectFolder:
             "mark": dict(item.mark),
         }
         if item.path is not None:
-            return ImageEntry(path=_relative(item.path, self.path), **said)
+            return ImageEntry(path=_relative(item.path, self.path), **metadata)
         name = f"images/{item.key}-{number}.tif"
         write_image(self.path / name, item.image)
         self._sync(name, written)
-        return ImageEntry(file=name, **said)
+        return ImageEntry(file=name, **metadata)
 
     def _labels(self, item: LabelsItem, number: int, written: list[str]) -> LabelsEntry:
         name = f"labels/{item.key}-{number}.tif"
@@ -242,7 +247,7 @@ class ProjectFolder:
         )
 
     def _models(self, models: Sequence[TrainedModel], written: list[str]) -> tuple[str, ...]:
-        """Write what is new of the models; leave out, and name, those whose own file is gone."""
+        """Write the new models; leave out models whose own file is missing, and name them."""
         left_out: list[str] = []
         names = []
         for model in models:
@@ -253,23 +258,23 @@ class ProjectFolder:
                     raise
                 left_out.append(str(error))
         self.left_out = tuple(left_out)
-        known = {hash_in(name) for name in names}
-        asleep = [name for name in self._unopened if hash_in(name) not in known]
-        return tuple(dict.fromkeys([*asleep, *names]))
+        hashes = {fingerprint_prefix(name) for name in names}
+        unopened = [name for name in self._unopened if fingerprint_prefix(name) not in hashes]
+        return tuple(dict.fromkeys([*unopened, *names]))
 
     def _model(self, model: TrainedModel, written: list[str]) -> str:
-        name = file_name_of_model(model)
+        name = model_file_name(model)
         if not (self.path / name).is_file():
-            keep(model, self.path / name)
+            save_model_file(model, self.path / name)
             self._sync(name, written)
         return name
 
     def _versions_file(
         self, versions: tuple[Version, ...], number: int, written: list[str]
     ) -> str | None:
-        """Write what is known of the models, if it changed."""
+        """Write the model history, if it changed."""
         if self._damaged is not None:
-            # A person may still read in it what a program cannot.
+            # A person may still be able to read the damaged file.
             with contextlib.suppress(OSError):
                 aside = f"damaged-{Path(self._damaged).name}"
                 shutil.copyfile(self.path / self._damaged, self.path / aside)
@@ -277,10 +282,10 @@ class ProjectFolder:
         if not versions:
             return None
         content = written_history(versions)
-        known = None if self._last is None else self._last.history
-        saved = (known, content) == self._history
-        if known is not None and saved and (self.path / known).is_file():
-            return known
+        last_name = None if self._last is None else self._last.history
+        saved = (last_name, content) == self._history
+        if last_name is not None and saved and (self.path / last_name).is_file():
+            return last_name
         name = f"history/versions-{number}.json"
         (self.path / name).parent.mkdir(parents=True, exist_ok=True)
         _write_through(self.path / name, content)
@@ -307,11 +312,11 @@ class ProjectFolder:
     def _read_models(
         self, names: Sequence[str], history: Sequence[Version], missing: list[str]
     ) -> list[TrainedModel]:
-        """Open the models, but for those that are programs, which stay where they are."""
+        """Open the models, except TorchScript ones, which stay in the project unopened."""
         models, unopened = [], []
         for name in names:
             try:
-                models.append(open_kept(self.path / name, history))
+                models.append(open_model_file(self.path / name, history))
             except NeedsTrust as error:
                 unopened.append(name)
                 missing.append(str(error))
@@ -353,13 +358,13 @@ class ProjectFolder:
         )
 
     def _sync(self, name: str, written: list[str]) -> None:
-        """Wait until the disk has a file, before anything says that it is there."""
+        """Flush a file to disk before the manifest lists it."""
         with (self.path / name).open("rb+") as file:
             os.fsync(file.fileno())
         written.append(name)
 
     def _sweep(self, manifest: Manifest) -> None:
-        """Delete what does not belong to the project, the drafts of a crash included."""
+        """Delete files that the manifest does not list, including drafts left by a crash."""
         for draft in self.path.glob(f".{NAME}.*"):
             shutil.rmtree(draft, ignore_errors=True)
         for folder in FOLDERS:
@@ -375,8 +380,8 @@ def _shaped(array: NDArray[Any], entry: LabelsEntry) -> NDArray[Any]:
     n_pixels = int(np.prod([float(length) for length in entry.shape]))
     if n_pixels != array.size or n_pixels > _MAX_PIXELS:
         raise InputError(
-            f"{entry.file} has {array.size} pixels, but the project's list says {entry.shape}. "
-            "One of both is damaged."
+            f"{entry.file} has {array.size} pixels, but project.json states the shape "
+            f"{entry.shape}. One of the two files is damaged; restore a backup."
         )
     return array.reshape(entry.shape)
 
@@ -385,14 +390,19 @@ def _dtype(entry: LabelsEntry) -> np.dtype[Any]:
     try:
         dtype = np.dtype(entry.dtype)
     except TypeError as error:
-        raise InputError(f"{entry.dtype!r} is no type of labels. The list is damaged.") from error
+        raise InputError(
+            f"{entry.dtype!r} is not a data type of labels: project.json is damaged. "
+            "Restore a backup."
+        ) from error
     if dtype.kind not in "uib":
-        raise InputError(f"Labels are whole numbers, not {dtype}. The project's list is damaged.")
+        raise InputError(
+            f"Labels are integers, not {dtype}: project.json is damaged. Restore a backup."
+        )
     return dtype
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """Return a path as seen from the folder, or as it is where there is no way (another drive)."""
+    """Return a path relative to the folder, or absolute if that is impossible (another drive)."""
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:
@@ -400,7 +410,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _write_through(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it."""
+    """Write a file and flush it to disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()

@@ -1,4 +1,4 @@
-"""`project.json`: which files make the project, and what each of them is."""
+"""Read and validate `project.json`, the manifest that lists the files of a project."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from napari_unetseg.core.errors import InputError
 NAME = "project.json"
 MAX_BYTES = 10_000_000
 
-# Names within the project's own folders: nothing that could lead out of them.
+# Names within the project's own folders: no path that could lead out of them.
 FileName = Annotated[
     str, Field(pattern=r"^(images|labels|ink|models|history)/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 ]
@@ -22,7 +22,7 @@ class _Part(BaseModel):
 
 
 class ImageEntry(_Part):
-    """An image: a file of the project, or one that lies elsewhere."""
+    """Describe an image: a file of the project, or one outside it."""
 
     key: Key
     name: str
@@ -34,7 +34,7 @@ class ImageEntry(_Part):
 
 
 class LabelsEntry(_Part):
-    """A Labels layer and its ink."""
+    """Describe a Labels layer and its locked pixels."""
 
     key: Key
     name: str
@@ -47,7 +47,7 @@ class LabelsEntry(_Part):
 
 
 class Manifest(_Part):
-    """The whole list."""
+    """Define the content of `project.json`."""
 
     format: Literal["napari-unetseg project"] = "napari-unetseg project"
     version: Literal[1] = 1
@@ -61,7 +61,7 @@ class Manifest(_Part):
 
     @property
     def files(self) -> set[str]:
-        """The names of all files of the project's own."""
+        """The names of all files that belong to the project."""
         images = (image.file for image in self.images)
         inks = (labels.ink for labels in self.labels)
         labels = (labels.file for labels in self.labels)
@@ -70,28 +70,30 @@ class Manifest(_Part):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a project's list.
+    """Read the manifest of a project.
 
     Raises
     ------
     InputError
-        When there is none, or it is damaged or of a later version.
+        When the manifest is missing, damaged or of a later version.
     """
     path = folder / NAME
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than any project's list. It is not opened.")
+            raise InputError(
+                f"{path} is too large for a project and was not opened. Choose another folder."
+            )
         return Manifest.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(
-            f"{folder} is no project: {NAME} cannot be read ({error.strerror}). Choose the folder "
-            "that a project was saved as."
+            f"{folder} is not a project: {NAME} cannot be read ({error.strerror}). Choose the "
+            "folder of a saved project."
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise InputError(
-            f"{path} is damaged, or of a later version of this plugin ({where}: "
+            f"{path} is damaged, or was saved by a later version of this plugin ({where}: "
             f"{first['msg'].lower()}). Nothing was changed."
         ) from error
 

@@ -1,11 +1,11 @@
-"""Recipes: what worked on one image, as data, to be done with the next thousand."""
+"""Define, read, write and run recipes: the steps of an analysis and their options, as data."""
 
-from napari_unetseg.core.recipe.batch_summary import ImageRow, batch_in_words
+from napari_unetseg.core.recipe.batch_summary import ImageRow, summarise_batch
 from napari_unetseg.core.recipe.execute import RecipeResult, recipe_image, recipe_model, run_recipe
 from napari_unetseg.core.recipe.image_batch import Batch, run_batch
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_files import (
-    hash_of,
+    file_sha256,
     model_file,
     model_step,
     read_recipe,
@@ -21,7 +21,7 @@ from napari_unetseg.core.recipe.recipe_yaml import (
     VERSION,
     RecipeError,
     parse_recipe,
-    written_recipe,
+    recipe_to_yaml,
 )
 
 __all__ = [
@@ -35,16 +35,16 @@ __all__ = [
     "RecipeError",
     "RecipeResult",
     "ThresholdStep",
-    "batch_in_words",
-    "hash_of",
+    "file_sha256",
     "model_file",
     "model_step",
     "parse_recipe",
     "read_recipe",
     "recipe_image",
     "recipe_model",
+    "recipe_to_yaml",
     "run_batch",
     "run_recipe",
+    "summarise_batch",
     "write_recipe",
-    "written_recipe",
 ]

@@ -1,4 +1,4 @@
-"""How a batch went, image by image, and the tables over all of its images."""
+"""Summarise a batch: the state of each image, and tables over all images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ OBJECTS_TABLE, IMAGES_TABLE = "measurements.csv", "images.csv"
 
 State = Literal["running", "done", "kept", "failed"]
 
-# Columns that say which object it is, or where: a median over objects means nothing.
+# Columns that identify or locate an object: their median over objects means nothing.
 _NO_QUANTITY = ("t", "z", "label", "first", "last", "centroid", "touches", "orientation")
 
 
 @dataclass(frozen=True)
 class ImageRow:
-    """How it went, or is going, with an image of a batch.
+    """Hold the state of one image of a batch.
 
     Parameters
     ----------
     path, stem
-        Its file, and its name without suffix.
+        The image file, and its name without suffix.
     state
-        Kept is what an earlier run has done.
+        ``"kept"`` means that an earlier run has finished the image.
     objects
-        How many there are; None where none are made.
+        Number of objects; None if the recipe makes none.
     seconds
-        How long it took.
+        Processing time.
     message
-        Why it failed, or what is being done.
+        The reason of a failure, or the current step.
     fraction
-        How far it is, from 0 to 1.
+        Progress, from 0 to 1.
     """
 
     path: Path
@@ -48,12 +48,12 @@ class ImageRow:
 
 
 def write_summary(results: ResultsFolder, rows: Sequence[ImageRow]) -> None:
-    """Write the tables over all images: one of objects, and one with a row for each image.
+    """Write the tables over all images: one row per object, and one row per image.
 
     Raises
     ------
     InputError
-        When one cannot be written, or the table of an image is gone.
+        When a table cannot be written, or the table of an image is missing.
     """
     tables: dict[str, Path] = {}
     if results.recipe.measurement is not None:
@@ -61,7 +61,7 @@ def write_summary(results: ResultsFolder, rows: Sequence[ImageRow]) -> None:
         tables = {stem: results.files(stem)[TABLES] for stem in done}
         stack_tables(results.path / OBJECTS_TABLE, tables)
     medians = [_medians(tables[row.stem]) if row.stem in tables else {} for row in rows]
-    names = list(dict.fromkeys(name for one in medians for name in one))
+    names = list(dict.fromkeys(name for values in medians for name in values))
     columns: dict[str, Any] = {
         "image": [row.stem for row in rows],
         "file": [str(row.path) for row in rows],
@@ -69,13 +69,15 @@ def write_summary(results: ResultsFolder, rows: Sequence[ImageRow]) -> None:
         "objects": ["" if row.objects is None else row.objects for row in rows],
         "seconds": [round(row.seconds, 3) for row in rows],
         "message": [row.message for row in rows],
-        **{name: [one.get(name, float("nan")) for one in medians] for name in names},
+        **{
+            name: [row_medians.get(name, float("nan")) for row_medians in medians] for name in names
+        },
     }
     write_table(results.path / IMAGES_TABLE, columns)
 
 
-def batch_in_words(rows: Sequence[ImageRow]) -> str:
-    """Say how a batch went."""
+def summarise_batch(rows: Sequence[ImageRow]) -> str:
+    """Summarise a batch in one line: images done, kept and failed, and the number of objects."""
     states = [row.state for row in rows]
     n_failed, n_kept = states.count("failed"), states.count("kept")
     n_done = len(rows) - n_failed - states.count("running")
@@ -90,17 +92,17 @@ def batch_in_words(rows: Sequence[ImageRow]) -> str:
 
 
 def _medians(table: Path) -> dict[str, float]:
-    """Return the median over the objects of every quantity of a table."""
+    """Return the median over the objects for each quantity of a table."""
     with table_rows(table) as rows:
         head, body = next(rows, []), list(rows)
-    found = {}
-    for at, name in enumerate(head):
+    medians = {}
+    for column, name in enumerate(head):
         if name.split("_")[0] in _NO_QUANTITY:
             continue
-        values = np.array([float(row[at]) for row in body if row[at]])
+        values = np.array([float(row[column]) for row in body if row[column]])
         if len(values):
-            found[f"median_{name}"] = float(np.median(values))
-    return found
+            medians[f"median_{name}"] = float(np.median(values))
+    return medians
 
 
 __all__ = [
@@ -108,6 +110,6 @@ __all__ = [
     "OBJECTS_TABLE",
     "ImageRow",
     "State",
-    "batch_in_words",
+    "summarise_batch",
     "write_summary",
 ]

@@ -1,4 +1,4 @@
-"""What was done with one image in a window, before it is a recipe: its model may have no file."""
+"""Record the steps applied to one image in the window; the model may not be saved to a file yet."""
 
 import shutil
 from dataclasses import dataclass, field
@@ -14,7 +14,12 @@ from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe.recipe import Recipe
-from napari_unetseg.core.recipe.recipe_files import hash_of, model_file, model_step, write_recipe
+from napari_unetseg.core.recipe.recipe_files import (
+    file_sha256,
+    model_file,
+    model_step,
+    write_recipe,
+)
 from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ThresholdStep
 
 _HASH = 8
@@ -23,18 +28,18 @@ _LONGEST = 40
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """The steps that led to a result.
+    """Hold the steps that led to a result.
 
     Parameters
     ----------
     background, threshold, objects, measurement
         As in `Recipe`.
     model
-        What was run instead of a threshold.
+        The model that was run instead of a threshold.
     how
-        How it was run: what, the size of the image, tile, flips and device.
+        Options of the prediction: `what`, image size, tile, flips and device.
     remarks
-        What was done besides, and cannot be done again with other images; a sentence each.
+        Manual steps that cannot be repeated on other images; one sentence each.
     """
 
     background: BackgroundOptions | None = None
@@ -46,7 +51,7 @@ class Draft:
     remarks: tuple[str, ...] = ()
 
     def recipe(self, folder: Path) -> Recipe:
-        """Return the recipe, its model as a file in a folder. Imports torch, to write that.
+        """Return the recipe, with its model saved to a folder. Imports torch to write the model.
 
         Raises
         ------
@@ -55,7 +60,7 @@ class Draft:
         """
         step = None
         if self.model is not None:
-            step = model_step(_kept(self.model, folder), folder, **self.how)
+            step = model_step(_saved_model(self.model, folder), folder, **self.how)
         return Recipe(
             background=self.background,
             threshold=self.threshold,
@@ -66,17 +71,17 @@ class Draft:
 
 
 def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
-    """Write a recipe's file with its model beside it, and return it as it is there.
+    """Write a recipe and copy its model beside it; return the recipe with the new model path.
 
     Parameters
     ----------
     folder
-        Where it was until now, from which its model's path counts.
+        The recipe's former folder, which its model path is relative to.
 
     Raises
     ------
     InputError
-        When the model is not there or another, or something cannot be written.
+        When the model is missing or differs, or a file cannot be written.
     """
     if recipe.model is not None and path.parent.resolve() != folder.resolve():
         source = model_file(recipe.model, folder)
@@ -84,7 +89,7 @@ def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
             write_recipe(path, recipe)
             return recipe
         target = path.parent / source.name
-        if not (target.is_file() and hash_of(target) == recipe.model.sha256):
+        if not (target.is_file() and file_sha256(target) == recipe.model.sha256):
             if target.exists():
                 raise InputError(
                     f"{target} is another model of the same name. Save the recipe elsewhere, or "
@@ -98,8 +103,8 @@ def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
     return recipe
 
 
-def _kept(model: TrainedModel, folder: Path) -> Path:
-    """Return the file of a model: that of another's, or one that is written unless it is there."""
+def _saved_model(model: TrainedModel, folder: Path) -> Path:
+    """Return the file of a model, and save it first if there is none."""
     if isinstance(model, ForeignModel):
         path = Path(model.source)
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""A recipe, run on an image: the very functions that the docks and the single commands call."""
+"""Run a recipe on an image, with the same functions as the docks and the single commands."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,23 +20,23 @@ from napari_unetseg.core.recipe.recipe_steps import ImageStep, MeasurementStep, 
 from napari_unetseg.core.threshold import threshold
 
 _SHARES = {"background": 1.0, "segmentation": 2.0, "measurement": 0.5}
-"""About how long the steps take, relative to each other."""
+"""Approximate duration of the steps relative to each other."""
 
 
 @dataclass(frozen=True, eq=False)
 class RecipeResult:
-    """What a recipe makes of an image; None for what it does not make.
+    """Hold the results of a recipe for one image; None for results that it does not make.
 
     Parameters
     ----------
     flattened
-        The image with its background taken out.
+        The background-corrected image.
     labels
         Classes or objects.
     probabilities
         One channel for each class.
     table
-        What was measured of the labels.
+        The measurements of the labels.
     """
 
     flattened: Image | None = None
@@ -48,19 +48,19 @@ class RecipeResult:
 def recipe_model(
     recipe: Recipe, folder: PathLike = ".", *, trust: bool = False
 ) -> TrainedModel | None:
-    """Return the model of a recipe, opened once for all images; None when it has none.
+    """Open the model of a recipe, once for all images; None when the recipe has no model.
 
     Parameters
     ----------
     folder
-        The recipe's own, from which its model's path counts.
+        The recipe's folder, which its model path is relative to.
     trust
-        Whether TorchScript, which is a program, may be run.
+        Whether TorchScript, which can execute code, may be run.
 
     Raises
     ------
     InputError
-        When it is not there, is another than the recipe means, or cannot be opened.
+        When the file is missing, its hash differs from the recipe's, or it cannot be opened.
     """
     if recipe.model is None:
         return None
@@ -70,17 +70,17 @@ def recipe_model(
 
 
 def recipe_image(recipe: Recipe, path: PathLike, *, level: int = 0) -> Image:
-    """Read an image as a recipe wants it.
+    """Read an image with the axes that a recipe names.
 
     Parameters
     ----------
     level
-        Which resolution, of an image that has several.
+        Resolution level of a multi-resolution image; 0 is the full resolution.
 
     Raises
     ------
     InputError
-        When it cannot be read.
+        When the image cannot be read.
     """
     return read_image(path, recipe.image.axes or None, level=level)
 
@@ -92,23 +92,23 @@ def run_recipe(
     model: TrainedModel | None = None,
     progress: Progress = silent,
 ) -> RecipeResult:
-    """Do the steps of a recipe with one image.
+    """Run the steps of a recipe on one image.
 
     Parameters
     ----------
     recipe
         The steps and their options.
     image
-        Any; lazy ones stay lazy as far as the steps can.
+        Any image; a lazy one stays lazy as far as the steps allow.
     model
-        What `recipe_model` returned.
+        The model from `recipe_model`.
     progress
-        Told by every step; may cancel.
+        Called by every step; may cancel.
 
     Raises
     ------
     InputError
-        When a step cannot be done with this image.
+        When a step cannot be applied to this image.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def run_recipe(
     1
     """
     shares = _Shares(recipe, progress)
-    source = picked(image, recipe.image)
+    source = select_channel(image, recipe.image)
     flattened = None
     if recipe.background is not None:
         here = shares.next("background")
@@ -172,8 +172,8 @@ def _measured(
     return measure(labels, image, step, progress=progress)
 
 
-def picked(image: Image, step: ImageStep) -> Image:
-    """Return the channel that is to be segmented, or the image when none is named."""
+def select_channel(image: Image, step: ImageStep) -> Image:
+    """Return the channel to segment, or the whole image when the step names none."""
     if not step.channel:
         return image
     names = list(image.channel_names)
@@ -189,7 +189,7 @@ def picked(image: Image, step: ImageStep) -> Image:
 
 
 class _Shares:
-    """Divides the progress among the steps that there are."""
+    """Divide the progress among the steps of a recipe."""
 
     def __init__(self, recipe: Recipe, progress: Progress) -> None:
         self._progress, self._done = progress, 0.0
@@ -209,4 +209,4 @@ class _Shares:
         return part(self._progress, start, self._done)
 
 
-__all__ = ["RecipeResult", "picked", "recipe_image", "recipe_model", "run_recipe"]
+__all__ = ["RecipeResult", "recipe_image", "recipe_model", "run_recipe", "select_channel"]

@@ -1,4 +1,4 @@
-"""Which images of a batch are finished: a log that a crash cannot spoil."""
+"""Log the finished images of a batch, in a file that survives a crash."""
 
 import contextlib
 import hashlib
@@ -16,18 +16,18 @@ _LENGTH = 16
 
 @dataclass(frozen=True)
 class Finished:
-    """An image that is done.
+    """Hold the log entry of a finished image.
 
     Parameters
     ----------
     stem
-        Its name without suffix, which its results have too.
+        Name of the image, and of its results, without suffix.
     made_by
-        What its results were made of, in a word: the recipe, and the image's `identity_of_image`.
+        Key of what the results depend on: the recipe's digest and the image's `file_identity`.
     objects
-        How many objects there are; None where none are made.
+        Number of objects; None if the recipe makes none.
     seconds
-        How long it took.
+        Processing time.
     """
 
     stem: str
@@ -38,44 +38,44 @@ class Finished:
 
 @dataclass(frozen=True)
 class FinishedLog:
-    """A file with a line for each image that is done.
+    """Append to and read a file with one line per finished image.
 
-    Lines are only ever added, so that noting one costs the same however many there are, and a line
-    that a crash cuts short counts for nothing.
+    Lines are only appended, so adding one costs the same at any length of the log. A line that a
+    crash cut short is ignored.
 
     Parameters
     ----------
     path
-        Need not be there yet.
+        The log file; need not exist yet.
     """
 
     path: Path
 
     def clear(self) -> None:
-        """Forget what was finished before."""
+        """Delete the log."""
         with self._writing():
             self.path.unlink(missing_ok=True)
 
     def add(self, finished: Finished) -> None:
-        """Note that an image is done.
+        """Append a finished image.
 
         Raises
         ------
         InputError
-            When it cannot be written.
+            When the log cannot be written.
         """
         with self._writing(), self.path.open("a", encoding="utf-8") as file:
-            # A line that was cut short before must not take this one with it.
+            # The leading newline separates this line from one that was cut short before.
             file.write(f"\n{json.dumps(asdict(finished))}\n")
 
     def read(self) -> dict[str, Finished]:
-        """Return what is done, by the names of the images; nothing when there is no log."""
-        found = {}
+        """Return the finished images by name; empty when there is no log."""
+        finished = {}
         with contextlib.suppress(OSError), self.path.open("rb") as file:
             while line := file.readline(_MAX_LINE):
-                if (one := _read_line(line)) is not None:
-                    found[one.stem] = one
-        return found
+                if (entry := _read_line(line)) is not None:
+                    finished[entry.stem] = entry
+        return finished
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -85,22 +85,22 @@ class FinishedLog:
             raise InputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
 
-def identity_of_image(source: Path) -> str:
-    """Return a word that is another one when a file, or one in a folder, has changed.
+def file_identity(source: Path) -> str:
+    """Return a key that changes when a file, or a file in a folder, changes.
 
-    Size and time of change tell: to read all of every image would take as long as to segment it.
-    What is not there has a word of its own.
+    It is a hash of sizes and modification times: hashing the pixels would take as long as
+    segmenting them. A missing file has a key of its own.
     """
     digest = hashlib.sha256()
-    for name, path in _parts(source):
+    for name, path in _files(source):
         with contextlib.suppress(OSError):
             state = path.stat()
             digest.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:_LENGTH]
 
 
-def _parts(source: Path) -> Iterator[tuple[str, Path]]:
-    """Yield a file, or all files of a folder, in an order that is always the same."""
+def _files(source: Path) -> Iterator[tuple[str, Path]]:
+    """Yield a file, or all files of a folder in a fixed order."""
     if not source.is_dir():
         yield "", source
         return
@@ -113,12 +113,12 @@ def _parts(source: Path) -> Iterator[tuple[str, Path]]:
 
 def _read_line(line: bytes) -> Finished | None:
     try:
-        one = Finished(**json.loads(line))
+        entry = Finished(**json.loads(line))
     except (ValueError, TypeError):
         return None
-    named = isinstance(one.stem, str) and isinstance(one.made_by, str)
-    counted = one.objects is None or isinstance(one.objects, int)
-    return one if named and counted and isinstance(one.seconds, int | float) else None
+    named = isinstance(entry.stem, str) and isinstance(entry.made_by, str)
+    counted = entry.objects is None or isinstance(entry.objects, int)
+    return entry if named and counted and isinstance(entry.seconds, int | float) else None
 
 
-__all__ = ["Finished", "FinishedLog", "identity_of_image"]
+__all__ = ["Finished", "FinishedLog", "file_identity"]

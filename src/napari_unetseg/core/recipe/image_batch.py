@@ -1,4 +1,4 @@
-"""A recipe, run on many images: one that fails is reported, and what is finished stays."""
+"""Run a recipe on many images; report failures and keep finished results."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,19 +14,19 @@ from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.batch_summary import ImageRow, write_summary
 from napari_unetseg.core.recipe.execute import recipe_image, recipe_model, run_recipe
 from napari_unetseg.core.recipe.finished_log import Finished
-from napari_unetseg.core.recipe.process_pool import OpenPool, answers, processes, until_told
+from napari_unetseg.core.recipe.process_pool import OpenPool, processes, raise_if_ended, run_tasks
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.recipe.results_folder import ResultsFolder
 
-Told = Callable[[ImageRow], None]
-"""Called when an image begins, goes on and ends."""
+RowCallback = Callable[[ImageRow], None]
+"""Callback with the state of an image: when it begins, while it runs and when it ends."""
 
 Make = Callable[["Batch", Path, TrainedModel | None, Progress], int | None]
-"""Makes the files of one image and returns how many objects there are, if it made any."""
+"""Function that writes the results of one image and returns its number of objects, if any."""
 
-_DIED = (
-    "The process that worked on it was ended, as the system does when memory runs out. Give it "
+_PROCESS_ENDED = (
+    "The system ended the process that worked on it, probably because memory ran out. Use "
     "fewer --jobs, or a smaller model.tile."
 )
 _NO_MEMORY = "It does not fit in memory. Save it as .zarr, or set a smaller model.tile."
@@ -35,26 +35,26 @@ _WRITING_FROM = 0.9
 
 @dataclass(frozen=True)
 class Batch:
-    """A recipe and the images it is run on.
+    """Hold a recipe and the images to run it on.
 
     Parameters
     ----------
     recipe
-        What is done.
+        The steps and their options.
     inputs
-        The images, each once.
+        The image files, without duplicates.
     out
-        The folder of the results; see `ResultsFolder`.
+        The results folder; see `ResultsFolder`.
     folder
-        The recipe's own, from which its model's path counts.
+        The recipe's folder, which its model path is relative to.
     flattened
-        Whether flattened images are kept although labels are made of them.
+        Whether to write background-corrected images as well as labels.
     trust
-        Whether TorchScript, which is a program, may be run.
+        Whether TorchScript, which can execute code, may be run.
     suffix
-        How the names of images end that are written.
+        File suffix of the images that are written.
     level
-        Which resolution is worked on, of images that have several.
+        Resolution level to process, for multi-resolution images; 0 is the full resolution.
     """
 
     recipe: Recipe
@@ -68,7 +68,7 @@ class Batch:
 
     @property
     def results(self) -> ResultsFolder:
-        """Where the results go."""
+        """The results folder."""
         return ResultsFolder(self.out, self.recipe, self.flattened, self.suffix, self.level)
 
     def model(self) -> TrainedModel | None:
@@ -78,7 +78,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Task:
-    """An image of a batch, small enough to be sent to another process."""
+    """Name an image of a batch, in a form small enough to send to another process."""
 
     batch: Batch
     path: Path
@@ -91,7 +91,7 @@ def run_batch(
     jobs: int = 1,
     open_pool: OpenPool = processes,
     make: Make | None = None,
-    told: Told = lambda row: None,
+    on_row: RowCallback = lambda row: None,
     progress: Progress = silent,
 ) -> list[ImageRow]:
     """Run a recipe on all images of a batch.
@@ -99,28 +99,28 @@ def run_batch(
     Parameters
     ----------
     resume
-        Keep what an earlier run has finished, of this very recipe and these very files.
+        Skip images that an earlier run has finished with the same recipe and unchanged files.
     jobs
-        How many images are worked on at once, each in a process of its own; 1 works in this one.
+        Number of images to process at once, each in its own process; 1 uses this process.
     open_pool
-        Gives the processes.
+        Opens the pool of processes.
     make
-        Makes the files of one image, one image after another, in place of `in_memory`.
-    told
-        Called when an image begins, goes on (with one job) and ends.
+        Replacement for `in_memory`; images are then processed one after another.
+    on_row
+        Called when an image begins, while it runs (with one job only) and when it ends.
     progress
-        Told how far all is; may cancel, and then what is finished stays.
+        Called with the overall progress; may cancel, and finished results stay.
 
     Returns
     -------
     list of ImageRow
-        How it went with each image, in their order. The images that failed say why.
+        The state of each image, in input order; a failed image has the reason as its message.
 
     Raises
     ------
     InputError
-        When no image can be worked on: the model is missing, two images share a name, nothing can
-        be written.
+        When no image can be processed: the model is missing, two images share a name, or nothing
+        can be written.
     """
     results = batch.results
     results.check(batch.inputs)
@@ -129,24 +129,24 @@ def run_batch(
     finished = results.log.read() if resume else {}
     if not resume:
         results.log.clear()
-    # As the files are now: what is changed while it is worked on is done again by the next run.
-    words = {path: results.made_by(path) for path in batch.inputs}
+    # Keys of the files as they are now: a file changed meanwhile is processed again next time.
+    keys = {path: results.made_by(path) for path in batch.inputs}
     rows: dict[Path, ImageRow] = {}
     for path in batch.inputs:
-        known = finished.get(stem_of(path))
-        if known is not None and known.made_by == words[path] and results.has(known.stem):
-            rows[path] = ImageRow(path, known.stem, "kept", known.objects, known.seconds)
-            told(rows[path])
+        entry = finished.get(stem_of(path))
+        if entry is not None and entry.made_by == keys[path] and results.has(entry.stem):
+            rows[path] = ImageRow(path, entry.stem, "kept", entry.objects, entry.seconds)
+            on_row(rows[path])
     waiting = [path for path in batch.inputs if path not in rows]
-    here = part(progress, len(rows) / max(len(batch.inputs), 1), 1)
-    made = (
-        _one_by_one(batch, waiting, model, told, here, make)
+    remaining = part(progress, len(rows) / max(len(batch.inputs), 1), 1)
+    new_rows = (
+        _one_by_one(batch, waiting, model, on_row, remaining, make)
         if jobs == 1 or make is not None
-        else _at_once(batch, waiting, jobs, open_pool, here)
+        else _at_once(batch, waiting, jobs, open_pool, remaining)
     )
-    for row in made:
-        rows[row.path] = _noted(results, row, words[row.path])
-        told(rows[row.path])
+    for row in new_rows:
+        rows[row.path] = _logged(results, row, keys[row.path])
+        on_row(rows[row.path])
     ordered = [rows[path] for path in batch.inputs]
     write_summary(results, ordered)
     progress(1.0, "done")
@@ -157,23 +157,23 @@ def _one_by_one(
     batch: Batch,
     paths: Sequence[Path],
     model: TrainedModel | None,
-    told: Told,
+    on_row: RowCallback,
     progress: Progress,
     make: Make | None,
 ) -> Iterator[ImageRow]:
     for number, path in enumerate(paths):
-        beginning = ImageRow(path, stem_of(path), "running", fraction=0.0)
-        told(beginning)
+        started = ImageRow(path, stem_of(path), "running", fraction=0.0)
+        on_row(started)
         overall = part(progress, number / len(paths), (number + 1) / len(paths))
-        yield _done(batch, path, model, _telling(beginning, told, overall), make)
+        yield _process(batch, path, model, _image_progress(started, on_row, overall), make)
 
 
-def _telling(beginning: ImageRow, told: Told, overall: Progress) -> Progress:
-    """Return a progress that is told of one image, and tells of all."""
+def _image_progress(started: ImageRow, on_row: RowCallback, overall: Progress) -> Progress:
+    """Return a progress callback of one image that also advances the overall progress."""
 
     def progress(fraction: float, message: str = "", /) -> None:
-        told(replace(beginning, fraction=fraction, message=message))
-        overall(fraction, f"{beginning.stem}: {message}" if message else beginning.stem)
+        on_row(replace(started, fraction=fraction, message=message))
+        overall(fraction, f"{started.stem}: {message}" if message else started.stem)
 
     return progress
 
@@ -181,30 +181,30 @@ def _telling(beginning: ImageRow, told: Told, overall: Progress) -> Progress:
 def _at_once(
     batch: Batch, paths: Sequence[Path], jobs: int, open_pool: OpenPool, progress: Progress
 ) -> Iterator[ImageRow]:
-    # A task carries no list of all images: it would be sent with every one of them.
+    # A task carries no list of images: it would be pickled with every task.
     alone = replace(batch, inputs=())
     tasks = [_Task(alone, path) for path in paths]
     n = max(1, min(jobs, len(tasks)))
-    for answer in answers(tasks, _done_elsewhere, n, open_pool=open_pool, progress=progress):
+    for answer in run_tasks(tasks, _process_in_pool, n, open_pool=open_pool, progress=progress):
         path = answer.task.path
-        died = ImageRow(path, stem_of(path), "failed", message=_DIED)
+        died = ImageRow(path, stem_of(path), "failed", message=_PROCESS_ENDED)
         yield died if answer.result is None else answer.result
 
 
-def _done_elsewhere(task: _Task) -> ImageRow:
-    """Work on an image in a process of a pool, which keeps the model for the next."""
+def _process_in_pool(task: _Task) -> ImageRow:
+    """Process an image in a pool process, which caches the model for the next one."""
     batch = task.batch
     try:
-        model = _kept_model(
+        model = _cached_model(
             batch.recipe.model, batch.recipe.normalisation, batch.folder, batch.trust
         )
     except InputError as error:
         return ImageRow(task.path, stem_of(task.path), "failed", message=str(error))
-    return _done(batch, task.path, model, until_told)
+    return _process(batch, task.path, model, raise_if_ended)
 
 
 @lru_cache(maxsize=1)
-def _kept_model(
+def _cached_model(
     step: ModelStep | None, normalisation: NormalisationSpec | None, folder: Path, trust: bool
 ) -> TrainedModel | None:
     if step is None:
@@ -213,14 +213,14 @@ def _kept_model(
     return recipe_model(recipe, folder, trust=trust)
 
 
-def _done(
+def _process(
     batch: Batch,
     path: Path,
     model: TrainedModel | None,
     progress: Progress,
     make: Make | None = None,
 ) -> ImageRow:
-    """Work on one image, from file to files; a failure is a row like any other."""
+    """Process one image from file to files; return a failure as a row, too."""
     start, stem = time.perf_counter(), stem_of(path)
     objects, message = None, ""
     try:
@@ -236,7 +236,7 @@ def _done(
 def in_memory(
     batch: Batch, path: Path, model: TrainedModel | None, progress: Progress
 ) -> int | None:
-    """Make the files of one image, which fits in memory; return how many objects there are."""
+    """Write the results of one image that fits in memory; return its number of objects."""
     progress(0.0, "reading")
     image = recipe_image(batch.recipe, path, level=batch.level)
     working = part(progress, 0, _WRITING_FROM)
@@ -244,8 +244,8 @@ def in_memory(
     return batch.results.write(stem_of(path), made, progress=part(progress, _WRITING_FROM, 1))
 
 
-def _noted(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:
-    """Write down that an image is done; what cannot be noted was not."""
+def _logged(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:
+    """Log a finished image; an image that cannot be logged counts as failed."""
     if row.state != "done":
         return row
     try:
@@ -255,4 +255,4 @@ def _noted(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:
     return row
 
 
-__all__ = ["Batch", "Make", "Told", "in_memory", "run_batch"]
+__all__ = ["Batch", "Make", "RowCallback", "in_memory", "run_batch"]

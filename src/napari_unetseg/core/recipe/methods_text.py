@@ -1,10 +1,10 @@
-"""A recipe in the words of a paper: a paragraph for its methods section, from the options alone."""
+"""Write the methods paragraph of a recipe, from its options alone."""
 
 from importlib.metadata import version
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.measure import MeasureOptions
-from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
+from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -40,15 +40,15 @@ _LINKS = {
 _FIRST = {"bright": "above", "dark": "at or below"}
 
 
-def methods_of(recipe: Recipe, model: TrainedModel | None = None) -> str:
-    """Return what a recipe does as a paragraph for a methods section.
+def methods_paragraph(recipe: Recipe, model: TrainedModel | None = None) -> str:
+    """Return a recipe as a paragraph for the methods section of a paper.
 
     Parameters
     ----------
     recipe
-        The steps and their options; every number in the text is one of them.
+        The steps and their options; the source of every number in the text.
     model
-        The recipe's model, to say more of it than the hash of its file.
+        The recipe's model, to describe it by more than the hash of its file.
     """
     sentences = [
         f"Images were processed with napari-unetseg {version('napari-unetseg')}.",
@@ -86,7 +86,7 @@ def _background(options: BackgroundOptions) -> list[str]:
 
 
 def _coloured(channel: str) -> list[str]:
-    return [] if channel == "luminance" else [f"Of colour images the {channel} was taken."]
+    return [] if channel == "luminance" else [f"The {channel} of colour images was used."]
 
 
 def _threshold(step: ThresholdStep) -> list[str]:
@@ -99,7 +99,7 @@ def _threshold(step: ThresholdStep) -> list[str]:
 
 
 def _levels(step: ThresholdStep) -> str:
-    """Say which pixels were taken."""
+    """Return the sentence on the pixels that were segmented."""
     kind = "Objects" if step.result == "objects" else "The foreground"
     were = "were" if step.result == "objects" else "was"
     side, each = _FIRST[step.objects], "plane" if step.per == "plane" else "stack"
@@ -119,21 +119,21 @@ def _levels(step: ThresholdStep) -> str:
             f"pixels by more than {step.offset:g}."
         )
     if step.method == "multiotsu":
-        found = (
+        levels = (
             f"the levels {', '.join(f'{level:g}' for level in step.values)}"
             if step.values
             else f"the multilevel method of Otsu (Liao et al. 2001), for each {each}"
         )
-        return f"Pixels were divided into {step.classes} classes of intensity by {found}."
+        return f"Pixels were divided into {step.classes} classes of intensity by {levels}."
     if step.method == "hysteresis":
         low, high = _hysteresis(step)
-        found = (
+        levels = (
             f"the levels {low:g} and {high:g}"
             if low != high
             else f"two levels found by Otsu's method for three classes in each {each}"
         )
         return (
-            f"{kind} {were} segmented by hysteresis thresholding with {found}: pixels beyond the "
+            f"{kind} {were} segmented by hysteresis thresholding with {levels}: pixels beyond the "
             "first level that are connected to pixels beyond the second."
         )
     return f"{start} {side} the level found for each {each} by {_METHODS[step.method]}."
@@ -168,7 +168,7 @@ def _linked(options: ThresholdOptions | DecodeOptions) -> list[str]:
     gap = f", over gaps of up to {options.link_gap}" if options.link_gap else ""
     return [
         f"Objects were linked {_LINKS[options.link]} one to one, by the greatest total "
-        f"intersection over union and from {options.link_iou:g} on{gap}."
+        f"intersection over union, if it was at least {options.link_iou:g}{gap}."
     ]
 
 
@@ -193,43 +193,44 @@ def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[
 
 
 def _sized(step: ModelStep, model: TrainedModel | None) -> list[str]:
-    """Say at which size the image was shown to the model."""
+    """Return the sentence on the size of the image in the prediction."""
     if step.diameter:
         of = f", of {model.diameter:.3g} pixels," if model is not None and model.diameter else ""
         return [
             f"The image was scaled so that objects of {step.diameter:g} pixels had the diameter"
-            f"{of} of those that the model was trained on."
+            f"{of} of the objects in the model's training images."
         ]
     if step.rescale:
-        return ["The image was scaled to the pixel size of those that the model was trained on."]
+        return ["The image was scaled to the pixel size of the model's training images."]
     if step.auto_diameter:
         return [
             "The image was scaled so that its objects, measured in a first prediction of its "
-            "middle, had the diameter of those that the model was trained on."
+            "centre, had the diameter of the objects in the model's training images."
         ]
     return []
 
 
 def _named(model: TrainedModel) -> str:
     spec = model.spec
-    kinds = {"unet": "UNet", "cnn": "convolutional network", "mlp": "multilayer perceptron"}
-    kind = kinds.get(spec.kind, f"{spec.kind} model")
-    size = f"{model.n_parameters:,} parameters" if model.state else "of others"
-    shape = f", {spec.depth} levels below the first" if isinstance(spec, UNetSpec) else ""
-    shape = f", {spec.layers} layers" if isinstance(spec, CnnSpec) else shape
-    return f"the {kind} “{model.name}” ({size}{shape}; classes {', '.join(model.classes)})"
+    rung = RUNGS.get(spec.kind)
+    kind = f"{spec.kind} model" if rung is None else rung.title
+    citation = f"{rung.citation}; " if rung is not None and rung.citation else ""
+    size = f"{model.n_parameters:,} parameters" if model.state else "from another program"
+    shape = f", {spec.size_in_words}" if spec.size_in_words else ""
+    classes = ", ".join(model.classes)
+    return f"the {kind} “{model.name}” ({citation}{size}{shape}; classes {classes})"
 
 
 def _scaled(scaling: NormalisationSpec) -> list[str]:
     of = "channel" if scaling.per == "channel" else "image"
-    said = {
+    scalings = {
         "percentile": f"so that the percentiles {scaling.low:g} and {scaling.high:g} of each {of} "
         "became 0 and 1",
         "mean-std": f"to mean 0 and standard deviation 1 of each {of}",
     }
     return (
-        [f"Intensities were scaled before {said[scaling.method]}."]
-        if scaling.method in said
+        [f"Intensities were scaled before {scalings[scaling.method]}."]
+        if scaling.method in scalings
         else []
     )
 
@@ -243,16 +244,16 @@ def _objects(recipe: Recipe, model: TrainedModel | None) -> list[str]:
     if split == "auto" and model is not None:
         split = "learnt" if learnt else "shape"
     divided = {
-        "auto": "divided as suits the model",
-        "learnt": "divided by a watershed of the maps that the network predicts for them",
+        "auto": "divided by the method of the model",
+        "learnt": "divided by a watershed of the object maps that the network predicts",
         "shape": "divided by a watershed of the distance to the background",
         "probability": "divided by a watershed of the probability",
-        "none": "connected components of it",
+        "none": "connected components of the foreground",
     }[split]
     unknown = model is None and "split_depth" not in options.model_fields_set
     depth = "" if split == "none" or unknown else f" at passes deeper than {options.split_depth:g}"
     seeds = (
-        f" and with middles of at least {options.seed_height:g}"
+        f" and with seeds of a height of at least {options.seed_height:g}"
         if options.seed_height and split in ("auto", "learnt", "probability")
         else ""
     )
@@ -272,25 +273,25 @@ def _measurement(step: MeasurementStep, recipe: Recipe) -> list[str]:
     what = ["size", "position", "the ellipse of the same second moments", *_shapes(step)]
     source = {
         "image": "intensities of the image as recorded",
-        "flattened": "intensities of the image with the background taken out",
+        "flattened": "intensities of the background-corrected image",
         "none": "",
     }[step.intensities]
     median = " (their median included)" if step.median and source else ""
     listed = [*what, *([f"{source}{median}"] if source else [])]
     each = " in each plane" if step.per == "plane" else ""
-    return [f"Of every {of}{each} were measured {', '.join(listed[:-1])} and {listed[-1]}."]
+    return [f"For every {of}{each}, {', '.join(listed[:-1])} and {listed[-1]} were measured."]
 
 
 def _shapes(step: MeasureOptions) -> list[str]:
-    found = []
+    shapes = []
     if step.outline:
-        found.append("the outline or surface by Crofton's formula")
+        shapes.append("the outline or surface by Crofton's formula")
     if step.hull:
-        found.append("the convex hull and Feret diameters")
+        shapes.append("the convex hull and Feret diameters")
     if step.skeleton:
         spurs = f" without spurs up to {step.spurs:g}" if step.spurs else ""
-        found.append(f"the skeleton{spurs}")
-    return found
+        shapes.append(f"the skeleton{spurs}")
+    return shapes
 
 
-__all__ = ["methods_of"]
+__all__ = ["methods_paragraph"]

@@ -1,4 +1,4 @@
-"""Work done by several processes, of which one that dies takes no other's work with it."""
+"""Run tasks in several processes, so that one crashing process does not lose the others' work."""
 
 import multiprocessing
 import os
@@ -17,23 +17,23 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 OpenPool = Callable[[int], AbstractContextManager[Executor]]
-"""Called with how many works are done at once; gives what does them."""
+"""Function that opens an executor for a number of simultaneous tasks."""
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 _MOST = 61  # what Windows can wait for
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-_told_to_end: Any = None
-"""In a process of a pool: the event by which it is told to end. There is no other way to it."""
+_end_event: Any = None
+"""In a pool process: the event that asks it to end, passed on by the pool's initializer."""
 
 
 @contextmanager
 def processes(n: int) -> Iterator[Executor]:
-    """Open `n` processes, which share the processor's cores among them.
+    """Open `n` processes that share the cores of the processor.
 
-    When the block ends by an exception they abandon what they are at, and are gone with it.
+    When the block ends with an exception, they abandon their tasks and end.
     """
-    # A copy of a process that has threads may hang; a fresh one cannot.
+    # A forked process that has threads may hang; a spawned one cannot.
     context, n = multiprocessing.get_context("spawn"), min(n, _MOST)
     end = context.Event()
     threads = max(1, (os.cpu_count() or 1) // n)
@@ -49,46 +49,47 @@ def processes(n: int) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
 
 
-def until_told(fraction: float, message: str = "", /) -> None:
-    """Listen, as a `Progress`, whether this process is to end; in any other nobody says so."""
-    if _told_to_end is not None and _told_to_end.is_set():
+def raise_if_ended(fraction: float, message: str = "", /) -> None:
+    """Raise `Cancelled` once this pool process is asked to end; a `Progress`. Else do nothing."""
+    if _end_event is not None and _end_event.is_set():
         raise Cancelled
 
 
 @dataclass(frozen=True)
-class Answer(Generic[T, R]):
-    """A task and its result; `died` when its process did, and then the result is None."""
+class TaskResult(Generic[T, R]):
+    """Hold a task and its result; the result is None if the process died (`died`)."""
 
     task: T
     result: R | None
     died: bool = False
 
 
-def answers(
+def run_tasks(
     tasks: Sequence[T],
     work: Callable[[T], R],
     n: int,
     *,
     open_pool: OpenPool = processes,
     progress: Progress,
-) -> Iterator[Answer[T, R]]:
-    """Yield the results of tasks, as they come.
+) -> Iterator[TaskResult[T, R]]:
+    """Run tasks in processes and yield their results as they finish.
 
     Parameters
     ----------
     tasks, work
-        Both are sent to the processes.
+        The tasks, and the function to call with each; both are pickled and sent to the processes.
     n
-        How many are done at once.
+        Number of tasks to run at once.
     open_pool
-        Gives what does them.
+        Opens the pool of processes.
     progress
-        Told often how many are done, so that it may cancel: what is under way is abandoned.
+        Called several times a second with the fraction done, so that it may cancel; running tasks
+        are then abandoned.
 
     Notes
     -----
-    Nobody can say of which task a process died, so all that were under way are done again, one at a
-    time; the one that ends its process once more has died.
+    The task that killed a process cannot be identified, so all running tasks are repeated one at a
+    time; the one that ends its process again is reported as died.
     """
     waiting, suspects, n_done = deque(tasks), deque[T](), 0
     while waiting or suspects:
@@ -110,8 +111,8 @@ def _until_death(
     open_pool: OpenPool,
     progress: Progress,
     fraction: float,
-) -> Iterator[Answer[T, R]]:
-    """Yield answers until the queue is empty or a process died."""
+) -> Iterator[TaskResult[T, R]]:
+    """Yield results until the queue is empty or a process dies."""
     running: dict[Future[R], T] = {}
     with open_pool(width) as pool:
         while queue or running:
@@ -123,18 +124,18 @@ def _until_death(
                 task = running.pop(future)
                 if isinstance(future.exception(), BrokenExecutor):
                     lost = [task, *running.values()]
-                    yield from (Answer(one, None, died=True) for one in lost)
+                    yield from (TaskResult(one, None, died=True) for one in lost)
                     return
-                yield Answer(task, future.result())
+                yield TaskResult(task, future.result())
 
 
 def _begin_process(threads: int, end: Any) -> None:
-    """Prepare a process of a pool: before it loads what has threads of its own."""
+    """Set up a pool process before it loads libraries with their own threads."""
     global _told_to_end
-    _told_to_end = end
+    _end_event = end
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
-    # Ctrl-C reaches all processes of a terminal; the one that began the others ends them.
+    # Ctrl-C reaches all processes of a terminal; the main process ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-__all__ = ["Answer", "OpenPool", "answers", "processes", "until_told"]
+__all__ = ["OpenPool", "TaskResult", "processes", "raise_if_ended", "run_tasks"]

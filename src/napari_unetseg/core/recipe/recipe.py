@@ -1,4 +1,4 @@
-"""`Recipe`: the steps from an image to measured objects, and their options, as data."""
+"""Define `Recipe`: the steps from an image to measured objects, and their options, as data."""
 
 import hashlib
 import json
@@ -23,29 +23,29 @@ _HASH_LENGTH = 16
 
 
 class Recipe(BaseModel):
-    """What is done with every image, in this order. A step that is missing is left out.
+    """Hold the steps to run on every image, in this order; a missing step is skipped.
 
     Parameters
     ----------
     image
-        What of a file is worked on.
+        Axes and channel to process.
     background
-        How the background is fitted and taken out. What comes next sees the flattened image.
+        Background correction; the next steps use the corrected image.
     threshold
-        How it is thresholded; clean-up and splitting included.
+        Thresholding, with clean-up and splitting.
     model
-        Which model is run instead, and how.
+        Prediction by a model, instead of a threshold.
     normalisation
-        How images are scaled for bare weights, which do not say; packages do.
+        Intensity scaling for bare weights, which do not define it; model packages do.
     objects
-        How objects are made of what the model says: what is not said is as suits the model.
+        Options for making objects from the prediction; unset options take the model's values.
     measurement
-        What is measured of the labels.
+        Measurements of the labels.
 
     Raises
     ------
     InputError
-        When the steps do not go together.
+        When the steps contradict each other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,7 +67,7 @@ class Recipe(BaseModel):
 
     @property
     def makes_labels(self) -> bool:
-        """Whether labels come out."""
+        """Whether the recipe makes labels."""
         return self.threshold is not None or (
             self.model is not None and self.model.what != "probabilities"
         )
@@ -80,21 +80,21 @@ class Recipe(BaseModel):
         return self.model is not None and self.model.what == "objects"
 
     def decoding(self, model: TrainedModel) -> DecodeOptions:
-        """Return how objects are made: as said, and for the rest as suits the model."""
-        said = self.objects or DecodeOptions()
-        update = {name: getattr(said, name) for name in said.model_fields_set}
+        """Return the object options: those that are set, and the model's for the rest."""
+        explicit = self.objects or DecodeOptions()
+        update = {name: getattr(explicit, name) for name in explicit.model_fields_set}
         return model.decoding.model_copy(update=update)
 
     def digest(self) -> str:
-        """Return a word that is another one when the recipe would do anything else."""
+        """Return a hash that changes whenever the recipe's result could change."""
         content = self.model_dump(mode="json", exclude={"model": {"file"}, "objects": True})
-        content["objects"] = said_of(self.objects) if self.objects is not None else None
+        content["objects"] = explicit_options(self.objects) if self.objects is not None else None
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
 
 
-def said_of(objects: DecodeOptions) -> dict[str, Any]:
-    """Return what was said of how objects are made, without what is left to the model."""
+def explicit_options(objects: DecodeOptions) -> dict[str, Any]:
+    """Return the object options that are set explicitly, without those left to the model."""
     return objects.model_dump(mode="json", exclude_unset=True)
 
 
@@ -109,7 +109,7 @@ _RULES: tuple[tuple[Callable[[Recipe], Any], str], ...] = (
     ),
     (
         lambda recipe: recipe.objects and (recipe.model is None or recipe.model.what != "objects"),
-        "objects says how a model's objects are made, so it needs a model with what: objects. "
+        "objects sets how a model's objects are made, so it needs a model with what: objects. "
         "Give that, or leave objects out.",
     ),
     (
@@ -131,4 +131,4 @@ _RULES: tuple[tuple[Callable[[Recipe], Any], str], ...] = (
     ),
 )
 
-__all__ = ["Recipe", "said_of"]
+__all__ = ["Recipe", "explicit_options"]

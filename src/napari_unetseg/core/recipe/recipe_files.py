@@ -1,4 +1,4 @@
-"""Recipes and their models as files: a recipe beside the model that it names by its hash."""
+"""Read and write recipe files, and find their models, which recipes identify by SHA-256."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from napari_unetseg.core.recipe.recipe_yaml import (
     MAX_BYTES,
     RecipeError,
     parse_recipe,
-    written_recipe,
+    recipe_to_yaml,
 )
 
 SUFFIXES = (".yaml", ".yml")
@@ -21,12 +21,12 @@ _CHUNK = 2**20
 
 
 def read_recipe(path: PathLike) -> Recipe:
-    """Read a recipe's file.
+    """Read a recipe file.
 
     Raises
     ------
     InputError
-        When there is none, or it is no recipe; the sentence names the line and the field.
+        When the file cannot be read or is not a recipe; the message names the line and the field.
     """
     source = Path(path)
     try:
@@ -43,68 +43,68 @@ def read_recipe(path: PathLike) -> Recipe:
 
 
 def write_recipe(path: PathLike, recipe: Recipe) -> None:
-    """Write a recipe's file, replacing it in one step.
+    """Write a recipe file atomically.
 
     Raises
     ------
     InputError
-        When the name does not end in .yaml or .yml, or the place cannot be written.
+        When the name does not end in .yaml or .yml, or the file cannot be written.
     """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise InputError(f"A recipe is written as .yaml, not {target.name!r}. Change the name.")
     with writing(target) as draft:
-        draft.write_text(written_recipe(recipe), encoding="utf-8", newline="\n")
+        draft.write_text(recipe_to_yaml(recipe), encoding="utf-8", newline="\n")
 
 
 def model_file(step: ModelStep, folder: PathLike) -> Path:
-    """Return the file of a recipe's model, which is the very one that the recipe means.
+    """Return the file of a recipe's model, after checking its SHA-256.
 
     Parameters
     ----------
     folder
-        The recipe's own, from which its model's path counts.
+        The recipe's folder, which its model path is relative to.
 
     Raises
     ------
     InputError
-        When it is not there, or has another hash.
+        When the file is missing or its hash differs.
     """
     path = Path(os.path.normpath(Path(folder) / step.file))
     if not path.exists() and step.file in shipped.names():
         path = shipped.path_of(step.file)
-    found = hash_of(path)
-    if found != step.sha256:
+    sha256 = file_sha256(path)
+    if sha256 != step.sha256:
         raise InputError(
             f"The model {path} is not the one the recipe was made with: its SHA-256 begins with "
-            f"{found[:12]}, the recipe's with {step.sha256[:12]}. Put the right file there; or, to "
-            f"use this one on purpose, set model.sha256 to {found}."
+            f"{sha256[:12]}, the recipe's with {step.sha256[:12]}. Put the right file there; or, "
+            f"to use this one on purpose, set model.sha256 to {sha256}."
         )
     return path
 
 
 def model_step(path: PathLike, folder: PathLike, **how: object) -> ModelStep:
-    """Return the step that runs a model in a file, or one that ships, for a recipe in a folder."""
+    """Make the step that runs a model file or a shipped model, for a recipe in a folder."""
     source = shipped.resolved(path)
     file = shipped.shipped_name(source) or relative_to(source, folder)
-    return ModelStep.checked(file=file, sha256=hash_of(source), **how)
+    return ModelStep.checked(file=file, sha256=file_sha256(source), **how)
 
 
 def relative_to(path: Path, folder: PathLike) -> str:
-    """Return a path as seen from a folder, or as it is where there is no way (another drive)."""
+    """Return a path relative to a folder, or absolute if that is impossible (another drive)."""
     try:
         return Path(os.path.relpath(path.resolve(), Path(folder).resolve())).as_posix()
     except ValueError:
         return str(path.resolve())
 
 
-def hash_of(path: Path) -> str:
-    """Return the SHA-256 of a file.
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits.
 
     Raises
     ------
     InputError
-        When it cannot be read.
+        When the file cannot be read.
     """
     digest = hashlib.sha256()
     try:
@@ -121,7 +121,7 @@ def hash_of(path: Path) -> str:
 
 __all__ = [
     "SUFFIXES",
-    "hash_of",
+    "file_sha256",
     "model_file",
     "model_step",
     "read_recipe",

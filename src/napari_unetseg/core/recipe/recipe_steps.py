@@ -1,4 +1,4 @@
-"""The steps of a recipe that are more than the options of one function."""
+"""Define the recipe steps that need more than the options of one function."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -13,33 +13,33 @@ from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
 from napari_unetseg.core.training.train_options import Device, TrainOptions
 
 
-def _as_tuple(said: Any) -> Any:
-    """Return a list, which is what YAML knows, as a tuple."""
-    return tuple(said) if isinstance(said, list) else said
+def _as_tuple(value: Any) -> Any:
+    """Convert a list, as YAML gives it, to a tuple."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 Levels = Annotated[tuple[float, ...], BeforeValidator(_as_tuple)]
 
 
 class ImageStep(Options):
-    """What of an image is worked on."""
+    """Set the axes and the channel of an image to process."""
 
     axes: str = option(
         "",
         "Axes",
-        "One letter of TCZYX for each axis, for files that do not say; nothing takes what the file "
-        "says.",
+        "One letter of TCZYX for each axis, for files that do not store them; empty uses the axes "
+        "of the file.",
         pattern=r"^[TCZYX]{0,5}$",
     )
     channel: str = option(
         "",
         "Channel",
-        "Which channel is segmented: its name, or its number counted from 0; nothing for all.",
+        "Channel to segment: its name, or its number counted from 0; empty for all channels.",
     )
 
 
 class ThresholdStep(ThresholdOptions):
-    """How an image becomes a mask, perhaps at levels that a hand has set."""
+    """Set the thresholding of an image, optionally at levels set by hand."""
 
     values: Levels = Field(
         default=(),
@@ -56,19 +56,19 @@ class ThresholdStep(ThresholdOptions):
 
 
 class _WhichModel(Options):
-    """Which model is run, and for what."""
+    """Identify the model to run, and set its kind of result."""
 
     file: str = Field(
         title="File",
-        description="The model's file, as seen from the recipe's folder; or the name of a model "
-        "that ships.",
+        description="The model file, relative to the recipe's folder; or the name of a model "
+        "shipped with napari-unetseg.",
         min_length=1,
         max_length=4096,
         pattern=r"^[^\x00-\x1f]*$",
     )
     sha256: str = Field(
         title="SHA-256",
-        description="Hash of the file, which says that it is the same model.",
+        description="SHA-256 of the file, to check that it is the same model.",
         pattern=r"^[0-9a-f]{64}$",
     )
 
@@ -81,12 +81,12 @@ class _WhichModel(Options):
 
 
 class ModelStep(SizeOptions, _WhichModel):
-    """Which model is run, at which size, and how."""
+    """Set the model to run, the image size and the prediction options."""
 
     tile: int = option(
         0,
         "Tile side",
-        "Side in pixels of the pieces that are predicted at once; 0 chooses by cost.",
+        "Side in pixels of the tiles that are predicted at once; 0 chooses the cheapest.",
         ge=0,
         le=8192,
     )
@@ -100,20 +100,20 @@ class ModelStep(SizeOptions, _WhichModel):
         given = [name for name in SizeOptions.model_fields if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(
-                f"{' and '.join(given)} each say at which size the image is shown to the model. "
+                f"{' and '.join(given)} each set the size at which the model sees the image. "
                 "Leave all but one out."
             )
         return self
 
 
 class MeasurementStep(MeasureOptions):
-    """What is measured of objects, and where their intensities come from."""
+    """Set the measurements of objects and the source of their intensities."""
 
     intensities: Literal["image", "flattened", "none"] = option(
         "image",
         "Intensities of",
-        "The image as it was read, with all its channels; the image with the background taken "
-        "out; or no intensities.",
+        "The image as recorded, with all its channels; the background-corrected image; or no "
+        "intensities.",
     )
 
 

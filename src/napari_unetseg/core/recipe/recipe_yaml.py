@@ -1,4 +1,4 @@
-"""A recipe as YAML: read with care, for it may come from anybody, and written for people."""
+"""Read recipes from YAML safely, and write them as readable YAML."""
 
 import difflib
 import math
@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, written_yaml
+from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_bytes
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe
 
@@ -21,20 +21,20 @@ Path = tuple[str, ...]
 Content = dict[str, Any]
 
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {}
-"""By a version of the format: what turns its content into that of the next version."""
+"""Functions that convert the content of a format version to the next version, by version."""
 
 _MARKS = ("format", "version")
 
 
 class RecipeError(InputError):
-    """What is wrong with a recipe, and in which line.
+    """Report an error in a recipe, with its line.
 
     Parameters
     ----------
     sentence
-        What is wrong, and what to do.
+        The error and how to fix it.
     line
-        Counted from 1; None where no line is to blame.
+        Counted from 1; None if the error belongs to no line.
     """
 
     def __init__(self, sentence: str, line: int | None = None) -> None:
@@ -43,38 +43,39 @@ class RecipeError(InputError):
 
 
 def parse_recipe(text: str | bytes) -> Recipe:
-    """Return the recipe that a text says.
+    """Parse a recipe from YAML text.
 
     Raises
     ------
     RecipeError
-        When it is no recipe; the sentence names the line and the field.
+        When the text is not a recipe; the message names the line and the field.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(data) > MAX_BYTES:
         raise RecipeError(
-            f"The recipe is longer than {MAX_BYTES // 1024} KiB, which none is. It is not read."
+            f"The recipe is larger than {MAX_BYTES // 1024} KiB, the largest that is read. Check "
+            "that the file is a recipe."
         )
     content, lines = _read(data)
     return _Reading(lines).recipe(_migrated(content, lines))
 
 
-def written_recipe(recipe: Recipe) -> str:
+def recipe_to_yaml(recipe: Recipe) -> str:
     """Return a recipe as YAML, with every option that has an effect."""
     content: Content = {"format": FORMAT, "version": VERSION}
     for name in type(recipe).model_fields:
         step = getattr(recipe, name)
-        if isinstance(step, Options) and ((said := _effective(name, step)) or name != "image"):
-            content[name] = said
-    return written_yaml(content).decode("utf-8")
+        if isinstance(step, Options) and ((options := _effective(name, step)) or name != "image"):
+            content[name] = options
+    return yaml_bytes(content).decode("utf-8")
 
 
 def _effective(name: str, step: Options) -> Content:
     """Return the options of a step that have an effect."""
     if name == "image":
         return step.model_dump(mode="json", exclude_defaults=True)
-    said = step.model_dump(mode="json", exclude_unset=name == "objects")
-    return {key: said[key] for key in said if said[key] != [] and not _idle(step, key)}
+    options = step.model_dump(mode="json", exclude_unset=name == "objects")
+    return {key: options[key] for key in options if options[key] != [] and not _idle(step, key)}
 
 
 def _idle(step: Options, name: str) -> dict[str, tuple[Any, ...]]:
@@ -86,7 +87,7 @@ def _idle(step: Options, name: str) -> dict[str, tuple[Any, ...]]:
 
 
 def _read(data: bytes) -> tuple[Content, Mapping[Path, int]]:
-    """Return what a text says, and in which line it says it."""
+    """Return the content of a YAML text, and the line of each name."""
     try:
         content = read_yaml(data, "The recipe")
         lines = dict(_lines_of(yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)))
@@ -97,16 +98,16 @@ def _read(data: bytes) -> tuple[Content, Mapping[Path, int]]:
         mark = getattr(cause, "problem_mark", None)
         if mark is None:
             raise RecipeError(str(error)) from error
-        said = getattr(cause, "problem", None) or "it is no YAML"
+        problem = getattr(cause, "problem", None) or "it is no YAML"
         raise RecipeError(
-            f"The recipe cannot be read as YAML: {said}. Check the colons and the indent.",
+            f"The recipe cannot be read as YAML: {problem}. Check the colons and the indent.",
             mark.line + 1,
         ) from error
     return content, lines
 
 
 def _lines_of(node: Any, path: Path = ()) -> Iterator[tuple[Path, int]]:
-    """Yield the line of every name; refuse one that is given twice, of which one would be lost."""
+    """Yield the line of every name; raise for a name given twice, which YAML would drop."""
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
@@ -120,7 +121,7 @@ def _lines_of(node: Any, path: Path = ()) -> Iterator[tuple[Path, int]]:
 
 
 def _migrated(content: Content, lines: Mapping[Path, int]) -> Content:
-    """Return the content of an older recipe as today's, without the marks of the format."""
+    """Convert the content to the current version, and remove the format marks."""
     if content.get("format") != FORMAT:
         raise RecipeError(
             f"This is no recipe: it must begin with 'format: {FORMAT}'.", lines.get(("format",))
@@ -144,18 +145,18 @@ def _migrated(content: Content, lines: Mapping[Path, int]) -> Content:
 
 @dataclass(frozen=True)
 class _Reading:
-    """Checks what a text says, step by step, and says where it is wrong."""
+    """Validate the content of a recipe step by step, and report errors with their line."""
 
     lines: Mapping[Path, int]
 
     def recipe(self, content: Content) -> Recipe:
         """Return the recipe, or raise `RecipeError`."""
         steps: dict[str, Any] = {}
-        for name, said in content.items():
+        for name, options in content.items():
             if name not in Recipe.model_fields:
                 raise self._unknown((name,), Recipe)
             # A step with nothing after its colon has its defaults.
-            steps[name] = self._step(name, {} if said is None else said)
+            steps[name] = self._step(name, {} if options is None else options)
         try:
             return Recipe(**steps)
         except ValidationError as error:
@@ -163,19 +164,19 @@ class _Reading:
         except InputError as error:
             raise RecipeError(str(error)) from error
 
-    def _step(self, name: str, said: Any) -> Options:
+    def _step(self, name: str, options: Any) -> Options:
         kind = _kind_of(name)
-        if not isinstance(said, dict):
+        if not isinstance(options, dict):
             raise self._wrong(
-                (name,), f"{name} = {said!r}: give options, each in a line of its own, indented."
+                (name,), f"{name} = {options!r}: give options, each in a line of its own, indented."
             )
-        for key, value in said.items():
+        for key, value in options.items():
             if key not in kind.model_fields:
                 raise self._unknown((name, str(key)), kind)
             if isinstance(value, float) and not math.isfinite(value):
                 raise self._wrong((name, key), f"{name}.{key} = {value}: give a finite number.")
         try:
-            step = kind.model_validate(said, strict=True)
+            step = kind.model_validate(options, strict=True)
         except ValidationError as error:
             raise self._refused((name,), error, kind) from error
         except InputError as error:
@@ -184,7 +185,7 @@ class _Reading:
         return step
 
     def _check_effect(self, name: str, step: Options) -> None:
-        """Refuse an option that was set but has no effect: it is a slip more often than not."""
+        """Raise for an option that is set but has no effect: that is usually a mistake."""
         for key in step.model_fields_set:
             field = type(step).model_fields[key]
             if getattr(step, key) == field.default:
@@ -204,26 +205,30 @@ class _Reading:
         if first["type"] == "missing":
             return self._wrong(path, f"{field} is missing. Give it.")
         if first["type"] == "value_error":
-            said = first["msg"].removeprefix("Value error, ")
-            return self._wrong(at, said if said.startswith(field) or not path else _under(at, said))
+            message = first["msg"].removeprefix("Value error, ")
+            return self._wrong(
+                at, message if message.startswith(field) or not path else _under(at, message)
+            )
         return self._wrong(at, f"{field} = {_short(first['input'])}: {first['msg'].lower()}.")
 
     def _unknown(self, path: Path, kind: type[BaseModel]) -> RecipeError:
-        known = list(kind.model_fields)
-        close = difflib.get_close_matches(path[-1], known, n=1)
+        fields = list(kind.model_fields)
+        close = difflib.get_close_matches(path[-1], fields, n=1)
         what = f"{path[0]} has no option {path[-1]!r}" if len(path) > 1 else "There is no step "
         guess = f" Did you mean {close[0]}?" if close else ""
         named = "" if len(path) > 1 else repr(path[0])
-        return self._wrong(path, f"{what}{named}.{guess} There are {', '.join(known)}.")
+        return self._wrong(path, f"{what}{named}.{guess} There are {', '.join(fields)}.")
 
     def _wrong(self, path: Path, sentence: str) -> RecipeError:
-        known = (self.lines.get(path[:n]) for n in range(len(path), 0, -1))
-        return RecipeError(sentence, next((line for line in known if line is not None), None))
+        lines = (self.lines.get(path[:n]) for n in range(len(path), 0, -1))
+        return RecipeError(sentence, next((line for line in lines if line is not None), None))
 
 
-def _under(path: Path, said: str) -> str:
-    """Say where a sentence belongs that an option says of itself."""
-    return f"{path[0]}.{said}" if said.startswith(f"{path[-1]} = ") else f"{path[0]}: {said}"
+def _under(path: Path, message: str) -> str:
+    """Prefix an option's own error message with its step."""
+    return (
+        f"{path[0]}.{message}" if message.startswith(f"{path[-1]} = ") else f"{path[0]}: {message}"
+    )
 
 
 def _kind_of(name: str) -> type[Options]:
@@ -237,4 +242,4 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-__all__ = ["FORMAT", "MAX_BYTES", "VERSION", "RecipeError", "parse_recipe", "written_recipe"]
+__all__ = ["FORMAT", "MAX_BYTES", "VERSION", "RecipeError", "parse_recipe", "recipe_to_yaml"]

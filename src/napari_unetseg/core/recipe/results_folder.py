@@ -1,4 +1,4 @@
-"""Where the results of a recipe go."""
+"""Lay out and write the results folder of a recipe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from napari_unetseg.core.io import plan_outputs, write_image, write_labels, writ
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.execute import RecipeResult
-from napari_unetseg.core.recipe.finished_log import FinishedLog, identity_of_image
+from napari_unetseg.core.recipe.finished_log import FinishedLog, file_identity
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_files import relative_to, write_recipe
 
@@ -20,31 +20,31 @@ RECIPE_FILE, LOG_FILE = "recipe.yaml", "finished.jsonl"
 
 @dataclass(frozen=True)
 class ResultsFolder:
-    """The folder that the results of a recipe go to.
+    """Describe the results folder of a recipe, and write to it.
 
     ::
 
         labels/NAME.tif         classes or objects
-        flattened/NAME.tif      where asked for, or where nothing else is made
-        probabilities/NAME.tif  of a model, where the recipe says so
-        tables/NAME.csv         what was measured
+        flattened/NAME.tif      if asked for, or if nothing else is made
+        probabilities/NAME.tif  of a model, if the recipe asks for them
+        tables/NAME.csv         the measurements
         measurements.csv        all tables in one, with a column for the image
         images.csv              a row for each image
-        recipe.yaml             what was done
-        finished.jsonl          which images are done, for a later run to go on from
+        recipe.yaml             the recipe
+        finished.jsonl          the finished images, for a later run to resume from
 
     Parameters
     ----------
     path
-        Need not be there yet.
+        The folder; need not exist yet.
     recipe
-        What is done.
+        The steps and their options.
     flattened
-        Whether flattened images are kept although labels are made of them.
+        Whether to write background-corrected images as well as labels.
     suffix
-        How the names of images end: ``.tif``, or ``.zarr`` for those larger than memory.
+        File suffix of images: ``.tif``, or ``.zarr`` for images larger than memory.
     level
-        Which resolution of the images is worked on.
+        Resolution level to process; 0 is the full resolution.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class ResultsFolder:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of images that are written."""
+        """The kinds of images to write."""
         recipe = self.recipe
         alone = recipe.threshold is None and recipe.model is None
         wanted = {
@@ -67,24 +67,24 @@ class ResultsFolder:
 
     @property
     def log(self) -> FinishedLog:
-        """Which images are done."""
+        """The log of finished images."""
         return FinishedLog(self.path / LOG_FILE)
 
     def files(self, stem: str) -> dict[str, Path]:
-        """Return the files of an image by their kind."""
+        """Return the result files of an image by kind."""
         found = {kind: self.path / kind / f"{stem}{self.suffix}" for kind in self.kinds}
         if self.recipe.measurement is not None:
             found[TABLES] = self.path / TABLES / f"{stem}.csv"
         return found
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Check that every image can have its results here.
+        """Check that the results of all images can be written here.
 
         Raises
         ------
         InputError
-            When two would share a name, a file that is read or that nobody wrote here with a
-            recipe would be overwritten, or the folder is a file.
+            When two images would share a name, an input file or a file that no recipe has made
+            would be overwritten, or the folder is a file.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file. Give the name of a folder for the results.")
@@ -97,22 +97,22 @@ class ResultsFolder:
             there = next((output for output in outputs if output.exists()), None)
             if there is not None:
                 raise InputError(
-                    f"{there} is there already and no recipe has made it. Choose another folder "
-                    "for the results, or move it away."
+                    f"{there} exists already and no recipe has made it. Choose another folder "
+                    "for the results, or move the file away."
                 )
 
     def begin(self, folder: PathLike) -> None:
-        """Write down what is done.
+        """Write the recipe into the folder.
 
         Parameters
         ----------
         folder
-            That of the recipe, from which its model's path counts.
+            The recipe's folder, which its model path is relative to.
 
         Raises
         ------
         InputError
-            When nothing can be written.
+            When the recipe cannot be written.
         """
         recipe = self.recipe
         if recipe.model is not None:
@@ -121,37 +121,37 @@ class ResultsFolder:
             recipe = recipe.model_copy(update={"model": model})
         write_recipe(self.path / RECIPE_FILE, recipe)
 
-    def write(self, stem: str, made: RecipeResult, *, progress: Progress = silent) -> int | None:
-        """Write the results of an image, each in one step; return how many objects there are.
+    def write(self, stem: str, results: RecipeResult, *, progress: Progress = silent) -> int | None:
+        """Write the results of an image, each atomically; return the number of objects.
 
         Raises
         ------
         InputError
-            When one cannot be written.
+            When a result cannot be written.
         """
         files, kinds = self.files(stem), self.kinds
         for number, kind in enumerate(kinds):
             write = write_labels if kind == LABELS else write_image
-            here = part(progress, number / len(kinds), (number + 1) / len(kinds))
-            write(files[kind], getattr(made, kind), progress=here)
-        if made.table is not None:
-            write_table(files[TABLES], made.table)
-        if made.labels is None or not self.recipe.makes_objects:
+            progress_of_kind = part(progress, number / len(kinds), (number + 1) / len(kinds))
+            write(files[kind], getattr(results, kind), progress=progress_of_kind)
+        if results.table is not None:
+            write_table(files[TABLES], results.table)
+        if results.labels is None or not self.recipe.makes_objects:
             return None
-        return _highest(made.labels.data)
+        return _highest(results.labels.data)
 
     def made_by(self, source: Path) -> str:
-        """Return a word that is another one when an image would have other results."""
+        """Return a key that changes when the results of an image would change."""
         level = f"-level{self.level}" if self.level else ""
-        return f"{self.recipe.digest()}-{identity_of_image(source)}{level}"
+        return f"{self.recipe.digest()}-{file_identity(source)}{level}"
 
     def has(self, stem: str) -> bool:
-        """Whether all results of an image are there."""
+        """Return whether all results of an image exist."""
         return all(file.exists() for file in self.files(stem).values())
 
 
 def _highest(labels: Any) -> int:
-    """Return the highest id: objects are numbered from 1 without gaps."""
+    """Return the highest id, which is the count: objects are numbered from 1 without gaps."""
     return int(labels.max())
 
 

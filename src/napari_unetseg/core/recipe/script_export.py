@@ -1,4 +1,4 @@
-"""A recipe as a command line, and as a Python script that calls each step by its name."""
+"""Export a recipe as a command line, and as a Python script that calls each step by name."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,32 +9,32 @@ from napari_unetseg.core.inference.object_size import SizeOptions
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.options import Options
-from napari_unetseg.core.recipe.recipe import Recipe, said_of
+from napari_unetseg.core.recipe.recipe import Recipe, explicit_options
 from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep, ThresholdStep
 
 _CORE = "napari_unetseg.core"
 
 
-def command_of(
+def shell_command(
     recipe: PathLike, images: Sequence[PathLike], out: PathLike, *, flattened: bool = False
 ) -> str:
-    """Return the command line that runs a recipe's file, with what has spaces quoted."""
+    """Return the command line that runs a recipe file, with shell quoting."""
     words = ["napari-unetseg", "run", str(recipe), *map(str, images), "-o", str(out), "--resume"]
     return shlex.join([*words, *(["--flattened"] if flattened else [])])
 
 
-def script_of(recipe: Recipe, folder: PathLike = ".") -> str:
-    """Return a Python script that does what a recipe does, step by step.
+def python_script(recipe: Recipe, folder: PathLike = ".") -> str:
+    """Return a Python script that runs the steps of a recipe one by one.
 
     Parameters
     ----------
     folder
-        The recipe's own, from which its model's path counts.
+        The recipe's folder, which its model path is relative to.
 
     Notes
     -----
-    It is called with images and a folder, and writes what `run` does for each image. Options that
-    have their default are left out.
+    The script takes images and a folder, and writes the same results as `run`. Options at their
+    default are left out.
     """
     names: dict[str, set[str]] = {f"{_CORE}.io": {"read_image", "stem_of"}}
     body = [*_reading(recipe), *_flattening(recipe, names)]
@@ -111,7 +111,7 @@ def _opening(recipe: Recipe, folder: PathLike, names: dict[str, set[str]]) -> li
         scaling = f", normalisation={_call('NormalisationSpec', _changed(recipe.normalisation))}"
     lines = [f"# SHA-256: {step.sha256}", f"model = open_model({path!r}{scaling})"]
     if step.what == "objects":
-        said = {} if recipe.objects is None else said_of(recipe.objects)
+        said = {} if recipe.objects is None else explicit_options(recipe.objects)
         lines.append(f"decoding = model.decoding.model_copy(update={said!r})")
     return lines
 
@@ -134,7 +134,7 @@ def _predicting(recipe: Recipe, source: str, names: dict[str, set[str]]) -> list
 
 
 def _size(step: ModelStep) -> dict[str, Any]:
-    """Return what is said of the size of the objects."""
+    """Return the size options that are set."""
     return {name: said for name, said in _changed(step).items() if name in SizeOptions.model_fields}
 
 
@@ -162,7 +162,7 @@ def _writing(recipe: Recipe, names: dict[str, set[str]]) -> list[str]:
 
 
 def _changed(options: Options) -> dict[str, Any]:
-    """Return the options that are not as by default."""
+    """Return the options that differ from their default."""
     return options.model_dump(exclude_defaults=True)
 
 
@@ -170,4 +170,4 @@ def _call(name: str, said: dict[str, Any]) -> str:
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in said.items())})"
 
 
-__all__ = ["command_of", "script_of"]
+__all__ = ["python_script", "shell_command"]

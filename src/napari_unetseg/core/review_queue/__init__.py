@@ -1,4 +1,4 @@
-"""The review queue: where to look first, when to stop, and how many objects there are."""
+"""Sort objects for review, decide when to stop, and estimate the true number of objects."""
 
 from napari_unetseg.core.review_queue.build_queue import BuiltQueue, make_queue
 from napari_unetseg.core.review_queue.estimate_count import (
@@ -6,9 +6,12 @@ from napari_unetseg.core.review_queue.estimate_count import (
     Interval,
     JudgedSample,
     count_columns,
-    count_of,
+    estimate_count,
 )
-from napari_unetseg.core.review_queue.judge_corrections import drawn_in, worth_of
+from napari_unetseg.core.review_queue.judge_corrections import (
+    count_drawn_objects,
+    count_true_objects,
+)
 from napari_unetseg.core.review_queue.queue_evidence import Sources
 from napari_unetseg.core.review_queue.queue_items import Item, Verdict
 from napari_unetseg.core.review_queue.queue_options import Order, QueueOptions
@@ -27,9 +30,9 @@ __all__ = [
     "Sources",
     "Verdict",
     "count_columns",
-    "count_of",
-    "drawn_in",
+    "count_drawn_objects",
+    "count_true_objects",
+    "estimate_count",
     "make_queue",
     "read_queue",
-    "worth_of",
 ]

@@ -1,7 +1,7 @@
-"""What a model says of an image seen otherwise: mirrored and turned.
+"""Predict mirrored and transposed views of an image (test-time augmentation).
 
-Where its answer depends on how the image lies, it is not sure. Nothing of the image changes but
-the order of its pixels, so every view is as true as the image itself.
+Where the prediction depends on the orientation of the image, the model is uncertain. A view only
+reorders pixels, so it is as valid as the image itself.
 """
 
 from collections.abc import Iterator
@@ -14,37 +14,37 @@ from napari_unetseg.core.progress import Progress, part
 
 @dataclass(frozen=True)
 class View:
-    """One way to lay an image.
+    """Define an orientation of an image.
 
     Parameters
     ----------
     mirrored
-        Letters of the axes whose order is reversed.
+        Letters of the axes to reverse.
     turned
-        Whether rows and columns are exchanged afterwards.
+        Whether to swap rows and columns afterwards.
     """
 
     mirrored: str = ""
     turned: bool = False
 
     def of(self, image: Image) -> Image:
-        """Return the image so laid; nothing is read or copied."""
+        """Return the image in this orientation, without reading or copying pixels."""
         return (
-            _turned(_mirrored(image, self.mirrored))
+            _transposed(_mirrored(image, self.mirrored))
             if self.turned
             else _mirrored(image, self.mirrored)
         )
 
     def back(self, image: Image) -> Image:
-        """Return an image that is so laid as it was before."""
-        return _mirrored(_turned(image) if self.turned else image, self.mirrored)
+        """Return an image of this orientation in the original one."""
+        return _mirrored(_transposed(image) if self.turned else image, self.mirrored)
 
 
 def views_for(model: TrainedModel, image: Image) -> tuple[View, ...]:
-    """Return the views beside the plain one that a model can be asked about an image.
+    """Return the views, besides the original, that suit a model and an image.
 
-    None for a model that sees where in the image a pixel is: elsewhere it would rightly answer
-    otherwise. A turn is left out where pixels are not square.
+    There are none for a model that uses the position of a pixel in the image, whose prediction may
+    change with the orientation. The transpose is left out if pixels are not square.
     """
     if model.spec.position != "none":
         return ()
@@ -56,7 +56,7 @@ def views_for(model: TrainedModel, image: Image) -> tuple[View, ...]:
 def predict_view(
     model: TrainedModel, image: Image, views: tuple[View, ...], progress: Progress
 ) -> Iterator[Image]:
-    """Yield what `TrainedModel.predict_maps` says of each view, laid as the image is."""
+    """Yield the `TrainedModel.predict_maps` of each view, in the orientation of the image."""
     for number, view in enumerate(views):
         share = part(progress, number / len(views), (number + 1) / len(views))
         yield view.back(model.predict_maps(view.of(image), progress=share))
@@ -67,7 +67,7 @@ def _mirrored(image: Image, axes: str) -> Image:
     return image.with_data(image.data[order])
 
 
-def _turned(image: Image) -> Image:
+def _transposed(image: Image) -> Image:
     at = [image.axes.index(axis) for axis in "YX"]
     order = list(range(image.ndim))
     order[at[0]], order[at[1]] = at[1], at[0]

@@ -1,8 +1,7 @@
-"""How many objects there are, from a random sample of objects and windows that a person judged.
+"""Estimate the number of objects from a manually reviewed random sample of objects and windows.
 
-A prediction invents objects, joins and splits them, and misses some. What a random sample of its
-objects stands for, and what was missed in a random sample of windows, says by how much its count
-is off, and how sure that is.
+A prediction has false, merged, split and missed objects. A random sample of its objects, and the
+missed objects in a random sample of windows, give the error of its count and a confidence interval.
 """
 
 import bisect
@@ -20,21 +19,22 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class JudgedSample:
-    """What was found in a random sample, drawn without replacement.
+    """Hold the review results of a random sample, drawn without replacement.
 
     Parameters
     ----------
     population
-        How many predicted objects it was drawn from.
+        Number of predicted objects that the sample was drawn from.
     worth
-        How many true objects each sampled one stands for: 1 when it is right, 0 when there is
-        none, 2 when two were joined, a half when it is one of two pieces.
+        Number of true objects for each sampled object: 1 if it is correct, 0 if there is none, 2 if
+        it merges two, a half if it is one of two parts.
     windows
-        How many windows of like size the image consists of.
+        Number of windows of equal size in the image.
     missed
-        How many true objects that no predicted one stands for are in each sampled window.
+        Number of missed true objects in each sampled window.
     certain
-        Objects beside the population that a hand drew or approved: each is one.
+        Number of objects, in addition to the population, that were drawn or approved by hand; each
+        counts as one.
     """
 
     population: int
@@ -46,7 +46,7 @@ class JudgedSample:
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate, and between what the truth lies with the confidence asked for."""
+    """Hold an estimate and its confidence interval."""
 
     estimate: float
     low: float
@@ -55,18 +55,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class Count:
-    """How many objects there are.
+    """Hold the estimated number of objects.
 
     Parameters
     ----------
     count
-        True objects.
-    precision
-        Share of the predicted objects that are one, those of a hand included.
+        Number of true objects.
+        precision
+        Share of the predicted objects that are true ones, including those drawn by hand.
     missed
-        True objects that no predicted one stands for.
+        Number of missed true objects.
     sample
-        What it was estimated from.
+        The sample that it was estimated from.
     """
 
     count: Interval
@@ -79,56 +79,56 @@ class Count:
         return f"{self.count.estimate:,.0f} ({low:,} to {high:,})"
 
 
-def count_of(sample: JudgedSample, confidence: float = CONFIDENCE) -> Count:
+def estimate_count(sample: JudgedSample, confidence: float = CONFIDENCE) -> Count:
     """Estimate the number of true objects.
 
     Parameters
     ----------
     sample
-        With at least one object, where there are any, and one window.
+        The review results: at least one object, if there are any, and one window.
     confidence
-        Of every interval.
+        Confidence level of every interval.
 
     Raises
     ------
     InputError
-        When the sample is empty, or larger than what it was drawn from.
+        When the sample is empty, or larger than its population.
 
     Notes
     -----
-    Invented objects and surplus pieces follow the hypergeometric distribution, whose exact
-    interval (Clopper and Pearson's for a finite population) is taken. Objects that were missed or
-    joined lie in the sampled share of the windows or objects with the probability of that share;
-    the interval is that of a binomial's number of trials, widened by the index of dispersion
-    where they come in clusters. Both shrink to nothing as all are judged. The intervals of the
-    parts make that of the sum by the method of variance estimates recovery (Zou and Donner,
-    Statistics in Medicine 27:1693, 2008), and no less than was seen is ever claimed.
+    False objects and surplus parts follow the hypergeometric distribution; its exact interval
+    (Clopper and Pearson's for a finite population) is used. Missed or merged objects lie in the
+    sampled share of the windows or objects with the probability of that share; their interval is
+    that of a binomial's number of trials, widened by the index of dispersion if they are
+    clustered. Both intervals shrink to zero width as all are reviewed. The intervals of the parts
+    are combined by the method of variance estimates recovery (Zou and Donner, Statistics in
+    Medicine 27:1693, 2008). The lower bound is never less than the number observed.
     """
-    _check(sample)
+    _check_sample(sample)
     worth = np.array(sample.worth, float)
     tail = (1 - confidence) / 2
-    lacking = _lacking(np.clip(1 - worth, 0, None), sample.population, tail)
-    joined = _rare(np.clip(worth - 1, 0, None), sample.population, tail)
-    missed = _rare(np.array(sample.missed, float), sample.windows, tail)
-    there = sample.population + sample.certain
-    count = _sum(there, plus=(joined, missed), minus=(lacking,))
+    false = _false_objects(np.clip(1 - worth, 0, None), sample.population, tail)
+    merged = _estimate_total(np.clip(worth - 1, 0, None), sample.population, tail)
+    missed = _estimate_total(np.array(sample.missed, float), sample.windows, tail)
+    n_objects = sample.population + sample.certain
+    count = _sum_intervals(n_objects, plus=(merged, missed), minus=(false,))
     seen = sample.certain + float(worth.sum()) + sum(sample.missed)
     count = Interval(count.estimate, max(count.low, seen), max(count.high, count.estimate))
-    right = _share(there - lacking.estimate, there)
+    right = _share(n_objects - false.estimate, n_objects)
     precision = Interval(
-        right, _share(there - lacking.high, there), _share(there - lacking.low, there)
+        right, _share(n_objects - false.high, n_objects), _share(n_objects - false.low, n_objects)
     )
     return Count(count, precision, missed, sample)
 
 
-def _lacking(each: NDArray[np.float64], population: int, tail: float) -> Interval:
-    """Return how many of a population are none, from the sampled shares that are none."""
+def _false_objects(each: NDArray[np.float64], population: int, tail: float) -> Interval:
+    """Estimate the number of false objects in a population, from the false shares of a sample."""
     n = len(each)
     if not population:
         return Interval(0.0, 0.0, 0.0)
     total = float(each.sum())
     few, many = int(np.floor(total + 1e-9)), int(np.ceil(total - 1e-9))
-    # A number of worthless objects is ruled out when so few, or so many, would be too rare.
+    # A number of false objects is ruled out if so few, or so many, in the sample are too unlikely.
     low = _first(lambda m: scipy.stats.hypergeom.sf(few - 1, population, m, n) > tail, population)
     high = population - _first(
         lambda m: scipy.stats.hypergeom.cdf(many, population, population - m, n) > tail, population
@@ -136,8 +136,8 @@ def _lacking(each: NDArray[np.float64], population: int, tail: float) -> Interva
     return Interval(total / n * population, float(low), float(high))
 
 
-def _rare(each: NDArray[np.float64], population: int, tail: float) -> Interval:
-    """Return the total of a population of counts, from those of a sample."""
+def _estimate_total(each: NDArray[np.float64], population: int, tail: float) -> Interval:
+    """Estimate the total of the counts in a population, from those of a sample."""
     n, total = len(each), float(each.sum())
     if not population or n == population:
         return Interval(total, total, total)
@@ -153,12 +153,12 @@ def _rare(each: NDArray[np.float64], population: int, tail: float) -> Interval:
 
 
 def _first(holds: Callable[[int], bool], stop: int) -> int:
-    """Return the first number up to `stop` from which on something holds."""
+    """Return the first number up to `stop` from which on a condition holds."""
     return bisect.bisect_left(range(stop), True, key=holds)
 
 
 def _root(rising: Callable[[float], float], seen: float, share: float) -> float:
-    """Return where a rising function of a number of trials is 0; at least as many as were seen."""
+    """Return the root of a rising function of the number of trials, at least the number seen."""
     if rising(seen) >= 0:
         return seen
     far = (seen + 10) / share
@@ -167,10 +167,12 @@ def _root(rising: Callable[[float], float], seen: float, share: float) -> float:
     return float(scipy.optimize.brentq(rising, seen, far))
 
 
-def _sum(fixed: float, plus: Sequence[Interval], minus: Sequence[Interval]) -> Interval:
-    estimate = fixed + sum(one.estimate for one in plus) - sum(one.estimate for one in minus)
-    down = [one.estimate - one.low for one in plus] + [one.high - one.estimate for one in minus]
-    up = [one.high - one.estimate for one in plus] + [one.estimate - one.low for one in minus]
+def _sum_intervals(fixed: float, plus: Sequence[Interval], minus: Sequence[Interval]) -> Interval:
+    estimate = fixed + sum(part.estimate for part in plus) - sum(part.estimate for part in minus)
+    down = [part.estimate - part.low for part in plus] + [
+        part.high - part.estimate for part in minus
+    ]
+    up = [part.high - part.estimate for part in plus] + [part.estimate - part.low for part in minus]
     return Interval(
         estimate,
         estimate - float(np.sqrt(np.square(down).sum())),
@@ -182,12 +184,12 @@ def _share(part: float, whole: int) -> float:
     return part / whole if whole else 1.0
 
 
-def _check(sample: JudgedSample) -> None:
+def _check_sample(sample: JudgedSample) -> None:
     n, windows = len(sample.worth), len(sample.missed)
     if (sample.population and not n) or not windows:
         raise InputError(
-            "A count needs at least one judged object and one judged window of the random sample. "
-            "Judge more of it."
+            "A count needs at least one reviewed object and one reviewed window of the random "
+            "sample. Review more items."
         )
     if n > sample.population or windows > sample.windows:
         raise InputError(
@@ -196,14 +198,14 @@ def _check(sample: JudgedSample) -> None:
         )
 
 
-def count_columns(found: Count, n_rows: int) -> dict[str, NDArray[np.float64]]:
-    """Return a count as columns of a table of objects, the same numbers in every row."""
-    numbers = {"precision": found.precision, "missed": found.missed, "count": found.count}
+def count_columns(count: Count, n_rows: int) -> dict[str, NDArray[np.float64]]:
+    """Return a count as columns of an object table, with the same numbers in every row."""
+    numbers = {"precision": count.precision, "missed": count.missed, "count": count.count}
     columns: dict[str, NDArray[np.float64]] = {}
-    for name, one in numbers.items():
-        for end, value in {"": one.estimate, "_low": one.low, "_high": one.high}.items():
+    for name, part in numbers.items():
+        for end, value in {"": part.estimate, "_low": part.low, "_high": part.high}.items():
             columns[f"true_{name}{end}"] = np.full(n_rows, value)
     return columns
 
 
-__all__ = ["CONFIDENCE", "Count", "Interval", "JudgedSample", "count_columns", "count_of"]
+__all__ = ["CONFIDENCE", "Count", "Interval", "JudgedSample", "count_columns", "estimate_count"]

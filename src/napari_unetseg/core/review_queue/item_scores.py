@@ -1,4 +1,4 @@
-"""What is known of each object of labels, as numbers from 0, nothing wrong, to 1."""
+"""Score the objects of labels, from 0 (likely correct) to 1 (likely wrong)."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from napari_unetseg.core.measure import Table
 from napari_unetseg.core.review_queue.queue_evidence import QueueEvidence
 from napari_unetseg.core.review_queue.queue_items import Item
 from napari_unetseg.core.review_queue.queue_options import QueueOptions
-from napari_unetseg.core.review_queue.queue_order import spread_of
+from napari_unetseg.core.review_queue.queue_order import robust_spread
 
 WEIGHTS = {"shape": 0.5}
-"""How much a part of a score counts, where it is not 1."""
+"""Weights of the parts of a score that differ from 1."""
 
 _SIZES, _SIZE_POWER = (0.1, 10.0), 0.3
 
@@ -25,7 +25,7 @@ def score_parts(
     options: QueueOptions,
     frame_axes: int,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return what is known of each object, in words: each from 0 to 1."""
+    """Compute the parts of each object's score by name, each from 0 to 1."""
     wanted = {
         "all": ("views", "decodings", "other labels", "unsure", "shape"),
         "views": ("views", "decodings"),
@@ -39,17 +39,16 @@ def score_parts(
         for name, rows in evidence.agreement.items()
         if name in wanted
     }
-    known = evidence.uncertainty
-    if "unsure" in wanted and known is not None and "decodings" in evidence.agreement:
-        parts["unsure"] = _means(ids, known, table, frame_axes)
+    uncertainty = evidence.uncertainty
+    if "unsure" in wanted and uncertainty is not None and "decodings" in evidence.agreement:
+        parts["unsure"] = _means(ids, uncertainty, table, frame_axes)
     if "shape" in wanted:
         parts["shape"] = _oddness(table)
     return parts
 
 
-def weight_of(item: Item, typical: float) -> float:
-    """Return how much an item's size adds to its worth: the same mistake in a larger object is
-    one of more pixels."""
+def size_weight(item: Item, typical: float) -> float:
+    """Return the weight of an item by size: an error in a larger object affects more pixels."""
     return float(np.clip(item.pixels / typical, *_SIZES) ** _SIZE_POWER)
 
 
@@ -58,15 +57,17 @@ def _means(
 ) -> NDArray[np.float64]:
     from scipy import ndimage
 
-    found = np.zeros(len(table["label"]))
+    means = np.zeros(len(table["label"]))
     for index, rows in _frames(ids, table, frame_axes):
         if len(rows):
-            found[rows] = ndimage.mean(values[index], ids[index], table["label"][rows])
-    return found
+            means[rows] = ndimage.mean(values[index], ids[index], table["label"][rows])
+    return means
 
 
-def painted(ids: NDArray[Any], table: Table, score: Any, frame_axes: int) -> NDArray[np.float32]:
-    """Return an image of each object's score."""
+def paint_scores(
+    ids: NDArray[Any], table: Table, score: Any, frame_axes: int
+) -> NDArray[np.float32]:
+    """Draw the score of each object into an image."""
     out = np.zeros(ids.shape, np.float32)
     for index, rows in _frames(ids, table, frame_axes):
         numbers, places = np.unique(ids[index], return_inverse=True)
@@ -79,29 +80,29 @@ def painted(ids: NDArray[Any], table: Table, score: Any, frame_axes: int) -> NDA
 def _frames(
     ids: NDArray[Any], table: Table, frame_axes: int
 ) -> list[tuple[tuple[int, ...], NDArray[np.intp]]]:
-    """Return every frame's place, and the rows of the objects in it."""
+    """Return the index of each frame, and the table rows of its objects."""
     columns = [table[name] for name in ("t", "z") if name in table]
-    found = []
+    frames = []
     for index in np.ndindex(ids.shape[:frame_axes]):
-        here = np.ones(len(table["label"]), bool)
+        inside = np.ones(len(table["label"]), bool)
         for column, at in zip(columns, index, strict=True):
-            here &= column == at
-        found.append((index, np.flatnonzero(here)))
-    return found
+            inside &= column == at
+        frames.append((index, np.flatnonzero(inside)))
+    return frames
 
 
 def _oddness(table: Table) -> NDArray[np.float64]:
-    """Return how far size and shape of each object lie from the others', 0 to 1."""
-    looks = looks_of(table)[:, :2]
+    """Compute the deviation of each object's size and shape from the others', 0 to 1."""
+    looks = appearance_features(table)[:, :2]
     if not len(looks):
         return np.zeros(0)
     off = looks - np.median(looks, axis=0)
-    far = np.abs(off / spread_of(off)).max(axis=1)
+    far = np.abs(off / robust_spread(off)).max(axis=1)
     return far / (far + 3)
 
 
-def looks_of(table: Table) -> NDArray[np.float64]:
-    """Return what objects look like: size, roundness and intensities."""
+def appearance_features(table: Table) -> NDArray[np.float64]:
+    """Return appearance features of objects: size, roundness and intensities."""
     names = [name for name in table if name.split("_")[0] in ("mean", "sd")]
     round_ = next(table[name] for name in ("circularity", "sphericity") if name in table)
     columns = [np.log(np.maximum(table["pixels"], 1)), round_, *(table[name] for name in names)]
@@ -116,7 +117,7 @@ def object_item(
     score: Any,
     at: int,
 ) -> Item:
-    said = sorted(((float(part[at]), name) for name, part in parts.items()), reverse=True)
+    parts_by_value = sorted(((float(part[at]), name) for name, part in parts.items()), reverse=True)
     return Item(
         "object",
         tuple(int(x) for x in low[at]),
@@ -124,12 +125,14 @@ def object_item(
         int(table["label"][at]),
         int(table["pixels"][at]),
         round(float(score[at]), 4),
-        ", ".join(f"{name} {value:.2f}" for value, name in said[:3]),
+        ", ".join(f"{name} {value:.2f}" for value, name in parts_by_value[:3]),
     )
 
 
-def is_inked(table: Table, ids: NDArray[Any], ink: PixelSet, frame_axes: int) -> NDArray[np.bool_]:
-    """Return which objects of a table have a pixel of ink."""
+def has_locked_pixels(
+    table: Table, ids: NDArray[Any], ink: PixelSet, frame_axes: int
+) -> NDArray[np.bool_]:
+    """Return a mask of the objects in a table that have locked pixels."""
     touched: set[tuple[int, ...]] = set()
     for box, mask in ink.boxes():
         inside = np.nonzero(mask & (ids[box] != 0))
@@ -141,4 +144,12 @@ def is_inked(table: Table, ids: NDArray[Any], ink: PixelSet, frame_axes: int) ->
     return np.array([row in touched for row in rows], bool).reshape(len(table["label"]))
 
 
-__all__ = ["WEIGHTS", "is_inked", "looks_of", "object_item", "painted", "score_parts", "weight_of"]
+__all__ = [
+    "WEIGHTS",
+    "appearance_features",
+    "has_locked_pixels",
+    "object_item",
+    "paint_scores",
+    "score_parts",
+    "size_weight",
+]

@@ -1,4 +1,4 @@
-"""What a correction says of the objects that were there before."""
+"""Count the true objects behind a corrected object or window."""
 
 from typing import Any
 
@@ -12,42 +12,42 @@ Array = NDArray[Any]
 _MOSTLY = 0.5
 
 
-def worth_of(before: Array, after: Array, number: int) -> float:
-    """Return how many true objects an object stood for, from what a person made of it.
+def count_true_objects(before: Array, after: Array, number: int) -> float:
+    """Count the true objects that a predicted object stood for, from its correction.
 
     Parameters
     ----------
     before, after
-        Labels around it, then and now.
-    number
-        Its id, then.
+        Labels around the object, before and after the correction.
+        number
+        The object's id before the correction.
 
     Returns
     -------
     float
-        1 when it is still one object, of whatever outline; 0 when it was deleted; n when it was
-        divided into n; 1 / n when it was one of n that were merged.
+        1 if it is still one object, with any outline; 0 if it was deleted; n if it was split into
+        n; 1 / n if it was one of n that were merged.
     """
     old = before == number
-    found = 0.0
+    count = 0.0
     for new in _ids(after[old]):
         now = after == new
         shared = np.count_nonzero(now & old)
         inside = shared > _MOSTLY * np.count_nonzero(now)
         if inside or shared > _MOSTLY * np.count_nonzero(old):
-            found += 1 / max(_swallowed(before, now), 1)
-    return found
+            count += 1 / max(_count_merged(before, now), 1)
+    return count
 
 
-def drawn_in(before: Array, after: Array, window: Box) -> int:
-    """Return how many objects were drawn on former background, with their middle in a window.
+def count_drawn_objects(before: Array, after: Array, window: Box) -> int:
+    """Count the objects drawn on former background whose centre lies in a window.
 
     Parameters
     ----------
     before, after
-        Labels of the window and around it, then and now.
-    window
-        In these labels.
+        Labels of the window and around it, before and after the correction.
+        window
+        The window, as slices of these labels.
     """
     fresh = set(_ids(after[before == 0])) - set(_ids(before))
     return sum(_is_drawn(before, after == number, window) for number in fresh)
@@ -61,17 +61,17 @@ def _is_drawn(before: Array, now: NDArray[np.bool_], window: Box) -> bool:
     return all(part.start - 0.5 <= at < part.stop - 0.5 for at, part in ends)
 
 
-def _swallowed(before: Array, now: NDArray[np.bool_]) -> int:
-    """Return of how many former objects most lies in one of now."""
-    found = 0
+def _count_merged(before: Array, now: NDArray[np.bool_]) -> int:
+    """Count the old objects whose larger part lies in one new object."""
+    count = 0
     for number in _ids(before[now]):
         old = before == number
-        found += bool(np.count_nonzero(now & old) > _MOSTLY * np.count_nonzero(old))
-    return found
+        count += bool(np.count_nonzero(now & old) > _MOSTLY * np.count_nonzero(old))
+    return count
 
 
 def _ids(pixels: Array) -> list[int]:
     return [int(number) for number in np.unique(pixels) if number]
 
 
-__all__ = ["drawn_in", "worth_of"]
+__all__ = ["count_drawn_objects", "count_true_objects"]

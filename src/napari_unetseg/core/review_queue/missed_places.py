@@ -1,4 +1,4 @@
-"""Places outside of all objects where one may be missed."""
+"""Find places in the background where an object may have been missed."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.review_queue.queue_items import Item
 
-_HALF_SEEN = 0.3
+_FOREGROUND = 0.3
 _SMALLEST, _THINNEST = 0.15, 0.1
 
 
@@ -19,24 +19,24 @@ def missed_places(
     ink: PixelSet,
     frame_axes: int = 0,
 ) -> list[Item]:
-    """Return the connected pieces of background that may be an object.
+    """Find connected components of the background that may be missed objects.
 
     Parameters
     ----------
     labels
         Ids; 0 is background.
     foreground
-        (*labels): probability that a pixel belongs to an object.
+        (*labels), probability that a pixel belongs to an object.
     typical
-        Pixels of a usual object: what is much smaller or thinner, such as the rim of an object, is
-        no place.
+        Size in pixels of a typical object: much smaller or thinner components, such as the rim of
+        an object, are left out.
     ink
-        Where a hand erased or approved, nothing is missed.
+        Locked pixels: components with some were erased or approved by hand and are left out.
     """
-    found: list[Item] = []
+    items: list[Item] = []
     for index in np.ndindex(labels.shape[:frame_axes]):
-        found += _in_frame(labels[index], foreground[index], typical, ink, index)
-    return found
+        items += _in_frame(labels[index], foreground[index], typical, ink, index)
+    return items
 
 
 def _in_frame(
@@ -48,16 +48,16 @@ def _in_frame(
 ) -> list[Item]:
     from scipy import ndimage
 
-    pieces, n = ndimage.label((labels == 0) & (foreground > _HALF_SEEN))
+    pieces, n = ndimage.label((labels == 0) & (foreground > _FOREGROUND))
     if not n:
         return []
     ndim = labels.ndim
     numbers = np.arange(1, n + 1)
     sizes = np.bincount(pieces.ravel(), minlength=n + 1)[1:]
     means = ndimage.mean(foreground, pieces, numbers)
-    # The rim of an object has as many pixels as a small object, but is nowhere so thick.
+    # The rim of an object may have as many pixels as a small object, but it is thinner.
     thick = _THINNEST * typical ** (1 / ndim)
-    found = []
+    items = []
     for number, box in enumerate(ndimage.find_objects(pieces), start=1):
         if sizes[number - 1] < _SMALLEST * typical:
             continue
@@ -66,13 +66,13 @@ def _in_frame(
             continue
         low = (*index, *(part.start for part in box))
         high = (*(at + 1 for at in index), *(part.stop for part in box))
-        inked = ink.inside(tuple(map(slice, low, high))).reshape(pieces[box].shape)
-        if (inked & (pieces[box] == number)).any():
+        locked = ink.inside(tuple(map(slice, low, high))).reshape(pieces[box].shape)
+        if (locked & (pieces[box] == number)).any():
             continue
         score = float(means[number - 1])
         size = int(sizes[number - 1])
-        found.append(Item("place", low, high, 0, size, round(score, 4), f"object {score:.2f}"))
-    return found
+        items.append(Item("place", low, high, 0, size, round(score, 4), f"object {score:.2f}"))
+    return items
 
 
 __all__ = ["missed_places"]

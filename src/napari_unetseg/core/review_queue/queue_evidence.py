@@ -1,4 +1,4 @@
-"""What speaks for and against labels: a model seen from several sides, and other labels."""
+"""Gather evidence for and against labels: predictions of several views, and other labels."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,18 +21,18 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sources:
-    """What labels are held against.
+    """Hold the sources of evidence on labels.
 
     Parameters
     ----------
     image
-        What they are of.
+        The image of the labels.
     model
-        What else to ask about the image.
+        The model that predicts the image again.
     decoding
-        How the model's objects are made; as suits it when missing.
+        How objects are made from the model's maps; the model's own options if None.
     other
-        Other labels of the same image, of a lower rung or another hand: (*labels).
+        Other labels of the same image, by a lower rung or another person: (*labels).
     """
 
     image: Image | None = None
@@ -43,18 +43,18 @@ class Sources:
 
 @dataclass(eq=False)
 class QueueEvidence:
-    """What is known of labels.
+    """Hold the evidence on labels.
 
     Parameters
     ----------
     agreement
-        By the name of what they were held against: for each object the largest intersection over
-        union with any of its objects, (n,), in the order of frames and ids; a row for each time.
+        By the name of the comparison: for each object the largest intersection over union with
+        any object of the comparison, (n,), in the order of frames and ids; one row per comparison.
     uncertainty
-        (*labels), 0 to 1: how unsure the model is of a pixel; without one where the other labels
-        differ.
+        (*labels), 0 to 1: uncertainty of the model per pixel; without a model, where the other
+        labels differ.
     foreground
-        (*labels): how sure it is that there is an object, from all that was asked.
+        (*labels): probability of an object, averaged over all sources.
     """
 
     agreement: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class QueueEvidence:
     foreground: Floats | None = None
 
 
-def gather(
+def gather_evidence(
     labels: NDArray[Any],
     sources: Sources,
     options: QueueOptions,
@@ -70,52 +70,54 @@ def gather(
     frame_axes: int = 0,
     progress: Progress = silent,
 ) -> QueueEvidence:
-    """Ask the model, and hold the labels against what it says and against other labels.
+    """Predict the image and its views, and compare the labels with the result and other labels.
 
     Parameters
     ----------
     labels
-        Ids, or classes.
+        Ids or classes.
     frame_axes
-        How many of the first axes only count frames.
+        Number of leading axes that are frames.
 
     Raises
     ------
     InputError
-        When there is nothing to ask for what is wanted, or it is not of the same image.
+        When a source that the options need is missing, or belongs to another image.
     """
-    found = QueueEvidence()
-    asks = options.by in ("all", "entropy", "margin", "views")
-    if asks and sources.model is not None and sources.image is not None:
+    evidence = QueueEvidence()
+    predicts = options.by in ("all", "entropy", "margin", "views")
+    if predicts and sources.model is not None and sources.image is not None:
         decoding = sources.decoding or sources.model.decoding
-        _ask(labels, sources.image, sources.model, decoding, options, frame_axes, found, progress)
+        _predict_views(
+            labels, sources.image, sources.model, decoding, options, frame_axes, evidence, progress
+        )
     elif options.by in ("entropy", "margin", "views"):
         raise InputError(
             f"Unsure by {options.by} needs a model and the image. Train or load a model, or "
-            "choose another way."
+            "choose another measure."
         )
     if options.by in ("all", "other labels") and sources.other is not None:
-        _compare(labels, sources.other, options, frame_axes, found)
+        _compare(labels, sources.other, options, frame_axes, evidence)
     elif options.by == "other labels":
         raise InputError("Choose the other labels to compare with.")
-    return found
+    return evidence
 
 
-def _ask(
+def _predict_views(
     labels: NDArray[Any],
     image: Image,
     model: TrainedModel,
     decoding: DecodeOptions,
     options: QueueOptions,
     frame_axes: int,
-    found: QueueEvidence,
+    evidence: QueueEvidence,
     progress: Progress,
 ) -> None:
-    wants = options.labels_are == "objects"
+    has_objects = options.labels_are == "objects"
 
-    def agreement(maps: Image, way: DecodeOptions, done: float) -> NDArray[np.float64]:
-        # It is told no more of how far it is, but it may be cancelled.
-        ids = model.decode(maps, way, progress=part(progress, done, done)).asarray()
+    def agreement(maps: Image, variant: DecodeOptions, done: float) -> NDArray[np.float64]:
+        # Decoding reports no progress of its own, but can be cancelled.
+        ids = model.decode(maps, variant, progress=part(progress, done, done)).asarray()
         return _agreement(labels, ids, frame_axes)
 
     views = views_for(model, image) if options.views or options.by == "views" else ()
@@ -123,23 +125,23 @@ def _ask(
     maps = model.predict_maps(image, progress=part(progress, 0, share))
     mean = _proba(maps, model, labels)
     square = np.square(mean)
-    if wants:
-        ways = [_how(decoding, **change) for change in _otherwise(decoding)]
-        found.agreement["decodings"] = [agreement(maps, way, share) for way in ways]
-    asked = predict_view(model, image, views, part(progress, share, 1))
-    for number, seen in enumerate(asked, start=2):
-        proba = _proba(seen, model, labels)
+    if has_objects:
+        variants = [_with_change(decoding, **change) for change in _variants(decoding)]
+        evidence.agreement["decodings"] = [agreement(maps, variant, share) for variant in variants]
+    predictions = predict_view(model, image, views, part(progress, share, 1))
+    for number, view_maps in enumerate(predictions, start=2):
+        proba = _proba(view_maps, model, labels)
         mean, square = mean + proba, square + proba**2
-        if wants:
-            again = agreement(seen, decoding, number * share)
-            found.agreement.setdefault("views", []).append(again)
+        if has_objects:
+            again = agreement(view_maps, decoding, number * share)
+            evidence.agreement.setdefault("views", []).append(again)
     n = 1 + len(views)
     mean = (mean / n).astype(np.float32)
-    found.uncertainty = _unsure(mean, (square / n).astype(np.float32), options, bool(views))
-    found.foreground = 1 - mean[_background(model, decoding)]
+    evidence.uncertainty = _uncertainty(mean, (square / n).astype(np.float32), options, bool(views))
+    evidence.foreground = 1 - mean[_background(model, decoding)]
 
 
-def _unsure(mean: Floats, square: Floats, options: QueueOptions, seen: bool) -> Floats:
+def _uncertainty(mean: Floats, square: Floats, options: QueueOptions, seen: bool) -> Floats:
     if options.by == "margin":
         return margin(mean)
     if options.by == "views" and seen:
@@ -152,25 +154,25 @@ def _compare(
     other: NDArray[Any],
     options: QueueOptions,
     frame_axes: int,
-    found: QueueEvidence,
+    evidence: QueueEvidence,
 ) -> None:
     if other.shape != labels.shape:
         raise InputError(
-            f"The other labels have the shape {other.shape} and these {labels.shape}: they are "
-            "not of one image. Choose others."
+            f"The other labels have the shape {other.shape} and these {labels.shape}, so they "
+            "belong to different images. Choose other labels."
         )
     if options.labels_are == "objects":
-        found.agreement["other labels"] = [_agreement(labels, other, frame_axes)]
-        there = (other != 0).astype(np.float32)
-        known = found.foreground
-        found.foreground = there if known is None else (known + there) / 2
+        evidence.agreement["other labels"] = [_agreement(labels, other, frame_axes)]
+        other_mask = (other != 0).astype(np.float32)
+        known = evidence.foreground
+        evidence.foreground = other_mask if known is None else (known + other_mask) / 2
         differs = (other != 0) != (labels != 0)
     else:
         differs = other != labels
-    if found.uncertainty is None or options.labels_are == "classes":
+    if evidence.uncertainty is None or options.labels_are == "classes":
         mixed = differs.astype(np.float32)
-        known = found.uncertainty
-        found.uncertainty = mixed if known is None else np.asarray((known + mixed) / 2)
+        known = evidence.uncertainty
+        evidence.uncertainty = mixed if known is None else np.asarray((known + mixed) / 2)
 
 
 def _agreement(labels: NDArray[Any], other: NDArray[Any], frame_axes: int) -> NDArray[np.float64]:
@@ -180,8 +182,8 @@ def _agreement(labels: NDArray[Any], other: NDArray[Any], frame_axes: int) -> ND
     return best
 
 
-def _otherwise(decoding: DecodeOptions) -> tuple[dict[str, float], ...]:
-    """Return in what ways objects may as well be made: a little more or less of everything."""
+def _variants(decoding: DecodeOptions) -> tuple[dict[str, float], ...]:
+    """Return plausible variants of the decoding: slightly lower and higher options."""
     level, depth = decoding.foreground, decoding.split_depth
     return (
         {"foreground": 0.6 * level},
@@ -191,7 +193,7 @@ def _otherwise(decoding: DecodeOptions) -> tuple[dict[str, float], ...]:
     )
 
 
-def _how(decoding: DecodeOptions, **change: Any) -> DecodeOptions:
+def _with_change(decoding: DecodeOptions, **change: Any) -> DecodeOptions:
     return decoding.model_copy(update=change)
 
 
@@ -200,7 +202,7 @@ def _proba(maps: Image, model: TrainedModel, labels: NDArray[Any]) -> Floats:
     if proba.shape[1:] != labels.shape:
         raise InputError(
             f"The image has the shape {proba.shape[1:]} without its channels and the labels "
-            f"{labels.shape}: they are not of one image. Choose the image of these labels."
+            f"{labels.shape}. Choose the image of these labels."
         )
     return proba
 
@@ -210,4 +212,4 @@ def _background(model: TrainedModel, decoding: DecodeOptions) -> int:
     return values.index(decoding.background) if decoding.background in values else 0
 
 
-__all__ = ["QueueEvidence", "Sources", "gather"]
+__all__ = ["QueueEvidence", "Sources", "gather_evidence"]

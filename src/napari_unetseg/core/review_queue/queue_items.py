@@ -1,4 +1,4 @@
-"""What a queue goes through: objects, places where one may be missed, and windows."""
+"""Define the items of a queue: objects, places where one may be missed, and windows."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,30 +8,30 @@ from napari_unetseg.core.corrections.locked_pixels import Box
 Kind = Literal["object", "place", "window"]
 
 Verdict = Literal["", "accepted", "fixed", "rejected", "gone"]
-"""What became of an item: nothing yet, right, mended, deleted, or no longer there."""
+"""Review result of an item: none yet, correct, corrected, deleted, or no longer there."""
 
 JUDGED = ("accepted", "fixed", "rejected", "gone")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to look at.
+    """Describe one item to review.
 
     Parameters
     ----------
     kind
-        An object; a place outside of all objects, where the model half sees one; a window, to
-        look at everything in it.
+        An object; a place in the background where the model is undecided; or a window in which
+        everything is reviewed.
     low, high
-        First pixel of its box and the one after its last, along each axis of the labels.
+        Start (inclusive) and stop (exclusive) of its bounding box, along each label axis.
     number
         Id of an object.
     pixels
         Size of an object.
     score
-        From 0 to 1, how much is likely to be wrong with it.
+        How likely it is wrong, from 0 to 1.
     why
-        What the score is made of, in words for people.
+        The parts of the score, as text.
     """
 
     kind: Kind
@@ -44,17 +44,17 @@ class Item:
 
     @property
     def box(self) -> Box:
-        """Its box, as slices."""
+        """Its bounding box, as slices."""
         return tuple(slice(a, b) for a, b in zip(self.low, self.high, strict=True))
 
     @property
     def centre(self) -> tuple[float, ...]:
-        """The middle of its box, in pixels."""
+        """The centre of its bounding box, in pixels."""
         return tuple((a + b - 1) / 2 for a, b in zip(self.low, self.high, strict=True))
 
     @property
-    def who(self) -> tuple[object, ...]:
-        """What tells it from all others, also in another queue."""
+    def key(self) -> tuple[object, ...]:
+        """The key that identifies it, also in another queue."""
         return (self.kind, self.number, self.low if self.kind != "object" else ())
 
 

@@ -1,4 +1,4 @@
-"""`Queue`: what there is to look at, how far one is, and whether to go on. Plain data."""
+"""Hold the state of a review queue: its items, the results so far and when to stop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,24 +13,24 @@ from napari_unetseg.core.review_queue.queue_items import JUDGED, Item, Verdict
 from napari_unetseg.core.review_queue.queue_options import Order
 
 LAST = 20
-"""How many of the items judged last say what is still to be gained."""
+"""Number of the last reviewed items that the outlook is estimated from."""
 
 _CHANGED = ("fixed", "rejected", "gone")
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What going on would bring.
+    """Estimate the benefit of reviewing the rest.
 
     Parameters
     ----------
     changed, seen
-        How many of the items judged last had to be changed.
+        Number of the last reviewed items that were changed, and their total number.
     expected
-        How many of those left would have to be, at that rate: more than there are, since what
-        comes first is what is most unsure.
+        Expected changes among the remaining items at that rate; an overestimate, since the most
+        uncertain items come first.
     enough
-        Whether little is to be gained.
+        Whether the review can stop.
     """
 
     changed: int
@@ -41,23 +41,23 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue. Every change returns a new one.
+    """Hold a queue; every change returns a new one.
 
     Parameters
     ----------
     order
-        What came first.
+        The order of the items.
     items
-        In order.
+        The items in order.
     verdicts
-        One for each item.
-    worth
-        For each item what it stands for: of an object how many true ones, of a window how many
-        objects were missed in it.
+        One verdict per item.
+        worth
+        For each object the number of true objects it stands for, for each window the number of
+        missed objects in it.
     at
-        The place of the current item.
+        Index of the current item.
     population, windows, certain
-        Of a random sample: see `JudgedSample`.
+        For a random sample; see `JudgedSample`.
     enough
         See `QueueOptions`.
     """
@@ -87,47 +87,49 @@ class Queue:
 
     @property
     def item(self) -> Item | None:
-        """The current item; None of an empty queue."""
+        """The current item; None if the queue is empty."""
         return self.items[self.at] if self.items else None
 
     @property
     def verdict(self) -> Verdict:
-        """What became of the current item."""
+        """The verdict of the current item."""
         return self.verdicts[self.at] if self.items else ""
 
     @property
     def n_judged(self) -> int:
-        """How many items have a verdict."""
+        """The number of items with a verdict."""
         return sum(verdict in JUDGED for verdict in self.verdicts)
 
     @property
     def random(self) -> bool:
-        """Whether it is a random sample."""
+        """Whether the queue is a random sample."""
         return self.order == "random sample"
 
     def go(self, at: int) -> Self:
-        """Make another item current."""
+        """Return the queue with another current item."""
         return replace(self, at=min(max(at, 0), max(len(self) - 1, 0)))
 
     def next_at(self) -> int | None:
-        """Return the place of the next item without a verdict, from the current one on and then
-        from the beginning; None when all have one."""
+        """Return the index of the next item without a verdict; None when all have one.
+
+        Searches from the current item on, then from the beginning.
+        """
         n = len(self)
         order = [*range(self.at + 1, n), *range(min(self.at + 1, n))]
         return next((at for at in order if not self.verdicts[at]), None)
 
     def judged(self, at: int, verdict: Verdict, worth: float = 1.0) -> Self:
-        """Give an item a verdict, or take it back with an empty one."""
+        """Return the queue with the verdict of an item; an empty one takes it back."""
         verdicts, worths = list(self.verdicts), list(self.worth)
         verdicts[at], worths[at] = verdict, float(worth)
         return replace(self, verdicts=tuple(verdicts), worth=tuple(worths))
 
     def place_of(self, item: Item) -> int | None:
-        """Return where an item of another queue stands in this one."""
-        return next((k for k, one in enumerate(self.items) if one.who == item.who), None)
+        """Return the index of an item of another queue in this one; None if it is not in it."""
+        return next((k for k, other in enumerate(self.items) if other.key == item.key), None)
 
     def outlook(self) -> Outlook:
-        """Return what is still to be gained: from the items before the current one on."""
+        """Estimate the benefit of reviewing the rest, from the last reviewed items."""
         done = [k for k, verdict in enumerate(self.verdicts) if verdict in JUDGED]
         last = done[-LAST:]
         changed = sum(self.verdicts[k] in _CHANGED or self._missed(k) for k in last)
@@ -137,19 +139,19 @@ class Queue:
         return Outlook(changed, len(last), rate * left, enough or not left)
 
     def sample(self) -> JudgedSample:
-        """Return what a random sample has found so far.
+        """Return the review results of the random sample so far.
 
-        Only what was judged without a gap counts: what was passed over may be what was hard.
+        Only the items before the first unreviewed one count: skipped items may be difficult ones.
 
         Raises
         ------
         InputError
-            When it is no random sample.
+            When the queue is not a random sample.
         """
         if not self.random:
             raise InputError(
-                "What is reviewed unsure first is no random sample: it holds more mistakes than "
-                "the rest, so no count follows from it. Choose the order random sample."
+                "A queue in the order unsure first is not a random sample: it has more errors than "
+                "the rest, so a count cannot be estimated. Choose the order random sample."
             )
         n = self.n_in_a_row
         pairs = list(zip(self.items[:n], self.worth[:n], strict=True))
@@ -163,11 +165,11 @@ class Queue:
 
     @property
     def n_in_a_row(self) -> int:
-        """How many items have a verdict before the first without one."""
+        """The number of items before the first without a verdict."""
         return next((k for k, v in enumerate(self.verdicts) if v not in JUDGED), len(self))
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return the queue as JSON values."""
         return _adapter().dump_python(self, mode="json")
 
     def _missed(self, at: int) -> bool:
@@ -180,28 +182,28 @@ def _adapter() -> TypeAdapter[Queue]:
 
 
 def read_queue(plain: Mapping[str, Any], shape: tuple[int, ...]) -> Queue:
-    """Read what `Queue.plain` returned; it may come from a file that anybody wrote.
+    """Read a queue from the output of `Queue.plain`, which may come from an untrusted file.
 
     Parameters
     ----------
     shape
-        Of the labels.
+        Shape of the labels.
 
     Raises
     ------
     InputError
-        When it is damaged, or of labels of another shape.
+        When the data are damaged, or belong to labels of another shape.
     """
     try:
         queue = _adapter().validate_python(dict(plain))
     except ValidationError as error:
-        raise InputError("The review queue that was saved is damaged. Make a new one.") from error
+        raise InputError("The saved review queue is damaged. Make a new one.") from error
     for item in queue.items:
         inside = len(item.low) == len(item.high) == len(shape) and all(
             0 <= a < b <= n for a, b, n in zip(item.low, item.high, shape, strict=True)
         )
         if not inside:
-            raise InputError("The review queue that was saved is of other labels. Make a new one.")
+            raise InputError("The saved review queue belongs to other labels. Make a new one.")
     return queue
 
 

@@ -1,12 +1,12 @@
-"""Synthetic micrographs with exact truth: what every test, demo and first try can lean on.
+"""Synthetic micrographs with exact truth, for tests, demos and first steps.
 
 Four scenes, each drawn from a seed: `neurons` in phase contrast, fluorescent `nuclei` in two or
 three dimensions, a tissue of cells with bright `membranes`, and a `tissue` of two textures. Each
-gives a `Sample`: the image a camera would record, the classes and the objects that were drawn,
-and the background that was under them.
+gives a `Sample`: the image as recorded by a camera, the true classes and objects, and the true
+background.
 
-`micrograph` draws any of many kinds, shapes and looks independent of each other, for what a network
-is to learn of micrographs in general.
+`micrograph` draws many kinds of shapes and appearances, chosen independently, to train networks on
+micrographs in general.
 
 Examples
 --------

@@ -1,4 +1,4 @@
-"""A tissue of cells whose membranes shine, in a plane or in a volume."""
+"""Tissue of cells with bright membranes, in 2D or 3D."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from napari_unetseg.core.samples.scene import (
     Floats,
     Ints,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     consecutive,
@@ -24,16 +24,16 @@ from napari_unetseg.core.samples.scene import (
 )
 
 CELL = 16.0
-"""Mean distance between the middles of two cells, in micrometres."""
+"""Mean distance between the centres of two cells, in micrometres."""
 
 GLOW = 250.0
-"""Mean light of the medium, in counts."""
+"""Mean intensity of the medium, in counts."""
 
 STAIN = 1400.0
-"""Light of a membrane before the blur, in counts."""
+"""Intensity of a membrane before the blur, in counts."""
 
 CYTOPLASM = 60.0
-"""Mean light inside a cell, in counts."""
+"""Mean intensity inside a cell, in counts."""
 
 
 def membranes(
@@ -48,54 +48,52 @@ def membranes(
     noise: float = 1.0,
     spacing: Sequence[float] = (),
 ) -> Sample:
-    """Draw cells side by side with bright membranes, and holes in the tissue.
+    """Draw a tissue of adjacent cells with bright membranes, and holes in it.
 
     Parameters
     ----------
     shape
         Rows and columns, or planes, rows and columns.
     seed
-        The same seed draws the same picture.
+        Random seed; the same seed gives the same image.
     density
-        Cells to an area or a volume: 1 is a cell every 16 micrometres.
+        Cells per area or volume: 1 is a cell every 16 micrometres.
     thickness
         Factor on the thickness of the membranes, which is 1.4 micrometres.
     unevenness
-        How far the background rises from its darkest to its brightest, as a part of its mean.
+        Range of the background, relative to its mean.
     vignetting
-        Part of all light that is lost in the corners.
+        Fraction of all light that is lost in the corners.
     blur
-        Factor on the width of the microscope's blur, which is 2.5 times longer along Z.
+        Factor on the width of the point spread function, which is 2.5 times longer along Z.
     noise
         Factor on the camera's noise; 0 for none.
     spacing
-        Micrometres per pixel along each axis: 0.5 in a plane, (1.0, 0.5, 0.5) in a volume unless
-        given.
+        Micrometres per pixel along each axis: 0.5 in 2D, (1.0, 0.5, 0.5) in 3D by default.
 
     Returns
     -------
     Sample
-        One class, `membrane`. Every cell is one object: its inside, up to the membrane. So no
-        pixel is in both; those in neither lie in the holes.
+        One class, `membrane`. Every cell is one object: its interior, up to the membrane. So no
+        pixel is in both; pixels in neither lie in the holes.
 
     Raises
     ------
     InputError
-        When the shape or the spacing cannot be used, or a knob is out of range.
+        When the shape or the spacing cannot be used, or a parameter is out of range.
 
     Notes
     -----
-    A Voronoi tessellation of jittered points, seen through a gently warped space; the distance of
-    a pixel to the plane between its two nearest points decides what is membrane. 0.4 s for
-    512×512 pixels.
+    A Voronoi tessellation of jittered points in a gently warped space; membranes are the pixels
+    near the plane between their two nearest points. 0.4 s for 512×512 pixels.
     """
     sizes = checked_shape(shape, dimensions=(2, 3))
     usual = (0.5, 0.5) if len(sizes) == 2 else (1.0, 0.5, 0.5)
     steps = checked_spacing(spacing or usual, len(sizes))
-    check_knobs(noise=noise, blur=blur)
-    check_knobs(density=density, thickness=thickness, upper=3)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(noise=noise, blur=blur)
+    check_parameters(density=density, thickness=thickness, upper=3)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     rng = np.random.default_rng(seed)
     pitch = CELL / max(density, 0.02) ** (1 / len(sizes))
     cell, wall, n_cells = _tessellate(rng, sizes, steps, pitch)
@@ -108,11 +106,11 @@ def membranes(
     mottle = 1 + 0.3 * smooth_field(rng, sizes, [1.5 / step for step in steps])
     stain = np.where(membrane, STAIN * patchy, content[cell[0]] * mottle).astype(np.float32)
     widths = np.array([1.1, 0.45, 0.45])[-len(sizes) :] * blur / steps
-    seen = ndimage.gaussian_filter(stain, widths, truncate=3)
+    blurred = ndimage.gaussian_filter(stain, widths, truncate=3)
     gain = vignette(sizes, vignetting)
     background = (DARK + GLOW * gain * (1 + unevenness * uneven(rng, sizes))).astype(np.float32)
     return Sample(
-        image=record(rng, background + gain * seen, noise),
+        image=record(rng, background + gain * blurred, noise),
         classes=membrane.astype(np.uint8),
         objects=objects,
         background=background,
@@ -133,12 +131,12 @@ def _tessellate(
     cells
         Shape (2, *sizes).
     wall
-        Micrometres to the plane between them, near enough in the warped space.
+        Micrometres to the plane between them, approximate in the warped space.
     n_cells
     """
     points = _relaxed(rng, np.asarray(sizes) * steps, pitch)
     scale = [0.9 * pitch / step for step in steps]
-    place = np.stack(
+    positions = np.stack(
         [
             np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(sizes))]) * step
             + 0.12 * pitch * smooth_field(rng, sizes, scale)
@@ -146,7 +144,7 @@ def _tessellate(
         ],
         axis=-1,
     )
-    distance, nearest = cKDTree(points).query(place.reshape(-1, len(sizes)), k=2, workers=-1)
+    distance, nearest = cKDTree(points).query(positions.reshape(-1, len(sizes)), k=2, workers=-1)
     between = np.linalg.norm(points[nearest[:, 0]] - points[nearest[:, 1]], axis=1)
     wall = (distance[:, 1] ** 2 - distance[:, 0] ** 2) / (2 * between)
     cells = nearest.T.reshape(2, *sizes).astype(np.int32)
@@ -154,7 +152,7 @@ def _tessellate(
 
 
 def _relaxed(rng: np.random.Generator, extent: Doubles, pitch: float) -> Doubles:
-    """Scatter points about evenly over a box and a little beyond: a jittered grid, pushed apart."""
+    """Scatter points evenly over a box and a margin: a jittered grid, relaxed by repulsion."""
     sides = [np.arange(-pitch, length + pitch, pitch) + pitch / 2 for length in extent]
     grid = np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, len(extent))
     points = grid + pitch * rng.uniform(-0.5, 0.5, grid.shape)
@@ -167,9 +165,9 @@ def _relaxed(rng: np.random.Generator, extent: Doubles, pitch: float) -> Doubles
 
 
 def _solid(rng: np.random.Generator, cell: Ints, n_cells: int) -> NDArray[np.bool_]:
-    """Return which cells are there: about one in twelve is missing, one of them in the picture."""
+    """Choose the cells that exist: about 1 in 12 is missing, at least one of them in view."""
     solid = rng.uniform(size=n_cells) > 0.08
     somewhere = cell[tuple(rng.integers(cell.shape))]
-    # A picture of a few cells keeps them.
+    # An image of few cells keeps them all.
     solid[somewhere] = np.unique(cell).size <= 6
     return solid

@@ -1,4 +1,4 @@
-"""Stained nuclei under a fluorescence microscope, in a plane or in a volume."""
+"""Stained nuclei in a fluorescence microscope, in 2D or 3D."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from napari_unetseg.core.samples.scene import (
     Floats,
     Ints,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     consecutive,
@@ -27,15 +27,15 @@ RADIUS = 6.5
 """Mean radius of a nucleus, in micrometres."""
 
 GLOW = 160.0
-"""Mean light of the medium, in counts."""
+"""Mean intensity of the medium, in counts."""
 
 STAIN = 900.0
-"""Mean light of a nucleus, in counts."""
+"""Mean intensity of a nucleus, in counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Nuclei:
-    """Ellipsoids in micrometres: middle, inverse of the half axes' matrix, brightness, lobes."""
+    """Ellipsoids in micrometres: centre, inverse of the matrix of half axes, brightness, lobes."""
 
     at: Doubles
     shapes: Doubles
@@ -56,29 +56,29 @@ def nuclei(
     noise: float = 1.0,
     spacing: Sequence[float] = (),
 ) -> Sample:
-    """Draw fluorescent nuclei, bright, apart and touching.
+    """Draw bright fluorescent nuclei, separate and touching.
 
     Parameters
     ----------
     shape
         Rows and columns, or planes, rows and columns.
     seed
-        The same seed draws the same picture.
+        Random seed; the same seed gives the same image.
     density
-        1 is about 80 nuclei in 512×512 pixels at the default spacing; there is always one.
+        1 is about 80 nuclei in 512×512 pixels at the default spacing; there is always at least one.
     touching
-        Part of the nuclei that lie against another, from 0 to 1.
+        Fraction of the nuclei that touch another, from 0 to 1.
     unevenness
-        How far the background rises from its darkest to its brightest, as a part of its mean.
+        Range of the background, relative to its mean.
     vignetting
-        Part of the light of nuclei and medium that is lost in the corners.
+        Fraction of the light of nuclei and medium that is lost in the corners.
     blur
-        Factor on the width of the microscope's blur, which is 2.5 times longer along Z.
+        Factor on the width of the point spread function, which is 2.5 times longer along Z.
     noise
         Factor on the camera's noise; 0 for none.
     spacing
-        Micrometres per pixel along each axis: 0.65 in a plane, (1.5, 0.5, 0.5) in a volume unless
-        given. The nuclei keep their size in micrometres.
+        Micrometres per pixel along each axis: 0.65 in 2D, (1.5, 0.5, 0.5) in 3D by default. The
+        nuclei keep their size in micrometres.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def nuclei(
     Raises
     ------
     InputError
-        When the shape or the spacing cannot be used, or a knob is out of range.
+        When the shape or the spacing cannot be used, or a parameter is out of range.
 
     Notes
     -----
@@ -97,16 +97,16 @@ def nuclei(
     sizes = checked_shape(shape, dimensions=(2, 3))
     usual = (0.65, 0.65) if len(sizes) == 2 else (1.5, 0.5, 0.5)
     steps = checked_spacing(spacing or usual, len(sizes))
-    check_knobs(density=density, blur=blur, noise=noise)
-    check_knobs(touching=touching, upper=1)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(density=density, blur=blur, noise=noise)
+    check_parameters(touching=touching, upper=1)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     rng = np.random.default_rng(seed)
     stain, objects = _stained(rng, sizes, steps, _place(rng, sizes, steps, density, touching))
     gain = vignette(sizes, vignetting)
     background = (DARK + GLOW * gain * (1 + unevenness * uneven(rng, sizes))).astype(np.float32)
-    seen = ndimage.gaussian_filter(stain, _blur(steps, blur), truncate=3)
-    light = background + STAIN * gain * seen
+    blurred = ndimage.gaussian_filter(stain, _blur(steps, blur), truncate=3)
+    light = background + STAIN * gain * blurred
     objects = consecutive(objects)
     return Sample(
         image=record(rng, light, noise),
@@ -127,7 +127,7 @@ def _place(
     density: float,
     touching: float,
 ) -> _Nuclei:
-    """Scatter nuclei, then set a part of them against a neighbour."""
+    """Scatter nuclei, then place some of them in contact with a neighbour."""
     extent = np.asarray(sizes) * steps
     ndim = len(sizes)
     room = float(np.prod(extent + (0 if ndim == 2 else RADIUS)))
@@ -140,7 +140,7 @@ def _place(
     at = _against(rng, at, extent, count - alone)
     n = len(at)
     size = np.exp(rng.normal(0, 0.16, n))
-    # The small ones are condensed and brighter, as real nuclei are.
+    # Small nuclei are condensed and brighter, as in real cells.
     brightness = np.exp(rng.normal(-0.05, 0.22, n)) / size
     half = RADIUS * size[:, None] * np.exp(rng.normal(0, 0.14, (n, ndim)))
     if ndim == 3:
@@ -173,7 +173,7 @@ def _stained(
     steps: tuple[float, ...],
     cells: _Nuclei,
 ) -> tuple[Floats, Ints]:
-    """Draw the nuclei; a pixel inside two belongs to the one whose middle it is nearer to."""
+    """Draw the nuclei; a pixel inside two belongs to the one with the nearer centre."""
     stain = np.zeros(sizes, np.float32)
     objects = np.zeros(sizes, np.int32)
     level = np.ones(sizes, np.float32)
@@ -185,7 +185,7 @@ def _stained(
         size = np.sqrt((local**2).sum(0))
         angle = np.arctan2(local[-2], local[-1])
         sway = cells.lobes[cell]
-        # Lobes fade towards the poles, where the angle has no meaning.
+        # Lobes fade towards the poles, where the angle is undefined.
         fade = (np.hypot(local[-2], local[-1]) / np.maximum(size, 1e-9)) ** 3
         lobes = sway[0] * np.cos(3 * angle + sway[2]) + sway[1] * np.cos(4 * angle + sway[3])
         size /= 1 + fade * lobes
@@ -202,7 +202,7 @@ def _stained(
 def _around(
     at: Doubles, reach: float, sizes: tuple[int, ...], steps: tuple[float, ...]
 ) -> tuple[tuple[slice, ...], Doubles]:
-    """Return the window within `reach` micrometres of a point, and its pixels' way from it."""
+    """Return the window within `reach` micrometres of a point, and its pixels' offsets from it."""
     window = tuple(
         slice(
             int(np.clip(np.floor((c - reach) / step), 0, n)),
@@ -218,7 +218,7 @@ def _around(
 
 
 def _blur(steps: tuple[float, ...], factor: float) -> list[float]:
-    """Return the width of the microscope's blur along each axis, in pixels."""
+    """Return the width of the point spread function along each axis, in pixels."""
     lateral = 0.5 * factor
     axial = 2.5 * lateral
     widths = [axial, lateral, lateral][-len(steps) :]

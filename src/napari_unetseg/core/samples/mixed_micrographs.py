@@ -1,8 +1,8 @@
-"""Micrographs of many kinds: shapes of any size, shown in the ways of many microscopes.
+"""Micrographs of many kinds: shapes of any size, in the appearances of many microscopes.
 
-What a network is to learn of micrographs in general cannot come from one specimen. Here a `shape`
-of cells and a `look` of microscopes are drawn independently of each other, of any size, brightness,
-unevenness, blur and noise, with what lies inside exactly known.
+A network for micrographs in general cannot be trained on one specimen. Here the `shape` of cells
+and the `look` of a microscope are drawn independently of each other, with any size, brightness,
+unevenness, blur and noise, and with exactly known objects.
 """
 
 from typing import Literal, get_args
@@ -34,10 +34,10 @@ SHAPES: tuple[Shape, ...] = get_args(Shape)
 LOOKS: tuple[Look, ...] = get_args(Look)
 
 FIELD = 900.0
-"""Mean light of an empty field, in counts."""
+"""Mean intensity of an empty field, in counts."""
 
 SIZES = (4.0, 36.0)
-"""Least and largest mean radius of the cells of one picture, in pixels."""
+"""Range of the mean radius of the cells of one image, in pixels."""
 
 
 def micrograph(
@@ -54,15 +54,15 @@ def micrograph(
     size
         Rows and columns, at least 16 each.
     seed
-        The same seed draws the same picture.
+        Random seed; the same seed gives the same image.
     shape
-        Of the cells: round or wobbly `blobs`, alone and touching; `rods`; branching `neurites`; a
-        `tissue` that fills the picture but for gaps. By lot when not said.
+        Shape of the cells: round or irregular `blobs`, separate and touching; `rods`; branching
+        `neurites`; a `tissue` that fills the image except for gaps. Random when None.
     look
-        `filled`: stained inside. `rings`: stained at the edge. `hollow`: with a pale middle and a
+        `filled`: stained inside. `rings`: stained at the edge. `hollow`: with a pale centre and a
         dark edge. `shaded`: a relief lit from one side, as in differential interference contrast.
         `halos`: darker than the field with a bright rim outside, as in phase contrast. `texture`:
-        as bright as the field, but grainy. By lot when not said. All but the relief come bright on
+        as bright as the field, but grainy. Random when None. All except the relief come bright on
         dark and dark on bright.
 
     Returns
@@ -73,18 +73,19 @@ def micrograph(
     Raises
     ------
     InputError
-        When a size, shape or look cannot be drawn.
+        When a size, shape or look does not exist.
 
     Notes
     -----
     20 to 80 ms for 256×256 pixels.
     """
     rows, columns = checked_shape(size, dimensions=(2,))
-    for asked, known in ((shape, SHAPES), (look, LOOKS)):
-        if asked is not None and asked not in known:
-            raise InputError(f"There is no {asked!r} to draw. Choose of {', '.join(known)}.")
+    for asked, choices in ((shape, SHAPES), (look, LOOKS)):
+        if asked is not None and asked not in choices:
+            raise InputError(f"There is no {asked!r} to draw. Choose one of {', '.join(choices)}.")
     rng = np.random.default_rng(seed)
-    # Both lots are drawn in any case, so that asking for one leaves the rest of the picture.
+    # Both random choices are made in any case, so that fixing one does not change the rest of the
+    # image.
     lots = SHAPES[rng.integers(len(SHAPES))], LOOKS[rng.integers(len(LOOKS))]
     shape, look = shape or lots[0], look or lots[1]
     extent = (rows, columns)
@@ -111,19 +112,19 @@ def micrograph(
 
 
 def _blobs(rng: np.random.Generator, size: tuple[int, int], radius: float) -> Ints:
-    """Draw round to wobbly cells; a part of them lie against each other."""
+    """Draw round to irregular cells; some of them touch."""
     return _wobbly(rng, size, radius, stretch=rng.uniform(0, 0.35), gap=rng.uniform(1.2, 3.0))
 
 
 def _rods(rng: np.random.Generator, size: tuple[int, int], radius: float) -> Ints:
-    """Draw long cells that lie in all directions."""
+    """Draw elongated cells in all orientations."""
     return _wobbly(rng, size, radius, stretch=rng.uniform(0.6, 0.9), gap=rng.uniform(1.5, 3.0))
 
 
 def _wobbly(
     rng: np.random.Generator, size: tuple[int, int], radius: float, *, stretch: float, gap: float
 ) -> Ints:
-    """Draw ellipses with waves on their edges; of two that overlap a pixel is in the deeper."""
+    """Draw ellipses with wavy edges; overlapping pixels go to the cell they lie deeper in."""
     room = np.prod(np.asarray(size) + 2 * radius)
     count = int(np.clip(room / (gap * radius) ** 2, 1, 4000))
     at = scatter(rng, (-radius, -radius), np.asarray(size) + radius, count, gap * radius)
@@ -135,24 +136,24 @@ def _wobbly(
         reach = int(np.ceil(1.6 * mine * (1 + stretch)))
         rows = slice(max(0, int(row) - reach), max(0, int(row) + reach + 1))
         columns = slice(max(0, int(column) - reach), max(0, int(column) + reach + 1))
-        there = depth[rows, columns]
+        deepest = depth[rows, columns]
         y, x = np.ogrid[rows, columns]
         turn = rng.uniform(0, np.pi)
-        dy, dx = y[: len(there)] - row, x[:, : there.shape[1]] - column
+        dy, dx = y[: len(deepest)] - row, x[:, : deepest.shape[1]] - column
         along = (np.cos(turn) * dx + np.sin(turn) * dy) / (1 + stretch)
         across = (np.cos(turn) * dy - np.sin(turn) * dx) * (1 + stretch)
         angle = np.arctan2(across, along)
         heights = rng.normal(0, 0.12, 4) / np.sqrt(waves)
         edge = 1 + np.cos(waves * angle[..., None] + rng.uniform(0, 6.3, 4)) @ heights
         away = (np.hypot(along, across) / (mine * edge)).astype(np.float32)
-        inside = away < there
-        there[inside] = away[inside]
+        inside = away < deepest
+        deepest[inside] = away[inside]
         objects[rows, columns][inside] = cell + 1
     return objects
 
 
 def _neurites(rng: np.random.Generator, size: tuple[int, int], radius: float) -> Ints:
-    """Draw bodies, some of none, with neurites of the same cell."""
+    """Draw cell bodies, some cells without one, with the neurites of the same cell."""
     girth = np.clip(radius / 5, 0.7, 3.0)
     count = int(np.clip(np.prod(size) / (9 * radius) ** 2, 2, 60))
     at = scatter(rng, (0, 0), size, count, 3 * radius)
@@ -177,7 +178,7 @@ def _neurites(rng: np.random.Generator, size: tuple[int, int], radius: float) ->
 
 
 def _tissue(rng: np.random.Generator, size: tuple[int, int], radius: float) -> Ints:
-    """Draw cells that fill the picture, with walls between them and gaps where some are missing."""
+    """Draw cells that fill the image, with walls between them and gaps where cells are missing."""
     room = np.asarray(size) + 4 * radius
     count = int(np.clip(np.prod(room) / (1.9 * radius) ** 2, 4, 4000))
     at = scatter(rng, (-2 * radius, -2 * radius), room - 2 * radius, count, 1.4 * radius)
@@ -196,7 +197,7 @@ _DRAWN = {"blobs": _blobs, "rods": _rods, "neurites": _neurites, "tissue": _tiss
 
 
 def _shown(rng: np.random.Generator, objects: Ints, radius: float, look: Look) -> Floats:
-    """Return how a look shows objects: 0 for the field, about 1 where it differs most."""
+    """Render objects in a look: 0 for the field, about 1 at the strongest contrast."""
     inside = objects > 0
     within = _depth(objects)
     width = float(np.clip(rng.uniform(0.1, 0.25) * radius, 0.8, 4.0))

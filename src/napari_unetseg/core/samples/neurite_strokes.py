@@ -9,12 +9,12 @@ from scipy import ndimage
 from napari_unetseg.core.samples.scene import Doubles, Floats, Ints
 
 MARGIN = 32
-"""How far outside the picture a stroke may still be drawn from, in pixels."""
+"""How far outside the image strokes are still drawn, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Strokes:
-    """Points along strokes: position (y, x) in pixels, radius in pixels, owner from 1."""
+    """Points along strokes: position (y, x) and radius in pixels, owner from 1."""
 
     points: Doubles
     radii: Doubles
@@ -23,7 +23,7 @@ class Strokes:
 
 @dataclass(frozen=True, eq=False)
 class Tips:
-    """The growing ends: where, heading where, bending how, how thick, how long still."""
+    """Growing ends of strokes: position, direction, curvature, thickness and remaining length."""
 
     at: Doubles
     heading: Doubles
@@ -35,7 +35,7 @@ class Tips:
     owner: NDArray[np.int32]
 
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_]) -> "Tips":
-        """Return some of the tips."""
+        """Select some of the tips."""
         return Tips(
             self.at[which],
             self.heading[which],
@@ -51,18 +51,18 @@ class Tips:
 def grow_strokes(
     rng: np.random.Generator, tips: Tips, *, branching: float, step: float = 0.7
 ) -> Strokes:
-    """Walk every tip to the end of its length, branching on the way.
+    """Grow every tip to the end of its length, with random branching.
 
     Parameters
     ----------
     branching
-        Mean number of branches in 100 pixels of a stroke.
+        Mean number of branches per 100 pixels of a stroke.
 
     Notes
     -----
-    All tips walk together, one step at a time, so the cost is that of the longest. The curvature
-    of a path is a first-order autoregression: it meanders and keeps its direction. Its radius
-    falls from `base` near the root and then slowly from `girth`, with swellings.
+    All tips advance together, one step at a time, so the cost is that of the longest. The curvature
+    of a path is a first-order autoregression: it meanders and keeps its direction. Its radius falls
+    from `base` near the root and then slowly from `girth`, with swellings.
     """
     points, radii, owners = [], [], []
     while len(tips.at):
@@ -77,27 +77,27 @@ def grow_strokes(
 
 
 def draw_strokes(shape: tuple[int, int], strokes: Strokes) -> tuple[Floats, Floats, Ints]:
-    """Draw strokes: how deep inside, how thick there, and whose.
+    """Draw strokes: return their relative depth, radius and owner at each pixel.
 
     Returns
     -------
     depth
-        1 on the middle of a stroke, 0 on its edge and outside.
+        1 on the centre line of a stroke, 0 on its edge and outside.
     radius
-        Of the nearest stroke, in pixels; 0 outside.
+        Radius of the nearest stroke, in pixels; 0 outside.
     owner
         Id of the nearest stroke, 0 outside.
 
     Notes
     -----
-    Every pixel asks the nearest pixel on a middle line, found by one Euclidean feature transform,
-    and measures its distance to the exact point that lies there.
+    Each pixel looks up the nearest pixel on a centre line, by one Euclidean feature transform, and
+    measures its distance to the exact point there.
     """
     padded = (shape[0] + 2 * MARGIN, shape[1] + 2 * MARGIN)
     pixel = np.rint(strokes.points).astype(np.intp) + MARGIN
-    kept = np.all((pixel >= 0) & (pixel < padded), axis=1)
-    # The thickest comes last, and of a pixel written twice the last stays.
-    order = np.flatnonzero(kept)[np.argsort(strokes.radii[kept], kind="stable")]
+    inside = np.all((pixel >= 0) & (pixel < padded), axis=1)
+    # The thickest come last, and where a pixel is assigned twice the last value stays.
+    order = np.flatnonzero(inside)[np.argsort(strokes.radii[inside], kind="stable")]
     if not order.size:
         nothing = np.zeros(shape, np.float32)
         return nothing, nothing.copy(), np.zeros(shape, np.int32)

@@ -13,7 +13,7 @@ from napari_unetseg.core.samples.scene import (
     Floats,
     Ints,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     consecutive,
@@ -25,7 +25,7 @@ from napari_unetseg.core.samples.scene import (
 )
 
 FIELD = 1500.0
-"""Mean light through an empty field, in counts."""
+"""Mean intensity of an empty field, in counts."""
 
 BODY = 13.0
 """Mean radius of a cell body, in pixels."""
@@ -33,7 +33,7 @@ BODY = 13.0
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Bodies: where (y, x), how large, and the outline r(angle) / radius as harmonics."""
+    """Cell bodies: position (y, x), size, and the outline r(angle) / radius as harmonics."""
 
     at: Doubles
     radii: Doubles
@@ -41,7 +41,7 @@ class _Cells:
     phases: Doubles
 
     def outline(self, cell: int, angle: Doubles) -> Doubles:
-        """Return the distance from the middle to the edge of one body, in pixels."""
+        """Return the distance from the centre to the edge of one body, in pixels."""
         waves = np.cos(np.arange(2, 2 + self.sizes.shape[1]) * angle[..., None] + self.phases[cell])
         edge: Doubles = self.radii[cell] * (1 + waves @ self.sizes[cell])
         return edge
@@ -59,52 +59,51 @@ def neurons(
     noise: float = 1.0,
     spacing: Sequence[float] = (0.65, 0.65),
 ) -> Sample:
-    """Draw neurons in culture as a phase-contrast microscope shows them, darker than the field.
+    """Draw cultured neurons as in a phase-contrast microscope, darker than the field.
 
     Parameters
     ----------
     shape
         Rows and columns.
     seed
-        The same seed draws the same picture.
+        Random seed; the same seed gives the same image.
     density
-        Cells: 1 is nine in 512×512 pixels. There is always at least one.
+        Number of cells: 1 is nine in 512×512 pixels. There is always at least one.
     unevenness
-        How far the added, nearly quadratic light rises from its darkest to its brightest, as a
-        part of the mean light.
+        Range of the added, nearly quadratic illumination, relative to the mean intensity.
     vignetting
-        Part of the light, and of the contrast with it, that is lost in the corners.
+        Fraction of the light, and of the contrast with it, that is lost in the corners.
     contrast
-        Factor on how dark the cells are.
+        Factor on the darkness of the cells.
     debris
-        Amount of specks and dust, none of it in the truth.
+        Amount of specks and dust, which are not part of the truth.
     noise
         Factor on the camera's noise; 0 for none.
     spacing
-        Micrometres per pixel: only said, the picture is the same.
+        Micrometres per pixel: recorded only, the image is the same.
 
     Returns
     -------
     Sample
         One class, `neuron`: bodies and neurites. Every neuron is one object; where two cross, a
-        pixel belongs to one of them. Both hold for the parts too thin to be seen.
+        pixel belongs to one of them. The truth includes parts too thin to be visible.
 
     Raises
     ------
     InputError
-        When the shape is not two numbers of at least 16, or a knob is out of range.
+        When the shape is not two numbers of at least 16, or a parameter is out of range.
 
     Notes
     -----
-    A thickness is drawn first. Phase contrast shows it less its own surroundings, for the ring
-    that shifts the direct light also catches what is diffracted at small angles: hence the halo,
-    and the pale middle of a body (Pluta, *Advanced Light Microscopy* vol. 2, ch. 5). 0.3 s for
-    512×512 pixels.
+    A thickness is drawn first. Phase contrast shows it minus its own surroundings, because the ring
+    that shifts the direct light also catches light diffracted at small angles: hence the halo, and
+    the pale centre of a body (Pluta, *Advanced Light Microscopy* vol. 2, ch. 5). 0.3 s for 512×512
+    pixels.
     """
     rows, columns = checked_shape(shape, dimensions=(2,))
-    check_knobs(density=density, contrast=contrast, debris=debris, noise=noise)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(density=density, contrast=contrast, debris=debris, noise=noise)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     size = (rows, columns)
     steps = checked_spacing(spacing, 2)
     rng = np.random.default_rng(seed)
@@ -132,7 +131,7 @@ def neurons(
 
 
 def _place(rng: np.random.Generator, size: tuple[int, int], count: int) -> _Cells:
-    """Scatter bodies; the first lies well inside, so that there is always one."""
+    """Scatter bodies; the first lies well inside the image, so that there is always one."""
     middle = np.asarray(size) * rng.uniform(0.4, 0.6, (1, 2))
     others = scatter(rng, (-10.0, -10.0), (size[0] + 10.0, size[1] + 10.0), count, 4.5 * BODY)
     apart = ((others - middle) ** 2).sum(1) > (4.5 * BODY) ** 2
@@ -195,7 +194,7 @@ def _bodies(rng: np.random.Generator, cells: _Cells, thickness: Floats, objects:
 
 
 def _specks(rng: np.random.Generator, size: tuple[int, int], amount: float) -> Floats:
-    """Draw clumps of a few grains that lie about the dish."""
+    """Draw clumps of a few grains scattered over the dish."""
     clumps = rng.poisson(amount * 110 * size[0] * size[1] / 512**2)
     if not clumps:
         return np.zeros(size, np.float32)
@@ -212,17 +211,17 @@ def _specks(rng: np.random.Generator, size: tuple[int, int], amount: float) -> F
 
 
 def _phase_contrast(thickness: Floats, contrast: float) -> Floats:
-    """Return the light let through: 1 in the empty field, less in cells, more around them."""
+    """Return the transmitted light: 1 in the empty field, less in cells, more around them."""
     near = ndimage.gaussian_filter(thickness, 2.8, truncate=3)
     far = ndimage.gaussian_filter(thickness, 8.0, truncate=3)
     shown = ndimage.gaussian_filter(thickness - 0.55 * near - 0.4 * far, 0.8)
-    # Light adds up: a halo saturates more slowly than a body darkens.
+    # Light is additive: a halo saturates more slowly than a body darkens.
     transmission: Floats = np.clip(1 - 0.45 * contrast * shown, 0.05, None)
     return transmission
 
 
 def _dust(rng: np.random.Generator, size: tuple[int, int], amount: float) -> Floats:
-    """Draw what lies out of focus: faint rings of dust, and a mottle over the field."""
+    """Draw the out-of-focus parts: faint rings of dust, and a mottled field."""
     faint = 0.007 * min(amount, 1.0) * smooth_field(rng, size, (5, 5))
     for _ in range(rng.poisson(amount * 5 * size[0] * size[1] / 512**2)):
         at = rng.uniform(0, 1, 2) * size
@@ -235,7 +234,7 @@ def _dust(rng: np.random.Generator, size: tuple[int, int], amount: float) -> Flo
 
 
 def _window(at: Doubles, reach: float, size: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return the slices of the square of half side `reach` about `at` that lie in the picture."""
+    """Return the slices of a square of half side `reach` around `at`, clipped to the image."""
     return tuple(
         slice(int(np.clip(np.floor(c - reach), 0, n)), int(np.clip(np.ceil(c + reach) + 1, 0, n)))
         for c, n in zip(at, size, strict=True)

@@ -1,4 +1,4 @@
-"""What the synthetic micrographs share: the sample itself, uneven light, smooth noise, a camera."""
+"""Common parts of the synthetic micrographs: the sample, uneven light, smooth noise, a camera."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,37 +14,37 @@ Ints = NDArray[np.int32]
 Doubles = NDArray[np.float64]
 
 SMALLEST = 16
-"""Least number of pixels along Y and X: below it no cell fits."""
+"""Minimum number of pixels along Y and X, so that a cell fits."""
 
 ELECTRONS_PER_COUNT = 2.0
-"""Conversion of the camera: shot noise of L counts has a variance of L / this."""
+"""Gain of the camera: shot noise of L counts has a variance of L / this."""
 
 READ_NOISE = 3.0
-"""Standard deviation of the camera's read-out, in counts."""
+"""Standard deviation of the camera's read noise, in counts."""
 
 DARK = 100.0
-"""What the camera shows without light, in counts."""
+"""Camera offset without light, in counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A synthetic micrograph and everything that is true of it.
+    """Synthetic micrograph with its exact truth.
 
     Parameters
     ----------
     image
-        uint16 counts of a camera, of axes `axes`.
+        uint16 counts of a camera, with the axes `axes`.
     classes
         uint8, the spatial shape: 0 is background, 1..K the classes of `class_names`.
     objects
         int32, the spatial shape: 0 is background, every other id is one object.
     background
-        float32, the shape of `image`: what the camera would show on average if the field were
-        empty, in counts; the dark level of the camera is in it.
+        float32, the shape of `image`: the mean camera counts of an empty field, including the
+        camera's offset.
     spacing
         Physical size of a pixel along each spatial axis.
     name
-        What is shown, in a few words.
+        Short description of the scene.
     class_names
         Names of the classes 1..K.
     axes
@@ -64,22 +64,22 @@ class Sample:
     unit: str = "micrometer"
 
     def as_image(self) -> Image:
-        """Return the micrograph with its axes and spacing."""
+        """Return the micrograph as an `Image` with its axes and spacing."""
         return Image(self.image, self.axes, self.spacing, self.unit)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Where any class is: the truth of a two-class segmentation."""
+        """Foreground mask of all classes: the truth of a two-class segmentation."""
         return self.classes > 0
 
 
 def checked_shape(shape: Sequence[int], *, dimensions: Sequence[int]) -> tuple[int, ...]:
-    """Return `shape` as integers.
+    """Check `shape` and convert it to integers.
 
     Raises
     ------
     InputError
-        When it has another number of axes than `dimensions` allow, or is too small to hold a cell.
+        When it has a number of axes other than `dimensions`, or is too small for a cell.
     """
     sizes = tuple(int(size) for size in shape)
     allowed = " or ".join(str(n) for n in dimensions)
@@ -94,12 +94,12 @@ def checked_shape(shape: Sequence[int], *, dimensions: Sequence[int]) -> tuple[i
 
 
 def checked_spacing(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
-    """Return `spacing` as floats.
+    """Check `spacing` and convert it to floats.
 
     Raises
     ------
     InputError
-        When it does not hold one positive number for each of `ndim` axes.
+        When it is not one positive number for each of `ndim` axes.
     """
     steps = tuple(float(step) for step in spacing)
     if len(steps) != ndim or not all(np.isfinite(step) and step > 0 for step in steps):
@@ -107,15 +107,15 @@ def checked_spacing(spacing: Sequence[float], ndim: int) -> tuple[float, ...]:
     return steps
 
 
-def check_knobs(*, upper: float = 4.0, **knobs: float) -> None:
-    """Check that every knob lies between 0 and `upper`.
+def check_parameters(*, upper: float = 4.0, **parameters: float) -> None:
+    """Check that every parameter lies between 0 and `upper`.
 
     Raises
     ------
     InputError
         When one does not.
     """
-    for name, value in knobs.items():
+    for name, value in parameters.items():
         if not 0 <= value <= upper:
             raise InputError(f"{name} = {value}: give a number from 0 to {upper:g}.")
 
@@ -126,14 +126,14 @@ def smooth_field(rng: np.random.Generator, shape: Sequence[int], scale: Sequence
     Parameters
     ----------
     shape
-        The shape drawn.
+        The shape of the field.
     scale
         Distance in pixels between the knots, for each axis; features are about twice as wide.
 
     Notes
     -----
-    White noise on a coarse grid under a uniform cubic B-spline, one axis at a time: the cost does
-    not grow with `scale`, unlike smoothing white noise.
+    White noise on a coarse grid, interpolated by a uniform cubic B-spline, one axis at a time: the
+    cost does not grow with `scale`, unlike smoothing white noise.
     """
     knots = [int(np.ceil((size - 1) / step)) + 4 for size, step in zip(shape, scale, strict=True)]
     field = rng.standard_normal(knots)
@@ -146,12 +146,13 @@ def smooth_field(rng: np.random.Generator, shape: Sequence[int], scale: Sequence
 
 
 def uneven(rng: np.random.Generator, shape: Sequence[int]) -> Floats:
-    """Draw an uneven light: a quadratic surface with a little more, from -0.5 to 0.5.
+    """Draw uneven illumination: nearly a quadratic surface, from -0.5 to 0.5.
 
     Notes
     -----
-    A gradient in a random direction, a bowl about a random point, and a cubic part of a few
-    hundredths, so that a quadratic fit is good and not perfect. A third axis, if any, fades.
+    A gradient in a random direction, a bowl around a random point, and a cubic part of a few
+    hundredths, so that a quadratic fit is good but not perfect. Along a third axis, if any, the
+    light fades.
     """
     axes = [np.linspace(-1, 1, size) if size > 1 else np.zeros(1) for size in shape[-2:]]
     y, x = axes[0][:, None], axes[1]
@@ -177,12 +178,12 @@ def vignette(shape: Sequence[int], loss: float) -> Floats:
 
 
 def record(rng: np.random.Generator, light: Floats, noise: float) -> NDArray[np.uint16]:
-    """Return what a camera makes of `light`, in counts: shot noise, read-out noise, whole numbers.
+    """Simulate a camera recording `light`, in counts: shot noise, read noise, rounding.
 
     Parameters
     ----------
     light
-        Mean counts, the dark level included.
+        Mean counts, including the offset.
     noise
         Factor on the standard deviation of all noise; 0 for none.
     """
@@ -202,7 +203,7 @@ def scatter(
     count: int,
     distance: float,
 ) -> Doubles:
-    """Throw up to `count` points into a box, none nearer to another than `distance`.
+    """Scatter up to `count` points in a box, none nearer to another than `distance`.
 
     Returns
     -------
@@ -222,7 +223,7 @@ def scatter(
 
 
 def consecutive(objects: Ints) -> Ints:
-    """Return `objects` with the ids that are there renumbered 1, 2, 3 ..."""
+    """Renumber the ids of `objects` to 1, 2, 3 ..."""
     present = np.unique(objects)
     table = np.zeros(int(present[-1]) + 1, np.int32)
     table[present[present > 0]] = np.arange(1, np.count_nonzero(present) + 1)
@@ -230,7 +231,7 @@ def consecutive(objects: Ints) -> Ints:
 
 
 def _spline(t: Doubles) -> Doubles:
-    """Return the uniform cubic B-spline at `t`, which is nonzero from -2 to 2."""
+    """Evaluate the uniform cubic B-spline at `t`, which is nonzero from -2 to 2."""
     far = np.clip(2 - np.abs(t), 0, None)
     near = np.clip(1 - np.abs(t), 0, None)
     weight: Doubles = (far**3 - 4 * near**3) / 6

@@ -1,4 +1,4 @@
-"""A section of two tissues that only their textures, or two stains, tell apart."""
+"""Tissue section of two classes that differ only in texture, or in two stains."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,7 +12,7 @@ from napari_unetseg.core.samples.scene import (
     DARK,
     Floats,
     Sample,
-    check_knobs,
+    check_parameters,
     checked_shape,
     checked_spacing,
     record,
@@ -22,16 +22,16 @@ from napari_unetseg.core.samples.scene import (
 )
 
 FIELD = 1800.0
-"""Mean light through the bare slide, in counts."""
+"""Mean intensity of the bare slide, in counts."""
 
 ABSORBED = 0.42
-"""Part of the light that either tissue absorbs, on average."""
+"""Fraction of the light that either tissue absorbs, on average."""
 
 GLOW = 220.0
-"""Mean light of the medium between fluorescent tissues, in counts."""
+"""Mean intensity of the medium between fluorescent tissues, in counts."""
 
 STAIN = 1100.0
-"""Mean light of a fluorescent stain, in counts."""
+"""Mean intensity of a fluorescent stain, in counts."""
 
 
 def tissue(
@@ -51,40 +51,40 @@ def tissue(
     shape
         Rows and columns.
     seed
-        The same seed draws the same picture.
+        Random seed; the same seed gives the same image.
     channels
-        1: transmitted light. Both tissues are dark and equally so: a threshold finds tissue, only
-        texture tells which. 2: two fluorescent stains, each of which favours one tissue.
+        1: transmitted light. Both tissues are equally dark: a threshold finds tissue, but only
+        texture separates the two. 2: two fluorescent stains, each of which favours one tissue.
     unevenness
-        How far the background rises from its darkest to its brightest, as a part of its mean.
+        Range of the background, relative to its mean.
     vignetting
-        Part of all light that is lost in the corners.
+        Fraction of all light that is lost in the corners.
     noise
         Factor on the camera's noise; 0 for none.
     spacing
-        Micrometres per pixel: only said, the picture is the same.
+        Micrometres per pixel: recorded only, the image is the same.
 
     Returns
     -------
     Sample
-        Classes 1, `stroma` (wavy fibres), and 2, `gland` (dense nuclei). Every connected piece of
-        one class is an object. With two channels, image and background are (C, Y, X).
+        Classes 1, `stroma` (wavy fibres), and 2, `gland` (dense nuclei). Every connected component
+        of one class is an object. With two channels, image and background are (C, Y, X).
 
     Raises
     ------
     InputError
-        When the shape is not two numbers of at least 16, `channels` is neither 1 nor 2, or a knob
-        is out of range.
+        When the shape is not two numbers of at least 16, `channels` is neither 1 nor 2, or a
+        parameter is out of range.
 
     Notes
     -----
     0.3 s for 512×512 pixels.
     """
     rows, columns = checked_shape(shape, dimensions=(2,))
-    check_knobs(channels=channels - 1, upper=1)
-    check_knobs(noise=noise)
-    check_knobs(unevenness=unevenness, upper=1.5)
-    check_knobs(vignetting=vignetting, upper=0.9)
+    check_parameters(channels=channels - 1, upper=1)
+    check_parameters(noise=noise)
+    check_parameters(unevenness=unevenness, upper=1.5)
+    check_parameters(vignetting=vignetting, upper=0.9)
     size = (rows, columns)
     steps = checked_spacing(spacing, 2)
     rng = np.random.default_rng(seed)
@@ -106,7 +106,7 @@ def tissue(
     return Sample(
         image=record(rng, light.astype(np.float32), noise),
         classes=classes,
-        objects=_pieces(classes),
+        objects=_label_components(classes),
         background=background.astype(np.float32),
         spacing=steps,
         name="Tissue of two classes (synthetic)",
@@ -116,7 +116,7 @@ def tissue(
 
 
 def _regions(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return where the slide is bare (0), stroma (1) and gland (2): level sets of smooth fields."""
+    """Draw the regions of bare slide (0), stroma (1) and gland (2): level sets of smooth fields."""
     scale = (min(64.0, size[0] / 4), min(64.0, size[1] / 4))
     tissue = smooth_field(rng, size, scale) + 0.12 * smooth_field(rng, size, (12, 12))
     gland = smooth_field(rng, size, scale) + 0.05 * smooth_field(rng, size, (12, 12))
@@ -127,18 +127,18 @@ def _regions(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint
 
 
 def _cleaned(classes: NDArray[np.uint8], smallest: int = 120) -> NDArray[np.uint8]:
-    """Return the classes with pieces too small to be tissue taken away."""
-    kept = classes.copy()
+    """Remove components too small to be tissue."""
+    cleaned = classes.copy()
     for value in (1, 2):
-        pieces, _ = ndimage.label(classes == value)
-        small = np.bincount(pieces.ravel()) < smallest
+        components, _ = ndimage.label(classes == value)
+        small = np.bincount(components.ravel()) < smallest
         small[0] = False
-        kept[small[pieces]] = 0
-    return kept
+        cleaned[small[components]] = 0
+    return cleaned
 
 
-def _pieces(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Number the connected pieces of every class."""
+def _label_components(classes: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Label the connected components of every class."""
     first, count = ndimage.label(classes == 1)
     second, _ = ndimage.label(classes == 2)
     objects: NDArray[np.int32] = np.where(second > 0, second + count, first).astype(np.int32)
@@ -164,8 +164,8 @@ def _cells(rng: np.random.Generator, size: tuple[int, int], classes: NDArray[np.
     points = grid + pitch * rng.uniform(-0.38, 0.38, grid.shape)
     radii = rng.uniform(3.6, 5.6, len(points))
     tone = rng.uniform(0.75, 1.25, len(points))
-    place = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1).reshape(-1, 2)
-    distance, nearest = cKDTree(points).query(place, workers=-1)
+    positions = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1).reshape(-1, 2)
+    distance, nearest = cKDTree(points).query(positions, workers=-1)
     edge = np.clip((radii[nearest] - distance) / 1.2 + 0.5, 0, 1)
     nucleus = (tone[nearest] * edge).reshape(size)
     texture = 0.62 + 1.0 * nucleus + 0.1 * smooth_field(rng, size, (2.5, 2.5))
@@ -173,6 +173,6 @@ def _cells(rng: np.random.Generator, size: tuple[int, int], classes: NDArray[np.
 
 
 def _scaled(texture: NDArray[np.floating], where: NDArray[np.bool_]) -> Floats:
-    """Return the texture with a mean of 1 over `where`."""
+    """Scale the texture to a mean of 1 over `where`."""
     mean = float(texture[where].mean()) if where.any() else float(texture.mean())
     return (texture / mean).astype(np.float32)

@@ -1,1 +1,1 @@
-"""How well labels agree with the truth: pixels, objects, boundaries and partitions."""
+"""Scores of labels against the truth: pixels, objects, boundaries and partitions."""

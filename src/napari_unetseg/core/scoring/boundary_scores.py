@@ -1,4 +1,4 @@
-"""Agreement of outlines: how far apart they are, and how much of them coincides."""
+"""Boundary scores: Hausdorff distances, and precision and recall within a tolerance."""
 
 import os
 from collections.abc import Sequence
@@ -26,19 +26,19 @@ class BoundaryScores:
     hausdorff
         The largest distance from a boundary pixel of either image to the other's boundary.
     hausdorff95
-        The same without the farthest 5 percent: the distance that 95 percent of an image's
-        boundary pixels do not exceed, the larger of both images.
+        The same without the farthest 5 percent: the 95th percentile of the distances of each
+        image's boundary pixels, the larger of both images.
     boundary_precision
-        Share of the predicted boundary within the tolerance of the true one.
+        Fraction of the predicted boundary within the tolerance of the true one.
     boundary_recall
-        Share of the true boundary within the tolerance of the predicted one.
+        Fraction of the true boundary within the tolerance of the predicted one.
     boundary_f1
         Their harmonic mean.
 
     Notes
     -----
-    Two images without a boundary agree: distances 0, shares 1. Where only one has a boundary the
-    distances are infinite and the shares 0.
+    Two images without a boundary agree: distances are 0, fractions 1. Where only one has a boundary
+    the distances are infinite and the fractions 0.
     """
 
     hausdorff: float
@@ -62,57 +62,57 @@ def boundary_scores(
     Parameters
     ----------
     prediction, truth
-        Ids or masks of one shape, in two or three dimensions besides the frames.
+        Ids or masks of equal shape, in two or three dimensions besides the frames.
     tolerance
-        How far apart boundaries may be that are counted as the same, in the unit of `spacing`.
+        Largest distance at which boundaries count as equal, in the unit of `spacing`.
     spacing
-        Size of a pixel along each axis that does not count frames; 1 for each when missing, so
-        that distances are in pixels.
+        Size of a pixel along each axis that is not a frame axis; 1 for each when missing, which
+        gives distances in pixels.
     frame_axes
-        How many of the first axes only count frames, each of which is judged by itself.
+        Number of leading axes that count frames; each frame is scored separately.
     progress
-        Told after every frame.
+        Called after every frame.
 
     Raises
     ------
     InputError
-        When the shapes differ, `spacing` does not fit them, or `tolerance` is negative.
+        When the shapes differ, `spacing` does not match them, or `tolerance` is negative.
 
     See Also
     --------
-    boundary_of : what the boundary is.
+    mark_boundary : the definition of the boundary.
 
     Notes
     -----
     Distances are between centres of pixels, by an exact Euclidean distance transform, which takes
-    most of the time: some 5 bytes a pixel, and a second for about 15 million of them.
+    most of the time: about 5 bytes per pixel, and a second for about 15 million of them.
 
     Examples
     --------
-    >>> said, true = np.zeros((2, 9, 9), dtype=np.uint8)
-    >>> said[2:7, 2:7], true[2:7, 2:6] = 1, 1
-    >>> boundary_scores(said, true, tolerance=0.5).hausdorff
+    >>> predicted, true = np.zeros((2, 9, 9), dtype=np.uint8)
+    >>> predicted[2:7, 2:7], true[2:7, 2:6] = 1, 1
+    >>> boundary_scores(predicted, true, tolerance=0.5).hausdorff
     1.0
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    steps = _steps(spacing, said.ndim - frame_axes)
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    steps = _steps(spacing, predicted.ndim - frame_axes)
     if not tolerance >= 0:
         raise InputError(f"The tolerance is a distance, 0 or more, not {tolerance:g}.")
-    pairs = list(frames_in(said, true, frame_axes))
-    found = [_distances(*pair, steps) for pair in track(pairs, progress, "outlines")]
+    pairs = list(frames_in(predicted, true, frame_axes))
+    distances = [_distances(*pair, steps) for pair in track(pairs, progress, "outlines")]
     nothing: Distances = np.zeros(0, dtype=np.float32)
-    forth = np.concatenate([nothing, *(one[0] for one in found)])
-    back = np.concatenate([nothing, *(one[1] for one in found)])
+    forth = np.concatenate([nothing, *(pair[0] for pair in distances)])
+    back = np.concatenate([nothing, *(pair[1] for pair in distances)])
     return _scores(forth, back, tolerance)
 
 
-def boundary_of(labels: ArrayLike) -> NDArray[np.bool_]:
+def mark_boundary(labels: ArrayLike) -> NDArray[np.bool_]:
     """Mark the pixels of objects that share a side with another object or with background.
 
     Notes
     -----
-    The image's edge is no boundary: of an object that is cut off there nothing is known beyond.
+    The image's edge is not a boundary, as an object that is cut off there may continue beyond it.
     """
     ids = ids_in(labels)
     edge = np.zeros(ids.shape, dtype=bool)
@@ -128,7 +128,9 @@ def boundary_of(labels: ArrayLike) -> NDArray[np.bool_]:
 
 def _steps(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     if ndim not in (2, 3):
-        raise InputError(f"Outlines are compared in 2 or 3 dimensions, not in {ndim}.")
+        raise InputError(
+            f"Outlines are compared in 2 or 3 dimensions, not in {ndim}. Take a part of the labels."
+        )
     steps = tuple(float(step) for step in spacing) if spacing is not None else (1.0,) * ndim
     if len(steps) != ndim or not all(0 < step < np.inf for step in steps):
         raise InputError(f"The spacing {steps} must be {ndim} positive numbers, one for each axis.")
@@ -136,11 +138,11 @@ def _steps(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
 
 
 def _distances(
-    said: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...]
+    predicted: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...]
 ) -> tuple[Distances, Distances]:
-    """Return how far each boundary pixel of each of two images is from the other's boundary."""
-    one, other = boundary_of(said), boundary_of(true)
-    return _to(other, one, steps), _to(one, other, steps)
+    """Compute the distance from each boundary pixel of either image to the other's boundary."""
+    ours, theirs = mark_boundary(predicted), mark_boundary(true)
+    return _to(theirs, ours, steps), _to(ours, theirs, steps)
 
 
 def _to(target: NDArray[np.bool_], at: NDArray[np.bool_], steps: tuple[float, ...]) -> Distances:
@@ -157,7 +159,7 @@ def _scores(forth: Distances, back: Distances, tolerance: float) -> BoundaryScor
         return BoundaryScores(0.0, 0.0, 1.0, 1.0, 1.0)
     if not len(forth) or not len(back):
         return BoundaryScores(np.inf, np.inf, 0.0, 0.0, 0.0)
-    # Distances are 32 bit: one that is the tolerance must not fall out by its last digit.
+    # Distances are 32-bit: one equal to the tolerance must not be excluded by its last digit.
     near = np.float32(tolerance) * np.float32(1 + 1e-6)
     precision, recall = float(np.mean(forth <= near)), float(np.mean(back <= near))
     total = precision + recall
@@ -174,4 +176,4 @@ def _reached(distances: Distances) -> float:
     return float(np.percentile(distances, _ROBUST, method="inverted_cdf"))
 
 
-__all__ = ["BoundaryScores", "boundary_of", "boundary_scores"]
+__all__ = ["BoundaryScores", "boundary_scores", "mark_boundary"]

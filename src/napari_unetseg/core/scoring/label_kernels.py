@@ -1,7 +1,7 @@
-"""Compiled passes over ids: which meet, where objects are, and painting them.
+"""Compiled passes over labels: overlapping ids, locations of objects, and painting.
 
-All work on runs, stretches of pixels of one id along a row, so that what is looked up is looked up
-once a run. This module imports numba and is itself imported only when there are labels to compare.
+All work on runs: stretches of pixels of one id along a row, so that an id is looked up once per
+run. This module imports numba and is itself imported only to compare labels.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 _compiled: Any = njit(nogil=True, cache=True)
 
-# Odd constants with well mixed bits, so that neighbouring ids land far apart.
+# Odd constants with well-mixed bits, so that neighbouring ids hash to distant slots.
 _MIX_A = np.uint64(0x9E3779B97F4A7C15)
 _MIX_B = np.uint64(0xC2B2AE3D27D4EB4F)
 _FIRST_SIZE = 1024
@@ -20,7 +20,7 @@ _FIRST_SIZE = 1024
 
 @_compiled
 def count_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Any:
-    """Count how often each pair of ids meets.
+    """Count the pixels of each pair of overlapping ids.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def count_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Any:
     Returns
     -------
     pairs : (m, 3), int64
-        Id in `first`, id in `second`, number of pixels; in no order.
+        Id in `first`, id in `second`, number of pixels; unordered.
     """
     table = np.zeros((_FIRST_SIZE, 3), dtype=np.int64)
     used = 0
@@ -53,7 +53,7 @@ def count_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Any:
 
 @_compiled
 def _slot(table: Any, a: Any, b: Any) -> Any:
-    """Find where a pair is counted, or the empty place where it will be."""
+    """Find the slot of a pair in the hash table, or the empty slot for it."""
     mask = np.uint64(len(table) - 1)
     mixed = np.uint64(a) * _MIX_A ^ np.uint64(b) * _MIX_B
     at = (mixed ^ (mixed >> np.uint64(29))) & mask
@@ -73,7 +73,7 @@ def _grown(table: Any) -> Any:
 
 @_compiled
 def find_boxes_of_ids(ids: Any, wanted: Any) -> Any:
-    """Return the place of an id in a sorted list, or -1."""
+    """Return the index of an id in a sorted list, or -1."""
     low, high = 0, len(ids)
     while low < high:
         middle = (low + high) // 2
@@ -94,14 +94,14 @@ def add_places(
     low: NDArray[np.int64],
     high: NDArray[np.int64],
 ) -> None:
-    """Add the pixels of some rows to the running position and box of each object.
+    """Add the pixels of some rows to the position sums and box of each object.
 
     Parameters
     ----------
     rows
-        (rows, columns), int64: ids, of which those that are not in `ids` are passed over.
+        (rows, columns), int64: ids; those that are not in `ids` are ignored.
     plane, first_row
-        Where the rows are.
+        Position of the rows.
     ids
         (n,), sorted.
     sums
@@ -138,14 +138,14 @@ def paint_ids(
     colours: NDArray[np.uint8],
     out: NDArray[np.uint8],
 ) -> None:
-    """Write the larger of each object's colour and what is there already.
+    """Write the larger of each object's colour and the current value.
 
     Parameters
     ----------
     labels
-        (n,), int64; ids that are not in `ids` leave `out` as it is.
+        (n,), int64; ids that are not in `ids` leave `out` unchanged.
     ids, colours
-        (m,): sorted ids and the number to paint each with.
+        (m,): sorted ids and the value to paint each with.
     out
         (n,), uint8; written to.
     """

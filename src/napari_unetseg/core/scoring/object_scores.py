@@ -1,4 +1,4 @@
-"""Agreement of objects: who matches whom, and the scores that follow."""
+"""Object scores: matching of predicted and true objects, and the scores derived from it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -12,31 +12,32 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.scoring.overlap import Overlap
 
 THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
-"""The intersections over union over which the mean AP is taken: 0.5 to 0.95 in steps of 0.05."""
+"""The IoU thresholds of the mean AP: 0.5 to 0.95 in steps of 0.05."""
 
-# Above this no object has two partners, so there is nothing to choose.
+# Above this threshold no object has two candidates, so no assignment is needed.
 _CERTAIN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """Which predicted object is which true one.
+    """Matching of predicted and true objects.
 
     Parameters
     ----------
     threshold
-        Least intersection over union of a match.
+        Minimum intersection over union of a match.
     prediction, truth
-        (M,), intp: the matched objects, as places in the lists of the `Overlap`; each at most once.
+        (M,), intp: the matched objects, as indices into the lists of the `Overlap`; each at most
+        once.
     iou
         (M,): intersection over union of each match.
     n_predicted, n_true
-        How many objects there are.
+        Number of objects.
 
     Notes
     -----
-    Matched objects are true positives, other predicted ones false positives, other true ones false
-    negatives. A share of nothing is 1 where neither image has an object, and 0 otherwise.
+    Matched objects are true positives, other predicted objects false positives, other true objects
+    false negatives. A ratio of nothing is 1 where neither image has an object, and 0 otherwise.
     """
 
     threshold: float
@@ -48,27 +49,27 @@ class Matching:
 
     @property
     def n_matched(self) -> int:
-        """True positives."""
+        """Number of true positives."""
         return len(self.iou)
 
     @property
     def n_missed(self) -> int:
-        """False negatives: true objects without a partner."""
+        """Number of false negatives: true objects without a match."""
         return self.n_true - self.n_matched
 
     @property
     def n_invented(self) -> int:
-        """False positives: predicted objects without a partner."""
+        """Number of false positives: predicted objects without a match."""
         return self.n_predicted - self.n_matched
 
     @property
     def precision(self) -> float:
-        """Share of the predicted objects that are matched."""
+        """Fraction of the predicted objects that are matched."""
         return self._share(self.n_matched, self.n_predicted)
 
     @property
     def recall(self) -> float:
-        """Share of the true objects that are matched."""
+        """Fraction of the true objects that are matched."""
         return self._share(self.n_matched, self.n_true)
 
     @property
@@ -78,9 +79,9 @@ class Matching:
 
     @property
     def ap(self) -> float:
-        """TP / (TP + FP + FN): what Cellpose calls average precision and StarDist accuracy.
+        """TP / (TP + FP + FN): called average precision in Cellpose and accuracy in StarDist.
 
-        It is not the area under a precision-recall curve, for objects have no confidence here.
+        It is not the area under a precision-recall curve, as objects have no confidence here.
         """
         return self._share(self.n_matched, self.n_predicted + self.n_true - self.n_matched)
 
@@ -101,14 +102,14 @@ class Matching:
 
 
 def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
-    """Match objects whose intersection over union reaches a threshold, each with one at most.
+    """Match each object to at most one whose intersection over union reaches a threshold.
 
     Parameters
     ----------
     overlap
         See `napari_unetseg.core.scoring.overlap.overlap_of`.
     threshold
-        Above 0, at most 1. Reached is enough, as in StarDist and Cellpose.
+        Above 0, at most 1. Pairs at exactly the threshold match, as in StarDist and Cellpose.
 
     Raises
     ------
@@ -117,24 +118,26 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
 
     Notes
     -----
-    Above 0.5 an object has one candidate at most, so no choice is needed. At lower thresholds the
-    matching has the most pairs possible and, among such, the largest sum of IoU: an assignment
-    problem, solved on the sparse graph of the candidates that compete. StarDist and Cellpose solve
-    it on the full matrix.
+    Above 0.5 an object has at most one candidate, so no choice is needed. At lower thresholds the
+    matching has the largest possible number of pairs and, among those, the largest sum of IoU: an
+    assignment problem, solved on the sparse graph of the competing candidates. StarDist and
+    Cellpose solve it on the full matrix.
     """
     if not 0 < threshold <= 1:
         raise InputError(f"An IoU threshold is above 0 and at most 1, not {threshold:g}.")
     iou = overlap.iou()
-    found = np.flatnonzero(iou >= threshold)
+    candidates = np.flatnonzero(iou >= threshold)
     if threshold <= _CERTAIN:
         # One more pair outweighs all differences in IoU.
-        worth = 1 + iou[found] / (2 * max(len(found), 1))
-        found = found[best_pairs(overlap.prediction[found], overlap.truth[found], worth)]
+        worth = 1 + iou[candidates] / (2 * max(len(candidates), 1))
+        candidates = candidates[
+            best_pairs(overlap.prediction[candidates], overlap.truth[candidates], worth)
+        ]
     return Matching(
         threshold,
-        overlap.prediction[found],
-        overlap.truth[found],
-        iou[found],
+        overlap.prediction[candidates],
+        overlap.truth[candidates],
+        iou[candidates],
         overlap.n_predicted,
         overlap.n_true,
     )
@@ -143,23 +146,23 @@ def match(overlap: Overlap, threshold: float = 0.5) -> Matching:
 def best_pairs(
     first: NDArray[np.int64], second: NDArray[np.int64], worth: NDArray[np.float64]
 ) -> NDArray[np.intp]:
-    """Choose among candidate pairs so that nothing is in two and their worth adds to the most.
+    """Select disjoint pairs among candidates such that their total worth is largest.
 
     Parameters
     ----------
     first, second
-        (N,): what would be paired, as numbers from 0; each pair once.
+        (N,): the candidates, as numbers from 0; each pair once.
     worth
         (N,), above 0.
 
     Returns
     -------
     array (M,), intp
-        Which pairs, ascending.
+        Indices of the selected pairs, ascending.
 
     Notes
     -----
-    An assignment problem, solved on the sparse graph of the candidates that compete.
+    An assignment problem, solved on the sparse graph of the competing candidates.
     """
     free = (np.bincount(first, minlength=1)[first] == 1) & (
         np.bincount(second, minlength=1)[second] == 1
@@ -170,8 +173,8 @@ def best_pairs(
     rows, row = np.unique(first[disputed], return_inverse=True)
     columns, column = np.unique(second[disputed], return_inverse=True)
     n, m = len(rows), len(columns)
-    # A column of its own for each row, worth next to nothing, stands for staying alone: the solver
-    # wants every row to have a partner.
+    # Each row gets an extra column of negligible worth, for staying unpaired: the solver requires a
+    # partner for every row.
     entries = np.concatenate([worth[disputed], np.full(n, 1e-12)])
     at = (np.concatenate([row, np.arange(n)]), np.concatenate([column, m + np.arange(n)]))
     graph = scipy.sparse.csr_array((entries, at), shape=(n, m + n))
@@ -183,20 +186,20 @@ def best_pairs(
 
 @dataclass(frozen=True)
 class ObjectScores:
-    """Agreement of objects, each from 0, none, to 1, the same objects.
+    """Agreement of objects, each from 0 (none) to 1 (identical).
 
     Parameters
     ----------
     precision, recall, f1
-        Of objects matched at an IoU of 0.5.
+        For objects matched at an IoU of 0.5.
     ap50, ap75
         TP / (TP + FP + FN) at an IoU of 0.5 and 0.75, see `Matching.ap`.
     map
-        Mean of that over `THRESHOLDS`, from 0.5 to 0.95.
+        Mean AP over `THRESHOLDS`, from 0.5 to 0.95.
     mean_iou
         Mean IoU of the objects matched at 0.5.
     panoptic_quality
-        At 0.5.
+        Panoptic quality at 0.5.
     sbd
         Symmetric best Dice, see `symmetric_best_dice`.
     matched, missed, invented
@@ -204,7 +207,7 @@ class ObjectScores:
 
     Notes
     -----
-    Two images without objects agree: all shares are 1. Where only one has objects, all are 0.
+    Two images without objects agree: all ratios are 1. Where only one has objects, all are 0.
     """
 
     precision: float
@@ -222,7 +225,7 @@ class ObjectScores:
 
 
 def object_scores(overlap: Overlap) -> ObjectScores:
-    """Return all scores of objects.
+    """Compute all object scores.
 
     Examples
     --------
@@ -250,23 +253,23 @@ def object_scores(overlap: Overlap) -> ObjectScores:
 
 
 def ap_curve(overlap: Overlap, thresholds: Iterable[float] = THRESHOLDS) -> dict[float, float]:
-    """Return `Matching.ap` at each threshold."""
+    """Compute `Matching.ap` at each threshold."""
     return {threshold: match(overlap, threshold).ap for threshold in thresholds}
 
 
 def symmetric_best_dice(overlap: Overlap) -> float:
-    """Return the mean Dice of each object with the one it fits best, the lesser of both directions.
+    """Compute the mean Dice of each object with its best match, the smaller of both directions.
 
     Returns
     -------
     float
-        From 0 to 1; 1 when neither image has objects, 0 when one has none.
+        From 0 to 1; 1 when neither image has objects, 0 when only one has.
 
     Notes
     -----
     SBD of the leaf segmentation challenge (Scharr et al., Machine Vision and Applications 27,
-    2016). An object may be the best of several, so it forgives less than it seems to: both
-    directions count.
+    2016). An object may be the best match of several, but as both directions count, this is not as
+    lenient as it seems.
     """
     if not overlap.n_predicted or not overlap.n_true:
         return float(overlap.n_predicted == overlap.n_true)
@@ -278,20 +281,20 @@ def symmetric_best_dice(overlap: Overlap) -> float:
 
 
 def best_of(which: NDArray[Any], values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """Return the largest of `values` of each of `n` objects, 0 of one that has none."""
+    """Return the largest of `values` for each of `n` objects, 0 for those without a value."""
     best = np.zeros(n)
     np.maximum.at(best, which, values)
     return best
 
 
 def mean_object_scores(several: Iterable[ObjectScores]) -> ObjectScores:
-    """Return the mean of each score over images; of none, full agreement.
+    """Average each score over images; full agreement for no images.
 
     See Also
     --------
-    Overlap.joined : to count the objects of all images together instead, as StarDist does.
+    Overlap.joined : pools the objects of all images instead, as StarDist does.
     """
-    table = [[getattr(one, field.name) for field in fields(one)] for one in several]
+    table = [[getattr(scores, field.name) for field in fields(scores)] for scores in several]
     if not table:
         return ObjectScores(*[1.0] * 9, *[0.0] * 3)
     return ObjectScores(*map(float, np.mean(table, axis=0)))

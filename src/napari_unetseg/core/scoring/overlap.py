@@ -1,4 +1,4 @@
-"""Which objects of two label images meet, and by how much: counted once, used by every score."""
+"""Overlap of the objects of two label images: counted once, used by every score."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,38 +12,38 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Progress, silent, track
 
 Ids = NDArray[np.int64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
-# So many pixels at a time are turned into 64 bit ids: they stay in the cache of the processor.
+# Number of pixels converted to 64-bit ids at a time: they stay in the processor's cache.
 _PIXELS = 1 << 18
 _PER_TELLING = 64 * _PIXELS
 
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """The contingency table of two label images, without its empty places.
+    """Sparse contingency table of two label images.
 
     Parameters
     ----------
     prediction_ids, truth_ids
-        (P,) and (T,), int64: the ids that occur, sorted, without 0. Of several frames, one after
-        the other, an id once for each frame that has it.
+        (P,) and (T,), int64: the ids present, sorted, without 0. For several frames, one frame
+        after the other, with an id repeated for each frame that contains it.
     prediction_sizes, truth_sizes
         (P,) and (T,), int64: pixels of each object.
     prediction, truth
-        (N,), intp: which two objects meet, as places in the lists above.
+        (N,), intp: pairs of overlapping objects, as indices into the lists above.
     pixels
-        (N,), int64: in how many pixels they meet.
+        (N,), int64: number of shared pixels.
     n_pixels
-        Pixels of the images, background included.
+        Number of pixels of the images, background included.
     """
 
     prediction_ids: Ids
     truth_ids: Ids
     prediction_sizes: Ids
     truth_sizes: Ids
-    prediction: Places
-    truth: Places
+    prediction: Indices
+    truth: Indices
     pixels: Ids
     n_pixels: int
 
@@ -58,12 +58,12 @@ class Overlap:
         return len(self.truth_ids)
 
     def iou(self) -> NDArray[np.float64]:
-        """Return the intersection over union of each pair that meets: (N,), above 0, at most 1."""
+        """Compute the intersection over union of each overlapping pair: (N,), in (0, 1]."""
         sizes = self.prediction_sizes[self.prediction] + self.truth_sizes[self.truth]
         return self.pixels / (sizes - self.pixels)
 
     def dice(self) -> NDArray[np.float64]:
-        """Return the Dice coefficient of each pair that meets: (N,), above 0, at most 1."""
+        """Compute the Dice coefficient of each overlapping pair: (N,), above 0, at most 1."""
         return (
             2
             * self.pixels
@@ -72,23 +72,23 @@ class Overlap:
 
     @classmethod
     def joined(cls, several: Sequence[Self]) -> Self:
-        """Return one table of several images, whose objects have nothing to do with each other."""
-        predicted = np.cumsum([0, *(one.n_predicted for one in several)])
-        true = np.cumsum([0, *(one.n_true for one in several)])
+        """Join the tables of several images, whose objects are independent."""
+        predicted = np.cumsum([0, *(overlap.n_predicted for overlap in several)])
+        true = np.cumsum([0, *(overlap.n_true for overlap in several)])
         none: Ids = np.zeros(0, dtype=np.int64)
 
         def row(parts: list[Any]) -> Any:
             return np.concatenate([none, *parts])
 
         return cls(
-            row([one.prediction_ids for one in several]),
-            row([one.truth_ids for one in several]),
-            row([one.prediction_sizes for one in several]),
-            row([one.truth_sizes for one in several]),
-            row([one.prediction + n for one, n in zip(several, predicted, strict=False)]),
-            row([one.truth + n for one, n in zip(several, true, strict=False)]),
-            row([one.pixels for one in several]),
-            sum(one.n_pixels for one in several),
+            row([overlap.prediction_ids for overlap in several]),
+            row([overlap.truth_ids for overlap in several]),
+            row([overlap.prediction_sizes for overlap in several]),
+            row([overlap.truth_sizes for overlap in several]),
+            row([overlap.prediction + n for overlap, n in zip(several, predicted, strict=False)]),
+            row([overlap.truth + n for overlap, n in zip(several, true, strict=False)]),
+            row([overlap.pixels for overlap in several]),
+            sum(overlap.n_pixels for overlap in several),
         )
 
 
@@ -99,28 +99,29 @@ def overlap_of(
     frame_axes: int = 0,
     progress: Progress = silent,
 ) -> Overlap:
-    """Count in how many pixels each two objects meet.
+    """Count the pixels shared by each pair of objects.
 
     Parameters
     ----------
     prediction, truth
-        Ids, of one shape and any number of axes: whole numbers of any type, in any order, with
-        gaps, negative ones included; 0 is background. Pixels of one id are one object, connected
-        or not; a mask of booleans is one object.
+        Ids, of equal shape and any number of axes: integers of any dtype, in any order, with gaps,
+        including negative ids; 0 is background. Pixels of one id are one object, connected or not;
+        a boolean mask is one object.
     frame_axes
-        How many of the first axes only count frames: an id is another object in each. 1 for a time
-        series, or for a stack whose planes were labelled one by one.
+        Number of leading axes that count frames: an id is another object in each frame. 1 for a
+        time series, or for a stack whose planes were labelled one by one.
     progress
-        Told about every 17 million pixels.
+        Called after about every 17 million pixels.
 
     Raises
     ------
     InputError
-        When the shapes differ, or a value is no whole number.
+        When the shapes differ, or a value is not an integer.
 
     Notes
     -----
-    One pass; memory is that of the pairs that meet. An 8192 x 8192 image takes well below a second.
+    One pass; memory is that of the overlapping pairs. An 8192 x 8192 image takes well below a
+    second.
 
     Examples
     --------
@@ -128,47 +129,48 @@ def overlap_of(
     >>> found.prediction_ids, found.prediction_sizes, found.pixels
     (array([1, 7]), array([3, 1]), array([2]))
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    frames = list(frames_in(said, true, frame_axes))
-    found = [
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    frames = list(frames_in(predicted, true, frame_axes))
+    overlaps = [
         _overlap(one.reshape(-1), other.reshape(-1), progress if len(frames) == 1 else silent)
         for one, other in (frames if len(frames) == 1 else track(frames, progress, "comparing"))
     ]
-    return found[0] if len(found) == 1 else Overlap.joined(found)
+    return overlaps[0] if len(overlaps) == 1 else Overlap.joined(overlaps)
 
 
 def overlap_of_parts(parts: Iterable[tuple[ArrayLike, ArrayLike]]) -> Overlap:
-    """Count in how many pixels each two objects meet, in images that are given in parts.
+    """Count the pixels shared by each pair of objects, in images given in parts.
 
     Parameters
     ----------
     parts
-        The same part of both; together each image once. An id is one object in all of them.
+        The same part of both images; together the parts cover each image once. An id is one object
+        over all parts.
 
     See Also
     --------
-    overlap_of : what is counted.
+    overlap_of : the counts.
     """
     pairs, n_pixels = [np.zeros((0, 3), dtype=np.int64)], 0
-    for one, other in parts:
-        said, true = ids_in(one), ids_in(other)
-        check_same_shape(said, true)
-        pairs.append(_pairs(said.reshape(-1), true.reshape(-1), silent))
-        n_pixels += said.size
+    for prediction, truth in parts:
+        predicted, true = ids_in(prediction), ids_in(truth)
+        check_same_shape(predicted, true)
+        pairs.append(_pairs(predicted.reshape(-1), true.reshape(-1), silent))
+        n_pixels += predicted.size
     return _from_pairs(_summed(np.concatenate(pairs)), n_pixels)
 
 
 def frames_in(
     prediction: NDArray[Any], truth: NDArray[Any], frame_axes: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield the frames of two arrays of one shape, of which the first axes only count frames."""
+    """Yield the frames of two arrays of equal shape, whose leading axes count frames."""
     for index in np.ndindex(prediction.shape[:frame_axes]):
         yield prediction[index], truth[index]
 
 
 def check_same_shape(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
-    """Refuse arrays of two images.
+    """Raise `InputError` for arrays of different shapes.
 
     Raises
     ------
@@ -183,12 +185,12 @@ def check_same_shape(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
 
 
 def ids_in(labels: ArrayLike) -> NDArray[Any]:
-    """Return labels as an array of numbers; that they are whole is seen when they are counted.
+    """Convert labels to an array of numbers; whether they are integers is checked when counting.
 
     Raises
     ------
     InputError
-        When they are no numbers.
+        When they are not numbers.
     """
     array = np.asarray(labels)
     if array.dtype.kind not in "buif":
@@ -197,12 +199,12 @@ def ids_in(labels: ArrayLike) -> NDArray[Any]:
 
 
 def as_int64(values: NDArray[Any]) -> Ids:
-    """Return ids as contiguous 64 bit numbers, the same array where it is that already.
+    """Convert ids to contiguous 64-bit integers, without a copy where possible.
 
     Raises
     ------
     InputError
-        When a value is no whole number.
+        When a value is not an integer.
     """
     with np.errstate(invalid="ignore"):
         whole: Ids = np.ascontiguousarray(values, dtype=np.int64)
@@ -217,7 +219,7 @@ def _overlap(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) 
 
 
 def _pairs(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) -> Ids:
-    """Return rows of (id, id, pixels), a pair perhaps several times."""
+    """Return rows of (id, id, pixels), possibly with repeated pairs."""
     from napari_unetseg.core.scoring.label_kernels import count_pairs
 
     def count(start: int, stop: int) -> Any:
@@ -236,7 +238,7 @@ def _pairs(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) ->
 
 
 def _summed(pairs: Ids) -> Ids:
-    """Return rows of (id, id, pixels), sorted, each pair once."""
+    """Sum rows of (id, id, pixels), sorted, with each pair once."""
     if not len(pairs):
         return pairs
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
@@ -246,15 +248,15 @@ def _summed(pairs: Ids) -> Ids:
 
 
 def _from_pairs(pairs: Ids, n_pixels: int) -> Overlap:
-    said, prediction_sizes = _sizes(pairs[:, 0], pairs[:, 2])
+    predicted, prediction_sizes = _sizes(pairs[:, 0], pairs[:, 2])
     true, truth_sizes = _sizes(pairs[:, 1], pairs[:, 2])
     meet = pairs[(pairs[:, 0] != 0) & (pairs[:, 1] != 0)]
     return Overlap(
-        said,
+        predicted,
         true,
         prediction_sizes,
         truth_sizes,
-        np.searchsorted(said, meet[:, 0]),
+        np.searchsorted(predicted, meet[:, 0]),
         np.searchsorted(true, meet[:, 1]),
         meet[:, 2],
         n_pixels,
@@ -262,10 +264,10 @@ def _from_pairs(pairs: Ids, n_pixels: int) -> Overlap:
 
 
 def _sizes(ids: Ids, pixels: Ids) -> tuple[Ids, Ids]:
-    found, which = np.unique(ids, return_inverse=True)
-    sizes = np.zeros(len(found), dtype=np.int64)
+    present, which = np.unique(ids, return_inverse=True)
+    sizes = np.zeros(len(present), dtype=np.int64)
     np.add.at(sizes, which, pixels)
-    return found[found != 0], sizes[found != 0]
+    return present[present != 0], sizes[present != 0]
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Agreement of partitions: what electron microscopy asks of neurons, where every pixel counts."""
+"""Partition scores: adapted Rand error and variation of information, as in connectomics."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,23 +13,24 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PartitionScores:
-    """Agreement of two partitions of the pixels that the truth labels.
+    """Agreement of two partitions of the pixels that are labelled in the truth.
 
     Parameters
     ----------
     rand_error
-        Adapted Rand error: 1 minus the harmonic mean of `rand_precision` and `rand_recall`; from
-        0, the same partition, to 1.
+        Adapted Rand error: 1 minus the harmonic mean of `rand_precision` and `rand_recall`; from 0
+        (identical partitions) to 1.
     rand_precision
-        Share of the pairs of pixels in one predicted segment that are in one true segment. False
+        Fraction of the pairs of pixels in one predicted segment that are in one true segment. False
         merges lower it.
     rand_recall
-        Share of the pairs of pixels in one true segment that are in one predicted segment. False
+        Fraction of the pairs of pixels in one true segment that are in one predicted segment. False
         splits lower it.
     vi_split
-        H(prediction | truth), in bits: what false splits add to the variation of information.
+        H(prediction | truth), in bits: the part of the variation of information due to false
+        splits.
     vi_merge
-        H(truth | prediction), in bits: what false merges add.
+        H(truth | prediction), in bits: the part due to false merges.
     """
 
     rand_error: float
@@ -40,7 +41,7 @@ class PartitionScores:
 
 
 def partition_scores(overlap: Overlap) -> PartitionScores:
-    """Return the adapted Rand error and the variation of information.
+    """Compute the adapted Rand error and the variation of information.
 
     Parameters
     ----------
@@ -49,14 +50,14 @@ def partition_scores(overlap: Overlap) -> PartitionScores:
 
     Notes
     -----
-    Pixels whose truth is 0 (membranes, unlabelled) are left out, as the field does; of the rest,
-    the prediction's 0 is a segment like any other. Where the truth labels nothing there is nothing
-    to judge, so nothing is wrong. Of segments of one pixel each there are no pairs, of which every
-    share is 1.
+    Pixels whose truth is 0 (membranes, unlabelled) are ignored, as is usual; among the others, the
+    prediction's 0 is a segment like any other. If the truth has no labels, the scores are perfect.
+    Segments of one pixel contain no pairs, so their ratios are 1.
 
-    Adapted Rand error: Arganda-Carreras et al., Frontiers in Neuroanatomy 9:142, 2015. Variation
-    of information: Meila, Journal of Multivariate Analysis 98, 2007. scikit-image computes the
-    same numbers, but in `adapted_rand_error` calls precision what is recall here, and the reverse.
+    Adapted Rand error: Arganda-Carreras et al., Frontiers in Neuroanatomy 9:142, 2015. Variation of
+    information: Meila, Journal of Multivariate Analysis 98, 2007. scikit-image computes the same
+    numbers, but its `adapted_rand_error` calls precision the recall of this function, and the
+    reverse.
 
     Examples
     --------
@@ -67,20 +68,20 @@ def partition_scores(overlap: Overlap) -> PartitionScores:
     true = overlap.truth_sizes.astype(np.float64)
     uncovered = true.copy()
     np.subtract.at(uncovered, overlap.truth, overlap.pixels)
-    # One more segment than there are predicted objects: the background among them.
-    said = np.bincount(overlap.prediction, overlap.pixels, overlap.n_predicted)
-    said = np.append(said, uncovered.sum())
+    # One segment more than there are predicted objects: the background counts as well.
+    segments = np.bincount(overlap.prediction, overlap.pixels, overlap.n_predicted)
+    segments = np.append(segments, uncovered.sum())
     together = np.concatenate([overlap.pixels, uncovered])
-    precision = _share(_pairs(together), _pairs(said))
+    precision = _share(_pairs(together), _pairs(segments))
     recall = _share(_pairs(together), _pairs(true))
-    # All three entropies are of the same pixels, so the conditional ones are differences.
+    # All three entropies are over the same pixels, so conditional ones are differences.
     joint = _entropy(together)
     return PartitionScores(
         1 - _share(2 * precision * recall, precision + recall, nothing=0.0),
         precision,
         recall,
         max(joint - _entropy(true), 0.0),
-        max(joint - _entropy(said), 0.0),
+        max(joint - _entropy(segments), 0.0),
     )
 
 

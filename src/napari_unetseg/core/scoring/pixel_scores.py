@@ -1,4 +1,4 @@
-"""How well a mask, or a map of classes, agrees with the truth."""
+"""Pixel scores of a mask, or of a map of classes, against the truth."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
@@ -12,7 +12,7 @@ from napari_unetseg.core.errors import InputError
 
 @dataclass(frozen=True)
 class Scores:
-    """Agreement of a mask with the truth, each from 0, none, to 1, the same mask.
+    """Agreement of a mask with the truth, each from 0 (none) to 1 (identical).
 
     Parameters
     ----------
@@ -21,13 +21,13 @@ class Scores:
     iou
         See `iou`.
     precision
-        Share of the prediction that is true.
+        Fraction of the predicted pixels that are true.
     recall
-        Share of the truth that was found.
+        Fraction of the true pixels that are predicted.
 
     Notes
     -----
-    Two empty masks agree: all are 1. A share of nothing is 0 otherwise.
+    Two empty masks agree: all are 1. Otherwise a ratio of nothing is 0.
     """
 
     dice: float
@@ -36,25 +36,25 @@ class Scores:
     recall: float
 
     @classmethod
-    def of_areas(cls, both: int, said: int, true: int) -> Self:
-        """Return the scores of so many pixels in both masks, in the prediction, in the truth."""
-        if not said and not true:
+    def of_areas(cls, both: int, predicted: int, true: int) -> Self:
+        """Compute the scores from the pixel counts of both masks, the prediction and the truth."""
+        if not predicted and not true:
             return cls(1.0, 1.0, 1.0, 1.0)
         return cls(
-            2 * both / (said + true),
-            both / (said + true - both),
-            both / said if said else 0.0,
+            2 * both / (predicted + true),
+            both / (predicted + true - both),
+            both / predicted if predicted else 0.0,
             both / true if true else 0.0,
         )
 
 
 def scores(prediction: ArrayLike, truth: ArrayLike) -> Scores:
-    """Return all scores of a mask.
+    """Compute all scores of a mask.
 
     Parameters
     ----------
     prediction, truth
-        Arrays of one shape; what is not zero belongs to the mask.
+        Arrays of equal shape; nonzero pixels belong to the mask.
 
     Raises
     ------
@@ -67,19 +67,19 @@ def scores(prediction: ArrayLike, truth: ArrayLike) -> Scores:
 def class_scores(
     prediction: ArrayLike, truth: ArrayLike, values: Sequence[int]
 ) -> dict[int, Scores]:
-    """Return the scores of each class of a map of classes.
+    """Compute the scores of each class of a class map.
 
     Parameters
     ----------
     prediction, truth
-        Arrays of one shape, a class value for each pixel.
+        Arrays of equal shape, a class value for each pixel.
     values
-        The classes to judge: for a foreground mean, all but the background.
+        The classes to score: for a foreground mean, all but the background.
 
     Returns
     -------
     dict
-        By class value. A class that is in neither map is left out: there was nothing to judge.
+        By class value. A class in neither map is left out.
 
     Raises
     ------
@@ -92,29 +92,31 @@ def class_scores(
     >>> {value: round(score.dice, 3) for value, score in found.items()}
     {1: 0.667, 2: 0.667}
     """
-    said, true = np.asarray(prediction), np.asarray(truth)
-    areas = {value: _areas(said == value, true == value) for value in values}
-    return {value: Scores.of_areas(*one) for value, one in areas.items() if one[1] or one[2]}
+    predicted, true = np.asarray(prediction), np.asarray(truth)
+    areas = {value: _areas(predicted == value, true == value) for value in values}
+    return {
+        value: Scores.of_areas(*counts) for value, counts in areas.items() if counts[1] or counts[2]
+    }
 
 
 def mean_scores(several: Iterable[Scores]) -> Scores:
-    """Return the mean of each score; of none, full agreement, as of two empty masks."""
-    table = [astuple(one) for one in several]
+    """Average each score; full agreement for no masks, as for two empty masks."""
+    table = [astuple(each) for each in several]
     return Scores(*map(float, np.mean(table, axis=0))) if table else Scores.of_areas(0, 0, 0)
 
 
 def dice(prediction: ArrayLike, truth: ArrayLike) -> float:
-    """Return the Dice coefficient of two masks: twice the overlap over the sum of the areas.
+    """Compute the Dice coefficient of two masks: twice the overlap over the sum of the areas.
 
     Parameters
     ----------
     prediction, truth
-        Arrays of one shape; what is not zero belongs to the mask.
+        Arrays of equal shape; nonzero pixels belong to the mask.
 
     Returns
     -------
     float
-        From 0, no overlap, to 1, the same mask. Two empty masks agree: 1.
+        From 0 (no overlap) to 1 (identical). Two empty masks agree: 1.
 
     Raises
     ------
@@ -134,17 +136,17 @@ def dice(prediction: ArrayLike, truth: ArrayLike) -> float:
 
 
 def iou(prediction: ArrayLike, truth: ArrayLike) -> float:
-    """Return the intersection over union of two masks, also called the Jaccard index.
+    """Compute the intersection over union of two masks, also called the Jaccard index.
 
     Parameters
     ----------
     prediction, truth
-        Arrays of one shape; what is not zero belongs to the mask.
+        Arrays of equal shape; nonzero pixels belong to the mask.
 
     Returns
     -------
     float
-        From 0, no overlap, to 1, the same mask. Two empty masks agree: 1.
+        From 0 (no overlap) to 1 (identical). Two empty masks agree: 1.
 
     Raises
     ------
@@ -155,7 +157,7 @@ def iou(prediction: ArrayLike, truth: ArrayLike) -> float:
 
 
 def _areas(prediction: ArrayLike, truth: ArrayLike) -> tuple[int, int, int]:
-    """Count the pixels of both, of the first and of the second."""
+    """Count the pixels of the intersection, of the first mask and of the second."""
     first, second = _mask(prediction), _mask(truth)
     if first.shape != second.shape:
         raise InputError(

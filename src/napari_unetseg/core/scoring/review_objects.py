@@ -1,4 +1,4 @@
-"""Object by object: which true ones were hit or missed, which predicted ones were invented."""
+"""Review of objects: each true object is a hit or missed, other predicted objects are invented."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from napari_unetseg.core.scoring.overlap import (
 )
 
 HIT, INVENTED, MISSED = 1, 2, 3
-"""What an object is. Where several meet in a pixel, the picture shows the largest number."""
+"""Kinds of objects. Where several overlap, the review image shows the largest number."""
 
 KINDS = {HIT: "hit", INVENTED: "invented", MISSED: "missed"}
 
@@ -32,14 +32,14 @@ _PIXELS = 1 << 18
 
 @dataclass(frozen=True, eq=False)
 class Spots:
-    """Where objects are, in pixels from the centre of the first one, axes as those of the array.
+    """Locations of objects, in pixels from the centre of the first pixel, axes as in the array.
 
     Parameters
     ----------
     centre
-        (n, ndim), float64: mean of an object's pixels; the index along axes that count frames.
+        (n, ndim), float64: mean of an object's pixels; the index along frame axes.
     low, high
-        (n, ndim), int64: first and last index of its box, both inside.
+        (n, ndim), int64: first and last index of its box, both inclusive.
     """
 
     centre: NDArray[np.float64]
@@ -49,18 +49,18 @@ class Spots:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """All that is known of two label images before matches are chosen.
+    """Overlaps and locations of the objects of two label images, before matching.
 
     Parameters
     ----------
     overlap
-        Of all frames.
+        Overlaps of all frames.
     prediction, truth
-        Where the objects are, in the order of `overlap`.
+        Locations of the objects, in the order of `overlap`.
     frames
-        How many objects each frame has: predicted, true.
+        Numbers of predicted and of true objects in each frame.
     frame_axes
-        How many of the first axes only count frames.
+        Number of leading axes that count frames.
     """
 
     overlap: Overlap
@@ -72,29 +72,29 @@ class Counted:
 
 @dataclass(frozen=True, eq=False)
 class Review:
-    """Every object and what became of it, the worst first.
+    """All objects with their kind and match, the worst first.
 
     Parameters
     ----------
     kind
-        (n,), uint8: `HIT` of a true object that is matched, `MISSED` of one that is not,
-        `INVENTED` of a predicted object that is not. A matched pair is one row.
+        (n,), uint8: `HIT` for a matched true object, `MISSED` for an unmatched one, `INVENTED` for
+        an unmatched predicted object. A matched pair is one row.
     label
-        (n,), int64: the id; of an invented object in the prediction, of others in the truth.
+        (n,), int64: the id; for an invented object in the prediction, otherwise in the truth.
     partner
-        (n,), int64: the id on the other side of the match, or of the closest object; 0 for none.
+        (n,), int64: the id of the match, or of the closest object in the other image; 0 for none.
     iou
-        (n,): of the match, or with the closest object.
+        (n,): IoU of the match, or with the closest object.
     pixels
         (n,), int64: size of the object.
     spots
-        Where it is.
+        Location of each object.
     matching
         The matches.
     ap50, map
         See `napari_unetseg.core.scoring.object_scores.ObjectScores`.
     prediction_kind, truth_kind
-        (P,) and (T,), uint8: what to paint each object as, in the order of the overlap.
+        (P,) and (T,), uint8: the kind to paint each object with, in the order of the overlap.
     """
 
     kind: NDArray[np.uint8]
@@ -120,7 +120,7 @@ def count_objects(
     frame_axes: int = 0,
     progress: Progress = silent,
 ) -> Counted:
-    """Find which objects meet and where they are.
+    """Count the overlaps of objects and find their locations.
 
     Parameters
     ----------
@@ -128,42 +128,42 @@ def count_objects(
         See `napari_unetseg.core.scoring.overlap.overlap_of`; two or three dimensions besides the
         frames.
     progress
-        Told after every part.
+        Called after every part.
 
     Raises
     ------
     InputError
-        When the two are not of one image, hold no ids, or have other dimensions.
+        When the two differ in shape, hold no ids, or have other numbers of dimensions.
 
     Notes
     -----
-    No copy is made: labels that change meanwhile give counts of before and after, but no error.
+    No copy is made: labels that are edited meanwhile give counts of before and after, but no error.
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    if said.ndim - frame_axes not in (2, 3):
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    if predicted.ndim - frame_axes not in (2, 3):
         raise InputError(
-            f"Objects are reviewed in 2 or 3 dimensions, not in {said.ndim - frame_axes}. "
+            f"Objects are reviewed in 2 or 3 dimensions, not in {predicted.ndim - frame_axes}. "
             "Take a part of the labels."
         )
-    indices = list(np.ndindex(said.shape[:frame_axes]))
+    indices = list(np.ndindex(predicted.shape[:frame_axes]))
     overlaps, spots = [], []
-    pairs = list(zip(indices, frames_in(said, true, frame_axes), strict=True))
-    for number, (index, (one, other)) in enumerate(pairs):
+    pairs = list(zip(indices, frames_in(predicted, true, frame_axes), strict=True))
+    for number, (index, (prediction_frame, truth_frame)) in enumerate(pairs):
         share = part(progress, number / len(pairs), (number + 1) / len(pairs))
-        overlap = overlap_of(one, other, progress=part(share, 0, 0.3))
+        overlap = overlap_of(prediction_frame, truth_frame, progress=part(share, 0, 0.3))
         overlaps.append(overlap)
         spots.append(
             (
-                _spots(one, overlap.prediction_ids, index, part(share, 0.3, 0.65)),
-                _spots(other, overlap.truth_ids, index, part(share, 0.65, 1)),
+                _spots(prediction_frame, overlap.prediction_ids, index, part(share, 0.3, 0.65)),
+                _spots(truth_frame, overlap.truth_ids, index, part(share, 0.65, 1)),
             )
         )
     return Counted(
         Overlap.joined(overlaps),
-        _together([one for one, _ in spots], said.ndim),
-        _together([other for _, other in spots], said.ndim),
-        tuple((one.n_predicted, one.n_true) for one in overlaps),
+        _together([predicted_spots for predicted_spots, _ in spots], predicted.ndim),
+        _together([true_spots for _, true_spots in spots], predicted.ndim),
+        tuple((overlap.n_predicted, overlap.n_true) for overlap in overlaps),
         frame_axes,
     )
 
@@ -181,7 +181,7 @@ def review_objects(counted: Counted, threshold: float = 0.5) -> Review:
     Returns
     -------
     Review
-        What is no hit comes first, then what has the lower IoU, then what is larger.
+        Misses and inventions come first, then lower IoU, then larger objects.
     """
     overlap = counted.overlap
     matching = match(overlap, threshold)
@@ -225,23 +225,23 @@ def paint_review(
     *,
     progress: Progress = silent,
 ) -> NDArray[np.uint8]:
-    """Paint every object as what became of it.
+    """Paint every object with its kind.
 
     Parameters
     ----------
     prediction, truth
-        The labels that were counted. Objects that they have got since are left out.
+        The labels that were counted. Objects added since are left out.
 
     Returns
     -------
     ndarray
-        uint8, of the shape of the labels: 0, `HIT`, `INVENTED` or `MISSED`. A predicted and a true
-        object that meet are both shown where each is alone; where both are, the worse kind is.
+        uint8, of the shape of the labels: 0, `HIT`, `INVENTED` or `MISSED`. Where a predicted and a
+        true object overlap, the worse kind is shown; elsewhere each shows its own.
     """
-    said, true = ids_in(prediction), ids_in(truth)
-    check_same_shape(said, true)
-    out = np.zeros(said.shape, dtype=np.uint8)
-    pairs = list(zip(frames_in(said, true, counted.frame_axes), counted.frames, strict=True))
+    predicted, true = ids_in(prediction), ids_in(truth)
+    check_same_shape(predicted, true)
+    out = np.zeros(predicted.shape, dtype=np.uint8)
+    pairs = list(zip(frames_in(predicted, true, counted.frame_axes), counted.frames, strict=True))
     first = [0, 0]
     overlap = counted.overlap
     kinds = (review.prediction_kind, review.truth_kind)
@@ -249,9 +249,9 @@ def paint_review(
     canvases = [out[index] for index in np.ndindex(out.shape[: counted.frame_axes])]
     for number, (images, numbers) in enumerate(track(pairs, progress, "colouring")):
         for side in (0, 1):
-            here = slice(first[side], first[side] + numbers[side])
-            _paint(images[side], ids[side][here], kinds[side][here], canvases[number])
-            first[side] = here.stop
+            rows = slice(first[side], first[side] + numbers[side])
+            _paint(images[side], ids[side][rows], kinds[side][rows], canvases[number])
+            first[side] = rows.stop
     return out
 
 
@@ -267,7 +267,7 @@ def _paint(labels: NDArray[Any], ids: Ids, kinds: NDArray[np.uint8], out: NDArra
 
 
 def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Progress) -> Spots:
-    """Return where the objects of one frame are."""
+    """Find the locations of the objects of one frame."""
     from napari_unetseg.core.scoring.label_kernels import add_places
 
     planes = labels if labels.ndim == 3 else labels[None]
@@ -277,7 +277,7 @@ def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Pro
     rows = [(z, y) for z in range(planes.shape[0]) for y in range(0, planes.shape[1], _ROWS)]
     for z, y in track(rows, progress, "measuring"):
         add_places(as_int64(planes[z, y : y + _ROWS]), z, y, ids, sums, low, high)
-    # Where labels are drawn on meanwhile, an object may be gone that was counted a moment ago.
+    # If labels are edited meanwhile, an object may have disappeared since it was counted.
     low[sums[:, 3] == 0] = 0
     keep = slice(3 - labels.ndim, 3)
     lead = np.tile(np.array(index, dtype=np.int64), (len(ids), 1))
@@ -291,29 +291,31 @@ def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Pro
 def _together(several: Sequence[Spots], ndim: int) -> Spots:
     whole: Ids = np.zeros((0, ndim), dtype=np.int64)
     return Spots(
-        np.concatenate([whole.astype(np.float64), *(one.centre for one in several)]),
-        np.concatenate([whole, *(one.low for one in several)]),
-        np.concatenate([whole, *(one.high for one in several)]),
+        np.concatenate([whole.astype(np.float64), *(spots.centre for spots in several)]),
+        np.concatenate([whole, *(spots.low for spots in several)]),
+        np.concatenate([whole, *(spots.high for spots in several)]),
     )
 
 
 def _closest(
     which: NDArray[np.intp], other: Ids, iou: NDArray[np.float64], n: int
 ) -> tuple[NDArray[np.float64], Ids]:
-    """Return for each of `n` objects the largest IoU and whom it is with."""
+    """Return the largest IoU for each of `n` objects, and the object it is with."""
     best, partner = np.zeros(n), np.zeros(n, dtype=np.int64)
     order = np.argsort(iou, kind="stable")
-    # Of several values for one place the last stays.
+    # When an index is assigned several times, the last value stays.
     best[which[order]] = iou[order]
     partner[which[order]] = other[order]
     return best, partner
 
 
-def _chosen(true: Spots, said: Spots, alone: NDArray[np.bool_], order: NDArray[np.intp]) -> Spots:
+def _chosen(
+    true: Spots, predicted: Spots, alone: NDArray[np.bool_], order: NDArray[np.intp]
+) -> Spots:
     return Spots(
-        np.concatenate([true.centre, said.centre[alone]])[order],
-        np.concatenate([true.low, said.low[alone]])[order],
-        np.concatenate([true.high, said.high[alone]])[order],
+        np.concatenate([true.centre, predicted.centre[alone]])[order],
+        np.concatenate([true.low, predicted.low[alone]])[order],
+        np.concatenate([true.high, predicted.high[alone]])[order],
     )
 
 

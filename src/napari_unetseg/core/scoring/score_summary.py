@@ -1,4 +1,4 @@
-"""All scores of two label images at once, and their means over images."""
+"""All scores of two label images, and their means over images."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,31 +18,32 @@ from napari_unetseg.core.scoring.partition_scores import partition_scores
 
 
 class ObjectScoreOptions(Options):
-    """How objects are compared."""
+    """Options for comparing objects."""
 
     per: Literal["stack", "plane"] = option(
         "stack",
         "Objects per",
-        "Stack: objects continue through z. Plane: every plane was labelled by itself, so an id is "
-        "another object in each. Frames of a time series are always apart.",
+        "Stack: objects continue through z. Plane: each plane was labelled separately, so an id "
+        "is another object in each. Frames of a time series are always separate.",
     )
     tolerance: float = option(
         2.0,
         "Tolerance",
-        "How far apart two boundaries may be that are counted as the same, see units.",
+        "Largest distance at which two boundaries count as equal; see units.",
         ge=0,
     )
     units: Literal["pixels", "physical"] = option(
         "pixels",
         "Units",
-        "Of the tolerance and of Hausdorff distances. Pixels: of the finest axis, so that planes "
-        "of a stack are as far apart as they are. Physical: the unit of the truth's pixel size.",
+        "Unit of the tolerance and of Hausdorff distances. Pixels: those of the finest axis, "
+        "with the planes of a stack at their true distance. Physical: the unit of the truth's "
+        "pixel size.",
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The scores of one image, and the counts they come from.
+    """Scores of one image, and the overlap counts behind them.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class Judged:
         By name: `dice` and `iou` of the foreground, all of `ObjectScores`, `PartitionScores` and
         `BoundaryScores`.
     overlap
-        Which objects meet, so that images can be judged together.
+        The overlap counts, so that images can be pooled.
     """
 
     scores: Mapping[str, float]
@@ -64,30 +65,30 @@ def judge_objects(
     *,
     progress: Progress = silent,
 ) -> Judged:
-    """Compare two label images by every score there is.
+    """Compare two label images by all scores.
 
     Parameters
     ----------
     prediction, truth
-        Ids, of the same axes but for names; see `overlap_of` for what is an object. Axes and
-        spacing are those of the truth.
+        Ids, with the same axes up to their names; see `overlap_of` for the definition of an object.
+        Axes and spacing are those of the truth.
     options
-        How.
+        Options of the comparison.
 
     Raises
     ------
     InputError
-        When the two are not of one image, or hold no ids.
+        When the two differ in shape, or hold no ids.
     """
     chosen = options or ObjectScoreOptions()
     frame_axes = frame_axes_of(truth, chosen.per)
-    said, true = prediction.asarray(), truth.asarray()
-    overlap = overlap_of(said, true, frame_axes=frame_axes, progress=part(progress, 0, 0.2))
+    predicted, true = prediction.asarray(), truth.asarray()
+    overlap = overlap_of(predicted, true, frame_axes=frame_axes, progress=part(progress, 0, 0.2))
     spacing = truth.spacing[-(true.ndim - frame_axes) :]
     if chosen.units == "pixels":
         spacing = tuple(step / min(spacing) for step in spacing)
     outlines = boundary_scores(
-        said,
+        predicted,
         true,
         tolerance=chosen.tolerance,
         spacing=spacing,
@@ -99,53 +100,54 @@ def judge_objects(
 
 
 def frame_axes_of(labels: Image, per: str) -> int:
-    """Return how many of the first axes of `labels` only count frames.
+    """Return the number of leading axes of `labels` that count frames.
 
     Parameters
     ----------
     per
-        ``"stack"``: time alone. ``"plane"``: whatever comes before Y and X.
+        ``"stack"``: time only. ``"plane"``: all axes before Y and X.
 
     Raises
     ------
     InputError
-        When the labels have channels, which are no frames.
+        When the labels have channels, which are not frames.
     """
     if "C" in labels.axes:
         raise InputError("Labels have no channels. Choose one of them, or leave the axis out.")
     return len(labels.axes) - 2 if per == "plane" else labels.axes.count("T")
 
 
-def pooled(several: Sequence[Judged]) -> dict[str, float]:
-    """Return the scores of all objects of all images counted together, without boundaries.
+def pool_scores(several: Sequence[Judged]) -> dict[str, float]:
+    """Compute the scores over the pooled objects of all images, without boundaries.
 
     Notes
     -----
-    What StarDist reports for a data set; Cellpose and most challenges take the mean over images.
+    StarDist reports these scores for a data set; Cellpose and most challenges take the mean over
+    images.
     """
-    return _of_overlap(Overlap.joined([one.overlap for one in several]))
+    return _of_overlap(Overlap.joined([image.overlap for image in several]))
 
 
-def mean_of(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of each score over the images where it is a number.
+def average_scores(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Average each score over the images where it is finite.
 
     A Hausdorff distance is infinite where only one of two images has a boundary; such an image is
-    left out of that mean, which is NaN where none is left.
+    excluded from its mean, which is NaN if none is left.
     """
     rows = list(several)
-    found = {}
+    means = {}
     for name in rows[0] if rows else ():
         values = [row[name] for row in rows if math.isfinite(row[name])]
-        found[name] = float(np.mean(values)) if values else math.nan
-    return found
+        means[name] = float(np.mean(values)) if values else math.nan
+    return means
 
 
 def _of_overlap(overlap: Overlap) -> dict[str, Any]:
-    said, true = int(overlap.prediction_sizes.sum()), int(overlap.truth_sizes.sum())
+    predicted, true = int(overlap.prediction_sizes.sum()), int(overlap.truth_sizes.sum())
     both = int(overlap.pixels.sum())
-    either = said + true - both
+    either = predicted + true - both
     foreground = {
-        "dice": 2 * both / (said + true) if either else 1.0,
+        "dice": 2 * both / (predicted + true) if either else 1.0,
         "iou": both / either if either else 1.0,
     }
     return {
@@ -158,8 +160,8 @@ def _of_overlap(overlap: Overlap) -> dict[str, Any]:
 __all__ = [
     "Judged",
     "ObjectScoreOptions",
+    "average_scores",
     "frame_axes_of",
     "judge_objects",
-    "mean_of",
-    "pooled",
+    "pool_scores",
 ]

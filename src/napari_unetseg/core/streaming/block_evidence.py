@@ -1,4 +1,7 @@
-"""What is known of the pixels of a block: by a threshold, by a model, or the flattened image."""
+"""Compute the evidence of a block: thresholded classes, a model's class scores, or flat pixels.
+
+Evidence means the numbers per pixel from which labels or objects are made.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -16,72 +19,72 @@ from napari_unetseg.core.inference.predict_tiles import (
 from napari_unetseg.core.inference.segmenter import decoder_of
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.objects.cross_block_objects import Box, Maker, Place
+from napari_unetseg.core.objects.cross_block_objects import BlockIndex, Box, ObjectBuilder
 from napari_unetseg.core.objects.decode import DecodeOptions, background_class
-from napari_unetseg.core.objects.decode_blocks import Decoding
+from napari_unetseg.core.objects.decode_blocks import DecodeObjectBuilder
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.streaming.prepare_run import Prepared
-from napari_unetseg.core.threshold import decides_on_objects, smoothed_image
-from napari_unetseg.core.threshold.threshold_blocks import Cleaning, Comparing
+from napari_unetseg.core.threshold import needs_whole_objects, smoothed_image
+from napari_unetseg.core.threshold.threshold_blocks import BlockClassifier, ThresholdObjectBuilder
 
 Kind = Literal["objects", "masks", "classes", "probabilities", "flattened"]
-"""What comes out; masks are classes that are cleaned as objects are."""
+"""Kind of result; masks are classes that are cleaned up like objects."""
 
 Array = NDArray[Any]
 
 THRESHOLD_BYTES, MODEL_BYTES = 150.0, 400.0
-"""Memory that a pixel of a block takes at most, on the way from the image to objects."""
+"""Peak memory in bytes per pixel of a block, from the image to objects."""
 
 
 class BlockEvidence(Protocol):
-    """What is said of each pixel, block by block."""
+    """Interface of the sources of evidence, computed block by block."""
 
     @property
     def image(self) -> Image:
-        """What it looks at; its axes without C, or with it, are those of the labels."""
+        """The input image; the labels have its axes, with or without C."""
 
     @property
     def kind(self) -> Kind:
-        """What comes out."""
+        """The kind of result."""
 
     @property
     def block_axes(self) -> str:
-        """``"YX"`` when it looks at planes, ``"ZYX"`` when at stacks."""
+        """``"YX"`` for blocks of planes, ``"ZYX"`` for blocks of stacks."""
 
     @property
     def multiple(self) -> tuple[int, ...]:
-        """What the place of a block must divide by, per axis."""
+        """The number that block offsets must be a multiple of, per axis."""
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of the numbers said of each pixel; nothing when it is one."""
+        """Names of the evidence channels; empty for a single unnamed one."""
 
     @property
     def dtype(self) -> Any:
-        """Of these numbers."""
+        """Data type of the evidence."""
 
     @property
     def per_pixel(self) -> float:
-        """Bytes that a pixel of a block takes."""
+        """Peak memory in bytes per pixel of a block."""
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
-        """Return the numbers of one block: (*box), or (C, *box)."""
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
+        """Compute the evidence of one block: (*box), or (C, *box)."""
 
-    def maker(self) -> Maker:
-        """Return what makes objects of `known`."""
+    def maker(self) -> ObjectBuilder:
+        """Return the object builder, whose input is the output of `known`."""
 
     def known(self, numbers: Array) -> Any:
-        """Return numbers as `maker` takes them."""
+        """Convert evidence to the input of `maker`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
-    """A threshold."""
+class ThresholdEvidence:
+    """Compute evidence by a threshold."""
 
-    comparing: Comparing
+    comparing: BlockClassifier
     kind: Kind
 
     channels = ()
@@ -101,29 +104,29 @@ class Compared:
     def multiple(self) -> tuple[int, ...]:
         return (1,) * len(self.block_axes)
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
         return self.comparing.classes(index, box, self.block_axes)
 
-    def maker(self) -> Maker:
+    def maker(self) -> ObjectBuilder:
         spacing = self.image.spacing[-len(self.block_axes) :]
-        return Cleaning(self.comparing.options, spacing)
+        return ThresholdObjectBuilder(self.comparing.options, spacing)
 
     def known(self, numbers: Array) -> Any:
         return numbers
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
-    """A model.
+class ModelEvidence:
+    """Compute evidence by a model.
 
     Parameters
     ----------
     image
-        In the channels that the model takes.
+        The image, in the channels that the model takes.
     segmenter, scaling
-        The network, with its maps of objects where they are wanted, and how its input is scaled.
+        The network, with its object maps if they are needed, and the scaling of its input.
     decoder
-        What the maps mean.
+        The meaning of the object maps.
     """
 
     image: Image
@@ -158,7 +161,7 @@ class Predicted:
             return np.min_scalar_type(max(self.model.values))
         return np.float32
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
         segmenter = self.segmenter
         shape = tuple(self.image.length(axis) for axis in self.block_axes)
         grid = TileGrid(
@@ -166,26 +169,27 @@ class Predicted:
         )
         tile = list(grid)[int(np.ravel_multi_index(place, grid.counts))]
         numbers = channels_first(self.image, index, self.block_axes)
-        found = Predictor(segmenter, self.scaling, grid)(numbers, tile)[(slice(None), *tile.inside)]
+        predictor = Predictor(segmenter, self.scaling, grid)
+        scores = predictor(numbers, tile)[(slice(None), *tile.inside)]
         if self.kind == "probabilities":
-            return found
+            return scores
         if self.kind == "classes":
-            values: Array = np.array(self.model.values, self.dtype)[likeliest(found)]
+            values: Array = np.array(self.model.values, self.dtype)[likeliest(scores)]
             return values
         behind = background_class(self.model.values, self.options.background)
-        return np.concatenate([1 - found[behind : behind + 1], found[len(self.model.classes) :]])
+        return np.concatenate([1 - scores[behind : behind + 1], scores[len(self.model.classes) :]])
 
-    def maker(self) -> Maker:
+    def maker(self) -> ObjectBuilder:
         spacing = self.image.spacing[-len(self.block_axes) :]
-        return Decoding(self.decoder, self.options, spacing)
+        return DecodeObjectBuilder(self.decoder, self.options, spacing)
 
     def known(self, numbers: Array) -> Any:
         return numbers[0], numbers[1:]
 
 
 @dataclass(frozen=True, eq=False)
-class Flattened:
-    """The image with its background taken out, and nothing more."""
+class FlattenedImage:
+    """Return the background-corrected image as the result."""
 
     image: Image
 
@@ -196,40 +200,40 @@ class Flattened:
     dtype = np.float32
     per_pixel = 40.0
 
-    def of_block(self, index: Index, place: Place, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
         plane = self.image.data[self.image.block_slices(index)]
         return np.asarray(plane[box], dtype=np.float32)
 
-    def maker(self) -> Maker:
-        raise TypeError("Of a flattened image no objects are made.")
+    def maker(self) -> ObjectBuilder:
+        raise TypeError("A flattened image has no objects.")
 
     def known(self, numbers: Array) -> Any:
         return numbers
 
 
 def block_evidence(recipe: Recipe, prepared: Prepared, model: TrainedModel | None) -> BlockEvidence:
-    """Return what a recipe says of each pixel of an image."""
+    """Make the source of evidence for a recipe and an image."""
     if recipe.threshold is not None:
-        options, known = recipe.threshold, prepared.known
-        groups = [tuple(levels) for levels in known["levels"]]
+        options, parameters = recipe.threshold, prepared.known
+        groups = [tuple(levels) for levels in parameters["levels"]]
         smoothed = smoothed_image(prepared.given, options)
-        comparing = Comparing(smoothed, groups, options, known["contrasts"])
-        return Compared(comparing, _kind_of_threshold(recipe))
+        comparing = BlockClassifier(smoothed, groups, options, parameters["contrasts"])
+        return ThresholdEvidence(comparing, _kind_of_threshold(recipe))
     if recipe.model is not None and model is not None:
         return _predicted(recipe, recipe.model, prepared, model)
-    return Flattened(prepared.given)
+    return FlattenedImage(prepared.given)
 
 
 def _kind_of_threshold(recipe: Recipe) -> Kind:
     options = recipe.threshold
-    if options is None or not decides_on_objects(options):
+    if options is None or not needs_whole_objects(options):
         return "classes"
     return "objects" if options.result == "objects" else "masks"
 
 
 def _predicted(
     recipe: Recipe, step: ModelStep, prepared: Prepared, model: TrainedModel
-) -> Predicted:
+) -> ModelEvidence:
     model = model.zoomed(prepared.zoom)
     given, segmenter, scaling, _ = model.ready(
         prepared.given, step.device, step.flips, silent, prepared.scaling
@@ -238,7 +242,7 @@ def _predicted(
     if step.what == "objects":
         segmenter = with_maps(segmenter)
     decoding = recipe.decoding(model)
-    return Predicted(given, model, segmenter, scaling, decoder, decoding, step.what)
+    return ModelEvidence(given, model, segmenter, scaling, decoder, decoding, step.what)
 
 
 __all__ = ["BlockEvidence", "Kind", "block_evidence"]

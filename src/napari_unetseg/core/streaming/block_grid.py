@@ -1,4 +1,4 @@
-"""Where the blocks of an image are: how large, in which plane or stack, of which chunks."""
+"""Lay out the blocks of an image: their size, their plane or stack, and their chunks."""
 
 import itertools
 import math
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.image import Index
 from napari_unetseg.core.io.pyramid import CHUNK, DEPTH
-from napari_unetseg.core.objects.cross_block_objects import Blocks, Box, Place
+from napari_unetseg.core.objects.cross_block_objects import BlockIndex, Blocks, Box
 
-Job = tuple[Index, Place]
-"""A block: of which plane or stack, and which of its blocks."""
+Job = tuple[Index, BlockIndex]
+"""A block, as the index of its plane or stack and its position in the grid there."""
 
 _LARGEST = {2: 2048, 3: 256}
 _SMALLEST = {2: 64, 3: 32}
@@ -21,16 +22,16 @@ _STACK_CHUNK = 128
 
 @dataclass(frozen=True)
 class BlockGrid:
-    """The blocks of all planes, or all stacks, of an image.
+    """Describe the blocks of all planes, or all stacks, of an image.
 
     Parameters
     ----------
     axes, shape
-        Of the labels: the image's without channels.
+        Axes and shape of the labels: those of the image without channels.
     block_axes
         ``"YX"`` for blocks of planes, ``"ZYX"`` for blocks of stacks.
     sides
-        Of a block, along `block_axes`.
+        Sides of a block in pixels, along `block_axes`.
     """
 
     axes: str
@@ -45,7 +46,7 @@ class BlockGrid:
 
     @cached_property
     def indices(self) -> list[Index]:
-        """The position of each plane or stack along the other axes."""
+        """The index of each plane or stack along the other axes."""
         return list(itertools.product(*(range(self.length(axis)) for axis in self.loops)))
 
     @cached_property
@@ -55,7 +56,7 @@ class BlockGrid:
 
     @property
     def loops(self) -> str:
-        """The axes along which planes or stacks follow each other."""
+        """The axes that are looped over: all except `block_axes`."""
         return "".join(axis for axis in self.axes if axis not in self.block_axes)
 
     def length(self, axis: str) -> int:
@@ -63,32 +64,32 @@ class BlockGrid:
         return self.shape[self.axes.index(axis)]
 
     def at(self, index: Index, box: Box) -> tuple[Any, ...]:
-        """Return what to index an array on `axes` with to get a box of a plane or stack."""
-        found: Mapping[str, Any] = {
+        """Return the index into an array on `axes` that selects a box of a plane or stack."""
+        index_of_axis: Mapping[str, Any] = {
             **dict(zip(self.loops, index, strict=True)),
             **dict(zip(self.block_axes, box, strict=True)),
         }
-        return tuple(found[axis] for axis in self.axes)
+        return tuple(index_of_axis[axis] for axis in self.axes)
 
 
 def sides_for(
     shape: Sequence[int], memory: float, per_pixel: float, multiple: Sequence[int]
 ) -> tuple[int, ...]:
-    """Return the sides of the largest blocks that memory allows, made of whole chunks.
+    """Return the sides of the largest blocks of whole chunks that fit in memory.
 
     Parameters
     ----------
     shape
-        Of a plane or a stack.
+        Shape of a plane or a stack.
     memory, per_pixel
-        Bytes in all, and bytes that a pixel of a block takes at most.
+        Available memory in bytes, and peak bytes per pixel of a block.
     multiple
-        What the place of a block must divide by, per axis.
+        Number that block offsets must be a multiple of, per axis.
     """
     ndim, limit = len(shape), memory / per_pixel
     step = list(chunks_for(ndim, multiple))
     while math.prod(step) > limit and step[-1] // 2 >= _SMALLEST[ndim]:
-        step = [_rounded_up(n // 2, by) for n, by in zip(step, multiple, strict=True)]
+        step = [round_up(n // 2, by) for n, by in zip(step, multiple, strict=True)]
     sides = list(step)
     while True:
         axis = min(range(ndim), key=lambda a: (sides[a] >= shape[a], sides[a]))
@@ -101,29 +102,25 @@ def sides_for(
         sides = wider
 
 
-def halved(sides: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...] | None:
-    """Return sides half as long; nothing when they are as short as can be."""
+def halve_sides(sides: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...] | None:
+    """Return sides half as long; None when they are as short as allowed."""
     if sides[-1] // 2 < _SMALLEST[len(sides)]:
         return None
-    return tuple(_rounded_up(n // 2, by) for n, by in zip(sides, multiple, strict=True))
+    return tuple(round_up(n // 2, by) for n, by in zip(sides, multiple, strict=True))
 
 
 def chunks_for(ndim: int, multiple: Sequence[int]) -> tuple[int, ...]:
-    """Return the sides of chunks that blocks are best made of."""
+    """Return the preferred chunk sides for blocks."""
     usual = (CHUNK, CHUNK) if ndim == 2 else (DEPTH, _STACK_CHUNK, _STACK_CHUNK)
-    return tuple(_rounded_up(n, by) for n, by in zip(usual, multiple, strict=True))
+    return tuple(round_up(n, by) for n, by in zip(usual, multiple, strict=True))
 
 
 def chunk_of(sides: Sequence[int]) -> tuple[int, ...]:
-    """Return the sides of chunks that such blocks are made of: the usual where it fits."""
+    """Return the chunk sides for blocks: the preferred ones, where they divide the block's."""
     usual = chunks_for(len(sides), (1,) * len(sides))
     return tuple(
-        wish if side % wish == 0 else side for side, wish in zip(sides, usual, strict=True)
+        best if side % best == 0 else side for side, best in zip(sides, usual, strict=True)
     )
 
 
-def _rounded_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-__all__ = ["BlockGrid", "Job", "chunk_of", "chunks_for", "halved", "sides_for"]
+__all__ = ["BlockGrid", "Job", "chunk_of", "chunks_for", "halve_sides", "sides_for"]

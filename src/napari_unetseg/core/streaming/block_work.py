@@ -1,4 +1,4 @@
-"""What is done with one block, in whatever process; blocks know nothing of each other."""
+"""Process one block, in any process and independently of the other blocks."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,45 +17,44 @@ from napari_unetseg.core.objects import masks as shapes
 from napari_unetseg.core.objects.cross_block_objects import (
     Box,
     Crossing,
-    Piece,
+    CrossingComponent,
     box_within,
-    objects_of_block,
-    objects_of_piece,
+    split_block,
+    split_component,
 )
 from napari_unetseg.core.recipe import Recipe
-from napari_unetseg.core.recipe.execute import picked
+from napari_unetseg.core.recipe.execute import select_channel
 from napari_unetseg.core.streaming.block_evidence import BlockEvidence, block_evidence
 from napari_unetseg.core.streaming.block_grid import BlockGrid, chunk_of
 from napari_unetseg.core.streaming.compose_blocks import GIANT, put_pieces
-from napari_unetseg.core.streaming.prepare_run import Known, Prepared, restore
+from napari_unetseg.core.streaming.prepare_run import Prepared, WholeImageParameters, restore
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
 
 EVIDENCE, RAW, IDS = "evidence", "raw", "ids"
-"""Arrays of a run: what is said of pixels; objects by passing numbers; objects, where masks come
-out."""
+"""Arrays of a run: the evidence; objects by provisional ids; objects by final ids, for masks."""
 
 DIRECT = ("classes", "probabilities", "flattened")
-"""Kinds that are finished as soon as a pixel is looked at."""
+"""Kinds whose evidence is the result."""
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """An image and a recipe, ready for any block.
+    """Process any block of an image with a recipe.
 
     Parameters
     ----------
     recipe
-        What is done.
+        The steps and their options.
     image
-        All of it, its axes in the order TCZYX.
+        The whole image, its axes in the order TCZYX.
     prepared
-        What is known of the whole.
+        The parameters fitted to the whole image.
     model
-        Of the recipe.
+        The recipe's model.
     folder
-        What is kept meanwhile.
+        The folder of intermediate results.
     sides
-        Of a block.
+        Sides of a block in pixels.
     """
 
     recipe: Recipe
@@ -70,23 +69,23 @@ class Work:
         cls,
         recipe: Recipe,
         image: Image,
-        known: Known,
+        parameters: WholeImageParameters,
         model: TrainedModel | None,
         folder: RunFolder,
         sides: tuple[int, ...],
     ) -> "Work":
-        """Make it of what is known of the whole image."""
-        prepared = restore(recipe, picked(image, recipe.image), known)
+        """Make the work from the parameters fitted to the whole image."""
+        prepared = restore(recipe, select_channel(image, recipe.image), parameters)
         return cls(recipe, image, prepared, model, folder, sides)
 
     @cached_property
     def evidence(self) -> BlockEvidence:
-        """What says something of each pixel."""
+        """The source of evidence."""
         return block_evidence(self.recipe, self.prepared, self.model)
 
     @cached_property
     def grid(self) -> BlockGrid:
-        """Where the blocks are."""
+        """The layout of the blocks."""
         image, axes = self.evidence.image, self.evidence.image.axes
         if self.evidence.kind in ("objects", "classes", "probabilities") and self.model is not None:
             axes = axes.replace("C", "")
@@ -95,18 +94,18 @@ class Work:
 
     @cached_property
     def chunks(self) -> tuple[int, ...]:
-        """Sides of the chunks of arrays on the axes of the labels."""
+        """Sides of the chunks of arrays on the label axes."""
         block = dict(zip(self.grid.block_axes, chunk_of(self.sides), strict=True))
         return tuple(block.get(axis, 1) for axis in self.grid.axes)
 
     @property
     def result(self) -> Any:
-        """The full resolution of what is being made, to read and to write."""
+        """The result array at full resolution, to read and write."""
         return self.folder.result["s0"]
 
     @property
     def direct(self) -> bool:
-        """Whether what is said of pixels is the result."""
+        """Whether the evidence is the result."""
         return self.evidence.kind in DIRECT
 
     @property
@@ -115,7 +114,7 @@ class Work:
         return self.recipe.measurement is not None and self.evidence.kind == "objects"
 
     def layout(self, dtype: Any) -> PyramidLayout:
-        """Return how the result is written."""
+        """Return the layout of the result's image pyramid."""
         grid, channels = self.grid, self.evidence.channels if self.direct else ()
         axes, shape = grid.axes, grid.shape
         sides = dict(zip(grid.axes, self.chunks, strict=True))
@@ -137,83 +136,83 @@ class Work:
         )
 
     def create_evidence(self) -> None:
-        """Make the array that what is said of pixels is kept in."""
+        """Create the array of evidence."""
         n = len(self.evidence.channels)
         lead = (n,) if n else ()
         shape, chunks = (*lead, *self.grid.shape), (*lead, *self.chunks)
         self.folder.create(EVIDENCE, shape, chunks, self.evidence.dtype)
 
     def create_labels(self, name: str) -> None:
-        """Make an array of objects."""
+        """Create an array of object ids."""
         self.folder.create(name, self.grid.shape, self.chunks, np.int32)
 
     def do(self, stage: str, number: int, given: Arrays) -> Arrays:
-        """Do one stage with one block.
+        """Run one stage on one block.
 
         Parameters
         ----------
         number
-            Of the block; see `Grid.jobs`.
+            Number of the block; see `BlockGrid.jobs`.
         given
-            What only the whole run knows.
+            Arrays that the stage needs from the whole run.
 
         Returns
         -------
         dict of str to ndarray
-            What only the whole run can make something of.
+            Arrays that the whole run needs from the block.
         """
         name, _, level = stage.partition("-")
         with _threads():
             if name == "levels":
                 return self._level(int(level), number)
-            found: Arrays = _STAGES[name](self, number, given)
-            return found
+            results: Arrays = _STAGES[name](self, number, given)
+            return results
 
     def crossing(self, found: Mapping[str, NDArray[Any]]) -> Crossing:
-        """Return what goes on elsewhere of a block, from what the stage of objects found."""
+        """Return the parts that continue in other blocks, from the results of the objects stage."""
         n = sum(name.startswith("layer") for name in found)
         layers = tuple(found[f"layer{number}"] for number in range(n))
         return Crossing(found["boxes"], found["pixels"], layers)
 
     def empty_table(self) -> Arrays:
-        """Return the table of no objects."""
+        """Return an empty table with all its columns."""
         axes, image = self.grid.axes, self.evidence.image
         labels = Image(np.zeros((1,) * len(axes), np.int32), axes, image.spacing, image.unit)
-        start, one = dict.fromkeys(axes, 0), dict.fromkeys(axes, slice(0, 1))
+        start, single = dict.fromkeys(axes, 0), dict.fromkeys(axes, slice(0, 1))
         values = self._measured_image
-        inner = None if values is None else _window(values, one)
+        inner = None if values is None else _window(values, single)
         whole = dict.fromkeys(axes, 1)
         step = self.recipe.measurement
         return dict(measure_part(labels, inner, step, start=start, whole=whole))
 
     @property
     def _measured_image(self) -> Image | None:
-        """What intensities are taken from."""
+        """The image that intensities are measured in."""
         step = self.recipe.measurement
-        seen = {"image": self.image, "flattened": self.prepared.flattened}
-        return None if step is None else seen.get(step.intensities)
+        images = {"image": self.image, "flattened": self.prepared.flattened}
+        return None if step is None else images.get(step.intensities)
 
     def _look(self, number: int, given: Arrays) -> Arrays:
         index, place = self.grid.jobs[number]
         box = self.grid.blocks.box(place)
-        found = self.evidence.of_block(index, place, box, self.sides)
+        values = self.evidence.of_block(index, place, box, self.sides)
         if not self.direct:
-            self._evidence[self._evidence_at(index, box)] = found
+            self._evidence[self._evidence_at(index, box)] = values
             return {}
         at = self.grid.at(index, box)
-        axes = self.layout(found.dtype).axes
+        axes = self.layout(values.dtype).axes
         if self.evidence.channels:
             place_of_c = axes.index("C")
             at = (*at[:place_of_c], slice(None), *at[place_of_c:])
             block = [axis for axis in axes if axis in "C" + self.grid.block_axes]
-            found = np.moveaxis(found, 0, block.index("C"))
-        self.result[at] = found
+            values = np.moveaxis(values, 0, block.index("C"))
+        self.result[at] = values
         return {}
 
     def _divide(self, number: int, given: Arrays) -> Arrays:
         index, place = self.grid.jobs[number]
         maker, blocks = self.evidence.maker(), self.grid.blocks
-        found = objects_of_block(self._reader(index), maker, blocks, place)
+        found = split_block(self._reader(index), maker, blocks, place)
         raw = self.folder.array(RAW)
         raw[self.grid.at(index, blocks.box(place))] = found.labels
         crossing = found.crossing
@@ -226,55 +225,55 @@ class Work:
         }
 
     def _join(self, number: int, given: Arrays) -> Arrays:
-        """Divide pieces that lie in several blocks; see `join_blocks`."""
+        """Divide components that span several blocks into objects; see `join_blocks`."""
         index = tuple(given["index"].tolist())
         pieces = [_piece(*row) for row in zip(given["boxes"], given["pixels"], strict=True)]
         read, shape = self._reader(index), self.grid.blocks.shape
         if len(pieces) > 1:
-            read = self._window_reader(index, around([piece.box for piece in pieces], shape))
+            read = self._window_reader(index, bounding_box([piece.box for piece in pieces], shape))
         maker, n = self.evidence.maker(), 0
         boxes, values, firsts = [], [], []
         for piece in pieces:
-            one = objects_of_piece(read, maker, piece, shape)
-            passing = np.where(one.labels > 0, one.labels + np.int32(n), 0)
-            boxes.append([(span.start, span.stop) for span in one.box])
-            values.append(np.where(one.own, passing, -1).astype(np.int32))
-            firsts.append(one.firsts)
-            n += len(one.firsts)
+            objects = split_component(read, maker, piece, shape)
+            ids = np.where(objects.labels > 0, objects.labels + np.int32(n), 0)
+            boxes.append([(span.start, span.stop) for span in objects.box])
+            values.append(np.where(objects.own, ids, -1).astype(np.int32))
+            firsts.append(objects.firsts)
+            n += len(objects.firsts)
         found = {"boxes": np.array(boxes), "firsts": np.concatenate(firsts)}
         if len(pieces) == 1 and values[0].size > GIANT:
             name = f"piece-{number}"
             self.folder.create(name, values[0].shape, self.sides, np.int32)
             self.folder.array(name)[:] = values[0]
             return found
-        return {**found, "values": np.concatenate([one.ravel() for one in values])}
+        return {**found, "values": np.concatenate([objects.ravel() for objects in values])}
 
     def _present(self, number: int, given: Arrays) -> Arrays:
-        """Return the passing numbers that are left in a block once all pieces are in place."""
+        """Return the provisional ids left in a block once all spanning components are drawn in."""
         return {"ids": np.unique(self._composed(number, given))}
 
     def _number(self, number: int, given: Arrays) -> Arrays:
-        """Give the objects of a block their numbers: `given` for its own, and for pieces."""
+        """Replace the provisional ids in a block by the final ids in `given`."""
         index, place = self.grid.jobs[number]
         at = self.grid.at(index, self.grid.blocks.box(place))
-        passing = self._composed(number, given)
-        labels = np.append(np.int32(0), given["own"])[np.maximum(passing, 0)]
-        crossing = passing < 0
-        labels[crossing] = given["pieces"][-1 - passing[crossing]]
+        ids = self._composed(number, given)
+        labels = np.append(np.int32(0), given["own"])[np.maximum(ids, 0)]
+        crossing = ids < 0
+        labels[crossing] = given["pieces"][-1 - ids[crossing]]
         out = self.folder.array(IDS) if self.evidence.kind == "masks" else self.result
         out[at] = labels
         return {}
 
     def _composed(self, number: int, given: Arrays) -> NDArray[np.int32]:
-        """Return the passing numbers of a block: above 0 its own, below 0 those of pieces."""
+        """Return the provisional ids of a block: > 0 for its own objects, < 0 for spanning ones."""
         index, place = self.grid.jobs[number]
         box = self.grid.blocks.box(place)
-        passing = np.asarray(self.folder.array(RAW)[self.grid.at(index, box)])
-        put_pieces(passing, box, self.folder, given)
-        return passing
+        ids = np.asarray(self.folder.array(RAW)[self.grid.at(index, box)])
+        put_pieces(ids, box, self.folder, given)
+        return ids
 
     def _places(self, number: int, given: Arrays) -> Arrays:
-        """Return which objects are in a block, and the box of what is in it of each."""
+        """Return the ids in a block, and the bounding box of each id's pixels there."""
         from napari_unetseg.core.measure.measure_kernels import add_positions
         from napari_unetseg.core.scoring.label_kernels import count_pairs
 
@@ -297,7 +296,7 @@ class Work:
         return {"ids": ids, "low": low + shift, "high": high + shift}
 
     def _mask(self, number: int, given: Arrays) -> Arrays:
-        """Write a block of cleaned classes."""
+        """Write the cleaned-up classes of a block."""
         options = self.recipe.threshold
         index, place = self.grid.jobs[number]
         blocks = self.grid.blocks
@@ -317,7 +316,7 @@ class Work:
         return {}
 
     def _measure(self, number: int, given: Arrays) -> Arrays:
-        """Measure some objects in a box that holds them: ``ids`` in ``low`` to ``high``."""
+        """Measure the objects ``ids`` in their bounding box, from ``low`` to ``high``."""
         step = self.recipe.measurement
         axes = self.grid.axes
         box = tuple(
@@ -349,7 +348,7 @@ class Work:
         return read
 
     def _window_reader(self, index: tuple[int, ...], window: Box) -> Any:
-        """Return what reads boxes in a window that is read once."""
+        """Return a function that reads boxes from a window in memory."""
         numbers = np.asarray(self._evidence[self._evidence_at(index, window)])
 
         def read(box: Box) -> Any:
@@ -367,8 +366,8 @@ class Work:
         return self.folder.array(EVIDENCE)
 
 
-def around(boxes: Sequence[Box], shape: tuple[int, ...]) -> Box:
-    """Return the box that holds others and a pixel around them."""
+def bounding_box(boxes: Sequence[Box], shape: tuple[int, ...]) -> Box:
+    """Return the bounding box of boxes, widened by one pixel within `shape`."""
     ends = np.array([[(span.start, span.stop) for span in box] for box in boxes])
     low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
     return tuple(
@@ -376,19 +375,19 @@ def around(boxes: Sequence[Box], shape: tuple[int, ...]) -> Box:
     )
 
 
-def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> Piece:
-    return Piece(tuple(slice(a, b) for a, b in box.tolist()), tuple(pixel.tolist()))
+def _piece(box: NDArray[np.int64], pixel: NDArray[np.int64]) -> CrossingComponent:
+    return CrossingComponent(tuple(slice(a, b) for a, b in box.tolist()), tuple(pixel.tolist()))
 
 
 def _window(image: Image, spans: Mapping[str, slice]) -> Image:
-    """Return a part of an image in memory."""
+    """Read a part of an image into memory."""
     at = tuple(spans.get(axis, slice(None)) for axis in image.axes)
     data = np.asarray(image.data[at])
     return Image(data, image.axes, image.spacing, image.unit, image.rgb, image.channel_names)
 
 
 def _threads() -> AbstractContextManager[Any]:
-    """Read chunks in threads of this process, wherever it runs: a worker would ask the cluster."""
+    """Make dask read chunks in threads of this process: a worker would use the cluster instead."""
     import dask
 
     context: AbstractContextManager[Any] = dask.config.set(scheduler="threads")

@@ -1,7 +1,7 @@
-"""The blocks of a run in other processes, on this machine or others, by dask.distributed.
+"""Process blocks in other processes, on this machine or others, by dask.distributed.
 
-All must see the same files: the image, and the folder the run is kept in. The model is not among
-them: it is sent to every worker once, those that come later or again too, and known by its hash.
+All workers must see the same files: the image and the run folder. The model is not read from
+there: it is sent once to every worker, also to those that join later, and identified by its hash.
 """
 
 import hashlib
@@ -19,36 +19,36 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.recipe import parse_recipe, written_recipe
+from napari_unetseg.core.recipe import parse_recipe, recipe_to_yaml
 from napari_unetseg.core.streaming.block_work import Work
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
 from napari_unetseg.core.streaming.run_source import RunSource
 from napari_unetseg.core.streaming.runners import Task
 
 TIMEOUT = "10s"
-"""How long to wait for a scheduler."""
+"""Time to wait for a scheduler."""
 
 _RETRIES = 3
 _WAITING = 3
-"""Blocks that are handed out for each thread of a worker, so that none is idle."""
+"""Blocks submitted per worker thread, so that no thread is idle."""
 
 _MODELS: dict[str, Path] = {}
-"""In a worker: the models that were sent, by their hash."""
+"""In a worker: the model files that were sent, by hash."""
 
 
 class Cluster:
-    """Does the blocks in the workers of a cluster; one that dies is made up for by the others.
+    """Process blocks in the workers of a cluster; the blocks of a worker that dies are repeated.
 
     Parameters
     ----------
     client
         A `distributed.Client`.
     source
-        The image, by a path that all workers can open.
+        The image, with a path that all workers can open.
     model
         The file of the recipe's model, if it has one.
     trust
-        Whether TorchScript may be run.
+        Whether TorchScript, which can execute code, may be run.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Cluster:
         first = [future for _, future in zip(range(self._at_once()), handed_out, strict=False)]
         running = as_completed(first, with_results=True)
         try:
-            for future, found in running:
-                yield numbers.pop(future.key), found
+            for future, results in running:
+                yield numbers.pop(future.key), results
                 running.update([another for another in [next(handed_out, None)] if another])
         except KilledWorker as error:
             raise InputError(
-                f"The workers that did a block of the stage {stage!r} died {_RETRIES} times, as "
-                "happens when memory runs out. Allow less memory for a block, and resume."
+                f"The workers that processed a block of the stage {stage!r} died {_RETRIES} times, "
+                "probably because memory ran out. Allow less memory for a block, and resume."
             ) from error
         finally:
             self._client.cancel(list(running.futures))
@@ -96,10 +96,10 @@ class Cluster:
         return max(_WAITING * sum(threads), 1)
 
     def _spec(self, work: Work) -> str:
-        """Write what a worker needs to know beside the run, and return where it is."""
+        """Write the settings for the workers into the run folder, and return the file's path."""
         content = {
             "source": asdict(self._source),
-            "recipe": written_recipe(work.recipe),
+            "recipe": recipe_to_yaml(work.recipe),
             "known": work.prepared.known,
             "sides": work.sides,
             "model": self._model,
@@ -116,37 +116,37 @@ class Cluster:
 
 @contextmanager
 def cluster(address: str = "", jobs: int = 1) -> Iterator[Any]:
-    """Connect with a cluster, or make one of processes of this machine.
+    """Connect to a cluster, or start one of local processes.
 
     Parameters
     ----------
     address
-        Of a scheduler, such as ``tcp://host:8786``; nothing for processes of this machine.
+        Address of a scheduler, such as ``tcp://host:8786``; empty for local processes.
     jobs
-        How many processes, where there is no address.
+        Number of local processes, if there is no address.
 
     Raises
     ------
     InputError
-        When distributed is missing, or nobody answers at the address.
+        When distributed is not installed, or no scheduler with workers answers at the address.
     """
     try:
         import distributed
     except ModuleNotFoundError as error:
         raise InputError(
-            "Work in several processes needs dask.distributed, which is not installed. "
+            "Processing in several processes needs dask.distributed, which is not installed. "
             "Install it with: pip install 'napari-unetseg[cluster]'"
         ) from error
     if not address:
         with (
-            tempfile.TemporaryDirectory(prefix="napari-unetseg-") as place,
+            tempfile.TemporaryDirectory(prefix="napari-unetseg-") as scratch,
             distributed.LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
                 memory_limit=None,
                 dashboard_address=None,
                 silence_logs=logging.ERROR,
-                local_directory=place,
+                local_directory=scratch,
             ) as local,
             distributed.Client(local) as client,
         ):
@@ -167,12 +167,12 @@ def cluster(address: str = "", jobs: int = 1) -> Iterator[Any]:
 
 
 def do_block(spec: str, stage: str, number: int, given: Arrays) -> Arrays:
-    """Do one block in a worker."""
+    """Run one stage on one block in a worker."""
     return _opened(spec).do(stage, number, given)
 
 
 def keep_model(digest: str, suffix: str, data: bytes, place: str) -> None:
-    """Keep a model that was sent to this worker."""
+    """Save a model that was sent to this worker."""
     path = Path(place) / f"model-{digest}{suffix}"
     path.write_bytes(data)
     _MODELS[digest] = path
@@ -180,7 +180,7 @@ def keep_model(digest: str, suffix: str, data: bytes, place: str) -> None:
 
 @lru_cache(maxsize=1)
 def _opened(spec: str) -> Work:
-    """Return what blocks are done with, opened once for all blocks of a run."""
+    """Open the work of a run, once for all its blocks."""
     path = Path(spec)
     content = json.loads(path.read_text(encoding="utf-8"))
     recipe = parse_recipe(content["recipe"].encode())
@@ -198,11 +198,11 @@ def _model(digest: str, normalisation: NormalisationSpec | None, trust: bool) ->
 
 
 def _shipped(digest: str, suffix: str, data: bytes) -> Any:
-    """Return what the scheduler hands to every worker there is or will be."""
+    """Return a plugin that sends the model to all present and future workers."""
     from distributed import WorkerPlugin
 
     class ShippedModel(WorkerPlugin):  # type: ignore[misc]
-        """A model on its way."""
+        """Save the model when a worker starts."""
 
         name = f"napari-unetseg-{digest}"
 

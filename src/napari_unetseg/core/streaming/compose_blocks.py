@@ -1,4 +1,4 @@
-"""Objects of pieces that lie in several blocks, put into a block among its own."""
+"""Draw the objects of components that span several blocks into a block."""
 
 import math
 from collections.abc import Iterator
@@ -11,18 +11,19 @@ from napari_unetseg.core.objects.cross_block_objects import Box, box_within
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
 
 GIANT = 2**22
-"""Pixels of the box of a piece above which its objects lie in an array of their own."""
+"""Bounding box in pixels above which the objects of a component get their own array on disk."""
 
 
 def put_pieces(passing: NDArray[np.int32], box: Box, folder: RunFolder, given: Arrays) -> None:
-    """Put the objects of pieces into a block, in place.
+    """Draw the objects of spanning components into a block, in place.
 
     Parameters
     ----------
     passing
-        Passing numbers of the block's own objects, above 0; those of pieces become negative.
+        Provisional ids of the block's own objects, above 0; those of spanning components become
+        negative.
     box
-        Where the block is.
+        Position of the block.
     given
         From `napari_unetseg.core.streaming.join_blocks.Numbering.pieces_in`.
     """
@@ -33,7 +34,7 @@ def put_pieces(passing: NDArray[np.int32], box: Box, folder: RunFolder, given: A
         found = folder.found("pieces", group)
         for rank, piece_box, values in _values(folder, group, found, ranks):
             parts.append((rank, offset, piece_box, values))
-    # Pieces around others come last: what is in their holes may be theirs.
+    # Components around others come last: pixels in their holes may belong to them.
     for _, offset, piece_box, values in sorted(parts, key=lambda part: part[0]):
         both = tuple(
             slice(max(a.start, b.start), min(a.stop, b.stop))
@@ -47,7 +48,7 @@ def put_pieces(passing: NDArray[np.int32], box: Box, folder: RunFolder, given: A
 
 
 def _split(given: Arrays) -> list[list[int]]:
-    """Return the ranks of the pieces of each group."""
+    """Return the ranks of the components of each group."""
     stops = np.cumsum(given["sizes"]).tolist()
     ranks = given["ranks"].tolist()
     return [ranks[stop - n : stop] for stop, n in zip(stops, given["sizes"].tolist(), strict=True)]
@@ -56,7 +57,7 @@ def _split(given: Arrays) -> list[list[int]]:
 def _values(
     folder: RunFolder, group: int, found: Arrays, ranks: list[int]
 ) -> Iterator[tuple[int, Box, Any]]:
-    """Yield rank, box and objects of each piece of a group; a giant's stay on disk."""
+    """Yield rank, box and objects of each component of a group; those of giants stay on disk."""
     boxes = [tuple(slice(a, b) for a, b in box) for box in found["boxes"].tolist()]
     if "values" not in found:
         yield ranks[0], boxes[0], folder.array(f"piece-{group}")

@@ -1,4 +1,4 @@
-"""What a run will cost, measured on one block of the image."""
+"""Estimate the time, memory and disk space of a run from one block of the image."""
 
 import math
 import tempfile
@@ -17,29 +17,29 @@ from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.streaming.block_evidence import MODEL_BYTES, THRESHOLD_BYTES
 from napari_unetseg.core.streaming.block_grid import sides_for
 from napari_unetseg.core.streaming.block_work import Work
-from napari_unetseg.core.streaming.runners import Here, Task
+from napari_unetseg.core.streaming.runners import LocalRunner, Task
 from napari_unetseg.core.streaming.stream_recipe import stream
 
-_LITTLE = 160
-_EVERY = 0.01
+_WARM_UP_SIDE = 160
+_INTERVAL = 0.01
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run will take, about.
+    """Hold the estimated cost of a run.
 
     Parameters
     ----------
     seconds
-        In one process.
+        Time in one process.
     memory
-        Bytes, beside the program itself.
+        Memory in bytes, in addition to the program itself.
     disk, result
-        Bytes on disk at most while it runs, and of them those that stay.
+        Peak bytes on disk during the run, and bytes of the result.
     blocks
-        How many there are.
+        Number of blocks.
     side
-        Of a block, in pixels.
+        Longest side of a block in pixels.
     """
 
     seconds: float
@@ -65,10 +65,10 @@ def estimate(
     memory: float = 0.0,
     progress: Progress = silent,
 ) -> Cost:
-    """Measure what a run of a recipe on an image will cost.
+    """Estimate the cost of running a recipe on an image.
 
-    A block from the middle of the image goes all the way, on a scratch disk, after a small piece
-    that has everything imported and compiled.
+    Runs all steps on a block from the middle of the image, in a temporary folder, after a small
+    warm-up block that has everything imported and compiled.
 
     Parameters
     ----------
@@ -87,10 +87,10 @@ def estimate(
     sides = sides_for(shape, allowed(memory), per_pixel, (1,) * len(axes))
     with tempfile.TemporaryDirectory(prefix="napari-unetseg-") as name:
         out = Path(name) / "out.zarr"
-        little = _middle(image, dict(zip(axes, (_LITTLE,) * len(axes), strict=True)))
-        stream(recipe, little, out, model=model, progress=part(progress, 0, 0.3))
+        warm_up = _middle(image, dict(zip(axes, (_WARM_UP_SIDE,) * len(axes), strict=True)))
+        stream(recipe, warm_up, out, model=model, progress=part(progress, 0, 0.3))
         block = _middle(image, dict(zip(axes, sides, strict=True)))
-        watching = _Watching()
+        watcher = _Watching()
         start = time.perf_counter()
         with _most_memory() as grown:
             made = stream(
@@ -99,7 +99,7 @@ def estimate(
                 out,
                 model=model,
                 memory=memory,
-                runner=watching,
+                runner=watcher,
                 progress=part(progress, 0.3, 1),
             )
         seconds = time.perf_counter() - start
@@ -108,7 +108,7 @@ def estimate(
     return Cost(
         seconds * times,
         grown[0],
-        watching.most * times,
+        watcher.most * times,
         result * times,
         math.prod(-(-n // side) for n, side in zip(shape, sides, strict=True))
         * math.prod(image.length(axis) for axis in "TZ" if axis not in axes),
@@ -116,8 +116,8 @@ def estimate(
     )
 
 
-class _Watching(Here):
-    """Does blocks here, and looks how much is on disk."""
+class _Watching(LocalRunner):
+    """Process blocks in this process and record the peak disk use."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,14 +129,14 @@ class _Watching(Here):
 
 
 def _deep(recipe: Recipe, model: TrainedModel | None) -> bool:
-    """Whether blocks go through stacks."""
+    """Return whether blocks are blocks of stacks."""
     if recipe.threshold is not None:
         return recipe.threshold.per == "stack"
     return model is not None and model.ndim == 3
 
 
 def _middle(image: Image, sides: dict[str, int]) -> Image:
-    """Return a part from the middle of an image, in memory; of one time, and one plane or stack."""
+    """Return the middle of an image, of one time point and one plane or stack."""
     at, axes = [], ""
     for axis, n in zip(image.axes, image.shape, strict=True):
         side = n if axis == "C" else sides.get(axis, 1)
@@ -149,14 +149,14 @@ def _middle(image: Image, sides: dict[str, int]) -> Image:
 
 @contextmanager
 def _most_memory() -> Iterator[list[float]]:
-    """Give a list whose only number becomes how far the memory of this process has grown."""
+    """Yield a list with one number: the peak growth of this process's memory, in bytes."""
     import psutil
 
     process, ended, grown = psutil.Process(), threading.Event(), [0.0]
     before = process.memory_info().rss
 
     def watch() -> None:
-        while not ended.wait(_EVERY):
+        while not ended.wait(_INTERVAL):
             grown[0] = max(grown[0], float(process.memory_info().rss - before))
 
     thread = threading.Thread(target=watch, daemon=True)

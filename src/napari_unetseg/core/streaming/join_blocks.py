@@ -1,4 +1,4 @@
-"""What one process does with what was found in all blocks: join, number, group to measure."""
+"""Combine the results of all blocks in one process: join, number and group objects."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.objects.cross_block_objects import joined, numbered
+from napari_unetseg.core.objects.cross_block_objects import join_components, number_objects
 from napari_unetseg.core.objects.linking import link_objects
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.streaming.block_grid import BlockGrid
@@ -15,28 +15,28 @@ from napari_unetseg.core.streaming.block_work import Work
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
 
 _WIDE = 2
-"""Blocks wide or high: pieces larger than this are divided by themselves."""
+"""Sides in blocks above which a component is divided on its own."""
 
 _ENDLESS = 2**40
 _GIANT = 2
-"""Blocks wide or high: objects larger than this are measured by themselves."""
+"""Sides in blocks above which an object is measured on its own."""
 
 
 def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
-    """Return the pieces of a plane or stack that lie in several blocks, and who goes together.
+    """Find the components of a plane or stack that span several blocks, and group them.
 
     Parameters
     ----------
     number
-        Of the plane or stack.
-    largest
-        Pixels of the largest box around a piece.
+        Number of the plane or stack.
+        largest
+        Largest bounding box of a component, in pixels.
 
     Returns
     -------
     dict
-        Of each piece, those around others last, ``boxes``, ``pixels`` and ``group``: pieces that
-        begin in one block are divided together, those of wide boxes alone.
+        ``boxes``, ``pixels`` and ``group`` of each component, those around others last:
+        components that begin in the same block share a group, those of wide boxes are alone.
     """
     grid, folder = work.grid, work.folder
     blocks = grid.blocks
@@ -44,21 +44,21 @@ def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
     crossing = {
         place: work.crossing(folder.found("objects", first + at)) for at, place in enumerate(blocks)
     }
-    pieces = joined(blocks, crossing, largest=largest)
+    pieces = join_components(blocks, crossing, largest=largest)
     ndim = len(blocks.shape)
-    boxes = np.array([[(s.start, s.stop) for s in one.box] for one in pieces], np.int64)
+    boxes = np.array([[(s.start, s.stop) for s in piece.box] for piece in pieces], np.int64)
     boxes = boxes.reshape(-1, ndim, 2)
     sides = np.array(grid.sides)
     wide = ((boxes[..., 1] - boxes[..., 0]) > _WIDE * sides).any(1)
     alone = np.where(wide, np.arange(1, len(boxes) + 1), 0)
     keys = np.column_stack([boxes[..., 0] // sides, alone])
     _, group = np.unique(keys, axis=0, return_inverse=True)
-    pixels = np.array([one.pixel for one in pieces], np.int64).reshape(-1, ndim)
+    pixels = np.array([piece.pixel for piece in pieces], np.int64).reshape(-1, ndim)
     return {"boxes": boxes, "pixels": pixels, "group": group.reshape(-1)}
 
 
 def groups_to_join(grid: BlockGrid, folder: RunFolder) -> list[Arrays]:
-    """Return the pieces of all planes or stacks by their groups, to be divided each by itself."""
+    """Return the spanning components of all planes or stacks by group; each is divided alone."""
     found = []
     for number, index in enumerate(grid.indices):
         plan = folder.found("joined", number)
@@ -76,15 +76,15 @@ def groups_to_join(grid: BlockGrid, folder: RunFolder) -> list[Arrays]:
 
 
 class Numbering:
-    """Which number each object of a plane or stack gets.
+    """Assign the final ids to the objects of a plane or stack.
 
     Parameters
     ----------
     work
-        Whose blocks and pieces are done.
+        The work whose blocks and spanning components are done.
     number
-        Of the plane or stack.
-    groups
+        Number of the plane or stack.
+        groups
         From `groups_to_join`.
     """
 
@@ -110,13 +110,13 @@ class Numbering:
         self.n = 0
 
     def settle(self, there: Sequence[NDArray[np.int32]] | None, first: int) -> None:
-        """Number the objects from `first` on.
+        """Number the objects, beginning with `first`.
 
         Parameters
         ----------
         there
-            The passing numbers left in each block, where holes were filled: what lay in one was
-            part of what is around it.
+            The provisional ids left in each block, if holes were filled: an object in a hole
+            became part of the one around it.
         """
         left = np.ones(len(self._firsts), bool)
         if there is not None:
@@ -125,11 +125,11 @@ class Numbering:
             for at, ids in enumerate(there):
                 left[self._start(at) + ids[ids > 0] - 1] = True
                 left[total - 1 - ids[ids < 0]] = True
-        self._numbers = numbered(self._firsts, left, first)
+        self._numbers = number_objects(self._firsts, left, first)
         self.n = int(left.sum())
 
     def pieces_in(self, at: int) -> Arrays:
-        """Return which groups of pieces reach into a block."""
+        """Return the groups of spanning components that reach into a block."""
         box = self._blocks.box(list(self._blocks)[at])
         low, high = np.array([s.start for s in box]), np.array([s.stop for s in box])
         near = np.zeros(0, np.int64)
@@ -144,7 +144,7 @@ class Numbering:
         }
 
     def numbers_in(self, at: int) -> Arrays:
-        """Return what a block needs to number its objects."""
+        """Return the final ids for the objects of a block, by provisional id."""
         total = len(self._firsts) - self.n_pieces
         own = self._numbers[self._start(at) : self._stops[at]]
         return {"own": own, "pieces": self._numbers[total:], **self.pieces_in(at)}
@@ -154,21 +154,21 @@ class Numbering:
 
 
 def link(work: Work, labels: Any, n: int, progress: Progress) -> int:
-    """Link objects of neighbouring planes or times, as the recipe says; return how many are left.
+    """Link objects of neighbouring planes or times as the recipe sets; return the number left.
 
-    Not to be left and begun again: ids change in place.
+    Cannot be resumed half-way: ids change in place.
     """
-    how: Any = work.recipe.threshold
+    options: Any = work.recipe.threshold
     if work.model is not None:
-        how = work.recipe.decoding(work.model)
+        options = work.recipe.decoding(work.model)
     grid = work.grid
-    return link_objects(labels, grid.axes, n, how, whole=grid.block_axes, progress=progress)
+    return link_objects(labels, grid.axes, n, options, whole=grid.block_axes, progress=progress)
 
 
 def parts_to_measure(work: Work, n_jobs: int) -> list[Arrays]:
-    """Return which objects are measured together, and the box that holds them.
+    """Group the objects to measure together, with the bounding box of each group.
 
-    Each object is measured once, as a whole, with those that begin in the same block.
+    Each object is measured once, as a whole, together with those that begin in the same block.
     """
     grid, folder = work.grid, work.folder
     found = [folder.found("places", number) for number in range(n_jobs)]
@@ -195,8 +195,8 @@ def _groups(
     low: NDArray[np.int64],
     high: NDArray[np.int64],
 ) -> Iterator[Arrays]:
-    known = dict(zip(work.grid.block_axes, work.sides, strict=True))
-    sides = np.array([known.get(axis, _ENDLESS) for axis in "ZYX"])
+    side_of_axis = dict(zip(work.grid.block_axes, work.sides, strict=True))
+    sides = np.array([side_of_axis.get(axis, _ENDLESS) for axis in "ZYX"])
     blocks = low // sides
     giant = ((high - low) > _GIANT * sides).any(1)
     own = np.where(giant, np.arange(1, len(ids) + 1), 0)
@@ -209,7 +209,7 @@ def _groups(
 
 
 def _box(work: Work, key: int, low: NDArray[np.int64], high: NDArray[np.int64]) -> Arrays:
-    """Return first and last index along each axis of the labels."""
+    """Return the first and last index along each label axis."""
     ends = []
     for places in (low, high):
         at = dict(zip("ZYX", places.tolist(), strict=True))
@@ -219,7 +219,7 @@ def _box(work: Work, key: int, low: NDArray[np.int64], high: NDArray[np.int64]) 
 
 
 def _apart(work: Work) -> str:
-    """Return the axes from block to block along which objects are measured apart."""
+    """Return the looped axes along which objects are measured separately."""
     step = work.recipe.measurement
     apart = "TZ" if step is not None and step.per == "plane" else "T"
     return "".join(axis for axis in work.grid.loops if axis in apart)
@@ -230,7 +230,7 @@ def _frames(work: Work) -> list[tuple[int, ...]]:
 
 
 def _frame(work: Work, index: tuple[int, ...]) -> int:
-    """Return which of the frames that are measured apart a plane or stack is in."""
+    """Return the number of the separately measured frame that holds a plane or stack."""
     at = dict(zip(work.grid.loops, index, strict=True))
     lengths = [work.grid.length(axis) for axis in _apart(work)]
     if not lengths:

@@ -1,4 +1,4 @@
-"""Images of a batch, each block by block from its file to files."""
+"""Process the images of a batch block by block, from file to files."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,42 +16,43 @@ from napari_unetseg.core.recipe import Batch
 from napari_unetseg.core.recipe.execute import recipe_image
 from napari_unetseg.core.recipe.results_folder import TABLES
 from napari_unetseg.core.streaming.run_source import RunSource
-from napari_unetseg.core.streaming.runners import Here, Runner
+from napari_unetseg.core.streaming.runners import LocalRunner, Runner
 from napari_unetseg.core.streaming.stream_recipe import Streamed, stream
 
 AT_ONCE_BYTES = 24.0
-"""Memory that a pixel takes when an image is worked on at once: about, and at least."""
+"""Minimum memory in bytes per pixel when an image is processed as a whole; approximate."""
 
 
 @dataclass(frozen=True)
 class ByBlocks:
-    """Makes the files of one image of a batch, block by block; see `run_batch`.
+    """Write the results of one image of a batch, block by block; see `run_batch`.
 
     Parameters
     ----------
     memory
-        Gigabytes that blocks may take; 0 for half of what is free.
+        Memory for blocks in gigabytes; 0 for half of the free memory.
     resume
-        Whether to go on with an unfinished run.
+        Whether to resume an unfinished run.
     runner
-        Gives who does the blocks of an image.
+        Makes the runner for the blocks of an image.
     """
 
     memory: float = 0.0
     resume: bool = False
-    runner: Callable[[RunSource], Runner] = lambda source: Here()
+    runner: Callable[[RunSource], Runner] = lambda source: LocalRunner()
 
     def __call__(
         self, batch: Batch, path: Path, model: TrainedModel | None, progress: Progress
     ) -> int | None:
-        """Return how many objects there are."""
+        """Process an image and return its number of objects."""
         if len(batch.results.kinds) != 1:
             raise InputError(
-                "Block by block one image is made, so flattened images cannot be kept beside "
-                "labels. Leave --flattened out, or run a recipe of the background alone."
+                "Processing block by block writes only one image, so flattened images cannot be "
+                "written as well as labels. Leave --flattened out, or run a recipe with the "
+                "background step alone."
             )
         files = batch.results.files(stem_of(path))
-        source = run_source_of(batch, path)
+        source = make_run_source(batch, path)
         made: Streamed = stream(
             batch.recipe,
             source,
@@ -66,17 +67,17 @@ class ByBlocks:
         return made.n_objects if batch.recipe.makes_objects else None
 
 
-def run_source_of(batch: Batch, path: Path) -> RunSource:
-    """Return how an image of a batch is opened anywhere."""
+def make_run_source(batch: Batch, path: Path) -> RunSource:
+    """Make the source of an image of a batch, with an absolute path."""
     return RunSource(str(path.resolve()), batch.recipe.image.axes, batch.level)
 
 
 def too_large(batch: Batch, paths: Sequence[Path], memory: float = 0.0) -> list[Path]:
-    """Return the images that do not fit in memory with all that is made of them.
+    """Return the images that do not fit in memory with their intermediate results.
 
-    Images that cannot be read are not among them: whoever works on them says why.
+    Images that cannot be read are left out: processing them reports the error.
     """
-    limit, found = allowed(memory), []
+    limit, large = allowed(memory), []
     for path in filter(may_be_lazy, paths):
         try:
             image = recipe_image(batch.recipe, path, level=batch.level)
@@ -84,8 +85,8 @@ def too_large(batch: Batch, paths: Sequence[Path], memory: float = 0.0) -> list[
             continue
         n_bytes = math.prod(image.shape) * max(np.dtype(image.dtype).itemsize, AT_ONCE_BYTES)
         if image.lazy and n_bytes > limit:
-            found.append(path)
-    return found
+            large.append(path)
+    return large
 
 
-__all__ = ["ByBlocks", "run_source_of", "too_large"]
+__all__ = ["ByBlocks", "make_run_source", "too_large"]

@@ -1,4 +1,4 @@
-"""What has to be known of the whole image before its blocks can be worked on apart."""
+"""Fit the parameters that need the whole image before its blocks can be processed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,88 +12,88 @@ from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.threshold import group_values, smoothed_image
-from napari_unetseg.core.threshold.threshold_blocks import contrasts_of
+from napari_unetseg.core.threshold.threshold_blocks import compute_contrasts
 
-Known = dict[str, Any]
-"""Surfaces, levels and scaling as JSON can hold them."""
+WholeImageParameters = dict[str, Any]
+"""Background surfaces, threshold levels, zoom and scaling, as JSON values."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """An image with its background taken out when blocks of it are read, and the scaling.
+    """Hold a lazily background-corrected image and the fitted parameters.
 
     Parameters
     ----------
     source
-        The channel that is segmented.
-    flattened
-        The same without its background; None where none is taken out.
+        The channel to segment.
+        flattened
+        The background-corrected image; None if the recipe has no background step.
     known
-        See `Known`.
+        The fitted parameters.
     """
 
     source: Image
     flattened: Image | None
-    known: Known
+    known: WholeImageParameters
 
     @property
     def given(self) -> Image:
-        """What is segmented."""
+        """The image to segment."""
         return self.source if self.flattened is None else self.flattened
 
     @property
     def zoom(self) -> tuple[float, ...]:
-        """How far a model is shown the image enlarged; see `object_size.sized`."""
+        """The zoom of the image for the model, per axis; see `object_size.sized`."""
         return tuple(self.known.get("zoom", ()))
 
     @property
     def scaling(self) -> Normalisation | None:
-        """How a model's input is scaled; None where the model finds out for itself."""
-        kept = self.known.get("scaling")
-        return None if kept is None else Normalisation.from_dict(kept)
+        """The intensity scaling of the model's input; None if the model computes it itself."""
+        stored = self.known.get("scaling")
+        return None if stored is None else Normalisation.from_dict(stored)
 
 
 def prepare(
     recipe: Recipe, source: Image, model: TrainedModel | None, progress: Progress
 ) -> Prepared:
-    """Fit what is fitted to the whole image: background, levels, scaling.
+    """Fit the background, threshold levels and intensity scaling to the whole image.
 
     Parameters
     ----------
     source
-        The channel that is segmented; lazy.
+        The channel to segment; lazy.
     """
-    known: Known = {}
+    parameters: WholeImageParameters = {}
     fitted: Background | None = None
     if recipe.background is not None:
         fitted = fit_background(source, recipe.background, progress=part(progress, 0, 0.6))
-        known["surfaces"] = surfaces_to_data(fitted)
+        parameters["surfaces"] = surfaces_to_data(fitted)
     flattened = None if fitted is None else fitted.flatten(source)
     given = source if flattened is None else flattened
-    rest = part(progress, 0.6, 1)
+    remaining = part(progress, 0.6, 1)
     if recipe.threshold is not None:
         smoothed, options = smoothed_image(given, recipe.threshold), recipe.threshold
         values = options.values or None
-        known["levels"] = group_values(smoothed, options, values, progress=rest)
-        known["contrasts"] = contrasts_of(smoothed, options)
+        parameters["levels"] = group_values(smoothed, options, values, progress=remaining)
+        parameters["contrasts"] = compute_contrasts(smoothed, options)
     elif model is not None and recipe.model is not None:
         step = recipe.model
-        seen, rest = at_size(model, given, step, device=step.device, progress=rest)
-        known["zoom"] = list(seen.zoom)
-        seen.segmenter()  # says so when blocks cannot be predicted apart
-        _, _, scaling, _ = seen.ready(given, "cpu", False, rest)
+        sized_model, remaining = at_size(model, given, step, device=step.device, progress=remaining)
+        parameters["zoom"] = list(sized_model.zoom)
+        sized_model.segmenter()  # raises InputError if the model cannot predict blocks
+        _, _, scaling, _ = sized_model.ready(given, "cpu", False, remaining)
         if isinstance(scaling, Normalisation):
-            known["scaling"] = scaling.to_dict()
+            parameters["scaling"] = scaling.to_dict()
     progress(1.0, "prepared")
-    return Prepared(source, flattened, known)
+    return Prepared(source, flattened, parameters)
 
 
-def restore(recipe: Recipe, source: Image, known: Known) -> Prepared:
-    """Return what `prepare` gave, from what is known."""
+def restore(recipe: Recipe, source: Image, parameters: WholeImageParameters) -> Prepared:
+    """Rebuild the output of `prepare` from its parameters."""
     if recipe.background is None:
-        return Prepared(source, None, known)
-    fitted = background_from_data(known["surfaces"], source, recipe.background)
-    return Prepared(source, fitted.flatten(source), known)
+        return Prepared(source, None, parameters)
+    fitted = background_from_data(parameters["surfaces"], source, recipe.background)
+    return Prepared(source, fitted.flatten(source), parameters)
 
 
-__all__ = ["Known", "Prepared", "prepare", "restore"]
+__all__ = ["Prepared", "WholeImageParameters", "prepare", "restore"]

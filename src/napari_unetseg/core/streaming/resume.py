@@ -1,4 +1,4 @@
-"""Whether a run goes on where another ended: it must be of the same recipe, image and model."""
+"""Decide whether a run can be resumed: recipe, image and model must be the same."""
 
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,21 @@ from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.streaming.run_folder import RunFolder
-from napari_unetseg.core.streaming.run_source import RunSource, identity_of_source
+from napari_unetseg.core.streaming.run_source import RunSource, image_identity
 
 _VERSION = 1
-"""Of what is kept meanwhile: another version of it is not gone on with."""
+"""Version of the intermediate files; a run with another version is not resumed."""
 
 
 def open_source(source: RunSource | Image) -> Image:
-    """Return the image, its axes in the order TCZYX."""
+    """Open the image, its axes in the order TCZYX."""
     return source.open() if isinstance(source, RunSource) else ordered(source)
 
 
 def can_resume(
     recipe: Recipe, source: RunSource | Image, out: PathLike, model: TrainedModel | None = None
 ) -> bool:
-    """Whether there is an unfinished run of this recipe on this image; see `stream`."""
+    """Return whether there is an unfinished run of this recipe on this image; see `stream`."""
     state = RunFolder.beside(Path(out)).read()
     return state.get("key") == run_key(recipe, source, open_source(source), model)
 
@@ -32,21 +32,27 @@ def can_resume(
 def run_key(
     recipe: Recipe, source: RunSource | Image, image: Image, model: TrainedModel | None
 ) -> dict[str, str]:
-    """Return what makes a run another one."""
-    who = source.identity() if isinstance(source, RunSource) else identity_of_source(image)
+    """Return the identity key of a run: version, recipe, image and model."""
+    pixels = source.identity() if isinstance(source, RunSource) else image_identity(image)
     weights = "" if model is None else f"{model.fingerprint}-{model.zoom}"
-    return {"version": str(_VERSION), "recipe": recipe.digest(), "image": who, "model": weights}
+    return {"version": str(_VERSION), "recipe": recipe.digest(), "image": pixels, "model": weights}
 
 
-def state_of(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[str, Any]:
-    """Return what is known of the run that goes on, or begin another."""
+def open_state(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[str, Any]:
+    """Read the state of the run to resume, or start a new one.
+
+    Raises
+    ------
+    InputError
+        When the unfinished run was of another recipe, image or model.
+    """
     state = folder.read() if resume else {}
     if state and state.get("key") != key:
         old = state.get("key", {})
         other = [name for name in key if old.get(name) != key[name]]
         raise InputError(
-            f"The unfinished run in {folder.path} was of another {' and '.join(other)}. "
-            "Run without resume to begin again."
+            f"The unfinished run in {folder.path} used another {' and '.join(other)}. "
+            "Run without resume to start again."
         )
     if not state:
         folder.begin()
@@ -55,4 +61,4 @@ def state_of(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[st
     return state
 
 
-__all__ = ["can_resume", "open_source", "run_key", "state_of"]
+__all__ = ["can_resume", "open_source", "open_state", "run_key"]

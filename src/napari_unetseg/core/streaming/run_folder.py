@@ -1,7 +1,7 @@
-"""What a run keeps on disk until it is finished, so that it can go on after any end.
+"""Store the intermediate results of a run on disk, so that it can resume after any interruption.
 
-A block is written to arrays first and marked as done afterwards, by a file that is put in its place
-in one step. So whatever is marked is whole, whenever the run ended; what is not is done again.
+A block is first written to arrays and then marked as done, by a file that is moved into place
+atomically. So a marked block is complete whenever the run ended; other blocks are repeated.
 """
 
 import json
@@ -24,12 +24,12 @@ RESULT = "result.zarr"
 
 
 class RunFolder:
-    """The folder of an unfinished run.
+    """Read and write the folder of an unfinished run.
 
     Parameters
     ----------
     path
-        Beside what is being made.
+        The folder, beside the result.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,16 +38,16 @@ class RunFolder:
 
     @classmethod
     def beside(cls, out: Path) -> "RunFolder":
-        """Return the folder of the run that makes a file or folder."""
+        """Return the run folder for an output file or folder."""
         return cls(out.parent / f".{out.name}.unfinished")
 
     @property
     def result_path(self) -> Path:
-        """Where the image is that is being made."""
+        """The path of the unfinished result image."""
         return self.path / RESULT
 
     def read(self) -> dict[str, Any]:
-        """Return what is known of the run; nothing when there is none that could go on."""
+        """Read the state of the run; empty when there is none to resume."""
         try:
             state = json.loads((self.path / _STATE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -55,40 +55,39 @@ class RunFolder:
         return state if isinstance(state, dict) else {}
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Keep what is known of the run, in one step."""
+        """Write the state of the run atomically."""
         text = json.dumps(state, indent=1)
         self.put(_STATE, lambda draft: draft.write_text(text, encoding="utf-8"))
 
     def begin(self) -> None:
-        """Make the folder, empty.
+        """Create an empty folder.
 
         Raises
         ------
         InputError
-            When the place cannot be written.
+            When the folder cannot be created.
         """
         self.remove()
         try:
             self.path.mkdir(parents=True)
         except OSError as error:
             raise InputError(
-                f"Nothing can be written in {self.path.parent}: {error.strerror}. "
-                "Choose another place."
+                f"{self.path.parent} is not writable: {error.strerror}. Choose another folder."
             ) from error
 
     def remove(self) -> None:
-        """Remove all of it."""
+        """Delete the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def done(self, stage: str) -> set[int]:
-        """Return the numbers of the blocks that a stage is through with."""
-        place = self.path / "done" / stage
-        if not place.is_dir():
+        """Return the numbers of the blocks that a stage has finished."""
+        folder = self.path / "done" / stage
+        if not folder.is_dir():
             return set()
-        return {int(path.stem) for path in place.iterdir() if path.suffix == ".npz"}
+        return {int(path.stem) for path in folder.iterdir() if path.suffix == ".npz"}
 
     def mark(self, stage: str, number: int, found: Arrays) -> None:
-        """Say that a block is done, and keep what was found in it."""
+        """Mark a block as done, and store its results."""
         (self.path / "done" / stage).mkdir(parents=True, exist_ok=True)
 
         def write(draft: Path) -> None:
@@ -98,19 +97,19 @@ class RunFolder:
         self.put(f"done/{stage}/{number}.npz", write)
 
     def found(self, stage: str, number: int, *only: str) -> Arrays:
-        """Return what was found in a block, or only some of it."""
-        with np.load(self.path / "done" / stage / f"{number}.npz", allow_pickle=False) as kept:
-            return {name: kept[name] for name in only or kept.files}
+        """Read the stored results of a block, or only the named ones."""
+        with np.load(self.path / "done" / stage / f"{number}.npz", allow_pickle=False) as stored:
+            return {name: stored[name] for name in only or stored.files}
 
     def forget(self, *stages: str) -> None:
-        """Forget what some stages did."""
+        """Delete the marks and results of stages."""
         for stage in stages:
             shutil.rmtree(self.path / "done" / stage, ignore_errors=True)
 
     def create(
         self, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: DTypeLike
     ) -> None:
-        """Make an array of zeros, in place of one that may be there."""
+        """Create an array of zeros, replacing an existing one."""
         import zarr
 
         zarr.create_array(
@@ -124,7 +123,7 @@ class RunFolder:
         self._arrays.pop(name, None)
 
     def array(self, name: str) -> Any:
-        """Return an array, to read and to write."""
+        """Open an array to read and write."""
         import zarr
 
         if name not in self._arrays:
@@ -132,13 +131,13 @@ class RunFolder:
         return self._arrays[name]
 
     def create_result(self, layout: PyramidLayout) -> None:
-        """Make the image that is being made, in place of one that may be there."""
+        """Create the result image, replacing an existing one."""
         create(self.result_path, layout)
         self._arrays.pop(RESULT, None)
 
     @property
     def result(self) -> Any:
-        """The group of the image that is being made."""
+        """The Zarr group of the unfinished result image."""
         import zarr
 
         if RESULT not in self._arrays:
@@ -146,14 +145,14 @@ class RunFolder:
         return self._arrays[RESULT]
 
     def put(self, name: str, write: Callable[[Path], Any]) -> None:
-        """Write a file of the run in one step: it is whole, or not there.
+        """Write a file of the run atomically.
 
         Parameters
         ----------
         name
-            As seen from the folder.
+            Path relative to the folder.
         write
-            Writes a draft of it.
+            Writes the draft file that is then moved into place.
         """
         target = self.path / name
         draft = target.with_name(target.name + ".draft")

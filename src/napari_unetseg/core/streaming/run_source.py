@@ -1,4 +1,4 @@
-"""The image of a run: which file, and how it is known to be the same one later."""
+"""Open and identify the image of a run."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ import numpy as np
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image
 from napari_unetseg.core.io.ome_zarr_files import ordered
-from napari_unetseg.core.recipe.finished_log import identity_of_image as file_identity
+from napari_unetseg.core.recipe.finished_log import file_identity
 
 _SAMPLED, _SIDE = 16, 64
 
 
 @dataclass(frozen=True)
 class RunSource:
-    """An image file, as it is opened anywhere.
+    """Describe an image file so that any process can open it.
 
     Parameters
     ----------
     path
-        Absolute.
+        Absolute path.
     axes
-        When the file does not say.
+        Axes, if the file does not store them.
     level
-        Which resolution.
+        Resolution level; 0 is the full resolution.
     """
 
     path: str
@@ -33,7 +33,7 @@ class RunSource:
     level: int = 0
 
     def open(self) -> Image:
-        """Open it, its axes in the order TCZYX.
+        """Open the image, its axes in the order TCZYX.
 
         Raises
         ------
@@ -43,12 +43,12 @@ class RunSource:
         return ordered(read_image(self.path, self.axes or None, level=self.level))
 
     def identity(self) -> str:
-        """Return a word that is another one once the file has changed."""
+        """Return a key that changes when the file changes."""
         return f"{file_identity(Path(self.path))}-{self.axes}-{self.level}"
 
 
-def identity_of_source(image: Image) -> str:
-    """Return a word for an image that is no file, by its sides and some of its pixels."""
+def image_identity(image: Image) -> str:
+    """Return a hash of an image without a file: of its axes, shape, dtype and some pixels."""
     digest = hashlib.sha256(f"{image.axes} {image.shape} {image.dtype}".encode())
     planes = image.indices()
     for index in planes[:: -(-len(planes) // _SAMPLED)]:
@@ -58,4 +58,4 @@ def identity_of_source(image: Image) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["RunSource", "identity_of_source"]
+__all__ = ["RunSource", "image_identity"]

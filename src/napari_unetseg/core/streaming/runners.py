@@ -1,4 +1,4 @@
-"""Who does the blocks: this process, one after another, or others (see `cluster`)."""
+"""Run blocks in this process one after another, or elsewhere (see `cluster`)."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
@@ -7,32 +7,32 @@ from napari_unetseg.core.streaming.block_work import Work
 from napari_unetseg.core.streaming.run_folder import Arrays
 
 Task = tuple[int, Arrays]
-"""The number of a block, and what only the whole run knows of it."""
+"""The number of a block, and the arrays it needs from, or returns to, the whole run."""
 
 Order = Callable[[Work, Sequence[int]], int]
-"""Says which of some blocks comes next: the place of its number in the sequence."""
+"""Function that chooses the next block: returns the position of its number in the sequence."""
 
 
 class Runner(Protocol):
-    """Does one stage with many blocks."""
+    """Interface that runs one stage on many blocks."""
 
     def run(self, work: Work, stage: str, tasks: Iterable[Task]) -> Iterator[Task]:
-        """Yield the number of each block and what was found, as they are done.
+        """Run a stage and yield each block's number and results as they finish.
 
         Raises
         ------
         MemoryError
-            When a block does not fit.
+            When a block does not fit in memory.
         """
 
 
-class Here:
-    """Does the blocks in this process, one after another; a block uses all cores.
+class LocalRunner:
+    """Run blocks in this process, one after another; each block uses all cores.
 
     Parameters
     ----------
     order
-        Which block comes next; in order when missing.
+        Chooses the next block; in grid order if None.
     """
 
     def __init__(self, order: Order | None = None) -> None:
@@ -51,4 +51,4 @@ class Here:
             yield number, work.do(stage, number, waiting.pop(number))
 
 
-__all__ = ["Here", "Order", "Runner", "Task"]
+__all__ = ["LocalRunner", "Order", "Runner", "Task"]

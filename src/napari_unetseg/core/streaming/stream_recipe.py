@@ -1,4 +1,4 @@
-"""A recipe on one image of any size, block by block from disk to disk, to go on after any end."""
+"""Run a recipe on one image of any size, block by block from disk to disk; can be resumed."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from napari_unetseg.core.io.paths import PathLike, put
 from napari_unetseg.core.io.pyramid import chunk_boxes
 from napari_unetseg.core.measure import Table
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.objects.cross_block_objects import LARGEST_PIECE
+from napari_unetseg.core.objects.cross_block_objects import LARGEST_COMPONENT
 from napari_unetseg.core.objects.linking import links_along
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
-from napari_unetseg.core.recipe.execute import picked
+from napari_unetseg.core.recipe.execute import select_channel
 from napari_unetseg.core.streaming.block_evidence import (
     THRESHOLD_BYTES,
     BlockEvidence,
     block_evidence,
 )
-from napari_unetseg.core.streaming.block_grid import halved, sides_for
+from napari_unetseg.core.streaming.block_grid import halve_sides, sides_for
 from napari_unetseg.core.streaming.block_work import IDS, RAW, Work
 from napari_unetseg.core.streaming.join_blocks import (
     Numbering,
@@ -35,10 +35,10 @@ from napari_unetseg.core.streaming.join_blocks import (
     plan_pieces,
 )
 from napari_unetseg.core.streaming.prepare_run import prepare
-from napari_unetseg.core.streaming.resume import open_source, run_key, state_of
+from napari_unetseg.core.streaming.resume import open_source, open_state, run_key
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
 from napari_unetseg.core.streaming.run_source import RunSource
-from napari_unetseg.core.streaming.runners import Here, Runner, Task
+from napari_unetseg.core.streaming.runners import LocalRunner, Runner, Task
 
 _TIMES = {
     "pixels": 5.0,
@@ -53,10 +53,10 @@ _TIMES = {
     "measurements": 1.0,
     "levels": 0.5,
 }
-"""About how long the stages take, relative to each other."""
+"""Approximate duration of the stages relative to each other."""
 
 _MESSAGES = {
-    "pixels": "looking at pixels",
+    "pixels": "segmenting pixels",
     "objects": "finding objects",
     "pieces": "joining objects",
     "present": "joining objects",
@@ -69,23 +69,23 @@ _MESSAGES = {
 _PREPARED = 0.15
 
 _LEAST_PIECE = 2**20
-"""Pixels of the box of a piece that is always worked on."""
+"""Bounding box in pixels up to which a component is always processed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """What came out.
+    """Hold the results of a run.
 
     Parameters
     ----------
     path
         The OME-Zarr image that was written.
     image
-        What is in it, lazily.
+        That image, opened lazily.
     n_objects
-        How many objects there are; None where there are none to count.
+        Number of objects; None if the recipe makes none.
     table
-        What was measured.
+        The measurements.
     """
 
     path: Path
@@ -109,58 +109,59 @@ def stream(
 ) -> Streamed:
     """Run a recipe on an image that need not fit in memory.
 
-    The result is the one that `napari_unetseg.core.recipe.run_recipe` gives. What is finished stays
-    on disk however the run ends, in a hidden folder beside `out`.
+    The result equals that of `napari_unetseg.core.recipe.run_recipe`. Finished blocks stay on disk
+    however the run ends, in a hidden folder beside `out`.
 
     Parameters
     ----------
     recipe
         The steps and their options.
     source
-        The image: a file, or one that is open already.
+        The image: a file, or an open image.
     out
         The OME-Zarr folder to write, with a pyramid: labels, probabilities or the flattened image.
     model
-        Of the recipe.
-    table
-        Where to write what is measured as well.
+        The recipe's model.
+        table
+        File for the measurements.
     memory
-        Gigabytes that blocks may take, beside the program itself; 0 for half of what is free.
-        Blocks that do not fit after all are halved.
+        Memory for blocks in gigabytes, in addition to the program itself; 0 for half of the free
+        memory. Blocks that still do not fit are halved.
     resume
-        Go on with an unfinished run of this recipe on this image, which gives the same pixels.
+        Resume an unfinished run of this recipe on this image; the pixels are the same as without
+        interruption.
     runner
-        Who does the blocks; this process when missing.
+        Runs the blocks; in this process if None.
     began
-        Called once blocks can be done, for those who want to look at them.
+        Called once the work is prepared, before the first block.
     progress
-        Told after each block; may cancel.
+        Called after each block; may cancel.
 
     Raises
     ------
     InputError
-        When a step cannot be done with this image, there is no room, or an unfinished run to go on
-        with was another one.
+        When a step cannot be applied to this image, the disk is full, or the run to resume used
+        another recipe, image or model.
     """
     target = _checked(Path(out))
     image = open_source(source)
     _check(recipe)
     folder = RunFolder.beside(target)
     key = run_key(recipe, source, image, model)
-    state = state_of(folder, key, resume=resume)
-    run = _Run(recipe, source, image, model, folder, state, runner or Here(), memory)
+    state = open_state(folder, key, resume=resume)
+    run = _Run(recipe, source, image, model, folder, state, runner or LocalRunner(), memory)
     try:
         work = run.ready(part(progress, 0, _PREPARED))
         began(work)
         n, measured = run.through(work, part(progress, _PREPARED, 1))
         if table is not None and measured is not None:
             write_table(table, measured)
-        if folder.result_path.exists():  # else it was put there by a run that ended just then
+        if folder.result_path.exists():  # else an earlier run ended right after moving it
             put(folder.result_path, target, aside=folder.path / "replaced")
     except OSError as error:
         raise InputError(
-            f"{target} cannot be written: {error.strerror or error}. What is finished is kept; "
-            "make room, or choose another place, and resume."
+            f"{target} cannot be written: {error.strerror or error}. Finished blocks are kept: "
+            "free disk space and resume."
         ) from error
     folder.remove()
     progress(1.0, "done")
@@ -169,7 +170,7 @@ def stream(
 
 @dataclass(eq=False)
 class _Run:
-    """A run on its way."""
+    """Run the stages of one run and keep its state."""
 
     recipe: Recipe
     source: RunSource | Image
@@ -181,28 +182,28 @@ class _Run:
     memory: float
 
     def ready(self, progress: Progress) -> Work:
-        """Prepare what needs the whole image, and settle the blocks."""
+        """Fit the parameters that need the whole image, and choose the block size."""
         if "known" not in self.state:
-            segmented = picked(self.image, self.recipe.image)
+            segmented = select_channel(self.image, self.recipe.image)
             prepared = prepare(self.recipe, segmented, self.model, progress)
             evidence = block_evidence(self.recipe, prepared, self.model)
             self._check_channels(evidence)
             self._keep(known=prepared.known, sides=list(self._sides(evidence)))
-            # As it is read again when the run goes on.
+            # The state as a resumed run would read it.
             self.state = self.folder.read()
         return self._work()
 
     def through(self, work: Work, progress: Progress) -> tuple[int | None, Table | None]:
-        """Go through all stages; where memory runs out, again with smaller blocks."""
+        """Run all stages; repeat with smaller blocks when memory runs out."""
         while True:
             try:
                 return self._through(work, progress)
             except MemoryError as error:
-                sides = halved(self.state["sides"], work.evidence.multiple)
+                sides = halve_sides(self.state["sides"], work.evidence.multiple)
                 if sides is None:
                     raise InputError(
-                        f"Not even a block of {' x '.join(map(str, self.state['sides']))} pixels "
-                        "fits the memory. Close other programs, or use a smaller model."
+                        f"Even a block of {' x '.join(map(str, self.state['sides']))} pixels does "
+                        "not fit in memory. Close other programs, or use a smaller model."
                     ) from error
                 finished = [name for name in self._finished if name == "pixels"]
                 self.folder.forget(*(set(_TIMES) - set(finished)))
@@ -213,9 +214,9 @@ class _Run:
         stages = _stages(work)
         total, done = sum(_TIMES[name] for name in stages), 0.0
         for name in stages:
-            here = part(progress, done / total, (done + _TIMES[name]) / total)
+            stage_progress = part(progress, done / total, (done + _TIMES[name]) / total)
             if name not in self._finished:
-                getattr(self, f"_{name}")(work, here)
+                getattr(self, f"_{name}")(work, stage_progress)
                 self._keep(finished=[*self._finished, name])
             done += _TIMES[name]
         n = self.state.get("linked", self.state.get("n")) if not work.direct else None
@@ -241,7 +242,7 @@ class _Run:
     def _joined(self, work: Work, progress: Progress) -> None:
         done, n = self.folder.done("joined"), len(work.grid.indices)
         fits = int(allowed(self.memory) / THRESHOLD_BYTES)
-        largest = min(max(fits, _LEAST_PIECE), LARGEST_PIECE)
+        largest = min(max(fits, _LEAST_PIECE), LARGEST_COMPONENT)
         for number in range(n):
             progress(number / n, "joining objects")
             if number not in done:
@@ -259,20 +260,20 @@ class _Run:
     def _numbers(self, work: Work, progress: Progress) -> None:
         holes = work.evidence.maker().fill_holes
         settled, n = [], 0
-        for one in self._numberings(work):
-            there = (
-                [self.folder.found("present", job)["ids"] for job in one.jobs] if holes else None
-            )
-            one.settle(there, n + 1)
-            settled.append(one)
-            n += one.n
+        for numbering in self._numberings(work):
+            present = None
+            if holes:
+                present = [self.folder.found("present", job)["ids"] for job in numbering.jobs]
+            numbering.settle(present, n + 1)
+            settled.append(numbering)
+            n += numbering.n
         if not self.folder.done("numbers"):
             self._keep(n=n)
             if work.evidence.kind == "masks":
                 work.create_labels(IDS)
             else:
                 self.folder.create_result(work.layout(np.min_scalar_type(max(n, 1))))
-        tasks = self._of_blocks(work, "numbers", lambda one, at: one.numbers_in(at), settled)
+        tasks = self._of_blocks(work, "numbers", Numbering.numbers_in, settled)
         self._do(work, "numbers", tasks, len(work.grid.jobs), progress)
 
     def _numberings(self, work: Work) -> list[Numbering]:
@@ -286,15 +287,15 @@ class _Run:
         given: Callable[[Numbering, int], Arrays],
         numberings: Sequence[Numbering] = (),
     ) -> Iterable[Task]:
-        """Yield the blocks that are to be done, with what the numbering knows of each."""
+        """Yield the unfinished blocks, with the arrays from the numbering that each needs."""
         todo = set(self._todo(stage, len(work.grid.jobs)))
-        for one in numberings or self._numberings(work):
-            for at, job in enumerate(one.jobs):
+        for numbering in numberings or self._numberings(work):
+            for at, job in enumerate(numbering.jobs):
                 if job in todo:
-                    yield job, given(one, at)
+                    yield job, given(numbering, at)
 
     def _linked(self, work: Work, progress: Progress) -> None:
-        if self.state.get("linking"):  # it ended half-way: the ids of before are wanted again
+        if self.state.get("linking"):  # linking was interrupted: restore the ids from before it
             self.folder.forget("numbers")
             self._numbers(work, silent)
         self._keep(linking=True)
@@ -322,8 +323,8 @@ class _Run:
         done, total = 0, max(sum(counts[1:]), 1)
         for level in range(1, len(counts)):
             stage, n = f"levels-{level}", counts[level]
-            here = part(progress, done / total, (done + n) / total)
-            self._do(work, stage, self._plain(stage, n), n, here)
+            level_progress = part(progress, done / total, (done + n) / total)
+            self._do(work, stage, self._plain(stage, n), n, level_progress)
             done += n
 
     def _blocks(self, work: Work, stage: str, progress: Progress) -> None:
@@ -343,8 +344,8 @@ class _Run:
         message = _MESSAGES[stage.partition("-")[0]]
         finished = len(self.folder.done(stage))
         progress(finished / max(total, 1), message)
-        for number, found in self.runner.run(work, stage, tasks):
-            self.folder.mark(stage, number, found)
+        for number, results in self.runner.run(work, stage, tasks):
+            self.folder.mark(stage, number, results)
             finished += 1
             progress(finished / max(total, 1), message)
 
@@ -359,8 +360,8 @@ class _Run:
 
     def _work(self) -> Work:
         sides = tuple(self.state["sides"])
-        known = self.state["known"]
-        return Work.of(self.recipe, self.image, known, self.model, self.folder, sides)
+        parameters = self.state["known"]
+        return Work.of(self.recipe, self.image, parameters, self.model, self.folder, sides)
 
     def _check_channels(self, evidence: BlockEvidence) -> None:
         each = self.model is None and "C" in evidence.image.axes
@@ -397,7 +398,7 @@ def _stages(work: Work) -> list[str]:
 def _check(recipe: Recipe) -> None:
     if recipe.measurement is not None and not recipe.makes_objects:
         raise InputError(
-            "Only objects can be measured block by block, not classes: they go through the whole "
+            "Only objects can be measured block by block, not classes, which extend over the whole "
             "image. Make objects in the recipe, or leave measurement out."
         )
 

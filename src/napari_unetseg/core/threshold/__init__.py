@@ -1,4 +1,4 @@
-"""The threshold: levels from a histogram, and masks or objects above them."""
+"""Threshold: automatic levels from a histogram, and masks or objects from levels."""
 
 from napari_unetseg.core.threshold.apply_threshold import (
     LOCAL_METHODS,
@@ -7,9 +7,9 @@ from napari_unetseg.core.threshold.apply_threshold import (
     ThresholdOptions,
     check_values,
     classify_block,
-    decides_on_objects,
     group_number,
     group_values,
+    needs_whole_objects,
     preview,
     smooth_plane,
     smoothed_image,
@@ -24,9 +24,9 @@ __all__ = [
     "Thresholded",
     "check_values",
     "classify_block",
-    "decides_on_objects",
     "group_number",
     "group_values",
+    "needs_whole_objects",
     "preview",
     "smooth_plane",
     "smoothed_image",

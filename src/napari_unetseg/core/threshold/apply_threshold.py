@@ -1,8 +1,8 @@
-"""Threshold: from grey levels to a mask, cleaned, as classes or as objects.
+"""Threshold an image: from grey levels to a clean mask of classes or objects.
 
-An image is smoothed if asked, levels are found or given, pixels are compared with them, and the
-mask is cleaned: holes, small objects, objects cut off by the border, objects that touch. Every
-plane is done by itself, or a whole stack at once.
+The image is smoothed if requested, levels are computed or given, pixels are compared with them, and
+the mask is cleaned: fill holes, remove small objects, remove objects cut off by the border, split
+touching objects. Each plane is processed separately, or a whole stack at once.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.background.gaussian import gaussian, reach_of
+from napari_unetseg.core.background.gaussian import gaussian, kernel_radius
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
@@ -36,21 +36,20 @@ Values = tuple[float, ...]
 
 @dataclass(frozen=True, eq=False)
 class Thresholded:
-    """A mask and the levels that made it.
+    """Result of a threshold: the mask and the levels used.
 
     Parameters
     ----------
     image
         The classes (uint8) or objects (int32) on the axes of the grey image, without the channel
-        axis of an RGB picture. Lazy where the source is, and nothing had to be decided on whole
-        objects.
+        axis of an RGB image. Lazy where the source is, unless a step needs whole objects.
     values
         The level or levels of each plane, in the order of ``image.indices()``, or of each channel
-        when there is one for the whole stack. NaN for a plane of a single value, which holds no
-        object; nothing for local methods.
+        when a stack has one level. NaN for a plane of constant value, which has no objects; empty
+        for local methods.
     n_objects
-        Number of objects in all, where they were counted. Ids are unique in the whole image,
-        through all planes, channels and times, but for objects that are linked.
+        Total number of objects, where they were counted. Ids are unique in the whole image, through
+        all planes, channels and times, except for linked objects.
     """
 
     image: Image
@@ -59,29 +58,30 @@ class Thresholded:
 
     @property
     def labels(self) -> Any:
-        """The numbers: numpy, or dask when lazy."""
+        """The labels array: numpy, or dask when lazy."""
         return self.image.data
 
 
 def threshold_values(
     image: Image, options: ThresholdOptions, *, progress: Progress = silent
 ) -> Values:
-    """Return the level or levels for all pixels of an image together.
+    """Compute the threshold level or levels, pooling all pixels of an image.
 
     Parameters
     ----------
     image
-        A plane, to know the levels of that plane; all planes and channels are pooled.
+        The image; all planes and channels are pooled. Pass a single plane for the levels of that
+        plane.
     options
-        Smoothing comes before.
+        The method and its options; smoothing is applied first.
     progress
-        Told while a lazy image is read.
+        Called while a lazy image is read.
 
     Returns
     -------
     tuple of float
-        Ascending: one, two for hysteresis, one fewer than classes for multi-Otsu, none for local
-        methods. Those of scikit-image.
+        Ascending: one level, two for hysteresis, one fewer than classes for multi-Otsu, none for
+        local methods. Equal to scikit-image's.
 
     Raises
     ------
@@ -105,50 +105,50 @@ def threshold(
     values: Values | None = None,
     progress: Progress = silent,
 ) -> Thresholded:
-    """Turn an image into classes or objects.
+    """Segment an image into classes or objects by thresholding.
 
     Parameters
     ----------
     image
-        Any axes. Every channel is done by itself, but an RGB picture as one grey image. Times
-        never share objects.
+        Any axes. Each channel is processed separately, but an RGB image as one grey image. Objects
+        are never linked over time.
     options
         See `ThresholdOptions`; its defaults when missing.
     values
         Levels to use everywhere instead of those of the method, ascending, as many as
         `threshold_values` gives.
     progress
-        Told after every plane or stack; may raise `Cancelled`.
+        Called after every plane or stack; may raise `Cancelled`.
 
     Raises
     ------
     InputError
         When the image is constant or has no finite pixel, when the method finds no level for a
-        plane (the sentence says which), or when `values` are not as many as are needed. A
-        constant plane among others only stays empty.
+        plane (the message names the plane), or when `values` has the wrong length. A constant plane
+        among others only stays empty.
 
     Notes
     -----
-    Pixels above the level are bright objects, pixels at or below it dark ones; NaN and infinity
-    are background. Cleaning follows the order: fill holes, drop small objects, clear the border,
-    split, drop small parts. 4096×4096 pixels with 9,000 objects take about 0.1 s on two cores
+    Pixels above the level are bright objects, pixels at or below it dark objects; NaN and infinity
+    are background. Cleaning follows this order: fill holes, remove small objects, clear the border,
+    split, remove small parts. 4096×4096 pixels with 9,000 objects take about 0.1 s on two cores
     without smoothing and splitting.
     """
     options = options or ThresholdOptions()
     smoothed = smoothed_image(image, options)
     groups = group_values(smoothed, options, values, progress=part(progress, 0.0, 0.4))
-    rest = part(progress, 0.4, 1.0)
-    if not decides_on_objects(options):
+    remaining = part(progress, 0.4, 1.0)
+    if not needs_whole_objects(options):
         labels: Any = _classified(smoothed, groups, options)
         n = None
     else:
-        labels, n = _labelled(smoothed, groups, options, rest)
-    rest(1.0, "done")
+        labels, n = _labelled(smoothed, groups, options, remaining)
+    remaining(1.0, "done")
     return Thresholded(smoothed.with_data(labels), groups, n)
 
 
 def smoothed_image(image: Image, options: ThresholdOptions) -> Image:
-    """Return what is compared with the levels: grey, smoothed if asked, lazy when `image` is."""
+    """Convert to grey and smooth if requested, for the comparison. Lazy when `image` is."""
     return _smoothed(image.grey(options.channel), options.sigma)
 
 
@@ -159,7 +159,7 @@ def group_values(
     *,
     progress: Progress = silent,
 ) -> tuple[Values, ...]:
-    """Return the levels of each plane, or of each channel when a stack has one for all.
+    """Compute the levels of each plane, or of each channel when a stack has one level.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def group_values(
     Raises
     ------
     InputError
-        As `threshold`.
+        As in `threshold`.
     """
     if values is None:
         return _group_values(smoothed, options, progress)
@@ -180,14 +180,14 @@ def group_values(
 
 
 def group_number(image: Image, index: Index, block_axes: str, options: ThresholdOptions) -> int:
-    """Return which of the groups of levels the plane or stack at `index` has."""
+    """Return the number of the group of levels used for the plane or stack at `index`."""
     if options.per == "plane":
         return image.indices().index(index)
     return _channel(image, index, block_axes)
 
 
 def smooth_plane(plane: Array, options: ThresholdOptions) -> Array:
-    """Return a plane as it is compared with the level: smoothed, or itself without smoothing."""
+    """Smooth a plane before the comparison; return it unchanged without smoothing."""
     return gaussian(plane, options.sigma) if options.sigma > 0 else plane
 
 
@@ -198,16 +198,16 @@ def preview(
     *,
     out: Classes | None = None,
 ) -> Classes:
-    """Return the classes of a smoothed plane, not cleaned: what to show while a level is dragged.
+    """Classify a smoothed plane without cleaning: the live preview while a level is dragged.
 
     Parameters
     ----------
     plane
-        (Y, X), from `smooth_plane`. One kept contiguous is compared fastest.
+        (Y, X), from `smooth_plane`. Contiguous planes are compared fastest.
     values
         The levels; ignored by local methods.
     out
-        Contiguous, written and returned instead of a new array, which would cost more than the
+        Contiguous output array, written and returned. Allocating a new one would cost more than the
         comparison.
 
     Returns
@@ -218,7 +218,7 @@ def preview(
     Raises
     ------
     InputError
-        When there are not as many values as are needed.
+        When the number of values is wrong for the method.
 
     Notes
     -----
@@ -230,7 +230,7 @@ def preview(
 
 
 def check_values(values: Values, options: ThresholdOptions) -> None:
-    """Raise `InputError` when levels are not as many, as finite and as ordered as are needed."""
+    """Raise `InputError` unless the levels are finite, ascending and of the right number."""
     local = options.method in LOCAL_METHODS
     needed = {"multiotsu": options.classes - 1, "hysteresis": 2}.get(options.method, int(not local))
     finite = all(math.isfinite(value) for value in values)
@@ -241,8 +241,8 @@ def check_values(values: Values, options: ThresholdOptions) -> None:
         )
 
 
-def decides_on_objects(options: ThresholdOptions) -> bool:
-    """Whether more is asked than which side of the level a pixel is on."""
+def needs_whole_objects(options: ThresholdOptions) -> bool:
+    """Return whether the options need whole objects, not only single pixels."""
     return (
         options.result == "objects"
         or options.method == "hysteresis"
@@ -254,7 +254,7 @@ def decides_on_objects(options: ThresholdOptions) -> bool:
 
 
 def _groups(image: Image, options: ThresholdOptions) -> list[Index]:
-    """List the parts of the image that share levels, as positions along the axes they have."""
+    """List the parts of the image that share levels, as indices along their axes."""
     return image.indices() if options.per == "plane" else list(np.ndindex(image.n_channels))
 
 
@@ -266,24 +266,24 @@ def _group_values(
         return ((),) * len(groups)
     if options.method == "manual" or len(groups) == 1:
         return (_group_value(image, options, progress),) * len(groups)
-    found: list[Values] = []
+    values_of_groups: list[Values] = []
     blank: BlankError | None = None
     for number, group in enumerate(track(groups, progress, "finding levels")):
         by_plane = options.per == "plane"
         plane = image.data[image.block_slices(group)] if by_plane else None
         alone = Image(plane, "YX") if by_plane else image.channel(number)
         try:
-            found.append(_group_value(alone, options, silent))
+            values_of_groups.append(_group_value(alone, options, silent))
         except BlankError as error:
-            found.append(())
+            values_of_groups.append(())
             blank = error
         except InputError as error:
             kind = "Plane" if by_plane else "Channel"
             raise InputError(f"{kind} {', '.join(map(str, group))}: {error}") from error
-    n_values = max(len(values) for values in found)
+    n_values = max(len(values) for values in values_of_groups)
     if blank is not None and n_values == 0:
         raise blank
-    return tuple(values or (math.nan,) * n_values for values in found)
+    return tuple(values or (math.nan,) * n_values for values in values_of_groups)
 
 
 def _group_value(smoothed: Image, options: ThresholdOptions, progress: Progress) -> Values:
@@ -312,7 +312,7 @@ def _hysteresis_levels(smoothed: Image, progress: Progress) -> Values:
 
 
 def _smoothed(grey: Image, sigma: float) -> Image:
-    """Return every plane smoothed, lazily when the image is lazy; itself without smoothing."""
+    """Smooth every plane, lazily when the image is lazy; the image itself without smoothing."""
     if sigma == 0:
         return grey
 
@@ -326,8 +326,8 @@ def _smoothed(grey: Image, sigma: float) -> Image:
         return grey.with_data(of_planes(grey.data))
     import dask.array
 
-    # Chunk by chunk, each seen with as much around it as counts.
-    depth = {grey.axes.index(axis): reach_of(sigma) for axis in "YX"}
+    # Chunk by chunk, with a margin of the kernel's radius around each.
+    depth = {grey.axes.index(axis): kernel_radius(sigma) for axis in "YX"}
     data = dask.array.map_overlap(
         of_planes,
         grey.data,
@@ -342,14 +342,14 @@ def _smoothed(grey: Image, sigma: float) -> Image:
 def _over_planes(
     image: Image, function: Any, dtype: np.dtype[Any], *beside: Any, whole: bool = True
 ) -> Any:
-    """Call a function of blocks on the data, chunk by chunk when lazy.
+    """Apply a function of blocks to the data, chunk by chunk when lazy.
 
     Parameters
     ----------
     beside
-        Further arrays, of as many axes, of length 1 or that of the image.
+        Further arrays with the image's number of axes, of length 1 or that of the image.
     whole
-        Whether a block must hold its planes whole.
+        Whether a block must contain whole planes.
     """
     if not image.lazy:
         return function(image.data, *beside)
@@ -369,7 +369,7 @@ def _over_planes(
 
 
 def _classified(image: Image, groups: tuple[Values, ...], options: ThresholdOptions) -> Any:
-    """Return the classes of all planes, uncleaned; lazy when the image is."""
+    """Classify all planes, without cleaning; lazy when the image is."""
     shared = options.per == "stack"
     lengths = [
         image.length(axis) if axis not in "YX" and (axis == "C" or not shared) else 1
@@ -392,7 +392,7 @@ def _classified(image: Image, groups: tuple[Values, ...], options: ThresholdOpti
 def _labelled(
     image: Image, groups: tuple[Values, ...], options: ThresholdOptions, progress: Progress
 ) -> tuple[Array, int]:
-    """Return the cleaned classes or the objects of all planes or stacks, and how many objects."""
+    """Return the cleaned classes or objects of all planes or stacks, and the number of objects."""
     deep = options.per == "stack" and image.length("Z") > 1
     block_axes = "ZYX" if deep else "YX"
     spacing = image.spacing[-len(block_axes) :]
@@ -402,9 +402,9 @@ def _labelled(
     for index in track(image.indices(block_axes), finding, "finding objects"):
         group = index if options.per == "plane" else (_channel(image, index, block_axes),)
         classes = classify_block(image.block(index, block_axes), of_group[group], options)
-        labels, found = _cleaned(classes, options, spacing, n + 1)
+        labels, n_found = _cleaned(classes, options, spacing, n + 1)
         out[image.block_slices(index, block_axes)] = labels
-        n += found
+        n += n_found
     if options.result == "objects":
         how: dict[str, Any] = {"whole": block_axes, "progress": part(progress, 0.8, 1)}
         n = link_objects(out, image.axes, n, options, **how)
@@ -425,14 +425,14 @@ def classify_block(
     *,
     contrast: float | None = None,
 ) -> Classes:
-    """Return the classes of a plane or stack before they are cleaned.
+    """Classify the pixels of a plane or stack, without cleaning.
 
     Parameters
     ----------
     block
         From `smoothed_image`.
     contrast
-        For Sauvola's method, the range of the plane that the block is a part of.
+        For Sauvola's method, the intensity range of the whole plane that contains the block.
     """
     dark = options.objects == "dark"
     if options.method == "hysteresis":
@@ -460,15 +460,15 @@ def _local_level(plane: Array, options: ThresholdOptions, contrast: float | None
 def _cleaned(
     classes: Classes, options: ThresholdOptions, spacing: tuple[float, ...], first: int
 ) -> tuple[Array, int]:
-    """Return a plane or stack of classes cleaned, or of objects numbered from `first`."""
-    how: dict[str, Any] = {
+    """Clean the classes of a plane or stack, or label its objects from `first`."""
+    cleaning: dict[str, Any] = {
         "fill_holes": options.fill_holes,
         "min_size": options.min_size,
         "clear_border": options.clear_border,
     }
     if options.result == "objects" and not options.split:
-        return shapes.label(classes, first=first, **how)
-    mask, n = shapes.clean(classes, **how)
+        return shapes.label(classes, first=first, **cleaning)
+    mask, n = shapes.clean(classes, **cleaning)
     if options.split:
         labels, n = shapes.split_touching(
             mask, depth=options.split_depth, spacing=spacing, min_size=options.min_size
@@ -479,7 +479,7 @@ def _cleaned(
         mask = shapes.cut_apart(labels)
     if options.method != "multiotsu":
         return mask.view(np.uint8), n
-    # A filled hole has the class of the background; it takes the one next to it.
+    # The pixels of a filled hole are still background; give them the class next to them.
     return np.where(mask, np.maximum(classes, 1), 0).astype(np.uint8), n
 
 
@@ -490,9 +490,9 @@ __all__ = [
     "Thresholded",
     "check_values",
     "classify_block",
-    "decides_on_objects",
     "group_number",
     "group_values",
+    "needs_whole_objects",
     "preview",
     "smooth_plane",
     "smoothed_image",

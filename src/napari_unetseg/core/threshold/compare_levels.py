@@ -1,4 +1,4 @@
-"""Pixels against levels: one compiled comparison, or a level of its own for every pixel."""
+"""Comparison of pixels with levels: one compiled pass, or a separate level for every pixel."""
 
 import math
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ Classes = NDArray[np.uint8]
 def count_beyond(
     pixels: Array, levels: Sequence[float], *, dark: bool = False, out: Classes | None = None
 ) -> Classes:
-    """Return how many of the levels each pixel is beyond.
+    """Count the levels that each pixel is beyond.
 
     Parameters
     ----------
     pixels
-        Any shape. NaN and infinity are beyond nothing.
+        Any shape. NaN and infinite pixels are beyond no level.
     levels
-        At least one; NaN has nothing beyond it. They are rounded to the pixels' precision, as
-        numpy does when it compares.
+        At least one level; no pixel is beyond a NaN. Levels are rounded to the pixels' precision,
+        as in numpy comparisons.
     dark
-        Count the levels that a pixel is at or below, instead of those that it is above.
+        Count the levels that a pixel is at or below, instead of those it is above.
     out
-        Contiguous, written and returned instead of a new array.
+        Contiguous output array, written and returned.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def count_beyond(
 
 
 def beyond_surface(plane: Array, surface: Array, *, dark: bool = False) -> Classes:
-    """Return 1 where a finite pixel is above its own level, or at or below it for dark objects."""
+    """Return 1 where a finite pixel is above its local level; at or below it for dark objects."""
     with np.errstate(invalid="ignore"):
         beyond = plane <= surface if dark else plane > surface
     if plane.dtype.kind == "f":
@@ -59,10 +59,10 @@ def beyond_surface(plane: Array, surface: Array, *, dark: bool = False) -> Class
 
 
 def sauvola_level(plane: Array, window: int, k: float, contrast: float | None = None) -> Array:
-    """Return Sauvola's local level (2000) of every pixel, as scikit-image computes it.
+    """Compute Sauvola's local level (2000) at every pixel, as scikit-image does.
 
-    The dynamic range is that of the type for 8-bit images, half of 255, and half the range of
-    the plane's own values for all others, or half of `contrast`.
+    The dynamic range is that of the dtype for 8-bit images, half of 255; for all others, half the
+    range of the plane's own values, or half of `contrast`.
     """
     from skimage.filters import threshold_sauvola
 
@@ -77,7 +77,7 @@ def sauvola_level(plane: Array, window: int, k: float, contrast: float | None = 
 
 
 def gaussian_level(plane: Array, window: int) -> Array:
-    """Return the Gaussian-weighted mean of the window around every pixel.
+    """Compute the Gaussian-weighted mean of the window around every pixel.
 
     As ``skimage.filters.threshold_local``: the window is six standard deviations wide.
     """
@@ -85,7 +85,7 @@ def gaussian_level(plane: Array, window: int) -> Array:
 
 
 def _range_beyond(level: float, dtype: np.dtype[Any], dark: bool) -> tuple[Any, Any]:
-    """Return the least and the greatest number beyond a level; an empty range where none is."""
+    """Return the smallest and the largest number beyond a level; an empty range if none."""
     info: Any = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     if math.isnan(level):
         return dtype.type(1), dtype.type(0)
@@ -105,7 +105,7 @@ def _range_beyond(level: float, dtype: np.dtype[Any], dark: bool) -> tuple[Any, 
 
 
 def _without_gaps(values: Array) -> Array:
-    """Return floats with the mean of the finite ones in place of NaN and infinity."""
+    """Convert to floats, replacing NaN and infinity by the mean of the finite values."""
     values = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32, copy=False)
     finite = np.isfinite(values)
     if finite.all():

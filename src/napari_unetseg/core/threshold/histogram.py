@@ -1,7 +1,7 @@
 """Histograms: exact for integers, streamed for images larger than memory.
 
-What a threshold needs of an image is nearly always its histogram, so this is the one pass over
-the pixels; everything after it is arithmetic on a few hundred numbers.
+Most thresholds need only the histogram of an image, so this is the single pass over the pixels;
+later steps work on a few hundred numbers.
 """
 
 import os
@@ -21,18 +21,18 @@ T = TypeVar("T")
 Array = NDArray[Any]
 
 MAX_LEVELS = 65536
-"""Integers spread over more levels than this are counted in bins, as other numbers are."""
+"""Maximum range of integer levels that is counted exactly; wider ranges are counted in bins."""
 
 _EXACT = 2**53
 
 
 class BlankError(InputError):
-    """There is nothing to tell apart: all pixels are alike, or none is finite."""
+    """Report an image without contrast: all pixels are equal, or none is finite."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How often each grey level, or each of a row of equal bins, occurs.
+    """Counts of each grey level, or of each of a series of equal bins.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class Histogram:
         (n + 1,), ascending; bin k holds ``edges[k] <= value < edges[k + 1]``, the last one its
         upper edge too. In the image's own precision.
     centers
-        (n,): the level itself of integers, the middle of the bin otherwise.
+        (n,): the grey levels of integers, otherwise the middles of the bins.
     mean
-        Mean of the values themselves, not of the bins.
+        Mean of the pixel values, not of the bins.
     exact
-        Whether each bin is one integer level.
+        Whether each bin is a single integer level.
     """
 
     counts: NDArray[np.int64]
@@ -73,10 +73,10 @@ class Histogram:
         return low == high
 
     def coarse(self, bins: int = 256) -> "Histogram":
-        """Return the same pixels in at most `bins` bins, for drawing.
+        """Merge bins down to at most `bins`, for drawing.
 
-        Neighbouring bins are joined, so that no count is ever split: the result has between
-        half of `bins` and `bins` of them.
+        Whole neighbouring bins are merged, so no count is split: the result has between half of
+        `bins` and `bins` of them.
         """
         join = -(-len(self.counts) // bins)
         if join == 1:
@@ -86,31 +86,30 @@ class Histogram:
         return Histogram(counts, edges, (edges[:-1] + edges[1:]) / 2, self.mean, False)
 
 
-def histogram_of(
+def compute_histogram(
     source: Image | Array, bins: int = 256, *, progress: Progress = silent
 ) -> Histogram:
     """Count the values of all pixels of an image.
 
-    Integers, booleans included, that spread over at most `MAX_LEVELS` levels are counted level by
-    level; all others, and floats, in `bins` equal bins from the lowest to the highest, exactly as
-    ``numpy.histogram`` does. NaN and infinity are ignored.
+    Integers, including booleans, whose range is at most `MAX_LEVELS` levels are counted level by
+    level; wider ranges, and floats, in `bins` equal bins from the lowest to the highest value,
+    exactly as ``numpy.histogram`` does. NaN and infinity are ignored.
 
     Parameters
     ----------
     source
-        Any numbers; those of a lazy image are read chunk by chunk, twice if they are not 8- or
-        16-bit integers.
+        Any dtype; a lazy image is read chunk by chunk, twice unless it holds 8- or 16-bit integers.
     bins
-        Number of bins for anything but integers of few levels.
+        Number of bins for floats and integers of wide range.
     progress
-        Told after every few chunks.
+        Called after every few chunks.
 
     Raises
     ------
     BlankError
         When no pixel is finite.
     InputError
-        When the values span more than floats can count.
+        When the range of the values exceeds floating point.
 
     Notes
     -----
@@ -142,7 +141,7 @@ def sum_above(
     """Return the sum and the number of the finite pixels above `level`, in one compiled pass."""
     data = source.data if isinstance(source, Image) else source
 
-    def of_piece(pixels: Array) -> tuple[float, int]:
+    def of_chunk(pixels: Array) -> tuple[float, int]:
         from napari_unetseg.core.threshold import pixel_kernels as kernels
 
         kind = pixels.dtype.type
@@ -154,22 +153,22 @@ def sum_above(
         )
         return sum(p[0] for p in parts), sum(p[1] for p in parts)
 
-    found = _over(data, of_piece, progress)
-    return sum(f[0] for f in found), sum(f[1] for f in found)
+    sums = _over(data, of_chunk, progress)
+    return sum(s[0] for s in sums), sum(s[1] for s in sums)
 
 
 def distinct_values(source: Image | Array, *, progress: Progress = silent) -> Array:
-    """Return the finite values that occur, ascending; costs a sort of every piece."""
+    """List the distinct finite values, ascending; costs a sort of every chunk."""
     data = source.data if isinstance(source, Image) else source
     values = np.unique(np.concatenate(_over(data, np.unique, progress)))
     return values[np.isfinite(values)]
 
 
 def _of_levels(data: Any, low: int, high: int, progress: Progress) -> Histogram:
-    def of_piece(pixels: Array) -> NDArray[np.int64]:
+    def of_chunk(pixels: Array) -> NDArray[np.int64]:
         return _count_levels(pixels, low, high - low + 1)
 
-    counts = _add(_over(data, of_piece, progress))
+    counts = _add(_over(data, of_chunk, progress))
     used = np.flatnonzero(counts)
     counts = counts[used[0] : used[-1] + 1]
     levels = np.arange(low + used[0], low + used[-1] + 1)
@@ -205,11 +204,11 @@ def _of_bins(
         return Histogram(np.array([number]), np.repeat(level, 2), level, low, False)
     edges = _edges(low, high, bins, precision)
     scale = bins / (high - low)
-    # Rounding of an edge and of a position, in bins, with room to spare.
+    # Rounding error of an edge and of a position, in bins, with a safety margin.
     size = max(abs(low), abs(high)) * scale
     margin = min(8 * float(np.finfo(edges.dtype).eps) * (size + bins), 1.0)
 
-    def of_piece(pixels: Array) -> NDArray[np.int64]:
+    def of_chunk(pixels: Array) -> NDArray[np.int64]:
         from napari_unetseg.core.threshold.pixel_kernels import count_bins
 
         counts = map_strips(
@@ -217,22 +216,22 @@ def _of_bins(
         )
         return _add(counts)
 
-    counts = _add(_over(data, of_piece, progress))
+    counts = _add(_over(data, of_chunk, progress))
     return Histogram(counts, edges, (edges[:-1] + edges[1:]) / 2, mean, False)
 
 
 def _edges(low: float, high: float, bins: int, precision: np.dtype[Any]) -> Array:
-    """Return the edges of equal bins, in the precision of the pixels where that can tell them."""
+    """Compute the edges of equal bins, in the precision of the pixels where that separates them."""
     for kind in (precision.type, np.float64):
         if high - low > np.finfo(kind).max or high - low < bins * np.finfo(kind).tiny:
             continue
-        # Both ends in this precision, as numpy has them: it decides how the steps are rounded.
+        # Both ends in this precision, as in numpy: it determines the rounding of the steps.
         edges = np.linspace(kind(low), kind(high), bins + 1, dtype=kind)
         if (np.diff(edges) > 0).all():
             return edges
     raise InputError(
-        f"The values, from {low:g} to {high:g}, cannot be told apart in {bins} steps. "
-        "Rescale the image, for example to the range 0 to 1."
+        f"The values, from {low:g} to {high:g}, are too close together to be counted in {bins} "
+        "bins. Rescale the image, for example to the range 0 to 1."
     )
 
 
@@ -241,7 +240,7 @@ def _count_levels(pixels: Array, low: int, n: int) -> NDArray[np.int64]:
 
     lowest = pixels.dtype.type(low)
     if np.can_cast(pixels.dtype, np.int32):
-        lowest = np.int32(low)  # a difference of int8 or int16 would wrap around
+        lowest = np.int32(low)  # differences in int8 or int16 would wrap around
 
     def of_strip(start: int, stop: int) -> Array:
         table = np.zeros((4 if n <= 1024 else 1, n), dtype=np.uint32)
@@ -254,17 +253,17 @@ def _count_levels(pixels: Array, low: int, n: int) -> NDArray[np.int64]:
 def _measure(pixels: Array) -> tuple[float, float, float, int]:
     from napari_unetseg.core.threshold.pixel_kernels import extremes_and_sum
 
-    found = map_strips(lambda a, b: extremes_and_sum(pixels, a, b), pixels.size)
-    low, high = min(f[0] for f in found), max(f[1] for f in found)
-    return low, high, sum(f[2] for f in found), sum(f[3] for f in found)
+    strips = map_strips(lambda a, b: extremes_and_sum(pixels, a, b), pixels.size)
+    low, high = min(strip[0] for strip in strips), max(strip[1] for strip in strips)
+    return low, high, sum(strip[2] for strip in strips), sum(strip[3] for strip in strips)
 
 
 def _measure_integers(pixels: Array) -> tuple[int, int, float]:
     from napari_unetseg.core.threshold.pixel_kernels import measure_integers
 
-    found = map_strips(lambda a, b: measure_integers(pixels, a, b), pixels.size)
-    low, high = min(int(f[0]) for f in found), max(int(f[1]) for f in found)
-    return low, high, sum(f[2] for f in found)
+    strips = map_strips(lambda a, b: measure_integers(pixels, a, b), pixels.size)
+    low, high = min(int(strip[0]) for strip in strips), max(int(strip[1]) for strip in strips)
+    return low, high, sum(strip[2] for strip in strips)
 
 
 def _add(counts: list[Array]) -> NDArray[np.int64]:
@@ -272,27 +271,27 @@ def _add(counts: list[Array]) -> NDArray[np.int64]:
 
 
 def _over(data: Any, function: Callable[[Array], T], progress: Progress) -> list[T]:
-    """Call `function` on the pixels of every piece of `data`, in order."""
+    """Apply `function` to the pixels of every chunk of `data`, in order."""
     from napari_unetseg.core.threshold.pixel_kernels import flat
 
     if isinstance(data, np.ndarray):
-        return [function(flat(piece)) for piece in _contiguous(data)]
+        return [function(flat(pixels)) for pixels in _contiguous(data)]
     import dask
 
-    # Some chunks at a time: they are read side by side, and the user can cancel in between.
+    # A few chunks at a time: they are read in parallel, and the user can cancel in between.
     chunks = data.to_delayed().ravel()
     some = 2 * (os.cpu_count() or 1)
     of_chunk = dask.delayed(lambda chunk: function(flat(np.asarray(chunk))), pure=False)
-    found: list[T] = []
+    results: list[T] = []
     for start in range(0, len(chunks), some):
         progress(start / len(chunks), "reading")
-        found += dask.compute(*(of_chunk(chunk) for chunk in chunks[start : start + some]))
+        results += dask.compute(*(of_chunk(chunk) for chunk in chunks[start : start + some]))
     progress(1.0, "reading")
-    return found
+    return results
 
 
 def _contiguous(data: Array) -> Iterator[Array]:
-    """Yield all of `data` where that takes no copy, else the parts along its first axis."""
+    """Yield all of `data` where that takes no copy, else its parts along the first axis."""
     if data.flags.c_contiguous or data.ndim < 3:
         yield data
     else:
@@ -300,4 +299,11 @@ def _contiguous(data: Array) -> Iterator[Array]:
             yield from _contiguous(inner)
 
 
-__all__ = ["MAX_LEVELS", "BlankError", "Histogram", "distinct_values", "histogram_of", "sum_above"]
+__all__ = [
+    "MAX_LEVELS",
+    "BlankError",
+    "Histogram",
+    "compute_histogram",
+    "distinct_values",
+    "sum_above",
+]

@@ -1,7 +1,7 @@
-"""Automatic grey levels: what each thresholding method makes of a histogram.
+"""Automatic threshold levels from a histogram.
 
-The methods are scikit-image's wherever it takes a histogram. Triangle and Li's method, which it
-computes from pixels only, and multi-Otsu of many levels, for which its search is out of reach,
+The methods are scikit-image's wherever it accepts a histogram. The triangle method and Li's, which
+it computes from pixels only, and multi-Otsu of many levels, for which its search takes too long,
 are computed here, with the same results.
 """
 
@@ -18,23 +18,23 @@ from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.threshold.histogram import (
     BlankError,
     Histogram,
+    compute_histogram,
     distinct_values,
-    histogram_of,
     sum_above,
 )
 
 AutoMethod = Literal["otsu", "li", "triangle", "yen", "isodata", "minimum", "mean", "multiotsu"]
 
 _MAX_SEARCH = 200_000_000
-"""Combinations of levels that scikit-image's multi-Otsu may try: about half a second."""
+"""Maximum number of level combinations for scikit-image's multi-Otsu: about half a second."""
 
 _MAX_TABLE = 4096
-"""Levels of which it may tabulate every pair: 64 MB."""
+"""Maximum number of levels for its table of all pairs: 64 MB."""
 
 _MAX_STEPS = 1000
 
 _FEW = 2**18
-"""Pixels whose distinct values Li's method looks at before it sorts them all."""
+"""Number of pixels sampled by Li's method for distinct values, before it sorts them all."""
 
 
 def automatic_levels(
@@ -45,7 +45,7 @@ def automatic_levels(
     histogram: Histogram | None = None,
     progress: Progress = silent,
 ) -> tuple[float, ...]:
-    """Return the grey level, or levels, that a method sets between background and objects.
+    """Compute the level, or levels, that a method sets between background and objects.
 
     Parameters
     ----------
@@ -58,31 +58,30 @@ def automatic_levels(
     classes
         Number of classes for ``"multiotsu"``, background included.
     histogram
-        Of this image, where it is known already.
+        Histogram of this image, if already computed.
 
     Returns
     -------
     tuple of float
-        Ascending; one, or one fewer than there are classes. The same as scikit-image's. Objects
-        are what is above. Booleans are separated by 0.5 whatever the method.
+        Ascending; one level, or one fewer than classes. Equal to scikit-image's. Objects are above
+        the level. Booleans are separated by 0.5 whatever the method.
 
     Raises
     ------
     BlankError
-        When the pixels are all alike, or none is finite.
+        When all pixels are equal, or none is finite.
     InputError
-        When the method finds no level; the sentence says what to
-        use instead.
+        When the method finds no level; the message suggests another method.
 
     Notes
     -----
-    Costs one `histogram_of`. Li's method on floats takes one more compiled pass a step, of which
-    there are about ten.
+    Costs one `compute_histogram`. Li's method on floats takes one further compiled pass per step,
+    about ten in all.
     """
     if image.dtype == np.bool_ and method != "multiotsu":
         return (0.5,)
     if histogram is None:
-        histogram = histogram_of(image, progress=progress)
+        histogram = compute_histogram(image, progress=progress)
     if histogram.constant:
         raise BlankError(
             f"Every pixel has the value {histogram.range[0]:g}, so no level separates them. "
@@ -106,7 +105,7 @@ def _skimage(name: str) -> Callable[[Histogram], float]:
 
 
 def _yen(histogram: Histogram) -> float:
-    # All pixels below the last bin can round to a probability of 1, whose logarithm is -inf.
+    # The pixels below the last bin can round to a probability of 1, where the logarithm is -inf.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return _skimage("yen")(histogram)
 
@@ -137,15 +136,15 @@ def _minimum(histogram: Histogram) -> float:
             break
     if len(peaks) != 2:
         raise InputError(
-            f"The minimum method needs a histogram of two peaks; this one smooths to {len(peaks)}. "
-            "Use otsu or triangle."
+            "The minimum method needs a histogram of two peaks; this one smooths to "
+            f"{len(peaks)}. Use otsu or triangle."
         )
     first, second = peaks
     return float(histogram.centers[first + np.argmin(smooth[first : second + 1])])
 
 
 def _maxima(curve: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return where the curve stops rising, the right end of each plateau; never the last point."""
+    """Find the maxima of the curve: the right end of each plateau; never the last point."""
     steps = np.sign(np.diff(curve))
     moves = np.flatnonzero(steps)
     directions = np.concatenate(([1.0], steps[moves]))
@@ -161,7 +160,7 @@ def _triangle(histogram: Histogram) -> float:
     longer_right = peak < last - peak
     if longer_right:
         counts, peak = counts[::-1], last - peak
-    # The length of the line scales all distances alike; dividing by it as scikit-image does
+    # The length of the line scales all distances equally; dividing by it, as scikit-image does,
     # makes ties round the same way.
     length = np.sqrt(counts[peak] ** 2 + peak**2)
     rise, run = counts[peak] / length, peak / length
@@ -174,23 +173,23 @@ def _multi_otsu(histogram: Histogram, classes: int) -> tuple[float, ...]:
     if used < classes:
         raise InputError(
             f"The image has only {used} different grey levels, too few for {classes} classes. "
-            "Ask for fewer."
+            "Choose fewer classes."
         )
-    levels = len(histogram.counts)
-    if levels <= _MAX_TABLE and math.comb(levels, classes - 1) <= _MAX_SEARCH:
+    n_levels = len(histogram.counts)
+    if n_levels <= _MAX_TABLE and math.comb(n_levels, classes - 1) <= _MAX_SEARCH:
         from skimage.filters import threshold_multiotsu
 
         shares = histogram.counts / histogram.total
-        found = threshold_multiotsu(hist=(shares, histogram.centers), classes=classes)
-        return tuple(float(level) for level in found)
+        levels = threshold_multiotsu(hist=(shares, histogram.centers), classes=classes)
+        return tuple(float(level) for level in levels)
     return _best_levels(histogram, classes)
 
 
 def _best_levels(histogram: Histogram, classes: int) -> tuple[float, ...]:
-    """Return the levels of least variance within classes, by dynamic programming.
+    """Find the levels that minimise the variance within classes, by dynamic programming.
 
-    The best cut for one more class never moves left when levels are added on the right, so
-    each row of the table takes ``n log n`` steps.
+    The best cut for one more class never moves left when levels are added on the right, so each row
+    of the table takes ``n log n`` steps.
     """
     from napari_unetseg.core.threshold.multiotsu import best_cuts
 
@@ -203,8 +202,8 @@ def _best_levels(histogram: Histogram, classes: int) -> tuple[float, ...]:
 def _li(image: Image, histogram: Histogram, progress: Progress) -> float:
     """Iterate Li's minimum cross entropy from the mean.
 
-    As scikit-image does, values count from the lowest, and the iteration ends when a step is
-    shorter than half the smallest difference between two of them.
+    As in scikit-image, values count from the lowest, and the iteration ends when a step is shorter
+    than half the smallest difference between two values.
     """
     lowest = histogram.range[0]
     mean, number = histogram.mean - lowest, histogram.total
@@ -247,8 +246,9 @@ def _exact_sums(histogram: Histogram) -> Callable[[float], tuple[float, int]]:
 def _half_step(image: Image, histogram: Histogram) -> float:
     """Return half the smallest difference between two values.
 
-    Where a sample already shows very many values the difference is below what matters, and that
-    of the sample will do; only few values, as of a converted 8-bit image, make long steps.
+    When a sample already has very many distinct values, the smallest difference is negligible and
+    the sample's is used; only images with few values, such as converted 8-bit images, make long
+    steps.
     """
     if image.dtype.kind in "iu":
         return 0.5

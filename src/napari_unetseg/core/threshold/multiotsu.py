@@ -1,4 +1,4 @@
-"""Otsu's levels for several classes, exactly, for histograms of any length.
+"""Multi-Otsu levels, exact, for histograms of any length.
 
 This module imports numba and is itself imported only for histograms that are too long to try all
 combinations of levels.
@@ -16,24 +16,24 @@ _compiled: Any = njit(nogil=True, cache=True)
 def best_cuts(
     counts: NDArray[np.float64], centers: NDArray[np.float64], classes: int
 ) -> NDArray[np.intp]:
-    """Return the last bin of every class but the highest.
+    """Compute the last bin of every class but the highest.
 
     Parameters
     ----------
     counts, centers
-        (n,): how many pixels there are of which level; levels ascending, counts positive.
+        (n,): the number of pixels at each level, and the levels, ascending; counts are positive.
     classes
         At most n.
 
     Returns
     -------
     array (classes - 1,)
-        Ascending. The variance between the classes is the largest possible.
+        Ascending. They maximise the variance between the classes.
 
     Notes
     -----
     Dynamic programming over the last cut, ``O(classes n log n)``: the best last cut moves right
-    when bins are added on the right, since the criterion has the quadrangle inequality.
+    when bins are added on the right, since the criterion satisfies the quadrangle inequality.
     """
     mass = np.concatenate(([0.0], np.cumsum(counts)))
     moment = np.concatenate(([0.0], np.cumsum(counts * centers)))
@@ -59,14 +59,14 @@ def _add_class(
     number: int,
     choice: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the best criterion of the first bins in `number` classes, from that in one fewer.
+    """Compute the best criterion of the first bins in `number` classes, from that in one fewer.
 
     Parameters
     ----------
     before
         (n + 1,): best criterion of the first k bins in ``number - 1`` classes.
     choice
-        (n + 1,), written: of the first k bins, how many are left to the lower classes.
+        (n + 1,), written: how many of the first k bins belong to the lower classes.
     """
     n = mass.size - 1
     after = np.full(n + 1, -np.inf)

@@ -1,8 +1,8 @@
-"""Compiled passes over pixels: range, histogram, sums and comparison, each in one go.
+"""Compiled passes over pixels: range, histogram, sums and comparison, each in a single pass.
 
-The kernels take flat contiguous arrays as `flat` gives them and the pixels `start` to `stop`. They
-slice first: an index that might be negative, as far as the compiler knows, forbids wide vectors.
-This module imports numba and is itself imported only when there are pixels to pass over.
+The kernels take flat contiguous arrays from `flat` and the pixels `start` to `stop`. They slice
+first: an index that the compiler cannot prove to be positive prevents vectorisation. This module
+imports numba and is itself imported only for passes over pixels.
 """
 
 from typing import Any
@@ -15,17 +15,17 @@ Array = NDArray[Any]
 
 _compiled: Any = njit(nogil=True, cache=True)
 _reordered: Any = njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
-# Only for pixels whose sum has turned out to be finite: "nnan" makes a NaN undefined behaviour.
+# Only for pixels whose sum is known to be finite: "nnan" makes a NaN undefined behaviour.
 _finite_only: Any = njit(nogil=True, cache=True, fastmath={"reassoc", "nsz", "nnan"})
 
 _BLOCK = 4096
 
 
 def flat(array: Array) -> Array:
-    """Return the pixels of `array` in a row, contiguous, read-only, of a type kernels know.
+    """Flatten `array` for the kernels: contiguous, read-only, of a supported dtype.
 
-    A copy is made only of arrays that are not contiguous, of foreign byte order, or of a type
-    without kernels: float16 becomes float32, longer floats become float64, booleans uint8.
+    A copy is made only of arrays that are not contiguous, of foreign byte order, or of an
+    unsupported dtype: float16 becomes float32, longer floats become float64, booleans uint8.
     """
     if array.dtype.kind == "b":
         array = array.view(np.uint8)
@@ -33,7 +33,7 @@ def flat(array: Array) -> Array:
         array = array.astype(np.float32 if array.dtype.itemsize == 2 else np.float64)
     native = array.dtype.newbyteorder("=")
     row = np.ascontiguousarray(array, dtype=native).reshape(-1).view()
-    # Numba compiles read-only and writable arrays apart; one kind is enough.
+    # Numba compiles read-only and writable arrays separately; one kind is enough.
     row.flags.writeable = False
     return row
 
@@ -96,11 +96,11 @@ def count_levels(pixels: Array, lowest: int, table: Array, start: int, stop: int
     Parameters
     ----------
     lowest
-        Level of column 0 of the table, of the type of the pixels.
+        Level of column 0 of the table, of the dtype of the pixels.
     table
-        (rows, levels), added to. The sum over its rows counts; neighbouring pixels are counted
-        in different rows, since adding to the same number twice in a row is slow. The number of
-        rows is a power of two.
+        (rows, levels), added to. The counts are the sums over its rows; neighbouring pixels are
+        counted in different rows, since adding to the same number twice in succession is slow. The
+        number of rows is a power of two.
     """
     turn = len(table) - 1
     part = pixels[start:stop]
@@ -117,11 +117,12 @@ def count_bins(
     Parameters
     ----------
     edges
-        (bins + 1,), ascending. A pixel on an edge belongs above it, whatever rounding says.
+        (bins + 1,), ascending. A pixel on an edge belongs to the bin above it, regardless of
+        rounding.
     scale
         Bins per unit.
     margin
-        How close to an edge, in bins, the position found by arithmetic is not to be trusted.
+        Distance to an edge, in bins, below which a computed position is checked against the edge.
 
     Returns
     -------
@@ -151,7 +152,7 @@ def count_bins(
 def sum_above_strip(
     pixels: Array, level: float, most: float, start: int, stop: int
 ) -> tuple[float, int]:
-    """Return the sum and the number of the pixels above `level` and up to `most`, of their type."""
+    """Return the sum and the number of the pixels above `level` and up to `most`."""
     part = pixels[start:stop]
     nothing = pixels.dtype.type(0)
     total, number = 0.0, 0
@@ -167,7 +168,7 @@ def sum_above_strip(
 def between(
     pixels: Array, least: float, most: float, add: bool, out: Array, start: int, stop: int
 ) -> None:
-    """Mark the pixels from `least` to `most`, both included and of the pixels' type.
+    """Mark the pixels from `least` to `most`, both included and of the pixels' dtype.
 
     Parameters
     ----------

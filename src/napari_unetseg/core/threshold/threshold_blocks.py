@@ -1,4 +1,4 @@
-"""Thresholds of images larger than memory: box by box, and the same as at once."""
+"""Thresholds of images larger than memory, box by box, equal to those of the whole image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.background.gaussian import reach_of
+from napari_unetseg.core.background.gaussian import kernel_radius
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
 from napari_unetseg.core.objects.cross_block_objects import Box, box_within
@@ -20,8 +20,8 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparing:
-    """Says of the pixels in a box how many levels they are beyond.
+class BlockClassifier:
+    """Comparison of the pixels in a box with the levels.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ class Comparing:
     groups
         Levels, from `napari_unetseg.core.threshold.group_values`.
     contrasts
-        For Sauvola's method the range of each plane, from `contrasts_of`; empty for others.
+        For Sauvola's method the intensity range of each plane, from `compute_contrasts`; empty for
+        others.
     """
 
     smoothed: Image
@@ -39,9 +40,9 @@ class Comparing:
     contrasts: Sequence[float] = ()
 
     def classes(self, index: Index, box: Box, block_axes: str) -> Classes:
-        """Return the classes of a box in the plane or stack at `index`, before they are cleaned.
+        """Classify a box in the plane or stack at `index`, without cleaning.
 
-        Of hysteresis these are 1 beyond the lower level, 2 beyond both.
+        For hysteresis the classes are 1 beyond the lower level, 2 beyond both.
         """
         lengths = [self.smoothed.length(axis) for axis in block_axes]
         wide = tuple(
@@ -53,27 +54,27 @@ class Comparing:
         contrast = self.contrasts[group] if self.contrasts else None
         options = self.options
         if options.method == "hysteresis":
-            # What is connected with what is decided on whole pieces; see `Cleaning`.
+            # Connectivity is decided on whole components; see `ThresholdObjectBuilder`.
             options = options.model_copy(update={"method": "multiotsu"})
-        found = classify_block(np.asarray(data), self.groups[group], options, contrast=contrast)
-        return np.ascontiguousarray(found[box_within(box, wide)])
+        classes = classify_block(np.asarray(data), self.groups[group], options, contrast=contrast)
+        return np.ascontiguousarray(classes[box_within(box, wide)])
 
     def _reach(self, block_axes: str) -> tuple[int, ...]:
-        """Return how far a pixel is compared with others, per axis."""
+        """Return the radius of the neighbourhood used by the comparison, per axis."""
         reach = {"sauvola": self.options.window // 2 + 1}.get(self.options.method, 0)
         if self.options.method == "gaussian":
-            reach = reach_of((self.options.window - 1) / 6)
+            reach = kernel_radius((self.options.window - 1) / 6)
         return tuple(reach if axis in "YX" else 0 for axis in block_axes)
 
 
 @dataclass(frozen=True)
-class Cleaning:
-    """Makes objects of classes, as `napari_unetseg.core.threshold.threshold` does at once.
+class ThresholdObjectBuilder:
+    """Cleaning of classes into objects, as in `napari_unetseg.core.threshold.threshold`.
 
     Parameters
     ----------
     options
-        How they are cleaned and divided.
+        The options for cleaning and splitting.
     spacing
         Physical size of a pixel along each axis.
     """
@@ -104,15 +105,15 @@ class Cleaning:
         )
 
 
-def contrasts_of(smoothed: Image, options: ThresholdOptions) -> tuple[float, ...]:
-    """Return the range of the finite values of each plane, where Sauvola's method needs it."""
+def compute_contrasts(smoothed: Image, options: ThresholdOptions) -> tuple[float, ...]:
+    """Compute the range of the finite values of each plane, if Sauvola's method needs it."""
     if options.method != "sauvola" or smoothed.dtype in (np.dtype(np.uint8), np.dtype(np.bool_)):
         return ()
-    found = []
+    contrasts = []
     for index in smoothed.indices():
         low, high = _ends(smoothed.data[smoothed.block_slices(index)])
-        found.append(max(high - low, 0.0))
-    return tuple(found)
+        contrasts.append(max(high - low, 0.0))
+    return tuple(contrasts)
 
 
 def _ends(plane: Any) -> tuple[float, float]:
@@ -132,18 +133,18 @@ def _ends(plane: Any) -> tuple[float, float]:
 
 
 def _without_border(mask: Mask, box: Box, shape: tuple[int, ...]) -> Mask:
-    """Return the pieces of a mask that the border of the whole image does not touch."""
+    """Remove the components of a mask that touch the border of the whole image."""
     parts, n = shapes.label(mask)
-    kept = np.ones(n + 1, np.bool_)
+    keep = np.ones(n + 1, np.bool_)
     for axis, (span, length) in enumerate(zip(box, shape, strict=True)):
         along = np.moveaxis(parts, axis, 0)
         if span.start == 0:
-            kept[np.unique(along[0])] = False
+            keep[np.unique(along[0])] = False
         if span.stop == length:
-            kept[np.unique(along[-1])] = False
-    kept[0] = False
-    cleared: Mask = kept[parts]
+            keep[np.unique(along[-1])] = False
+    keep[0] = False
+    cleared: Mask = keep[parts]
     return cleared
 
 
-__all__ = ["Cleaning", "Comparing", "contrasts_of"]
+__all__ = ["BlockClassifier", "ThresholdObjectBuilder", "compute_contrasts"]

@@ -1,4 +1,4 @@
-"""How an image becomes a mask: the options of `napari_unetseg.core.threshold`."""
+"""Options of `napari_unetseg.core.threshold`."""
 
 from typing import Literal
 
@@ -31,19 +31,19 @@ Method = Literal[
 ]
 
 LOCAL_METHODS = ("sauvola", "gaussian")
-"""Methods that compare each pixel with its neighbourhood: there is no value to drag."""
+"""Methods that compare each pixel with its neighbourhood: they have no level to drag."""
 
 _OBJECTS: When = {"result": ("objects",)}
 
 
 class ThresholdOptions(Options):
-    """How an image becomes a mask."""
+    """Options for thresholding an image."""
 
     method: Method = option(
         "otsu",
         "Method",
-        "How the level is found. Otsu suits most images; li and triangle find few or faint "
-        "objects; sauvola and gaussian compare each pixel with its surroundings; manual takes "
+        "How the level is computed. Otsu suits most images; li and triangle find few or faint "
+        "objects; sauvola and gaussian compare each pixel with its surroundings; manual uses "
         "your value.",
     )
     value: float = option(
@@ -57,15 +57,16 @@ class ThresholdOptions(Options):
     high: float = option(
         0.0,
         "High value",
-        "Upper level of hysteresis. Parts between the two levels count where they touch a part "
-        "beyond both. Equal levels are replaced by those of Otsu's method for three classes.",
+        "Upper level of hysteresis. Regions between the two levels count where they touch a "
+        "region beyond both. If the two levels are equal, those of Otsu's method for three "
+        "classes are used.",
         when={"method": ("hysteresis",)},
         allow_inf_nan=False,
     )
     classes: int = option(
         3,
         "Classes",
-        "How many classes of grey levels there are, background included.",
+        "Number of grey-level classes, including the background.",
         when={"method": ("multiotsu",)},
         ge=2,
         le=8,
@@ -73,8 +74,8 @@ class ThresholdOptions(Options):
     window: int = option(
         51,
         "Window",
-        "Width in pixels of the neighbourhood a pixel is compared with, odd. Take about twice "
-        "the width of an object.",
+        "Width in pixels of the neighbourhood each pixel is compared with; an odd number. Use "
+        "about twice the width of an object.",
         when={"method": LOCAL_METHODS},
         ge=3,
         le=2001,
@@ -83,9 +84,9 @@ class ThresholdOptions(Options):
     k: float = option(
         0.2,
         "Sauvola's k",
-        "How far below the local mean the level lies where there is no contrast, as a share of "
-        "it. 0.2 suits dark objects on a bright background; take -0.2 for bright ones on a dark "
-        "background.",
+        "How far below the local mean the level lies where there is no contrast, as a fraction "
+        "of the mean. 0.2 suits dark objects on a bright background; use -0.2 for bright objects "
+        "on a dark background.",
         when={"method": ("sauvola",)},
         ge=-1.0,
         le=1.0,
@@ -94,8 +95,8 @@ class ThresholdOptions(Options):
     offset: float = option(
         0.0,
         "Offset",
-        "How far beyond the local mean a pixel must be, in the units of the image. Raise it "
-        "against specks in the background.",
+        "How far beyond the local mean a pixel must be, in the units of the image. Raise it to "
+        "suppress specks in the background.",
         when={"method": ("gaussian",)},
         allow_inf_nan=False,
     )
@@ -106,7 +107,7 @@ class ThresholdOptions(Options):
         0.0,
         "Smoothing",
         "Standard deviation of a Gaussian blur before the comparison, in pixels; 0 for none. "
-        "Raise it against noise.",
+        "Raise it for noisy images.",
         ge=0.0,
         le=50.0,
         step=0.5,
@@ -114,26 +115,27 @@ class ThresholdOptions(Options):
     min_size: int = option(
         0,
         "Smallest size",
-        "Objects of fewer pixels are dropped.",
+        "Remove objects with fewer pixels than this.",
         ge=0,
         le=1_000_000_000,
     )
     fill_holes: bool = option(
-        False, "Fill holes", "Close background that an object surrounds on all sides."
+        False, "Fill holes", "Fill background that an object surrounds on all sides."
     )
     clear_border: bool = option(
-        False, "Clear border", "Drop objects that the border of the image cuts off."
+        False, "Clear border", "Remove objects that are cut off by the border of the image."
     )
     split: bool = option(
         False,
         "Split touching",
-        "Divide objects at their waists. As classes, a line of background separates the parts.",
+        "Split objects at their narrowest points. With classes as the result, a line of "
+        "background separates the parts.",
     )
     split_depth: float = option(
         SPLIT_DEPTH,
         "Waist",
-        "How much narrower than the smaller of two objects their waist must be to be cut, as a "
-        "share of its width. Lower it to cut more.",
+        "How much narrower than the smaller of two objects their waist (the narrow part between "
+        "them) must be to be cut, as a fraction of that object's width. Lower it to cut more.",
         when={"split": (True,)},
         gt=0.0,
         lt=1.0,
@@ -143,14 +145,14 @@ class ThresholdOptions(Options):
     result: Literal["classes", "objects"] = option(
         "classes",
         "Result",
-        "Classes: 1 on objects, or 1, 2, ... from multi-Otsu. Objects: every object its own "
-        "number.",
+        "Classes: 1 for objects, or 1, 2, ... with multi-Otsu. Objects: a separate number for "
+        "each object.",
         flag="as",
     )
     per: Literal["plane", "stack"] = option(
         "plane",
         "Level per",
-        "Plane: every plane has its own level and its own objects. Stack: one level for all "
+        "Plane: each plane has its own level and its own objects. Stack: one level for all "
         "planes of a channel, and objects continue through z.",
     )
     link: Link = link_option(_OBJECTS)
@@ -159,7 +161,7 @@ class ThresholdOptions(Options):
     channel: RgbChannel = option(
         "luminance",
         "RGB channel",
-        "What of a colour picture is compared.",
+        "Which channel of an RGB image to compare.",
         advanced=True,
     )
 

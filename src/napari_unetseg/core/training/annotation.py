@@ -198,9 +198,38 @@ class Annotation:
         return tiles, int(tiles.max())
 
 
+@dataclass(frozen=True)
+class TrainingPair:
+    """An image and what is annotated on it.
+
+    Parameters
+    ----------
+    image
+        Any image.
+    labels
+        Of the image's shape without its channels; see `AnnotationKind` for what they mean.
+    region
+        Of the labels' shape: nonzero where the user has finished or painted background, when that
+        is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
+    counted
+        Of the labels' shape, booleans: where they count; everywhere when not given.
+    weights
+        Of the labels' shape: how much they count, 0 not at all. See `Annotation`.
+    times
+        How often it is met beside the other pairs. See `AnnotatedImage`.
+    """
+
+    image: Image
+    labels: Any
+    region: Any = None
+    counted: Any = None
+    weights: Any = None
+    times: float = 1.0
+
+
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
-    """One plane or stack to learn from.
+    """One plane or stack to learn from, or to judge by.
 
     Parameters
     ----------
@@ -215,6 +244,10 @@ class AnnotatedImage:
     times
         As if every pixel of it were there so many times: how often it is met in a training beside
         other examples, whatever its pixels weigh.
+    guess
+        (classes, *spatial): probabilities to learn where nothing is annotated.
+    maps
+        (maps, *spatial): what a decoder of objects is to say.
 
     Raises
     ------
@@ -227,6 +260,8 @@ class AnnotatedImage:
     normalisation: Normalisation | None = None
     spacing: tuple[float, ...] = ()
     times: float = 1.0
+    guess: NDArray[np.float16] | None = None
+    maps: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
         spatial = tuple(self.image.shape[1:])
@@ -241,48 +276,51 @@ class AnnotatedImage:
                 "numpy.nan_to_num."
             )
 
+    @property
+    def axes(self) -> str:
+        """Of the image: C and two or three of Z, Y and X."""
+        return "C" + "ZYX"[1 - self.image.ndim :]
+
+    def scale(self, scaling: NormalisationSpec = NormalisationSpec()) -> Normalisation:  # noqa: B008
+        """Return its normalisation, computed as `scaling` says when missing."""
+        if self.normalisation is not None:
+            return self.normalisation
+        return fit_normalisation(Image(self.image, self.axes), scaling)
+
+    def normalised(self, scaling: NormalisationSpec) -> "AnnotatedImage":
+        """Return it with a normalisation; nothing is scaled before it is read."""
+        return replace(self, normalisation=self.scale(scaling))
+
 
 def examples_of(
-    image: Image,
-    labels: Any,
+    pair: TrainingPair,
     kind: AnnotationKind = "scribbles",
     *,
     ndim: int = 2,
     values: Sequence[int] = (),
     names: Sequence[str] = (),
-    region: Any = None,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
-    counted: NDArray[np.bool_] | None = None,
-    weights: NDArray[np.floating[Any]] | None = None,
-    times: float = 1.0,
 ) -> list[AnnotatedImage]:
-    """Return the annotated planes or stacks of an image; nothing else of it is read.
+    """Return the annotated planes or stacks of a pair; nothing else of its image is read.
 
     Parameters
     ----------
-    image
-        Any image. Its scaling comes from all of it, see `fit_normalisation`.
-    labels
-        The image's shape without its channels.
-    kind, values, names, region
-        See `Annotation.of`; the region is of the labels' shape.
+    pair
+        Its scaling comes from all of the image, see `fit_normalisation`.
+    kind, values, names
+        See `Annotation.of`.
     ndim
         2 for planes, 3 for stacks.
     scaling
         How intensities are normalised.
-    counted
-        Of the labels' shape: where they count; everywhere when not given.
-    weights
-        Of the labels' shape: how much they count, 0 not at all; see `Annotation`.
-    times
-        See `AnnotatedImage`.
 
     Raises
     ------
     InputError
         As `Annotation.of`, and when stacks are asked of an image without a Z axis.
     """
-    array = np.asarray(labels)
+    image, region, counted, weights = pair.image, pair.region, pair.counted, pair.weights
+    array = np.asarray(pair.labels)
     check_shape(image, array)
     axes = image.axes.replace("C", "")
     known = None if region is None or kind == "scribbles" else np.asarray(region) != 0
@@ -326,7 +364,7 @@ def examples_of(
         else:
             numbers = numbers[None]
         spacing = image.spacing[-ndim:]
-        examples.append(AnnotatedImage(numbers, annotation, normalisation, spacing, times))
+        examples.append(AnnotatedImage(numbers, annotation, normalisation, spacing, pair.times))
     return examples
 
 
@@ -397,25 +435,6 @@ def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -
         raise InputError(
             f"Only one class is annotated ({present[0]}). Paint at least one stroke of another."
         )
-
-
-def class_weights(annotations: Sequence[Annotation], power: float = 0.5) -> NDArray[np.float32]:
-    """Return the weight of a pixel of each class in a loss: (classes,).
-
-    Parameters
-    ----------
-    power
-        0: every pixel weighs the same. 1: every class weighs the same. Between: both a little.
-
-    Returns
-    -------
-    array (classes,)
-        Scaled so that the mean over the annotated pixels is 1; 0 for a class without pixels.
-    """
-    counts = np.sum([annotation.masses() for annotation in annotations], axis=0)
-    weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0)
-    weights *= counts.sum() / max(float((weights * counts).sum()), 1e-30)
-    return weights.astype(np.float32)
 
 
 def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:

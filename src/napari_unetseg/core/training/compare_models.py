@@ -15,28 +15,21 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, to_the_end
 from napari_unetseg.core.scoring.pixel_scores import Scores, mean_scores
 from napari_unetseg.core.training.annotation import (
     AnnotatedImage,
-    Annotation,
     AnnotationKind,
-    check_shape,
-    check_trainable,
-    values_of,
-)
-from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.train import (
     TrainingPair,
-    Watch,
-    check_torch,
-    examples_from,
-    train,
+    check_shape,
 )
+from napari_unetseg.core.training.train import check_torch, train_on_set
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import Reading, TrainingSet
+from napari_unetseg.core.training.training_step import Callbacks, TrainingStep, Watch
 
 Confusion = NDArray[np.int64]
 
@@ -241,14 +234,6 @@ class Scoreboard:
         return f" Not tried: {', '.join(self.untried)}." if self.untried else ""
 
 
-def rungs_for(n_classes: int) -> tuple[str, ...]:
-    """Return the rungs worth comparing, lowest first, for so many classes.
-
-    Of the two that draw straight lines the one that fits: with two classes they are the same.
-    """
-    return ("logistic" if n_classes == 2 else "softmax", "mlp", "cnn", "unet")
-
-
 def compare(
     specs: Sequence[ModelSpec],
     lessons: Sequence[TrainingPair],
@@ -302,19 +287,15 @@ def compare(
     """
     check_torch()
     _check(specs, lessons, options)
-    known: dict[str, Any] = {
-        "labels_are": labels_are,
-        "ndim": ndim,
-        "scaling": scaling,
-        "class_names": class_names,
-    }
-    learnt, held = _divided(lessons, options, labels_are, class_names)
+    reading = Reading(labels_are, ndim, scaling, tuple(class_names))
+    learnt, held = reading.divide(lessons, options)
+    data = TrainingSet.of(learnt, options, reading)
     # The planes or stacks that hold what was held out.
-    exam = examples_from(held, **known)
+    exam = reading.images(held)
     annotation = exam[0].annotation
     counts = np.sum([example.annotation.counts() for example in exam], axis=0)
     listening = _Listening(progress)
-    shares = [_AT_ONCE if isinstance(spec, PixelSpec) else 1.0 for spec in specs]
+    shares = [1.0 if spec.learns_features else _AT_ONCE for spec in specs]
     ends = np.cumsum([0.0, *shares]) / sum(shares)
     rows: list[Row] = []
     _warm_up(exam[0])
@@ -322,7 +303,7 @@ def compare(
         here = _named(part(listening, float(start), float(end)), spec.kind)
         try:
             here(0.0, "beginning")
-            row = _row(spec, learnt, exam, options, watch, here, known)
+            row = _row(spec, data, exam, options, Callbacks(here, watch))
         except StopEarly:
             break
         rows.append(row)
@@ -373,54 +354,6 @@ def _check(
         )
 
 
-def _divided(
-    lessons: Sequence[TrainingPair],
-    options: TrainOptions,
-    labels_are: AnnotationKind,
-    class_names: Sequence[str],
-) -> tuple[list[TrainingPair], list[TrainingPair]]:
-    """Return what every rung learns from, and what all are judged by.
-
-    Divided before the planes of a stack are taken apart: a stroke that goes on in the next plane
-    or the next moment is one stroke.
-    """
-    values = values_of([lesson.labels for lesson in lessons], labels_are)
-    annotations = [
-        Annotation.of(
-            lesson.labels,
-            labels_are,
-            values=values,
-            names=class_names,
-            region=None if lesson.region is None else np.asarray(lesson.region) != 0,
-        )
-        for lesson in lessons
-    ]
-    # What a lesson says does not count is known to none of both.
-    annotations = [
-        annotation if lesson.counted is None else annotation.only(lesson.counted)
-        for annotation, lesson in zip(annotations, lessons, strict=True)
-    ]
-    check_trainable(annotations)
-    halves = split(annotations, options.validation, seed=options.seed)
-    learnt, held = (
-        [replace(lesson, counted=a.counted) for lesson, a in zip(lessons, half, strict=True)]
-        for half in halves
-    )
-    judged = np.sum([annotation.counts() for annotation in halves[1]], axis=0) > 0
-    if np.count_nonzero(judged) < 2:
-        _refuse(annotations[0], judged)
-    return learnt, held
-
-
-def _refuse(annotation: Annotation, judged: NDArray[np.bool_]) -> None:
-    missing = [name for name, one in zip(annotation.names, judged, strict=True) if not one]
-    what = "Annotate a larger area" if annotation.dense else "Paint a second stroke of each"
-    raise InputError(
-        "Models are compared on strokes or tiles that are held out, and at least two classes must "
-        f"have some to spare; {', '.join(missing)} cannot spare any. {what}, then compare again."
-    )
-
-
 def _warm_up(example: AnnotatedImage) -> None:
     """Load and compile what the first rung would be charged for."""
     importlib.import_module("napari_unetseg.core.nn.training.distil")
@@ -431,12 +364,10 @@ def _warm_up(example: AnnotatedImage) -> None:
 
 def _row(
     spec: ModelSpec,
-    lessons: Sequence[TrainingPair],
+    data: TrainingSet,
     exam: Sequence[AnnotatedImage],
     options: TrainOptions,
-    watch: Watch | None,
-    progress: Progress,
-    known: Mapping[str, Any],
+    callbacks: Callbacks,
 ) -> Row:
     """Train and judge one rung.
 
@@ -445,32 +376,25 @@ def _row(
     StopEarly
         When the user did not wait for anything to be learnt.
     """
-    if isinstance(spec, PixelSpec):
+    if not spec.learns_features:
         # It has no best moment to look for, so holding out a second time would be for nothing.
-        options = options.model_copy(update={"validation": 0.0})
+        data, options = data.without_validation(), options.model_copy(update={"validation": 0.0})
     began, steps = time.monotonic(), 0
 
-    def count(record: Any) -> None:
+    def count(record: TrainingStep) -> None:
         nonlocal steps
         steps += 1
-        if watch is not None:
-            watch(record)
+        if callbacks.watch is not None:
+            callbacks.watch(record)
 
     try:
-        model = train(
-            spec,
-            lessons,
-            options,
-            name=spec.kind,
-            watch=count,
-            progress=part(progress, 0, _TRAINING_SHARE),
-            **known,
-        ).model
+        told = replace(callbacks.part(0, _TRAINING_SHARE), watch=count)
+        model = train_on_set(spec, data, options, name=spec.kind, callbacks=told).model
         seconds = time.monotonic() - began
-        if not steps and not isinstance(spec, PixelSpec):
+        if not steps and spec.learns_features:
             raise StopEarly
-        last = part(progress, _TRAINING_SHARE, 1)
-        return _judged(spec, model, exam, seconds, options, last)
+        last = callbacks.part(_TRAINING_SHARE, 1)
+        return _judged(spec, model, exam, seconds, options, last.progress)
     except (InputError, MemoryError) as error:
         said = str(error) or "The memory does not suffice."
         return Row(spec.kind, seconds=time.monotonic() - began, message=said)
@@ -525,11 +449,9 @@ def _predicted(
     """Return the index of the class of each pixel of each example: (*spatial) each."""
     predicted = []
     for number, example in enumerate(exam):
-        image = Image(example.image, "C" + "ZYX"[1 - example.image.ndim :])
+        image = Image(example.image, example.axes)
         here = part(progress, number / len(exam), (number + 1) / len(exam))
-        if example.normalisation is None:
-            raise TypeError("An example of `examples_of` knows its scaling.")
-        classes = predict_classes_image(image, segmenter, example.normalisation, progress=here)
+        classes = predict_classes_image(image, segmenter, example.scale(), progress=here)
         predicted.append(classes.asarray())
     return predicted
 
@@ -568,4 +490,4 @@ def _named(progress: Progress, name: str) -> Progress:
     return inner
 
 
-__all__ = ["AS_QUICK", "FEW", "GUESSING", "WORTH", "Row", "Scoreboard", "compare", "rungs_for"]
+__all__ = ["AS_QUICK", "FEW", "GUESSING", "WORTH", "Row", "Scoreboard", "compare"]

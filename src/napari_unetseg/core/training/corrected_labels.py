@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_unetseg.core.corrections.locked_pixels import PixelSet, inked_ids
+from napari_unetseg.core.corrections.locked_pixels import PixelSet, locked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched
@@ -126,7 +126,7 @@ def reviewed_weights(
     known = ink.array()
     axes = tuple(range(labels.ndim - ndim, labels.ndim))
     if objects:
-        touched = np.isin(labels, inked_ids(labels, ink))
+        touched = np.isin(labels, locked_ids(labels, ink))
         around = scipy.ndimage.generate_binary_structure(2, 2)
         around = around.reshape((1,) * (labels.ndim - 2) + around.shape)
         rim = scipy.ndimage.binary_dilation(touched, around, iterations=RIM)

@@ -7,14 +7,15 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.training.annotation import values_of
+from napari_unetseg.core.training.annotation import TrainingPair, values_of
 from napari_unetseg.core.training.forgetting import Check, checked
-from napari_unetseg.core.training.train import Preview, TrainingPair, Watch, examples_from, train
+from napari_unetseg.core.training.train import train
 from napari_unetseg.core.training.train_options import Device, TrainOptions
+from napari_unetseg.core.training.training_set import Reading
+from napari_unetseg.core.training.training_step import Preview, Watch
 
 _LEARNING = 0.9
 
@@ -177,13 +178,8 @@ def fine_tune(
     start = base if anew else model
     painted = values_of([lesson.labels for lesson in lessons], model.labels_are)
     values = tuple(sorted({*model.values, *painted}))
-    known: dict[str, Any] = {
-        "labels_are": model.labels_are,
-        "ndim": model.ndim,
-        "scaling": model.normalisation,
-        "class_names": _names(model, values),
-        "values": values,
-    }
+    names = _names(model, values)
+    reading = Reading(model.labels_are, model.ndim, model.normalisation, names, values)
     if start is not None and not _can_begin(start, model, values):
         start = None
     outcome = train(
@@ -192,14 +188,18 @@ def fine_tune(
         _training(model, options, training, anew=anew),
         name=name or f"{model.name} trained on",
         start=start,
+        labels_are=model.labels_are,
+        ndim=model.ndim,
+        scaling=model.normalisation,
+        class_names=names,
+        values=values,
         features_from=model.features_from if start is None else None,
         watch=watch,
         preview=preview,
         progress=part(progress, 0, _LEARNING),
-        **known,
     )
     # What was annotated before is checked too when it is not learnt again.
-    examples = examples_from([*corrected, *earlier], **known)
+    examples = reading.images([*corrected, *earlier])
     check = checked(model, outcome.model, examples, progress=part(progress, _LEARNING, 1))
     made = _finished(outcome.model, model, check, options)
     alarm = check.alarm(model.name, made.name, options.alarm)
@@ -207,18 +207,19 @@ def fine_tune(
     return FineTuned(made, check, told, alarm)
 
 
-def _names(model: TrainedModel, values: Sequence[int]) -> list[str]:
+def _names(model: TrainedModel, values: Sequence[int]) -> tuple[str, ...]:
     """Return a name for each class but the background: the model's, and made up for new ones."""
     known = dict(zip(model.values, model.classes, strict=True))
     scribbles = model.labels_are == "scribbles"
-    return [known.get(value, f"class {value}") for value in values if value or scribbles]
+    front = [value for value in values if value or scribbles]
+    return tuple(known.get(value, f"class {value}") for value in front)
 
 
 def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) -> bool:
     """Whether weights can be gone on from: a network takes new classes, other rungs begin anew."""
     if start.spec.kind != model.spec.kind:
         return False
-    return not isinstance(model.spec, PixelSpec) or start.values == tuple(values)
+    return model.spec.learns_features or start.values == tuple(values)
 
 
 def _shared(

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import likeliest, predict_maps_image
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.progress import Progress, silent, to_the_end, track
 from napari_unetseg.core.scoring.object_scores import best_of
 from napari_unetseg.core.scoring.overlap import overlap_of
@@ -174,7 +173,7 @@ def _answer(
     """Return the label a model writes into each pixel, and the objects it finds, if it does."""
     axes = "C" + "ZYX"[-model.ndim :]
     image = Image(example.image, axes)
-    scaling = example.normalisation or fit_normalisation(image, model.normalisation)
+    scaling = example.scale(model.normalisation)
     maps = predict_maps_image(image, segmenter, scaling)
     classes = maps.asarray()[: len(model.classes)]
     labels = np.array(model.values)[likeliest(classes)]

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.training.annotation import IGNORED
+from napari_unetseg.core.training.class_balance import pixel_weights
 
 FloatArray = NDArray[np.float32]
-
-_POWER = {"pixels": 0.0, "root": 0.5, "equal": 1.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +130,7 @@ class PixelTable:
         balance
             See `PixelSpec.balance`.
         """
-        each = np.maximum(self.of_classes(), 1e-30) ** -_POWER[balance]
-        weights = self.counts * each[self.targets]
-        total: NDArray[np.float64] = weights / weights.sum()
-        return total
+        return pixel_weights(self.targets, self.counts, self.of_classes(), balance)
 
     def ordered(self) -> "PixelTable":
         """Return the rows in an order that depends on nothing but the rows themselves."""

@@ -9,7 +9,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options, option
-from napari_unetseg.core.progress import Heard, Progress, part
+from napari_unetseg.core.progress import Progress, StopRecorder, part
 from napari_unetseg.core.training.train_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Pretraining:
         if training.until == "time" and not self.options.pretrain_steps:
             minutes = self.options.pretrain_minutes
             share = minutes / (minutes + training.budget)
-        heard = Heard(part(progress, 0, share))
+        heard = StopRecorder(part(progress, 0, share))
         done = pretrain(
             spec, images, self.options, training, ndim=ndim, scaling=scaling, progress=heard
         )

@@ -23,8 +23,8 @@ HALF_FROM, QUARTER_FROM = 24.0, 32.0
 
 
 def settle_resolution(
-    spec: ConvolutionalSpec, annotations: Sequence[Annotation], *, like: ModelSpec | None = None
-) -> ConvolutionalSpec:
+    spec: ModelSpec, annotations: Sequence[Annotation], *, like: ModelSpec | None = None
+) -> ModelSpec:
     """Return the spec with an automatic resolution settled by what is annotated.
 
     Parameters
@@ -36,10 +36,10 @@ def settle_resolution(
 
     Returns
     -------
-    ConvolutionalSpec
+    ModelSpec
         Strokes say nothing of how broad things are: for them it is the full resolution.
     """
-    if spec.resolution != "auto":
+    if not isinstance(spec, ConvolutionalSpec) or spec.resolution != "auto":
         return spec
     if isinstance(like, ConvolutionalSpec):
         # A network that was never told its resolution works at the full one.

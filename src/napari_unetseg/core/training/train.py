@@ -2,79 +2,32 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import median_diameter
-from napari_unetseg.core.inference.segmenter import Segmenter
-from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, SoftmaxSpec
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.pixel_specs import (
+    LogisticSpec,
+    PixelSpec,
+    SoftmaxSpec,
+    sees_features,
+)
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
-from napari_unetseg.core.training.annotation import (
-    AnnotatedImage,
-    Annotation,
-    AnnotationKind,
-    examples_of,
-    values_of,
-)
-from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.annotation import Annotation, AnnotationKind, TrainingPair
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.resolution import settle_resolution
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import Reading, TrainingSet
+from napari_unetseg.core.training.training_step import Callbacks, Preview, Watch
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
-
-Preview = Callable[[Segmenter], None]
-"""Told a model every few seconds while it is trained, in the training's thread."""
-
-
-class Record(Protocol):
-    """One step of a training; see `fit_network.TrainingStep`."""
-
-    seconds: float
-    fraction: float
-    loss: float
-    dice: float | None
-
-
-Watch = Callable[[Any], None]
-"""Told a `Record` after each step, in the training's thread."""
-
-
-@dataclass(frozen=True)
-class TrainingPair:
-    """An image and what is annotated on it.
-
-    Parameters
-    ----------
-    image
-        Any image.
-    labels
-        Of the image's shape without its channels; see `AnnotationKind` for what they mean.
-    region
-        Of the labels' shape: nonzero where the user has finished or painted background, when that
-        is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
-    counted
-        Of the labels' shape, booleans: where they count; everywhere when not given.
-    weights
-        Of the labels' shape: how much they count, 0 not at all. See `Annotation`.
-    times
-        How often it is met beside the other lessons. See `AnnotatedImage`.
-    """
-
-    image: Image
-    labels: Any
-    region: Any = None
-    counted: Any = None
-    weights: Any = None
-    times: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +37,25 @@ class Outcome:
     model: TrainedModel
     message: str
     pretrained: "Pretrained | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What a training begins with.
+
+    Parameters
+    ----------
+    start
+        A model of the same spec to continue from.
+    features_from
+        The UNet whose features a pixel rung sees.
+    pretraining
+        Images that a network learns to restore before.
+    """
+
+    start: TrainedModel | None = None
+    features_from: TrainedModel | None = None
+    pretraining: Pretraining | None = None
 
 
 def train(
@@ -168,44 +140,70 @@ def train(
     if start is not None and start.n_channels == 1:
         # It would be shown colour as grey too.
         lessons = [replace(lesson, image=lesson.image.grey()) for lesson in lessons]
-    examples = examples_from(
-        lessons,
-        labels_are=labels_are,
-        ndim=ndim,
-        scaling=scaling,
-        class_names=class_names,
-        values=values,
+    reading = Reading(labels_are, ndim, scaling, tuple(class_names), tuple(values))
+    return train_on_set(
+        spec,
+        TrainingSet.of(lessons, options, reading),
+        options,
+        name=name,
+        origin=Origin(start, eyes, pretraining),
+        callbacks=Callbacks(progress, watch, preview),
     )
-    if not examples:
-        raise InputError(
-            "Nothing is annotated yet. Paint a few strokes of each class (1, 2, ...) on the image, "
-            "then train again."
-        )
-    image = lessons[0].image
-    known: dict[str, Any] = {
-        "labels_are": labels_are,
-        "image": image,
-        "normalisation": scaling,
-        "parent": "" if start is None else start.fingerprint,
-        "diameter": _diameter_of(examples),
-    }
+
+
+def train_on_set(
+    spec: ModelSpec,
+    data: TrainingSet,
+    options: TrainOptions,
+    *,
+    name: str,
+    origin: Origin = Origin(),
+    callbacks: Callbacks = Callbacks(),  # noqa: B008
+) -> Outcome:
+    """Train any rung on a training set that is divided already.
+
+    Parameters
+    ----------
+    spec
+        Which rung, its features settled.
+    data
+        Read from pairs, see `TrainingSet.of`.
+    options
+        How a network is trained.
+    origin
+        What it begins with.
+    callbacks
+        Told and asked on the way.
+
+    Returns
+    -------
+    Outcome
+        Judged on what the set holds out.
+
+    Raises
+    ------
+    InputError
+        As `train`.
+    """
+    start, image = origin.start, data.pairs[0].image
     before: Pretrained | None = None
-    if isinstance(spec, PixelSpec):
-        fit, scores, message = _fit_pixels(
-            spec, examples, options, start, scaling, image, eyes, progress
-        )
+    if sees_features(spec):
+        fit, scores, message = _fit_pixels(spec, data, options, origin, callbacks)
     else:
-        spec = _settled(spec, examples, start)
-        if pretraining is not None:
-            seen = (spec, len(examples[0].image), ndim)
-            before, progress = pretraining.network(*seen, options, scaling, progress)
-        fit, scores, message = _fit_network(
-            spec, examples, options, start, before, scaling, image, watch, preview, progress
-        )
+        like = None if start is None else start.spec
+        spec = settle_resolution(spec, data.annotations, like=like)
+        if origin.pretraining is not None:
+            seen = (spec, data.n_channels, data.ndim)
+            before, rest = origin.pretraining.network(
+                *seen, options, data.scaling, callbacks.progress
+            )
+            callbacks = replace(callbacks, progress=rest)
+        fit, scores, message = _fit_network(spec, data, options, start, before, callbacks)
+    annotations = data.annotations
     provenance = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "images": len(lessons),
-        "labelled": int(sum(e.annotation.certain().counted.sum() for e in examples)),
+        "images": len(data.pairs),
+        "labelled": int(sum(annotation.certain().counted.sum() for annotation in annotations)),
         "asked_for": spec.kind,
         "options": options.model_dump(),
     }
@@ -213,7 +211,17 @@ def train(
         told = {"images": before.images, "steps": before.steps, "explained": before.explained}
         provenance["pretraining"] = before.options.model_dump() | told
         message = f"{before.message} {message}"
-    model = TrainedModel.of(fit, name, **known, scores=scores, provenance=provenance)
+    model = TrainedModel.of(
+        fit,
+        name,
+        labels_are=annotations[0].kind,
+        image=image,
+        normalisation=data.scaling,
+        parent="" if start is None else start.fingerprint,
+        diameter=_diameter_of(data),
+        scores=scores,
+        provenance=provenance,
+    )
     return Outcome(model, message, before)
 
 
@@ -222,7 +230,7 @@ def _check_pretraining(
 ) -> None:
     if pretraining is None:
         return
-    if isinstance(spec, PixelSpec):
+    if sees_features(spec):
         raise InputError(
             f"The {spec.kind} has no layers to pretrain: its filters are fixed. Leave the "
             "pretraining out, or choose cnn or unet."
@@ -234,10 +242,10 @@ def _check_pretraining(
         )
 
 
-def _diameter_of(examples: Sequence[AnnotatedImage]) -> float:
+def _diameter_of(data: TrainingSet) -> float:
     """Return the median diameter of the objects that are annotated; 0 when none are."""
-    objects = [e.annotation.objects for e in examples if e.annotation.objects is not None]
-    return median_diameter(objects, examples[0].spacing)
+    objects = [a.objects for a in data.annotations if a.objects is not None]
+    return median_diameter(objects, data.images[0].spacing)
 
 
 def check_torch() -> None:
@@ -259,7 +267,7 @@ def _seeing(
     spec: ModelSpec, start: TrainedModel | None, features_from: TrainedModel | None
 ) -> tuple[ModelSpec, TrainedModel | None]:
     """Return the spec with its features settled, and the UNet they come from."""
-    if not isinstance(spec, PixelSpec):
+    if not sees_features(spec):
         if features_from is not None:
             raise InputError(
                 f"A {spec.kind} learns features of its own: no use is made of the UNet "
@@ -277,7 +285,7 @@ def _seeing(
             f"The model to start from sees {sees}, not the UNet {features_from.name!r}. Leave "
             "that out, or start from nothing."
         )
-    if spec.features == "auto" and isinstance(start.spec, PixelSpec):
+    if spec.features == "auto" and sees_features(start.spec):
         spec = spec.model_copy(update={"features": start.spec.features})
     return spec, eyes
 
@@ -294,149 +302,80 @@ def _scaling(asked: NormalisationSpec | None, eyes: TrainedModel | None) -> Norm
     return eyes.normalisation
 
 
-def examples_from(
-    lessons: Sequence[TrainingPair],
-    *,
-    labels_are: AnnotationKind,
-    ndim: int,
-    scaling: NormalisationSpec,
-    class_names: Sequence[str],
-    values: Sequence[int] = (),
-) -> list[AnnotatedImage]:
-    """Return the annotated planes or stacks of all lessons, of the same classes.
-
-    See Also
-    --------
-    train : the parameters.
-    napari_unetseg.core.training.annotation.examples_of : those of one image, and what is raised.
-    """
-    painted = values_of([lesson.labels for lesson in lessons], labels_are)
-    values = tuple(sorted({*painted, *values}))
-    return [
-        example
-        for lesson in lessons
-        for example in examples_of(
-            lesson.image,
-            lesson.labels,
-            labels_are,
-            ndim=ndim,
-            values=values,
-            names=class_names,
-            region=lesson.region,
-            scaling=scaling,
-            counted=lesson.counted,
-            weights=lesson.weights,
-            times=lesson.times,
-        )
-    ]
-
-
 def _fit_pixels(
-    spec: Any,
-    examples: Sequence[AnnotatedImage],
+    spec: PixelSpec,
+    data: TrainingSet,
     options: TrainOptions,
-    start: TrainedModel | None,
-    scaling: NormalisationSpec,
-    image: Image,
-    eyes: TrainedModel | None,
-    progress: Progress,
+    origin: Origin,
+    callbacks: Callbacks,
 ) -> tuple[Any, dict[str, float], str]:
     """Fit a rung that looks at single pixels; judge it by the same fit on what is not held out."""
     from napari_unetseg.core.nn.training.distil import judge_whole
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
-    from napari_unetseg.core.nn.training.prepare import sources_of
 
-    begun: Any = start.segmenter() if start is not None else None
-    spacing = image.spacing[-(examples[0].image.ndim - 1) :]
-    kept: dict[str, Any] = {"scaling": scaling, "seed": options.seed, "spacing": spacing}
-    kept |= {"features_from": eyes}
-    annotations = [example.annotation for example in examples]
+    begun: Any = origin.start.segmenter() if origin.start is not None else None
+    progress = callbacks.progress
+    kept: dict[str, Any] = {"seed": options.seed, "spacing": data.spacing}
+    kept |= {"features_from": origin.features_from}
     scores: dict[str, float] = {}
     message = "No stroke could be held out to judge by: paint a second one of each class."
-    learnt, held = split(annotations, options.validation, seed=options.seed)
-    if options.validation > 0 and any(a.counted.any() for a in held):
-        strokes = [replace(e, annotation=a) for e, a in zip(examples, learnt, strict=True)]
-        trial = fit_pixels(spec, strokes, **kept, progress=part(progress, 0, 0.4))
-        sources = sources_of(examples, scaling)
-        exam = [replace(s, annotation=a) for s, a in zip(sources, held, strict=True)]
-        seen = [source for source in exam if source.annotation.counted.any()]
+    if data.holds_out:
+        trial = fit_pixels(spec, data.learn, **kept, progress=part(progress, 0, 0.4))
+        seen = [held for held in data.held_out if held.annotation.counted.any()]
         judgement, _ = judge_whole(trial, seen, progress=part(progress, 0.4, 0.6))
         scores, message = {"dice": judgement.dice}, _held_out(judgement.dice)
-    fitted = fit_pixels(spec, examples, start=begun, **kept, progress=part(progress, 0.6, 1))
+    fitted = fit_pixels(spec, data.images, start=begun, **kept, progress=part(progress, 0.6, 1))
     return fitted, scores, message
 
 
 def _fit_network(
     spec: ModelSpec,
-    examples: Sequence[AnnotatedImage],
+    data: TrainingSet,
     options: TrainOptions,
     start: TrainedModel | None,
     before: "Pretrained | None",
-    scaling: NormalisationSpec,
-    image: Image,
-    watch: Watch | None,
-    preview: Preview | None,
-    progress: Progress,
+    callbacks: Callbacks,
 ) -> tuple[Any, dict[str, float], str]:
-    """Train a network, climbing on the lower rung where the annotation is sparse."""
+    """Train a network, by distillation of the lower rung where the annotation is sparse."""
     from napari_unetseg.core.nn.restore import network_of
     from napari_unetseg.core.nn.training.distil import distil
-    from napari_unetseg.core.nn.training.fit_network import fit_network
+    from napari_unetseg.core.nn.training.fit_network import WarmStart, fit_network
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 
-    annotations = [example.annotation for example in examples]
-    begun = None if start is None else network_of(start)
-    keeps = start is None or _same_outputs(start, options, annotations)
+    begun, keeps = None, start is None or _same_outputs(start, options, data.annotations)
     if before is not None:
-        begun, keeps = before.network, False
-    told: dict[str, Any] = {
-        "start": begun,
-        "keep_head": keeps,
         # Pretraining saw these very images, but spoilt.
-        "keep_statistics": before is None,
-        "scaling": scaling,
-        "watch": watch,
-        "preview": preview,
-        "progress": progress,
-    }
-    if not options.climbs(dense=all(annotation.dense for annotation in annotations)):
-        fitted = fit_network(spec, examples, options, **told)
+        begun = WarmStart(before.network, keep_head=False, keep_statistics=False)
+    elif start is not None:
+        begun = WarmStart(network_of(start), keep_head=keeps)
+    if not options.climbs(dense=all(annotation.dense for annotation in data.annotations)):
+        fitted = fit_network(spec, data, options, start=begun, callbacks=callbacks)
         if start is not None and keeps and fitted.unchanged:
             fitted = replace(fitted, decoder=start.decoder)
         judged = fitted.judgement
         scores = {} if judged is None else {"dice": judged.dice}
         said = [_held_out(judged.dice)] if judged is not None else []
-        exam = _objects_examined(fitted, examples, options, scaling, progress)
+        exam = _objects_examined(fitted, data, callbacks.progress)
         if exam is not None and fitted.decoder is not None:
             decoder = fitted.decoder.model_copy(update={"split_depth": exam.split_depth})
             fitted = replace(fitted, decoder=decoder)
             scores |= {"ap50": exam.scores.ap50, "f1": exam.scores.f1}
             said = [_held_out(scores["dice"], exam.scores.ap50)]
         return fitted, scores, " ".join([*said, fitted.message])
-    n_classes = examples[0].annotation.n_classes
-    lower = LogisticSpec() if n_classes == 2 else SoftmaxSpec()
-    spacing = image.spacing[-(examples[0].image.ndim - 1) :]
+    suited = LogisticSpec.suits(data.annotations[0].n_classes)
+    lower = LogisticSpec() if suited else SoftmaxSpec()
     climbed = distil(
         spec,
-        examples,
+        data,
         options,
-        lambda some: fit_pixels(lower, some, scaling=scaling, spacing=spacing, seed=options.seed),
-        **told,
+        lambda some: fit_pixels(lower, some, spacing=data.spacing, seed=options.seed),
+        start=begun,
+        callbacks=callbacks,
     )
     network = climbed.kept == "network"
     best = climbed.upper if network else climbed.lower
     kept: Any = climbed.fitted if network else climbed.segmenter
     return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
-
-
-def _settled(
-    spec: ModelSpec, examples: Sequence[AnnotatedImage], start: TrainedModel | None
-) -> ModelSpec:
-    """Return the options with the resolution settled by what is annotated."""
-    if not isinstance(spec, ConvolutionalSpec):
-        return spec
-    annotations = [example.annotation for example in examples]
-    return settle_resolution(spec, annotations, like=None if start is None else start.spec)
 
 
 def _same_outputs(
@@ -448,13 +387,7 @@ def _same_outputs(
     return means[0] == means[1]
 
 
-def _objects_examined(
-    fitted: Any,
-    examples: Sequence[AnnotatedImage],
-    options: TrainOptions,
-    scaling: NormalisationSpec,
-    progress: Progress,
-) -> Any:
+def _objects_examined(fitted: Any, data: TrainingSet, progress: Progress) -> Any:
     """Return the exam on the objects that were held out, if any were, and were learnt."""
     from napari_unetseg.core.nn.training.validate_objects import validate_objects
 
@@ -466,7 +399,7 @@ def _objects_examined(
         with contextlib.suppress(StopEarly):
             progress(1.0, message)
 
-    return validate_objects(fitted.segmenter(), examples, options, scaling, progress=heard)
+    return validate_objects(fitted.segmenter(), data, progress=heard)
 
 
 def _held_out(dice: float, ap50: float | None = None) -> str:
@@ -474,4 +407,4 @@ def _held_out(dice: float, ap50: float | None = None) -> str:
     return f"Dice {dice:.3f}{objects} on what was held out."
 
 
-__all__ = ["Outcome", "TrainingPair", "check_torch", "examples_from", "train"]
+__all__ = ["Origin", "Outcome", "TrainingPair", "check_torch", "train", "train_on_set"]

@@ -1,5 +1,6 @@
 """The Background dock: fit a smooth surface to the background and take it away."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,27 @@ _VIEW_HELP = {
 _DIVERGING = Colormap(["#56b4e9", "#000000", "#e69f00"], name="unetseg residual")
 
 
+@dataclass(frozen=True, eq=False)
+class _Flattened:
+    """A flattened image, its surface, and what they were made with.
+
+    Parameters
+    ----------
+    image, surface
+        float32, of the image's grey shape.
+    facts
+        Of the fit; see `Background.describe`.
+    left_out
+        Name of the labels that were left out, or nothing.
+    """
+
+    image: Any
+    surface: Any
+    facts: dict[str, Any]
+    options: BackgroundOptions
+    left_out: str
+
+
 class BackgroundWidget(PreviewTool[BackgroundOptions]):
     """Fit a polynomial surface to the background; subtract it or divide by it.
 
@@ -52,14 +74,9 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
     run_help = "Fit every plane and put the flattened image into a layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._view, self._left_out = "Before", ""
-        self._done: tuple[Layer, BackgroundOptions] | None = None
         super().__init__(napari_viewer, BackgroundOptions())
-
-    def accepts(self, layer: Layer) -> bool:
-        return super().accepts(layer) and role_of(layer) not in _OURS
-
-    def rows(self) -> list[tuple[str, QWidget]]:
+        self._view = "Before"
+        self._done: tuple[Layer, BackgroundOptions] | None = None
         self._warm = Latest(self)
         self.exclude = LayerChoice(
             self.viewer,
@@ -69,14 +86,18 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         )
         self.exclude.setObjectName("exclude")
         self.exclude.picked.connect(self.look_later)
-        return [("Leave out", self.exclude)]
+        self._views = QButtonGroup(self)
+        self.assemble(rows=[("Leave out", self.exclude)], extras=[self._row_of_views()])
 
-    def extras(self) -> list[QWidget]:
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        return super().accepts(layer) and role_of(layer) not in _OURS
+
+    def _row_of_views(self) -> QWidget:
         row = QWidget()
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(2)
-        self._views = QButtonGroup(row)
         for number, view in enumerate(_VIEWS):
             button = QPushButton(view)
             button.setCheckable(True)
@@ -85,7 +106,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
             self._views.addButton(button, number)
             line.addWidget(button)
         self._views.idClicked.connect(lambda number: self.set_view(_VIEWS[number]))
-        return [row]
+        return row
 
     def set_view(self, view: str) -> None:
         """Show the image before, after, the surface or the residual, on the visible plane."""
@@ -96,28 +117,26 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
     def work(self, layer: Layer, options: BackgroundOptions) -> Work:
         image = image_of(layer)
         exclude, labels = self._excluded(), self.exclude.layer()
-        self._left_out = "" if labels is None else labels.name
-        return lambda progress: _flatten(image, options, exclude, progress)
+        left_out = "" if labels is None else labels.name
+        return lambda progress: _flatten(image, options, exclude, left_out, progress)
 
-    def show_result(
-        self, layer: Layer, options: BackgroundOptions, result: tuple[Any, Any, dict[str, Any]]
-    ) -> str:
-        flattened, surface, facts = result
-        said = {**options.model_dump(), "fit": facts, "left_out": self._left_out}
+    def show_result(self, layer: Layer, options: BackgroundOptions, result: _Flattened) -> str:
+        facts = result.facts
+        known = {**result.options.model_dump(), "fit": facts, "left_out": result.left_out}
         layers = self.viewer.layers
         show_image(
             layers,
             layer,
             SURFACE,
-            surface,
+            result.surface,
             name=f"{layer.name} surface",
-            options=said,
+            options=known,
             visible=False,
         )
         shown = show_image(
-            layers, layer, FLATTENED, flattened, name=f"{layer.name} flattened", options=said
+            layers, layer, FLATTENED, result.image, name=f"{layer.name} flattened", options=known
         )
-        self._done = (layer, options)
+        self._done = (layer, result.options)
         self.set_view("After")
         layers.selection.active = shown
         return _summary(facts)
@@ -178,15 +197,16 @@ def _warm_up(dtype: Any, options: BackgroundOptions) -> None:
 
 
 def _flatten(
-    image: Image, options: BackgroundOptions, exclude: Any, progress: Progress
-) -> tuple[Any, Any, dict[str, Any]]:
+    image: Image, options: BackgroundOptions, exclude: Any, left_out: str, progress: Progress
+) -> _Flattened:
     background: Background = fit_background(
         image, options, exclude=exclude, progress=part(progress, 0, 0.7)
     )
     progress(0.7, "taking the surface away")
     flattened = background.flatten(image)
     progress(0.9, "drawing the surface")
-    return flattened.data, background.surface().data, background.describe()
+    surface = background.surface()
+    return _Flattened(flattened.data, surface.data, background.describe(), options, left_out)
 
 
 def _plane(

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs
 from napari_unetseg.core.models_io.foreign import NeedsTrust
-from napari_unetseg.core.recipe import Batch, ImageRow, Recipe, batch_in_words, read_recipe
+from napari_unetseg.core.recipe import Batch, ImageRow, Recipe, read_recipe, summarise_batch
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.recipe.draft import move_recipe
 from napari_unetseg.core.recipe.recipe_files import SUFFIXES
@@ -28,7 +29,7 @@ from napari_unetseg.gui.batch.batch_result_layers import (
     replace_layers,
     result_layers,
 )
-from napari_unetseg.gui.batch.batch_run import Ended, run_and_read
+from napari_unetseg.gui.batch.batch_run import Ended, Untrusted, run_and_read
 from napari_unetseg.gui.shared.layer_provenance import draft_of
 from napari_unetseg.gui.shared.model_opener import ask
 from napari_unetseg.gui.shared.session import Session, unwrapped
@@ -63,7 +64,7 @@ class BatchWidget(QWidget):
         self._folder = Path()
         self._out_is_ours = self._follows = True
         self._closed = self._trust = False
-        self._question: NeedsTrust | None = None
+        self._untrusted: Untrusted | None = None
         self._recipe: Recipe | None = None
         self._shown: list[Layer] = []
         self.page = BatchPage(self.viewer, self.help_text)
@@ -146,7 +147,10 @@ class BatchWidget(QWidget):
         batch = None if self.running else self._batch()
         if batch is None or not self._may_replace(batch):
             return
-        resume, keep_model = self.page.keep.isChecked(), batch.folder == self._scratch
+        self._start(batch, resume=self.page.keep.isChecked())
+
+    def _start(self, batch: Batch, *, resume: bool) -> None:
+        keep_model = batch.folder == self._scratch
         self.images.rows.begin()
         self.task = Task(
             lambda progress: run_and_read(
@@ -183,7 +187,7 @@ class BatchWidget(QWidget):
         written = row is not None and row.state in ("done", "kept") and not self._changed(batch)
         if not self.running:
             self.page.say(f"Looking at {path.name}...")
-        self._looks.ask(lambda progress: look_at(batch, path, progress, written=written))
+        self._looks.ask(lambda progress: (path, look_at(batch, path, progress, written=written)))
 
     def export(self) -> None:
         """Show the recipe as a command line, a script and a paragraph."""
@@ -359,10 +363,12 @@ class BatchWidget(QWidget):
         self.page.say("")
         self.refresh()
 
-    def _on_look(self, look: Look | NeedsTrust) -> None:
+    def _on_look(self, answer: tuple[Path, Look | NeedsTrust]) -> None:
+        path, look = answer
         if isinstance(look, NeedsTrust):
-            if self._trusts(look):
-                self.look()
+            paths = self.images.rows.paths
+            if self._trusts(look) and path in paths:
+                self.look(paths.index(path))
             return
         made = result_layers(look)
         replace_layers(self.viewer, self._shown, made)
@@ -405,19 +411,19 @@ class BatchWidget(QWidget):
     def _on_row(self, row: ImageRow) -> None:
         self.images.follow(row)
 
-    def _on_ended(self, ended: Ended | NeedsTrust) -> None:
-        if isinstance(ended, NeedsTrust):
-            self._question = ended
+    def _on_ended(self, ended: Ended | Untrusted) -> None:
+        if isinstance(ended, Untrusted):
+            self._untrusted = ended
             return
         self.images.rows.end(ended.extra)
         self.images.show_first("failed")
         failed = any(row.state == "failed" for row in ended.rows)
-        measured = self._recipe is not None and self._recipe.measurement is not None
+        measured = ended.batch.recipe.measurement is not None
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE
         seen = "Point at a failure to see why." if failed else "Double-click an image to see it."
-        place = Path(self.page.out.text().strip()).name
-        said = f"{batch_in_words(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
-        self.page.say(said, problem=failed)
+        place = ended.batch.out.name
+        told = f"{summarise_batch(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
+        self.page.say(told, problem=failed)
 
     def _on_refused(self, sentence: str) -> None:
         self.page.say(sentence, problem=True)
@@ -436,9 +442,9 @@ class BatchWidget(QWidget):
         if self.images.rows.running:
             self.images.rows.end()
         self.refresh()
-        question, self._question = self._question, None
-        if question is not None and self._trusts(question):
-            self.run()
+        asked, self._untrusted = self._untrusted, None
+        if asked is not None and self._trusts(asked.question):
+            self._start(replace(asked.batch, trust=True), resume=asked.resume)
 
     # Dialogs
 

@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.recipe import Batch
-from napari_unetseg.core.recipe.methods_text import methods_of
-from napari_unetseg.core.recipe.script_export import command_of, script_of
+from napari_unetseg.core.recipe.methods_text import methods_paragraph
+from napari_unetseg.core.recipe.script_export import python_script, shell_command
 
 _MOST_NAMED = 8
 _WIDTH, _HEIGHT = 640, 420
@@ -62,9 +62,9 @@ def words_of(batch: Batch, recipe: Path) -> Words:
         # What it is can be said only by running it, which nobody has asked for here.
         model = None
     return Words(
-        command_of(recipe, named or (Path("IMAGES"),), batch.out, flattened=batch.flattened),
-        script_of(batch.recipe, batch.folder),
-        methods_of(batch.recipe, model),
+        shell_command(recipe, named or (Path("IMAGES"),), batch.out, flattened=batch.flattened),
+        python_script(batch.recipe, batch.folder),
+        methods_paragraph(batch.recipe, model),
     )
 
 

@@ -25,22 +25,39 @@ class Ended:
 
     Parameters
     ----------
+    batch
+        As it was started.
     rows
         A row for each image.
     extra
         Columns of the summary.
-    out
-        Where the results are.
     """
 
+    batch: Batch
     rows: tuple[ImageRow, ...]
     extra: Extra
-    out: Path
+
+
+@dataclass(frozen=True)
+class Untrusted:
+    """A batch that did not run, since its model is a program: a person is to be asked first.
+
+    Parameters
+    ----------
+    question
+        To ask.
+    batch, resume
+        As it was started.
+    """
+
+    question: NeedsTrust
+    batch: Batch
+    resume: bool
 
 
 def run_and_read(
     batch: Batch, *, resume: bool, keep_model: bool, progress: Reporter
-) -> Ended | NeedsTrust:
+) -> Ended | Untrusted:
     """Run a batch, showing each row, and read its summary.
 
     Parameters
@@ -51,9 +68,10 @@ def run_and_read(
 
     Returns
     -------
-    Ended or NeedsTrust
+    Ended or Untrusted
         The latter when a person is to be asked first.
     """
+    given = batch
     batch.results.check(batch.inputs)
     if keep_model:
         moved = move_recipe(batch.recipe, batch.folder, batch.out / RECIPE_FILE)
@@ -61,13 +79,13 @@ def run_and_read(
     try:
         rows = _run(batch, resume, progress)
     except NeedsTrust as error:
-        return error
-    return Ended(tuple(rows), _medians(batch.out / IMAGES_TABLE), batch.out)
+        return Untrusted(error, given, resume)
+    return Ended(given, tuple(rows), _medians(batch.out / IMAGES_TABLE))
 
 
 def _run(batch: Batch, resume: bool, progress: Reporter) -> list[ImageRow]:
     """Run a batch; where an image does not fit in memory, all of it block by block."""
-    how: Any = {"resume": resume, "told": _Rows(progress), "progress": progress}
+    how: Any = {"resume": resume, "on_row": _Rows(progress), "progress": progress}
     progress(0.0, "looking at the images")
     if not too_large(batch, batch.inputs):
         return run_batch(batch, **how)
@@ -103,4 +121,4 @@ def _short(cell: str) -> str:
     return f"{float(cell):.4g}" if cell else ""
 
 
-__all__ = ["Ended", "run_and_read"]
+__all__ = ["Ended", "Untrusted", "run_and_read"]

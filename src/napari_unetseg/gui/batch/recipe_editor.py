@@ -6,7 +6,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QColor, QFontDatabase, QTextCursor, QTextFormat
 from qtpy.QtWidgets import QLabel, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 
-from napari_unetseg.core.recipe import Recipe, RecipeError, parse_recipe, written_recipe
+from napari_unetseg.core.recipe import Recipe, RecipeError, parse_recipe, recipe_to_yaml
 from napari_unetseg.gui.shared.style import PROBLEM
 
 _WAIT_MS = 150
@@ -69,7 +69,7 @@ class RecipeEditor(QWidget):
 
     def show_recipe(self, recipe: Recipe | None) -> None:
         """Replace the text."""
-        self._shown = "" if recipe is None else written_recipe(recipe)
+        self._shown = "" if recipe is None else recipe_to_yaml(recipe)
         if self.text.toPlainText() != self._shown:
             self.text.setPlainText(self._shown)
         self.check()

@@ -8,7 +8,7 @@ from napari.layers import Labels, Layer, Shapes
 from napari.utils.events import disconnect_events
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
 
 from napari_unetseg.core.corrections import ObjectBoxes, Parts, along, ids_along
 from napari_unetseg.core.errors import InputError
@@ -74,14 +74,13 @@ class CorrectWidget(Tool[CorrectOptions]):
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._built = False
+        super().__init__(napari_viewer, CorrectOptions())
         self._kind: ToolKind | None = None
         self._boxes: LayerBoxes | None = None
         self._layer: Labels | None = None
         self._numbers: list[int] = []
         self._places: list[Place] = []
         self._work: Work | None = None
-        super().__init__(napari_viewer, CorrectOptions())
         self.keys, self.marks = Keys(self.viewer), Marks(self.viewer)
         self.ink_view = InkView(self.viewer, self.session)
         self.hand = Hand(self.viewer)
@@ -95,17 +94,6 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._soon.timeout.connect(self._on_soon)
         self._then: Any = None
         self.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
-        self.run_button.hide()
-        self.session.models_changed.connect(self.refresh)
-        self._built = True
-        self.layer_changed(self.pick.layer())
-
-    # What a tool says of itself
-
-    def accepts(self, layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.extent = QComboBox()
         self.extent.setToolTip(
             "Whether an object is what it is on this plane, or in all planes of the stack. The "
@@ -116,10 +104,6 @@ class CorrectWidget(Tool[CorrectOptions]):
             self.viewer, lambda layer: isinstance(layer, Shapes) and not is_preview(layer)
         )
         self.shapes.setToolTip("Whose polygons, rectangles and ellipses From shapes draws.")
-        self.shapes.picked.connect(self._on_shapes)
-        return [("Act on", self.extent), ("Shapes", self.shapes)]
-
-    def extras(self) -> list[QWidget]:
         self.panel = ToolPanel()
         self.panel.pressed.connect(self.press)
         self.finish_button = QPushButton("Divide at the places I clicked (Enter)")
@@ -130,16 +114,26 @@ class CorrectWidget(Tool[CorrectOptions]):
             f"the canvas: {INK_KEY}."
         )
         self.show_ink.toggled.connect(self._on_show_ink)
-        return [self.panel, self.show_ink, self.finish_button]
-
-    def results(self) -> list[QWidget]:
         self.train_on_button = QPushButton("Train on these corrections")
         self.train_on_button.setToolTip(
             "Let the model that predicted these labels learn from what you drew, erased and "
             "approved. Opens Train on and begins."
         )
         self.train_on_button.clicked.connect(lambda: self._train_on())
-        return [self.train_on_button]
+        self.assemble(
+            rows=[("Act on", self.extent), ("Shapes", self.shapes)],
+            extras=[self.panel, self.show_ink, self.finish_button],
+            results=[self.train_on_button],
+        )
+        self.run_button.hide()
+        self.shapes.picked.connect(self._on_shapes)
+        self.session.models_changed.connect(self.refresh)
+
+    # What a tool says of itself
+
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
 
     def work(self, layer: Layer, options: CorrectOptions) -> Work:
         if self._work is None:
@@ -163,8 +157,6 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
-        if not self._built:
-            return
         self.leave()
         self._unbind()
         if self._layer is not None:
@@ -210,8 +202,6 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def refresh(self) -> None:
         super().refresh()
-        if not self._built:
-            return
         self.panel.setEnabled(not self.running and self._boxes is not None)
         self.panel.show_current(self._kind)
         self.cancel_button.setVisible(self.running)
@@ -435,12 +425,11 @@ class CorrectWidget(Tool[CorrectOptions]):
         by = {"next": 1, "previous": -1}.get(result.kind.name)
         if by is None:
             return
-        lead = self.viewer.dims.ndim - layer.ndim
-        hidden = [axis for axis in self.viewer.dims.not_displayed if axis >= lead]
+        axis = max(axis for axis in range(layer.ndim) if axis not in result.shown)
         place = list(result.here)
-        place[hidden[-1] - lead] += by
-        world = layer.data_to_world(place)
-        self.viewer.dims.set_point(hidden[-1], world[hidden[-1] - lead])
+        place[axis] += by
+        lead = self.viewer.dims.ndim - layer.ndim
+        self.viewer.dims.set_point(lead + axis, layer.data_to_world(place)[axis])
 
     def _scene(self, kind: ToolKind, layer: Labels, boxes: ObjectBoxes) -> CorrectionScene:
         return scene_of(

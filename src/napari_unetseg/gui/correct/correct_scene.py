@@ -13,10 +13,10 @@ from napari_unetseg.core.corrections import (
     LabelsView,
     ObjectBoxes,
     Parts,
+    collect_pixels,
     ellipse_outline,
-    pixels_of,
 )
-from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet, inked_ids
+from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet, locked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.gui.correct.correct_tools import (
@@ -48,8 +48,8 @@ class CorrectionResult:
         Of the layer's ink and pixels when it began.
     spared
         How many objects were left out because a hand had drawn or approved them.
-    here
-        Where the viewer was along each axis of the layer.
+    here, shown
+        Where the viewer was along each axis of the layer, and which of them were on screen.
     """
 
     kind: ToolKind
@@ -58,6 +58,7 @@ class CorrectionResult:
     state: tuple[int, ...]
     spared: int
     here: tuple[int, ...]
+    shown: tuple[int, ...]
 
     def told(self) -> str:
         """Return a sentence on what was done."""
@@ -199,7 +200,7 @@ def corrected(
     """
     n = len(parts)
     if spare is not None:
-        kept = set(inked_ids(labels, spare).tolist())
+        kept = set(locked_ids(labels, spare).tolist())
         parts = {number: box for number, box in parts.items() if number not in kept}
     change = kind.act(scene, parts, places, part(progress, 0, 0.9))
     whole = scene.frame.place(change)
@@ -208,10 +209,10 @@ def corrected(
     approved = PixelSet(labels.shape)
     if kind.ink:
         right = {number: scene.parts[number] for number in change.objects if number in scene.parts}
-        approved = pixels_of(scene.labels, right, scene.frame, labels.shape)
+        approved = collect_pixels(scene.labels, right, scene.frame, labels.shape)
     if not len(whole) and not approved:
         raise InputError(_nothing(kind, n - len(parts)))
-    return CorrectionResult(kind, whole, approved, state, n - len(parts), scene.here)
+    return CorrectionResult(kind, whole, approved, state, n - len(parts), scene.here, scene.shown)
 
 
 def cost_of(parts: Parts) -> int:

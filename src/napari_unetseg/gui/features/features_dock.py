@@ -86,8 +86,9 @@ class FeatureOptions(Options):
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """Feature maps of a plane, and where it lies among the leading axes."""
+    """Feature maps of a plane, the model whose they are, and its place on the leading axes."""
 
+    model: TrainedModel
     found: Any
     index: tuple[int, ...]
 
@@ -125,10 +126,6 @@ class FeaturesWidget(Tool[FeatureOptions]):
         self._reading = Latest(self)
         self._reading.answered.connect(self._on_layers)
         self._reading.refused.connect(self._on_refused)
-        self.session.models_changed.connect(self._fill_models)
-        self._fill_models()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.models = ModelChoice()
         self.models.setToolTip("A UNet or CNN of this session, loaded, or one that ships.")
         self.models.currentIndexChanged.connect(lambda: self._read_layers())
@@ -140,15 +137,14 @@ class FeaturesWidget(Tool[FeatureOptions]):
             "each class."
         )
         self.layers.currentIndexChanged.connect(lambda: self._bound_channel())
-        return [("Model", self.models), ("Layer", self.layers)]
-
-    def results(self) -> list[QWidget]:
         self.sheet = QWidget()
         self.sheet.setObjectName("sheet")
         self._cells = QGridLayout(self.sheet)
         self._cells.setContentsMargins(0, 0, 0, 0)
         self.sheet.hide()
-        return [self.sheet]
+        self.assemble(rows=[("Model", self.models), ("Layer", self.layers)], results=[self.sheet])
+        self.session.models_changed.connect(self._fill_models)
+        self._fill_models()
 
     def work(self, layer: Layer, options: FeatureOptions) -> Work:
         model, name = self.models.chosen(), self.layers.currentData()
@@ -205,7 +201,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
         ndim = len(found.layer.step)
         lead = (1,) * len(result.index)
         data = found.maps.reshape(len(found.maps), *lead, *found.maps.shape[1:])
-        said = {"layer": found.layer.name, "model": self.models.currentText().strip()}
+        said = {"layer": found.layer.name, "model": result.model.name}
         look = {
             "name": f"{layer.name} {found.layer.name}",
             "metadata": marked(FEATURE_MAPS, layer, said),
@@ -341,7 +337,7 @@ def _mapped(
 ) -> _Maps:
     from napari_unetseg.core.nn.inference.feature_maps import feature_maps
 
-    return _Maps(feature_maps(model, image, name, progress=progress), index)
+    return _Maps(model, feature_maps(model, image, name, progress=progress), index)
 
 
 def _excited(

@@ -19,10 +19,10 @@ from napari_unetseg.core.io import write_geojson, write_rois, write_table
 from napari_unetseg.core.measure import (
     MeasureOptions,
     Table,
-    calibrated_by,
-    meaning_of,
+    column_meaning,
+    copy_calibration,
+    find_positions,
     measure,
-    places_of,
 )
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import part
@@ -50,9 +50,24 @@ _NO_QUANTITY = ("t", "z", "label", "first", "last", "true")
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A table, the layer it is of, and where the objects are in it."""
+    """A table, the layer it is of, and where the objects are in it.
+
+    Parameters
+    ----------
+    layer, images, options
+        What was measured, in which images, and how.
+    state
+        Of the labels when they were measured; see `LayerInk.state`.
+    centre, low, high
+        Middle and corners of each row's object, (n, ndim).
+    count
+        Objects in all by a reviewed random sample, where there is one.
+    """
 
     layer: Labels
+    images: tuple[Layer, ...]
+    options: MeasureOptions
+    state: tuple[int, ...]
     axes: str
     table: Table
     centre: NDArray[Any]
@@ -109,17 +124,14 @@ class MeasureWidget(Tool[MeasureOptions]):
     """For every kind of file: the button, the kinds the dialog offers, and the suffix."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._ticks: LayerTicks | None = None
+        super().__init__(napari_viewer, MeasureOptions())
         self._found: _Found | None = None
-        self._measured: tuple[int, ...] | None = None
         self._stale = False
-        self._seen: tuple[Layer, ...] = ()
         self._watched: tuple[Layer, ...] = ()
         self._saving: Task | None = None
         self._here: tuple[int, ...] = ()
         self._plain: WeakKeyDictionary[Labels, Any] = WeakKeyDictionary()
         self._written: WeakKeyDictionary[Labels, set[str]] = WeakKeyDictionary()
-        super().__init__(napari_viewer, MeasureOptions())
         self._painter = Latest(self)
         self._painter.answered.connect(self._on_coloured)
         self._soon = QTimer(self)
@@ -128,22 +140,9 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._soon.timeout.connect(self._show_here)
         self.viewer.layers.events.removed.connect(self._on_removed)
         self.viewer.dims.events.current_step.connect(self._on_moved)
-        self.layer_changed(self.pick.layer())
-        self._on_ticks()
-
-    # What a tool says of itself
-
-    def accepts(self, layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
-
-    def rows(self) -> list[tuple[str, QWidget]]:
-        self._ticks = LayerTicks(self.viewer, self._fits, self._is_likely)
-        self._ticks.setObjectName("images")
-        self._ticks.setToolTip("Intensities are measured in every image that is ticked.")
-        self._ticks.changed.connect(self._on_ticks)
-        return [("Intensities of", self._ticks)]
-
-    def results(self) -> list[QWidget]:
+        self.ticks = LayerTicks(self.viewer, self._fits, self._is_likely)
+        self.ticks.setObjectName("images")
+        self.ticks.setToolTip("Intensities are measured in every image that is ticked.")
         self.table = ObjectTable()
         self.table.setToolTip("A click on a row goes to the object.")
         self.table.chosen.connect(self._go)
@@ -163,24 +162,41 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.save_buttons = {kind: self._save_button(kind) for kind in self.saving}
         for button in self.save_buttons.values():
             across.addWidget(button)
-        return [self.table, line, self.bar_of_colours, files]
+        self.assemble(
+            rows=[("Intensities of", self.ticks)],
+            results=[self.table, line, self.bar_of_colours, files],
+        )
+        self.ticks.changed.connect(self._on_ticks)
+        self._on_ticks()
+
+    # What a tool says of itself
+
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
 
     def work(self, layer: Layer, options: MeasureOptions) -> Work:
         labels = image_of(layer)
-        images = {image.name: image_of(image) for image in self.ticks.layers()}
-        self._measured = self._state_of(layer)
+        ticked = tuple(self.ticks.layers())
+        images = {image.name: image_of(image) for image in ticked}
         self._watch(layer)
-        count = count_in(layer)
-        self._seen = tuple(self.ticks.layers())
-        return lambda progress: _measure(layer, labels, images, count, options, progress)
+        count, state = count_in(layer), self._state_of(layer)
+
+        def work(progress: Reporter) -> _Found:
+            table, places = _measure(labels, images, options, progress)
+            if count is not None:
+                table |= count_columns(count, len(table["label"]))
+            return _Found(layer, ticked, options, state, labels.axes, table, *places, count)
+
+        return work
 
     def show_result(self, layer: Layer, options: MeasureOptions, result: _Found) -> str:
         if self._found is not None and self._found.layer is not result.layer:
             self._uncolour()
         self._found = result
-        note_measurement(result.layer, self._seen, options)
+        note_measurement(result.layer, result.images, result.options)
         self._watch(result.layer)
-        self._stale = self._state_of(result.layer) != self._measured
+        self._stale = self._state_of(result.layer) != result.state
         self.table.show_columns(_columns(result.table))
         self._offer_columns(result.table)
         self._show_here()
@@ -190,8 +206,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     def layer_changed(self, layer: Layer | None) -> None:
         if layer is not None:
             self.form.show_only({"per": layer.ndim > 2})
-        if self._ticks is not None:
-            self._ticks.refill()
+        self.ticks.refill()
         super().layer_changed(layer)
 
     def refresh(self) -> None:
@@ -214,13 +229,6 @@ class MeasureWidget(Tool[MeasureOptions]):
         super().close_tool()
 
     # What it is asked
-
-    @property
-    def ticks(self) -> LayerTicks:
-        """The choice of images."""
-        if self._ticks is None:
-            raise RuntimeError("The page is not built yet.")
-        return self._ticks
 
     @property
     def found(self) -> Table | None:
@@ -361,7 +369,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     def _look_for_edits(self) -> None:
         """Say it when the labels are no longer those that were measured, undo included."""
         found = self._found
-        if found is None or self._stale or self._state_of(found.layer) == self._measured:
+        if found is None or self._stale or self._state_of(found.layer) == found.state:
             return
         self._stale = True
         self.say(_STALE, problem=True)
@@ -471,22 +479,14 @@ class MeasureWidget(Tool[MeasureOptions]):
 
 
 def _measure(
-    layer: Labels,
-    labels: Image,
-    images: dict[str, Image],
-    count: Count | None,
-    options: MeasureOptions,
-    progress: Reporter,
-) -> _Found:
-    """Measure a copy of the labels; the layer is only carried along, never touched."""
+    labels: Image, images: dict[str, Image], options: MeasureOptions, progress: Reporter
+) -> tuple[Table, tuple[NDArray[Any], ...]]:
+    """Measure a copy of the labels; return the table, and where the objects are."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
-    labels = calibrated_by(labels, images.values())
+    labels = copy_calibration(labels, images.values())
     table = measure(labels, images or None, options, progress=progress)
-    places = places_of(table, labels)
-    if count is not None:
-        table |= count_columns(count, len(table["label"]))
-    return _Found(layer, labels.axes, table, *places, count)
+    return table, find_positions(table, labels)
 
 
 def _coloured(
@@ -503,6 +503,8 @@ def _write(
     if kind == "table":
         write_table(path, found.table)
         return f"{path}: {n} rows."
+    if not labels.lazy:
+        labels = labels.with_data(np.array(labels.data))
     lines = outlines(labels, progress=part(progress, 0, 1))
     if kind == "rois":
         write_rois(path, lines)
@@ -521,7 +523,7 @@ def _columns(table: Table) -> list[ObjectColumn]:
     # The id comes first, wherever it is in the table: it is what people look for.
     names = sorted(table, key=lambda name: name != "label")
     return [
-        ObjectColumn(name, meaning_of(name), table[name], _texts(table[name])) for name in names
+        ObjectColumn(name, column_meaning(name), table[name], _texts(table[name])) for name in names
     ]
 
 

@@ -1,6 +1,7 @@
 """The Models dock: what there is in this session, in a folder, and was opened last."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import (
+    ModelTestResult,
     NeedsTrust,
-    Trial,
     describe_model,
     open_model,
     self_test,
@@ -243,6 +244,7 @@ class ModelsWidget(QWidget):
             self._looks.forget()
             self.facts.setPlainText("\n".join(metadata_lines(_facts(what), step=_STEP)))
         else:
+            self._looks.forget()
             self.facts.clear()
 
     def _on_facts(self, lines: list[str]) -> None:
@@ -257,13 +259,13 @@ class ModelsWidget(QWidget):
         self.session.use_model(model)
         self.say(f"Loaded {model.name}. Next: Predict runs it.")
 
-    def _on_done(self, answer: str | NeedsTrust) -> None:
-        path = self.chosen()
+    def _on_done(self, answer: "str | _Untrusted") -> None:
         if isinstance(answer, str):
             self.say(answer, problem="FAILED" in answer)
             self.fill()
-        elif isinstance(path, Path) and ask(self, "Run a program?", f"{answer} Run it?"):
-            self._work.ask(lambda progress: _tested(path, trust=True))
+        elif ask(self, "Run a program?", f"{answer.question} Run it?"):
+            # Another file may be chosen by now: it is this one that was asked about.
+            self._work.ask(lambda progress: _tested(answer.path, trust=True))
         else:
             self.say("Nothing was run. Test asks again.")
 
@@ -352,25 +354,31 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def _tested(path: Path, *, trust: bool) -> str | NeedsTrust:
+@dataclass(frozen=True)
+class _Untrusted:
+    """A file whose test did not run, since it is a program: a person is to be asked first."""
+
+    path: Path
+    question: NeedsTrust
+
+
+def _tested(path: Path, *, trust: bool) -> str | _Untrusted:
     try:
         trial = self_test(path, trust=trust)
     except NeedsTrust as question:
-        return question
-    return _in_words(trial)
+        return _Untrusted(path, question)
+    return f"{path.name}: {_in_words(trial)}"
 
 
-def _in_words(trial: Trial) -> str:
-    return f"Its own test {'passed' if trial.passed else 'FAILED'}: {trial.said}."
+def _in_words(trial: ModelTestResult) -> str:
+    return f"Its own test {'passed' if trial.passed else 'FAILED'}: {trial.summary}."
 
 
 def _exported(what: TrainedModel | Path, path: Path, options: ExportOptions) -> str:
     model = open_model(what) if isinstance(what, Path) else what
     export(model, path, options)
     trial = self_test(path)
-    return (
-        f"Wrote {path.name}. Its own test {'passed' if trial.passed else 'FAILED'}: {trial.said}."
-    )
+    return f"Wrote {path.name}. {_in_words(trial)}"
 
 
 def _deleted(path: Path) -> str:

@@ -21,7 +21,7 @@ from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.options import Options, option
-from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
+from napari_unetseg.core.progress import Progress, StopRecorder, part, to_the_end
 from napari_unetseg.core.training.train_options import Device, TrainOptions
 from napari_unetseg.gui.predict.cached_maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.predict.large_layers import Written, is_larger_than_memory
@@ -114,10 +114,10 @@ class PredictWidget(Tool[PredictOptions]):
     stop_help = "End now and keep what is predicted so far; elsewhere nothing changes."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(napari_viewer, PredictOptions())
         self._maps: Maps | None = None
         self._hidden: Layer | None = None
         self._suited = False
-        super().__init__(napari_viewer, PredictOptions())
         self._looks = Latest(self)
         self._looks.answered.connect(self._on_look)
         self._looks.refused.connect(self._on_refused)
@@ -130,15 +130,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._files = Latest(self)
         self._files.answered.connect(self._on_file)
         self._files.refused.connect(self._on_refused)
-        self.session.models_changed.connect(self._fill_models)
-        self._fill_models()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.models = ModelChoice()
-        self.models.currentIndexChanged.connect(self._on_model)
-        return [("Model", self.models)]
-
-    def extras(self) -> list[QWidget]:
         self.decoding = Form(DecodeOptions())
         self.decoding.changed.connect(self._on_decoding)
         row = QWidget()
@@ -155,10 +147,14 @@ class PredictWidget(Tool[PredictOptions]):
         self.save_button.clicked.connect(lambda: self._ask_save())
         line.addWidget(self.load_button)
         line.addWidget(self.save_button)
-        return [self.decoding.page, row]
-
-    def forms(self) -> dict[str, Form[Any]]:
-        return {**super().forms(), "splitting": self.decoding}
+        self.assemble(
+            rows=[("Model", self.models)],
+            extras=[self.decoding.page, row],
+            forms={"splitting": self.decoding},
+        )
+        self.models.currentIndexChanged.connect(self._on_model)
+        self.session.models_changed.connect(self._fill_models)
+        self._fill_models()
 
     def forgotten(self) -> frozenset[str]:
         suited = ["what"] if self._suited else []
@@ -215,7 +211,7 @@ class PredictWidget(Tool[PredictOptions]):
             seen, progress = at_size(
                 model, image, options, device=options.device, progress=progress
             )
-            heard = Heard(part(progress, 0, 0.9) if keeps else progress)
+            heard = StopRecorder(part(progress, 0, 0.9) if keeps else progress)
             if not keeps:
                 ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
                 whole = ids.with_data(ids.asarray())
@@ -506,10 +502,9 @@ class PredictWidget(Tool[PredictOptions]):
     def _forget(self) -> None:
         """Drop the maps, which are of another layer or model."""
         self._maps = None
-        if hasattr(self, "_looks"):
-            self._looks.forget()
-            self._unhide()
-            self.preview.remove()
+        self._looks.forget()
+        self._unhide()
+        self.preview.remove()
 
     def _show_probabilities(self, layer: Layer, said: dict[str, Any], proba: Image) -> None:
         at = proba.axes.index("C")
@@ -645,7 +640,7 @@ def predicted(
     """
     wanted = options.what if options.extent == "everything" else "classes"
     model, progress = at_size(model, image, options, device=options.device, progress=progress)
-    heard, how = Heard(progress), _running(options)
+    heard, how = StopRecorder(progress), _running(options)
     out = None if before is None else np.array(before)
     if wanted == "classes":
         made = {"classes": model.predict(image, "classes", **how, out=out, progress=heard)}

@@ -21,7 +21,7 @@ from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
-from napari_unetseg.core.streaming import Here, can_resume, stream
+from napari_unetseg.core.streaming import LocalRunner, can_resume, stream
 from napari_unetseg.core.streaming.block_work import EVIDENCE, Work
 from napari_unetseg.core.streaming.runners import Task
 from napari_unetseg.gui.predict.large_layers import Written
@@ -193,7 +193,7 @@ class _Field:
         return int(np.argmin(((centres - middle) ** 2).sum(1)))
 
 
-class _Shown(Here):
+class _Shown(LocalRunner):
     """Does the blocks nearest to what is on screen first, and hands over what there is to see."""
 
     def __init__(self, field: _Field, report: Reporter) -> None:

@@ -1,6 +1,6 @@
 """The Queue dock: where to look first, one item after the other, and how many objects there are."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,6 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
@@ -50,6 +49,15 @@ _BLIND = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """A queue, and whether a model, other labels or the shapes were asked for it."""
+
+    built: BuiltQueue
+    options: QueueOptions
+    informed: bool
+
+
 class QueueWidget(Tool[QueueOptions]):
     """Go through objects and places one by one, the unsure first or by lot.
 
@@ -70,24 +78,10 @@ class QueueWidget(Tool[QueueOptions]):
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(napari_viewer, QueueOptions())
         self._review: QueueRun | None = None
         self._fixing = False
-        super().__init__(napari_viewer, QueueOptions())
         self.keys = Keys(self.viewer)
-        self.session.models_changed.connect(self._fill_models)
-        self._fill_models()
-        self.layer_changed(self.pick.layer())
-
-    # What a tool says of itself
-
-    def accepts(self, layer: Layer) -> bool:
-        of_ours = is_preview(layer) or role_of(layer) == REVIEW
-        return isinstance(layer, Labels) and not of_ours and not layer.multiscale
-
-    def follows(self, layer: Layer) -> bool:
-        return not hasattr(self, "other") or layer is not self.other.layer()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.image = LayerChoice(
             self.viewer,
             lambda layer: isinstance(layer, ImageLayer) and not is_preview(layer),
@@ -99,13 +93,23 @@ class QueueWidget(Tool[QueueOptions]):
             self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
         )
         self.other.setToolTip("Labels of a lower rung or another hand: where they differ, look.")
-        return [("Image", self.image), ("Model", self.models), ("Compare with", self.other)]
-
-    def results(self) -> list[QWidget]:
+        self.pick.avoid(self.other)
         self.panel = QueuePanel()
         self.panel.pressed.connect(self.press)
         self.panel.missed.connect(self._on_missed)
-        return [self.panel]
+        self.session.models_changed.connect(self._fill_models)
+        self._fill_models()
+        self.assemble(
+            rows=[("Image", self.image), ("Model", self.models), ("Compare with", self.other)],
+            results=[self.panel],
+        )
+
+    # What a tool says of itself
+
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        of_ours = is_preview(layer) or role_of(layer) == REVIEW
+        return isinstance(layer, Labels) and not of_ours and not layer.multiscale
 
     def work(self, layer: Layer, options: QueueOptions) -> Work:
         if not isinstance(layer, Labels):
@@ -113,23 +117,22 @@ class QueueWidget(Tool[QueueOptions]):
         ink = self.session.ink(layer).pixels()
         return partial(_made, image_of(layer), self._sources(layer), options, ink)
 
-    def show_result(self, layer: Layer, options: QueueOptions, result: BuiltQueue) -> str:
+    def show_result(self, layer: Layer, options: QueueOptions, result: _Result) -> str:
+        queue, uncertainty = result.built.queue, result.built.uncertainty
         if self._review is None or layer is not self._review.layer:
             return "Another layer was chosen meanwhile: make its queue."
-        if result.uncertainty is not None:
-            self._show_uncertainty(layer, options, result.uncertainty)
-        self.form.set(order=result.queue.order)
-        self._review.take(result.queue)
-        if not len(result.queue):
+        if uncertainty is not None:
+            self._show_uncertainty(layer, result.options, uncertainty)
+        self.form.set(order=queue.order)
+        self._review.take(queue)
+        if not len(queue):
             return "There is nothing to look at."
-        if result.queue.random:
+        if queue.random:
             return _BY_LOT
-        return _MAPPED if self._asks(layer, options) else _BLIND
+        return _MAPPED if result.informed else _BLIND
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
-        if not hasattr(self, "keys"):
-            return
         self._let_go()
         if not isinstance(layer, Labels):
             self._show()
@@ -261,11 +264,6 @@ class QueueWidget(Tool[QueueOptions]):
             None if other in (None, layer) else image_of(other).data,
         )
 
-    def _asks(self, layer: Layer, options: QueueOptions) -> bool:
-        model = self.model() is not None and self.image.layer() is not None
-        compared = self.other.layer() not in (None, layer)
-        return options.by == "shape" or model or compared
-
     def _pick_image(self, layer: Labels) -> None:
         """Pick the image that the labels were made of, or the first of their size."""
         images = [one for one in self.viewer.layers if isinstance(one, ImageLayer)]
@@ -306,19 +304,22 @@ def _made(
     options: QueueOptions,
     ink: PixelSet,
     progress: Progress,
-) -> BuiltQueue:
+) -> _Result:
     """Make a queue of copies: a computation must not see later strokes."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
-    return make_queue(labels, sources, options, ink=ink, progress=progress)
+    built = make_queue(labels, sources, options, ink=ink, progress=progress)
+    modelled = sources.model is not None and sources.image is not None
+    informed = options.by == "shape" or modelled or sources.other is not None
+    return _Result(built, options, informed)
 
 
 def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
     """Return the model as it made the labels: with the image scaled as it was then."""
-    said = options_of_layer(layer)
-    zoom = said.get("zoom") if said.get("model") == model.name else None
+    known = options_of_layer(layer)
+    zoom = known.get("zoom") if known.get("fingerprint") == model.fingerprint else None
     fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
     return model.zoomed(zoom) if fits and zoom else model
 

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.review_queue import Count, Queue, count_of
+from napari_unetseg.core.review_queue import Count, Queue, estimate_count
 
 KEYS = {"next": "N", "previous": "Shift-N", "accept": "Y", "fix": "Shift-F", "reject": "Backspace"}
 """Keys over the canvas; none is napari's own or a tool's of the Correct dock."""
@@ -170,7 +170,7 @@ def counted_text(queue: Queue) -> str:
         else ""
     )
     try:
-        found = count_of(queue.sample())
+        found = estimate_count(queue.sample())
     except InputError as error:
         return f"{error}{gap}"
     return f"{count_text(found)}{gap}"

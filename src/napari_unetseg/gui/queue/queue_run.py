@@ -12,7 +12,14 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unetseg.core.corrections import Change, delete
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.review_queue import Item, Order, Queue, Verdict, drawn_in, worth_of
+from napari_unetseg.core.review_queue import (
+    Item,
+    Order,
+    Queue,
+    Verdict,
+    count_drawn_objects,
+    count_true_objects,
+)
 from napari_unetseg.gui.correct.correct_scene import problem_of
 from napari_unetseg.gui.queue.queue_frame import ItemFrame
 from napari_unetseg.gui.queue.queue_store import keep_queue, queue_of
@@ -276,10 +283,10 @@ class QueueRun(QObject):
             return 1.0
         after = np.asarray(self.layer.data[self._around])
         if item.kind == "object":
-            return worth_of(before, after, item.number)
+            return count_true_objects(before, after, item.number)
         pairs = zip(item.box, self._around, strict=True)
         window = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in pairs)
-        return float(drawn_in(before, after, window))
+        return float(count_drawn_objects(before, after, window))
 
     # Following the hand
 
@@ -346,7 +353,7 @@ class QueueRun(QObject):
                 for part, a, b in zip(self._around, other.low, other.high, strict=True)
             )
             if inside and not queue.verdicts[at]:
-                queue = queue.judged(at, "gone", worth_of(before, after, other.number))
+                queue = queue.judged(at, "gone", count_true_objects(before, after, other.number))
         self._keep(queue)
 
     def _follow_undo(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from napari.layers import Layer
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.review_queue import Count, Order, Queue, count_of, read_queue
+from napari_unetseg.core.review_queue import Count, Order, Queue, estimate_count, read_queue
 from napari_unetseg.gui.shared.layers import METADATA_KEY
 
 QUEUES = "review_queues"
@@ -41,7 +41,7 @@ def count_in(layer: Layer) -> Count | None:
     if queue is None:
         return None
     try:
-        return count_of(queue.sample())
+        return estimate_count(queue.sample())
     except InputError:
         return None
 

@@ -10,7 +10,7 @@ from napari.utils.colormaps.standardize_color import transform_color
 from napari.utils.events import Event, disconnect_events
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -30,7 +30,14 @@ from napari_unetseg.core.scoring.review_objects import (
 from napari_unetseg.core.scoring.score_summary import frame_axes_of
 from napari_unetseg.gui.review.review_table import COLOURS, ReviewTable
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import find_layer, image_of, new_labels, role_of
+from napari_unetseg.gui.shared.layers import (
+    find_layer,
+    image_of,
+    mark_again,
+    marked,
+    new_labels,
+    role_of,
+)
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
@@ -94,12 +101,11 @@ class ReviewWidget(Tool[ReviewOptions]):
     nothing_text = "Open or make two Labels layers: one to judge, and one that is right."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._truth: LayerChoice | None = None
+        super().__init__(napari_viewer, ReviewOptions())
         self._found: _Found | None = None
         self._watched: tuple[Layer, ...] = ()
         self._edited: set[Layer] = set()
         self._bound = False
-        super().__init__(napari_viewer, ReviewOptions())
         self._rematch = Latest(self)
         self._rematch.answered.connect(self._on_rematched)
         self._rematch.refused.connect(self._on_refused)
@@ -108,23 +114,10 @@ class ReviewWidget(Tool[ReviewOptions]):
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.run)
         self.viewer.layers.events.removed.connect(self._on_removed)
-        self.layer_changed(self.pick.layer())
-
-    # What a tool says of itself
-
-    def accepts(self, layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
-
-    def follows(self, layer: Layer) -> bool:
-        return self._truth is None or layer is not self._truth.layer()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
-        self._truth = LayerChoice(self.viewer, self.accepts, follow=self._is_other)
-        self._truth.setObjectName("truth")
-        self._truth.picked.connect(self._on_truth)
-        return [("Truth", self._truth)]
-
-    def results(self) -> list[QWidget]:
+        self.truth = LayerChoice(self.viewer, self.accepts, follow=self._is_other)
+        self.truth.setObjectName("truth")
+        self.truth.picked.connect(self._on_truth)
+        self.pick.avoid(self.truth)
         self.legend = QLabel(_legend())
         self.legend.setToolTip("Colours of the layer and of the table.")
         self.table = ReviewTable()
@@ -135,7 +128,16 @@ class ReviewWidget(Tool[ReviewOptions]):
             "does the same."
         )
         self.next_button.clicked.connect(lambda: self.next_worst())
-        return [self.legend, self.table, self.next_button]
+        self.assemble(
+            rows=[("Truth", self.truth)],
+            results=[self.legend, self.table, self.next_button],
+        )
+
+    # What a tool says of itself
+
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
+        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
 
     def work(self, layer: Layer, options: ReviewOptions) -> Work:
         truth = self.truth.layer()
@@ -164,11 +166,11 @@ class ReviewWidget(Tool[ReviewOptions]):
     def layer_changed(self, layer: Layer | None) -> None:
         if layer is not None:
             self.form.show_only({"per": layer.ndim > 2})
-        if self._truth is not None and layer is not None and self._truth.layer() is layer:
+        if layer is not None and self.truth.layer() is layer:
             # Which one is to be judged was said last, so the other gives way.
             for other in self.viewer.layers:
                 if self.accepts(other) and other is not layer:
-                    self._truth.pick(other)
+                    self.truth.pick(other)
         super().layer_changed(layer)
         self.refresh()
 
@@ -178,7 +180,7 @@ class ReviewWidget(Tool[ReviewOptions]):
 
     def refresh(self) -> None:
         super().refresh()
-        ready = self._truth is not None and self._truth.layer() is not self.pick.layer()
+        ready = self.truth.layer() is not self.pick.layer()
         self.run_button.setEnabled(self.run_button.isEnabled() and ready)
         self.next_button.setEnabled(self._found is not None and len(self._found.review) > 0)
         if not self.running and self._found is None and not ready:
@@ -206,13 +208,6 @@ class ReviewWidget(Tool[ReviewOptions]):
         super().close_tool()
 
     # What it is asked
-
-    @property
-    def truth(self) -> LayerChoice:
-        """The choice of the layer that is right."""
-        if self._truth is None:
-            raise RuntimeError("The page is not built yet.")
-        return self._truth
 
     @property
     def found(self) -> Review | None:
@@ -310,6 +305,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         old = find_layer(layers, REVIEW, source)
         if isinstance(old, Labels) and old.data.shape == found.picture.shape:
             old.data = found.picture
+            mark_again(old, marked(REVIEW, source, found.options.model_dump()))
             old.visible = True
             return
         active = layers.selection.active

@@ -8,10 +8,11 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
+from napari_unetseg.core.model.registry import RUNGS, rungs_for
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.training.annotation import values_of
-from napari_unetseg.core.training.compare_models import Row, Scoreboard, compare, rungs_for
+from napari_unetseg.core.training.compare_models import Row, Scoreboard, compare
 from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.scoreboard.scoreboard_table import ScoreboardTable
@@ -24,13 +25,6 @@ from napari_unetseg.gui.shared.training_layers import (
     show_kind,
     warm_up,
 )
-
-_TICKS = {
-    "logistic": "A weighted sum of filters; softmax for more than two classes. Seconds.",
-    "mlp": "Sums of sums of filters. Seconds.",
-    "cnn": "A small convolutional network. Takes the minutes below.",
-    "unet": "Sees detail and surroundings. Takes the minutes below.",
-}
 
 
 class ScoreboardOptions(Options):
@@ -74,15 +68,14 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
     run_text = "Compare"
     run_help = "Train every ticked model, judge all by the same held-out strokes, keep the best."
     can_stop = True
+    stop_help = "End now and keep the models that are done."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, ScoreboardOptions())
         self._warm = Latest(self)
-        self.stop_button.setToolTip("End now and keep the models that are done.")
-
-    # What a tool says of itself
-
-    def rows(self) -> list[tuple[str, QWidget]]:
+        self._board: Scoreboard | None = None
+        self._used: Row | None = None
+        self._kept: dict[Row, TrainedModel] = {}
         self.labels = labels_pick(self.viewer)
         self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
@@ -90,22 +83,22 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         ticks = QWidget()
         grid = QGridLayout(ticks)
         grid.setContentsMargins(0, 0, 0, 0)
-        for number, (name, help_text) in enumerate(_TICKS.items()):
+        # As for two classes; for more, the first is another.
+        for number, name in enumerate(rungs_for(2)):
             tick = QCheckBox(name)
-            tick.setToolTip(help_text)
+            tick.setToolTip(RUNGS[name].tooltip)
             tick.setChecked(True)
             self.ticks[name] = tick
             grid.addWidget(tick, number // 2, number % 2)
-        return [("Labels", self.labels), ("They are", self.kind), ("Models", ticks)]
-
-    def results(self) -> list[QWidget]:
-        self._board: Scoreboard | None = None
-        self._used: Row | None = None
-        self._kept: dict[Row, TrainedModel] = {}
         self.table = ScoreboardTable()
         self.table.setToolTip("Click a model to use it in Predict.")
         self.table.chosen.connect(self._on_chosen)
-        return [self.table]
+        self.assemble(
+            rows=[("Labels", self.labels), ("They are", self.kind), ("Models", ticks)],
+            results=[self.table],
+        )
+
+    # What a tool says of itself
 
     def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
         kind = self.kind.currentData()
@@ -197,7 +190,7 @@ def _compared(
     kinds = [k for k, one in zip(rungs_for(n_classes), wanted, strict=True) if one]
     report.show(tuple(kinds))
     return compare(
-        [RUNGS[kind]() for kind in kinds],
+        [RUNGS[kind].spec() for kind in kinds],
         [lesson],
         TrainOptions(**options.model_dump()),
         labels_are=labels_are,

@@ -108,10 +108,10 @@ class LayerBoxes:
             for step in reversed(then[common:]):
                 for atom in reversed(step):
                     index, before, after = _pixels(atom, self._layer.data.shape)
-                    self._boxes.tell(index, after, before)
+                    self._boxes.update(index, after, before)
             for step in now[common:]:
                 for atom in step:
-                    self._boxes.tell(*_pixels(atom, self._layer.data.shape))
+                    self._boxes.update(*_pixels(atom, self._layer.data.shape))
         except KeyError:
             # A step took pixels from an object that is not known of.
             self._boxes = None

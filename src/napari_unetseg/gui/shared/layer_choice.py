@@ -53,6 +53,7 @@ class LayerChoice(QComboBox):
         events.reordered.connect(self._refill)
         self._layers.selection.events.active.connect(self._on_active)
         self._follow = follow
+        self._other: LayerChoice | None = None
         self._watched: list[Layer] = []
         self.currentIndexChanged.connect(self._tell)
         self._refill()
@@ -67,6 +68,10 @@ class LayerChoice(QComboBox):
         """Pick `layer` if it is offered."""
         if layer in self._entries:
             self.setCurrentIndex(self._entries.index(layer))
+
+    def avoid(self, other: "LayerChoice") -> None:
+        """Do not follow the selection to the layer that `other` has picked."""
+        self._other = other
 
     def close_events(self) -> None:
         """Stop listening to the viewer."""
@@ -87,7 +92,7 @@ class LayerChoice(QComboBox):
         if kept in self._entries:
             self.setCurrentIndex(self._entries.index(kept))
         elif not self._nothing and self._entries:
-            likely = [layer for layer in offered if layer is not None and self._follow(layer)]
+            likely = [layer for layer in offered if layer is not None and self._follows(layer)]
             self.setCurrentIndex(self._entries.index((likely or offered)[-1]))
         self.blockSignals(blocked)
         self._tell()
@@ -103,8 +108,12 @@ class LayerChoice(QComboBox):
 
     def _on_active(self) -> None:
         active = self._layers.selection.active
-        if active is not None and self._accepts(active) and self._follow(active):
+        if active is not None and self._accepts(active) and self._follows(active):
             self.pick(active)
+
+    def _follows(self, layer: Layer) -> bool:
+        taken = self._other is not None and self._other.layer() is layer
+        return not taken and self._follow(layer)
 
     def _tell(self) -> None:
         layer = self.layer()

@@ -67,15 +67,26 @@ def options_of_layer(layer: Layer, part: str = "options") -> Mapping[str, Any]:
     return options if isinstance(options, Mapping) else {}
 
 
-def marked(role: str, source: Layer, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata of a result: its role, its source and the options that made it."""
+def marked(
+    role: str,
+    source: Layer,
+    options: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the metadata of a result: its role, its source and the options that made it.
+
+    Parameters
+    ----------
+    before
+        `steps_before` the source when the result was begun; those of now when missing.
+    """
     mark = {
         "role": role,
         "source": str(source.unique_id),
         "source_name": source.name,
         "options": dict(options),
         # The source may be gone when somebody asks.
-        BEFORE: _before(source),
+        BEFORE: steps_before(source) if before is None else dict(before),
     }
     return {METADATA_KEY: mark}
 
@@ -254,10 +265,11 @@ def new_labels(
     *,
     name: str,
     options: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
     **look: Any,
 ) -> Labels:
-    """Put a label result into a new layer at the top of the list."""
-    metadata = marked(role, source, options)
+    """Put a label result into a new layer at the top of the list; see `marked` for `before`."""
+    metadata = marked(role, source, options, before)
     layer = Labels(data, name=name, metadata=metadata, **geometry_of(source), **look)
     layers.append(layer)
     return layer
@@ -267,7 +279,7 @@ def _insert_above(layers: LayerList, source: Layer, layer: Layer) -> None:
     layers.insert(layers.index(source) + 1, layer)
 
 
-def _before(source: Layer) -> dict[str, Any]:
+def steps_before(source: Layer) -> dict[str, Any]:
     """Return the role of a source that is a result itself, and the options that made it."""
     if not role_of(source):
         return {}

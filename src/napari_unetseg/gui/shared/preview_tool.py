@@ -39,7 +39,6 @@ class PreviewTool(Tool[O]):
         self._timer.timeout.connect(self._on_quiet)
         self.viewer.dims.events.current_step.connect(self.look_later)
         self.viewer.dims.events.ndisplay.connect(self.look_later)
-        self.layer_changed(self.pick.layer())
 
     @abstractmethod
     def look(self, layer: Layer) -> None:

@@ -28,7 +28,7 @@ Known = Mapping[str, Mapping[str, Any]]
 class Memory:
     """Remembers what the forms and boxes of one dock were last run with.
 
-    What is remembered is shown in them at once.
+    `take_up` shows it in them.
 
     Parameters
     ----------
@@ -56,10 +56,19 @@ class Memory:
         self._defaults = {name: form.options for name, form in forms.items()}
         self._first = {name: box.currentIndex() for name, box in choices.items()}
         self._held: tuple[dict[str, Any], dict[str, int]] | None = None
-        self._take_up(recall(dock))
-        for form in forms.values():
+
+    def take_up(self) -> None:
+        """Show what is remembered, and offer from now on to reset it."""
+        known = recall(self._dock)
+        for name, form in self._forms.items():
+            form.options = merged(form.options, known.get(name, {}))
+        for name, box in self._choices.items():
+            at = box.findText(str(known.get(_CHOICES, {}).get(name, "")))
+            if at >= 0:
+                box.setCurrentIndex(at)
+        for form in self._forms.values():
             form.changed.connect(self.offer_reset)
-        for box in choices.values():
+        for box in self._choices.values():
             box.currentIndexChanged.connect(self.offer_reset)
         self.offer_reset()
 
@@ -105,14 +114,6 @@ class Memory:
             box.setCurrentIndex(self._first[name])
         remember(self._dock, {})
         self.offer_reset()
-
-    def _take_up(self, known: Known) -> None:
-        for name, form in self._forms.items():
-            form.options = merged(form.options, known.get(name, {}))
-        for name, box in self._choices.items():
-            at = box.findText(str(known.get(_CHOICES, {}).get(name, "")))
-            if at >= 0:
-                box.setCurrentIndex(at)
 
     def offer_reset(self, *_: object) -> None:
         """Show the button while something is not the default."""

@@ -1,6 +1,6 @@
 """What the tools of one viewer share: the models, and what a hand drew on which labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Labels, Layer
 from psygnal import Signal
 
-from napari_unetseg.core.corrections.locked_pixels import merged_classes, merged_objects
+from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
 from napari_unetseg.gui.shared.layer_locks import LayerInk
 from napari_unetseg.gui.shared.layers import LayerList, find_layer, mark_again, marked, new_labels
 
@@ -135,6 +135,7 @@ class Session:
         *,
         name: str,
         options: dict[str, Any],
+        before: Mapping[str, Any] | None = None,
         objects: bool = False,
     ) -> tuple[Labels, str]:
         """Put a label result into its layer as one undoable step, around what a hand drew.
@@ -143,6 +144,8 @@ class Session:
         ----------
         data
             Labels, of the source's grey shape.
+        before
+            See `marked`.
         objects
             Whether they are ids of objects, of which those that a hand touched stay whole, rather
             than classes.
@@ -153,27 +156,28 @@ class Session:
             The layer, and a sentence for the user when something unusual was done.
         """
         old = find_layer(layers, role, source)
+        known: dict[str, Any] = {"name": name, "options": options, "before": before}
         if not isinstance(old, Labels):
-            return self._new(layers, source, role, data, name=name, options=options), ""
+            return self._new(layers, source, role, data, **known), ""
         ink = self.ink(old).pixels()
         if ink and ink.shape != np.shape(data):
-            layer = self._new(layers, source, role, data, name=name, options=options)
+            layer = self._new(layers, source, role, data, **known)
             return layer, f"{old.name!r} holds your corrections and was kept; this is a new layer."
         remark = ""
         if ink:
-            merge = merged_objects if objects else merged_classes
+            merge = merge_objects if objects else merge_classes
             data = merge(np.asarray(old.data), np.asarray(data), ink)
             remark = f"{len(ink):,} pixels that you corrected were kept."
         can = self._can_write(old, data)
         if can and self._write(old, data):
-            mark_again(old, marked(role, source, options))
+            mark_again(old, marked(role, source, options, before))
             return old, remark
         if ink:
             remark += f" {old.name!r} is still there; this is a new layer."
         else:
             layers.remove(old)
             remark = "Too much changed to be undone, so the layer was replaced." if can else ""
-        layer = self._new(layers, source, role, data, name=name, options=options)
+        layer = self._new(layers, source, role, data, **known)
         if ink:
             self.ink(layer).restore(ink)
         return layer, remark

@@ -1,6 +1,6 @@
 """The page that every tool shares: inputs, form, Run, Cancel, Stop, bar and message."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
@@ -47,10 +47,16 @@ class Tool(QWidget, Generic[O]):
     A tool says what it takes (`accepts`), what it computes (`work`) and how the result is shown
     (`show_result`). Threads, progress, Cancel, messages and the choice of layer are here, once.
 
+    A subclass makes its own widgets in its `__init__` and ends with `assemble`, which lays out the
+    page and connects it. Nothing of a subclass is called before, so no method has to ask whether
+    the page is complete.
+
     Parameters
     ----------
     viewer
         The napari viewer, or the proxy of it that plugins are handed.
+    options
+        The form shows these at first.
     """
 
     title: ClassVar[str]
@@ -70,32 +76,61 @@ class Tool(QWidget, Generic[O]):
         self.viewer = viewer = unwrapped(viewer)
         self.session = Session.of(viewer)
         self.form: Form[O] = Form(options)
-        self.pick = LayerChoice(viewer, self.accepts, follow=self.follows)
+        self.pick = LayerChoice(viewer, self.accepts, follow=lambda layer: not is_report(layer))
         self.preview = Preview(viewer)
         self.task: Task | None = None
         self._source: Layer | None = None
         self._closed = False
-        self._build()
+
+    def assemble(
+        self,
+        *,
+        rows: Sequence[tuple[str, QWidget]] = (),
+        lead: Sequence[QWidget] = (),
+        extras: Sequence[QWidget] = (),
+        results: Sequence[QWidget] = (),
+        forms: Mapping[str, Form[Any]] | None = None,
+        choices: Mapping[str, QComboBox] | None = None,
+    ) -> None:
+        """Lay out the page, take up the remembered options and begin to listen: once, at the end.
+
+        Parameters
+        ----------
+        rows
+            Inputs under the choice of the layer: a label and a widget each.
+        lead, extras
+            Widgets above the form, and between the form and the buttons.
+        results
+            Widgets below the message.
+        forms, choices
+            More forms, and boxes, whose content is remembered from one session to the next.
+        """
+        self._lay_out(rows, lead, extras, results)
+        self.memory = Memory(
+            self.title,
+            {"options": self.form, **(forms or {})},
+            choices or {},
+            self.reset_button,
+            self.forgotten,
+        )
+        self.memory.take_up()
         when_undocked(self, self.close_tool)
         self.pick.picked.connect(self._on_picked)
         self.form.changed.connect(self._on_form_changed)
-        self.memory = Memory(
-            self.title, self.forms(), self.choices(), self.reset_button, self.forgotten
-        )
-        self.refresh()
+        self._on_picked(self.pick.layer())
 
     # What a tool says of itself
 
-    def accepts(self, layer: Layer) -> bool:
+    @classmethod
+    def accepts(cls, layer: Layer) -> bool:
         """Whether this tool can run on `layer`: on any image, if a tool does not say otherwise."""
         return isinstance(layer, ImageLayer) and not is_preview(layer)
 
-    def follows(self, layer: Layer) -> bool:
-        """Whether to pick `layer`, which can be run on, when it is selected or comes to be."""
-        return not is_report(layer)
-
     def work(self, layer: Layer, options: O) -> Work:
         """Return the computation, holding arrays and options only: it runs in another thread.
+
+        Its result also holds whatever else it was run with (a model, another layer, a tick), for
+        while it runs every control can be changed.
 
         Raises
         ------
@@ -105,7 +140,11 @@ class Tool(QWidget, Generic[O]):
         raise NotImplementedError
 
     def show_result(self, layer: Layer, options: O, result: Any) -> str:
-        """Put `result` into layers and return the message for the user."""
+        """Put `result` into layers and return the message for the user.
+
+        Reads no control and no state of the session for what the run was run with: `layer`,
+        `options` and `result` hold it as it was at the start.
+        """
         raise NotImplementedError
 
     def show_on_the_way(self, thing: Any) -> None:
@@ -118,30 +157,6 @@ class Tool(QWidget, Generic[O]):
     def options_changed(self, options: O) -> None:
         """Take notice that the user changed the form."""
 
-    def rows(self) -> list[tuple[str, QWidget]]:
-        """Return inputs of the tool's own, shown under the image: a label and a widget each."""
-        return []
-
-    def lead(self) -> list[QWidget]:
-        """Return widgets of the tool's own, shown above the form."""
-        return []
-
-    def extras(self) -> list[QWidget]:
-        """Return widgets of the tool's own, shown between the form and the buttons."""
-        return []
-
-    def results(self) -> list[QWidget]:
-        """Return widgets of the tool's own that show what came out, below the message."""
-        return []
-
-    def forms(self) -> dict[str, Form[Any]]:
-        """Return the forms whose options are remembered from one session to the next."""
-        return {"options": self.form}
-
-    def choices(self) -> dict[str, QComboBox]:
-        """Return the boxes whose choice is remembered as well."""
-        return {}
-
     def forgotten(self) -> frozenset[str]:
         """Name the options that hold for one image or model only, and are not remembered."""
         return frozenset()
@@ -152,6 +167,11 @@ class Tool(QWidget, Generic[O]):
     def running(self) -> bool:
         """Whether a run is under way."""
         return self.task is not None
+
+    @property
+    def source(self) -> Layer | None:
+        """The layer of the run under way; the picked one may be another by now."""
+        return self._source
 
     def run(self) -> None:
         """Run on the picked layer; a second call while running does nothing."""
@@ -258,12 +278,18 @@ class Tool(QWidget, Generic[O]):
 
     # Wiring
 
-    def _build(self) -> None:
+    def _lay_out(
+        self,
+        rows: Sequence[tuple[str, QWidget]],
+        lead: Sequence[QWidget],
+        extras: Sequence[QWidget],
+        results: Sequence[QWidget],
+    ) -> None:
         about = About(self.title, self.help_text, self)
         self.reset_button = small_button("Reset", RESET_HELP, lambda: self.memory.reset())
         about.row.addWidget(self.reset_button, 0, Qt.AlignmentFlag.AlignTop)
         self.pick.setObjectName("image")
-        for number, (label, widget) in enumerate([(self.pick_text, self.pick), *self.rows()]):
+        for number, (label, widget) in enumerate([(self.pick_text, self.pick), *rows]):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             widget.setMinimumWidth(80)
             self.form.layout.insertRow(number, label, widget)
@@ -290,15 +316,14 @@ class Tool(QWidget, Generic[O]):
         column = QVBoxLayout(page)
         column.setContentsMargins(8, 6, 8, 6)
         column.addWidget(about)
-        for widget in self.lead():
+        for widget in lead:
             column.addWidget(widget)
         column.addWidget(self.form.page)
-        for widget in self.extras():
+        for widget in extras:
             column.addWidget(widget)
         column.addLayout(buttons)
         column.addWidget(self.bar)
         column.addWidget(self.message)
-        results = self.results()
         for widget in results:
             column.addWidget(widget, int(_grows(widget)))
         column.addStretch(0 if any(map(_grows, results)) else 1)

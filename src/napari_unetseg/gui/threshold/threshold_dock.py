@@ -1,10 +1,11 @@
 """The Threshold dock: a histogram with a line to drag, and a label layer on Run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from napari.layers import Layer
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
@@ -18,8 +19,8 @@ from napari_unetseg.core.threshold import (
     threshold,
     threshold_values,
 )
-from napari_unetseg.core.threshold.histogram import Histogram, histogram_of
-from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image
+from napari_unetseg.core.threshold.histogram import Histogram, compute_histogram
+from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image, steps_before
 from napari_unetseg.gui.shared.preview import threshold_look
 from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Work
@@ -37,6 +38,24 @@ class _Seen:
     """Numbers to compare with the thresholds, of the visible plane; None: the layer's own do."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """Labels, and what they were made with.
+
+    Parameters
+    ----------
+    dragged
+        Levels that a hand chose, or nothing.
+    before
+        Steps that had made the image; see `steps_before`.
+    """
+
+    found: Thresholded
+    options: ThresholdOptions
+    dragged: tuple[float, ...]
+    before: Mapping[str, Any]
+
+
 class ThresholdWidget(PreviewTool[ThresholdOptions]):
     """Turn grey levels into classes or objects.
 
@@ -52,24 +71,18 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
     run_help = "Threshold the whole image and put the result into a Labels layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._seen: _Seen | None = None
-        self._dragged: tuple[float, ...] | None = None
-        self._used: tuple[float, ...] | None = None
-        super().__init__(napari_viewer, ThresholdOptions())
-
-    def lead(self) -> list[QWidget]:
         from napari_unetseg.gui.threshold.histogram_plot import HistogramPlot
 
+        super().__init__(napari_viewer, ThresholdOptions())
+        self._seen: _Seen | None = None
+        self._dragged: tuple[float, ...] | None = None
         self.plot = HistogramPlot()
         self.plot.dragged.connect(self._on_dragged)
-        return [self.plot]
-
-    def extras(self) -> list[QWidget]:
         self.live = QCheckBox("Preview")
         self.live.setChecked(True)
         self.live.setToolTip("Colour what the threshold selects while you change it.")
         self.live.toggled.connect(self._show_preview)
-        return [self.live]
+        self.assemble(lead=[self.plot], extras=[self.live])
 
     def forgotten(self) -> frozenset[str]:
         # Grey levels of one image say nothing of another.
@@ -77,29 +90,34 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         return frozenset({"value", "high", *(["method"] if drawn else [])})
 
     def work(self, layer: Layer, options: ThresholdOptions) -> Work:
-        image, values = image_of(layer), self._dragged
-        self._used = values
-        return lambda progress: threshold(image, options, values=values, progress=progress)
+        image, values, before = image_of(layer), self._dragged, steps_before(layer)
 
-    def show_result(self, layer: Layer, options: ThresholdOptions, result: Thresholded) -> str:
-        role = OBJECTS if options.result == "objects" else MASK
-        said = {
-            **options.model_dump(),
-            "values": [list(values) for values in result.values],
-            "dragged": list(self._used or ()),
+        def work(progress: Progress) -> _Result:
+            found = threshold(image, options, values=values, progress=progress)
+            return _Result(found, options, values or (), before)
+
+        return work
+
+    def show_result(self, layer: Layer, options: ThresholdOptions, result: _Result) -> str:
+        found, role = result.found, OBJECTS if result.options.result == "objects" else MASK
+        known = {
+            **result.options.model_dump(),
+            "values": [list(values) for values in found.values],
+            "dragged": list(result.dragged),
         }
         made, remark = self.session.show_labels(
             self.viewer.layers,
             layer,
             role,
-            result.labels,
+            found.labels,
             name=f"{layer.name} {role}",
-            options=said,
+            options=known,
+            before=result.before,
             objects=role == OBJECTS,
         )
         self.preview.remove()
         made.visible = True
-        return " ".join(filter(None, (_summary(result, role), remark)))
+        return " ".join(filter(None, (_summary(found, role), remark)))
 
     def layer_changed(self, layer: Layer | None) -> None:
         self._dragged = self._seen = None
@@ -191,7 +209,7 @@ def _see(
     """Compute what the preview shows; `layer` is only carried along, never touched."""
     grey = image.grey(options.channel)
     if histogram is None:
-        histogram = histogram_of(grey)
+        histogram = compute_histogram(grey)
     shown = None if index is None else plane_image(image, index).grey(options.channel)
     if values is None:
         source = grey if shown is None or options.per == "stack" else shown

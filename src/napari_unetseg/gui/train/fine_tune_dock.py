@@ -6,11 +6,10 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QDockWidget, QFrame, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDockWidget, QFrame, QLabel, QPushButton, QVBoxLayout
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.fine_tune import FineTuned, FineTuneOptions, fine_tune
 from napari_unetseg.core.training.model_history import predicted_thumbnail
@@ -65,33 +64,16 @@ class FineTuneWidget(Tool[FineTuneOptions]):
     """Somebody asks for this page to be shown."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        self._built = False
         super().__init__(napari_viewer, FineTuneOptions())
         self._warm = Latest(self)
-        self.session.models_changed.connect(self._fill_models)
-        _PAGES.setdefault(self.viewer, WeakSet()).add(self)
-        self._built = True
-        self._fill_models()
-        self._on_labels(self.labels.layer())
-
-    # What a tool says of itself
-
-    def rows(self) -> list[tuple[str, QWidget]]:
+        self._old: TrainedModel | None = None
         self.labels = labels_pick(self.viewer, predictions=True)
-        self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
         self.models = QComboBox()
         self.models.setObjectName("models")
         self.models.setToolTip("Who learns. It stays as it is; a new version is made.")
-        self.models.currentIndexChanged.connect(lambda: self._on_model())
-        return [("Labels", self.labels), ("They are", self.kind), ("Model", self.models)]
-
-    def extras(self) -> list[QWidget]:
         self.curve = LossPlot()
         self.curve.hide()
-        return [self.curve]
-
-    def results(self) -> list[QWidget]:
         self.alarm = QFrame()
         self.alarm.setObjectName("alarm")
         self.alarm.setStyleSheet("#alarm { border: 2px solid #ff9d4d; border-radius: 4px; }")
@@ -103,13 +85,24 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         column.addWidget(self.alarm_text)
         column.addWidget(self.back_button)
         self.alarm.hide()
-        self._old: TrainedModel | None = None
         self.history = HistoryList(self.session)
-        return [
-            self.alarm,
-            QLabel("<b>Model history</b>: click a version to go back"),
-            self.history,
-        ]
+        self.assemble(
+            rows=[("Labels", self.labels), ("They are", self.kind), ("Model", self.models)],
+            extras=[self.curve],
+            results=[
+                self.alarm,
+                QLabel("<b>Model history</b>: click a version to go back"),
+                self.history,
+            ],
+        )
+        self.labels.picked.connect(self._on_labels)
+        self.models.currentIndexChanged.connect(lambda: self._on_model())
+        self.session.models_changed.connect(self._fill_models)
+        _PAGES.setdefault(self.viewer, WeakSet()).add(self)
+        self._fill_models()
+        self._on_labels(self.labels.layer())
+
+    # What a tool says of itself
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
@@ -129,7 +122,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         field = None if index is None else plane_image(image_of(layer), index)
         self.alarm.hide()
         self.curve.clear_curves()
-        self.curve.setVisible(not isinstance(model.spec, PixelSpec))
+        self.curve.setVisible(model.spec.learns_features)
         return lambda report: _trained_on(model, material, options, base, name, field, report)
 
     def show_on_the_way(self, thing: Any) -> None:
@@ -159,8 +152,6 @@ class FineTuneWidget(Tool[FineTuneOptions]):
 
     def refresh(self) -> None:
         super().refresh()
-        if not self._built:
-            return
         ready = self.model() is not None
         self.run_button.setEnabled(self.run_button.isEnabled() and ready)
         if not self.running:
@@ -203,7 +194,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
             self.labels.pick(likely[-1])
 
     def _on_labels(self, labels: Layer | None) -> None:
-        if not self._built or not isinstance(labels, Labels):
+        if not isinstance(labels, Labels):
             return
         self.session.ink(labels)
         source = source_layer(self.viewer.layers, labels)
@@ -212,10 +203,8 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         self._show_kind()
 
     def _on_model(self) -> None:
-        if not self._built:
-            return
         model = self.model()
-        network = model is not None and not isinstance(model.spec, PixelSpec)
+        network = model is not None and model.spec.learns_features
         fields = FineTuneOptions.model_fields
         self.form.show_only({name: network or name not in _NETWORK_FIELDS for name in fields})
         self._show_kind()

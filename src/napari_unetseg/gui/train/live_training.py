@@ -108,9 +108,12 @@ class Live(QObject):
         features_from: TrainedModel | None,
         seed: int,
     ) -> None:
-        """Watch an image and its strokes; again and again with other options if need be."""
+        """Watch an image and its strokes; with other options than before, fit anew."""
         setting = (spec, features_from, seed, id(layer.data))
-        if (self._layer, self._labels) != (layer, labels):
+        others = (self._layer, self._labels) != (layer, labels)
+        if not others and setting == self._setting:
+            return
+        if others:
             self.end()
             self._layer, self._labels = layer, labels
             for event in ("paint", "labels_update", "data", "set_data"):
@@ -121,8 +124,7 @@ class Live(QObject):
             camera.events.zoom.connect(self._on_moved)
             self._viewer.dims.events.current_step.connect(self._on_moved)
             self._viewer.dims.events.ndisplay.connect(self._on_moved)
-        if setting != self._setting:
-            self._setting, self._learner, self._all = setting, None, True
+        self._setting, self._learner, self._all = setting, None, True
         self.later()
 
     def end(self) -> None:

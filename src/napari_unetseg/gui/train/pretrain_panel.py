@@ -66,10 +66,20 @@ class PretrainPanel(QWidget):
         known = done[1] if done is not None and done[0] == _key(layers) else None
         return Pretraining([image_of(one) for one in layers], self.form.options, known)
 
-    def remember(self, layer: Layer, pretrained: "Pretrained | None") -> None:
-        """Keep what a training was pretrained to, for the next one on the same images."""
+    def key_of(self, layer: Layer) -> tuple[str, ...]:
+        """Return which images would be pretrained on now: the layers, and their arrays."""
+        return _key(self._layers(layer))
+
+    def remember(self, key: tuple[str, ...], pretrained: "Pretrained | None") -> None:
+        """Keep what a training was pretrained to, for the next one on the same images.
+
+        Parameters
+        ----------
+        key
+            `key_of` when the training was started: the choice may be another one by now.
+        """
         if pretrained is not None:
-            self._done = _key(self._layers(layer)), pretrained
+            self._done = key, pretrained
 
     def _layers(self, layer: Layer) -> list[Layer]:
         if self.on.currentText() == _NOTHING:

@@ -1,6 +1,6 @@
 """The Train dock: from painted labels to a model, with its curve and a live look at the field."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,18 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features import FilterBankSpec
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.model import shipped_models as shipped
-from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import Features, PixelSpec
-from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
-from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
-from napari_unetseg.core.training.pretraining import Pretraining
-from napari_unetseg.core.training.train import Outcome, TrainingPair, train
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.pixel_specs import sees_features
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import image_of, plane_image
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
 from napari_unetseg.gui.shared.preview import labels_look
-from napari_unetseg.gui.shared.task import Latest, Reporter, Work
+from napari_unetseg.gui.shared.task import Latest, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import (
     kind_box,
@@ -49,34 +45,21 @@ from napari_unetseg.gui.train.live_training import Live, Seen
 from napari_unetseg.gui.train.loss_curve import LossPlot
 from napari_unetseg.gui.train.network_drawing import NetworkWindow
 from napari_unetseg.gui.train.pretrain_panel import PretrainPanel
-from napari_unetseg.gui.train.training_preview import glimpser, show_training
+from napari_unetseg.gui.train.train_run import TrainResult, TrainRun
+from napari_unetseg.gui.train.train_view import (
+    BANK,
+    FeatureChoice,
+    TrainState,
+    TrainView,
+    features_of,
+    resolve,
+)
+from napari_unetseg.gui.train.training_preview import show_training
 
-_RUNG_HELP = {
-    "logistic": "Two classes, a weighted sum of filters. Fits in a blink: begin here.",
-    "softmax": "The same for any number of classes.",
-    "mlp": "Sums of sums of filters: for classes that a plane cannot part.",
-    "cnn": "A small convolutional network: learns its own filters. Minutes.",
-    "unet": "Sees detail and surroundings. The best with enough labels. Minutes.",
-}
 _REGION_HELP = (
     "Where 0 is known to be background: inside the shapes drawn in a Shapes layer, or wherever "
     "another Labels layer is painted. Elsewhere 0 is unknown and not learnt from."
 )
-_LITTLE = 0.5
-"""Dice on what was held out under which a model is hardly of use."""
-
-_OBJECT_FIELDS = ("objects", "maps")
-_PIXEL_FIELDS = ("validation", "seed")
-_BANK: tuple[Features, TrainedModel | None] = ("auto", None)
-
-
-@dataclass(frozen=True, eq=False)
-class _Done:
-    """What a run gives: the model, what it learnt from, and its picture."""
-
-    outcome: Outcome
-    learnt: Learnt
-    thumbnail: Any
 
 
 class TrainWidget(Tool[TrainOptions]):
@@ -103,16 +86,8 @@ class TrainWidget(Tool[TrainOptions]):
         self._live = Live(self.viewer, self.preview.plane, self)
         self._live.seen.connect(self._on_seen)
         self._live.refused.connect(self._on_nothing_live)
-        self.session.models_changed.connect(self._fill_starts)
-        self.session.model_chosen.connect(self._take_up)
-        self._choose_rung()
-        self._show_extent()
-
-    def rows(self) -> list[tuple[str, QWidget]]:
         self.labels = labels_pick(self.viewer)
-        self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
-        self.kind.currentIndexChanged.connect(self._choose_kind)
         self.region = LayerChoice(
             self.viewer, marks_regions, follow=lambda layer: False, nothing="the whole image"
         )
@@ -122,7 +97,6 @@ class TrainWidget(Tool[TrainOptions]):
         self.rung.setObjectName("rung")
         for rung in RUNGS:
             self.rung.addItem(rung, rung)
-        self.rung.currentIndexChanged.connect(self._choose_rung)
         self.extent = QComboBox()
         self.extent.setObjectName("extent")
         self.extent.addItem("planes, one by one", 2)
@@ -131,30 +105,14 @@ class TrainWidget(Tool[TrainOptions]):
             "Planes: paint on any of them; quick. Stacks: the model sees the neighbouring planes "
             "too, which takes more labels, time and memory."
         )
-        self.extent.currentIndexChanged.connect(self._on_extent)
         self.start = ModelChoice()
         self.start.setToolTip(
             "Transfer learning: begin with the weights of a model trained before, or of one that "
             "ships. Use it where that saw images like yours and your labels are few. For other "
             "channels or classes its first or last layer is new."
         )
-        self.start.currentIndexChanged.connect(self._follow_start)
-        return [
-            ("Labels", self.labels),
-            ("They are", self.kind),
-            ("Finished in", self.region),
-            ("Model", self.rung),
-            ("Learn", self.extent),
-            ("Start from", self.start),
-        ]
-
-    def extras(self) -> list[QWidget]:
-        self.specs: dict[str, Form[Any]] = {}
+        self.specs: dict[str, Form[Any]] = {kind: Form(rung.spec()) for kind, rung in RUNGS.items()}
         self._pages = QStackedWidget()
-        for kind, spec in RUNGS.items():
-            form: Form[Any] = Form(spec())
-            form.changed.connect(lambda options: self._on_spec())
-            self.specs[kind] = form
         self.features = QComboBox()
         self.features.setObjectName("features")
         self.features.setToolTip(
@@ -163,9 +121,8 @@ class TrainWidget(Tool[TrainOptions]):
         )
         # A long name must not make the dock wider than a laptop can spare.
         self.features.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.features.currentIndexChanged.connect(lambda: self._choose_features())
-        self._seen = QWidget()
-        row = QFormLayout(self._seen)
+        self._features_row = QWidget()
+        row = QFormLayout(self._features_row)
         row.setContentsMargins(0, 0, 0, 0)
         row.addRow("Features", self.features)
         self.pretraining = PretrainPanel(self.viewer)
@@ -177,7 +134,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.see.clicked.connect(lambda: self._show_network())
         self.network: NetworkWindow | None = None
         unfold = QCollapsible("Options of the model")
-        unfold.addWidget(self._seen)
+        unfold.addWidget(self._features_row)
         unfold.addWidget(self.see)
         unfold.addWidget(self._pages)
         unfold.addWidget(self.pretraining)
@@ -185,84 +142,83 @@ class TrainWidget(Tool[TrainOptions]):
         self.live.setToolTip(
             "Fit the model again at every stroke and colour what is in view. Train keeps it."
         )
-        self.live.toggled.connect(lambda: self._see_to_live())
         self.curve = LossPlot()
         self.curve.hide()
-        return [self.live, unfold, self.curve]
-
-    def results(self) -> list[QWidget]:
         self.history = HistoryList(self.session)
-        unfold = QCollapsible("Model history")
-        unfold.addWidget(self.history)
-        return [unfold]
-
-    def forms(self) -> dict[str, Form[Any]]:
-        return {**super().forms(), **self.specs}
-
-    def choices(self) -> dict[str, QComboBox]:
-        return {"model": self.rung}
+        history = QCollapsible("Model history")
+        history.addWidget(self.history)
+        self.assemble(
+            rows=[
+                ("Labels", self.labels),
+                ("They are", self.kind),
+                ("Finished in", self.region),
+                ("Model", self.rung),
+                ("Learn", self.extent),
+                ("Start from", self.start),
+            ],
+            extras=[self.live, unfold, self.curve],
+            results=[history],
+            forms=self.specs,
+            choices={"model": self.rung},
+        )
+        self._connect()
 
     def spec(self) -> ModelSpec:
         """Return the chosen model as its form stands."""
         options: ModelSpec = self.specs[self.rung.currentData()].options
-        if isinstance(options, PixelSpec):
-            features, _ = self._features_chosen()
-            return options.model_copy(update={"features": features})
+        if sees_features(options):
+            return options.model_copy(update={"features": self._feature().features})
         return options
 
     def ndim(self) -> int:
         """Return 2 to learn planes, 3 to learn stacks."""
-        layer = self.pick.layer()
-        return int(self.extent.currentData()) if layer is not None and _is_stack(layer) else 2
+        return resolve(self._state()).ndim
 
     def features_from(self) -> TrainedModel | None:
         """Return the UNet whose features the chosen model is to see, if any."""
-        return self._features_chosen()[1] if self._looks_at_pixels() else None
-
-    def _looks_at_pixels(self) -> bool:
-        return issubclass(RUNGS[self.rung.currentData()], PixelSpec)
-
-    def _features_chosen(self) -> tuple[Features, TrainedModel | None]:
-        features, eyes = self.features.currentData() or _BANK
-        return features, shipped.open_shipped(eyes) if isinstance(eyes, str) else eyes
+        if not RUNGS[self.rung.currentData()].takes_frozen_features:
+            return None
+        network = self._feature().network
+        return shipped.open_shipped(network) if isinstance(network, str) else network
 
     def work(self, layer: Layer, options: TrainOptions) -> Work:
-        kind, start = self.kind.currentData(), self.start.chosen()
-        lesson, spec = lesson_of(layer, self.labels.layer(), kind), self.spec()
-        lesson = replace(lesson, region=self._region(layer, lesson.labels.shape))
-        eyes = self.features_from()
-        before = None if self._looks_at_pixels() else self.pretraining.chosen(layer)
-        name, ndim = self.session.name_for(spec.kind), self.ndim()
-        learnt = learnt_of(layer, self.labels.layer(), kind, region=self._marks())
+        kind, spec = self.kind.currentData(), self.spec()
+        pair = lesson_of(layer, self.labels.layer(), kind)
         index = self.preview.plane(layer)
-        field = None if index is None else plane_image(lesson.image, index)
+        pixel = sees_features(spec)
+        run = TrainRun(
+            pair=replace(pair, region=self._region(layer, pair.labels.shape)),
+            spec=spec,
+            options=options,
+            name=self.session.name_for(spec.kind),
+            labels_are=kind,
+            ndim=self.ndim(),
+            start=self.start.chosen(),
+            features_from=self.features_from(),
+            pretraining=None if pixel else self.pretraining.chosen(layer),
+            pretrained_on=self.pretraining.key_of(layer),
+            field=None if index is None else plane_image(pair.image, index),
+            learnt=learnt_of(layer, self.labels.layer(), kind, region=self._marks()),
+        )
         self.curve.clear_curves()
-        self.curve.setVisible(not isinstance(spec, PixelSpec))
-
-        def work(report: Reporter) -> _Done:
-            outcome = _train(
-                spec, lesson, options, name, kind, ndim, start, eyes, before, field, report
-            )
-            return _Done(outcome, learnt, predicted_thumbnail(outcome.model))
-
-        return work
+        self.curve.setVisible(not pixel)
+        return run
 
     def show_on_the_way(self, thing: Any) -> None:
         show_training(self, self.curve, thing)
 
-    def show_result(self, layer: Layer, options: TrainOptions, result: _Done) -> str:
-        model, message = result.outcome.model, result.outcome.message
-        learnt, picture = [result.learnt], result.thumbnail
-        self.pretraining.remember(layer, result.outcome.pretrained)
-        self.session.add_model(model, origin="trained", learnt=learnt, thumbnail=picture)
-        self._fill_starts()
-        return f"{model.name}: {message} {_next(model)}"
+    def show_result(self, layer: Layer, options: TrainOptions, result: TrainResult) -> str:
+        run, outcome = result.run, result.outcome
+        self.pretraining.remember(run.pretrained_on, outcome.pretrained)
+        self.session.add_model(
+            outcome.model, origin="trained", learnt=[run.learnt], thumbnail=result.thumbnail
+        )
+        return result.message()
 
     def shown(self) -> None:
-        self._fill_starts()
         # Torch takes seconds to load and the filters to compile: begin while the user paints.
         self._warm.ask_soon(lambda progress: warm_up())
-        self._see_to_live()
+        self._update()
 
     def hidden(self) -> None:
         self._live.end()
@@ -270,44 +226,134 @@ class TrainWidget(Tool[TrainOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
-        self._show_extent()
-        self._draw_network()
-        self._see_to_live()
+        self._update()
 
     def options_changed(self, options: TrainOptions) -> None:
-        self._see_to_live()
+        self._update()
 
     def close_tool(self) -> None:
         if not self._closed:
             self.labels.close_events()
             self.region.close_events()
-            self.session.models_changed.disconnect(self._fill_starts)
+            self.session.models_changed.disconnect(self._update)
             self.session.model_chosen.disconnect(self._take_up)
             self.history.close_events()
         super().close_tool()
 
     def refresh(self) -> None:
         super().refresh()
-        if hasattr(self, "_live") and not self.running:
-            if not self._live.on:
-                self.preview.remove()
-            self._fill_starts()
+        self._update()
+
+    # State and view
+
+    def _connect(self) -> None:
+        """Follow whatever decides how the dock looks."""
+        for box in (self.kind, self.rung, self.extent, self.features):
+            box.currentIndexChanged.connect(self._update)
+        self.live.toggled.connect(self._update)
+        for form in self.specs.values():
+            form.changed.connect(self._update)
+        self.session.models_changed.connect(self._update)
+        self.labels.picked.connect(self._on_labels)
+        self.start.currentIndexChanged.connect(self._on_start)
+        self.session.model_chosen.connect(self._take_up)
+
+    def _state(self) -> TrainState:
+        layer, models = self.pick.layer(), tuple(self.session.models)
+        taken = {shipped.name_of_model(model): model for model in models}
+        return TrainState(
+            rung=self.rung.currentData(),
+            labels_are=self.kind.currentData(),
+            extent=self.extent.currentData(),
+            has_image=layer is not None,
+            has_labels=self.labels.layer() is not None,
+            is_stack=layer is not None and _is_stack(layer),
+            start=self.start.currentData(),
+            features=self._feature(),
+            models=models,
+            shipped={name: taken.get(name) for name in shipped.names()},
+            live_ticked=self.live.isChecked(),
+            in_sight=self.isVisible() and not self._closed,
+            running=self.running,
+        )
+
+    def _feature(self) -> FeatureChoice:
+        chosen: FeatureChoice | None = self.features.currentData()
+        return chosen or BANK
+
+    def _update(self, *_: object) -> None:
+        """Show the state as it is now."""
+        self._apply(resolve(self._state()))
+
+    def _apply(self, view: TrainView) -> None:
+        rung = self.rung.currentData()
+        self.rung.setToolTip(view.hint)
+        self.form.layout.setRowVisible(self.region, view.shows_region)
+        self.form.layout.setRowVisible(self.extent, view.shows_extent)
+        self.form.show_only(view.options)
+        self._show_page(self.specs[rung].page)
+        self.specs[rung].show_only(view.spec_options)
+        self._features_row.setVisible(view.shows_features)
+        self.pretraining.setVisible(view.shows_pretraining)
+        with QSignalBlocker(self.start):
+            self.start.fill(view.starts, before="nothing", ships=view.starts_shipped)
+            self.start.choose(view.start)
+        with QSignalBlocker(self.features):
+            self._fill_features(view)
+        self.live.setVisible(view.shows_live)
+        self._follow_live(view.runs_live)
+        if not view.keeps_preview:
+            self.preview.remove()
+        self._draw_network(view.ndim)
+
+    def _show_page(self, page: QWidget) -> None:
+        """Show the form of a rung; it is made when it is first looked at."""
+        if self._pages.currentWidget() is not page:
+            self._pages.addWidget(page)
+            self._pages.setCurrentWidget(page)
+
+    def _fill_features(self, view: TrainView) -> None:
+        by_name = {choice.text: choice for choice in view.features_shipped}
+        self.features.clear()
+        for choice in view.features:
+            self.features.addItem(choice.text, choice)
+        add_shipped(self.features, list(by_name), by_name.__getitem__)
+        rows = range(self.features.count())
+        self.features.setCurrentIndex(
+            next(row for row in rows if self.features.itemData(row) is view.feature)
+        )
 
     def _on_labels(self, labels: Layer | None) -> None:
         if labels is not None:
             show_kind(self.kind, labels)
-        self._see_to_live()
+        self._update()
 
-    def _see_to_live(self) -> None:
-        """Begin or end the live mode, as everything that matters to it stands now."""
-        if not hasattr(self, "_live"):
-            return
-        spec, layer, labels = self.spec(), self.pick.layer(), self.labels.layer()
-        scribbles = self.kind.currentData() == "scribbles"
-        able = isinstance(spec, PixelSpec) and scribbles and self.ndim() == 2
-        self.live.setVisible(able)
-        wanted = able and self.live.isChecked() and self.isVisible() and not self._closed
-        if wanted and isinstance(spec, PixelSpec) and layer is not None and labels is not None:
+    def _on_start(self) -> None:
+        """Take over the options of a network to start from, or the features of a pixel rung."""
+        start, state = self.start.chosen(), self._state()
+        if start is not None and sees_features(start.spec):
+            state = replace(state, features=features_of(start))
+        elif start is not None:
+            self.specs[start.spec.kind].options = start.spec
+        self._apply(resolve(state))
+
+    def _take_up(self, model: TrainedModel) -> None:
+        """Go on from the version that was gone back to: the same model, its options, its weights.
+
+        Live fits the model anew at every stroke, so that its options are what it takes up.
+        """
+        self.rung.setCurrentIndex(self.rung.findData(model.spec.kind))
+        self.extent.setCurrentIndex(self.extent.findData(model.ndim))
+        self.specs[model.spec.kind].options = model.spec
+        self._apply(resolve(replace(self._state(), start=model, features=features_of(model))))
+
+    # Live mode
+
+    def _follow_live(self, wanted: bool) -> None:
+        """Begin or end the live mode, or go on with other options."""
+        layer, labels = self.pick.layer(), self.labels.layer()
+        spec = self.spec() if wanted else None
+        if sees_features(spec) and layer is not None and labels is not None:
             seed = self.form.options.seed
             self._live.begin(layer, labels, spec, self.features_from(), seed)
         elif self._live.on:
@@ -332,9 +378,7 @@ class TrainWidget(Tool[TrainOptions]):
         if not self.running:
             self.say(sentence)
 
-    def _on_spec(self) -> None:
-        self._draw_network()
-        self._see_to_live()
+    # The network
 
     def _show_network(self) -> None:
         """Open the window that draws the chosen model."""
@@ -342,15 +386,15 @@ class TrainWidget(Tool[TrainOptions]):
             self.network = NetworkWindow(self)
         self.network.show()
         self.network.raise_()
-        self._draw_network()
+        self._draw_network(self.ndim())
 
-    def _draw_network(self) -> None:
+    def _draw_network(self, ndim: int) -> None:
         """Draw the chosen model, for the picked image, while its window is open."""
-        window, layer = getattr(self, "network", None), self.pick.layer()
+        window, layer = self.network, self.pick.layer()
         if window is None or not window.isVisible():
             return
         sides: tuple[int, ...] = (512, 512)
-        ndim, channels = self.ndim(), 1
+        channels = 1
         if layer is not None:
             image = image_of(layer)
             channels = image.n_channels
@@ -366,54 +410,7 @@ class TrainWidget(Tool[TrainOptions]):
             image=sides,
         )
 
-    def _show_extent(self) -> None:
-        """Offer to learn stacks where there is one."""
-        layer = self.pick.layer()
-        self.form.layout.setRowVisible(self.extent, layer is not None and _is_stack(layer))
-        self._fill_starts()
-
-    def _on_extent(self, number: int = 0) -> None:
-        self._fill_starts()
-        self._draw_network()
-        self._see_to_live()
-
-    def _choose_rung(self, number: int = 0) -> None:
-        rung = self.rung.currentData()
-        self.rung.setToolTip(_RUNG_HELP[rung])
-        page = self.specs[rung].page
-        self._pages.addWidget(page)
-        self._pages.setCurrentWidget(page)
-        self._show_training_options()
-        self._fill_starts()
-        self._seen.setVisible(self._looks_at_pixels())
-        self.pretraining.setVisible(not self._looks_at_pixels())
-        self._draw_network()
-        self._choose_features()
-
-    def _choose_features(self) -> None:
-        """Show the options of the filters where they are used, and look again."""
-        if self._looks_at_pixels():
-            features, _ = self._features_chosen()
-            shown = dict.fromkeys(FilterBankSpec.model_fields, features != "network")
-            self.specs[self.rung.currentData()].show_only({**shown, "features": False})
-        self._see_to_live()
-
-    def _choose_kind(self, number: int = 0) -> None:
-        """Show what matters to labels of the chosen kind, and look again."""
-        self._show_training_options()
-        self._see_to_live()
-
-    def _show_training_options(self) -> None:
-        """Show what matters to the chosen model and to labels of the chosen kind."""
-        kind = self.kind.currentData()
-        self.form.layout.setRowVisible(self.region, kind != "scribbles")
-        network = not self._looks_at_pixels()
-        wanted = {
-            name: (network and (name not in _OBJECT_FIELDS or kind == "objects"))
-            or name in _PIXEL_FIELDS
-            for name in TrainOptions.model_fields
-        }
-        self.form.show_only(wanted)
+    # Finished regions
 
     def _marks(self) -> Layer | None:
         """Return the layer that says where the labels are finished, if any does."""
@@ -431,76 +428,6 @@ class TrainWidget(Tool[TrainOptions]):
             )
         return region_of(marks, layer, shape)
 
-    def _take_up(self, model: TrainedModel) -> None:
-        """Go on from the version that was gone back to: the same model, its options, its weights.
-
-        Live fits the model anew at every stroke, so that its options are what it takes up.
-        """
-        self.rung.setCurrentIndex(self.rung.findData(model.spec.kind))
-        self.extent.setCurrentIndex(self.extent.findData(model.ndim))
-        self.specs[model.spec.kind].options = model.spec
-        self._fill_starts()
-        self.start.choose(model)
-        self._follow_start()
-
-    def _follow_start(self) -> None:
-        """Take the options of the model to start from, and see what it sees: it keeps both."""
-        start = self.start.chosen()
-        if start is None:
-            return
-        if not isinstance(start.spec, PixelSpec):
-            self.specs[start.spec.kind].options = start.spec
-            return
-        eyes = start.features_from
-        same = _BANK if eyes is None else (start.spec.features, eyes)
-        self._select_features(same)
-
-    def _fill_features(self) -> None:
-        """Offer the UNets of the session, and those that its other models see."""
-        kept = self.features.currentData() or _BANK
-        known: dict[str, TrainedModel] = {}
-        for model in self.session.models:
-            eyes = model if isinstance(model.spec, UNetSpec) else model.features_from
-            if eyes is not None:
-                known.setdefault(eyes.fingerprint, eyes)
-        # Live need not look again when nothing but the list is new.
-        with QSignalBlocker(self.features):
-            self.features.clear()
-            self.features.addItem("filter bank", _BANK)
-            for eyes in known.values():
-                self.features.addItem(f"{eyes.name} and filter bank", ("both", eyes))
-                self.features.addItem(eyes.name, ("network", eyes))
-            add_shipped(self.features, shipped.names(), lambda name: ("both", name))
-            self._select_features(kept)
-        if _same_features(self.features.currentData()) != _same_features(kept):
-            self._choose_features()
-
-    def _select_features(self, wanted: Any) -> None:
-        at = [_same_features(self.features.itemData(k)) for k in range(self.features.count())]
-        place = _same_features(wanted)
-        self.features.setCurrentIndex(at.index(place) if place in at else 0)
-
-    def _fill_starts(self) -> None:
-        rung, ndim, kept = self.rung.currentData(), self.ndim(), self.start.currentData()
-        can = [m for m in self.session.models if m.spec.kind == rung and m.ndim == ndim and m.state]
-        ships = (rung, ndim) == (shipped.KIND, shipped.NDIM)
-        with QSignalBlocker(self.start):
-            self.start.fill(can, before="nothing", ships=ships)
-            if not self.start.choose(kept) and isinstance(kept, str) and ships:
-                # It became one of the session.
-                self.start.choose(shipped.open_shipped(kept))
-        self._fill_features()
-
-
-def _next(model: TrainedModel) -> str:
-    """Say what to do with a model: one that learnt little had better learn again."""
-    if model.scores.get("dice", 1.0) >= _LITTLE:
-        return "Next: Predict."
-    return (
-        "It learnt little. Look whether the labels are right and of the same image, annotate more, "
-        "or train longer; then Predict."
-    )
-
 
 def _is_stack(layer: Layer) -> bool:
     """Whether a layer has planes above each other."""
@@ -511,38 +438,4 @@ def _is_stack(layer: Layer) -> bool:
     return "Z" in image.axes and image.length("Z") > 1
 
 
-def _same_features(chosen: Any) -> tuple[str, str]:
-    """Return what two choices of features have in common when they are the same."""
-    features, eyes = chosen or _BANK
-    if isinstance(eyes, TrainedModel):
-        return features, eyes.fingerprint
-    return features, eyes or ""
-
-
-def _train(
-    spec: ModelSpec,
-    lesson: TrainingPair,
-    options: TrainOptions,
-    name: str,
-    kind: Any,
-    ndim: int,
-    start: TrainedModel | None,
-    features_from: TrainedModel | None,
-    pretraining: Pretraining | None,
-    field: Image | None,
-    report: Reporter,
-) -> Outcome:
-    return train(
-        spec,
-        [lesson],
-        options,
-        name=name,
-        labels_are=kind,
-        ndim=ndim,
-        start=start,
-        features_from=features_from,
-        pretraining=pretraining,
-        watch=report.show,
-        preview=glimpser(field, report),
-        progress=report,
-    )
+__all__ = ["TrainWidget"]

@@ -38,12 +38,12 @@ def glimpser(
 
 
 def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
-    """Show what a training hands over on the way: a glimpse over the image, or a `Record`."""
+    """Show what a training hands over on the way: a glimpse over the image, or a `TrainingStep`."""
     if not isinstance(thing, TrainingPreview):
         curve.add(thing.seconds, thing.loss, thing.dice)
         return
-    layer = tool.pick.layer()
-    if layer is not None and tool.isVisible():
+    layer = tool.source
+    if layer is not None and layer in tool.viewer.layers and tool.isVisible():
         look = classes_look(int(thing.classes.max()))
         tool.preview.show(layer, thing.classes, name="training preview", **look)
 

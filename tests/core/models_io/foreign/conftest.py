@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from napari_unetseg.core.models_io.native.npy_arrays import written_npy
-from napari_unetseg.core.models_io.native.plain_yaml import written_yaml
-from napari_unetseg.core.models_io.native.zip_archive import written_zip
+from napari_unetseg.core.models_io.native.npy_arrays import npy_bytes
+from napari_unetseg.core.models_io.native.plain_yaml import yaml_bytes
+from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
 
 
 class DoubleConv(nn.Module):
@@ -181,14 +181,14 @@ def content_of(
 
 
 def packed(path: Path, members: Mapping[str, bytes], content: Mapping[str, Any]) -> Path:
-    path.write_bytes(written_zip({"rdf.yaml": written_yaml(dict(content)), **members}))
+    path.write_bytes(zip_bytes({"rdf.yaml": yaml_bytes(dict(content)), **members}))
     return path
 
 
 def tensors(image: Any, expected: Any) -> dict[str, bytes]:
     return {
-        "test_input.npy": written_npy(np.asarray(image, np.float32)),
-        "test_output.npy": written_npy(np.asarray(expected, np.float32)),
+        "test_input.npy": npy_bytes(np.asarray(image, np.float32)),
+        "test_output.npy": npy_bytes(np.asarray(expected, np.float32)),
     }
 
 

@@ -18,8 +18,8 @@ import torch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
-from napari_unetseg.core.models_io.native.plain_yaml import written_yaml
-from napari_unetseg.core.models_io.native.zip_archive import written_zip
+from napari_unetseg.core.models_io.native.plain_yaml import yaml_bytes
+from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
 
 Kit = SimpleNamespace
 Members = dict[str, bytes]
@@ -62,7 +62,7 @@ def test_broken_packages_are_refused_or_harmless(
     members, content = package
     rng = np.random.default_rng(0)
     path = made.packed(tmp_path / "model.zip", members, content)
-    whole, text = path.read_bytes(), written_yaml(content)
+    whole, text = path.read_bytes(), yaml_bytes(content)
     onnx = made.onnx_file(np.ones((1, 1, 3, 3), np.float32))
     assert self_test(path).passed
     outcome = {"refused": 0, "opened": 0}
@@ -73,7 +73,7 @@ def test_broken_packages_are_refused_or_harmless(
                 path.write_bytes(bytes_broken(whole, rng))
             case 1:
                 broken = bytes_broken(text, rng)
-                path.write_bytes(written_zip({"rdf.yaml": broken, **members}))
+                path.write_bytes(zip_bytes({"rdf.yaml": broken, **members}))
             case 2 | 3:
                 made.packed(path, members, fields_broken(content, rng))
             case 4:

@@ -12,7 +12,7 @@ from torch import nn
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
-from napari_unetseg.core.models_io.foreign.convert_unet import bare_model
+from napari_unetseg.core.models_io.foreign.convert_unet import convert_bare_weights
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
 from napari_unetseg.core.models_io.foreign.unet_layouts import match_layout
 from napari_unetseg.core.models_io.native import load, save
@@ -49,7 +49,7 @@ def test_usual_unets_give_the_same_numbers(
     layout = match_layout(state_of(network, prefix))
     assert (layout.n_channels, layout.n_outputs, layout.ndim) == (2, 3, 2)
     assert layout.sure
-    ours = network_of(bare_model(layout, "any", NormalisationSpec()))
+    ours = network_of(convert_bare_weights(layout, "any", NormalisationSpec()))
     x = torch.rand(1, 2, 24, 32)
     np.testing.assert_allclose(evidence(ours, x), evidence(network, x), atol=1e-4)
 
@@ -90,7 +90,7 @@ def test_names_that_tell_nothing_are_settled_by_the_example(made: Kit, tmp_path:
     assert model.spacing == (0.5, 0.5)
     members |= made.tensors(raw, 1 - expected)
     content = made.content_of(members, "pytorch_state_dict")
-    with pytest.raises(InputError, match="does not give what the package's example says"):
+    with pytest.raises(InputError, match="does not reproduce the package's example"):
         open_model(made.packed(tmp_path / "b.zip", members, content))
 
 
@@ -102,7 +102,7 @@ def test_what_is_of_another_arithmetic_is_refused_by_name(made: Kit) -> None:
         match_layout(state_of(network))
     network = made.ShortcutFirst(1, 1)
     network.inc.double_conv[1] = nn.InstanceNorm2d(4, affine=True)
-    with pytest.raises(InputError, match="normalises every image by itself"):
+    with pytest.raises(InputError, match="instance, group or layer normalisation"):
         match_layout(state_of(network))
     network = made.ShortcutFirst(1, 1)
     network.down2[1] = made.ShortcutFirst(8, 1).inc

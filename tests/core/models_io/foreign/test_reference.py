@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from napari_unetseg.core.model.trained_model import RUNGS
+from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.models_io.native.export_package import ExportOptions, export
 from napari_unetseg.core.objects.decoders import DecoderSpec
 

@@ -17,7 +17,7 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.models_io.native.export_package import ExportOptions, export
-from napari_unetseg.core.models_io.native.network_source import callable_of
+from napari_unetseg.core.models_io.native.network_source import network_builder
 from napari_unetseg.core.nn.networks.image_inputs import ImageInputs
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
@@ -60,7 +60,7 @@ def test_the_travelling_filters_give_the_numbers_of_the_compiled(
         state={"layers.0.weight": weights, "layers.0.bias": np.zeros(1, np.float32)},
         spacing=spacing,
     )
-    shown = ImageInputs(**callable_of(model)[1]["inputs"])(torch.from_numpy(image[None]))[0]
+    shown = ImageInputs(**network_builder(model)[1]["inputs"])(torch.from_numpy(image[None]))[0]
     expected = pixel_inputs(image, spec, spacing=spacing)
     np.testing.assert_allclose(shown.numpy(), expected, atol=2e-5)
 

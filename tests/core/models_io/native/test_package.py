@@ -23,15 +23,16 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import RUNGS, ModelCard, TrainedModel
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.foreign import self_test
 from napari_unetseg.core.models_io.native import describe, load, save
 from napari_unetseg.core.models_io.native import package as package_module
-from napari_unetseg.core.models_io.native.npy_arrays import read_npy, written_npy
-from napari_unetseg.core.models_io.native.package_description import exact_scale, signed
-from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, written_yaml
+from napari_unetseg.core.models_io.native.npy_arrays import npy_bytes, read_npy
+from napari_unetseg.core.models_io.native.package_description import exact_scale, with_digest
+from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_bytes
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict, write_state_dict
-from napari_unetseg.core.models_io.native.zip_archive import Archive, written_zip
+from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
 from napari_unetseg.core.nn.restore import evidence_of_model
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -89,8 +90,8 @@ def put(
     if change is not None:
         change(content)
         if sign and "config" in content:
-            content["config"]["unetseg"] = signed(content["config"]["unetseg"])
-    path.write_bytes(written_zip(members | {"rdf.yaml": written_yaml(content)}))
+            content["config"]["unetseg"] = with_digest(content["config"]["unetseg"])
+    path.write_bytes(zip_bytes(members | {"rdf.yaml": yaml_bytes(content)}))
     return path
 
 
@@ -385,7 +386,7 @@ def test_a_pickle_in_place_of_weights_is_not_run(saved: Path, tmp_path: Path) ->
     members = members_of(saved)
     for protocol in range(6):
         program = pickle.dumps(Harm(), protocol)
-        inner = written_zip({"archive/data.pkl": program, "archive/version": b"3"})
+        inner = zip_bytes({"archive/data.pkl": program, "archive/version": b"3"})
         for weights in (program, inner):
             path = put(tmp_path / "bad.zip", members | {"weights.pt": weights})
             with pytest.raises(InputError):
@@ -398,7 +399,7 @@ def test_a_pickle_in_place_of_weights_is_not_run(saved: Path, tmp_path: Path) ->
 )
 def test_names_that_climb_out_are_refused(saved: Path, tmp_path: Path, name: str) -> None:
     path = put(tmp_path / "bad.zip", members_of(saved) | {name: b"x"})
-    with pytest.raises(InputError, match="outside of itself"):
+    with pytest.raises(InputError, match="outside its folder"):
         load(path)
 
 
@@ -449,7 +450,7 @@ def test_a_zip_that_lies_about_its_sizes_is_refused(saved: Path) -> None:
     assert int.from_bytes(data[central + 24 : central + 28], "little") == sizes["README.md"]
     data[central + 24 : central + 28] = (2**31 - 1).to_bytes(4, "little")
     saved.write_bytes(data)
-    with pytest.raises(InputError, match="swells"):
+    with pytest.raises(InputError, match="far larger when unpacked"):
         load(saved)
 
 
@@ -458,7 +459,7 @@ def test_wrong_hashes_are_refused(saved: Path, tmp_path: Path) -> None:
     for name in ("weights.pt", "history.json", "test_input.npy"):
         data = bytearray(members[name])
         data[-1] ^= 1
-        saved.write_bytes(written_zip(members | {name: bytes(data)}))
+        saved.write_bytes(zip_bytes(members | {name: bytes(data)}))
         with pytest.raises(InputError, match="SHA-256 differs"):
             load(saved)
 
@@ -506,11 +507,11 @@ def set_own(**values: Any) -> Callable[[dict[str, Any]], None]:
         (set_own(spacing=[float("nan"), 1.0]), "spacing"),
         (set_own(normalisation={"low": 200.0}), "low"),
         (set_own(card={"licence": "a b"}), "licence"),
-        (lambda content: content.pop("config"), "no model of napari-unetseg"),
-        (lambda content: content.pop("weights"), "does not say where"),
-        (lambda content: content.update(weights=[1]), "does not say where"),
-        (lambda content: content.update(inputs={"a": 1}), "does not say where"),
-        (lambda content: content.update(attachments=7), "does not say where"),
+        (lambda content: content.pop("config"), "not a model of napari-unetseg"),
+        (lambda content: content.pop("weights"), "does not link"),
+        (lambda content: content.update(weights=[1]), "does not link"),
+        (lambda content: content.update(inputs={"a": 1}), "does not link"),
+        (lambda content: content.update(attachments=7), "does not link"),
     ],
 )
 def test_descriptions_that_make_no_sense_are_refused(
@@ -673,7 +674,7 @@ def test_shared_numbers_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
 def test_arrays_come_back(dtype: str) -> None:
     array = np.arange(24).reshape(2, 3, 4).astype(dtype)
     for laid in (array, array.T):
-        np.testing.assert_array_equal(read_npy(written_npy(laid), "The array"), laid)
+        np.testing.assert_array_equal(read_npy(npy_bytes(laid), "The array"), laid)
     out = io.BytesIO()
     np.save(out, array.T)
     np.testing.assert_array_equal(read_npy(out.getvalue(), "The array"), array.T)
@@ -691,7 +692,7 @@ def test_arrays_come_back(dtype: str) -> None:
     ],
 )
 def test_arrays_that_lie_are_refused(old: bytes, new: bytes) -> None:
-    data = written_npy(np.zeros((2, 3), np.float32))
+    data = npy_bytes(np.zeros((2, 3), np.float32))
     assert old in data
     with pytest.raises(InputError, match="The array"):
         read_npy(data.replace(old, new), "The array")
@@ -716,12 +717,12 @@ def test_broken_files_are_refused_or_harmless(saved: Path, tmp_path: Path) -> No
                 path.write_bytes(mutated(whole, rng))
             case 1:
                 text = mutated(members["rdf.yaml"], rng)
-                path.write_bytes(written_zip(members | {"rdf.yaml": text}))
+                path.write_bytes(zip_bytes(members | {"rdf.yaml": text}))
             case 2:
                 inner = dict(program)
                 name = "archive/data.pkl" if rng.random() < 0.8 else str(rng.choice(list(inner)))
                 inner[name] = mutated(inner[name], rng)
-                put(path, members | {"weights.pt": written_zip(inner)})
+                put(path, members | {"weights.pt": zip_bytes(inner)})
             case _:
                 name = str(rng.choice(["test_input.npy", "history.json", "weights.pt"]))
                 put(path, members | {name: mutated(members[name], rng)})
@@ -783,7 +784,7 @@ def test_a_file_larger_than_any_model_is_refused(
     saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(package_module, "MAX_BYTES", 1000)
-    with pytest.raises(InputError, match="larger than any model"):
+    with pytest.raises(InputError, match="the limit for a model"):
         load(saved)
 
 

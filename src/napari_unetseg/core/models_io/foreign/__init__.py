@@ -1,6 +1,6 @@
-"""Models of others: opened, described, tested and used, without running what they bring along."""
+"""Open, describe, test and use models from other programs, without running their code."""
 
-from napari_unetseg.core.models_io.foreign.model_test import Trial
+from napari_unetseg.core.models_io.foreign.model_test import ModelTestResult
 from napari_unetseg.core.models_io.foreign.opening import (
     NAMES,
     NeedsTrust,
@@ -9,4 +9,4 @@ from napari_unetseg.core.models_io.foreign.opening import (
     self_test,
 )
 
-__all__ = ["NAMES", "NeedsTrust", "Trial", "describe_model", "open_model", "self_test"]
+__all__ = ["NAMES", "ModelTestResult", "NeedsTrust", "describe_model", "open_model", "self_test"]

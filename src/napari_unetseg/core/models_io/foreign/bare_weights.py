@@ -1,4 +1,4 @@
-"""Descriptions for weights that come without one: what can be seen, and the usual for the rest."""
+"""Describe weights without a description, from the file and usual defaults."""
 
 import numpy as np
 
@@ -11,59 +11,61 @@ from napari_unetseg.core.models_io.foreign.foreign_description import (
     ProcessingStep,
     Tensor,
 )
-from napari_unetseg.core.models_io.foreign.onnx_file import OnnxFacts
+from napari_unetseg.core.models_io.foreign.onnx_file import OnnxSummary
 from napari_unetseg.core.normalisation import NormalisationSpec
 
 STEP = {2: 32, 3: 16}
-"""What sides are taken to divide by, where nothing says so: five halvings, in stacks four."""
+"""Assumed multiple of the image sides if not stated: five halvings, in stacks four."""
 
 HALO = {2: 64, 3: 16}
 _CHANNELS = (1, 3, 2, 4)
 
 
-def bare_onnx(facts: OnnxFacts, name: str, scaling: NormalisationSpec) -> Description:
-    """Return the description of an ONNX file, by the sides it declares.
+def bare_onnx(facts: OnnxSummary, name: str, scaling: NormalisationSpec) -> Description:
+    """Describe an ONNX file from the axis lengths that it declares.
 
     Raises
     ------
     InputError
-        When it takes several images, or none.
+        When it does not take exactly one image.
     """
     if len(facts.inputs) != 1:
         names = ", ".join(port.name[:40] for port in facts.inputs)
         raise InputError(f"The network takes several images ({names}); one can be given.")
-    given, made = facts.inputs[0].sides, facts.outputs[0].sides
-    if len(given) not in (4, 5) or not given[1]:
+    inputs, outputs = facts.inputs[0].sides, facts.outputs[0].sides
+    if len(inputs) not in (4, 5) or not inputs[1]:
         raise InputError(
-            f"The network takes an array of {len(given)} axes with {given[1] if given else 0} "
-            "channels; batch, channels and two or three axes of space are needed. Open it in a "
-            "bioimage.io package, which says what its axes are."
+            f"The network takes an array of {len(inputs)} axes with {inputs[1] if inputs else 0} "
+            "channels; batch, channels and two or three spatial axes are needed. Open it in a "
+            "bioimage.io package, which describes its axes."
         )
-    if len(made) != len(given) or not made[1]:
-        raise InputError(f"The network gives an array of {len(made)} axes, not an image.")
-    return _described(name, given[1], made[1], given[2:], scaling)
+    if len(outputs) != len(inputs) or not outputs[1]:
+        raise InputError(
+            f"The network returns an array of {len(outputs)} axes, not an image. Open another one."
+        )
+    return _described(name, inputs[1], outputs[1], inputs[2:], scaling)
 
 
 def bare_script(engine: Engine, name: str, scaling: NormalisationSpec) -> Description:
-    """Return the description of a TorchScript, by trying what it takes.
+    """Describe a TorchScript by trying inputs.
 
     Raises
     ------
     InputError
-        When it takes no image of one to four channels.
+        When it does not accept images of one to four channels.
     """
     for ndim in (2, 3):
         side = 2 * STEP[ndim]
         for n in _CHANNELS:
             try:
-                made = engine.run(np.zeros((1, n, *(side,) * ndim), np.float32))[0]
+                output = engine.run(np.zeros((1, n, *(side,) * ndim), np.float32))[0]
             except InputError:
                 continue
-            if made.ndim == ndim + 2:
-                return _described(name, n, made.shape[1], (0,) * ndim, scaling)
+            if output.ndim == ndim + 2:
+                return _described(name, n, output.shape[1], (0,) * ndim, scaling)
     raise InputError(
-        "The network takes no planes or stacks of one to four channels. Open it in a bioimage.io "
-        "package, which says what it takes."
+        "The network does not accept planes or stacks of one to four channels. Open it in a "
+        "bioimage.io package, which describes its input."
     )
 
 

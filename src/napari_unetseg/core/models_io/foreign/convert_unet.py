@@ -1,6 +1,6 @@
-"""State dicts of UNets that ours can take over: the same arithmetic under our own options.
+"""Convert state dicts of foreign UNets to our own UNet with the same arithmetic.
 
-What is taken over is a model as any that was trained here: it can be trained on, and saved.
+A converted model can be fine-tuned and saved like any model that was trained here.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from napari_unetseg.core.models_io.foreign.foreign_description import Descriptio
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
 from napari_unetseg.core.models_io.foreign.model_test import (
     ModelExample,
-    Trial,
+    ModelTestResult,
     compare_outputs,
     run_example,
 )
@@ -25,23 +25,23 @@ from napari_unetseg.core.models_io.native.state_dict import read_state_dict
 from napari_unetseg.core.normalisation import NormalisationSpec
 
 
-def proven(
+def find_proven_layout(
     layout: UNetLayout,
     data: bytes,
     description: Description,
     number: int,
     example: ModelExample | None,
 ) -> UNetLayout:
-    """Return the layout that gives what the package's example says it should.
+    """Return the layout that reproduces the package's example.
 
     Raises
     ------
     InputError
-        When none does.
+        When no layout does.
     """
     if example is None:
         return layout
-    trials: list[Trial] = []
+    trials: list[ModelTestResult] = []
     orders: tuple[First, ...] = (
         layout.first,
         "lower" if layout.first == "shortcut" else "shortcut",
@@ -49,20 +49,20 @@ def proven(
     for first in orders:
         tried = match_layout(read_state_dict(data), first=first)
         engine = layout_engine(tried, "cpu")
-        found = run_example(example, description, number, engine)
-        trials.append(compare_outputs(found, example.expected, description))
+        output = run_example(example, description, number, engine)
+        trials.append(compare_outputs(output, example.expected, description))
         if trials[-1].passed:
             return tried
     raise InputError(
-        "Its state dict has the shapes of a usual UNet, but run as one it does not give what the "
-        f"package's example says ({trials[0].said})"
+        "Its state dict has the shapes of a usual UNet, but as one it does not reproduce the "
+        f"package's example ({trials[0].summary})"
     )
 
 
-def bare_model(layout: UNetLayout, name: str, scaling: NormalisationSpec) -> TrainedModel:
-    """Return a bare state dict as a model of ours; one output becomes foreground."""
+def convert_bare_weights(layout: UNetLayout, name: str, scaling: NormalisationSpec) -> TrainedModel:
+    """Convert a bare state dict to our model; a single output becomes foreground."""
     n = layout.n_outputs
-    one = n == 1
+    single = n == 1
     return TrainedModel(
         name=name,
         spec=layout.spec,
@@ -71,19 +71,19 @@ def bare_model(layout: UNetLayout, name: str, scaling: NormalisationSpec) -> Tra
         labels_are="mask",
         n_channels=layout.n_channels,
         ndim=layout.ndim,
-        state=_two_outputs(layout.state) if one else layout.state,
+        state=_two_outputs(layout.state) if single else layout.state,
         normalisation=scaling,
         provenance={"imported from": name},
     )
 
 
-def taken_over(model: ForeignModel, layout: UNetLayout) -> TrainedModel | None:
-    """Return a foreign UNet as one of ours, which can be trained on; None where ours has no words.
+def convert_model(model: ForeignModel, layout: UNetLayout) -> TrainedModel | None:
+    """Convert a foreign UNet to ours, which can be fine-tuned; None if it cannot be expressed.
 
-    Ours says how images are scaled, and classes by a softmax or objects by sigmoids.
+    Our models have one intensity scaling, and classes by a softmax or objects by sigmoids.
     """
-    scaling = _scaling_in_our_words(model.image)
-    shape = _classes_in_our_words(model, layout)
+    scaling = _convert_scaling(model.image)
+    shape = _convert_classes(model, layout)
     if scaling is None or shape is None:
         return None
     return TrainedModel(
@@ -102,7 +102,7 @@ def taken_over(model: ForeignModel, layout: UNetLayout) -> TrainedModel | None:
 
 
 def _card(description: Description) -> ModelCard:
-    """Return what a description says in the words of our own card."""
+    """Convert a description to our model card."""
     licence = description.licence if len(description.licence) <= 64 else ""
     try:
         return ModelCard.checked(
@@ -114,7 +114,7 @@ def _card(description: Description) -> ModelCard:
         return ModelCard(description=description.text)
 
 
-def _scaling_in_our_words(image: Tensor) -> NormalisationSpec | None:
+def _convert_scaling(image: Tensor) -> NormalisationSpec | None:
     steps = [step for step in image.steps if step.name != "ensure_dtype"]
     if not steps:
         return NormalisationSpec(method="none")
@@ -132,7 +132,7 @@ def _scaling_in_our_words(image: Tensor) -> NormalisationSpec | None:
     return NormalisationSpec.checked(low=low, high=high, per=per)
 
 
-def _classes_in_our_words(model: ForeignModel, layout: UNetLayout) -> dict[str, Any] | None:
+def _convert_classes(model: ForeignModel, layout: UNetLayout) -> dict[str, Any] | None:
     head, steps = model.head, {step.name for step in model.result.steps}
     if not steps <= {"sigmoid", "softmax", "ensure_dtype"}:
         return None
@@ -149,7 +149,7 @@ def _classes_in_our_words(model: ForeignModel, layout: UNetLayout) -> dict[str, 
 
 
 def _two_outputs(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the weights with evidence 0 for the background before that for the foreground."""
+    """Return the weights with a background output of score 0 before the foreground output."""
     doubled = {
         name: np.concatenate([np.zeros_like(state[name]), state[name]])
         for name in ("head.0.weight", "head.0.bias")
@@ -157,4 +157,4 @@ def _two_outputs(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**state, **doubled}
 
 
-__all__ = ["bare_model", "proven", "taken_over"]
+__all__ = ["convert_bare_weights", "convert_model", "find_proven_layout"]

@@ -1,4 +1,4 @@
-"""What runs the weights of others, once they were found to be harmless."""
+"""Run the weights of foreign models, after they were checked to be harmless."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -13,23 +13,23 @@ from napari_unetseg.core.training.train_options import Device
 
 
 class Engine(Protocol):
-    """Runs a network on one array of the axes and the type it was made for."""
+    """Interface that runs a network on one array with the axes and type that it takes."""
 
     def run(self, array: NDArray[np.float32]) -> list[NDArray[Any]]:
         """Return the outputs."""
 
 
 Start = Callable[[Device], Engine]
-"""Starts an engine on a device; may be called in another thread."""
+"""Function that starts an engine on a device; may be called in another thread."""
 
 
 class OnnxEngine:
-    """An ONNX file under ONNX Runtime, on the processor.
+    """Run an ONNX file with ONNX Runtime, on the CPU.
 
     Raises
     ------
     InputError
-        When ONNX Runtime is missing, or cannot run it.
+        When ONNX Runtime is missing, or cannot run the file.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -54,36 +54,36 @@ class OnnxEngine:
         Raises
         ------
         InputError
-            When the network cannot take it.
+            When the network does not accept the input.
         MemoryError
-            When it is too large.
+            When the input is too large.
         """
-        given = array.astype(self._input.dtype, copy=False)
+        converted = array.astype(self._input.dtype, copy=False)
         try:
-            found = self._session.run(None, {self._input.name: given})
+            results = self._session.run(None, {self._input.name: converted})
         except Exception as error:
-            words = str(error).lower()
-            if "alloc" in words and ("fail" in words or "bad" in words):
+            message = str(error).lower()
+            if "alloc" in message and ("fail" in message or "bad" in message):
                 raise MemoryError(f"An array of {array.shape} does not fit.") from error
             raise _cannot(error) from error
-        outputs = [np.asarray(output) for output in found]
+        outputs = [np.asarray(output) for output in results]
         return [o.astype(np.float32) if o.dtype.kind == "f" else o for o in outputs]
 
 
 def script_engine(data: bytes, device: Device) -> Engine:
-    """Return what runs a TorchScript file, which is a program. Imports torch."""
+    """Make the engine of a TorchScript file, which can execute code. Imports torch."""
     engine: Engine = _torch().build_script_engine(data, device)
     return engine
 
 
 def layout_engine(layout: UNetLayout, device: Device) -> Engine:
-    """Return what runs a UNet of others in our own network. Imports torch."""
+    """Make the engine that runs a foreign UNet in our own network. Imports torch."""
     engine: Engine = _torch().build_layout_engine(layout, device)
     return engine
 
 
 def has_onnx_runtime() -> bool:
-    """Whether ONNX weights can be run here."""
+    """Return whether ONNX Runtime is installed."""
     import importlib.util
 
     return importlib.util.find_spec("onnxruntime") is not None
@@ -94,7 +94,7 @@ def _runtime() -> Any:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise InputError(
-            "ONNX weights are run by ONNX Runtime, which is not installed. Install it with: "
+            "ONNX weights need ONNX Runtime, which is not installed. Install it with: "
             "pip install 'napari-unetseg[onnx]'"
         ) from error
     return onnxruntime
@@ -114,7 +114,7 @@ def _torch() -> Any:
 
 
 def _cannot(error: Exception) -> InputError:
-    """Return ONNX Runtime's complaint as a sentence; its own kinds of error are not exported."""
+    """Convert an error of ONNX Runtime to an InputError; its own error classes are not exported."""
     if not type(error).__module__.startswith("onnxruntime"):
         raise error
     first = (str(error).strip().splitlines() or [""])[0][:200]

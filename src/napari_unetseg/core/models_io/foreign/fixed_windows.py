@@ -1,22 +1,23 @@
-"""How blocks of any image become arrays that a network of fixed or stepped sizes takes.
+"""Divide blocks of any image into windows for networks of fixed or stepped input sizes.
 
-A network of stepped sizes takes a block as it is, less at most one step at its end. One of a fixed
-size is shown windows of that size, whose middles lie side by side from the image's first pixel on:
-which windows there are depends on the image alone, so that a tile gets what the whole would.
+A network of stepped sizes takes a block as it is, less at most one step at its end. A network of
+a fixed size gets windows of that size, whose centres tile the image from its first pixel on. The
+windows depend on the image alone, so a tile gives the same result as the whole image.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.models_io.foreign.foreign_description import Axis
 
 
 @dataclass(frozen=True)
 class Window:
-    """What a network is shown along one axis, in the coordinates of a block; `start` to `stop`.
+    """Hold the input range of a network along one axis, `start` to `stop` in block coordinates.
 
-    Of its result, `first` to `last` is kept.
+    The part `first` to `last` of the result is kept.
     """
 
     start: int
@@ -27,14 +28,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Side:
-    """The sizes that a network takes along one axis.
+    """Hold the input sizes that a network takes along one axis.
 
     Parameters
     ----------
     least, step
-        Its length is `least` or, if `step` is not 0, any number of steps more.
+        The length is `least` or, if `step` is not 0, any number of steps more.
     edge
-        What is to be thrown away at each end of a result.
+        Pixels to discard at each end of a result.
     """
 
     least: int
@@ -43,7 +44,7 @@ class Side:
 
     @classmethod
     def of(cls, image: Axis, result: Axis) -> "Side":
-        """Return the sizes of an axis of the image, given the same one of the result."""
+        """Make the sizes of an axis from the image's and the result's descriptions of it."""
         lost = max(-result.offset, 0)
         edge = result.halo + -(-lost // 2)
         if not image.step:
@@ -53,24 +54,25 @@ class Side:
 
     @property
     def multiple(self) -> int:
-        """What the place and the length of a block must divide by."""
+        """The number that offset and length of a block must be a multiple of."""
         return self.step or self.least - 2 * self.edge
 
     @property
     def halo(self) -> int:
-        """How far around a tile a block must reach."""
+        """The width in pixels that a block must extend around a tile."""
         if not self.step:
             return self.least
         short = max(-(-(self.least - self.step) // 2), 0)
         return max(self.edge, short) + (self.step if self.least % self.step else 0)
 
     def windows(self, start: int, length: int, whole: int) -> list[Window]:
-        """Return what to show of a block.
+        """Return the windows of a block.
 
         Parameters
         ----------
         start, length
-            Of the block in the image; it reaches `halo`, rounded up to `multiple`, around its tile.
+            Position of the block in the image; it extends `halo`, rounded up to `multiple`, around
+            its tile.
         whole
             Length of the image.
         """
@@ -81,7 +83,7 @@ class Side:
             first = (whole - self.least) // 2 - start
             return [Window(first, first + self.least, -start, whole - start)]
         core, edge = self.multiple, self.edge
-        reach = -(-self.halo // core) * core
+        reach = round_up(self.halo, core)
         inner = range(start + reach, start + length - reach, core)
         return [
             Window(k - edge - start, k + core + edge - start, k - start, k + core - start)
@@ -89,13 +91,13 @@ class Side:
         ]
 
 
-def windows_of(
+def block_windows(
     sides: tuple[Side, ...],
     start: tuple[int, ...],
     lengths: tuple[int, ...],
     whole: tuple[int, ...],
 ) -> Iterator[tuple[Window, ...]]:
-    """Yield what to show of a block, along all axes."""
+    """Yield the windows of a block along all axes."""
     along = (
         side.windows(first, length, total)
         for side, first, length, total in zip(sides, start, lengths, whole, strict=True)
@@ -103,4 +105,4 @@ def windows_of(
     yield from product(*along)
 
 
-__all__ = ["Side", "Window", "windows_of"]
+__all__ = ["Side", "Window", "block_windows"]

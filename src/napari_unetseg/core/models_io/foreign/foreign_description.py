@@ -1,7 +1,7 @@
-"""The description of a bioimage.io model, read from whatever plain data a file holds.
+"""Parse the description of a bioimage.io model from untrusted plain data.
 
-Only what prediction needs is demanded, and that is checked; the rest is for people and may be
-missing or odd. What this program cannot do is named, one sentence for each thing.
+Only the fields that prediction needs are required and checked; the others are for display and may
+be missing or invalid. Each unsupported feature has its own error message.
 """
 
 import math
@@ -17,27 +17,27 @@ SPACE = "zyx"
 MAX_SIDE = 2**16
 MAX_CHANNELS = 4096
 WEIGHTS = ("onnx", "pytorch_state_dict", "torchscript")
-"""Weights that can be run, the best first."""
+"""Supported weight formats, best first."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a tensor.
+    """Describe one axis of a tensor.
 
     Parameters
     ----------
     kind
         ``batch``, ``channel``, ``time``, ``index``, or one of z, y, x.
     least, step
-        Its length: `least`, and if `step` is not 0 any number of steps more.
+        The length is `least` or, if `step` is not 0, any number of steps more.
     halo
-        What is to be cut off each end of it.
+        Pixels to discard at each end.
     scale, unit
         Physical size of a pixel.
     names
-        Of the channels.
+        Names of the channels.
     offset
-        How much longer it is than the axis of the input that it refers to; negative for shorter.
+        Difference in length to the input axis that it refers to; negative if shorter.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class ProcessingStep:
-    """One step of pre- or postprocessing."""
+    """Describe one step of pre- or postprocessing."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class ProcessingStep:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or an output."""
+    """Describe an input or an output."""
 
     name: str
     axes: tuple[Axis, ...]
@@ -71,13 +71,13 @@ class Tensor:
 
     @property
     def kinds(self) -> str:
-        """The axes, a letter each: b, c, t, i, z, y, x."""
+        """The axes, one letter each: b, c, t, i, z, y, x."""
         return "".join(axis.kind[0] for axis in self.axes)
 
     @property
     def space(self) -> tuple[Axis, ...]:
-        """The spatial axes in the order z, y, x, whatever the tensor's."""
-        return tuple(sorted((a for a in self.axes if a.kind in SPACE), key=_place))
+        """The spatial axes in the order z, y, x, independent of the tensor's order."""
+        return tuple(sorted((a for a in self.axes if a.kind in SPACE), key=_axis_order))
 
     @property
     def n_channels(self) -> int:
@@ -92,7 +92,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights in one format."""
+    """Describe the weights in one format."""
 
     link: Link
     architecture: str = ""
@@ -100,7 +100,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Description:
-    """What a package says about its model."""
+    """Hold the description of a model in a package."""
 
     version: str
     name: str
@@ -115,25 +115,25 @@ class Description:
 
 
 def parse_description(content: Mapping[str, Any]) -> Description:
-    """Return the description that plain data of format 0.5 holds.
+    """Parse a description of format 0.5 from plain data.
 
     Raises
     ------
     InputError
-        When it is no model, of another format, or lacks what prediction needs.
+        When it is not a model, has another format, or lacks fields that prediction needs.
     """
     version = str(content.get("format_version", ""))
     if content.get("type", "model") != "model":
         raise InputError(f"It describes a {str(content['type'])[:40]!r}, not a model.")
     if not re.fullmatch(r"0\.5\.\d+\w*", version):
         raise InputError(
-            f"It is in version {version[:20]!r} of the bioimage.io format; versions 0.4 and 0.5 "
-            "are read. Convert it with the format's own tools."
+            f"It has version {version[:20]!r} of the bioimage.io format; versions 0.4 and 0.5 are "
+            "supported. Convert it with the format's own tools."
         )
     needed = [entry for entry in _list(content, "inputs") if not _is_optional(entry)]
     inputs = [_tensor(entry, "preprocessing") for entry in needed]
-    known = {(t.name, a.kind): a for t in inputs for a in t.axes}
-    outputs = [_tensor(entry, "postprocessing", known) for entry in _list(content, "outputs")]
+    input_axes = {(t.name, a.kind): a for t in inputs for a in t.axes}
+    outputs = [_tensor(entry, "postprocessing", input_axes) for entry in _list(content, "outputs")]
     weights = content.get("weights")
     return Description(
         version=version,
@@ -149,14 +149,18 @@ def parse_description(content: Mapping[str, Any]) -> Description:
     )
 
 
-def _tensor(entry: Any, steps: str, known: Mapping[tuple[str, str], Axis] | None = None) -> Tensor:
+def _tensor(
+    entry: Any, steps: str, input_axes: Mapping[tuple[str, str], Axis] | None = None
+) -> Tensor:
     if not isinstance(entry, Mapping):
-        raise _senseless("an input or output is no list of named values")
-    name = _text(entry, "id") or _text(entry, "name") or ("input" if known is None else "output")
-    axes = tuple(_axis(axis, name, known) for axis in _list(entry, "axes"))
+        raise _invalid("an input or output is not a mapping")
+    name = (
+        _text(entry, "id") or _text(entry, "name") or ("input" if input_axes is None else "output")
+    )
+    axes = tuple(_axis(axis, name, input_axes) for axis in _list(entry, "axes"))
     kinds = [axis.kind for axis in axes]
     if len(set(kinds)) != len(kinds) or not {"y", "x"} <= set(kinds):
-        raise _senseless(f"{name} has the axes {', '.join(kinds)}, not y and x once each")
+        raise _invalid(f"{name} has the axes {', '.join(kinds)}, not y and x once each")
     data = entry.get("data")
     data = data[0] if isinstance(data, Sequence) and data and not isinstance(data, str) else data
     dtype = _text(data, "type") if isinstance(data, Mapping) else ""
@@ -170,18 +174,18 @@ def _tensor(entry: Any, steps: str, known: Mapping[tuple[str, str], Axis] | None
     )
 
 
-def _axis(entry: Any, tensor: str, known: Mapping[tuple[str, str], Axis] | None) -> Axis:
+def _axis(entry: Any, tensor: str, input_axes: Mapping[tuple[str, str], Axis] | None) -> Axis:
     if not isinstance(entry, Mapping):
-        raise _senseless(f"an axis of {tensor} is no list of named values")
+        raise _invalid(f"an axis of {tensor} is not a mapping")
     kind = _text(entry, "type")
     named = _text(entry, "id") or ("x" if kind == "space" else kind)
     if kind not in ("batch", "channel", "time", "index", "space"):
-        raise _senseless(f"{tensor} has an axis of the type {kind[:40]!r}")
+        raise _invalid(f"{tensor} has an axis of the type {kind[:40]!r}")
     if kind == "space" and named not in SPACE:
-        raise _senseless(f"{tensor} has an axis named {named[:40]!r}, not z, y or x")
+        raise _invalid(f"{tensor} has an axis named {named[:40]!r}, not z, y or x")
     halo, scale = entry.get("halo", 0), entry.get("scale", 1.0)
     if not _is_count(halo, 0) or not _is_positive(scale):
-        raise _senseless(f"the axis {named[:20]} of {tensor} has a halo or scale that is no number")
+        raise _invalid(f"the axis {named[:20]} of {tensor} has an invalid halo or scale")
     common = {
         "kind": named if kind == "space" else kind,
         "halo": halo,
@@ -191,33 +195,33 @@ def _axis(entry: Any, tensor: str, known: Mapping[tuple[str, str], Axis] | None)
     if kind == "channel":
         names = entry.get("channel_names")
         if not isinstance(names, Sequence) or isinstance(names, str) or not names:
-            raise _senseless(f"the channels of {tensor} have no names")
+            raise _invalid(f"the channels of {tensor} have no names")
         if len(names) > MAX_CHANNELS:
-            raise _senseless(f"{tensor} has {len(names)} channels")
+            raise _invalid(f"{tensor} has {len(names)} channels")
         words = tuple(str(name)[:100] for name in names)
         return Axis(**common, least=len(words), step=0, names=words)
     if kind == "batch":
         return Axis(**common)
-    size: dict[str, Any] = _size(entry.get("size", 1), f"{named} of {tensor}", scale, known)
+    size: dict[str, Any] = _size(entry.get("size", 1), f"{named} of {tensor}", scale, input_axes)
     return Axis(**common, **size)
 
 
 def _size(
-    size: Any, what: str, scale: float, known: Mapping[tuple[str, str], Axis] | None
+    size: Any, what: str, scale: float, input_axes: Mapping[tuple[str, str], Axis] | None
 ) -> dict[str, int]:
     if _is_count(size, 1):
         return {"least": size, "step": 0}
-    if isinstance(size, Mapping) and "tensor_id" in size and known is not None:
-        other = known.get((str(size["tensor_id"]), str(size.get("axis_id"))))
+    if isinstance(size, Mapping) and "tensor_id" in size and input_axes is not None:
+        other = input_axes.get((str(size["tensor_id"]), str(size.get("axis_id"))))
         offset = size.get("offset", 0)
         if other is None or type(offset) is not int or abs(offset) > MAX_SIDE:
-            raise _senseless(f"the size of {what} refers to nothing")
+            raise _invalid(f"the size of {what} refers to an unknown axis")
         if not math.isclose(other.scale, scale, rel_tol=1e-6):
             raise InputError(
                 f"The pixels of {what} are {scale / other.scale:.4g} times as large as the "
-                "image's. Only models whose result has the image's pixels can be run."
+                "image's. Only models whose result has the image's pixel size can be run."
             )
-        # An offset counts once for the whole axis, and half of it lies at each end.
+        # An offset is that of the whole axis; half of it belongs to each end.
         return {"least": max(other.least + offset, 1), "step": other.step, "offset": offset}
     if isinstance(size, Mapping) and _is_count(size.get("min"), 1):
         step = size.get("step")
@@ -225,33 +229,33 @@ def _size(
             return {"least": size["min"], "step": step}
         if step is None:
             raise InputError(
-                f"The size of {what} depends on the image's content. Models that give lists "
+                f"The size of {what} depends on the image's content. Models that return lists "
                 "rather than images cannot be run."
             )
-    raise _senseless(f"the size of {what} is {str(size)[:60]}")
+    raise _invalid(f"the size of {what} is {str(size)[:60]}")
 
 
 def _step(entry: Any) -> ProcessingStep:
     if not isinstance(entry, Mapping) or not (name := _text(entry, "id") or _text(entry, "name")):
-        raise _senseless("a step of its processing has no name")
+        raise _invalid("a step of its processing has no name")
     options = entry.get("kwargs") or {}
     if not isinstance(options, Mapping):
-        raise _senseless(f"the options of {name[:40]} are no list of named values")
+        raise _invalid(f"the options of {name[:40]} are not a mapping")
     return ProcessingStep(name, {str(key): value for key, value in options.items()})
 
 
 def _weights(content: Mapping[str, Any]) -> dict[str, Weights]:
-    found = {}
+    weights = {}
     for name, entry in content.items():
         link = _link(entry)
         if link is None or not isinstance(entry, Mapping):
             continue
         architecture = entry.get("architecture")
-        told = _text(architecture, "callable") if isinstance(architecture, Mapping) else ""
+        builder = _text(architecture, "callable") if isinstance(architecture, Mapping) else ""
         if "external_data" in entry:
             link = Link("external data of ONNX://", "")
-        found[str(name)] = Weights(link, told)
-    return found
+        weights[str(name)] = Weights(link, builder)
+    return weights
 
 
 def _link(entry: Any) -> Link | None:
@@ -264,7 +268,7 @@ def _link(entry: Any) -> Link | None:
 
 
 def _tolerance(config: Any) -> tuple[float, float]:
-    """Return how far results may differ on other machines: relative and absolute."""
+    """Return the tolerance of results on other machines: relative and absolute."""
     own = config.get("bioimageio") if isinstance(config, Mapping) else None
     entries = own.get("reproducibility_tolerance") if isinstance(own, Mapping) else None
     entry = entries[0] if isinstance(entries, list) and entries else {}
@@ -284,8 +288,8 @@ def _person(entry: Any) -> str:
 def _citation(entry: Any) -> str:
     if not isinstance(entry, Mapping):
         return str(entry)[:500]
-    place = _text(entry, "doi") or _text(entry, "url")
-    return f"{_text(entry, 'text')} {place}".strip()
+    link = _text(entry, "doi") or _text(entry, "url")
+    return f"{_text(entry, 'text')} {link}".strip()
 
 
 def _text(entry: Any, name: str) -> str:
@@ -298,7 +302,7 @@ def _list(entry: Mapping[str, Any], name: str, *, needed: bool = True) -> list[A
     if isinstance(value, list) and (value or not needed):
         return value
     if needed:
-        raise _senseless(f"it has no {name}")
+        raise _invalid(f"it has no {name}")
     return []
 
 
@@ -315,11 +319,11 @@ def _is_optional(entry: Any) -> bool:
     return isinstance(entry, Mapping) and entry.get("optional") is True
 
 
-def _place(axis: Axis) -> int:
+def _axis_order(axis: Axis) -> int:
     return SPACE.index(axis.kind)
 
 
-def _senseless(why: str) -> InputError:
+def _invalid(why: str) -> InputError:
     return InputError(f"Its description cannot be used: {why}. Export or download it again.")
 
 

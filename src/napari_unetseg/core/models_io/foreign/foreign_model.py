@@ -1,4 +1,4 @@
-"""`ForeignModel`: a model of others, used wherever one of ours is."""
+"""Define `ForeignModel`: a model from another program, used like one of ours."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched, predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign.engines import Engine, Start
@@ -32,43 +33,43 @@ _SCALING_SHARE, _RAW_SHARE = 0.05, 0.5
 
 
 class ForeignSpec(ModelSpec):
-    """What is known of a network that somebody else built: the sizes it takes."""
+    """Describe a foreign network by the input sizes it takes."""
 
     kind: ClassVar[str] = "foreign network"
 
     sides: tuple[tuple[int, int, int], ...] = ()
 
-    def halo(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels beyond a tile may change what is predicted in it, per axis."""
+    def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the halo: pixels around a tile that may change its prediction, per axis."""
         return tuple(Side(*side).halo for side in self.sides)
 
-    def multiple(self, ndim: int) -> tuple[int, ...]:
-        """Return what the place and the sides of a block must divide by, per axis."""
+    def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the number that offset and sides of a block must be a multiple of, per axis."""
         return tuple(Side(*side).multiple for side in self.sides)
 
-    def border(self, ndim: int) -> tuple[int, ...]:
-        """Return how far the image is mirrored beyond its edges before predicting, per axis."""
+    def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
+        """Return the width of the mirrored border added before predicting, per axis."""
         return self.halo(ndim)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ForeignModel(TrainedModel):
-    """A model whose network, and what goes before and after it, are somebody else's.
+    """Hold a model whose network, pre- and postprocessing come from another program.
 
-    It predicts as every model does. It has no weights to train on from, and is kept by its file.
+    It predicts like any model. It has no weights for fine-tuning, and is stored as its own file.
 
     Parameters
     ----------
     description
-        What its package says.
+        The description in its package.
     result, number
-        The output that is used, and its place among the outputs.
+        The output that is used, and its index among the outputs.
     head
-        What that output means.
+        The meaning of that output.
     start
-        Starts what runs it.
+        Starts the engine that runs it.
     source
-        The file or folder it came from.
+        The file or folder of the model.
     digest
         SHA-256 of its weights.
     """
@@ -82,7 +83,7 @@ class ForeignModel(TrainedModel):
     digest: str
 
     def __post_init__(self) -> None:
-        """Nothing is left to check: opening has done so."""
+        """Skip the checks, which opening has done."""
 
     @property
     def image(self) -> Tensor:
@@ -96,27 +97,27 @@ class ForeignModel(TrainedModel):
 
     @property
     def n_outputs(self) -> int:
-        """How many numbers the network says of each pixel."""
+        """The number of output channels."""
         return self.result.n_channels
 
     def features(self, n_channels: int, ndim: int) -> NetworkFeatures:
-        """Refuse: nothing is known of what goes on inside."""
+        """Raise InputError: the features of a foreign network are not accessible."""
         raise InputError(
-            f"{self.name!r} is a model of others: what its network knows cannot be looked at. "
+            f"{self.name!r} is a model from another program, whose features cannot be used. "
             "Choose a UNet that was trained here."
         )
 
     def segmenter(self, device: Device = "cpu", *, flips: bool = False) -> Segmenter:
-        """Build what predicts; see `TrainedModel.segmenter`.
+        """Build the segmenter; see `TrainedModel.segmenter`.
 
         Raises
         ------
         InputError
-            When what runs it is missing, or its postprocessing needs a whole image's numbers.
+            When the engine is missing, or the postprocessing needs statistics of the whole image.
         """
         if needs_whole(self.result.steps):
             raise InputError(
-                f"The postprocessing of {self.name!r} takes statistics of the whole result. "
+                f"The postprocessing of {self.name!r} needs statistics of the whole result. "
                 "Predict with the model, not with its segmenter."
             )
         return self._segmenter(
@@ -142,7 +143,7 @@ class ForeignModel(TrainedModel):
         progress: Progress,
         scaling: Any = None,
     ) -> tuple[Image, Any, Any, Progress]:
-        """Return what predicting takes; statistics are of the whole image, as everywhere."""
+        """Prepare a prediction; statistics are those of the whole image."""
         engine = self.start(device)
         raw = self._segmenter(engine, FittedSteps(()), flips, raw=True)
         given = matched(image, raw)
@@ -150,12 +151,12 @@ class ForeignModel(TrainedModel):
         scaling = scaling or fit_steps(self.image, self.image.steps, before)
         if not needs_whole(self.result.steps):
             post = fit_steps(self.result, self.result.steps, _ANY)
-            rest = part(progress, _SCALING_SHARE, 1)
-            return given, self._segmenter(engine, post, flips), scaling, rest
+            remaining = part(progress, _SCALING_SHARE, 1)
+            return given, self._segmenter(engine, post, flips), scaling, remaining
         first = to_the_end(part(progress, _SCALING_SHARE, _RAW_SHARE))
-        how: Any = scaling
-        found = predict_proba_image(given, raw, how, progress=first)
-        numbers = np.moveaxis(found.asarray(), found.axes.index("C"), 0)
+        fitted_scaling: Any = scaling
+        raw_result = predict_proba_image(given, raw, fitted_scaling, progress=first)
+        numbers = np.moveaxis(raw_result.asarray(), raw_result.axes.index("C"), 0)
         references = {self.image.name: np.asarray(scaling(before))}
         after = numbers.reshape(len(numbers), -1)
         post = fit_steps(self.result, self.result.steps, after, references)
@@ -164,21 +165,21 @@ class ForeignModel(TrainedModel):
 
 
 _ANY = np.zeros((1, 1), np.float32)
-"""In place of numbers, where no step looks at any."""
+"""Placeholder for a sample, if no step uses statistics."""
 
 
 def _sample(channels: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return the intensities of all channels, (C, n): of as many pixels each."""
+    """Return the intensities of all channels, (C, n), with equally many pixels each."""
     n = min(len(channel) for channel in channels)
     if not n:
         return np.zeros((len(channels), 1), np.float32)
     return np.stack([channel[:n] for channel in channels])
 
 
-def fields_of(
+def model_fields_from(
     description: Description, result: Tensor, head: Head, unit: Callable[[object], str]
 ) -> Mapping[str, Any]:
-    """Return what a description says in the words of `TrainedModel`."""
+    """Convert a description to the fields of a `TrainedModel`."""
     image = description.inputs[0]
     pairs = zip(image.space, result.space, strict=True)
     sides = [Side.of(a, b) for a, b in pairs]
@@ -198,4 +199,4 @@ def fields_of(
     }
 
 
-__all__ = ["ForeignModel", "ForeignSpec", "fields_of"]
+__all__ = ["ForeignModel", "ForeignSpec", "model_fields_from"]

@@ -1,4 +1,4 @@
-"""Descriptions of the bioimage.io format 0.4, told in the words of 0.5."""
+"""Convert descriptions of the bioimage.io format 0.4 to 0.5."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,22 +10,22 @@ _RENAMED = {"zero_mean_unit_variance": "fixed_zero_mean_unit_variance"}
 
 
 def is_older(content: Mapping[str, Any]) -> bool:
-    """Whether it is of the format 0.4."""
+    """Return whether a description has the format 0.4."""
     return str(content.get("format_version", "")).startswith("0.4.")
 
 
-def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a description of 0.4 in the words of 0.5.
+def upgrade_description(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a description of format 0.4 to 0.5.
 
     Raises
     ------
     InputError
-        When it says something that 0.5 cannot, or makes no sense.
+        When it has something that 0.5 cannot express, or is invalid.
     """
     try:
         inputs = [_tensor(entry, "preprocessing", {}) for entry in content["inputs"]]
-        known = {tensor["id"]: _n_channels(tensor) for tensor in inputs}
-        outputs = [_tensor(entry, "postprocessing", known) for entry in content["outputs"]]
+        n_channels = {tensor["id"]: _n_channels(tensor) for tensor in inputs}
+        outputs = [_tensor(entry, "postprocessing", n_channels) for entry in content["outputs"]]
         for tensors, tests in ((inputs, "test_inputs"), (outputs, "test_outputs")):
             files = content.get(tests)
             for tensor, file in zip(
@@ -37,25 +37,25 @@ def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            "Its description is of the old format 0.4 and cannot be understood. Convert it with "
-            "the format's own tools."
+            "Its description has the old format 0.4 and cannot be converted. Convert it with the "
+            "format's own tools."
         ) from error
-    words = {"format_version": "0.5.0", "inputs": inputs, "outputs": outputs, "weights": weights}
-    return {**content, **words}
+    fields = {"format_version": "0.5.0", "inputs": inputs, "outputs": outputs, "weights": weights}
+    return {**content, **fields}
 
 
 def _n_channels(tensor: Mapping[str, Any]) -> int:
     return next((len(a["channel_names"]) for a in tensor["axes"] if a["type"] == "channel"), 1)
 
 
-def _tensor(entry: Mapping[str, Any], steps: str, known: Mapping[str, int]) -> dict[str, Any]:
+def _tensor(entry: Mapping[str, Any], steps: str, n_channels: Mapping[str, int]) -> dict[str, Any]:
     letters = entry["axes"]
     if not isinstance(letters, str) or not letters:
         raise TypeError(letters)
     shape, halo = entry["shape"], entry.get("halo") or [0] * len(letters)
     sizes = [_length(shape, k) for k in range(len(letters))]
     axes = [
-        _axis(letter, size, int(end), _named(entry, letter, size, known))
+        _axis(letter, size, int(end), _named(entry, letter, size, n_channels))
         for letter, size, end in zip(letters, sizes, halo, strict=True)
     ]
     return {
@@ -76,9 +76,9 @@ def _axis(letter: str, size: Any, halo: int, names: list[str]) -> dict[str, Any]
         if size["scale"] != 1:
             raise InputError(
                 f"Its result has {size['scale']} times the image's pixels along {letter}. Only "
-                "models whose result has the image's pixels can be run."
+                "models whose result has the image's pixel size can be run."
             )
-        # The old format counts what is lost at each end, the new one at both.
+        # The old format states the loss at each end, the new one the sum of both.
         size = {
             "tensor_id": size["tensor_id"],
             "axis_id": letter,
@@ -89,7 +89,7 @@ def _axis(letter: str, size: Any, halo: int, names: list[str]) -> dict[str, Any]
 
 
 def _length(shape: Any, k: int) -> Any:
-    """Return the size of axis `k` in the words of 0.5."""
+    """Convert the size of axis `k` to format 0.5."""
     if isinstance(shape, list):
         return shape[k]
     if "reference_tensor" in shape:
@@ -99,15 +99,17 @@ def _length(shape: Any, k: int) -> Any:
     return {"min": least, "step": step} if step else least
 
 
-def _named(entry: Mapping[str, Any], letter: str, size: Any, known: Mapping[str, int]) -> list[str]:
-    """Return a name for each channel, the old format having none."""
+def _named(
+    entry: Mapping[str, Any], letter: str, size: Any, n_channels: Mapping[str, int]
+) -> list[str]:
+    """Make a name for each channel, since the old format has none."""
     if letter != "c":
         return []
     count = size
     if isinstance(size, dict):
         count = size.get("min")
         if "tensor_id" in size:
-            count = int(known[size["tensor_id"]] * size["scale"] + 2 * size["offset"])
+            count = int(n_channels[size["tensor_id"]] * size["scale"] + 2 * size["offset"])
     if type(count) is not int or not 1 <= count <= 4096:
         raise ValueError(count)
     return [f"{entry['name']} {number}" for number in range(count)]
@@ -118,8 +120,8 @@ def _step(step: Mapping[str, Any]) -> dict[str, Any]:
     mode = options.pop("mode", "per_sample")
     if mode == "per_dataset":
         raise InputError(
-            f"The step {name} takes statistics of a whole data set, which is not here. Such models "
-            "cannot be run."
+            f"The step {name} needs statistics of a whole data set, which are not available. Such "
+            "models cannot be run."
         )
     if mode == "fixed":
         if name not in _RENAMED:
@@ -141,10 +143,13 @@ def _step(step: Mapping[str, Any]) -> dict[str, Any]:
 def _weights(entry: Any) -> Any:
     if not isinstance(entry, Mapping):
         raise TypeError(entry)
-    told = entry.get("architecture")
-    if isinstance(told, str):
-        return {**entry, "architecture": {"callable": told.rsplit(":", 1)[-1].rsplit(".", 1)[-1]}}
+    architecture = entry.get("architecture")
+    if isinstance(architecture, str):
+        return {
+            **entry,
+            "architecture": {"callable": architecture.rsplit(":", 1)[-1].rsplit(".", 1)[-1]},
+        }
     return entry
 
 
-__all__ = ["is_older", "upgraded"]
+__all__ = ["is_older", "upgrade_description"]

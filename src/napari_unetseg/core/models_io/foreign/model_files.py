@@ -1,4 +1,4 @@
-"""Where the files of a model come from: a zip or a folder, read with the same caution."""
+"""Read the files of a model from a zip or a folder, with the same safety checks."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.native.zip_archive import MAX_MEMBERS, Archive
 
 MAX_BYTES = 2**31 + 2**29
-"""Most bytes of all files of a model together."""
+"""Maximum bytes of all files of a model together."""
 
 
 class ModelFiles(Protocol):
-    """Files by name, each read when asked for and within a limit."""
+    """Interface to read files by name, within a size limit."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the files."""
 
     def read(self, name: str, limit: int) -> bytes:
-        """Return the bytes of one file.
+        """Read one file.
 
         Raises
         ------
@@ -31,7 +31,7 @@ class ModelFiles(Protocol):
 
 
 class Folder:
-    """A folder as a `ModelFiles`: nothing outside of it is read, whatever a description names.
+    """Read the files of a folder; paths that lead out of it are refused.
 
     Parameters
     ----------
@@ -44,15 +44,15 @@ class Folder:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the files directly in it."""
+        """Names of the files directly in the folder."""
         files = (entry.name for entry in self._path.iterdir() if entry.is_file())
         return tuple(sorted(files)[:MAX_MEMBERS])
 
     def read(self, name: str, limit: int) -> bytes:
-        """Return the bytes of one file; see `ModelFiles`."""
-        place = PurePosixPath(name)
-        path = (self._path / place).resolve()
-        outside = place.is_absolute() or "\\" in name or not path.is_relative_to(self._path)
+        """Read one file; see `ModelFiles`."""
+        relative = PurePosixPath(name)
+        path = (self._path / relative).resolve()
+        outside = relative.is_absolute() or "\\" in name or not path.is_relative_to(self._path)
         if outside or not path.is_file():
             where = "outside of the folder" if outside else "not in the folder"
             raise InputError(
@@ -60,19 +60,21 @@ class Folder:
                 "the model again."
             )
         if path.stat().st_size > limit:
-            raise InputError(f"{name[:60]!r} has more than the {limit} bytes that it may.")
+            raise InputError(
+                f"{name[:60]!r} is larger than {limit} bytes, the limit. Download the model again."
+            )
         return path.read_bytes()
 
 
 class Link:
-    """A file that a description names, with the hash that it is to have.
+    """Refer to a file that a description names, with its expected hash.
 
     Parameters
     ----------
     source
-        Its name in the package, or an address.
+        Its name in the package, or a URL.
     sha256
-        Its hash; empty when the description gives none.
+        Its expected hash; empty if the description has none.
     """
 
     def __init__(self, source: str, sha256: str = "") -> None:
@@ -80,16 +82,16 @@ class Link:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is in the package, rather than somewhere on the net."""
+        """Whether the file is in the package rather than on the internet."""
         return "://" not in self.source
 
     def read(self, files: ModelFiles, limit: int) -> bytes:
-        """Return its bytes.
+        """Read the file and check its hash.
 
         Raises
         ------
         InputError
-            When it is not in the package, too long, or not what the description says.
+            When it is not in the package, too large, or its hash differs.
         """
         if not self.is_here:
             raise InputError(
@@ -99,7 +101,7 @@ class Link:
         data = files.read(self.source.removeprefix("./"), limit)
         if self.sha256 and hashlib.sha256(data).hexdigest() != self.sha256.lower():
             raise InputError(
-                f"{self.source[:60]} is not what the description says (its SHA-256 differs). The "
+                f"{self.source[:60]} does not match the description (its SHA-256 differs). The "
                 "file is damaged or was changed; copy or download it again."
             )
         return data
@@ -107,19 +109,19 @@ class Link:
 
 @contextmanager
 def open_model_files(path: Path) -> Iterator[ModelFiles]:
-    """Open a zip or a folder; messages about it begin with its name.
+    """Open a zip or a folder; error messages begin with its name.
 
     Raises
     ------
     InputError
-        When it cannot be opened, is damaged, or is built to do harm.
+        When it cannot be opened, is damaged or harmful.
     """
     try:
         if path.is_dir():
             yield Folder(path)
             return
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"The file is larger than any model ({MAX_BYTES // 2**20} MiB).")
+            raise InputError(f"It is larger than {MAX_BYTES // 2**20} MiB, the limit for a model.")
         with path.open("rb") as file, Archive(file, "The file", max_bytes=MAX_BYTES) as archive:
             yield archive
     except InputError as error:

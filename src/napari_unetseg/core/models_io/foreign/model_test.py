@@ -1,4 +1,4 @@
-"""A model's own test: its example in, and what comes out compared with what should."""
+"""Run a model's own test: predict its example and compare with the expected output."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,43 +18,43 @@ Array = NDArray[Any]
 
 MAX_BYTES = 2**28
 _SHARE = 1e-4
-"""So many numbers may differ more than they may: a ReLU at its corner flips a pixel."""
+"""Share of numbers that may exceed the tolerance: a ReLU near zero may flip a pixel."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """How a model's own test ended.
+class ModelTestResult:
+    """Hold the result of a model's own test.
 
     Parameters
     ----------
     passed
-        Whether what came out is what should.
-    said
-        A sentence about it.
+        Whether the output equals the expected one within the tolerance.
+    summary
+        A phrase about the result.
     difference
-        The largest, NaN when nothing could be compared.
+        The largest difference; NaN if the shapes differ.
     """
 
     passed: bool
-    said: str
+    summary: str
     difference: float
 
 
 @dataclass(frozen=True)
 class ModelExample:
-    """An image (C, *spatial), and what a network is to make of it, (K, *spatial)."""
+    """Hold an example image (C, *spatial) and its expected output, (K, *spatial)."""
 
     image: Array
     expected: Array
 
 
-def example_of(description: Description, number: int, files: ModelFiles) -> ModelExample | None:
-    """Return the example that a package carries for one of its outputs.
+def read_example(description: Description, number: int, files: ModelFiles) -> ModelExample | None:
+    """Read the example of a package for one of its outputs; None if there is none.
 
     Raises
     ------
     InputError
-        When it is damaged or not of the axes described.
+        When it is damaged or does not have the described axes.
     """
     image, result = description.inputs[0], description.outputs[number]
     if image.test is None or result.test is None:
@@ -67,7 +67,9 @@ def example_of(description: Description, number: int, files: ModelFiles) -> Mode
         raw = link.read(files, MAX_BYTES)
         array = read_npy(raw, f"The example of {tensor.name}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(f"The example of {tensor.name!r} holds NaN or infinite numbers.")
+            raise InputError(
+                f"The example of {tensor.name!r} contains NaN or infinite numbers. Get it again."
+            )
         arrays.append(_channels_first(array, tensor))
     return ModelExample(*arrays)
 
@@ -75,37 +77,37 @@ def example_of(description: Description, number: int, files: ModelFiles) -> Mode
 def run_example(
     example: ModelExample, description: Description, number: int, engine: Engine
 ) -> NDArray[np.float32]:
-    """Return what a network makes of the example, after all steps: (K, *spatial)."""
+    """Predict the example, with pre- and postprocessing: (K, *spatial)."""
     image, result = description.inputs[0], description.outputs[number]
     flat = example.image.reshape(len(example.image), -1)
     raw = ForeignSegmenter(engine, image, result, number, FittedSteps(()), None)
     with np.errstate(all="ignore"):
         before = fit_steps(image, image.steps, flat)
-        found = raw.run(before.apply(example.image))
+        output = raw.run(before.apply(example.image))
         references = {image.name: np.asarray(before(flat))}
-        after = fit_steps(result, result.steps, found.reshape(len(found), -1), references)
-        return np.asarray(after(found), np.float32)
+        after = fit_steps(result, result.steps, output.reshape(len(output), -1), references)
+        return np.asarray(after(output), np.float32)
 
 
-def compare_outputs(found: Array, expected: Array, description: Description) -> Trial:
-    """Compare what came out with what should have."""
-    if found.shape != expected.shape:
-        said = f"the result has the shape {found.shape} where {expected.shape} is expected"
-        return Trial(False, said, float("nan"))
+def compare_outputs(output: Array, expected: Array, description: Description) -> ModelTestResult:
+    """Compare an output with the expected one."""
+    if output.shape != expected.shape:
+        summary = f"the result has the shape {output.shape} where {expected.shape} is expected"
+        return ModelTestResult(False, summary, float("nan"))
     relative, absolute = description.tolerance
-    wanted = expected.astype(np.float64)
-    apart = np.abs(found - wanted)
-    over = apart > absolute + relative * np.abs(wanted)
-    worst = float(apart.max())
-    passed = bool(np.isfinite(worst) and over.mean() <= _SHARE)
-    said = f"largest difference {worst:.2g}, allowed {absolute:g} and {relative:g} of the number"
-    if over.any():
-        said += f"; {over.mean():.2%} of the numbers differ more"
-    return Trial(passed, said, worst)
+    reference = expected.astype(np.float64)
+    difference = np.abs(output - reference)
+    too_far = difference > absolute + relative * np.abs(reference)
+    worst = float(difference.max())
+    passed = bool(np.isfinite(worst) and too_far.mean() <= _SHARE)
+    summary = f"largest difference {worst:.2g}, allowed {absolute:g} and {relative:g} of the number"
+    if too_far.any():
+        summary += f"; {too_far.mean():.2%} of the numbers differ more"
+    return ModelTestResult(passed, summary, worst)
 
 
 def _channels_first(array: Array, tensor: Tensor) -> Array:
-    """Return the first of a batch with the channels first."""
+    """Return the first item of a batch with the channels first."""
     kinds = tensor.kinds
     if array.ndim != len(kinds):
         raise InputError(
@@ -114,16 +116,16 @@ def _channels_first(array: Array, tensor: Tensor) -> Array:
     order = "c" + SPACE[-len(tensor.space) :]
     for axis in reversed([k for k, kind in enumerate(kinds) if kind not in order]):
         array = array.take(0, axis)
-    left = [kind for kind in kinds if kind in order]
-    if "c" not in left:
-        array, left = array[None], ["c", *left]
-    laid = array.transpose([left.index(kind) for kind in order])
-    if len(laid) != tensor.n_channels:
+    kept_axes = [kind for kind in kinds if kind in order]
+    if "c" not in kept_axes:
+        array, kept_axes = array[None], ["c", *kept_axes]
+    ordered = array.transpose([kept_axes.index(kind) for kind in order])
+    if len(ordered) != tensor.n_channels:
         raise InputError(
-            f"The example of {tensor.name!r} has {len(laid)} channels, not the "
+            f"The example of {tensor.name!r} has {len(ordered)} channels, not the "
             f"{tensor.n_channels} described."
         )
-    return laid
+    return ordered
 
 
-__all__ = ["ModelExample", "Trial", "compare_outputs", "example_of", "run_example"]
+__all__ = ["ModelExample", "ModelTestResult", "compare_outputs", "read_example", "run_example"]

@@ -1,9 +1,8 @@
-"""What an ONNX file says of itself, read without any library and without running it.
+"""Read the inputs, outputs and weights of an ONNX file, without a library and without running it.
 
-ONNX is a protocol buffer: fields of a number and a value, some of which hold fields themselves.
-The few fields that tell what goes in and out, and the numbers of the weights, are walked through
-here, within limits, so that a description can be shown and a harmful file refused before anything
-else sees it.
+ONNX is a protocol buffer: fields of a number and a value, some of which contain fields themselves.
+The few fields that describe inputs and outputs, and the numbers of the weights, are parsed here,
+within limits, to describe the file and to refuse a harmful one before any other code reads it.
 """
 
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ Value = int | memoryview
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output: its name, type, and sides, of which those that vary are 0."""
+    """Describe an input or output: its name, type and sides; variable sides are 0."""
 
     name: str
     dtype: str
@@ -36,8 +35,8 @@ class Port:
 
 
 @dataclass(frozen=True)
-class OnnxFacts:
-    """What is known of an ONNX file before it runs."""
+class OnnxSummary:
+    """Hold the inputs, outputs and sizes of an ONNX file."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -45,23 +44,23 @@ class OnnxFacts:
     opset: int
 
 
-def read_onnx(data: bytes) -> OnnxFacts:
-    """Return what an ONNX file says of itself.
+def read_onnx(data: bytes) -> OnnxSummary:
+    """Read and check an ONNX file.
 
     Raises
     ------
     InputError
-        When it is damaged, takes weights from other files, holds NaN, or is too large.
+        When it is damaged, refers to weights in other files, contains NaN, or is too large.
     """
     if len(data) > MAX_BYTES:
-        raise InputError(f"The ONNX file is larger than any model ({MAX_BYTES // 2**20} MiB).")
+        raise InputError(f"The ONNX file is larger than {MAX_BYTES // 2**20} MiB, the limit.")
     try:
         return _Reader().read(memoryview(data))
     except InputError:
         raise
     except (IndexError, ValueError, TypeError, KeyError, OverflowError) as error:
         raise InputError(
-            "The ONNX weights are no ONNX file or damaged. Copy or download the file again."
+            "The ONNX weights are not an ONNX file or are damaged. Copy or download the file again."
         ) from error
 
 
@@ -69,21 +68,21 @@ class _Reader:
     def __init__(self) -> None:
         self.n_nodes = self.n_parameters = 0
 
-    def read(self, data: memoryview) -> OnnxFacts:
+    def read(self, data: memoryview) -> OnnxSummary:
         graphs, opset = [], 0
-        for number, value in _fields(data):
+        for number, value in _iterate_fields(data):
             if number == 7:
                 graphs.append(_inner(value))
             elif number == 8:
                 opset = max(opset, self._opset(_inner(value)))
             elif number == 25:
-                nodes = (inner for place, inner in _fields(_inner(value)) if place == 7)
+                nodes = (inner for place, inner in _iterate_fields(_inner(value)) if place == 7)
                 for node in nodes:
                     self._node(_inner(node), 0)
         if len(graphs) != 1:
             raise ValueError("no graph")
         inputs, outputs, initialised = [], [], set()
-        for number, value in _fields(graphs[0]):
+        for number, value in _iterate_fields(graphs[0]):
             if number == 11:
                 inputs.append(_port(_inner(value)))
             elif number == 12:
@@ -93,39 +92,44 @@ class _Reader:
             elif number == 1:
                 self._node(_inner(value), 0)
             elif number == 15:
-                raise InputError("The ONNX file holds sparse weights, which are not supported.")
+                raise InputError(
+                    "The ONNX file has sparse weights, which are not supported. Export it again "
+                    "without them."
+                )
         real = tuple(port for port in inputs if port.name not in initialised)
         if not real or not outputs:
             raise ValueError("nothing goes in or out")
-        return OnnxFacts(real, tuple(outputs), self.n_parameters, opset)
+        return OnnxSummary(real, tuple(outputs), self.n_parameters, opset)
 
     def _opset(self, data: memoryview) -> int:
         domain, version = "", 0
-        for number, value in _fields(data):
+        for number, value in _iterate_fields(data):
             if number == 1:
                 domain = _text(value)
             elif number == 2 and isinstance(value, int):
                 version = value
         if domain not in ("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "ai.onnx.training"):
             raise InputError(
-                f"The ONNX file needs operators of {domain[:60]!r}, a program of its own. Only "
-                "those of the standard can be run."
+                f"The ONNX file needs custom operators of {domain[:60]!r}. Only standard operators "
+                "can be run; export the model without them."
             )
         return version if domain in ("", "ai.onnx") else 0
 
     def _node(self, data: memoryview, depth: int) -> None:
-        """Look for tensors and graphs inside a node's attributes."""
+        """Check the tensors and graphs inside a node's attributes."""
         self.n_nodes += 1
         if self.n_nodes > _MAX_NODES or depth > _MAX_DEPTH:
-            raise InputError("The ONNX file has more nodes than any model. It is not run.")
-        for number, value in _fields(data):
+            raise InputError(
+                f"The ONNX file has more than {_MAX_NODES} nodes or nested graphs, the limit."
+            )
+        for number, value in _iterate_fields(data):
             if number != 5:
                 continue
-            for inner, content in _fields(_inner(value)):
+            for inner, content in _iterate_fields(_inner(value)):
                 if inner in (5, 10):
                     self._tensor(_inner(content))
                 elif inner in (6, 11):
-                    for place, nested in _fields(_inner(content)):
+                    for place, nested in _iterate_fields(_inner(content)):
                         if place == 1:
                             self._node(_inner(nested), depth + 1)
                         elif place == 5:
@@ -135,7 +139,7 @@ class _Reader:
         """Check the numbers of a tensor; return its name."""
         dims: list[int] = []
         kind, name, numbers = 0, "", None
-        for number, value in _fields(data):
+        for number, value in _iterate_fields(data):
             if number == 1:
                 dims += _integers(value)
             elif number == 2:
@@ -150,7 +154,7 @@ class _Reader:
                 numbers = np.frombuffer(_inner(value), _FLOATS[kind]) if kind in _FLOATS else None
             elif number == 13 or (number == 14 and value == _EXTERNAL):
                 raise InputError(
-                    "The ONNX file takes its weights from other files, which are not read. Save it "
+                    "The ONNX file refers to weights in other files, which are not read. Save it "
                     "as one file."
                 )
         size = 1
@@ -159,7 +163,9 @@ class _Reader:
                 raise ValueError(side)
             size *= side
         if size > MAX_BYTES:
-            raise InputError(f"The ONNX weights {name[:60]!r} are larger than any model's.")
+            raise InputError(
+                f"The ONNX weights {name[:60]!r} exceed {MAX_BYTES // 2**20} Mi numbers."
+            )
         self.n_parameters += size
         if numbers is not None:
             _check_finite(name, numbers)
@@ -167,38 +173,38 @@ class _Reader:
 
 
 def _check_finite(name: str, numbers: NDArray[Any]) -> None:
-    # Masks of attention and limits of clips are infinite in sound files; a NaN never is.
+    # Attention masks and clip limits are infinite in valid files; NaN never occurs.
     if np.isnan(numbers).any():
         raise InputError(
-            f"The ONNX weights {name[:60]!r} hold NaN: such a model predicts nothing. Load another."
+            f"The ONNX weights {name[:60]!r} contain NaN: the model predicts nothing. Load another."
         )
 
 
 def _port(data: memoryview) -> Port:
     name, kind, sides = "", 0, []
-    for number, value in _fields(data):
+    for number, value in _iterate_fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2:
-            for inner, content in _fields(_inner(value)):
+            for inner, content in _iterate_fields(_inner(value)):
                 if inner != 1:
                     continue
-                for place, nested in _fields(_inner(content)):
+                for place, nested in _iterate_fields(_inner(content)):
                     if place == 1:
                         kind = int(nested)
                     elif place == 2:
                         shape = _inner(nested)
-                        sides = [_side(_inner(d)) for n, d in _fields(shape) if n == 1]
+                        sides = [_side(_inner(d)) for n, d in _iterate_fields(shape) if n == 1]
     return Port(name, _TYPES.get(kind, str(kind)), tuple(sides))
 
 
 def _side(data: memoryview) -> int:
-    value = next((value for number, value in _fields(data) if number == 1), 0)
+    value = next((value for number, value in _iterate_fields(data) if number == 1), 0)
     return value if isinstance(value, int) and 0 < value < 2**31 else 0
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, Value]]:
-    """Yield the number and the value of every field."""
+def _iterate_fields(data: memoryview) -> Iterator[tuple[int, Value]]:
+    """Yield number and value of every field."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
@@ -231,14 +237,14 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _integers(value: Value) -> list[int]:
-    """Return a repeated integer, packed or by itself."""
+    """Return a repeated integer field, packed or single."""
     if isinstance(value, int):
         return [value]
-    found, at = [], 0
+    integers, at = [], 0
     while at < len(value):
         number, at = _varint(value, at)
-        found.append(number)
-    return found
+        integers.append(number)
+    return integers
 
 
 def _inner(value: Value) -> memoryview:
@@ -251,4 +257,4 @@ def _text(value: Value) -> str:
     return bytes(_inner(value)).decode("utf-8", "replace")[:1000]
 
 
-__all__ = ["OnnxFacts", "Port", "read_onnx"]
+__all__ = ["OnnxSummary", "Port", "read_onnx"]

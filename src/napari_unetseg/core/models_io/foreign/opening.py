@@ -1,4 +1,4 @@
-"""Open a model of any kind: one of ours, a package of others, or bare weights."""
+"""Open a model of any kind: our package, a foreign package, or bare weights."""
 
 import hashlib
 import math
@@ -16,7 +16,11 @@ from napari_unetseg.core.model.shipped_models import listed, resolved
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import native as packages
 from napari_unetseg.core.models_io.foreign.bare_weights import bare_onnx, bare_script
-from napari_unetseg.core.models_io.foreign.convert_unet import bare_model, proven, taken_over
+from napari_unetseg.core.models_io.foreign.convert_unet import (
+    convert_bare_weights,
+    convert_model,
+    find_proven_layout,
+)
 from napari_unetseg.core.models_io.foreign.engines import (
     Engine,
     OnnxEngine,
@@ -26,9 +30,9 @@ from napari_unetseg.core.models_io.foreign.engines import (
     script_engine,
 )
 from napari_unetseg.core.models_io.foreign.file_summary import (
-    onnx_in_words,
-    package_in_words,
-    torch_in_words,
+    summarise_onnx,
+    summarise_package,
+    summarise_torch,
 )
 from napari_unetseg.core.models_io.foreign.fixed_windows import Side
 from napari_unetseg.core.models_io.foreign.foreign_description import (
@@ -38,8 +42,8 @@ from napari_unetseg.core.models_io.foreign.foreign_description import (
     Tensor,
     parse_description,
 )
-from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel, fields_of
-from napari_unetseg.core.models_io.foreign.format_0_4 import is_older, upgraded
+from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel, model_fields_from
+from napari_unetseg.core.models_io.foreign.format_0_4 import is_older, upgrade_description
 from napari_unetseg.core.models_io.foreign.model_files import (
     MAX_BYTES,
     ModelFiles,
@@ -47,13 +51,13 @@ from napari_unetseg.core.models_io.foreign.model_files import (
 )
 from napari_unetseg.core.models_io.foreign.model_test import (
     ModelExample,
-    Trial,
+    ModelTestResult,
     compare_outputs,
-    example_of,
+    read_example,
     run_example,
 )
 from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
-from napari_unetseg.core.models_io.foreign.output_meaning import head_of
+from napari_unetseg.core.models_io.foreign.output_meaning import interpret_output
 from napari_unetseg.core.models_io.foreign.processing_steps import check_steps
 from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout, match_layout
 from napari_unetseg.core.models_io.native.package import PathLike
@@ -65,27 +69,27 @@ from napari_unetseg.core.training.train_options import Device
 from napari_unetseg.core.units import symbol_of
 
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
-"""What a description is called in a package."""
+"""File names of a description in a package."""
 
 MAX_NUMBERS = 2**29
-"""Most numbers of the smallest block that a network may ask for."""
+"""Maximum numbers in the smallest block that a network may need."""
 
 _FOREIGN_FORMATS = {".h5", ".hdf5", ".keras", ".pb", ".tflite", ".caffemodel", ".ckpt", ".pkl"}
 _QUESTION = (
-    "It holds TorchScript, which is a program: running it lets whoever made it run code in "
-    "PyTorch's own interpreter. Open it only if you trust where it comes from (on the command "
-    "line: --trust)."
+    "It contains TorchScript, which is a program: opening it lets its author run code in "
+    "PyTorch's interpreter. Open it only if you trust its source (on the command line: "
+    "--trust)."
 )
-"""The plain question before TorchScript runs."""
+"""The warning before TorchScript runs."""
 
 
 class NeedsTrust(InputError):
-    """A file that is a program, and that nobody has said to trust yet."""
+    """Raised for a file that can execute code and is not trusted yet."""
 
 
 @dataclass(frozen=True)
 class _Package:
-    """A package of others, described and checked, with nothing run yet."""
+    """Hold a foreign package that is described and checked, but not run yet."""
 
     description: Description
     number: int
@@ -99,109 +103,111 @@ class _Package:
 def open_model(
     path: PathLike, *, trust: bool = False, normalisation: NormalisationSpec | None = None
 ) -> TrainedModel:
-    """Open a model, ours or foreign. Nothing in it is run, unless it is TorchScript and trusted.
+    """Open a model, ours or foreign, without executing code, except trusted TorchScript.
 
     Parameters
     ----------
     path
-        A package of ours or of bioimage.io (a zip, a folder, or the description in it), or bare
-        weights: ONNX, TorchScript, or the state dict of a UNet of a usual layout. Where there is
-        no such file, the name of a shipped model.
+        Our package or one of bioimage.io (a zip, a folder, or the description in it), or bare
+        weights: ONNX, TorchScript, or the state dict of a UNet of a usual layout. If there is no
+        such file, the name of a shipped model.
     trust
-        Whether TorchScript, which is a program, may run.
+        Whether TorchScript, which can execute code, may be run.
     normalisation
-        How images are scaled for bare weights, which do not say.
+        Intensity scaling for bare weights, which do not define it.
 
     Returns
     -------
     TrainedModel
-        A `ForeignModel` unless it is one of ours, or a state dict that ours can take over; then it
-        can be trained on.
+        A `ForeignModel`, unless it is our model or a state dict that can be converted to ours;
+        those can be fine-tuned.
 
     Raises
     ------
     NeedsTrust
-        When it is TorchScript, and nobody said to trust it.
+        When it is TorchScript and `trust` is False.
     InputError
-        When it cannot be used; the sentence says why.
+        When it cannot be used; the message gives the reason.
     """
-    place = _place(Path(path))
-    if place.suffix.lower() in _FOREIGN_FORMATS:
+    source = _model_path(Path(path))
+    if source.suffix.lower() in _FOREIGN_FORMATS:
         raise InputError(
-            f"{place.name} is in a format that is not read. Read are bioimage.io packages, ONNX, "
-            "TorchScript and PyTorch state dicts; convert it to ONNX."
+            f"The format of {source.name} is not supported. Supported are bioimage.io packages, "
+            "ONNX, TorchScript and PyTorch state dicts; convert it to ONNX."
         )
     scaling = normalisation or NormalisationSpec()
-    if not _is_zip_or_folder(place):
-        with _named(place):
-            return _bare_onnx(place, scaling)
-    with open_model_files(place) as files:
+    if not _is_zip_or_folder(source):
+        with _prefix_errors(source):
+            return _bare_onnx(source, scaling)
+    with open_model_files(source) as files:
         if any(name.endswith("data.pkl") for name in files.names):
-            return _bare_torch(place, files, trust, scaling)
-        content = _content(files)
-        if not (_is_ours(content) and place.is_file()):
-            return _foreign(place, _package(content, files), files, trust)
-    return packages.load(place)
+            return _bare_torch(source, files, trust, scaling)
+        content = _read_description(files)
+        if not (_is_ours(content) and source.is_file()):
+            return _foreign(source, _package(content, files), files, trust)
+    return packages.load(source)
 
 
 def describe_model(path: PathLike) -> dict[str, Any]:
-    """Return what a model file says of itself, as plain data for people; nothing is run.
+    """Describe a model file, as plain data to display, without executing code.
 
     Raises
     ------
     InputError
-        As `open_model`, but for what would only be needed to run it.
+        As `open_model`, except errors that concern only running it.
     """
-    place = _place(Path(path))
-    if not _is_zip_or_folder(place):
-        with _named(place):
-            return onnx_in_words(read_onnx(_bytes(place)), place)
-    with open_model_files(place) as files:
+    source = _model_path(Path(path))
+    if not _is_zip_or_folder(source):
+        with _prefix_errors(source):
+            return summarise_onnx(read_onnx(_bytes(source)), source)
+    with open_model_files(source) as files:
         if any(name.endswith("data.pkl") for name in files.names):
-            return torch_in_words(place, script=_is_script(files))
-        content = _content(files)
-        if not (_is_ours(content) and place.is_file()):
+            return summarise_torch(source, script=_is_script(files))
+        content = _read_description(files)
+        if not (_is_ours(content) and source.is_file()):
             package = _package(content, files)
             has = package.example is not None
-            return package_in_words(package.description, package.number, example=has)
-    return packages.describe(place)
+            return summarise_package(package.description, package.number, example=has)
+    return packages.describe(source)
 
 
-def self_test(path: PathLike, *, trust: bool = False) -> Trial:
-    """Run a package's own test: its example through its network.
+def self_test(path: PathLike, *, trust: bool = False) -> ModelTestResult:
+    """Run a package's own test: predict its example with its network.
 
     Raises
     ------
     InputError
-        When it cannot be run, or carries no example.
+        When it cannot be run, or has no example.
     """
-    place = _place(Path(path))
-    if not _is_zip_or_folder(place):
-        raise InputError(f"{place.name} is bare weights, which carry no example to test it by.")
-    with open_model_files(place) as files:
+    source = _model_path(Path(path))
+    if not _is_zip_or_folder(source):
+        raise InputError(f"{source.name} is bare weights, which carry no example to test it by.")
+    with open_model_files(source) as files:
         if any(name.endswith("data.pkl") for name in files.names):
-            raise InputError(f"{place.name} is bare weights, which carry no example to test it by.")
-        content = _content(files)
+            raise InputError(
+                f"{source.name} is bare weights, which carry no example to test it by."
+            )
+        content = _read_description(files)
         package = _package(content, files)
         if package.example is None:
-            raise InputError(f"{place.name} carries no example to test it by.")
-        if _is_ours(content) and place.is_file():
-            model = packages.load(place)
-            found = _ours_on(model, package.example)
+            raise InputError(f"{source.name} carries no example to test it by.")
+        if _is_ours(content) and source.is_file():
+            model = packages.load(source)
+            output = _predict_example(model, package.example)
         else:
-            engine = _foreign_start(place, package, files, trust)[0]("cpu")
-            found = run_example(package.example, package.description, package.number, engine)
-        return compare_outputs(found, package.example.expected, package.description)
+            engine = _foreign_start(source, package, files, trust)[0]("cpu")
+            output = run_example(package.example, package.description, package.number, engine)
+        return compare_outputs(output, package.example.expected, package.description)
 
 
-def _ours_on(model: TrainedModel, example: ModelExample) -> NDArray[np.float32]:
+def _predict_example(model: TrainedModel, example: ModelExample) -> NDArray[np.float32]:
     from napari_unetseg.core.models_io.native.example_tensors import example_output
 
     return example_output(model, example.image)
 
 
-def _place(path: Path) -> Path:
-    """Return the folder of a description, the file itself, or that of a shipped model."""
+def _model_path(path: Path) -> Path:
+    """Return the folder of a description, the file itself, or the file of a shipped model."""
     path = resolved(path)
     if path.name in NAMES or path.name.endswith(".rdf.yaml"):
         return path.parent
@@ -209,8 +215,8 @@ def _place(path: Path) -> Path:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Let messages about a file begin with its name."""
+def _prefix_errors(path: Path) -> Iterator[None]:
+    """Prefix error messages about a file with its name."""
     try:
         yield
     except InputError as error:
@@ -218,7 +224,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _is_zip_or_folder(path: Path) -> bool:
-    """Whether it holds files; what does not is ONNX, or nothing that is read."""
+    """Return whether a path is a zip or a folder; other files can only be ONNX."""
     try:
         if path.is_dir() or path.suffix.lower() == ".zip":
             return True
@@ -232,26 +238,26 @@ def _is_zip_or_folder(path: Path) -> bool:
 
 def _bytes(path: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"It is larger than any model ({MAX_BYTES // 2**20} MiB).")
+        raise InputError(f"It is larger than {MAX_BYTES // 2**20} MiB, the limit for a model.")
     if path.suffix.lower() != ".onnx":
         raise InputError(
-            "It is no model, or damaged. Read are bioimage.io packages, ONNX (.onnx), TorchScript, "
-            "and state dicts of PyTorch 1.6 or later."
+            "It is not a model, or damaged. Supported are bioimage.io packages, ONNX (.onnx), "
+            "TorchScript, and state dicts of PyTorch 1.6 or later."
         )
     return path.read_bytes()
 
 
-def _content(files: ModelFiles) -> dict[str, Any]:
-    named = (*(name for name in NAMES if name in files.names), *_others(files))
+def _read_description(files: ModelFiles) -> dict[str, Any]:
+    named = (*(name for name in NAMES if name in files.names), *_other_descriptions(files))
     if not named:
         raise InputError(
-            f"There is no {NAMES[0]} in it: it is no model, or damaged. Choose another, or copy it "
-            "again."
+            f"It contains no {NAMES[0]}, so it is not a model or is damaged. Choose another file, "
+            "or copy it again."
         )
     return read_yaml(files.read(named[0], MAX_TEXT), f"The model's {named[0]}")
 
 
-def _others(files: ModelFiles) -> list[str]:
+def _other_descriptions(files: ModelFiles) -> list[str]:
     return [name for name in files.names if name.endswith(".rdf.yaml") and "/" not in name]
 
 
@@ -261,8 +267,8 @@ def _is_ours(content: Mapping[str, Any]) -> bool:
 
 
 def _package(content: Mapping[str, Any], files: ModelFiles) -> _Package:
-    """Return a package whose processing, axes and example make sense."""
-    description = parse_description(upgraded(content) if is_older(content) else content)
+    """Parse a package and check its processing, axes and example."""
+    description = parse_description(upgrade_description(content) if is_older(content) else content)
     if len(description.inputs) != 1:
         names = ", ".join(tensor.name for tensor in description.inputs)
         raise InputError(f"The network takes several images ({names}); one can be given.")
@@ -270,14 +276,14 @@ def _package(content: Mapping[str, Any], files: ModelFiles) -> _Package:
     number = next((k for k, t in enumerate(description.outputs) if _fits(t, image)), None)
     if number is None:
         raise InputError(
-            "None of the network's results is an image of the same axes. Models that give lists "
-            "rather than images cannot be run."
+            "None of the network's results is an image with the axes of the input. Models that "
+            "return lists rather than images cannot be run."
         )
     for tensor in (image, description.outputs[number]):
         _check_axes(tensor)
         check_steps(tensor, tensor.steps)
     _check_sizes(image, description.outputs[number])
-    return _Package(description, number, example_of(description, number, files))
+    return _Package(description, number, read_example(description, number, files))
 
 
 def _fits(result: Tensor, image: Tensor) -> bool:
@@ -296,39 +302,40 @@ def _check_axes(tensor: Tensor) -> None:
 
 
 def _check_sizes(image: Tensor, result: Tensor) -> None:
-    """Check that the least a network can be shown fits a laptop's memory."""
+    """Check that the smallest input block fits in a laptop's memory."""
     sides = [Side.of(a, b) for a, b in zip(image.space, result.space, strict=True)]
     block = [side.multiple + 2 * side.halo for side in sides]
     if math.prod(block) * max(image.n_channels, result.n_channels) > MAX_NUMBERS:
         raise InputError(
-            f"The network takes blocks of {' x '.join(map(str, block))} pixels and more, with "
-            f"{image.n_channels} channels in and {result.n_channels} out: no laptop holds them."
+            f"The network needs blocks of at least {' x '.join(map(str, block))} pixels, with "
+            f"{image.n_channels} input and {result.n_channels} output channels: too large for a "
+            "laptop's memory. Choose a smaller model."
         )
 
 
-def _foreign(place: Path, package: _Package, files: ModelFiles, trust: bool) -> TrainedModel:
-    start, digest, layout = _foreign_start(place, package, files, trust)
+def _foreign(source: Path, package: _Package, files: ModelFiles, trust: bool) -> TrainedModel:
+    start, digest, layout = _foreign_start(source, package, files, trust)
     description, example = package.description, package.example
     expected = None if example is None else example.expected
     flat = None if expected is None else expected.reshape(len(expected), -1)
-    head = head_of(package.result, flat)
+    head = interpret_output(package.result, flat)
     model = ForeignModel(
-        **fields_of(description, package.result, head, symbol_of),
+        **model_fields_from(description, package.result, head, symbol_of),
         description=description,
         result=package.result,
         number=package.number,
         head=head,
         start=start,
-        source=str(place),
+        source=str(source),
         digest=digest,
     )
-    return model if layout is None else taken_over(model, layout) or model
+    return model if layout is None else convert_model(model, layout) or model
 
 
 def _foreign_start(
-    place: Path, package: _Package, files: ModelFiles, trust: bool
+    source: Path, package: _Package, files: ModelFiles, trust: bool
 ) -> tuple[Start, str, UNetLayout | None]:
-    """Return what starts the weights that can be run, the best first, and their hash."""
+    """Return the starter of the best weights that can be run, their hash and their layout."""
     weights = package.description.weights
     refused: list[str] = []
     for name in WEIGHTS:
@@ -339,7 +346,7 @@ def _foreign_start(
             continue
         if name == "torchscript" and not trust:
             if refused:
-                refused.append("TorchScript is a program and must be trusted (--trust)")
+                refused.append("TorchScript can execute code and must be trusted (--trust)")
                 continue
             raise NeedsTrust(_QUESTION)
         data = weights[name].link.read(files, MAX_BYTES)
@@ -350,7 +357,7 @@ def _foreign_start(
         if name == "torchscript":
             return (lambda device, data=data: script_engine(data, device)), digest, None
         try:
-            layout = proven(
+            layout = find_proven_layout(
                 match_layout(read_state_dict(data)),
                 data,
                 package.description,
@@ -362,11 +369,11 @@ def _foreign_start(
             continue
         return (lambda device, own=layout: layout_engine(own, device)), digest, layout
     if refused:
-        raise InputError(f"{place.name} cannot be run. {' '.join(_sentence(r) for r in refused)}")
-    there = ", ".join(weights) or "none"
+        raise InputError(f"{source.name} cannot be run. {' '.join(_sentence(r) for r in refused)}")
+    available = ", ".join(weights) or "none"
     raise InputError(
-        f"{place.name} holds no weights that can be run: it has {there} (perhaps elsewhere on the "
-        f"net), and {', '.join(WEIGHTS)} in the package are read."
+        f"{source.name} has no weights that can be run: it lists {available} (perhaps on the "
+        f"internet). Supported are {', '.join(WEIGHTS)} inside the package."
     )
 
 
@@ -374,38 +381,38 @@ def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _bare_onnx(place: Path, scaling: NormalisationSpec) -> ForeignModel:
-    data = _bytes(place)
-    description = bare_onnx(read_onnx(data), place.stem, scaling)
-    return _bare_foreign(place, description, lambda device: OnnxEngine(data), data)
+def _bare_onnx(source: Path, scaling: NormalisationSpec) -> ForeignModel:
+    data = _bytes(source)
+    description = bare_onnx(read_onnx(data), source.stem, scaling)
+    return _bare_foreign(source, description, lambda device: OnnxEngine(data), data)
 
 
 def _bare_torch(
-    place: Path, files: ModelFiles, trust: bool, scaling: NormalisationSpec
+    source: Path, files: ModelFiles, trust: bool, scaling: NormalisationSpec
 ) -> TrainedModel:
-    data = place.read_bytes()
+    data = source.read_bytes()
     if not _is_script(files):
         layout = match_layout(read_state_dict(data))
-        return bare_model(layout, place.stem, scaling)
+        return convert_bare_weights(layout, source.stem, scaling)
     if not trust:
         raise NeedsTrust(_QUESTION)
-    description = bare_script(script_engine(data, "cpu"), place.stem, scaling)
-    return _bare_foreign(place, description, lambda device: script_engine(data, device), data)
+    description = bare_script(script_engine(data, "cpu"), source.stem, scaling)
+    return _bare_foreign(source, description, lambda device: script_engine(data, device), data)
 
 
 def _bare_foreign(
-    place: Path, description: Description, start: Callable[[Device], Engine], data: bytes
+    source: Path, description: Description, start: Callable[[Device], Engine], data: bytes
 ) -> ForeignModel:
     result = description.outputs[0]
-    head = head_of(result)
+    head = interpret_output(result)
     return ForeignModel(
-        **fields_of(description, result, head, symbol_of),
+        **model_fields_from(description, result, head, symbol_of),
         description=description,
         result=result,
         number=0,
         head=head,
         start=start,
-        source=str(place),
+        source=str(source),
         digest=hashlib.sha256(data).hexdigest(),
     )
 

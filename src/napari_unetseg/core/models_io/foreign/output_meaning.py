@@ -1,4 +1,4 @@
-"""What a network's numbers mean: probabilities of classes, and what parts objects."""
+"""Interpret a network's outputs: class probabilities, and maps that separate objects."""
 
 import re
 from collections.abc import Sequence
@@ -18,25 +18,25 @@ Meaning = Literal["foreground", "objects", "independent", "shares"]
 Squash = Literal["none", "sigmoid", "softmax"]
 
 BOUNDARY = re.compile("bound|border|edge|contour|membran|outline", re.IGNORECASE)
-"""What the channel of a network is called that says where objects touch."""
+"""Names of a network's channel for object boundaries."""
 
 _RANGE = 1e-3
 
 
 @dataclass(frozen=True)
 class Head:
-    """How a network's processed numbers (K, *spatial) become probabilities.
+    """Convert a network's postprocessed outputs (K, *spatial) to probabilities.
 
     Parameters
     ----------
     meaning
-        Of one channel: ``foreground``. Of a channel for foreground and one for boundaries:
-        ``objects``. Of several that need not add up to one: ``independent``. Of those that do:
-        ``shares``.
+        ``foreground`` for one channel; ``objects`` for a channel of foreground and one of
+        boundaries; ``independent`` for several that need not add up to one; ``shares`` for those
+        that do.
     names
-        Of the channels.
+        Names of the channels.
     squash
-        What is still to be applied, since the description leaves evidence as it is.
+        Function still to be applied, if the outputs are class scores (logits).
     """
 
     meaning: Meaning
@@ -54,53 +54,55 @@ class Head:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Value of each class in labels: the first is the background."""
+        """Label value of each class: the first is the background."""
         return tuple(range(len(self.classes)))
 
     @property
     def decoder(self) -> DecoderSpec | None:
-        """What parts objects that touch."""
+        """The decoder that separates touching objects."""
         return DecoderSpec(decoding="boundary") if self.meaning == "objects" else None
 
     def apply(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probability of each class, then the decoder's map."""
+        """Compute the probability of each class, then the decoder's map."""
         p = np.clip(_SQUASH[self.squash](np.nan_to_num(numbers)), 0, 1)
         if self.meaning == "foreground":
-            found = [1 - p, p]
+            channels = [1 - p, p]
         elif self.meaning == "objects":
             front = p[self._front][None]
-            found = [1 - front, front, p[1 - self._front][None]]
+            channels = [1 - front, front, p[1 - self._front][None]]
         elif self.meaning == "independent":
-            all_of = np.concatenate([np.prod(1 - p, axis=0, keepdims=True), p])
-            found = [all_of / np.maximum(all_of.sum(axis=0), 1e-9)]
+            shares = np.concatenate([np.prod(1 - p, axis=0, keepdims=True), p])
+            channels = [shares / np.maximum(shares.sum(axis=0), 1e-9)]
         else:
-            found = [p]
-        return np.ascontiguousarray(np.concatenate(found), np.float32)
+            channels = [p]
+        return np.ascontiguousarray(np.concatenate(channels), np.float32)
 
     @property
     def _front(self) -> int:
         return int(bool(BOUNDARY.search(self.names[0])))
 
 
-def head_of(output: Tensor, expected: Array | None = None, *, squash: Squash | None = None) -> Head:
-    """Return what an output means.
+def interpret_output(
+    output: Tensor, expected: Array | None = None, *, squash: Squash | None = None
+) -> Head:
+    """Determine the meaning of an output.
 
     Parameters
     ----------
     output
-        With its postprocessing.
+        The output, with its postprocessing.
     expected
-        (K, n): numbers that it gave once, which tell where the description does not.
+        (K, n): an example of the output, used if the description does not define the meaning.
     squash
-        What turns evidence into probabilities, when somebody said so.
+        Function that converts class scores to probabilities, if given.
 
     Raises
     ------
     InputError
-        When they are no probabilities: labels, distances, flows.
+        When the outputs are not probabilities but labels, distances or flows.
     """
     n, names = output.n_channels, output.channel_names or (output.name,)
-    last = _last_telling(output.steps)
+    last = _last_defining_step(output.steps)
     if last in ("sigmoid", "binarize"):
         return _independent(n, names, "none")
     if last == "softmax":
@@ -110,8 +112,8 @@ def head_of(output: Tensor, expected: Array | None = None, *, squash: Squash | N
         return Head("shares", names) if adds_up else _independent(n, names, "none")
     if output.dtype.removeprefix("u").startswith("int"):
         raise InputError(
-            f"The result {output.name!r} is of whole numbers, as labels are: only networks that "
-            "give probabilities can be used."
+            f"The result {output.name!r} consists of integers, like labels: only networks that "
+            "return probabilities can be used."
         )
     if n == 1 or squash == "sigmoid":
         return _independent(n, names, "sigmoid")
@@ -127,10 +129,10 @@ def _independent(n: int, names: Sequence[str], squash: Squash) -> Head:
     return Head(meaning, tuple(names), squash)
 
 
-def _last_telling(steps: Sequence[ProcessingStep]) -> str:
-    """Return the last step that tells what the numbers are."""
-    told = [step.name for step in steps if step.name not in ("ensure_dtype", "clip")]
-    return told[-1] if told else ""
+def _last_defining_step(steps: Sequence[ProcessingStep]) -> str:
+    """Return the name of the last step that defines the kind of numbers."""
+    defining = [step.name for step in steps if step.name not in ("ensure_dtype", "clip")]
+    return defining[-1] if defining else ""
 
 
 def _within_one(numbers: Array) -> bool:
@@ -143,4 +145,4 @@ _SQUASH = {
     "softmax": lambda numbers: scipy.special.softmax(numbers, axis=0),
 }
 
-__all__ = ["BOUNDARY", "Head", "Squash", "head_of"]
+__all__ = ["BOUNDARY", "Head", "Squash", "interpret_output"]

@@ -1,7 +1,7 @@
-"""Pre- and postprocessing as the bioimage.io format has it, step by step.
+"""Apply the pre- and postprocessing steps of the bioimage.io format.
 
-Every step is a function of single pixels once its statistics are known, and these come from the
-whole image: so a tile is processed as the whole is. Arrays have the channels first.
+Once its statistics are fitted to the whole image, every step is a function of single pixels, so
+a tile is processed like the whole image. Arrays have the channels first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,24 +27,24 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class FittedSteps:
-    """Steps whose statistics are known.
+    """Apply steps with fitted statistics.
 
     Parameters
     ----------
     functions
-        One for each step; each maps (C, *any) to (C, *any).
+        One function per step, which maps (C, *any) to (C, *any).
     """
 
     functions: tuple[Pointwise, ...]
 
     def __call__(self, array: Array) -> Array:
-        """Return (C, *any) after all steps."""
+        """Apply all steps to (C, *any)."""
         for function in self.functions:
             array = function(array)
         return array
 
     def apply(self, block: Array) -> NDArray[np.float32]:
-        """Return a block (C, *spatial) of an image after all steps, without NaN, as float32."""
+        """Apply all steps to a block (C, *spatial); NaN becomes 0, the result is float32."""
         if block.dtype.kind == "f":
             block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
         with np.errstate(all="ignore"):
@@ -53,19 +53,19 @@ class FittedSteps:
 
 
 def check_steps(tensor: Tensor, steps: Sequence[ProcessingStep]) -> None:
-    """Check that every step is known and makes sense for a tensor.
+    """Check that every step is supported and valid for a tensor.
 
     Raises
     ------
     InputError
-        When one is not; the sentence names it.
+        When a step is not; the message names it.
     """
     sample = np.stack([np.linspace(0, 1, 7)] * tensor.n_channels)
     fit_steps(tensor, steps, sample, {tensor.name: sample, "": sample})
 
 
 def needs_whole(steps: Sequence[ProcessingStep]) -> bool:
-    """Whether a step takes statistics of all that it is given."""
+    """Return whether a step needs statistics of its whole input."""
     clipped = ("min_percentile", "max_percentile")
     return any(
         step.name in _STATISTICS or (step.name == "clip" and set(clipped) & set(step.options))
@@ -79,23 +79,23 @@ def fit_steps(
     sample: Array,
     references: Mapping[str, Array] | None = None,
 ) -> FittedSteps:
-    """Return the steps with their statistics.
+    """Fit the statistics of steps.
 
     Parameters
     ----------
     tensor
-        What they are for.
+        The tensor that they process.
     steps
-        In order.
+        The steps in order.
     sample
-        (C, n): the numbers of an image, or evenly spaced ones of it, as they are before the steps.
+        (C, n): all pixels of an image, or evenly spaced ones, before the steps.
     references
-        The same of other tensors, by name, as they are after their own steps.
+        Samples of other tensors, by name, after their own steps.
 
     Raises
     ------
     InputError
-        When a step is unknown or makes no sense.
+        When a step is not supported or invalid.
     """
     functions = []
     for step in steps:
@@ -103,23 +103,23 @@ def fit_steps(
         if maker is None:
             raise InputError(
                 f"The processing step {step.name[:60]!r} of {tensor.name!r} is not supported. "
-                f"Known are: {', '.join(sorted(_STEPS))}."
+                f"Supported are: {', '.join(sorted(_STEPS))}."
             )
         try:
-            known = {**(references or {}), tensor.name: sample}
+            samples = {**(references or {}), tensor.name: sample}
             with np.errstate(all="ignore"):
-                function = maker(_Options(tensor, step), sample, known)
+                function = maker(_Options(tensor, step), sample, samples)
                 sample = function(sample)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
-            raise _senseless(tensor, step, "its options make no sense") from error
+            raise _invalid_step(tensor, step, "its options are invalid") from error
         functions.append(function)
     return FittedSteps(tuple(functions))
 
 
 class _Options:
-    """The options of one step, checked as they are asked for."""
+    """Read and check the options of one step."""
 
     def __init__(self, tensor: Tensor, step: ProcessingStep) -> None:
         self._tensor, self._step = tensor, step
@@ -127,7 +127,7 @@ class _Options:
     def number(self, name: str, default: float | None = None) -> float:
         value = self._step.options.get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not np.isfinite(value):
-            raise _senseless(self._tensor, self._step, f"{name} is {str(value)[:40]}")
+            raise _invalid_step(self._tensor, self._step, f"{name} is {str(value)[:40]}")
         return float(value)
 
     def optional(self, name: str) -> float | None:
@@ -137,7 +137,7 @@ class _Options:
         return str(self._step.options.get(name, default))
 
     def numbers(self, name: str, default: float | None = None) -> Any:
-        """Return a number, or one for each channel as a column."""
+        """Read a number, or an array with one number per channel."""
         values = self._step.options.get(name, default)
         if not isinstance(values, list | tuple):
             return self.number(name, default)
@@ -145,13 +145,13 @@ class _Options:
         axis = self.text("axis", "channel")
         plain = all(isinstance(v, int | float) and np.isfinite(v) for v in values)
         if axis != "channel" or len(values) not in (1, n) or not plain:
-            raise _senseless(
-                self._tensor, self._step, f"{name} is no number for each of {n} channels"
+            raise _invalid_step(
+                self._tensor, self._step, f"{name} is not a number for each of {n} channels"
             )
         return np.array(values, np.float64)
 
     def per_channel(self) -> bool:
-        """Whether statistics are of each channel by itself, rather than of all together."""
+        """Return whether statistics are per channel rather than over all channels."""
         axes = self._step.options.get("axes")
         if axes is None:
             return self._tensor.n_channels == 1
@@ -160,34 +160,34 @@ class _Options:
         if missing:
             raise InputError(
                 f"The step {self._step.name!r} of {self._tensor.name!r} takes statistics of each "
-                f"line along {missing[0]} by itself, which is not supported."
+                f"line along {missing[0]} separately, which is not supported."
             )
         return "channel" not in names
 
     def quantiles(self, sample: Array, shares: Sequence[float]) -> list[Any]:
-        """Return percentiles as columns, of each channel or of all."""
+        """Compute percentiles, per channel or over all channels."""
         if not all(0 <= share <= 100 for share in shares):
-            raise _senseless(self._tensor, self._step, f"the percentiles are {list(shares)}")
+            raise _invalid_step(self._tensor, self._step, f"the percentiles are {list(shares)}")
         if self.per_channel():
             return list(np.percentile(sample, list(shares), axis=1))
         return [float(q) for q in np.percentile(sample, list(shares))]
 
     def moments(self, sample: Array) -> tuple[Any, Any]:
-        """Return mean and standard deviation, of each channel or of all."""
+        """Compute mean and standard deviation, per channel or over all channels."""
         axis = 1 if self.per_channel() else None
         numbers = sample.astype(np.float64)
         return numbers.mean(axis=axis), numbers.std(axis=axis)
 
 
 def _column(numbers: Any, array: Array) -> Any:
-    """Return numbers of channels so that they fit an array, in its type if that has fractions."""
+    """Shape numbers per channel to broadcast over an array, in its float type or float32."""
     dtype = array.dtype if array.dtype.kind == "f" else np.dtype(np.float32)
     column = np.asarray(numbers, dtype)
     return column.reshape(-1, *(1,) * (array.ndim - 1)) if column.ndim else column
 
 
 def _affine(offset: Any, divisor: Any, gain: Any = 1.0, then: Any = 0.0) -> Pointwise:
-    """Return ``(x - offset) / divisor * gain + then`` with numbers of each channel."""
+    """Make the function ``(x - offset) / divisor * gain + then``, per channel or scalar."""
 
     def function(array: Array) -> Array:
         first = (array - _column(offset, array)) / _column(divisor, array)
@@ -196,7 +196,7 @@ def _affine(offset: Any, divisor: Any, gain: Any = 1.0, then: Any = 0.0) -> Poin
     return function
 
 
-def _ensure_dtype(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _ensure_dtype(options: _Options, sample: Array, samples: Any) -> Pointwise:
     name = options.text("dtype")
     if name not in _TYPES:
         raise InputError(f"The step 'ensure_dtype' asks for the type {name[:40]!r}.")
@@ -208,12 +208,12 @@ def _ensure_dtype(options: _Options, sample: Array, known: Any) -> Pointwise:
     return function
 
 
-def _binarize(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _binarize(options: _Options, sample: Array, samples: Any) -> Pointwise:
     threshold = options.numbers("threshold")
     return lambda array: (array > _column(threshold, array)).astype(np.float32)
 
 
-def _clip(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _clip(options: _Options, sample: Array, samples: Any) -> Pointwise:
     low, high = options.optional("min"), options.optional("max")
     for name, at in (("min_percentile", 0), ("max_percentile", 1)):
         share = options.optional(name)
@@ -228,46 +228,46 @@ def _clip(options: _Options, sample: Array, known: Any) -> Pointwise:
     return function
 
 
-def _scale_linear(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _scale_linear(options: _Options, sample: Array, samples: Any) -> Pointwise:
     return _affine(0.0, 1.0, options.numbers("gain", 1.0), options.numbers("offset", 0.0))
 
 
-def _scale_range(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _scale_range(options: _Options, sample: Array, samples: Any) -> Pointwise:
     shares = options.number("min_percentile", 0.0), options.number("max_percentile", 100.0)
     if shares[0] >= shares[1]:
         raise ValueError(shares)
     name = options.text("reference_tensor")
-    reference = known[name] if name not in ("", "None") else sample
+    reference = samples[name] if name not in ("", "None") else sample
     low, high = options.quantiles(reference, shares)
     return _affine(low, high - low + options.number("eps", _EPSILON))
 
 
-def _zero_mean(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _zero_mean(options: _Options, sample: Array, samples: Any) -> Pointwise:
     mean, spread = options.moments(sample)
     return _affine(mean, spread + options.number("eps", _EPSILON))
 
 
-def _fixed_zero_mean(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _fixed_zero_mean(options: _Options, sample: Array, samples: Any) -> Pointwise:
     mean, spread = options.numbers("mean"), options.numbers("std")
     if np.min(spread) <= 0:
         raise ValueError(spread)
     return _affine(mean, spread)
 
 
-def _scale_mean_variance(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _scale_mean_variance(options: _Options, sample: Array, samples: Any) -> Pointwise:
     mean, spread = options.moments(sample)
-    wanted_mean, wanted_spread = options.moments(known[options.text("reference_tensor")])
+    target_mean, target_spread = options.moments(samples[options.text("reference_tensor")])
     eps = options.number("eps", _EPSILON)
-    return _affine(mean, spread + eps, wanted_spread + eps, wanted_mean)
+    return _affine(mean, spread + eps, target_spread + eps, target_mean)
 
 
-def _sigmoid(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _sigmoid(options: _Options, sample: Array, samples: Any) -> Pointwise:
     return lambda array: np.asarray(scipy.special.expit(_floats(array)))
 
 
-def _softmax(options: _Options, sample: Array, known: Any) -> Pointwise:
+def _softmax(options: _Options, sample: Array, samples: Any) -> Pointwise:
     if options.text("axis", "channel") != "channel":
-        raise InputError("The step 'softmax' along another axis than the channels is not known.")
+        raise InputError("The step 'softmax' is only supported along the channels.")
     return lambda array: np.asarray(scipy.special.softmax(_floats(array), axis=0))
 
 
@@ -275,7 +275,7 @@ def _floats(array: Array) -> Array:
     return array if array.dtype.kind == "f" else array.astype(np.float32)
 
 
-def _senseless(tensor: Tensor, step: ProcessingStep, why: str) -> InputError:
+def _invalid_step(tensor: Tensor, step: ProcessingStep, why: str) -> InputError:
     return InputError(f"The step {step.name[:60]!r} of {tensor.name!r} cannot be used: {why}.")
 
 

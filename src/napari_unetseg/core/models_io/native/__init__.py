@@ -1,4 +1,4 @@
-"""Model packages in and out. `save`, `load` and `describe` are all that others need."""
+"""Save, load and describe model packages; `save`, `load` and `describe` are the public API."""
 
 from napari_unetseg.core.models_io.native.package import SUFFIX, describe, load, save
 

@@ -1,4 +1,4 @@
-"""Export: a model package for other programs, with all that a stranger needs to use it."""
+"""Export a model package for other programs, with everything needed to use it."""
 
 import io
 from dataclasses import replace
@@ -13,30 +13,30 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
-from napari_unetseg.core.models_io.native.example_tensors import sides_of
-from napari_unetseg.core.models_io.native.network_source import callable_of
-from napari_unetseg.core.models_io.native.package import SUFFIX, PathLike, members_of
-from napari_unetseg.core.models_io.native.zip_archive import written_zip
+from napari_unetseg.core.models_io.native.example_tensors import input_sides
+from napari_unetseg.core.models_io.native.network_source import network_builder
+from napari_unetseg.core.models_io.native.package import SUFFIX, PathLike, package_files
+from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.options import option
 
 Array = NDArray[Any]
 
 FORMATS = ("torchscript", "onnx")
-"""What the weights can be written in besides the state dict."""
+"""Formats of the weights besides the state dict."""
 
 _MAX_PIXELS = 2**22
 _COVER_SIDE = 512
 
 
 class ExportOptions(ModelCard):
-    """What others are told of a model, and in which formats they get its weights."""
+    """Set the model card and the weight formats of an export."""
 
     weights: str = option(
         "torchscript",
         "Further weights",
-        "Formats beside the state dict that every package has: torchscript, onnx, both with a "
-        "comma between, or nothing. ONNX needs the package onnx.",
+        "Formats in addition to the state dict: torchscript, onnx, or both, separated by a comma; "
+        "empty for none. ONNX needs the package onnx.",
         suggestions=("torchscript", "torchscript, onnx", "onnx", ""),
     )
 
@@ -47,7 +47,8 @@ class ExportOptions(ModelCard):
         unknown = [name for name in names if name not in FORMATS]
         if unknown:
             raise ValueError(
-                f"There are no weights {unknown[0]!r}. Choose of {', '.join(FORMATS)}, or nothing."
+                f"{unknown[0]!r} is not a weight format. Choose from {', '.join(FORMATS)}, or "
+                "leave it empty."
             )
         return ", ".join(name for name in FORMATS if name in names)
 
@@ -58,61 +59,63 @@ class ExportOptions(ModelCard):
 
     @classmethod
     def of(cls, model: TrainedModel) -> Self:
-        """Return what the model itself says."""
+        """Make the options from the model's own card."""
         return cls(**model.card.model_dump())
 
 
 def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> TrainedModel:
-    """Write a model for other programs. Imports torch.
+    """Write a model package for other programs. Imports torch.
 
     Parameters
     ----------
     path
-        A name ending in ``.zip``. What is there is replaced in one step, or stays when it fails.
+        A name ending in ``.zip``. An existing file is replaced atomically, or stays if writing
+        fails.
     options
-        What is said of the model; where nothing is, what the model says itself.
+        The card and the formats; empty fields take those of the model's own card.
 
     Returns
     -------
     TrainedModel
-        The model with what was said of it.
+        The model with the exported card.
 
     Raises
     ------
     InputError
-        When nobody says under which licence others may use it, the format's example would be too
-        large, a package is missing, or the place cannot be written.
+        When there is no licence, the example would be too large, a Python package is missing, or
+        the file cannot be written.
     """
     if Path(path).suffix.lower() != SUFFIX:
         raise InputError(f"The model file {path} must end in {SUFFIX}.")
-    said = {name: getattr(options, name) for name in ModelCard.model_fields}
-    card = model.card.model_copy(update={name: text for name, text in said.items() if text})
+    own_fields = {name: getattr(options, name) for name in ModelCard.model_fields}
+    card = model.card.model_copy(update={name: text for name, text in own_fields.items() if text})
     if not card.licence:
         raise InputError(
-            f"Nothing is said of the licence of {model.name!r}, so nobody could use it. Choose "
-            "one, such as CC-BY-4.0 or CC0-1.0."
+            f"{model.name!r} has no licence, so nobody else may use it. Choose one, such as "
+            "CC-BY-4.0 or CC0-1.0."
         )
     if options.formats and model.features_from is not None:
         raise InputError(
-            f"{model.name!r} sees the features of a UNet: its weights can be written as a state "
-            "dict only. Leave the further weights out."
+            f"{model.name!r} uses the features of a UNet: its weights can be written as a state "
+            "dict only. Leave the further weights empty."
         )
-    least = sides_of(model).least
+    least = input_sides(model).least
     if np.prod(least) > _MAX_PIXELS:
         raise InputError(
-            f"The network looks so far that an example takes {' x '.join(map(str, least))} pixels, "
-            "too many for a package. Train one of less depth."
+            "The receptive field of the network is so large that an example takes "
+            f"{' x '.join(map(str, least))} pixels, too many for a package. Train one of less "
+            "depth."
         )
-    told = replace(model, card=card)
+    described = replace(model, card=card)
 
     def more(image: Array, proba: NDArray[np.float32]) -> dict[str, bytes]:
-        made = {"cover.png": cover_of(image, proba)}
-        return made | _weights(told, image, options.formats)
+        made = {"cover.png": draw_cover(image, proba)}
+        return made | _weights(described, image, options.formats)
 
-    data = written_zip(members_of(told, max_pixels=_MAX_PIXELS, more=more))
+    data = zip_bytes(package_files(described, max_pixels=_MAX_PIXELS, more=more))
     with writing(path) as draft:
         draft.write_bytes(data)
-    return told
+    return described
 
 
 def _weights(model: TrainedModel, image: Array, formats: tuple[str, ...]) -> dict[str, bytes]:
@@ -120,32 +123,34 @@ def _weights(model: TrainedModel, image: Array, formats: tuple[str, ...]) -> dic
         return {}
     from napari_unetseg.core.nn.inference.exported import WRITERS
 
-    inputs = callable_of(model)[1].get("inputs", {})
+    inputs = network_builder(model)[1].get("inputs", {})
     whole = Image(image, "C" + "ZYX"[-model.ndim :])
     scaled = fit_normalisation(whole, model.normalisation).apply(image)
     return {f"weights.{name}": WRITERS[name](model, inputs, scaled) for name in formats}
 
 
-def cover_of(image: Array, proba: NDArray[np.float32]) -> bytes:
-    """Return a picture for people, as PNG: the image, and on its right half what was found.
+def draw_cover(image: Array, proba: NDArray[np.float32]) -> bytes:
+    """Draw a cover picture, as PNG: the image, with the prediction on its right half.
 
     Parameters
     ----------
     image, proba
-        (C, *spatial) and (K, *spatial), of which the middle plane of the first channel is shown.
-        Where there are several probabilities, the brighter the likelier is any but the first.
+        (C, *spatial) and (K, *spatial); the middle plane of the first channel is shown. With
+        several probabilities, brightness is the probability of any class but the first.
     """
     from PIL import Image as Picture
 
-    found = proba[0] if len(proba) == 1 else 1 - proba[0]
-    shown = image[0].astype(np.float32)
-    while shown.ndim > 2:
-        shown, found = shown[len(shown) // 2], found[len(found) // 2]
-    grey = _stretched(shown)
-    ends = [(a - b) // 2 for a, b in zip(grey.shape, found.shape, strict=True)]
-    inner = grey[ends[0] : ends[0] + found.shape[0], ends[1] : ends[1] + found.shape[1]].copy()
+    foreground = proba[0] if len(proba) == 1 else 1 - proba[0]
+    plane = image[0].astype(np.float32)
+    while plane.ndim > 2:
+        plane, foreground = plane[len(plane) // 2], foreground[len(foreground) // 2]
+    grey = _stretched(plane)
+    ends = [(a - b) // 2 for a, b in zip(grey.shape, foreground.shape, strict=True)]
+    inner = grey[
+        ends[0] : ends[0] + foreground.shape[0], ends[1] : ends[1] + foreground.shape[1]
+    ].copy()
     half = inner.shape[1] // 2
-    inner[:, half:] = np.clip(255 * found[:, half:], 0, 255)
+    inner[:, half:] = np.clip(255 * foreground[:, half:], 0, 255)
     picture = Picture.fromarray(inner)
     picture.thumbnail((_COVER_SIDE, _COVER_SIDE))
     out = io.BytesIO()
@@ -160,4 +165,4 @@ def _stretched(plane: NDArray[np.float32]) -> NDArray[np.uint8]:
     return grey
 
 
-__all__ = ["FORMATS", "ExportOptions", "cover_of", "export"]
+__all__ = ["FORMATS", "ExportOptions", "draw_cover", "export"]

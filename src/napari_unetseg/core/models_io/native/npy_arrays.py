@@ -1,4 +1,4 @@
-"""Arrays in numpy's file format, read without trusting what the file says about itself."""
+"""Read and write arrays in numpy's file format, without trusting the file's header."""
 
 import io
 import math
@@ -17,7 +17,7 @@ _HEADER = re.compile(
 )
 
 
-def written_npy(array: NDArray[Any]) -> bytes:
+def npy_bytes(array: NDArray[Any]) -> bytes:
     """Return an array as the bytes of an ``.npy`` file."""
     out = io.BytesIO()
     np.lib.format.write_array(out, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
@@ -25,23 +25,23 @@ def written_npy(array: NDArray[Any]) -> bytes:
 
 
 def read_npy(data: bytes, what: str) -> NDArray[Any]:
-    """Return the array of an ``.npy`` file of plain numbers.
+    """Read the array of an ``.npy`` file of plain numbers.
 
     Parameters
     ----------
     what
-        What to call it in messages, as the start of a sentence.
+        Name of the file for messages, at the start of a sentence.
 
     Raises
     ------
     InputError
-        When it is no such file, or holds more or fewer numbers than it says.
+        When it is not such a file, or its size does not match its header.
     """
     start = 12 if data[6:7] == b"\x02" else 10
     length = int.from_bytes(data[8:start], "little")
     header = _HEADER.fullmatch(data[start : start + length].decode("latin-1"))
     if not data.startswith(_MAGIC) or header is None:
-        raise InputError(f"{what} is no array of numbers in numpy's format. Save it again.")
+        raise InputError(f"{what} is not an array of numbers in numpy's format. Save it again.")
     shape = tuple(map(int, re.findall("[0-9]+", header["shape"])))
     numbers = data[start + length :]
     try:
@@ -49,11 +49,11 @@ def read_npy(data: bytes, what: str) -> NDArray[Any]:
     except TypeError as error:
         raise InputError(f"{what} holds numbers of an unknown type. Save it again.") from error
     if math.prod(shape) * dtype.itemsize != len(numbers) or len(shape) > 8:
-        raise InputError(f"{what} is damaged: it does not hold as many numbers as it says.")
+        raise InputError(f"{what} is damaged: its size does not match its header. Save it again.")
     flat = np.frombuffer(numbers, dtype).astype(dtype.newbyteorder("="))
     if header["order"] == "True":
         return flat.reshape(shape[::-1]).T
     return flat.reshape(shape)
 
 
-__all__ = ["read_npy", "written_npy"]
+__all__ = ["npy_bytes", "read_npy"]

@@ -1,7 +1,7 @@
-"""A model in the words of the bioimage.io format, version 0.5.
+"""Describe a model in the bioimage.io format, version 0.5.
 
-What the format cannot say goes under ``config: unetseg``, which is all that this program reads
-back; everything else is for others.
+Fields that the format does not have go under ``config: unetseg``, which is all that this program
+reads back; everything else is for other programs.
 """
 
 import hashlib
@@ -18,23 +18,23 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import Sides
 from napari_unetseg.core.models_io.native.network_source import (
     LIBRARY,
-    callable_of,
     is_self_contained,
+    network_builder,
 )
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.units import long_name_of
 
 FORMAT_VERSION = "0.5.5"
-"""The oldest that knows the softmax."""
+"""The oldest version that has the softmax."""
 
 VERSION = 1
-"""Of what stands under ``config: unetseg``. Raised when an older program could not read it."""
+"""Version of ``config: unetseg``; increased when an older program could not read it."""
 
 TOLERANCE = 1e-3
-"""How far the example's output may differ on other machines."""
+"""Tolerance of the example's output on other machines, relative and absolute."""
 
 OPSET = 17
-"""Of ONNX weights: what most programs read."""
+"""Opset of ONNX weights, one that most programs read."""
 
 _PROGRAM = "napari-unetseg"
 _FLOAT32 = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
@@ -54,21 +54,20 @@ def build_description(
     dtype: str,
     lost: Sequence[int],
 ) -> dict[str, Any]:
-    """Return the description of a model, as plain data.
+    """Build the description of a model, as plain data.
 
     Parameters
     ----------
     files
-        What else will be in the package: ``weights.pt`` and ``README.md`` at least, with
+        The other files of the package: at least ``weights.pt`` and ``README.md``, and any of
         ``architecture.py``, ``environment.yaml``, ``history.json``, ``test_input.npy``,
-        ``test_output.npy``, ``weights.torchscript``, ``weights.onnx`` and ``cover.png`` where
-        there are any.
+        ``test_output.npy``, ``weights.torchscript``, ``weights.onnx`` and ``cover.png``.
     sides
-        Which images it takes.
+        The image sizes that the model takes.
     dtype
-        Type of the numbers of a raw image.
+        Data type of a raw image.
     lost
-        How much smaller a result is than its image, per axis.
+        Difference in size between image and result, in pixels per axis.
     """
 
     def linked(name: str) -> dict[str, str]:
@@ -109,21 +108,21 @@ def build_description(
                     }
                 ],
             },
-            "unetseg": signed(own_words(model)),
+            "unetseg": with_digest(own_fields(model)),
         },
     }
     return {key: value for key, value in content.items() if value not in (None, [])}
 
 
-def own_words(model: TrainedModel) -> dict[str, Any]:
-    """Return all of a model but weights, history and example, as plain data."""
+def own_fields(model: TrainedModel) -> dict[str, Any]:
+    """Return the fields of a model except weights, history and example, as plain data."""
     program = importlib.metadata.version(_PROGRAM)
-    eyes = model.features_from
-    seen = {} if eyes is None else {"features_from": _words(eyes)}
-    return {"version": VERSION, "program": program, **_words(model), **seen}
+    feature_model = model.features_from
+    features_from = {} if feature_model is None else {"features_from": _own_fields(feature_model)}
+    return {"version": VERSION, "program": program, **_own_fields(model), **features_from}
 
 
-def _words(model: TrainedModel) -> dict[str, Any]:
+def _own_fields(model: TrainedModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "kind": model.spec.kind,
@@ -148,19 +147,19 @@ def _words(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def signed(own: dict[str, Any]) -> dict[str, Any]:
-    """Return our own words with their digest, by which a change is noticed."""
-    return own | {"digest": digest_of(own)}
+def with_digest(own: dict[str, Any]) -> dict[str, Any]:
+    """Add the digest of our own fields, which reveals changes."""
+    return own | {"digest": own_digest(own)}
 
 
-def digest_of(own: dict[str, Any]) -> str:
-    """Return the SHA-256 of our own words, less the digest in them."""
+def own_digest(own: dict[str, Any]) -> str:
+    """Return the SHA-256 of our own fields, without the digest among them."""
     words = {key: value for key, value in own.items() if key != "digest"}
     return hashlib.sha256(json.dumps(words, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON and YAML can hold: numpy's numbers as Python's, NaN as nothing."""
+    """Convert a value to JSON and YAML types: numpy numbers to Python's, NaN to None."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -173,7 +172,7 @@ def plain(value: Any) -> Any:
 
 
 def normalisation_fits(spec: NormalisationSpec) -> bool:
-    """Whether the format can say how images are normalised."""
+    """Return whether the format can express a normalisation."""
     return spec.method != "percentile" or spec.high > 1
 
 
@@ -185,7 +184,7 @@ def _input(model: TrainedModel, sides: Sides, dtype: str) -> dict[str, Any]:
     ]
     return {
         "id": "image",
-        "description": "the image as the microscope gave it",
+        "description": "the image as recorded",
         "axes": [_BATCH, _channels(names), *space],
         "data": {"type": dtype},
         "preprocessing": _preprocessing(model),
@@ -204,22 +203,22 @@ def _output(model: TrainedModel, sides: Sides, lost: Sequence[int]) -> dict[str,
     squashed = {"id": "sigmoid"} if single else {"id": "softmax", "kwargs": {"axis": "channel"}}
     return {
         "id": "probabilities",
-        "description": _said(model),
+        "description": _output_description(model),
         "axes": [_BATCH, _channels(names), *space],
         "data": {"type": "float32", "range": [0.0, 1.0]},
         "postprocessing": [squashed],
     }
 
 
-def _said(model: TrainedModel) -> str:
+def _output_description(model: TrainedModel) -> str:
     if model.decoder is None:
-        return "how likely each pixel belongs to each class"
-    return f"how likely each pixel belongs to an object, and {_MAPS[model.decoder.decoding]}"
+        return "probability of each class in each pixel"
+        return f"probability that a pixel belongs to an object, and {_MAPS[model.decoder.decoding]}"
 
 
 _MAPS = {
-    "distance": "how far it is from the object's edge, as a share of the largest distance in it",
-    "boundary": "how likely it is in the rim of one",
+    "distance": "its distance to the object's edge, relative to the largest distance in the object",
+    "boundary": "probability that it belongs to an object's boundary",
 }
 _BATCH = {"type": "batch"}
 
@@ -230,18 +229,19 @@ def _channels(names: Sequence[str]) -> dict[str, Any]:
 
 def _space(model: TrainedModel) -> list[dict[str, Any]]:
     unit = long_name_of(model.unit)
-    known = {"unit": unit} if unit else {}
+    units = {"unit": unit} if unit else {}
     return [
-        {"type": "space", "id": axis, "scale": exact_scale(step), **known}
+        {"type": "space", "id": axis, "scale": exact_scale(step), **units}
         for axis, step in zip("zyx"[-model.ndim :], model.spacing, strict=True)
     ]
 
 
 def exact_scale(step: float) -> float:
-    """Return a pixel size, less than a ten-millionth off, that sizes survive.
+    """Round a pixel size so that sizes computed with it stay exact.
 
-    The format takes the size of a result to be the image's times its scale divided by the scale.
-    Of 0.35 that makes 104.00000000000001 pixels out of 104; with half the digits nothing is lost.
+    The format computes the size of a result as the image's times its scale divided by the scale.
+    With 0.35, 104 pixels become 104.00000000000001; with half the digits the result is exact. The
+    relative error is below 1e-7.
     """
     return float(np.float32(step))
 
@@ -260,12 +260,12 @@ def _preprocessing(model: TrainedModel) -> list[dict[str, Any]]:
 
 
 def _weights(model: TrainedModel, linked: Any, files: dict[str, bytes]) -> dict[str, Any]:
-    name, options = callable_of(model)
-    place = linked("architecture.py") if is_self_contained(model) else {"import_from": LIBRARY}
+    name, options = network_builder(model)
+    source = linked("architecture.py") if is_self_contained(model) else {"import_from": LIBRARY}
     entry = {
         **linked("weights.pt"),
         "pytorch_version": _torch_version(model),
-        "architecture": {**place, "callable": name, "kwargs": options},
+        "architecture": {**source, "callable": name, "kwargs": options},
     }
     if "environment.yaml" in files:
         entry["dependencies"] = linked("environment.yaml")
@@ -273,15 +273,15 @@ def _weights(model: TrainedModel, linked: Any, files: dict[str, bytes]) -> dict[
 
 
 def _converted(model: TrainedModel, linked: Any, files: dict[str, bytes]) -> dict[str, Any]:
-    """Return the weights in other formats, made of the state dict."""
-    # The converting torch is the one that is installed, whichever the model was trained with.
+    """Describe the weights in other formats, converted from the state dict."""
+    # The installed torch converts the weights, whichever version trained the model.
     torch = importlib.metadata.version("torch").split("+")[0]
-    said: dict[str, dict[str, Any]] = {
+    formats: dict[str, dict[str, Any]] = {
         "torchscript": {"pytorch_version": torch},
         "onnx": {"opset_version": OPSET},
     }
     entries = {}
-    for name, more in said.items():
+    for name, more in formats.items():
         if f"weights.{name}" in files:
             parent = {"parent": "pytorch_state_dict"}
             entries[name] = {**linked(f"weights.{name}"), **parent, **more}
@@ -289,7 +289,7 @@ def _converted(model: TrainedModel, linked: Any, files: dict[str, bytes]) -> dic
 
 
 def environment() -> dict[str, Any]:
-    """Return what a network needs that is not self-contained, as a conda environment."""
+    """Return the conda environment for a network that is not self-contained."""
     own = f"{_PROGRAM}[torch]>={importlib.metadata.version(_PROGRAM)}"
     return {
         "channels": ["conda-forge"],
@@ -299,32 +299,32 @@ def environment() -> dict[str, Any]:
 
 def _torch_version(model: TrainedModel) -> str:
     versions = model.provenance.get("versions", {})
-    known = versions.get("torch") if isinstance(versions, dict) else None
-    return str(known or importlib.metadata.version("torch")).split("+")[0]
+    trained_with = versions.get("torch") if isinstance(versions, dict) else None
+    return str(trained_with or importlib.metadata.version("torch")).split("+")[0]
 
 
 def _summary(model: TrainedModel) -> str:
     what = "stacks" if model.ndim == 3 else "planes"
     return (
-        f"A {model.spec.kind} model that tells {', '.join(model.classes)} apart in {what} of "
+        f"A {model.spec.kind} model that segments {', '.join(model.classes)} in {what} of "
         f"{model.n_channels} channel(s), trained with {_PROGRAM}."
     )[:1000]
 
 
 def _format_name(name: str) -> str:
-    """Return a name as the format allows it: 5 to 128 of certain characters."""
+    """Convert a name to one that the format allows: 5 to 128 of certain characters."""
     plain = re.sub(r"[^A-Za-z0-9_\- ()]+", "-", name).strip(" -")[:128]
     return plain if len(plain) >= 5 else f"{plain} model".strip()
 
 
 def _identifiers(names: Sequence[str]) -> list[str]:
-    """Return names as the format allows them for channels: different, and as in a program."""
-    found: list[str] = []
+    """Convert names to channel names that the format allows: unique identifiers."""
+    identifiers: list[str] = []
     for k, name in enumerate(names):
         plain = re.sub(r"\W+", "_", name).strip("_") or f"channel_{k}"
         plain = plain if plain.isidentifier() else f"_{plain}"
-        found.append(plain if plain not in found else f"{plain}_{k}")
-    return found
+        identifiers.append(plain if plain not in identifiers else f"{plain}_{k}")
+    return identifiers
 
 
 __all__ = [
@@ -333,11 +333,11 @@ __all__ = [
     "TOLERANCE",
     "VERSION",
     "build_description",
-    "digest_of",
     "environment",
     "exact_scale",
     "normalisation_fits",
-    "own_words",
+    "own_digest",
+    "own_fields",
     "plain",
-    "signed",
+    "with_digest",
 ]

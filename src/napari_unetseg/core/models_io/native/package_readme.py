@@ -1,4 +1,4 @@
-"""The README of a model package: what a person who gets the file should know."""
+"""Write the README of a model package for the people who receive it."""
 
 from collections.abc import Collection
 from typing import Any
@@ -9,19 +9,19 @@ from napari_unetseg.core.models_io.native.network_source import is_self_containe
 from napari_unetseg.core.models_io.native.package_description import TOLERANCE, normalisation_fits
 
 _SCALINGS = {
-    "percentile": "percentiles {low:g} and {high:g} of each {per} become 0 and 1",
-    "mean-std": "each {per} is brought to mean 0 and standard deviation 1",
-    "none": "intensities are taken as they are",
+    "percentile": "percentiles {low:g} and {high:g} of each {per} are scaled to 0 and 1",
+    "mean-std": "each {per} is scaled to mean 0 and standard deviation 1",
+    "none": "intensities are used as they are",
 }
 
 
-def readme_of(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
-    """Return the README, in Markdown.
+def readme_text(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
+    """Write the README, in Markdown.
 
     Parameters
     ----------
     files
-        Names of what else is in the package.
+        Names of the other files in the package.
     """
     parts = [
         f"# {model.name}",
@@ -29,7 +29,7 @@ def readme_of(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
         "## What it does",
         _table(_facts(model)),
         "## How it was trained",
-        _table(_training(model)) or "Nothing is known about the training.",
+        _table(_training(model)) or "The training is not documented.",
         "## Validation",
         _validation(model),
         "## For other programs",
@@ -42,12 +42,12 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
     scaling = _SCALINGS[model.normalisation.method].format(**model.normalisation.model_dump())
     size = " x ".join(f"{step:g}" for step in model.spacing)
     written = ", ".join(f"{v} = {c}" for v, c in zip(model.values, model.classes, strict=True))
-    told_apart = {} if model.decoder is None else {"Tells objects apart by": model.decoder.decoding}
+    separated = {} if model.decoder is None else {"Objects separated by": model.decoder.decoding}
     size_of = {"Diameter of the objects": f"{model.diameter:.3g} pixels"} if model.diameter else {}
     return {
         "Model": f"{model.spec.kind}, {model.ndim}D, {model.n_parameters} weights",
         "Classes and their label values": written,
-        **told_apart,
+        **separated,
         **size_of,
         "Channels": ", ".join(model.channel_names) or model.n_channels,
         "Pixel size": f"{size} {model.unit}",
@@ -60,57 +60,64 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
 
 
 def _features(model: TrainedModel) -> dict[str, Any]:
-    eyes = model.features_from
-    if eyes is None:
+    feature_model = model.features_from
+    if feature_model is None:
         return {}
     bank = " and a filter bank" if getattr(model.spec, "features", "") == "both" else ""
-    terms = eyes.card.licence or "licence not stated"
-    return {"Sees": f"the features of the UNet {eyes.name!r} ({terms}), inside it{bank}"}
+    terms = feature_model.card.licence or "licence not stated"
+    return {
+        "Inputs": f"frozen features of the UNet {feature_model.name!r} ({terms}), included{bank}"
+    }
 
 
 def _training(model: TrainedModel) -> dict[str, Any]:
-    facts = {str(key): value for key, value in model.provenance.items()}
+    fields = {str(key): value for key, value in model.provenance.items()}
     steps = {"steps": len(model.history)} if model.history else {}
-    return facts | steps | ({"started from": model.parent} if model.parent else {})
+    return fields | steps | ({"started from": model.parent} if model.parent else {})
 
 
 def _validation(model: TrainedModel) -> str:
     if not model.scores:
         return (
-            "Nothing was held out to judge it by. Annotate images that it was not trained on and "
+            "There was no validation set. Annotate images that the model was not trained on and "
             "compare: `napari-unetseg evaluate PREDICTIONS TRUTH`."
         )
     return (
-        "On annotation that it did not learn from:\n\n"
+        "On the validation set, which was not used for training:\n\n"
         f"{_table(dict(model.scores))}\n\n"
-        "To judge it on other images: `napari-unetseg evaluate PREDICTIONS TRUTH`."
+        "To evaluate it on other images: `napari-unetseg evaluate PREDICTIONS TRUTH`."
     )
 
 
 def _notes(model: TrainedModel, sides: Sides, files: Collection[str]) -> str:
     notes = [
-        "`weights.pt` is a PyTorch state dict; `rdf.yaml` says how to use it (bioimage.io 0.5). "
-        f"The example's output is met within {TOLERANCE:g}.",
-        "Percentiles, means and spreads are those of the whole image, never of a tile.",
+        "`weights.pt` is a PyTorch state dict; `rdf.yaml` describes how to use it (bioimage.io "
+        f"0.5). The example's output is reproduced within {TOLERANCE:g}.",
+        "Compute percentiles, means and standard deviations from the whole image, never from a "
+        "tile.",
     ]
     others = [name for name in ("weights.torchscript", "weights.onnx") if name in files]
     if others:
         same = " and ".join(f"`{name}`" for name in others)
-        notes.append(f"{same} hold the same network, made of the state dict.")
+        notes.append(f"{same}: the same network, converted from the state dict.")
     if model.decoder is not None:
         notes.append(
-            "Objects are flooded from the map (seeded watershed), which the format cannot say: "
-            "`config.unetseg` names the decoder. In other programs, start with a threshold of 0.5."
+            "Objects come from a seeded watershed on the object map, which the format cannot "
+            "express: `config.unetseg` names the decoder. In other programs, start with a "
+            "threshold of 0.5."
         )
     if not is_self_contained(model):
-        notes.append("The network computes its inputs with napari-unetseg, which it needs.")
+        notes.append("The network needs napari-unetseg to compute its inputs.")
     if model.spec.position != "none":
-        notes.append("It uses the place in the image: give it whole images, not blocks.")
+        notes.append("It uses the pixel's position in the image: give it whole images, not blocks.")
     if sides.reduced:
         exact = " x ".join(map(str, model.halo))
-        notes.append(f"It looks {exact} pixels far; the halo given is less, to keep blocks small.")
+        notes.append(
+            f"Its halo is {exact} pixels; the one given in `rdf.yaml` is smaller, to keep blocks "
+            "small."
+        )
     if not normalisation_fits(model.normalisation):
-        notes.append("The format cannot say its normalisation: normalise the images yourself.")
+        notes.append("The format cannot express its normalisation: normalise images yourself.")
     return "\n".join(f"- {note}" for note in notes)
 
 
@@ -129,4 +136,4 @@ def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-__all__ = ["readme_of"]
+__all__ = ["readme_text"]

@@ -1,9 +1,9 @@
-"""Weights in PyTorch's own file format, written and read without PyTorch and without pickle.
+"""Read and write weights in PyTorch's own file format, without PyTorch and without pickle.
 
-The format is a zip: the numbers of each tensor in a file of their own, and one pickle that says
-which tensor has which name, shape and numbers. A pickle is a small program, and running one that a
-stranger wrote is running what he likes. Here it is never run: its instructions are walked through,
-the dozen that such a file needs are understood, and any other ends the reading.
+The format is a zip: one file for the numbers of each tensor, and a pickle that maps names to
+tensors with their shape and numbers. A pickle is a small program, and loading an untrusted one
+can run any code. Here it is never run: its instructions are interpreted one by one, those that
+such a file needs are supported, and any other raises an error.
 """
 
 import io
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.native.zip_archive import Archive, written_zip
+from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
 
 Array = NDArray[Any]
 
 MAX_BYTES = 2**31
-"""Most bytes of all tensors together."""
+"""Maximum bytes of all tensors together."""
 
 _MAX_PROGRAM = 2**24
 _ALIGNMENT = 64
@@ -47,17 +47,17 @@ _TENSOR = "torch._utils _rebuild_tensor_v2"
 
 
 def write_state_dict(state: Mapping[str, Array]) -> bytes:
-    """Return a file that ``torch.load(..., weights_only=True)`` reads as a dict of tensors.
+    """Write a file that ``torch.load(..., weights_only=True)`` reads as a dict of tensors.
 
     Parameters
     ----------
     state
-        A name for each array: floating-point, integer or boolean.
+        Arrays by name: floating-point, integer or boolean.
 
     Returns
     -------
     bytes
-        The same for the same arrays.
+        The file; the same bytes for the same arrays.
     """
     arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in state.values()]
     program = _Writer()
@@ -66,11 +66,11 @@ def write_state_dict(state: Mapping[str, Array]) -> bytes:
     for k, array in enumerate(arrays):
         members[f"{_FOLDER}/data/{k}"] = array.astype(array.dtype.newbyteorder("<")).tobytes()
     members[f"{_FOLDER}/version"] = b"3\n"
-    return written_zip(members, alignment=_ALIGNMENT)
+    return zip_bytes(members, alignment=_ALIGNMENT)
 
 
 def read_state_dict(data: bytes) -> dict[str, Array]:
-    """Return the arrays of a state dict saved by PyTorch 1.6 or later.
+    """Read the arrays of a state dict saved by PyTorch 1.6 or later.
 
     Parameters
     ----------
@@ -80,41 +80,41 @@ def read_state_dict(data: bytes) -> dict[str, Array]:
     Returns
     -------
     dict
-        A name for each array, in the file's order; half-precision brain floats as float32.
+        Arrays by name, in the file's order; bfloat16 as float32.
 
     Raises
     ------
     InputError
-        When it is no such file, is damaged, is more than `MAX_BYTES`, or holds anything but named
-        tensors.
+        When it is not such a file, is damaged, exceeds `MAX_BYTES`, or contains anything but
+        named tensors.
     """
     with Archive(io.BytesIO(data), "The weights", max_bytes=MAX_BYTES) as archive:
-        found = [name for name in archive.names if name.endswith("/data.pkl")]
-        if len(found) != 1:
+        pickles = [name for name in archive.names if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
             raise InputError(
-                "The weights are no state dict of PyTorch 1.6 or later. Save them again with "
+                "The weights are not a state dict of PyTorch 1.6 or later. Save them again with "
                 "torch.save(model.state_dict(), ...)."
             )
-        folder = found[0].removesuffix("data.pkl")
+        folder = pickles[0].removesuffix("data.pkl")
         order = "little"
         if f"{folder}byteorder" in archive.names:
             order = archive.read(f"{folder}byteorder", 16).decode("ascii", "replace")
         if order not in ("little", "big"):
             raise _damaged()
-        content = _walked(archive.read(found[0], _MAX_PROGRAM))
+        content = _interpret(archive.read(pickles[0], _MAX_PROGRAM))
         return _Arrays(archive, folder, order).of(content)
 
 
 @dataclass(frozen=True)
 class _Global:
-    """The name of something importable; never imported."""
+    """Hold the name of an importable object; it is never imported."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """The numbers of one or several tensors, still in the file."""
+    """Reference the numbers of one or several tensors in the file, not yet read."""
 
     kind: str
     key: str
@@ -123,7 +123,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view into a storage, not yet read."""
+    """Describe a view into a storage, not yet read."""
 
     storage: _Storage
     offset: int
@@ -132,11 +132,11 @@ class _Tensor:
 
 
 class _Mark:
-    """Where a run of stacked items begins."""
+    """Mark the start of a group of stacked items."""
 
 
 class _Writer:
-    """Writes the pickle that names tensors, instruction by instruction (protocol 2)."""
+    """Write the pickle that names the tensors, instruction by instruction (protocol 2)."""
 
     def __init__(self) -> None:
         self._out = io.BytesIO()
@@ -202,16 +202,16 @@ class _Writer:
             self._out.write(b"\x8a\x08" + number.to_bytes(8, "little"))
 
 
-def _walked(program: bytes) -> Any:
-    """Return what a pickle describes, as names, storages and tensors, without running it."""
-    walker = _Walker(program)
+def _interpret(program: bytes) -> Any:
+    """Interpret a pickle as names, storages and tensors, without running it."""
+    walker = _Interpreter(program)
     try:
         while (code := walker.take(1)) != _STOP:
             act = _ACTIONS.get(code)
             if act is None:
                 raise InputError(
-                    f"The weights hold more than tensors (the pickle instruction {code!r}). They "
-                    "are not loaded, for that could run a program. Save a bare state dict."
+                    f"The weights contain more than tensors (the pickle instruction {code!r}). "
+                    "They were not loaded, since that could run code. Save a bare state dict."
                 )
             act(walker)
         return walker.pop()
@@ -221,8 +221,8 @@ def _walked(program: bytes) -> Any:
         raise _damaged() from error
 
 
-class _Walker:
-    """Where one is in a pickle, with its stack and its memory."""
+class _Interpreter:
+    """Keep the position in a pickle, with its stack and memory."""
 
     def __init__(self, program: bytes) -> None:
         self._program, self._at = program, 0
@@ -280,7 +280,10 @@ class _Walker:
             case ("storage", _Global(name), str(key), str(), int(length)):
                 kind = name.removeprefix("torch ")
                 if kind not in _STORAGES or length < 0:
-                    raise InputError(f"The weights hold numbers of an unknown kind: {kind[:60]!r}.")
+                    raise InputError(
+                        f"The weights have numbers of an unknown type: {kind[:60]!r}. Save them as "
+                        "float32."
+                    )
                 self.push(_Storage(kind, key, length))
             case _:
                 raise _damaged()
@@ -299,8 +302,8 @@ class _Walker:
                 self.push(tensor)
             case _Global(name), _:
                 raise InputError(
-                    f"The weights hold more than tensors ({name[:60]!r}). They are not loaded, for "
-                    "that could run a program. Save a bare state dict."
+                    f"The weights contain more than tensors ({name[:60]!r}). They were not loaded, "
+                    "since that could run code. Save a bare state dict."
                 )
             case _:
                 raise _damaged()
@@ -313,7 +316,7 @@ def _integers(items: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 _STOP = b"."
-_ACTIONS: dict[bytes, Callable[[_Walker], Any]] = {
+_ACTIONS: dict[bytes, Callable[[_Interpreter], Any]] = {
     b"\x80": lambda walker: walker.take(1),  # protocol
     b"(": lambda walker: walker.push(_Mark()),
     b"}": lambda walker: walker.push({}),
@@ -340,14 +343,14 @@ _ACTIONS: dict[bytes, Callable[[_Walker], Any]] = {
     b"u": lambda walker: walker.set_items(walker.pop_to_mark()),
     b"Q": lambda walker: walker.load_storage(),
     b"R": lambda walker: walker.call(),
-    # A module's state dict carries versions as an attribute, which nobody needs.
+    # A module's state dict has versions as an attribute, which are not needed.
     b"b": lambda walker: walker.pop(),
 }
-"""The instructions of pickle that a state dict is made of."""
+"""The pickle instructions of a state dict."""
 
 
 class _Arrays:
-    """Reads the numbers of tensors from the file, each storage once."""
+    """Read the numbers of tensors from the file, each storage once."""
 
     def __init__(self, archive: Archive, folder: str, order: str) -> None:
         self._archive, self._folder, self._order = archive, folder, order
@@ -365,7 +368,7 @@ class _Arrays:
     def _read(self, tensor: _Tensor) -> Array:
         numbers, shape, stride = self._numbers(tensor.storage), tensor.shape, tensor.stride
         size = math.prod(shape)
-        # Without the second limit a single number could be spread over any shape.
+        # Without the second limit a single number could be broadcast to any shape.
         if len(shape) != len(stride) or not 1 <= size <= numbers.size:
             raise _damaged()
         last = tensor.offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
@@ -373,7 +376,10 @@ class _Arrays:
             raise _damaged()
         self._left -= size * numbers.itemsize
         if self._left < 0:
-            raise InputError(f"The weights take more than {MAX_BYTES // 2**20} MiB: no model does.")
+            raise InputError(
+                f"The weights take more than {MAX_BYTES // 2**20} MiB, the limit. Load a smaller "
+                "model."
+            )
         steps = [step * numbers.itemsize for step in stride]
         view = np.ndarray(shape, numbers.dtype, numbers, tensor.offset * numbers.itemsize, steps)
         if tensor.storage.kind == _BRAIN_FLOAT:
@@ -400,8 +406,7 @@ class _Arrays:
 
 def _not_plain() -> InputError:
     return InputError(
-        "The weights are no plain state dict, a tensor for each name. Save model.state_dict() by "
-        "itself."
+        "The weights are not a plain state dict of named tensors. Save only model.state_dict()."
     )
 
 

@@ -1,8 +1,8 @@
-"""Zip files from strangers, and zip files that are the same whenever their content is.
+"""Read untrusted zip files safely, and write reproducible zip files.
 
-Nothing of a zip is ever unpacked to disk, and a member is read only when asked for by its name and
-with a limit, so a name that climbs out of a folder or a few bytes that swell to gigabytes do no
-harm. They are refused all the same: whoever made them meant harm, or the file is broken.
+Zip files are never unpacked to disk, and a member is only read by name and with a limit, so a path
+that leads out of a folder or a zip bomb does no harm. Such files are still refused: they are
+malicious or broken.
 """
 
 import io
@@ -19,7 +19,7 @@ from napari_unetseg.core.errors import InputError
 
 MAX_MEMBERS = 4096
 MAX_RATIO = 1100
-"""Most times a member may be larger than its compressed bytes: deflate reaches 1032."""
+"""Maximum ratio of a member's size to its compressed size: deflate reaches 1032."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LOCAL_HEADER = 30
@@ -29,21 +29,21 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct
 
 
 class Archive:
-    """A zip file that is read with caution; a context manager.
+    """Read a zip file safely; a context manager.
 
     Parameters
     ----------
     file
-        Open for reading in binary.
+        Opened for reading in binary mode.
     what
-        What to call it in messages, as the start of a sentence.
+        Name of the file for messages, at the start of a sentence.
     max_bytes
-        Most bytes of all members together, unpacked.
+        Maximum bytes of all members together, unpacked.
 
     Raises
     ------
     InputError
-        When it is no zip file, is cut short, or is built to do harm.
+        When it is not a zip file, is truncated or harmful.
     """
 
     def __init__(self, file: IO[bytes], what: str, *, max_bytes: int) -> None:
@@ -71,11 +71,11 @@ class Archive:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the files in it."""
+        """Names of the members."""
         return tuple(self._members)
 
     def read(self, name: str, limit: int) -> bytes:
-        """Return the bytes of one member.
+        """Read one member.
 
         Raises
         ------
@@ -85,12 +85,12 @@ class Archive:
         member = self._members.get(name)
         if member is None:
             raise InputError(
-                f"{self._what} has no file {_shown(name)} in it. Save or export it again."
+                f"{self._what} does not contain {_shown(name)}. Save or export it again."
             )
         if member.file_size > limit:
             raise InputError(
                 f"{_shown(name)} in {self._what[0].lower()}{self._what[1:]} has "
-                f"{member.file_size} bytes, more than the {limit} that it may. It is not opened."
+                f"{member.file_size} bytes, more than the limit of {limit}. It was not opened."
             )
         try:
             with self._zip.open(member) as file:
@@ -104,44 +104,46 @@ class Archive:
     def _checked(self, max_bytes: int) -> dict[str, zipfile.ZipInfo]:
         members = [info for info in self._zip.infolist() if not info.is_dir()]
         if len(members) > MAX_MEMBERS:
-            raise self._refused(f"holds {len(members)} files")
+            raise self._refused(f"contains {len(members)} files")
         if sum(info.file_size for info in members) > max_bytes:
             raise self._refused(f"unpacks to more than {max_bytes // 2**20} MiB")
-        found: dict[str, zipfile.ZipInfo] = {}
+        checked: dict[str, zipfile.ZipInfo] = {}
         for info in members:
             self._check(info)
-            if info.filename in found:
-                raise self._refused(f"holds two files named {_shown(info.filename)}")
-            found[info.filename] = info
-        return found
+            if info.filename in checked:
+                raise self._refused(f"contains two files named {_shown(info.filename)}")
+            checked[info.filename] = info
+        return checked
 
     def _check(self, info: zipfile.ZipInfo) -> None:
         name = info.filename
         if not _harmless(name):
-            raise self._refused(f"holds a file named {_shown(name)}, outside of itself")
+            raise self._refused(f"contains a file named {_shown(name)}, outside its folder")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise self._refused(f"holds a link, {_shown(name)}")
+            raise self._refused(f"contains a link, {_shown(name)}")
         if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
-            raise self._refused(f"holds {_shown(name)} encrypted or packed in an unusual way")
+            raise self._refused(f"contains {_shown(name)}, encrypted or packed in an unusual way")
         if info.file_size > MAX_RATIO * max(info.compress_size, 1):
-            raise self._refused(f"holds {_shown(name)}, which swells when unpacked")
+            raise self._refused(f"contains {_shown(name)}, which is far larger when unpacked")
 
     def _refused(self, why: str) -> InputError:
-        return InputError(f"{self._what} {why}. It is not opened; get it from a source you trust.")
+        return InputError(f"{self._what} {why}. It was not opened; get it from a source you trust.")
 
     def _damaged(self) -> InputError:
-        return InputError(f"{self._what} is no zip file or is damaged. Copy or download it again.")
+        return InputError(
+            f"{self._what} is not a zip file or is damaged. Copy or download it again."
+        )
 
 
-def written_zip(members: Mapping[str, bytes], *, alignment: int = 1) -> bytes:
-    """Return a zip of the members, not compressed: the same bytes for the same members.
+def zip_bytes(members: Mapping[str, bytes], *, alignment: int = 1) -> bytes:
+    """Write an uncompressed zip of the members: the same bytes for the same members.
 
     Parameters
     ----------
     members
         Bytes by name, in order.
     alignment
-        What the place of each member's first byte divides by.
+        Number that the offset of each member's first byte is a multiple of.
     """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
@@ -155,14 +157,14 @@ def written_zip(members: Mapping[str, bytes], *, alignment: int = 1) -> bytes:
 
 
 def _padding(length: int, header: int = 4) -> bytes:
-    """Return an extra field of a zip member as long as `length`, or longer by whole alignments."""
+    """Return an extra field of `length` bytes, or longer by whole alignments."""
     while length < header:
         length += 64
     return b"FB" + (length - header).to_bytes(2, "little") + b"Z" * (length - header)
 
 
 def _harmless(name: str) -> bool:
-    """Whether a member's name stays within the folder it would be unpacked to."""
+    """Return whether a member's name stays within the folder it would be unpacked to."""
     if not name or "\\" in name or ":" in name or any(ord(letter) < 32 for letter in name):
         return False
     path = PurePosixPath(name)
@@ -170,8 +172,8 @@ def _harmless(name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    """Return a name fit for a message, however long and whatever is in it."""
+    """Return a name escaped and shortened for a message."""
     return repr(name if len(name) <= 60 else name[:57] + "...")
 
 
-__all__ = ["MAX_MEMBERS", "MAX_RATIO", "Archive", "written_zip"]
+__all__ = ["MAX_MEMBERS", "MAX_RATIO", "Archive", "zip_bytes"]

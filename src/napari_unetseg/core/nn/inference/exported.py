@@ -13,7 +13,7 @@ from torch import nn
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.package_description import OPSET
-from napari_unetseg.core.models_io.native.zip_archive import Archive, written_zip
+from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
 from napari_unetseg.core.nn.networks.image_inputs import ImageInputs, showing
 from napari_unetseg.core.nn.restore import network_of
 
@@ -101,7 +101,7 @@ def _without_traces(data: bytes) -> bytes:
     """Return a TorchScript file without the places of the source on this machine."""
     with Archive(io.BytesIO(data), "The script", max_bytes=_MAX_BYTES) as archive:
         kept = [name for name in archive.names if not name.endswith(".debug_pkl")]
-        return written_zip({name: archive.read(name, _MAX_BYTES) for name in kept}, alignment=64)
+        return zip_bytes({name: archive.read(name, _MAX_BYTES) for name in kept}, alignment=64)
 
 
 __all__ = ["WRITERS", "onnx_of", "torchscript_of"]

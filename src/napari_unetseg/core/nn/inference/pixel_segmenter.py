@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import NetworkFeatures
+from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.networks.perceptron import Dense, PixelNetwork
@@ -22,49 +22,6 @@ if TYPE_CHECKING:
     from napari_unetseg.core.model.trained_model import TrainedModel
 
 FloatArray = NDArray[np.float32]
-
-
-def build_pixels(
-    spec: PixelSpec,
-    n_channels: int,
-    n_classes: int,
-    ndim: int,
-    network: NetworkFeatures | None = None,
-) -> PixelNetwork:
-    """Return the network of `spec`, all weights zero.
-
-    Parameters
-    ----------
-    spec, n_channels, n_classes, ndim
-        See `PixelSegmenter`.
-    network
-        The UNet whose features it sees, if any.
-
-    Raises
-    ------
-    InputError
-        When the spec tells two classes apart and there are more.
-    """
-    n_inputs = spec.n_inputs(n_channels, ndim, network)
-    return PixelNetwork(n_inputs, count_pixel_outputs(spec, n_classes), spec.hidden)
-
-
-def count_pixel_outputs(spec: PixelSpec, n_classes: int) -> int:
-    """Return how many numbers of evidence the network of `spec` gives.
-
-    Raises
-    ------
-    InputError
-        When the spec tells two classes apart and there are more.
-    """
-    if spec.kind != "logistic":
-        return n_classes
-    if n_classes != 2:
-        raise InputError(
-            f"The logistic model tells two classes apart, but {n_classes} are annotated. "
-            "Choose softmax or mlp."
-        )
-    return 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +60,17 @@ class PixelSegmenter:
     @property
     def halo(self) -> tuple[int, ...]:
         """How many pixels beyond a tile may change the result in it, per axis."""
-        return self.spec.halo(self.ndim, self.spacing, self._features)
+        return self.spec.halo(self.ndim, self._context)
 
     @property
     def multiple(self) -> tuple[int, ...]:
         """What the place and the sides of a block must divide by, per axis."""
-        return self.spec.multiple(self.ndim, self._features)
+        return self.spec.multiple(self.ndim, self._context)
 
     @property
     def border(self) -> tuple[int, ...]:
         """How far the image is to be mirrored beyond its edges, per axis."""
-        return self.spec.border(self.ndim, self._features)
+        return self.spec.border(self.ndim, self._context)
 
     @property
     def features_from(self) -> "TrainedModel | None":
@@ -121,8 +78,9 @@ class PixelSegmenter:
         return None if self.frozen is None else self.frozen.model
 
     @property
-    def _features(self) -> NetworkFeatures | None:
-        return None if self.frozen is None else self.frozen.features
+    def _context(self) -> FeatureContext:
+        network = None if self.frozen is None else self.frozen.features
+        return FeatureContext(self.spacing, network)
 
     def inputs(
         self,
@@ -229,7 +187,7 @@ def from_linear_unit(
             "Use a model of stacks, or fit a background for each plane."
         )
     spec = spec.seeing(None).with_position_order(order).model_copy(update={"intensity": True})
-    network = build_pixels(spec, 1, 2, ndim)
+    network = PixelNetwork(**spec.network_options(spec.n_inputs(1, ndim), 2, ndim))
     n_features = spec.n_features(ndim)
     theta = np.zeros(network.sizes[0])
     theta[0] = unit.intensity * (unit.gain if unit.bright else -unit.gain)
@@ -270,7 +228,5 @@ __all__ = [
     "Dense",
     "PixelNetwork",
     "PixelSegmenter",
-    "build_pixels",
-    "count_pixel_outputs",
     "from_linear_unit",
 ]

@@ -3,14 +3,16 @@
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.pixel_specs import sees_features
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
-from napari_unetseg.core.nn.inference.pixel_segmenter import PixelSegmenter, build_pixels
+from napari_unetseg.core.nn.inference.pixel_segmenter import PixelSegmenter
 from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
 from napari_unetseg.core.progress import Progress, silent
 
@@ -58,7 +60,7 @@ def measure_speed(
     """
     segmenter, size = _segmenter(spec, n_channels, n_classes, ndim)
     units = zip(_SIDES[ndim], segmenter.multiple, strict=True)
-    sides = tuple(-(-side // unit) * unit for side, unit in units)
+    sides = tuple(round_up(side, unit) for side, unit in units)
     block = np.random.default_rng(0).random((n_channels, *sides), np.float32)
     best, spent = float("inf"), 0.0
     for run in range(_MOST_RUNS):
@@ -76,11 +78,11 @@ def _segmenter(
     spec: ModelSpec, n_channels: int, n_classes: int, ndim: int
 ) -> tuple[Segmenter, int]:
     classes = tuple(map(str, range(n_classes)))
-    if isinstance(spec, PixelSpec):
-        pixels = build_pixels(spec, n_channels, n_classes, ndim).eval()
-        return PixelSegmenter(pixels, spec, classes, n_channels, ndim), n_parameters(pixels)
-    network = build_network(spec, n_channels, n_classes, ndim, seed=0).eval()
-    return NetworkSegmenter(network, spec, classes, n_channels, ndim), n_parameters(network)
+    network: Any = build_network(spec, n_channels, n_classes, ndim, seed=0).eval()
+    taken = (classes, n_channels, ndim)
+    if sees_features(spec):
+        return PixelSegmenter(network, spec, *taken), n_parameters(network)
+    return NetworkSegmenter(network, spec, *taken), n_parameters(network)
 
 
 __all__ = ["Speed", "measure_speed"]

@@ -1,23 +1,22 @@
-"""From a spec to a network."""
-
-from collections.abc import Callable
+"""From a spec to a network, of any rung."""
 
 import torch
 from torch import nn
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.nn.networks.cnn import CNN
-from napari_unetseg.core.nn.networks.unet import UNet
-
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"cnn": CNN, "unet": UNet}
-"""The network of each kind of spec; takes inputs, outputs, axes and the spec's own fields."""
-
-_OF_THE_INPUT = {"position", "position_order"}
+from napari_unetseg.core.model.registry import RUNGS, load
 
 
 def build_network(
-    spec: ModelSpec, n_channels: int, n_classes: int, ndim: int, *, seed: int | None = None
+    spec: ModelSpec,
+    n_channels: int,
+    n_classes: int,
+    ndim: int,
+    context: FeatureContext = NO_CONTEXT,
+    *,
+    seed: int | None = None,
 ) -> nn.Module:
     """Return the network of `spec` with fresh weights.
 
@@ -26,11 +25,13 @@ def build_network(
     spec
         Which network.
     n_channels
-        Channels of the image; position terms are added to them, see `ModelSpec.n_inputs`.
+        Channels of the image; what else is shown is added to them, see `ModelSpec.n_inputs`.
     n_classes
-        Numbers of evidence out.
+        Classes, and maps of objects where it learns them.
     ndim
         2 or 3.
+    context
+        Where it sees features of a frozen network.
     seed
         Makes the weights reproducible, and leaves torch's own generator alone.
 
@@ -42,15 +43,17 @@ def build_network(
     Raises
     ------
     InputError
-        When the spec is not of a network trained on patches.
+        When the spec is of no rung, or tells fewer classes apart.
     """
-    if spec.kind not in NETWORKS:
-        raise InputError(f"{spec.kind!r} is no network of convolutions. Choose {sorted(NETWORKS)}.")
-    options = spec.model_dump(exclude=_OF_THE_INPUT)
+    if spec.kind not in RUNGS:
+        raise InputError(f"There is no network of a {spec.kind!r}. Choose {', '.join(RUNGS)}.")
+    build = load(RUNGS[spec.kind].network)
+    options = spec.network_options(spec.n_inputs(n_channels, ndim, context), n_classes, ndim)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return NETWORKS[spec.kind](spec.n_inputs(n_channels, ndim), n_classes, ndim, **options)
+        network: nn.Module = build(**options)
+    return network
 
 
 def n_parameters(network: nn.Module) -> int:
@@ -58,4 +61,4 @@ def n_parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters())
 
 
-__all__ = ["NETWORKS", "build_network", "n_parameters"]
+__all__ = ["build_network", "n_parameters"]

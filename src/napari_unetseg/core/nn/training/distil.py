@@ -15,27 +15,25 @@ Lee: Pseudo-label, ICML workshop 2013.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
-from napari_unetseg.core.nn.training.fit_network import FittedNetwork, TrainingStep, fit_network
-from napari_unetseg.core.nn.training.patches import Judgement, PatchSource, Tally
-from napari_unetseg.core.nn.training.prepare import sources_of
+from napari_unetseg.core.nn.training.fit_network import FittedNetwork, WarmStart, fit_network
+from napari_unetseg.core.nn.training.patches import Judgement, Tally
+from napari_unetseg.core.nn.training.prepare import Guess
 from napari_unetseg.core.nn.training.schedule import Spent
-from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
-from napari_unetseg.core.training.annotation import AnnotatedImage, check_trainable
-from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.training.annotation import AnnotatedImage
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
+from napari_unetseg.core.training.training_step import Callbacks
 
 LowerRung = Callable[[Sequence[AnnotatedImage]], Segmenter]
 """Fits the lower rung to examples; what it returns has the classes in the annotation's order."""
@@ -72,23 +70,18 @@ class Distilled:
 
 def distil(
     spec: ModelSpec,
-    data: Sequence[AnnotatedImage],
+    data: TrainingSet,
     options: TrainOptions,
     lower: LowerRung,
     *,
-    start: nn.Module | None = None,
-    keep_head: bool = True,
-    keep_statistics: bool = True,
-    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
-    preview: Callable[[NetworkSegmenter], None] | None = None,
-    watch: Callable[[TrainingStep], None] | None = None,
-    progress: Progress = silent,
+    start: WarmStart | None = None,
+    callbacks: Callbacks = Callbacks(),  # noqa: B008 - frozen
 ) -> Distilled:
     """Train a network with a lower rung's predictions beside the strokes.
 
     Parameters
     ----------
-    spec, data, options, start, keep_head, keep_statistics, scaling, preview, watch, progress
+    spec, data, options, start, callbacks
         As for `fit_network`.
     lower
         How the lower rung is fitted. It sees the same strokes as the network: those not held out.
@@ -104,40 +97,24 @@ def distil(
     InputError
         As `fit_network`.
     """
-    annotations = [example.annotation for example in data]
-    check_trainable(annotations)
-    sources = sources_of(data, scaling)
-    known = [
-        replace(example, normalisation=source.normalisation)
-        for example, source in zip(data, sources, strict=True)
-    ]
-    learnt, held = split(annotations, options.validation, seed=options.seed)
-    examined = held if any(a.counted.any() for a in held) else annotations
-    exam = [replace(source, annotation=a) for source, a in zip(sources, examined, strict=True)]
-    strokes = [replace(e, annotation=a) for e, a in zip(known, learnt, strict=True)]
-    progress(0.0, "fitting the lower rung")
+    callbacks.progress(0.0, "fitting the lower rung")
     spent = Spent()
-    teacher = lower(strokes)
-    below, guess = judge_whole(teacher, exam, progress=part(progress, 0, _LOWER_SHARE))
+    teacher, told = lower(data.learn), callbacks.part(0, _LOWER_SHARE)
+    below, guess = judge_whole(teacher, data.exam, progress=told.progress)
     fitted = fit_network(
         spec,
-        known,
+        data,
         spent.left(options),
         start=start,
-        keep_head=keep_head,
-        keep_statistics=keep_statistics,
-        guess=guess,
-        trust=below.dice,
-        preview=preview,
-        watch=watch,
-        progress=part(progress, _LOWER_SHARE, 1),
+        guess=Guess(guess, below.dice),
+        callbacks=callbacks.part(_LOWER_SHARE, 1),
     )
-    above, _ = judge_whole(fitted.segmenter(), exam)
-    return _outcome(fitted, above, below, lambda: lower(known))
+    above, _ = judge_whole(fitted.segmenter(), data.exam)
+    return _outcome(fitted, above, below, lambda: lower(data.images))
 
 
 def judge_whole(
-    segmenter: Segmenter, exam: Sequence[PatchSource], *, progress: Progress = silent
+    segmenter: Segmenter, exam: Sequence[AnnotatedImage], *, progress: Progress = silent
 ) -> tuple[Judgement, list[NDArray[np.float16]]]:
     """Judge a segmenter on whole images.
 
@@ -158,9 +135,9 @@ def judge_whole(
     tally = Tally(exam[0].annotation.n_classes, exam[0].annotation.foreground)
     probabilities = []
     for done, source in enumerate(exam):
-        image = Image(source.image, "C" + "ZYX"[1 - source.image.ndim :])
+        image = Image(source.image, source.axes)
         here = to_the_end(part(progress, done / len(exam), (done + 1) / len(exam)))
-        whole = predict_proba_image(image, segmenter, source.normalisation, progress=here)
+        whole = predict_proba_image(image, segmenter, source.scale(), progress=here)
         proba = whole.asarray()
         tally.add(proba[None], source.annotation.targets[None])
         probabilities.append(proba.astype(np.float16))

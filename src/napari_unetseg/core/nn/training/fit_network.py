@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -29,50 +29,20 @@ from napari_unetseg.core.nn.networks.output_heads import (
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.losses import guess_loss, maps_loss, segmentation_loss
 from napari_unetseg.core.nn.training.patches import Judge, Judgement, Tally
-from napari_unetseg.core.nn.training.prepare import Guess, check_alike, patch_shape, prepared
+from napari_unetseg.core.nn.training.prepare import Guess, patch_shape, prepared
 from napari_unetseg.core.nn.training.schedule import Clock, Every, guess_share, learning_rate
 from napari_unetseg.core.nn.training.transfer import Average, keep_averages, set_frozen, transferred
-from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.progress import Progress, StopEarly, silent
-from napari_unetseg.core.training.annotation import AnnotatedImage, check_trainable
+from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
+from napari_unetseg.core.training.training_step import Callbacks, TrainingStep
 
 FEWEST_STEPS = 20
 """Least number of batches in an epoch."""
 
 _PREVIEW_SHARE = 0.2
 _LARGEST_GRADIENT = 1.0
-
-
-@dataclass(frozen=True)
-class TrainingStep:
-    """What one step of a training brought.
-
-    Parameters
-    ----------
-    step, epoch
-        Counted from 1.
-    seconds
-        Since the training began.
-    fraction
-        Of the training done, from 0 to 1.
-    loss
-        Of this step's patches, augmented.
-    rate
-        Learning rate.
-    dice, validation_loss
-        Of the averaged network on what was held out; None in a step that was not judged.
-    """
-
-    step: int
-    epoch: int
-    seconds: float
-    fraction: float
-    loss: float
-    rate: float
-    dice: float | None = None
-    validation_loss: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,20 +106,35 @@ class FittedNetwork:
         return [asdict(record) for record in self.history]
 
 
+@dataclass(frozen=True, eq=False)
+class WarmStart:
+    """A network to continue from.
+
+    Parameters
+    ----------
+    network
+        As `build_network` makes it of the same spec; not changed. Where it has another number of
+        outputs, its last layer is replaced, and of channels its first.
+    keep_head
+        Whether its outputs mean the same; its last layer is replaced otherwise.
+    keep_statistics
+        Whether the averages by which it normalises stay as they are, see `keep_averages`; not
+        where its first layer is replaced, after which they mean nothing.
+    """
+
+    network: nn.Module
+    keep_head: bool = True
+    keep_statistics: bool = True
+
+
 def fit_network(
     spec: ModelSpec,
-    data: Sequence[AnnotatedImage],
+    data: TrainingSet,
     options: TrainOptions = TrainOptions(),  # noqa: B008 - frozen
     *,
-    start: nn.Module | None = None,
-    keep_head: bool = True,
-    keep_statistics: bool = True,
+    start: WarmStart | None = None,
     guess: Guess | None = None,
-    trust: float = 1.0,
-    scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
-    preview: Callable[[NetworkSegmenter], None] | None = None,
-    watch: Callable[[TrainingStep], None] | None = None,
-    progress: Progress = silent,
+    callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> FittedNetwork:
     """Train a network on annotated images.
 
@@ -158,50 +143,31 @@ def fit_network(
     spec
         Which network.
     data
-        Images (C, *spatial) of one number of channels and axes, with their annotations.
+        What is learnt, and what is held out to find the best moment.
     options
         How; see `TrainOptions`.
     start
-        A network to continue from, as `build_network` makes it of the same spec; not changed. Where
-        it has another number of outputs, its last layer is replaced, and of channels its first.
-    keep_head
-        Whether the outputs of `start` mean the same; its last layer is replaced otherwise.
-    keep_statistics
-        Whether the averages by which `start` normalises stay as they are, see `keep_averages`;
-        not where its first layer is replaced, after which they mean nothing.
+        A network to continue from.
     guess
-        Probabilities to learn where nothing is annotated, with a weight that fades; see `climb`.
-    trust
-        How good the guess is known to be, from 0 to 1.
-    scaling
-        How the examples without a normalisation are normalised.
-    preview
-        Called every few seconds with the network so far, in this thread.
-    watch
-        Called with the record of each step, in this thread.
-    progress
-        Told after each step. On `StopEarly` the best network so far is returned; `Cancelled` flies
-        through, and nothing has changed.
+        Probabilities to learn where nothing is annotated, with a weight that fades; see `distil`.
+    callbacks
+        Told and asked on the way.
 
     Returns
     -------
-    Fitted
+    FittedNetwork
         The best network by what was held out, or the last when nothing was.
 
     Raises
     ------
     InputError
-        When there is nothing to learn, the images differ in channels or axes, or the loss is no
-        longer a number.
+        When the network does not fit, or the loss is no longer a number.
 
     Notes
     -----
     AdamW on cross-entropy and Dice over the annotated pixels. With a number of epochs, the same
     seed gives the same network on the same machine; within minutes it depends on the machine.
     """
-    annotations = [example.annotation for example in data]
-    check_trainable(annotations, apart=options.decoder is not None)
-    check_alike(data)
     choice = choose_device(options.device)
     keep_freed_memory()
     with (
@@ -211,19 +177,8 @@ def fit_network(
         torch.enable_grad(),
     ):
         torch.manual_seed(options.seed)
-        training = Training(
-            spec,
-            data,
-            options,
-            choice,
-            start=start,
-            keep_head=keep_head,
-            keep_statistics=keep_statistics,
-            guess=guess,
-            trust=trust,
-            scaling=scaling,
-        )
-        training.run(preview=preview, watch=watch, progress=progress)
+        training = Training(spec, data, options, choice, start=start, guess=guess)
+        training.run(callbacks)
         return training.fitted()
 
 
@@ -233,39 +188,35 @@ class Training:
     def __init__(
         self,
         spec: ModelSpec,
-        data: Sequence[AnnotatedImage],
+        data: TrainingSet,
         options: TrainOptions,
         choice: Choice,
         *,
-        start: nn.Module | None,
-        keep_head: bool,
-        keep_statistics: bool,
+        start: WarmStart | None,
         guess: Guess | None,
-        trust: float,
-        scaling: NormalisationSpec,
     ) -> None:
-        first = data[0]
         self._spec, self._options, self._choice = spec, options, choice
-        self._n_channels, self._ndim = len(first.image), first.image.ndim - 1
-        self._annotation = first.annotation
-        self._decoder = options.decoder if first.annotation.objects is not None else None
-        self._n_outputs = count_outputs(first.annotation.n_classes, self._decoder)
+        self._n_channels, self._ndim = data.n_channels, data.ndim
+        self._annotation = data.annotations[0]
+        self._decoder = options.decoder if self._annotation.objects is not None else None
+        self._n_outputs = count_outputs(self._annotation.n_classes, self._decoder)
         # What learns sees images that are shrunk once and for all.
         inside: Any = spec.inside()
         network = build_network(
             inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed
         )
         self._starts = start is not None
-        taken = None if start is None else transferred(network, start, head=keep_head)
-        self._keeps = keep_statistics and taken is not None and taken.first
-        shape = patch_shape(spec, data, options, network)
+        taken = None
+        self._keeps = False
+        if start is not None:
+            taken = transferred(network, start.network, head=start.keep_head)
+            self._keeps = start.keep_statistics and taken.first
+        shape = patch_shape(spec, data.images, options, network)
         layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}
         self._network = network.to(choice.device, **layout)
         self._average = Average(self._network, copy.deepcopy(self._network), options.averaging)
-        self._drawer, self._judge = prepared(
-            spec, data, options, shape, guess, scaling, self._decoder
-        )
-        self._guesses, self._trust = guess is not None, trust
+        self._drawer, self._judge = prepared(spec, data, options, shape, guess, self._decoder)
+        self._guesses, self._trust = guess is not None, 1.0 if guess is None else guess.trust
         self._optimiser = _optimiser(self._network, options)
         self._light = torch.Generator().manual_seed(options.seed)
         covering = self._drawer.n_pixels / (math.prod(shape.result) * options.batch)
@@ -278,14 +229,9 @@ class Training:
         )
         self._clock = Clock(options, self._epoch_steps)
 
-    def run(
-        self,
-        *,
-        preview: Callable[[NetworkSegmenter], None] | None,
-        watch: Callable[[TrainingStep], None] | None,
-        progress: Progress,
-    ) -> None:
+    def run(self, callbacks: Callbacks) -> None:
         """Train until time, epochs or patience run out, or somebody says so."""
+        progress, watch, preview = callbacks.progress, callbacks.watch, callbacks.preview
         show = Every(self._options.preview_every, _PREVIEW_SHARE)
         if self._starts and self._judge:
             # What is continued is a candidate too: training on never makes it worse.

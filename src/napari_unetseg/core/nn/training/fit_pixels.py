@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.tiles import TileGrid
-from napari_unetseg.core.model.pixel_specs import MlpSpec, PixelSpec, pixel_inputs
+from napari_unetseg.core.model.feature_context import FeatureContext
+from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelNetwork,
     PixelSegmenter,
-    count_pixel_outputs,
 )
 from napari_unetseg.core.nn.restore import frozen_of
-from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
 from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, check_trainable
 from napari_unetseg.core.training.newton import Problem, mean_cross_entropy, minimise
@@ -95,7 +94,7 @@ def fit_pixels(
                 f"Images of shape {first.image.shape} and {example.image.shape} (channels first) "
                 "cannot train one model. Choose images of the same channels and axes."
             )
-    count_pixel_outputs(spec, first.annotation.n_classes)
+    spec.count_outputs(first.annotation.n_classes)
     frozen = None if features_from is None else frozen_of(features_from, n_channels, ndim)
     spec = spec.seeing(None if frozen is None else frozen.features)
     if scaling is None:
@@ -151,7 +150,7 @@ def fit_table(
     """
     table.check()
     rows = table.ordered()
-    sizes = (table.inputs.shape[1], *spec.hidden, count_pixel_outputs(spec, table.n_classes))
+    sizes = (table.inputs.shape[1], *spec.hidden, spec.count_outputs(table.n_classes))
     if start is not None and start.sizes != sizes:
         raise InputError(
             f"The model to start from has layers of {start.sizes}, but {sizes} are needed. Use its "
@@ -165,10 +164,10 @@ def fit_table(
         standard.unfold(network)
     inputs = standard.apply(rows.inputs)
     price = _price(spec, rows, inputs, weights)
-    if isinstance(spec, MlpSpec):
+    if spec.hidden:
         if start is None:
             _draw(network, seed)
-        _fit_layers(network, rows.targets, inputs, weights, price, spec.iterations, progress)
+        _fit_layers(network, rows.targets, inputs, weights, price, spec.most_steps, progress)
     else:
         _fit_linear(network, rows.targets, inputs, weights, price, progress)
     standard.fold(network)
@@ -233,7 +232,7 @@ def _table(
         annotation = example.annotation
         if not annotation.counted.any():
             continue
-        normalisation = _normalisation(example, scaling)
+        normalisation = example.scale(scaling)
         if frozen is None:
             inputs = pixel_inputs(normalisation.apply(example.image), spec, spacing=spacing)
         else:
@@ -282,15 +281,15 @@ def _tiled_inputs(
 
     A network at once over a large image would need gigabytes.
     """
-    image, ndim, told = example.image, frozen.ndim, frozen.features
+    image, ndim, context = example.image, frozen.ndim, FeatureContext(spacing, frozen.features)
     sides = image.shape[1:]
     grid = TileGrid.planned(
         sides,
-        halo=spec.halo(ndim, spacing, told),
-        multiple=spec.multiple(ndim, told),
-        border=spec.border(ndim, told),
+        halo=spec.halo(ndim, context),
+        multiple=spec.multiple(ndim, context),
+        border=spec.border(ndim, context),
     )
-    inputs = np.zeros((spec.n_inputs(len(image), ndim, told), *sides), np.float32)
+    inputs = np.zeros((spec.n_inputs(len(image), ndim, context), *sides), np.float32)
     for tile in grid:
         if example.annotation.counted[tile.region].any():
             block = normalisation.apply(grid.cut(image, tile))
@@ -304,13 +303,6 @@ def _tiled_inputs(
             )
             grid.paste(inputs, tile, found)
     return inputs
-
-
-def _normalisation(example: AnnotatedImage, scaling: NormalisationSpec) -> Normalisation:
-    if example.normalisation is not None:
-        return example.normalisation
-    axes = "C" + "ZYX"[1 - example.image.ndim :]
-    return fit_normalisation(Image(example.image, axes), scaling)
 
 
 def _price(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> float:

@@ -17,6 +17,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import likeliest
 from napari_unetseg.core.inference.tiles import Tile, TileGrid
+from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.pixel_segmenter import PixelSegmenter
@@ -110,13 +111,13 @@ class LivePixels:
         if scaling is None:
             scaling = NormalisationSpec() if features_from is None else features_from.normalisation
         self._normalisation = fit_normalisation(image, scaling)
-        shape = (image.length("Y"), image.length("X"))
+        shape, context = (image.length("Y"), image.length("X")), FeatureContext(network=told)
         self._grid = TileGrid(
             shape,
             (SIDE, SIDE),
-            halo=self._spec.halo(2, (), told),
-            multiple=self._spec.multiple(2, told),
-            border=self._spec.border(2, told),
+            halo=self._spec.halo(2, context),
+            multiple=self._spec.multiple(2, context),
+            border=self._spec.border(2, context),
         )
         self._tiles = list(self._grid)
         self._inputs: OrderedDict[tuple[Index, int], FloatArray] = OrderedDict()

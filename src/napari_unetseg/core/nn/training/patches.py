@@ -12,8 +12,8 @@ from torch import Tensor
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.nn.training.augment import TrainingBatch
-from napari_unetseg.core.normalisation import Normalisation
-from napari_unetseg.core.training.annotation import IGNORED, Annotation
+from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
+from napari_unetseg.core.training.class_balance import patch_odds
 
 Sizes = tuple[int, ...]
 
@@ -22,34 +22,6 @@ PLACES = 200_000
 
 WINDOW_PIXELS = 2**22
 """Most pixels that are predicted to judge a network once."""
-
-
-@dataclass(frozen=True, eq=False)
-class PatchSource:
-    """One annotated image as training reads it: nothing is normalised before it is needed.
-
-    Parameters
-    ----------
-    image
-        (C, *spatial), any numbers.
-    annotation
-        What is learnt from, or judged by.
-    normalisation
-        Of the image.
-    guess
-        (classes, *spatial): probabilities to learn where nothing is annotated.
-    maps
-        (maps, *spatial): what a decoder of objects is to say.
-    times
-        See `Example`.
-    """
-
-    image: NDArray[Any]
-    annotation: Annotation
-    normalisation: Normalisation
-    guess: NDArray[np.float16] | None = None
-    maps: NDArray[np.float16] | None = None
-    times: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -76,11 +48,11 @@ class Reader:
     def __init__(self, spec: ModelSpec, shape: Shape) -> None:
         self._spec, self._shape = spec, shape
 
-    def image(self, source: PatchSource, start: Sizes) -> NDArray[np.float32]:
+    def image(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.float32]:
         """Return (inputs, *patch) for the patch whose result starts at `start`."""
         whole = source.annotation.shape
         origin = tuple(s - o for s, o in zip(start, self._shape.offset, strict=True))
-        block = source.normalisation.apply(_cut(source.image, origin, self._shape.patch, whole))
+        block = source.scale().apply(_cut(source.image, origin, self._shape.patch, whole))
         spec = self._spec
         if spec.position == "none":
             return block
@@ -91,7 +63,7 @@ class Reader:
         return np.concatenate([block, terms])
 
     def targets(
-        self, source: PatchSource, start: Sizes
+        self, source: AnnotatedImage, start: Sizes
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
         """Return classes, how much they count, and where nothing is annotated: (*result) each.
 
@@ -111,16 +83,16 @@ class Reader:
             counts *= np.minimum(_cut(source.annotation.weights, start, sides, whole), 1)
         return np.where(known, target, 0), counts, others
 
-    def maps(self, source: PatchSource, start: Sizes) -> NDArray[np.float32] | None:
+    def maps(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.float32] | None:
         """Return what a decoder of objects is to say, (maps, *result), if there is one."""
         return self._graded(source.maps, source, start)
 
-    def guess(self, source: PatchSource, start: Sizes) -> NDArray[np.float32] | None:
+    def guess(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.float32] | None:
         """Return the probabilities that a lower rung gives, (classes, *result), if there is one."""
         return self._graded(source.guess, source, start)
 
     def _graded(
-        self, whole: NDArray[np.float16] | None, source: PatchSource, start: Sizes
+        self, whole: NDArray[np.float16] | None, source: AnnotatedImage, start: Sizes
     ) -> NDArray[np.float32] | None:
         if whole is None:
             return None
@@ -137,20 +109,17 @@ class Drawer:
         Images with what is learnt from.
     reader, shape
         How patches are cut.
-    by_class
-        Choose the class first, each as often; otherwise any labelled pixel.
+    by_class, shares
+        See `patch_odds`.
     class_weights
         (classes,): weight of a pixel of each class.
     rng
         All that is random.
-    shares
-        How often each source is drawn beside the others; as often as it has labelled pixels when
-        missing.
     """
 
     def __init__(
         self,
-        sources: Sequence[PatchSource],
+        sources: Sequence[AnnotatedImage],
         reader: Reader,
         shape: Shape,
         *,
@@ -162,15 +131,9 @@ class Drawer:
         self._sources, self._reader, self._shape = sources, reader, shape
         self._class_weights, self._rng = class_weights, rng
         self._places = [_places(source.annotation, rng) for source in sources]
-        counts = np.array([source.annotation.masses() for source in sources])
-        if shares is not None:
-            parts = counts > 0 if by_class else counts / np.maximum(counts.sum(1, keepdims=True), 1)
-            counts = parts * np.array(shares, float)[:, None]
-        counts = counts * np.array([[source.times] for source in sources])
-        present = counts.sum(0) > 0
-        if by_class:
-            counts = counts / np.maximum(counts.sum(0), 1) * present
-        self._odds = (counts / counts.sum()).ravel()
+        annotations = [source.annotation for source in sources]
+        times = [source.times for source in sources]
+        self._odds = patch_odds(annotations, times, by_class=by_class, shares=shares).ravel()
         self.n_pixels = int(sum(source.annotation.counted.sum() for source in sources))
 
     def draw(self, n: int, *, guess: bool = False) -> TrainingBatch:
@@ -199,7 +162,7 @@ class Drawer:
             _counted(guesses, others),
         )
 
-    def _place(self, *, anywhere: bool) -> tuple[PatchSource, Sizes]:
+    def _place(self, *, anywhere: bool) -> tuple[AnnotatedImage, Sizes]:
         """Return an image and the start of the result of a patch in it."""
         sides = np.array(self._shape.result)
         if anywhere:
@@ -279,7 +242,7 @@ class Judge:
     has its surroundings. More than `WINDOW_PIXELS` are thinned out at random.
     """
 
-    def __init__(self, sources: Sequence[PatchSource], reader: Reader, shape: Shape) -> None:
+    def __init__(self, sources: Sequence[AnnotatedImage], reader: Reader, shape: Shape) -> None:
         self._sources, self._reader, self._shape = sources, reader, shape
         annotation = sources[0].annotation
         self.n_classes, self.foreground = annotation.n_classes, annotation.foreground
@@ -316,7 +279,7 @@ class Judge:
             if counted[part].any():
                 yield tuple(s - m for s, m in zip(start, margin, strict=True))
 
-    def _inner(self, source: PatchSource, start: Sizes) -> NDArray[np.uint8]:
+    def _inner(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.uint8]:
         """Return the targets of a window, nothing counting in its rim or beyond the image."""
         sides, whole = self._shape.result, source.annotation.shape
         target = _cut(source.annotation.targets, start, sides, whole)

@@ -1,6 +1,8 @@
-"""From annotated images to what training reads: normalised, cut to patches, some held out."""
+"""From a training set to what a network reads: patches to learn, windows to judge by."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,22 +10,30 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.nn.training.patches import Drawer, Judge, PatchSource, Reader, Shape
-from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.nn.training.patches import Drawer, Judge, Reader, Shape
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, class_weights
-from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.resolution import (
-    shrunken,
-    shrunken_annotation,
-    shrunken_image,
-)
+from napari_unetseg.core.training.annotation import AnnotatedImage
+from napari_unetseg.core.training.class_balance import class_weights, image_shares
+from napari_unetseg.core.training.resolution import shrunken, shrunken_image
 from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.training_set import TrainingSet
 
-Guess = Sequence[NDArray[np.float16]]
-"""For each example, probabilities to learn where nothing is annotated: see `PatchSource`."""
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """Probabilities that a lower rung gives, to learn where nothing is annotated.
+
+    Parameters
+    ----------
+    probabilities
+        Of each image of the training set (classes, *spatial).
+    trust
+        How good they are known to be, from 0 to 1.
+    """
+
+    probabilities: Sequence[NDArray[np.float16]]
+    trust: float = 1.0
 
 
 def patch_shape(
@@ -64,78 +74,46 @@ def patch_shape(
     return Shape(tuple(patch), kept, rim)
 
 
-def sources_of(data: Sequence[AnnotatedImage], scaling: NormalisationSpec) -> list[PatchSource]:
-    """Return the examples with their normalisation."""
-    found = []
-    for example in data:
-        axes = "C" + "ZYX"[1 - example.image.ndim :]
-        normalisation = example.normalisation
-        if normalisation is None:
-            normalisation = fit_normalisation(Image(example.image, axes), scaling)
-        found.append(
-            PatchSource(example.image, example.annotation, normalisation, times=example.times)
-        )
-    return found
-
-
 def prepared(
     spec: ModelSpec,
-    data: Sequence[AnnotatedImage],
+    data: TrainingSet,
     options: TrainOptions,
     shape: Shape,
-    guess: Guess | None,
-    scaling: NormalisationSpec,
+    guess: Guess | None = None,
     decoder: DecoderSpec | None = None,
 ) -> tuple[Drawer, Judge]:
-    """Hold out what to judge by, and return who draws patches and who judges."""
-    annotations = [example.annotation for example in data]
-    training, held = split(annotations, options.validation, seed=options.seed)
-    sources = sources_of(data, scaling)
-    guesses: Sequence[NDArray[np.float16] | None] = guess or [None] * len(data)
-    by_class, weighs = options.balances(dense=annotations[0].dense)
-    reader = Reader(spec.inside(), shape)
-    # Held out at full resolution, where strokes that lie close are still two.
-    shrink = spec.shrink(len(sources[0].image.shape) - 1)
-    images = [shrunken_image(source.image, shrink) for source in sources]
-    maps = [maps_of(example, decoder, shrink) for example in data]
-    shares = _shares(training, decoder)
-    training = [shrunken_annotation(annotation, shrink) for annotation in training]
-    held = [shrunken_annotation(annotation, shrink) for annotation in held]
-    guesses = [
-        None if one is None else shrunken_image(one, shrink).astype(np.float16) for one in guesses
+    """Return who draws patches of what is learnt, and who judges by what is held out."""
+    by_class, weighs = options.balances(dense=data.annotations[0].dense)
+    reader, shrink = Reader(spec.inside(), shape), spec.shrink(data.ndim)
+    known: list[dict[str, Any]] = [
+        {"maps": maps_of(image, decoder, shrink), "guess": _guessed(guess, number, shrink)}
+        for number, image in enumerate(data.images)
     ]
-    learnt, kept = (
-        [
-            PatchSource(image, annotation, source.normalisation, one, true, source.times)
-            for image, source, annotation, one, true in zip(
-                images, sources, some, guesses, maps, strict=True
-            )
-        ]
-        for some in (training, held)
+    learn, held_out = (
+        [replace(image, **more) for image, more in zip(some, known, strict=True)]
+        for some in data.shrunk(shrink)
     )
+    annotations = [image.annotation for image in learn]
     drawer = Drawer(
-        learnt,
+        learn,
         reader,
         shape,
         by_class=by_class,
-        class_weights=class_weights(training, 0.5 if weighs else 0.0),
+        class_weights=class_weights(annotations, 0.5 if weighs else 0.0),
         rng=np.random.default_rng(options.seed),
-        shares=shares,
+        shares=image_shares(
+            [image.annotation for image in data.learn], objects=decoder is not None
+        ),
     )
-    return drawer, Judge(kept, reader, shape)
+    return drawer, Judge(held_out, reader, shape)
 
 
-def _shares(annotations: Sequence[Annotation], decoder: DecoderSpec | None) -> list[float] | None:
-    """Return how often each image is drawn beside the others, or None for as its pixels say."""
-    # What weighs is drawn by its weight; see `train_on`, which gives old and new their shares.
-    if any(annotation.weights is not None for annotation in annotations):
+def _guessed(
+    guess: Guess | None, number: int, shrink: tuple[int, ...]
+) -> NDArray[np.float16] | None:
+    if guess is None:
         return None
-    # By their pixels, a few large objects would be nearly all that is seen.
-    if decoder is not None:
-        return [annotation.n_objects + 1.0 for annotation in annotations]
-    # Of masks every image counts as much as the next: by their pixels, those with little in them
-    # would hardly be seen. Strokes are drawn as often as they are long.
-    return [1.0] * len(annotations) if annotations[0].dense else None
+    return shrunken_image(guess.probabilities[number], shrink).astype(np.float16)
 
 
 def maps_of(
@@ -158,14 +136,3 @@ def maps_of(
         )
     whole = decoder.decoder.targets(ids, spacing=example.spacing, pixel=max(shrink))
     return shrunken_image(whole, shrink).astype(np.float16)
-
-
-def check_alike(data: Sequence[AnnotatedImage]) -> None:
-    channels = {len(example.image) for example in data}
-    if len(channels) > 1:
-        raise InputError(
-            f"The images have different numbers of channels ({sorted(channels)}). Train on images "
-            "of one kind."
-        )
-    if len({example.image.ndim for example in data}) > 1:
-        raise InputError("Some images are planes and some are stacks. Train on one kind.")

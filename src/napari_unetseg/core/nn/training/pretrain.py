@@ -31,7 +31,7 @@ from napari_unetseg.core.nn.inference.runtime import (
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.fit_network import FEWEST_STEPS, said_of_middle
-from napari_unetseg.core.nn.training.patches import PatchSource, Reader, Shape
+from napari_unetseg.core.nn.training.patches import Reader, Shape
 from napari_unetseg.core.nn.training.prepare import patch_shape
 from napari_unetseg.core.nn.training.schedule import Clock, learning_rate
 from napari_unetseg.core.nn.training.transfer import Average
@@ -165,7 +165,7 @@ class _Pretraining:
     def __init__(
         self,
         spec: ModelSpec,
-        sources: Sequence[PatchSource],
+        sources: Sequence[AnnotatedImage],
         options: PretrainOptions,
         plan: TrainOptions,
         device: torch.device,
@@ -176,8 +176,7 @@ class _Pretraining:
         self._n_images = len(sources)
         inside: Any = spec.inside()
         network = build_network(inside, self._n_channels, self._n_channels, ndim, seed=plan.seed)
-        known = [AnnotatedImage(source.image, source.annotation) for source in sources]
-        shape = patch_shape(spec, known, plan, network)
+        shape = patch_shape(spec, sources, plan, network)
         self._draw = _Drawer(sources, spec, shape, plan)
         self._corrupt = corruption(options)
         self._network = network.to(device, memory_format=MEMORY_FORMAT[ndim])  # type: ignore[call-overload]
@@ -264,7 +263,7 @@ class _Drawer:
     """Draws patches from anywhere, every image as often as it has pixels."""
 
     def __init__(
-        self, sources: Sequence[PatchSource], spec: ModelSpec, shape: Shape, plan: TrainOptions
+        self, sources: Sequence[AnnotatedImage], spec: ModelSpec, shape: Shape, plan: TrainOptions
     ) -> None:
         shrink = spec.shrink(len(shape.patch))
         self._sources = [_shrunken(source, shrink) for source in sources]
@@ -287,7 +286,7 @@ class _Drawer:
 
 def _sources(
     images: Sequence[Image], ndim: int, scaling: NormalisationSpec, seed: int
-) -> list[PatchSource]:
+) -> list[AnnotatedImage]:
     """Return the planes or stacks of all images, with nothing annotated."""
     if not images:
         raise InputError("There is no image to pretrain on. Give at least one, without labels.")
@@ -307,7 +306,7 @@ def _sources(
     found = []
     for image, index in (places[k] for k in sorted(chosen)):
         numbers = np.asarray(channels_first(image, index, axes))
-        found.append(PatchSource(numbers, _nothing(numbers.shape[1:]), scalings[id(image)]))
+        found.append(AnnotatedImage(numbers, _nothing(numbers.shape[1:]), scalings[id(image)]))
     return found
 
 
@@ -317,7 +316,7 @@ def _nothing(shape: Sequence[int]) -> Annotation:
     return Annotation(blank, (1, 2), ("1", "2"))
 
 
-def _shrunken(source: PatchSource, shrink: tuple[int, ...]) -> PatchSource:
+def _shrunken(source: AnnotatedImage, shrink: tuple[int, ...]) -> AnnotatedImage:
     image = shrunken_image(source.image, shrink)
     return replace(source, image=image, annotation=_nothing(image.shape[1:]))
 

@@ -1,6 +1,6 @@
 """How well a network tells objects apart, on what it did not learn from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,16 +9,13 @@ from scipy import ndimage
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_maps_image
 from napari_unetseg.core.inference.segmenter import Segmenter, decoder_of
-from napari_unetseg.core.nn.training.prepare import sources_of
-from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import SPLIT_DEPTH
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.scoring.object_scores import ObjectScores, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.annotation import Annotation
+from napari_unetseg.core.training.training_set import TrainingSet
 
 EXAM_PIXELS = 2**21
 """Most pixels that are predicted for an exam."""
@@ -48,9 +45,7 @@ class ObjectValidation:
 
 def validate_objects(
     segmenter: Segmenter,
-    data: Sequence[AnnotatedImage],
-    options: TrainOptions,
-    scaling: NormalisationSpec,
+    data: TrainingSet,
     *,
     progress: Progress = silent,
 ) -> ObjectValidation | None:
@@ -60,8 +55,6 @@ def validate_objects(
     ----------
     data
         What the segmenter was trained on, with ids.
-    options
-        Of the training: they say what was held out.
 
     Returns
     -------
@@ -71,22 +64,21 @@ def validate_objects(
         held-out piece is seen alone. Few objects say nothing of the depth: the segmenter's own is
         left as it is.
     """
-    _, held = split([e.annotation for e in data], options.validation, seed=options.seed)
-    sources = sources_of(data, scaling)
-    exam = [(s, h) for s, h in zip(sources, held, strict=True) if h.counted.any()]
+    exam = [held for held in data.held_out if held.annotation.counted.any()]
     decoder = decoder_of(segmenter)
     own = SPLIT_DEPTH if decoder is None else decoder.split_depth
     found: dict[float, list[Overlap]] = {depth: [] for depth in sorted({*DEPTHS, own})}
     room = EXAM_PIXELS
-    for source, annotation in track(exam, progress, "examining"):
+    for held in track(exam, progress, "examining"):
+        annotation = held.annotation
         box = _piece(annotation)
         counted = annotation.counted[box]
         if annotation.objects is None or counted.size > room:
             continue
         room -= counted.size
         truth = np.where(counted, annotation.objects[box], 0)
-        image = Image(source.image[:, *box], "C" + "ZYX"[1 - source.image.ndim :])
-        maps = predict_maps_image(image, segmenter, source.normalisation).asarray()
+        image = Image(held.image[:, *box], held.axes)
+        maps = predict_maps_image(image, segmenter, held.scale()).asarray()
         for depth, overlaps in found.items():
             how = DecodeOptions(split_depth=depth)
             extra = maps[len(segmenter.classes) :]

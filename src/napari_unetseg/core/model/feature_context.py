@@ -1,0 +1,31 @@
+"""What the features of a pixel depend on besides a model's own options."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.features.network_features import NetworkFeatures
+
+
+@dataclass(frozen=True)
+class FeatureContext:
+    """Images and frozen network that a model's features are computed with.
+
+    Models that learn features of their own make no use of it.
+
+    Parameters
+    ----------
+    spacing
+        Physical pixel size along each spatial axis; all the same when empty.
+    network
+        Features of the frozen UNet that are seen; None for the filter bank alone.
+    """
+
+    spacing: tuple[float, ...] = ()
+    network: "NetworkFeatures | None" = None
+
+
+NO_CONTEXT = FeatureContext()
+"""Square pixels, and no frozen network."""
+
+__all__ = ["NO_CONTEXT", "FeatureContext"]

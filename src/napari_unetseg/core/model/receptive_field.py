@@ -1,0 +1,169 @@
+"""Receptive fields and halos: which pixels of an image a network's output depends on.
+
+A network is walked backwards, axis by axis: a range of output pixels needs a range of input
+pixels, a convolution widens it, going down and up the levels scales it. What is left beyond a tile
+that starts and ends on the pooling grid is the halo.
+"""
+
+from collections.abc import Callable, Sequence
+
+from napari_unetseg.core.compute.rounding import round_up
+
+Range = tuple[int, int]
+"""First and last pixel of a range along one axis."""
+
+Needs = Callable[[int, int], Range]
+"""From the first and last pixel of an output to the range of the input that it depends on."""
+
+# The range before doubling that a range after it needs, given the stride and the radius of the
+# convolution. The inverse of halving is scaling alone, so that has no table.
+_UPSAMPLED: dict[str, Callable[[int, int, int, int], Range]] = {
+    "transposed-2": lambda first, last, stride, _: (first // stride, last // stride),
+    "transposed-3": lambda first, last, stride, _: (first // stride, -(-last // stride)),
+    "linear": lambda first, last, stride, _: (first // stride, -(-last // stride)),
+    "nearest": lambda first, last, stride, r: ((first - r) // stride, (last + r) // stride),
+}
+
+
+def halo_beyond(needs: Needs, multiple: int) -> int:
+    """Return the halo of a tile on the pooling grid, in pixels along one axis.
+
+    Parameters
+    ----------
+    needs
+        How the network looks back.
+    multiple
+        Spacing of the grid, to which the halo is rounded up.
+    """
+    first, last = needs(0, multiple - 1)
+    return round_up(max(-first, last - multiple + 1), multiple)
+
+
+def receptive_field_of(needs: Needs, multiple: int) -> int:
+    """Return the receptive field along one axis, in pixels.
+
+    Of the pixel of each block of `multiple` that sees furthest, with padded convolutions.
+    """
+    ranges = [needs(place, place) for place in range(multiple)]
+    return max(last - first + 1 for first, last in ranges)
+
+
+def cnn_needs(reaches: Sequence[int], strides: Sequence[int], enlarged: int) -> Needs:
+    """Return how a chain of convolutions looks back along one axis.
+
+    Parameters
+    ----------
+    reaches
+        Of each convolution: how many pixels to either side it sees.
+    strides
+        Of the pooling after each of the first convolutions; 1 where the axis is not halved.
+    enlarged
+        Factor by which the image is shrunk before and the result interpolated after.
+    """
+
+    def needs(first: int, last: int) -> Range:
+        first, last = _interpolated(first, last, enlarged)
+        for stride in strides:
+            first, last = _UPSAMPLED["linear"](first, last, stride, 0)
+        for layer in reversed(range(len(reaches))):
+            if layer < len(strides):
+                first, last = first * strides[layer], (last + 1) * strides[layer] - 1
+            first, last = first - reaches[layer], last + reaches[layer]
+        return first * enlarged, last * enlarged + enlarged - 1
+
+    return needs
+
+
+def unet_needs(
+    radii: Sequence[int],
+    strides: Sequence[int],
+    *,
+    convolutions: int,
+    upsampling: str,
+    box: int,
+    enlarged: int,
+) -> Needs:
+    """Return how a UNet looks back along one axis.
+
+    Parameters
+    ----------
+    radii
+        Of the convolutions of each level, first to last.
+    strides
+        Of the halvings between the levels.
+    convolutions
+        At each level, on the way down and on the way up.
+    upsampling
+        See `UNetSpec`.
+    box
+        Pixels of the image that share one of the first level's.
+    enlarged
+        Factor by which the result is interpolated.
+    """
+
+    def of_level(first: int, last: int, level: int) -> Range:
+        reach = convolutions * radii[level]
+        first, last = first - reach, last + reach
+        if level == len(strides):
+            return first, last
+        stride = strides[level]
+        up = _UPSAMPLED[upsampling](first, last, stride, radii[level])
+        below = of_level(*up, level + 1)
+        first, last = min(first, below[0] * stride), max(last, below[1] * stride + stride - 1)
+        return first - reach, last + reach
+
+    def needs(first: int, last: int) -> Range:
+        first, last = _interpolated(first, last, enlarged)
+        rest = box // enlarged
+        below = of_level(first // rest, last // rest, 0)
+        return below[0] * box, below[1] * box + box - 1
+
+    return needs
+
+
+def unpadded_output(
+    length: int, radii: Sequence[int], strides: Sequence[int], *, convolutions: int, upsampling: str
+) -> Range:
+    """Return the start and the length of a UNet's output where no convolution is padded.
+
+    Parameters
+    ----------
+    length
+        Of the first level's input, in its pixels.
+    radii, strides, convolutions, upsampling
+        See `unet_needs`.
+    """
+    trim = convolutions * radii[0]
+    length -= 2 * trim
+    if not strides:
+        return trim, length
+    stride = strides[0]
+    start, length = unpadded_output(
+        length // stride,
+        radii[1:],
+        strides[1:],
+        convolutions=convolutions,
+        upsampling=upsampling,
+    )
+    start, length = start * stride, length * stride
+    if upsampling in ("transposed-3", "linear"):
+        length -= stride - 1
+    if upsampling == "nearest":
+        start, length = start + radii[0], length - 2 * radii[0]
+    return trim + start + trim, length - 2 * trim
+
+
+def _interpolated(first: int, last: int, shrink: int) -> Range:
+    """Return the range of a shrunken image that linear interpolation needs for a range."""
+    return (2 * first + 1 - shrink) // (2 * shrink), -((shrink - 1 - 2 * last) // (2 * shrink))
+
+
+__all__ = [
+    "Needs",
+    "Range",
+    "cnn_needs",
+    "halo_beyond",
+    "receptive_field_of",
+    "unet_needs",
+    "unpadded_output",
+]

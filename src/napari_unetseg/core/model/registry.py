@@ -1,0 +1,203 @@
+"""The rungs of the ladder: one entry for each model that can be trained.
+
+Whatever lists models derives from here: docks, command line, scoreboard, methods text, drawings and
+exported packages. A new rung is a spec (its options), a network, and an entry.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec
+
+Family = Literal["pixel", "network"]
+
+_NETWORKS = "napari_unetseg.core.nn.networks"
+_DIAGRAMS = "napari_unetseg.core.model.diagram"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A kind of model, as everything but its network needs to know it.
+
+    Parameters
+    ----------
+    spec
+        Class of its options, whose `kind` is its name.
+    title
+        What it is called in a methods section, after "the".
+    help
+        One or two sentences for people who choose a model.
+    cost
+        How long training it takes.
+    network
+        ``"module:callable"``, imported when a network is built, since it needs torch. Called with
+        `ModelSpec.network_options`.
+    diagram
+        ``"module:callable"``: from a spec, channels, classes and axes to an `Architecture`.
+    sources
+        Modules that an exported package needs to build the network, in the order of their imports.
+        They import torch and each other alone.
+    citation
+        Author and year, for a methods section.
+    scoreboard
+        Whether the scoreboard tries it unless told otherwise.
+    """
+
+    spec: type[ModelSpec]
+    title: str
+    help: str
+    cost: Literal["seconds", "minutes"]
+    network: str
+    diagram: str
+    sources: tuple[str, ...]
+    citation: str = ""
+    scoreboard: bool = True
+
+    @property
+    def kind(self) -> str:
+        """Name in files, on the command line and in forms."""
+        return self.spec.kind
+
+    @property
+    def family(self) -> Family:
+        """Whether it is fitted to features of single pixels, or learns features from patches."""
+        return "network" if self.spec.learns_features else "pixel"
+
+    @property
+    def needs_budget(self) -> bool:
+        """Whether it trains until a time or a number of epochs is over."""
+        return self.family == "network"
+
+    @property
+    def takes_frozen_features(self) -> bool:
+        """Whether it can see the features of a trained UNet."""
+        return self.family == "pixel"
+
+    @property
+    def tooltip(self) -> str:
+        """Help and cost, for a form."""
+        return f"{self.help} Trains in {self.cost}."
+
+    @property
+    def network_name(self) -> str:
+        """Name of what builds the network."""
+        return self.network.partition(":")[2]
+
+
+RUNGS: dict[str, Rung] = {}
+"""All rungs by their kind, in the order in which they are offered."""
+
+
+def register(rung: Rung) -> None:
+    """Add a rung after those that are there.
+
+    Raises
+    ------
+    ValueError
+        When there is one of that kind already.
+    """
+    if rung.kind in RUNGS:
+        raise ValueError(f"There is a model {rung.kind!r} already: give the new one another kind.")
+    RUNGS[rung.kind] = rung
+
+
+def load(place: str) -> Callable[..., Any]:
+    """Import what ``"module:callable"`` names."""
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def spec_of(kind: str, options: Mapping[str, Any] = _NOTHING) -> ModelSpec:
+    """Return the spec of a rung.
+
+    Raises
+    ------
+    InputError
+        When there is no such rung, or an option is unknown or out of range.
+    """
+    if kind not in RUNGS:
+        raise InputError(f"There is no model {kind!r}. Choose one of {', '.join(RUNGS)}.")
+    return RUNGS[kind].spec.checked(**options)
+
+
+def rungs_for(n_classes: int) -> tuple[str, ...]:
+    """Return the rungs worth comparing, lowest first, for so many classes.
+
+    Of the two that draw straight lines the one that fits: with two classes they are the same.
+    """
+    return tuple(
+        kind for kind, rung in RUNGS.items() if rung.scoreboard and rung.spec.suits(n_classes)
+    )
+
+
+register(
+    Rung(
+        LogisticSpec,
+        "logistic model",
+        "Two classes, by a weighted sum of filter responses. Start here. For more classes, softmax "
+        "does the same.",
+        "seconds",
+        network=f"{_NETWORKS}.perceptron:PixelNetwork",
+        diagram=f"{_DIAGRAMS}:pixel_diagram",
+        sources=(f"{_NETWORKS}.perceptron",),
+        citation="Cox 1958",
+    )
+)
+register(
+    Rung(
+        SoftmaxSpec,
+        "softmax model",
+        "Any number of classes, by a weighted sum of filter responses for each.",
+        "seconds",
+        network=f"{_NETWORKS}.perceptron:PixelNetwork",
+        diagram=f"{_DIAGRAMS}:pixel_diagram",
+        sources=(f"{_NETWORKS}.perceptron",),
+        citation="Bridle 1990",
+    )
+)
+register(
+    Rung(
+        MlpSpec,
+        "multilayer perceptron",
+        "A small neural network over filter responses, for classes that weighted sums cannot "
+        "separate.",
+        "seconds",
+        network=f"{_NETWORKS}.perceptron:PixelNetwork",
+        diagram=f"{_DIAGRAMS}:pixel_diagram",
+        sources=(f"{_NETWORKS}.perceptron",),
+        citation="Rumelhart et al. 1986",
+    )
+)
+register(
+    Rung(
+        CnnSpec,
+        "convolutional network",
+        "A small convolutional network, which learns its own filters.",
+        "minutes",
+        network=f"{_NETWORKS}.cnn:CNN",
+        diagram=f"{_DIAGRAMS}:cnn_diagram",
+        sources=(f"{_NETWORKS}.blocks", f"{_NETWORKS}.cnn"),
+        citation="LeCun et al. 1998",
+    )
+)
+register(
+    Rung(
+        UNetSpec,
+        "UNet",
+        "Sees detail and surroundings. The best where there are enough labels.",
+        "minutes",
+        network=f"{_NETWORKS}.unet:UNet",
+        diagram=f"{_DIAGRAMS}:unet_diagram",
+        sources=(f"{_NETWORKS}.blocks", f"{_NETWORKS}.unet"),
+        citation="Ronneberger et al. 2015",
+    )
+)
+
+__all__ = ["RUNGS", "Rung", "load", "register", "rungs_for", "spec_of"]

@@ -1,0 +1,92 @@
+"""A run of the Train dock: everything it was started with, and what came of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.annotation import AnnotationKind
+from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
+from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.core.training.train import Outcome, TrainingPair, train
+from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.gui.shared.task import Reporter
+from napari_unetseg.gui.train.training_preview import glimpser
+
+_LITTLE = 0.5
+"""Dice on what was held out under which a model is hardly of use."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainRun:
+    """A training as it was when it was started.
+
+    Parameters
+    ----------
+    pair, spec, options, name, labels_are, ndim, start, features_from, pretraining
+        See `train`.
+    pretrained_on
+        Key of the images to pretrain on; see `PretrainPanel.key_of`.
+    field
+        Plane to predict while training, for the preview; None for none.
+    learnt
+        Record for the history of the models.
+    """
+
+    pair: TrainingPair
+    spec: ModelSpec
+    options: TrainOptions
+    name: str
+    labels_are: AnnotationKind
+    ndim: int
+    start: TrainedModel | None
+    features_from: TrainedModel | None
+    pretraining: Pretraining | None
+    pretrained_on: tuple[str, ...]
+    field: Image | None
+    learnt: Learnt
+
+    def __call__(self, report: Reporter) -> "TrainResult":
+        """Train, in whatever thread this is called in."""
+        outcome = train(
+            self.spec,
+            [self.pair],
+            self.options,
+            name=self.name,
+            labels_are=self.labels_are,
+            ndim=self.ndim,
+            start=self.start,
+            features_from=self.features_from,
+            pretraining=self.pretraining,
+            watch=report.show,
+            preview=glimpser(self.field, report),
+            progress=report,
+        )
+        return TrainResult(self, outcome, predicted_thumbnail(outcome.model))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """A trained model, the run that made it, and a thumbnail of what it predicts."""
+
+    run: TrainRun
+    outcome: Outcome
+    thumbnail: Any
+
+    def message(self) -> str:
+        """Return what the training brought and what to do next."""
+        model = self.outcome.model
+        return f"{model.name}: {self.outcome.message} {_next_step(model)}"
+
+
+def _next_step(model: TrainedModel) -> str:
+    if model.scores.get("dice", 1.0) >= _LITTLE:
+        return "Next: Predict."
+    return (
+        "It learnt little. Look whether the labels are right and of the same image, annotate more, "
+        "or train longer; then Predict."
+    )
+
+
+__all__ = ["TrainResult", "TrainRun"]

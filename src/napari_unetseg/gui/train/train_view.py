@@ -1,0 +1,246 @@
+"""The state of the Train dock and what the dock shows of it: one pure function, without Qt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from napari_unetseg.core.features import FilterBankSpec
+from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.model.pixel_specs import Features, sees_features
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.annotation import AnnotationKind
+from napari_unetseg.core.training.train_options import TrainOptions
+
+ModelOrName = TrainedModel | str
+"""A model of the session, or the name of one that ships and was not opened yet."""
+
+_OBJECT_FIELDS = ("objects", "maps")
+_PIXEL_FIELDS = ("validation", "seed")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureChoice:
+    """Features of each pixel for a pixel rung: the filter bank, a UNet's, or both.
+
+    Parameters
+    ----------
+    text
+        Entry in the box.
+    features
+        Which of the two.
+    network
+        The UNet whose features are used; None for the bank alone.
+    """
+
+    text: str
+    features: Features
+    network: ModelOrName | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Identity of the choice: the same UNet may come as another object."""
+        if isinstance(self.network, TrainedModel):
+            return self.features, self.network.fingerprint
+        return self.features, self.network or ""
+
+
+BANK = FeatureChoice("filter bank", "auto")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainState:
+    """Everything that decides how the Train dock looks.
+
+    Parameters
+    ----------
+    rung
+        Key of `RUNGS`.
+    labels_are
+        Kind of the annotation.
+    extent
+        2 for planes, 3 for stacks, as chosen; counts where the image is a stack.
+    has_image, has_labels
+        Whether a layer of each is picked.
+    is_stack
+        Whether the image has several planes along Z.
+    start
+        Model to start from, as chosen.
+    features
+        Features of a pixel rung, as chosen.
+    models
+        Of the session, the newest last.
+    shipped
+        Name of each shipped model, and the model of the session that it became, if it did.
+    live_ticked, in_sight, running
+        Whether Live is ticked, the page visible, a training under way.
+    """
+
+    rung: str = "logistic"
+    labels_are: AnnotationKind = "scribbles"
+    extent: int = 2
+    has_image: bool = False
+    has_labels: bool = False
+    is_stack: bool = False
+    start: ModelOrName | None = None
+    features: FeatureChoice = BANK
+    models: Sequence[TrainedModel] = ()
+    shipped: Mapping[str, TrainedModel | None]
+    live_ticked: bool = False
+    in_sight: bool = False
+    running: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainView:
+    """What the Train dock shows.
+
+    Parameters
+    ----------
+    ndim
+        2 to learn planes, 3 to learn stacks.
+    hint
+        Tool tip of the chosen rung.
+    shows_region, shows_extent, shows_features, shows_pretraining, shows_live
+        Visibility of the rows and panels.
+    options
+        For each training option whether it is shown.
+    spec_options
+        The same for the options of the rung; those not named are shown.
+    starts
+        Models of the session to start from.
+    starts_shipped
+        Whether the shipped models are offered as a start too.
+    start
+        The one that is chosen.
+    features, features_shipped
+        Features to choose from, those of shipped models apart.
+    feature
+        Those that are chosen.
+    runs_live
+        Whether live mode is on.
+    keeps_preview
+        Whether the preview layer stays: of live mode or of a training.
+    """
+
+    ndim: int
+    hint: str
+    shows_region: bool
+    shows_extent: bool
+    shows_features: bool
+    shows_pretraining: bool
+    shows_live: bool
+    options: Mapping[str, bool]
+    spec_options: Mapping[str, bool]
+    starts: Sequence[TrainedModel]
+    starts_shipped: bool
+    start: ModelOrName | None
+    features: Sequence[FeatureChoice]
+    features_shipped: Sequence[FeatureChoice]
+    feature: FeatureChoice
+    runs_live: bool
+    keeps_preview: bool
+
+
+def resolve(state: TrainState) -> TrainView:
+    """Work out what the dock shows in a state."""
+    pixel = RUNGS[state.rung].takes_frozen_features
+    scribbles = state.labels_are == "scribbles"
+    ndim = state.extent if state.is_stack else 2
+    starts = [
+        model
+        for model in state.models
+        if model.spec.kind == state.rung and model.ndim == ndim and model.state
+    ]
+    starts_shipped = (state.rung, ndim) == (shipped.KIND, shipped.NDIM)
+    features = [BANK, *_network_features(state.models)]
+    features_shipped = [FeatureChoice(name, "both", name) for name in state.shipped]
+    feature = _kept(state.features, [*features, *features_shipped])
+    shows_live = pixel and scribbles and ndim == 2
+    there = state.has_image and state.has_labels and state.in_sight
+    runs_live = shows_live and state.live_ticked and there
+    return TrainView(
+        ndim=ndim,
+        hint=RUNGS[state.rung].tooltip,
+        shows_region=not scribbles,
+        shows_extent=state.is_stack,
+        shows_features=pixel,
+        shows_pretraining=not pixel,
+        shows_live=shows_live,
+        options=_training_options(pixel, state.labels_are),
+        spec_options=_filter_options(feature.features) if pixel else {},
+        starts=starts,
+        starts_shipped=starts_shipped,
+        start=_start(state, starts, starts_shipped),
+        features=features,
+        features_shipped=features_shipped,
+        feature=feature,
+        runs_live=runs_live,
+        keeps_preview=runs_live or state.running,
+    )
+
+
+def features_of(model: TrainedModel) -> FeatureChoice:
+    """Return the features that a trained pixel rung uses; going on with it keeps them."""
+    network = model.features_from
+    if network is None or not sees_features(model.spec):
+        return BANK
+    return FeatureChoice(network.name, model.spec.features, network)
+
+
+def _network_features(models: Sequence[TrainedModel]) -> list[FeatureChoice]:
+    """Return the features of the UNets among models, and of those that the others use."""
+    known: dict[str, TrainedModel] = {}
+    for model in models:
+        network = model if isinstance(model.spec, UNetSpec) else model.features_from
+        if network is not None:
+            known.setdefault(network.fingerprint, network)
+    return [
+        choice
+        for network in known.values()
+        for choice in (
+            FeatureChoice(f"{network.name} and filter bank", "both", network),
+            FeatureChoice(network.name, "network", network),
+        )
+    ]
+
+
+def _kept(wanted: FeatureChoice, offered: Sequence[FeatureChoice]) -> FeatureChoice:
+    """Return the choice among those offered, or the filter bank where it is gone."""
+    return next((choice for choice in offered if choice.key == wanted.key), offered[0])
+
+
+def _start(
+    state: TrainState, starts: Sequence[TrainedModel], starts_shipped: bool
+) -> ModelOrName | None:
+    """Return the chosen start if it is offered; a shipped one may be of the session by now."""
+    chosen = state.start
+    if isinstance(chosen, str):
+        if not starts_shipped or chosen not in state.shipped:
+            return None
+        return state.shipped[chosen] or chosen
+    return next((model for model in starts if model is chosen), None)
+
+
+def _training_options(pixel: bool, labels_are: AnnotationKind) -> dict[str, bool]:
+    return {
+        name: (not pixel and (name not in _OBJECT_FIELDS or labels_are == "objects"))
+        or name in _PIXEL_FIELDS
+        for name in TrainOptions.model_fields
+    }
+
+
+def _filter_options(features: Features) -> dict[str, bool]:
+    """Hide the options of the filters where a network's features are used alone."""
+    return {**dict.fromkeys(FilterBankSpec.model_fields, features != "network"), "features": False}
+
+
+__all__ = [
+    "BANK",
+    "FeatureChoice",
+    "ModelOrName",
+    "TrainState",
+    "TrainView",
+    "features_of",
+    "resolve",
+]
