@@ -153,12 +153,12 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
 
     image, margin = RunSource(str(folder / "slide.zarr")).open(), 200
     model = model_of(recipe, folder)
-    known = prepare(recipe, image, model, lambda fraction, message="": None).known
+    parameters = prepare(recipe, image, model, lambda fraction, message="": None).parameters
     at = (image.shape[0] // 2 - CROP // 2) // 64 * 64  # aligned to the network's own grid
-    prepared = restore(recipe, image, known)
+    prepared = restore(recipe, image, parameters)
     flattened = crop_of(prepared.given, at)
     if recipe.threshold is not None:
-        step = recipe.threshold.model_copy(update={"values": tuple(known["levels"][0])})
+        step = recipe.threshold.model_copy(update={"values": tuple(parameters["levels"][0])})
         labels = run_recipe(Recipe(threshold=step), flattened).labels.asarray()
     else:
         segmenter_image, segmenter, scaling, _ = model.ready(

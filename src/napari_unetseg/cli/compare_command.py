@@ -101,7 +101,7 @@ def compare_command(
     pairs = read_training_pairs(pair_files(images, labels, names=("images", "labels")))
     read_as: Any = labels_are
     if kinds is None:
-        kinds = rungs_for(len(values_of([lesson.labels for lesson in pairs], read_as)))
+        kinds = rungs_for(len(values_of([pair.labels for pair in pairs], read_as)))
     say(f"Comparing {', '.join(kinds)} on {len(pairs)} image{'s' * (len(pairs) != 1)}.")
     say_fallback(training.device)
     board = _compared(kinds, pairs, training, read_as, ndim)

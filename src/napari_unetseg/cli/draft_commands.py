@@ -130,16 +130,16 @@ def _summarise_fit(fit: dict[str, Any]) -> str:
 def _summarise_threshold(result: Thresholded, options: ThresholdOptions) -> str:
     """Format the threshold levels, and the number of objects or share of foreground pixels."""
     levels = sorted({level for values in result.values for level in values if level == level})
-    words = f"{options.method} threshold"
+    summary = f"{options.method} threshold"
     if len(result.values) == 1 or len(levels) == 1:
-        words += f" {', '.join(f'{level:.6g}' for level in levels)}"
+        summary += f" {', '.join(f'{level:.6g}' for level in levels)}"
     elif levels:
-        words += f"s from {levels[0]:.6g} to {levels[-1]:.6g}"
+        summary += f"s from {levels[0]:.6g} to {levels[-1]:.6g}"
     if result.n_objects is not None:
-        return f"{words}, {result.n_objects} object{'' if result.n_objects == 1 else 's'}"
+        return f"{summary}, {result.n_objects} object{'' if result.n_objects == 1 else 's'}"
     if result.image.lazy:
-        return words
-    return f"{words}, {np.count_nonzero(result.labels) / result.labels.size:.2%} of the pixels"
+        return summary
+    return f"{summary}, {np.count_nonzero(result.labels) / result.labels.size:.2%} of the pixels"
 
 
 def _check_apart(outputs: list[Path], surfaces: list[Path]) -> None:

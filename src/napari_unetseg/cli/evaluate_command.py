@@ -33,7 +33,7 @@ class _Judged:
     classes: Mapping[int, Scores]
 
     def as_json(self) -> dict[str, Any]:
-        values = {str(value): asdict(one) for value, one in self.classes.items()}
+        values = {str(value): asdict(scored) for value, scored in self.classes.items()}
         return asdict(self.mean) | ({"classes": values} if values else {})
 
 
@@ -96,9 +96,9 @@ def evaluate_command(
         compare = _Judge(predicted, true, chosen, foreground)
         last = part(progress, 0.4, 1)
         judged = {pair.stem: compare(*_read_pair(pair)) for pair in track(pairs, last, "judging")}
-    for stem, one in judged.items():
-        say(f"{stem}: {_format_scores(one.mean)}")
-    overall = mean_scores(one.mean for one in judged.values())
+    for stem, image_scores in judged.items():
+        say(f"{stem}: {_format_scores(image_scores.mean)}")
+    overall = mean_scores(image_scores.mean for image_scores in judged.values())
     for value, score in _mean_classes(judged).items():
         say(f"class {value}: {_format_scores(score)}")
     say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_format_scores(overall)}")
@@ -193,8 +193,8 @@ def _write(path: Path, overall: Scores, judged: Mapping[str, _Judged]) -> None:
     content: dict[str, Any] = {"mean": asdict(overall)}
     classes = _mean_classes(judged)
     if classes:
-        content["classes"] = {str(value): asdict(one) for value, one in classes.items()}
-    content["images"] = {stem: one.as_json() for stem, one in judged.items()}
+        content["classes"] = {str(value): asdict(scored) for value, scored in classes.items()}
+    content["images"] = {stem: image_scores.as_json() for stem, image_scores in judged.items()}
     with writing(path) as draft:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     say(f"{path}: written")

@@ -37,9 +37,9 @@ def evaluate_objects(
             share = part(progress, number / len(pairs), (number + 1) / len(pairs))
             predicted, true = _read_pair(pair)
             judged[pair.stem] = judge_objects(predicted, true, options, progress=share)
-    for stem, one in judged.items():
-        say(f"{stem}: {_format_scores(one.scores)}")
-    overall = average_scores(one.scores for one in judged.values())
+    for stem, result in judged.items():
+        say(f"{stem}: {_format_scores(result.scores)}")
+    overall = average_scores(result.scores for result in judged.values())
     say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_format_scores(overall)}")
     together = pool_scores(list(judged.values()))
     say(
@@ -96,7 +96,7 @@ def _write(
     content = {
         "mean": _json_scores(overall),
         "pooled": _json_scores(together),
-        "images": {stem: _json_scores(one.scores) for stem, one in judged.items()},
+        "images": {stem: _json_scores(result.scores) for stem, result in judged.items()},
     }
     with writing(path) as draft:
         draft.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

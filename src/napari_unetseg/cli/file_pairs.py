@@ -44,9 +44,9 @@ def pair_files(first: str, second: str, *, names: tuple[str, str]) -> list[Pair]
             f"{len(seconds)} {names[1]} in {second}: {firsts[0].name} needs one named "
             f"{stem_of(firsts[0])!r}, with any suffix. Rename the files alike."
         )
-    _say_skipped([by_stem[stem] for stem in sorted(set(by_stem) - set(both))], names)
+    _note_skipped([by_stem[stem] for stem in sorted(set(by_stem) - set(both))], names)
     # Labels without images are often intended: a few names are enough to notice a mistake.
-    _say_skipped([partners[s] for s in sorted(set(partners) - set(both))], names[::-1], most=3)
+    _note_skipped([partners[s] for s in sorted(set(partners) - set(both))], names[::-1], most=3)
     return [_pair(stem, by_stem[stem], partners[stem], names) for stem in both]
 
 
@@ -71,11 +71,13 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     return by_stem
 
 
-def _say_skipped(paths: Sequence[Path], names: tuple[str, str], most: int | None = None) -> None:
+def _note_skipped(paths: Sequence[Path], names: tuple[str, str], most: int | None = None) -> None:
     if paths:
-        shown = paths[:most]
-        more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
-        listed = ", ".join(path.name for path in shown)
+        listed_paths = paths[:most]
+        more = (
+            f" and {len(paths) - len(listed_paths)} more" if len(paths) > len(listed_paths) else ""
+        )
+        listed = ", ".join(path.name for path in listed_paths)
         note(f"Skipped, with no partner among the {names[1]}: {listed}{more}.")
 
 

@@ -43,7 +43,7 @@ def with_options(
 
     def decorate(function: Command) -> Command:
         own = list(inspect.signature(function, eval_str=True).parameters.values())
-        here = next(number for number, p in enumerate(own) if p.name == "options")
+        position = next(number for number, p in enumerate(own) if p.name == "options")
         fields = {n: f for n, f in options.model_fields.items() if not only or n in only}
         flags = [_parameter(name, field) for name, field in fields.items()]
 
@@ -56,7 +56,7 @@ def with_options(
         context = inspect.Parameter(
             "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
         )
-        parameters = [context, *own[:here], *flags, *own[here + 1 :]]
+        parameters = [context, *own[:position], *flags, *own[position + 1 :]]
         # typer reads both; with __wrapped__ it would read the undecorated function.
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -83,16 +83,16 @@ def make_options(
     InputError
         When a value is out of range, or would have no effect with the others.
     """
-    words = spell or _as_flag
+    spelled = spell or _as_flag
     chosen = dict(given)
-    _satisfy(options, chosen, words)
+    _satisfy(options, chosen, spelled)
     try:
         return options.checked(**chosen)
     except InputError as error:
         text = str(error)
         for name, field in options.model_fields.items():
             if text.startswith(f"{name} = "):
-                text = text.replace(f"{name} = ", f"{words(name, field, None)} ", 1)
+                text = text.replace(f"{name} = ", f"{spelled(name, field, None)} ", 1)
         raise InputError(text) from error
 
 
@@ -106,14 +106,14 @@ def changed_options(
     make_options : the parameters and the errors.
     """
     fields = type(base).model_fields
-    kept = {**base.model_dump(), **given}
+    values = {**base.model_dump(), **given}
     idle = {
         name
         for name, field in fields.items()
         for other, values in (_extra(field).get("when") or {}).items()
         if name not in given and other in given and given[other] not in values
     }
-    chosen = {name: value for name, value in kept.items() if name not in idle}
+    chosen = {name: value for name, value in values.items() if name not in idle}
     return make_options(type(base), chosen, spell)
 
 
@@ -144,9 +144,9 @@ def _satisfy(options: type[Options], chosen: dict[str, Any], spell: Spell) -> No
             if other in given:
                 left = [value for value in left if value == chosen[other]]
             if not left:
-                words = " or ".join(spell(other, fields[other], value) for value in values)
+                needed = " or ".join(spell(other, fields[other], value) for value in values)
                 raise InputError(
-                    f"{spell(name, fields[name], None)} has an effect only with {words}. "
+                    f"{spell(name, fields[name], None)} has an effect only with {needed}. "
                     "Give one of them, or leave it out."
                 )
             allowed[other] = left

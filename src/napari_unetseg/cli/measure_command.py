@@ -180,7 +180,7 @@ def _summarise_table(table: Table) -> str:
     if not n:
         return "no objects"
     size = next(name for name in table if name.startswith(("area_", "volume_")))
-    words = f"{n} object{'' if n == 1 else 's'}, median {size} {np.median(table[size]):.4g}"
+    summary = f"{n} object{'' if n == 1 else 's'}, median {size} {np.median(table[size]):.4g}"
     if "mean" in table:
-        words += f", mean intensity {np.nanmean(table['mean']):.4g}"
-    return words
+        summary += f", mean intensity {np.nanmean(table['mean']):.4g}"
+    return summary

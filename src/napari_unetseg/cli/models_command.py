@@ -59,8 +59,8 @@ def _line(name: str, path: Path) -> str:
     card = summary.get("card")
     description = card.get("description") if isinstance(card, dict) else summary.get("description")
     diameter = summary.get("diameter of the objects")
-    words = (summary.get("model"), description, diameter and f"objects of {diameter}")
-    return f"{name}: {', '.join(str(word).rstrip('.') for word in words if word)}"
+    parts = (summary.get("model"), description, diameter and f"objects of {diameter}")
+    return f"{name}: {', '.join(str(part).rstrip('.') for part in parts if part)}"
 
 
 @with_options(ExportOptions)

@@ -352,7 +352,7 @@ def _start_arguments(
             f"was trained on {start.n_channels}. Give images like those, or train without --from."
         )
     arguments: dict[str, Any] = {"start": start}
-    values = values_of([lesson.labels for lesson in pairs], labels_are)
+    values = values_of([pair.labels for pair in pairs], labels_are)
     if (values, labels_are) == (start.values, start.labels_are):
         named = zip(start.values, start.classes, strict=True)
         arguments["class_names"] = [

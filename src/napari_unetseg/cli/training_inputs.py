@@ -71,7 +71,7 @@ def mask_hint(pairs: Sequence[TrainingPair], labels_are: AnnotationKind) -> str:
     """Return a hint if scribbles have a single value, which are probably a mask."""
     if labels_are != "scribbles":
         return ""
-    if len(values_of([lesson.labels for lesson in pairs], "scribbles")) != 1:
+    if len(values_of([pair.labels for pair in pairs], "scribbles")) != 1:
         return ""
     return " If 0 is background in these labels, give --labels-are mask."
 

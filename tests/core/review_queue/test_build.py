@@ -122,12 +122,14 @@ def test_what_a_hand_approved_does_not_come(scene):
     ink = PixelSet(SHAPE)
     whole = tuple(slice(0, n) for n in SHAPE)
     ink.add(whole, (labels == 999) | ((sample.objects == missing) & (labels == 0)))
-    queue = make_queue(Image.of(labels, "YX"), Sources(image, model), QueueOptions(), ink=ink).queue
+    queue = make_queue(
+        Image.of(labels, "YX"), Sources(image, model), QueueOptions(), locked=ink
+    ).queue
     assert 999 not in {item.number for item in queue.items}
     places = [item for item in queue.items if item.kind == "place"]
     assert not any((sample.objects[place.box] == missing).any() for place in places)
     drawn = make_queue(
-        Image.of(labels, "YX"), Sources(), QueueOptions(order="random sample"), ink=ink
+        Image.of(labels, "YX"), Sources(), QueueOptions(order="random sample"), locked=ink
     ).queue
     assert drawn.certain == 1
     assert drawn.population == len(np.unique(labels)) - 2

@@ -40,10 +40,10 @@ def collect_training_pairs(
     history = History()
     history.adopt(contents.history, contents.models)
     before = history.before(model)
-    places = {learnt.labels_key: learnt.image_key for learnt in before}
+    image_keys = {learnt.labels_key: learnt.image_key for learnt in before}
     corrected, names = [], []
     for item in contents.labels:
-        image = images.get(str(item.mark.get("source") or places.get(item.key, "")))
+        image = images.get(str(item.mark.get("source") or image_keys.get(item.key, "")))
         if item.ink and image is not None and _is_corrected(item, before):
             corrected.append(_training_pair(item, image, contents, model, options))
             names.append(item.name)
@@ -87,7 +87,12 @@ def _training_pair(
     stored = item.mark.get("options")
     stored_options: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
     labels_model = next(
-        (one for one in contents.models if one.name == stored_options.get("model")), model
+        (
+            candidate
+            for candidate in contents.models
+            if candidate.name == stored_options.get("model")
+        ),
+        model,
     )
     background = stored_options.get("background", 0)
     return corrected_lesson(

@@ -159,7 +159,7 @@ class ProjectFolder:
         entries: list[Entry] = []
         items: list[Item] = list(contents.items)
         for item in track(items, progress, "saving"):
-            entry = self._known(item) or self._written(item, number, written)
+            entry = self._unchanged_entry(item) or self._new_entry(item, number, written)
             entries.append(entry)
         manifest = Manifest(
             number=number,

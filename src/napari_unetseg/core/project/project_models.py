@@ -86,9 +86,11 @@ def open_model_file(path: Path, versions: Sequence[Version]) -> TrainedModel:
             f"{path.name} does not contain the weights that were saved: the file was changed. Copy "
             "the project again."
         )
-    names = [one.name for one in versions if one.fingerprint == model.fingerprint]
+    names = [version.name for version in versions if version.fingerprint == model.fingerprint]
     candidates = [replace(model, name=name) for name in names]
-    matching = [one for one in candidates if Path(model_file_name(one)).stem == path.stem]
+    matching = [
+        version for version in candidates if Path(model_file_name(version)).stem == path.stem
+    ]
     return matching[-1] if matching else model
 
 

@@ -81,14 +81,14 @@ def summarise_batch(rows: Sequence[ImageRow]) -> str:
     states = [row.state for row in rows]
     n_failed, n_kept = states.count("failed"), states.count("kept")
     n_done = len(rows) - n_failed - states.count("running")
-    words = f"{n_done} of {len(rows)} image{'s' * (len(rows) != 1)} done"
+    summary = f"{n_done} of {len(rows)} image{'s' * (len(rows) != 1)} done"
     if n_kept:
-        words += f", {n_kept} of them before"
+        summary += f", {n_kept} of them before"
     if n_failed:
-        words += f", {n_failed} failed"
+        summary += f", {n_failed} failed"
     counted = [row.objects for row in rows if row.objects is not None]
     n = sum(counted)
-    return f"{words}; {n:,} object{'s' * (n != 1)}" if counted else words
+    return f"{summary}; {n:,} object{'s' * (n != 1)}" if counted else summary
 
 
 def _medians(table: Path) -> dict[str, float]:

@@ -240,8 +240,8 @@ def in_memory(
     progress(0.0, "reading")
     image = recipe_image(batch.recipe, path, level=batch.level)
     working = part(progress, 0, _WRITING_FROM)
-    made = run_recipe(batch.recipe, image, model=model, progress=working)
-    return batch.results.write(stem_of(path), made, progress=part(progress, _WRITING_FROM, 1))
+    results = run_recipe(batch.recipe, image, model=model, progress=working)
+    return batch.results.write(stem_of(path), results, progress=part(progress, _WRITING_FROM, 1))
 
 
 def _logged(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:

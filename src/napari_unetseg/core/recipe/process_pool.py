@@ -123,8 +123,8 @@ def _until_death(
             for future in wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED).done:
                 task = running.pop(future)
                 if isinstance(future.exception(), BrokenExecutor):
-                    lost = [task, *running.values()]
-                    yield from (TaskResult(one, None, died=True) for one in lost)
+                    unfinished = [task, *running.values()]
+                    yield from (TaskResult(task, None, died=True) for task in unfinished)
                     return
                 yield TaskResult(task, future.result())
 

@@ -110,12 +110,12 @@ def _lines_of(node: Any, path: Path = ()) -> Iterator[tuple[Path, int]]:
     """Yield the line of every name; raise for a name given twice, which YAML would drop."""
     if not isinstance(node, yaml.MappingNode):
         return
-    seen: set[str] = set()
+    names: set[str] = set()
     for key, value in node.value:
         name, line = str(key.value), key.start_mark.line + 1
-        if name in seen:
+        if name in names:
             raise RecipeError(f"{'.'.join((*path, name))} is given twice. Leave one out.", line)
-        seen.add(name)
+        names.add(name)
         yield (*path, name), line
         yield from _lines_of(value, (*path, name))
 

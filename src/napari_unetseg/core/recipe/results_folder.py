@@ -57,13 +57,13 @@ class ResultsFolder:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of images to write."""
         recipe = self.recipe
-        alone = recipe.threshold is None and recipe.model is None
-        wanted = {
+        background_only = recipe.threshold is None and recipe.model is None
+        conditions = {
             LABELS: recipe.makes_labels,
             PROBABILITIES: recipe.model is not None and not recipe.makes_labels,
-            FLATTENED: recipe.background is not None and (self.flattened or alone),
+            FLATTENED: recipe.background is not None and (self.flattened or background_only),
         }
-        return tuple(kind for kind, is_wanted in wanted.items() if is_wanted)
+        return tuple(kind for kind, is_wanted in conditions.items() if is_wanted)
 
     @property
     def log(self) -> FinishedLog:
@@ -72,10 +72,10 @@ class ResultsFolder:
 
     def files(self, stem: str) -> dict[str, Path]:
         """Return the result files of an image by kind."""
-        found = {kind: self.path / kind / f"{stem}{self.suffix}" for kind in self.kinds}
+        paths = {kind: self.path / kind / f"{stem}{self.suffix}" for kind in self.kinds}
         if self.recipe.measurement is not None:
-            found[TABLES] = self.path / TABLES / f"{stem}.csv"
-        return found
+            paths[TABLES] = self.path / TABLES / f"{stem}.csv"
+        return paths
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Check that the results of all images can be written here.
@@ -94,10 +94,10 @@ class ResultsFolder:
             for output in plan_outputs(inputs, self.path / kind, folder=True, suffix=self.suffix)
         ]
         if not (self.path / RECIPE_FILE).is_file():
-            there = next((output for output in outputs if output.exists()), None)
-            if there is not None:
+            existing = next((output for output in outputs if output.exists()), None)
+            if existing is not None:
                 raise InputError(
-                    f"{there} exists already and no recipe has made it. Choose another folder "
+                    f"{existing} exists already and no recipe has made it. Choose another folder "
                     "for the results, or move the file away."
                 )
 

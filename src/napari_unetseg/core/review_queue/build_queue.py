@@ -49,7 +49,7 @@ def make_queue(
     sources: Sources,
     options: QueueOptions,
     *,
-    ink: PixelSet | None = None,
+    locked: PixelSet | None = None,
     progress: Progress = silent,
 ) -> BuiltQueue:
     """Build a review queue.
@@ -60,8 +60,8 @@ def make_queue(
         Objects or classes.
     sources
         The image, the model and the other labels to compare the labels with.
-    ink
-        Locked pixels, drawn or approved by hand: objects with some are not reviewed again.
+    locked
+        Pixels drawn or approved by hand: objects with some are not reviewed again.
     progress
         May cancel.
 
@@ -80,7 +80,7 @@ def make_queue(
     """
     frame_axes = frame_axes_of(labels, options.per)
     ids = labels.asarray()
-    locked = PixelSet(ids.shape) if ink is None else ink
+    locked = PixelSet(ids.shape) if locked is None else locked
     if options.order == "random sample":
         return BuiltQueue(_random_sample(labels, ids, locked, options, frame_axes, progress))
     share = part(progress, 0, 0.8)
@@ -102,7 +102,7 @@ def _queue_of_objects(
     ids: NDArray[Any],
     evidence: QueueEvidence,
     sources: Sources,
-    ink: PixelSet,
+    locked: PixelSet,
     options: QueueOptions,
     frame_axes: int,
     progress: Progress,
@@ -114,7 +114,7 @@ def _queue_of_objects(
     weights = {name: WEIGHTS.get(name, 1.0) for name in parts}
     total = sum(weights.values())
     score = sum(weights[name] * part for name, part in parts.items()) / total
-    unlocked = ~has_locked_pixels(table, ids, ink, frame_axes)
+    unlocked = ~has_locked_pixels(table, ids, locked, frame_axes)
     items = [
         object_item(table, low, high, parts, score, int(at)) for at in np.flatnonzero(unlocked)
     ]
@@ -122,7 +122,7 @@ def _queue_of_objects(
     centres, looks = [*centre[unlocked]], [*features[unlocked]]
     typical = float(np.median(table["pixels"])) if len(table["label"]) else 1.0
     if evidence.foreground is not None:
-        for place in missed_places(ids, evidence.foreground, typical, ink, frame_axes):
+        for place in missed_places(ids, evidence.foreground, typical, locked, frame_axes):
             items.append(place)
             centres.append(np.array(place.centre))
             looks.append(np.full(features.shape[1], np.nan))
@@ -152,7 +152,7 @@ def _grey_image(labels: Image, image: Image | None) -> Image | None:
 def _queue_of_windows(
     labels: Image,
     uncertainty: NDArray[np.float32],
-    ink: PixelSet,
+    locked: PixelSet,
     options: QueueOptions,
     frame_axes: int,
 ) -> Queue:
@@ -164,7 +164,7 @@ def _queue_of_windows(
     items = []
     for a, b in zip(low.tolist(), high.tolist(), strict=True):
         box = tuple(map(slice, a, b))
-        free = ~ink.inside(box)
+        free = ~locked.inside(box)
         unsure = float(uncertainty[box].mean(where=free)) if free.any() else 0.0
         item = Item(
             "window", tuple(a), tuple(b), score=round(unsure, 4), why=f"unsure {unsure:.2f}"
@@ -182,7 +182,7 @@ def _queue_of_windows(
 def _random_sample(
     labels: Image,
     ids: NDArray[Any],
-    ink: PixelSet,
+    locked: PixelSet,
     options: QueueOptions,
     frame_axes: int,
     progress: Progress,
@@ -192,7 +192,7 @@ def _random_sample(
     measures = MeasureOptions(per=options.per, outline=False)
     table = measure(labels, None, measures, progress=progress)
     _, first, last = find_positions(table, labels)
-    unlocked = np.flatnonzero(~has_locked_pixels(table, ids, ink, frame_axes))
+    unlocked = np.flatnonzero(~has_locked_pixels(table, ids, locked, frame_axes))
     frame = ids.shape[frame_axes:]
     n_frames = int(np.prod(ids.shape[:frame_axes]))
     most = (float(np.prod(frame)) * n_frames / _LEAST_WINDOWS) ** (1 / len(frame))

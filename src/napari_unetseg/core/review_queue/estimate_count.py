@@ -61,7 +61,7 @@ class Count:
     ----------
     count
         Number of true objects.
-        precision
+    precision
         Share of the predicted objects that are true ones, including those drawn by hand.
     missed
         Number of missed true objects.
@@ -157,14 +157,14 @@ def _first(holds: Callable[[int], bool], stop: int) -> int:
     return bisect.bisect_left(range(stop), True, key=holds)
 
 
-def _root(rising: Callable[[float], float], seen: float, share: float) -> float:
+def _root(rising: Callable[[float], float], n_seen: float, share: float) -> float:
     """Return the root of a rising function of the number of trials, at least the number seen."""
-    if rising(seen) >= 0:
-        return seen
-    far = (seen + 10) / share
+    if rising(n_seen) >= 0:
+        return n_seen
+    far = (n_seen + 10) / share
     while rising(far) < 0:
         far *= 2
-    return float(scipy.optimize.brentq(rising, seen, far))
+    return float(scipy.optimize.brentq(rising, n_seen, far))
 
 
 def _sum_intervals(fixed: float, plus: Sequence[Interval], minus: Sequence[Interval]) -> Interval:

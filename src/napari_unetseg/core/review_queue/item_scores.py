@@ -70,10 +70,10 @@ def paint_scores(
     """Draw the score of each object into an image."""
     out = np.zeros(ids.shape, np.float32)
     for index, rows in _frames(ids, table, frame_axes):
-        numbers, places = np.unique(ids[index], return_inverse=True)
+        numbers, positions = np.unique(ids[index], return_inverse=True)
         values = np.zeros(len(numbers), np.float32)
         values[np.searchsorted(numbers, table["label"][rows])] = score[rows]
-        out[index] = values[places].reshape(out[index].shape)
+        out[index] = values[positions].reshape(out[index].shape)
     return out
 
 
@@ -130,11 +130,11 @@ def object_item(
 
 
 def has_locked_pixels(
-    table: Table, ids: NDArray[Any], ink: PixelSet, frame_axes: int
+    table: Table, ids: NDArray[Any], locked: PixelSet, frame_axes: int
 ) -> NDArray[np.bool_]:
     """Return a mask of the objects in a table that have locked pixels."""
     touched: set[tuple[int, ...]] = set()
-    for box, mask in ink.boxes():
+    for box, mask in locked.boxes():
         inside = np.nonzero(mask & (ids[box] != 0))
         frames = [axis + part.start for axis, part in zip(inside, box, strict=True)][:frame_axes]
         pairs = np.stack([*frames, ids[box][inside].astype(np.int64)], 1)

@@ -19,7 +19,7 @@ def count_true_objects(before: Array, after: Array, number: int) -> float:
     ----------
     before, after
         Labels around the object, before and after the correction.
-        number
+    number
         The object's id before the correction.
 
     Returns
@@ -46,7 +46,7 @@ def count_drawn_objects(before: Array, after: Array, window: Box) -> int:
     ----------
     before, after
         Labels of the window and around it, before and after the correction.
-        window
+    window
         The window, as slices of these labels.
     """
     fresh = set(_ids(after[before == 0])) - set(_ids(before))

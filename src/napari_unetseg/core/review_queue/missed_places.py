@@ -16,7 +16,7 @@ def missed_places(
     labels: NDArray[Any],
     foreground: NDArray[np.float32],
     typical: float,
-    ink: PixelSet,
+    locked: PixelSet,
     frame_axes: int = 0,
 ) -> list[Item]:
     """Find connected components of the background that may be missed objects.
@@ -30,12 +30,12 @@ def missed_places(
     typical
         Size in pixels of a typical object: much smaller or thinner components, such as the rim of
         an object, are left out.
-    ink
-        Locked pixels: components with some were erased or approved by hand and are left out.
+    locked
+        Pixels erased or approved by hand: components with some are left out.
     """
     items: list[Item] = []
     for index in np.ndindex(labels.shape[:frame_axes]):
-        items += _in_frame(labels[index], foreground[index], typical, ink, index)
+        items += _in_frame(labels[index], foreground[index], typical, locked, index)
     return items
 
 
@@ -43,31 +43,31 @@ def _in_frame(
     labels: NDArray[Any],
     foreground: NDArray[np.float32],
     typical: float,
-    ink: PixelSet,
+    locked: PixelSet,
     index: tuple[int, ...],
 ) -> list[Item]:
     from scipy import ndimage
 
-    pieces, n = ndimage.label((labels == 0) & (foreground > _FOREGROUND))
+    components, n = ndimage.label((labels == 0) & (foreground > _FOREGROUND))
     if not n:
         return []
     ndim = labels.ndim
     numbers = np.arange(1, n + 1)
-    sizes = np.bincount(pieces.ravel(), minlength=n + 1)[1:]
-    means = ndimage.mean(foreground, pieces, numbers)
+    sizes = np.bincount(components.ravel(), minlength=n + 1)[1:]
+    means = ndimage.mean(foreground, components, numbers)
     # The rim of an object may have as many pixels as a small object, but it is thinner.
     thick = _THINNEST * typical ** (1 / ndim)
     items = []
-    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+    for number, box in enumerate(ndimage.find_objects(components), start=1):
         if sizes[number - 1] < _SMALLEST * typical:
             continue
-        piece = np.pad(pieces[box] == number, 1)
-        if ndimage.distance_transform_edt(piece).max() <= thick:
+        component = np.pad(components[box] == number, 1)
+        if ndimage.distance_transform_edt(component).max() <= thick:
             continue
         low = (*index, *(part.start for part in box))
         high = (*(at + 1 for at in index), *(part.stop for part in box))
-        locked = ink.inside(tuple(map(slice, low, high))).reshape(pieces[box].shape)
-        if (locked & (pieces[box] == number)).any():
+        locked_inside = locked.inside(tuple(map(slice, low, high))).reshape(components[box].shape)
+        if (locked_inside & (components[box] == number)).any():
             continue
         score = float(means[number - 1])
         size = int(sizes[number - 1])

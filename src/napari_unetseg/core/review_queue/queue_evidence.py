@@ -164,15 +164,15 @@ def _compare(
     if options.labels_are == "objects":
         evidence.agreement["other labels"] = [_agreement(labels, other, frame_axes)]
         other_mask = (other != 0).astype(np.float32)
-        known = evidence.foreground
-        evidence.foreground = other_mask if known is None else (known + other_mask) / 2
+        previous = evidence.foreground
+        evidence.foreground = other_mask if previous is None else (previous + other_mask) / 2
         differs = (other != 0) != (labels != 0)
     else:
         differs = other != labels
     if evidence.uncertainty is None or options.labels_are == "classes":
         mixed = differs.astype(np.float32)
-        known = evidence.uncertainty
-        evidence.uncertainty = mixed if known is None else np.asarray((known + mixed) / 2)
+        previous = evidence.uncertainty
+        evidence.uncertainty = mixed if previous is None else np.asarray((previous + mixed) / 2)
 
 
 def _agreement(labels: NDArray[Any], other: NDArray[Any], frame_axes: int) -> NDArray[np.float64]:

@@ -49,19 +49,19 @@ def diverse_order(
     features = [position]
     if looks is not None:
         features.append(_standardised(np.asarray(looks, float))[first] / _NEAR_LOOK)
-    left, alike = score[first], np.zeros((len(features), len(first)))
-    free = np.ones(len(first), bool)
+    remaining, alike = score[first], np.zeros((len(features), len(first)))
+    available = np.ones(len(first), bool)
     chosen: list[int] = []
     for _ in range(min(n, len(first))):
         # Proximity and similarity each cost half of the diversity.
-        gain = left * (1 - diversity * alike.mean(axis=0))
-        best = int(np.argmax(np.where(free, gain, -1)))
+        gain = remaining * (1 - diversity * alike.mean(axis=0))
+        best = int(np.argmax(np.where(available, gain, -1)))
         chosen.append(best)
         for similarity, feature in zip(alike, features, strict=True):
             distance = np.square(feature - feature[best]).mean(axis=1)
             # The penalty decays, so that similar items may return later.
             np.maximum(0.9 * similarity, np.exp(-distance / 2), out=similarity)
-        free[best] = False
+        available[best] = False
     return first[chosen]
 
 
@@ -107,8 +107,8 @@ def split_into_windows(
     """
     cuts = [np.arange(length + 1) for length in shape[:frame_axes]]
     for length, side in zip(shape[frame_axes:], sides, strict=True):
-        pieces = max(round(length / side), 1)
-        cuts.append(np.rint(np.linspace(0, length, pieces + 1)).astype(int))
+        n_windows = max(round(length / side), 1)
+        cuts.append(np.rint(np.linspace(0, length, n_windows + 1)).astype(int))
     low = np.stack(np.meshgrid(*(cut[:-1] for cut in cuts), indexing="ij"), -1)
     high = np.stack(np.meshgrid(*(cut[1:] for cut in cuts), indexing="ij"), -1)
     return low.reshape(-1, len(cuts)), high.reshape(-1, len(cuts))

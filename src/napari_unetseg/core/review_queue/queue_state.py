@@ -51,7 +51,7 @@ class Queue:
         The items in order.
     verdicts
         One verdict per item.
-        worth
+    worth
         For each object the number of true objects it stands for, for each window the number of
         missed objects in it.
     at

@@ -35,6 +35,8 @@ Kind = Literal["objects", "masks", "classes", "probabilities", "flattened"]
 
 Array = NDArray[Any]
 
+Sizes = tuple[int, ...]
+
 THRESHOLD_BYTES, MODEL_BYTES = 150.0, 400.0
 """Peak memory in bytes per pixel of a block, from the image to objects."""
 
@@ -70,13 +72,15 @@ class BlockEvidence(Protocol):
     def per_pixel(self) -> float:
         """Peak memory in bytes per pixel of a block."""
 
-    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(
+        self, index: Index, position: BlockIndex, box: Box, sides: tuple[int, ...]
+    ) -> Array:
         """Compute the evidence of one block: (*box), or (C, *box)."""
 
     def maker(self) -> ObjectBuilder:
-        """Return the object builder, whose input is the output of `known`."""
+        """Return the object builder, whose input is the output of `maker_input`."""
 
-    def known(self, numbers: Array) -> Any:
+    def maker_input(self, numbers: Array) -> Any:
         """Convert evidence to the input of `maker`."""
 
 
@@ -104,14 +108,16 @@ class ThresholdEvidence:
     def multiple(self) -> tuple[int, ...]:
         return (1,) * len(self.block_axes)
 
-    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(
+        self, index: Index, position: BlockIndex, box: Box, sides: tuple[int, ...]
+    ) -> Array:
         return self.comparing.classes(index, box, self.block_axes)
 
     def maker(self) -> ObjectBuilder:
         spacing = self.image.spacing[-len(self.block_axes) :]
         return ThresholdObjectBuilder(self.comparing.options, spacing)
 
-    def known(self, numbers: Array) -> Any:
+    def maker_input(self, numbers: Array) -> Any:
         return numbers
 
 
@@ -161,13 +167,15 @@ class ModelEvidence:
             return np.min_scalar_type(max(self.model.values))
         return np.float32
 
-    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(
+        self, index: Index, position: BlockIndex, box: Box, sides: tuple[int, ...]
+    ) -> Array:
         segmenter = self.segmenter
         shape = tuple(self.image.length(axis) for axis in self.block_axes)
         grid = TileGrid(
             shape, sides, segmenter.halo, segmenter.multiple, segmenter.border, even=False
         )
-        tile = list(grid)[int(np.ravel_multi_index(place, grid.counts))]
+        tile = list(grid)[int(np.ravel_multi_index(position, grid.counts))]
         numbers = channels_first(self.image, index, self.block_axes)
         predictor = Predictor(segmenter, self.scaling, grid)
         scores = predictor(numbers, tile)[(slice(None), *tile.inside)]
@@ -183,7 +191,7 @@ class ModelEvidence:
         spacing = self.image.spacing[-len(self.block_axes) :]
         return DecodeObjectBuilder(self.decoder, self.options, spacing)
 
-    def known(self, numbers: Array) -> Any:
+    def maker_input(self, numbers: Array) -> Any:
         return numbers[0], numbers[1:]
 
 
@@ -200,21 +208,23 @@ class FlattenedImage:
     dtype = np.float32
     per_pixel = 40.0
 
-    def of_block(self, index: Index, place: BlockIndex, box: Box, sides: tuple[int, ...]) -> Array:
+    def of_block(
+        self, index: Index, position: BlockIndex, box: Box, sides: tuple[int, ...]
+    ) -> Array:
         plane = self.image.data[self.image.block_slices(index)]
         return np.asarray(plane[box], dtype=np.float32)
 
     def maker(self) -> ObjectBuilder:
         raise TypeError("A flattened image has no objects.")
 
-    def known(self, numbers: Array) -> Any:
+    def maker_input(self, numbers: Array) -> Any:
         return numbers
 
 
 def block_evidence(recipe: Recipe, prepared: Prepared, model: TrainedModel | None) -> BlockEvidence:
     """Make the source of evidence for a recipe and an image."""
     if recipe.threshold is not None:
-        options, parameters = recipe.threshold, prepared.known
+        options, parameters = recipe.threshold, prepared.parameters
         groups = [tuple(levels) for levels in parameters["levels"]]
         smoothed = smoothed_image(prepared.given, options)
         comparing = BlockClassifier(smoothed, groups, options, parameters["contrasts"])

@@ -52,7 +52,7 @@ class BlockGrid:
     @cached_property
     def jobs(self) -> list[Job]:
         """All blocks, in order."""
-        return [(index, place) for index in self.indices for place in self.blocks]
+        return [(index, position) for index in self.indices for position in self.blocks]
 
     @property
     def loops(self) -> str:

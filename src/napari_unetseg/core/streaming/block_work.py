@@ -168,11 +168,11 @@ class Work:
             results: Arrays = _STAGES[name](self, number, given)
             return results
 
-    def crossing(self, found: Mapping[str, NDArray[Any]]) -> Crossing:
+    def crossing(self, results: Mapping[str, NDArray[Any]]) -> Crossing:
         """Return the parts that continue in other blocks, from the results of the objects stage."""
-        n = sum(name.startswith("layer") for name in found)
-        layers = tuple(found[f"layer{number}"] for number in range(n))
-        return Crossing(found["boxes"], found["pixels"], layers)
+        n = sum(name.startswith("layer") for name in results)
+        layers = tuple(results[f"layer{number}"] for number in range(n))
+        return Crossing(results["boxes"], results["pixels"], layers)
 
     def empty_table(self) -> Arrays:
         """Return an empty table with all its columns."""
@@ -193,32 +193,32 @@ class Work:
         return None if step is None else images.get(step.intensities)
 
     def _look(self, number: int, given: Arrays) -> Arrays:
-        index, place = self.grid.jobs[number]
-        box = self.grid.blocks.box(place)
-        values = self.evidence.of_block(index, place, box, self.sides)
+        index, position = self.grid.jobs[number]
+        box = self.grid.blocks.box(position)
+        values = self.evidence.of_block(index, position, box, self.sides)
         if not self.direct:
             self._evidence[self._evidence_at(index, box)] = values
             return {}
         at = self.grid.at(index, box)
         axes = self.layout(values.dtype).axes
         if self.evidence.channels:
-            place_of_c = axes.index("C")
-            at = (*at[:place_of_c], slice(None), *at[place_of_c:])
+            channel_axis = axes.index("C")
+            at = (*at[:channel_axis], slice(None), *at[channel_axis:])
             block = [axis for axis in axes if axis in "C" + self.grid.block_axes]
             values = np.moveaxis(values, 0, block.index("C"))
         self.result[at] = values
         return {}
 
     def _divide(self, number: int, given: Arrays) -> Arrays:
-        index, place = self.grid.jobs[number]
+        index, position = self.grid.jobs[number]
         maker, blocks = self.evidence.maker(), self.grid.blocks
-        found = split_block(self._reader(index), maker, blocks, place)
+        divided = split_block(self._reader(index), maker, blocks, position)
         raw = self.folder.array(RAW)
-        raw[self.grid.at(index, blocks.box(place))] = found.labels
-        crossing = found.crossing
+        raw[self.grid.at(index, blocks.box(position))] = divided.labels
+        crossing = divided.crossing
         layers = {f"layer{number}": layer for number, layer in enumerate(crossing.layers)}
         return {
-            "firsts": found.firsts,
+            "firsts": divided.firsts,
             "boxes": crossing.boxes,
             "pixels": crossing.pixels,
             **layers,
@@ -227,26 +227,28 @@ class Work:
     def _join(self, number: int, given: Arrays) -> Arrays:
         """Divide components that span several blocks into objects; see `join_blocks`."""
         index = tuple(given["index"].tolist())
-        pieces = [_piece(*row) for row in zip(given["boxes"], given["pixels"], strict=True)]
+        components = [_piece(*row) for row in zip(given["boxes"], given["pixels"], strict=True)]
         read, shape = self._reader(index), self.grid.blocks.shape
-        if len(pieces) > 1:
-            read = self._window_reader(index, bounding_box([piece.box for piece in pieces], shape))
+        if len(components) > 1:
+            read = self._window_reader(
+                index, bounding_box([component.box for component in components], shape)
+            )
         maker, n = self.evidence.maker(), 0
         boxes, values, firsts = [], [], []
-        for piece in pieces:
-            objects = split_component(read, maker, piece, shape)
+        for component in components:
+            objects = split_component(read, maker, component, shape)
             ids = np.where(objects.labels > 0, objects.labels + np.int32(n), 0)
             boxes.append([(span.start, span.stop) for span in objects.box])
             values.append(np.where(objects.own, ids, -1).astype(np.int32))
             firsts.append(objects.firsts)
             n += len(objects.firsts)
-        found = {"boxes": np.array(boxes), "firsts": np.concatenate(firsts)}
-        if len(pieces) == 1 and values[0].size > GIANT:
+        results = {"boxes": np.array(boxes), "firsts": np.concatenate(firsts)}
+        if len(components) == 1 and values[0].size > GIANT:
             name = f"piece-{number}"
             self.folder.create(name, values[0].shape, self.sides, np.int32)
             self.folder.array(name)[:] = values[0]
-            return found
-        return {**found, "values": np.concatenate([objects.ravel() for objects in values])}
+            return results
+        return {**results, "values": np.concatenate([objects.ravel() for objects in values])}
 
     def _present(self, number: int, given: Arrays) -> Arrays:
         """Return the provisional ids left in a block once all spanning components are drawn in."""
@@ -254,8 +256,8 @@ class Work:
 
     def _number(self, number: int, given: Arrays) -> Arrays:
         """Replace the provisional ids in a block by the final ids in `given`."""
-        index, place = self.grid.jobs[number]
-        at = self.grid.at(index, self.grid.blocks.box(place))
+        index, position = self.grid.jobs[number]
+        at = self.grid.at(index, self.grid.blocks.box(position))
         ids = self._composed(number, given)
         labels = np.append(np.int32(0), given["own"])[np.maximum(ids, 0)]
         crossing = ids < 0
@@ -266,8 +268,8 @@ class Work:
 
     def _composed(self, number: int, given: Arrays) -> NDArray[np.int32]:
         """Return the provisional ids of a block: > 0 for its own objects, < 0 for spanning ones."""
-        index, place = self.grid.jobs[number]
-        box = self.grid.blocks.box(place)
+        index, position = self.grid.jobs[number]
+        box = self.grid.blocks.box(position)
         ids = np.asarray(self.folder.array(RAW)[self.grid.at(index, box)])
         put_pieces(ids, box, self.folder, given)
         return ids
@@ -277,8 +279,8 @@ class Work:
         from napari_unetseg.core.measure.measure_kernels import add_positions
         from napari_unetseg.core.scoring.label_kernels import count_pairs
 
-        index, place = self.grid.jobs[number]
-        box = self.grid.blocks.box(place)
+        index, position = self.grid.jobs[number]
+        box = self.grid.blocks.box(position)
         labels = np.asarray(self.result[self.grid.at(index, box)])
         flat = labels.reshape(-1).astype(np.int64)
         ids = np.unique(count_pairs(flat, flat)[:, 0])
@@ -298,21 +300,21 @@ class Work:
     def _mask(self, number: int, given: Arrays) -> Arrays:
         """Write the cleaned-up classes of a block."""
         options = self.recipe.threshold
-        index, place = self.grid.jobs[number]
+        index, position = self.grid.jobs[number]
         blocks = self.grid.blocks
-        box = blocks.box(place)
-        wide = tuple(
+        box = blocks.box(position)
+        widened = tuple(
             slice(max(span.start - 1, 0), min(span.stop + 1, n))
             for span, n in zip(box, blocks.shape, strict=True)
         )
-        ids = np.asarray(self.folder.array(IDS)[self.grid.at(index, wide)])
+        ids = np.asarray(self.folder.array(IDS)[self.grid.at(index, widened)])
         mask = shapes.cut_apart(ids) if options is not None and options.split else ids > 0
-        found = mask[box_within(box, wide)].astype(np.uint8)
+        cleaned = mask[box_within(box, widened)].astype(np.uint8)
         if options is not None and options.method == "multiotsu":
             classes = np.asarray(self._evidence[self._evidence_at(index, box)])
             # A filled hole has the class of the background; it takes the one next to it.
-            found = np.where(found > 0, np.maximum(classes, 1), 0).astype(np.uint8)
-        self.result[self.grid.at(index, box)] = found
+            cleaned = np.where(cleaned > 0, np.maximum(classes, 1), 0).astype(np.uint8)
+        self.result[self.grid.at(index, box)] = cleaned
         return {}
 
     def _measure(self, number: int, given: Arrays) -> Arrays:
@@ -323,9 +325,9 @@ class Work:
             slice(int(a), int(b) + 1) for a, b in zip(given["low"], given["high"], strict=True)
         )
         labels = np.asarray(self.result[box])
-        wanted = np.zeros(max(int(labels.max(initial=0)), int(given["ids"].max())) + 1, bool)
-        wanted[given["ids"]] = True
-        labels = np.where(wanted[labels], labels, 0)
+        selected = np.zeros(max(int(labels.max(initial=0)), int(given["ids"].max())) + 1, bool)
+        selected[given["ids"]] = True
+        labels = np.where(selected[labels], labels, 0)
         image = self.evidence.image
         window = Image(labels, axes, image.spacing, image.unit)
         values = self._measured_image
@@ -343,7 +345,9 @@ class Work:
 
     def _reader(self, index: tuple[int, ...]) -> Any:
         def read(box: Box) -> Any:
-            return self.evidence.known(np.asarray(self._evidence[self._evidence_at(index, box)]))
+            return self.evidence.maker_input(
+                np.asarray(self._evidence[self._evidence_at(index, box)])
+            )
 
         return read
 
@@ -353,7 +357,7 @@ class Work:
 
         def read(box: Box) -> Any:
             where: Any = (..., *box_within(box, window))
-            return self.evidence.known(numbers[where])
+            return self.evidence.maker_input(numbers[where])
 
         return read
 

@@ -100,7 +100,7 @@ class Cluster:
         content = {
             "source": asdict(self._source),
             "recipe": recipe_to_yaml(work.recipe),
-            "known": work.prepared.known,
+            "known": work.prepared.parameters,
             "sides": work.sides,
             "model": self._model,
             "trust": self._trust,

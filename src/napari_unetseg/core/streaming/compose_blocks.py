@@ -31,8 +31,8 @@ def put_pieces(passing: NDArray[np.int32], box: Box, folder: RunFolder, given: A
     for group, offset, ranks in zip(
         given["groups"].tolist(), given["offsets"].tolist(), _split(given), strict=True
     ):
-        found = folder.found("pieces", group)
-        for rank, piece_box, values in _values(folder, group, found, ranks):
+        results = folder.found("pieces", group)
+        for rank, piece_box, values in _values(folder, group, results, ranks):
             parts.append((rank, offset, piece_box, values))
     # Components around others come last: pixels in their holes may belong to them.
     for _, offset, piece_box, values in sorted(parts, key=lambda part: part[0]):
@@ -55,18 +55,18 @@ def _split(given: Arrays) -> list[list[int]]:
 
 
 def _values(
-    folder: RunFolder, group: int, found: Arrays, ranks: list[int]
+    folder: RunFolder, group: int, results: Arrays, ranks: list[int]
 ) -> Iterator[tuple[int, Box, Any]]:
     """Yield rank, box and objects of each component of a group; those of giants stay on disk."""
-    boxes = [tuple(slice(a, b) for a, b in box) for box in found["boxes"].tolist()]
-    if "values" not in found:
+    boxes = [tuple(slice(a, b) for a, b in box) for box in results["boxes"].tolist()]
+    if "values" not in results:
         yield ranks[0], boxes[0], folder.array(f"piece-{group}")
         return
     start = 0
     for rank, box in zip(ranks, boxes, strict=True):
         shape = tuple(span.stop - span.start for span in box)
         stop = start + math.prod(shape)
-        yield rank, box, found["values"][start:stop].reshape(shape)
+        yield rank, box, results["values"][start:stop].reshape(shape)
         start = stop
 
 

@@ -93,7 +93,7 @@ def estimate(
         watcher = _Watching()
         start = time.perf_counter()
         with _most_memory() as grown:
-            made = stream(
+            streamed = stream(
                 recipe,
                 block,
                 out,
@@ -103,7 +103,7 @@ def estimate(
                 progress=part(progress, 0.3, 1),
             )
         seconds = time.perf_counter() - start
-        result = _bytes_in(made.path)
+        result = _bytes_in(streamed.path)
     times = math.prod(image.shape) / math.prod(block.shape)
     return Cost(
         seconds * times,

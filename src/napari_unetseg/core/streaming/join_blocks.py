@@ -29,7 +29,7 @@ def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
     ----------
     number
         Number of the plane or stack.
-        largest
+    largest
         Largest bounding box of a component, in pixels.
 
     Returns
@@ -42,29 +42,32 @@ def plan_pieces(work: Work, number: int, largest: int) -> Arrays:
     blocks = grid.blocks
     first = number * len(blocks)
     crossing = {
-        place: work.crossing(folder.found("objects", first + at)) for at, place in enumerate(blocks)
+        position: work.crossing(folder.found("objects", first + at))
+        for at, position in enumerate(blocks)
     }
-    pieces = join_components(blocks, crossing, largest=largest)
+    components = join_components(blocks, crossing, largest=largest)
     ndim = len(blocks.shape)
-    boxes = np.array([[(s.start, s.stop) for s in piece.box] for piece in pieces], np.int64)
+    boxes = np.array(
+        [[(s.start, s.stop) for s in component.box] for component in components], np.int64
+    )
     boxes = boxes.reshape(-1, ndim, 2)
     sides = np.array(grid.sides)
     wide = ((boxes[..., 1] - boxes[..., 0]) > _WIDE * sides).any(1)
     alone = np.where(wide, np.arange(1, len(boxes) + 1), 0)
     keys = np.column_stack([boxes[..., 0] // sides, alone])
     _, group = np.unique(keys, axis=0, return_inverse=True)
-    pixels = np.array([piece.pixel for piece in pieces], np.int64).reshape(-1, ndim)
+    pixels = np.array([component.pixel for component in components], np.int64).reshape(-1, ndim)
     return {"boxes": boxes, "pixels": pixels, "group": group.reshape(-1)}
 
 
 def groups_to_join(grid: BlockGrid, folder: RunFolder) -> list[Arrays]:
     """Return the spanning components of all planes or stacks by group; each is divided alone."""
-    found = []
+    groups = []
     for number, index in enumerate(grid.indices):
         plan = folder.found("joined", number)
         for group in range(int(plan["group"].max(initial=-1)) + 1):
             rows = np.flatnonzero(plan["group"] == group)
-            found.append(
+            groups.append(
                 {
                     "index": np.array(index, np.int64),
                     "boxes": plan["boxes"][rows],
@@ -72,7 +75,7 @@ def groups_to_join(grid: BlockGrid, folder: RunFolder) -> list[Arrays]:
                     "ranks": rows,
                 }
             )
-    return found
+    return groups
 
 
 class Numbering:
@@ -84,7 +87,7 @@ class Numbering:
         The work whose blocks and spanning components are done.
     number
         Number of the plane or stack.
-        groups
+    groups
         From `groups_to_join`.
     """
 
@@ -173,10 +176,10 @@ def parts_to_measure(work: Work, n_jobs: int) -> list[Arrays]:
     grid, folder = work.grid, work.folder
     found = [folder.found("places", number) for number in range(n_jobs)]
     frames = [_frame(work, index) for index, _ in grid.jobs]
-    keys = np.repeat(frames, [len(one["ids"]) for one in found])
-    ids = np.concatenate([one["ids"] for one in found])
-    low = np.concatenate([one["low"] for one in found])
-    high = np.concatenate([one["high"] for one in found])
+    keys = np.repeat(frames, [len(block["ids"]) for block in found])
+    ids = np.concatenate([block["ids"] for block in found])
+    low = np.concatenate([block["low"] for block in found])
+    high = np.concatenate([block["high"] for block in found])
     if not len(ids):
         return []
     order = np.lexsort((ids, keys))
@@ -211,8 +214,8 @@ def _groups(
 def _box(work: Work, key: int, low: NDArray[np.int64], high: NDArray[np.int64]) -> Arrays:
     """Return the first and last index along each label axis."""
     ends = []
-    for places in (low, high):
-        at = dict(zip("ZYX", places.tolist(), strict=True))
+    for corners in (low, high):
+        at = dict(zip("ZYX", corners.tolist(), strict=True))
         at |= dict(zip(_apart(work), _frames(work)[key], strict=True))
         ends.append(np.array([at[axis] for axis in work.grid.axes]))
     return {"low": ends[0], "high": ends[1]}

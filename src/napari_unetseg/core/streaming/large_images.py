@@ -53,7 +53,7 @@ class ByBlocks:
             )
         files = batch.results.files(stem_of(path))
         source = make_run_source(batch, path)
-        made: Streamed = stream(
+        streamed: Streamed = stream(
             batch.recipe,
             source,
             files[batch.results.kinds[0]],
@@ -64,7 +64,7 @@ class ByBlocks:
             runner=self.runner(source),
             progress=progress,
         )
-        return made.n_objects if batch.recipe.makes_objects else None
+        return streamed.n_objects if batch.recipe.makes_objects else None
 
 
 def make_run_source(batch: Batch, path: Path) -> RunSource:

@@ -26,15 +26,15 @@ class Prepared:
     ----------
     source
         The channel to segment.
-        flattened
+    flattened
         The background-corrected image; None if the recipe has no background step.
-    known
+    parameters
         The fitted parameters.
     """
 
     source: Image
     flattened: Image | None
-    known: WholeImageParameters
+    parameters: WholeImageParameters
 
     @property
     def given(self) -> Image:
@@ -44,12 +44,12 @@ class Prepared:
     @property
     def zoom(self) -> tuple[float, ...]:
         """The zoom of the image for the model, per axis; see `object_size.sized`."""
-        return tuple(self.known.get("zoom", ()))
+        return tuple(self.parameters.get("zoom", ()))
 
     @property
     def scaling(self) -> Normalisation | None:
         """The intensity scaling of the model's input; None if the model computes it itself."""
-        stored = self.known.get("scaling")
+        stored = self.parameters.get("scaling")
         return None if stored is None else Normalisation.from_dict(stored)
 
 

@@ -122,7 +122,7 @@ def stream(
         The OME-Zarr folder to write, with a pyramid: labels, probabilities or the flattened image.
     model
         The recipe's model.
-        table
+    table
         File for the measurements.
     memory
         Memory for blocks in gigabytes, in addition to the program itself; 0 for half of the free
@@ -188,7 +188,7 @@ class _Run:
             prepared = prepare(self.recipe, segmented, self.model, progress)
             evidence = block_evidence(self.recipe, prepared, self.model)
             self._check_channels(evidence)
-            self._keep(known=prepared.known, sides=list(self._sides(evidence)))
+            self._keep(known=prepared.parameters, sides=list(self._sides(evidence)))
             # The state as a resumed run would read it.
             self.state = self.folder.read()
         return self._work()
@@ -299,8 +299,8 @@ class _Run:
             self.folder.forget("numbers")
             self._numbers(work, silent)
         self._keep(linking=True)
-        left = link(work, work.result, self.state["n"], progress)
-        self._keep(linked=left)
+        n_objects = link(work, work.result, self.state["n"], progress)
+        self._keep(linked=n_objects)
 
     def _masks(self, work: Work, progress: Progress) -> None:
         if not self.folder.done("masks"):

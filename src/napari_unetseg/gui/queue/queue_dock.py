@@ -310,7 +310,7 @@ def _made(
         labels = labels.with_data(np.array(labels.data))
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
-    built = make_queue(labels, sources, options, ink=ink, progress=progress)
+    built = make_queue(labels, sources, options, locked=ink, progress=progress)
     modelled = sources.model is not None and sources.image is not None
     informed = options.by == "shape" or modelled or sources.other is not None
     return _Result(built, options, informed)

@@ -353,7 +353,7 @@ class TrainWidget(Tool[TrainOptions]):
         """Begin or end the live mode, or go on with other options."""
         layer, labels = self.pick.layer(), self.labels.layer()
         spec = self.spec() if wanted else None
-        if sees_features(spec) and layer is not None and labels is not None:
+        if spec is not None and sees_features(spec) and layer is not None and labels is not None:
             seed = self.form.options.seed
             self._live.begin(layer, labels, spec, self.features_from(), seed)
         elif self._live.on:

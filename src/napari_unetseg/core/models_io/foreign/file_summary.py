@@ -9,20 +9,20 @@ from napari_unetseg.core.models_io.foreign.unet_layouts import match_layout
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict
 
 
-def summarise_onnx(facts: OnnxSummary, place: Path) -> dict[str, Any]:
+def summarise_onnx(facts: OnnxSummary, path: Path) -> dict[str, Any]:
     """Summarise an ONNX file."""
     ports = {port.name: _sides_in_words(port.sides) for port in facts.inputs}
     results = {port.name: _sides_in_words(port.sides) for port in facts.outputs}
-    size = {"weights": facts.n_parameters, "bytes": place.stat().st_size}
-    return {"name": place.stem, "format": "ONNX", "images": ports, "results": results, **size}
+    size = {"weights": facts.n_parameters, "bytes": path.stat().st_size}
+    return {"name": path.stem, "format": "ONNX", "images": ports, "results": results, **size}
 
 
-def summarise_torch(place: Path, *, script: bool) -> dict[str, Any]:
+def summarise_torch(path: Path, *, script: bool) -> dict[str, Any]:
     """Summarise a PyTorch file."""
-    size = {"name": place.stem, "bytes": place.stat().st_size}
+    size = {"name": path.stem, "bytes": path.stat().st_size}
     if script:
         return {**size, "format": "TorchScript: can execute code, opened only with --trust"}
-    layout = match_layout(read_state_dict(place.read_bytes()))
+    layout = match_layout(read_state_dict(path.read_bytes()))
     return {
         **size,
         "format": "PyTorch state dict of a UNet",

@@ -198,8 +198,8 @@ def _axis(entry: Any, tensor: str, input_axes: Mapping[tuple[str, str], Axis] | 
             raise _invalid(f"the channels of {tensor} have no names")
         if len(names) > MAX_CHANNELS:
             raise _invalid(f"{tensor} has {len(names)} channels")
-        words = tuple(str(name)[:100] for name in names)
-        return Axis(**common, least=len(words), step=0, names=words)
+        channel_names = tuple(str(name)[:100] for name in names)
+        return Axis(**common, least=len(channel_names), step=0, names=channel_names)
     if kind == "batch":
         return Axis(**common)
     size: dict[str, Any] = _size(entry.get("size", 1), f"{named} of {tensor}", scale, input_axes)

@@ -98,7 +98,7 @@ class ForeignSegmenter:
         out: Floats | None = None
         for windows in block_windows(self.sides, origin, block.shape[1:], shape):
             window_pixels = block[(slice(None), *(slice(w.start, w.stop) for w in windows))]
-            window_maps = self._meant(self._all_ways(window_pixels))
+            window_maps = self._postprocessed(self._average_flips(window_pixels))
             if out is None:
                 out = np.zeros((len(window_maps), *block.shape[1:]), np.float32)
             _put(out, window_maps, windows)

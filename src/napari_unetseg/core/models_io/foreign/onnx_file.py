@@ -76,7 +76,7 @@ class _Reader:
             elif number == 8:
                 opset = max(opset, self._opset(_inner(value)))
             elif number == 25:
-                nodes = (inner for place, inner in _iterate_fields(_inner(value)) if place == 7)
+                nodes = (inner for field, inner in _iterate_fields(_inner(value)) if field == 7)
                 for node in nodes:
                     self._node(_inner(node), 0)
         if len(graphs) != 1:
@@ -129,10 +129,10 @@ class _Reader:
                 if inner in (5, 10):
                     self._tensor(_inner(content))
                 elif inner in (6, 11):
-                    for place, nested in _iterate_fields(_inner(content)):
-                        if place == 1:
+                    for field, nested in _iterate_fields(_inner(content)):
+                        if field == 1:
                             self._node(_inner(nested), depth + 1)
-                        elif place == 5:
+                        elif field == 5:
                             self._tensor(_inner(nested))
 
     def _tensor(self, data: memoryview) -> str:
@@ -189,10 +189,10 @@ def _port(data: memoryview) -> Port:
             for inner, content in _iterate_fields(_inner(value)):
                 if inner != 1:
                     continue
-                for place, nested in _iterate_fields(_inner(content)):
-                    if place == 1:
+                for field, nested in _iterate_fields(_inner(content)):
+                    if field == 1:
                         kind = int(nested)
-                    elif place == 2:
+                    elif field == 2:
                         shape = _inner(nested)
                         sides = [_side(_inner(d)) for n, d in _iterate_fields(shape) if n == 1]
     return Port(name, _TYPES.get(kind, str(kind)), tuple(sides))

@@ -51,7 +51,7 @@ class UNetLayout:
         The weights under our names.
     first
         The first part of the concatenation with a skip connection.
-        sure
+    sure
         Whether the names determine that.
     """
 

@@ -109,8 +109,8 @@ def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> Train
     described = replace(model, card=card)
 
     def more(image: Array, proba: NDArray[np.float32]) -> dict[str, bytes]:
-        made = {"cover.png": draw_cover(image, proba)}
-        return made | _weights(described, image, options.formats)
+        extra = {"cover.png": draw_cover(image, proba)}
+        return extra | _weights(described, image, options.formats)
 
     data = zip_bytes(package_files(described, max_pixels=_MAX_PIXELS, more=more))
     with writing(path) as draft:

@@ -154,8 +154,8 @@ def with_digest(own: dict[str, Any]) -> dict[str, Any]:
 
 def own_digest(own: dict[str, Any]) -> str:
     """Return the SHA-256 of our own fields, without the digest among them."""
-    words = {key: value for key, value in own.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(words, sort_keys=True, default=str).encode()).hexdigest()
+    content = {key: value for key, value in own.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -213,7 +213,7 @@ def _output(model: TrainedModel, sides: Sides, lost: Sequence[int]) -> dict[str,
 def _output_description(model: TrainedModel) -> str:
     if model.decoder is None:
         return "probability of each class in each pixel"
-        return f"probability that a pixel belongs to an object, and {_MAPS[model.decoder.decoding]}"
+    return f"probability that a pixel belongs to an object, and {_MAPS[model.decoder.decoding]}"
 
 
 _MAPS = {
