@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from skimage.io import imread
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import CnnSpec, ConvolutionalSpec, UNetSpec
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 Pairs = list[tuple[Image, np.ndarray]]
 TRIED_STEPS = 6

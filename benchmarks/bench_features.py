@@ -18,14 +18,14 @@ import numpy as np
 from scipy import ndimage
 from skimage.feature import multiscale_basic_features
 
+from napari_unetseg.core.annotation.annotation import IGNORED
+from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
 from napari_unetseg.core.features.filter_passes import INTEGRATION, TRUNCATE
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSpec, SoftmaxSpec
 from napari_unetseg.core.nn.inference.pixel_segmenter import PixelSegmenter
 from napari_unetseg.core.nn.training.fit_pixels import fit_table
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.training.annotation import IGNORED
-from napari_unetseg.core.training.pixel_table import PixelTable
 
 Way = Callable[[], object]
 LABELLED = 200

@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_labels
 from napari_unetseg.core.model.registry import spec_of
@@ -29,8 +31,7 @@ from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.objects.decode import decode
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 PIECE = 1024
 KNOBS = {"touching": 0.6, "density": 1.5, "unevenness": 0.3}

@@ -17,15 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.training.pretrain import Pretrained, pretrain
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.core.training.train import train
 
 LABELLED = (1, 2, 4, 8)
 TESTED = 12

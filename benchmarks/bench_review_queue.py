@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from skimage.io import imread
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -31,8 +33,7 @@ from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_q
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 MIN_SIZE = 30
 STEPS = [0, 10, 20, 30, 40, 60, 80, 120, 160]

@@ -26,14 +26,15 @@ import torch
 from architectures import SETS, Pairs, cost_of_a_step
 from textbook import RATE, PlainLoop, TextbookUNet, tiled
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.runtime import keep_freed_memory
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 OURS = {
     "default": UNetSpec(),

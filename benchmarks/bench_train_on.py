@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 from skimage.io import imread
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import UNetSpec
@@ -33,8 +35,7 @@ from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.corrected_labels import corrected_lesson
 from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 Pairs = list[tuple[Image, np.ndarray]]
 

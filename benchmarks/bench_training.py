@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from textbook import PATCH, PlainLoop, TextbookUNet
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 IMAGES, SIDE = 4, 512
 PLAIN = "our network, plain loop"

@@ -28,6 +28,8 @@ from object_sets import drawn_to_test
 from scipy import ndimage
 from skimage.graph import MCP_Geometric
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.network_specs import UNetSpec
@@ -38,8 +40,7 @@ from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import membranes, neurons, nuclei
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 GOALS = (0.8, 0.9, 0.95)
 LENGTH, RADIUS = 40, 1

@@ -26,6 +26,8 @@ from unittest import mock
 import numpy as np
 from object_sets import SETS, Array, ObjectSet, Pairs, keep, known, parser, scores, table
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -34,8 +36,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 TUNED_ON = 12
 """Training images that the threshold is tuned on."""

@@ -24,13 +24,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from skimage import data
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.compute.newton import Problem, mean_cross_entropy, minimise
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, pixel_inputs
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.newton import Problem, mean_cross_entropy, minimise
 
 # %%
 # Strokes

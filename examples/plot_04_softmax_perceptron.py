@@ -21,14 +21,15 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from skimage import data
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.samples import tissue
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 # Told apart by the colour-blind as well.
 HUES = ListedColormap(["#0072b2", "#e69f00", "#009e73"])

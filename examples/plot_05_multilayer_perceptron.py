@@ -25,13 +25,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.model.pixel_specs import MlpSpec, SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.nn.networks.perceptron import PixelNetwork
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 
 # %%
 # Three dense layers

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.model.pixel_specs import MlpSpec, SoftmaxSpec
 from napari_unetseg.core.nn.training.fit_pixels import fit_table
-from napari_unetseg.core.training.pixel_table import PixelTable
 
 digits = load_digits()
 pictures, classes = digits.data.astype(np.float32) / 16, digits.target.astype(np.uint8)

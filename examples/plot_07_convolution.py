@@ -22,6 +22,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.model.network_specs import UNetSpec
@@ -29,9 +32,6 @@ from napari_unetseg.core.nn.networks.blocks import CONVOLUTION
 from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
 
 # %%
 # The same numbers

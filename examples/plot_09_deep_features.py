@@ -21,13 +21,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.excite import excite
 from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers, patches_of
 from napari_unetseg.core.samples import membranes
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 torch.set_num_threads(1)
 

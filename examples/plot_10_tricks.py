@@ -23,6 +23,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.networks.blocks import Style, convolution
 from napari_unetseg.core.nn.networks.build_network import n_parameters
@@ -30,10 +34,6 @@ from napari_unetseg.core.nn.training.fit_network import WarmStart, fit_network
 from napari_unetseg.core.nn.training.pretrain import pretrain
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import membranes
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.pretraining import PretrainOptions
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
 
 torch.set_num_threads(1)
 

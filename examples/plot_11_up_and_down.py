@@ -22,6 +22,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from skimage import data
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.networks.blocks import Style, upsampling
@@ -30,9 +33,6 @@ from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
 
 torch.manual_seed(0)
 style = Style(ndim=2, normalisation="none", activation="relu", dropout=0)

@@ -28,6 +28,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.network_specs import UNetSpec
@@ -35,8 +37,7 @@ from napari_unetseg.core.objects.masks import label
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 QUICK = bool(os.environ.get("NAPARI_UNETSEG_QUICK"))
 torch.set_num_threads(1)

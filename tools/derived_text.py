@@ -88,6 +88,8 @@ def purposes() -> str:
 
 def options_of(dock: str) -> dict[str, type[Options]]:
     """Return the forms of a dock, with a heading each."""
+    from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+    from napari_unetseg.core.annotation.train_options import TrainOptions
     from napari_unetseg.core.background import BackgroundOptions
     from napari_unetseg.core.measure import MeasureOptions
     from napari_unetseg.core.model.registry import RUNGS
@@ -96,8 +98,6 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.review_queue.queue_options import QueueOptions
     from napari_unetseg.core.threshold import ThresholdOptions
     from napari_unetseg.core.training.fine_tune import FineTuneOptions
-    from napari_unetseg.core.training.pretraining import PretrainOptions
-    from napari_unetseg.core.training.train_options import TrainOptions
     from napari_unetseg.gui.correct.correct_tools import CorrectOptions
     from napari_unetseg.gui.features.features_dock import FeatureOptions
     from napari_unetseg.gui.predict.predict_dock import PredictOptions

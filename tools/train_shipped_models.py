@@ -28,14 +28,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from object_sets import PLANES, Pairs, drawn, drawn_to_test, foreground, kinds, scores
 
+from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
-from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 Lessons = Callable[[Path, frozenset[str]], Iterator[TrainingPair]]
 

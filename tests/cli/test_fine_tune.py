@@ -5,6 +5,8 @@ import pytest
 
 from napari_unetseg.cli import main
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import spec_of
@@ -12,8 +14,7 @@ from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem, ProjectFolder
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.model_history import History, Learnt
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 from napari_unetseg.cli import main
 from napari_unetseg.cli.set_options import parse_minutes
 from napari_unetseg.cli.watch_training import TrainingWatcher
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels
@@ -22,7 +23,6 @@ from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.scoring.pixel_scores import scores
-from napari_unetseg.core.training.train_options import TrainOptions
 
 QUICK = ("--model", "unet", "--epochs", 1, "--set", "width=4", "--set", "depth=1")
 QUICK += ("--set", "steps=3", "--set", "patch=32")

@@ -24,14 +24,13 @@ from napari_unetseg.cli.training_inputs import (
     spare_waiting_threads,
 )
 from napari_unetseg.cli.watch_training import watch_training
+from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
-from napari_unetseg.core.training.annotation import values_of
 from napari_unetseg.core.training.compare_models import Row, Scoreboard
 from napari_unetseg.core.training.compare_models import compare as compare_models
-from napari_unetseg.core.training.train import TrainingPair
-from napari_unetseg.core.training.train_options import TrainOptions
 
 _DEFAULT_BUDGET = "1m"
 

@@ -14,12 +14,12 @@ from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.evaluate_objects import evaluate_objects
 from napari_unetseg.cli.file_pairs import Pair, pair_files
 from napari_unetseg.cli.flags import with_options
+from napari_unetseg.core.annotation.annotation import MAX_CLASSES
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_labels, writing
 from napari_unetseg.core.progress import Progress, part, track
 from napari_unetseg.core.scoring.pixel_scores import Scores, class_scores, mean_scores, scores
 from napari_unetseg.core.scoring.score_summary import ObjectScoreOptions
-from napari_unetseg.core.training.annotation import MAX_CLASSES
 
 Labels = NDArray[Any]
 _Values = frozenset[int]

@@ -12,6 +12,8 @@ from napari_unetseg.cli.draft_commands import Images
 from napari_unetseg.cli.flags import flag_of, with_options
 from napari_unetseg.cli.models_command import MODEL_HELP, say_which
 from napari_unetseg.cli.set_options import option_lines
+from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+from napari_unetseg.core.annotation.train_options import Device, TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import SizeOptions, at_size, mismatch, zoom_in_words
@@ -32,8 +34,6 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.training.pretraining import PretrainOptions
-from napari_unetseg.core.training.train_options import Device, TrainOptions
 
 _NAMED_CLASSES = 8
 

@@ -27,6 +27,9 @@ from napari_unetseg.cli.training_inputs import (
     spare_waiting_threads,
 )
 from napari_unetseg.cli.watch_training import watch_training
+from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair, values_of
+from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs, read_image
 from napari_unetseg.core.model.network_specs import ModelSpec
@@ -36,11 +39,9 @@ from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.progress import track
-from napari_unetseg.core.training.annotation import AnnotationKind, values_of
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
-from napari_unetseg.core.training.train import Outcome, TrainingPair
+from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.core.training.train import Outcome
 from napari_unetseg.core.training.train import train as train_model
-from napari_unetseg.core.training.train_options import TrainOptions
 
 _DEFAULT = "unet"
 _FLAGS = ("validation", "seed", "device")

@@ -11,8 +11,8 @@ from typing import Any
 import typer
 
 from napari_unetseg.cli.console import note
+from napari_unetseg.core.annotation.training_step import TrainingStep
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.training_step import TrainingStep
 
 _SECONDS_BETWEEN_LINES = 5.0
 

@@ -8,19 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unetseg.core.annotation.annotation import IGNORED
+from napari_unetseg.core.annotation.pixel_table import PixelTable
+from napari_unetseg.core.compute.newton import Problem, minimise
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.training.annotation import IGNORED
-from napari_unetseg.core.training.newton import Problem, minimise
-from napari_unetseg.core.training.pixel_table import PixelTable
 
 
 def test_options_need_no_torch() -> None:
     code = "import sys; from napari_unetseg.core import features; "
     code += "from napari_unetseg.core.model import pixel_specs; "
-    code += "from napari_unetseg.core.training import newton, pixel_table; "
+    code += "from napari_unetseg.core.annotation import pixel_table; "
+    code += "from napari_unetseg.core.compute import newton; "
     code += "print([name for name in ('torch', 'numba', 'napari', 'qtpy') if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -6,6 +6,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.diagram import architecture
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
@@ -17,8 +19,7 @@ from napari_unetseg.core.recipe.methods_text import methods_paragraph
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.training.compare_models import compare
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 torch = pytest.importorskip("torch")
 

@@ -7,6 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_unetseg.core.annotation.annotation import (
+    AnnotatedImage,
+    Annotation,
+    TrainingPair,
+    examples_of,
+)
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
@@ -18,14 +26,6 @@ from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.annotation import (
-    AnnotatedImage,
-    Annotation,
-    TrainingPair,
-    examples_of,
-)
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
 
 Make = Callable[..., TrainedModel]
 

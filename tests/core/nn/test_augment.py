@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
-from napari_unetseg.core.training.train_options import TrainOptions
 
 OFF = {"flips": False, "quarter_turns": False, "intensity": 0.0}
 EVERYTHING = {

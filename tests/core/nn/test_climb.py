@@ -8,16 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import IGNORED, AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
+from napari_unetseg.core.annotation.training_step import Callbacks
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.training import schedule
 from napari_unetseg.core.nn.training.distil import Distilled, LowerRung, distil, judge_whole
 from napari_unetseg.core.nn.training.patches import Tally
 from napari_unetseg.core.nn.training.schedule import Spent, guess_share
 from napari_unetseg.core.progress import Cancelled, Progress, StopEarly
-from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
-from napari_unetseg.core.training.training_step import Callbacks
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1)
 QUICK = TrainOptions(

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.tiles import TileGrid
@@ -14,8 +16,7 @@ from napari_unetseg.core.nn.inference import feature_maps as module
 from napari_unetseg.core.nn.inference.excite import excite
 from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers, patches_of
 from napari_unetseg.core.progress import Cancelled
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 SAMPLE = samples.nuclei((104, 88), seed=1)
 

@@ -10,6 +10,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, AnnotationKind
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
+from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
@@ -27,10 +31,6 @@ from napari_unetseg.core.nn.training.schedule import learning_rate
 from napari_unetseg.core.nn.training.transfer import Average, Taken, set_frozen, transferred
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, AnnotationKind
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
-from napari_unetseg.core.training.training_step import Callbacks, TrainingStep
 
 TINY = UNetSpec(depth=1, width=6, convolutions=1)
 QUICK = TrainOptions(

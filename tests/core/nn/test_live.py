@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec
 from napari_unetseg.core.nn.training import live_pixels as module
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 SHAPE = (150, 170)
 EVERYTHING = (slice(0, SHAPE[0]), slice(0, SHAPE[1]))

@@ -9,6 +9,9 @@ import torch
 from scipy.spatial import cKDTree
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import median_diameter
@@ -31,10 +34,7 @@ from napari_unetseg.core.objects.decoders import DECODERS, SPLIT_DEPTH, DecoderS
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.object_scores import match
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.train import Outcome, TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
+from napari_unetseg.core.training.train import Outcome, train
 
 TINY = UNetSpec(depth=2, width=8, resolution="full")
 QUICK = TrainOptions(until="epochs", epochs=4, steps=30, patch=96, batch=2, averaging=0.9)

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import IGNORED, AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.background.polynomial import Polynomial, Terms
@@ -29,8 +31,6 @@ from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, 
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.samples import neurons, tissue
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
-from napari_unetseg.core.training.pixel_table import PixelTable
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

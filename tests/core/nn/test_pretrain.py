@@ -5,15 +5,17 @@ import pytest
 import torch
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.nn.training.pretrain import corruption, pretrain
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.core.training.train import train
 
 SMALL = UNetSpec(width=6, depth=2, resolution="full")
 QUICK = TrainOptions(patch=48, averaging=0.8, batch=4)

@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from napari_unetseg.core.annotation.shrinking import shrunken_image
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model import network_specs as models
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
@@ -23,7 +24,6 @@ from napari_unetseg.core.nn.networks.blocks import (
     TrackedGroupNorm,
 )
 from napari_unetseg.core.nn.networks.build_network import build_network, n_parameters
-from napari_unetseg.core.training.resolution import shrunken_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = UNetSpec(depth=2, width=4, stem="plain")

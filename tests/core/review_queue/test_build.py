@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.review_queue import QueueOptions, Sources, make_queue
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 SHAPE = (160, 192)
 

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import Annotation, TrainingPair
+from napari_unetseg.core.annotation.holdout import split
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
@@ -14,11 +17,8 @@ from napari_unetseg.core.model.registry import rungs_for, spec_of
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import Scores, class_scores
 from napari_unetseg.core.training import compare_models as module
-from napari_unetseg.core.training.annotation import Annotation
 from napari_unetseg.core.training.compare_models import GUESSING, Row, Scoreboard, compare
-from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 SMALL = {"cnn": {"width": 4, "layers": 2}, "unet": {"width": 4, "depth": 1}}
 QUICK = TrainOptions(until="epochs", epochs=1, steps=4, patch=32, batch=2, averaging=0.0)

@@ -6,6 +6,13 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, TrainingPair
+from napari_unetseg.core.annotation.class_balance import class_weights
+from napari_unetseg.core.annotation.holdout import split
+from napari_unetseg.core.annotation.pixel_table import PixelTable
+from napari_unetseg.core.annotation.shrinking import shrunken_annotation
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import Reading
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -15,8 +22,6 @@ from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.training.class_balance import class_weights
 from napari_unetseg.core.training.corrected_labels import (
     RIM,
     corrected_lesson,
@@ -25,12 +30,7 @@ from napari_unetseg.core.training.corrected_labels import (
 )
 from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
 from napari_unetseg.core.training.forgetting import Check, Counts, checked
-from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.pixel_table import PixelTable
-from napari_unetseg.core.training.resolution import shrunken_annotation
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import Reading
+from napari_unetseg.core.training.train import train
 
 QUICK = TrainOptions(until="epochs", epochs=2, steps=8, patch=32, batch=2, averaging=0.0)
 BANK = LogisticSpec(sigmas="1, 2")

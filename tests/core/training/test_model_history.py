@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training import model_history as module
@@ -20,8 +22,7 @@ from napari_unetseg.core.training.model_history import (
     thumbnail_of,
     written_history,
 )
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 
 
 @pytest.fixture

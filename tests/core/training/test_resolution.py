@@ -6,16 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
-from napari_unetseg.core.training.annotation import IGNORED, Annotation
-from napari_unetseg.core.training.resolution import (
-    breadth,
+from napari_unetseg.core.annotation.annotation import IGNORED, Annotation
+from napari_unetseg.core.annotation.shrinking import (
     likeliest_of_boxes,
-    settle_resolution,
     shrunken,
     shrunken_annotation,
     shrunken_image,
 )
+from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
+from napari_unetseg.core.training.resolution import breadth, settle_resolution
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([(2, 2), (4, 4), (1, 2)]))

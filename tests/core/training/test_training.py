@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.training.train_options import TrainOptions
 
 
 def test_options_round_trip() -> None:
@@ -44,8 +44,8 @@ def test_automatic_choices() -> None:
 
 def test_no_torch_is_loaded() -> None:
     code = (
-        "import sys, napari_unetseg.core.training.train_options\n"
-        "import napari_unetseg.core.training.holdout\n"
+        "import sys, napari_unetseg.core.annotation.train_options\n"
+        "import napari_unetseg.core.annotation.holdout\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,10 +5,11 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.features.features_dock import FeaturesWidget
 from napari_unetseg.gui.shared.layers import FEATURE_MAPS, find_layer
 from napari_unetseg.gui.shared.session import Session

@@ -5,13 +5,14 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QMessageBox
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.model_library import MOST_RECENT, ModelLibrary
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.models_io.native.export_package import ExportOptions
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.models import model_reader
 from napari_unetseg.gui.models.models_dock import ModelsWidget
 from napari_unetseg.gui.shared.session import Session

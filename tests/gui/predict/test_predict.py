@@ -5,12 +5,13 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import unseen_as_background
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.predict.predict_dock import PredictOptions, PredictWidget, predicted
 from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.session import Session

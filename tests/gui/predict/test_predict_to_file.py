@@ -7,11 +7,12 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.streaming import block_grid as grid
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.predict import large_layers as large
 from napari_unetseg.gui.predict import predict_dock as predict
 from napari_unetseg.gui.predict import predict_to_file as slide

@@ -5,11 +5,12 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.models_io.native import save
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.models.models_dock import ModelsWidget
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.queue.queue_dock import QueueWidget

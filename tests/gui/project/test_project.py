@@ -6,11 +6,12 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers._source import layer_source
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.project.autosave import Autosave
 from napari_unetseg.gui.project.project_reader import get_project_reader, read_project
 from napari_unetseg.gui.shared.layers import find_layer

@@ -11,10 +11,11 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.review_queue import Queue
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.correct.correct_dock import INK_KEY
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget

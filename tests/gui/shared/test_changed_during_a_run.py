@@ -26,6 +26,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import write_image
@@ -33,8 +35,7 @@ from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.batch import batch_dock
 from napari_unetseg.gui.batch.batch_dock import BatchWidget

@@ -6,6 +6,8 @@ from napari.components import ViewerModel
 from napari.layers._source import layer_source
 
 from napari_unetseg.cli import main
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_image, read_labels, write_image
@@ -15,8 +17,7 @@ from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe import ThresholdStep, run_recipe, write_recipe
 from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.predict.predict_dock import PredictWidget

@@ -5,11 +5,12 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.shared.layers import UNCERTAINTY, marked, show_image
 from napari_unetseg.gui.shared.session import Session

@@ -7,10 +7,11 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.shared.layers import OBJECTS, image_of, marked
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.train.train_dock import TrainWidget

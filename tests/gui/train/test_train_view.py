@@ -9,10 +9,10 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.train.train_view import (
     BANK,
     FeatureChoice,

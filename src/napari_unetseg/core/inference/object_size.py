@@ -19,8 +19,8 @@ from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.units import metres_of
 
 if TYPE_CHECKING:
+    from napari_unetseg.core.annotation.train_options import Device
     from napari_unetseg.core.model.trained_model import TrainedModel
-    from napari_unetseg.core.training.train_options import Device
 
 SAME = 0.1
 """Part by which pixel sizes may differ before a rescale is worth offering."""

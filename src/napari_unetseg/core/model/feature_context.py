@@ -1,10 +1,10 @@
-"""What the features of a pixel depend on besides a model's own options."""
+"""Context of the features of a pixel: spacing, and a frozen network."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.features.network_features import NetworkFeatures
+    from napari_unetseg.core.model.network_features import NetworkFeatures
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class ModelSpec(Options):
         return n_classes
 
     def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
-        """Return the arguments of `ImageInputs`: what it is shown besides intensity."""
+        """Return the arguments of `ImageInputs`: filters, position, intensity."""
         return {"position": self.position, "position_order": self.position_order}
 
     def network_options(self, n_inputs: int, n_outputs: int, ndim: int) -> dict[str, Any]:
@@ -212,7 +212,7 @@ class ConvolutionalSpec(ModelSpec):
 
     @abstractmethod
     def _needs(self, axis: int, ndim: int, enlarged: int) -> Needs:
-        """Return how the network looks back along an axis.
+        """Return the input range of a range of its output along an axis.
 
         Parameters
         ----------

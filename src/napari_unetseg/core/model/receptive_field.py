@@ -31,7 +31,7 @@ def halo_beyond(needs: Needs, multiple: int) -> int:
     Parameters
     ----------
     needs
-        How the network looks back.
+        Input range of an output range.
     multiple
         Spacing of the grid, to which the halo is rounded up.
     """
@@ -49,7 +49,7 @@ def receptive_field_of(needs: Needs, multiple: int) -> int:
 
 
 def cnn_needs(reaches: Sequence[int], strides: Sequence[int], enlarged: int) -> Needs:
-    """Return how a chain of convolutions looks back along one axis.
+    """Return the input ranges of a chain of convolutions along one axis.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def unet_needs(
     box: int,
     enlarged: int,
 ) -> Needs:
-    """Return how a UNet looks back along one axis.
+    """Return the input ranges of a UNet along one axis.
 
     Parameters
     ----------

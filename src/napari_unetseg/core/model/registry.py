@@ -30,7 +30,7 @@ class Rung:
     spec
         Class of its options, whose `kind` is its name.
     title
-        What it is called in a methods section, after "the".
+        Name in a methods section, after "the".
     help
         One or two sentences for people who choose a model.
     cost

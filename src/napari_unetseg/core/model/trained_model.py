@@ -15,8 +15,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import AnnotationKind
+from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import decode_image, predict_objects_image
 from napari_unetseg.core.inference.predict_tiles import (
@@ -31,13 +32,12 @@ from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.fitted_parts import FitResult, known_of
 from napari_unetseg.core.model.model_card import ModelCard
 from napari_unetseg.core.model.model_checks import check_parts, frozen
+from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
-from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.train_options import Device
 
 Array = NDArray[Any]
 

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.feature_context import FeatureContext
+from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import pixel_inputs, sees_features
 from napari_unetseg.core.model.registry import spec_of
@@ -26,7 +27,6 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
 )
 from napari_unetseg.core.nn.inference.runtime import choose_device
 from napari_unetseg.core.nn.networks.build_network import build_network
-from napari_unetseg.core.training.train_options import Device
 
 _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]] = (
     WeakKeyDictionary()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -11,7 +12,6 @@ from napari_unetseg.core.project.project_contents import Contents, LabelsItem
 from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
 from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import History, Learnt
-from napari_unetseg.core.training.train import TrainingPair
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from napari_unetseg.core.annotation.train_options import Device, TrainOptions
 from napari_unetseg.core.inference.object_size import SizeOptions
 from napari_unetseg.core.measure import MeasureOptions
 from napari_unetseg.core.model.trained_model import What
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.threshold import check_values
 from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
-from napari_unetseg.core.training.train_options import Device, TrainOptions
 
 
 def _as_tuple(value: Any) -> Any:

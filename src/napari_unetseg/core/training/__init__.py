@@ -1,1 +1,1 @@
-"""Training: annotations, what is held out, the ladder's rungs, versions and comparisons."""
+"""Training: every rung by one door, comparison, fine-tuning, pretraining and versions."""

@@ -9,6 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import (
+    AnnotatedImage,
+    AnnotationKind,
+    TrainingPair,
+    check_shape,
+)
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
+from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.image import Image
@@ -20,16 +29,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, to_the_end
 from napari_unetseg.core.scoring.pixel_scores import Scores, mean_scores
-from napari_unetseg.core.training.annotation import (
-    AnnotatedImage,
-    AnnotationKind,
-    TrainingPair,
-    check_shape,
-)
 from napari_unetseg.core.training.train import check_torch, train_on_set
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import Reading, TrainingSet
-from napari_unetseg.core.training.training_step import Callbacks, TrainingStep, Watch
 
 Confusion = NDArray[np.int64]
 

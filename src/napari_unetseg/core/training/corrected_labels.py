@@ -11,13 +11,12 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair, check_shape
 from napari_unetseg.core.corrections.locked_pixels import PixelSet, locked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.annotation import AnnotationKind, check_shape
-from napari_unetseg.core.training.train import TrainingPair
 
 PREDICTED, PREDICTED_OBJECTS = "predicted classes", "predicted objects"
 """Roles of the layers that a trained model writes."""

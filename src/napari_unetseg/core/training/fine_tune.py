@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
+from napari_unetseg.core.annotation.train_options import Device, TrainOptions
+from napari_unetseg.core.annotation.training_set import Reading
+from napari_unetseg.core.annotation.training_step import Preview, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.training.annotation import TrainingPair, values_of
 from napari_unetseg.core.training.forgetting import Check, checked
 from napari_unetseg.core.training.train import train
-from napari_unetseg.core.training.train_options import Device, TrainOptions
-from napari_unetseg.core.training.training_set import Reading
-from napari_unetseg.core.training.training_step import Preview, Watch
 
 _LEARNING = 0.9
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import likeliest, predict_maps_image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, silent, to_the_end, track
 from napari_unetseg.core.scoring.object_scores import best_of
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation
 
 CHECK_PIXELS = 2**23
 """Most pixels that are predicted to check a training, by each of both models."""

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_unetseg.core.annotation.annotation import AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.annotation import AnnotationKind
 
 KEPT = 10
 """How many of the newest models are kept."""

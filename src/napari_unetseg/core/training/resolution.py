@@ -1,22 +1,19 @@
-"""Lower resolutions: images and annotations shrunk for networks that need no single pixels.
+"""The resolution that a network works at, chosen by how broad what is annotated is.
 
 What is several pixels wide is found as well in an image of half the sides, in a quarter of the
 time and with twice the surroundings in view; averaging takes noise away besides.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import IGNORED, Annotation
 from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec, Resolution
 from napari_unetseg.core.objects.masks import cut_apart
-from napari_unetseg.core.training.annotation import IGNORED, Annotation
-
-Sizes = tuple[int, ...]
 
 HALF_FROM, QUARTER_FROM = 24.0, 32.0
 """Breadth in pixels from which half and quarter resolution are chosen."""
@@ -69,66 +66,6 @@ def breadth(annotations: Sequence[Annotation]) -> float:
     return float(np.median(found)) if len(found) else float("inf")
 
 
-def shrunken(shape: Sequence[int], shrink: Sizes) -> Sizes:
-    """Return the sides after shrinking; what is left of a box at the end becomes a pixel."""
-    return tuple(-(-side // step) for side, step in zip(shape, shrink, strict=True))
-
-
-def shrunken_image(image: NDArray[Any], shrink: Sizes) -> NDArray[Any]:
-    """Return (C, *spatial) with the mean of every box, as float32; itself if nothing is shrunk."""
-    if set(shrink) == {1}:
-        return image
-    return np.stack([_boxes(channel, shrink, "edge").mean(-1, np.float32) for channel in image])
-
-
-def shrunken_annotation(annotation: Annotation, shrink: Sizes) -> Annotation:
-    """Return the annotation with the commonest class of every box that holds any, without ids."""
-    if set(shrink) == {1}:
-        return annotation
-    if annotation.weights is not None:
-        return _weightiest_of_boxes(annotation, annotation.weights, shrink)
-    targets = likeliest_of_boxes(annotation.targets, annotation.n_classes, shrink)
-    return replace(annotation, targets=targets, objects=None)
-
-
-def likeliest_of_boxes(
-    targets: NDArray[np.uint8], n_classes: int, shrink: Sizes
-) -> NDArray[np.uint8]:
-    """Return the commonest class of every box, the last of several, `IGNORED` for none.
-
-    Parameters
-    ----------
-    targets
-        (*spatial), uint8: class or `IGNORED`.
-    """
-    if set(shrink) == {1}:
-        return targets
-    best = np.full(shrunken(targets.shape, shrink), IGNORED, np.uint8)
-    most = np.ones(best.shape, np.uint8)
-    for k in range(n_classes):
-        count = _boxes(targets == k, shrink, "constant").sum(-1, dtype=np.uint8)
-        best[count >= most] = k
-        np.maximum(most, count, out=most)
-    return best
-
-
-def _weightiest_of_boxes(
-    annotation: Annotation, weights: NDArray[Any], shrink: Sizes
-) -> Annotation:
-    """Return of every box the class that counts most in it, with the mean weight of its pixels."""
-    best = np.full(shrunken(annotation.shape, shrink), IGNORED, np.uint8)
-    most, mean = np.zeros(best.shape, np.float32), np.zeros(best.shape, np.float32)
-    for k in range(annotation.n_classes):
-        there = annotation.targets == k
-        total = _boxes(np.where(there, weights, 0), shrink, "constant").sum(-1, dtype=np.float32)
-        count = _boxes(there, shrink, "constant").sum(-1, dtype=np.float32)
-        wins = (count > 0) & (total >= most)
-        best[wins] = k
-        mean[wins] = total[wins] / count[wins]
-        np.maximum(most, total, out=most)
-    return replace(annotation, targets=best, objects=None, weights=mean)
-
-
 def _suited(annotations: Sequence[Annotation]) -> Resolution:
     if not annotations[0].dense:
         return "full"
@@ -158,26 +95,4 @@ def _planes(targets: NDArray[Any]) -> list[NDArray[Any]]:
     return [targets] if targets.ndim == 2 else list(targets)
 
 
-def _boxes(array: NDArray[Any], shrink: Sizes, mode: Any) -> NDArray[Any]:
-    """Return (*shrunken, pixels of a box)."""
-    ends = [(0, -side % step) for side, step in zip(array.shape, shrink, strict=True)]
-    if any(end for _, end in ends):
-        array = np.pad(array, ends, mode=mode)
-    n = array.ndim
-    sides = [
-        length
-        for side, step in zip(array.shape, shrink, strict=True)
-        for length in (side // step, step)
-    ]
-    split = array.reshape(sides).transpose(*range(0, 2 * n, 2), *range(1, 2 * n, 2))
-    return split.reshape(*split.shape[:n], -1)
-
-
-__all__ = [
-    "breadth",
-    "likeliest_of_boxes",
-    "settle_resolution",
-    "shrunken",
-    "shrunken_annotation",
-    "shrunken_image",
-]
+__all__ = ["breadth", "settle_resolution"]

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from napari_unetseg.core.annotation.annotation import Annotation, AnnotationKind, TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
+from napari_unetseg.core.annotation.training_step import Callbacks, Preview, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import median_diameter
 from napari_unetseg.core.model.network_specs import ModelSpec
@@ -19,12 +23,8 @@ from napari_unetseg.core.model.pixel_specs import (
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
-from napari_unetseg.core.training.annotation import Annotation, AnnotationKind, TrainingPair
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.resolution import settle_resolution
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import Reading, TrainingSet
-from napari_unetseg.core.training.training_step import Callbacks, Preview, Watch
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What a training begins with.
+    """Start of a training: weights, features and pretraining.
 
     Parameters
     ----------
@@ -407,4 +407,4 @@ def _held_out(dice: float, ap50: float | None = None) -> str:
     return f"Dice {dice:.3f}{objects} on what was held out."
 
 
-__all__ = ["Origin", "Outcome", "TrainingPair", "check_torch", "train", "train_on_set"]
+__all__ = ["Origin", "Outcome", "check_torch", "train", "train_on_set"]

@@ -11,6 +11,7 @@ from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
+from napari_unetseg.core.annotation.train_options import Device, TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import SizeOptions, at_size, mismatch, zoom_in_words
@@ -22,7 +23,6 @@ from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, StopRecorder, part, to_the_end
-from napari_unetseg.core.training.train_options import Device, TrainOptions
 from napari_unetseg.gui.predict.cached_maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.predict.large_layers import Written, is_larger_than_memory
 from napari_unetseg.gui.shared.form import Form

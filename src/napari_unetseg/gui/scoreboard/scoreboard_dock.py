@@ -7,14 +7,13 @@ from typing import Any
 from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
+from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.options import Options, option
-from napari_unetseg.core.training.annotation import values_of
 from napari_unetseg.core.training.compare_models import Row, Scoreboard, compare
-from napari_unetseg.core.training.train import TrainingPair
-from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.scoreboard.scoreboard_table import ScoreboardTable
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool

@@ -8,13 +8,13 @@ import numpy as np
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QComboBox
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.corrected_labels import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.training.model_history import Learnt
-from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import image_of, labels_of, layer_key, role_of
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels, Layer
 
+from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -14,7 +15,6 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
 from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import Learnt
-from napari_unetseg.core.training.train import TrainingPair
 from napari_unetseg.gui.shared.layers import (
     image_of,
     labels_of,

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.annotation import AnnotationKind
 from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
 from napari_unetseg.core.training.pretraining import Pretraining
-from napari_unetseg.core.training.train import Outcome, TrainingPair, train
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.training.train import Outcome, train
 from napari_unetseg.gui.shared.task import Reporter
 from napari_unetseg.gui.train.training_preview import glimpser
 

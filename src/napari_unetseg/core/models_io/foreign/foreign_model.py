@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched, predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
+from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign.engines import Engine, Start
@@ -27,7 +28,6 @@ from napari_unetseg.core.models_io.foreign.processing_steps import (
 )
 from napari_unetseg.core.normalisation import intensities
 from napari_unetseg.core.progress import Progress, part, to_the_end
-from napari_unetseg.core.training.train_options import Device
 
 _SCALING_SHARE, _RAW_SHARE = 0.05, 0.5
 

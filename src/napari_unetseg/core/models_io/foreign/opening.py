@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.shipped_models import listed, resolved
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -65,7 +66,6 @@ from napari_unetseg.core.models_io.native.plain_yaml import MAX_BYTES as MAX_TEX
 from napari_unetseg.core.models_io.native.plain_yaml import read_yaml
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.training.train_options import Device
 from napari_unetseg.core.units import symbol_of
 
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")

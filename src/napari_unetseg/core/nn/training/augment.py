@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 
 _BEND_GRID = 64
 """Pixels between the knots of an elastic bend."""

@@ -21,6 +21,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
+from napari_unetseg.core.annotation.training_step import Callbacks
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
@@ -30,10 +34,6 @@ from napari_unetseg.core.nn.training.patches import Judgement, Tally
 from napari_unetseg.core.nn.training.prepare import Guess
 from napari_unetseg.core.nn.training.schedule import Spent
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
-from napari_unetseg.core.training.annotation import AnnotatedImage
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
-from napari_unetseg.core.training.training_step import Callbacks
 
 LowerRung = Callable[[Sequence[AnnotatedImage]], Segmenter]
 """Fits the lower rung to examples; what it returns has the classes in the annotation's order."""

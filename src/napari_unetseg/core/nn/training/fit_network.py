@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
+from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.nn.inference.network_segmenter import MEMORY_FORMAT, NetworkSegmenter
@@ -34,9 +37,6 @@ from napari_unetseg.core.nn.training.schedule import Clock, Every, guess_share, 
 from napari_unetseg.core.nn.training.transfer import Average, keep_averages, set_frozen, transferred
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
-from napari_unetseg.core.training.training_step import Callbacks, TrainingStep
 
 FEWEST_STEPS = 20
 """Least number of batches in an epoch."""

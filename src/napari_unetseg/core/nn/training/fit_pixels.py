@@ -13,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, check_trainable
+from napari_unetseg.core.annotation.pixel_table import PixelTable
+from napari_unetseg.core.compute.newton import Problem, mean_cross_entropy, minimise
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.feature_context import FeatureContext
@@ -26,9 +29,6 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
 from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, check_trainable
-from napari_unetseg.core.training.newton import Problem, mean_cross_entropy, minimise
-from napari_unetseg.core.training.pixel_table import PixelTable
 
 Doubles = NDArray[np.float64]
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import IGNORED, AnnotationKind
+from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import likeliest
@@ -25,8 +27,6 @@ from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.nn.training.fit_pixels import fit_table
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Progress, part, silent, track
-from napari_unetseg.core.training.annotation import IGNORED, AnnotationKind
-from napari_unetseg.core.training.pixel_table import PixelTable
 
 FloatArray = NDArray[np.float32]
 Index = tuple[int, ...]

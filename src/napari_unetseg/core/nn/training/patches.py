@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_unetseg.core.annotation.annotation import IGNORED, AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.class_balance import patch_odds
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.nn.training.augment import TrainingBatch
-from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
-from napari_unetseg.core.training.class_balance import patch_odds
 
 Sizes = tuple[int, ...]
 

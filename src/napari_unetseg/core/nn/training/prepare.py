@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from napari_unetseg.core.annotation.annotation import AnnotatedImage
+from napari_unetseg.core.annotation.class_balance import class_weights, image_shares
+from napari_unetseg.core.annotation.shrinking import shrunken, shrunken_image
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.nn.training.patches import Drawer, Judge, Reader, Shape
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.training.annotation import AnnotatedImage
-from napari_unetseg.core.training.class_balance import class_weights, image_shares
-from napari_unetseg.core.training.resolution import shrunken, shrunken_image
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def prepared(
     guess: Guess | None = None,
     decoder: DecoderSpec | None = None,
 ) -> tuple[Drawer, Judge]:
-    """Return who draws patches of what is learnt, and who judges by what is held out."""
+    """Return the drawer of patches to learn, and the judge with what is held out."""
     by_class, weighs = options.balances(dense=data.annotations[0].dense)
     reader, shrink = Reader(spec.inside(), shape), spec.shrink(data.ndim)
     known: list[dict[str, Any]] = [

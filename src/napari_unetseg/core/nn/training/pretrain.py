@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_unetseg.core.annotation.annotation import IGNORED, AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
+from napari_unetseg.core.annotation.shrinking import shrunken_image
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import channels_first
@@ -37,10 +41,6 @@ from napari_unetseg.core.nn.training.schedule import Clock, learning_rate
 from napari_unetseg.core.nn.training.transfer import Average
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, silent
-from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
-from napari_unetseg.core.training.pretraining import PretrainOptions
-from napari_unetseg.core.training.resolution import shrunken_image
-from napari_unetseg.core.training.train_options import TrainOptions
 
 MOST_PLANES = 500
 """Planes or stacks that are learnt from at most, drawn at random."""

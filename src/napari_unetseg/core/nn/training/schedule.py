@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 
 _PEAK = {"one-cycle": 0.25, "cosine": 0.05, "constant": 0.05}
 _FIRST_RATE = 0.04

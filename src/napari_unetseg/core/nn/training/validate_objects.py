@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from napari_unetseg.core.annotation.annotation import Annotation
+from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_maps_image
 from napari_unetseg.core.inference.segmenter import Segmenter, decoder_of
@@ -14,8 +16,6 @@ from napari_unetseg.core.objects.decoders import SPLIT_DEPTH
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.scoring.object_scores import ObjectScores, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
-from napari_unetseg.core.training.annotation import Annotation
-from napari_unetseg.core.training.training_set import TrainingSet
 
 EXAM_PIXELS = 2**21
 """Most pixels that are predicted for an exam."""

@@ -11,9 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.training.annotation import (
+from napari_unetseg.core.annotation.annotation import (
     AnnotatedImage,
     Annotation,
     AnnotationKind,
@@ -22,9 +20,11 @@ from napari_unetseg.core.training.annotation import (
     examples_of,
     values_of,
 )
-from napari_unetseg.core.training.holdout import split
-from napari_unetseg.core.training.resolution import shrunken_annotation, shrunken_image
-from napari_unetseg.core.training.train_options import TrainOptions
+from napari_unetseg.core.annotation.holdout import split
+from napari_unetseg.core.annotation.shrinking import shrunken_annotation, shrunken_image
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.normalisation import NormalisationSpec
 
 Images = tuple[AnnotatedImage, ...]
 
@@ -58,7 +58,7 @@ class Reading:
 
         See Also
         --------
-        napari_unetseg.core.training.annotation.examples_of : those of one pair, and what is raised.
+        napari_unetseg.core.annotation.annotation.examples_of : those of one pair.
         """
         values = self._values(pairs)
         return [
@@ -205,7 +205,7 @@ class TrainingSet:
 
     @property
     def annotations(self) -> list[Annotation]:
-        """Of each image, all that is annotated."""
+        """Annotation of each image, all of it."""
         return [image.annotation for image in self.images]
 
     @property
@@ -230,7 +230,7 @@ class TrainingSet:
 
     @property
     def exam(self) -> Images:
-        """What to judge by: what is held out, or everything where nothing could be."""
+        """Images to judge by: those held out, or all where nothing could be."""
         return self.held_out if self.holds_out else self.images
 
     def without_validation(self) -> Self:
@@ -239,7 +239,7 @@ class TrainingSet:
         return replace(self, learn=self.images, held_out=_with(self.images, nothing))
 
     def shrunk(self, shrink: tuple[int, ...]) -> tuple[Images, Images]:
-        """Return what is learnt and what is held out, shrunk by so much along each axis.
+        """Return the images with what is learnt and with what is held out, shrunk along each axis.
 
         It was divided at full resolution, where strokes that lie close are still two.
         """

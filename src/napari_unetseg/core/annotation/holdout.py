@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.training.annotation import Annotation
+from napari_unetseg.core.annotation.annotation import Annotation
 
 _FEW_IMAGES = 5
 

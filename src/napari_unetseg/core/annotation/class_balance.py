@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.training.annotation import Annotation
+from napari_unetseg.core.annotation.annotation import Annotation
 
 _POWER = {"pixels": 0.0, "root": 0.5, "equal": 1.0}
 

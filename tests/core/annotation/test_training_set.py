@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 import napari_unetseg
+from napari_unetseg.core.annotation import holdout, training_set
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.training import holdout, training_set
-from napari_unetseg.core.training.annotation import AnnotatedImage, Annotation, TrainingPair
 from napari_unetseg.core.training.compare_models import compare
 from napari_unetseg.core.training.fine_tune import fine_tune
 from napari_unetseg.core.training.train import train
-from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.core.training.training_set import Reading, TrainingSet
 
 OPTIONS = TrainOptions(until="epochs", epochs=1, steps=2, patch=32, batch=2, validation=0.3, seed=5)
 TINY = UNetSpec(depth=1, width=4, convolutions=1)

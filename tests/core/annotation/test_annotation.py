@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.training.annotation import (
+from napari_unetseg.core.annotation.annotation import (
     IGNORED,
     AnnotatedImage,
     Annotation,
@@ -18,8 +16,10 @@ from napari_unetseg.core.training.annotation import (
     examples_of,
     values_of,
 )
-from napari_unetseg.core.training.class_balance import class_weights
-from napari_unetseg.core.training.holdout import split
+from napari_unetseg.core.annotation.class_balance import class_weights
+from napari_unetseg.core.annotation.holdout import split
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
 
 
 def strokes(n: int = 4) -> NDArray[np.uint8]:

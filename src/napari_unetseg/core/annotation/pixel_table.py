@@ -7,9 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation import IGNORED
+from napari_unetseg.core.annotation.class_balance import pixel_weights
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.training.annotation import IGNORED
-from napari_unetseg.core.training.class_balance import pixel_weights
 
 FloatArray = NDArray[np.float32]
 

@@ -1,15 +1,15 @@
-"""What a training tells on the way, and whom: no torch."""
+"""Steps of a training, and the functions it calls on the way: no torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.progress import Progress, part, silent
 
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What one step of a training brought.
+    """Loss, learning rate and scores of one step of a training.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class TrainingStep:
 Watch = Callable[[TrainingStep], None]
 """Called after each step, in the training's thread."""
 
-Preview = Callable[[Segmenter], None]
-"""Called with the model so far every few seconds, in the training's thread."""
+Preview = Callable[[Any], None]
+"""Called with a `Segmenter` of the model so far every few seconds, in the training's thread."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Annotations as training data: the training set and its split, class balance, options."""
