@@ -11,9 +11,8 @@ import os
 import sys
 from pathlib import Path
 
-from derived_text import renewed
-
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 
 
 def pages() -> list[Path]:
@@ -29,6 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # The docks are built for their controls, which needs no screen.
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    # The pages describe the package beside them, whichever is installed.
+    sys.path.insert(0, str(ROOT / "src"))
+    from derived_text import renewed
+
     stale = []
     for page in options.pages or pages():
         text = page.read_text(encoding="utf-8")
