@@ -103,7 +103,7 @@ def test_a_stack_is_linked_and_a_large_one_is_the_same(data, model, tmp_path, ca
 
 def test_info_says_how_objects_are_told_apart(model, capsys):
     assert run("info", model) == 0
-    assert "tells objects apart by: distance" in capsys.readouterr().out
+    assert "separates objects by: distance" in capsys.readouterr().out
 
 
 def test_the_other_decoding_and_none_are_options(data, tmp_path):

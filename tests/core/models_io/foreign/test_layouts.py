@@ -60,7 +60,7 @@ def test_a_bare_state_dict_opens_predicts_and_is_saved_as_ours(
     network = made.drawn(made.ShortcutFirst(1, 1))
     (tmp_path / "nuclei.pth").write_bytes(made.saved_state(network))
     told = describe_model(tmp_path / "nuclei.pth")
-    assert (told["axes"], told["channels"], told["shortcuts"]) == ("YX", 1, "by the names")
+    assert (told["axes"], told["channels"], told["skip connections"]) == ("YX", 1, "by the names")
     scaling = NormalisationSpec(method="mean-std")
     model = open_model(tmp_path / "nuclei.pth", normalisation=scaling)
     assert not isinstance(model, ForeignModel)
@@ -108,7 +108,7 @@ def test_what_is_of_another_arithmetic_is_refused_by_name(made: Kit) -> None:
     network.down2[1] = made.ShortcutFirst(8, 1).inc
     with pytest.raises(InputError, match="channels where"):
         match_layout(state_of(network))
-    with pytest.raises(InputError, match="Known are UNets"):
+    with pytest.raises(InputError, match="Supported are UNets"):
         match_layout({"a.weight": np.zeros((4, 4), np.float32)})
 
 

@@ -169,7 +169,7 @@ def test_a_program_waits_for_a_yes(made: Kit, tmp_path: Path) -> None:
         open_model(tmp_path / "model.zip")
     bare = tmp_path / "bare.pt"
     bare.write_bytes(made.scripted(made.drawn(Laid("bcyx", 1, 1)), torch.rand(1, 1, 12, 16)))
-    assert "program" in describe_model(bare)["format"]
+    assert "can execute code" in describe_model(bare)["format"]
     with pytest.raises(NeedsTrust):
         open_model(bare)
     model = open_model(bare, trust=True)

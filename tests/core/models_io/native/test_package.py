@@ -167,7 +167,7 @@ def test_a_model_of_objects_says_what_its_outputs_mean(make_model: Make, tmp_pat
     save(model, tmp_path / "model.zip")
     again = load(tmp_path / "model.zip")
     assert again.decoder == model.decoder
-    assert describe(tmp_path / "model.zip")["tells objects apart by"] == "boundary"
+    assert describe(tmp_path / "model.zip")["separates objects by"] == "boundary"
     members = members_of(tmp_path / "model.zip")
     content = content_of(members)
     assert content["config"]["unetseg"]["decoder"] == {

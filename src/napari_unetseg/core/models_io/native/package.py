@@ -172,7 +172,7 @@ def describe(path: PathLike) -> dict[str, Any]:
         "model": model.spec.kind,
         "classes": dict(zip(model.values, model.classes, strict=True)),
         "trained on": model.labels_are,
-        "tells objects apart by": "" if model.decoder is None else model.decoder.decoding,
+        "separates objects by": "" if model.decoder is None else model.decoder.decoding,
         "diameter of the objects": f"{model.diameter:.3g} pixels" if model.diameter else "",
         "channels": list(model.channel_names) or model.n_channels,
         "axes": "YX" if model.ndim == 2 else "ZYX",
