@@ -88,7 +88,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.training.fine_tune import FineTuneOptions
     from napari_unetseg.core.training.pretraining import PretrainOptions
     from napari_unetseg.core.training.train_options import TrainOptions
-    from napari_unetseg.gui.correct.correct_tools import CorrectOptions
+    from napari_unetseg.gui.correct.correct_acts import CorrectOptions
     from napari_unetseg.gui.features.features_dock import FeatureOptions
     from napari_unetseg.gui.predict.predict_dock import PredictOptions
     from napari_unetseg.gui.review.review_dock import ReviewOptions
