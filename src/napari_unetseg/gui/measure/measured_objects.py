@@ -69,7 +69,7 @@ class MeasuredObjects:
 
 def measure_copy(
     labels: Image, images: dict[str, Image], options: MeasureOptions, progress: Reporter
-) -> tuple[Table, tuple[NDArray[Any], ...]]:
+) -> tuple[Table, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Measure a copy of the labels; return the table, and where the objects are."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
