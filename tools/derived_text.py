@@ -98,7 +98,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.review_queue.queue_options import QueueOptions
     from napari_unetseg.core.threshold import ThresholdOptions
     from napari_unetseg.core.training.fine_tune import FineTuneOptions
-    from napari_unetseg.gui.correct.correct_tools import CorrectOptions
+    from napari_unetseg.gui.correct.correct_acts import CorrectOptions
     from napari_unetseg.gui.features.features_dock import FeatureOptions
     from napari_unetseg.gui.predict.predict_dock import PredictOptions
     from napari_unetseg.gui.review.review_dock import ReviewOptions

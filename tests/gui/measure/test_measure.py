@@ -198,14 +198,14 @@ def test_edits_are_told_undo_included(tool, labels, run):
 
 
 def test_edits_in_mid_run_are_told(qtbot, tool, labels, monkeypatch):
-    real, go = module._measure, []
+    real, go = module.measure_copy, []
 
     def slowly(*given):
         while not go:
             given[-1](0.1)
         return real(*given)
 
-    monkeypatch.setattr(module, "_measure", slowly)
+    monkeypatch.setattr(module, "measure_copy", slowly)
     tool.run()
     labels.data_setitem((np.array([20]), np.array([20])), 3)
     go.append(True)
@@ -276,7 +276,7 @@ def test_cancel_leaves_the_table(qtbot, tool, labels, run, monkeypatch):
         while True:
             given[-1](0.1)
 
-    monkeypatch.setattr(module, "_measure", forever)
+    monkeypatch.setattr(module, "measure_copy", forever)
     tool.run()
     tool.cancel()
     qtbot.waitUntil(lambda: not tool.running)

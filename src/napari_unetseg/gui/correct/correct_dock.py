@@ -8,51 +8,44 @@ from napari.layers import Labels, Layer, Shapes
 from napari.utils.events import disconnect_events
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton
+from qtpy.QtWidgets import QCheckBox, QPushButton
 
-from napari_unetseg.core.corrections import ObjectBoxes, Parts, along, ids_along
+from napari_unetseg.core.corrections import along, ids_along
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import silent
+from napari_unetseg.gui.correct.correct_acts import CorrectOptions, Place
 from napari_unetseg.gui.correct.correct_hand import Hand, Keys, Marks
 from napari_unetseg.gui.correct.correct_scene import (
-    EXTENTS,
     CorrectionResult,
-    box_of_object,
+    class_warning,
     corrected,
     cost_of,
     numbers_of,
+    parts_for,
     problem_of,
+    refusal_of,
     scene_of,
+    show_copy,
 )
-from napari_unetseg.gui.correct.correct_tools import (
-    TOOLS,
-    CorrectionScene,
-    CorrectOptions,
-    Place,
-    ToolKind,
-    depth_axis,
-)
+from napari_unetseg.gui.correct.correct_tools import TOOLS, ToolKind
+from napari_unetseg.gui.correct.extent_box import ExtentBox
+from napari_unetseg.gui.correct.gathered_objects import Gathered
 from napari_unetseg.gui.correct.locked_view import InkView
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import MASK, role_of
+from napari_unetseg.gui.shared.layers import role_of
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.shared.task import Work
 from napari_unetseg.gui.shared.tool import Tool
-from napari_unetseg.gui.shared.training_layers import PREDICTED
 from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
 
 INK_KEY = "W"
 _READY = "Press a tool, then click an object."
 
 _STALE = "The labels were changed while this was computed, so nothing was done. Do it again."
-_CLASSES = (
-    "These are classes, not objects: a tool takes all of a class for one object. Choose Result: "
-    "objects in Threshold or Predict and run again, or use napari's brush and eraser."
-)
 _NOWHERE = "There is no object there: click on one."
 
 
@@ -78,10 +71,9 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._kind: ToolKind | None = None
         self._boxes: LayerBoxes | None = None
         self._layer: Labels | None = None
-        self._numbers: list[int] = []
-        self._places: list[Place] = []
         self._work: Work | None = None
         self.keys, self.marks = Keys(self.viewer), Marks(self.viewer)
+        self.gathered = Gathered(self.marks)
         self.ink_view = InkView(self.viewer, self.session)
         self.hand = Hand(self.viewer)
         self.hand.clicked.connect(self._on_clicked)
@@ -94,12 +86,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._soon.timeout.connect(self._on_soon)
         self._then: Any = None
         self.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
-        self.extent = QComboBox()
-        self.extent.setToolTip(
-            "Whether an object is what it is on this plane, or in all planes of the stack. The "
-            "same as n edit dim in napari's layer controls. In the 3D view always the stack."
-        )
-        self.extent.activated.connect(self._on_extent)
+        self.extent = ExtentBox()
         self.shapes = LayerChoice(
             self.viewer, lambda layer: isinstance(layer, Shapes) and not is_preview(layer)
         )
@@ -152,8 +139,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._boxes.take(boxes)
         if self._then is not None:
             self._soon.start(0)
-        classes = role_of(layer) in (MASK, PREDICTED)
-        return self._hint() or (_CLASSES if classes else _READY)
+        return self._hint() or class_warning(layer) or _READY
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
@@ -171,7 +157,9 @@ class CorrectWidget(Tool[CorrectOptions]):
                 self.say(problem, problem=True)
             else:
                 self.unsay()
-                self._warn_of_classes()
+                warning = class_warning(self._layer)
+                if warning:
+                    self.say(warning, problem=True)
                 self._boxes = LayerBoxes(self._layer)
             self._layer.events.n_edit_dimensions.connect(self._fill_extent)
             self.session.ink(self._layer)
@@ -210,7 +198,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.train_on_button.setVisible(known)
         self.train_on_button.setEnabled(known and not self.running)
         self.finish_button.setVisible(self._kind is not None and self._kind.hand == "seeds")
-        self.finish_button.setEnabled(not self.running and len(self._places) > 1)
+        self.finish_button.setEnabled(not self.running and self.gathered.can_divide)
 
     def close_tool(self) -> None:
         if not self._closed:
@@ -259,7 +247,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             return
         self._kind = None
         self.hand.let_go()
-        self._begin_anew()
+        self.gathered.clear()
         layer = self._layer
         if layer is not None:
             self.keys.release_only(layer, ("Escape", "Enter"))
@@ -271,12 +259,10 @@ class CorrectWidget(Tool[CorrectOptions]):
         kind = self._kind
         if kind is None or kind.hand != "seeds" or self.running:
             return
-        if len(self._places) < 2:
+        if not self.gathered.can_divide:
             self.say("Click at least two places in one object first.", problem=True)
             return
-        numbers, places = list(self._numbers), list(self._places)
-        self._begin_anew()
-        self._do(kind, numbers, places)
+        self._do(kind, *self.gathered.take())
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Let Esc and Enter do in the dock what they do over the canvas."""
@@ -330,39 +316,24 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._do(kind, found, places)
 
     def _add(self, kind: ToolKind, numbers: list[int], places: list[Place]) -> None:
-        """Add objects to those to be merged; two are enough."""
-        self._numbers = list(dict.fromkeys([*self._numbers, *numbers]))
-        if len(self._numbers) > 1:
-            numbers = self._numbers
-            self._begin_anew()
-            self._do(kind, numbers, places)
-        elif self._layer is not None:
-            self._places = places
-            self.marks.show(self._layer, places, large=True)
-            self.say(f"Object {self._numbers[0]}. Click the one to merge into it.")
+        """Gather objects to be merged; two are enough."""
+        layer = self._layer
+        if layer is None:
+            return
+        hint = self.gathered.add(layer, numbers, places)
+        if hint:
+            self.say(hint)
+        else:
+            self._do(kind, *self.gathered.take())
 
     def _seed(self, layer: Labels, number: int, place: Place) -> None:
-        if self._numbers and self._numbers[0] != number:
-            self.say(
-                f"This is object {number}; the first place is in object {self._numbers[0]}. Click "
-                "in that one, or Esc.",
-                problem=True,
-            )
+        """Gather places in one object, at which it is to be divided."""
+        try:
+            self.say(self.gathered.seed(layer, number, place))
+        except InputError as error:
+            self.say(str(error), problem=True)
             return
-        self._numbers = [number]
-        self._places = [*self._places, place]
-        self.marks.show(layer, self._places, large=True)
-        n = len(self._places)
-        self.say(
-            f"Object {number}: {n} places. Enter divides it."
-            if n > 1
-            else f"Object {number}. Click a place in its other piece."
-        )
         self.refresh()
-
-    def _begin_anew(self) -> None:
-        self._numbers, self._places = [], []
-        self.marks.remove()
 
     # Doing it
 
@@ -381,8 +352,15 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._search()
             return
         try:
-            scene = self._scene(kind, layer, boxes)
-            parts = self._parts(kind, scene, boxes, numbers, layer)
+            scene = scene_of(
+                self.viewer,
+                layer,
+                boxes,
+                self.form.options,
+                whole=kind.name == "renumber" or kind.planes,
+                shapes=self.shapes.layer() if kind.name == "shapes" else None,
+            )
+            parts = parts_for(kind, scene, boxes, numbers, layer)
         except InputError as error:
             self.say(str(error), problem=True)
             return
@@ -417,47 +395,8 @@ class CorrectWidget(Tool[CorrectOptions]):
             ink.correct(change.index, change.after, result.approved)
         else:
             ink.write(change.index, change.after)
-        self._go_on(layer, result)
+        show_copy(self.viewer, layer, result)
         return " ".join(filter(None, [result.told(), self._hint()]))
-
-    def _go_on(self, layer: Layer, result: CorrectionResult) -> None:
-        """Go to the plane that an object was copied to."""
-        by = {"next": 1, "previous": -1}.get(result.kind.name)
-        if by is None:
-            return
-        axis = max(axis for axis in range(layer.ndim) if axis not in result.shown)
-        place = list(result.here)
-        place[axis] += by
-        lead = self.viewer.dims.ndim - layer.ndim
-        self.viewer.dims.set_point(lead + axis, layer.data_to_world(place)[axis])
-
-    def _scene(self, kind: ToolKind, layer: Labels, boxes: ObjectBoxes) -> CorrectionScene:
-        return scene_of(
-            self.viewer,
-            layer,
-            boxes,
-            self.form.options,
-            whole=kind.name == "renumber" or kind.planes,
-            shapes=self.shapes.layer() if kind.name == "shapes" else None,
-        )
-
-    def _parts(
-        self,
-        kind: ToolKind,
-        scene: CorrectionScene,
-        boxes: ObjectBoxes,
-        numbers: Sequence[int],
-        layer: Labels,
-    ) -> Parts:
-        if kind.planes:
-            depth_axis(scene)
-        if kind.name == "selected":
-            numbers = [int(layer.selected_label)]
-        elif kind.name == "shapes":
-            return {}
-        elif not numbers:
-            return scene.parts
-        return {number: box_of_object(scene, boxes, number) for number in numbers}
 
     def _search(self) -> None:
         """Find the objects in another thread."""
@@ -490,26 +429,15 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _refused(self, kind: ToolKind, layer: Labels) -> bool:
         """Whether a tool cannot be used now, and say so."""
-        said = ""
-        if kind.flat and self.viewer.dims.ndisplay == 3:
-            said = f"{kind.text} needs the 2D view: press the 2D/3D button below the layer list."
-        elif kind.planes and layer.ndim < 3:
-            said = f"{kind.text} takes a stack; {layer.name!r} is one plane."
-        elif not layer.visible:
-            said = f"{layer.name!r} is hidden. Show it first: click the eye in the layer list."
-        if said:
-            self.say(said, problem=True)
+        refusal = refusal_of(kind, layer, self.viewer.dims.ndisplay)
+        if refusal:
+            self.say(refusal, problem=True)
         else:
             self.unsay()
-        return bool(said)
+        return bool(refusal)
 
     def _hint(self) -> str:
         return self._kind.hint if self._kind is not None else ""
-
-    def _warn_of_classes(self) -> None:
-        """Say so where a tool would act on all that was found at once."""
-        if self._layer is not None and role_of(self._layer) in (MASK, PREDICTED):
-            self.say(_CLASSES, problem=True)
 
     def _train_on(self) -> None:
         layer = self._layer
@@ -532,19 +460,8 @@ class CorrectWidget(Tool[CorrectOptions]):
         else:
             self.ink_view.hide()
 
-    def _on_extent(self) -> None:
-        if self._layer is not None:
-            self._layer.n_edit_dimensions = self.extent.currentData()
-
     def _fill_extent(self) -> None:
-        layer = self._layer
-        ndim = 2 if layer is None else layer.ndim
-        self.extent.clear()
-        for n in range(2, ndim + 1):
-            self.extent.addItem(EXTENTS.get(n, "everything"), n)
-        if layer is not None:
-            self.extent.setCurrentIndex(max(self.extent.findData(layer.n_edit_dimensions), 0))
-        self.form.layout.setRowVisible(self.extent, ndim > 2)
+        self.form.layout.setRowVisible(self.extent, self.extent.show_layer(self._layer))
         self._on_shapes()
 
     def _on_shapes(self, layer: Layer | None = None) -> None:

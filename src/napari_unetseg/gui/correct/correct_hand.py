@@ -9,7 +9,7 @@ from napari.utils.events import disconnect_events
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QObject, Signal
 
-from napari_unetseg.gui.correct.correct_tools import Place
+from napari_unetseg.gui.correct.correct_acts import Place
 from napari_unetseg.gui.shared.layers import geometry_of, marked
 from napari_unetseg.gui.shared.preview import PREVIEW, is_preview
 

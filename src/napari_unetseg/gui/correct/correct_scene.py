@@ -19,16 +19,20 @@ from napari_unetseg.core.corrections import (
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet, locked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.gui.correct.correct_tools import (
+from napari_unetseg.gui.correct.correct_acts import (
     CorrectionScene,
     CorrectOptions,
     Place,
-    ToolKind,
+    depth_axis,
 )
+from napari_unetseg.gui.correct.correct_tools import ToolKind
+from napari_unetseg.gui.shared.layers import MASK, role_of
+from napari_unetseg.gui.shared.training_layers import PREDICTED
 
-EXTENTS = {2: "the plane on screen", 3: "the whole stack", 4: "every frame", 5: "everything"}
-"""What a number of napari's `n_edit_dimensions` is called."""
-
+_CLASSES = (
+    "These are classes, not objects: a tool takes all of a class for one object. Choose Result: "
+    "objects in Threshold or Predict and run again, or use napari's brush and eraser."
+)
 _CLOSED = ("polygon", "rectangle", "ellipse")
 
 
@@ -88,6 +92,34 @@ def problem_of(layer: Layer) -> str:
     if not layer.editable:
         return f"{layer.name!r} is locked. Allow editing it first."
     return ""
+
+
+def class_warning(layer: Layer) -> str:
+    """Return a warning where labels are classes: a tool takes all of a class for one object."""
+    return _CLASSES if role_of(layer) in (MASK, PREDICTED) else ""
+
+
+def refusal_of(kind: ToolKind, layer: Layer, ndisplay: int) -> str:
+    """Return why a tool cannot be used in this view of a layer, or nothing."""
+    if kind.flat and ndisplay == 3:
+        return f"{kind.text} needs the 2D view: press the 2D/3D button below the layer list."
+    if kind.planes and layer.ndim < 3:
+        return f"{kind.text} takes a stack; {layer.name!r} is one plane."
+    if not layer.visible:
+        return f"{layer.name!r} is hidden. Show it first: click the eye in the layer list."
+    return ""
+
+
+def show_copy(viewer: Any, layer: Layer, result: "CorrectionResult") -> None:
+    """Go to the plane that an object was copied to, if the tool copies."""
+    by = {"next": 1, "previous": -1}.get(result.kind.name)
+    if by is None:
+        return
+    axis = max(axis for axis in range(layer.ndim) if axis not in result.shown)
+    place = list(result.here)
+    place[axis] += by
+    lead = viewer.dims.ndim - layer.ndim
+    viewer.dims.set_point(lead + axis, layer.data_to_world(place)[axis])
 
 
 def shown_axes(viewer: Any, layer: Layer) -> tuple[int, ...]:
@@ -170,6 +202,31 @@ def box_of_object(scene: CorrectionScene, boxes: ObjectBoxes, number: int) -> Bo
         raise InputError(f"There is no object {number} in these labels.")
     box = boxes.box(number)
     return tuple(box[axis] for axis in scene.frame.axes)
+
+
+def parts_for(
+    kind: ToolKind,
+    scene: CorrectionScene,
+    boxes: ObjectBoxes,
+    numbers: Sequence[int],
+    layer: Labels,
+) -> Parts:
+    """Return the objects that a tool acts on: those given, or all where none are.
+
+    Raises
+    ------
+    InputError
+        When the tool takes a stack and the labels are one plane, or an object is not there.
+    """
+    if kind.planes:
+        depth_axis(scene)
+    if kind.name == "selected":
+        numbers = [int(layer.selected_label)]
+    elif kind.name == "shapes":
+        return {}
+    elif not numbers:
+        return scene.parts
+    return {number: box_of_object(scene, boxes, number) for number in numbers}
 
 
 def corrected(
@@ -281,14 +338,17 @@ def numbers_of(layer: Labels, places: Sequence[Place]) -> list[int]:
 
 
 __all__ = [
-    "EXTENTS",
     "CorrectionResult",
     "box_of_object",
+    "class_warning",
     "corrected",
     "cost_of",
     "frame_of",
     "numbers_of",
+    "parts_for",
     "problem_of",
+    "refusal_of",
     "scene_of",
+    "show_copy",
     "shown_axes",
 ]

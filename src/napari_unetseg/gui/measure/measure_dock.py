@@ -1,9 +1,9 @@
 """The Measure dock: a table of the objects in a Labels layer, linked to the canvas."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,20 +14,16 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import write_geojson, write_rois, write_table
-from napari_unetseg.core.measure import (
-    MeasureOptions,
-    Table,
-    column_meaning,
-    copy_calibration,
-    find_positions,
-    measure,
-)
-from napari_unetseg.core.objects.outlines import outlines
-from napari_unetseg.core.progress import part
-from napari_unetseg.core.review_queue import Count, count_columns
+from napari_unetseg.core.measure import MeasureOptions, Table
+from napari_unetseg.core.review_queue import count_columns
 from napari_unetseg.gui.measure.colouring import ColourBar, ColourScale, colours_of, scale_of
+from napari_unetseg.gui.measure.measure_files import FILE_KINDS, default_name, write_measured
+from napari_unetseg.gui.measure.measured_objects import (
+    MeasuredObjects,
+    measure_copy,
+    object_columns,
+    summary_of,
+)
 from napari_unetseg.gui.queue.queue_store import count_in
 from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.dock_help import text_button
@@ -35,7 +31,7 @@ from napari_unetseg.gui.shared.layer_provenance import note_measurement
 from napari_unetseg.gui.shared.layer_ticks import LayerTicks
 from napari_unetseg.gui.shared.layers import image_of, plane_index, role_of
 from napari_unetseg.gui.shared.navigate import go_to
-from napari_unetseg.gui.shared.object_rows import ObjectColumn, ObjectTable
+from napari_unetseg.gui.shared.object_rows import ObjectTable
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Latest, Reporter, Task, Work
 from napari_unetseg.gui.shared.tool import Tool
@@ -49,53 +45,8 @@ _NO_QUANTITY = ("t", "z", "label", "first", "last", "true")
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
-    """A table, the layer it is of, and where the objects are in it.
-
-    Parameters
-    ----------
-    layer, images, options
-        What was measured, in which images, and how.
-    state
-        Of the labels when they were measured; see `LayerInk.state`.
-    centre, low, high
-        Middle and corners of each row's object, (n, ndim).
-    count
-        Objects in all by a reviewed random sample, where there is one.
-    """
-
-    layer: Labels
-    images: tuple[Layer, ...]
-    options: MeasureOptions
-    state: tuple[int, ...]
-    axes: str
-    table: Table
-    centre: NDArray[Any]
-    low: NDArray[Any]
-    high: NDArray[Any]
-    count: Count | None = None
-
-    @property
-    def objects(self) -> Table:
-        """What the table says of single objects: without the count, which is of all."""
-        return {n: column for n, column in self.table.items() if not n.startswith("true_")}
-
-    @property
-    def loops(self) -> list[tuple[int, str]]:
-        """The axes along which an id has a row each: place in the layer, and column."""
-        return [(k, a.lower()) for k, a in enumerate(self.axes) if a.lower() in self.table]
-
-    def rows_at(self, index: tuple[int, ...]) -> NDArray[np.intp]:
-        """Return the rows of the time and plane at an index of the layer's leading axes."""
-        here = np.ones(len(self.table["label"]), dtype=bool)
-        for axis, name in self.loops:
-            here &= self.table[name] == index[axis]
-        return np.flatnonzero(here)
-
-
-@dataclass(frozen=True, eq=False)
 class _Coloured:
-    found: _Found
+    found: MeasuredObjects
     colours: Any
     scale: ColourScale
 
@@ -116,16 +67,9 @@ class MeasureWidget(Tool[MeasureOptions]):
     pick_text = "Labels"
     nothing_text = "Open or make a Labels layer: its objects are measured."
 
-    saving: ClassVar[dict[str, tuple[str, str, str]]] = {
-        "table": ("Save table...", "Tables (*.csv *.tsv)", ".csv"),
-        "rois": ("ImageJ ROIs...", "ImageJ ROIs (*.zip)", ".zip"),
-        "geojson": ("GeoJSON...", "GeoJSON for QuPath (*.geojson)", ".geojson"),
-    }
-    """For every kind of file: the button, the kinds the dialog offers, and the suffix."""
-
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, MeasureOptions())
-        self._found: _Found | None = None
+        self._found: MeasuredObjects | None = None
         self._stale = False
         self._watched: tuple[Layer, ...] = ()
         self._saving: Task | None = None
@@ -159,7 +103,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         files = QWidget()
         across = QHBoxLayout(files)
         across.setContentsMargins(0, 0, 0, 0)
-        self.save_buttons = {kind: self._save_button(kind) for kind in self.saving}
+        self.save_buttons = {kind: self._save_button(kind) for kind in FILE_KINDS}
         for button in self.save_buttons.values():
             across.addWidget(button)
         self.assemble(
@@ -182,26 +126,28 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._watch(layer)
         count, state = count_in(layer), self._state_of(layer)
 
-        def work(progress: Reporter) -> _Found:
-            table, places = _measure(labels, images, options, progress)
+        def work(progress: Reporter) -> MeasuredObjects:
+            table, places = measure_copy(labels, images, options, progress)
             if count is not None:
                 table |= count_columns(count, len(table["label"]))
-            return _Found(layer, ticked, options, state, labels.axes, table, *places, count)
+            return MeasuredObjects(
+                layer, ticked, options, state, labels.axes, table, *places, count
+            )
 
         return work
 
-    def show_result(self, layer: Layer, options: MeasureOptions, result: _Found) -> str:
+    def show_result(self, layer: Layer, options: MeasureOptions, result: MeasuredObjects) -> str:
         if self._found is not None and self._found.layer is not result.layer:
             self._uncolour()
         self._found = result
         note_measurement(result.layer, result.images, result.options)
         self._watch(result.layer)
         self._stale = self._state_of(result.layer) != result.state
-        self.table.show_columns(_columns(result.table))
+        self.table.show_columns(object_columns(result.table))
         self._offer_columns(result.table)
         self._show_here()
         self.refresh()
-        return f"{_summary(result)} {_STALE}" if self._stale else _summary(result)
+        return f"{summary_of(result)} {_STALE}" if self._stale else summary_of(result)
 
     def layer_changed(self, layer: Layer | None) -> None:
         if layer is not None:
@@ -246,7 +192,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         Parameters
         ----------
         kind
-            A key of `saving`.
+            A key of `FILE_KINDS`.
         """
         found = self._found
         if found is None or self._saving is not None:
@@ -257,7 +203,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             return
         labels, name = image_of(found.layer), found.layer.name
         self._saving = Task(
-            lambda progress: _write(kind, path, found, labels, name, progress), self
+            lambda progress: write_measured(kind, path, found, labels, name, progress), self
         )
         self._saving.returned.connect(self._on_saved)
         self._saving.refused.connect(self._on_refused)
@@ -270,7 +216,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     # Files
 
     def _save_button(self, kind: str) -> QPushButton:
-        text, _, suffix = self.saving[kind]
+        text, _, suffix = FILE_KINDS[kind]
         button = text_button(text, f"Write a {suffix} file.", lambda: self._ask(kind))
         button.setMinimumWidth(0)
         return button
@@ -278,9 +224,9 @@ class MeasureWidget(Tool[MeasureOptions]):
     def _ask(self, kind: str) -> None:
         if self._found is None:
             return
-        text, kinds, suffix = self.saving[kind]
-        name = "".join(c if c.isalnum() or c in " .-_" else "_" for c in self._found.layer.name)
-        path, _ = QFileDialog.getSaveFileName(self, text.rstrip("."), f"{name}{suffix}", kinds)
+        text, kinds, suffix = FILE_KINDS[kind]
+        name = default_name(self._found.layer.name, kind)
+        path, _ = QFileDialog.getSaveFileName(self, text.rstrip("."), name, kinds)
         if path:
             chosen = Path(path)
             self.save(kind, chosen if chosen.suffix else chosen.with_suffix(suffix))
@@ -417,7 +363,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._write_features(found, found.rows_at(self._here))
         self._colour()
 
-    def _write_features(self, found: _Found, rows: NDArray[np.intp]) -> None:
+    def _write_features(self, found: MeasuredObjects, rows: NDArray[np.intp]) -> None:
         """Put rows into the layer's features; columns of others stay."""
         layer = found.layer
         new = {name: column[rows] for name, column in found.objects.items() if name != "label"}
@@ -478,91 +424,17 @@ class MeasureWidget(Tool[MeasureOptions]):
         return not role_of(layer) and not layer.metadata.get("truth")
 
 
-def _measure(
-    labels: Image, images: dict[str, Image], options: MeasureOptions, progress: Reporter
-) -> tuple[Table, tuple[NDArray[Any], ...]]:
-    """Measure a copy of the labels; return the table, and where the objects are."""
-    if not labels.lazy:
-        labels = labels.with_data(np.array(labels.data))
-    labels = copy_calibration(labels, images.values())
-    table = measure(labels, images or None, options, progress=progress)
-    return table, find_positions(table, labels)
-
-
 def _coloured(
-    found: _Found, name: str, ids: NDArray[Any], values: NDArray[Any], whole: NDArray[Any]
+    found: MeasuredObjects, name: str, ids: NDArray[Any], values: NDArray[Any], whole: NDArray[Any]
 ) -> _Coloured:
     scale = scale_of(name, whole)
     return _Coloured(found, colours_of(ids, values, scale), scale)
-
-
-def _write(
-    kind: str, path: Path, found: _Found, labels: Image, name: str, progress: Reporter
-) -> str:
-    n = len(found.table["label"])
-    if kind == "table":
-        write_table(path, found.table)
-        return f"{path}: {n} rows."
-    if not labels.lazy:
-        labels = labels.with_data(np.array(labels.data))
-    lines = outlines(labels, progress=part(progress, 0, 1))
-    if kind == "rois":
-        write_rois(path, lines)
-        return f"{path}: the outlines, for ImageJ's ROI Manager (More > Open...)."
-    write_geojson(path, lines, found.objects, name=name)
-    return f"{path}: outlines and measurements. In QuPath: File > Import objects from file."
 
 
 def _shape_of(layer: Layer) -> tuple[int, ...]:
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     shape = tuple(map(int, data.shape))
     return shape[:-1] if getattr(layer, "rgb", False) else shape
-
-
-def _columns(table: Table) -> list[ObjectColumn]:
-    # The id comes first, wherever it is in the table: it is what people look for.
-    names = sorted(table, key=lambda name: name != "label")
-    return [
-        ObjectColumn(name, column_meaning(name), table[name], _texts(table[name])) for name in names
-    ]
-
-
-def _texts(column: NDArray[Any]) -> Callable[[int], str]:
-    if column.dtype.kind == "b":
-        return lambda at: "yes" if column[at] else "no"
-    if column.dtype.kind in "iu":
-        return lambda at: str(column[at])
-    return lambda at: "" if np.isnan(column[at]) else _short(float(column[at]))
-
-
-def _short(value: float) -> str:
-    """Return four digits of a number, without an exponent where it is of a usual size."""
-    if value == 0 or 1e-3 <= abs(value) < 1e7:
-        digits = 0 if abs(value) >= 1000 else 4 - len(str(int(abs(value))))
-        return f"{value:.{max(digits, 0)}f}"
-    return f"{value:.3e}"
-
-
-def _summary(found: _Found) -> str:
-    table = found.table
-    n = len(table["label"])
-    if not n:
-        return (
-            "There are no objects in these labels. Run Threshold or Predict first, or paint some."
-        )
-    size = next(name for name in table if name.startswith(("area_", "volume_")))
-    what = "row" if found.loops else "object"
-    line = f"{n:,} {what}{'s' * (n != 1)}, median {size} {_short(float(np.median(table[size])))}."
-    cut = int(np.count_nonzero(table["touches_border"]))
-    if cut:
-        line += f" {cut:,} touch{'es' * (cut == 1)} the border."
-    if found.count is not None:
-        line += (
-            f" True count about {found.count}, 95 % confidence, from the reviewed random sample."
-        )
-    if n == 1:
-        line += " One id is one object: if it is a mask, make objects of it first."
-    return f"{line} Next: click a row to see the object, or save the table."
 
 
 __all__ = ["PLAIN", "MeasureWidget"]
