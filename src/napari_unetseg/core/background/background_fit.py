@@ -130,7 +130,7 @@ class Surface:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Background:
     """The fitted background of an image; see `fit_background`.
 
@@ -152,6 +152,11 @@ class Background:
     surfaces: tuple[Surface, ...]
     places: Mapping[Index, tuple[int, int]]
 
+    def __repr__(self) -> str:
+        terms = ", ".join(self.surfaces[0].polynomial.terms.names)
+        count = f"{len(self.surfaces)} surface{'s' * (len(self.surfaces) != 1)}"
+        return f"Background({count} of {terms}; mode={self.options.mode!r}, {self.template!r})"
+
     def surface(self) -> Image:
         """Return the surface at every pixel, float32; lazy when the image fitted to was."""
         if not self.template.lazy:
@@ -168,7 +173,7 @@ class Background:
         )
         return self.template.with_data(data)
 
-    def residual(self, image: Image) -> Image:
+    def residual(self, image: Any) -> Image:
         """Return `image` less the surface, float32; lazy when `image` is.
 
         Raises
@@ -178,7 +183,7 @@ class Background:
         """
         return self._taken_out(image, "subtract")
 
-    def flatten(self, image: Image) -> Image:
+    def flatten(self, image: Any) -> Image:
         """Return `image` with the surface taken out, float32; lazy when `image` is.
 
         Subtracting leaves values around 0. Dividing is ``image / surface * mean(surface)``. A
@@ -188,7 +193,8 @@ class Background:
         Parameters
         ----------
         image
-            The image fitted to or another of its shape, such as the next field of view.
+            The image fitted to or another of its shape, such as the next field of view; an `Image`
+            or an array.
 
         Raises
         ------
@@ -227,7 +233,10 @@ class Background:
             "surfaces": each,
         }
 
-    def _taken_out(self, image: Image, mode: Literal["subtract", "divide"]) -> Image:
+    def _taken_out(self, image: Any, mode: Literal["subtract", "divide"]) -> Image:
+        if not isinstance(image, Image):
+            same = np.ndim(image) == self.template.ndim
+            image = Image.of(image, self.template.axes if same else None)
         grey = image.grey(self.options.channel)
         if grey.shape != self.template.shape or grey.axes != self.template.axes:
             raise InputError(

@@ -51,7 +51,7 @@ class ForeignSpec(ModelSpec):
         return self.halo(ndim)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ForeignModel(TrainedModel):
     """A model whose network, and what goes before and after it, are somebody else's.
 
