@@ -318,7 +318,6 @@ def _says(module: Path) -> str:
 API = (
     "",
     "core.io",
-    "core.image",
     "core.background",
     "core.threshold",
     "core.measure",
