@@ -29,9 +29,8 @@ import numpy as np
 import torch
 from skimage import data
 
-from napari_unetseg.core.background import BackgroundOptions, fit_background
+import napari_unetseg as seg
 from napari_unetseg.core.features.position import position_terms
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.nn.networks.perceptron import PixelNetwork
 
 coins = data.coins()
@@ -43,7 +42,7 @@ height, width = strip.shape
 # --------------
 # The Background dock's own fit. Positions count in pixels from the first row.
 
-background = fit_background(Image(strip, "YX"), BackgroundOptions(terms="1,y", robust="none"))
+background = seg.fit_background(strip, terms="1,y", robust="none")
 w0, w1 = background.surfaces[0].polynomial.pixel_coefficients()
 print(f"closed form: brightness = {w0:.2f} {w1:+.4f} * row")
 
@@ -57,7 +56,7 @@ assert np.allclose((w0, w1), book, rtol=1e-6)
 # The coins themselves pull this line up. Told to ignore what is brighter than the background, the
 # dock fits again and again to what lies below, and follows the light alone.
 
-ignoring = fit_background(Image(strip, "YX"), BackgroundOptions(terms="1,y", robust="bright"))
+ignoring = seg.fit_background(strip, terms="1,y", robust="bright")
 r0, r1 = ignoring.surfaces[0].polynomial.pixel_coefficients()
 print(f"ignoring bright objects: brightness = {r0:.2f} {r1:+.4f} * row")
 ground = strip.ravel() < 100

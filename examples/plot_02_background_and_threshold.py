@@ -24,18 +24,14 @@ import numpy as np
 from skimage import data
 from skimage.filters import threshold_otsu
 
-from napari_unetseg.core.background import BackgroundOptions, fit_background
+import napari_unetseg as seg
 from napari_unetseg.core.background.linear_unit import LinearUnit
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.nn.inference.pixel_segmenter import from_linear_unit
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.core.samples import nuclei
-from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import threshold
 
-options = BackgroundOptions(terms="lecture", robust="none")
-coins = Image(data.coins(), "YX")
+coins = seg.Image(data.coins(), "YX")
 z = coins.asarray().astype(float)
 
 # %%
@@ -48,7 +44,8 @@ y, x = np.mgrid[: z.shape[0], : z.shape[1]].astype(float)
 matrix = np.column_stack([np.ones(z.size), x.ravel(), y.ravel(), y.ravel() ** 2])
 book, *_ = np.linalg.lstsq(matrix, z.ravel(), rcond=None)
 
-background = fit_background(coins, options)
+lecture = {"terms": "lecture", "robust": "none"}
+background = seg.fit_background(coins, **lecture)
 surface, _ = background.polynomial()
 fitted = surface.pixel_coefficients()
 for name, ours, theirs in zip(surface.terms.names, fitted, book, strict=True):
@@ -59,7 +56,7 @@ assert np.allclose(fitted, book, rtol=1e-6)
 # Subtract, threshold
 # -------------------
 
-flat = background.flatten(coins)
+flat = seg.flatten(coins, background)
 found = threshold(flat)
 (level,) = found.values[0]
 print(f"Otsu's threshold of what is left: {level:.2f} grey levels above the surface")
@@ -93,12 +90,12 @@ assert unlike <= 3, "a few pixels may lie within rounding of the level"
 # -------------------
 # Drawn nuclei, where the truth is known, with sixteen times the stray light.
 
-sample = nuclei((256, 256), seed=4)
+sample = seg.samples.nuclei((256, 256), seed=4)
 stray = 15 * (sample.background - sample.background.min())
-uneven = sample.as_image().with_data(sample.image + stray)
-raw = threshold(uneven)
-even = threshold(fit_background(uneven, options).flatten(uneven))
-without, with_it = (dice(made.labels > 0, sample.mask) for made in (raw, even))
+uneven = sample.image + stray
+raw = seg.threshold(uneven) > 0
+even = seg.threshold(seg.flatten(uneven, **lecture)) > 0
+without, with_it = (seg.evaluate(made, sample.mask).dice for made in (raw, even))
 print(f"Dice of Otsu's mask: {without:.3f} as it is, {with_it:.3f} with the background subtracted")
 assert with_it > without + 0.1
 
@@ -109,9 +106,9 @@ shown = [
     (z, "coins", "gray"),
     (surface.evaluate(), "1, x, y, y² fitted", "gray"),
     (found.labels > 0, "less the surface, above Otsu", "gray"),
-    (uneven.asarray(), "nuclei under uneven light", "gray"),
-    (raw.labels > 0, f"Otsu alone: Dice {without:.2f}", "gray"),
-    (even.labels > 0, f"background, then Otsu: Dice {with_it:.2f}", "gray"),
+    (uneven, "nuclei under uneven light", "gray"),
+    (raw, f"Otsu alone: Dice {without:.2f}", "gray"),
+    (even, f"background, then Otsu: Dice {with_it:.2f}", "gray"),
 ]
 for axis, (picture, title, colours) in zip(axes.flat, shown, strict=True):
     axis.imshow(picture, cmap=colours)

@@ -21,15 +21,10 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from skimage import data
 
-from napari_unetseg.core.annotation.annotation import TrainingPair
-from napari_unetseg.core.annotation.train_options import TrainOptions
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.pixel_specs import SoftmaxSpec, pixel_inputs
+import napari_unetseg as seg
+from napari_unetseg.core.model.pixel_specs import pixel_inputs
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
-from napari_unetseg.core.samples import tissue
-from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import train
 
 # Told apart by the colour-blind as well.
 HUES = ListedColormap(["#0072b2", "#e69f00", "#009e73"])
@@ -40,23 +35,21 @@ HUES = ListedColormap(["#0072b2", "#e69f00", "#009e73"])
 # Fibres and gland are equally dark: texture alone tells them apart. A stroke of each class is
 # taken from the truth, about one pixel in forty; the rest is for judging.
 
-sample = tissue((256, 256), seed=1)
+sample = seg.samples.tissue((256, 256), seed=1)
 truth = sample.classes + 1
 strokes = np.zeros(truth.shape, np.uint8)
 for row in (40, 128, 216):
     strokes[row : row + 2] = truth[row : row + 2]
 names = ("glass", "fibres", "gland")
-lesson = TrainingPair(sample.as_image(), strokes)
-outcome = train(
-    SoftmaxSpec(), [lesson], TrainOptions(validation=0.0), name="tissue", class_names=names
-)
-model = outcome.model
 image = sample.as_image()
-proba = model.predict(image, "probabilities").asarray()
-classes = model.predict(image).asarray()
+how = {"model": "softmax", "labels_are": "scribbles", "class_names": names, "validation": 0.0}
+model = seg.train(image, strokes, name="tissue", **how)
+proba = seg.predict(image, model, "probabilities").asarray()
+classes = seg.predict(image, model)
 unseen = strokes == 0
 scores = {
-    name: dice((classes == k) & unseen, (truth == k) & unseen) for k, name in enumerate(names, 1)
+    name: seg.evaluate((classes.data == k) & unseen, (truth == k) & unseen).dice
+    for k, name in enumerate(names, 1)
 }
 print(f"painted: {(strokes > 0).mean():.1%} of the pixels")
 for name, score in scores.items():
@@ -90,9 +83,9 @@ assert cost < 0.5 * np.log(3)
 # The same perceptron shown nothing but the pixel cannot tell the two tissues apart: that is the
 # negative control, and why the filter bank is there.
 
-plain = SoftmaxSpec(gaussian=False, gradient=False, hessian=False, structure=False)
-blind = train(plain, [lesson], TrainOptions(validation=0.0), name="pixel").model.predict(image)
-blind_dice = [dice((blind.asarray() == k) & unseen, (truth == k) & unseen) for k in (2, 3)]
+no_filters = dict.fromkeys(("gaussian", "gradient", "hessian", "structure"), False)
+blind = seg.predict(image, seg.train(image, strokes, name="pixel", **how, **no_filters))
+blind_dice = [seg.evaluate((blind.data == k) & unseen, (truth == k) & unseen).dice for k in (2, 3)]
 print(f"shown the pixel alone: Dice {blind_dice[0]:.3f} of fibres, {blind_dice[1]:.3f} of gland")
 assert max(blind_dice) < min(scores["fibres"], scores["gland"])
 
@@ -104,7 +97,7 @@ axes[0, 0].imshow(np.ma.masked_equal(strokes, 0), cmap=HUES, interpolation="near
 axes[0, 0].set_title("strokes on a drawn tissue", fontsize=10)
 axes[0, 1].imshow(classes, cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
 axes[0, 1].set_title("likeliest class: glass, fibres, gland", fontsize=10)
-axes[0, 2].imshow(blind.asarray(), cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
+axes[0, 2].imshow(blind, cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
 axes[0, 2].set_title("shown the pixel alone", fontsize=10)
 for k, axis in enumerate(axes[1]):
     shown = axis.imshow(proba[k], cmap="gray", vmin=0, vmax=1)
@@ -140,17 +133,14 @@ strokes[56:64, 44:60] = strokes[150:196, 235:250] = strokes[200:236, 20:28] = 1
 strokes[156:166, 98:132] = strokes[184:192, 98:112] = strokes[60:64, 86:100] = 2
 strokes[128:148, 35:40] = strokes[100:130, 217:221] = strokes[162:174, 12:16] = 3
 strokes[106:114, 104:112] = strokes[150:156, 156:164] = strokes[90:100, 62:70] = 3
-real = Image.of(colours)
-found = train(
-    SoftmaxSpec(sigmas="1, 2"),
-    [TrainingPair(real, strokes)],
-    TrainOptions(validation=0.0),
-    name="gland",
-).model.predict(real)
+gland = seg.train(
+    colours, strokes, "softmax", labels_are="scribbles", sigmas="1, 2", validation=0.0
+)
+found = seg.predict(colours, gland)
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained")
 axes[0].imshow(colours)
 axes[0].imshow(np.ma.masked_equal(strokes, 0), cmap=HUES, interpolation="nearest", vmin=1, vmax=3)
-axes[1].imshow(found.asarray(), cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
+axes[1].imshow(found, cmap=HUES, vmin=1, vmax=3, interpolation="nearest")
 axes[0].set_title("strokes", fontsize=10)
 axes[1].set_title("pale, brown, nuclei", fontsize=10)
 for axis in axes:

@@ -21,14 +21,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from napari_unetseg.core.annotation.annotation import TrainingPair
-from napari_unetseg.core.annotation.train_options import TrainOptions
-from napari_unetseg.core.model.network_specs import UNetSpec
+import napari_unetseg as seg
 from napari_unetseg.core.nn.inference.excite import excite
 from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers, patches_of
-from napari_unetseg.core.samples import membranes
-from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import train
 
 torch.set_num_threads(1)
 
@@ -37,15 +32,14 @@ torch.set_num_threads(1)
 # ----------------------
 # A small UNet learns the bright walls between the cells of a tissue.
 
-sample, unseen = membranes((192, 192), seed=3), membranes((192, 192), seed=8)
-spec = UNetSpec(depth=2, width=8, stem="plain", resolution="full")
-options = TrainOptions(
-    until="epochs", epochs=1, steps=80, patch=64, validation=0, averaging=0.9, seed=1
+sample, unseen = (seg.samples.membranes((192, 192), seed=seed) for seed in (3, 8))
+small = {"depth": 2, "width": 8, "stem": "plain", "resolution": "full"}
+short = {"until": "epochs", "epochs": 1, "steps": 80, "patch": 64, "validation": 0, "seed": 1}
+model = seg.train(
+    sample.as_image(), sample.classes, "unet", labels_are="mask", averaging=0.9, **small, **short
 )
-lesson = TrainingPair(sample.as_image(), sample.classes)
-model = train(spec, [lesson], options, name="walls", labels_are="mask").model
 image = unseen.as_image()
-score = dice(model.predict(image).asarray() == 1, unseen.classes == 1)
+score = seg.evaluate(seg.predict(image, model) == 1, unseen.classes == 1).dice
 print(f"Dice {score:.3f} on a tissue it never saw")
 assert score > 0.7
 
@@ -58,7 +52,7 @@ for facts in layers:
     print(f"{facts.name}: {facts.channels} channels, one value for {facts.step[0]} px a side")
 maps = {facts.name: feature_maps(model, image, facts.name) for facts in layers}
 evidence = torch.from_numpy(maps["evidence"].maps).softmax(0).numpy()
-predicted = model.predict(image, "probabilities").asarray()
+predicted = seg.predict(image, model, "probabilities").asarray()
 print(f"softmax of the last maps is the prediction within {np.abs(evidence - predicted).max():.0e}")
 assert np.abs(evidence - predicted).max() < 1e-3
 
@@ -77,7 +71,7 @@ def best_channel(name):
     for one in found.maps:
         fine = np.kron(one, np.ones((step, step)))[: walls.shape[0], : walls.shape[1]]
         levels = np.quantile(fine, (0.7, 0.75, 0.8, 0.85, 0.9))
-        scores.append(max(dice(fine > level, walls) for level in levels))
+        scores.append(max(seg.evaluate(fine > level, walls).dice for level in levels))
     return int(np.argmax(scores)), max(scores)
 
 

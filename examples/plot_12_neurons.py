@@ -28,16 +28,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from napari_unetseg.core.annotation.annotation import TrainingPair
-from napari_unetseg.core.annotation.train_options import TrainOptions
-from napari_unetseg.core.background import BackgroundOptions, fit_background
-from napari_unetseg.core.io import read_image, read_labels
-from napari_unetseg.core.model.network_specs import UNetSpec
+import napari_unetseg as seg
 from napari_unetseg.core.objects.masks import label
-from napari_unetseg.core.samples import neurons
-from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.threshold import ThresholdOptions, threshold
-from napari_unetseg.core.training.train import train
 
 QUICK = bool(os.environ.get("NAPARI_UNETSEG_QUICK"))
 torch.set_num_threads(1)
@@ -52,32 +44,29 @@ if folder:
     files = sorted(Path(folder, "images").iterdir())[:5]
     masks = [next(Path(folder, "masks").glob(f"{file.stem}.*")) for file in files]
     pairs = [
-        (read_image(file).grey(), read_labels(mask).asarray() > 0)
+        (seg.read(file).grey(), seg.read(mask).asarray() > 0)
         for file, mask in zip(files, masks, strict=True)
     ]
     print(f"micrographs of {folder}")
 else:
     hard = {"contrast": 0.5, "debris": 4, "noise": 2}
-    drawn = [neurons((384, 384), seed=seed, **hard) for seed in range(5)]
+    drawn = [seg.samples.neurons((384, 384), seed=seed, **hard) for seed in range(5)]
     pairs = [(sample.as_image(), sample.mask) for sample in drawn]
     print("drawn neurons, for NAPARI_UNETSEG_NEURONS names no folder of micrographs")
 *learnt, (unseen, truth) = pairs
-lessons = [TrainingPair(image, mask.astype(np.uint8)) for image, mask in learnt]
 
 # %%
 # What a threshold makes of it
 # ----------------------------
 # The background is fitted and subtracted first, and both dark and bright are tried.
 
-flat = fit_background(unseen, BackgroundOptions()).flatten(unseen)
+flat = seg.flatten(unseen)
 by_threshold = max(
-    (
-        threshold(flat, ThresholdOptions(objects=which, sigma=1)).labels > 0
-        for which in ("bright", "dark")
-    ),
-    key=lambda mask: dice(mask, truth),
+    (seg.threshold(flat, objects=which, sigma=1).data > 0 for which in ("bright", "dark")),
+    key=lambda mask: seg.evaluate(mask, truth).dice,
 )
-print(f"background and threshold: Dice {dice(by_threshold, truth):.3f}")
+threshold_score = seg.evaluate(by_threshold, truth).dice
+print(f"background and threshold: Dice {threshold_score:.3f}")
 
 # %%
 # Training
@@ -86,22 +75,23 @@ print(f"background and threshold: Dice {dice(by_threshold, truth):.3f}")
 began = time.process_time()
 # So many steps are about a minute and a half of one core; within minutes on the clock, as the dock
 # counts, a busy machine would learn less.
-options = TrainOptions(
+model = seg.train(
+    [image for image, _ in learnt],
+    [mask for _, mask in learnt],
+    "unet",
+    labels_are="mask",
+    name="neurons",
     until="epochs",
     epochs=3 if QUICK else 6,
     steps=50 if QUICK else 100,
-    patch=128,
     averaging=0.9 if QUICK else 0.99,
 )
-outcome = train(UNetSpec(), lessons, options, name="neurons", labels_are="mask")
-model = outcome.model
-found = model.predict(unseen).asarray() == 1
+found = seg.predict(unseen, model).data == 1
 took = time.process_time() - began
-score = dice(found, truth)
-print(outcome.message)
+score = seg.evaluate(found, truth).dice
 print(f"UNet: {model.n_parameters:,} weights, {took:.0f} s of processor time in all")
 print(f"UNet: Dice {score:.3f} on the image it never saw")
-assert score > dice(by_threshold, truth) + 0.1
+assert score > threshold_score + 0.1
 
 # %%
 # From a mask to labels: every connected piece is one object, specks left out.
@@ -124,7 +114,7 @@ def outlined(axis, mask, title, colour="yellow"):
 
 
 outlined(axes[0, 0], truth, "what a person drew" if folder else "what was drawn", "C2")
-outlined(axes[0, 1], by_threshold, f"threshold: Dice {dice(by_threshold, truth):.2f}", "C1")
+outlined(axes[0, 1], by_threshold, f"threshold: Dice {threshold_score:.2f}", "C1")
 outlined(axes[0, 2], found, f"UNet: Dice {score:.2f}")
 axes[1, 0].imshow(learnt[0][0].asarray(), cmap="gray")
 axes[1, 0].contour(learnt[0][1], [0.5], colors="C2", linewidths=0.8)

@@ -47,6 +47,15 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded_by(["napari_unetseg"], heavy) == []
 
 
+def test_looking_through_the_door_loads_nothing_either() -> None:
+    look = "dir(napari_unetseg); napari_unetseg.__version__"
+    code = f"import napari_unetseg, sys; {look}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "numba", "dask", "skimage", "scipy", "numpy", "pydantic", *WINDOW}
+    assert heavy.isdisjoint(done.stdout.split())
+    assert loaded_by(["napari_unetseg.api"], ["torch", *WINDOW]) == []
+
+
 def test_core_is_used_without_a_window_and_without_torch() -> None:
     core = [name for name in modules(PACKAGE / "core") if ".core.nn" not in name]
     assert loaded_by(core, ["torch", *WINDOW]) == []

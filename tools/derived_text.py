@@ -322,30 +322,30 @@ def _summary_of(module: Path) -> str:
 
 
 API = (
-    "io",
-    "image",
-    "background",
-    "threshold",
-    "measure",
-    "models_io.foreign",
-    "models_io.native",
-    "model.trained_model",
-    "training.train",
-    "training.fine_tune",
-    "scoring.object_scores",
-    "recipe",
-    "streaming",
-    "project",
-    "samples",
+    "",
+    "core.io",
+    "core.background",
+    "core.threshold",
+    "core.measure",
+    "core.models_io.foreign",
+    "core.models_io.native",
+    "core.model.trained_model",
+    "core.training.train",
+    "core.training.fine_tune",
+    "core.scoring.object_scores",
+    "core.recipe",
+    "core.streaming",
+    "core.project",
+    "core.samples",
 )
-"""Modules of `core` that are meant to be called."""
+"""Modules that are meant to be called: the front door, then the rooms of `core` behind it."""
 
 
 def api() -> str:
     """Return a table of the public names of each module of `API`, with their summaries."""
     parts = []
     for name in API:
-        module = importlib.import_module(f"napari_unetseg.core.{name}")
+        module = importlib.import_module(f"napari_unetseg.{name}".rstrip("."))
         rows = [
             (f"`{public}`", text)
             for public in module.__all__

@@ -173,3 +173,79 @@ def test_lists_and_booleans_are_images():
 @pytest.mark.parametrize(("unit", "known"), [("µm", True), ("nm", True), ("pixel", False)])
 def test_calibration_is_known_by_its_unit(unit, known):
     assert Image.of(np.zeros((2, 2)), spacing=(2, 2), unit=unit).calibrated is known
+
+
+class TestLikeAnArray:
+    data = np.arange(20, dtype=np.uint8).reshape(4, 5)
+
+    def image(self, *, lazy=False):
+        data = da.from_array(self.data.copy(), chunks=3) if lazy else self.data.copy()
+        return Image(data, "YX", (0.5, 0.25), "µm")
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_numpy_reads_the_numbers(self, lazy):
+        image = self.image(lazy=lazy)
+        np.testing.assert_array_equal(np.asarray(image), self.data)
+        assert np.asarray(image, dtype=np.float32).dtype == np.float32
+        copied = np.array(image, copy=True)
+        copied[:] = 0
+        np.testing.assert_array_equal(image, self.data)
+        assert len(image) == 4
+        assert image.size == 20
+        assert int(np.max(image)) == 19
+        np.testing.assert_array_equal(np.asarray(image[1:3, ::2]), self.data[1:3, ::2])
+
+    def test_no_copy_is_made_where_none_is_needed(self):
+        image = self.image()
+        assert np.shares_memory(np.asarray(image), image.data)
+        assert image.__array__(copy=False) is not None
+        with pytest.raises(ValueError, match="lazy"):
+            self.image(lazy=True).__array__(copy=False)
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_arithmetic_keeps_axes_and_spacing_and_laziness(self, lazy):
+        image = self.image(lazy=lazy)
+        other = np.ones((4, 5), np.float32)
+        for made, right in (
+            (image * 2.0, self.data * 2.0),
+            (image - other, self.data - other),
+            (other - image, other - self.data),
+            (image > 7, self.data > 7),
+            (image == 3, self.data == 3),
+            (image != other, self.data != other),
+            (np.sqrt(image), np.sqrt(self.data)),
+            (image + image, self.data + self.data),
+        ):
+            assert (made.axes, made.spacing, made.unit) == ("YX", (0.5, 0.25), "µm")
+            assert made.lazy == lazy
+            np.testing.assert_array_equal(made, right)
+
+    def test_another_shape_is_a_plain_array(self):
+        assert type(self.image() + np.zeros((2, 4, 5))) is np.ndarray
+        assert type(np.add.reduce(self.image())) is np.ndarray
+
+    def test_a_part_is_set_in_place(self):
+        image = self.image()
+        image[image == 3] = 77
+        image += 1
+        assert image[0, 3] == 78
+        assert image.axes == "YX"
+
+    def test_two_images_are_equal_when_they_are_one(self):
+        image = self.image()
+        assert image == image
+        assert image != self.image()
+        assert image not in [self.image(), None, "auto"]
+        assert len({image, self.image()}) == 2
+
+    def test_it_says_what_it_is_without_its_numbers(self):
+        assert repr(self.image(lazy=True)) == (
+            "Image(axes='YX', shape=(4, 5), dtype=uint8, spacing=(0.5, 0.25) µm, lazy)"
+        )
+        picture = Image.of(np.zeros((9, 9, 3), np.uint8))
+        assert repr(picture) == "Image(axes='YXC', shape=(9, 9, 3), dtype=uint8, rgb)"
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_an_image_of_an_image_has_its_numbers(self, lazy):
+        image = self.image(lazy=lazy)
+        assert Image.of(image).data is image.data

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from numpy.typing import DTypeLike, NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.units import symbol_of
 
 AXES = "TCZYX"
 """The axes an image may have: time, channel, depth, row, column."""
@@ -18,12 +20,19 @@ RgbChannel = Literal["luminance", "red", "green", "blue"]
 # Rec. 709 luminance weights for linear light, as in scikit-image's rgb2gray.
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
 
+# Of numpy's dtypes: booleans, whole numbers, fractions.
+_KINDS = "buif"
+
 Index = tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
+@dataclass(frozen=True, eq=False, repr=False)
+class Image(NDArrayOperatorsMixin):
     """Array of numbers with named axes and physical spacing.
+
+    numpy, napari and matplotlib take it for an array: it has a shape and a dtype, is indexed like
+    its `data`, and arithmetic keeps axes and spacing. ``==`` compares pixel by pixel with numbers
+    and arrays; two images are equal only if they are the same object.
 
     Parameters
     ----------
@@ -48,6 +57,16 @@ class Image:
     See Also
     --------
     Image.of : the usual constructor, which guesses missing arguments.
+
+    Examples
+    --------
+    >>> image = Image(np.arange(6.0).reshape(2, 3), "YX", (0.5, 0.5), "um")
+    >>> image
+    Image(axes='YX', shape=(2, 3), dtype=float64, spacing=(0.5, 0.5) µm)
+    >>> image * 2 > 5
+    Image(axes='YX', shape=(2, 3), dtype=bool, spacing=(0.5, 0.5) µm)
+    >>> image[0, 1], float(np.max(image))
+    (np.float64(1.0), 5.0)
     """
 
     data: Any
@@ -112,6 +131,55 @@ class Image:
             colour = bool(rgb) if rgb is not None else axes.endswith("C") and _looks_rgb(array)
         return cls(array, axes, tuple(map(float, spacing)), unit, colour, tuple(channel_names))
 
+    def __repr__(self) -> str:
+        words = [f"axes={self.axes!r}", f"shape={self.shape}", f"dtype={self.dtype}"]
+        if self.calibrated or set(self.spacing) != {1.0}:
+            words.append(f"spacing={self.spacing} {symbol_of(self.unit)}")
+        words += ["rgb"] * self.rgb + ["lazy"] * self.lazy
+        if self.channel_names:
+            words.append(f"channel_names={self.channel_names}")
+        return f"Image({', '.join(words)})"
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return the numbers as numpy; lazy ones are read."""
+        if copy is False and self.lazy:
+            raise ValueError("A lazy image has no numbers in memory: allow a copy.")
+        return np.array(self.data, dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *given: Any, **how: Any) -> Any:
+        """Compute on the numbers; results of this image's shape are images."""
+        lazy = method == "__call__"
+        given = tuple(_numbers_of(one, lazy=lazy) for one in given)
+        out = how.get("out", ())
+        if out:
+            how["out"] = tuple(_numbers_of(one, lazy=lazy) for one in out)
+        made = getattr(ufunc, method)(*given, **how)
+        if out:
+            return out[0] if len(out) == 1 else out
+        fits = getattr(made, "shape", None) == self.shape and made.dtype.kind in _KINDS
+        return self.with_data(made) if fits else made
+
+    def __eq__(self, other: object) -> Any:
+        """Compare pixel by pixel with numbers; with anything else, by identity."""
+        return super().__eq__(other) if _is_numbers(other) else self is other
+
+    def __ne__(self, other: object) -> Any:
+        """Compare pixel by pixel with numbers; with anything else, by identity."""
+        return super().__ne__(other) if _is_numbers(other) else self is not other
+
+    __hash__ = object.__hash__
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return a part of the numbers, as numpy or dask."""
+        return self.data[_numbers_of(place)]
+
+    def __setitem__(self, place: Any, value: Any) -> None:
+        """Set a part of the numbers."""
+        self.data[_numbers_of(place)] = _numbers_of(value)
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis, in array order."""
@@ -151,6 +219,11 @@ class Image:
     def calibrated(self) -> bool:
         """Whether the physical pixel size is known."""
         return self.unit not in ("", "pixel", "pixels", "px")
+
+    @property
+    def size(self) -> int:
+        """Number of numbers."""
+        return math.prod(self.shape)
 
     def length(self, axis: str) -> int:
         """Return the length of `axis`, 1 when the image does not have it."""
@@ -235,13 +308,28 @@ class Image:
         return np.asarray(self.data)
 
 
+def _numbers_of(given: Any, *, lazy: bool = True) -> Any:
+    """Return the numbers of an image, if it is one."""
+    if not isinstance(given, Image):
+        return given
+    return given.data if lazy else given.asarray()
+
+
+def _is_numbers(given: object) -> bool:
+    """Whether pixels can be compared with it: a number or an array, but not an image."""
+    return isinstance(given, int | float) or (
+        hasattr(given, "__array__") and not isinstance(given, Image)
+    )
+
+
 def _as_array(data: Any) -> Any:
     """Convert `data` to numpy, or to dask where reading all of it could be costly."""
+    data = _numbers_of(data)
     if isinstance(data, np.ndarray):
         return data
     if hasattr(data, "dask"):
         return data
-    if hasattr(data, "chunks") and hasattr(data, "shape") and hasattr(data, "dtype"):
+    if getattr(data, "chunks", None) and hasattr(data, "shape") and hasattr(data, "dtype"):
         import dask.array
 
         return dask.array.from_array(data, chunks=data.chunks)
@@ -255,7 +343,7 @@ def _check_numbers(data: Any) -> None:
             "The image holds complex numbers. Take the magnitude or the phase first, "
             "for example with numpy.abs."
         )
-    if kind not in "buif":
+    if kind not in _KINDS:
         raise InputError(f"The image holds {data.dtype}, not numbers. Open another file or layer.")
     if 0 in data.shape:
         raise InputError(f"The image is empty: its shape is {tuple(data.shape)}.")

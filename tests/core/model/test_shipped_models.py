@@ -50,6 +50,10 @@ def run(*words: object) -> int:
 # Those of the package
 
 
+def test_the_models_of_the_package_are_found() -> None:
+    assert {"nuclei", "general"} <= set(shipped.names())
+
+
 @pytest.mark.parametrize("name", shipped.names())
 def test_what_ships_is_small_and_says_what_it_is(name: str) -> None:
     path = shipped.path_of(name)

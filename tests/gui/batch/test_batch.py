@@ -291,7 +291,7 @@ def test_exports_are_shown_and_copied(qtbot, dock, folder):
     assert dialog.text().startswith("napari-unetseg run ")
     assert "recipe.yaml" in dialog.text()
     dialog.tabs.setCurrentIndex(2)
-    assert "fit_background" in dialog.text()
+    assert "seg.flatten(" in dialog.text()
     dialog.copy()
     dialog.reject()
 

@@ -133,7 +133,7 @@ class Surface:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Background:
     """Fitted background of an image; see `fit_background`.
 
@@ -155,6 +155,11 @@ class Background:
     surfaces: tuple[Surface, ...]
     plane_surfaces: Mapping[Index, tuple[int, int]]
 
+    def __repr__(self) -> str:
+        terms = ", ".join(self.surfaces[0].polynomial.terms.names)
+        count = f"{len(self.surfaces)} surface{'s' * (len(self.surfaces) != 1)}"
+        return f"Background({count} of {terms}; mode={self.options.mode!r}, {self.template!r})"
+
     def surface(self) -> Image:
         """Evaluate the surface at every pixel, float32; lazy when the fitted image was."""
         if not self.template.lazy:
@@ -171,7 +176,7 @@ class Background:
         )
         return self.template.with_data(data)
 
-    def residual(self, image: Image) -> Image:
+    def residual(self, image: Any) -> Image:
         """Subtract the surface from `image`, float32; lazy when `image` is.
 
         Raises
@@ -181,7 +186,7 @@ class Background:
         """
         return self._taken_out(image, "subtract")
 
-    def flatten(self, image: Image) -> Image:
+    def flatten(self, image: Any) -> Image:
         """Remove the surface from `image` by the chosen mode, float32; lazy when `image` is.
 
         Subtraction leaves values around 0. Division is ``image / surface * mean(surface)``. The fit
@@ -191,7 +196,8 @@ class Background:
         Parameters
         ----------
         image
-            The fitted image or another of the same shape, such as the next field of view.
+            The fitted image or another of the same shape, such as the next field of view;
+            an `Image` or an array.
 
         Raises
         ------
@@ -230,7 +236,10 @@ class Background:
             "surfaces": surfaces,
         }
 
-    def _taken_out(self, image: Image, mode: Literal["subtract", "divide"]) -> Image:
+    def _taken_out(self, image: Any, mode: Literal["subtract", "divide"]) -> Image:
+        if not isinstance(image, Image):
+            same = np.ndim(image) == self.template.ndim
+            image = Image.of(image, self.template.axes if same else None)
         grey = image.grey(self.options.channel)
         if grey.shape != self.template.shape or grey.axes != self.template.axes:
             raise InputError(

@@ -50,7 +50,7 @@ _SCALING_SHARE = 0.05
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TrainedModel:
     """A trained model of any rung, as plain data.
 
@@ -141,6 +141,11 @@ class TrainedModel:
         check_parts(self)
         state = {name: frozen(name, array) for name, array in self.state.items()}
         object.__setattr__(self, "state", MappingProxyType(state))
+
+    def __repr__(self) -> str:
+        dice = f", dice={self.scores['dice']:.3g}" if "dice" in self.scores else ""
+        kind = f"{self.name!r}, {self.spec.kind}, classes={self.classes}{dice}"
+        return f"{type(self).__name__}({kind})"
 
     @classmethod
     def of(

@@ -9,8 +9,8 @@ from napari_unetseg.core.inference.object_size import SizeOptions
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.options import Options
-from napari_unetseg.core.recipe.recipe import Recipe, explicit_options
-from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep, ThresholdStep
+from napari_unetseg.core.recipe.recipe import Recipe
+from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep
 
 _CORE = "napari_unetseg.core"
 
@@ -36,22 +36,16 @@ def python_script(recipe: Recipe, folder: PathLike = ".") -> str:
     The script takes images and a folder, and writes the same results as `run`. Options at their
     default are left out.
     """
-    names: dict[str, set[str]] = {f"{_CORE}.io": {"read_image", "stem_of"}}
-    body = [*_reading(recipe), *_flattening(recipe, names)]
+    start = [] if recipe.model is None else _opening(recipe.model, recipe, folder)
     source = "source" if recipe.background is None else "flattened"
-    start = []
+    body = [*_reading(recipe), *_flattening(recipe)]
     if recipe.threshold is not None:
-        body += _thresholding(recipe.threshold, source, names)
+        body.append(f"labels = {_call('threshold', source, said=_changed(recipe.threshold))}")
     elif recipe.model is not None:
-        start = _opening(recipe, folder, names)
-        body += _predicting(recipe, source, names)
+        body.append(_predicting(recipe.model, recipe, source))
     if recipe.measurement is not None:
-        body += _measuring(recipe.measurement, names)
-    body += _writing(recipe, names)
-    imports = [
-        f"from {module} import {', '.join(sorted(found))}"
-        for module, found in sorted(names.items())
-    ]
+        body.append(_measuring(recipe.measurement))
+    imports = [f"from {_CORE}.normalisation import NormalisationSpec"] * bool(recipe.normalisation)
     return "\n".join(
         [
             '"""Segment images. Usage: python this_script.py IMAGE... FOLDER"""',
@@ -59,20 +53,22 @@ def python_script(recipe: Recipe, folder: PathLike = ".") -> str:
             "import sys",
             "from pathlib import Path",
             "",
+            "import napari_unetseg as seg",
+            f"from {_CORE}.io import stem_of",
             *imports,
             "",
             "*images, out = map(Path, sys.argv[1:])",
             *start,
             "for path in images:",
-            *(f"    {line}" for line in body),
+            *(f"    {line}" for line in [*body, *_writing(recipe)]),
             "",
         ]
     )
 
 
 def _reading(recipe: Recipe) -> list[str]:
-    axes = f", {recipe.image.axes!r}" if recipe.image.axes else ""
-    lines = [f"image = read_image(path{axes})"]
+    axes = {"axes": recipe.image.axes} if recipe.image.axes else {}
+    lines = [f"image = {_call('read', 'path', said=axes)}"]
     channel = recipe.image.channel
     if not channel:
         return [*lines, "source = image"]
@@ -80,84 +76,44 @@ def _reading(recipe: Recipe) -> list[str]:
     return [*lines, f"source = image.channel({number})"]
 
 
-def _flattening(recipe: Recipe, names: dict[str, set[str]]) -> list[str]:
+def _flattening(recipe: Recipe) -> list[str]:
     if recipe.background is None:
         return []
-    names[f"{_CORE}.background"] = {"BackgroundOptions", "fit_background"}
-    options = _call("BackgroundOptions", _changed(recipe.background))
-    return [
-        f"background = fit_background(source, {options})",
-        "flattened = background.flatten(source)",
-    ]
+    return [f"flattened = {_call('flatten', 'source', said=_changed(recipe.background))}"]
 
 
-def _thresholding(step: ThresholdStep, source: str, names: dict[str, set[str]]) -> list[str]:
-    names[f"{_CORE}.threshold"] = {"ThresholdOptions", "threshold"}
-    said = _changed(step)
-    values = said.pop("values", None)
-    levels = f", values={tuple(values)!r}" if values else ""
-    return [f"labels = threshold({source}, {_call('ThresholdOptions', said)}{levels}).image"]
-
-
-def _opening(recipe: Recipe, folder: PathLike, names: dict[str, set[str]]) -> list[str]:
-    step = recipe.model
-    if step is None:
-        return []
-    names[f"{_CORE}.models_io.foreign"] = {"open_model"}
+def _opening(step: ModelStep, recipe: Recipe, folder: PathLike) -> list[str]:
     path = step.file if step.file in shipped.names() else (Path(folder) / step.file).as_posix()
     scaling = ""
     if recipe.normalisation is not None:
-        names[f"{_CORE}.normalisation"] = {"NormalisationSpec"}
-        scaling = f", normalisation={_call('NormalisationSpec', _changed(recipe.normalisation))}"
-    lines = [f"# SHA-256: {step.sha256}", f"model = open_model({path!r}{scaling})"]
-    if step.what == "objects":
-        said = {} if recipe.objects is None else explicit_options(recipe.objects)
-        lines.append(f"decoding = model.decoding.model_copy(update={said!r})")
-    return lines
+        scaling = _call("NormalisationSpec", said=_changed(recipe.normalisation), of="")
+        scaling = f", normalisation={scaling}"
+    return [f"# SHA-256: {step.sha256}", f"model = seg.open_model({path!r}{scaling})"]
 
 
-def _predicting(recipe: Recipe, source: str, names: dict[str, set[str]]) -> list[str]:
-    step = recipe.model
-    if step is None:
-        return []
-    how: dict[str, Any] = {"tile": step.tile or None, "flips": step.flips, "device": step.device}
-    said = ", ".join(f"{name}={value!r}" for name, value in how.items())
-    model, lines = "model", []
-    if size := _size(step):
-        model = "seen"
-        options = _call("SizeOptions", size)
-        names[f"{_CORE}.inference.object_size"] = {"SizeOptions", "sized"}
-        lines.append(f"seen = sized(model, {source}, {options}, device={step.device!r})")
-    decoding = ", decoding=decoding" if step.what == "objects" else ""
+def _predicting(step: ModelStep, recipe: Recipe, source: str) -> str:
+    said = {"tile": step.tile, "flips": step.flips, "device": step.device}
+    said |= {name: v for name, v in _changed(step).items() if name in SizeOptions.model_fields}
+    said |= {} if recipe.objects is None else explicit_options(recipe.objects)
     made = "probabilities" if step.what == "probabilities" else "labels"
-    return [*lines, f"{made} = {model}.predict({source}, {step.what!r}{decoding}, {said})"]
+    return f"{made} = {_call('predict', source, 'model', repr(step.what), said=said)}"
 
 
-def _size(step: ModelStep) -> dict[str, Any]:
-    """Return the size options that are set."""
-    return {name: said for name, said in _changed(step).items() if name in SizeOptions.model_fields}
-
-
-def _measuring(step: MeasurementStep, names: dict[str, set[str]]) -> list[str]:
-    names[f"{_CORE}.measure"] = {"MeasureOptions", "measure"}
+def _measuring(step: MeasurementStep) -> str:
     said = _changed(step)
-    source = {"none": "None"}.get(step.intensities, step.intensities)
     said.pop("intensities", None)
-    return [f"table = measure(labels, {source}, {_call('MeasureOptions', said)})"]
+    source = "None" if step.intensities == "none" else step.intensities
+    return f"table = {_call('measure', 'labels', source, said=said)}"
 
 
-def _writing(recipe: Recipe, names: dict[str, set[str]]) -> list[str]:
-    lines = []
+def _writing(recipe: Recipe) -> list[str]:
     if recipe.makes_labels:
-        names[f"{_CORE}.io"].add("write_labels")
-        lines.append('write_labels(out / "labels" / f"{stem_of(path)}.tif", labels)')
+        lines = ['seg.write(out / "labels" / f"{stem_of(path)}.tif", labels, labels=True)']
     else:
         made = "flattened" if recipe.model is None else "probabilities"
-        names[f"{_CORE}.io"].add("write_image")
-        lines.append(f'write_image(out / "{made}" / f"{{stem_of(path)}}.tif", {made})')
+        lines = [f'seg.write(out / "{made}" / f"{{stem_of(path)}}.tif", {made})']
     if recipe.measurement is not None:
-        names[f"{_CORE}.io"].add("write_table")
-        lines.append('write_table(out / "tables" / f"{stem_of(path)}.csv", table)')
+        lines.append('seg.write(out / "tables" / f"{stem_of(path)}.csv", table)')
     return lines
 
 
@@ -166,8 +122,8 @@ def _changed(options: Options) -> dict[str, Any]:
     return options.model_dump(exclude_defaults=True)
 
 
-def _call(name: str, said: dict[str, Any]) -> str:
-    return f"{name}({', '.join(f'{key}={value!r}' for key, value in said.items())})"
+def _call(name: str, *given: str, said: dict[str, Any], of: str = "seg.") -> str:
+    return f"{of}{name}({', '.join([*given, *(f'{key}={said[key]!r}' for key in said)])})"
 
 
 __all__ = ["python_script", "shell_command"]

@@ -52,7 +52,7 @@ class ForeignSpec(ModelSpec):
         return self.halo(ndim)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ForeignModel(TrainedModel):
     """Hold a model whose network, pre- and postprocessing come from another program.
 

@@ -1,0 +1,704 @@
+"""The functions of ``import napari_unetseg``: arrays in, arrays out, options as keywords.
+
+Each hands over to the function of `napari_unetseg.core` that the docks and the command line call.
+An `Image` in gives an `Image` out; any other array (numpy, dask, zarr) gives a plain array, which
+is a dask array where the result is lazy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, get_args, overload
+
+import numpy as np
+
+from napari_unetseg.api_arguments import (
+    ModelLike,
+    Spacing,
+    array_from,
+    check_keyword,
+    chosen_options,
+    image_from,
+    like_given,
+    model_and_training,
+    model_from,
+    offering,
+    paired_lists,
+    sorted_keywords,
+)
+from napari_unetseg.core import background as backgrounds
+from napari_unetseg.core import measure as measuring
+from napari_unetseg.core import recipe as recipes
+from napari_unetseg.core import samples
+from napari_unetseg.core import threshold as thresholding
+from napari_unetseg.core.annotation.annotation import MAX_CLASSES, AnnotationKind
+from napari_unetseg.core.annotation.train_options import Device
+from napari_unetseg.core.background import Background, BackgroundOptions
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.object_size import SizeOptions, at_size
+from napari_unetseg.core.io import read_image, write_image, write_labels, write_table
+from napari_unetseg.core.io.paths import PathLike
+from napari_unetseg.core.measure import MeasureOptions, Table
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.trained_model import TrainedModel, What
+from napari_unetseg.core.models_io.foreign import open_model
+from napari_unetseg.core.models_io.native import save
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.recipe import Recipe, RecipeResult
+from napari_unetseg.core.scoring.pixel_scores import class_scores, mean_scores
+from napari_unetseg.core.scoring.score_summary import ObjectScoreOptions, judge_objects
+from napari_unetseg.core.threshold import ThresholdOptions
+from napari_unetseg.core.training import train as training
+
+# Files
+
+
+def read(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
+    """Read an image, or labels, with axes and physical pixel size.
+
+    Parameters
+    ----------
+    path
+        TIFF, OME-Zarr, ``.npy``, PNG, JPEG and anything else that an installed napari plugin reads.
+    axes
+        Letters of TCZYX for the axes, where the file does not name them.
+    level
+        Resolution of a file that has several: 0 is the full one.
+
+    Returns
+    -------
+    Image
+        Lazy for zarr and for files above 1 GiB, otherwise in memory.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, empty or of an unknown kind.
+    """
+    return read_image(path, axes, level=level)
+
+
+def write(
+    path: PathLike,
+    data: Any,
+    *,
+    labels: bool | None = None,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    channel_names: Sequence[str] = (),
+) -> None:
+    """Write an image, labels, a table or a trained model, replacing the file in one step.
+
+    Parameters
+    ----------
+    path
+        ``.tif``, ``.zarr`` or ``.png`` for images and labels, ``.csv`` or ``.tsv`` for tables,
+        ``.zip`` for models.
+    data
+        An image or array, the columns of `measure`, or the model of `train`.
+    labels
+        Whether to write the smallest whole numbers that hold the values, compressed. When missing,
+        this is done with booleans and with int32 and int64, the types of masks and of ids.
+    axes, spacing, unit, channel_names
+        Of an array that has none of its own; see `Image.of`.
+
+    Raises
+    ------
+    InputError
+        When the suffix does not fit the data, or the place cannot be written.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> seg.write("ids.tif", np.eye(8, dtype="int32"), spacing=0.5, unit="µm")
+    >>> seg.read("ids.tif")
+    Image(axes='YX', shape=(8, 8), dtype=uint8, spacing=(0.5, 0.5) µm)
+    """
+    if isinstance(data, TrainedModel):
+        return save(data, path)
+    if isinstance(data, Mapping):
+        return write_table(path, data)
+    image = image_from(
+        data, "data", axes=axes, spacing=spacing, unit=unit, channel_names=channel_names
+    )
+    if labels is None:
+        labels = image.dtype == bool or (image.dtype.kind == "i" and image.dtype.itemsize >= 4)
+    return write_labels(path, image) if labels else write_image(path, image)
+
+
+# The background
+
+
+@offering(BackgroundOptions)
+def fit_background(
+    image: Any,
+    options: BackgroundOptions | None = None,
+    *,
+    exclude: Any = None,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    progress: Progress = silent,
+    **keywords: Any,
+) -> Background:
+    """Fit a smooth surface to the background of an image.
+
+    Parameters
+    ----------
+    image
+        An `Image` or any array.
+    options
+        All options at once, instead of keywords.
+    exclude
+        Mask of pixels to leave out of the fit: of the image's shape without channels.
+    axes, spacing, unit
+        Of an array that has none of its own; see `Image.of`.
+    progress
+        Called with the share done; may raise `Cancelled`.
+
+    Returns
+    -------
+    Background
+        Its `surface()` is the fitted background, its `flatten(image)` takes it out.
+
+    Raises
+    ------
+    InputError
+        When the image or an option does not fit, or too little background is left.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> y, x = np.mgrid[:64, :64]
+    >>> fitted = seg.fit_background(100.0 + x + 2 * y, terms="plane", robust="none")
+    >>> bool(np.allclose(fitted.surface(), 100 + x + 2 * y))
+    True
+    """
+    given = image_from(image, axes=axes, spacing=spacing, unit=unit)
+    chosen = chosen_options(BackgroundOptions, options, keywords)
+    left_out = None if exclude is None else np.asarray(array_from(exclude, "exclude"))
+    return backgrounds.fit_background(given, chosen, exclude=left_out, progress=progress)
+
+
+@overload
+def flatten(image: Image, background: Background | None = None, **keywords: Any) -> Image: ...
+@overload
+def flatten(image: Any, background: Background | None = None, **keywords: Any) -> Any: ...
+@offering(BackgroundOptions)
+def flatten(
+    image: Any,
+    background: Background | None = None,
+    *,
+    axes: str | None = None,
+    progress: Progress = silent,
+    **keywords: Any,
+) -> Any:
+    """Take the background out of an image.
+
+    Parameters
+    ----------
+    image
+        An `Image` or any array.
+    background
+        Of `fit_background`, perhaps of another image of this shape. Fitted when missing.
+    axes
+        Of an array; see `Image.of`.
+    progress
+        Called with the share done; may raise `Cancelled`.
+
+    Returns
+    -------
+    Image or array
+        float32, the image's axes; grey where it is a colour picture.
+
+    Raises
+    ------
+    InputError
+        As `fit_background`; and when the background is of an image of another shape.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> sample = seg.samples.nuclei((96, 96), seed=2)
+    >>> flat = seg.flatten(sample.image, mode="divide", robust="bright")
+    >>> flat.shape, flat.dtype
+    ((96, 96), dtype('float32'))
+    """
+    given = image_from(image, axes=axes)
+    if background is None:
+        background = fit_background(given, progress=progress, **keywords)
+    elif keywords:
+        raise InputError(
+            f"The background is fitted already, so {', '.join(keywords)} cannot be chosen any "
+            "more. Leave out one of the two."
+        )
+    return like_given(image, background.flatten(given))
+
+
+# The threshold
+
+
+@overload
+def threshold(image: Image, options: ThresholdOptions | None = None, **keywords: Any) -> Image: ...
+@overload
+def threshold(image: Any, options: ThresholdOptions | None = None, **keywords: Any) -> Any: ...
+@offering(ThresholdOptions)
+def threshold(
+    image: Any,
+    options: ThresholdOptions | None = None,
+    *,
+    values: Sequence[float] | None = None,
+    axes: str | None = None,
+    progress: Progress = silent,
+    **keywords: Any,
+) -> Any:
+    """Segment an image by a threshold, into classes or objects.
+
+    Parameters
+    ----------
+    image
+        An `Image` or any array; colour is thresholded as one grey image.
+    options
+        All options at once, instead of keywords.
+    values
+        Levels to use instead of those that the method finds.
+    axes
+        Of an array; see `Image.of`.
+    progress
+        Called with the share done; may raise `Cancelled`.
+
+    Returns
+    -------
+    Image or array
+        Classes are uint8, objects int32; 0 is background. Of the image's shape, without the colour
+        axis of a colour picture.
+
+    Raises
+    ------
+    InputError
+        When the image or an option does not fit, or the method finds no level.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> squares = np.kron(np.eye(5)[::2], np.ones((8, 8)))
+    >>> int(seg.threshold(squares, method="otsu", result="objects", min_size=10).max())
+    3
+    """
+    given = image_from(image, axes=axes)
+    chosen = chosen_options(ThresholdOptions, options, keywords)
+    levels = None if values is None else tuple(values)
+    found = thresholding.threshold(given, chosen, values=levels, progress=progress)
+    return like_given(image, found.image)
+
+
+# Models
+
+
+def train(
+    images: Any,
+    labels: Any,
+    model: str | ModelSpec | None = None,
+    *,
+    labels_are: AnnotationKind,
+    regions: Any = None,
+    name: str = "",
+    class_names: Sequence[str] = (),
+    ndim: int = 2,
+    start: ModelLike | None = None,
+    features_from: ModelLike | None = None,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    channel_names: Sequence[str] = (),
+    progress: Progress = silent,
+    **keywords: Any,
+) -> TrainedModel:
+    """Train a model on an image and its labels, or on lists of them.
+
+    Parameters
+    ----------
+    images
+        An `Image` or any array, or a list of them with the same channels.
+    labels
+        Of each image's shape without its channels.
+    model
+        ``"logistic"``, ``"softmax"``, ``"mlp"``, ``"cnn"`` or ``"unet"``. When missing, that of
+        `start`, or logistic.
+    labels_are
+        ``"scribbles"``: classes from 1, 0 is not labelled. ``"mask"``: classes from 1, 0 is
+        background. ``"objects"``: an id for each object, 0 is background.
+    regions
+        Of the labels' shape: nonzero where a mask or objects are finished. Everywhere if missing.
+    name
+        Name of the new model.
+    class_names
+        Names of the classes, without the background.
+    ndim
+        2 to learn planes, 3 to learn stacks.
+    start
+        A model of the same kind to continue from; it is not changed.
+    features_from
+        A UNet whose features a logistic, softmax or mlp model uses.
+    axes, spacing, unit, channel_names
+        Of arrays that have none of their own; see `Image.of`.
+    progress
+        Called with the share done; may raise `Cancelled`, or `StopEarly` to keep the best so far.
+    **keywords
+        Options of the model (`LogisticSpec`, `SoftmaxSpec`, `MlpSpec`, `CnnSpec`, `UNetSpec`) and
+        of the training (`TrainOptions`), such as ``budget=5`` minutes for a UNet.
+
+    Returns
+    -------
+    TrainedModel
+        For `predict`; `write` saves it. Its `scores` are those of the validation set.
+
+    Raises
+    ------
+    InputError
+        When images, labels and options do not fit each other; or without torch.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> sample = seg.samples.nuclei((96, 96), seed=3)
+    >>> model = seg.train(sample.image, sample.mask, labels_are="mask")
+    >>> model
+    TrainedModel('logistic', logistic, classes=('background', 'class 1'), dice=0.987)
+    >>> found = seg.predict(sample.image, model)
+    >>> seg.evaluate(found > 0, sample.mask).dice > 0.9
+    True
+    """
+    check_keyword("labels_are", labels_are, get_args(AnnotationKind))
+    known: Any = {"axes": axes, "spacing": spacing, "unit": unit, "channel_names": channel_names}
+    lessons = [
+        training.TrainingPair(
+            image_from(image, **known),
+            np.asarray(array_from(truth, "labels")),
+            None if region is None else np.asarray(array_from(region, "regions")),
+        )
+        for image, truth, region in paired_lists(images, labels, regions)
+    ]
+    begun = None if start is None else model_from(start)
+    spec, options = model_and_training(model, begun, keywords)
+    outcome = training.train(
+        spec,
+        lessons,
+        options,
+        name=name or spec.kind,
+        labels_are=labels_are,
+        class_names=class_names,
+        ndim=ndim,
+        start=begun,
+        features_from=None if features_from is None else model_from(features_from),
+        progress=progress,
+    )
+    return outcome.model
+
+
+@overload
+def predict(image: Image, model: ModelLike, what: What | None = None, **keywords: Any) -> Image: ...
+@overload
+def predict(image: Any, model: ModelLike, what: What | None = None, **keywords: Any) -> Any: ...
+@offering(SizeOptions, DecodeOptions)
+def predict(
+    image: Any,
+    model: ModelLike,
+    what: What | None = None,
+    *,
+    tile: int = 0,
+    flips: bool = False,
+    device: Device = "auto",
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    progress: Progress = silent,
+    **keywords: Any,
+) -> Any:
+    """Segment an image of any size with a trained model.
+
+    Parameters
+    ----------
+    image
+        An `Image` or any array, of the channels that the model knows.
+    model
+        A model, its file, or the name of one that ships, such as ``"nuclei"``.
+    what
+        ``"classes"``, ``"objects"`` or ``"probabilities"``. When missing, objects where the model
+        learnt objects, otherwise classes.
+    tile
+        Side of a tile in pixels; 0 chooses by cost.
+    flips
+        Test-time augmentation: predict every mirror image as well and take the mean.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"mps"``; automatic takes a graphics processor if there is one.
+    axes, spacing, unit
+        Of an array that has none of its own; see `Image.of`.
+    progress
+        Called with the share done; may raise `Cancelled`, or `StopEarly` to keep what is finished.
+
+    Returns
+    -------
+    Image or array
+        Classes: uint8, one value for each class, 0 for background. Objects: int32, an id for each.
+        Both of the image's axes without channels. Probabilities: float32, with a channel axis of
+        the classes.
+
+    Raises
+    ------
+    InputError
+        When image, model and options do not fit each other; or without torch.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> sample = seg.samples.nuclei((128, 128), seed=4)
+    >>> ids = seg.predict(sample.image, "nuclei", min_size=20)
+    >>> seg.evaluate(ids, sample.objects).f1 > 0.8
+    True
+    """
+    given = image_from(image, axes=axes, spacing=spacing, unit=unit)
+    chosen = model_from(model)
+    size, decoding = sorted_keywords(keywords, SizeOptions, DecodeOptions)
+    what = what or ("classes" if chosen.decoder is None else "objects")
+    check_keyword("what", what, get_args(What))
+    if decoding and what != "objects":
+        raise InputError(
+            f"{', '.join(decoding)} would only matter for objects, and {what} are asked for. "
+            'Say what="objects", or leave them out.'
+        )
+    seen, rest = at_size(
+        chosen, given, SizeOptions.checked(**size), device=device, progress=progress
+    )
+    found = seen.predict(
+        given,
+        what,
+        decoding=DecodeOptions.checked(**(chosen.decoding.model_dump() | decoding)),
+        tile=tile or None,
+        flips=flips,
+        device=device,
+        progress=rest,
+    )
+    return like_given(image, found)
+
+
+# Numbers
+
+
+@offering(MeasureOptions)
+def measure(
+    labels: Any,
+    image: Any = None,
+    options: MeasureOptions | None = None,
+    *,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    channel_names: Sequence[str] = (),
+    **keywords: Any,
+) -> Table:
+    """Measure every object: size, place, shape and intensity.
+
+    Parameters
+    ----------
+    labels
+        Ids of objects, 0 for background: an `Image` or any array.
+    image
+        Intensities to measure: of the labels' axes, perhaps with channels; or a dict of several
+        such images by name.
+    options
+        All options at once, instead of keywords.
+    axes
+        Of the image, if it is an array; the labels have the same without C.
+    spacing, unit
+        Of the labels, if they are an array; see `Image.of`.
+    channel_names
+        Of the image, if it is an array.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Columns for ``pandas.DataFrame``, a row for each object. Lengths are in pixels where there
+        is no `unit`. See `napari_unetseg.core.measure.measure` for every column.
+
+    Raises
+    ------
+    InputError
+        When the labels are not whole numbers, or do not fit the image.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> labels = np.kron(np.diag([1, 2]), np.ones((4, 4), int))
+    >>> table = seg.measure(labels, labels * 10.0, spacing=0.5, unit="µm")
+    >>> [float(area) for area in table["area_um2"]], [float(mean) for mean in table["mean"]]
+    ([4.0, 4.0], [10.0, 20.0])
+    """
+    own = None if axes is None else axes.upper().replace("C", "")
+    ids = image_from(labels, "labels", axes=own, spacing=spacing, unit=unit, rgb=False)
+
+    def seen(one: Any) -> Image:
+        same = ids.axes if axes is None and getattr(one, "ndim", 0) == ids.ndim else axes
+        return image_from(
+            one, axes=None if isinstance(one, Image) else same, channel_names=channel_names
+        )
+
+    several = isinstance(image, Mapping)
+    images = {name: seen(one) for name, one in image.items()} if several else None
+    values = images if several or image is None else seen(image)
+    return measuring.measure(ids, values, chosen_options(MeasureOptions, options, keywords))
+
+
+class Evaluation(dict[str, float]):
+    """Scores by name, also as attributes: ``result["dice"]`` is ``result.dice``."""
+
+    _shown = ("dice", "iou", "precision", "recall", "f1", "ap50", "map", "matched", "missed")
+
+    def __getattr__(self, name: str) -> float:
+        if name in self:
+            return self[name]
+        raise AttributeError(f"There is no score {name!r}; there are {', '.join(self)}.")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={self[name]:.3g}" for name in self._shown if name in self)
+        more = len(self) - len(set(self._shown) & set(self))
+        return f"Evaluation({shown}{f', and {more} more' if more else ''})"
+
+
+@offering(ObjectScoreOptions)
+def evaluate(
+    predicted: Any,
+    truth: Any,
+    *,
+    labels_are: Literal["mask", "objects"] | None = None,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    **keywords: Any,
+) -> Evaluation:
+    """Compare labels with the truth.
+
+    Parameters
+    ----------
+    predicted, truth
+        Masks, classes or ids of objects, 0 for background: images or arrays of one shape.
+    labels_are
+        ``"mask"``: compare pixels, class by class; the scores are means over the classes.
+        ``"objects"``: compare objects. When missing, booleans are a mask and whole numbers objects.
+    axes, spacing, unit
+        Of arrays that have none of their own; see `Image.of`.
+
+    Returns
+    -------
+    Evaluation
+        Scores by name. Of a mask: dice, iou, precision and recall. Of objects: dice and iou of the
+        foreground, precision, recall, f1 at an IoU of 0.5, ap50, ap75, map and more; see
+        `napari_unetseg.core.scoring.object_scores.ObjectScores`.
+
+    Raises
+    ------
+    InputError
+        When the two differ in shape, or hold no whole numbers.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> truth = np.kron(np.diag([1, 2]), np.ones((4, 4), int))
+    >>> seg.evaluate(truth == 1, truth > 0)
+    Evaluation(dice=0.667, iou=0.5, precision=1, recall=0.5)
+    >>> seg.evaluate(truth * (truth == 1), truth).ap50
+    0.5
+    """
+    known: Any = {"axes": axes, "spacing": spacing, "unit": unit, "rgb": False}
+    found, true = (image_from(one, "labels", **known) for one in (predicted, truth))
+    if labels_are is None:
+        labels_are = "mask" if found.dtype == true.dtype == bool else "objects"
+    check_keyword("labels_are", labels_are, ("mask", "objects"))
+    if labels_are == "objects":
+        options = chosen_options(ObjectScoreOptions, None, keywords)
+        return Evaluation(judge_objects(found, true, options).scores)
+    sorted_keywords(keywords)
+    given, wanted = found.asarray(), true.asarray()
+    values = sorted({*np.unique(given).tolist(), *np.unique(wanted).tolist()} - {0})
+    if len(values) > MAX_CLASSES:
+        raise InputError(
+            f"The labels hold {len(values)} values, more than {MAX_CLASSES} classes: they look "
+            'like ids of objects. Say labels_are="objects".'
+        )
+    scores = class_scores(given, wanted, values).values()
+    return Evaluation(asdict(mean_scores(scores)))
+
+
+# Recipes
+
+
+def run_recipe(
+    recipe: PathLike | Recipe,
+    image: Any,
+    *,
+    trust: bool = False,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    channel_names: Sequence[str] = (),
+    progress: Progress = silent,
+) -> RecipeResult:
+    """Run the recipe that the window, or the command line, runs.
+
+    Parameters
+    ----------
+    recipe
+        A recipe's file, or a recipe whose model's path counts from the working folder.
+    image
+        An `Image` or any array.
+    trust
+        Whether a model of TorchScript, which is a program, may run.
+    axes, spacing, unit, channel_names
+        Of an array that has none of its own; see `Image.of`.
+    progress
+        Called with the share done; may raise `Cancelled`.
+
+    Returns
+    -------
+    RecipeResult
+        Its `labels`, `flattened` and `probabilities` are images, its `table` is a dict of columns;
+        None for each that the recipe does not make.
+
+    Raises
+    ------
+    InputError
+        When the recipe or its model cannot be read, or a step does not fit the image.
+    """
+    folder = Path() if isinstance(recipe, Recipe) else Path(recipe).parent
+    steps = recipe if isinstance(recipe, Recipe) else recipes.read_recipe(recipe)
+    if axes is None and not isinstance(image, Image):
+        axes = steps.image.axes or None
+    given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel_names=channel_names)
+    model = recipes.recipe_model(steps, folder, trust=trust)
+    return recipes.run_recipe(steps, given, model=model, progress=progress)
+
+
+__all__ = [
+    "Evaluation",
+    "Image",
+    "ModelLike",
+    "Spacing",
+    "evaluate",
+    "fit_background",
+    "flatten",
+    "measure",
+    "open_model",
+    "predict",
+    "read",
+    "run_recipe",
+    "samples",
+    "threshold",
+    "train",
+    "write",
+]

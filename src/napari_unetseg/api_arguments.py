@@ -1,0 +1,257 @@
+"""Arguments of the functions of ``import napari_unetseg``: arrays, models, options as keywords."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io.paths import PathLike
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.foreign import open_model
+from napari_unetseg.core.options import Options
+
+O = TypeVar("O", bound=Options)  # noqa: E741 - of options
+F = TypeVar("F", bound=Callable[..., Any])
+
+Spacing = float | Sequence[float]
+"""Physical size of a pixel: one number for each spatial axis, or one for all."""
+
+ModelLike = TrainedModel | PathLike
+"""A model, its file, or the name of one that ships, such as ``"nuclei"``."""
+
+_FITTED_AT_ONCE = ("validation", "seed")
+"""The training options that the models of single pixels use."""
+
+
+# Arrays and models
+
+
+def image_from(
+    given: Any,
+    name: str = "image",
+    *,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    channel_names: Sequence[str] = (),
+    rgb: bool | None = None,
+) -> Image:
+    """Return an array as an image; keywords overrule an image's own.
+
+    Raises
+    ------
+    InputError
+        When it is no array, or no image can be made of it.
+    """
+    if not isinstance(axes, str | None):
+        raise InputError(f"The axes must be letters such as 'ZYX', not {axes!r}.")
+    if isinstance(given, Image):
+        image = given if axes is None else replace(given, axes=axes.upper())
+    else:
+        image = Image.of(array_from(given, name), axes, rgb=rgb)
+    known: dict[str, Any] = {}
+    if np.ndim(spacing) == 0:
+        known["spacing"] = (float(np.asarray(spacing)),) * len(image.spatial_axes)
+    elif len(spacing):  # type: ignore[arg-type]
+        known["spacing"] = tuple(map(float, spacing))  # type: ignore[arg-type]
+    known |= {"unit": unit} if unit else {}
+    known |= {"channel_names": tuple(channel_names)} if channel_names else {}
+    return replace(image, **known) if known else image
+
+
+def array_from(given: Any, name: str) -> Any:
+    """Return an array as it is.
+
+    Raises
+    ------
+    InputError
+        When it is none.
+    """
+    if hasattr(given, "shape") and hasattr(given, "dtype"):
+        return given
+    if isinstance(given, str | Path):
+        mend = "Read the file first: napari_unetseg.read(path)."
+    elif isinstance(given, list | tuple):
+        mend = "Make an array of it: numpy.asarray(...)."
+    else:
+        mend = "Give a numpy, dask or zarr array, or an Image."
+    raise InputError(f"The {name} must be an array, not a {type(given).__name__}. {mend}")
+
+
+def like_given(given: Any, made: Image) -> Any:
+    """Return an image for an image, and a plain array for any other array."""
+    return made if isinstance(given, Image) else made.data
+
+
+def paired_lists(images: Any, labels: Any, regions: Any) -> list[tuple[Any, Any, Any]]:
+    """Pair each image with its labels and regions; single arrays are lists of one.
+
+    Raises
+    ------
+    InputError
+        When there are more of one than of another.
+    """
+    if not isinstance(images, list | tuple):
+        return [(images, labels, regions)]
+    if regions is None:
+        regions = [None] * len(images)
+    for name, given in (("labels", labels), ("regions", regions)):
+        count = len(given) if isinstance(given, list | tuple) else "one array of"
+        if count != len(images):
+            raise InputError(
+                f"There are {len(images)} images and {count} {name}. Give a list of {name}, one "
+                "array for each image."
+            )
+    return list(zip(images, labels, regions, strict=True))
+
+
+def model_from(given: ModelLike) -> TrainedModel:
+    """Return a model, opened where its file or name is given.
+
+    Raises
+    ------
+    InputError
+        When there is no such model, or it is something else.
+    """
+    if isinstance(given, TrainedModel):
+        return given
+    if isinstance(given, str | Path):
+        return open_model(given)
+    raise InputError(
+        f"A model is a trained model, its file or the name of one that ships, not a "
+        f"{type(given).__name__}. Give one of train or open_model."
+    )
+
+
+# Options
+
+
+def chosen_options(kind: type[O], options: O | None, keywords: Mapping[str, Any]) -> O:
+    """Return options, made of keywords where they are not given as one object.
+
+    Raises
+    ------
+    InputError
+        When both are given, a keyword is unknown or a value is out of range.
+    """
+    if options is None:
+        sorted_keywords(keywords, kind)
+        return kind.checked(**keywords)
+    if not isinstance(options, kind):
+        raise InputError(
+            f"The options must be a {kind.__name__}, not {options!r}. Or give them as keywords, "
+            f"such as {next(iter(kind.model_fields))}=..."
+        )
+    if keywords:
+        raise InputError(
+            f"Options are given as {kind.__name__} and as keywords ({', '.join(keywords)}). Leave "
+            "out one of the two."
+        )
+    return options
+
+
+def sorted_keywords(keywords: Mapping[str, Any], *kinds: type[Options]) -> list[dict[str, Any]]:
+    """Sort keywords by the options that have them.
+
+    Raises
+    ------
+    InputError
+        When none of them has one; the sentence gives the nearest name and all others.
+    """
+    _check_names(keywords, [name for kind in kinds for name in kind.model_fields])
+    return [{n: v for n, v in keywords.items() if n in kind.model_fields} for kind in kinds]
+
+
+def check_keyword(name: str, value: object, choices: Sequence[str]) -> None:
+    """Check that a keyword is one of its choices.
+
+    Raises
+    ------
+    InputError
+        When it is another.
+    """
+    if value not in choices:
+        raise InputError(f"{name} = {value!r}: choose one of {', '.join(choices)}.")
+
+
+def _check_names(keywords: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in keywords:
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            there = f"The options are {', '.join(names)}." if names else "It takes no options here."
+            raise InputError(f"There is no option {name}.{hint} {there}")
+
+
+def model_and_training(
+    model: str | ModelSpec | None, start: TrainedModel | None, keywords: Mapping[str, Any]
+) -> tuple[ModelSpec, TrainOptions]:
+    """Return the options of a model and of its training; a model to continue keeps its own.
+
+    Raises
+    ------
+    InputError
+        When there is no such model, or a keyword is unknown or out of range.
+    """
+    begun = None if start is None else start.spec
+    if isinstance(model, ModelSpec):
+        kind, own = type(model), model.model_dump(exclude_unset=True)
+    else:
+        name = model or (begun.kind if begun is not None else "logistic")
+        kind = type(spec_of(name))
+        own = begun.model_dump() if begun is not None and begun.kind == name else {}
+    others = _FITTED_AT_ONCE if issubclass(kind, PixelSpec) else TrainOptions.model_fields
+    _check_names(keywords, [*kind.model_fields, *others])
+    said = {name: value for name, value in keywords.items() if name in kind.model_fields}
+    rest = {name: value for name, value in keywords.items() if name not in said}
+    return kind.checked(**(own | said)), TrainOptions.checked(**rest)
+
+
+def offering(*kinds: type[Options]) -> Callable[[F], F]:
+    """Add the fields of options to a function's signature and docstring.
+
+    `help` and a notebook's tooltip then list them; they are declared nowhere else.
+    """
+
+    def offer(function: F) -> F:
+        fields = {name: field for kind in kinds for name, field in kind.model_fields.items()}
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
+        named = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
+            for name, field in fields.items()
+        ]
+        function.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
+        rows = [f"{name}\n    {field.description}" for name, field in fields.items()]
+        head, mark, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises\n")
+        others = "\n".join(["\n\nOther Parameters", "----------------", *rows])
+        function.__doc__ = head + others + mark + rest
+        return function
+
+    return offer
+
+
+__all__ = [
+    "ModelLike",
+    "Spacing",
+    "array_from",
+    "check_keyword",
+    "chosen_options",
+    "image_from",
+    "like_given",
+    "model_and_training",
+    "model_from",
+    "offering",
+    "paired_lists",
+    "sorted_keywords",
+]
