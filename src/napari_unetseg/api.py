@@ -31,7 +31,7 @@ from napari_unetseg.core import measure as measuring
 from napari_unetseg.core import recipe as recipes
 from napari_unetseg.core import samples
 from napari_unetseg.core import threshold as thresholding
-from napari_unetseg.core.annotation.annotation import MAX_CLASSES, AnnotationKind
+from napari_unetseg.core.annotation.annotation import MAX_CLASSES, AnnotationKind, TrainingPair
 from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.background import Background, BackgroundOptions
 from napari_unetseg.core.errors import InputError
@@ -375,7 +375,7 @@ def train(
     check_keyword("labels_are", labels_are, get_args(AnnotationKind))
     known: Any = {"axes": axes, "spacing": spacing, "unit": unit, "channel_names": channel_names}
     lessons = [
-        training.TrainingPair(
+        TrainingPair(
             image_from(image, **known),
             np.asarray(array_from(truth, "labels")),
             None if region is None else np.asarray(array_from(region, "regions")),

@@ -9,7 +9,7 @@ from napari_unetseg.core.inference.object_size import SizeOptions
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.options import Options
-from napari_unetseg.core.recipe.recipe import Recipe
+from napari_unetseg.core.recipe.recipe import Recipe, explicit_options
 from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep
 
 _CORE = "napari_unetseg.core"
