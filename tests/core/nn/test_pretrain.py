@@ -91,8 +91,8 @@ def test_a_training_begins_where_pretraining_ended_and_can_use_it_again(images):
 
 
 def test_what_is_spoilt_is_what_is_judged():
-    images = torch.rand(3, 2, 40, 56)
     chance = torch.Generator().manual_seed(0)
+    images = torch.rand(3, 2, 40, 56, generator=chance)
     shown, judged = corruption(options(mask_side=8, mask_share=0.4))(images, chance)
     seen = judged.expand_as(images) == 0
     assert torch.equal(shown[seen], images[seen])

@@ -213,14 +213,14 @@ class TestFailure:
         assert board.best is done
 
     def test_running_out_of_memory_is_a_row(self, lesson, monkeypatch):
-        before = module.train
+        before = module.train_on_set
 
         def greedy(spec, *given, **known):
             if spec.kind == "unet":
                 raise MemoryError
             return before(spec, *given, **known)
 
-        monkeypatch.setattr(module, "train", greedy)
+        monkeypatch.setattr(module, "train_on_set", greedy)
         board = compare(specs("unet", "logistic"), [lesson], QUICK)
         assert "memory" in board.rows[0].message
         assert board.kept is board.rows[1]
@@ -235,7 +235,7 @@ class TestFailure:
         def broken(*given, **known):
             raise ZeroDivisionError
 
-        monkeypatch.setattr(module, "train", broken)
+        monkeypatch.setattr(module, "train_on_set", broken)
         with pytest.raises(ZeroDivisionError):
             compare(specs("logistic"), [lesson], QUICK)
 
