@@ -104,4 +104,4 @@ def test_without_a_model_it_asks_for_one(project, tmp_path, capsys):
 
 def test_what_is_no_project_is_a_sentence(tmp_path, capsys):
     assert main(["train-on", str(tmp_path), "-o", str(tmp_path / "n.zip")]) == 2
-    assert "no project" in capsys.readouterr().err
+    assert "not a project" in capsys.readouterr().err

@@ -241,7 +241,7 @@ def test_broken_lists_are_refused(tmp_path, content):
 
 
 def test_no_folder_is_no_project(tmp_path):
-    with pytest.raises(InputError, match="no project"):
+    with pytest.raises(InputError, match="not a project"):
         ProjectFolder(tmp_path / "nothing").open()
 
 

@@ -56,7 +56,7 @@ def test_no_objects_but_missed_ones():
     ],
 )
 def test_a_sample_that_cannot_be(sample):
-    with pytest.raises(InputError, match=r"Judge more|new sample"):
+    with pytest.raises(InputError, match=r"Review more|new sample"):
         estimate_count(sample)
 
 

@@ -231,7 +231,7 @@ def test_another_run_is_not_gone_on_with(written, tmp_path) -> None:
     with pytest.raises(Cancelled):
         stream(RECIPE, source, out, memory=LITTLE, runner=Short(ends_after=3))
     other = RECIPE.model_copy(update={"background": None})
-    with pytest.raises(InputError, match=r"of another recipe. Run without resume"):
+    with pytest.raises(InputError, match=r"used another recipe. Run without resume"):
         stream(other, source, out, resume=True)
     write_image(tmp_path / "image.zarr", image.with_data(image.asarray() + 1))
     with pytest.raises(InputError, match=r"of another image. Run without resume"):

@@ -177,7 +177,7 @@ def test_a_model_of_objects_says_what_its_outputs_mean(make_model: Make, tmp_pat
     (output,) = content["outputs"]
     assert output["axes"][1]["channel_names"] == ["class_1", "boundary"]
     assert output["postprocessing"] == [{"id": "sigmoid"}]
-    assert "rim" in output["description"]
+    assert "object's boundary" in output["description"]
     assert "boundary" in members["README.md"].decode()
     # Another decoder is another model, though the weights have the same shapes.
     other = replace(model, decoder=DecoderSpec())
@@ -792,7 +792,7 @@ def test_normalisation_beyond_the_format_is_told(make_model: Make, tmp_path: Pat
     model = make_model("cnn", normalisation=NormalisationSpec(low=0.1, high=0.5))
     save(model, tmp_path / "model.zip")
     members = members_of(tmp_path / "model.zip")
-    assert b"cannot say its normalisation" in members["README.md"]
+    assert b"cannot express its normalisation" in members["README.md"]
     steps = content_of(members)["inputs"][0]["preprocessing"]
     assert [step["id"] for step in steps] == ["ensure_dtype"]
     image = Image.of(np.random.default_rng(0).normal(size=(20, 20)))

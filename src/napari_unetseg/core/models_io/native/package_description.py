@@ -218,7 +218,7 @@ def _output_description(model: TrainedModel) -> str:
 
 _MAPS = {
     "distance": "its distance to the object's edge, relative to the largest distance in the object",
-    "boundary": "probability that it belongs to an object's boundary",
+    "boundary": "the probability that it belongs to an object's boundary",
 }
 _BATCH = {"type": "batch"}
 
