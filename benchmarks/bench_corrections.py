@@ -99,11 +99,11 @@ class Bench:
     def __init__(self, labels: np.ndarray, viewer: Any = None) -> None:
         from napari.layers import Labels
 
-        from napari_unetseg.gui.shared.layer_locks import LayerInk
+        from napari_unetseg.gui.shared.layer_locks import LayerLocks
 
         self.labels, self.viewer = labels, viewer
         self.layer = Labels(labels) if viewer is None else viewer.add_labels(labels)
-        self.ink = LayerInk(self.layer)
+        self.ink = LayerLocks(self.layer)
         self.boxes = find_boxes(labels)
         self.frame = LabelsView.whole(2)
         self.first = self.boxes.largest() + 1

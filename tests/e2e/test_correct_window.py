@@ -104,8 +104,8 @@ def test_every_tool_of_a_plane(hand, correct, qtbot):
     layer = viewer.add_labels(plane(), name="objects", scale=(0.5, 0.5), rotate=8)
     viewer.reset_view()
     canvas = Canvas(qtbot, viewer, correct, layer)
-    hand.click(correct.show_ink)
-    assert is_preview(correct.ink_view.layer)
+    hand.click(correct.show_locked)
+    assert is_preview(correct.locked_view.layer)
 
     canvas.key("line")
     seen = []
@@ -168,12 +168,12 @@ def test_every_tool_of_a_plane(hand, correct, qtbot):
     assert abs((layer.data == layer.data[25, 135]).sum() - np.pi * 225) < 60
 
     canvas.does(lambda: canvas.key("view"))
-    ink = hand.workbench.tools[0].session.ink(layer).pixels().array()
+    ink = hand.workbench.tools[0].session.locks(layer).pixels().array()
     assert ink[layer.data > 0].all()
-    hand.wait(lambda: (correct.ink_view.layer.data > 0).sum() == ink.sum())
+    hand.wait(lambda: (correct.locked_view.layer.data > 0).sum() == ink.sum())
     canvas.native.setFocus()
     canvas.plain(Qt.Key.Key_W)
-    assert correct.ink_view.layer is None
+    assert correct.locked_view.layer is None
 
 
 def test_a_stack_and_the_3d_view(hand, correct, qtbot):

@@ -34,7 +34,7 @@ def test_accept_reject_fix_and_count(hand, queue, qtbot):
     hand.wait(lambda: queue.review.queue.at == 1)
     press(Qt.Key.Key_Backspace)
     hand.wait(lambda: queue.review.queue.at == 2)
-    ink = queue.session.ink(layer).pixels().array()
+    ink = queue.session.locks(layer).pixels().array()
     assert set(np.unique(sample.objects[ink])) == {first.number, second.number}
     assert not (layer.data == second.number).any()
     press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)

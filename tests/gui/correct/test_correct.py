@@ -17,7 +17,7 @@ from napari.utils.shortcuts import default_shortcuts
 
 from napari_unetseg.core.corrections import find_boxes
 from napari_unetseg.core.corrections.locked_pixels import merge_objects
-from napari_unetseg.gui.correct.correct_dock import INK_KEY, CorrectWidget
+from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY, CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.correct.locked_view import DRAWN, ERASED
 from napari_unetseg.gui.review.review_dock import NEXT_KEY
@@ -106,7 +106,7 @@ def ids(layer):
 
 
 def inked(tool, layer):
-    return tool.session.ink(layer).pixels().array()
+    return tool.session.locks(layer).pixels().array()
 
 
 def count(layer):
@@ -163,7 +163,7 @@ def test_clicks_are_one_undo_step_and_ink(tool, layer, mouse, name):
     assert KINDS[name].hint in tool.message.text()
     assert tool.kind is KINDS[name]
     # The next prediction keeps it: every object that was touched, and nothing comes back.
-    merged = merge_objects(after, np.full_like(after, 77), tool.session.ink(layer).pixels())
+    merged = merge_objects(after, np.full_like(after, 77), tool.session.locks(layer).pixels())
     assert np.array_equal(merged[ink], after[ink])
     press_key(layer, "Escape")
     assert tool.kind is None
@@ -385,7 +385,7 @@ def test_a_turned_view(tool, viewer, stack):
 
 
 def test_keys_are_free_and_given_back(qtbot, tool, viewer, layer):
-    ours = {coerce_keybinding(kind.key) for kind in TOOLS} | {coerce_keybinding(INK_KEY)}
+    ours = {coerce_keybinding(kind.key) for kind in TOOLS} | {coerce_keybinding(LOCKED_KEY)}
     assert len(ours) == len(TOOLS) + 1
     # napari's own come in this order: the viewer's, those of Labels, then those of other layers.
     names = list(default_shortcuts)
@@ -440,9 +440,9 @@ def test_the_mouse_is_given_back(tool, viewer, layer, how):
 
 
 def test_show_ink(qtbot, tool, viewer, layer, mouse):
-    press_key(layer, INK_KEY)
-    assert tool.show_ink.isChecked()
-    shown = tool.ink_view.layer
+    press_key(layer, LOCKED_KEY)
+    assert tool.show_locked.isChecked()
+    shown = tool.locked_view.layer
     assert is_preview(shown)
     assert not shown.data.any()
     assert viewer.layers.selection.active is layer
@@ -450,34 +450,34 @@ def test_show_ink(qtbot, tool, viewer, layer, mouse):
     assert tool.pick.count() == 1
     tool.press(KINDS["shrink"])
     mouse.click((10, 30))
-    qtbot.waitUntil(lambda: tool.ink_view.layer.data.any())
-    picture = tool.ink_view.layer.data
+    qtbot.waitUntil(lambda: tool.locked_view.layer.data.any())
+    picture = tool.locked_view.layer.data
     assert np.array_equal(picture == DRAWN, layer.data == 4)
     assert np.array_equal(picture == ERASED, (example() == 4) & (layer.data == 0))
     layer.undo()
-    qtbot.waitUntil(lambda: not tool.ink_view.layer.data.any())
+    qtbot.waitUntil(lambda: not tool.locked_view.layer.data.any())
     layer.redo()
-    qtbot.waitUntil(lambda: tool.ink_view.layer.data.any())
+    qtbot.waitUntil(lambda: tool.locked_view.layer.data.any())
     tool.hide()
-    assert tool.ink_view.layer is None
-    assert tool.show_ink.isChecked()
+    assert tool.locked_view.layer is None
+    assert tool.show_locked.isChecked()
     tool.show()
-    qtbot.waitUntil(lambda: tool.ink_view.layer is not None)
-    press_key(layer, INK_KEY)
+    qtbot.waitUntil(lambda: tool.locked_view.layer is not None)
+    press_key(layer, LOCKED_KEY)
     assert not [other for other in viewer.layers if is_preview(other)]
 
 
 def test_ink_in_a_stack_follows_the_plane(qtbot, tool, viewer, stack):
-    tool.show_ink.setChecked(True)
+    tool.show_locked.setChecked(True)
     viewer.dims.set_point(0, 4)
     tool.press(KINDS["approve"])
     Mouse(viewer, stack).click((2, 10, 10))
-    qtbot.waitUntil(lambda: bool((tool.ink_view.layer.data == DRAWN).sum() == 400))
+    qtbot.waitUntil(lambda: bool((tool.locked_view.layer.data == DRAWN).sum() == 400))
     viewer.dims.set_point(0, 6)
-    qtbot.waitUntil(lambda: not tool.ink_view.layer.data.any())
+    qtbot.waitUntil(lambda: not tool.locked_view.layer.data.any())
     viewer.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: tool.ink_view.layer.data.ndim == 3)
-    assert tool.ink_view.layer.data.sum() == 400
+    qtbot.waitUntil(lambda: tool.locked_view.layer.data.ndim == 3)
+    assert tool.locked_view.layer.data.sum() == 400
 
 
 def test_large_labels_are_searched_in_another_thread(qtbot, tool, viewer, monkeypatch):
@@ -610,4 +610,4 @@ def test_the_ink_outlives_the_dock(tool, viewer, layer, mouse):
     tool.press(KINDS["approve"])
     mouse.click((10, 10))
     tool.close_tool()
-    assert Session.of(viewer).ink(layer).pixels().array().sum() == 400
+    assert Session.of(viewer).locks(layer).pixels().array().sum() == 400

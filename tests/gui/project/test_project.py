@@ -82,7 +82,7 @@ def test_a_project_comes_back(qtbot, viewer, tmp_path):
     np.testing.assert_allclose(mask.extent.world, result.extent.world)
     assert again.colormap.name == "magma"
     session = Session.of(other)
-    assert np.array_equal(session.ink(mask).pixels().array(), result.data == 3)
+    assert np.array_equal(session.locks(mask).pixels().array(), result.data == 3)
     assert find_layer(other.layers, "mask", again) is mask
     assert [one.name for one in session.models] == ["m"]
     # The next run goes around what was drawn before the project was closed.

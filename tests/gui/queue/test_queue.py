@@ -16,7 +16,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.review_queue import Queue
 from napari_unetseg.core.training.train import train
-from napari_unetseg.gui.correct.correct_dock import INK_KEY
+from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.project.autosave import Autosave
@@ -84,7 +84,7 @@ def press(layer, name):
 
 
 def inked(tool, layer):
-    return tool.session.ink(layer).pixels().array()
+    return tool.session.locks(layer).pixels().array()
 
 
 def frame(viewer):
@@ -209,7 +209,7 @@ def test_what_is_changed_by_hand_is_fixed_until_undone(tool, layer, make):
 def test_a_run_does_not_mend(tool, layer, make):
     make()
     where = np.nonzero(layer.data == tool.review.queue.item.number)
-    tool.session.ink(layer).write(where, np.zeros(len(where[0]), np.int32))
+    tool.session.locks(layer).write(where, np.zeros(len(where[0]), np.int32))
     tool.review.look()
     assert tool.review.queue.verdicts[0] == ""
     press(layer, "accept")
@@ -224,7 +224,7 @@ def test_a_sample_of_other_labels_is_judged_no_further(tool, layer, make):
         press(layer, "accept")
     at = tool.review.queue.at
     where = np.nonzero(layer.data)
-    tool.session.ink(layer).write(where, layer.data[where] % 9 + 1)
+    tool.session.locks(layer).write(where, layer.data[where] % 9 + 1)
     for verdict in ("accept", "reject"):
         press(layer, verdict)
         assert "Make the queue again" in tool.message.text()
@@ -261,7 +261,7 @@ def test_keys_are_free_and_given_back(qtbot, tool, layer, make):
     names = list(default_shortcuts)
     concerned = names[: names.index("napari:activate_points_add_mode")]
     taken = {key for name in concerned for key in default_shortcuts[name]}
-    theirs = {coerce_keybinding(kind.key) for kind in TOOLS} | {coerce_keybinding(INK_KEY)}
+    theirs = {coerce_keybinding(kind.key) for kind in TOOLS} | {coerce_keybinding(LOCKED_KEY)}
     assert not ours & (taken | theirs)
     assert coerce_keybinding(NEXT_KEY) == coerce_keybinding(KEYS["next"])
     assert set(layer.keymap) == ours
@@ -435,7 +435,7 @@ def test_what_is_split_or_merged_counts(tool, viewer, make):
         press(layer, "accept")
     number = tool.review.item.number
     where = np.nonzero(layer.data == 3 - number)
-    tool.session.ink(layer).correct(where, np.full(len(where[0]), number, np.int32))
+    tool.session.locks(layer).correct(where, np.full(len(where[0]), number, np.int32))
     tool.review.look()
     queue = tool.review.queue
     rows = zip(queue.items, queue.verdicts, queue.worth, strict=True)

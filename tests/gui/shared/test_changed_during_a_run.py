@@ -187,7 +187,7 @@ class FineTune(Dock):
             options={"model": "A", "fingerprint": window.models[0].fingerprint},
         )
         where = np.nonzero(SAMPLE.mask)
-        window.session.ink(made).correct(where, np.full(len(where[0]), 0, np.uint8))
+        window.session.locks(made).correct(where, np.full(len(where[0]), 0, np.uint8))
         tool.pick.pick(window.image)
         tool.labels.pick(made)
         tool.models.setCurrentIndex(tool.models.findText("A"))
@@ -380,7 +380,7 @@ def facts_of(layer, window):
     except InputError as error:
         draft = str(error)
     measured = options_of_layer(layer, MEASURED)
-    ink = len(window.session.ink(layer).pixels()) if isinstance(layer, Labels) else 0
+    ink = len(window.session.locks(layer).pixels()) if isinstance(layer, Labels) else 0
     return (
         role_of(layer),
         dict(options_of_layer(layer)),

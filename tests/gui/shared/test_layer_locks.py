@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
-from napari_unetseg.gui.shared.layer_locks import LayerInk
+from napari_unetseg.gui.shared.layer_locks import LayerLocks
 from napari_unetseg.gui.shared.session import Session
 
 SHAPE = (11, 13)
@@ -110,7 +110,7 @@ def follow(session, viewer, source, seed):
             else:
                 for number in np.setdiff1d(before[ink], 0):
                     assert np.array_equal(layer.data == number, before == number)
-        assert np.array_equal(session.ink(layer).pixels().array(), oracle.ink), act
+        assert np.array_equal(session.locks(layer).pixels().array(), oracle.ink), act
     viewer.layers.remove(layer)
 
 
@@ -129,18 +129,18 @@ def test_the_check_finds_a_run_that_forgets_the_ink(layer):
     oracle = Oracle(layer)
     oracle.step(lambda: layer.paint((5, 5), 3), by_hand=True)
     before = layer.data.copy()
-    LayerInk(layer).write(np.nonzero(before == 3), np.ones((before == 3).sum(), np.int32))
+    LayerLocks(layer).write(np.nonzero(before == 3), np.ones((before == 3).sum(), np.int32))
     assert not np.array_equal(layer.data[oracle.ink], before[oracle.ink])
 
 
 def test_approved_and_restored_pixels_are_ink_until_let_go(layer):
-    ink, told = LayerInk(layer), []
+    ink, told = LayerLocks(layer), []
     ink.changed.connect(lambda: told.append(1))
     assert not ink
     ink.approve((slice(2, 4), slice(1, 3)))
     # Ink does not keep its layer alive.
     beside = Labels(np.zeros(SHAPE, np.int32))
-    other = LayerInk(beside)
+    other = LayerLocks(beside)
     other.restore(ink.pixels())
     assert len(other.pixels()) == 4
     ink.release()
@@ -150,7 +150,7 @@ def test_approved_and_restored_pixels_are_ink_until_let_go(layer):
 
 
 def test_a_correction_and_what_it_approves_are_one_undo_step(layer):
-    ink, told = LayerInk(layer), []
+    ink, told = LayerLocks(layer), []
     ink.changed.connect(lambda: told.append(1))
     approved = PixelSet(SHAPE)
     approved.add((slice(0, 2), slice(0, 3)))
@@ -177,7 +177,7 @@ def test_a_correction_and_what_it_approves_are_one_undo_step(layer):
 def test_approvals_outlive_the_undo_history(monkeypatch):
     monkeypatch.setattr(Labels, "_history_limit", 3)
     layer = Labels(np.zeros(SHAPE, np.int32))
-    ink, approved = LayerInk(layer), PixelSet(SHAPE)
+    ink, approved = LayerLocks(layer), PixelSet(SHAPE)
     approved.add((slice(0, 2), slice(0, 3)))
     ink.correct((np.zeros(0, int),) * 2, np.zeros(0, np.int32), approved)
     for k in range(6):
@@ -187,7 +187,7 @@ def test_approvals_outlive_the_undo_history(monkeypatch):
 
 def test_polygons_in_stacks_are_ink():
     layer = Labels(np.zeros((4, 20, 20), np.uint8))
-    ink = LayerInk(layer)
+    ink = LayerLocks(layer)
     corners = np.array([[1, 2, 2], [1, 2, 12], [1, 12, 12], [1, 12, 2]])
     layer.paint_polygon(corners, 3)
     assert np.array_equal(ink.pixels().array(), layer.data == 3)
@@ -195,7 +195,7 @@ def test_polygons_in_stacks_are_ink():
 
 def test_ink_does_not_keep_a_layer_alive():
     session, layer = Session(), Labels(np.zeros(SHAPE, np.uint8))
-    session.ink(layer)
+    session.locks(layer)
     gone = weakref.ref(layer)
     del layer
     gc.collect()

@@ -21,7 +21,7 @@ from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
-from napari_unetseg.gui.shared.layer_provenance import _of_one_size, draft_of, tells_steps
+from napari_unetseg.gui.shared.layer_provenance import _of_one_size, draft_of, has_steps
 from napari_unetseg.gui.shared.layers import image_of, show_image
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
@@ -202,7 +202,7 @@ def test_what_cannot_be_repeated_is_said(viewer, use, sample):
     assert "'cells by hand'" in draft(viewer, "cells flattened").remarks[0]
     use(ThresholdWidget, "cells flattened", result="objects")
     layer = viewer.layers["cells flattened objects"]
-    Session.of(viewer).ink(layer)
+    Session.of(viewer).locks(layer)
     layer.paint((50, 50), 3)
     first, second = draft(viewer, layer.name).remarks
     assert "'cells by hand'" in first
@@ -224,7 +224,7 @@ def test_one_of_several_channels_is_to_be_named(viewer, use, sample, tmp_path):
 
 def test_layers_without_steps_are_refused(viewer, use, model, sample):
     cells = viewer.layers["cells"]
-    assert not tells_steps(cells)
+    assert not has_steps(cells)
     with pytest.raises(InputError, match="was not made by"):
         draft(viewer, "cells")
     report = show_image(

@@ -84,7 +84,7 @@ def test_erasing_and_filling_are_drawing_too(viewer, source):
             layer.paint((5, 5), 0)
         else:
             layer.fill((5, 5), 4)
-        assert Session.of(viewer).ink(layer), edit
+        assert Session.of(viewer).locks(layer), edit
         viewer.layers.remove(layer)
 
 

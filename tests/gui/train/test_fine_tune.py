@@ -64,7 +64,7 @@ def correct(session, labels, sample, rows=slice(0, None, 3)):
     where = np.zeros(labels.data.shape, bool)
     where[rows] = True
     places = np.nonzero(where)
-    session.ink(labels).correct(places, sample.mask[places].astype(labels.data.dtype))
+    session.locks(labels).correct(places, sample.mask[places].astype(labels.data.dtype))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_corrections_teach_and_the_new_version_is_the_current_one(
     version = session.history.versions[-1]
     assert (version.origin, version.learnt[0].ink) == (
         "trained on",
-        len(session.ink(labels).pixels()),
+        len(session.locks(labels).pixels()),
     )
     assert version.learnt[0].labels == "new classes"
     assert version.picture() is not None
@@ -271,16 +271,16 @@ def test_labels_are_what_their_role_or_their_maker_says(viewer, sample, model):
 def test_other_layers_that_were_corrected_before_come_along(viewer, session, scene, sample, model):
     new, labels = scene
     correct(session, labels, sample)
-    learnt = learnt_of(new, labels, "mask", ink=7)
+    learnt = learnt_of(new, labels, "mask", locked=7)
     session.add_model(model, origin="trained on", learnt=[learnt])
     third = viewer.add_image(sample.image, name="third")
     more = viewer.add_labels(np.zeros(sample.mask.shape, np.uint8), name="more")
-    session.ink(more)
+    session.locks(more)
     more.paint((5, 5), 1)
     found = fine_tune_material(viewer.layers, session, third, more, "mask", model)
     assert [one.labels for one in found.learnt] == ["more", "new classes"]
     assert len(found.corrected) == 2
-    assert found.learnt[1].ink == len(session.ink(labels).pixels())
+    assert found.learnt[1].ink == len(session.locks(labels).pixels())
 
 
 def test_it_picks_what_was_corrected_when_it_is_shown(qtbot, tool, scene, session, sample, viewer):

@@ -80,7 +80,7 @@ def test_a_version_whose_weights_are_gone_says_so(qtbot, session):
     row = next(k for k, e in enumerate(made._entries) if e.model is None)
     made.choose(row)
     assert session.current is models[-1]
-    assert "no longer kept" in made.said.text()
+    assert "no longer kept" in made.details.text()
     made.close_events()
 
 

@@ -118,7 +118,12 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         image = image_of(layer)
         exclude, labels = self._excluded(), self.exclude.layer()
         left_out = "" if labels is None else labels.name
-        return lambda progress: _flatten(image, options, exclude, left_out, progress)
+
+        def work(progress: Progress) -> _Flattened:
+            made = _flatten(image, options, exclude, progress)
+            return _Flattened(*made, options, left_out)
+
+        return work
 
     def show_result(self, layer: Layer, options: BackgroundOptions, result: _Flattened) -> str:
         facts = result.facts
@@ -197,16 +202,15 @@ def _warm_up(dtype: Any, options: BackgroundOptions) -> None:
 
 
 def _flatten(
-    image: Image, options: BackgroundOptions, exclude: Any, left_out: str, progress: Progress
-) -> _Flattened:
+    image: Image, options: BackgroundOptions, exclude: Any, progress: Progress
+) -> tuple[Any, Any, dict[str, Any]]:
     background: Background = fit_background(
         image, options, exclude=exclude, progress=part(progress, 0, 0.7)
     )
     progress(0.7, "taking the surface away")
     flattened = background.flatten(image)
     progress(0.9, "drawing the surface")
-    surface = background.surface()
-    return _Flattened(flattened.data, surface.data, background.describe(), options, left_out)
+    return flattened.data, background.surface().data, background.describe()
 
 
 def _plane(

@@ -20,7 +20,7 @@ from napari_unetseg.gui.batch.batch_list import BatchList
 from napari_unetseg.gui.batch.recipe_editor import RecipeEditor
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layer_provenance import tells_steps
+from napari_unetseg.gui.shared.layer_provenance import has_steps
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 
 _BUTTONS = {
@@ -55,7 +55,7 @@ class BatchPage(QWidget):
     def __init__(self, viewer: Any, help_text: str) -> None:
         super().__init__()
         self.buttons = {name: _button(*words) for name, words in _BUTTONS.items()}
-        self.pick = LayerChoice(viewer, tells_steps, nothing="no layer")
+        self.pick = LayerChoice(viewer, has_steps, nothing="no layer")
         self.pick.setObjectName("steps")
         self.pick.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.editor = RecipeEditor()

@@ -45,8 +45,8 @@ class RecipeEditor(QWidget):
             "The steps and their options. Change what you like; what is wrong is said below."
         )
         self.text.setMinimumHeight(self.text.fontMetrics().lineSpacing() * _LINES + 12)
-        self.said = QLabel(_EMPTY)
-        self.said.setWordWrap(True)
+        self.remark = QLabel(_EMPTY)
+        self.remark.setWordWrap(True)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_WAIT_MS)
@@ -54,7 +54,7 @@ class RecipeEditor(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.text)
-        column.addWidget(self.said)
+        column.addWidget(self.remark)
         self.text.textChanged.connect(self._on_changed)
 
     @property
@@ -87,8 +87,8 @@ class RecipeEditor(QWidget):
                 said, problem = steps_in_words(self._recipe), False
             except RecipeError as error:
                 said, line = str(error), error.line
-        self.said.setText(said)
-        self.said.setStyleSheet(PROBLEM if problem else "")
+        self.remark.setText(said)
+        self.remark.setStyleSheet(PROBLEM if problem else "")
         self._mark(line)
         self.checked.emit(self._recipe)
 

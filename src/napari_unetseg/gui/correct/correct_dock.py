@@ -1,4 +1,4 @@
-"""The Correct dock: tools for the hand, each one undo step, each ink."""
+"""The Correct dock: tools for the hand, each one undo step that locks what it touched."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,7 +30,7 @@ from napari_unetseg.gui.correct.correct_scene import (
 from napari_unetseg.gui.correct.correct_tools import TOOLS, ToolKind
 from napari_unetseg.gui.correct.extent_box import ExtentBox
 from napari_unetseg.gui.correct.gathered_objects import Gathered
-from napari_unetseg.gui.correct.locked_view import InkView
+from napari_unetseg.gui.correct.locked_view import LockedView
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
@@ -42,7 +42,7 @@ from napari_unetseg.gui.shared.task import Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
 
-INK_KEY = "W"
+LOCKED_KEY = "W"
 _READY = "Press a tool, then click an object."
 
 _STALE = "The labels were changed while this was computed, so nothing was done. Do it again."
@@ -74,7 +74,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._work: Work | None = None
         self.keys, self.marks = Keys(self.viewer), Marks(self.viewer)
         self.gathered = Gathered(self.marks)
-        self.ink_view = InkView(self.viewer, self.session)
+        self.locked_view = LockedView(self.viewer, self.session)
         self.hand = Hand(self.viewer)
         self.hand.clicked.connect(self._on_clicked)
         self.hand.drawn.connect(self._on_drawn)
@@ -95,12 +95,12 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.pressed.connect(self.press)
         self.finish_button = QPushButton("Divide at the places I clicked (Enter)")
         self.finish_button.clicked.connect(lambda: self.finish())
-        self.show_ink = QCheckBox("Show ink (white), and where it erased (red)")
-        self.show_ink.setToolTip(
+        self.show_locked = QCheckBox("Show ink (white), and where it erased (red)")
+        self.show_locked.setToolTip(
             "Lay over the labels what your hand drew or approved, and where it erased. Key over "
-            f"the canvas: {INK_KEY}."
+            f"the canvas: {LOCKED_KEY}."
         )
-        self.show_ink.toggled.connect(self._on_show_ink)
+        self.show_locked.toggled.connect(self._on_show_locked)
         self.train_on_button = QPushButton("Train on these corrections")
         self.train_on_button.setToolTip(
             "Let the model that predicted these labels learn from what you drew, erased and "
@@ -109,7 +109,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.train_on_button.clicked.connect(lambda: self._train_on())
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
-            extras=[self.panel, self.show_ink, self.finish_button],
+            extras=[self.panel, self.show_locked, self.finish_button],
             results=[self.train_on_button],
         )
         self.run_button.hide()
@@ -133,7 +133,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         if isinstance(result, CorrectionResult):
             return self._apply(layer, result)
         boxes, state = result
-        if state != self.session.ink(layer).state():
+        if state != self.session.locks(layer).state():
             self._soon.start(0)  # a stroke came in between: look again
             return "Finding the objects..."
         self._boxes.take(boxes)
@@ -162,7 +162,7 @@ class CorrectWidget(Tool[CorrectOptions]):
                     self.say(warning, problem=True)
                 self._boxes = LayerBoxes(self._layer)
             self._layer.events.n_edit_dimensions.connect(self._fill_extent)
-            self.session.ink(self._layer)
+            self.session.locks(self._layer)
         self._fill_extent()
         if self.isVisible():
             self.shown()
@@ -177,15 +177,15 @@ class CorrectWidget(Tool[CorrectOptions]):
             calls: dict[str, Callable[[], None]] = {
                 kind.key: partial(self.press, kind) for kind in TOOLS
             }
-            calls[INK_KEY] = self.show_ink.toggle
+            calls[LOCKED_KEY] = self.show_locked.toggle
             self.panel.show_keys(self.keys.bind(layer, calls))
             self._soon.start(0)
-        self._on_show_ink(self.show_ink.isChecked())
+        self._on_show_locked(self.show_locked.isChecked())
 
     def hidden(self) -> None:
         self.leave()
         self._unbind()
-        self.ink_view.hide()
+        self.locked_view.hide()
         super().hidden()
 
     def refresh(self) -> None:
@@ -193,7 +193,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.setEnabled(not self.running and self._boxes is not None)
         self.panel.show_current(self._kind)
         self.cancel_button.setVisible(self.running)
-        self.show_ink.setEnabled(self._layer is not None)
+        self.show_locked.setEnabled(self._layer is not None)
         known = self._layer is not None and self.session.current is not None
         self.train_on_button.setVisible(known)
         self.train_on_button.setEnabled(known and not self.running)
@@ -364,10 +364,10 @@ class CorrectWidget(Tool[CorrectOptions]):
         except InputError as error:
             self.say(str(error), problem=True)
             return
-        ink = self.session.ink(layer)
+        locks = self.session.locks(layer)
         all_of_them = kind.every and not numbers
-        spare = ink.pixels() if all_of_them and scene.options.spare else None
-        state = ink.state()
+        spare = locks.pixels() if all_of_them and scene.options.spare else None
+        state = locks.state()
         work = partial(corrected, kind, scene, parts, places, layer.data, state, spare)
         self._carry_out(layer, work, cost_of(parts) if kind.name != "view" else scene.labels.size)
 
@@ -383,27 +383,27 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _apply(self, layer: Layer, result: CorrectionResult) -> str:
         change = result.change
-        ink = self.session.ink(layer)
-        if result.state != ink.state():
+        locks = self.session.locks(layer)
+        if result.state != locks.state():
             return _STALE
         if len(change) > UNDOABLE_PIXELS:
             return (
                 f"This would change {len(change):,} pixels, more than can be undone "
                 f"({UNDOABLE_PIXELS:,}). Let it act on less: a plane, or the objects you click."
             )
-        if result.kind.ink:
-            ink.correct(change.index, change.after, result.approved)
+        if result.kind.locks:
+            locks.correct(change.index, change.after, result.approved)
         else:
-            ink.write(change.index, change.after)
+            locks.write(change.index, change.after)
         show_copy(self.viewer, layer, result)
-        return " ".join(filter(None, [result.told(), self._hint()]))
+        return " ".join(filter(None, [result.message(), self._hint()]))
 
     def _search(self) -> None:
         """Find the objects in another thread."""
         layer, known = self._layer, self._boxes
         if layer is None or known is None or self.running:
             return
-        search, state = known.search(), self.session.ink(layer).state()
+        search, state = known.search(), self.session.locks(layer).state()
         self._work = lambda progress: (search(progress), state)
         self.run()
         self.say("Finding the objects, then the tools can be used...")
@@ -454,11 +454,11 @@ class CorrectWidget(Tool[CorrectOptions]):
             self.leave()
             self.say(f"{kind.text} needs the 2D view, so it was put back.", problem=True)
 
-    def _on_show_ink(self, on: bool) -> None:
+    def _on_show_locked(self, on: bool) -> None:
         if on and self._layer is not None and self._boxes is not None and self.isVisible():
-            self.ink_view.show(self._layer)
+            self.locked_view.show(self._layer)
         else:
-            self.ink_view.hide()
+            self.locked_view.hide()
 
     def _fill_extent(self) -> None:
         self.form.layout.setRowVisible(self.extent, self.extent.show_layer(self._layer))
@@ -468,4 +468,4 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.form.layout.setRowVisible(self.shapes, self.shapes.layer() is not None)
 
 
-__all__ = ["INK_KEY", "CorrectWidget"]
+__all__ = ["LOCKED_KEY", "CorrectWidget"]

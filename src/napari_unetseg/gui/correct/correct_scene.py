@@ -47,9 +47,9 @@ class CorrectionResult:
     change
         Of the layer.
     approved
-        Pixels that are ink without changing.
+        Pixels that are locked without changing.
     state
-        Of the layer's ink and pixels when it began.
+        Of the layer's pixels and locks when it began; see `LayerLocks.state`.
     spared
         How many objects were left out because a hand had drawn or approved them.
     here, shown
@@ -64,7 +64,7 @@ class CorrectionResult:
     here: tuple[int, ...]
     shown: tuple[int, ...]
 
-    def told(self) -> str:
+    def message(self) -> str:
         """Return a sentence on what was done."""
         objects = list(dict.fromkeys([*self.change.objects, *_ids(self.change.before)]))
         objects = objects or _ids(self.change.after)
@@ -248,7 +248,7 @@ def corrected(
     state
         See `CorrectionResult`.
     spare
-        Ink that is not to be touched, nor the objects that hold any.
+        Locked pixels that are not to be changed, nor the objects that hold any.
 
     Raises
     ------
@@ -264,7 +264,7 @@ def corrected(
     if spare is not None:
         whole = whole.where(~spare.at(whole.index))
     approved = PixelSet(labels.shape)
-    if kind.ink:
+    if kind.locks:
         right = {number: scene.parts[number] for number in change.objects if number in scene.parts}
         approved = collect_pixels(scene.labels, right, scene.frame, labels.shape)
     if not len(whole) and not approved:

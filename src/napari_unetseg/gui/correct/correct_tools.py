@@ -32,9 +32,9 @@ class ToolKind:
     every
         Whether it also goes over every object at once.
     done
-        What is said when it was done.
-    ink
-        Whether what it did is ink.
+        Sentence for when it was done.
+    locks
+        Whether it locks what it touched.
     """
 
     name: str
@@ -49,7 +49,7 @@ class ToolKind:
     flat: bool = False
     planes: bool = False
     every: bool = False
-    ink: bool = True
+    locks: bool = True
 
 
 _CUT_HINT = "Draw across the object with the mouse pressed, from outside to outside."
@@ -282,7 +282,7 @@ TOOLS = (
         "change, to fill the gaps. Changes no outline, hence makes no ink.",
         acts.close_gaps,
         "Renumbered {n}.",
-        ink=False,
+        locks=False,
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Ink made visible: a passing layer over the labels, of what the hand drew and erased."""
+"""Locked pixels made visible: a passing layer over the labels, of what the hand drew and erased."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,22 +14,22 @@ from napari_unetseg.gui.shared.preview import Preview
 from napari_unetseg.gui.shared.session import Session
 
 DRAWN, ERASED = 1, 2
-"""Values of the layer: ink on an object, and ink on background."""
+"""Values of the layer: locked pixels of an object, and of background."""
 
 _WAIT_MS = 60
 _WHOLE = 100_000_000
 """More pixels than this are not shown at once; a plane of them is."""
 
 
-class InkView(QObject):
-    """Shows the ink of one layer until told not to.
+class LockedView(QObject):
+    """Shows the locked pixels of one layer until `hide` is called.
 
     Parameters
     ----------
     viewer
         The napari viewer.
     session
-        Who knows the ink.
+        Of the viewer: knows the locked pixels.
     """
 
     def __init__(self, viewer: Any, session: Session) -> None:
@@ -49,10 +49,10 @@ class InkView(QObject):
         return self._preview.layer
 
     def show(self, layer: Labels) -> None:
-        """Show the ink of `layer` from now on."""
+        """Show the locked pixels of `layer` from now on."""
         self.hide()
         self._layer = layer
-        self._session.ink(layer).changed.connect(self._later)
+        self._session.locks(layer).changed.connect(self._later)
         # Undoing and redoing tell nothing but that the picture is to be drawn again.
         layer.events.set_data.connect(self._later)
         layer.events.labels_update.connect(self._later)
@@ -65,23 +65,23 @@ class InkView(QObject):
         self._timer.stop()
         layer, self._layer, self._shown = self._layer, None, None
         if layer is not None:
-            self._session.ink(layer).changed.disconnect(self._later)
+            self._session.locks(layer).changed.disconnect(self._later)
             disconnect_events(layer.events, self)
             disconnect_events(self._viewer.dims.events, self)
         self._preview.remove()
 
     def look(self) -> None:
-        """Draw the ink as it is now."""
+        """Draw the locked pixels as they are now."""
         layer = self._layer
         if layer is None or layer not in self._viewer.layers:
             return
         index = self._preview.plane(layer)
-        ink = self._session.ink(layer)
-        state = (index, ink.state())
+        locks = self._session.locks(layer)
+        state = (index, locks.state())
         if state == self._shown and self._preview.layer is not None:
             return
         self._shown = state
-        picture = _picture(layer.data, ink.pixels(), index)
+        picture = _picture(layer.data, locks.pixels(), index)
         if picture is None:
             self._preview.remove()
             return
@@ -109,7 +109,7 @@ def _look() -> dict[str, Any]:
     }
 
 
-def _picture(labels: Any, ink: PixelSet, index: tuple[int, ...] | None) -> Any:
+def _picture(labels: Any, locked: PixelSet, index: tuple[int, ...] | None) -> Any:
     """Return what is drawn and erased: on a plane, or everywhere where that is not too much."""
     if index is None and labels.size > _WHOLE:
         return None
@@ -117,8 +117,8 @@ def _picture(labels: Any, ink: PixelSet, index: tuple[int, ...] | None) -> Any:
     box = tuple(slice(at, at + 1) for at in lead)
     box += tuple(slice(0, length) for length in labels.shape[len(lead) :])
     seen = np.asarray(labels[lead])
-    inked = ink.inside(box).reshape(seen.shape)
-    return np.where(inked, np.where(seen != 0, DRAWN, ERASED), 0).astype(np.uint8)
+    inside = locked.inside(box).reshape(seen.shape)
+    return np.where(inside, np.where(seen != 0, DRAWN, ERASED), 0).astype(np.uint8)
 
 
-__all__ = ["DRAWN", "ERASED", "InkView"]
+__all__ = ["DRAWN", "ERASED", "LockedView"]

@@ -288,7 +288,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     # Edits
 
     def _state_of(self, layer: Layer) -> tuple[int, ...]:
-        return self.session.ink(layer).state()
+        return self.session.locks(layer).state()
 
     def _watch(self, layer: Layer) -> None:
         """Notice from now on when `layer` is changed or clicked, and others no more."""

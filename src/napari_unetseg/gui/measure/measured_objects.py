@@ -31,7 +31,7 @@ class MeasuredObjects:
     layer, images, options
         What was measured, in which images, and how.
     state
-        Of the labels when they were measured; see `LayerInk.state`.
+        Of the labels when they were measured; see `LayerLocks.state`.
     centre, low, high
         Middle and corners of each row's object, (n, ndim).
     count

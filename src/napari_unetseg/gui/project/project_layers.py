@@ -25,7 +25,7 @@ _IMAGE_LOOK = (*_LOOK, "gamma", "contrast_limits", "colormap")
 def version_of(layer: Layer, session: Session) -> tuple[Any, ...]:
     """Return what changes whenever a layer's pixels do."""
     if isinstance(layer, Labels):
-        return session.ink(layer).state()
+        return session.locks(layer).state()
     return (id(layer.data), str(getattr(layer.data, "dtype", "")))
 
 
@@ -54,7 +54,7 @@ def contents_of(
         if isinstance(layer, Labels) and not layer.multiscale:
             known = unchanged(said["key"], said["version"])
             data = np.asarray(layer.data) if known else np.array(layer.data)
-            labels.append(LabelsItem(labels=data, ink=session.ink(layer).pixels(), **said))
+            labels.append(LabelsItem(labels=data, ink=session.locks(layer).pixels(), **said))
         elif isinstance(layer, ImageLayer) and not isinstance(layer, Labels):
             try:
                 image = image_of(layer)
@@ -91,7 +91,7 @@ def layers_from_contents(contents: Contents) -> tuple[list[Layer], list[str]]:
 
 
 def adopt(viewer: Any, session: Session, contents: Contents) -> None:
-    """Give the layers that were opened their sources and their ink, and the viewer the models."""
+    """Give opened layers their sources and locked pixels, and the viewer the models."""
     by_key = {layer_key(layer): layer for layer in viewer.layers}
     for item in contents.items:
         layer = by_key.get(item.key)
@@ -103,9 +103,9 @@ def adopt(viewer: Any, session: Session, contents: Contents) -> None:
             mark["source"] = str(source.unique_id)
             layer.metadata = {**layer.metadata, METADATA_KEY: mark}
         if isinstance(item, LabelsItem) and isinstance(layer, Labels):
-            ink = session.ink(layer)
-            if item.ink is not None and not ink:
-                ink.restore(item.ink)
+            locks = session.locks(layer)
+            if item.ink is not None and not locks:
+                locks.restore(item.ink)
     session.adopt_models(contents.models, contents.history)
 
 

@@ -21,7 +21,7 @@ def get_project_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerD
 
 
 def read_project(path: Any) -> list[LayerData]:
-    """Read a project's layers. Its ink and its models follow when they are in the viewer.
+    """Read a project's layers. Its locked pixels and its models follow when they are in the viewer.
 
     Raises
     ------

@@ -114,8 +114,8 @@ class QueueWidget(Tool[QueueOptions]):
     def work(self, layer: Layer, options: QueueOptions) -> Work:
         if not isinstance(layer, Labels):
             raise InputError(self.nothing_text)
-        ink = self.session.ink(layer).pixels()
-        return partial(_made, image_of(layer), self._sources(layer), options, ink)
+        locked = self.session.locks(layer).pixels()
+        return partial(_make_queue, image_of(layer), self._sources(layer), options, locked)
 
     def show_result(self, layer: Layer, options: QueueOptions, result: _Result) -> str:
         queue, uncertainty = result.built.queue, result.built.uncertainty
@@ -142,7 +142,7 @@ class QueueWidget(Tool[QueueOptions]):
         self._pick_image(layer)
         self._review = QueueRun(self.viewer, self.session, layer)
         self._review.changed.connect(self._show)
-        self._review.said.connect(self.say)
+        self._review.remarked.connect(self.say)
         self._review.open(self.form.options.order)
         if self.isVisible():
             self.shown()
@@ -298,11 +298,11 @@ class QueueWidget(Tool[QueueOptions]):
         self.models.choose(self.session.current)
 
 
-def _made(
+def _make_queue(
     labels: Image,
     sources: Sources,
     options: QueueOptions,
-    ink: PixelSet,
+    locked: PixelSet,
     progress: Progress,
 ) -> _Result:
     """Make a queue of copies: a computation must not see later strokes."""
@@ -310,7 +310,7 @@ def _made(
         labels = labels.with_data(np.array(labels.data))
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
-    built = make_queue(labels, sources, options, locked=ink, progress=progress)
+    built = make_queue(labels, sources, options, locked=locked, progress=progress)
     modelled = sources.model is not None and sources.image is not None
     informed = options.by == "shape" or modelled or sources.other is not None
     return _Result(built, options, informed)
@@ -326,8 +326,8 @@ def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
 
 def _decoding(layer: Labels) -> DecodeOptions | None:
     """Return how the objects of a layer were made, where it says so."""
-    said = options_of_layer(layer)
-    known = {name: said[name] for name in DecodeOptions.model_fields if name in said}
+    options = options_of_layer(layer)
+    known = {name: options[name] for name in DecodeOptions.model_fields if name in options}
     return DecodeOptions.checked(**known) if known else None
 
 

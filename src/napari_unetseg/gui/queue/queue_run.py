@@ -36,7 +36,7 @@ _STALE = "A run changed this object since the queue was made. Make the queue aga
 
 
 @dataclass(eq=False)
-class _Done:
+class _JudgedStep:
     """A verdict that is a step in napari's history."""
 
     order: Order
@@ -61,12 +61,12 @@ class QueueRun(QObject):
     -------
     changed()
         When another item is looked at, or one got a verdict.
-    said(str)
-        Something to tell the user.
+    remarked(str)
+        A sentence for the user.
     """
 
     changed = Signal()
-    said = Signal(str)
+    remarked = Signal(str)
 
     def __init__(self, viewer: Any, session: Session, layer: Labels) -> None:
         super().__init__()
@@ -77,12 +77,12 @@ class QueueRun(QObject):
         self._around: Box = ()
         self._before: NDArray[Any] | None = None
         self._mended = False
-        self._done: list[_Done] = []
+        self._done: list[_JudgedStep] = []
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_WAIT_MS)
         self._timer.timeout.connect(self.look)
-        session.ink(layer)
+        session.locks(layer)
         # Undoing and redoing tell nothing but that the picture is to be drawn again.
         for event in (layer.events.paint, layer.events.set_data, layer.events.labels_update):
             event.connect(self._later)
@@ -125,7 +125,7 @@ class QueueRun(QObject):
         self.show()
         self.changed.emit()
         if self._is_stale():
-            self.said.emit(_STALE)
+            self.remarked.emit(_STALE)
 
     def show(self) -> None:
         """Bring the item into view, with a frame around it."""
@@ -154,7 +154,7 @@ class QueueRun(QObject):
             self._keep(self._queue.judged(at, "gone", 0).go(at))
             at = self._queue.next_at()
         if at is None:
-            self.said.emit("Every item has a verdict.")
+            self.remarked.emit("Every item has a verdict.")
             self.changed.emit()
         else:
             self.go(at)
@@ -166,7 +166,7 @@ class QueueRun(QObject):
             self.go(self._queue.at - 1)
 
     def accept(self, missed: int = 0) -> None:
-        """Say that an item is right, which makes it ink, and go on.
+        """Say that an item is right, which locks it, and go on.
 
         Parameters
         ----------
@@ -187,7 +187,7 @@ class QueueRun(QObject):
                 "window": np.ones(labels.shape, bool),
             }[item.kind]
             if not right.any():
-                self.said.emit("It is no longer there: go on with Next.")
+                self.remarked.emit("It is no longer there: go on with Next.")
                 return
             self._judge("accepted", self._worth(), self._approve(item.box, right))
         self.next()
@@ -212,7 +212,7 @@ class QueueRun(QObject):
         change = delete(self.layer.data, {item.number: item.box})
         if not len(change):
             raise InputError("It is no longer there: go on with Next.")
-        self._session.ink(self.layer).correct(change.index, change.after)
+        self._session.locks(self.layer).correct(change.index, change.after)
         self._judge("rejected", 0.0, list(histories(self.layer)[0][-1]))
         self.next()
 
@@ -240,12 +240,12 @@ class QueueRun(QObject):
         item = queue.item
         self._keep(queue.judged(queue.at, verdict, worth))
         if step is not None:
-            done = _Done(queue.order, queue.at, verdict, worth, step)
+            done = _JudgedStep(queue.order, queue.at, verdict, worth, step)
             self._done = [*self._done, done][-_STEPS:]
-        self._tell_the_other(item, verdict, worth)
+        self._judge_in_other_queue(item, verdict, worth)
         self._remember()
 
-    def _tell_the_other(
+    def _judge_in_other_queue(
         self, item: Item, verdict: Verdict, worth: float = 0.0, *, was: Verdict = ""
     ) -> None:
         """Give the same item of the layer's other queue the verdict too: nobody is asked twice.
@@ -265,15 +265,15 @@ class QueueRun(QObject):
             keep_queue(self.layer, theirs.judged(at, verdict, worth))
 
     def _approve(self, box: Box, right: NDArray[np.bool_]) -> list[Atom] | None:
-        """Make pixels ink: as a step that can be undone, where the labels can be edited at all."""
-        ink = self._session.ink(self.layer)
+        """Lock pixels: as a step that can be undone, where the labels can be edited at all."""
+        locks = self._session.locks(self.layer)
         if problem_of(self.layer):
-            ink.approve(box, right)
+            locks.approve(box, right)
             return None
         approved = PixelSet(self.layer.data.shape)
         approved.add(box, right)
         nothing = Change.joined([], self.layer.data)
-        ink.correct(nothing.index, nothing.after, approved)
+        locks.correct(nothing.index, nothing.after, approved)
         return list(histories(self.layer)[0][-1])
 
     def _worth(self) -> float:
@@ -322,13 +322,13 @@ class QueueRun(QObject):
             worth = self._worth()
             if (queue.verdict, queue.worth[queue.at]) != ("fixed", worth):
                 self._keep(queue.judged(queue.at, "fixed", worth))
-                self._tell_the_other(item, "fixed", worth)
+                self._judge_in_other_queue(item, "fixed", worth)
                 self._swallowed(before, after)
                 self.changed.emit()
         elif self._mended and not mended:
             self._mended = False
             self._keep(queue.judged(queue.at, ""))
-            self._tell_the_other(item, "", was="fixed")
+            self._judge_in_other_queue(item, "", was="fixed")
             self.changed.emit()
 
     def _is_mended(self, item: Item, before: NDArray[Any], after: NDArray[Any]) -> bool:
@@ -337,8 +337,8 @@ class QueueRun(QObject):
             differs &= (before == item.number) | (after == item.number)
         if not differs.any():
             return False
-        ink = self._session.ink(self.layer).pixels()
-        return bool((differs & ink.inside(self._around)).any())
+        locked = self._session.locks(self.layer).pixels()
+        return bool((differs & locked.inside(self._around)).any())
 
     def _swallowed(self, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Give other items a verdict whose objects were merged into this one."""
@@ -369,13 +369,13 @@ class QueueRun(QObject):
             elif done.undone and not any(same_step(step, done.step) for step in redo):
                 self._done.remove(done)
 
-    def _set(self, done: _Done, verdict: Verdict, worth: float) -> None:
+    def _set(self, done: _JudgedStep, verdict: Verdict, worth: float) -> None:
         queue = self._queue
         if queue is not None and queue.order == done.order and done.at < len(queue):
             self._keep(queue.judged(done.at, verdict, worth))
             was: Verdict = "" if verdict else done.verdict
-            self._tell_the_other(queue.items[done.at], verdict, worth, was=was)
-            self.said.emit(f"Item {done.at + 1}: {verdict or 'the verdict was taken back'}.")
+            self._judge_in_other_queue(queue.items[done.at], verdict, worth, was=was)
+            self.remarked.emit(f"Item {done.at + 1}: {verdict or 'the verdict was taken back'}.")
             self.go(done.at)
 
     def _check(self) -> None:
@@ -391,7 +391,7 @@ class QueueRun(QObject):
         pixels = np.count_nonzero(np.asarray(self.layer.data[item.box]) == item.number)
         if pixels == item.pixels:
             return False
-        return not self._session.ink(self.layer).pixels().inside(item.box).any()
+        return not self._session.locks(self.layer).pixels().inside(item.box).any()
 
     def _is_gone(self, item: Item) -> bool:
         """Whether a hand took an object away."""
@@ -399,7 +399,7 @@ class QueueRun(QObject):
             return False
         if (np.asarray(self.layer.data[item.box]) == item.number).any():
             return False
-        return bool(self._session.ink(self.layer).pixels().inside(item.box).any())
+        return bool(self._session.locks(self.layer).pixels().inside(item.box).any())
 
     def _keep(self, queue: Queue) -> None:
         self._queue = queue

@@ -55,7 +55,7 @@ class LayerChoice(QComboBox):
         self._follow = follow
         self._other: LayerChoice | None = None
         self._watched: list[Layer] = []
-        self.currentIndexChanged.connect(self._tell)
+        self.currentIndexChanged.connect(self._announce)
         self._refill()
         self._on_active()
 
@@ -95,7 +95,7 @@ class LayerChoice(QComboBox):
             likely = [layer for layer in offered if layer is not None and self._follows(layer)]
             self.setCurrentIndex(self._entries.index((likely or offered)[-1]))
         self.blockSignals(blocked)
-        self._tell()
+        self._announce()
 
     def _watch_names(self) -> None:
         for layer in self._watched:
@@ -115,7 +115,7 @@ class LayerChoice(QComboBox):
         taken = self._other is not None and self._other.layer() is layer
         return not taken and self._follow(layer)
 
-    def _tell(self) -> None:
+    def _announce(self) -> None:
         layer = self.layer()
         self.setToolTip("" if layer is None else layer.name)
         if layer is not self._last:

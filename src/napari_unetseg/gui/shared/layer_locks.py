@@ -1,7 +1,7 @@
 """Which pixels of a Labels layer a hand drew, told from the layer's own undo history.
 
 napari says when something was painted, but not when it was undone. So nothing is counted on the
-way: a stroke is ink as long as it lies in the layer's undo history, is none while it is undone,
+way: a stroke is locked as long as it lies in the layer's undo history, is none while it is undone,
 and is remembered for good when it drops out of the history's far end.
 """
 
@@ -21,8 +21,8 @@ Atom = Any
 """One change in napari's history: a box, a mask and values, or indices and values."""
 
 
-class LayerInk:
-    """The ink on one Labels layer.
+class LayerLocks:
+    """The locked pixels of one Labels layer: what a hand drew, erased or approved.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class LayerInk:
     """
 
     changed = Signal()
-    """Sent when ink was added by hand, or let go."""
+    """Sent when a hand locked pixels, or all were released."""
 
     def __init__(self, layer: Labels) -> None:
         self._ref = ref(layer)
@@ -39,19 +39,19 @@ class LayerInk:
         self._history = histories(layer)[0]
         self._strokes: list[tuple[list[Atom], bool]] = []
         self._running = False
-        self._told = 0
+        self._revision = 0
         layer.events.paint.connect(self._on_paint)
 
     @property
     def _layer(self) -> Labels:
-        """The layer, which is not kept alive by its ink."""
+        """The layer, which is not kept alive by its locks."""
         layer = self._ref()
         if layer is None:
-            raise ReferenceError("The Labels layer is gone, and its ink with it.")
+            raise ReferenceError("The Labels layer is gone, and its locked pixels with it.")
         return layer
 
     def pixels(self) -> PixelSet:
-        """Return the ink that is there now: a copy."""
+        """Return the pixels that are locked now: a copy."""
         self._settle()
         if self._base.shape != _shape(self._layer):
             self._base = PixelSet(_shape(self._layer))
@@ -67,29 +67,29 @@ class LayerInk:
         return bool(self.pixels())
 
     def state(self) -> tuple[int, ...]:
-        """Return what changes whenever the labels or their ink do, undo and redo included."""
+        """Return a key that changes with the labels and their locked pixels, undo included."""
         history, undone = histories(self._layer)
         latest = id(history[-1][0]) if history and history[-1] else 0
-        return (id(self._layer.data), len(history), latest, len(undone), self._told)
+        return (id(self._layer.data), len(history), latest, len(undone), self._revision)
 
     def approve(self, box: tuple[slice, ...], mask: NDArray[np.bool_] | None = None) -> None:
-        """Make pixels ink that are right as they are."""
+        """Lock pixels that are right as they are."""
         self._base.add(box, mask)
-        self._tell()
+        self._announce()
 
     def restore(self, pixels: PixelSet) -> None:
-        """Add ink that was kept elsewhere, in a file or another layer."""
+        """Lock pixels that were locked in a file or in another layer."""
         self._base.update(pixels)
-        self._tell()
+        self._announce()
 
     def release(self) -> None:
-        """Let all ink go: runs may change every pixel again."""
+        """Unlock every pixel: runs may change them again."""
         self._base = PixelSet(_shape(self._layer))
         self._strokes = [(step, False) for step, _ in self._strokes]
-        self._tell()
+        self._announce()
 
     def write(self, indices: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
-        """Change pixels as one undo step of a run, which is no ink.
+        """Change pixels as one undo step of a run, which locks none.
 
         Assigning `layer.data` would leave the old undo steps to write into the new array.
         """
@@ -110,7 +110,7 @@ class LayerInk:
         Parameters
         ----------
         indices, values
-            One array of places for each axis, and the new values: ink from now on.
+            One array of places for each axis, and the new values: locked from now on.
         approved
             Pixels that are right as they are. Undoing the step takes them back as well.
         """
@@ -120,14 +120,14 @@ class LayerInk:
             if approved:
                 layer._save_history(_Approval(layer, approved))  # noqa: SLF001
 
-    def _tell(self) -> None:
-        self._told += 1
+    def _announce(self) -> None:
+        self._revision += 1
         self.changed.emit()
 
     def _on_paint(self, event: Event) -> None:
         self._settle()
         self._strokes.append((list(event.value), not self._running))
-        self._told += 1
+        self._revision += 1
         if not self._running:
             self.changed.emit()
 
@@ -206,4 +206,4 @@ def _add(pixels: PixelSet, atom: Atom) -> None:
         pixels.add_indices(atom[0])
 
 
-__all__ = ["Atom", "LayerInk", "histories", "same_step"]
+__all__ = ["Atom", "LayerLocks", "histories", "same_step"]

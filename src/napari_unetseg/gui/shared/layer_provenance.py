@@ -35,7 +35,7 @@ _RESULTS = (FLATTENED, MASK, OBJECTS, PREDICTED, PREDICTED_OBJECTS)
 _HOW = ("tile", "flips", "device", *SizeOptions.model_fields)
 
 
-def tells_steps(layer: Layer) -> bool:
+def has_steps(layer: Layer) -> bool:
     """Whether a recipe can be read from a layer."""
     return role_of(layer) in _RESULTS
 
@@ -133,7 +133,7 @@ def _remarks(layer: Layer, session: Session, layers: Iterable[Layer]) -> tuple[s
             f"The background was fitted without what {left_out!r} marks; other images have no "
             "such labels, so there objects are found by their brightness alone."
         )
-    if isinstance(layer, Labels) and session.ink(layer).pixels():
+    if isinstance(layer, Labels) and session.locks(layer).pixels():
         remarks.append("What you corrected by hand is of this image alone.")
     return tuple(remarks)
 
@@ -155,4 +155,4 @@ def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
         )
 
 
-__all__ = ["draft_of", "note_measurement", "tells_steps"]
+__all__ = ["draft_of", "has_steps", "note_measurement"]

@@ -1,4 +1,4 @@
-"""What the tools of one viewer share: the models, and what a hand drew on which labels."""
+"""What the tools of one viewer share: the models, and which pixels of its labels are locked."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
-from napari_unetseg.gui.shared.layer_locks import LayerInk
+from napari_unetseg.gui.shared.layer_locks import LayerLocks
 from napari_unetseg.gui.shared.layers import LayerList, find_layer, mark_again, marked, new_labels
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class Session:
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
         self._workbench: ReferenceType[Any] | None = None
-        self._inks: WeakKeyDictionary[Labels, LayerInk] = WeakKeyDictionary()
+        self._locks: WeakKeyDictionary[Labels, LayerLocks] = WeakKeyDictionary()
 
     @classmethod
     def of(cls, viewer: Any) -> "Session":
         """Return the session of `viewer`, which may be the proxy that napari hands to plugins."""
-        return _SESSIONS.setdefault(unwrapped(viewer), cls())
+        return _BY_VIEWER.setdefault(unwrapped(viewer), cls())
 
     @cached_property
     def history(self) -> "History":
@@ -120,11 +120,11 @@ class Session:
         self.models[:] = [one for one in self.models if all(one is not other for other in gone)]
         self.models_changed.emit()
 
-    def ink(self, layer: Labels) -> LayerInk:
-        """Return the ink on a layer, which is watched from the first call on."""
-        if layer not in self._inks:
-            self._inks[layer] = LayerInk(layer)
-        return self._inks[layer]
+    def locks(self, layer: Labels) -> LayerLocks:
+        """Return the locked pixels of a layer, which is watched from the first call on."""
+        if layer not in self._locks:
+            self._locks[layer] = LayerLocks(layer)
+        return self._locks[layer]
 
     def show_labels(
         self,
@@ -159,32 +159,32 @@ class Session:
         known: dict[str, Any] = {"name": name, "options": options, "before": before}
         if not isinstance(old, Labels):
             return self._new(layers, source, role, data, **known), ""
-        ink = self.ink(old).pixels()
-        if ink and ink.shape != np.shape(data):
+        locked = self.locks(old).pixels()
+        if locked and locked.shape != np.shape(data):
             layer = self._new(layers, source, role, data, **known)
             return layer, f"{old.name!r} holds your corrections and was kept; this is a new layer."
         remark = ""
-        if ink:
+        if locked:
             merge = merge_objects if objects else merge_classes
-            data = merge(np.asarray(old.data), np.asarray(data), ink)
-            remark = f"{len(ink):,} pixels that you corrected were kept."
+            data = merge(np.asarray(old.data), np.asarray(data), locked)
+            remark = f"{len(locked):,} pixels that you corrected were kept."
         can = self._can_write(old, data)
         if can and self._write(old, data):
             mark_again(old, marked(role, source, options, before))
             return old, remark
-        if ink:
+        if locked:
             remark += f" {old.name!r} is still there; this is a new layer."
         else:
             layers.remove(old)
             remark = "Too much changed to be undone, so the layer was replaced." if can else ""
         layer = self._new(layers, source, role, data, **known)
-        if ink:
-            self.ink(layer).restore(ink)
+        if locked:
+            self.locks(layer).restore(locked)
         return layer, remark
 
-    def _new(self, layers: LayerList, source: Layer, role: str, data: Any, **said: Any) -> Labels:
-        layer = new_labels(layers, source, role, data, **said)
-        self.ink(layer)
+    def _new(self, layers: LayerList, source: Layer, role: str, data: Any, **known: Any) -> Labels:
+        layer = new_labels(layers, source, role, data, **known)
+        self.locks(layer)
         return layer
 
     def _can_write(self, layer: Labels, data: Any) -> bool:
@@ -199,8 +199,8 @@ class Session:
             return False
         if count:
             where = np.nonzero(differs)
-            self.ink(layer).write(where, data[where])
+            self.locks(layer).write(where, data[where])
         return True
 
 
-_SESSIONS: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()
+_BY_VIEWER: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()

@@ -24,8 +24,8 @@ class Reporter(Protocol):
 Work = Callable[[Reporter], Any]
 """A computation: told how to report, returns its result. It gets arrays and options, no layers."""
 
-# Telling the window more often than this costs more than anybody can see.
-_SECONDS_BETWEEN_TELLINGS = 0.05
+# Reporting to the window more often than this costs more than anybody can see.
+_SECONDS_BETWEEN_REPORTS = 0.05
 
 _SOON_MS = 300
 
@@ -51,7 +51,7 @@ class _Worker(FunctionWorker):
         self.signals = _Signals()
         self._compute = work
         self._stop_requested = False
-        self._told = 0.0
+        self._last_report = 0.0
 
     def stop(self) -> None:
         self._stop_requested = True
@@ -81,8 +81,8 @@ class _Worker(FunctionWorker):
         if self._stop_requested:
             raise StopEarly
         now = time.monotonic()
-        if now - self._told >= _SECONDS_BETWEEN_TELLINGS or fraction >= 1:
-            self._told = now
+        if now - self._last_report >= _SECONDS_BETWEEN_REPORTS or fraction >= 1:
+            self._last_report = now
             self.signals.progressed.emit(float(fraction), message)
 
 

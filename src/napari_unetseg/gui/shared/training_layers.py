@@ -84,7 +84,7 @@ def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> TrainingPair:
 
 
 def learnt_of(
-    layer: Layer, labels: Layer | None, kind: Any, *, region: Layer | None = None, ink: int = 0
+    layer: Layer, labels: Layer | None, kind: Any, *, region: Layer | None = None, locked: int = 0
 ) -> Learnt:
     """Return what the history of the models is to know of a lesson."""
     return Learnt(
@@ -94,7 +94,7 @@ def learnt_of(
         labels_key="" if labels is None else layer_key(labels),
         region_key="" if region is None else layer_key(region),
         labels_are=kind,
-        ink=ink,
+        ink=locked,
     )
 
 

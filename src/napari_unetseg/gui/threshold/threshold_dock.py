@@ -27,8 +27,8 @@ from napari_unetseg.gui.shared.task import Work
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What the preview knows of a layer under some options."""
+class _Look:
+    """A layer under some options: its histogram, thresholds and preview."""
 
     layer: Layer
     options: ThresholdOptions
@@ -74,7 +74,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         from napari_unetseg.gui.threshold.histogram_plot import HistogramPlot
 
         super().__init__(napari_viewer, ThresholdOptions())
-        self._seen: _Seen | None = None
+        self._previewed: _Look | None = None
         self._dragged: tuple[float, ...] | None = None
         self.plot = HistogramPlot()
         self.plot.dragged.connect(self._on_dragged)
@@ -120,7 +120,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         return " ".join(filter(None, (_summary(found, role), remark)))
 
     def layer_changed(self, layer: Layer | None) -> None:
-        self._dragged = self._seen = None
+        self._dragged = self._previewed = None
         if layer is None:
             self.plot.clear_histogram()
         else:
@@ -137,20 +137,20 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         super().options_changed(options)
 
     def look(self, layer: Layer) -> None:
-        options, seen = self.form.options, self._seen
+        options, shown = self.form.options, self._previewed
         image, index = image_of(layer), self.preview.plane(layer)
-        known = seen.histogram if seen is not None and _same_grey(seen, layer, options) else None
+        known = shown.histogram if shown is not None and _same_grey(shown, layer, options) else None
         values = self._dragged
         self.latest.ask(
-            lambda progress: _see(layer, image, index, options, known, values, progress)
+            lambda progress: _preview_of(layer, image, index, options, known, values, progress)
         )
 
-    def looked(self, answer: _Seen) -> None:
+    def looked(self, answer: _Look) -> None:
         if answer.layer != self.pick.layer() or answer.layer not in self.viewer.layers:
             return
-        if self._seen is None or self._seen.histogram is not answer.histogram:
+        if self._previewed is None or self._previewed.histogram is not answer.histogram:
             self.plot.show_histogram(answer.histogram.counts, answer.histogram.edges)
-        self._seen = answer
+        self._previewed = answer
         self.plot.show_values(answer.values)
         if answer.values:
             self.form.set_range("value", *_span(answer.histogram))
@@ -173,23 +173,23 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
             self._dragged = None
         else:
             self._dragged = values
-        if self._seen is not None:
-            self._paint(self._seen, values, self.form.options)
+        if self._previewed is not None:
+            self._paint(self._previewed, values, self.form.options)
 
     def _show_preview(self, checked: object = None) -> None:
-        seen = self._seen
-        if seen is None or not self.live.isChecked() or not self.isVisible():
+        shown = self._previewed
+        if shown is None or not self.live.isChecked() or not self.isVisible():
             self.preview.remove()
             return
-        self._paint(seen, self._dragged or seen.values, seen.options)
+        self._paint(shown, self._dragged or shown.values, shown.options)
 
-    def _paint(self, seen: _Seen, values: tuple[float, ...], options: ThresholdOptions) -> None:
+    def _paint(self, shown: _Look, values: tuple[float, ...], options: ThresholdOptions) -> None:
         layer = self.pick.layer()
-        if not self.live.isChecked() or layer is None or layer != seen.layer:
+        if not self.live.isChecked() or layer is None or layer != shown.layer:
             return
-        data = seen.layer.data if seen.plane is None else seen.plane
-        low, high = _span(seen.histogram)
-        if seen.options.method in LOCAL_METHODS:
+        data = shown.layer.data if shown.plane is None else shown.plane
+        low, high = _span(shown.histogram)
+        if shown.options.method in LOCAL_METHODS:
             values, low, high, dark = (0.5,), 0.0, 1.0, False
         else:
             dark = options.objects == "dark"
@@ -197,7 +197,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.preview.show(layer, data, name="threshold preview", **look)
 
 
-def _see(
+def _preview_of(
     layer: Layer,
     image: Image,
     index: tuple[int, ...] | None,
@@ -205,7 +205,7 @@ def _see(
     histogram: Histogram | None,
     values: tuple[float, ...] | None,
     progress: Progress,
-) -> _Seen:
+) -> _Look:
     """Compute what the preview shows; `layer` is only carried along, never touched."""
     grey = image.grey(options.channel)
     if histogram is None:
@@ -219,11 +219,11 @@ def _see(
         plane = smooth_plane(shown.asarray(), options)
         if options.method in LOCAL_METHODS:
             plane = preview(plane, options, values)
-    return _Seen(layer, options, histogram, values, plane)
+    return _Look(layer, options, histogram, values, plane)
 
 
-def _same_grey(seen: _Seen, layer: Layer, options: ThresholdOptions) -> bool:
-    return seen.layer == layer and seen.options.channel == options.channel
+def _same_grey(shown: _Look, layer: Layer, options: ThresholdOptions) -> bool:
+    return shown.layer == layer and shown.options.channel == options.channel
 
 
 def _span(histogram: Histogram) -> tuple[float, float]:

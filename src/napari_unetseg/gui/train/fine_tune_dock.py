@@ -26,15 +26,15 @@ from napari_unetseg.gui.train.fine_tune_layers import (
 )
 from napari_unetseg.gui.train.history_list import HistoryList
 from napari_unetseg.gui.train.loss_curve import LossPlot
-from napari_unetseg.gui.train.training_preview import glimpser, show_training
+from napari_unetseg.gui.train.training_preview import preview_callback, show_training
 
 _PLUGIN, _DOCK = "napari-unetseg", "Train on"
 _NETWORK_FIELDS = ("budget", "learning_rate", "device")
 
 
 @dataclass(frozen=True, eq=False)
-class _Done:
-    """What a run gives."""
+class _Result:
+    """A fine-tuned model, the model and the corrections it was made from, and a thumbnail."""
 
     result: FineTuned
     old: TrainedModel
@@ -123,12 +123,12 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         self.alarm.hide()
         self.curve.clear_curves()
         self.curve.setVisible(model.spec.learns_features)
-        return lambda report: _trained_on(model, material, options, base, name, field, report)
+        return lambda report: _fine_tuned(model, material, options, base, name, field, report)
 
     def show_on_the_way(self, thing: Any) -> None:
         show_training(self, self.curve, thing)
 
-    def show_result(self, layer: Layer, options: FineTuneOptions, result: _Done) -> str:
+    def show_result(self, layer: Layer, options: FineTuneOptions, result: _Result) -> str:
         made, material = result.result, result.material
         self.session.add_model(
             made.model, origin="trained on", learnt=material.learnt, thumbnail=result.thumbnail
@@ -188,15 +188,15 @@ class FineTuneWidget(Tool[FineTuneOptions]):
     def _pick_corrected(self) -> None:
         """Pick labels that a hand corrected, predictions before others, unless some are picked."""
         labels = [one for one in self.viewer.layers if isinstance(one, Labels)]
-        inked = [one for one in labels if self.session.ink(one)]
-        likely = [one for one in inked if role_of(one) in RESULTS] or inked
+        corrected = [one for one in labels if self.session.locks(one)]
+        likely = [one for one in corrected if role_of(one) in RESULTS] or corrected
         if likely and self.labels.layer() not in likely:
             self.labels.pick(likely[-1])
 
     def _on_labels(self, labels: Layer | None) -> None:
         if not isinstance(labels, Labels):
             return
-        self.session.ink(labels)
+        self.session.locks(labels)
         source = source_layer(self.viewer.layers, labels)
         if source is not None:
             self.pick.pick(source)
@@ -251,7 +251,7 @@ def open_fine_tune(viewer: Any, labels: Labels) -> bool:
     return True
 
 
-def _trained_on(
+def _fine_tuned(
     model: TrainedModel,
     material: FineTuneMaterial,
     options: FineTuneOptions,
@@ -259,7 +259,7 @@ def _trained_on(
     name: str,
     field: Image | None,
     report: Reporter,
-) -> _Done:
+) -> _Result:
     report(0.0, "reading the corrections")
     result = fine_tune(
         model,
@@ -269,10 +269,10 @@ def _trained_on(
         base=base,
         name=name,
         watch=report.show,
-        preview=glimpser(field, report, model.normalisation),
+        preview=preview_callback(field, report, model.normalisation),
         progress=report,
     )
-    return _Done(result, model, material, predicted_thumbnail(result.model))
+    return _Result(result, model, material, predicted_thumbnail(result.model))
 
 
 _PAGES: "WeakKeyDictionary[Any, WeakSet[FineTuneWidget]]" = WeakKeyDictionary()

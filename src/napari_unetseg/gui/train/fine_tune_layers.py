@@ -34,7 +34,7 @@ class CorrectedLayer:
 
     image: Image
     labels: Any
-    ink: PixelSet
+    locked: PixelSet
     labels_are: Any
     background: int
 
@@ -43,7 +43,7 @@ class CorrectedLayer:
         return corrected_lesson(
             self.image,
             self.labels,
-            self.ink,
+            self.locked,
             model,
             labels_are=self.labels_are,
             background=self.background,
@@ -98,17 +98,17 @@ def fine_tune_material(
     Raises
     ------
     InputError
-        When there is no Labels layer or no ink on it.
+        When there is no Labels layer or nothing is locked on it.
     """
     if not isinstance(labels, Labels):
         raise InputError("Choose a Labels layer that you corrected.")
     corrected = [_corrected(session, image, labels, labels_are)]
-    if not corrected[0].ink:
+    if not corrected[0].locked:
         raise InputError(
             f"There is no correction on {labels.name!r} yet. Paint, erase or approve something "
             "first: what no hand touched teaches nothing new."
         )
-    learnt = [learnt_of(image, labels, labels_are, ink=len(corrected[0].ink))]
+    learnt = [learnt_of(image, labels, labels_are, locked=len(corrected[0].locked))]
     earlier: list[TrainingPair] = []
     lost: list[str] = []
     for one in session.history.before(model):
@@ -122,9 +122,9 @@ def fine_tune_material(
             continue
         if one.ink:
             again = _corrected(session, place, painted, one.labels_are)
-            if again.ink:
+            if again.locked:
                 corrected.append(again)
-                learnt.append(learnt_of(place, painted, one.labels_are, ink=len(again.ink)))
+                learnt.append(learnt_of(place, painted, one.labels_are, locked=len(again.locked)))
         elif one.labels_are == model.labels_are:
             lesson = lesson_of(place, painted, one.labels_are)
             region = None
@@ -140,7 +140,7 @@ def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) 
     return CorrectedLayer(
         image_of(image),
         labels_of(labels),
-        session.ink(labels).pixels(),
+        session.locks(labels).pixels(),
         labels_are,
         background if isinstance(background, int) else 0,
     )

@@ -62,12 +62,12 @@ class HistoryList(QWidget):
             down.hide()
             down.setDefaultSectionSize(_ICON + 4)
         self.table.cellClicked.connect(lambda row, column: self.choose(row))
-        self.said = QLabel()
-        self.said.setWordWrap(True)
+        self.details = QLabel()
+        self.details.setWordWrap(True)
         self.curve = LossPlot()
         column_of = QVBoxLayout(self)
         column_of.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.table, self.said, self.curve):
+        for widget in (self.table, self.details, self.curve):
             column_of.addWidget(widget)
         session.models_changed.connect(self.refresh)
         self.refresh()
@@ -82,7 +82,7 @@ class HistoryList(QWidget):
             return
         entry = self._entries[row]
         if entry.model is None:
-            self.said.setText(f"{entry.version.name}: {_GONE}")
+            self.details.setText(f"{entry.version.name}: {_GONE}")
         elif entry.model is not self._session.current:
             self._session.go_back(entry.model)
 
@@ -97,7 +97,7 @@ class HistoryList(QWidget):
             held = entry.version if is_current else held
             self._show(row, entry, held=is_current)
         self._fit()
-        self._tell(held)
+        self._show_details(held)
 
     def text(self, row: int, column: int) -> str:
         """Return what a cell shows."""
@@ -112,10 +112,10 @@ class HistoryList(QWidget):
             _score(version),
             f"{version.labelled:,}" if version.labelled else "",
         ]
-        told = "\n".join(filter(None, [*told_of(version), "" if entry.model else _GONE]))
+        words = "\n".join(filter(None, [*describe_version(version), "" if entry.model else _GONE]))
         for column, text in enumerate(cells):
             item = QTableWidgetItem(text)
-            item.setToolTip(told)
+            item.setToolTip(words)
             font = item.font()
             font.setBold(held)
             item.setFont(font)
@@ -136,9 +136,9 @@ class HistoryList(QWidget):
         known = [v.name for v in self._session.history.versions if v.fingerprint == version.parent]
         return known[-1] if known else "another model"
 
-    def _tell(self, version: Version | None) -> None:
+    def _show_details(self, version: Version | None) -> None:
         """Show more of the current version: what it learnt, and its curve."""
-        self.said.setText("" if version is None else ". ".join(told_of(version)) + ".")
+        self.details.setText("" if version is None else ". ".join(describe_version(version)) + ".")
         self.curve.clear_curves()
         for point in version.curve if version is not None else ():
             self.curve.add(point.seconds, point.loss, point.dice)
@@ -152,8 +152,8 @@ class HistoryList(QWidget):
         self.table.setFixedHeight(top + rows * (_ICON + 4) + 2 * self.table.frameWidth() + 2)
 
 
-def told_of(version: Version) -> list[str]:
-    """Return what is known of a version, in sentences without their stops."""
+def describe_version(version: Version) -> list[str]:
+    """Describe a version of a model in sentences without their stops."""
     said = [f"{version.name}: {version.kind}, {version.origin}{_when(version.made)}"]
     if version.learnt:
         images = ", ".join(
@@ -190,4 +190,4 @@ def _when(made: str) -> str:
         return ""
 
 
-__all__ = ["COLUMNS", "HistoryList", "icon_of", "told_of"]
+__all__ = ["COLUMNS", "HistoryList", "describe_version", "icon_of"]

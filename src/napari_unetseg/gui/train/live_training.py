@@ -26,8 +26,8 @@ Index = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """What a fit says of what is in view.
+class LivePrediction:
+    """Classes that a fit predicts for the part of a plane in view.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Seen:
 
 
 class Live(QObject):
-    """Watches an image and its strokes, and tells what a model fitted to them says.
+    """Watches an image and its strokes, and predicts with a model that is fitted to them.
 
     One computation at a time: what happens meanwhile is seen to by the next, once, so that there
     is no queue of stale answers and none starves while the mouse is dragged.
@@ -64,13 +64,13 @@ class Live(QObject):
 
     Signals
     -------
-    seen(object)
-        A `Seen`.
+    predicted(object)
+        A `LivePrediction`.
     refused(str)
-        Why there is nothing to see yet.
+        Why nothing can be predicted yet.
     """
 
-    seen = Signal(object)
+    predicted = Signal(object)
     refused = Signal(str)
 
     def __init__(
@@ -141,9 +141,9 @@ class Live(QObject):
         self._layer = self._labels = self._learner = None
         self._setting, self._all = (), True
 
-    def same_plane(self, seen: Seen) -> bool:
-        """Whether what was seen is of the plane that is on screen now."""
-        return self._plane(seen.layer) == seen.index
+    def same_plane(self, prediction: LivePrediction) -> bool:
+        """Whether a prediction is of the plane that is on screen now."""
+        return self._plane(prediction.layer) == prediction.index
 
     def later(self) -> None:
         """Look once the stroke has gone on for a moment, or when the look before it is done."""
@@ -177,12 +177,12 @@ class Live(QObject):
         others = labels.data if self._all and labels.ndim > 2 else None
         self._all = False
 
-        def work(progress: Progress) -> tuple[Any, Seen]:
+        def work(progress: Progress) -> tuple[Any, LivePrediction]:
             made = learner or _made(image, setting)
             if others is not None:
                 strokes.update(_painted_planes(others, skip=index))
             place, classes = made.update(strokes, index, box, progress=progress)
-            return made, Seen(layer, labels, index, place, classes, made.values[-1])
+            return made, LivePrediction(layer, labels, index, place, classes, made.values[-1])
 
         self._task = Task(work, self)
         self._task.returned.connect(self._on_answer)
@@ -191,11 +191,11 @@ class Live(QObject):
         self._task.finished.connect(self._on_finished)
         self._task.start()
 
-    def _on_answer(self, answer: tuple[Any, Seen]) -> None:
-        learner, seen = answer
-        if (seen.layer, seen.labels) == (self._layer, self._labels):
+    def _on_answer(self, answer: tuple[Any, LivePrediction]) -> None:
+        learner, prediction = answer
+        if (prediction.layer, prediction.labels) == (self._layer, self._labels):
             self._learner = learner
-            self.seen.emit(seen)
+            self.predicted.emit(prediction)
 
     def _on_failed(self, error: Exception) -> None:
         self._again = False
@@ -247,4 +247,4 @@ def in_view(layer: Layer) -> Box:
     return spans[0], spans[1]
 
 
-__all__ = ["Live", "Seen", "in_view"]
+__all__ = ["Live", "LivePrediction", "in_view"]

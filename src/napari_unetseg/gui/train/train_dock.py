@@ -41,7 +41,7 @@ from napari_unetseg.gui.shared.training_layers import (
 )
 from napari_unetseg.gui.train.finished_regions import marks_regions, region_of
 from napari_unetseg.gui.train.history_list import HistoryList
-from napari_unetseg.gui.train.live_training import Live, Seen
+from napari_unetseg.gui.train.live_training import Live, LivePrediction
 from napari_unetseg.gui.train.loss_curve import LossPlot
 from napari_unetseg.gui.train.network_drawing import NetworkWindow
 from napari_unetseg.gui.train.pretrain_panel import PretrainPanel
@@ -84,7 +84,7 @@ class TrainWidget(Tool[TrainOptions]):
         super().__init__(napari_viewer, TrainOptions())
         self._warm = Latest(self)
         self._live = Live(self.viewer, self.preview.plane, self)
-        self._live.seen.connect(self._on_seen)
+        self._live.predicted.connect(self._on_predicted)
         self._live.refused.connect(self._on_nothing_live)
         self.labels = labels_pick(self.viewer)
         self.kind = kind_box()
@@ -361,15 +361,15 @@ class TrainWidget(Tool[TrainOptions]):
             self.preview.remove()
             self.say("")
 
-    def _on_seen(self, seen: Seen) -> None:
-        if seen.layer not in self.viewer.layers or not self._live.on:
+    def _on_predicted(self, prediction: LivePrediction) -> None:
+        if prediction.layer not in self.viewer.layers or not self._live.on:
             return
-        image = image_of(seen.layer)
+        image = image_of(prediction.layer)
         plane = np.zeros((image.length("Y"), image.length("X")), np.uint8)
-        plane[seen.box] = seen.classes
-        if self._live.same_plane(seen):
-            look = labels_look(seen.labels, seen.last_class)
-            self.preview.show(seen.layer, plane, name="live preview", **look)
+        plane[prediction.box] = prediction.classes
+        if self._live.same_plane(prediction):
+            look = labels_look(prediction.labels, prediction.last_class)
+            self.preview.show(prediction.layer, plane, name="live preview", **look)
             if not self.running:
                 self.say("Live: paint on to correct it, then Train to keep the model.")
 

@@ -12,7 +12,7 @@ from napari_unetseg.core.training.model_history import Learnt, predicted_thumbna
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome, train
 from napari_unetseg.gui.shared.task import Reporter
-from napari_unetseg.gui.train.training_preview import glimpser
+from napari_unetseg.gui.train.training_preview import preview_callback
 
 _LITTLE = 0.5
 """Dice on what was held out under which a model is hardly of use."""
@@ -60,7 +60,7 @@ class TrainRun:
             features_from=self.features_from,
             pretraining=self.pretraining,
             watch=report.show,
-            preview=glimpser(self.field, report),
+            preview=preview_callback(self.field, report),
             progress=report,
         )
         return TrainResult(self, outcome, predicted_thumbnail(outcome.model))

@@ -20,25 +20,25 @@ class TrainingPreview:
     classes: Any
 
 
-def glimpser(
+def preview_callback(
     field: Image | None,
     report: Reporter,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
 ) -> Callable[[Any], None]:
-    """Return what hands a glimpse of a plane to the window, told a model so far."""
+    """Make a callback that previews the model during training on the plane on screen."""
 
-    def glimpse(segmenter: Any) -> None:
+    def preview(segmenter: Any) -> None:
         if field is not None and segmenter.ndim == 2:
             given = matched(field, segmenter)
             known = fit_normalisation(given, scaling)
             classes = predict_classes_image(given, segmenter, known)
             report.show(TrainingPreview(classes.asarray()))
 
-    return glimpse
+    return preview
 
 
 def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
-    """Show what a training hands over on the way: a glimpse over the image, or a `TrainingStep`."""
+    """Show what a training reports: a preview over the image, or a `TrainingStep`."""
     if not isinstance(thing, TrainingPreview):
         curve.add(thing.seconds, thing.loss, thing.dice)
         return
@@ -48,4 +48,4 @@ def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
         tool.preview.show(layer, thing.classes, name="training preview", **look)
 
 
-__all__ = ["TrainingPreview", "glimpser", "show_training"]
+__all__ = ["TrainingPreview", "preview_callback", "show_training"]

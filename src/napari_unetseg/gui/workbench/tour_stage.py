@@ -60,7 +60,7 @@ class Stage:
     def corrected(self) -> bool:
         """Whether a hand has changed the labels of the threshold."""
         labels = self.drawn
-        return labels is not None and bool(self.session.ink(labels).pixels())
+        return labels is not None and bool(self.session.locks(labels).pixels())
 
     def measured(self) -> bool:
         """Whether labels of the tour were measured."""
