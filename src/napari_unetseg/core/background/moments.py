@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background import moment_kernels as kernels
 from napari_unetseg.core.background.polynomial import power_table, scaled_positions
 from napari_unetseg.core.compute.parallel_rows import map_strips
+from napari_unetseg.core.compute.rounding import round_up
 
 Array = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -68,7 +69,7 @@ class Plane:
         height = max(rows, min(_BAND_PIXELS // n_columns, n_rows), 1)
         # Of whole chunks where that can be, so that none is read for two bands.
         step = rows if rows % multiple == 0 else multiple
-        height = -(-height // step) * step
+        height = round_up(height, step)
         return [(start, min(start + height, n_rows)) for start in range(0, n_rows, height)]
 
 
@@ -300,7 +301,7 @@ def apply_surface(
 
 def _strip_rows(n_rows: int, multiple: int) -> int:
     """Return how many rows a strip has: a multiple, so that no two strips share an area."""
-    return -(-max(n_rows // 32, 16) // multiple) * multiple
+    return round_up(max(n_rows // 32, 16), multiple)
 
 
 def _number_type(dtype: np.dtype[Any]) -> type[np.float32] | type[np.float64]:

@@ -29,6 +29,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.rounding import divide_up, round_up
 from napari_unetseg.core.errors import InputError
 
 Sizes = tuple[int, ...]
@@ -129,14 +130,14 @@ class TileGrid:
             raise InputError(
                 f"Halo {halo}, border {border}, blend {self.blend} must not be below 0."
             )
-        sides = tuple(map(_rounded_up, self.side, multiple))
+        sides = tuple(map(round_up, self.side, multiple))
         if self.even:
             sides = tuple(map(_evened, self.shape, self.side, multiple))
         resolved = {
             "side": sides,
-            "halo": tuple(map(_rounded_up, halo, multiple)),
+            "halo": tuple(map(round_up, halo, multiple)),
             "multiple": multiple,
-            "border": tuple(map(_rounded_up, border, multiple)),
+            "border": tuple(map(round_up, border, multiple)),
             "blend": min(self.blend, *(side // 2 for side in sides)),
         }
         for name, value in resolved.items():
@@ -180,7 +181,7 @@ class TileGrid:
     @property
     def counts(self) -> Sizes:
         """Number of tiles along each axis."""
-        return tuple(map(_rounded_up_quotient, self.shape, self.side))
+        return tuple(map(divide_up, self.shape, self.side))
 
     def __len__(self) -> int:
         return math.prod(self.counts)
@@ -208,7 +209,7 @@ class TileGrid:
         lengths = [part.stop - part.start for part in tile.region]
         axis = int(np.argmax(lengths))
         part, multiple, halo = tile.region[axis], self.multiple[axis], self.halo[axis]
-        middle = _rounded_up((part.start + part.stop) // 2, multiple)
+        middle = round_up((part.start + part.stop) // 2, multiple)
         if not part.start < middle < part.stop:
             return ()
 
@@ -287,16 +288,16 @@ class TileGrid:
     def _parts(self, axis: int) -> list[tuple[int, int, int, int, slice]]:
         """Return start, stop, block start, block stop and region of each cut along `axis`."""
         length, side = self.shape[axis], self.side[axis]
-        reach = _rounded_up(self.halo[axis] + self.blend, self.multiple[axis])
+        reach = round_up(self.halo[axis] + self.blend, self.multiple[axis])
         first, last = (
             -self.border[axis],
-            _rounded_up(length, self.multiple[axis]) + self.border[axis],
+            round_up(length, self.multiple[axis]) + self.border[axis],
         )
         parts = []
         for start in range(0, length, side):
             stop = min(start + side, length)
             block_start = max(start - reach, first)
-            block_stop = min(_rounded_up(stop, self.multiple[axis]) + reach, last)
+            block_stop = min(round_up(stop, self.multiple[axis]) + reach, last)
             region = slice(max(start - self.blend, 0), min(stop + self.blend, length))
             parts.append((start, stop, block_start, block_stop, region))
         return parts
@@ -326,8 +327,8 @@ def _mirrored(places: NDArray[np.intp], length: int) -> NDArray[np.intp]:
 
 
 def _evened(length: int, side: int, multiple: int) -> int:
-    count = _rounded_up_quotient(length, _rounded_up(side, multiple))
-    return _rounded_up(_rounded_up_quotient(length, count), multiple)
+    count = divide_up(length, round_up(side, multiple))
+    return round_up(divide_up(length, count), multiple)
 
 
 @functools.lru_cache(maxsize=256)
@@ -348,15 +349,7 @@ def _costs(
 def _sides(length: int) -> list[int]:
     """Return sides of tiles worth trying: the image in 1 to 8 parts, then ever finer."""
     parts = [*range(1, 9), *(int(8 * 1.3**k) for k in range(1, 40)), length]
-    return sorted({_rounded_up_quotient(length, min(count, length)) for count in parts})
-
-
-def _rounded_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-def _rounded_up_quotient(number: int, divisor: int) -> int:
-    return -(-number // divisor)
+    return sorted({divide_up(length, min(count, length)) for count in parts})
 
 
 __all__ = ["PIXELS_AT_ONCE", "Tile", "TileGrid"]

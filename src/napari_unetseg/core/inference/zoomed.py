@@ -15,6 +15,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.inference.segmenter import Segmenter, decoder_of
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
@@ -151,7 +152,7 @@ def _span(origin: int, length: int, multiple: int, by: float) -> tuple[int, int]
     """Return the first place, and the one after the last, that a block tells on the other grid."""
     first = math.ceil((origin + 0.5) * by - 0.5)
     last = math.floor((origin + length - 0.5) * by - 0.5) + 1
-    start = -(-first // multiple) * multiple
+    start = round_up(first, multiple)
     return start, max(last // multiple * multiple, start + multiple)
 
 

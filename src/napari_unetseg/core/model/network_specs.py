@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.features.position import Position, n_position_terms
 from napari_unetseg.core.options import Options, option
 
@@ -181,7 +182,7 @@ class ConvolutionalSpec(ModelSpec):
     def border(self, ndim: int) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         sides = zip(self.halo(ndim), self.multiple(ndim), strict=True)
-        return tuple(min(halo, _rounded_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
+        return tuple(min(halo, round_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
 
     def _flat(self, axis: int, ndim: int, halvings: int) -> bool:
         """Whether the network ignores `axis` where the image was halved so many times."""
@@ -316,7 +317,7 @@ class UNetSpec(ConvolutionalSpec):
         length = 1000 * multiple // box
         start, rest = self._remains(length, radii, strides)
         lost = box * max(start, length - start - rest) + (enlarged > 1) * enlarged
-        return _rounded_up(lost, multiple)
+        return round_up(lost, multiple)
 
     def _needed(self, axis: int, ndim: int, enlarged: int) -> Callable[[int, int], Range]:
         radii, strides = self._levels(axis, ndim)
@@ -438,16 +439,12 @@ class CnnSpec(ConvolutionalSpec):
 def _halo(needs: Callable[[int, int], Range], multiple: int) -> int:
     """Return how far beyond a tile on the grid the network looks, rounded up to the grid."""
     first, last = needs(0, multiple - 1)
-    return _rounded_up(max(-first, last - multiple + 1), multiple)
+    return round_up(max(-first, last - multiple + 1), multiple)
 
 
 def _widened(first: int, last: int, shrink: int) -> Range:
     """Return the range of a shrunken image that linear interpolation needs for a range."""
     return (2 * first + 1 - shrink) // (2 * shrink), -((shrink - 1 - 2 * last) // (2 * shrink))
-
-
-def _rounded_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
 
 
 # The range before doubling that a range after it needs, given the stride and the radius of the

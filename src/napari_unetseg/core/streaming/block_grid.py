@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.image import Index
 from napari_unetseg.core.io.pyramid import CHUNK, DEPTH
 from napari_unetseg.core.objects.cross_block_objects import Blocks, Box, Place
@@ -88,7 +89,7 @@ def sides_for(
     ndim, limit = len(shape), memory / per_pixel
     step = list(chunks_for(ndim, multiple))
     while math.prod(step) > limit and step[-1] // 2 >= _SMALLEST[ndim]:
-        step = [_rounded_up(n // 2, by) for n, by in zip(step, multiple, strict=True)]
+        step = [round_up(n // 2, by) for n, by in zip(step, multiple, strict=True)]
     sides = list(step)
     while True:
         axis = min(range(ndim), key=lambda a: (sides[a] >= shape[a], sides[a]))
@@ -105,13 +106,13 @@ def halved(sides: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...] | N
     """Return sides half as long; nothing when they are as short as can be."""
     if sides[-1] // 2 < _SMALLEST[len(sides)]:
         return None
-    return tuple(_rounded_up(n // 2, by) for n, by in zip(sides, multiple, strict=True))
+    return tuple(round_up(n // 2, by) for n, by in zip(sides, multiple, strict=True))
 
 
 def chunks_for(ndim: int, multiple: Sequence[int]) -> tuple[int, ...]:
     """Return the sides of chunks that blocks are best made of."""
     usual = (CHUNK, CHUNK) if ndim == 2 else (DEPTH, _STACK_CHUNK, _STACK_CHUNK)
-    return tuple(_rounded_up(n, by) for n, by in zip(usual, multiple, strict=True))
+    return tuple(round_up(n, by) for n, by in zip(usual, multiple, strict=True))
 
 
 def chunk_of(sides: Sequence[int]) -> tuple[int, ...]:
@@ -120,10 +121,6 @@ def chunk_of(sides: Sequence[int]) -> tuple[int, ...]:
     return tuple(
         wish if side % wish == 0 else side for side, wish in zip(sides, usual, strict=True)
     )
-
-
-def _rounded_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
 
 
 __all__ = ["BlockGrid", "Job", "chunk_of", "chunks_for", "halved", "sides_for"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.models_io.foreign.foreign_description import Axis
 
 
@@ -81,7 +82,7 @@ class Side:
             first = (whole - self.least) // 2 - start
             return [Window(first, first + self.least, -start, whole - start)]
         core, edge = self.multiple, self.edge
-        reach = -(-self.halo // core) * core
+        reach = round_up(self.halo, core)
         inner = range(start + reach, start + length - reach, core)
         return [
             Window(k - edge - start, k + core + edge - start, k - start, k + core - start)

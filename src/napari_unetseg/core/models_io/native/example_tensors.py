@@ -7,6 +7,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import fit_normalisation
@@ -112,7 +113,7 @@ def lost(model: TrainedModel, sides: Sizes) -> Sizes:
 
 def _least(halo: Sizes, step: Sizes) -> Sizes:
     """Return the smallest sides on the grid that leave something within the halo."""
-    return tuple(-(-(2 * h + s) // s) * s for h, s in zip(halo, step, strict=True))
+    return tuple(round_up(2 * h + s, s) for h, s in zip(halo, step, strict=True))
 
 
 def _plain(image: Array) -> Array:

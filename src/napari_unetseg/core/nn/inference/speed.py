@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_unetseg.core.compute.rounding import round_up
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec
@@ -58,7 +59,7 @@ def measure_speed(
     """
     segmenter, size = _segmenter(spec, n_channels, n_classes, ndim)
     units = zip(_SIDES[ndim], segmenter.multiple, strict=True)
-    sides = tuple(-(-side // unit) * unit for side, unit in units)
+    sides = tuple(round_up(side, unit) for side, unit in units)
     block = np.random.default_rng(0).random((n_channels, *sides), np.float32)
     best, spent = float("inf"), 0.0
     for run in range(_MOST_RUNS):
