@@ -275,8 +275,7 @@ class Work:
 
     def _places(self, number: int, given: Arrays) -> Arrays:
         """Return which objects are in a block, and the box of what is in it of each."""
-        from napari_unetseg.core.measure.measure_kernels import add_positions
-        from napari_unetseg.core.scoring.label_kernels import count_pairs
+        from napari_unetseg.core.compute.label_kernels import add_positions, count_pairs
 
         index, place = self.grid.jobs[number]
         box = self.grid.blocks.box(place)
