@@ -264,14 +264,14 @@ class _Joining:
     blocks: Blocks
     boxes: list[Numbers] = field(default_factory=list)
     pixels: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
+    # Pairs of parts that are one, (2, n) each.
+    pairs: list[Numbers] = field(default_factory=list)
     # The parts that each block saw in the layers that others see too, by passing numbers.
     layers: dict[Place, list[tuple[Box, NDArray[np.int32]]]] = field(default_factory=dict)
 
     def add(self, place: Place, crossing: Crossing) -> None:
         """Take in the next block, in order, and join it with those before."""
-        start = len(self.parents)
-        self.parents.extend(range(start, start + len(crossing.pixels)))
+        start = len(self.pixels)
         self.boxes.extend(crossing.boxes)
         self.pixels.extend(crossing.pixels.tolist())
         own = [
@@ -285,14 +285,18 @@ class _Joining:
 
     def pieces(self) -> list[Piece]:
         """Return all pieces, the smallest box first."""
-        groups: dict[int, list[int]] = {}
-        for number in range(len(self.parents)):
-            groups.setdefault(self._root(number), []).append(number)
+        n = len(self.pixels)
+        if n == 0:
+            return []
+        one, two = np.concatenate([np.zeros((2, 0), np.int64), *self.pairs], axis=1)
+        graph = scipy.sparse.coo_array((np.ones(len(one)), (one, two)), shape=(n, n))
+        _, piece_of = scipy.sparse.csgraph.connected_components(graph, directed=False)
+        order = np.argsort(piece_of, kind="stable")
         found = []
-        for root, numbers in groups.items():
+        for numbers in np.split(order, np.flatnonzero(np.diff(piece_of[order])) + 1):
             ends = np.stack([self.boxes[number] for number in numbers])
             low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
-            pixel = np.unravel_index(self.pixels[root], self.blocks.shape)
+            pixel = np.unravel_index(self.pixels[numbers[0]], self.blocks.shape)
             box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
             found.append(Piece(box, tuple(int(at) for at in pixel)))
         return sorted(found, key=lambda piece: _size(piece.box))
@@ -309,14 +313,7 @@ class _Joining:
         pairs = np.stack(
             [theirs[box_within(common, box)].ravel(), ours[box_within(common, other)].ravel()]
         )
-        for one, two in np.unique(pairs[:, (pairs >= 0).all(0)], axis=1).T:
-            self.parents[self._root(int(two))] = self._root(int(one))
-
-    def _root(self, number: int) -> int:
-        while self.parents[number] != number:
-            self.parents[number] = self.parents[self.parents[number]]
-            number = self.parents[number]
-        return number
+        self.pairs.append(np.unique(pairs[:, (pairs >= 0).all(0)], axis=1))
 
 
 def _crossing(blocks: Blocks, place: Place, parts: Labels, crossing: Mask) -> Crossing:
