@@ -198,26 +198,6 @@ def in_order(labels: Labels, n: int) -> Labels:
     return ordered
 
 
-def relabel(labels: Array) -> tuple[Labels, int]:
-    """Return the same objects with the ids 1 to n, in the order of the old ids.
-
-    Parameters
-    ----------
-    labels
-        Integers of any size; 0 is background.
-
-    Returns
-    -------
-    labels : array of the same shape, int32
-    n : int
-        How many objects there are.
-    """
-    ids, inverse = np.unique(labels, return_inverse=True)
-    new = np.cumsum(ids != 0, dtype=np.int32)
-    new[ids == 0] = 0
-    return new[inverse].reshape(labels.shape), int(np.count_nonzero(ids))
-
-
 def cut_apart(labels: Labels) -> Mask:
     """Return the mask of the objects, with a line of background between those that touch.
 
@@ -282,6 +262,5 @@ __all__ = [
     "in_order",
     "keep_large",
     "label",
-    "relabel",
     "split_touching",
 ]
