@@ -1,7 +1,7 @@
 """Agreement of objects: who matches whom, and the scores that follow."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -284,19 +284,6 @@ def best_of(which: NDArray[Any], values: NDArray[np.float64], n: int) -> NDArray
     return best
 
 
-def mean_object_scores(several: Iterable[ObjectScores]) -> ObjectScores:
-    """Return the mean of each score over images; of none, full agreement.
-
-    See Also
-    --------
-    Overlap.joined : to count the objects of all images together instead, as StarDist does.
-    """
-    table = [[getattr(one, field.name) for field in fields(one)] for one in several]
-    if not table:
-        return ObjectScores(*[1.0] * 9, *[0.0] * 3)
-    return ObjectScores(*map(float, np.mean(table, axis=0)))
-
-
 def _mean_best(which: NDArray[np.intp], values: NDArray[np.float64], n: int) -> float:
     return float(best_of(which, values, n).mean())
 
@@ -309,7 +296,6 @@ __all__ = [
     "best_of",
     "best_pairs",
     "match",
-    "mean_object_scores",
     "object_scores",
     "symmetric_best_dice",
 ]
