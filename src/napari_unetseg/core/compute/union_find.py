@@ -6,7 +6,7 @@ from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)
 def find_root(parent: NDArray[Any], k: int) -> int:
     """Return the root of the set that thing `k` is in, halving the way to it.
 
