@@ -61,6 +61,9 @@ BENCHMARKS = {
     "objects": Benchmark(
         "bench_large_objects", "Objects of a large image", "--side 4096 --minutes 0.5"
     ),
+    "libraries": Benchmark(
+        "bench_libraries", "What is written by hand beside libraries", "--rounds 3"
+    ),
     "same-dice": Benchmark("bench_same_dice", "Dice for the same time", "--seconds 400", data=True),
 }
 

@@ -17,7 +17,6 @@ from napari_unetseg.core.objects.masks import (
     cut_apart,
     keep_large,
     label,
-    relabel,
     split_touching,
 )
 
@@ -141,16 +140,6 @@ def test_a_cut_separates_what_touched(mask):
     pieces = measure.label(cut, connectivity=mask.ndim)
     for k in range(1, pieces.max(initial=0) + 1):
         assert len(np.unique(labels[pieces == k])) == 1
-
-
-@given(hnp.arrays(np.int64, (4, 5), elements=st.integers(0, 2**40)))
-def test_relabelled_objects_are_the_same_ones(labels):
-    new, n = relabel(labels)
-    assert n == len(np.unique(labels[labels > 0]))
-    assert np.array_equal(np.unique(new[new > 0]), np.arange(1, n + 1))
-    pairs = {(int(a), int(b)) for a, b in zip(labels.ravel(), new.ravel(), strict=True)}
-    assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-    assert (new == 0).tolist() == (labels == 0).tolist()
 
 
 def test_keep_large_of_nothing():

@@ -15,7 +15,6 @@ from napari_unetseg.core.scoring.object_scores import (
     THRESHOLDS,
     ap_curve,
     match,
-    mean_object_scores,
     object_scores,
     symmetric_best_dice,
 )
@@ -159,15 +158,12 @@ def test_the_truth_is_right_and_a_shifted_one_is_not():
     assert wrong.map < 0.1
 
 
-def test_means_and_pools_differ():
+def test_objects_of_several_images_are_counted_together():
     alone = overlap_of([1, 0, 0, 0], [1, 0, 0, 0])
     crowd = overlap_of([1, 0, 0, 0], [0, 2, 3, 4])
-    each = mean_object_scores([object_scores(alone), object_scores(crowd)])
     pooled = object_scores(Overlap.joined([alone, crowd]))
-    assert each.ap50 == 0.5
     assert pooled.ap50 == 1 / 5
     assert pooled.matched + pooled.missed == 4
-    assert mean_object_scores([]) == object_scores(Overlap.joined([]))
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 1.1, np.nan])

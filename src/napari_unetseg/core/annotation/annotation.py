@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
-from napari_unetseg.core.objects.masks import relabel
 
 AnnotationKind = Literal["scribbles", "mask", "objects"]
 """What the labels are: strokes, a class for every pixel, or an id for every object."""
@@ -455,9 +454,11 @@ def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
 
 def _ids(array: NDArray[Any]) -> NDArray[np.int32]:
     """Return object ids as int32, numbered anew where they are too large for it."""
-    if not array.size or array.max() < 2**31:
-        return array.astype(np.int32)
-    return relabel(array)[0]
+    if array.size and array.max() >= 2**31:
+        from skimage.segmentation import relabel_sequential
+
+        array = relabel_sequential(array)[0]
+    return array.astype(np.int32)
 
 
 def _indices(array: NDArray[Any], values: tuple[int, ...]) -> NDArray[np.uint8]:

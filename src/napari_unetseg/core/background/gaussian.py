@@ -52,10 +52,10 @@ def kernel_radius(sigma: float) -> int:
 
 def _convolve(values: Plane, sigma: float) -> Plane:
     from napari_unetseg.core.features.filter_kernels import smooth_planes
+    from napari_unetseg.core.features.filter_passes import half_gaussian
 
     reach = kernel_radius(sigma)
-    weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
-    kernel = (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
+    kernel = half_gaussian(sigma, reach)
     source = np.pad(values, reach, mode="symmetric")[None]
     out = np.empty((1, *values.shape), dtype=np.float32)
     map_strips(

@@ -19,6 +19,7 @@ from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
 from napari_unetseg.core.compute.parallel_rows import map_strips, strips
+from napari_unetseg.core.compute.union_find import find_root
 
 Array = NDArray[Any]
 
@@ -252,14 +253,6 @@ def _extract(
 
 
 @_compiled
-def _root(parent: Array, k: int) -> int:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@_compiled
 def _join_rows(
     parent: Array, offsets: Array, starts: Array, stops: Array, one: int, other: int, reach: int
 ) -> None:
@@ -268,7 +261,7 @@ def _join_rows(
     b, b_end = offsets[other], offsets[other + 1]
     while a < a_end and b < b_end:
         if starts[a] < stops[b] + reach and starts[b] < stops[a] + reach:
-            p, q = _root(parent, a), _root(parent, b)
+            p, q = find_root(parent, a), find_root(parent, b)
             if p < q:
                 parent[q] = p
             elif q < p:

@@ -213,10 +213,12 @@ def radius(sigma: float) -> int:
 
 
 def kernel(sigma: float) -> FloatArray:
-    """Return the weights of a sampled Gaussian with sum 1, from its centre outwards."""
-    if sigma == 0:
-        return np.ones(1, np.float32)
-    offsets = np.arange(radius(sigma) + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    """Return the weights of a sampled Gaussian of sum 1, from its centre outwards."""
+    return half_gaussian(sigma, radius(sigma)) if sigma else np.ones(1, np.float32)
+
+
+def half_gaussian(sigma: float, reach: int) -> FloatArray:
+    """Return the weights of a Gaussian that is cut `reach` pixels from its centre: (reach + 1,)."""
+    weights = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2)
     kernel: FloatArray = (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
     return kernel

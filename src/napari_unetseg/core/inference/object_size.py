@@ -215,8 +215,8 @@ def median_diameter(objects: Iterable[NDArray[Any]], spacing: Sequence[float] = 
 
 
 def _median_size(ids: NDArray[Any]) -> float:
-    found, inverse = np.unique(ids, return_inverse=True)
-    sizes, there = np.bincount(inverse.ravel()), found > 0
+    found, sizes = np.unique(ids, return_counts=True)
+    there = found > 0
     whole = there & ~np.isin(found, _at_border(ids))
     counted = sizes[whole] if whole.any() else sizes[there]
     return float(np.median(counted)) if counted.size else 0.0

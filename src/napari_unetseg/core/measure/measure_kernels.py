@@ -1,4 +1,4 @@
-"""Compiled passes over labels: sums of position, intensity, outline and hull of each object.
+"""Compiled passes over labels: sums of intensity, outline and hull of each object.
 
 All work on runs: stretches of pixels of one id along a row, so that an id is looked up once per
 run. This module imports numba and is itself imported only to measure labels.
@@ -10,74 +10,9 @@ import numpy as np
 from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
-from napari_unetseg.core.scoring.label_kernels import find_boxes_of_ids
+from napari_unetseg.core.compute.label_kernels import next_run
 
 _compiled: Any = njit(nogil=True, cache=True)
-
-# Columns of the sums of position: count, then z, y, x, then their products.
-N, Z, Y, X, ZZ, YY, XX, ZY, ZX, YX = range(10)
-
-
-@_compiled
-def add_positions(
-    rows: NDArray[np.int64],
-    plane: int,
-    first_row: int,
-    ids: NDArray[np.int64],
-    origin: NDArray[np.int64],
-    sums: NDArray[np.float64],
-    low: NDArray[np.int64],
-    high: NDArray[np.int64],
-) -> None:
-    """Add the pixels of some rows to the sums, second moments and box of each object.
-
-    Parameters
-    ----------
-    rows
-        (rows, columns), int64: ids; those that are not in `ids` are ignored.
-    plane, first_row
-        Position of the rows.
-    ids
-        (n,), sorted.
-    origin
-        (n, 3): the first pixel found of each object. Sums are relative to it, so that second
-        moments keep their precision far from the corner of a large image.
-    sums
-        (n, 10): see `N` to `YX`; added to.
-    low, high
-        (n, 3): smallest and largest plane, row and column; widened.
-    """
-    for y in range(rows.shape[0]):
-        start = 0
-        while start < rows.shape[1]:
-            stop = start + 1
-            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
-                stop += 1
-            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
-            if at >= 0:
-                if sums[at, N] == 0:
-                    origin[at, 0], origin[at, 1], origin[at, 2] = plane, first_row + y, start
-                n = float(stop - start)
-                dz = float(plane - origin[at, 0])
-                dy = float(first_row + y - origin[at, 1])
-                dx = (start + stop - 1) / 2 - origin[at, 2]
-                sums[at, N] += n
-                sums[at, Z] += n * dz
-                sums[at, Y] += n * dy
-                sums[at, X] += n * dx
-                sums[at, ZZ] += n * dz * dz
-                sums[at, YY] += n * dy * dy
-                sums[at, XX] += n * dx * dx + n * (n * n - 1) / 12
-                sums[at, ZY] += n * dz * dy
-                sums[at, ZX] += n * dz * dx
-                sums[at, YX] += n * dy * dx
-                low[at, 0] = min(low[at, 0], plane)
-                low[at, 1] = min(low[at, 1], first_row + y)
-                low[at, 2] = min(low[at, 2], start)
-                high[at, 0] = max(high[at, 0], plane)
-                high[at, 1] = max(high[at, 1], first_row + y)
-                high[at, 2] = max(high[at, 2], stop - 1)
-            start = stop
 
 
 @_compiled
@@ -106,10 +41,7 @@ def add_values(
     for y in range(rows.shape[0]):
         start = 0
         while start < rows.shape[1]:
-            stop = start + 1
-            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
-                stop += 1
-            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            stop, at = next_run(rows[y], start, ids)
             if at >= 0:
                 for x in range(start, stop):
                     value = values[y, x]
@@ -150,11 +82,7 @@ def add_crossings(
     for y in range(1, slab.shape[1] - 1):
         start = 0
         while start <= last:
-            own = slab[middle, y, start]
-            stop = start + 1
-            while stop <= last and slab[middle, y, stop] == own:
-                stop += 1
-            at = find_boxes_of_ids(ids, own) if own != 0 else -1
+            stop, at = next_run(slab[middle, y], start, ids)
             if at >= 0:
                 for k in range(len(steps)):
                     for sign in (-1, 1):
@@ -162,7 +90,7 @@ def add_crossings(
                         step = sign * steps[k, 2]
                         count = 0
                         for x in range(start + step, stop + step):
-                            if x < 0 or x > last or slab[z, row, x] != own:
+                            if x < 0 or x > last or slab[z, row, x] != ids[at]:
                                 count += 1
                         crossings[at, k] += count
             start = stop
@@ -192,10 +120,7 @@ def add_profiles(
     for y in range(rows.shape[0]):
         start = 0
         while start < rows.shape[1]:
-            stop = start + 1
-            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
-                stop += 1
-            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            stop, at = next_run(rows[y], start, ids)
             if at >= 0:
                 k = offset[at] + first_row + y - top[at]
                 left[k] = min(left[k], start)
@@ -342,10 +267,7 @@ def medians(
     held, used = np.empty(begin[-1]), np.zeros(len(ids), dtype=np.int64)
     start, n = 0, len(labels)
     while start < n:
-        stop = start + 1
-        while stop < n and labels[stop] == labels[start]:
-            stop += 1
-        at = find_boxes_of_ids(ids, labels[start]) if labels[start] != 0 else -1
+        stop, at = next_run(labels, start, ids)
         if at >= 0:
             for k in range(start, stop):
                 if values[k] == values[k] and used[at] < counts[at]:
@@ -361,7 +283,6 @@ def medians(
 
 __all__ = [
     "add_crossings",
-    "add_positions",
     "add_profiles",
     "add_values",
     "hull_facts",

@@ -67,11 +67,8 @@ class Measured:
         options: MeasureOptions,
         progress: Progress,
     ) -> None:
-        from napari_unetseg.core.measure.measure_kernels import (
-            add_crossings,
-            add_positions,
-            add_values,
-        )
+        from napari_unetseg.core.compute.label_kernels import add_positions
+        from napari_unetseg.core.measure.measure_kernels import add_crossings, add_values
 
         window = _Window(labels, self.frame)
         planes = list(enumerate(self.frame.planes))
@@ -182,7 +179,7 @@ class _Window:
 
 def _ids(labels: Image, frame: MeasuredFrame, progress: Progress) -> NDArray[np.int64]:
     """List the ids of a frame, ascending, without the background."""
-    from napari_unetseg.core.scoring.label_kernels import count_pairs
+    from napari_unetseg.core.compute.label_kernels import count_pairs
 
     ids = [np.zeros(1, dtype=np.int64)]
     for index, _ in track(frame.planes, progress, "reading"):

@@ -18,7 +18,7 @@ def covariances(sums: Floats, spacing: Sequence[float]) -> Floats:
     Parameters
     ----------
     sums
-        (n, 10), see `napari_unetseg.core.measure.measure_kernels`.
+        (n, 10), see `napari_unetseg.core.compute.label_kernels`.
     spacing
         Physical size of a pixel along the last axes.
 

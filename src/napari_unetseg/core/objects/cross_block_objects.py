@@ -265,14 +265,14 @@ class _Joining:
     blocks: Blocks
     boxes: list[Numbers] = field(default_factory=list)
     pixels: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
+    # Pairs of connected parts, (2, n) each.
+    pairs: list[Numbers] = field(default_factory=list)
     # Labels of the shared layers of each block, as numbers over all blocks.
     layers: dict[BlockIndex, list[tuple[Box, NDArray[np.int32]]]] = field(default_factory=dict)
 
     def add(self, index: BlockIndex, crossing: Crossing) -> None:
         """Add the next block, in order, and join it with its neighbours before it."""
-        start = len(self.parents)
-        self.parents.extend(range(start, start + len(crossing.pixels)))
+        start = len(self.pixels)
         self.boxes.extend(crossing.boxes)
         self.pixels.extend(crossing.pixels.tolist())
         own = [
@@ -286,14 +286,18 @@ class _Joining:
 
     def components(self) -> list[CrossingComponent]:
         """Return all joined components, the smallest box first."""
-        groups: dict[int, list[int]] = {}
-        for number in range(len(self.parents)):
-            groups.setdefault(self._root(number), []).append(number)
+        n = len(self.pixels)
+        if n == 0:
+            return []
+        one, two = np.concatenate([np.zeros((2, 0), np.int64), *self.pairs], axis=1)
+        graph = scipy.sparse.coo_array((np.ones(len(one)), (one, two)), shape=(n, n))
+        _, component_of = scipy.sparse.csgraph.connected_components(graph, directed=False)
+        order = np.argsort(component_of, kind="stable")
         components = []
-        for root, numbers in groups.items():
+        for numbers in np.split(order, np.flatnonzero(np.diff(component_of[order])) + 1):
             ends = np.stack([self.boxes[number] for number in numbers])
             low, high = ends[..., 0].min(0).tolist(), ends[..., 1].max(0).tolist()
-            pixel = np.unravel_index(self.pixels[root], self.blocks.shape)
+            pixel = np.unravel_index(self.pixels[numbers[0]], self.blocks.shape)
             box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
             components.append(CrossingComponent(box, tuple(int(at) for at in pixel)))
         return sorted(components, key=lambda component: _size(component.box))
@@ -310,14 +314,7 @@ class _Joining:
         pairs = np.stack(
             [theirs[box_within(common, box)].ravel(), ours[box_within(common, other)].ravel()]
         )
-        for earlier, later in np.unique(pairs[:, (pairs >= 0).all(0)], axis=1).T:
-            self.parents[self._root(int(later))] = self._root(int(earlier))
-
-    def _root(self, number: int) -> int:
-        while self.parents[number] != number:
-            self.parents[number] = self.parents[self.parents[number]]
-            number = self.parents[number]
-        return number
+        self.pairs.append(np.unique(pairs[:, (pairs >= 0).all(0)], axis=1))
 
 
 def _crossing(blocks: Blocks, index: BlockIndex, parts: Labels, crossing: Mask) -> Crossing:

@@ -198,26 +198,6 @@ def relabel_in_order(labels: Labels, n: int) -> Labels:
     return ordered
 
 
-def relabel(labels: Array) -> tuple[Labels, int]:
-    """Renumber the objects from 1 to n, in the order of their ids.
-
-    Parameters
-    ----------
-    labels
-        Integers of any size; 0 is background.
-
-    Returns
-    -------
-    labels : array of the same shape, int32
-    n : int
-        Number of objects.
-    """
-    ids, inverse = np.unique(labels, return_inverse=True)
-    new = np.cumsum(ids != 0, dtype=np.int32)
-    new[ids == 0] = 0
-    return new[inverse].reshape(labels.shape), int(np.count_nonzero(ids))
-
-
 def cut_apart(labels: Labels) -> Mask:
     """Return the mask of the objects, with a line of background between touching ones.
 
@@ -281,7 +261,6 @@ __all__ = [
     "first_pixels",
     "keep_large",
     "label",
-    "relabel",
     "relabel_in_order",
     "split_touching",
 ]

@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.union_find import find_root
+
 Array = NDArray[Any]
 
 _compiled: Any = njit(nogil=True, cache=True)
@@ -108,14 +110,6 @@ def _sort(distance: Array, steps: int, order: Array) -> None:
 
 
 @_compiled
-def _root(parent: Array, k: int) -> int:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@_compiled
 def _flood(
     volume: Array, order: Array, parent: Array, depth: float, least: float, seed: float
 ) -> None:
@@ -133,7 +127,7 @@ def _flood(
                     near = (k * height + j) * width + i
                     if near == at or parent[near] < 0:
                         continue
-                    other = _root(parent, near)
+                    other = find_root(parent, near)
                     if own >= 0 and other != own:
                         low, high = own, other
                         if distance[low] > distance[high]:
@@ -154,7 +148,7 @@ def _number(parent: Array, labels: Array) -> None:
     for at in range(parent.size):
         if parent[at] < 0:
             continue
-        root = _root(parent, at)
+        root = find_root(parent, at)
         if labels[root] == 0:
             n += 1
             labels[root] = n

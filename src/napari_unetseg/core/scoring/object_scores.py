@@ -1,7 +1,7 @@
 """Object scores: matching of predicted and true objects, and the scores derived from it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -287,19 +287,6 @@ def best_of(which: NDArray[Any], values: NDArray[np.float64], n: int) -> NDArray
     return best
 
 
-def mean_object_scores(several: Iterable[ObjectScores]) -> ObjectScores:
-    """Average each score over images; full agreement for no images.
-
-    See Also
-    --------
-    Overlap.joined : pools the objects of all images instead, as StarDist does.
-    """
-    table = [[getattr(scores, field.name) for field in fields(scores)] for scores in several]
-    if not table:
-        return ObjectScores(*[1.0] * 9, *[0.0] * 3)
-    return ObjectScores(*map(float, np.mean(table, axis=0)))
-
-
 def _mean_best(which: NDArray[np.intp], values: NDArray[np.float64], n: int) -> float:
     return float(best_of(which, values, n).mean())
 
@@ -312,7 +299,6 @@ __all__ = [
     "best_of",
     "best_pairs",
     "match",
-    "mean_object_scores",
     "object_scores",
     "symmetric_best_dice",
 ]

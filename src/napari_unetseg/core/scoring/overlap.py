@@ -220,7 +220,7 @@ def _overlap(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) 
 
 def _pairs(prediction: NDArray[Any], truth: NDArray[Any], progress: Progress) -> Ids:
     """Return rows of (id, id, pixels), possibly with repeated pairs."""
-    from napari_unetseg.core.scoring.label_kernels import count_pairs
+    from napari_unetseg.core.compute.label_kernels import count_pairs
 
     def count(start: int, stop: int) -> Any:
         return count_pairs(as_int64(prediction[start:stop]), as_int64(truth[start:stop]))

@@ -256,7 +256,7 @@ def paint_review(
 
 
 def _paint(labels: NDArray[Any], ids: Ids, kinds: NDArray[np.uint8], out: NDArray[Any]) -> None:
-    from napari_unetseg.core.scoring.label_kernels import paint_ids
+    from napari_unetseg.core.compute.label_kernels import paint_ids
 
     pixels, canvas = labels.reshape(-1), out.reshape(-1)
 
@@ -268,21 +268,23 @@ def _paint(labels: NDArray[Any], ids: Ids, kinds: NDArray[np.uint8], out: NDArra
 
 def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Progress) -> Spots:
     """Find the locations of the objects of one frame."""
-    from napari_unetseg.core.scoring.label_kernels import add_places
+    from napari_unetseg.core.compute.label_kernels import add_positions
 
     planes = labels if labels.ndim == 3 else labels[None]
-    sums = np.zeros((len(ids), 4))
+    origin = np.zeros((len(ids), 3), dtype=np.int64)
+    sums = np.zeros((len(ids), 10))
     low = np.full((len(ids), 3), np.iinfo(np.int64).max)
     high = np.zeros((len(ids), 3), dtype=np.int64)
     rows = [(z, y) for z in range(planes.shape[0]) for y in range(0, planes.shape[1], _ROWS)]
     for z, y in track(rows, progress, "measuring"):
-        add_places(as_int64(planes[z, y : y + _ROWS]), z, y, ids, sums, low, high)
+        add_positions(as_int64(planes[z, y : y + _ROWS]), z, y, ids, origin, sums, low, high)
     # If labels are edited meanwhile, an object may have disappeared since it was counted.
-    low[sums[:, 3] == 0] = 0
+    low[sums[:, 0] == 0] = 0
+    centre = origin + sums[:, 1:4] / np.maximum(sums[:, :1], 1)
     keep = slice(3 - labels.ndim, 3)
     lead = np.tile(np.array(index, dtype=np.int64), (len(ids), 1))
     return Spots(
-        np.column_stack([lead, sums[:, keep] / np.maximum(sums[:, 3:], 1)]),
+        np.column_stack([lead, centre[:, keep]]),
         np.column_stack([lead, low[:, keep]]),
         np.column_stack([lead, high[:, keep]]),
     )

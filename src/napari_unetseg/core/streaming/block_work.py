@@ -276,8 +276,7 @@ class Work:
 
     def _places(self, number: int, given: Arrays) -> Arrays:
         """Return the ids in a block, and the bounding box of each id's pixels there."""
-        from napari_unetseg.core.measure.measure_kernels import add_positions
-        from napari_unetseg.core.scoring.label_kernels import count_pairs
+        from napari_unetseg.core.compute.label_kernels import add_positions, count_pairs
 
         index, position = self.grid.jobs[number]
         box = self.grid.blocks.box(position)

@@ -11,10 +11,6 @@ import torch
 
 from napari_unetseg.core.annotation.train_options import Device
 
-WAIT_POLICY = ("OMP_WAIT_POLICY", "PASSIVE")
-"""Environment setting that keeps waiting threads from spinning, which costs a busy machine twice
-to seven times the time. It is read when torch is first imported: set it before."""
-
 _NAMES = {
     "cpu": "processor (CPU)",
     "cuda": "graphics processor (CUDA)",

@@ -17,6 +17,9 @@ _MIX_A = np.uint64(0x9E3779B97F4A7C15)
 _MIX_B = np.uint64(0xC2B2AE3D27D4EB4F)
 _FIRST_SIZE = 1024
 
+# Columns of the sums of position: number, then z, y, x, then their products.
+N, Z, Y, X, ZZ, YY, XX, ZY, ZX, YX = range(10)
+
 
 @_compiled
 def count_pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> Any:
@@ -72,29 +75,52 @@ def _grown(table: Any) -> Any:
 
 
 @_compiled
-def find_boxes_of_ids(ids: Any, wanted: Any) -> Any:
-    """Return the index of an id in a sorted list, or -1."""
+def next_run(row: Any, start: Any, ids: Any) -> Any:
+    """Return the end of the run of one id that starts in a row, and the index of the id.
+
+    Parameters
+    ----------
+    row
+        (columns,): ids.
+    start
+        First column of the run.
+    ids
+        (n,), sorted.
+
+    Returns
+    -------
+    stop
+        Column after the last of the run.
+    at
+        Index in `ids`; -1 for background and for an id that is not in it.
+    """
+    own, stop = row[start], start + 1
+    while stop < row.size and row[stop] == own:
+        stop += 1
+    if own == 0:
+        return stop, -1
     low, high = 0, len(ids)
     while low < high:
         middle = (low + high) // 2
-        if ids[middle] < wanted:
+        if ids[middle] < own:
             low = middle + 1
         else:
             high = middle
-    return low if low < len(ids) and ids[low] == wanted else -1
+    return stop, low if low < len(ids) and ids[low] == own else -1
 
 
 @_compiled
-def add_places(
+def add_positions(
     rows: NDArray[np.int64],
     plane: int,
     first_row: int,
     ids: NDArray[np.int64],
+    origin: NDArray[np.int64],
     sums: NDArray[np.float64],
     low: NDArray[np.int64],
     high: NDArray[np.int64],
 ) -> None:
-    """Add the pixels of some rows to the position sums and box of each object.
+    """Add the pixels of some rows to the sums, second moments and box of each object.
 
     Parameters
     ----------
@@ -104,24 +130,35 @@ def add_places(
         Position of the rows.
     ids
         (n,), sorted.
+    origin
+        (n, 3): the first pixel of each object that was seen, which the sums are relative to, so
+        that second moments lose no digits far from the corner of a large image.
     sums
-        (n, 4): sums of plane, row and column, and number of pixels; added to.
+        (n, 10): see `N` to `YX`; added to.
     low, high
         (n, 3): smallest and largest plane, row and column; widened.
     """
     for y in range(rows.shape[0]):
         start = 0
         while start < rows.shape[1]:
-            stop = start + 1
-            while stop < rows.shape[1] and rows[y, stop] == rows[y, start]:
-                stop += 1
-            at = find_boxes_of_ids(ids, rows[y, start]) if rows[y, start] != 0 else -1
+            stop, at = next_run(rows[y], start, ids)
             if at >= 0:
-                n = stop - start
-                sums[at, 0] += n * plane
-                sums[at, 1] += n * (first_row + y)
-                sums[at, 2] += n * (start + stop - 1) / 2
-                sums[at, 3] += n
+                if sums[at, N] == 0:
+                    origin[at, 0], origin[at, 1], origin[at, 2] = plane, first_row + y, start
+                n = float(stop - start)
+                dz = float(plane - origin[at, 0])
+                dy = float(first_row + y - origin[at, 1])
+                dx = (start + stop - 1) / 2 - origin[at, 2]
+                sums[at, N] += n
+                sums[at, Z] += n * dz
+                sums[at, Y] += n * dy
+                sums[at, X] += n * dx
+                sums[at, ZZ] += n * dz * dz
+                sums[at, YY] += n * dy * dy
+                sums[at, XX] += n * dx * dx + n * (n * n - 1) / 12
+                sums[at, ZY] += n * dz * dy
+                sums[at, ZX] += n * dz * dx
+                sums[at, YX] += n * dy * dx
                 low[at, 0] = min(low[at, 0], plane)
                 low[at, 1] = min(low[at, 1], first_row + y)
                 low[at, 2] = min(low[at, 2], start)
@@ -151,14 +188,11 @@ def paint_ids(
     """
     start, n = 0, len(labels)
     while start < n:
-        stop = start + 1
-        while stop < n and labels[stop] == labels[start]:
-            stop += 1
-        at = find_boxes_of_ids(ids, labels[start]) if labels[start] != 0 else -1
+        stop, at = next_run(labels, start, ids)
         if at >= 0:
             for k in range(start, stop):
                 out[k] = max(out[k], colours[at])
         start = stop
 
 
-__all__ = ["add_places", "count_pairs", "find_boxes_of_ids", "paint_ids"]
+__all__ = ["add_positions", "count_pairs", "next_run", "paint_ids"]
