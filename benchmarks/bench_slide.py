@@ -29,6 +29,7 @@ import numpy as np
 from napari_unetseg.core import samples
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import PyramidLayout, create
 from napari_unetseg.core.model.trained_model import spec_of
@@ -76,7 +77,7 @@ def recipe_of(folder: Path, minutes: float) -> Recipe:
     options = TrainOptions(budget=minutes)
     outcome = train(spec_of("unet"), lessons, options, name="nuclei", labels_are="objects")
     save(outcome.model, folder / "model.zip")
-    step = model_step(folder / "model.zip", folder, device="cpu")
+    step = model_step(folder / "model.zip", folder, PredictOptions(device="cpu"))
     return Recipe(
         background=background, model=step, objects={"min_size": 60}, measurement=measurement
     )

@@ -57,7 +57,7 @@ def test_ids_train_and_become_ids_that_are_split_live(hand, nuclei):
     assert "AP@0.5" in tool.message.text(), tool.message.text()
     hand.turn_to(PREDICT)
     predict = hand.tool(PREDICT)
-    assert predict.form.options.what == "objects"
+    assert predict.form.options.what == "auto"
     assert predict.decoding.page.isVisible()
     # Too little is held out to say how deep to cut; so short a training wants it shallow.
     predict.decoding.set(min_size=10, split_depth=0.04)
@@ -151,7 +151,7 @@ def test_stacks_and_models_without_objects(hand):
     hand.run(tool)
     hand.turn_to(PREDICT)
     predict = hand.tool(PREDICT)
-    assert predict.form.options.what == "classes"
+    assert predict.form.options.what == "auto"
     assert not predict.decoding.page.isVisible()
     predict.form.widget("what").value = "objects"
     assert predict.decoding.page.isVisible()

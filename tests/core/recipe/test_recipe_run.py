@@ -15,7 +15,8 @@ import pytest
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import SizeOptions, sized
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import sized
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.measure import MeasureOptions, measure, stacked_tables
 from napari_unetseg.core.model import shipped_models as shipped
@@ -156,7 +157,7 @@ class TestModels:
     @pytest.mark.parametrize("what", ["classes", "objects", "probabilities"])
     def test_a_model_does_what_it_does_by_itself(self, model, image, tmp_path, what) -> None:
         save(model, tmp_path / "m.zip")
-        step = model_step(tmp_path / "m.zip", tmp_path, what=what)
+        step = model_step(tmp_path / "m.zip", tmp_path, PredictOptions(what=what))
         objects = DecodeOptions(split="none", min_size=4) if what == "objects" else None
         recipe = Recipe(model=step, objects=objects)
         opened = recipe_model(recipe, tmp_path)
@@ -172,9 +173,11 @@ class TestModels:
         decoder, known = DecoderSpec(), {"values": (0, 1), "labels_are": "objects"}
         model = make_model("unet", decoder=decoder, diameter=9.0, **known)
         save(model, tmp_path / "m.zip")
-        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path, device="cpu", **size))
+        recipe = Recipe(
+            model=model_step(tmp_path / "m.zip", tmp_path, PredictOptions(device="cpu", **size))
+        )
         made = run_recipe(recipe, image, model=recipe_model(recipe, tmp_path))
-        seen = sized(model, image, SizeOptions(**size))
+        seen = sized(model, image, PredictOptions(**size))
         assert seen.zoom
         expected = seen.predict(image, "objects").asarray()
         np.testing.assert_array_equal(made.labels.asarray(), expected)
@@ -206,7 +209,8 @@ class TestModels:
 
     def test_workers_open_it_by_themselves(self, model, folder, tmp_path) -> None:
         save(model, tmp_path / "m.zip")
-        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path))
+        options = PredictOptions(what="objects")
+        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path, options))
         batch = batch_of(folder, tmp_path / "out", recipe, folder=tmp_path)
 
         @contextmanager

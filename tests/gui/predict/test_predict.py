@@ -11,7 +11,7 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.gui.predict.predict_dock import PredictOptions, PredictWidget, predicted
+from napari_unetseg.gui.predict.predict_dock import PredictDockOptions, PredictWidget, predicted
 from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -57,9 +57,9 @@ def test_both_are_one_run_and_the_same_as_each_alone(model, stack):
     def count(fraction, message="", /):
         calls.append(fraction)
 
-    classes = predicted(model, image, PredictOptions(what="classes"), None, count)
+    classes = predicted(model, image, PredictDockOptions(what="classes"), None, count)
     alone, calls[:] = len(calls), []
-    both = predicted(model, image, PredictOptions(what="both"), None, count)
+    both = predicted(model, image, PredictDockOptions(what="both"), None, count)
     assert len(calls) == alone
     np.testing.assert_array_equal(both["classes"].data, classes["classes"].data)
     proba = model.predict(image, "probabilities")
@@ -75,7 +75,7 @@ def test_a_stop_keeps_finished_planes_and_leaves_the_others(model, stack, what):
         if fraction >= 0.5:
             raise StopEarly
 
-    made = predicted(model, image, PredictOptions(what=what), before, stop_halfway)
+    made = predicted(model, image, PredictDockOptions(what=what), before, stop_halfway)
     whole = model.predict(image).asarray()
     done = [bool((plane != 7).all()) for plane in made["classes"].asarray()]
     assert 2 <= sum(done) <= N_PLANES - 2

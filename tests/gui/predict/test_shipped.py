@@ -66,7 +66,7 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool = opened(qtbot, PredictWidget, viewer)
     assert texts(tool.models) == [HEADING, "nuclei"]
     assert tool.models.currentText().strip() == "nuclei"
-    assert tool.form.options.what == "objects"
+    assert tool.form.options.what == "auto"
     tool.run()
     finish(qtbot, tool)
     labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
@@ -77,15 +77,19 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool.close_tool()
 
 
-def test_a_model_of_classes_is_not_asked_for_objects(qtbot, viewer, package):
+def test_a_model_of_classes_gives_classes_and_one_of_objects_objects(qtbot, viewer, package):
     tool = opened(qtbot, PredictWidget, viewer)
-    assert tool.form.options.what == "objects"
+    assert tool.decoding.page.isVisibleTo(tool)
     labels = (samples.nuclei((64, 72), seed=1).objects > 0).astype(np.uint8)
     lesson = TrainingPair(samples.nuclei((64, 72), seed=1).as_image(), labels)
     classes = train(TINY, [lesson], STEPS, name="classes", labels_are="mask").model
     Session.of(viewer).add_model(classes)
     assert tool.model() is classes
-    assert tool.form.options.what == "classes"
+    assert not tool.decoding.page.isVisibleTo(tool)
+    tool.run()
+    finish(qtbot, tool)
+    made = find_layer(viewer.layers, PREDICTED, viewer.layers["image"])
+    assert options_of_layer(made)["what"] == "classes"
     tool.form.set(what="objects")
     tool.models.choose("nuclei")
     tool.models.choose(classes)

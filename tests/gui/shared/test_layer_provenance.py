@@ -20,7 +20,7 @@ from napari_unetseg.core.training.train_options import TrainOptions
 from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
-from napari_unetseg.gui.shared.layer_provenance import _of_one_size, draft_of, tells_steps
+from napari_unetseg.gui.shared.layer_provenance import draft_of, tells_steps
 from napari_unetseg.gui.shared.layers import image_of, show_image
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
@@ -237,16 +237,3 @@ def test_layers_without_steps_are_refused(viewer, use, model, sample):
     Session.of(viewer).models.clear()
     with pytest.raises(InputError, match=r"'my nuclei'.* is no longer in this window"):
         draft(viewer, "cells classes")
-
-
-@pytest.mark.parametrize(
-    ("said", "counted"),
-    [
-        ({"diameter": 9.0, "rescale": True, "auto_diameter": True}, {"diameter": 9.0}),
-        ({"diameter": 0.0, "rescale": True, "auto_diameter": True}, {"rescale": True}),
-        ({"diameter": 0.0, "rescale": False, "auto_diameter": True}, {"auto_diameter": True}),
-        ({"diameter": 0.0, "rescale": False, "auto_diameter": False}, {}),
-    ],
-)
-def test_of_the_sizes_that_a_form_keeps_the_one_that_counted_is_taken(said, counted):
-    assert _of_one_size({"tile": 64, **said}) == {"tile": 64, **counted}

@@ -35,9 +35,9 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, PixelSp
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.training.annotation import AnnotationKind
-from napari_unetseg.core.training.train_options import Device
 
 Array = NDArray[Any]
 

@@ -25,7 +25,7 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
 )
 from napari_unetseg.core.nn.inference.runtime import choose_device
 from napari_unetseg.core.nn.networks.build_network import build_network
-from napari_unetseg.core.training.train_options import Device
+from napari_unetseg.core.options import Device
 
 _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]] = (
     WeakKeyDictionary()

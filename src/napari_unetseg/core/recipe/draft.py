@@ -1,12 +1,12 @@
 """What was done with one image in a window, before it is a recipe: its model may have no file."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -31,8 +31,8 @@ class Draft:
         As in `Recipe`.
     model
         What was run instead of a threshold.
-    how
-        How it was run: what, the size of the image, tile, flips and device.
+    options
+        How it was run.
     remarks
         What was done besides, and cannot be done again with other images; a sentence each.
     """
@@ -40,7 +40,7 @@ class Draft:
     background: BackgroundOptions | None = None
     threshold: ThresholdStep | None = None
     model: TrainedModel | None = None
-    how: dict[str, Any] = field(default_factory=dict)
+    options: PredictOptions = PredictOptions()  # noqa: RUF009 - frozen
     objects: DecodeOptions | None = None
     measurement: MeasurementStep | None = None
     remarks: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Draft:
         """
         step = None
         if self.model is not None:
-            step = model_step(_kept(self.model, folder), folder, **self.how)
+            step = model_step(_kept(self.model, folder), folder, self.options)
         return Recipe(
             background=self.background,
             threshold=self.threshold,

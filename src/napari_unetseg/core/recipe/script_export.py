@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.inference.object_size import SizeOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe, said_of
-from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep, ThresholdStep
+from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ThresholdStep
 
 _CORE = "napari_unetseg.core"
 
@@ -109,33 +109,23 @@ def _opening(recipe: Recipe, folder: PathLike, names: dict[str, set[str]]) -> li
     if recipe.normalisation is not None:
         names[f"{_CORE}.normalisation"] = {"NormalisationSpec"}
         scaling = f", normalisation={_call('NormalisationSpec', _changed(recipe.normalisation))}"
-    lines = [f"# SHA-256: {step.sha256}", f"model = open_model({path!r}{scaling})"]
-    if step.what == "objects":
-        said = {} if recipe.objects is None else said_of(recipe.objects)
-        lines.append(f"decoding = model.decoding.model_copy(update={said!r})")
-    return lines
+    return [f"# SHA-256: {step.sha256}", f"model = open_model({path!r}{scaling})"]
 
 
 def _predicting(recipe: Recipe, source: str, names: dict[str, set[str]]) -> list[str]:
     step = recipe.model
     if step is None:
         return []
-    how: dict[str, Any] = {"tile": step.tile or None, "flips": step.flips, "device": step.device}
-    said = ", ".join(f"{name}={value!r}" for name, value in how.items())
-    model, lines = "model", []
-    if size := _size(step):
-        model = "seen"
-        options = _call("SizeOptions", size)
-        names[f"{_CORE}.inference.object_size"] = {"SizeOptions", "sized"}
-        lines.append(f"seen = sized(model, {source}, {options}, device={step.device!r})")
-    decoding = ", decoding=decoding" if step.what == "objects" else ""
+    names[f"{_CORE}.inference.prediction"] = {"predict"}
+    names[f"{_CORE}.inference.predict_options"] = {"PredictOptions"}
+    chosen = _changed(PredictOptions(**step.model_dump(include=set(PredictOptions.model_fields))))
+    decoding = ""
+    if recipe.objects is not None:
+        names[f"{_CORE}.objects.decode"] = {"DecodeOptions"}
+        decoding = f", decoding={_call('DecodeOptions', said_of(recipe.objects))}"
+        chosen["what"] = "objects"
     made = "probabilities" if step.what == "probabilities" else "labels"
-    return [*lines, f"{made} = {model}.predict({source}, {step.what!r}{decoding}, {said})"]
-
-
-def _size(step: ModelStep) -> dict[str, Any]:
-    """Return what is said of the size of the objects."""
-    return {name: said for name, said in _changed(step).items() if name in SizeOptions.model_fields}
+    return [f"{made} = predict(model, {source}, {_call('PredictOptions', chosen)}{decoding})"]
 
 
 def _measuring(step: MeasurementStep, names: dict[str, set[str]]) -> list[str]:

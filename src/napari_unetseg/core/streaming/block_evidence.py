@@ -1,7 +1,7 @@
 """What is known of the pixels of a block: by a threshold, by a model, or the flattened image."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from napari_unetseg.core.inference.predict_tiles import (
     likeliest,
     with_maps,
 )
+from napari_unetseg.core.inference.prediction import ready
 from napari_unetseg.core.inference.segmenter import decoder_of
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -231,14 +232,12 @@ def _predicted(
     recipe: Recipe, step: ModelStep, prepared: Prepared, model: TrainedModel
 ) -> Predicted:
     model = model.zoomed(prepared.zoom)
-    given, segmenter, scaling, _ = model.ready(
-        prepared.given, step.device, step.flips, silent, prepared.scaling
-    )
+    given, segmenter, scaling, _ = ready(model, prepared.given, step, silent, prepared.scaling)
     decoder = decoder_of(segmenter)
     if step.what == "objects":
         segmenter = with_maps(segmenter)
     decoding = recipe.decoding(model)
-    return Predicted(given, model, segmenter, scaling, decoder, decoding, step.what)
+    return Predicted(given, model, segmenter, scaling, decoder, decoding, cast(Kind, step.what))
 
 
 __all__ = ["BlockEvidence", "Kind", "block_evidence"]

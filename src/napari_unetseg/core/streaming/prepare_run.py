@@ -6,7 +6,7 @@ from typing import Any
 from napari_unetseg.core.background import Background, fit_background
 from napari_unetseg.core.background.stored_background import background_from_data, surfaces_to_data
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import at_size
+from napari_unetseg.core.inference.prediction import at_size, ready
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
@@ -43,7 +43,7 @@ class Prepared:
 
     @property
     def zoom(self) -> tuple[float, ...]:
-        """How far a model is shown the image enlarged; see `object_size.sized`."""
+        """How far a model is shown the image enlarged; see `sized`."""
         return tuple(self.known.get("zoom", ()))
 
     @property
@@ -78,10 +78,11 @@ def prepare(
         known["contrasts"] = contrasts_of(smoothed, options)
     elif model is not None and recipe.model is not None:
         step = recipe.model
-        seen, rest = at_size(model, given, step, device=step.device, progress=rest)
+        seen, rest = at_size(model, given, step, progress=rest)
         known["zoom"] = list(seen.zoom)
         seen.segmenter()  # says so when blocks cannot be predicted apart
-        _, _, scaling, _ = seen.ready(given, "cpu", False, rest)
+        on_cpu = step.model_copy(update={"device": "cpu", "flips": False})
+        _, _, scaling, _ = ready(seen, given, on_cpu, rest)
         if isinstance(scaling, Normalisation):
             known["scaling"] = scaling.to_dict()
     progress(1.0, "prepared")

@@ -35,7 +35,8 @@ def run_key(
     """Return what makes a run another one."""
     who = source.identity() if isinstance(source, RunSource) else identity_of_source(image)
     weights = "" if model is None else f"{model.fingerprint}-{model.zoom}"
-    return {"version": str(_VERSION), "recipe": recipe.digest(), "image": who, "model": weights}
+    digest = recipe.for_model(model).digest()
+    return {"version": str(_VERSION), "recipe": digest, "image": who, "model": weights}
 
 
 def state_of(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[str, Any]:

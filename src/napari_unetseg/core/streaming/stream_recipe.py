@@ -143,7 +143,7 @@ def stream(
         with was another one.
     """
     target = _checked(Path(out))
-    image = open_source(source)
+    image, recipe = open_source(source), recipe.for_model(model)
     _check(recipe)
     folder = RunFolder.beside(target)
     key = run_key(recipe, source, image, model)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.compute.scratch_arrays import IN_MEMORY
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress
@@ -27,8 +28,8 @@ class Maps:
         The layer, and the numbers it had.
     model
         What said it.
-    how
-        Options that change what it says.
+    options
+        Options it ran with.
     index
         The plane it was said of; None for everything.
     axes
@@ -42,18 +43,22 @@ class Maps:
     layer: Layer
     data: Any
     model: TrainedModel
-    how: tuple[Any, ...]
+    options: PredictOptions
     index: Index | None
     axes: str
     image: Image
     zoom: tuple[float, ...] = ()
 
     def hold(
-        self, layer: Layer, model: TrainedModel | None, how: tuple[Any, ...], index: Index | None
+        self,
+        layer: Layer,
+        model: TrainedModel | None,
+        options: PredictOptions,
+        index: Index | None,
     ) -> bool:
         """Whether they are what the model would say of a plane, or for None of everything."""
         same = self.layer is layer and self.data is layer.data and self.model is model
-        return same and self.how == how and self.index in (None, index)
+        return same and self.options.computes_as(options) and self.index in (None, index)
 
     def objects(self, options: DecodeOptions, progress: Progress) -> Image:
         """Return the objects of all that was predicted."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.trained_model import What
+from napari_unetseg.core.inference.predict_options import What
 
 _AT_ONCE_BYTES = 40
 """Memory of a pixel that is predicted at once: the image, what is said of it, labels."""

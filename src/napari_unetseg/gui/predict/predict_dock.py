@@ -13,16 +13,16 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import SizeOptions, at_size, mismatch, zoom_in_words
-from napari_unetseg.core.inference.predict_objects import unseen_as_background
+from napari_unetseg.core.inference.object_size import mismatch, zoom_in_words
+from napari_unetseg.core.inference.predict_options import PredictOptions, settle_what
+from napari_unetseg.core.inference.prediction import prepare_prediction, run_prediction
 from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.core.options import Options, option
-from napari_unetseg.core.progress import Heard, Progress, part, to_the_end
-from napari_unetseg.core.training.train_options import Device, TrainOptions
+from napari_unetseg.core.progress import Progress
 from napari_unetseg.gui.predict.cached_maps import FoundObjects, Maps, can_be_kept
 from napari_unetseg.gui.predict.large_layers import Written, is_larger_than_memory
 from napari_unetseg.gui.shared.form import Form
@@ -53,51 +53,29 @@ _COUNTED_AT_ONCE = 8_000_000
 _FILES = "Model packages (*.zip)"
 
 
-class _WhatOptions(Options):
-    """What is predicted, and where."""
+_WHAT = PredictOptions.model_fields["what"]
 
+
+class _ExtentOptions(Options):
     extent: Literal["everything", "visible plane"] = option(
         "everything",
         "On",
         "Every plane into a layer, or only a passing look at the plane on screen.",
     )
-    what: Literal["classes", "objects", "probabilities", "both"] = option(
-        "classes",
-        "Result",
-        "Classes: a Labels layer. Objects: a Labels layer in which every object has its own "
-        "number. Probabilities: an Image layer for each class. Both: classes and probabilities.",
+
+
+class PredictDockOptions(PredictOptions, _ExtentOptions):
+    """Options of a prediction, and the extent that they hold for."""
+
+    what: Literal["auto", "objects", "classes", "probabilities", "both"] = option(  # type: ignore[assignment]  # wider
+        _WHAT.default,
+        str(_WHAT.title),
+        f"{_WHAT.description} Both: classes and probabilities.",
         when={"extent": ("everything",)},
     )
 
 
-class PredictOptions(SizeOptions, _WhatOptions):
-    """What is predicted, where, at which size, and how."""
-
-    flips: bool = option(
-        False,
-        "Flips",
-        "Predict every mirror image as well and take the mean: a little better, four times slower.",
-        advanced=True,
-    )
-    tile: int = option(
-        0,
-        "Tile side",
-        "Side in pixels of the pieces that are predicted at once; 0 chooses by cost. Smaller tiles "
-        "take less memory and more time.",
-        ge=0,
-        le=8192,
-        step=32,
-        advanced=True,
-    )
-    device: Device = option(
-        "auto",
-        "Device",
-        str(TrainOptions.model_fields["device"].description),
-        advanced=True,
-    )
-
-
-class PredictWidget(Tool[PredictOptions]):
+class PredictWidget(Tool[PredictDockOptions]):
     """Run a trained model.
 
     Parameters
@@ -116,8 +94,7 @@ class PredictWidget(Tool[PredictOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         self._maps: Maps | None = None
         self._hidden: Layer | None = None
-        self._suited = False
-        super().__init__(napari_viewer, PredictOptions())
+        super().__init__(napari_viewer, PredictDockOptions())
         self._looks = Latest(self)
         self._looks.answered.connect(self._on_look)
         self._looks.refused.connect(self._on_refused)
@@ -161,8 +138,7 @@ class PredictWidget(Tool[PredictOptions]):
         return {**super().forms(), "splitting": self.decoding}
 
     def forgotten(self) -> frozenset[str]:
-        suited = ["what"] if self._suited else []
-        return frozenset({"extent", "diameter", "split_depth", *suited})
+        return frozenset({"extent", "diameter", "split_depth"})
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
@@ -180,7 +156,7 @@ class PredictWidget(Tool[PredictOptions]):
             self.say(f"Writing {path.name}...")
             self._files.ask(lambda progress: _saved(model, path))
 
-    def work(self, layer: Layer, options: PredictOptions) -> Work:
+    def work(self, layer: Layer, options: PredictDockOptions) -> Work:
         model = self.model()
         if model is None:
             raise InputError(
@@ -202,37 +178,28 @@ class PredictWidget(Tool[PredictOptions]):
         if not _wants_objects(options, model):
             before = self._before(layer) if options.extent == "everything" else None
             return lambda progress: predicted(model, image, options, before, progress)
-        how, decoding = _how(options), self.decoding.options
+        decoding = self.decoding.options
         kept = self._maps
-        if kept is not None and kept.index == index and kept.hold(layer, model, how, index):
+        if kept is not None and kept.index == index and kept.hold(layer, model, options, index):
             return lambda progress: _decoded(kept, decoding, progress)
         self._maps = None
         axes, data = whole.grey().axes, layer.data
 
+        prepared = prepare_prediction(model, image, options, decoding)
+
         def work(progress: Progress) -> FoundObjects:
-            ways = _running(options)
             keeps = can_be_kept(model, image)
-            seen, progress = at_size(
-                model, image, options, device=options.device, progress=progress
-            )
-            heard = Heard(part(progress, 0, 0.9) if keeps else progress)
-            if not keeps:
-                ids = seen.predict(image, "objects", decoding=decoding, progress=heard, **ways)
-                whole = ids.with_data(ids.asarray())
-                return FoundObjects(whole, model, index, None, heard.stopped_at, seen.zoom)
-            found = seen.predict_maps(image, progress=heard, **ways)
-            rest = to_the_end(part(progress, 0.9, 1))
-            if heard.stopped_at is not None:
-                found = unseen_as_background(found, model.values, decoding)
-                ids = model.decode(found, decoding, progress=rest)
-                return FoundObjects(ids, model, index, None, heard.stopped_at, seen.zoom)
-            maps = Maps(layer, data, model, how, index, axes, found, seen.zoom)
-            return _decoded(maps, decoding, rest)
+            made = run_prediction(prepared, keep_maps=keeps, progress=progress)
+            ids = made.result.with_data(made.result.asarray())
+            maps = None
+            if made.maps is not None:
+                maps = Maps(layer, data, model, options, index, axes, made.maps, made.zoom)
+            return FoundObjects(ids, model, index, maps, made.stopped_at, made.zoom)
 
         return work
 
     def _large(
-        self, layer: Layer, image: Image, model: TrainedModel, options: PredictOptions
+        self, layer: Layer, image: Image, model: TrainedModel, options: PredictDockOptions
     ) -> Work:
         """Return what predicts an image larger than memory, into a file that the user names."""
         if options.what == "both":
@@ -251,8 +218,10 @@ class PredictWidget(Tool[PredictOptions]):
         out = Path(path).with_suffix(".zarr")
         from napari_unetseg.core.recipe.recipe_steps import ModelStep
 
-        said = options.model_dump(include=set(ModelStep.model_fields))
-        step = ModelStep(file=model.name or "model", sha256=model.fingerprint, **said)
+        chosen = options.model_dump(include=set(PredictOptions.model_fields))
+        step = ModelStep(
+            **(chosen | options.one_size()), file=model.name or "model", sha256=model.fingerprint
+        )
         return self._slide.work(layer, image, model, step, self.decoding.options, out)
 
     @cached_property
@@ -281,7 +250,7 @@ class PredictWidget(Tool[PredictOptions]):
         if (slide := self._begun_slide()) is not None:
             slide.end()
 
-    def show_result(self, layer: Layer, options: PredictOptions, result: Any) -> str:
+    def show_result(self, layer: Layer, options: PredictDockOptions, result: Any) -> str:
         if isinstance(result, Written):
             return self._show_written(layer, options, result)
         model = self.model()
@@ -317,7 +286,7 @@ class PredictWidget(Tool[PredictOptions]):
             remarks += [_shares(labels, model), _scaled_in_words(result["zoom"]), remark]
         return " ".join(filter(None, remarks))
 
-    def _show_written(self, layer: Layer, options: PredictOptions, written: Written) -> str:
+    def _show_written(self, layer: Layer, options: PredictDockOptions, written: Written) -> str:
         """Show what was written of an image larger than memory."""
         model = self.model()
         self._keep(model)
@@ -347,7 +316,7 @@ class PredictWidget(Tool[PredictOptions]):
         self._show_decoding()
         self._show_sizes()
 
-    def options_changed(self, options: PredictOptions) -> None:
+    def options_changed(self, options: PredictDockOptions) -> None:
         self._show_decoding()
 
     def shown(self) -> None:
@@ -375,7 +344,7 @@ class PredictWidget(Tool[PredictOptions]):
         self.run_button.setEnabled(self.run_button.isEnabled() and model is not None)
         self.save_button.setEnabled(model is not None and bool(model.state))
 
-    def _show_objects(self, layer: Layer, options: PredictOptions, found: FoundObjects) -> str:
+    def _show_objects(self, layer: Layer, options: PredictDockOptions, found: FoundObjects) -> str:
         """Put objects into their layer, and keep what they can be made of anew."""
         self._keep(found.model)
         self._maps = found.maps
@@ -407,23 +376,11 @@ class PredictWidget(Tool[PredictOptions]):
         """Offer what the chosen model is for."""
         model = self.model()
         if model is not None:
-            self._suit(model.decoder is not None)
-        if model is not None:
             self.decoding.set(split_depth=model.decoding.split_depth)
         self._forget()
         self._show_decoding()
         self._show_sizes()
         self.refresh()
-
-    def _suit(self, objects: bool) -> None:
-        """Ask for objects of a model that learnt them; take that back for one that did not."""
-        if objects and self.form.options.what == "classes":
-            self.form.set(what="objects")
-            self._suited = True
-        elif not objects and self._suited:
-            self._suited = False
-            if self.form.options.what == "objects":
-                self.form.set(what="classes")
 
     def _show_sizes(self) -> None:
         """Offer to scale the image, where the model knows a size and the image has another."""
@@ -442,7 +399,8 @@ class PredictWidget(Tool[PredictOptions]):
         self.decoding.show_only({"background": classes})
         self.decoding.show_only(dict.fromkeys(LINK_FIELDS, self._can_link()))
         options = self.form.options
-        self.decoding.page.setVisible(model is not None and _wants_objects(options, model))
+        wanted = model is not None and _wants_objects(options, model)
+        self.decoding.page.setVisible(wanted)
 
     def _can_link(self) -> bool:
         """Whether objects end with their plane or stack, and there is another."""
@@ -464,7 +422,7 @@ class PredictWidget(Tool[PredictOptions]):
         model, options = self.model(), self.form.options
         if model is not None:
             options = _scaled(options, model, image_of(layer))
-        if index is None or not maps.hold(layer, model, _how(options), index):
+        if index is None or not maps.hold(layer, model, options, index):
             self.preview.remove()
             self._unhide()
             if index is None and told:
@@ -573,35 +531,27 @@ def _named(model: TrainedModel | None) -> dict[str, str]:
     return {} if model is None else {"model": model.name, "fingerprint": model.fingerprint}
 
 
-def _how(options: PredictOptions) -> tuple[Any, ...]:
-    """Return the options that change what a model says, rather than what is made of it."""
-    sizes = (getattr(options, name) for name in SizeOptions.model_fields)
-    return (options.flips, options.tile, options.device, *sizes)
-
-
 def _scaled_in_words(zoom: Sequence[float]) -> str:
     said = zoom_in_words(zoom) if zoom else ""
     return f"{said[:1].upper()}{said[1:]}. " if said else ""
 
 
-def _scaled(options: PredictOptions, model: TrainedModel, image: Image) -> PredictOptions:
-    """Return the options with a scale only where one was offered."""
+def _scaled(options: PredictDockOptions, model: TrainedModel, image: Image) -> PredictDockOptions:
+    """Settle the result, and keep a scale only where one was offered."""
+    if options.extent == "visible plane":
+        options = options.model_copy(update={"what": "auto"})
+    options = settle_what(options, model)
     unknown: dict[str, Any] = {"diameter": 0.0, "auto_diameter": False}
     update = {} if model.diameter else unknown
     update |= {} if mismatch(model, image) else {"rescale": False}
     return options.model_copy(update=update)
 
 
-def _running(options: PredictOptions) -> dict[str, Any]:
-    """Return the arguments of predicting."""
-    return {"tile": options.tile or None, "flips": options.flips, "device": options.device}
-
-
-def _wants_objects(options: PredictOptions, model: TrainedModel) -> bool:
+def _wants_objects(options: PredictDockOptions, model: TrainedModel) -> bool:
     """Whether objects are to be made: of a passing look, where the model learnt them."""
-    if options.extent == "visible plane":
-        return model.decoder is not None
-    return options.what == "objects"
+    what = "auto" if options.extent == "visible plane" else options.what
+    settled = settle_what(options.model_copy(update={"what": what}), model)
+    return settled.what == "objects"
 
 
 def _decoded(maps: Maps, options: DecodeOptions, progress: Progress) -> FoundObjects:
@@ -632,7 +582,7 @@ def _saved(model: TrainedModel, path: Path) -> Path:
 def predicted(
     model: TrainedModel,
     image: Image,
-    options: PredictOptions,
+    options: PredictDockOptions,
     before: Any,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -643,18 +593,12 @@ def predicted(
     before
         What a stop leaves as it is where nothing was predicted yet: labels, to be copied.
     """
-    wanted = options.what if options.extent == "everything" else "classes"
-    model, progress = at_size(model, image, options, device=options.device, progress=progress)
-    heard, how = Heard(progress), _running(options)
     out = None if before is None else np.array(before)
-    if wanted == "classes":
-        made = {"classes": model.predict(image, "classes", **how, out=out, progress=heard)}
-    else:
-        proba = model.predict(image, "probabilities", **how, progress=heard)
-        made = {"probabilities": proba}
-        if wanted == "both":
-            made["classes"] = model.classes_of(proba, out=out)
-    return {**made, "stopped at": heard.stopped_at, "zoom": model.zoom}
+    prepared = prepare_prediction(model, image, options)
+    made = run_prediction(prepared, out=out, progress=progress)
+    found: dict[str, Any] = {"classes": made.labels, "probabilities": made.probabilities}
+    there = {name: image for name, image in found.items() if image is not None}
+    return {**there, "stopped at": made.stopped_at, "zoom": made.zoom}
 
 
 def _stopped(fraction: float) -> str:

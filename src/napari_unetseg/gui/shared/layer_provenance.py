@@ -8,7 +8,7 @@ from napari.layers import Labels, Layer
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.inference.object_size import SizeOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options
@@ -32,7 +32,6 @@ from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJEC
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
 _RESULTS = (FLATTENED, MASK, OBJECTS, PREDICTED, PREDICTED_OBJECTS)
-_HOW = ("tile", "flips", "device", *SizeOptions.model_fields)
 
 
 def tells_steps(layer: Layer) -> bool:
@@ -89,16 +88,9 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
         return Draft(threshold=_threshold(said), **known)
     what = "objects" if role == PREDICTED_OBJECTS else "classes"
     model = _model(layer, said, session)
-    how = _of_one_size({name: said[name] for name in _HOW if name in said})
+    options = _read(PredictOptions, {**said, "what": what})
     objects = _read(DecodeOptions, said) if what == "objects" else None
-    return Draft(model=model, how={"what": what, **how}, objects=objects, **known)
-
-
-def _of_one_size(how: dict[str, Any]) -> dict[str, Any]:
-    """Return how a model was run with the one size that counted: a form keeps what it hides."""
-    counted = ("diameter", "rescale", "auto_diameter")
-    first = next((name for name in counted if how.get(name)), None)
-    return {name: how[name] for name in how if name not in counted or name == first}
+    return Draft(model=model, options=options, objects=objects, **known)
 
 
 def _threshold(said: Mapping[str, Any]) -> ThresholdStep:

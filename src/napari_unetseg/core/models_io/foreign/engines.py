@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
 from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout
-from napari_unetseg.core.training.train_options import Device
+from napari_unetseg.core.options import Device
 
 
 class Engine(Protocol):

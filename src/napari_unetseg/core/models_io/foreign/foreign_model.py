@@ -25,8 +25,8 @@ from napari_unetseg.core.models_io.foreign.processing_steps import (
     needs_whole,
 )
 from napari_unetseg.core.normalisation import intensities
+from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part, to_the_end
-from napari_unetseg.core.training.train_options import Device
 
 _SCALING_SHARE, _RAW_SHARE = 0.05, 0.5
 

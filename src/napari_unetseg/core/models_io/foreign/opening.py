@@ -61,7 +61,7 @@ from napari_unetseg.core.models_io.native.plain_yaml import MAX_BYTES as MAX_TEX
 from napari_unetseg.core.models_io.native.plain_yaml import read_yaml
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict
 from napari_unetseg.core.normalisation import NormalisationSpec
-from napari_unetseg.core.training.train_options import Device
+from napari_unetseg.core.options import Device
 from napari_unetseg.core.units import symbol_of
 
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")

@@ -14,7 +14,7 @@ from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout
 from napari_unetseg.core.nn.inference.network_segmenter import memory_errors
 from napari_unetseg.core.nn.inference.runtime import choose_device
 from napari_unetseg.core.nn.networks.build_network import build_network
-from napari_unetseg.core.training.train_options import Device
+from napari_unetseg.core.options import Device
 
 
 class TorchEngine:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from napari_unetseg.core.training.train_options import Device
+from napari_unetseg.core.options import Device
 
 WAIT_POLICY = ("OMP_WAIT_POLICY", "PASSIVE")
 """Environment setting that keeps waiting threads from spinning, which costs a busy machine twice
