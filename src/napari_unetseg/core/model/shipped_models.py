@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 
 _SUFFIX = ".zip"
-FOLDER = Path(__file__).parent.parent / "shipped"
+FOLDER = Path(__file__).parents[2] / "shipped"
 
 KIND, NDIM = "unet", 2
 """The rung of every shipped model, and that they see planes: known without opening any."""
