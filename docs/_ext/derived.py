@@ -90,7 +90,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.training.train_options import TrainOptions
     from napari_unetseg.gui.correct.correct_tools import CorrectOptions
     from napari_unetseg.gui.features.features_dock import FeatureOptions
-    from napari_unetseg.gui.predict.predict_dock import PredictDockOptions
+    from napari_unetseg.gui.predict.predict_run import PredictDockOptions
     from napari_unetseg.gui.review.review_dock import ReviewOptions
     from napari_unetseg.gui.scoreboard.scoreboard_dock import ScoreboardOptions
 

@@ -6,7 +6,7 @@ import pytest
 from napari_unetseg.core import samples
 from napari_unetseg.core.compute import scratch_arrays as scratch
 from napari_unetseg.core.objects.masks import label
-from napari_unetseg.gui.predict import cached_maps as maps
+from napari_unetseg.gui.predict import predict_run
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.training_layers import PREDICTED_OBJECTS
@@ -219,7 +219,7 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
 
     # Too large to keep: the same objects, but other options mean to predict again.
     linked = made.data.copy()
-    monkeypatch.setattr(maps, "IN_MEMORY", 1000)
+    monkeypatch.setattr(predict_run, "IN_MEMORY", 1000)
     monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
     predict.form.set(tile=48)  # another tiling, so that what is kept does not do
     hand.run(predict)

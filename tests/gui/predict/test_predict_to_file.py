@@ -12,8 +12,8 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.streaming import block_grid as grid
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
-from napari_unetseg.gui.predict import large_layers as large
 from napari_unetseg.gui.predict import predict_dock as predict
+from napari_unetseg.gui.predict import predict_run
 from napari_unetseg.gui.predict import predict_to_file as slide
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.shared.layers import find_layer, role_of
@@ -35,7 +35,7 @@ def model():
 
 @pytest.fixture
 def tool(qtbot, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(large, "allowed", lambda: 1)
+    monkeypatch.setattr(predict_run, "allowed", lambda: 1)
     monkeypatch.setattr(grid, "CHUNK", 64)
     monkeypatch.setitem(grid._LARGEST, 2, 64)
     monkeypatch.setattr(slide, "_OVERVIEW", 100)

@@ -73,7 +73,7 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     assert labels.data.shape == (64, 72)
     assert [model.name for model in Session.of(viewer).models] == ["nuclei"]
     assert texts(tool.models) == ["nuclei"]
-    assert tool._maps is not None, "they can be split anew without predicting"
+    assert tool.live.kept is not None, "they can be split anew without predicting"
     tool.close_tool()
 
 
@@ -109,7 +109,7 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
         finish(qtbot, tool)
         layer = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
         assert options_of_layer(layer)["diameter"] == pytest.approx(diameter, abs=0.01)
-        found.append((tool._maps.image.asarray(), layer.data.copy()))
+        found.append((tool.live.kept.prediction.maps.asarray(), layer.data.copy()))
     assert found[0][0].shape == found[1][0].shape
     assert not np.allclose(found[0][0], found[1][0], atol=0.01)
     np.testing.assert_array_equal(found[2][1], found[0][1])

@@ -86,12 +86,15 @@ class Streamed:
         How many objects there are; None where there are none to count.
     table
         What was measured.
+    zoom
+        Scale at which the model saw the image, per axis; empty where it saw the image as it is.
     """
 
     path: Path
     image: Image
     n_objects: int | None
     table: Table | None
+    zoom: tuple[float, ...] = ()
 
 
 def stream(
@@ -164,7 +167,7 @@ def stream(
         ) from error
     folder.remove()
     progress(1.0, "done")
-    return Streamed(target, read_image(target), n, measured)
+    return Streamed(target, read_image(target), n, measured, run.zoom)
 
 
 @dataclass(eq=False)
@@ -179,6 +182,11 @@ class _Run:
     state: dict[str, Any]
     runner: Runner
     memory: float
+
+    @property
+    def zoom(self) -> tuple[float, ...]:
+        """Scale at which the model sees the image, once that is known."""
+        return tuple(self.state["known"].get("zoom", ()))
 
     def ready(self, progress: Progress) -> Work:
         """Prepare what needs the whole image, and settle the blocks."""

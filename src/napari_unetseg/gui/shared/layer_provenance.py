@@ -87,7 +87,7 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
     if role in (MASK, OBJECTS):
         return Draft(threshold=_threshold(said), **known)
     what = "objects" if role == PREDICTED_OBJECTS else "classes"
-    model = _model(layer, said, session)
+    model = _model(layer, session)
     options = _read(PredictOptions, {**said, "what": what})
     objects = _read(DecodeOptions, said) if what == "objects" else None
     return Draft(model=model, options=options, objects=objects, **known)
@@ -98,13 +98,24 @@ def _threshold(said: Mapping[str, Any]) -> ThresholdStep:
     return _read(ThresholdStep, {**said, "values": tuple(said.get("dragged") or ())})
 
 
-def _model(layer: Layer, said: Mapping[str, Any], session: Session) -> TrainedModel:
-    who = said.get("fingerprint")
-    model = next((one for one in session.models if one.fingerprint == who), None)
+def maker_of(layer: Layer, models: Sequence[TrainedModel]) -> TrainedModel | None:
+    """Find the model that made a layer, by its fingerprint.
+
+    Layers of before fingerprints were noted have a name alone, which counts if it is unique.
+    """
+    said = options_of_layer(layer)
+    if who := said.get("fingerprint"):
+        return next((model for model in models if model.fingerprint == who), None)
+    named = [model for model in models if model.name == said.get("model")]
+    return named[0] if len({model.fingerprint for model in named}) == 1 else None
+
+
+def _model(layer: Layer, session: Session) -> TrainedModel:
+    model = maker_of(layer, session.models)
     if model is None:
         raise InputError(
-            f"The model {said.get('model', '')!r} that made {layer.name!r} is no longer in this "
-            "window. Load it, or predict again."
+            f"The model {options_of_layer(layer).get('model', '')!r} that made {layer.name!r} is "
+            "no longer in this window. Load it, or predict again."
         )
     return model
 
@@ -147,4 +158,4 @@ def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
         )
 
 
-__all__ = ["draft_of", "note_measurement", "tells_steps"]
+__all__ = ["draft_of", "maker_of", "note_measurement", "tells_steps"]
