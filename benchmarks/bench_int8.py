@@ -26,7 +26,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.nn.inference.network_segmenter import folded
 from napari_unetseg.core.nn.networks.output_heads import probabilities
 from napari_unetseg.core.nn.restore import network_of

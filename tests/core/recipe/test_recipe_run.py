@@ -19,7 +19,7 @@ from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import sized
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.measure import MeasureOptions, measure, stacked_tables
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec

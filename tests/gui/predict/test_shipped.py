@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.training.train import TrainingPair, train

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import NetworkFeatures
+from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import decode_image, predict_objects_image
 from napari_unetseg.core.inference.predict_tiles import (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import FeatureSource, NetworkFeatures
+from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec

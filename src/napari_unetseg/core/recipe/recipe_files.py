@@ -7,7 +7,7 @@ from pathlib import Path
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import PathLike, writing
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.recipe.recipe_yaml import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import PathLike
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe, said_of
 from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ThresholdStep

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox
 
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
 
 HEADING = "Shipped with napari-unetseg"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import NetworkFeatures
+from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched, predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter

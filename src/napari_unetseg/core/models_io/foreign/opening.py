@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.shipped_models import listed, resolved
+from napari_unetseg.core.models_io.shipped_models import listed, resolved
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import native as packages
 from napari_unetseg.core.models_io.foreign.bare_weights import bare_onnx, bare_script

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_unetseg.core.features.network_features import NetworkFeatures
+from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.nn.inference.network_segmenter import (
     MEMORY_FORMAT,

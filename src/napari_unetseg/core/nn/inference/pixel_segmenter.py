@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.features.network_features import NetworkFeatures
+from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, pixel_inputs
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.networks.perceptron import Dense, PixelNetwork

@@ -16,7 +16,7 @@ from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.inference.zoomed import resampled
 from napari_unetseg.core.io import read_image, read_labels, write_image
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.models_io.native import describe, save
