@@ -17,12 +17,14 @@ import numpy as np
 import torch
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.training.pretrain import Pretrained, pretrain
 from napari_unetseg.core.samples import nuclei
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 
@@ -52,7 +54,7 @@ def pairs_of(folder: Path | None, seed: int) -> list[tuple[Image, np.ndarray]]:
 def score(model, tested: list[tuple[Image, np.ndarray]]) -> float:
     """Return the mean Dice on images it never saw."""
     return float(
-        np.mean([dice(model.predict(image).asarray() == 1, mask) for image, mask in tested])
+        np.mean([dice(predict(model, image).asarray() == 1, mask) for image, mask in tested])
     )
 
 

@@ -24,6 +24,8 @@ import numpy as np
 from skimage.io import imread
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.review_queue import Item, QueueOptions, Sources, make_queue
@@ -171,7 +173,7 @@ def main() -> None:
     image = Image.of(np.stack([one.asarray() for one, _ in pairs]), "ZYX")
     truth = np.stack([ids for _, ids in pairs]).astype(np.int32)
     decoding = model.decoding.model_copy(update={"min_size": MIN_SIZE})
-    labels = model.predict(image, "objects", decoding=decoding)
+    labels = predict(model, image, PredictOptions(what="objects"), decoding=decoding)
     sources = Sources(image, model, decoding)
     results: dict[str, Any] = {"steps": asked.steps, "queues": {}, "lots": []}
     pool: list[Item] = []

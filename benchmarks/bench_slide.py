@@ -29,11 +29,13 @@ import numpy as np
 from napari_unetseg.core import samples
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import ready
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import PyramidLayout, create
 from napari_unetseg.core.model.trained_model import spec_of
 from napari_unetseg.core.models_io.native import load, save
+from napari_unetseg.core.progress import silent
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
 from napari_unetseg.core.streaming import Here, RunSource, estimate, stream
 from napari_unetseg.core.training.train import TrainingPair, train
@@ -163,8 +165,8 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
         step = recipe.threshold.model_copy(update={"values": tuple(known["levels"][0])})
         labels = run_recipe(Recipe(threshold=step), flattened).labels.asarray()
     else:
-        segmenter_image, segmenter, scaling, _ = model.ready(
-            flattened, "cpu", False, lambda fraction, message="": None, prepared.scaling
+        segmenter_image, segmenter, scaling, _ = ready(
+            model, flattened, PredictOptions(device="cpu"), silent, prepared.scaling
         )
         from napari_unetseg.core.inference.predict_objects import predict_objects_image
 

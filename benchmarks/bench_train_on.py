@@ -25,6 +25,8 @@ from skimage.io import imread
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load, save
@@ -89,7 +91,7 @@ def corrected(found: np.ndarray, truth: np.ndarray, share: float) -> tuple[np.nd
 
 def scores(model: TrainedModel, pairs: Pairs) -> dict[str, float]:
     """Return how well a model finds the objects of some images."""
-    found = [model.predict(image, "objects").asarray() for image, _ in pairs]
+    found = [predict(model, image, PredictOptions(what="objects")).asarray() for image, _ in pairs]
     joined = Overlap.joined([overlap_of(f, t) for f, (_, t) in zip(found, pairs, strict=True)])
     overlaps = [dice(f > 0, t > 0) for f, (_, t) in zip(found, pairs, strict=True)]
     return {"ap50": object_scores(joined).ap50, "dice": float(np.mean(overlaps))}
@@ -140,7 +142,12 @@ def main() -> None:
             save(model, asked.start)
     mended, rest = crops[: asked.corrected], crops[asked.corrected :]
     hands = [
-        (image, *corrected(model.predict(image, "objects").asarray(), truth, asked.fixed))
+        (
+            image,
+            *corrected(
+                predict(model, image, PredictOptions(what="objects")).asarray(), truth, asked.fixed
+            ),
+        )
         for image, truth in mended
     ]
     before = {

@@ -28,6 +28,8 @@ from bench_scribbles import painted
 from object_sets import PLANES, Array, ObjectSet, Pairs, foreground, scores
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.training.annotation import AnnotationKind
@@ -80,7 +82,10 @@ def learnt(
 def judged(model: TrainedModel, kind: AnnotationKind, tested: Pairs) -> dict[str, float]:
     """Return how good a model is on images: of objects if it was to tell them apart."""
     what = "objects" if kind == "objects" else "classes"
-    found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in tested]
+    found = [
+        np.asarray(predict(model, Image.of(image), PredictOptions(what=what)).data)
+        for image, _ in tested
+    ]
     if kind == "objects":
         told = scores(found, tested)
         return {key: told[key] for key in SCORES}

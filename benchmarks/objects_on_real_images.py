@@ -29,6 +29,7 @@ from object_sets import SETS, Array, ObjectSet, Pairs, keep, known, parser, scor
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import decode_maps, predict_maps
 from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
 from napari_unetseg.core.models_io.native.package import save
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -120,7 +121,7 @@ _OPTIONS = TrainOptions.model_fields
 
 def predicted(model: TrainedModel, pairs: Pairs) -> list[Image]:
     """Return all that objects are made of, of every image."""
-    return [model.predict_maps(Image.of(image)) for image, _ in pairs]
+    return [predict_maps(model, Image.of(image)) for image, _ in pairs]
 
 
 def decoded(
@@ -131,7 +132,7 @@ def decoded(
     ways |= {f", waist {depth:g}": DecodeOptions(split_depth=depth) for depth in depths}
     for name, way in ways.items():
         options = way.model_copy(update={"min_size": min_size})
-        yield name, [np.asarray(model.decode(one, options).data) for one in maps]
+        yield name, [np.asarray(decode_maps(model, one, options).data) for one in maps]
 
 
 def told(model: TrainedModel) -> dict[str, Any]:

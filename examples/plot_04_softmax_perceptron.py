@@ -22,6 +22,8 @@ from matplotlib.colors import ListedColormap
 from skimage import data
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pixel_specs import SoftmaxSpec, pixel_inputs
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
@@ -51,8 +53,8 @@ outcome = train(
 )
 model = outcome.model
 image = sample.as_image()
-proba = model.predict(image, "probabilities").asarray()
-classes = model.predict(image).asarray()
+proba = predict(model, image, PredictOptions(what="probabilities")).asarray()
+classes = predict(model, image).asarray()
 unseen = strokes == 0
 scores = {
     name: dice((classes == k) & unseen, (truth == k) & unseen) for k, name in enumerate(names, 1)
@@ -90,7 +92,7 @@ assert cost < 0.5 * np.log(3)
 # negative control, and why the filter bank is there.
 
 plain = SoftmaxSpec(gaussian=False, gradient=False, hessian=False, structure=False)
-blind = train(plain, [lesson], TrainOptions(validation=0.0), name="pixel").model.predict(image)
+blind = predict(train(plain, [lesson], TrainOptions(validation=0.0), name="pixel").model, image)
 blind_dice = [dice((blind.asarray() == k) & unseen, (truth == k) & unseen) for k in (2, 3)]
 print(f"shown the pixel alone: Dice {blind_dice[0]:.3f} of fibres, {blind_dice[1]:.3f} of gland")
 assert max(blind_dice) < min(scores["fibres"], scores["gland"])
@@ -140,12 +142,15 @@ strokes[156:166, 98:132] = strokes[184:192, 98:112] = strokes[60:64, 86:100] = 2
 strokes[128:148, 35:40] = strokes[100:130, 217:221] = strokes[162:174, 12:16] = 3
 strokes[106:114, 104:112] = strokes[150:156, 156:164] = strokes[90:100, 62:70] = 3
 real = Image.of(colours)
-found = train(
-    SoftmaxSpec(sigmas="1, 2"),
-    [TrainingPair(real, strokes)],
-    TrainOptions(validation=0.0),
-    name="gland",
-).model.predict(real)
+found = predict(
+    train(
+        SoftmaxSpec(sigmas="1, 2"),
+        [TrainingPair(real, strokes)],
+        TrainOptions(validation=0.0),
+        name="gland",
+    ).model,
+    real,
+)
 figure, axes = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained")
 axes[0].imshow(colours)
 axes[0].imshow(np.ma.masked_equal(strokes, 0), cmap=HUES, interpolation="nearest", vmin=1, vmax=3)

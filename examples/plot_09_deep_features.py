@@ -21,6 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.excite import excite
 from napari_unetseg.core.nn.inference.feature_maps import feature_maps, list_layers, patches_of
@@ -44,7 +46,7 @@ options = TrainOptions(
 lesson = TrainingPair(sample.as_image(), sample.classes)
 model = train(spec, [lesson], options, name="walls", labels_are="mask").model
 image = unseen.as_image()
-score = dice(model.predict(image).asarray() == 1, unseen.classes == 1)
+score = dice(predict(model, image).asarray() == 1, unseen.classes == 1)
 print(f"Dice {score:.3f} on a tissue it never saw")
 assert score > 0.7
 
@@ -57,7 +59,7 @@ for facts in layers:
     print(f"{facts.name}: {facts.channels} channels, one value for {facts.step[0]} px a side")
 maps = {facts.name: feature_maps(model, image, facts.name) for facts in layers}
 evidence = torch.from_numpy(maps["evidence"].maps).softmax(0).numpy()
-predicted = model.predict(image, "probabilities").asarray()
+predicted = predict(model, image, PredictOptions(what="probabilities")).asarray()
 print(f"softmax of the last maps is the prediction within {np.abs(evidence - predicted).max():.0e}")
 assert np.abs(evidence - predicted).max() < 1e-3
 

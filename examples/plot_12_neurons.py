@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.objects.masks import label
@@ -94,7 +95,7 @@ options = TrainOptions(
 )
 outcome = train(UNetSpec(), lessons, options, name="neurons", labels_are="mask")
 model = outcome.model
-found = model.predict(unseen).asarray() == 1
+found = predict(model, unseen).asarray() == 1
 took = time.process_time() - began
 score = dice(found, truth)
 print(outcome.message)

@@ -29,6 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from object_sets import PLANES, Pairs, drawn, drawn_to_test, foreground, kinds, scores
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel, spec_of
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
@@ -215,7 +217,10 @@ def lacking(name: str, without: frozenset[str]) -> str:
 def judged(model: TrainedModel, images: Pairs, *, apart: bool) -> dict[str, float]:
     """Return how good a model is, of objects if it knows them and if the truth does."""
     what = "classes" if model.decoder is None else "objects"
-    found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in images]
+    found = [
+        np.asarray(predict(model, Image.of(image), PredictOptions(what=what)).data)
+        for image, _ in images
+    ]
     apart = apart and what == "objects"
     told = scores(found, images) if apart else {"dice": foreground(found, images)}
     keys = ("dice", "ap50", "map", "f1") if apart else ("dice",)

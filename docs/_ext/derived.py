@@ -86,7 +86,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.review_queue.queue_options import QueueOptions
     from napari_unetseg.core.threshold import ThresholdOptions
     from napari_unetseg.core.training.fine_tune import FineTuneOptions
-    from napari_unetseg.core.training.pretraining import PretrainOptions
+    from napari_unetseg.core.training.pretrain_options import PretrainOptions
     from napari_unetseg.core.training.train_options import TrainOptions
     from napari_unetseg.gui.correct.correct_tools import CorrectOptions
     from napari_unetseg.gui.features.features_dock import FeatureOptions
@@ -323,6 +323,8 @@ API = (
     "measure",
     "models_io.foreign",
     "models_io.native",
+    "inference.predict_options",
+    "inference.prediction",
     "model.trained_model",
     "training.train",
     "training.fine_tune",

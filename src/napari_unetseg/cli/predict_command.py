@@ -32,7 +32,7 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.training.pretraining import PretrainOptions
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
 from napari_unetseg.core.training.train_options import TrainOptions
 
 _NAMED_CLASSES = 8

@@ -29,6 +29,7 @@ from napari_unetseg.cli.training_inputs import (
 from napari_unetseg.cli.watch_training import watching
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs, read_image
+from napari_unetseg.core.model.annotation_kind import AnnotationKind
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel, spec_of
@@ -36,8 +37,11 @@ from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.progress import track
-from napari_unetseg.core.training.annotation import AnnotationKind, values_of
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
+from napari_unetseg.core.training.annotation import (
+    values_of,
+)
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome, TrainingPair
 from napari_unetseg.core.training.train import train as train_model
 from napari_unetseg.core.training.train_options import TrainOptions

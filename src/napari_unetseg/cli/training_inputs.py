@@ -13,11 +13,14 @@ from napari_unetseg.cli.console import bar
 from napari_unetseg.cli.file_pairs import Pair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_image, read_labels
+from napari_unetseg.core.model.annotation_kind import AnnotationKind
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.models_io.native.package import SUFFIX
 from napari_unetseg.core.progress import track
-from napari_unetseg.core.training.annotation import AnnotationKind, values_of
+from napari_unetseg.core.training.annotation import (
+    values_of,
+)
 from napari_unetseg.core.training.train import TrainingPair
 
 ImagesToLearn = Annotated[

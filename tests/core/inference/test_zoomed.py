@@ -20,9 +20,15 @@ from napari_unetseg.core.inference.object_size import (
     mismatch,
     zoom_for,
 )
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.predict_objects import predict_objects_image
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.prediction import (
+    decode_maps,
+    predict,
+    predict_maps,
+)
 from napari_unetseg.core.inference.segmenter import ObjectSegmenter, Segmenter
 from napari_unetseg.core.inference.zoomed import Zoomed, resampled
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -104,17 +110,19 @@ def test_tiles_are_as_the_whole(zoom: tuple[float, ...], tile: int) -> None:
 def test_a_network_in_tiles_at_a_zoom(make_model: Make, ndim: int) -> None:
     objects: dict[str, Any] = {"values": (0, 1), "labels_are": "objects", "decoder": DecoderSpec()}
     model = make_model("unet", ndim, **objects).zoomed((0.6, 1.4, 1.4)[-ndim:])
-    assert isinstance(model.segmenter(), ObjectSegmenter)
+    assert isinstance(open_segmenter(model), ObjectSegmenter)
     pixels = np.random.default_rng(0).integers(0, 4000, (9, 50, 44)).astype(np.uint16)
     image = Image.of(pixels, spacing=(2.0, 0.5, 0.5), unit="µm")
-    whole, tiled = (model.predict_maps(image, tile=t).asarray() for t in (500, 17))
+    whole, tiled = (predict_maps(model, image, PredictOptions(tile=t)).asarray() for t in (500, 17))
     assert whole.shape[whole.ndim - 3 :] == (9, 50, 44) if ndim == 3 else whole.shape[0] == 9
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
-    ids = model.predict(image, "objects")
+    ids = predict(model, image, PredictOptions(what="objects"))
     assert ids.shape == image.shape
-    np.testing.assert_array_equal(model.decode(model.predict_maps(image)).asarray(), ids.asarray())
+    np.testing.assert_array_equal(
+        decode_maps(model, predict_maps(model, image)).asarray(), ids.asarray()
+    )
     plain = model.zoomed(())
-    assert not np.allclose(plain.predict_maps(image).asarray(), whole, atol=1e-2)
+    assert not np.allclose(predict_maps(plain, image).asarray(), whole, atol=1e-2)
     assert plain.fingerprint == model.fingerprint
 
 

@@ -16,8 +16,8 @@ from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.inference.zoomed import resampled
 from napari_unetseg.core.io import read_image, read_labels, write_image
-from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.models_io.native import describe, save
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -82,7 +82,9 @@ def test_the_general_model_finds_cells_where_a_model_of_one_kind_does_not(
         (path,) = (shared_data / place / "images").glob(f"{mask.stem}.*")
         truth, image = read_labels(mask).asarray() > 0, read_image(path).grey()
         for name, scores in found.items():
-            said = shipped.open_shipped(name).predict(image, "objects").asarray()
+            said = predict(
+                shipped.open_shipped(name), image, PredictOptions(what="objects")
+            ).asarray()
             scores.append(dice(said > 0, truth))
     means = {name: float(np.mean(scores)) for name, scores in found.items()}
     assert means["general"] > floor, means

@@ -11,7 +11,8 @@ from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.nn.training.pretrain import corruption, pretrain
 from napari_unetseg.core.progress import Cancelled, StopEarly
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions
 

@@ -16,7 +16,7 @@ from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_options import PredictOptions
-from napari_unetseg.core.inference.prediction import sized
+from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.measure import MeasureOptions, measure, stacked_tables
 from napari_unetseg.core.models_io import shipped_models as shipped
@@ -163,7 +163,7 @@ class TestModels:
         opened = recipe_model(recipe, tmp_path)
         made = run_recipe(recipe, image, model=opened)
         found = made.probabilities if what == "probabilities" else made.labels
-        expected = model.predict(image, what, decoding=objects)
+        expected = predict(model, image, PredictOptions(what=what), decoding=objects)
         np.testing.assert_array_equal(found.asarray(), expected.asarray())
 
     @pytest.mark.parametrize("size", [{"diameter": 6.0}, {"auto_diameter": True}])
@@ -179,9 +179,11 @@ class TestModels:
         made = run_recipe(recipe, image, model=recipe_model(recipe, tmp_path))
         seen = sized(model, image, PredictOptions(**size))
         assert seen.zoom
-        expected = seen.predict(image, "objects").asarray()
+        expected = predict(seen, image, PredictOptions(what="objects")).asarray()
         np.testing.assert_array_equal(made.labels.asarray(), expected)
-        assert not np.array_equal(model.predict(image, "objects").asarray(), expected)
+        assert not np.array_equal(
+            predict(model, image, PredictOptions(what="objects")).asarray(), expected
+        )
 
     def test_a_model_that_ships_goes_by_its_name(self, model, tmp_path, monkeypatch) -> None:
         folder = tmp_path / "shipped"
@@ -221,7 +223,7 @@ class TestModels:
         rows = run_batch(batch, jobs=2, open_pool=threads)
         assert states(rows) == ["done", "done", "failed", "done"]
         labels = read_labels(tmp_path / "out" / "labels" / "cells0.tif").data
-        expected = model.predict(read_image(folder / "cells0.tif"), "objects")
+        expected = predict(model, read_image(folder / "cells0.tif"), PredictOptions(what="objects"))
         np.testing.assert_array_equal(labels, expected.asarray())
 
     def test_it_is_not_run_without_its_model(self, image) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.inference.predict_options import PredictOptions
-from napari_unetseg.core.inference.prediction import sized
+from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.io.table_files import table_rows
 from napari_unetseg.core.models_io.native import save
@@ -95,8 +95,12 @@ def test_the_size_of_the_objects_is_part_of_both(monkeypatch, make_model, tmp_pa
     seen = sized(model, image, PredictOptions(**size))
     assert seen.zoom
     labels = read_labels(tmp_path / "run" / "labels" / "cells 0.tif").data
-    np.testing.assert_array_equal(labels, seen.predict(image, "objects").asarray())
-    assert not np.array_equal(labels, model.predict(image, "objects").asarray())
+    np.testing.assert_array_equal(
+        labels, predict(seen, image, PredictOptions(what="objects")).asarray()
+    )
+    assert not np.array_equal(
+        labels, predict(model, image, PredictOptions(what="objects")).asarray()
+    )
 
 
 def check_same(recipe, place, images):

@@ -7,7 +7,13 @@ from napari.components import ViewerModel
 from napari_unetseg.core import samples
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import unseen_as_background
-from napari_unetseg.core.inference.prediction import prepare_prediction, run_prediction
+from napari_unetseg.core.inference.prediction import (
+    decode_maps,
+    predict,
+    predict_maps,
+    prepare_prediction,
+    run_prediction,
+)
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.training.train import TrainingPair, train
@@ -83,7 +89,7 @@ def test_a_stop_keeps_finished_planes_and_leaves_the_others(model, stack, what):
             raise StopEarly
 
     made = predicted(model, image, what, stop_halfway, before.copy())
-    whole = model.predict(image).asarray()
+    whole = predict(model, image).asarray()
     done = [bool((plane != 7).all()) for plane in made.labels.asarray()]
     assert 2 <= sum(done) <= N_PLANES - 2
     for z, finished in enumerate(done):
@@ -93,11 +99,11 @@ def test_a_stop_keeps_finished_planes_and_leaves_the_others(model, stack, what):
 
 def test_objects_of_a_run_that_was_stopped_are_those_of_what_was_predicted(model, stack):
     image = Image.of(stack, "ZYX")
-    whole = model.predict_maps(image)
+    whole = predict_maps(model, image)
     half = np.array(whole.data)
     half[N_PLANES // 2 :] = 0
     filled = unseen_as_background(whole.with_data(half), model.values)
-    ids, all_ids = model.decode(filled).asarray(), model.decode(whole).asarray()
+    ids, all_ids = decode_maps(model, filled).asarray(), decode_maps(model, whole).asarray()
     np.testing.assert_array_equal(ids[: N_PLANES // 2], all_ids[: N_PLANES // 2])
     assert ids[: N_PLANES // 2].any()
     assert not ids[N_PLANES // 2 :].any()

@@ -5,8 +5,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
-from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.core.training.train_options import TrainOptions

@@ -8,6 +8,8 @@ from napari.layers._source import layer_source
 from napari_unetseg.cli import main
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.io.table_files import table_rows
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
@@ -153,7 +155,7 @@ def test_a_prediction_is_the_same_everywhere(viewer, use, model, sample, tmp_pat
             min_size=20, fill_holes=True, split_depth=model.decoding.split_depth
         )
         assert recipe.decoding(model) == decoding
-    call = model.predict(flat, what, decoding=decoding)
+    call = predict(model, flat, PredictOptions(what=what), decoding=decoding)
     cli("run", tmp_path / "recipe.yaml", source, "-o", tmp_path / "run")
     write_image(tmp_path / "flat.tif", flat)
     words = ("--min-size", 20, "--fill-holes") if what == "objects" else ("--what", what)

@@ -18,6 +18,7 @@ from napari_unetseg.core.inference.object_size import (
     median_diameter,
     zoom_for,
 )
+from napari_unetseg.core.inference.open_segmenter import ready
 from napari_unetseg.core.inference.predict_objects import (
     decode_image,
     predict_objects_image,
@@ -296,29 +297,6 @@ def classes_of(model: TrainedModel, proba: Image, *, out: NDArray[Any] | None = 
     return Image(out, proba.axes.replace("C", ""), proba.spacing, proba.unit)
 
 
-def ready(
-    model: TrainedModel,
-    image: Image,
-    options: PredictOptions,
-    progress: Progress,
-    scaling: Normalisation | None = None,
-) -> tuple[Image, Segmenter, Normalisation, Progress]:
-    """Make everything ready to predict an image tile by tile.
-
-    Parameters
-    ----------
-    scaling
-        Of this image, when it is known already.
-
-    Returns
-    -------
-    image, segmenter, scaling, progress
-        The image in the channels of the model, the network, the scaling of the intensities, and
-        the progress that is left.
-    """
-    return model.ready(image, options.device, options.flips, progress, scaling)
-
-
 def sized(
     model: TrainedModel,
     image: Image,
@@ -420,7 +398,6 @@ __all__ = [
     "predict",
     "predict_maps",
     "prepare_prediction",
-    "ready",
     "run_prediction",
     "sized",
 ]

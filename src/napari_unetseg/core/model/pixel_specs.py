@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
-from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import n_position_terms, position_terms
+from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.options import option
 

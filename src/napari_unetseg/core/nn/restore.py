@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel, spec_of
@@ -33,7 +33,7 @@ _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]]
 
 
 def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = False) -> Segmenter:
-    """Return what predicts; see `TrainedModel.segmenter`.
+    """Return what predicts; without the model's zoom.
 
     That of a network is kept while its model is: building and folding one takes as long as half a
     megapixel, and a look at the plane on screen is often no larger.

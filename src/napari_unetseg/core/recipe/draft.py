@@ -8,8 +8,8 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import writing
-from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decode import DecodeOptions

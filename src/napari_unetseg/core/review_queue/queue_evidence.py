@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import decode_maps, predict_maps
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.review_queue.augmented_views import predict_view, views_for
+from napari_unetseg.core.review_queue.augmented_views import ON_CPU, predict_view, views_for
 from napari_unetseg.core.review_queue.queue_options import QueueOptions
 from napari_unetseg.core.review_queue.uncertainty import disagreement, entropy, margin
 from napari_unetseg.core.scoring.overlap import overlap_of
@@ -115,12 +116,12 @@ def _ask(
 
     def agreement(maps: Image, way: DecodeOptions, done: float) -> NDArray[np.float64]:
         # It is told no more of how far it is, but it may be cancelled.
-        ids = model.decode(maps, way, progress=part(progress, done, done)).asarray()
+        ids = decode_maps(model, maps, way, progress=part(progress, done, done)).asarray()
         return _agreement(labels, ids, frame_axes)
 
     views = views_for(model, image) if options.views or options.by == "views" else ()
     share = 1 / (1 + len(views))
-    maps = model.predict_maps(image, progress=part(progress, 0, share))
+    maps = predict_maps(model, image, ON_CPU, progress=part(progress, 0, share))
     mean = _proba(maps, model, labels)
     square = np.square(mean)
     if wants:

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image, Index
+from napari_unetseg.core.inference.open_segmenter import ready
 from napari_unetseg.core.inference.predict_tiles import (
     Predictor,
     channels_first,
     likeliest,
     with_maps,
 )
-from napari_unetseg.core.inference.prediction import ready
 from napari_unetseg.core.inference.segmenter import decoder_of
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.trained_model import TrainedModel

@@ -6,7 +6,10 @@ from typing import Any
 from napari_unetseg.core.background import Background, fit_background
 from napari_unetseg.core.background.stored_background import background_from_data, surfaces_to_data
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.prediction import at_size, ready
+from napari_unetseg.core.inference.open_segmenter import open_segmenter, ready
+from napari_unetseg.core.inference.prediction import (
+    at_size,
+)
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
@@ -80,7 +83,7 @@ def prepare(
         step = recipe.model
         seen, rest = at_size(model, given, step, progress=rest)
         known["zoom"] = list(seen.zoom)
-        seen.segmenter()  # says so when blocks cannot be predicted apart
+        open_segmenter(seen)  # says so when blocks cannot be predicted apart
         on_cpu = step.model_copy(update={"device": "cpu", "flips": False})
         _, _, scaling, _ = ready(seen, given, on_cpu, rest)
         if isinstance(scaling, Normalisation):

@@ -6,7 +6,7 @@ difference is gone: every pixel either counts, with the index of its class, or d
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import scipy
@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.annotation_kind import AnnotationKind
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.masks import relabel
-
-AnnotationKind = Literal["scribbles", "mask", "objects"]
-"""What the labels are: strokes, a class for every pixel, or an id for every object."""
 
 IGNORED = 255
 """Target of the pixels that do not count."""

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.annotation_kind import AnnotationKind
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -23,7 +25,6 @@ from napari_unetseg.core.scoring.pixel_scores import Scores, mean_scores
 from napari_unetseg.core.training.annotation import (
     AnnotatedImage,
     Annotation,
-    AnnotationKind,
     check_shape,
     check_trainable,
     values_of,
@@ -484,7 +485,7 @@ def _judged(
     options: TrainOptions,
     progress: Progress,
 ) -> Row:
-    predicted, rate = _timed(model.segmenter(options.device), exam, to_the_end(progress))
+    predicted, rate = _timed(open_segmenter(model, options.device), exam, to_the_end(progress))
     annotation = exam[0].annotation
     confusion = _confusion(predicted, exam)
     both, true, said = confusion.diagonal(), confusion.sum(1), confusion.sum(0)

@@ -15,8 +15,11 @@ from napari_unetseg.core.corrections.locked_pixels import PixelSet, inked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched
+from napari_unetseg.core.model.annotation_kind import AnnotationKind
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.annotation import AnnotationKind, check_shape
+from napari_unetseg.core.training.annotation import (
+    check_shape,
+)
 from napari_unetseg.core.training.train import TrainingPair
 
 PREDICTED, PREDICTED_OBJECTS = "predicted classes", "predicted objects"

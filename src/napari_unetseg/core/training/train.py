@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import median_diameter
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.annotation_kind import AnnotationKind
 from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, SoftmaxSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -19,7 +21,6 @@ from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.training.annotation import (
     AnnotatedImage,
     Annotation,
-    AnnotationKind,
     examples_of,
     values_of,
 )
@@ -346,7 +347,7 @@ def _fit_pixels(
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
     from napari_unetseg.core.nn.training.prepare import sources_of
 
-    begun: Any = start.segmenter() if start is not None else None
+    begun: Any = open_segmenter(start) if start is not None else None
     spacing = image.spacing[-(examples[0].image.ndim - 1) :]
     kept: dict[str, Any] = {"scaling": scaling, "seed": options.seed, "spacing": spacing}
     kept |= {"features_from": eyes}

@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import mismatch
-from napari_unetseg.core.models_io import shipped_models as shipped
+from napari_unetseg.core.inference.open_segmenter import check_weights
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
@@ -294,7 +295,7 @@ class PredictWidget(Tool[PredictDockOptions]):
 def _warm_up(model: TrainedModel | None) -> None:
     """Load and compile what the first prediction would have to wait for."""
     if find_spec("torch") is not None and model is not None and model.state:
-        model.check_weights()
+        check_weights(model)
     one = np.ones((16, 16), np.float32)
     decode(one, one[None], DecoderSpec())
 

@@ -6,7 +6,8 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_unetseg.core.training.pretraining import Pretraining, PretrainOptions
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
+from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layers import image_of, is_report
 from napari_unetseg.gui.shared.preview import is_preview

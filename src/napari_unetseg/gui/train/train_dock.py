@@ -20,10 +20,10 @@ from superqt import QCollapsible
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import Features, PixelSpec
 from napari_unetseg.core.model.trained_model import RUNGS, TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome, TrainingPair, train

@@ -78,7 +78,8 @@ def script_engine(data: bytes, device: Device) -> Engine:
 
 def layout_engine(layout: UNetLayout, device: Device) -> Engine:
     """Return what runs a UNet of others in our own network. Imports torch."""
-    engine: Engine = _torch().build_layout_engine(layout, device)
+    sizes = (layout.n_channels, layout.n_outputs, layout.ndim)
+    engine: Engine = _torch().build_network_engine(layout.spec, sizes, layout.state, device)
     return engine
 
 

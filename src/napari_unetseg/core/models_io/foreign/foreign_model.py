@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched, predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign.engines import Engine, Start
@@ -107,7 +107,7 @@ class ForeignModel(TrainedModel):
         )
 
     def segmenter(self, device: Device = "cpu", *, flips: bool = False) -> Segmenter:
-        """Build what predicts; see `TrainedModel.segmenter`.
+        """Build the segmenter, without the model's zoom.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class ForeignModel(TrainedModel):
     ) -> Segmenter:
         head = None if raw else self.head
         runs = (engine, self.image, self.result, self.number)
-        return self._at_its_zoom(ForeignSegmenter(*runs, post, head, flips))
+        return ForeignSegmenter(*runs, post, head, flips)
 
     def ready(
         self,
@@ -142,7 +142,7 @@ class ForeignModel(TrainedModel):
         progress: Progress,
         scaling: Any = None,
     ) -> tuple[Image, Any, Any, Progress]:
-        """Return what predicting takes; statistics are of the whole image, as everywhere."""
+        """Make everything ready to predict; statistics are of the whole image, as everywhere."""
         engine = self.start(device)
         raw = self._segmenter(engine, FittedSteps(()), flips, raw=True)
         given = matched(image, raw)

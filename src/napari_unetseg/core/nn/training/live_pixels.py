@@ -17,6 +17,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import likeliest
 from napari_unetseg.core.inference.tiles import Tile, TileGrid
+from napari_unetseg.core.model.annotation_kind import AnnotationKind
 from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.pixel_segmenter import PixelSegmenter
@@ -24,7 +25,9 @@ from napari_unetseg.core.nn.restore import frozen_of
 from napari_unetseg.core.nn.training.fit_pixels import fit_table
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Progress, part, silent, track
-from napari_unetseg.core.training.annotation import IGNORED, AnnotationKind
+from napari_unetseg.core.training.annotation import (
+    IGNORED,
+)
 from napari_unetseg.core.training.pixel_table import PixelTable
 
 FloatArray = NDArray[np.float32]

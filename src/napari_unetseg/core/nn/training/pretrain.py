@@ -38,7 +38,7 @@ from napari_unetseg.core.nn.training.transfer import Average
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, silent
 from napari_unetseg.core.training.annotation import IGNORED, AnnotatedImage, Annotation
-from napari_unetseg.core.training.pretraining import PretrainOptions
+from napari_unetseg.core.training.pretrain_options import PretrainOptions
 from napari_unetseg.core.training.resolution import shrunken_image
 from napari_unetseg.core.training.train_options import TrainOptions
 
