@@ -165,7 +165,7 @@ def test_stacks_and_models_without_objects(hand):
     predict.decoding.widget("split").value = "none"
     hand.wait(lambda: predict.preview.layer is not None)
     hand.viewer.dims.set_current_step(0, 0)
-    hand.wait(lambda: not predict._looks.busy)
+    hand.wait(lambda: not predict.live.busy)
     shown = predict.preview.layer.data
     assert shown.shape == (64, 80)
     hand.viewer.dims.ndisplay = 3

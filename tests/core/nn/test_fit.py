@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.inference.runtime import choose_device, threads
@@ -95,7 +94,7 @@ def test_it_predicts_an_image_it_has_not_seen(trained: FittedNetwork) -> None:
     unseen = example(seed=9)
     (source,) = sources_of([unseen], NormalisationSpec())
     block = source.normalisation.apply(source.image)
-    proba = open_segmenter(trained).predict_proba(block, origin=(0, 0), shape=(64, 64))
+    proba = trained.segmenter().predict_proba(block, origin=(0, 0), shape=(64, 64))
     tally = Tally(2, (1,))
     tally.add(proba[None], unseen.annotation.targets[None])
     assert tally.judgement().dice > 0.85

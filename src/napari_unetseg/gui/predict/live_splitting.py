@@ -56,6 +56,11 @@ class LiveSplitting(QObject):
         self._latest.answered.connect(self._on_answer)
         self._latest.refused.connect(lambda sentence: say(sentence, problem=True))
 
+    @property
+    def busy(self) -> bool:
+        """Whether objects are being made."""
+        return self._latest.busy
+
     def look(self, event: object = None, *, changed: bool = False) -> None:
         """Show the objects of the plane on screen, if its maps were kept.
 
