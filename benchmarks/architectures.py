@@ -24,6 +24,7 @@ from skimage.io import imread
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import CnnSpec, ConvolutionalSpec, UNetSpec
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.train import train
@@ -134,7 +135,7 @@ def tried(spec: ConvolutionalSpec, pairs: tuple[Pairs, Pairs], seconds: float, s
     lessons = [TrainingPair(image, mask) for image, mask in pairs[0]]
     model = train(spec, lessons, options(steps, seed), name="way", labels_are="mask").model
     began = time.process_time()
-    scores = [dice(model.predict(image).asarray(), mask) for image, mask in pairs[1]]
+    scores = [dice(predict(model, image).asarray(), mask) for image, mask in pairs[1]]
     predicting = time.process_time() - began
     megapixels = sum(mask.size for _, mask in pairs[1]) / 1e6
     return {

@@ -26,7 +26,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.inference.prediction import predict
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.nn.inference.network_segmenter import folded
 from napari_unetseg.core.nn.networks.output_heads import probabilities
 from napari_unetseg.core.nn.restore import network_of
@@ -122,7 +123,7 @@ def main() -> None:
     ]
     network = folded(network_of(model))
     ours = "ours, the whole of Predict"
-    ways: dict[str, Way] = {ours: lambda: model.predict(image).asarray()}
+    ways: dict[str, Way] = {ours: lambda: predict(model, image).asarray()}
     laid = torch.from_numpy(given).contiguous(memory_format=torch.channels_last)
     lying: Any = network.to(memory_format=torch.channels_last)
 

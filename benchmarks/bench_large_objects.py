@@ -25,6 +25,8 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict, predict_maps
 from napari_unetseg.core.io import read_image, read_labels, write_labels
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load, save
@@ -100,7 +102,7 @@ def warmed(folder: Path) -> tuple:
     """Return the model and the image, after everything is imported and compiled."""
     model, image = load(folder / "model.zip"), read_image(folder / "image.npy")
     little = Image.of(np.ascontiguousarray(image.data[:256, :256]), "YX")
-    model.predict(little, "objects")
+    predict(model, little, PredictOptions(what="objects"))
     return model, image
 
 
@@ -108,7 +110,7 @@ def bounded(folder: Path) -> tuple[Stages, float]:
     """Predict as the command line does."""
     model, image = warmed(folder)
     before, stages = megabytes(), Stages()
-    found = model.predict(image, "objects", progress=stages)
+    found = predict(model, image, PredictOptions(what="objects"), progress=stages)
     stages(1.0, "writing")
     write_labels(folder / "blocks.tif", found, progress=lambda fraction, message="": None)
     stages(1.0)
@@ -119,7 +121,7 @@ def at_once(folder: Path) -> tuple[Stages, float]:
     """Hold all maps in memory, and decode them at once."""
     model, image = warmed(folder)
     before, stages = megabytes(), Stages()
-    maps = model.predict_maps(image, progress=stages).data
+    maps = predict_maps(model, image, progress=stages).data
     stages(1.0, "finding objects")
     ids, _ = decode(1 - maps[0], maps[2:], model.decoder, model.decoding)
     stages(1.0)

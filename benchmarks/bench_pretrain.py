@@ -21,6 +21,7 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.training.pretrain import Pretrained, pretrain
@@ -55,7 +56,7 @@ def pairs_of(folder: Path | None, seed: int) -> list[tuple[Image, np.ndarray]]:
 def score(model, tested: list[tuple[Image, np.ndarray]]) -> float:
     """Compute the mean Dice on the test images."""
     return float(
-        np.mean([dice(model.predict(image).asarray() == 1, mask) for image, mask in tested])
+        np.mean([dice(predict(model, image).asarray() == 1, mask) for image, mask in tested])
     )
 
 

@@ -26,6 +26,8 @@ from skimage.io import imread
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
@@ -172,7 +174,7 @@ def main() -> None:
     image = Image.of(np.stack([one.asarray() for one, _ in pairs]), "ZYX")
     truth = np.stack([ids for _, ids in pairs]).astype(np.int32)
     decoding = model.decoding.model_copy(update={"min_size": MIN_SIZE})
-    labels = model.predict(image, "objects", decoding=decoding)
+    labels = predict(model, image, PredictOptions(what="objects"), decoding=decoding)
     sources = Sources(image, model, decoding)
     results: dict[str, Any] = {"steps": asked.steps, "queues": {}, "lots": []}
     pool: list[Item] = []

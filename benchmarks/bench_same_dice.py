@@ -30,6 +30,7 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.runtime import keep_freed_memory
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
@@ -161,7 +162,7 @@ def race(image: Image, model: Any, network: torch.nn.Module, rounds: int = 5) ->
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     given, pixels = numbers(image), image.data.shape[0] * image.data.shape[1] / 1e6
-    ways = (lambda: model.predict(image).asarray(), lambda: tiled(network, given))
+    ways = (lambda: predict(model, image).asarray(), lambda: tiled(network, given))
     spent: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for way, seconds in zip(ways, spent, strict=True):
@@ -196,7 +197,7 @@ def tried(
     model, steps = learn_ours(OURS[way], learnt, looks, validation)
     spent = looks.seconds
     return {
-        "dice": score(lambda image: model.predict(image).asarray(), unseen),
+        "dice": score(lambda image: predict(model, image).asarray(), unseen),
         "steps": steps,
         "seconds": spent,
         "curve": looks.curve,

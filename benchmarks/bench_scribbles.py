@@ -27,6 +27,7 @@ import numpy as np
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
@@ -116,7 +117,7 @@ def network_run(
     return [
         *found,
         *[float("nan")] * (len(marks) - 1 - len(found)),
-        judged(model.segmenter(), exam),
+        judged(open_segmenter(model), exam),
     ]
 
 
@@ -160,7 +161,7 @@ def run(job: tuple[str, str, int], marks: list[float]) -> tuple[str, list[float]
         linear = LogisticSpec() if len(sample.class_names) == 1 else SoftmaxSpec()
         spec = linear if way == "linear" else MlpSpec()
         model = train(spec, [lesson], TrainOptions(), name="bench").model
-        found = [judged(model.segmenter(), exam)] * len(marks)
+        found = [judged(open_segmenter(model), exam)] * len(marks)
     return " | ".join(map(str, job)), found
 
 

@@ -30,10 +30,13 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import ready
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.io.pyramid import PyramidLayout, create
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load, save
+from napari_unetseg.core.progress import silent
 from napari_unetseg.core.recipe import MeasurementStep, Recipe, ThresholdStep, model_step
 from napari_unetseg.core.streaming import LocalRunner, RunSource, estimate, stream
 from napari_unetseg.core.training.train import train
@@ -76,7 +79,7 @@ def recipe_of(folder: Path, minutes: float) -> Recipe:
     options = TrainOptions(budget=minutes)
     outcome = train(spec_of("unet"), lessons, options, name="nuclei", labels_are="objects")
     save(outcome.model, folder / "model.zip")
-    step = model_step(folder / "model.zip", folder, device="cpu")
+    step = model_step(folder / "model.zip", folder, PredictOptions(device="cpu"))
     return Recipe(
         background=background, model=step, objects={"min_size": 60}, measurement=measurement
     )
@@ -162,8 +165,8 @@ def untiled(folder: Path, recipe: Recipe, name: str) -> tuple[int, int, int]:
         step = recipe.threshold.model_copy(update={"values": tuple(parameters["levels"][0])})
         labels = run_recipe(Recipe(threshold=step), flattened).labels.asarray()
     else:
-        segmenter_image, segmenter, scaling, _ = model.ready(
-            flattened, "cpu", False, lambda fraction, message="": None, prepared.scaling
+        segmenter_image, segmenter, scaling, _ = ready(
+            model, flattened, PredictOptions(device="cpu"), silent, prepared.scaling
         )
         from napari_unetseg.core.inference.predict_objects import predict_objects_image
 

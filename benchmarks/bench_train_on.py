@@ -27,6 +27,8 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load, save
@@ -90,7 +92,7 @@ def corrected(found: np.ndarray, truth: np.ndarray, share: float) -> tuple[np.nd
 
 def scores(model: TrainedModel, pairs: Pairs) -> dict[str, float]:
     """Compute the object scores of a model on some images."""
-    found = [model.predict(image, "objects").asarray() for image, _ in pairs]
+    found = [predict(model, image, PredictOptions(what="objects")).asarray() for image, _ in pairs]
     joined = Overlap.joined([overlap_of(f, t) for f, (_, t) in zip(found, pairs, strict=True)])
     overlaps = [dice(f > 0, t > 0) for f, (_, t) in zip(found, pairs, strict=True)]
     return {"ap50": object_scores(joined).ap50, "dice": float(np.mean(overlaps))}
@@ -141,7 +143,12 @@ def main() -> None:
             save(model, asked.start)
     mended, rest = crops[: asked.corrected], crops[asked.corrected :]
     hands = [
-        (image, *corrected(model.predict(image, "objects").asarray(), truth, asked.fixed))
+        (
+            image,
+            *corrected(
+                predict(model, image, PredictOptions(what="objects")).asarray(), truth, asked.fixed
+            ),
+        )
         for image, truth in mended
     ]
     before = {

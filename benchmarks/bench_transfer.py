@@ -27,9 +27,12 @@ import numpy as np
 from bench_scribbles import painted
 from object_sets import PLANES, Array, ObjectSet, Pairs, foreground, scores
 
-from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
@@ -81,7 +84,10 @@ def learnt(
 def judged(model: TrainedModel, kind: AnnotationKind, tested: Pairs) -> dict[str, float]:
     """Compute the scores of a model on images, of objects if it was trained on them."""
     what = "objects" if kind == "objects" else "classes"
-    found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in tested]
+    found = [
+        np.asarray(predict(model, Image.of(image), PredictOptions(what=what)).data)
+        for image, _ in tested
+    ]
     if kind == "objects":
         told = scores(found, tested)
         return {key: told[key] for key in SCORES}

@@ -31,6 +31,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import decode_maps, predict_maps
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.package import save
@@ -122,7 +123,7 @@ _OPTIONS = TrainOptions.model_fields
 
 def predicted(model: TrainedModel, pairs: Pairs) -> list[Image]:
     """Predict the maps for objects of every image."""
-    return [model.predict_maps(Image.of(image)) for image, _ in pairs]
+    return [predict_maps(model, Image.of(image)) for image, _ in pairs]
 
 
 def decoded(
@@ -133,7 +134,7 @@ def decoded(
     ways |= {f", waist {depth:g}": DecodeOptions(split_depth=depth) for depth in depths}
     for name, way in ways.items():
         options = way.model_copy(update={"min_size": min_size})
-        yield name, [np.asarray(model.decode(one, options).data) for one in maps]
+        yield name, [np.asarray(decode_maps(model, one, options).data) for one in maps]
 
 
 def summarise_training(model: TrainedModel) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from napari_unetseg import api
 from napari_unetseg.core import image as images
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.inference.object_size import SizeOptions, sized
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.measure import MeasureOptions, measure
 from napari_unetseg.core.model.pixel_specs import MlpSpec
 from napari_unetseg.core.models_io.native import load
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe import Recipe, ThresholdStep, run_recipe, write_recipe
 from napari_unetseg.core.scoring.pixel_scores import scores
 from napari_unetseg.core.scoring.score_summary import judge_objects
@@ -98,14 +100,16 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch, capsys):
         (seg.fit_background, BackgroundOptions),
         (seg.flatten, BackgroundOptions),
         (seg.measure, MeasureOptions),
-        (seg.predict, SizeOptions),
+        (seg.predict, PredictOptions),
     ],
 )
 def test_help_lists_every_option_with_its_default(function, options):
     parameters = inspect.signature(function).parameters
     for name, field in options.model_fields.items():
         assert parameters[name].default == field.default
-        assert f"\n{name}\n    {field.description}" in function.__doc__
+        # `what` of `predict` is a parameter of its own, with its own words.
+        text = "" if name == "what" else field.description
+        assert f"\n{name}\n    {text}" in function.__doc__
     assert not any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
 
@@ -298,7 +302,7 @@ def test_an_options_object_does_what_keywords_do():
 def test_a_model_predicts_any_kind_of_array(model, kind, tmp_path):
     found = seg.predict(wrapped(SAMPLE.image, kind, tmp_path), model)
     assert isinstance(found, seg.Image if kind == "image" else np.ndarray)
-    np.testing.assert_array_equal(found, model.predict(SAMPLE.as_image()))
+    np.testing.assert_array_equal(found, predict(model, SAMPLE.as_image()))
     assert seg.evaluate(found > 0, SAMPLE.mask).dice > 0.9
     shares = seg.predict(SAMPLE.image, model, "probabilities")
     assert shares.shape == (2, *SAMPLE.image.shape)
@@ -320,16 +324,18 @@ def test_options_of_objects_and_of_size_arrive():
     pytest.importorskip("torch", reason="models need PyTorch")
     nuclei, image = seg.open_model("nuclei"), SAMPLE.as_image()
     found = seg.predict(image, "nuclei", diameter=20, min_size=30, foreground=0.4, device="cpu")
-    decoding = nuclei.decoding.model_copy(update={"min_size": 30, "foreground": 0.4})
-    right = sized(nuclei, image, SizeOptions(diameter=20)).predict(
-        image, "objects", decoding=decoding
+    right = predict(
+        nuclei,
+        image,
+        PredictOptions(what="objects", diameter=20),
+        decoding=DecodeOptions(min_size=30, foreground=0.4),
     )
     np.testing.assert_array_equal(found, right)
     assert found.dtype == np.int32
     for how, sentence in (
         ({"diametre": 3}, "Did you mean diameter?"),
         ({"what": "classes", "min_size": 3}, "min_size would only matter for objects"),
-        ({"what": "object"}, "choose one of classes, probabilities, objects"),
+        ({"what": "object"}, "choose one of auto, objects, classes, probabilities"),
         ({"axes": "CY"}, "need Y and X"),
     ):
         with pytest.raises(InputError, match=re.escape(sentence)):

@@ -100,7 +100,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.training.fine_tune import FineTuneOptions
     from napari_unetseg.gui.correct.correct_acts import CorrectOptions
     from napari_unetseg.gui.features.features_dock import FeatureOptions
-    from napari_unetseg.gui.predict.predict_dock import PredictOptions
+    from napari_unetseg.gui.predict.predict_run import PredictDockOptions
     from napari_unetseg.gui.review.review_dock import ReviewOptions
     from napari_unetseg.gui.scoreboard.scoreboard_dock import ScoreboardOptions
 
@@ -113,7 +113,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
         "threshold": {"": ThresholdOptions},
         "train": {"The training": TrainOptions, "Pretraining": PretrainOptions} | models,
         "scoreboard": {"": ScoreboardOptions},
-        "predict": {"": PredictOptions, "How objects are made": DecodeOptions},
+        "predict": {"": PredictDockOptions, "How objects are made": DecodeOptions},
         "queue": {"": QueueOptions},
         "correct": {"": CorrectOptions},
         "train_on": {"": FineTuneOptions},
@@ -329,6 +329,8 @@ API = (
     "core.measure",
     "core.models_io.foreign",
     "core.models_io.native",
+    "core.inference.predict_options",
+    "core.inference.prediction",
     "core.model.trained_model",
     "core.training.train",
     "core.training.fine_tune",

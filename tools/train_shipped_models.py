@@ -28,9 +28,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from object_sets import PLANES, Pairs, drawn, drawn_to_test, foreground, kinds, scores
 
-from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import save
@@ -216,7 +219,10 @@ def lacking(name: str, without: frozenset[str]) -> str:
 def judged(model: TrainedModel, images: Pairs, *, apart: bool) -> dict[str, float]:
     """Compute the scores of a model, of objects if the model and the ground truth have them."""
     what = "classes" if model.decoder is None else "objects"
-    found = [np.asarray(model.predict(Image.of(image), what).data) for image, _ in images]
+    found = [
+        np.asarray(predict(model, Image.of(image), PredictOptions(what=what)).data)
+        for image, _ in images
+    ]
     apart = apart and what == "objects"
     told = scores(found, images) if apart else {"dice": foreground(found, images)}
     keys = ("dice", "ap50", "map", "f1") if apart else ("dice",)

@@ -31,17 +31,18 @@ from napari_unetseg.core import measure as measuring
 from napari_unetseg.core import recipe as recipes
 from napari_unetseg.core import samples
 from napari_unetseg.core import threshold as thresholding
-from napari_unetseg.core.annotation.annotation import MAX_CLASSES, AnnotationKind, TrainingPair
-from napari_unetseg.core.annotation.train_options import Device
+from napari_unetseg.core.annotation.annotation import MAX_CLASSES, TrainingPair
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.background import Background, BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import SizeOptions, at_size
+from napari_unetseg.core.inference.predict_options import PredictOptions, What
+from napari_unetseg.core.inference.prediction import predict as run_model
 from napari_unetseg.core.io import read_image, write_image, write_labels, write_table
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.measure import MeasureOptions, Table
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.trained_model import TrainedModel, What
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -400,18 +401,15 @@ def train(
 
 
 @overload
-def predict(image: Image, model: ModelLike, what: What | None = None, **keywords: Any) -> Image: ...
+def predict(image: Image, model: ModelLike, what: What = "auto", **keywords: Any) -> Image: ...
 @overload
-def predict(image: Any, model: ModelLike, what: What | None = None, **keywords: Any) -> Any: ...
-@offering(SizeOptions, DecodeOptions)
+def predict(image: Any, model: ModelLike, what: What = "auto", **keywords: Any) -> Any: ...
+@offering(PredictOptions, DecodeOptions)
 def predict(
     image: Any,
     model: ModelLike,
-    what: What | None = None,
+    what: What = "auto",
     *,
-    tile: int = 0,
-    flips: bool = False,
-    device: Device = "auto",
     axes: str | None = None,
     spacing: Spacing = (),
     unit: str = "",
@@ -427,14 +425,8 @@ def predict(
     model
         A model, its file, or the name of one that ships, such as ``"nuclei"``.
     what
-        ``"classes"``, ``"objects"`` or ``"probabilities"``. When missing, objects where the model
+        ``"classes"``, ``"objects"`` or ``"probabilities"``; ``"auto"`` is objects where the model
         learnt objects, otherwise classes.
-    tile
-        Side of a tile in pixels; 0 chooses by cost.
-    flips
-        Test-time augmentation: predict every mirror image as well and take the mean.
-    device
-        ``"cpu"``, ``"cuda"`` or ``"mps"``; automatic takes a graphics processor if there is one.
     axes, spacing, unit
         Of an array that has none of its own; see `Image.of`.
     progress
@@ -462,27 +454,21 @@ def predict(
     """
     given = image_from(image, axes=axes, spacing=spacing, unit=unit)
     chosen = model_from(model)
-    size, decoding = sorted_keywords(keywords, SizeOptions, DecodeOptions)
-    what = what or ("classes" if chosen.decoder is None else "objects")
+    chosen_result, decoding = sorted_keywords(keywords, PredictOptions, DecodeOptions)
     check_keyword("what", what, get_args(What))
-    if decoding and what != "objects":
+    if decoding and what not in ("auto", "objects"):
         raise InputError(
             f"{', '.join(decoding)} would only matter for objects, and {what} are asked for. "
-            'Say what="objects", or leave them out.'
+            'Give what="objects", or leave them out.'
         )
-    seen, rest = at_size(
-        chosen, given, SizeOptions.checked(**size), device=device, progress=progress
-    )
-    found = seen.predict(
+    prediction = run_model(
+        chosen,
         given,
-        what,
-        decoding=DecodeOptions.checked(**(chosen.decoding.model_dump() | decoding)),
-        tile=tile or None,
-        flips=flips,
-        device=device,
-        progress=rest,
+        PredictOptions.checked(what=what, **chosen_result),
+        decoding=DecodeOptions.checked(**decoding),
+        progress=progress,
     )
-    return like_given(image, found)
+    return like_given(image, prediction)
 
 
 # Numbers

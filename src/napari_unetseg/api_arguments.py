@@ -230,9 +230,14 @@ def offering(*kinds: type[Options]) -> Callable[[F], F]:
         named = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
             for name, field in fields.items()
+            if name not in signature.parameters
         ]
         function.__signature__ = signature.replace(parameters=[*own, *named])  # type: ignore[attr-defined]
-        rows = [f"{name}\n    {field.description}" for name, field in fields.items()]
+        rows = [
+            f"{name}\n    {field.description}"
+            for name, field in fields.items()
+            if name not in signature.parameters
+        ]
         head, mark, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises\n")
         others = "\n".join(["\n\nOther Parameters", "----------------", *rows])
         function.__doc__ = head + others + mark + rest

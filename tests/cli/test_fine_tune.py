@@ -9,6 +9,7 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem, ProjectFolder
@@ -41,7 +42,7 @@ def project(tmp_path, sample, inverted):
             image="old", labels="truth", image_key="a", labels_key="ta", labels_are="mask"
         )
         history.add(old, origin="trained", learnt=[learnt])
-        predicted = old.predict(inverted).asarray()
+        predicted = predict(old, inverted).asarray()
         drawn = np.zeros(truth.shape, bool)
         drawn[::3] = True
         pixels = PixelSet(truth.shape)
@@ -82,7 +83,7 @@ def test_corrections_of_a_project_teach(project, tmp_path, capsys, sample, inver
     assert "It forgot" in told.err
     new = load(out)
     assert (new.name, new.parent) == ("new", old.fingerprint)
-    assert dice(new.predict(inverted).asarray(), sample.mask) > 0.8
+    assert dice(predict(new, inverted).asarray(), sample.mask) > 0.8
     # With what it learnt before it forgets less.
     assert main(["train-on", str(path), "-o", str(out)]) == 0
     with_earlier = load(out).provenance["trained_on"]["forgotten"]

@@ -61,11 +61,11 @@ def test_paint_train_predict_correct_and_train_on(hand, nuclei, tmp_path):
     assert np.array_equal(labels.data, corrected)
 
     path = tmp_path / "model.zip"
-    predict.save_model(path)
+    predict.files.save(path)
     hand.wait(path.exists)
     hand.wait(lambda: "Saved" in predict.message.text())
     before = hand.viewer.layers[-1].data.copy()
-    predict.load_model(path)
+    predict.files.load(path)
     hand.wait(lambda: "Loaded" in predict.message.text())
     assert len(predict.session.models) == 2
     hand.viewer.layers.selection.active = nuclei
@@ -78,7 +78,7 @@ def test_a_broken_model_file_is_a_sentence(hand, nuclei, tmp_path):
     path.write_bytes(b"PK not really")
     hand.turn_to(PREDICT)
     tool = hand.tool(PREDICT)
-    tool.load_model(path)
+    tool.files.load(path)
     hand.wait(lambda: "broken.zip" in tool.message.text() and "Reading" not in tool.message.text())
     assert not tool.session.models
 

@@ -7,6 +7,7 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.shared.layers import image_of
@@ -74,7 +75,7 @@ def test_strokes_change_what_is_seen_and_undo_takes_it_back(live):
     # What Train keeps is what was seen.
     live.run(tool)
     model = tool.session.models[-1]
-    said = model.predict(image_of(live.image)).asarray()
+    said = predict(model, image_of(live.image)).asarray()
     seen = first[first > 0]
     assert (said[first > 0] == seen).mean() > 0.999
 
@@ -178,7 +179,7 @@ def test_features_of_a_unet(live):
         model = tool.session.models[-1]
         assert model.spec.features == kept
         assert model.features_from.fingerprint == unet.fingerprint
-        said = model.predict(image_of(live.image)).asarray()
+        said = predict(model, image_of(live.image)).asarray()
         assert (said == seen)[seen > 0].mean() > 0.999
     # To go on with a model is to go on with what it sees.
     tool.features.setCurrentIndex(0)

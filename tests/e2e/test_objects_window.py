@@ -6,7 +6,7 @@ import pytest
 from napari_unetseg.core import samples
 from napari_unetseg.core.compute import scratch_arrays as scratch
 from napari_unetseg.core.objects.masks import label
-from napari_unetseg.gui.predict import cached_maps as maps
+from napari_unetseg.gui.predict import predict_run
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.training_layers import PREDICTED_OBJECTS
@@ -57,7 +57,7 @@ def test_ids_train_and_become_ids_that_are_split_live(hand, nuclei):
     assert "AP@0.5" in tool.message.text(), tool.message.text()
     hand.turn_to(PREDICT)
     predict = hand.tool(PREDICT)
-    assert predict.form.options.what == "objects"
+    assert predict.form.options.what == "auto"
     assert predict.decoding.page.isVisible()
     # Too little is held out to say how deep to cut; so short a training wants it shallow.
     predict.decoding.set(min_size=10, split_depth=0.04)
@@ -151,7 +151,7 @@ def test_stacks_and_models_without_objects(hand):
     hand.run(tool)
     hand.turn_to(PREDICT)
     predict = hand.tool(PREDICT)
-    assert predict.form.options.what == "classes"
+    assert predict.form.options.what == "auto"
     assert not predict.decoding.page.isVisible()
     predict.form.widget("what").value = "objects"
     assert predict.decoding.page.isVisible()
@@ -165,7 +165,7 @@ def test_stacks_and_models_without_objects(hand):
     predict.decoding.widget("split").value = "none"
     hand.wait(lambda: predict.preview.layer is not None)
     hand.viewer.dims.set_current_step(0, 0)
-    hand.wait(lambda: not predict._looks.busy)
+    hand.wait(lambda: not predict.live.busy)
     shown = predict.preview.layer.data
     assert shown.shape == (64, 80)
     hand.viewer.dims.ndisplay = 3
@@ -219,7 +219,7 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
 
     # Too large to keep: the same objects, but other options mean to predict again.
     linked = made.data.copy()
-    monkeypatch.setattr(maps, "IN_MEMORY", 1000)
+    monkeypatch.setattr(predict_run, "IN_MEMORY", 1000)
     monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
     predict.form.set(tile=48)  # another tiling, so that what is kept does not do
     hand.run(predict)

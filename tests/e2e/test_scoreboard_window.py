@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unetseg.gui.predict.predict_dock import PREDICTED, PredictWidget
+from napari_unetseg.core.training.corrected_labels import PREDICTED
+from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.scoreboard.scoreboard_dock import ScoreboardWidget
 from napari_unetseg.gui.shared.layers import role_of
 from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget

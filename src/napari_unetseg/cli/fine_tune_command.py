@@ -11,9 +11,9 @@ from napari_unetseg.cli.models_command import say_which
 from napari_unetseg.cli.training_inputs import check_out, save_somewhere, spare_waiting_threads
 from napari_unetseg.cli.watch_training import watch_training
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.shipped_models import resolved
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import load
+from napari_unetseg.core.models_io.shipped_models import resolved
 from napari_unetseg.core.project import ProjectFolder
 from napari_unetseg.core.project.project_corrections import collect_training_pairs
 from napari_unetseg.core.training.fine_tune import FineTuneOptions

@@ -8,8 +8,8 @@ import typer
 from napari_unetseg.cli.console import note, say
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.model_library import SUFFIXES
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.foreign import describe_model, open_model
 from napari_unetseg.core.models_io.native.export_package import ExportOptions
 from napari_unetseg.core.models_io.native.export_package import export as write_package

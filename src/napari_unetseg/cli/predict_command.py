@@ -13,10 +13,11 @@ from napari_unetseg.cli.flags import flag_of, with_options
 from napari_unetseg.cli.models_command import MODEL_HELP, say_which
 from napari_unetseg.cli.set_options import option_lines
 from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
-from napari_unetseg.core.annotation.train_options import Device, TrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import SizeOptions, at_size, mismatch, zoom_in_words
+from napari_unetseg.core.inference.object_size import SizeOptions, mismatch, zoom_in_words
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import Prediction, prepare_prediction, run_prediction
 from napari_unetseg.core.io import (
     expand_inputs,
     plan_outputs,
@@ -28,11 +29,10 @@ from napari_unetseg.core.io import (
 from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.model.registry import RUNGS
-from napari_unetseg.core.model.trained_model import TrainedModel, What
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
-from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part
 
 _NAMED_CLASSES = 8
@@ -54,39 +54,13 @@ class Scaling(StrEnum):
     NONE = "none"
 
 
-class WhatOptions(Options):
-    """Set the kind of result, and the prediction options."""
+class PredictFlags(DecodeOptions, PredictOptions):
+    """Set the options of the prediction and of making objects."""
 
-    what: What = option(
-        "classes",
-        "Result",
-        "Classes: labels, 0 for the background of a mask, 1 and up for scribbles. Probabilities: "
-        "an image with a channel for each class. Objects: labels, every object its own number; "
-        "the default of a model that learnt objects.",
-    )
-    tile: int = option(
-        0,
-        "Tile side",
-        "Side in pixels of the pieces that are predicted at once; 0 chooses by cost. Smaller tiles "
-        "take less memory and more time.",
-        ge=0,
-        le=8192,
-    )
-    flips: bool = option(
-        False,
-        "Flips",
-        "Predict every mirror image as well and take the mean: a little better, four times slower.",
-    )
-    device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
-
-
-class PredictFlags(DecodeOptions, SizeOptions, WhatOptions):
-    """Set the options of the prediction, the image size and the objects."""
-
-    def decoding(self, model: TrainedModel) -> DecodeOptions:
-        """Return the object options: those that are given, and the model's for the rest."""
-        said = self.model_fields_set & set(DecodeOptions.model_fields)
-        return model.decoding.model_copy(update={name: getattr(self, name) for name in said})
+    def decoding(self) -> DecodeOptions:
+        """Return the options for making objects; only those that were given are set."""
+        given = self.model_dump(include=set(DecodeOptions.model_fields), exclude_unset=True)
+        return DecodeOptions(**given)
 
 
 @with_options(PredictFlags)
@@ -123,34 +97,21 @@ def predict_command(
     ] = None,
 ) -> None:
     """Run a model on images: trained here, or from another program."""
-    options = _settled(options)
+    decoding = _checked_decoding(options)
     say_which(model)
     inputs = expand_inputs(images)
     folder = wants_folder(images) or out.suffix.lower() not in WRITE_SUFFIXES
     outputs = plan_outputs(inputs, out, folder=folder, keep=[model])
     method = NormalisationSpec() if scaling is None else NormalisationSpec(method=scaling.value)
     trained = open_model(model, trust=trust, normalisation=method)
-    if trained.decoder is not None and "what" not in options.model_fields_set:
-        options = options.model_copy(update={"what": "objects"})
     say_fallback(options.device)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        image = read_image(path)
-        working = part(progress, 0, 0.9)
-        seen, rest = at_size(trained, image, options, device=options.device, progress=working)
-        found = seen.predict(
-            image,
-            options.what,
-            decoding=options.decoding(trained),
-            tile=options.tile or None,
-            flips=options.flips,
-            device=options.device,
-            progress=rest,
-        )
-        write = write_image if options.what == "probabilities" else write_labels
-        write(outputs[number], found, progress=part(progress, 0.9, 1))
-        said = f"{outputs[number]}: {_found_in_words(trained, found, options.what)}"
-        return f"{said}{_scale_in_words(seen, image, options)}"
+        prepared = prepare_prediction(trained, read_image(path), options, decoding)
+        made = run_prediction(prepared, progress=part(progress, 0, 0.9))
+        write = write_labels if made.probabilities is None else write_image
+        write(outputs[number], made.result, progress=part(progress, 0.9, 1))
+        return f"{outputs[number]}: {_found_in_words(made)}{_scale_in_words(made)}"
 
     for_each(inputs, work)
 
@@ -216,33 +177,34 @@ def say_fallback(device: Device) -> None:
         note(choice.message)
 
 
-def _settled(options: PredictFlags) -> PredictFlags:
-    """Set the result to objects if an object option is given."""
-    given = [name for name in DecodeOptions.model_fields if name in options.model_fields_set]
-    if not given or options.what == "objects":
-        return options
-    if "what" in options.model_fields_set:
-        flag = flag_of(given[0], DecodeOptions.model_fields[given[0]])
+def _checked_decoding(options: PredictFlags) -> DecodeOptions:
+    """Return the options for making objects, which need a result of objects."""
+    decoding = options.decoding()
+    if decoding.model_fields_set and options.what not in ("auto", "objects"):
+        first = next(
+            name for name in DecodeOptions.model_fields if name in decoding.model_fields_set
+        )
+        flag = flag_of(first, DecodeOptions.model_fields[first])
         raise InputError(
             f"{flag} has an effect only with --what objects. Give that, or leave it out."
         )
-    return options.model_copy(update={"what": "objects"})
+    return decoding
 
 
-def _scale_in_words(model: TrainedModel, image: Image, options: SizeOptions) -> str:
+def _scale_in_words(made: Prediction) -> str:
     """Format the applied scaling, or a hint that the pixel size differs and none was given."""
-    if model.zoom:
-        return f", {zoom_in_words(model.zoom)}"
-    differs = (
-        "" if options.model_fields_set & set(SizeOptions.model_fields) else mismatch(model, image)
-    )
+    if made.zoom:
+        return f", {zoom_in_words(made.zoom)}"
+    chosen = made.options.model_fields_set & set(SizeOptions.model_fields)
+    differs = "" if chosen else mismatch(made.model, made.image)
     return f" (pixel size {differs} of the model's images: try --rescale)" if differs else ""
 
 
-def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
-    if what == "probabilities":
+def _found_in_words(made: Prediction) -> str:
+    model, found = made.model, made.result
+    if made.options.what == "probabilities":
         return f"probabilities of {', '.join(model.classes)}"
-    if what == "objects":
+    if made.options.what == "objects":
         n = int(found.data.max())  # of a lazy one the parts are looked at in turn
         return f"{n} object{'s' * (n != 1)}"
     counts = np.bincount(found.asarray().ravel(), minlength=model.values[-1] + 1)
@@ -250,4 +212,4 @@ def _found_in_words(model: TrainedModel, found: Image, what: What) -> str:
     return ", ".join(f"{name} {counts[value] / counts.sum():.2%}" for value, name in named)
 
 
-__all__ = ["PredictFlags", "WhatOptions", "info_command", "predict_command", "say_fallback"]
+__all__ = ["PredictFlags", "info_command", "predict_command", "say_fallback"]

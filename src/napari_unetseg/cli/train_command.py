@@ -27,7 +27,8 @@ from napari_unetseg.cli.training_inputs import (
     spare_waiting_threads,
 )
 from napari_unetseg.cli.watch_training import watch_training
-from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair, values_of
+from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError

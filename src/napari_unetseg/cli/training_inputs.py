@@ -11,7 +11,8 @@ import typer
 
 from napari_unetseg.cli.console import bar
 from napari_unetseg.cli.file_pairs import Pair
-from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair, values_of
+from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_image, read_labels
 from napari_unetseg.core.model.trained_model import TrainedModel

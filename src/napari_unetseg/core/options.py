@@ -1,10 +1,13 @@
 """Options: declared once, shared by form, command line, recipe and documentation."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_unetseg.core.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""Hardware to compute on."""
 
 
 class Options(BaseModel):
@@ -84,3 +87,13 @@ def option(
     }
     extra: Any = {key: value for key, value in layout.items() if value}
     return Field(default=default, title=title, description=help, json_schema_extra=extra, **bounds)
+
+
+def device_option() -> Any:
+    """Declare the field that chooses the hardware to compute on, a `Device`."""
+    return option(
+        "auto",
+        "Device",
+        "What to compute on; automatic takes a graphics processor where there is one.",
+        advanced=True,
+    )

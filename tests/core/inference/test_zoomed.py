@@ -13,15 +13,22 @@ from scipy import ndimage
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference import prediction
 from napari_unetseg.core.inference.object_size import (
     SizeOptions,
     median_diameter,
     mismatch,
-    sized,
     zoom_for,
 )
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.predict_objects import predict_objects_image
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.prediction import (
+    decode_maps,
+    predict,
+    predict_maps,
+)
 from napari_unetseg.core.inference.segmenter import ObjectSegmenter, Segmenter
 from napari_unetseg.core.inference.zoomed import Zoomed, resampled
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -103,17 +110,19 @@ def test_tiles_are_as_the_whole(zoom: tuple[float, ...], tile: int) -> None:
 def test_a_network_in_tiles_at_a_zoom(make_model: Make, ndim: int) -> None:
     objects: dict[str, Any] = {"values": (0, 1), "labels_are": "objects", "decoder": DecoderSpec()}
     model = make_model("unet", ndim, **objects).zoomed((0.6, 1.4, 1.4)[-ndim:])
-    assert isinstance(model.segmenter(), ObjectSegmenter)
+    assert isinstance(open_segmenter(model), ObjectSegmenter)
     pixels = np.random.default_rng(0).integers(0, 4000, (9, 50, 44)).astype(np.uint16)
     image = Image.of(pixels, spacing=(2.0, 0.5, 0.5), unit="µm")
-    whole, tiled = (model.predict_maps(image, tile=t).asarray() for t in (500, 17))
+    whole, tiled = (predict_maps(model, image, PredictOptions(tile=t)).asarray() for t in (500, 17))
     assert whole.shape[whole.ndim - 3 :] == (9, 50, 44) if ndim == 3 else whole.shape[0] == 9
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
-    ids = model.predict(image, "objects")
+    ids = predict(model, image, PredictOptions(what="objects"))
     assert ids.shape == image.shape
-    np.testing.assert_array_equal(model.decode(model.predict_maps(image)).asarray(), ids.asarray())
+    np.testing.assert_array_equal(
+        decode_maps(model, predict_maps(model, image)).asarray(), ids.asarray()
+    )
     plain = model.zoomed(())
-    assert not np.allclose(plain.predict_maps(image).asarray(), whole, atol=1e-2)
+    assert not np.allclose(predict_maps(plain, image).asarray(), whole, atol=1e-2)
     assert plain.fingerprint == model.fingerprint
 
 
@@ -170,29 +179,37 @@ def test_what_cannot_be_scaled_is_said(
 class Finder(SimpleNamespace):
     """Finds what is bright, at any size."""
 
-    def predict(self, image: Image, what: str, **how: Any) -> Image:
-        self.shape = image.shape
-        ids, _ = ndimage.label(image.asarray() > 0.5)
-        return Image.of(ids.astype(np.int32), image.axes)
-
     def zoomed(self, zoom: Any) -> Any:
         return Finder(**(vars(self) | {"zoom": zoom}))
 
 
+def find(model: Any, image: Image, options: PredictOptions, **how: Any) -> Image:
+    assert options.what == "objects"
+    assert not options.auto_diameter
+    model.shape = image.shape
+    ids, _ = ndimage.label(image.asarray() > 0.5)
+    return Image.of(ids.astype(np.int32), image.axes)
+
+
 @pytest.mark.parametrize("by", [0.5, 2.0])
-def test_a_diameter_is_measured_in_the_middle_of_the_image(by: float) -> None:
+def test_a_diameter_is_measured_in_the_middle_of_the_image(
+    by: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "predict", find)
+    measure = PredictOptions(auto_diameter=True)
     plane = spots(by)[0].data
     stack = np.zeros((5, *plane.shape), np.float32)
     stack[2] = plane
-    model = Finder(**vars(model_of()), zoom=())
-    seen = sized(model, Image.of(stack), SizeOptions(auto_diameter=True))  # type: ignore[arg-type]
+    model: Any = Finder(**vars(model_of()), zoom=())
+    seen: Any = prediction.sized(model, Image.of(stack), measure)
     assert seen.zoom == pytest.approx((1 / by, 1 / by), rel=0.05)
     assert max(model.shape) <= 1024
     empty = Image.of(np.zeros((40, 40), np.float32))
-    assert sized(model, empty, SizeOptions(auto_diameter=True)).zoom == ()  # type: ignore[arg-type]
-    unsized = Finder(**vars(model_of(diameter=0.0)))
+    unchanged: Any = prediction.sized(model, empty, measure)
+    assert unchanged.zoom == ()
+    unsized: Any = Finder(**vars(model_of(diameter=0.0)))
     with pytest.raises(InputError, match="not known how large"):
-        sized(unsized, empty, SizeOptions(auto_diameter=True))  # type: ignore[arg-type]
+        prediction.sized(unsized, empty, measure)
 
 
 def test_the_diameter_is_that_of_whole_objects() -> None:

@@ -17,7 +17,12 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import check_weights, open_segmenter
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.prediction import (
+    predict,
+)
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.registry import RUNGS, spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -50,7 +55,7 @@ def painted(side: int = 48) -> tuple[Image, Any]:
 @pytest.mark.parametrize("kind", RUNGS)
 def test_every_rung_is_a_segmenter(make_model: Make, kind: str, ndim: int) -> None:
     model = make_model(kind, ndim)
-    segmenter = model.segmenter()
+    segmenter = open_segmenter(model)
     assert isinstance(segmenter, Segmenter)
     assert segmenter.classes == model.classes
     assert segmenter.halo == model.halo
@@ -61,16 +66,16 @@ def test_predicts_what_its_segmenter_does(make_model: Make, kind: str) -> None:
     model, image = make_model(kind), Image.of(picture(40, 50))
     scaling = fit_normalisation(image, model.normalisation)
     direct = predict_proba_image(image, segmenter_of(model), scaling).asarray()
-    proba = model.predict(image, "probabilities")
+    proba = predict(model, image, PredictOptions(what="probabilities"))
     np.testing.assert_array_equal(proba.asarray(), direct)
     assert (proba.axes, proba.channel_names) == ("CYX", model.classes)
-    np.testing.assert_array_equal(model.predict(image).asarray(), direct.argmax(0))
+    np.testing.assert_array_equal(predict(model, image).asarray(), direct.argmax(0))
 
 
 def test_tiles_are_as_the_whole(make_model: Make) -> None:
     model, image = make_model("unet"), Image.of(picture(70, 90))
-    whole = model.predict(image, "probabilities").asarray()
-    tiled = model.predict(image, "probabilities", tile=16).asarray()
+    whole = predict(model, image, PredictOptions(what="probabilities")).asarray()
+    tiled = predict(model, image, PredictOptions(what="probabilities", tile=16)).asarray()
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
@@ -78,12 +83,12 @@ def test_tiles_are_as_the_whole(make_model: Make) -> None:
 def test_writes_the_values_it_was_trained_on(make_model: Make, values: tuple[int, ...]) -> None:
     model = make_model("cnn", values=values)
     image = Image.of(picture(2, 20, 20), "TYX")
-    best = model.predict(image, "probabilities").asarray().argmax(1)
-    found = model.predict(image, tile=8)
+    best = predict(model, image, PredictOptions(what="probabilities")).asarray().argmax(1)
+    found = predict(model, image, PredictOptions(tile=8))
     np.testing.assert_array_equal(found.asarray(), np.array(values)[best])
     assert found.dtype == (np.uint16 if max(values) > 255 else np.uint8)
     out = np.zeros((2, 20, 20), np.int32)
-    assert model.predict(image, out=out).axes == "TYX"
+    assert predict(model, image, out=out).axes == "TYX"
     np.testing.assert_array_equal(out, found.asarray())
 
 
@@ -93,7 +98,9 @@ def test_what_is_not_finished_stays_zero(make_model: Make) -> None:
             raise StopEarly
 
     model = make_model("cnn", values=(1, 3))
-    found = model.predict(Image.of(picture(64, 64)), tile=16, progress=stop).asarray()
+    found = predict(
+        model, Image.of(picture(64, 64)), PredictOptions(tile=16), progress=stop
+    ).asarray()
     assert found[:16].min() > 0
     assert not found[48:].any()
 
@@ -101,10 +108,12 @@ def test_what_is_not_finished_stays_zero(make_model: Make) -> None:
 def test_flips_are_the_mean_of_mirror_images(make_model: Make) -> None:
     model, image = make_model("cnn", options={"context": "none"}), Image.of(picture(24, 24))
     flipped = Image.of(image.asarray()[::-1, ::-1])
-    once = model.predict(image, "probabilities", flips=True).asarray()
-    again = model.predict(flipped, "probabilities", flips=True).asarray()
+    once = predict(model, image, PredictOptions(what="probabilities", flips=True)).asarray()
+    again = predict(model, flipped, PredictOptions(what="probabilities", flips=True)).asarray()
     np.testing.assert_allclose(again[:, ::-1, ::-1], once, atol=1e-5)
-    assert not np.allclose(model.predict(image, "probabilities").asarray(), once, atol=1e-3)
+    assert not np.allclose(
+        predict(model, image, PredictOptions(what="probabilities")).asarray(), once, atol=1e-3
+    )
 
 
 def test_colour_becomes_grey_for_one_channel_and_other_channels_are_refused(
@@ -112,15 +121,15 @@ def test_colour_becomes_grey_for_one_channel_and_other_channels_are_refused(
 ) -> None:
     colour = Image.of(np.random.default_rng(0).integers(0, 255, (20, 20, 3)).astype(np.uint8))
     assert colour.rgb
-    grey = make_model("softmax").predict(colour).asarray()
-    np.testing.assert_array_equal(grey, make_model("softmax").predict(colour.grey()).asarray())
+    grey = predict(make_model("softmax"), colour).asarray()
+    np.testing.assert_array_equal(grey, predict(make_model("softmax"), colour.grey()).asarray())
     with pytest.raises(InputError, match="3 channel"):
-        make_model("cnn", n_channels=2).predict(colour)
+        predict(make_model("cnn", n_channels=2), colour)
 
 
 def test_a_model_of_stacks_refuses_a_plane(make_model: Make) -> None:
     with pytest.raises(InputError, match="no Z axis"):
-        make_model("cnn", 3).predict(Image.of(picture(20, 20)))
+        predict(make_model("cnn", 3), Image.of(picture(20, 20)))
 
 
 def test_statistics_are_of_the_whole_image(make_model: Make) -> None:
@@ -128,8 +137,8 @@ def test_statistics_are_of_the_whole_image(make_model: Make) -> None:
     model = make_model("softmax")
     data = picture(32, 64).astype(np.float32)
     data[:, 32:] *= 50
-    whole = model.predict(Image.of(data), "probabilities", tile=16).asarray()
-    alone = model.predict(Image.of(data[:, :20]), "probabilities").asarray()
+    whole = predict(model, Image.of(data), PredictOptions(what="probabilities", tile=16)).asarray()
+    alone = predict(model, Image.of(data[:, :20]), PredictOptions(what="probabilities")).asarray()
     assert not np.allclose(whole[:, :, :8], alone[:, :, :8], atol=1e-2)
 
 
@@ -149,7 +158,9 @@ def test_is_made_of_the_fit_of_a_network() -> None:
     assert model.example.shape == (1, 48, 48)
     scaling = fit_normalisation(image, NormalisationSpec())
     expected = predict_proba_image(image, fitted.segmenter(), scaling).asarray()
-    np.testing.assert_array_equal(model.predict(image, "probabilities").asarray(), expected)
+    np.testing.assert_array_equal(
+        predict(model, image, PredictOptions(what="probabilities")).asarray(), expected
+    )
 
 
 def test_is_made_of_the_fit_of_a_pixel_rung() -> None:
@@ -159,7 +170,7 @@ def test_is_made_of_the_fit_of_a_pixel_rung() -> None:
     )
     model = TrainedModel.of(fitted, "discs", labels_are="scribbles", image=image)
     assert (model.spacing, model.unit) == ((0.5, 0.5), "µm")
-    found = model.predict(image).asarray()
+    found = predict(model, image).asarray()
     assert set(np.unique(found)) == {1, 3}
     assert (found[labels > 0] == labels[labels > 0]).mean() > 0.95
 
@@ -232,13 +243,13 @@ def test_weights_of_another_network_are_refused(make_model: Make, what: str) -> 
     else:
         state[name] = -state[name] if what == "variance" else np.zeros(99, np.float32)
     with pytest.raises(InputError, match="variance" if what == "variance" else "do not fit"):
-        replace(model, state=state).segmenter()
+        open_segmenter(replace(model, state=state))
 
 
 def test_huge_options_are_refused_before_memory_is_spent(make_model: Make) -> None:
     huge = spec_of("unet", {"width": 256, "depth": 4, "growth": 2.0, "convolutions": 4})
     with pytest.raises(InputError, match="do not fit"):
-        replace(make_model("unet"), spec=huge).check_weights()
+        check_weights(replace(make_model("unet"), spec=huge))
 
 
 def test_unknown_rungs_and_options_are_refused() -> None:

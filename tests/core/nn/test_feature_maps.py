@@ -9,6 +9,8 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
@@ -52,7 +54,7 @@ def test_the_evidence_is_what_is_predicted_from(unet):
     image = SAMPLE.as_image()
     evidence = feature_maps(unet, image, "evidence").maps
     proba = torch.from_numpy(evidence).softmax(0).numpy()
-    predicted = unet.predict(image, "probabilities").asarray()
+    predicted = predict(unet, image, PredictOptions(what="probabilities")).asarray()
     np.testing.assert_allclose(proba, predicted, atol=1e-4)
 
 

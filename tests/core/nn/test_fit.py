@@ -10,7 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, AnnotationKind
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep

@@ -9,6 +9,8 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec
 from napari_unetseg.core.nn.training import live_pixels as module
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
@@ -47,9 +49,9 @@ def test_it_says_what_a_training_says(spec):
     proba = live.fit().predict_proba  # a second fit of a perceptron would go on from the first
     box, classes = live.classes((), EVERYTHING)
     assert box == EVERYTHING
-    said = model.predict(image).asarray()
+    said = predict(model, image).asarray()
     assert (classes == said).mean() > 0.999
-    whole = model.predict(image, "probabilities").asarray()
+    whole = predict(model, image, PredictOptions(what="probabilities")).asarray()
     block = live._normalisation.apply(np.asarray(image.data)[None])
     np.testing.assert_allclose(proba(block, origin=(0, 0), shape=SHAPE), whole, atol=1e-3)
     hit = 2 * ((classes == 2) & truth).sum() / ((classes == 2).sum() + truth.sum())
@@ -63,7 +65,7 @@ def test_colour_position_and_masks_too():
     spec = LogisticSpec(sigmas="1", position="polynomial")
     model = trained(spec, image, mask, "mask")
     _, classes = LivePixels(image, spec, labels_are="mask").update({(): mask}, (), EVERYTHING)
-    assert (classes == model.predict(image).asarray()).mean() > 0.995
+    assert (classes == predict(model, image).asarray()).mean() > 0.995
 
 
 @settings(max_examples=6, deadline=None)
@@ -122,7 +124,7 @@ def test_strokes_on_several_planes():
     labels = np.stack([upper, lower, 0 * upper])
     model = trained(SPECS[0], stack, labels)
     _, classes = live.update({}, (2,), EVERYTHING)
-    assert (classes == model.predict(stack).asarray()[2]).mean() > 0.999
+    assert (classes == predict(model, stack).asarray()[2]).mean() > 0.999
 
 
 def test_what_is_missing_is_said():

@@ -18,7 +18,12 @@ from napari_unetseg.core.background.linear_unit import LinearUnit
 from napari_unetseg.core.background.polynomial import Polynomial, Terms
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import check_weights, open_segmenter
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.inference.prediction import (
+    predict,
+)
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.network_features import NetworkFeatures
@@ -209,9 +214,11 @@ def test_a_file_holds_all_that_it_needs(
     assert again.features_from.fingerprint == unet.fingerprint
     assert (again.halo, again.multiple) == (model.halo, model.multiple)
     image = stack()[0] if ndim == 3 else scene(1)[0]
-    before, after = (m.predict(image, "probabilities").asarray() for m in (model, again))
+    before, after = (
+        predict(m, image, PredictOptions(what="probabilities")).asarray() for m in (model, again)
+    )
     np.testing.assert_array_equal(after, before)
-    tiled = model.predict(image, "probabilities", tile=16).asarray()
+    tiled = predict(model, image, PredictOptions(what="probabilities", tile=16)).asarray()
     np.testing.assert_allclose(tiled, before, atol=1e-4)
     save(again, tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == (tmp_path / "model.zip").read_bytes()
@@ -232,7 +239,7 @@ def test_other_programs_get_one_network_with_all_weights(make_model: Make) -> No
         found = network(torch.from_numpy(image[None]))[0].numpy()
     np.testing.assert_allclose(found, evidence_of_model(model, image), atol=1e-4)
     place: Any = {"origin": (0, 0), "shape": sides}
-    proba = model.segmenter().predict_proba(image, **place)[1]
+    proba = open_segmenter(model).predict_proba(image, **place)[1]
     np.testing.assert_allclose(1 / (1 + np.exp(-found[0])), proba, atol=1e-4)
 
 
@@ -292,7 +299,7 @@ def test_live_says_what_a_training_says(
     live = LivePixels(image, spec, features_from=unet)
     box = (slice(0, 128), slice(0, 128))
     _, classes = live.update({(): strokes}, (), box)
-    assert (classes == model.predict(image).asarray()).mean() > 0.999
+    assert (classes == predict(model, image).asarray()).mean() > 0.999
     computed: list[int] = []
     monkeypatch.setattr(live, "_computed", lambda *a: computed.append(1))
     strokes[3, 3:60] = 1
@@ -325,7 +332,7 @@ def test_a_trained_network_sees_more_than_a_mixed_up_one() -> None:
             name=name,
             features_from=eyes,
         ).model
-        found[name] = dice(model.predict(unseen).asarray() == 2, truth)
+        found[name] = dice(predict(model, unseen).asarray() == 2, truth)
     assert found["trained"] > 0.65
     assert found["mixed up"] < 0.45
 
@@ -373,10 +380,10 @@ def test_what_makes_no_model_is_refused(make_model: Make) -> None:
     broken = replace(unet, state={**unet.state, "head.0.bias": np.zeros(99, np.float32)})
     blind = replace(model, features_from=broken)
     with pytest.raises(InputError, match="do not fit"):
-        blind.check_weights()
+        check_weights(blind)
     fewer = replace(model, spec=LogisticSpec(sigmas="1, 2", features="network"))
     with pytest.raises(InputError, match="do not fit"):
-        fewer.check_weights()
+        check_weights(fewer)
 
 
 def test_a_surface_converts_to_the_bank_alone() -> None:
@@ -394,7 +401,7 @@ def test_statistics_are_of_the_whole_image(make_model: Make) -> None:
     frozen = frozen_of(unet, 1, 2)
     sides = scaled.shape[1:]
     direct = frozen(scaled, origin=(0, 0), shape=sides)
-    inputs: Any = model.segmenter()
+    inputs: Any = open_segmenter(model)
     np.testing.assert_array_equal(
         inputs.inputs(scaled, origin=(0, 0), shape=sides)[-len(direct) :], direct
     )

@@ -15,7 +15,14 @@ from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import median_diameter
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import predict_maps_image
+from napari_unetseg.core.inference.prediction import (
+    decode_maps,
+    predict,
+    predict_maps,
+)
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.fit_network import fit_network
@@ -119,10 +126,12 @@ def tissue(seed: int) -> TrainingPair:
 def test_cells_that_fill_the_image_are_told_apart() -> None:
     model = train(TINY, [tissue(1)], QUICK, name="tissue", labels_are="objects").model
     seen = tissue(2)
-    found = model.predict(seen.image, "objects").asarray()
+    found = predict(model, seen.image, PredictOptions(what="objects")).asarray()
     assert (found > 0).mean() > 0.99
     assert match(overlap_of(found, seen.labels)).f1 > 0.8
-    by_shape = model.predict(seen.image, "objects", decoding=DecodeOptions(split="shape"))
+    by_shape = predict(
+        model, seen.image, PredictOptions(what="objects"), decoding=DecodeOptions(split="shape")
+    )
     assert match(overlap_of(by_shape.asarray(), seen.labels)).f1 < 0.2
 
 
@@ -195,11 +204,11 @@ def outcome(request: pytest.FixtureRequest) -> Outcome:
 
 def test_touching_nuclei_become_objects_and_components_do_not(outcome: Outcome) -> None:
     unseen = lesson(seed=7)
-    maps = outcome.model.predict_maps(unseen.image)
+    maps = predict_maps(outcome.model, unseen.image)
     assert maps.channel_names[-1] in ("distance", "boundary")
     options = DecodeOptions(split_depth=0.15, min_size=20)
-    found = outcome.model.decode(maps, options)
-    control = outcome.model.decode(maps, options.model_copy(update={"split": "none"}))
+    found = decode_maps(outcome.model, maps, options)
+    control = decode_maps(outcome.model, maps, options.model_copy(update={"split": "none"}))
     good, joined = (match(overlap_of(o.data, unseen.labels)) for o in (found, control))
     assert good.f1 > 0.6
     assert joined.f1 < good.f1 - 0.1
@@ -222,7 +231,7 @@ def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
         for one in lessons
     ]
     options = QUICK.model_copy(update={"validation": 0.6})
-    segmenter = outcome.model.segmenter()
+    segmenter = open_segmenter(outcome.model)
     exam = validate_objects(segmenter, TrainingSet.of_images(examples, options))
     assert exam is not None
     assert exam.split_depth in DEPTHS
@@ -230,7 +239,7 @@ def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
     few = validate_objects(segmenter, TrainingSet.of_images(examples[:1], QUICK))
     assert few is not None
     assert few.split_depth == SPLIT_DEPTH
-    known = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33)).segmenter()
+    known = open_segmenter(replace(outcome.model, decoder=DecoderSpec(split_depth=0.33)))
     of_its_own = validate_objects(known, TrainingSet.of_images(examples[:1], QUICK))
     assert of_its_own is not None
     assert of_its_own.split_depth == 0.33
@@ -240,29 +249,37 @@ def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
     kept = replace(outcome.model, decoder=decoder)
     assert kept.decoding.split_depth == 0.33
     image = lessons[0].image
-    given = kept.predict(image, "objects").data
-    same = outcome.model.predict(image, "objects", decoding=DecodeOptions(split_depth=0.33)).data
+    given = predict(kept, image, PredictOptions(what="objects")).data
+    same = predict(
+        outcome.model,
+        image,
+        PredictOptions(what="objects"),
+        decoding=DecodeOptions(split_depth=0.33),
+    ).data
     if outcome.model.decoder is not None and outcome.model.decoder.decoding == "distance":
         np.testing.assert_array_equal(given, same)
 
 
 def test_tiled_objects_equal_whole_ones(outcome: Outcome) -> None:
     image = lesson((150, 170), seed=5).image
-    whole = outcome.model.predict_maps(image, tile=1000)
-    tiled = outcome.model.predict_maps(image, tile=32)
+    whole = predict_maps(outcome.model, image, PredictOptions(tile=1000))
+    tiled = predict_maps(outcome.model, image, PredictOptions(tile=32))
     np.testing.assert_allclose(tiled.data, whole.data, atol=1e-4)
     np.testing.assert_allclose(whole.data[:2].sum(0), 1, atol=1e-5)
-    proba = outcome.model.predict(image, "probabilities", tile=32)
+    proba = predict(outcome.model, image, PredictOptions(what="probabilities", tile=32))
     np.testing.assert_array_equal(proba.data, tiled.data[:2])
-    objects = [outcome.model.predict(image, "objects", tile=side) for side in (32, 1000)]
+    objects = [
+        predict(outcome.model, image, PredictOptions(what="objects", tile=side))
+        for side in (32, 1000)
+    ]
     assert match(overlap_of(objects[0].data, objects[1].data), 0.95).ap == 1
 
 
 def test_mirroring_the_image_averages_the_maps_too(outcome: Outcome) -> None:
     image = lesson((48, 64), seed=5).image
     flipped = Image.of(np.ascontiguousarray(np.asarray(image.data)[::-1]))
-    one = outcome.model.predict_maps(image, flips=True, tile=1000).data
-    other = outcome.model.predict_maps(flipped, flips=True, tile=1000).data
+    one = predict_maps(outcome.model, image, PredictOptions(flips=True, tile=1000)).data
+    other = predict_maps(outcome.model, flipped, PredictOptions(flips=True, tile=1000)).data
     np.testing.assert_allclose(one, other[:, ::-1], atol=1e-4)
 
 
@@ -305,7 +322,8 @@ def test_unfinished_regions_are_not_learnt_from() -> None:
     # Taken for background, the unmarked half drags the probability down there.
     below = made.labels[52:] > 0
     said = [
-        m.predict(made.image, "probabilities").data[1][52:][below].mean() for m in (model, control)
+        predict(m, made.image, PredictOptions(what="probabilities")).data[1][52:][below].mean()
+        for m in (model, control)
     ]
     assert said[0] > said[1] + 0.1
 
@@ -331,12 +349,12 @@ def test_the_rungs_below_learn_foreground_and_split_by_shape() -> None:
     made = lesson((128, 128))
     model = train(LogisticSpec(), [made], QUICK, name="l", labels_are="objects").model
     assert model.decoder is None
-    maps = model.predict_maps(made.image)
+    maps = predict_maps(model, made.image)
     assert maps.data.shape[0] == 2
-    by_shape = model.predict(made.image, "objects").data
+    by_shape = predict(model, made.image, PredictOptions(what="objects")).data
     expected, n = decode(maps.data[1])
     np.testing.assert_array_equal(by_shape, expected)
-    assert n > model.decode(maps, DecodeOptions(split="none")).data.max()
+    assert n > decode_maps(model, maps, DecodeOptions(split="none")).data.max()
 
 
 def test_a_large_image_is_examined_in_a_piece(
@@ -352,7 +370,7 @@ def test_a_large_image_is_examined_in_a_piece(
     exam_module = "napari_unetseg.core.nn.training.validate_objects"
     monkeypatch.setattr(f"{exam_module}.predict_maps_image", watched)
     monkeypatch.setattr(f"{exam_module}.EXAM_PIXELS", 1000)
-    exam = validate_objects(outcome.model.segmenter(), TrainingSet.of_images([made], QUICK))
+    exam = validate_objects(open_segmenter(outcome.model), TrainingSet.of_images([made], QUICK))
     assert exam is not None
     assert len(seen) == 1
     assert np.prod(seen[0]) <= 1000
@@ -381,9 +399,13 @@ def test_a_stack_becomes_objects_that_go_through_it_tiled_as_whole() -> None:
     options = QUICK.model_copy(update={"epochs": 2, "steps": 15, "patch_depth": 8})
     model = train(spec, [stack], options, name="3d", labels_are="objects", ndim=3).model
     assert model.decoder is not None
-    whole, tiled = (model.predict_maps(stack.image, tile=side).data for side in (1000, 16))
+    whole, tiled = (
+        predict_maps(model, stack.image, PredictOptions(tile=side)).data for side in (1000, 16)
+    )
     np.testing.assert_allclose(tiled, whole, atol=1e-4)
-    objects = model.predict(stack.image, "objects", decoding=DecodeOptions(min_size=20))
+    objects = predict(
+        model, stack.image, PredictOptions(what="objects"), decoding=DecodeOptions(min_size=20)
+    )
     assert objects.axes == "ZYX"
     through = [np.ptp(np.nonzero(objects.data == k)[0]) for k in range(1, objects.data.max() + 1)]
     assert max(through) >= 2

@@ -8,7 +8,9 @@ from pydantic.fields import FieldInfo
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import SizeOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.recipe import (
     ImageStep,
     MeasurementStep,
@@ -25,7 +27,7 @@ from napari_unetseg.core.recipe import (
 )
 from napari_unetseg.core.recipe import recipe_yaml as text
 
-HEAD = "format: napari-unetseg recipe\nversion: 1\n"
+HEAD = "format: napari-unetseg recipe\nversion: 2\n"
 HASH = "0" * 64
 
 
@@ -190,8 +192,8 @@ def test_no_text_at_all_does_more_than_be_refused(said: str) -> None:
 def test_a_later_version_is_refused_and_an_older_one_migrated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(RecipeError, match="version 2; this program reads up to 1"):
-        parse_recipe("format: napari-unetseg recipe\nversion: 2\nthreshold:\n")
+    with pytest.raises(RecipeError, match="version 3; this program reads up to 2"):
+        parse_recipe("format: napari-unetseg recipe\nversion: 3\nthreshold:\n")
     monkeypatch.setattr(text, "VERSION", 3)
     monkeypatch.setitem(
         text.MIGRATIONS, 1, lambda said: {"threshold": said["cut"]} if "cut" in said else said
@@ -222,7 +224,7 @@ def test_a_recipe_finds_its_model_by_path_and_hash(tmp_path) -> None:
     place = tmp_path / "recipes"
     place.mkdir()
     (tmp_path / "m.zip").write_bytes(b"weights")
-    step = model_step(tmp_path / "m.zip", place, what="objects")
+    step = model_step(tmp_path / "m.zip", place, PredictOptions(what="objects"))
     assert step.file == "../m.zip"
     write_recipe(place / "r.yaml", Recipe(model=step))
     recipe = read_recipe(place / "r.yaml")
@@ -234,6 +236,41 @@ def test_a_recipe_finds_its_model_by_path_and_hash(tmp_path) -> None:
     (tmp_path / "m.zip").unlink()
     with pytest.raises(InputError, match="Put it beside the recipe"):
         model_file(step, place)
+
+
+@pytest.mark.parametrize(
+    ("said", "counted"),
+    [
+        ({"diameter": 9.0, "rescale": True, "auto_diameter": True}, {"diameter": 9.0}),
+        ({"rescale": True, "auto_diameter": True}, {"rescale": True}),
+        ({"auto_diameter": True}, {"auto_diameter": True}),
+        ({}, {}),
+    ],
+)
+def test_of_the_sizes_that_a_form_keeps_the_one_that_counted_is_taken(
+    tmp_path, said, counted
+) -> None:
+    (tmp_path / "m.zip").write_bytes(b"weights")
+    step = model_step(tmp_path / "m.zip", tmp_path, PredictOptions(tile=64, **said))
+    assert step.model_dump(include=set(SizeOptions.model_fields)) == {
+        **SizeOptions().model_dump(),
+        **counted,
+    }
+    assert step.tile == 64
+
+
+def test_a_recipe_of_version_1_without_a_result_still_makes_objects(make_model) -> None:
+    said = (
+        f"format: napari-unetseg recipe\nversion: {{}}\nmodel: {{{{file: a, sha256: '{HASH}'}}}}\n"
+    )
+    old, new = (parse_recipe(said.format(version)) for version in (1, 2))
+    classes = make_model("unet", values=(0, 1), labels_are="mask")
+    objects = make_model("unet", values=(0, 1), labels_are="objects", decoder=DecoderSpec())
+    assert [old.for_model(m).model.what for m in (classes, objects)] == ["objects", "objects"]
+    assert [new.for_model(m).model.what for m in (classes, objects)] == ["classes", "objects"]
+    chosen = Recipe(model=new.model, objects=DecodeOptions(min_size=3))
+    assert chosen.for_model(classes).makes_objects
+    assert parse_recipe(recipe_to_yaml(new)) == new
 
 
 def test_files_that_are_not_there_or_named_otherwise_are_said_so(tmp_path) -> None:

@@ -15,10 +15,11 @@ import pytest
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import SizeOptions, sized
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.measure import MeasureOptions, measure, stacked_tables
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -156,13 +157,13 @@ class TestModels:
     @pytest.mark.parametrize("what", ["classes", "objects", "probabilities"])
     def test_a_model_does_what_it_does_by_itself(self, model, image, tmp_path, what) -> None:
         save(model, tmp_path / "m.zip")
-        step = model_step(tmp_path / "m.zip", tmp_path, what=what)
+        step = model_step(tmp_path / "m.zip", tmp_path, PredictOptions(what=what))
         objects = DecodeOptions(split="none", min_size=4) if what == "objects" else None
         recipe = Recipe(model=step, objects=objects)
         opened = recipe_model(recipe, tmp_path)
         made = run_recipe(recipe, image, model=opened)
         found = made.probabilities if what == "probabilities" else made.labels
-        expected = model.predict(image, what, decoding=objects)
+        expected = predict(model, image, PredictOptions(what=what), decoding=objects)
         np.testing.assert_array_equal(found.asarray(), expected.asarray())
 
     @pytest.mark.parametrize("size", [{"diameter": 6.0}, {"auto_diameter": True}])
@@ -172,13 +173,17 @@ class TestModels:
         decoder, known = DecoderSpec(), {"values": (0, 1), "labels_are": "objects"}
         model = make_model("unet", decoder=decoder, diameter=9.0, **known)
         save(model, tmp_path / "m.zip")
-        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path, device="cpu", **size))
+        recipe = Recipe(
+            model=model_step(tmp_path / "m.zip", tmp_path, PredictOptions(device="cpu", **size))
+        )
         made = run_recipe(recipe, image, model=recipe_model(recipe, tmp_path))
-        seen = sized(model, image, SizeOptions(**size))
+        seen = sized(model, image, PredictOptions(**size))
         assert seen.zoom
-        expected = seen.predict(image, "objects").asarray()
+        expected = predict(seen, image, PredictOptions(what="objects")).asarray()
         np.testing.assert_array_equal(made.labels.asarray(), expected)
-        assert not np.array_equal(model.predict(image, "objects").asarray(), expected)
+        assert not np.array_equal(
+            predict(model, image, PredictOptions(what="objects")).asarray(), expected
+        )
 
     def test_a_model_that_ships_goes_by_its_name(self, model, tmp_path, monkeypatch) -> None:
         folder = tmp_path / "shipped"
@@ -206,7 +211,8 @@ class TestModels:
 
     def test_workers_open_it_by_themselves(self, model, folder, tmp_path) -> None:
         save(model, tmp_path / "m.zip")
-        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path))
+        options = PredictOptions(what="objects")
+        recipe = Recipe(model=model_step(tmp_path / "m.zip", tmp_path, options))
         batch = batch_of(folder, tmp_path / "out", recipe, folder=tmp_path)
 
         @contextmanager
@@ -217,7 +223,7 @@ class TestModels:
         rows = run_batch(batch, jobs=2, open_pool=threads)
         assert states(rows) == ["done", "done", "failed", "done"]
         labels = read_labels(tmp_path / "out" / "labels" / "cells0.tif").data
-        expected = model.predict(read_image(folder / "cells0.tif"), "objects")
+        expected = predict(model, read_image(folder / "cells0.tif"), PredictOptions(what="objects"))
         np.testing.assert_array_equal(labels, expected.asarray())
 
     def test_it_is_not_run_without_its_model(self, image) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.background import BackgroundOptions
-from napari_unetseg.core.inference.object_size import SizeOptions, sized
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.io.table_files import table_rows
 from napari_unetseg.core.models_io.native import save
@@ -71,7 +72,7 @@ def test_the_script_of_a_model_too(monkeypatch, make_model, tmp_path, images, wh
     model = make_model("unet", values=(0, 1), labels_are="mask", diameter=9.0)
     save(model, tmp_path / "m.zip")
     how = {"what": what, "tile": 64, "device": "cpu", **size}
-    step = model_step(tmp_path / "m.zip", tmp_path, **how)
+    step = model_step(tmp_path / "m.zip", tmp_path, PredictOptions(**how))
     said = {"objects": DecodeOptions(min_size=3)} if what == "objects" else {}
     recipe = Recipe(background=BackgroundOptions(terms="plane"), model=step, **said)
     run_batch(Batch(recipe, images, tmp_path / "run", tmp_path))
@@ -83,17 +84,23 @@ def test_the_script_of_a_model_too(monkeypatch, make_model, tmp_path, images, wh
 def test_the_size_of_the_objects_is_part_of_both(monkeypatch, make_model, tmp_path, images, size):
     model = make_model("unet", values=(0, 1), labels_are="mask", diameter=10.0)
     save(model, tmp_path / "m.zip")
-    step = model_step(tmp_path / "m.zip", tmp_path, what="objects", device="cpu", **size)
+    step = model_step(
+        tmp_path / "m.zip", tmp_path, PredictOptions(what="objects", device="cpu", **size)
+    )
     recipe = Recipe(model=step)
     run_batch(Batch(recipe, images, tmp_path / "run", tmp_path))
     run_script(monkeypatch, python_script(recipe, tmp_path), images, tmp_path / "script")
     check_same(recipe, tmp_path, images)
     image = read_image(images[0])
-    seen = sized(model, image, SizeOptions(**size))
+    seen = sized(model, image, PredictOptions(**size))
     assert seen.zoom
     labels = read_labels(tmp_path / "run" / "labels" / "cells 0.tif").data
-    np.testing.assert_array_equal(labels, seen.predict(image, "objects").asarray())
-    assert not np.array_equal(labels, model.predict(image, "objects").asarray())
+    np.testing.assert_array_equal(
+        labels, predict(seen, image, PredictOptions(what="objects")).asarray()
+    )
+    assert not np.array_equal(
+        labels, predict(model, image, PredictOptions(what="objects")).asarray()
+    )
 
 
 def check_same(recipe, place, images):
@@ -203,7 +210,7 @@ def test_no_two_recipes_have_the_same_paragraph():
 
 def test_the_paragraph_says_more_of_a_model_that_is_there(make_model):
     model = make_model("unet", values=(0, 1), labels_are="mask", name="my cells")
-    recipe = Recipe(model=ModelStep(file="a.zip", sha256=HASH))
+    recipe = Recipe(model=ModelStep(file="a.zip", sha256=HASH, what="objects"))
     said = methods_paragraph(recipe, model)
     assert "UNet “my cells”" in said
     assert f"{model.n_parameters:,} parameters" in said

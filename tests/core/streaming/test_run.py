@@ -9,6 +9,8 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, write_image
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -134,7 +136,7 @@ def test_models(what, size, make_model, written, tmp_path) -> None:
     model = make_model("unet", diameter=9.0, **objects)
     save(model, tmp_path / "m.zip")
     image = written(Image.of(noise((180, 150), 5, 3.0)))
-    step = model_step(tmp_path / "m.zip", tmp_path, what=what, **size)
+    step = model_step(tmp_path / "m.zip", tmp_path, PredictOptions(what=what, **size))
     measurement = MeasurementStep() if what == "objects" else None
     recipe = Recipe(
         background=BackgroundOptions(terms="plane"), model=step, measurement=measurement
@@ -148,9 +150,9 @@ def test_models_that_see_another_size(size, make_model, written, tmp_path) -> No
     model = make_model("unet", values=(0, 1), **known)
     save(model, tmp_path / "m.zip")
     image = written(Image.of(noise((180, 150), 5, 3.0)))
-    step = model_step(tmp_path / "m.zip", tmp_path, what="objects", **size)
+    step = model_step(tmp_path / "m.zip", tmp_path, PredictOptions(what="objects", **size))
     found = compare(Recipe(model=step), image, tmp_path, model=model, memory=LITTLE)
-    as_it_is = model.predict(image, "objects").asarray()
+    as_it_is = predict(model, image, PredictOptions(what="objects")).asarray()
     assert not np.array_equal(found.image.asarray(), as_it_is)
 
 

@@ -13,6 +13,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import rungs_for, spec_of
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import Scores, class_scores
@@ -85,7 +86,7 @@ class TestContract:
         assert not (learnt.counted & held.counted).any()
         assert dict(zip(held.names, held.counts(), strict=True)) == made.held_out
         for row in made.rows:
-            said = row.model.predict(sample.as_image()).data[held.counted]
+            said = predict(row.model, sample.as_image()).data[held.counted]
             found = class_scores(said, strokes[held.counted], (1, 2))
             assert row.scores.dice == pytest.approx(np.mean([s.dice for s in found.values()]))
             assert row.scores.iou == pytest.approx(np.mean([s.iou for s in found.values()]))

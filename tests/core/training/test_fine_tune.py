@@ -16,6 +16,7 @@ from napari_unetseg.core.annotation.training_set import Reading
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
@@ -197,7 +198,7 @@ def test_ink_teaches_and_the_same_ink_without_weight_teaches_less(mask_model):
     """On an image that the model gets all wrong a few corrected rows turn it round."""
     sample, _, model = mask_model
     image = inverted(sample)
-    predicted = model.predict(image).asarray()
+    predicted = predict(model, image).asarray()
     assert dice(predicted, sample.mask) < 0.4
     ink = np.zeros(predicted.shape, bool)
     ink[10::24] = True
@@ -207,7 +208,7 @@ def test_ink_teaches_and_the_same_ink_without_weight_teaches_less(mask_model):
         # Labels that are not ink count half, and nearly all of them are wrong.
         taught = lesson(image, labels, ink, model, "mask", ink_weight=weight, unreviewed=0.5)
         result = fine_tune(model, [taught], training=QUICK, name="new")
-        found[weight] = dice(result.model.predict(image).asarray(), sample.mask)
+        found[weight] = dice(predict(result.model, image).asarray(), sample.mask)
     assert found[20.0] > 0.8
     assert found[1.0] < 0.5
     assert result.model.parent == model.fingerprint
@@ -266,7 +267,7 @@ def test_strokes_keep_the_classes_that_nobody_corrected():
     model = train(
         spec_of("softmax", {"sigmas": "1"}), [TrainingPair(image, labels)], QUICK, name="o"
     ).model
-    predicted = model.predict(image).asarray()
+    predicted = predict(model, image).asarray()
     ink = np.zeros(labels.shape, bool)
     ink[20:24] = True
     corrected = np.where(sample.mask, 2, 1).astype(predicted.dtype)

@@ -8,6 +8,7 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import RUNGS, spec_of
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.pixel_scores import dice
@@ -44,7 +45,7 @@ def test_every_rung_trains_on_strokes_and_predicts(kind, sample, strokes):
     outcome = train(quick(kind), lessons(sample, strokes), options, name=kind)
     model = outcome.model
     assert (model.spec.kind, model.values, model.labels_are) == (kind, (1, 2), "scribbles")
-    predicted = model.predict(sample.as_image())
+    predicted = predict(model, sample.as_image())
     assert set(np.unique(predicted.data)) <= {1, 2}
     assert predicted.shape == sample.classes.shape
     assert outcome.message
@@ -53,12 +54,12 @@ def test_every_rung_trains_on_strokes_and_predicts(kind, sample, strokes):
 def test_pixel_rungs_find_what_was_painted_and_not_what_was_shuffled(sample, strokes):
     options = TrainOptions()
     model = train(quick("logistic"), lessons(sample, strokes), options, name="l").model
-    found = dice(model.predict(sample.as_image()).data == 2, sample.mask)
+    found = dice(predict(model, sample.as_image()).data == 2, sample.mask)
     shuffled = strokes.copy()
     painted = shuffled > 0
     shuffled[painted] = np.random.default_rng(0).permutation(shuffled[painted])
     control = train(quick("logistic"), lessons(sample, shuffled), options, name="c").model
-    lost = dice(control.predict(sample.as_image()).data == 2, sample.mask)
+    lost = dice(predict(control, sample.as_image()).data == 2, sample.mask)
     assert found > 0.85
     assert lost < found - 0.2
     assert model.scores["dice"] > 0.85
@@ -136,7 +137,7 @@ def test_stacks_are_learnt_as_planes_or_as_stacks():
     for ndim in (2, 3):
         model = train(quick("logistic"), lesson, TrainOptions(), name="s", ndim=ndim).model
         assert model.ndim == ndim
-        assert model.predict(sample.as_image()).shape == sample.classes.shape
+        assert predict(model, sample.as_image()).shape == sample.classes.shape
     with pytest.raises(InputError, match="no Z axis"):
         train(
             quick("logistic"),

@@ -9,10 +9,18 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import unseen_as_background
+from napari_unetseg.core.inference.prediction import (
+    decode_maps,
+    predict,
+    predict_maps,
+    prepare_prediction,
+    run_prediction,
+)
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.progress import StopEarly
 from napari_unetseg.core.training.train import train
-from napari_unetseg.gui.predict.predict_dock import PredictOptions, PredictWidget, predicted
+from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.predict.predict_run import PredictDockOptions
 from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -52,19 +60,24 @@ def tool(qtbot, viewer):
     qtbot.waitUntil(lambda: not made.running, timeout=30000)
 
 
+def predicted(model, image, what, progress, out=None):
+    options = PredictDockOptions(what=what)
+    return run_prediction(prepare_prediction(model, image, options), out=out, progress=progress)
+
+
 def test_both_are_one_run_and_the_same_as_each_alone(model, stack):
     image, calls = Image.of(stack, "ZYX"), []
 
     def count(fraction, message="", /):
         calls.append(fraction)
 
-    classes = predicted(model, image, PredictOptions(what="classes"), None, count)
+    classes = predicted(model, image, "classes", count)
     alone, calls[:] = len(calls), []
-    both = predicted(model, image, PredictOptions(what="both"), None, count)
+    both = predicted(model, image, "both", count)
     assert len(calls) == alone
-    np.testing.assert_array_equal(both["classes"].data, classes["classes"].data)
-    proba = model.predict(image, "probabilities")
-    np.testing.assert_array_equal(both["probabilities"].data, proba.data)
+    np.testing.assert_array_equal(both.labels.data, classes.labels.data)
+    proba = predicted(model, image, "probabilities", count).result
+    np.testing.assert_array_equal(both.probabilities.data, proba.data)
 
 
 @pytest.mark.parametrize("what", ["classes", "both"])
@@ -76,23 +89,22 @@ def test_a_stop_keeps_finished_planes_and_leaves_the_others(model, stack, what):
         if fraction >= 0.5:
             raise StopEarly
 
-    made = predicted(model, image, PredictOptions(what=what), before, stop_halfway)
-    whole = model.predict(image).asarray()
-    done = [bool((plane != 7).all()) for plane in made["classes"].asarray()]
+    made = predicted(model, image, what, stop_halfway, before.copy())
+    whole = predict(model, image).asarray()
+    done = [bool((plane != 7).all()) for plane in made.labels.asarray()]
     assert 2 <= sum(done) <= N_PLANES - 2
     for z, finished in enumerate(done):
-        np.testing.assert_array_equal(made["classes"].data[z], whole[z] if finished else 7)
-    assert made["stopped at"] >= 0.5
-    assert (before == 7).all(), "what is in the layer was written to"
+        np.testing.assert_array_equal(made.labels.data[z], whole[z] if finished else 7)
+    assert made.stopped_at >= 0.5
 
 
 def test_objects_of_a_run_that_was_stopped_are_those_of_what_was_predicted(model, stack):
     image = Image.of(stack, "ZYX")
-    whole = model.predict_maps(image)
+    whole = predict_maps(model, image)
     half = np.array(whole.data)
     half[N_PLANES // 2 :] = 0
     filled = unseen_as_background(whole.with_data(half), model.values)
-    ids, all_ids = model.decode(filled).asarray(), model.decode(whole).asarray()
+    ids, all_ids = decode_maps(model, filled).asarray(), decode_maps(model, whole).asarray()
     np.testing.assert_array_equal(ids[: N_PLANES // 2], all_ids[: N_PLANES // 2])
     assert ids[: N_PLANES // 2].any()
     assert not ids[N_PLANES // 2 :].any()

@@ -10,11 +10,12 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.streaming import block_grid as grid
 from napari_unetseg.core.training.train import train
-from napari_unetseg.gui.predict import large_layers as large
-from napari_unetseg.gui.predict import predict_dock as predict
+from napari_unetseg.gui.predict import predict_dock, predict_run
 from napari_unetseg.gui.predict import predict_to_file as slide
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.shared.layers import find_layer, role_of
@@ -36,12 +37,12 @@ def model():
 
 @pytest.fixture
 def tool(qtbot, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(large, "allowed", lambda: 1)
+    monkeypatch.setattr(predict_run, "allowed", lambda: 1)
     monkeypatch.setattr(grid, "CHUNK", 64)
     monkeypatch.setitem(grid._LARGEST, 2, 64)
     monkeypatch.setattr(slide, "_OVERVIEW", 100)
     out = str(tmp_path / "o.zarr")
-    monkeypatch.setattr(predict.QFileDialog, "getSaveFileName", lambda *given: (out, ""))
+    monkeypatch.setattr(predict_dock.QFileDialog, "getSaveFileName", lambda *given: (out, ""))
     viewer = ViewerModel()
     data = da.from_array(samples.nuclei(SIDES, seed=8).image, chunks=64)
     viewer.layers.selection.active = viewer.add_image(data, name="slide", scale=(0.5, 0.5))
@@ -83,7 +84,7 @@ def test_what_is_written_is_what_is_predicted_at_once(
     np.testing.assert_allclose(made.scale, source.scale)
     image = Image.of(np.asarray(source.data), spacing=(0.5, 0.5))
     decoding = tool.decoding.options if what == "objects" else None
-    expected = model.predict(image, what, decoding=decoding).asarray()
+    expected = predict(model, image, PredictOptions(what=what), decoding=decoding).asarray()
     np.testing.assert_array_equal(np.asarray(made.data[0]), expected)
     assert "Written to" in tool.message.text()
     assert [role_of(layer) for layer in tool.viewer.layers] == ["", role_of(made)]
@@ -120,7 +121,7 @@ def test_the_field_on_screen_comes_first_and_cancel_keeps_what_is_done(
 
 
 def test_no_place_or_two_results_are_said(tool, monkeypatch) -> None:
-    monkeypatch.setattr(predict.QFileDialog, "getSaveFileName", lambda *given: ("", ""))
+    monkeypatch.setattr(predict_dock.QFileDialog, "getSaveFileName", lambda *given: ("", ""))
     tool.run()
     assert "Choose where the result is to be written" in tool.message.text()
     tool.form.set(what="both")

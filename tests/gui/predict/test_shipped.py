@@ -7,8 +7,8 @@ from napari.components import ViewerModel
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.models.models_dock import ModelsWidget
@@ -67,26 +67,30 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool = opened(qtbot, PredictWidget, viewer)
     assert texts(tool.models) == [HEADING, "nuclei"]
     assert tool.models.currentText().strip() == "nuclei"
-    assert tool.form.options.what == "objects"
+    assert tool.form.options.what == "auto"
     tool.run()
     finish(qtbot, tool)
     labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
     assert labels.data.shape == (64, 72)
     assert [model.name for model in Session.of(viewer).models] == ["nuclei"]
     assert texts(tool.models) == ["nuclei"]
-    assert tool._maps is not None, "they can be split anew without predicting"
+    assert tool.live.kept is not None, "they can be split anew without predicting"
     tool.close_tool()
 
 
-def test_a_model_of_classes_is_not_asked_for_objects(qtbot, viewer, package):
+def test_a_model_of_classes_gives_classes_and_one_of_objects_objects(qtbot, viewer, package):
     tool = opened(qtbot, PredictWidget, viewer)
-    assert tool.form.options.what == "objects"
+    assert tool.decoding.page.isVisibleTo(tool)
     labels = (samples.nuclei((64, 72), seed=1).objects > 0).astype(np.uint8)
     lesson = TrainingPair(samples.nuclei((64, 72), seed=1).as_image(), labels)
     classes = train(TINY, [lesson], STEPS, name="classes", labels_are="mask").model
     Session.of(viewer).add_model(classes)
     assert tool.model() is classes
-    assert tool.form.options.what == "classes"
+    assert not tool.decoding.page.isVisibleTo(tool)
+    tool.run()
+    finish(qtbot, tool)
+    made = find_layer(viewer.layers, PREDICTED, viewer.layers["image"])
+    assert options_of_layer(made)["what"] == "classes"
     tool.form.set(what="objects")
     tool.models.choose("nuclei")
     tool.models.choose(classes)
@@ -106,7 +110,7 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
         finish(qtbot, tool)
         layer = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
         assert options_of_layer(layer)["diameter"] == pytest.approx(diameter, abs=0.01)
-        found.append((tool._maps.image.asarray(), layer.data.copy()))
+        found.append((tool.live.kept.prediction.maps.asarray(), layer.data.copy()))
     assert found[0][0].shape == found[1][0].shape
     assert not np.allclose(found[0][0], found[1][0], atol=0.01)
     np.testing.assert_array_equal(found[2][1], found[0][1])

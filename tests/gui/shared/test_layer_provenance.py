@@ -10,6 +10,8 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.io.table_files import table_rows
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
@@ -21,7 +23,7 @@ from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.background.background_dock import BackgroundWidget
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
-from napari_unetseg.gui.shared.layer_provenance import _of_one_size, draft_of, has_steps
+from napari_unetseg.gui.shared.layer_provenance import draft_of, has_steps
 from napari_unetseg.gui.shared.layers import image_of, show_image
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
@@ -154,7 +156,7 @@ def test_a_prediction_is_the_same_everywhere(viewer, use, model, sample, tmp_pat
             min_size=20, fill_holes=True, split_depth=model.decoding.split_depth
         )
         assert recipe.decoding(model) == decoding
-    call = model.predict(flat, what, decoding=decoding)
+    call = predict(model, flat, PredictOptions(what=what), decoding=decoding)
     cli("run", tmp_path / "recipe.yaml", source, "-o", tmp_path / "run")
     write_image(tmp_path / "flat.tif", flat)
     words = ("--min-size", 20, "--fill-holes") if what == "objects" else ("--what", what)
@@ -238,16 +240,3 @@ def test_layers_without_steps_are_refused(viewer, use, model, sample):
     Session.of(viewer).models.clear()
     with pytest.raises(InputError, match=r"'my nuclei'.* is no longer in this window"):
         draft(viewer, "cells classes")
-
-
-@pytest.mark.parametrize(
-    ("said", "counted"),
-    [
-        ({"diameter": 9.0, "rescale": True, "auto_diameter": True}, {"diameter": 9.0}),
-        ({"diameter": 0.0, "rescale": True, "auto_diameter": True}, {"rescale": True}),
-        ({"diameter": 0.0, "rescale": False, "auto_diameter": True}, {"auto_diameter": True}),
-        ({"diameter": 0.0, "rescale": False, "auto_diameter": False}, {}),
-    ],
-)
-def test_of_the_sizes_that_a_form_keeps_the_one_that_counted_is_taken(said, counted):
-    assert _of_one_size({"tile": 64, **said}) == {"tile": 64, **counted}

@@ -8,6 +8,7 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.train import train
@@ -51,7 +52,7 @@ def scene(viewer, session, sample, model):
     learnt = learnt_of(old, truth, "mask")
     session.add_model(model, origin="trained", learnt=[learnt])
     new = viewer.add_image(sample.image.max() - sample.image, name="new")
-    predicted = model.predict(Image.of(np.asarray(new.data))).asarray()
+    predicted = predict(model, Image.of(np.asarray(new.data))).asarray()
     options = {"model": "first"}
     labels = session.show_labels(
         viewer.layers, new, PREDICTED, predicted, name="new classes", options=options
@@ -112,7 +113,7 @@ def test_corrections_teach_and_the_new_version_is_the_current_one(
     assert made is not model
     assert made.parent == model.fingerprint
     assert np.array_equal(labels.data, before)
-    found = made.predict(Image.of(np.asarray(new.data))).asarray()
+    found = predict(made, Image.of(np.asarray(new.data))).asarray()
     assert dice(found, sample.mask) > 0.8 > dice(before, sample.mask)
     version = session.history.versions[-1]
     assert (version.origin, version.learnt[0].ink) == (

@@ -10,6 +10,7 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.shared.layers import OBJECTS, image_of, marked
@@ -51,7 +52,7 @@ def test_a_stack_is_learnt_as_planes_or_as_a_stack(qtbot, tool, viewer, sample, 
     qtbot.waitUntil(lambda: not tool.running, timeout=120000)
     (model,) = Session.of(viewer).models
     assert model.ndim == ndim
-    found = model.predict(viewer_image(viewer)).asarray() == 2
+    found = predict(model, viewer_image(viewer)).asarray() == 2
     both = np.count_nonzero(found & sample.mask)
     assert 2 * both / (np.count_nonzero(found) + np.count_nonzero(sample.mask)) > 0.75
 

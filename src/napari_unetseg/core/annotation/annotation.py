@@ -6,18 +6,16 @@ difference is gone: every pixel either counts, with the index of its class, or d
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
-
-AnnotationKind = Literal["scribbles", "mask", "objects"]
-"""What the labels are: strokes, a class for every pixel, or an id for every object."""
 
 IGNORED = 255
 """Target of the pixels that do not count."""

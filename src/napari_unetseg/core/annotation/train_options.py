@@ -3,9 +3,7 @@
 from typing import Literal
 
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.options import Options, option
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from napari_unetseg.core.options import Device, Options, device_option, option
 
 
 class TrainOptions(Options):
@@ -225,12 +223,7 @@ class TrainOptions(Options):
     seed: int = option(
         0, "Seed", "The same seed draws the same.", ge=0, le=2**31 - 1, advanced=True
     )
-    device: Device = option(
-        "auto",
-        "Device",
-        "What to compute on; automatic takes a graphics processor where there is one.",
-        advanced=True,
-    )
+    device: Device = device_option()
     spare_core: bool = option(
         False,
         "Spare a core",

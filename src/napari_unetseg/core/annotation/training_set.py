@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from napari_unetseg.core.annotation.annotation import (
     AnnotatedImage,
     Annotation,
-    AnnotationKind,
     TrainingPair,
     check_trainable,
     examples_of,
     values_of,
 )
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.holdout import split
 from napari_unetseg.core.annotation.shrinking import shrunken_annotation, shrunken_image
 from napari_unetseg.core.annotation.train_options import TrainOptions

@@ -7,7 +7,7 @@ that scale; see `napari_unetseg.core.inference.zoomed`.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +15,13 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.options import Options, option
-from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 from napari_unetseg.core.units import metres_of
-
-if TYPE_CHECKING:
-    from napari_unetseg.core.annotation.train_options import Device
-    from napari_unetseg.core.model.trained_model import TrainedModel
 
 SAME = 0.1
 """Part by which pixel sizes may differ before a rescale is worth offering."""
 
 _MEASURED = {2: 1024, 3: 160}
 """Side in pixels of the part of a plane or stack that objects are measured in."""
-
-_MEASURING_SHARE = 0.2
-"""Part of a prediction that goes to measuring objects first."""
 
 _FURTHEST = 20.0
 _NEGLIGIBLE = 0.01
@@ -63,6 +55,15 @@ class SizeOptions(Options):
         when={"diameter": (0.0,), "rescale": (False,)},
     )
 
+    def one_size(self) -> dict[str, Any]:
+        """Return the size options with all but the one that has an effect at their defaults.
+
+        A form keeps the values of fields that it hides.
+        """
+        chosen = self.model_dump(include=set(SizeOptions.model_fields))
+        first = next((name for name, value in chosen.items() if value), None)
+        return SizeOptions().model_dump() | ({} if first is None else {first: chosen[first]})
+
 
 class Sized(Protocol):
     """What is to be known of a model."""
@@ -86,55 +87,6 @@ class Sized(Protocol):
     @property
     def diameter(self) -> float:
         """Median diameter in pixels of the objects it learnt; 0 when it learnt none."""
-
-
-def sized(
-    model: "TrainedModel",
-    image: Image,
-    options: SizeOptions,
-    *,
-    device: "Device" = "cpu",
-    progress: Progress = silent,
-) -> "TrainedModel":
-    """Return a model that is shown an image at the size that the options ask for.
-
-    Parameters
-    ----------
-    device
-        What to compute on, where objects are to be measured first.
-
-    Raises
-    ------
-    InputError
-        As `zoom_for`; or when objects are to be measured and image and model do not fit.
-    """
-    if not options.auto_diameter or options.diameter or options.rescale:
-        return model.zoomed(zoom_for(model, image, options))
-    _check_diameter(model)
-    piece = _piece(image, model.ndim)
-    found = model.predict(piece, "objects", device=device, progress=progress).asarray()
-    diameter = median_diameter([found], piece.spacing[-model.ndim :])
-    if not diameter:
-        return model
-    return model.zoomed(zoom_for(model, image, SizeOptions(diameter=diameter)))
-
-
-def at_size(
-    model: "TrainedModel",
-    image: Image,
-    options: SizeOptions,
-    *,
-    device: "Device" = "cpu",
-    progress: Progress = silent,
-) -> tuple["TrainedModel", Progress]:
-    """Return what `sized` returns, and the progress that is left to predict with it.
-
-    Measuring objects first is of no use in part: it may be cancelled, but not stopped early.
-    """
-    share = _MEASURING_SHARE if options.auto_diameter else 0.0
-    first = to_the_end(part(progress, 0, share))
-    seen = sized(model, image, options, device=device, progress=first)
-    return seen, part(progress, share, 1)
 
 
 def zoom_for(model: Sized, image: Image, options: SizeOptions) -> tuple[float, ...]:
@@ -231,8 +183,8 @@ def _diameter(size: float, ndim: int, spacing: Sequence[float]) -> float:
     return 2 * (0.75 * content / math.pi) ** (1 / 3)
 
 
-def _piece(image: Image, ndim: int) -> Image:
-    """Return the middle of an image, as much of it as is measured."""
+def measured_part(image: Image, ndim: int) -> Image:
+    """Cut out the middle of an image, as much of it as objects are measured in."""
     block = "C" + "ZYX"[-ndim:]
     side = _MEASURED[ndim]
     middle: list[int | slice] = []
@@ -247,7 +199,8 @@ def _piece(image: Image, ndim: int) -> Image:
     return Image(data, axes, spacing, image.unit, image.rgb, image.channel_names)
 
 
-def _check_diameter(model: Sized) -> None:
+def check_diameter(model: Sized) -> None:
+    """Refuse a model that does not know the diameter of its objects."""
     if not model.diameter:
         raise InputError(
             f"It is not known how large the objects were that {model.name!r} learnt, so a diameter "
@@ -256,7 +209,7 @@ def _check_diameter(model: Sized) -> None:
 
 
 def _by_diameter(model: Sized, image: Image, diameter: float) -> tuple[float, ...]:
-    _check_diameter(model)
+    check_diameter(model)
     by = model.diameter / diameter
     if model.ndim == 2:
         return (by, by)
@@ -292,11 +245,11 @@ def _times(zoom: Sequence[float]) -> str:
 __all__ = [
     "SAME",
     "SizeOptions",
-    "at_size",
+    "check_diameter",
+    "measured_part",
     "median_diameter",
     "mismatch",
     "pixel_zoom",
-    "sized",
     "zoom_for",
     "zoom_in_words",
 ]

@@ -82,10 +82,11 @@ def predict_objects_image(
     maps = zeros(shape, np.float32)
     indices = given.indices("C" + block)
     finishing, found = part(progress, 0, _DECODED_SHARE), 0
-    how: Any = {"tile": tile, "share": _MAPS_SHARE, "progress": finishing}
     try:
         plane = _Plane(maps, background_class(values, options.background))
-        for index, grid, one, numbers in predicted_tiles(given, whole, normalisation, **how):
+        for index, grid, one, numbers in predicted_tiles(
+            given, whole, normalisation, tile=tile, share=_MAPS_SHARE, progress=finishing
+        ):
             plane.put(index, grid, one, numbers)
             if plane.missing:
                 continue
@@ -243,8 +244,9 @@ class _Objects:
 
     def link(self, whole: str, progress: Progress) -> None:
         """Link those of planes or stacks, whichever they are, as asked."""
-        how: Any = {"whole": whole, "progress": progress}
-        self.n = link_objects(self.labels, self.axes, self.n, self.options, **how)
+        self.n = link_objects(
+            self.labels, self.axes, self.n, self.options, whole=whole, progress=progress
+        )
         progress(1.0, "finding objects")
 
 

@@ -67,8 +67,9 @@ def predict_proba_image(
     axes = "".join(axis for axis in given.axes if axis not in "C" + block) + "C" + block
     shape = (*given.loop_shape("C" + block), len(segmenter.classes), *_sides(given, block))
     result = np.zeros(shape, dtype=np.float32) if out is None else out
-    how: Any = {"tile": tile, "blend": blend, "progress": progress}
-    for index, grid, one, proba in predicted_tiles(given, segmenter, normalisation, **how):
+    for index, grid, one, proba in predicted_tiles(
+        given, segmenter, normalisation, tile=tile, blend=blend, progress=progress
+    ):
         grid.paste(result, one, proba, at=index)
     return Image(result, axes, given.spacing, given.unit, False, segmenter.classes)
 
@@ -136,8 +137,9 @@ def predict_classes_image(
     axes = "".join(axis for axis in given.axes if axis not in "C" + block) + block
     shape = (*given.loop_shape("C" + block), *_sides(given, block))
     result = np.zeros(shape, dtype=np.uint8) if out is None else out
-    how: Any = {"tile": tile, "progress": progress}
-    for index, grid, one, proba in predicted_tiles(given, segmenter, normalisation, **how):
+    for index, grid, one, proba in predicted_tiles(
+        given, segmenter, normalisation, tile=tile, progress=progress
+    ):
         grid.paste(result, one, likeliest(proba, first), at=index)
     return Image(result, axes, given.spacing, given.unit)
 

@@ -137,6 +137,11 @@ def resampled(
     return out
 
 
+def at_zoom(segmenter: Segmenter, zoom: tuple[float, ...]) -> Segmenter:
+    """Return a segmenter that sees the image at a zoom; itself where that is empty."""
+    return Zoomed(segmenter, zoom) if zoom else segmenter
+
+
 def zoom_of(segmenter: Segmenter) -> tuple[float, ...]:
     """Return how a segmenter enlarges the image, per axis; ones where it does not."""
     return segmenter.zoom if isinstance(segmenter, Zoomed) else (1.0,) * segmenter.ndim
@@ -156,4 +161,4 @@ def _span(origin: int, length: int, multiple: int, by: float) -> tuple[int, int]
     return start, max(last // multiple * multiple, start + multiple)
 
 
-__all__ = ["Zoomed", "resampled", "zoom_of"]
+__all__ = ["Zoomed", "at_zoom", "resampled", "zoom_of"]

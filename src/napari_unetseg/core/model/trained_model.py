@@ -1,52 +1,40 @@
-"""`TrainedModel`: what a training gives and a file holds, of every rung.
+"""`TrainedModel`: the result of a training and the content of a model file, of every rung.
 
 Plain data through and through: options, names and arrays. A network is built from it only when
-something is to be predicted, so that models open, list and describe themselves without torch.
+something is predicted (`napari_unetseg.core.inference.prediction`), so that models open, list and
+describe themselves without torch.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.annotation import AnnotationKind
-from napari_unetseg.core.annotation.train_options import Device
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.predict_objects import decode_image, predict_objects_image
-from napari_unetseg.core.inference.predict_tiles import (
-    matched,
-    predict_classes_image,
-    predict_maps_image,
-    predict_proba_image,
-)
-from napari_unetseg.core.inference.segmenter import Segmenter
-from napari_unetseg.core.inference.zoomed import Zoomed
 from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.fitted_parts import FitResult, known_of
 from napari_unetseg.core.model.model_card import ModelCard
-from napari_unetseg.core.model.model_checks import check_parts, frozen
 from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
-from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.model.pixel_specs import sees_features
+from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 
 Array = NDArray[Any]
-
-What = Literal["classes", "probabilities", "objects"]
 
 FEATURES_FROM = "features_from."
 """What the names of the weights begin with that belong to the UNet whose features are seen."""
 
-_SCALING_SHARE = 0.05
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -138,8 +126,8 @@ class TrainedModel:
             object.__setattr__(self, "features_from", bare)
         if not self.spacing:
             object.__setattr__(self, "spacing", (1.0,) * self.ndim)
-        check_parts(self)
-        state = {name: frozen(name, array) for name, array in self.state.items()}
+        _check_parts(self)
+        state = {name: _frozen(name, array) for name, array in self.state.items()}
         object.__setattr__(self, "state", MappingProxyType(state))
 
     def __repr__(self) -> str:
@@ -268,25 +256,6 @@ class TrainedModel:
             )
         return NetworkFeatures(self.spec, len(self.classes))
 
-    def segmenter(self, device: Device = "cpu", *, flips: bool = False) -> Segmenter:
-        """Build what predicts. Imports torch.
-
-        Parameters
-        ----------
-        device
-            What to compute on.
-        flips
-            Predict every mirror image as well and take the mean: four times slower, stacks eight
-            times. The rungs that look at single pixels take no notice: filters turn with the image.
-
-        Raises
-        ------
-        InputError
-            When torch is missing, or the weights are not those of the spec's network.
-        """
-        segmenter: Segmenter = _restoring().segmenter_of(self, device=device, flips=flips)
-        return self._at_its_zoom(segmenter)
-
     def zoomed(self, zoom: Sequence[float]) -> Self:
         """Return a model that sees every image enlarged or shrunk, and answers on its own grid.
 
@@ -297,189 +266,6 @@ class TrainedModel:
             images as they are.
         """
         return replace(self, zoom=tuple(zoom))
-
-    def _at_its_zoom(self, segmenter: Segmenter) -> Segmenter:
-        return Zoomed(segmenter, self.zoom) if self.zoom else segmenter
-
-    def check_weights(self) -> None:
-        """Check that the weights are those of the spec's network, name by name. Imports torch.
-
-        Raises
-        ------
-        InputError
-            When torch is missing, or one is missing, foreign or of another shape.
-        """
-        _restoring().check_state(self)
-
-    def predict(
-        self,
-        image: Image,
-        what: What = "classes",
-        *,
-        decoding: DecodeOptions | None = None,
-        tile: int | None = None,
-        flips: bool = False,
-        device: Device = "cpu",
-        out: Any = None,
-        progress: Progress = silent,
-    ) -> Image:
-        """Predict an image, tile by tile.
-
-        Parameters
-        ----------
-        image
-            Any size; of the channels the model takes, colour becoming grey where it takes one.
-        what
-            ``"classes"``: the value of the likeliest class of each pixel. ``"probabilities"``: one
-            channel for each class. ``"objects"``: every object its own id.
-        decoding
-            How objects are made of what is predicted; as suits the model when missing.
-        tile
-            Side of a tile in pixels; chosen to compute the least when missing.
-        flips, device
-            See `segmenter`.
-        out
-            Where to write, if not to memory: anything with slices, of the result's shape and type.
-        progress
-            May cancel, or stop early: then what is not finished is 0.
-
-        Returns
-        -------
-        Image
-            Classes: uint8 (larger if a value needs it), the image's axes without C.
-            Probabilities: float32, C the classes. Objects: int32, the image's axes without C; lazy,
-            in a temporary file, when they are too large for memory.
-
-        Raises
-        ------
-        InputError
-            When image and model do not fit each other.
-
-        Notes
-        -----
-        Intensities are scaled by the whole image's statistics, once.
-        """
-        given, segmenter, scaling, rest = self.ready(image, device, flips, progress)
-        how: Any = {"tile": tile, "out": out, "progress": rest}
-        if what == "objects":
-            options = decoding or self.decoding
-            return predict_objects_image(given, segmenter, scaling, self.values, options, **how)
-        if what == "probabilities":
-            return predict_proba_image(given, segmenter, scaling, **how)
-        return self._classes(given, segmenter, scaling, tile, out, rest)
-
-    def classes_of(self, proba: Image, *, out: Array | None = None) -> Image:
-        """Return the value of the likeliest class of each pixel of what was predicted.
-
-        Parameters
-        ----------
-        proba
-            Probabilities, C the classes; all 0 where nothing was predicted before a stop.
-        out
-            (axes without C): written where something was predicted, otherwise left as it is. When
-            missing, a new array of zeros.
-
-        Returns
-        -------
-        Image
-            Of the axes without C.
-        """
-        at, numbers = proba.axes.index("C"), proba.asarray()
-        if out is None:
-            shape = numbers.shape[:at] + numbers.shape[at + 1 :]
-            out = np.zeros(shape, np.min_scalar_type(max(self.values)))
-        values = np.array(self.values, out.dtype)
-        np.copyto(out, values[numbers.argmax(at)], where=numbers.any(at))
-        return Image(out, proba.axes.replace("C", ""), proba.spacing, proba.unit)
-
-    def predict_maps(
-        self,
-        image: Image,
-        *,
-        tile: int | None = None,
-        flips: bool = False,
-        device: Device = "cpu",
-        out: Any = None,
-        progress: Progress = silent,
-    ) -> Image:
-        """Predict all that objects are made of, to be decoded as often as wanted.
-
-        Returns
-        -------
-        Image
-            float32, C the probability of each class, then the maps of `decoder`.
-
-        See Also
-        --------
-        predict : the parameters, and what is raised.
-        """
-        given, segmenter, scaling, rest = self.ready(image, device, flips, progress)
-        return predict_maps_image(given, segmenter, scaling, tile=tile, out=out, progress=rest)
-
-    def decode(
-        self,
-        maps: Image,
-        options: DecodeOptions | None = None,
-        *,
-        out: Any = None,
-        progress: Progress = silent,
-    ) -> Image:
-        """Return the objects of what `predict_maps` gave; see `decode_image`."""
-        return decode_image(
-            maps,
-            self.values,
-            self.decoder,
-            options or self.decoding,
-            ndim=self.ndim,
-            out=out,
-            progress=progress,
-        )
-
-    def ready(
-        self,
-        image: Image,
-        device: Device,
-        flips: bool,
-        progress: Progress,
-        scaling: Normalisation | None = None,
-    ) -> tuple[Image, Segmenter, Normalisation, Progress]:
-        """Return what predicting takes: image, segmenter, scaling, and the rest of the progress.
-
-        Parameters
-        ----------
-        scaling
-            Of this image, when it is known already.
-        """
-        segmenter = self.segmenter(device, flips=flips)
-        given = matched(image, segmenter)
-        if scaling is None:
-            first = to_the_end(part(progress, 0, _SCALING_SHARE))
-            scaling = fit_normalisation(given, self.normalisation, progress=first)
-        return given, segmenter, scaling, part(progress, _SCALING_SHARE, 1)
-
-    def _classes(
-        self,
-        image: Image,
-        segmenter: Segmenter,
-        scaling: Normalisation,
-        tile: int | None,
-        out: Any,
-        progress: Progress,
-    ) -> Image:
-        first = self.values[0]
-        if self.values == tuple(range(first, first + len(self.values))) and self.values[-1] < 256:
-            return predict_classes_image(
-                image, segmenter, scaling, first=first, tile=tile, out=out, progress=progress
-            )
-        axes = image.axes.replace("C", "")
-        if out is None:
-            shape = tuple(image.length(axis) for axis in axes)
-            out = np.zeros(shape, np.min_scalar_type(max(self.values)))
-        values = _Values(out, self.values)
-        made = predict_classes_image(
-            image, segmenter, scaling, tile=tile, out=values, progress=progress
-        )
-        return Image(out, made.axes, made.spacing, made.unit)
 
     @property
     def _signature(self) -> dict[str, Any]:
@@ -493,29 +279,103 @@ class TrainedModel:
         }
 
 
-class _Values:
-    """An array to write classes to, which become label values on the way."""
+def _frozen(name: str, array: Array) -> Array:
+    """Return weights that cannot be changed.
 
-    def __init__(self, out: Any, values: tuple[int, ...]) -> None:
-        self._out, self.shape, self.dtype = out, tuple(out.shape), np.dtype(out.dtype)
-        self._values = np.array(values, self.dtype)
-
-    def __setitem__(self, where: Any, classes: NDArray[np.uint8]) -> None:
-        self._out[where] = self._values[classes]
-
-
-def _restoring() -> Any:
-    """Return the room that builds networks, which needs torch."""
-    try:
-        from napari_unetseg.core.nn import restore
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
+    Raises
+    ------
+    InputError
+        When they are no finite numbers.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError(
-            "Trained models need PyTorch, which is not installed. "
-            "Install it with: pip install 'napari-unetseg[torch]'"
-        ) from error
-    return restore
+            f"The weights {name!r} hold NaN or infinite numbers: such a model predicts nothing. "
+            "Train it again, or load another."
+        )
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"The weights {name!r} are {array.dtype}, not numbers. Load another model."
+        )
+    fixed = array.view()
+    fixed.flags.writeable = False
+    return fixed
 
 
-__all__ = ["FEATURES_FROM", "ModelCard", "TrainedModel", "What"]
+def _check_parts(model: TrainedModel) -> None:
+    """Check that the parts of a model fit each other.
+
+    Raises
+    ------
+    InputError
+        When they do not; the sentence says which.
+    """
+    classes, values = model.classes, model.values
+    if len(classes) < 2 or len(classes) != len(values):
+        raise InputError(
+            f"A model needs two or more classes with a label value each, not {len(classes)} "
+            f"class(es) and {len(values)} value(s)."
+        )
+    if list(values) != sorted(set(values)) or values[0] < 0 or values[-1] >= 2**31:
+        raise InputError(f"The label values {values} must be different whole numbers, in order.")
+    if (values[0] == 0) != (model.labels_are != "scribbles"):
+        raise InputError(
+            f"A model trained on {model.labels_are} cannot write the label values {values}: "
+            "0 is the background of masks and objects, and nothing in scribbles."
+        )
+    if model.decoder is not None and (
+        sees_features(model.spec) or model.labels_are != "objects" or len(classes) != 2
+    ):
+        raise InputError(
+            f"A {model.spec.kind} model of {', '.join(classes)} trained on {model.labels_are} has "
+            "no maps of objects. Leave the decoder out."
+        )
+    if model.ndim not in (2, 3) or model.n_channels < 1:
+        raise InputError(
+            f"A model sees planes (2) or stacks (3) of one or more channels, not {model.ndim} and "
+            f"{model.n_channels}."
+        )
+    if len(model.spacing) != model.ndim or not all(0 < s < math.inf for s in model.spacing):
+        raise InputError(f"The spacing {model.spacing} must be {model.ndim} positive numbers.")
+    if model.zoom and (
+        len(model.zoom) != model.ndim or not all(0 < z < math.inf for z in model.zoom)
+    ):
+        raise InputError(f"The zoom {model.zoom} must be {model.ndim} positive numbers.")
+    if not 0 <= model.diameter < math.inf:
+        raise InputError(f"A diameter is a number of pixels, not {model.diameter}.")
+    if model.channel_names and len(model.channel_names) != model.n_channels:
+        raise InputError(
+            f"The model has {model.n_channels} channels but {len(model.channel_names)} names of "
+            "channels. Give one for each, or none."
+        )
+    _check_features(model)
+
+
+def _check_features(model: TrainedModel) -> None:
+    eyes = model.features_from
+    if not sees_features(model.spec):
+        if eyes is not None:
+            raise InputError(
+                f"A {model.spec.kind} sees the image itself: no use is made of the UNet "
+                f"{eyes.name!r}. Leave it out."
+            )
+        return
+    told = None if eyes is None else eyes.features(model.n_channels, model.ndim)
+    if model.spec.seeing(told) != model.spec:
+        raise InputError(
+            "A model that sees the features of a UNet must say whether it sees the filter bank as "
+            "well: set features to network or both."
+        )
+    if eyes is not None and eyes.normalisation != model.normalisation:
+        raise InputError(
+            f"The UNet {eyes.name!r} was trained on images that were normalised otherwise "
+            f"({_said(eyes.normalisation)}) than for the model ({_said(model.normalisation)}). "
+            "Normalise as the UNet was."
+        )
+
+
+def _said(scaling: NormalisationSpec) -> str:
+    return ", ".join(f"{name}={value}" for name, value in scaling.model_dump().items())
+
+
+__all__ = ["FEATURES_FROM", "ModelCard", "TrainedModel"]

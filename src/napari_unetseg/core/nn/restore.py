@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.inference.segmenter import Segmenter
@@ -27,6 +26,7 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
 )
 from napari_unetseg.core.nn.inference.runtime import choose_device
 from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.options import Device
 
 _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]] = (
     WeakKeyDictionary()
@@ -34,7 +34,7 @@ _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]]
 
 
 def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = False) -> Segmenter:
-    """Return what predicts; see `TrainedModel.segmenter`.
+    """Return what predicts; without the model's zoom.
 
     That of a network is kept while its model is: building and folding one takes as long as half a
     megapixel, and a look at the plane on screen is often no larger.

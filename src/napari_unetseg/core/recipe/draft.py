@@ -1,15 +1,15 @@
 """Record the steps applied to one image in the window; the model may not be saved to a file yet."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import writing
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -36,8 +36,8 @@ class Draft:
         As in `Recipe`.
     model
         The model that was run instead of a threshold.
-    how
-        Options of the prediction: `what`, image size, tile, flips and device.
+    options
+        Options of the prediction.
     remarks
         Manual steps that cannot be repeated on other images; one sentence each.
     """
@@ -45,7 +45,7 @@ class Draft:
     background: BackgroundOptions | None = None
     threshold: ThresholdStep | None = None
     model: TrainedModel | None = None
-    how: dict[str, Any] = field(default_factory=dict)
+    options: PredictOptions = PredictOptions()  # noqa: RUF009 - frozen
     objects: DecodeOptions | None = None
     measurement: MeasurementStep | None = None
     remarks: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Draft:
         """
         step = None
         if self.model is not None:
-            step = model_step(_saved_model(self.model, folder), folder, **self.how)
+            step = model_step(_saved_model(self.model, folder), folder, self.options)
         return Recipe(
             background=self.background,
             threshold=self.threshold,

@@ -6,7 +6,7 @@ from typing import Any
 from napari_unetseg.core.background import fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import at_size
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.measure import Table, measure
@@ -119,6 +119,7 @@ def run_recipe(
     >>> int(made.labels.data.max())
     1
     """
+    recipe = recipe.for_model(model)
     shares = _Shares(recipe, progress)
     source = select_channel(image, recipe.image)
     flattened = None
@@ -149,16 +150,7 @@ def _predicted(
 ) -> Image:
     if model is None:
         raise InputError(f"The recipe needs its model, {step.file}. Open it with recipe_model.")
-    seen, rest = at_size(model, image, step, device=step.device, progress=progress)
-    return seen.predict(
-        image,
-        step.what,
-        decoding=recipe.decoding(model),
-        tile=step.tile or None,
-        flips=step.flips,
-        device=step.device,
-        progress=rest,
-    )
+    return predict(model, image, step, decoding=recipe.objects, progress=progress)
 
 
 def _measured(

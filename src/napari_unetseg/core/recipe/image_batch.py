@@ -125,6 +125,8 @@ def run_batch(
     results = batch.results
     results.check(batch.inputs)
     model = batch.model()
+    batch = replace(batch, recipe=batch.recipe.for_model(model))
+    results = batch.results
     results.begin(batch.folder)
     finished = results.log.read() if resume else {}
     if not resume:

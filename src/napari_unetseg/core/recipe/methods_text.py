@@ -50,6 +50,7 @@ def methods_paragraph(recipe: Recipe, model: TrainedModel | None = None) -> str:
     model
         The recipe's model, to describe it by more than the hash of its file.
     """
+    recipe = recipe.for_model(model)
     sentences = [
         f"Images were processed with napari-unetseg {version('napari-unetseg')}.",
         *([f"The channel {recipe.image.channel} was segmented."] if recipe.image.channel else []),
@@ -176,10 +177,11 @@ def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[
     what = {
         "classes": "The class of each pixel was predicted",
         "objects": "Objects were segmented",
+        "auto": "Objects or classes were segmented",
         "probabilities": "The probability of each class was predicted for each pixel",
     }[step.what]
     named = "a trained model" if model is None else _named(model)
-    flips = ", averaged over all mirror images" if step.flips else ""
+    flips = ", averaged over all mirror images (test-time augmentation)" if step.flips else ""
     sentences = [
         f"{what} with {named} (SHA-256 of its file {step.sha256}), tile by tile with overlap"
         f"{flips}."

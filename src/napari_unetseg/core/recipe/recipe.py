@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.predict_options import settle_decoding, settle_what
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -74,16 +75,27 @@ class Recipe(BaseModel):
 
     @property
     def makes_objects(self) -> bool:
-        """Whether the labels are objects rather than classes."""
+        """Whether the labels are objects rather than classes; see `for_model`."""
         if self.threshold is not None:
             return self.threshold.result == "objects"
         return self.model is not None and self.model.what == "objects"
 
     def decoding(self, model: TrainedModel) -> DecodeOptions:
-        """Return the object options: those that are set, and the model's for the rest."""
-        explicit = self.objects or DecodeOptions()
-        update = {name: getattr(explicit, name) for name in explicit.model_fields_set}
-        return model.decoding.model_copy(update=update)
+        """Complete the options for making objects with the model's defaults."""
+        return settle_decoding(model, self.objects)
+
+    def for_model(self, model: TrainedModel | None) -> Self:
+        """Replace ``what: auto`` by the result that suits the opened model.
+
+        Options for making objects ask for objects, whatever the model is.
+        """
+        if self.model is None or self.model.what != "auto":
+            return self
+        if self.objects is not None:
+            step = self.model.model_copy(update={"what": "objects"})
+        else:
+            step = self.model if model is None else settle_what(self.model, model)
+        return self.model_copy(update={"model": step})
 
     def digest(self) -> str:
         """Return a hash that changes whenever the recipe's result could change."""
@@ -108,7 +120,10 @@ _RULES: tuple[tuple[Callable[[Recipe], Any], str], ...] = (
         "The recipe has a threshold and a model, which would write the same labels. Leave one out.",
     ),
     (
-        lambda recipe: recipe.objects and (recipe.model is None or recipe.model.what != "objects"),
+        lambda recipe: (
+            recipe.objects
+            and (recipe.model is None or recipe.model.what not in ("auto", "objects"))
+        ),
         "objects sets how a model's objects are made, so it needs a model with what: objects. "
         "Give that, or leave objects out.",
     ),

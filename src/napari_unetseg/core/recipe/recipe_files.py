@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import PathLike, writing
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.recipe.recipe_yaml import (
@@ -83,11 +84,22 @@ def model_file(step: ModelStep, folder: PathLike) -> Path:
     return path
 
 
-def model_step(path: PathLike, folder: PathLike, **how: object) -> ModelStep:
-    """Make the step that runs a model file or a shipped model, for a recipe in a folder."""
+def model_step(
+    path: PathLike,
+    folder: PathLike,
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+) -> ModelStep:
+    """Make the step that runs a model file or a shipped model, for a recipe in a folder.
+
+    Parameters
+    ----------
+    options
+        Options of the prediction; of its size options the one that has an effect is taken.
+    """
     source = shipped.resolved(path)
     file = shipped.shipped_name(source) or relative_to(source, folder)
-    return ModelStep.checked(file=file, sha256=file_sha256(source), **how)
+    chosen = options.model_dump(include=set(PredictOptions.model_fields)) | options.one_size()
+    return ModelStep.checked(file=file, sha256=file_sha256(source), **chosen)
 
 
 def relative_to(path: Path, folder: PathLike) -> str:

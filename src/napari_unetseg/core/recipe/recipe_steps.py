@@ -4,10 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from napari_unetseg.core.annotation.train_options import Device, TrainOptions
 from napari_unetseg.core.inference.object_size import SizeOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.measure import MeasureOptions
-from napari_unetseg.core.model.trained_model import What
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.threshold import check_values
 from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
@@ -56,7 +55,7 @@ class ThresholdStep(ThresholdOptions):
 
 
 class _WhichModel(Options):
-    """Identify the model to run, and set its kind of result."""
+    """Identify the model to run."""
 
     file: str = Field(
         title="File",
@@ -72,28 +71,9 @@ class _WhichModel(Options):
         pattern=r"^[0-9a-f]{64}$",
     )
 
-    what: What = option(
-        "objects",
-        "Result",
-        "Classes: labels. Objects: labels, every object its own number. Probabilities: an image "
-        "with a channel for each class.",
-    )
 
-
-class ModelStep(SizeOptions, _WhichModel):
-    """Set the model to run, the image size and the prediction options."""
-
-    tile: int = option(
-        0,
-        "Tile side",
-        "Side in pixels of the tiles that are predicted at once; 0 chooses the cheapest.",
-        ge=0,
-        le=8192,
-    )
-    flips: bool = option(
-        False, "Flips", "Predict every mirror image as well and take the mean: four times slower."
-    )
-    device: Device = option("auto", "Device", str(TrainOptions.model_fields["device"].description))
+class ModelStep(PredictOptions, _WhichModel):
+    """Set the model to run and the prediction options."""
 
     @model_validator(mode="after")
     def _of_one_size(self) -> Self:

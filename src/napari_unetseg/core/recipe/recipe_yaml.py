@@ -14,13 +14,22 @@ from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_byte
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe
 
-FORMAT, VERSION = "napari-unetseg recipe", 1
+FORMAT, VERSION = "napari-unetseg recipe", 2
 MAX_BYTES = 2**18
 
 Path = tuple[str, ...]
 Content = dict[str, Any]
 
-MIGRATIONS: dict[int, Callable[[Content], Content]] = {}
+
+def _objects_by_default(content: Content) -> Content:
+    """Write out the former default of version 1: a model makes objects if it names no result."""
+    step = content.get("model")
+    if not isinstance(step, dict):
+        return content
+    return {**content, "model": {"what": "objects", **step}}
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _objects_by_default}
 """Functions that convert the content of a format version to the next version, by version."""
 
 _MARKS = ("format", "version")

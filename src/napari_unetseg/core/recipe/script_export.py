@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.inference.object_size import SizeOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.paths import PathLike
-from napari_unetseg.core.model import shipped_models as shipped
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe, explicit_options
 from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep
@@ -92,11 +92,10 @@ def _opening(step: ModelStep, recipe: Recipe, folder: PathLike) -> list[str]:
 
 
 def _predicting(step: ModelStep, recipe: Recipe, source: str) -> str:
-    said = {"tile": step.tile, "flips": step.flips, "device": step.device}
-    said |= {name: v for name, v in _changed(step).items() if name in SizeOptions.model_fields}
+    said = _changed(PredictOptions(**step.model_dump(include=set(PredictOptions.model_fields))))
     said |= {} if recipe.objects is None else explicit_options(recipe.objects)
     made = "probabilities" if step.what == "probabilities" else "labels"
-    return f"{made} = {_call('predict', source, 'model', repr(step.what), said=said)}"
+    return f"{made} = {_call('predict', source, 'model', said=said)}"
 
 
 def _measuring(step: MeasurementStep) -> str:

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict_maps
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, part
+
+ON_CPU = PredictOptions(device="cpu")
+"""How a model is asked about an image for a queue."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,10 @@ def views_for(model: TrainedModel, image: Image) -> tuple[View, ...]:
 def predict_view(
     model: TrainedModel, image: Image, views: tuple[View, ...], progress: Progress
 ) -> Iterator[Image]:
-    """Yield the `TrainedModel.predict_maps` of each view, in the orientation of the image."""
+    """Yield the `predict_maps` of each view, in the orientation of the image."""
     for number, view in enumerate(views):
         share = part(progress, number / len(views), (number + 1) / len(views))
-        yield view.back(model.predict_maps(view.of(image), progress=share))
+        yield view.back(predict_maps(model, view.of(image), ON_CPU, progress=share))
 
 
 def _mirrored(image: Image, axes: str) -> Image:
@@ -75,4 +80,4 @@ def _transposed(image: Image) -> Image:
     return replace(image, data=image.data.transpose(order), spacing=spacing)
 
 
-__all__ = ["View", "predict_view", "views_for"]
+__all__ = ["ON_CPU", "View", "predict_view", "views_for"]

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.prediction import decode_maps, predict_maps
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.review_queue.augmented_views import predict_view, views_for
+from napari_unetseg.core.review_queue.augmented_views import ON_CPU, predict_view, views_for
 from napari_unetseg.core.review_queue.queue_options import QueueOptions
 from napari_unetseg.core.review_queue.uncertainty import disagreement, entropy, margin
 from napari_unetseg.core.scoring.overlap import overlap_of
@@ -117,12 +118,12 @@ def _predict_views(
 
     def agreement(maps: Image, variant: DecodeOptions, done: float) -> NDArray[np.float64]:
         # Decoding reports no progress of its own, but can be cancelled.
-        ids = model.decode(maps, variant, progress=part(progress, done, done)).asarray()
+        ids = decode_maps(model, maps, variant, progress=part(progress, done, done)).asarray()
         return _agreement(labels, ids, frame_axes)
 
     views = views_for(model, image) if options.views or options.by == "views" else ()
     share = 1 / (1 + len(views))
-    maps = model.predict_maps(image, progress=part(progress, 0, share))
+    maps = predict_maps(model, image, ON_CPU, progress=part(progress, 0, share))
     mean = _proba(maps, model, labels)
     square = np.square(mean)
     if has_objects:

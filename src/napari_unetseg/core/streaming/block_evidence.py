@@ -4,12 +4,13 @@ Evidence means the numbers per pixel from which labels or objects are made.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image, Index
+from napari_unetseg.core.inference.open_segmenter import ready
 from napari_unetseg.core.inference.predict_tiles import (
     Predictor,
     channels_first,
@@ -245,14 +246,12 @@ def _predicted(
     recipe: Recipe, step: ModelStep, prepared: Prepared, model: TrainedModel
 ) -> ModelEvidence:
     model = model.zoomed(prepared.zoom)
-    given, segmenter, scaling, _ = model.ready(
-        prepared.given, step.device, step.flips, silent, prepared.scaling
-    )
+    given, segmenter, scaling, _ = ready(model, prepared.given, step, silent, prepared.scaling)
     decoder = decoder_of(segmenter)
     if step.what == "objects":
         segmenter = with_maps(segmenter)
     decoding = recipe.decoding(model)
-    return ModelEvidence(given, model, segmenter, scaling, decoder, decoding, step.what)
+    return ModelEvidence(given, model, segmenter, scaling, decoder, decoding, cast(Kind, step.what))
 
 
 __all__ = ["BlockEvidence", "Kind", "block_evidence"]

@@ -6,7 +6,10 @@ from typing import Any
 from napari_unetseg.core.background import Background, fit_background
 from napari_unetseg.core.background.stored_background import background_from_data, surfaces_to_data
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import at_size
+from napari_unetseg.core.inference.open_segmenter import open_segmenter, ready
+from napari_unetseg.core.inference.prediction import (
+    at_size,
+)
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, part
@@ -43,7 +46,7 @@ class Prepared:
 
     @property
     def zoom(self) -> tuple[float, ...]:
-        """The zoom of the image for the model, per axis; see `object_size.sized`."""
+        """The zoom of the image for the model, per axis; see `sized`."""
         return tuple(self.parameters.get("zoom", ()))
 
     @property
@@ -78,10 +81,11 @@ def prepare(
         parameters["contrasts"] = compute_contrasts(smoothed, options)
     elif model is not None and recipe.model is not None:
         step = recipe.model
-        sized_model, remaining = at_size(model, given, step, device=step.device, progress=remaining)
+        sized_model, remaining = at_size(model, given, step, progress=remaining)
         parameters["zoom"] = list(sized_model.zoom)
-        sized_model.segmenter()  # raises InputError if the model cannot predict blocks
-        _, _, scaling, _ = sized_model.ready(given, "cpu", False, remaining)
+        open_segmenter(sized_model)  # raises InputError if the model cannot predict blocks
+        on_cpu = step.model_copy(update={"device": "cpu", "flips": False})
+        _, _, scaling, _ = ready(sized_model, given, on_cpu, remaining)
         if isinstance(scaling, Normalisation):
             parameters["scaling"] = scaling.to_dict()
     progress(1.0, "prepared")

@@ -35,7 +35,8 @@ def run_key(
     """Return the identity key of a run: version, recipe, image and model."""
     pixels = source.identity() if isinstance(source, RunSource) else image_identity(image)
     weights = "" if model is None else f"{model.fingerprint}-{model.zoom}"
-    return {"version": str(_VERSION), "recipe": recipe.digest(), "image": pixels, "model": weights}
+    digest = recipe.for_model(model).digest()
+    return {"version": str(_VERSION), "recipe": digest, "image": pixels, "model": weights}
 
 
 def open_state(folder: RunFolder, key: dict[str, str], *, resume: bool) -> dict[str, Any]:

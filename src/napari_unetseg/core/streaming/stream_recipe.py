@@ -86,12 +86,15 @@ class Streamed:
         Number of objects; None if the recipe makes none.
     table
         The measurements.
+    zoom
+        Scale at which the model saw the image, per axis; empty where it saw the image as it is.
     """
 
     path: Path
     image: Image
     n_objects: int | None
     table: Table | None
+    zoom: tuple[float, ...] = ()
 
 
 def stream(
@@ -144,7 +147,7 @@ def stream(
         another recipe, image or model.
     """
     target = _checked(Path(out))
-    image = open_source(source)
+    image, recipe = open_source(source), recipe.for_model(model)
     _check(recipe)
     folder = RunFolder.beside(target)
     key = run_key(recipe, source, image, model)
@@ -165,7 +168,7 @@ def stream(
         ) from error
     folder.remove()
     progress(1.0, "done")
-    return Streamed(target, read_image(target), n, measured)
+    return Streamed(target, read_image(target), n, measured, run.zoom)
 
 
 @dataclass(eq=False)
@@ -180,6 +183,11 @@ class _Run:
     state: dict[str, Any]
     runner: Runner
     memory: float
+
+    @property
+    def zoom(self) -> tuple[float, ...]:
+        """Scale at which the model sees the image, once that is known."""
+        return tuple(self.state["known"].get("zoom", ()))
 
     def ready(self, progress: Progress) -> Work:
         """Fit the parameters that need the whole image, and choose the block size."""

@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.annotation import (
-    AnnotatedImage,
-    AnnotationKind,
-    TrainingPair,
-    check_shape,
-)
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, TrainingPair, check_shape
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
@@ -408,7 +405,7 @@ def _judged(
     options: TrainOptions,
     progress: Progress,
 ) -> Row:
-    predicted, rate = _timed(model.segmenter(options.device), exam, to_the_end(progress))
+    predicted, rate = _timed(open_segmenter(model, options.device), exam, to_the_end(progress))
     annotation = exam[0].annotation
     confusion = _confusion(predicted, exam)
     both, true, said = confusion.diagonal(), confusion.sum(1), confusion.sum(0)

@@ -11,7 +11,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair, check_shape
+from napari_unetseg.core.annotation.annotation import TrainingPair, check_shape
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.corrections.locked_pixels import PixelSet, locked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image

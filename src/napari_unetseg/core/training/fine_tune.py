@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
-from napari_unetseg.core.annotation.train_options import Device, TrainOptions
+from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading
 from napari_unetseg.core.annotation.training_step import Preview, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.options import Options, option
+from napari_unetseg.core.options import Device, Options, device_option, option
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.training.forgetting import Check, checked
 from napari_unetseg.core.training.train import train
@@ -93,12 +93,7 @@ class FineTuneOptions(Options):
     seed: int = option(
         0, "Seed", "The same seed draws the same.", ge=0, le=2**31 - 1, advanced=True
     )
-    device: Device = option(
-        "auto",
-        "Device",
-        "What to compute on; automatic takes a graphics processor where there is one.",
-        advanced=True,
-    )
+    device: Device = device_option()
 
 
 @dataclass(frozen=True, eq=False)

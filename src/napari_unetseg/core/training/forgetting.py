@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.predict_tiles import likeliest, predict_maps_image
+from napari_unetseg.core.inference.prediction import (
+    decode_maps,
+)
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, silent, to_the_end, track
 from napari_unetseg.core.scoring.object_scores import best_of
@@ -145,7 +149,7 @@ def checked(
     """
     told = to_the_end(progress)
     some = _within(examples)
-    segmenters = [model.segmenter() for model in (old, new)]
+    segmenters = [open_segmenter(model) for model in (old, new)]
     found = Check()
     for example in track(some, told, "checking what was forgotten"):
         answers = [
@@ -177,7 +181,7 @@ def _answer(
     maps = predict_maps_image(image, segmenter, scaling)
     classes = maps.asarray()[: len(model.classes)]
     labels = np.array(model.values)[likeliest(classes)]
-    found = model.decode(maps).asarray() if model.labels_are == "objects" else None
+    found = decode_maps(model, maps).asarray() if model.labels_are == "objects" else None
     return labels, found
 
 

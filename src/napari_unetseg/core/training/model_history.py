@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_unetseg.core.annotation.annotation import AnnotationKind
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.trained_model import TrainedModel
 
 KEPT = 10
@@ -327,7 +329,8 @@ def predicted_thumbnail(model: TrainedModel) -> NDArray[np.uint8] | None:
     if model.example is None:
         return None
     axes = "C" + "ZYX"[-model.ndim :]
-    return thumbnail_of(model, model.predict(Image(model.example, axes)).asarray())
+    options = PredictOptions(what="classes", device="cpu")
+    return thumbnail_of(model, predict(model, Image(model.example, axes), options).asarray())
 
 
 # Of Okabe and Ito, which every eye tells apart.

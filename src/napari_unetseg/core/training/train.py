@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from napari_unetseg.core.annotation.annotation import Annotation, AnnotationKind, TrainingPair
+from napari_unetseg.core.annotation.annotation import Annotation, TrainingPair
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, Preview, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import median_diameter
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import (
     LogisticSpec,
@@ -313,7 +315,7 @@ def _fit_pixels(
     from napari_unetseg.core.nn.training.distil import judge_whole
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 
-    begun: Any = origin.start.segmenter() if origin.start is not None else None
+    begun: Any = open_segmenter(origin.start) if origin.start is not None else None
     progress = callbacks.progress
     kept: dict[str, Any] = {"seed": options.seed, "spacing": data.spacing}
     kept |= {"features_from": origin.features_from}

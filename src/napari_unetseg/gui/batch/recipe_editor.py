@@ -121,7 +121,8 @@ def steps_in_words(recipe: Recipe) -> str:
         steps.append(f"find {kind} by {recipe.threshold.method} threshold")
     if recipe.model is not None:
         file = recipe.model.file.rsplit("/", 1)[-1]
-        steps.append(f"find {recipe.model.what} with {file}")
+        what = "objects or classes" if recipe.model.what == "auto" else recipe.model.what
+        steps.append(f"find {what} with {file}")
     if recipe.measurement is not None:
         steps.append("measure them")
     words = ", ".join(steps)

@@ -24,8 +24,8 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.metadata_text import metadata_lines
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.foreign import (
     ModelTestResult,
     NeedsTrust,

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,16 @@ from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
 from numpy.typing import NDArray
 
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.ome_zarr_files import read_levels
-from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
 from napari_unetseg.core.streaming import LocalRunner, can_resume, stream
 from napari_unetseg.core.streaming.block_work import EVIDENCE, Work
 from napari_unetseg.core.streaming.runners import Task
-from napari_unetseg.gui.predict.large_layers import Written
-from napari_unetseg.gui.shared.layers import PROBABILITIES, find_layer, geometry_of, marked
+from napari_unetseg.gui.predict.predict_run import PredictRun
+from napari_unetseg.gui.shared.layers import PROBABILITIES, geometry_of, marked
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.task import Reporter
 from napari_unetseg.gui.train.live_training import in_view
@@ -74,29 +72,21 @@ class Slide:
         """Whether a large image is under way."""
         return self._source is not None
 
-    def work(
-        self,
-        layer: Layer,
-        image: Image,
-        model: TrainedModel,
-        step: ModelStep,
-        decoding: DecodeOptions,
-        out: Path,
-    ) -> Callable[[Reporter], Written]:
-        """Return what predicts the image into a file, from where an earlier run ended.
-
-        Parameters
-        ----------
-        model, step
-            What is run, and how.
-        """
-        self._source = layer
+    def work(self, run: PredictRun, out: Path) -> Callable[[Reporter], PredictRun]:
+        """Return what predicts a run's image into a file, from where an earlier run ended."""
+        self._source = run.layer
         self._follow()
-        said = DecodeOptions(**decoding.model_dump())  # all of it, though it suits the model too
-        objects = said if step.what == "objects" else None
+        model, image = run.model, run.prediction.image
+        chosen = run.options.model_dump(include=set(PredictOptions.model_fields))
+        step = ModelStep(
+            file=model.name or "model",
+            sha256=model.fingerprint,
+            **(chosen | run.options.one_size()),
+        )
+        objects = run.prediction.decoding if run.wants_objects else None
         recipe, field = Recipe(model=step, objects=objects), self._field
 
-        def work(progress: Reporter) -> Written:
+        def work(progress: Reporter) -> PredictRun:
             runner = _Shown(field, progress)
             try:
                 made = stream(
@@ -110,8 +100,9 @@ class Slide:
                 )
             except StopEarly:
                 raise Cancelled from None
-            levels = [level.data for level in read_levels(made.path)]
-            return Written(made.path, step.what, levels, made.n_objects)
+            levels = tuple(level.data for level in read_levels(made.path))
+            done = replace(run.prediction, path=made.path, n_objects=made.n_objects, zoom=made.zoom)
+            return replace(run, prediction=done, levels=levels)
 
         return work
 
@@ -129,24 +120,6 @@ class Slide:
             if time.monotonic() - self._refreshed > _REFRESH_SECONDS:
                 self._refreshed = time.monotonic()
                 self._growing.refresh()
-
-    def show(self, layer: Layer, role: str, written: Written, said: dict[str, Any]) -> Layer:
-        """Put what was written into a layer, lazily, in place of an earlier one."""
-        data = written.levels
-        look: dict[str, Any] = {
-            "name": f"{layer.name} {written.what}",
-            "metadata": marked(role, layer, said),
-            **geometry_of(layer, ndim=data[0].ndim),
-        }
-        old = find_layer(self._viewer.layers, role, layer)
-        if written.what == "probabilities":
-            made: Layer = ImageLayer(data, multiscale=True, contrast_limits=(0, 1), **look)
-        else:
-            made = Labels(data, multiscale=True, **look)
-        if old is not None:
-            self._viewer.layers.remove(old)
-        self._viewer.layers.append(made)
-        return made
 
     def end(self) -> None:
         """Take away what showed the way; nothing follows."""

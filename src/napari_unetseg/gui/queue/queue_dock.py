@@ -21,6 +21,7 @@ from napari_unetseg.gui.queue.queue_panel import KEYS, QueuePanel
 from napari_unetseg.gui.queue.queue_run import QueueRun
 from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
+from napari_unetseg.gui.shared.layer_provenance import maker_of
 from napari_unetseg.gui.shared.layers import (
     UNCERTAINTY,
     find_layer,
@@ -319,7 +320,7 @@ def _make_queue(
 def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
     """Return the model as it made the labels: with the image scaled as it was then."""
     known = options_of_layer(layer)
-    zoom = known.get("zoom") if known.get("fingerprint") == model.fingerprint else None
+    zoom = known.get("zoom") if maker_of(layer, [model]) is not None else None
     fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
     return model.zoomed(zoom) if fits and zoom else model
 

@@ -8,7 +8,7 @@ from napari.layers import Labels, Layer
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.inference.object_size import SizeOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options
@@ -32,7 +32,6 @@ from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJEC
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
 _RESULTS = (FLATTENED, MASK, OBJECTS, PREDICTED, PREDICTED_OBJECTS)
-_HOW = ("tile", "flips", "device", *SizeOptions.model_fields)
 
 
 def has_steps(layer: Layer) -> bool:
@@ -88,17 +87,10 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
     if role in (MASK, OBJECTS):
         return Draft(threshold=_threshold(said), **known)
     what = "objects" if role == PREDICTED_OBJECTS else "classes"
-    model = _model(layer, said, session)
-    how = _of_one_size({name: said[name] for name in _HOW if name in said})
+    model = _model(layer, session)
+    options = _read(PredictOptions, {**said, "what": what})
     objects = _read(DecodeOptions, said) if what == "objects" else None
-    return Draft(model=model, how={"what": what, **how}, objects=objects, **known)
-
-
-def _of_one_size(how: dict[str, Any]) -> dict[str, Any]:
-    """Return how a model was run with the one size that counted: a form keeps what it hides."""
-    counted = ("diameter", "rescale", "auto_diameter")
-    first = next((name for name in counted if how.get(name)), None)
-    return {name: how[name] for name in how if name not in counted or name == first}
+    return Draft(model=model, options=options, objects=objects, **known)
 
 
 def _threshold(said: Mapping[str, Any]) -> ThresholdStep:
@@ -106,13 +98,24 @@ def _threshold(said: Mapping[str, Any]) -> ThresholdStep:
     return _read(ThresholdStep, {**said, "values": tuple(said.get("dragged") or ())})
 
 
-def _model(layer: Layer, said: Mapping[str, Any], session: Session) -> TrainedModel:
-    who = said.get("fingerprint")
-    model = next((one for one in session.models if one.fingerprint == who), None)
+def maker_of(layer: Layer, models: Sequence[TrainedModel]) -> TrainedModel | None:
+    """Find the model that made a layer, by its fingerprint.
+
+    Layers of before fingerprints were noted have a name alone, which counts if it is unique.
+    """
+    said = options_of_layer(layer)
+    if who := said.get("fingerprint"):
+        return next((model for model in models if model.fingerprint == who), None)
+    named = [model for model in models if model.name == said.get("model")]
+    return named[0] if len({model.fingerprint for model in named}) == 1 else None
+
+
+def _model(layer: Layer, session: Session) -> TrainedModel:
+    model = maker_of(layer, session.models)
     if model is None:
         raise InputError(
-            f"The model {said.get('model', '')!r} that made {layer.name!r} is no longer in this "
-            "window. Load it, or predict again."
+            f"The model {options_of_layer(layer).get('model', '')!r} that made {layer.name!r} is "
+            "no longer in this window. Load it, or predict again."
         )
     return model
 
@@ -155,4 +158,4 @@ def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
         )
 
 
-__all__ = ["draft_of", "has_steps", "note_measurement"]
+__all__ = ["draft_of", "has_steps", "maker_of", "note_measurement"]

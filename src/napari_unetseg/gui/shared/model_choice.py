@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox
 
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 
 HEADING = "Shipped with napari-unetseg"
 """What stands above the shipped models, here and in the Models dock."""

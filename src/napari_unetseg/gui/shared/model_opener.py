@@ -6,6 +6,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QMessageBox, QWidget
 
+from napari_unetseg.core.inference.open_segmenter import check_weights
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.gui.shared.task import Latest
 
@@ -66,7 +67,7 @@ def _opened(path: Path, trust: bool) -> tuple[Path, TrainedModel | str]:
     try:
         model = open_model(path, trust=trust)
         if not model.state:
-            model.check_weights()
+            check_weights(model)
     except NeedsTrust as error:
         return path, str(error)
     return path, model

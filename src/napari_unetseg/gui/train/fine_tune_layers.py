@@ -15,6 +15,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
 from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import Learnt
+from napari_unetseg.gui.shared.layer_provenance import maker_of
 from napari_unetseg.gui.shared.layers import (
     image_of,
     labels_of,
@@ -74,9 +75,7 @@ class FineTuneMaterial:
 
 def kind_of(labels: Layer, model: TrainedModel | None, models: Sequence[TrainedModel]) -> str:
     """Return what corrected labels are: as their role says, or as the model that made them."""
-    name = options_of_layer(labels).get("model")
-    maker = next((one for one in models if one.name == name), model)
-    return kind_of_role(role_of(labels), maker)
+    return kind_of_role(role_of(labels), maker_of(labels, models) or model)
 
 
 def source_layer(layers: Any, labels: Layer) -> Layer | None:

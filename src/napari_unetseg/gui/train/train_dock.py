@@ -19,11 +19,11 @@ from superqt import QCollapsible
 
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import sees_features
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import image_of, plane_image

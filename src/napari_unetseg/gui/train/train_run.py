@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from napari_unetseg.core.annotation.annotation import AnnotationKind, TrainingPair
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from napari_unetseg.core.annotation.annotation import AnnotationKind
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.features import FilterBankSpec
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import Features, sees_features
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 
 ModelOrName = TrainedModel | str
 """A model of the session, or the name of one that ships and was not opened yet."""

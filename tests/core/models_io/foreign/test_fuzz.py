@@ -17,6 +17,8 @@ import torch
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.models_io.native.plain_yaml import yaml_bytes
 from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
@@ -98,7 +100,9 @@ def opens(path: Path) -> bool:
         if path.suffix == ".zip" and block * model.n_channels <= BLOCK:
             axes = "CYX" if model.ndim == 2 else "CZYX"
             sides = (model.n_channels, 4, 12, 10) if model.ndim == 3 else (model.n_channels, 12, 10)
-            proba = model.predict(Image.of(np.ones(sides), axes), "probabilities")
+            proba = predict(
+                model, Image.of(np.ones(sides), axes), PredictOptions(what="probabilities")
+            )
             assert np.isfinite(proba.asarray()).all()
     except InputError:
         return False

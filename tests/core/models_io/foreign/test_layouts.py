@@ -11,6 +11,8 @@ from torch import nn
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.models_io.foreign.convert_unet import convert_bare_weights
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
@@ -64,7 +66,7 @@ def test_a_bare_state_dict_opens_predicts_and_is_saved_as_ours(
     scaling = NormalisationSpec(method="mean-std")
     model = open_model(tmp_path / "nuclei.pth", normalisation=scaling)
     assert not isinstance(model, ForeignModel)
-    found = model.predict(Image.of(image), "probabilities").asarray()[1]
+    found = predict(model, Image.of(image), PredictOptions(what="probabilities")).asarray()[1]
     x = (image - image.mean()) / image.std()
     ends = [(0, -side % 4) for side in image.shape]
     whole = np.pad(np.pad(x, 32, "symmetric"), ends, "symmetric")[None, None].astype(np.float32)

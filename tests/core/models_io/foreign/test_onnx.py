@@ -11,6 +11,8 @@ import torch
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.models_io.foreign.engines import OnnxEngine, has_onnx_runtime
 from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
@@ -69,7 +71,7 @@ def test_a_missing_runtime_is_named(
     (tmp_path / "net.onnx").write_bytes(made.onnx_file(KERNEL))
     model = open_model(tmp_path / "net.onnx")
     with pytest.raises(InputError, match=r"napari-unetseg\[onnx\]"):
-        model.predict(Image.of(np.zeros((40, 40)), "YX"))
+        predict(model, Image.of(np.zeros((40, 40)), "YX"))
 
 
 @needs_runtime
@@ -78,7 +80,7 @@ def test_bare_weights_run(made: Kit, tmp_path: Path, sides: tuple[int, ...]) -> 
     (tmp_path / "net.onnx").write_bytes(made.onnx_file(KERNEL, sides=sides))
     model = open_model(tmp_path / "net.onnx")
     image = np.random.default_rng(1).integers(0, 900, (120, 130)).astype(np.uint16)
-    found = model.predict(Image.of(image, "YX"), "probabilities").asarray()[1]
+    found = predict(model, Image.of(image, "YX"), PredictOptions(what="probabilities")).asarray()[1]
     low, high = np.percentile(image, [1, 99.8])
     wide = np.pad((image - low) / (high - low), 1, "symmetric").astype(np.float32)
     raw = torch.conv2d(torch.from_numpy(wide)[None, None], torch.from_numpy(KERNEL))[0, 0]
@@ -104,13 +106,15 @@ def test_a_public_model_reproduces_its_example(shared_data: Path) -> None:
     model = open_model(folder)
     raw, expected = (np.load(folder / f"test_{name}.npy")[0, 0] for name in ("input", "output"))
     given = Image.of(raw, "YX")
-    found = model.predict(given, "probabilities").asarray()[1]
+    found = predict(model, given, PredictOptions(what="probabilities")).asarray()[1]
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert int(model.predict(given, "objects").asarray().max()) > 20
+    assert int(predict(model, given, PredictOptions(what="objects")).asarray().max()) > 20
     # What is wider than the network's only size is put together of windows, at any tile.
     wide = Image.of(np.tile(raw, (1, 2)), "YX")
-    whole = model.predict(wide, "probabilities").asarray()
-    np.testing.assert_array_equal(model.predict(wide, "probabilities", tile=448).asarray(), whole)
+    whole = predict(model, wide, PredictOptions(what="probabilities")).asarray()
+    np.testing.assert_array_equal(
+        predict(model, wide, PredictOptions(what="probabilities", tile=448)).asarray(), whole
+    )
     assert np.abs(whole[1, :, :448] - expected[:, :448]).mean() < 0.02
 
 
@@ -125,7 +129,7 @@ def test_a_network_of_a_lower_resolution_takes_images_of_any_size(
 
     model = make_model("unet", ndim, options={"resolution": resolution})
     rng = np.random.default_rng(0)
-    engine = OnnxEngine(onnx_of(model, {}, rng.random((1, *(16,) * ndim))))
+    engine = OnnxEngine(onnx_of(model, {}, rng.random((1, *(16,) * ndim)), 17))
     for sides in ((16,) * ndim, (32, 16, 48)[-ndim:]):
         image = rng.random((1, *sides), dtype=np.float32)
         (found,) = engine.run(image[None])

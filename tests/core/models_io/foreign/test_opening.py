@@ -12,6 +12,8 @@ from torch import nn
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict, predict_maps
 from napari_unetseg.core.models_io.foreign import NeedsTrust, describe_model, open_model, self_test
 from napari_unetseg.core.models_io.foreign.fixed_windows import Side
 from napari_unetseg.core.models_io.native import save
@@ -69,7 +71,9 @@ def test_any_order_of_axes(made: Kit, tmp_path: Path, axes: str, n_in: int) -> N
     model = open_model(tmp_path / "model.zip", trust=True)
     spatial = (9, 21, 30) if "z" in axes else (21, 30)
     image = np.random.default_rng(0).normal(size=(n_in, *spatial))
-    found = model.predict(Image.of(image, "C" + "ZYX"[-len(spatial) :]), "probabilities")
+    found = predict(
+        model, Image.of(image, "C" + "ZYX"[-len(spatial) :]), PredictOptions(what="probabilities")
+    )
     assert found.channel_names == ("background", "foreground")
     np.testing.assert_allclose(found.asarray()[1], expected_of(network, image)[0], atol=1e-5)
 
@@ -84,12 +88,14 @@ def test_fixed_and_stepped_sizes_and_tiles_give_the_same(
     model = open_model(tmp_path / "model.zip", trust=True)
     image = np.random.default_rng(0).normal(size=(1, 70, 53))
     given = Image.of(image[0], "YX")
-    whole = model.predict(given, "probabilities").asarray()
-    tiled = model.predict(given, "probabilities", tile=16).asarray()
+    whole = predict(model, given, PredictOptions(what="probabilities")).asarray()
+    tiled = predict(model, given, PredictOptions(what="probabilities", tile=16)).asarray()
     np.testing.assert_allclose(tiled, whole, atol=1e-6)
     np.testing.assert_allclose(whole[1], expected_of(network, image)[0], atol=1e-5)
     small = image[:, :10, :7]
-    found = model.predict(Image.of(small[0], "YX"), "probabilities").asarray()[1]
+    found = predict(
+        model, Image.of(small[0], "YX"), PredictOptions(what="probabilities")
+    ).asarray()[1]
     np.testing.assert_allclose(found, expected_of(network, small)[0], atol=1e-5)
 
 
@@ -113,8 +119,8 @@ def test_a_foreground_and_a_boundary_make_objects(made: Kit, tmp_path: Path) -> 
     assert model.decoder == DecoderSpec(decoding="boundary")
     assert (model.classes, model.labels_are) == (("background", "foreground"), "objects")
     image = Image.of(np.random.default_rng(0).normal(size=(40, 40)), "YX")
-    assert model.predict_maps(image).asarray().shape == (3, 40, 40)
-    assert model.predict(image, "objects").dtype == np.int32
+    assert predict_maps(model, image).asarray().shape == (3, 40, 40)
+    assert predict(model, image, PredictOptions(what="objects")).dtype == np.int32
 
 
 def test_channels_that_add_up_are_classes(made: Kit, tmp_path: Path) -> None:
@@ -123,7 +129,7 @@ def test_channels_that_add_up_are_classes(made: Kit, tmp_path: Path) -> None:
     model = open_model(tmp_path / "model.zip", trust=True)
     assert (model.classes, model.values) == (names, (0, 1, 2))
     image = Image.of(np.random.default_rng(0).normal(size=(30, 30)), "YX")
-    proba = model.predict(image, "probabilities").asarray()
+    proba = predict(model, image, PredictOptions(what="probabilities")).asarray()
     np.testing.assert_allclose(proba.sum(0), 1, atol=1e-5)
 
 
@@ -137,14 +143,14 @@ def test_statistics_are_of_the_whole_image_before_and_after(made: Kit, tmp_path:
     model = open_model(tmp_path / "model.zip", trust=True)
     image = np.random.default_rng(0).integers(0, 4000, (1, 50, 60)).astype(np.float64)
     given = Image.of(image[0], "YX")
-    whole = model.predict(given, "probabilities").asarray()[1]
+    whole = predict(model, given, PredictOptions(what="probabilities")).asarray()[1]
     low, high = np.percentile(image, [0, 99])
     wide = np.pad((image - low) / (high - low), [(0, 0), (2, 2), (2, 2)], "symmetric")
     with torch.inference_mode():
         raw = network.conv(torch.from_numpy(wide.astype(np.float32))[None])[0, 0, 2:-2, 2:-2]
     scaled = (raw - raw.mean()) / raw.std(correction=0)
     np.testing.assert_allclose(whole, torch.sigmoid(scaled).numpy(), atol=1e-4)
-    tiled = model.predict(given, "probabilities", tile=16).asarray()[1]
+    tiled = predict(model, given, PredictOptions(what="probabilities", tile=16)).asarray()[1]
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
@@ -173,7 +179,7 @@ def test_a_program_waits_for_a_yes(made: Kit, tmp_path: Path) -> None:
     with pytest.raises(NeedsTrust):
         open_model(bare)
     model = open_model(bare, trust=True)
-    assert model.predict(Image.of(np.zeros((40, 50)), "YX")).asarray().shape == (40, 50)
+    assert predict(model, Image.of(np.zeros((40, 50)), "YX")).asarray().shape == (40, 50)
 
 
 def test_its_own_test_passes_or_fails_visibly(made: Kit, tmp_path: Path) -> None:
@@ -195,7 +201,7 @@ def test_a_folder_and_its_description_open_as_the_zip(made: Kit, tmp_path: Path)
         archive.extractall(tmp_path / "folder")
     image = Image.of(np.random.default_rng(0).normal(size=(20, 20)), "YX")
     results = [
-        open_model(path, trust=True).predict(image, "probabilities").asarray()
+        predict(open_model(path, trust=True), image, PredictOptions(what="probabilities")).asarray()
         for path in (tmp_path / "model.zip", tmp_path / "folder", tmp_path / "folder" / "rdf.yaml")
     ]
     np.testing.assert_array_equal(results[0], results[1])
@@ -234,7 +240,9 @@ def test_the_old_format_is_read(made: Kit, tmp_path: Path) -> None:
     path = made.packed(tmp_path / "old.zip", {"weights": weights}, content)
     model = open_model(path, trust=True)
     image = np.random.default_rng(0).normal(size=(1, 30, 30))
-    found = model.predict(Image.of(image[0], "YX"), "probabilities").asarray()[1]
+    found = predict(
+        model, Image.of(image[0], "YX"), PredictOptions(what="probabilities")
+    ).asarray()[1]
     np.testing.assert_allclose(found, expected_of(network, (image - 2) / 4)[0], atol=1e-5)
     content["outputs"][0]["shape"]["scale"] = [1, 1, 2, 2]  # type: ignore[index]
     with pytest.raises(InputError, match="2 times the image's pixels"):

@@ -23,6 +23,9 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import open_segmenter
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.foreign import self_test
@@ -126,7 +129,9 @@ def test_predicts_identically_after_saving(
     shape = (model.n_channels, *((10, 26, 30)[-ndim:]))
     image = Image.of(np.random.default_rng(1).normal(size=shape), "C" + "ZYX"[-ndim:])
     for what in ("classes", "probabilities", "objects"):
-        before, after = (m.predict(image, what).asarray() for m in (model, again))  # type: ignore[arg-type]
+        before, after = (
+            predict(m, image, PredictOptions(what=what)).asarray() for m in (model, again)
+        )  # type: ignore[arg-type]
         np.testing.assert_array_equal(after, before)
 
 
@@ -295,7 +300,7 @@ def test_the_files_network_agrees_with_the_segmenter(make_model: Make) -> None:
     model = make_model("mlp", options={"position": "polynomial"})
     image = np.random.default_rng(0).normal(size=(1, 30, 34)).astype(np.float32)
     evidence = torch.from_numpy(evidence_of_model(model, image)).softmax(0).numpy()
-    direct = model.segmenter().predict_proba(image, origin=(0, 0), shape=(30, 34))
+    direct = open_segmenter(model).predict_proba(image, origin=(0, 0), shape=(30, 34))
     np.testing.assert_allclose(evidence, direct, atol=1e-5)
 
 

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
 from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout
+from napari_unetseg.core.options import Device
 
 
 class Engine(Protocol):
@@ -78,7 +78,8 @@ def script_engine(data: bytes, device: Device) -> Engine:
 
 def layout_engine(layout: UNetLayout, device: Device) -> Engine:
     """Make the engine that runs a foreign UNet in our own network. Imports torch."""
-    engine: Engine = _torch().build_layout_engine(layout, device)
+    sizes = (layout.n_channels, layout.n_outputs, layout.ndim)
+    engine: Engine = _torch().build_network_engine(layout.spec, sizes, layout.state, device)
     return engine
 
 

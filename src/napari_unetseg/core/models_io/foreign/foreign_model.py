@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched, predict_proba_image
@@ -27,6 +26,7 @@ from napari_unetseg.core.models_io.foreign.processing_steps import (
     needs_whole,
 )
 from napari_unetseg.core.normalisation import intensities
+from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part, to_the_end
 
 _SCALING_SHARE, _RAW_SHARE = 0.05, 0.5
@@ -108,7 +108,7 @@ class ForeignModel(TrainedModel):
         )
 
     def segmenter(self, device: Device = "cpu", *, flips: bool = False) -> Segmenter:
-        """Build the segmenter; see `TrainedModel.segmenter`.
+        """Build the segmenter, without the zoom of the model.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class ForeignModel(TrainedModel):
     ) -> Segmenter:
         head = None if raw else self.head
         runs = (engine, self.image, self.result, self.number)
-        return self._at_its_zoom(ForeignSegmenter(*runs, post, head, flips))
+        return ForeignSegmenter(*runs, post, head, flips)
 
     def ready(
         self,

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.shipped_models import listed, resolved
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import native as packages
 from napari_unetseg.core.models_io.foreign.bare_weights import bare_onnx, bare_script
@@ -65,7 +63,9 @@ from napari_unetseg.core.models_io.native.package import PathLike
 from napari_unetseg.core.models_io.native.plain_yaml import MAX_BYTES as MAX_TEXT
 from napari_unetseg.core.models_io.native.plain_yaml import read_yaml
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict
+from napari_unetseg.core.models_io.shipped_models import listed, resolved
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.options import Device
 from napari_unetseg.core.units import symbol_of
 
 NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")

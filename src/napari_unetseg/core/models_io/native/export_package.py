@@ -16,7 +16,8 @@ from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import input_sides
 from napari_unetseg.core.models_io.native.network_source import network_builder
 from napari_unetseg.core.models_io.native.package import SUFFIX, PathLike, package_files
-from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
+from napari_unetseg.core.models_io.native.package_description import OPSET
+from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.options import option
 
@@ -27,6 +28,7 @@ FORMATS = ("torchscript", "onnx")
 
 _MAX_PIXELS = 2**22
 _COVER_SIDE = 512
+_MAX_SCRIPT_BYTES = 2**31
 
 
 class ExportOptions(ModelCard):
@@ -121,12 +123,25 @@ def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> Train
 def _weights(model: TrainedModel, image: Array, formats: tuple[str, ...]) -> dict[str, bytes]:
     if not formats:
         return {}
-    from napari_unetseg.core.nn.inference.exported import WRITERS
+    from napari_unetseg.core.nn.inference.exported import onnx_of, torchscript_of
 
     inputs = network_builder(model)[1].get("inputs", {})
     whole = Image(image, "C" + "ZYX"[-model.ndim :])
     scaled = fit_normalisation(whole, model.normalisation).apply(image)
-    return {f"weights.{name}": WRITERS[name](model, inputs, scaled) for name in formats}
+    made = {}
+    if "torchscript" in formats:
+        made["weights.torchscript"] = _without_traces(torchscript_of(model, inputs, scaled))
+    if "onnx" in formats:
+        made["weights.onnx"] = onnx_of(model, inputs, scaled, OPSET)
+    return made
+
+
+def _without_traces(data: bytes) -> bytes:
+    """Return a TorchScript file without the places of the source on this machine."""
+    with Archive(io.BytesIO(data), "The script", max_bytes=_MAX_SCRIPT_BYTES) as archive:
+        kept = [name for name in archive.names if not name.endswith(".debug_pkl")]
+        members = {name: archive.read(name, _MAX_SCRIPT_BYTES) for name in kept}
+    return zip_bytes(members, alignment=64)
 
 
 def draw_cover(image: Array, proba: NDArray[np.float32]) -> bytes:

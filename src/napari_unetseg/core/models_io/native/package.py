@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.inference.open_segmenter import check_weights
 from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import FEATURES_FROM, ModelCard, TrainedModel
@@ -152,7 +153,7 @@ def load(path: PathLike, *, check: bool = True) -> TrainedModel:
         own, weights = package.own(), package.weights()
         model = _build_model(own, weights, package.history(), package.example())
     if check:
-        model.check_weights()
+        check_weights(model)
     return model
 
 

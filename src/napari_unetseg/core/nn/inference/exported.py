@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,16 +12,12 @@ from torch import nn
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.models_io.native.package_description import OPSET
-from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
 from napari_unetseg.core.nn.networks.image_inputs import ImageInputs, showing
 from napari_unetseg.core.nn.restore import network_of
 
-_MAX_BYTES = 2**31
-
 
 def torchscript_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any) -> bytes:
-    """Return the network as a TorchScript file.
+    """Return the network as a TorchScript file, which names the source files of this machine.
 
     Parameters
     ----------
@@ -37,11 +33,18 @@ def torchscript_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any) -
     with _quiet(), torch.inference_mode():
         traced: Any = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, out)
-    return _without_traces(out.getvalue())
+    return out.getvalue()
 
 
-def onnx_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any) -> bytes:
-    """Return the network as an ONNX file; the parameters are those of `torchscript_of`.
+def onnx_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any, opset: int) -> bytes:
+    """Return the network as an ONNX file.
+
+    Parameters
+    ----------
+    model, inputs, image
+        See `torchscript_of`.
+    opset
+        Version of the operators.
 
     Raises
     ------
@@ -64,20 +67,13 @@ def onnx_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any) -> bytes
             (example,),
             out,
             dynamo=False,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=["image"],
             output_names=["evidence"],
             dynamic_axes={"image": axes, "evidence": axes},
         )
     written: bytes = out.getvalue()
     return written
-
-
-WRITERS: dict[str, Callable[[TrainedModel, Mapping[str, Any], Any], bytes]] = {
-    "torchscript": torchscript_of,
-    "onnx": onnx_of,
-}
-"""What writes the weights of each format."""
 
 
 def _network(model: TrainedModel, inputs: Mapping[str, Any]) -> nn.Module:
@@ -97,11 +93,4 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _without_traces(data: bytes) -> bytes:
-    """Return a TorchScript file without the places of the source on this machine."""
-    with Archive(io.BytesIO(data), "The script", max_bytes=_MAX_BYTES) as archive:
-        kept = [name for name in archive.names if not name.endswith(".debug_pkl")]
-        return zip_bytes({name: archive.read(name, _MAX_BYTES) for name in kept}, alignment=64)
-
-
-__all__ = ["WRITERS", "onnx_of", "torchscript_of"]
+__all__ = ["onnx_of", "torchscript_of"]

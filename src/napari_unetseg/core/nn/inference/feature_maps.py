@@ -25,7 +25,7 @@ from napari_unetseg.core.nn.inference.network_segmenter import memory_errors
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.networks.cnn import CNN
 from napari_unetseg.core.nn.networks.unet import Level
-from napari_unetseg.core.nn.restore import network_of
+from napari_unetseg.core.nn.restore import network_of, segmenter_of
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.progress import Progress, silent
 
@@ -150,7 +150,7 @@ def feature_maps(
     facts = facts_of(model, layer)
     network, spec = padded_network(model)
     module = named_layers(network)[layer]
-    given = matched(image, model.segmenter())
+    given = matched(image, segmenter_of(model))
     axes = "ZYX"[-model.ndim :]
     places = given.indices("C" + axes)
     if len(places) != 1:

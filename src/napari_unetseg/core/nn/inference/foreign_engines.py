@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_unetseg.core.annotation.train_options import Device
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout
+from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.inference.network_segmenter import memory_errors
 from napari_unetseg.core.nn.inference.runtime import choose_device
 from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.options import Device
 
 
 class TorchEngine:
@@ -73,11 +74,24 @@ def build_script_engine(data: bytes, device: Device = "cpu") -> TorchEngine:
     return TorchEngine(module, device)
 
 
-def build_layout_engine(layout: UNetLayout, device: Device = "cpu") -> TorchEngine:
-    """Return what runs a UNet of others in our own network, its number of outputs as it was."""
-    network = build_network(layout.spec, layout.n_channels, layout.n_outputs, layout.ndim)
-    network.load_state_dict({name: torch.tensor(array) for name, array in layout.state.items()})
+def build_network_engine(
+    spec: UNetSpec,
+    sizes: tuple[int, int, int],
+    state: Mapping[str, NDArray[Any]],
+    device: Device = "cpu",
+) -> TorchEngine:
+    """Build a UNet of our own that runs with the weights of another program.
+
+    Parameters
+    ----------
+    sizes
+        Channels of the image, outputs, and axes: 2 or 3.
+    state
+        The weights under our names.
+    """
+    network = build_network(spec, *sizes)
+    network.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     return TorchEngine(network.requires_grad_(False), device)
 
 
-__all__ = ["TorchEngine", "build_layout_engine", "build_script_engine"]
+__all__ = ["TorchEngine", "build_network_engine", "build_script_engine"]

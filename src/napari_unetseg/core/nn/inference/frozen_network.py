@@ -1,7 +1,7 @@
 """`FrozenNetwork`: a trained UNet as the eyes of a pixel rung."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.model.network_features import NetworkFeatures
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.network_segmenter import (
     MEMORY_FORMAT,
     folded,
@@ -17,9 +18,6 @@ from napari_unetseg.core.nn.inference.network_segmenter import (
     pad_to_size,
 )
 from napari_unetseg.core.nn.networks.blocks import Enlarge
-
-if TYPE_CHECKING:
-    from napari_unetseg.core.model.trained_model import TrainedModel
 
 FloatArray = NDArray[np.float32]
 
@@ -50,7 +48,7 @@ class FrozenNetwork:
     features: NetworkFeatures
     ndim: int
     device: str = "cpu"
-    model: "TrainedModel | None" = None
+    model: TrainedModel | None = None
     _ready: nn.Module = field(init=False, repr=False)
     _enlarge: nn.Module = field(init=False, repr=False)
 

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,12 +13,10 @@ from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, pixel_inputs
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.networks.perceptron import Dense, PixelNetwork
 from napari_unetseg.core.normalisation import Normalisation
-
-if TYPE_CHECKING:
-    from napari_unetseg.core.model.trained_model import TrainedModel
 
 FloatArray = NDArray[np.float32]
 
@@ -73,7 +70,7 @@ class PixelSegmenter:
         return self.spec.border(self.ndim, self._context)
 
     @property
-    def features_from(self) -> "TrainedModel | None":
+    def features_from(self) -> TrainedModel | None:
         """The model whose features are among the inputs, if any."""
         return None if self.frozen is None else self.frozen.model
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from napari_unetseg.core.annotation.train_options import Device
+from napari_unetseg.core.options import Device
 
 _NAMES = {
     "cpu": "processor (CPU)",

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.annotation.annotation import IGNORED, AnnotationKind
+from napari_unetseg.core.annotation.annotation import IGNORED
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image

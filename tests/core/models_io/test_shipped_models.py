@@ -11,11 +11,13 @@ import pytest
 from napari_unetseg.cli import main
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import SizeOptions, median_diameter, sized
+from napari_unetseg.core.inference.object_size import median_diameter
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.inference.zoomed import resampled
 from napari_unetseg.core.io import read_image, read_labels, write_image
-from napari_unetseg.core.model import shipped_models as shipped
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.models_io.native import describe, save
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -84,7 +86,9 @@ def test_the_general_model_finds_cells_where_a_model_of_one_kind_does_not(
         (path,) = (shared_data / place / "images").glob(f"{mask.stem}.*")
         truth, image = read_labels(mask).asarray() > 0, read_image(path).grey()
         for name, scores in found.items():
-            said = shipped.open_shipped(name).predict(image, "objects").asarray()
+            said = predict(
+                shipped.open_shipped(name), image, PredictOptions(what="objects")
+            ).asarray()
             scores.append(dice(said > 0, truth))
     means = {name: float(np.mean(scores)) for name, scores in found.items()}
     assert means["general"] > floor, means
@@ -171,13 +175,14 @@ def test_nuclei_of_another_size_are_found_at_their_diameter(
         truth = ids[np.ix_(rows, columns)].astype(np.int32)
         zoom, start = (by, by), (0, 0)
         shown = Image.of(resampled(image[None].astype(np.float32), zoom, start, start, sides)[0])
+        objects = PredictOptions(what="objects")
         options = {
-            "as it is": SizeOptions(),
-            "known": SizeOptions(diameter=median_diameter([truth])),
-            "measured": SizeOptions(auto_diameter=True),
+            "as it is": PredictOptions(),
+            "known": PredictOptions(diameter=median_diameter([truth])),
+            "measured": PredictOptions(auto_diameter=True),
         }
         for way, size in options.items():
-            said = sized(model, shown, size).predict(shown, "objects").asarray()
+            said = predict(sized(model, shown, size), shown, objects).asarray()
             found[way].append(overlap_of(said, truth))
     scores = {way: object_scores(Overlap.joined(several)).f1 for way, several in found.items()}
     assert scores["known"] > scores["as it is"] + 0.05, scores

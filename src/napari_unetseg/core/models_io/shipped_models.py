@@ -7,12 +7,9 @@ card.
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_unetseg.core.errors import InputError
-
-if TYPE_CHECKING:
-    from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.model.trained_model import TrainedModel
 
 PathLike = str | os.PathLike[str]
 
@@ -58,7 +55,7 @@ def shipped_name(path: PathLike) -> str:
     return file.stem if ours and file.stem in names() else ""
 
 
-def name_of_model(model: "TrainedModel") -> str:
+def name_of_model(model: TrainedModel) -> str:
     """Return the name of the shipped model equal to a model; empty if there is none."""
     ours = model.name in names() and open_shipped(model.name).fingerprint == model.fingerprint
     return model.name if ours else ""
@@ -90,7 +87,7 @@ def _is_there(folder: Path) -> bool:
 
 
 @lru_cache(maxsize=8)
-def open_shipped(name: str) -> "TrainedModel":
+def open_shipped(name: str) -> TrainedModel:
     """Open a shipped model; cached, and without importing torch.
 
     Raises

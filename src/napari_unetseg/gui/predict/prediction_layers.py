@@ -1,0 +1,162 @@
+"""Results of a prediction as layers, and the sentences about them: all from the run itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+
+from napari_unetseg.core.inference.object_size import zoom_in_words
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.gui.predict.predict_run import PredictRun
+from napari_unetseg.gui.shared.layers import (
+    PROBABILITIES,
+    find_layer,
+    geometry_of,
+    marked,
+    show_image,
+)
+from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
+
+PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
+_NEXT = "Next: Measure; or Correct them first, then Train on."
+_TRY_OTHERS = f"{_NEXT} Where they are split wrongly, change that and see it at once."
+_SPECK = 0.1
+"""Share of the median size under which an object is called a speck."""
+
+_COUNTED_AT_ONCE = 8_000_000
+
+
+def show_prediction(session: Session, layers: Any, run: PredictRun) -> str:
+    """Put the result of a run into layers, and return the message for the user."""
+    if run.prediction.path is not None:
+        return _show_written(layers, run)
+    if run.wants_objects:
+        return _show_objects(session, layers, run)
+    stopped = run.prediction.stopped_at
+    remarks = ["" if stopped is None else _stopped(stopped)]
+    if run.prediction.probabilities is not None:
+        _show_probabilities(layers, run)
+        remarks.append("Probabilities are in Image layers, one a class.")
+    if run.prediction.labels is not None:
+        labels = run.prediction.labels.asarray()
+        remark = _show_labels(session, layers, run, labels, PREDICTED, "classes")
+        scaled = scale_in_words(run.prediction.zoom)
+        remarks += [_shares(labels, run.model), scaled, remark]
+    return " ".join(filter(None, remarks))
+
+
+def earlier_classes(layers: Any, run: PredictRun) -> NDArray[Any] | None:
+    """Return the classes that an earlier run wrote, where a new one can write beside them."""
+    old = find_layer(layers, PREDICTED, run.layer)
+    if not isinstance(old, Labels) or not isinstance(old.data, np.ndarray):
+        return None
+    image = run.prediction.image.grey()
+    dtype = np.min_scalar_type(max(run.model.values))
+    return old.data if old.data.shape == image.shape and old.data.dtype == dtype else None
+
+
+def scale_in_words(zoom: Sequence[float]) -> str:
+    """Return a sentence on how the image was scaled; nothing where it was not."""
+    said = zoom_in_words(zoom) if zoom else ""
+    return f"{said[:1].upper()}{said[1:]}." if said else ""
+
+
+def _show_objects(session: Session, layers: Any, run: PredictRun) -> str:
+    made = run.prediction
+    ids = made.result.asarray()
+    remark = _show_labels(session, layers, run, ids, PREDICTED_OBJECTS, "objects")
+    next_step = _TRY_OTHERS if made.maps is not None else _NEXT
+    stopped = "" if made.stopped_at is None else _stopped(made.stopped_at)
+    counted = f"{int(ids.max(initial=0))} objects.{_specks(ids)}"
+    scaled = scale_in_words(made.zoom)
+    return " ".join(filter(None, (stopped, counted, scaled, next_step, remark)))
+
+
+def _show_labels(
+    session: Session, layers: Any, run: PredictRun, labels: NDArray[Any], role: str, kind: str
+) -> str:
+    made, remark = session.show_labels(
+        layers,
+        run.layer,
+        role,
+        labels,
+        name=f"{run.layer.name} {kind}",
+        options=run.metadata(),
+        objects=kind == "objects",
+    )
+    made.visible = True
+    return remark
+
+
+def _show_probabilities(layers: Any, run: PredictRun) -> None:
+    proba = run.prediction.probabilities
+    if proba is None:
+        return
+    at = proba.axes.index("C")
+    for number, name in enumerate(proba.channel_names):
+        show_image(
+            layers,
+            run.layer,
+            f"{PROBABILITIES} {name}",
+            np.take(proba.data, number, axis=at),
+            name=f"{run.layer.name} {name}",
+            options=run.metadata(),
+            contrast_limits=(0, 1),
+            visible=False,
+        )
+
+
+def _show_written(layers: Any, run: PredictRun) -> str:
+    """Put a file that was written into a layer, lazily, in place of an earlier one."""
+    made, what, source = run.prediction, run.options.what, run.layer
+    roles = {"objects": PREDICTED_OBJECTS, "classes": PREDICTED}
+    role = roles.get(what, PROBABILITIES)
+    data = list(run.levels)
+    look: dict[str, Any] = {
+        "name": f"{source.name} {what}",
+        "metadata": marked(role, source, run.metadata()),
+        **geometry_of(source, ndim=data[0].ndim),
+    }
+    old = find_layer(layers, role, source)
+    if what == "probabilities":
+        shown: Layer = ImageLayer(data, multiscale=True, contrast_limits=(0, 1), **look)
+    else:
+        shown = Labels(data, multiscale=True, **look)
+    if old is not None:
+        layers.remove(old)
+    layers.append(shown)
+    n = "" if made.n_objects is None else f"{made.n_objects:,} objects. "
+    return f"{n}Written to {made.path}, and shown from there. Next: Measure."
+
+
+def _stopped(fraction: float) -> str:
+    return f"Stopped at {fraction:.0%}: what was predicted by then is kept."
+
+
+def _shares(labels: NDArray[Any], model: TrainedModel) -> str:
+    counts = np.bincount(labels.ravel(), minlength=max(model.values) + 1) / labels.size
+    shares = [
+        f"{name} {100 * counts[value]:.1f} %"
+        for name, value in zip(model.classes, model.values, strict=True)
+    ]
+    return f"{', '.join(shares)}. Next: Correct, then Train on."
+
+
+def _specks(ids: NDArray[Any]) -> str:
+    """Return how many objects are so small that they are hardly meant."""
+    if ids.size > _COUNTED_AT_ONCE:
+        return ""
+    sizes = np.bincount(ids.ravel())[1:]
+    sizes = sizes[sizes > 0]
+    n = int(np.count_nonzero(sizes < _SPECK * np.median(sizes))) if len(sizes) else 0
+    if not n:
+        return ""
+    what = "1 is a speck" if n == 1 else f"{n} are specks"
+    return f" {what}, under a tenth of the usual size: Smallest size drops them."
+
+
+__all__ = ["PASSING", "earlier_classes", "scale_in_words", "show_prediction"]
