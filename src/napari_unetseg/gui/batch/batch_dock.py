@@ -193,8 +193,8 @@ class BatchWidget(QWidget):
         """Show the recipe as a command line, a script and a paragraph."""
         batch = self._batch()
         if batch is not None:
-            path = self.path or _UNSAVED
-            self._words.ask(lambda progress: words_of(batch, path))
+            path, saved = self.path or _UNSAVED, self.path is not None
+            self._words.ask(lambda progress: (words_of(batch, path), saved))
 
     def refresh(self) -> None:
         """Set what can be clicked: the one place that decides."""
@@ -378,8 +378,9 @@ class BatchWidget(QWidget):
             how = "as it was written" if look.written else "made just now, and written nowhere"
             self.page.say(f"{look.path.name}: {how}.")
 
-    def _on_words(self, words: Words) -> None:
-        self.dialog = WordsDialog(words, self, saved=self.path is not None)
+    def _on_words(self, answer: tuple[Words, bool]) -> None:
+        words, saved = answer
+        self.dialog = WordsDialog(words, self, saved=saved)
         self.dialog.open()
 
     def _on_checked(self, recipe: Recipe | None) -> None:
