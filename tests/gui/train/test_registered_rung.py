@@ -23,7 +23,7 @@ def test_the_train_dock_offers_it(qtbot, toy_rung, viewer):
     tool.rung.setCurrentIndex(tool.rung.findData(toy_rung.kind))
     assert tool.spec() == toy_rung.spec()
     assert "smallest network" in tool.rung.toolTip()
-    assert "radius" in tool.forms()[toy_rung.kind].options.model_dump()
+    assert "radius" in tool.specs[toy_rung.kind].options.model_dump()
     tool.close_tool()
 
 
