@@ -439,8 +439,8 @@ class TestMistakes:
             ("--labels-are boxes", "scribbles, mask, objects"),
             ("--ndim 4", "2, 3"),
             ("--budget soon", "90s"),
-            ("--budget 0", "no time"),
-            ("--budget -3", "no time"),
+            ("--budget 0", "not a training time"),
+            ("--budget -3", "not a training time"),
             ("--budget 5m --epochs 3", "not both"),
             ("--epochs 0", "--epochs 0"),
             ("--budget 5m --set budget=3", "set the same option"),
@@ -461,7 +461,7 @@ class TestMistakes:
         images = (data / "images", data / "masks")
         assert ".zip" in refused("train", *images, "-o", tmp_path / "m.pt")
         file = data / "images" / "a.tif"
-        assert "Nothing can be written" in refused("train", *images, "-o", file / "m.zip")
+        assert "is not writable" in refused("train", *images, "-o", file / "m.zip")
         (data / "folder.zip").mkdir()
         assert "is a folder" in refused("train", *images, "-o", data / "folder.zip")
 
@@ -494,7 +494,7 @@ class TestMistakes:
         words = ("--model", "logistic", "--labels-are", "mask", "--budget", "5m")
         image = (data / "images/a.tif", data / "masks/a.png")
         assert run("train", *image, "-o", tmp_path / "m.zip", *words) == 0
-        assert "no use is made of budget" in capsys.readouterr().err
+        assert "does not use budget" in capsys.readouterr().err
 
     def test_a_missing_device_is_said_aloud(self, data, unet, tmp_path, capsys, monkeypatch):
         import torch

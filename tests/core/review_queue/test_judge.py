@@ -1,4 +1,4 @@
-"""What a correction says of the objects that were there before."""
+"""The true objects counted behind a correction."""
 
 import numpy as np
 import pytest

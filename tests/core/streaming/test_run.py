@@ -236,7 +236,7 @@ def test_another_run_is_not_gone_on_with(written, tmp_path) -> None:
     with pytest.raises(InputError, match=r"used another recipe. Run without resume"):
         stream(other, source, out, resume=True)
     write_image(tmp_path / "image.zarr", image.with_data(image.asarray() + 1))
-    with pytest.raises(InputError, match=r"of another image. Run without resume"):
+    with pytest.raises(InputError, match=r"used another image. Run without resume"):
         stream(RECIPE, source, out, resume=True)
     stream(RECIPE, source, out)  # begins again
     assert not RunFolder.beside(out).path.exists()

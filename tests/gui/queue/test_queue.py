@@ -337,7 +337,7 @@ def test_images_of_another_size_are_refused(tool, viewer, make, nuclei):
     tool.session.add_model(nuclei.model)
     tool.run()
     assert make() is None
-    assert "belong to different images" in tool.message.text()
+    assert "Choose the image of these labels" in tool.message.text()
 
 
 def test_classes_go_by_windows(tool, viewer, make):

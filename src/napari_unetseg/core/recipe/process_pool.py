@@ -131,7 +131,7 @@ def _until_death(
 
 def _begin_process(threads: int, end: Any) -> None:
     """Set up a pool process before it loads libraries with their own threads."""
-    global _told_to_end
+    global _end_event
     _end_event = end
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     # Ctrl-C reaches all processes of a terminal; the main process ends the others.
