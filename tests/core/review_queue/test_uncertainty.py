@@ -8,6 +8,7 @@ import pytest
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import silent
+from napari_unetseg.core.review_queue import augmented_views
 from napari_unetseg.core.review_queue.augmented_views import View, predict_view, views_for
 from napari_unetseg.core.review_queue.uncertainty import disagreement, entropy, margin
 
@@ -60,12 +61,11 @@ def test_colour_stays_colour():
 
 
 def model(position="none", ndim=2):
-    return SimpleNamespace(
-        spec=SimpleNamespace(position=position),
-        ndim=ndim,
-        zoom=(),
-        predict_maps=lambda image, progress: Image.of(image.asarray() * 2.0, image.axes),
-    )
+    return SimpleNamespace(spec=SimpleNamespace(position=position), ndim=ndim, zoom=())
+
+
+def doubled(model, image, options, *, progress):
+    return Image.of(image.asarray() * 2.0, image.axes)
 
 
 def test_which_views_make_sense():
@@ -78,7 +78,8 @@ def test_which_views_make_sense():
     assert views_for(model("polynomial"), square) == ()
 
 
-def test_a_model_without_preferences_says_the_same_of_every_view():
+def test_a_model_without_preferences_says_the_same_of_every_view(monkeypatch):
+    monkeypatch.setattr(augmented_views, "predict_maps", doubled)
     image = Image.of(np.arange(20.0).reshape(4, 5), "YX")
     found = list(predict_view(model(), image, views_for(model(), image), silent))
     assert len(found) == 3
