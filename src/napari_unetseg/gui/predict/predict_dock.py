@@ -19,7 +19,7 @@ from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.gui.predict.live_splitting import LiveSplitting
-from napari_unetseg.gui.predict.model_files import ModelFiles
+from napari_unetseg.gui.predict.load_and_save import ModelFiles
 from napari_unetseg.gui.predict.predict_run import (
     PredictDockOptions,
     PredictRun,
