@@ -321,5 +321,5 @@ __all__ = [
     "run_case",
     "segment",
     "show",
-    "write",
+    "write_case",
 ]
