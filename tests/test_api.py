@@ -252,7 +252,7 @@ IDS = np.eye(20, dtype=int)
         (lambda: seg.write("a.csv", PLANE), "must end in"),
         (lambda: seg.write("a.tif", [1]), "data must be an array"),
         (lambda: seg.write("a.tif", {"label": [1]}), "A table is written as"),
-        (lambda: seg.write("a.tif", -IDS), "go from -1"),
+        (lambda: seg.write("a.tif", -IDS), "range from -1"),
         (lambda: seg.read("nothing.tif"), "There is no file"),
         (lambda: seg.run_recipe("nothing.yaml", PLANE), "cannot be read"),
     ],

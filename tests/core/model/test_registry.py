@@ -60,7 +60,7 @@ def test_a_new_rung_costs_two_files_and_an_entry(toy_rung: Rung, tmp_path: Path)
     save(model, tmp_path / "toy.zip")
     opened = open_package(tmp_path / "toy.zip")
     assert opened.spec == spec
-    np.testing.assert_array_equal(opened.predict(pair.image).asarray(), found)
+    np.testing.assert_array_equal(predict(opened, pair.image).asarray(), found)
 
     name, options = network_builder(model)
     place: dict[str, object] = {}

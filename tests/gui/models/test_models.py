@@ -77,7 +77,7 @@ def test_a_file_tries_itself_and_is_exported(qtbot, dock, tmp_path):
 def test_renamed_and_deleted_after_a_question(qtbot, dock, tmp_path, monkeypatch):
     choose(dock, "dots.zip")
     dock.rename("a/b")
-    assert "no name" in dock.message.text()
+    assert "not a valid file name" in dock.message.text()
     dock.rename("spots")
     assert (tmp_path / "spots.zip").exists()
     choose(dock, "spots.zip")

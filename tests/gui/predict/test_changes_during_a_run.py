@@ -17,7 +17,13 @@ from napari_unetseg.core.training.train import TrainingPair, train
 from napari_unetseg.gui.predict import predict_dock, predict_run
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.shared.layer_provenance import draft_of
-from napari_unetseg.gui.shared.layers import find_layer, options_of_layer, role_of
+from napari_unetseg.gui.shared.layers import (
+    BEFORE,
+    find_layer,
+    marked,
+    options_of_layer,
+    role_of,
+)
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
@@ -152,6 +158,19 @@ def test_the_layer_says_what_the_run_was_started_with(qtbot, tool, viewer, model
     assert draft.model is model
     assert draft.options.what == ("classes" if what == "both" else settled)
     assert draft.options.model_dump(include=set(STARTED)) == STARTED
+
+
+@pytest.mark.parametrize("what", ["objects", "both"])
+def test_the_layer_names_the_steps_that_had_made_the_image(qtbot, tool, viewer, models, held, what):
+    source, raw = viewer.layers["image 1"], viewer.layers["image 2"]
+    source.metadata.update(marked("flattened", raw, {"terms": "plane"}))
+    expected(tool, models[0], what=what)
+    tool.run()
+    source.metadata.update(marked("flattened", raw, {"terms": "quadratic"}))
+    held.open.set()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    made = [layer for layer in viewer.layers if role_of(layer) not in ("", "flattened")]
+    assert {options_of_layer(layer, BEFORE)["terms"] for layer in made} == {"plane"}
 
 
 def test_kept_maps_are_split_as_the_run_was_started(qtbot, tool, viewer, models, held):

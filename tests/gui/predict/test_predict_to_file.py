@@ -63,14 +63,14 @@ def test_what_is_written_is_what_is_predicted_at_once(
     qtbot, tool, model, what, monkeypatch
 ) -> None:
     source, grown = tool.pick.layer(), []
-    look = tool._slide.on_the_way
+    look = tool._large_run().on_the_way
 
     def watched(thing):
         look(thing)
         if isinstance(thing, slide.Grown):
-            grown.append(np.array(tool._slide._growing.data[1]).astype(float).sum())
+            grown.append(np.array(tool._large_run()._growing.data[1]).astype(float).sum())
 
-    monkeypatch.setattr(tool._slide, "on_the_way", watched)
+    monkeypatch.setattr(tool._large_run(), "on_the_way", watched)
     tool.form.set(what=what)
     tool.run()
     finished(qtbot, tool)
@@ -95,7 +95,7 @@ def test_the_field_on_screen_comes_first_and_cancel_keeps_what_is_done(
 ) -> None:
     source, places = tool.pick.layer(), []
     monkeypatch.setattr(slide, "in_view", lambda layer: (slice(250, 290), slice(140, 180)))
-    look = tool._slide.on_the_way
+    look = tool._large_run().on_the_way
 
     def watched(thing):
         look(thing)
@@ -104,7 +104,7 @@ def test_the_field_on_screen_comes_first_and_cancel_keeps_what_is_done(
             if len(places) == 3:
                 tool.cancel()
 
-    monkeypatch.setattr(tool._slide, "on_the_way", watched)
+    monkeypatch.setattr(tool._large_run(), "on_the_way", watched)
     tool.run()
     finished(qtbot, tool)
     assert places[0] == (256 // 4, 128 // 4)

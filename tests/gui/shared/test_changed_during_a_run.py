@@ -485,7 +485,7 @@ def test_the_file_that_is_trusted_is_the_one_that_was_asked_about(qtbot, monkeyp
         ran.append((path.name, trust))
         if not trust:
             raise NeedsTrust("It is a program.")
-        return SimpleNamespace(passed=True, said="it is the same")
+        return SimpleNamespace(passed=True, summary="it is the same")
 
     def asked(*words):
         choose(dock, "second.zip")

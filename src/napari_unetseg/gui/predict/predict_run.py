@@ -23,7 +23,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.gui.shared.layers import image_of, plane_image
+from napari_unetseg.gui.shared.layers import image_of, plane_image, steps_before
 from napari_unetseg.gui.shared.task import Work
 
 Index = tuple[int, ...]
@@ -65,6 +65,8 @@ class PredictRun:
         Of the layer's array, without colour.
     options
         Options of the dock, settled for the model and the layer.
+    before
+        Steps that had made the image when the run started; see `steps_before`.
     index
         The plane that is predicted or looked at; None for everything.
     prediction
@@ -77,6 +79,7 @@ class PredictRun:
     data: Any
     axes: str
     options: PredictDockOptions
+    before: dict[str, Any]
     index: Index | None
     prediction: Prediction
     levels: tuple[Any, ...] = ()
@@ -152,6 +155,7 @@ def begin_run(
         data=layer.data,
         axes=whole.grey().axes,
         options=settled,
+        before=steps_before(layer),
         index=index,
         prediction=prepare_prediction(model, image, settled, decoding),
     )

@@ -86,6 +86,7 @@ def _show_labels(
         labels,
         name=f"{run.layer.name} {kind}",
         options=run.metadata(),
+        before=run.before,
         objects=kind == "objects",
     )
     made.visible = True
@@ -105,6 +106,7 @@ def _show_probabilities(layers: Any, run: PredictRun) -> None:
             np.take(proba.data, number, axis=at),
             name=f"{run.layer.name} {name}",
             options=run.metadata(),
+            before=run.before,
             contrast_limits=(0, 1),
             visible=False,
         )
@@ -118,7 +120,7 @@ def _show_written(layers: Any, run: PredictRun) -> str:
     data = list(run.levels)
     look: dict[str, Any] = {
         "name": f"{source.name} {what}",
-        "metadata": marked(role, source, run.metadata()),
+        "metadata": marked(role, source, run.metadata(), run.before),
         **geometry_of(source, ndim=data[0].ndim),
     }
     old = find_layer(layers, role, source)

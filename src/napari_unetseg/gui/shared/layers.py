@@ -231,6 +231,7 @@ def show_image(
     *,
     name: str,
     options: Mapping[str, Any],
+    before: Mapping[str, Any] | None = None,
     **look: Any,
 ) -> ImageLayer:
     """Put an image result beside its source: into the layer that has the role, or a new one.
@@ -239,10 +240,12 @@ def show_image(
     ----------
     layers
         The viewer's layer list.
+    before
+        See `marked`.
     look
         Arguments of a new layer only (colormap, visible...): later the user's choice stands.
     """
-    metadata = marked(role, source, options)
+    metadata = marked(role, source, options, before)
     old = find_layer(layers, role, source)
     if isinstance(old, ImageLayer) and old.data.shape == data.shape:
         old.data = data
