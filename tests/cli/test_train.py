@@ -173,7 +173,7 @@ class TestTrainPredictEvaluate:
         assert "images have 3" in said
         assert "only a UNet" in refused("train", *pairs, *words, "--features-from", logistic)
         setting = ("--set", "features=bank")
-        assert "makes no use of it" in refused("train", *pairs, *words, *eyes, *setting)
+        assert "does not use it" in refused("train", *pairs, *words, *eyes, *setting)
         assert "none is given" in refused("train", *pairs, *words, "--set", "features=network")
         setting = ("--set", "method=mean-std")
         assert "another way" in refused("train", *pairs, *words, *eyes, *setting)

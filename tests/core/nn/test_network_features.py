@@ -341,7 +341,7 @@ def test_what_does_not_go_together_gets_a_sentence(make_model: Make) -> None:
         taught(make_model("unet", 3))
     with pytest.raises(InputError, match="only a UNet has features"):
         taught(make_model("cnn"))
-    with pytest.raises(InputError, match="makes no use of it"):
+    with pytest.raises(InputError, match="does not use it"):
         taught(unet, LogisticSpec(features="bank"))
     with pytest.raises(InputError, match="none is given"):
         train(
