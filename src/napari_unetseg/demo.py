@@ -108,7 +108,7 @@ def run_case(out: Path, *, progress: Progress = silent) -> list[Case]:
     for number, recipe in enumerate(RECIPES):
         at = part(progress, number / len(RECIPES), (number + 1) / len(RECIPES))
         case = segment(recipe, progress=part(at, 0, 0.8))
-        write(case, out)
+        write_case(case, out)
         at(1.0, recipe.name)
         cases.append(case)
     return cases
@@ -135,7 +135,7 @@ def segment(recipe: DemoCase, *, progress: Progress = silent) -> Case:
     )
 
 
-def write(case: Case, out: Path) -> None:
+def write_case(case: Case, out: Path) -> None:
     """Write the files of one example; see `run_case`.
 
     Raises
@@ -321,5 +321,5 @@ __all__ = [
     "run_case",
     "segment",
     "show",
-    "write",
+    "write_case",
 ]
