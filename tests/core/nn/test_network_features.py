@@ -249,7 +249,7 @@ def test_automatic_is_both_and_stays_so_when_continued(make_model: Make) -> None
     assert second.features_from.fingerprint == unet.fingerprint
     assert second.spec == first.spec
     assert second.parent == first.fingerprint
-    with pytest.raises(InputError, match="sees the UNet"):
+    with pytest.raises(InputError, match="uses the UNet"):
         train(
             spec,
             lessons,
@@ -350,9 +350,9 @@ def test_what_does_not_go_together_gets_a_sentence(make_model: Make) -> None:
             TrainOptions(),
             name="blind",
         )
-    with pytest.raises(InputError, match="features of its own"):
+    with pytest.raises(InputError, match="its own features"):
         taught(unet, UNetSpec())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="normalised in another way"):
+    with pytest.raises(InputError, match="another normalisation"):
         taught(unet, scaling=MEAN_STD)
     with pytest.raises(InputError, match="trained on stacks"):
         LivePixels(scene()[0], LogisticSpec(), features_from=make_model("unet", 3))
