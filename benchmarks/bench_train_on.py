@@ -35,7 +35,7 @@ from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.scoring.object_scores import best_of, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.corrected_labels import corrected_lesson
+from napari_unetseg.core.training.corrected_labels import make_corrected_pair
 from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
 from napari_unetseg.core.training.train import train
 
@@ -165,7 +165,7 @@ def main() -> None:
     for way in asked.ways:
         options = FineTuneOptions(seed=asked.seed, **WAYS[way])
         teach = [
-            corrected_lesson(
+            make_corrected_pair(
                 image,
                 labels,
                 ink,

@@ -1,8 +1,8 @@
 """The functions of ``import napari_unetseg``: arrays in, arrays out, options as keywords.
 
-Each hands over to the function of `napari_unetseg.core` that the docks and the command line call.
-An `Image` in gives an `Image` out; any other array (numpy, dask, zarr) gives a plain array, which
-is a dask array where the result is lazy.
+Each calls the function of `napari_unetseg.core` that the docks and the command line call, too. An
+`Image` gives an `Image`; any other array (numpy, dask, zarr) gives a plain array, which is a dask
+array where the result is lazy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -101,15 +101,15 @@ def write(
     data
         An image or array, the columns of `measure`, or the model of `train`.
     labels
-        Whether to write the smallest whole numbers that hold the values, compressed. When missing,
-        this is done with booleans and with int32 and int64, the types of masks and of ids.
+        Whether to write the smallest integer type that holds the values, compressed. By default
+        this is done for booleans, int32 and int64, the types of masks and of ids.
     axes, spacing, unit, channel_names
-        Of an array that has none of its own; see `Image.of`.
+        Metadata of an array that has none of its own; see `Image.of`.
 
     Raises
     ------
     InputError
-        When the suffix does not fit the data, or the place cannot be written.
+        When the suffix does not fit the data, or the path cannot be written.
 
     Examples
     --------
@@ -154,16 +154,16 @@ def fit_background(
     options
         All options at once, instead of keywords.
     exclude
-        Mask of pixels to leave out of the fit: of the image's shape without channels.
+        Mask of pixels to leave out of the fit, of the image's shape without channels.
     axes, spacing, unit
-        Of an array that has none of its own; see `Image.of`.
+        Metadata of an array that has none of its own; see `Image.of`.
     progress
-        Called with the share done; may raise `Cancelled`.
+        Called with the completed fraction; may raise `Cancelled`.
 
     Returns
     -------
     Background
-        Its `surface()` is the fitted background, its `flatten(image)` takes it out.
+        Its `surface()` is the fitted background, its `flatten(image)` removes it.
 
     Raises
     ------
@@ -180,8 +180,8 @@ def fit_background(
     """
     given = image_from(image, axes=axes, spacing=spacing, unit=unit)
     chosen = chosen_options(BackgroundOptions, options, keywords)
-    left_out = None if exclude is None else np.asarray(array_from(exclude, "exclude"))
-    return backgrounds.fit_background(given, chosen, exclude=left_out, progress=progress)
+    mask = None if exclude is None else np.asarray(array_from(exclude, "exclude"))
+    return backgrounds.fit_background(given, chosen, exclude=mask, progress=progress)
 
 
 @overload
@@ -197,23 +197,23 @@ def flatten(
     progress: Progress = silent,
     **keywords: Any,
 ) -> Any:
-    """Take the background out of an image.
+    """Remove the background from an image.
 
     Parameters
     ----------
     image
         An `Image` or any array.
     background
-        Of `fit_background`, perhaps of another image of this shape. Fitted when missing.
+        From `fit_background`, also of another image of this shape. Fitted when missing.
     axes
-        Of an array; see `Image.of`.
+        Axes of an array; see `Image.of`.
     progress
-        Called with the share done; may raise `Cancelled`.
+        Called with the completed fraction; may raise `Cancelled`.
 
     Returns
     -------
     Image or array
-        float32, the image's axes; grey where it is a colour picture.
+        float32, with the image's axes; a colour image becomes grey.
 
     Raises
     ------
@@ -233,8 +233,8 @@ def flatten(
         background = fit_background(given, progress=progress, **keywords)
     elif keywords:
         raise InputError(
-            f"The background is fitted already, so {', '.join(keywords)} cannot be chosen any "
-            "more. Leave out one of the two."
+            f"The background is fitted already, so {', '.join(keywords)} has no effect. Leave out "
+            "one of the two."
         )
     return like_given(image, background.flatten(given))
 
@@ -265,17 +265,17 @@ def threshold(
     options
         All options at once, instead of keywords.
     values
-        Levels to use instead of those that the method finds.
+        Levels to use instead of the method's.
     axes
-        Of an array; see `Image.of`.
+        Axes of an array; see `Image.of`.
     progress
-        Called with the share done; may raise `Cancelled`.
+        Called with the completed fraction; may raise `Cancelled`.
 
     Returns
     -------
     Image or array
         Classes are uint8, objects int32; 0 is background. Of the image's shape, without the colour
-        axis of a colour picture.
+        axis of a colour image.
 
     Raises
     ------
@@ -325,7 +325,7 @@ def train(
     images
         An `Image` or any array, or a list of them with the same channels.
     labels
-        Of each image's shape without its channels.
+        Labels of each image, of its shape without channels.
     model
         ``"logistic"``, ``"softmax"``, ``"mlp"``, ``"cnn"`` or ``"unet"``. When missing, that of
         `start`, or logistic.
@@ -333,7 +333,8 @@ def train(
         ``"scribbles"``: classes from 1, 0 is not labelled. ``"mask"``: classes from 1, 0 is
         background. ``"objects"``: an id for each object, 0 is background.
     regions
-        Of the labels' shape: nonzero where a mask or objects are finished. Everywhere if missing.
+        Arrays of the labels' shape: nonzero where a mask or objects are finished. Everywhere if
+        missing.
     name
         Name of the new model.
     class_names
@@ -345,9 +346,10 @@ def train(
     features_from
         A UNet whose features a logistic, softmax or mlp model uses.
     axes, spacing, unit, channel_names
-        Of arrays that have none of their own; see `Image.of`.
+        Metadata of arrays that have none of their own; see `Image.of`.
     progress
-        Called with the share done; may raise `Cancelled`, or `StopEarly` to keep the best so far.
+        Called with the completed fraction; may raise `Cancelled`, or `StopEarly` to keep the best
+        so far.
     **keywords
         Options of the model (`LogisticSpec`, `SoftmaxSpec`, `MlpSpec`, `CnnSpec`, `UNetSpec`) and
         of the training (`TrainOptions`), such as ``budget=5`` minutes for a UNet.
@@ -355,7 +357,7 @@ def train(
     Returns
     -------
     TrainedModel
-        For `predict`; `write` saves it. Its `scores` are those of the validation set.
+        The model, for `predict`; `write` saves it. Its `scores` are those of the validation set.
 
     Raises
     ------
@@ -374,26 +376,26 @@ def train(
     True
     """
     check_keyword("labels_are", labels_are, get_args(AnnotationKind))
-    known: Any = {"axes": axes, "spacing": spacing, "unit": unit, "channel_names": channel_names}
-    lessons = [
+    metadata: Any = {"axes": axes, "spacing": spacing, "unit": unit, "channel_names": channel_names}
+    pairs = [
         TrainingPair(
-            image_from(image, **known),
+            image_from(image, **metadata),
             np.asarray(array_from(truth, "labels")),
             None if region is None else np.asarray(array_from(region, "regions")),
         )
         for image, truth, region in paired_lists(images, labels, regions)
     ]
-    begun = None if start is None else model_from(start)
-    spec, options = model_and_training(model, begun, keywords)
+    start_model = None if start is None else model_from(start)
+    spec, options = model_and_training(model, start_model, keywords)
     outcome = training.train(
         spec,
-        lessons,
+        pairs,
         options,
         name=name or spec.kind,
         labels_are=labels_are,
         class_names=class_names,
         ndim=ndim,
-        start=begun,
+        start=start_model,
         features_from=None if features_from is None else model_from(features_from),
         progress=progress,
     )
@@ -421,23 +423,24 @@ def predict(
     Parameters
     ----------
     image
-        An `Image` or any array, of the channels that the model knows.
+        An `Image` or any array, with the channels that the model was trained on.
     model
         A model, its file, or the name of one that ships, such as ``"nuclei"``.
     what
         ``"classes"``, ``"objects"`` or ``"probabilities"``; ``"auto"`` is objects where the model
         learnt objects, otherwise classes.
     axes, spacing, unit
-        Of an array that has none of its own; see `Image.of`.
+        Metadata of an array that has none of its own; see `Image.of`.
     progress
-        Called with the share done; may raise `Cancelled`, or `StopEarly` to keep what is finished.
+        Called with the completed fraction; may raise `Cancelled`, or `StopEarly` to keep the
+        finished part.
 
     Returns
     -------
     Image or array
-        Classes: uint8, one value for each class, 0 for background. Objects: int32, an id for each.
-        Both of the image's axes without channels. Probabilities: float32, with a channel axis of
-        the classes.
+        Classes: uint8, a value for each class, 0 for background. Objects: int32, an id for each.
+        Both have the image's axes without channels. Probabilities: float32, with a channel axis
+        for the classes.
 
     Raises
     ------
@@ -459,7 +462,7 @@ def predict(
     if decoding and what not in ("auto", "objects"):
         raise InputError(
             f"{', '.join(decoding)} would only matter for objects, and {what} are asked for. "
-            'Give what="objects", or leave them out.'
+            'Set what="objects", or leave them out.'
         )
     prediction = run_model(
         chosen,
@@ -486,29 +489,29 @@ def measure(
     channel_names: Sequence[str] = (),
     **keywords: Any,
 ) -> Table:
-    """Measure every object: size, place, shape and intensity.
+    """Measure every object: size, position, shape and intensity.
 
     Parameters
     ----------
     labels
         Ids of objects, 0 for background: an `Image` or any array.
     image
-        Intensities to measure: of the labels' axes, perhaps with channels; or a dict of several
+        Intensities to measure, with the labels' axes and optionally channels; or a dict of several
         such images by name.
     options
         All options at once, instead of keywords.
     axes
-        Of the image, if it is an array; the labels have the same without C.
+        Axes of the image, if it is an array; the labels have the same without C.
     spacing, unit
-        Of the labels, if they are an array; see `Image.of`.
+        Metadata of the labels, if they are an array; see `Image.of`.
     channel_names
-        Of the image, if it is an array.
+        Channel names of the image, if it is an array.
 
     Returns
     -------
     dict of str to ndarray
-        Columns for ``pandas.DataFrame``, a row for each object. Lengths are in pixels where there
-        is no `unit`. See `napari_unetseg.core.measure.measure` for every column.
+        Columns for ``pandas.DataFrame``, a row for each object. Lengths are in pixels without a
+        `unit`. See `napari_unetseg.core.measure.measure` for every column.
 
     Raises
     ------
@@ -526,15 +529,15 @@ def measure(
     own = None if axes is None else axes.upper().replace("C", "")
     ids = image_from(labels, "labels", axes=own, spacing=spacing, unit=unit, rgb=False)
 
-    def seen(one: Any) -> Image:
-        same = ids.axes if axes is None and getattr(one, "ndim", 0) == ids.ndim else axes
+    def as_image(array: Any) -> Image:
+        same = ids.axes if axes is None and getattr(array, "ndim", 0) == ids.ndim else axes
         return image_from(
-            one, axes=None if isinstance(one, Image) else same, channel_names=channel_names
+            array, axes=None if isinstance(array, Image) else same, channel_names=channel_names
         )
 
     several = isinstance(image, Mapping)
-    images = {name: seen(one) for name, one in image.items()} if several else None
-    values = images if several or image is None else seen(image)
+    images = {name: as_image(array) for name, array in image.items()} if several else None
+    values = images if several or image is None else as_image(image)
     return measuring.measure(ids, values, chosen_options(MeasureOptions, options, keywords))
 
 
@@ -568,29 +571,29 @@ def evaluate(
     unit: str = "",
     **keywords: Any,
 ) -> Evaluation:
-    """Compare labels with the truth.
+    """Score labels against the truth.
 
     Parameters
     ----------
     predicted, truth
-        Masks, classes or ids of objects, 0 for background: images or arrays of one shape.
+        Masks, classes or object ids, 0 for background: images or arrays of one shape.
     labels_are
         ``"mask"``: compare pixels, class by class; the scores are means over the classes.
-        ``"objects"``: compare objects. When missing, booleans are a mask and whole numbers objects.
+        ``"objects"``: compare objects. When missing, booleans are a mask and integers objects.
     axes, spacing, unit
-        Of arrays that have none of their own; see `Image.of`.
+        Metadata of arrays that have none of their own; see `Image.of`.
 
     Returns
     -------
     Evaluation
-        Scores by name. Of a mask: dice, iou, precision and recall. Of objects: dice and iou of the
-        foreground, precision, recall, f1 at an IoU of 0.5, ap50, ap75, map and more; see
+        Scores by name. For a mask: dice, iou, precision and recall. For objects: dice and iou of
+        the foreground, precision, recall, f1 at an IoU of 0.5, ap50, ap75, map and more; see
         `napari_unetseg.core.scoring.object_scores.ObjectScores`.
 
     Raises
     ------
     InputError
-        When the two differ in shape, or hold no whole numbers.
+        When the two differ in shape, or are not integers.
 
     Examples
     --------
@@ -601,8 +604,8 @@ def evaluate(
     >>> seg.evaluate(truth * (truth == 1), truth).ap50
     0.5
     """
-    known: Any = {"axes": axes, "spacing": spacing, "unit": unit, "rgb": False}
-    found, true = (image_from(one, "labels", **known) for one in (predicted, truth))
+    metadata: Any = {"axes": axes, "spacing": spacing, "unit": unit, "rgb": False}
+    found, true = (image_from(labels, "labels", **metadata) for labels in (predicted, truth))
     if labels_are is None:
         labels_are = "mask" if found.dtype == true.dtype == bool else "objects"
     check_keyword("labels_are", labels_are, ("mask", "objects"))
@@ -610,14 +613,14 @@ def evaluate(
         options = chosen_options(ObjectScoreOptions, None, keywords)
         return Evaluation(judge_objects(found, true, options).scores)
     sorted_keywords(keywords)
-    given, wanted = found.asarray(), true.asarray()
-    values = sorted({*np.unique(given).tolist(), *np.unique(wanted).tolist()} - {0})
+    areas, true_areas = found.asarray(), true.asarray()
+    values = sorted({*np.unique(areas).tolist(), *np.unique(true_areas).tolist()} - {0})
     if len(values) > MAX_CLASSES:
         raise InputError(
             f"The labels hold {len(values)} values, more than {MAX_CLASSES} classes: they look "
-            'like ids of objects. Say labels_are="objects".'
+            'like object ids. Set labels_are="objects".'
         )
-    scores = class_scores(given, wanted, values).values()
+    scores = class_scores(areas, true_areas, values).values()
     return Evaluation(asdict(mean_scores(scores)))
 
 
@@ -635,26 +638,26 @@ def run_recipe(
     channel_names: Sequence[str] = (),
     progress: Progress = silent,
 ) -> RecipeResult:
-    """Run the recipe that the window, or the command line, runs.
+    """Run a recipe on an image, as the window and the command line do.
 
     Parameters
     ----------
     recipe
-        A recipe's file, or a recipe whose model's path counts from the working folder.
+        A recipe file, or a recipe whose model path is relative to the working folder.
     image
         An `Image` or any array.
     trust
-        Whether a model of TorchScript, which is a program, may run.
+        Whether a TorchScript model, which is a program, may run.
     axes, spacing, unit, channel_names
-        Of an array that has none of its own; see `Image.of`.
+        Metadata of an array that has none of its own; see `Image.of`.
     progress
-        Called with the share done; may raise `Cancelled`.
+        Called with the completed fraction; may raise `Cancelled`.
 
     Returns
     -------
     RecipeResult
         Its `labels`, `flattened` and `probabilities` are images, its `table` is a dict of columns;
-        None for each that the recipe does not make.
+        None for results that the recipe does not produce.
 
     Raises
     ------

@@ -30,7 +30,7 @@ ModelLike = TrainedModel | PathLike
 """A model, its file, or the name of one that ships, such as ``"nuclei"``."""
 
 _FITTED_AT_ONCE = ("validation", "seed")
-"""The training options that the models of single pixels use."""
+"""The training options that the pixel models use."""
 
 
 # Arrays and models
@@ -46,7 +46,7 @@ def image_from(
     channel_names: Sequence[str] = (),
     rgb: bool | None = None,
 ) -> Image:
-    """Return an array as an image; keywords overrule an image's own.
+    """Convert an array to an image; keywords override an image's own metadata.
 
     Raises
     ------
@@ -59,38 +59,38 @@ def image_from(
         image = given if axes is None else replace(given, axes=axes.upper())
     else:
         image = Image.of(array_from(given, name), axes, rgb=rgb)
-    known: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     if np.ndim(spacing) == 0:
-        known["spacing"] = (float(np.asarray(spacing)),) * len(image.spatial_axes)
+        metadata["spacing"] = (float(np.asarray(spacing)),) * len(image.spatial_axes)
     elif len(spacing):  # type: ignore[arg-type]
-        known["spacing"] = tuple(map(float, spacing))  # type: ignore[arg-type]
-    known |= {"unit": unit} if unit else {}
-    known |= {"channel_names": tuple(channel_names)} if channel_names else {}
-    return replace(image, **known) if known else image
+        metadata["spacing"] = tuple(map(float, spacing))  # type: ignore[arg-type]
+    metadata |= {"unit": unit} if unit else {}
+    metadata |= {"channel_names": tuple(channel_names)} if channel_names else {}
+    return replace(image, **metadata) if metadata else image
 
 
 def array_from(given: Any, name: str) -> Any:
-    """Return an array as it is.
+    """Check that an argument is an array; return it.
 
     Raises
     ------
     InputError
-        When it is none.
+        When it is not.
     """
     if hasattr(given, "shape") and hasattr(given, "dtype"):
         return given
     if isinstance(given, str | Path):
-        mend = "Read the file first: napari_unetseg.read(path)."
+        advice = "Read the file first: napari_unetseg.read(path)."
     elif isinstance(given, list | tuple):
-        mend = "Make an array of it: numpy.asarray(...)."
+        advice = "Make an array of it: numpy.asarray(...)."
     else:
-        mend = "Give a numpy, dask or zarr array, or an Image."
-    raise InputError(f"The {name} must be an array, not a {type(given).__name__}. {mend}")
+        advice = "Give a numpy, dask or zarr array, or an Image."
+    raise InputError(f"The {name} must be an array, not a {type(given).__name__}. {advice}")
 
 
-def like_given(given: Any, made: Image) -> Any:
+def like_given(given: Any, result: Image) -> Any:
     """Return an image for an image, and a plain array for any other array."""
-    return made if isinstance(given, Image) else made.data
+    return result if isinstance(given, Image) else result.data
 
 
 def paired_lists(images: Any, labels: Any, regions: Any) -> list[tuple[Any, Any, Any]]:
@@ -99,7 +99,7 @@ def paired_lists(images: Any, labels: Any, regions: Any) -> list[tuple[Any, Any,
     Raises
     ------
     InputError
-        When there are more of one than of another.
+        When the lists differ in length.
     """
     if not isinstance(images, list | tuple):
         return [(images, labels, regions)]
@@ -116,20 +116,20 @@ def paired_lists(images: Any, labels: Any, regions: Any) -> list[tuple[Any, Any,
 
 
 def model_from(given: ModelLike) -> TrainedModel:
-    """Return a model, opened where its file or name is given.
+    """Return a model, opening it if its file or name is given.
 
     Raises
     ------
     InputError
-        When there is no such model, or it is something else.
+        When there is no such model, or the argument is of another type.
     """
     if isinstance(given, TrainedModel):
         return given
     if isinstance(given, str | Path):
         return open_model(given)
     raise InputError(
-        f"A model is a trained model, its file or the name of one that ships, not a "
-        f"{type(given).__name__}. Give one of train or open_model."
+        f"The model must be a trained model, its file or the name of one that ships, not a "
+        f"{type(given).__name__}. Give the result of train or open_model."
     )
 
 
@@ -137,7 +137,7 @@ def model_from(given: ModelLike) -> TrainedModel:
 
 
 def chosen_options(kind: type[O], options: O | None, keywords: Mapping[str, Any]) -> O:
-    """Return options, made of keywords where they are not given as one object.
+    """Return options, from keywords unless they are given as one object.
 
     Raises
     ------
@@ -161,12 +161,12 @@ def chosen_options(kind: type[O], options: O | None, keywords: Mapping[str, Any]
 
 
 def sorted_keywords(keywords: Mapping[str, Any], *kinds: type[Options]) -> list[dict[str, Any]]:
-    """Sort keywords by the options that have them.
+    """Divide keywords among options.
 
     Raises
     ------
     InputError
-        When none of them has one; the sentence gives the nearest name and all others.
+        When a keyword is in none of them; the message gives the nearest name and all others.
     """
     _check_names(keywords, [name for kind in kinds for name in kind.model_fields])
     return [{n: v for n, v in keywords.items() if n in kind.model_fields} for kind in kinds]
@@ -178,7 +178,7 @@ def check_keyword(name: str, value: object, choices: Sequence[str]) -> None:
     Raises
     ------
     InputError
-        When it is another.
+        When it is not.
     """
     if value not in choices:
         raise InputError(f"{name} = {value!r}: choose one of {', '.join(choices)}.")
@@ -203,30 +203,31 @@ def model_and_training(
     InputError
         When there is no such model, or a keyword is unknown or out of range.
     """
-    begun = None if start is None else start.spec
+    start_spec = None if start is None else start.spec
     if isinstance(model, ModelSpec):
         kind, own = type(model), model.model_dump(exclude_unset=True)
     else:
-        name = model or (begun.kind if begun is not None else "logistic")
+        name = model or (start_spec.kind if start_spec is not None else "logistic")
         kind = type(spec_of(name))
-        own = begun.model_dump() if begun is not None and begun.kind == name else {}
+        continues = start_spec is not None and start_spec.kind == name
+        own = start_spec.model_dump() if start_spec is not None and continues else {}
     others = _FITTED_AT_ONCE if issubclass(kind, PixelSpec) else TrainOptions.model_fields
     _check_names(keywords, [*kind.model_fields, *others])
-    said = {name: value for name, value in keywords.items() if name in kind.model_fields}
-    rest = {name: value for name, value in keywords.items() if name not in said}
-    return kind.checked(**(own | said)), TrainOptions.checked(**rest)
+    of_model = {name: value for name, value in keywords.items() if name in kind.model_fields}
+    of_training = {name: value for name, value in keywords.items() if name not in of_model}
+    return kind.checked(**(own | of_model)), TrainOptions.checked(**of_training)
 
 
 def offering(*kinds: type[Options]) -> Callable[[F], F]:
     """Add the fields of options to a function's signature and docstring.
 
-    `help` and a notebook's tooltip then list them; they are declared nowhere else.
+    `help` and a notebook's tooltip then list them, without a second declaration.
     """
 
     def offer(function: F) -> F:
         fields = {name: field for kind in kinds for name, field in kind.model_fields.items()}
         signature = inspect.signature(function)
-        own = [one for one in signature.parameters.values() if one.kind != one.VAR_KEYWORD]
+        own = [each for each in signature.parameters.values() if each.kind != each.VAR_KEYWORD]
         named = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default)
             for name, field in fields.items()
@@ -238,9 +239,9 @@ def offering(*kinds: type[Options]) -> Callable[[F], F]:
             for name, field in fields.items()
             if name not in signature.parameters
         ]
-        head, mark, rest = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises\n")
-        others = "\n".join(["\n\nOther Parameters", "----------------", *rows])
-        function.__doc__ = head + others + mark + rest
+        before, mark, after = inspect.cleandoc(function.__doc__ or "").partition("\n\nRaises\n")
+        section = "\n".join(["\n\nOther Parameters", "----------------", *rows])
+        function.__doc__ = before + section + mark + after
         return function
 
     return offer

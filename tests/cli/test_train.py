@@ -173,12 +173,12 @@ class TestTrainPredictEvaluate:
         assert "images have 3" in said
         assert "only a UNet" in refused("train", *pairs, *words, "--features-from", logistic)
         setting = ("--set", "features=bank")
-        assert "makes no use of it" in refused("train", *pairs, *words, *eyes, *setting)
+        assert "does not use it" in refused("train", *pairs, *words, *eyes, *setting)
         assert "none is given" in refused("train", *pairs, *words, "--set", "features=network")
         setting = ("--set", "method=mean-std")
         assert "another way" in refused("train", *pairs, *words, *eyes, *setting)
         unet_words = ("-o", tmp_path / "m.zip", "--labels-are", "mask")
-        assert "features of its own" in refused("train", *pairs, *unet_words, *eyes)
+        assert "its own features" in refused("train", *pairs, *unet_words, *eyes)
 
     def test_a_model_can_be_continued_with_another_scaling(self, data, logistic, tmp_path):
         out, back = tmp_path / "more.zip", tmp_path / "back.zip"

@@ -150,7 +150,7 @@ def _compared(
                 options,
                 labels_are=labels_are,
                 ndim=ndim,
-                told=lambda row: watcher.keep(_in_words(row)),
+                on_row=lambda row: watcher.keep(_in_words(row)),
                 watch=lambda record: watcher.keep(),
                 progress=watcher.progress,
             )

@@ -94,6 +94,6 @@ def device_option() -> Any:
     return option(
         "auto",
         "Device",
-        "What to compute on; automatic takes a graphics processor where there is one.",
+        "Processor to compute on. Automatic uses a graphics processor if there is one.",
         advanced=True,
     )

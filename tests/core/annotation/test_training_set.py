@@ -107,7 +107,7 @@ def test_what_is_learnt_and_what_is_held_out_are_the_whole() -> None:
         assert whole.normalisation == learn.normalisation == held.normalisation
     alone = data.without_validation()
     assert not alone.holds_out
-    assert alone.exam is alone.images
+    assert alone.validation is alone.images
     assert alone.learn is data.images
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.model.diagram import architecture
+from napari_unetseg.core.model.diagram import describe_architecture
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec
 
@@ -24,7 +24,7 @@ def test_the_parts_are_those_of_the_network(spec, ndim):
     from napari_unetseg.core.nn.inference.feature_maps import listening, named_layers
     from napari_unetseg.core.nn.networks.build_network import build_network
 
-    drawn = architecture(spec, 2, 3, ndim)
+    drawn = describe_architecture(spec, 2, 3, ndim)
     network = build_network(spec, 2, 3, ndim, seed=0).eval()
     sides = tuple(2 * unit for unit in spec.multiple(ndim))
     inner = drawn.parts[1:-1]
@@ -67,21 +67,21 @@ def test_the_receptive_field_is_what_the_gradient_reaches(spec):
 
 
 def test_shortcuts_join_what_has_the_same_size():
-    drawn = architecture(UNetSpec(depth=3, attention=True))
+    drawn = describe_architecture(UNetSpec(depth=3, attention=True))
     for before, after in drawn.shortcuts:
         one, other = drawn.parts[before], drawn.parts[after]
         assert (one.role, other.role) == ("down", "up")
         assert (one.box, one.level) == (other.box, other.level)
     assert len(drawn.shortcuts) == 3
     assert drawn.joined == "laid side by side, gated by attention"
-    assert architecture(CnnSpec()).shortcuts == ()
+    assert describe_architecture(CnnSpec()).shortcuts == ()
 
 
 def test_the_rungs_of_single_pixels_are_dense_layers():
-    parts = architecture(MlpSpec(layers=2, width=16), 1, 4).parts
+    parts = describe_architecture(MlpSpec(layers=2, width=16), 1, 4).parts
     assert [part.channels for part in parts] == [1, MlpSpec().n_inputs(1, 2), 16, 16, 4]
-    assert architecture(LogisticSpec()).parts[-1].channels == 1
-    assert architecture(LogisticSpec()).receptive_field == (101, 101)
+    assert describe_architecture(LogisticSpec()).parts[-1].channels == 1
+    assert describe_architecture(LogisticSpec()).receptive_field == (101, 101)
     assert parts[0].size((30, 40)) == (30, 40)
 
 

@@ -141,7 +141,7 @@ def loss_of(problem: Problem, theta: np.ndarray) -> float:
     else:
         targets = problem.targets
     each = np.log(np.exp(evidence).sum(1)) - (targets * evidence).sum(1)
-    return float(problem.weights @ each + problem.price / 2 * (theta[:, :-1] ** 2).sum())
+    return float(problem.weights @ each + problem.penalty / 2 * (theta[:, :-1] ** 2).sum())
 
 
 @pytest.mark.parametrize("n", [40, 9000])
@@ -165,7 +165,7 @@ def test_newton_agrees_with_a_reference() -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
     problem = problem_of(300, 2)
     found = minimise(problem, np.zeros((1, 6)))
-    model = linear_model.LogisticRegression(C=1 / problem.price, tol=1e-10, max_iter=1000)
+    model = linear_model.LogisticRegression(C=1 / problem.penalty, tol=1e-10, max_iter=1000)
     model.fit(problem.inputs, problem.targets[:, 0], sample_weight=problem.weights)
     np.testing.assert_allclose(found[0, :-1], model.coef_[0], atol=1e-4)
     assert found[0, -1] == pytest.approx(model.intercept_[0], abs=1e-4)

@@ -10,9 +10,16 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.prediction import predict
-from napari_unetseg.core.model.diagram import architecture
+from napari_unetseg.core.model.diagram import describe_architecture
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.model.registry import RUNGS, Rung, load, register, rungs_for, spec_of
+from napari_unetseg.core.model.registry import (
+    RUNGS,
+    Rung,
+    import_callable,
+    register,
+    rungs_for,
+    spec_of,
+)
 from napari_unetseg.core.models_io.native import load as open_package
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.models_io.native.network_source import network_builder, network_source
@@ -40,11 +47,11 @@ def lesson() -> TrainingPair:
 def test_every_entry_leads_somewhere(rung: Rung) -> None:
     from napari_unetseg.core.nn.networks.build_network import build_network
 
-    network = load(rung.network)
+    network = import_callable(rung.network)
     assert network.__name__ == rung.network_name
     assert network.__module__ in rung.sources
     assert isinstance(build_network(rung.spec(), 1, 2, 2), network)
-    assert architecture(rung.spec()).parts[0].role == "input"
+    assert describe_architecture(rung.spec()).parts[0].role == "input"
     assert rung.help.endswith(".")
     assert rung.needs_budget == (rung.cost == "minutes")
 
@@ -68,7 +75,7 @@ def test_a_new_rung_costs_two_files_and_an_entry(toy_rung: Rung, tmp_path: Path)
     network = place[name](**options)  # type: ignore[operator]
     network.load_state_dict({key: torch.tensor(array) for key, array in model.state.items()})
 
-    assert architecture(spec).receptive_field == (3, 3)
+    assert describe_architecture(spec).receptive_field == (3, 3)
     step = ModelStep(file="toy.zip", sha256="0" * 64)
     said = methods_paragraph(Recipe(model=step), model)
     assert "the single convolution “toy” (Fukushima 1980; 20 parameters" in said

@@ -14,7 +14,7 @@ from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.nn.training import schedule
-from napari_unetseg.core.nn.training.distil import Distilled, LowerRung, distil, judge_whole
+from napari_unetseg.core.nn.training.distil import Distilled, LowerRung, distil, score_images
 from napari_unetseg.core.nn.training.patches import Tally
 from napari_unetseg.core.nn.training.schedule import Spent, guess_share
 from napari_unetseg.core.progress import Cancelled, Progress, StopEarly
@@ -151,10 +151,10 @@ def test_with_single_strokes_both_are_judged_on_them() -> None:
 
 def test_the_lower_rung_is_learnt_as_sure_as_it_is() -> None:
     example, inside = scribbled()
-    _, (sure,) = judge_whole(Step(20.0), [example])
+    _, (sure,) = score_images(Step(20.0), [example])
     assert ((sure[1] > 0.5) == inside).mean() > 0.9
     assert (sure.max(0) > 0.9).mean() > 0.9
-    _, (unsure,) = judge_whole(Step(0.0), [example])
+    _, (unsure,) = score_images(Step(0.0), [example])
     assert (unsure == 0.5).all()
 
 
@@ -166,11 +166,11 @@ def test_asked_to_stop_it_judges_to_the_end_but_a_cancel_flies() -> None:
         return progress
 
     source, _ = scribbled()
-    whole, _ = judge_whole(Step(20.0), [source])
-    stopped, _ = judge_whole(Step(20.0), [source], progress=asks(StopEarly))
+    whole, _ = score_images(Step(20.0), [source])
+    stopped, _ = score_images(Step(20.0), [source], progress=asks(StopEarly))
     assert stopped == whole
     with pytest.raises(Cancelled):
-        judge_whole(Step(20.0), [source], progress=asks(Cancelled))
+        score_images(Step(20.0), [source], progress=asks(Cancelled))
 
 
 def test_the_guess_fades() -> None:

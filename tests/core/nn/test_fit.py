@@ -24,12 +24,17 @@ from napari_unetseg.core.nn.training.fit_network import (
     FittedNetwork,
     WarmStart,
     fit_network,
-    said_of_middle,
+    predict_middle,
 )
 from napari_unetseg.core.nn.training.patches import Judge, Reader, Shape, Tally
-from napari_unetseg.core.nn.training.prepare import patch_shape, prepared
+from napari_unetseg.core.nn.training.prepare import patch_shape, prepare_training
 from napari_unetseg.core.nn.training.schedule import learning_rate
-from napari_unetseg.core.nn.training.transfer import Average, Taken, set_frozen, transferred
+from napari_unetseg.core.nn.training.transfer import (
+    Average,
+    CopiedEnds,
+    set_frozen,
+    transfer_weights,
+)
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 
@@ -157,7 +162,7 @@ def test_without_padding_what_is_learnt_is_the_middle_of_what_is_seen(
     image = torch.rand(1, 1, *(2 * side for side in shape.patch))
     with torch.no_grad():
         whole = network(image)
-        part = said_of_middle(network, image[..., : shape.patch[0], : shape.patch[1]], shape.result)
+        part = predict_middle(network, image[..., : shape.patch[0], : shape.patch[1]], shape.result)
     start = [rim - first for rim, first in zip(shape.offset, network.offset, strict=True)]  # type: ignore[arg-type]
     inside = (..., *(slice(s, s + n) for s, n in zip(start, shape.result, strict=True)))
     torch.testing.assert_close(part, whole[inside], rtol=1e-4, atol=1e-5)
@@ -185,7 +190,7 @@ def test_of_masks_every_image_is_drawn_as_often_and_strokes_by_their_length() ->
         options = QUICK.model_copy(
             update={"validation": 0.0, "balance": "patches", "intensity": 0.0}
         )
-        drawer, _ = prepared(TINY, TrainingSet.of_images(data, options), options, shape)
+        drawer, _ = prepare_training(TINY, TrainingSet.of_images(data, options), options, shape)
         return float(drawer.draw(400).image.mean())
 
     assert share_of_the_second("mask", 0) == pytest.approx(0.5, abs=0.08)
@@ -284,7 +289,7 @@ def test_transfer_names_what_does_not_fit(trained: FittedNetwork) -> None:
             start=WarmStart(trained.network),
         )
     other = copy.deepcopy(trained.network)
-    assert transferred(other, trained.network) == Taken(first=True, head=True)
+    assert transfer_weights(other, trained.network) == CopiedEnds(first=True, head=True)
     assert same(other, trained.network)
 
 
@@ -292,8 +297,8 @@ def test_transfer_names_what_does_not_fit(trained: FittedNetwork) -> None:
 def test_for_other_channels_and_classes_the_ends_are_new(spec: ModelSpec) -> None:
     known, other = build_network(spec, 1, 2, 2, seed=0), build_network(spec, 3, 4, 2, seed=1)
     fresh = copy.deepcopy(other.state_dict())
-    taken = transferred(other, known)
-    assert taken == Taken(first=False, head=False)
+    taken = transfer_weights(other, known)
+    assert taken == CopiedEnds(first=False, head=False)
     assert "first and last layers are new" in taken.in_words
     old, new = known.state_dict(), other.state_dict()
     kept = [name for name in old if old[name].shape == new[name].shape]

@@ -256,7 +256,7 @@ def test_automatic_is_both_and_stays_so_when_continued(make_model: Make) -> None
     assert second.features_from.fingerprint == unet.fingerprint
     assert second.spec == first.spec
     assert second.parent == first.fingerprint
-    with pytest.raises(InputError, match="sees the UNet"):
+    with pytest.raises(InputError, match="uses the UNet"):
         train(
             spec,
             lessons,
@@ -348,7 +348,7 @@ def test_what_does_not_go_together_gets_a_sentence(make_model: Make) -> None:
         taught(make_model("unet", 3))
     with pytest.raises(InputError, match="only a UNet has features"):
         taught(make_model("cnn"))
-    with pytest.raises(InputError, match="makes no use of it"):
+    with pytest.raises(InputError, match="does not use it"):
         taught(unet, LogisticSpec(features="bank"))
     with pytest.raises(InputError, match="none is given"):
         train(
@@ -357,9 +357,9 @@ def test_what_does_not_go_together_gets_a_sentence(make_model: Make) -> None:
             TrainOptions(),
             name="blind",
         )
-    with pytest.raises(InputError, match="features of its own"):
+    with pytest.raises(InputError, match="its own features"):
         taught(unet, UNetSpec())  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="normalised in another way"):
+    with pytest.raises(InputError, match="another normalisation"):
         taught(unet, scaling=MEAN_STD)
     with pytest.raises(InputError, match="trained on stacks"):
         LivePixels(scene()[0], LogisticSpec(), features_from=make_model("unet", 3))

@@ -28,7 +28,7 @@ from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.losses import maps_loss
 from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
-from napari_unetseg.core.nn.training.prepare import maps_of
+from napari_unetseg.core.nn.training.prepare import build_target_maps
 from napari_unetseg.core.nn.training.validate_objects import (
     DEPTHS,
     FEWEST_OBJECTS,
@@ -137,7 +137,7 @@ def test_cells_that_fill_the_image_are_told_apart() -> None:
 
 def test_patches_at_the_border_show_the_maps_of_whole_objects() -> None:
     made = example((60, 70))
-    maps = maps_of(made, DISTANCE, (1, 1))
+    maps = build_target_maps(made, DISTANCE, (1, 1))
     assert maps is not None
     source = AnnotatedImage(made.image, made.annotation, Normalisation((0.0,), (1.0,)), maps=maps)
     reader = Reader(TINY, Shape((32, 32), (32, 32), (0, 0)))
@@ -147,7 +147,10 @@ def test_patches_at_the_border_show_the_maps_of_whole_objects() -> None:
 
 def test_maps_of_a_lower_resolution_are_the_mean_of_those_of_the_full_one() -> None:
     made = example((60, 70))
-    full, half = maps_of(made, DISTANCE, (1, 1)), maps_of(made, DISTANCE, (2, 2))
+    full, half = (
+        build_target_maps(made, DISTANCE, (1, 1)),
+        build_target_maps(made, DISTANCE, (2, 2)),
+    )
     assert full is not None
     assert half is not None
     want = full.astype(np.float32).reshape(1, 30, 2, 35, 2).mean((2, 4))
@@ -155,8 +158,8 @@ def test_maps_of_a_lower_resolution_are_the_mean_of_those_of_the_full_one() -> N
 
 
 def test_the_spacing_of_a_stack_reaches_the_maps() -> None:
-    near = maps_of(example((10, 40, 40)), DISTANCE, (1, 1, 1))
-    far = maps_of(example((10, 40, 40), spacing=(4.0, 1.0, 1.0)), DISTANCE, (1, 1, 1))
+    near = build_target_maps(example((10, 40, 40)), DISTANCE, (1, 1, 1))
+    far = build_target_maps(example((10, 40, 40), spacing=(4.0, 1.0, 1.0)), DISTANCE, (1, 1, 1))
     assert near is not None
     assert far is not None
     assert np.abs(near - far).max() > 0.1
@@ -369,7 +372,7 @@ def test_a_large_image_is_examined_in_a_piece(
 
     exam_module = "napari_unetseg.core.nn.training.validate_objects"
     monkeypatch.setattr(f"{exam_module}.predict_maps_image", watched)
-    monkeypatch.setattr(f"{exam_module}.EXAM_PIXELS", 1000)
+    monkeypatch.setattr(f"{exam_module}.VALIDATION_PIXELS", 1000)
     exam = validate_objects(open_segmenter(outcome.model), TrainingSet.of_images([made], QUICK))
     assert exam is not None
     assert len(seen) == 1
@@ -386,7 +389,7 @@ def test_stopping_early_keeps_the_exam_and_cancelling_does_not() -> None:
     assert "ap50" in kept.model.scores
 
     def cancels(fraction: float, message: str = "") -> None:
-        if message == "examining":
+        if message == "validating":
             raise Cancelled
 
     with pytest.raises(Cancelled):

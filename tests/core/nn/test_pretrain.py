@@ -119,7 +119,7 @@ def test_what_cannot_be_pretrained_is_said(images):
         train(SMALL, [two], QUICK, pretraining=Pretraining([colours], options(steps=2)), **how)
     plan = TrainOptions(until="epochs", epochs=1, steps=1, patch=32, validation=0)
     start = train(SMALL, [lesson], plan, **how).model
-    with pytest.raises(InputError, match="has learnt already"):
+    with pytest.raises(InputError, match="is trained already"):
         train(SMALL, [lesson], plan, start=start, pretraining=before, **how)
 
 

@@ -52,7 +52,7 @@ def board(lesson):
     """A board of every kind of rung, and the rows as they were told."""
     told = []
     options = QUICK.model_copy(update={"climbing": "off"})
-    made = compare(specs("logistic", "mlp", "cnn", "unet"), [lesson], options, told=told.append)
+    made = compare(specs("logistic", "mlp", "cnn", "unet"), [lesson], options, on_row=told.append)
     return made, told
 
 

@@ -25,12 +25,12 @@ from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.training.corrected_labels import (
     RIM,
-    corrected_lesson,
-    in_words_of,
-    reviewed_weights,
+    compute_review_weights,
+    convert_labels,
+    make_corrected_pair,
 )
 from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
-from napari_unetseg.core.training.forgetting import Check, Counts, checked
+from napari_unetseg.core.training.forgetting import Check, Counts, check_forgetting
 from napari_unetseg.core.training.train import train
 
 QUICK = TrainOptions(until="epochs", epochs=2, steps=8, patch=32, batch=2, averaging=0.0)
@@ -45,7 +45,7 @@ def ink_of(mask):
 
 def lesson(image, labels, ink, model, labels_are, **more):
     said = {"ink_weight": 5.0, "unreviewed": 0.1} | more
-    return corrected_lesson(image, labels, ink_of(ink), model, labels_are=labels_are, **said)
+    return make_corrected_pair(image, labels, ink_of(ink), model, labels_are=labels_are, **said)
 
 
 def taught(labels_are="mask", spec=BANK, options=QUICK, **more):
@@ -150,7 +150,7 @@ def test_an_object_of_the_hand_counts_whole_with_its_rim():
     ink[0, 7, 7] = True  # a pixel of object 1
     ink[0, 30:33, 30:33] = True  # erased
     known = {"ndim": 2, "ink_weight": 5, "unreviewed": 0.25}
-    weights = reviewed_weights(labels, ink_of(ink), objects=True, **known)
+    weights = compute_review_weights(labels, ink_of(ink), objects=True, **known)
     certain = weights >= 1
     assert certain[0][labels[0] == 1].all()
     assert not certain[0][labels[0] == 2].any()
@@ -159,9 +159,9 @@ def test_an_object_of_the_hand_counts_whole_with_its_rim():
     assert not certain[0, 5 - RIM - 1, 10]
     assert certain[0, 30:33, 30:33].all()
     assert not weights[1].any(), "nobody looked at this plane"
-    classes = reviewed_weights(labels, ink_of(ink), objects=False, **known)
+    classes = compute_review_weights(labels, ink_of(ink), objects=False, **known)
     assert np.array_equal(classes >= 1, ink)
-    stack = reviewed_weights(labels, ink_of(ink), objects=True, **known | {"ndim": 3})
+    stack = compute_review_weights(labels, ink_of(ink), objects=True, **known | {"ndim": 3})
     assert ((stack[1] > 0) & (stack[1] < 1)).all()
 
 
@@ -170,18 +170,18 @@ def test_an_object_of_the_hand_counts_whole_with_its_rim():
 
 def test_objects_become_the_classes_of_a_model_of_two(mask_model, make_model):
     ids = np.array([[0, 3], [9, 0]], np.int32)
-    assert in_words_of(mask_model[2], ids, "objects").tolist() == [[0, 1], [1, 0]]
+    assert convert_labels(mask_model[2], ids, "objects").tolist() == [[0, 1], [1, 0]]
     strokes = make_model("logistic", values=(1, 2))
-    assert in_words_of(strokes, ids, "objects").tolist() == [[1, 2], [2, 1]]
-    assert in_words_of(strokes, ids, "objects", 2).tolist() == [[2, 1], [1, 2]]
+    assert convert_labels(strokes, ids, "objects").tolist() == [[1, 2], [2, 1]]
+    assert convert_labels(strokes, ids, "objects", 2).tolist() == [[2, 1], [1, 2]]
 
 
 def test_labels_that_say_too_little_are_refused(make_model):
     model = make_model("unet", values=(0, 1), labels_are="objects", decoder=DecoderSpec())
     with pytest.raises(InputError, match="Predict objects"):
-        in_words_of(model, np.zeros((4, 4), int), "mask")
+        convert_labels(model, np.zeros((4, 4), int), "mask")
     with pytest.raises(InputError, match="Predict classes"):
-        in_words_of(make_model("softmax"), np.zeros((4, 4), int), "objects")
+        convert_labels(make_model("softmax"), np.zeros((4, 4), int), "objects")
 
 
 def test_without_ink_there_is_nothing_to_learn(mask_model):
@@ -336,13 +336,13 @@ def test_counts_add_up():
     few = Check(counts, Counts(4, 4, 2, 2))
     assert few.forgotten == counts.share, "four objects say nothing"
     assert "pixels" in few.alarm("a", "b", 0.1)
-    assert "of 4 objects 4 and 2" in few.told("a", "b")
+    assert "of 4 objects 4 and 2" in few.describe("a", "b")
     assert Check().forgotten == 0
 
 
 def test_a_model_forgets_nothing_against_itself(mask_model):
     sample, lessons, model = mask_model
     examples = Reading("mask").images(lessons)
-    found = checked(model, model, examples).pixels
+    found = check_forgetting(model, model, examples).pixels
     assert (found.total, found.forgotten) == (sample.mask.size, 0)
     assert found.before == found.after > 0.9 * found.total

@@ -17,10 +17,10 @@ from napari_unetseg.core.training.model_history import (
     History,
     Learnt,
     Version,
-    predicted_thumbnail,
+    draw_prediction,
+    draw_thumbnail,
+    format_history,
     read_history,
-    thumbnail_of,
-    written_history,
 )
 from napari_unetseg.core.training.train import train
 
@@ -126,7 +126,7 @@ def test_a_file_comes_back_and_a_project_finds_its_models(some):
     models = some(0.1, 0.2, 0.3)
     for model in models:
         history.add(model, origin="trained")
-    versions = read_history(written_history(history.versions))
+    versions = read_history(format_history(history.versions))
     assert versions == history.versions
     other = History()
     other.adopt(versions, models[1:])
@@ -163,14 +163,14 @@ def test_a_thumbnail_shows_the_example_and_what_is_said_of_it():
     lesson = TrainingPair(sample.as_image(), labels)
     spec = LogisticSpec(sigmas="1, 2")
     model = train(spec, [lesson], TrainOptions(), name="m", labels_are="mask").model
-    bare, shown = thumbnail_of(model), predicted_thumbnail(model)
+    bare, shown = draw_thumbnail(model), draw_prediction(model)
     assert bare.shape == shown.shape == (SIDE, SIDE, 3)
     assert (bare.max(-1) == bare.min(-1)).all(), "grey without a prediction"
     coloured = shown.max(-1) != shown.min(-1)
     assert 0.5 < coloured.mean() / labels.mean() < 2
     version = History().add(model, thumbnail=shown)
     assert np.array_equal(version.picture(), shown)
-    assert thumbnail_of(replace(model, example=None)) is None
+    assert draw_thumbnail(replace(model, example=None)) is None
 
 
 @pytest.mark.parametrize("thumbnail", ["", "AAAA", "no base64!"])

@@ -14,7 +14,7 @@ from napari_unetseg.core.annotation.shrinking import (
     shrunken_image,
 )
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
-from napari_unetseg.core.training.resolution import breadth, settle_resolution
+from napari_unetseg.core.training.resolution import measure_width, resolve_resolution
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([(2, 2), (4, 4), (1, 2)]))
@@ -67,17 +67,17 @@ def stripes(width: int) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("width", [3, 9, 40])
 def test_the_breadth_of_lines_and_discs(width: int) -> None:
-    assert breadth([Annotation.of(stripes(width), "mask")]) == pytest.approx(width, abs=1.5)
+    assert measure_width([Annotation.of(stripes(width), "mask")]) == pytest.approx(width, abs=1.5)
     y, x = np.mgrid[:200, :200]
     disc = ((y - 100) ** 2 + (x - 100) ** 2 <= (width / 2) ** 2).astype(np.uint8)
-    assert breadth([Annotation.of(disc, "mask")]) == pytest.approx(width, abs=2)
+    assert measure_width([Annotation.of(disc, "mask")]) == pytest.approx(width, abs=2)
 
 
 @pytest.mark.parametrize("spec", [UNetSpec(), CnnSpec()])
 def test_automatic_follows_the_finest_class(spec: UNetSpec | CnnSpec) -> None:
     kinds = {"fine": stripes(3), "middling": stripes(28), "broad": stripes(60)}
     chosen = {
-        name: settle_resolution(spec, [Annotation.of(labels, "mask")]).resolution
+        name: resolve_resolution(spec, [Annotation.of(labels, "mask")]).resolution
         for name, labels in kinds.items()
     }
     assert chosen == {"fine": "full", "middling": "half", "broad": "quarter"}
@@ -86,23 +86,23 @@ def test_automatic_follows_the_finest_class(spec: UNetSpec | CnnSpec) -> None:
 def test_strokes_and_empty_masks_say_nothing() -> None:
     strokes = Annotation.of(stripes(60) + 1, "scribbles")
     empty = Annotation.of(np.zeros((50, 50), np.uint8), "mask", values=(0, 1))
-    assert settle_resolution(UNetSpec(), [strokes]).resolution == "full"
-    assert settle_resolution(UNetSpec(), [empty]).resolution == "full"
+    assert resolve_resolution(UNetSpec(), [strokes]).resolution == "full"
+    assert resolve_resolution(UNetSpec(), [empty]).resolution == "full"
 
 
 def test_what_is_continued_keeps_its_resolution() -> None:
     fine = [Annotation.of(stripes(3), "mask")]
     assert (
-        settle_resolution(UNetSpec(), fine, like=UNetSpec(resolution="half")).resolution == "half"
+        resolve_resolution(UNetSpec(), fine, like=UNetSpec(resolution="half")).resolution == "half"
     )
     broad = [Annotation.of(stripes(60), "mask")]
-    assert settle_resolution(UNetSpec(), broad, like=UNetSpec()).resolution == "full"
+    assert resolve_resolution(UNetSpec(), broad, like=UNetSpec()).resolution == "full"
 
 
 def test_what_is_asked_for_stays() -> None:
     broad = [Annotation.of(stripes(60), "mask")]
-    assert settle_resolution(UNetSpec(resolution="full"), broad).resolution == "full"
-    assert settle_resolution(UNetSpec(resolution="half"), broad).resolution == "half"
+    assert resolve_resolution(UNetSpec(resolution="full"), broad).resolution == "full"
+    assert resolve_resolution(UNetSpec(resolution="half"), broad).resolution == "half"
 
 
 def test_the_network_inside_sees_as_many_flat_levels() -> None:

@@ -1,7 +1,7 @@
-"""What the user painted, as something to learn from and something to be judged by.
+"""Annotations: labels of an image, for training and for validation.
 
-In scribbles 0 means "not labelled"; in a mask it is the background. After `Annotation.of` that
-difference is gone: every pixel either counts, with the index of its class, or does not.
+In scribbles 0 means "not labelled"; in a mask it is the background. `Annotation.of` resolves that
+difference: every pixel either counts, with the index of its class, or is ignored.
 """
 
 from collections.abc import Sequence
@@ -18,38 +18,38 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 
 IGNORED = 255
-"""Target of the pixels that do not count."""
+"""Target of pixels that are ignored."""
 
 MAX_CLASSES = 64
-"""More different values in a mask than this are taken for object ids."""
+"""Largest number of values in a mask; more are taken for object ids."""
 
 _TILES_A_SIDE = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Annotation:
-    """Which class each annotated pixel of a plane or a stack has.
+    """The class of each annotated pixel of a plane or a stack.
 
     Parameters
     ----------
     targets
-        (*spatial), uint8: index into `values`, or `IGNORED` where nothing is known.
+        (*spatial), uint8: index into `values`, or `IGNORED` where nothing is annotated.
     values
         Value in a label layer of each class: 1.. for scribbles, 0 (background), 1.. for a mask.
     names
         A name for each class.
     kind
-        What it was made from.
+        Kind of the labels it was made from.
     objects
-        (*spatial), int32: the id of the object each pixel belongs to, 0 for none, if it was made
-        from ids. Whole objects, wherever they count.
+        (*spatial), int32: object id of each pixel, 0 for none, if it was made from ids. Whole
+        objects, ignored pixels included.
     weights
-        (*spatial), floats of at least 0: how much each counting pixel counts; the same when
-        missing. Pixels below 1 are learnt, but are not sure enough to be judged by.
+        (*spatial), floats of at least 0: weight of each pixel that counts; 1 when missing. Pixels
+        below 1 are used for training, but not for validation.
 
     See Also
     --------
-    Annotation.of : the way in from a label array.
+    Annotation.of : Make an annotation from a label array.
     """
 
     targets: NDArray[np.uint8]
@@ -80,13 +80,12 @@ class Annotation:
             ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: 0 is
             background, everything else one class.
         values
-            The classes, when other annotations decide them too; those found otherwise.
+            The classes, when other annotations have more; by default those of these labels.
         names
             Names of the classes other than the background, in the order of their values.
         region
             (*spatial): where the user has finished or painted background, so that 0 means
-            background; elsewhere 0 is unknown. Everywhere when not given. Scribbles have no use
-            for it.
+            background; elsewhere 0 is ignored. Everywhere when not given. Not used for scribbles.
         image_shape
             Spatial shape of the image, checked when given.
 
@@ -98,10 +97,10 @@ class Annotation:
         """
         array = _whole_numbers(labels, kind)
         shapes = [("image", image_shape), ("region", None if region is None else region.shape)]
-        for what, shape in shapes:
+        for other, shape in shapes:
             if shape is not None and tuple(shape) != array.shape:
                 raise InputError(
-                    f"The labels have the shape {array.shape} and the {what} {tuple(shape)}: "
+                    f"The labels have the shape {array.shape} and the {other} {tuple(shape)}: "
                     "choose labels that were painted on this image."
                 )
         found = tuple(values) or values_of([array], kind)
@@ -123,13 +122,13 @@ class Annotation:
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """Which pixels count."""
+        """Mask of the pixels that count."""
         known: NDArray[np.bool_] = self.targets != IGNORED
         return known
 
     @property
     def dense(self) -> bool:
-        """Whether it is a mask: every pixel counts, or every one of a region."""
+        """Whether it is a mask or objects: every pixel counts, or every one of a region."""
         return self.kind != "scribbles"
 
     @property
@@ -139,17 +138,17 @@ class Annotation:
 
     @property
     def n_objects(self) -> int:
-        """How many objects have a pixel that counts; 0 when it was not made from ids."""
+        """Number of objects with a pixel that counts; 0 when it was not made from ids."""
         if self.objects is None:
             return 0
         return int(np.count_nonzero(np.unique(self.objects[self.counted])))
 
     def counts(self) -> NDArray[np.int64]:
-        """Return how many pixels of each class count: (classes,)."""
+        """Count the pixels of each class: (classes,)."""
         return np.bincount(self.targets.ravel(), minlength=256)[: self.n_classes].astype(np.int64)
 
     def masses(self) -> NDArray[np.float64]:
-        """Return how much the pixels of each class count together: (classes,)."""
+        """Sum the weights of the pixels of each class: (classes,)."""
         if self.weights is None:
             return self.counts().astype(np.float64)
         each = self.weights.ravel().astype(np.float64)
@@ -157,18 +156,18 @@ class Annotation:
         return masses[: self.n_classes].astype(np.float64)
 
     def certain(self) -> "Annotation":
-        """Return the annotation of the pixels alone that can be judged by."""
+        """Return the annotation restricted to pixels of at least the weight 1."""
         return self if self.weights is None else self.only(self.weights >= 1)
 
     def only(self, where: NDArray[np.bool_]) -> "Annotation":
-        """Return the annotation of the pixels `where` alone."""
+        """Return the annotation restricted to the pixels `where`."""
         return replace(self, targets=np.where(where, self.targets, np.uint8(IGNORED)))
 
     def strokes(self) -> tuple[NDArray[np.int32], int]:
-        """Return the id of the stroke each pixel belongs to, and how many strokes there are.
+        """Label strokes: return the stroke id of each pixel, and the number of strokes.
 
-        A stroke is a connected piece of one class, corners touching included; ids start at 1 and
-        0 is everything that does not count.
+        A stroke is a connected component of one class, diagonal neighbours included; ids start at
+        1, and ignored pixels are 0.
         """
         strokes, n = np.zeros(self.shape, np.int32), 0
         around = np.ones((3,) * self.targets.ndim)
@@ -179,9 +178,9 @@ class Annotation:
         return strokes, n
 
     def tiles(self) -> tuple[NDArray[np.int32], int]:
-        """Return the id of the tile each counting pixel belongs to, and the number of tiles.
+        """Label tiles: return the tile id of each pixel that counts, and the number of tiles.
 
-        Rows and columns are cut into five; planes of a stack stay together.
+        Rows and columns are divided in five; planes of a stack stay together.
         """
         ids = np.ones(self.shape, np.int32)
         for axis in range(len(self.shape))[-2:]:
@@ -197,23 +196,23 @@ class Annotation:
 
 @dataclass(frozen=True)
 class TrainingPair:
-    """An image and what is annotated on it.
+    """An image and its labels.
 
     Parameters
     ----------
     image
         Any image.
     labels
-        Of the image's shape without its channels; see `AnnotationKind` for what they mean.
+        Labels of the image's shape without its channels; see `AnnotationKind` for their meaning.
     region
-        Of the labels' shape: nonzero where the user has finished or painted background, when that
-        is not everywhere. Elsewhere 0 is unknown. See `Annotation.of`.
+        Array of the labels' shape: nonzero where the user has finished or painted background, if
+        that is not everywhere. Elsewhere 0 is ignored. See `Annotation.of`.
     counted
-        Of the labels' shape, booleans: where they count; everywhere when not given.
+        Booleans of the labels' shape: False for ignored pixels; all count when not given.
     weights
-        Of the labels' shape: how much they count, 0 not at all. See `Annotation`.
+        Weights of the labels' shape; 0 for ignored pixels. See `Annotation`.
     times
-        How often it is met beside the other pairs. See `AnnotatedImage`.
+        Relative frequency in training. See `AnnotatedImage`.
     """
 
     image: Image
@@ -226,25 +225,25 @@ class TrainingPair:
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
-    """One plane or stack to learn from, or to judge by.
+    """A plane or stack with its annotation, for training or validation.
 
     Parameters
     ----------
     image
-        (C, *spatial), numbers as the microscope gave them.
+        (C, *spatial), raw intensities.
     annotation
         (*spatial).
     normalisation
-        Scaling of the image this is a part of; made from `image` itself when missing.
+        Scaling of the whole image this is a part of; computed from `image` when missing.
     spacing
-        Physical size of a pixel along each spatial axis; the same along all when missing.
+        Physical size of a pixel along each spatial axis; isotropic when missing.
     times
-        As if every pixel of it were there so many times: how often it is met in a training beside
-        other examples, whatever its pixels weigh.
+        Relative frequency in training, besides the weights of its pixels: as if every pixel were
+        there so many times.
     guess
         (classes, *spatial): probabilities to learn where nothing is annotated.
     maps
-        (maps, *spatial): what a decoder of objects is to say.
+        (maps, *spatial): target maps of an object decoder.
 
     Raises
     ------
@@ -275,17 +274,17 @@ class AnnotatedImage:
 
     @property
     def axes(self) -> str:
-        """Of the image: C and two or three of Z, Y and X."""
+        """Axes of the image: C and two or three of Z, Y and X."""
         return "C" + "ZYX"[1 - self.image.ndim :]
 
     def scale(self, scaling: NormalisationSpec = NormalisationSpec()) -> Normalisation:  # noqa: B008
-        """Return its normalisation, computed as `scaling` says when missing."""
+        """Return its normalisation, computed by `scaling` when missing."""
         if self.normalisation is not None:
             return self.normalisation
         return fit_normalisation(Image(self.image, self.axes), scaling)
 
     def normalised(self, scaling: NormalisationSpec) -> "AnnotatedImage":
-        """Return it with a normalisation; nothing is scaled before it is read."""
+        """Return it with a normalisation; intensities are scaled only when they are read."""
         return replace(self, normalisation=self.scale(scaling))
 
 
@@ -298,12 +297,12 @@ def examples_of(
     names: Sequence[str] = (),
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
 ) -> list[AnnotatedImage]:
-    """Return the annotated planes or stacks of a pair; nothing else of its image is read.
+    """Read the annotated planes or stacks of a pair, and no others.
 
     Parameters
     ----------
     pair
-        Its scaling comes from all of the image, see `fit_normalisation`.
+        Normalised by statistics of the whole image, see `fit_normalisation`.
     kind, values, names
         See `Annotation.of`.
     ndim
@@ -314,16 +313,16 @@ def examples_of(
     Raises
     ------
     InputError
-        As `Annotation.of`, and when stacks are asked of an image without a Z axis.
+        As `Annotation.of`, and when stacks are wanted of an image without a Z axis.
     """
     image, region, counted, weights = pair.image, pair.region, pair.counted, pair.weights
     array = np.asarray(pair.labels)
     check_shape(image, array)
     axes = image.axes.replace("C", "")
-    known = None if region is None or kind == "scribbles" else np.asarray(region) != 0
-    if known is not None and known.shape != array.shape:
+    done = None if region is None or kind == "scribbles" else np.asarray(region) != 0
+    if done is not None and done.shape != array.shape:
         raise InputError(
-            f"The finished regions have the shape {known.shape} and the labels {array.shape}: "
+            f"The finished regions have the shape {done.shape} and the labels {array.shape}: "
             "mark them on the same image."
         )
     if ndim == 3 and "Z" not in axes:
@@ -334,25 +333,25 @@ def examples_of(
     found = tuple(values) or values_of([array], kind)
     block = "ZYX"[-ndim:]
     painted = Image(_whole_numbers(array, kind), axes)
-    finishing = None if known is None else Image(known, axes)
-    counting = None if counted is None else Image(counted, axes)
-    weighing = None if weights is None else Image(weights, axes)
+    done_image = None if done is None else Image(done, axes)
+    counted_image = None if counted is None else Image(counted, axes)
+    weight_image = None if weights is None else Image(weights, axes)
     normalisation = fit_normalisation(image, scaling)
     examples = []
     for index in painted.indices(block):
         part = painted.block(index, block)
-        finished = None if finishing is None else finishing.block(index, block)
+        finished = None if done_image is None else done_image.block(index, block)
         partial = kind == "scribbles" or finished is not None
         if partial and not (part.any() or (finished is not None and finished.any())):
             continue
         annotation = Annotation.of(part, kind, values=found, names=names, region=finished)
-        if counting is not None:
-            annotation = annotation.only(counting.block(index, block))
-        if weighing is not None:
-            each = weighing.block(index, block)
+        if counted_image is not None:
+            annotation = annotation.only(counted_image.block(index, block))
+        if weight_image is not None:
+            each = weight_image.block(index, block)
             annotation = replace(annotation.only(each > 0), weights=each)
-        chosen = counting is not None or weighing is not None
-        if chosen and not annotation.counted.any():
+        restricted = counted_image is not None or weight_image is not None
+        if restricted and not annotation.counted.any():
             continue
         numbers = image.block(index, "C" + block)
         if "C" in image.axes:
@@ -371,7 +370,7 @@ def check_shape(image: Image, labels: NDArray[Any]) -> None:
     Raises
     ------
     InputError
-        When they have not.
+        When the shapes differ.
     """
     if labels.shape != tuple(image.length(axis) for axis in image.axes if axis != "C"):
         raise InputError(
@@ -386,7 +385,7 @@ def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int
     Raises
     ------
     InputError
-        When there are so many that they must be object ids.
+        When there are more than `MAX_CLASSES`, which must be object ids.
     """
     if kind == "objects":
         return (0, 1)
@@ -404,18 +403,18 @@ def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int
 
 
 def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -> None:
-    """Check that there is something to tell apart.
+    """Check that at least two classes are annotated.
 
     Parameters
     ----------
     apart
-        Whether objects are told from each other too: then they may fill the image, as cells of a
-        tissue do, and there need be no background.
+        Whether touching objects are separated too. Then two objects are enough, without
+        background: they may fill the image, as the cells of a tissue do.
 
     Raises
     ------
     InputError
-        When nothing is annotated, only one class is, or the annotations have other classes.
+        When nothing is annotated, only one class is, or the annotations differ in classes.
     """
     if not annotations or not any(annotation.counts().any() for annotation in annotations):
         raise InputError("Nothing is annotated yet. Paint a stroke of each class, then train.")
@@ -435,7 +434,7 @@ def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -
 
 
 def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
-    """Return labels as integers of at least 0."""
+    """Convert labels to integers of at least 0."""
     array = np.asarray(labels)
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
@@ -451,7 +450,7 @@ def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
 
 
 def _ids(array: NDArray[Any]) -> NDArray[np.int32]:
-    """Return object ids as int32, numbered anew where they are too large for it."""
+    """Convert object ids to int32, renumbered where they are too large for it."""
     if array.size and array.max() >= 2**31:
         from skimage.segmentation import relabel_sequential
 
@@ -468,8 +467,8 @@ def _indices(array: NDArray[Any], values: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _names(values: tuple[int, ...], kind: AnnotationKind, given: Sequence[str]) -> tuple[str, ...]:
-    """Return a name for each class: those given for the foreground, made up where missing."""
+    """Return a name for each class: the given ones of the foreground, defaults where missing."""
     front = [value for value in values if value or kind == "scribbles"]
-    made = ["object"] if kind == "objects" else [f"class {value}" for value in front]
-    named = [*given[: len(front)], *made[len(given) :]]
+    defaults = ["object"] if kind == "objects" else [f"class {value}" for value in front]
+    named = [*given[: len(front)], *defaults[len(given) :]]
     return tuple(named if len(front) == len(values) else ["background", *named])

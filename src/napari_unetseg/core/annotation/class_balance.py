@@ -1,8 +1,8 @@
-"""Class balance: how rare classes and small images are kept from being overlooked.
+"""Class balance: weights of rare classes and small images in training.
 
-Three places weigh classes: the loss of a network (`class_weights`), the fit of a model over given
-features (`pixel_weights`), and the patches that a network is shown (`patch_odds`, `image_shares`).
-What the options ask for is told by `TrainOptions.balances` and `PixelSpec.balance`.
+Classes are weighted in three places: in the loss of a network (`class_weights`), in the fit of a
+model over given features (`pixel_weights`), and in the draw of a network's training patches
+(`patch_odds`, `image_shares`). The options are `TrainOptions.balances` and `PixelSpec.balance`.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def class_weights(annotations: Sequence[Annotation], power: float = 0.5) -> NDAr
     Parameters
     ----------
     power
-        0: every pixel weighs the same. 1: every class weighs the same. Between: both a little.
+        0: every pixel has the same weight. 1: every class has. Values between interpolate.
 
     Returns
     -------
@@ -41,14 +41,14 @@ def pixel_weights(
     of_classes: NDArray[np.float64],
     balance: str,
 ) -> NDArray[np.float64]:
-    """Return how much each labelled pixel counts in a fit: (n,), adding to 1.
+    """Return the weight of each labelled pixel in a fit: (n,), with the sum 1.
 
     Parameters
     ----------
     targets, counts
-        (n,): class of each pixel, and how many it stands for.
+        (n,): class of each pixel, and number of pixels that it represents.
     of_classes
-        (classes,): how many labelled pixels each class has.
+        (classes,): number of labelled pixels of each class.
     balance
         See `PixelSpec.balance`.
     """
@@ -65,19 +65,18 @@ def patch_odds(
     by_class: bool,
     shares: Sequence[float] | None = None,
 ) -> NDArray[np.float64]:
-    """Return how likely a patch is drawn around each class of each image: (images, classes).
+    """Return the probability of a patch around each class of each image: (images, classes).
 
     Parameters
     ----------
     annotations
-        Of the images that patches are drawn from.
+        Annotations of the images that patches are drawn from.
     times
         See `AnnotatedImage`.
     by_class
-        Choose the class first, each as often; otherwise any labelled pixel.
+        Whether the class is drawn first, with equal odds; otherwise any labelled pixel.
     shares
-        How often each image is drawn beside the others; as often as it has labelled pixels when
-        missing.
+        Relative frequency of each image; by default in proportion to its labelled pixels.
     """
     counts: NDArray[Any] = np.array([annotation.masses() for annotation in annotations])
     if shares is not None:
@@ -92,21 +91,21 @@ def patch_odds(
 
 
 def image_shares(annotations: Sequence[Annotation], *, objects: bool) -> list[float] | None:
-    """Return how often each image is drawn beside the others, or None for as its pixels say.
+    """Return the relative frequency of each image, or None for in proportion to its pixels.
 
     Parameters
     ----------
     objects
-        Whether objects are told apart.
+        Whether objects are learnt.
     """
-    # What weighs is drawn by its weight; see `fine_tune`, which gives old and new their shares.
+    # Weighted pixels are drawn by weight; see `fine_tune`, which sets the shares of old and new.
     if any(annotation.weights is not None for annotation in annotations):
         return None
-    # By their pixels, a few large objects would be nearly all that is seen.
+    # In proportion to pixels, a few large objects would fill nearly all patches.
     if objects:
         return [annotation.n_objects + 1.0 for annotation in annotations]
-    # Of masks every image counts as much as the next: by their pixels, those with little in them
-    # would hardly be seen. Strokes are drawn as often as they are long.
+    # Images with masks are drawn equally often: in proportion to pixels, those with few labels
+    # would hardly be drawn. Strokes are drawn in proportion to their length.
     return [1.0] * len(annotations) if annotations[0].dense else None
 
 

@@ -1,7 +1,7 @@
-"""What is held out of an annotation to judge a training by.
+"""Split of annotations into a training and a validation set.
 
-Always a whole stroke, a tile or an image: the neighbours of a pixel of a stroke are nearly that
-pixel again, so judging by single ones would flatter.
+Whole strokes, tiles or images are held out: neighbouring pixels of a stroke are nearly equal, so
+a validation on single pixels would overestimate the score.
 """
 
 from collections.abc import Sequence
@@ -17,28 +17,28 @@ _FEW_IMAGES = 5
 def split(
     annotations: Sequence[Annotation], share: float = 0.2, *, seed: int = 0
 ) -> tuple[list[Annotation], list[Annotation]]:
-    """Divide annotations into what is learnt from and what is held out to judge by.
+    """Split annotations into a training and a validation set.
 
     Parameters
     ----------
     annotations
         One for each image, of the same classes.
     share
-        Part of the annotated pixels to hold out, of each class.
+        Share of the annotated pixels of each class to hold out.
     seed
-        The same seed holds out the same.
+        Seed of the random choice.
 
     Returns
     -------
     training, validation
-        As many annotations each; together they are what was given, and no pixel is in both. What
-        is not certain is learnt from, never judged by.
+        As many annotations each; no pixel is in both, and every given one is in one of them.
+        Pixels with a weight below 1 are always in the training set.
 
     Notes
     -----
-    Whole strokes of scribbles; whole images of five or more masks, else tiles. Units are grouped
-    by the rarest class in them, and of each group of two or more at least one is held out. A class
-    drawn in a single stroke is not held out: it must be learnt.
+    The units are whole strokes of scribbles; whole images of five or more masks, else tiles. Units
+    are grouped by the rarest class in them, and of each group of two or more at least one is held
+    out. A class drawn in a single stroke is not held out, since it must be learnt.
     """
     certain = [annotation.certain() for annotation in annotations]
     units = _units(certain)
@@ -58,7 +58,7 @@ def split(
 
 
 def _units(annotations: Sequence[Annotation]) -> list[NDArray[np.int32]]:
-    """Return for each annotation the unit of each pixel, counted through; 0 belongs to none."""
+    """Return the unit of each pixel, numbered across annotations; 0 for pixels in none."""
     units, n = [], 0
     whole = len(annotations) >= _FEW_IMAGES
     for annotation in annotations:
@@ -76,7 +76,7 @@ def _units(annotations: Sequence[Annotation]) -> list[NDArray[np.int32]]:
 def _unit_counts(
     annotations: Sequence[Annotation], units: list[NDArray[np.int32]]
 ) -> NDArray[np.int64]:
-    """Return how many pixels of each class each unit has: (units + 1, classes)."""
+    """Count the pixels of each class in each unit: (units + 1, classes)."""
     n_units = max(int(unit.max()) for unit in units) + 1
     n_classes = annotations[0].n_classes
     counts = np.zeros(n_units * n_classes, np.int64)
@@ -88,7 +88,7 @@ def _unit_counts(
 
 
 def _hold_out(sizes: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return which units of a group to hold out: what fits into the share, but at least one."""
+    """Choose units of a group to hold out: as many as fit into the share, but at least one."""
     if len(sizes) < 2 or share <= 0:
         return np.zeros(0, np.intp)
     room, out = share * sizes.sum(), []
@@ -100,7 +100,7 @@ def _hold_out(sizes: NDArray[np.int64], share: float, rng: np.random.Generator) 
 
 
 def _put_back(held: NDArray[np.bool_], counts: NDArray[np.int64]) -> None:
-    """Give back a held-out unit for every class that would be missing from training."""
+    """Return a held-out unit to the training set for every class that it would lack."""
     for k in range(counts.shape[1]):
         if counts[:, k].any() and not counts[~held, k].any():
             held[int(counts[:, k].argmax())] = False

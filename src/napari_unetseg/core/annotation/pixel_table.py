@@ -1,4 +1,4 @@
-"""Labelled pixels as rows of a table: what the pixel rungs learn from."""
+"""Labelled pixels as rows of a table: the training data of the pixel rungs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class PixelTable:
     inputs
         (n, F), float32.
     targets
-        (n,), uint8: the index of each pixel's class.
+        (n,), uint8: class index of each pixel.
     counts
-        (n,), float64: how many labelled pixels each row stands for.
+        (n,), float64: number of labelled pixels that each row represents.
     n_classes
         Number of classes, with or without pixels.
     """
@@ -49,7 +49,7 @@ class PixelTable:
         weights: NDArray[Any] | None = None,
         seed: int = 0,
     ) -> Self:
-        """Take the labelled pixels out of an image.
+        """Gather the labelled pixels of an image.
 
         Parameters
         ----------
@@ -60,11 +60,11 @@ class PixelTable:
         n_classes
             Number of classes.
         most
-            At most so many rows of each class, drawn at random; the rows then stand for all.
+            Largest number of rows of each class, drawn at random; they then represent all.
         weights
-            (*spatial): how many pixels each stands for; one when not given.
+            (*spatial): number of pixels that each represents; one when not given.
         seed
-            The same seed draws the same.
+            Seed of the random draw.
         """
         rng = np.random.default_rng(seed)
         flat = targets.ravel()
@@ -80,15 +80,15 @@ class PixelTable:
             counts.append(np.full(len(of_class), n / max(len(of_class), 1)))
         rows = np.concatenate(places)
         columns = inputs.reshape(len(inputs), -1)
-        picked = np.ascontiguousarray(columns[:, rows].T)
-        stand = np.concatenate(counts)
+        chosen = np.ascontiguousarray(columns[:, rows].T)
+        represented = np.concatenate(counts)
         if weights is not None:
-            stand = stand * weights.ravel()[rows]
-        return cls(picked, flat[rows], stand, n_classes)
+            represented = represented * weights.ravel()[rows]
+        return cls(chosen, flat[rows], represented, n_classes)
 
     @classmethod
     def joined(cls, tables: Sequence["PixelTable"]) -> Self:
-        """Return the rows of several tables, in order."""
+        """Concatenate the rows of several tables, in order."""
         return cls(
             np.concatenate([table.inputs for table in tables]),
             np.concatenate([table.targets for table in tables]),
@@ -97,12 +97,12 @@ class PixelTable:
         )
 
     def of_classes(self) -> NDArray[np.float64]:
-        """Return how many labelled pixels each class has: (n_classes,)."""
+        """Count the labelled pixels of each class: (n_classes,)."""
         numbers: NDArray[Any] = np.bincount(self.targets, self.counts, minlength=self.n_classes)
         return numbers.astype(np.float64)
 
     def check(self) -> None:
-        """Check that there is something to tell apart.
+        """Check that at least two classes are labelled, and that inputs are finite.
 
         Raises
         ------
@@ -118,12 +118,12 @@ class PixelTable:
             )
         if not np.isfinite(self.inputs).all():
             raise InputError(
-                "The image holds NaN or infinite numbers near what is annotated. Replace them "
+                "The image holds NaN or infinite numbers near the annotated pixels. Replace them "
                 "first, for example with numpy.nan_to_num."
             )
 
     def weights(self, balance: str) -> NDArray[np.float64]:
-        """Return how much each row counts: (n,), adding to 1.
+        """Return the weight of each row: (n,), with the sum 1.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class PixelTable:
         return pixel_weights(self.targets, self.counts, self.of_classes(), balance)
 
     def ordered(self) -> "PixelTable":
-        """Return the rows in an order that depends on nothing but the rows themselves."""
+        """Sort the rows, in an order that depends only on their values."""
         keys: list[Any] = [self.counts, *self.inputs.T[:4][::-1], self.targets]
         order = np.lexsort(keys)
         return PixelTable(

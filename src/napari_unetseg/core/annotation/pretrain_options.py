@@ -1,4 +1,4 @@
-"""How a network is pretrained, as options: no torch, so that forms and files open at once."""
+"""Options of pretraining; without torch, so that forms and files open at once."""
 
 from typing import Literal
 
@@ -8,19 +8,19 @@ PretrainTask = Literal["masked", "denoise"]
 
 
 class PretrainOptions(Options):
-    """How a network is pretrained on images without labels, before it learns from the labels."""
+    """Options of pretraining a network on images without labels, before training on labels."""
 
     pretrain_task: PretrainTask = option(
         "denoise",
         "Pretraining",
-        "What is learnt without labels. Masked: squares of the image are hidden, and told from "
-        "what is around them. Denoise: noise is added, and taken out again; it helped more often "
-        "where both were measured.",
+        "Task that is learnt without labels. Masked: restore hidden squares of the image from "
+        "their surroundings. Denoise: remove added noise; in our measurements it helped more "
+        "often.",
     )
     pretrain_minutes: float = option(
         1.0,
         "Minutes before",
-        "How long to pretrain, besides the minutes of the training itself.",
+        "Duration of the pretraining, in addition to that of the training.",
         gt=0,
         le=10_000,
         step=0.5,
@@ -28,8 +28,8 @@ class PretrainOptions(Options):
     pretrain_steps: int = option(
         0,
         "Steps before",
-        "Pretrain for so many batches instead; 0 to go by the minutes. Only steps give the same "
-        "result every time.",
+        "Number of batches to pretrain for, instead of minutes; 0 for minutes. Only a number of "
+        "steps gives the same result every time.",
         ge=0,
         le=1_000_000,
         advanced=True,
@@ -37,7 +37,7 @@ class PretrainOptions(Options):
     mask_share: float = option(
         0.5,
         "Hidden share",
-        "Part of the image that is hidden.",
+        "Share of the image that is hidden.",
         when={"pretrain_task": ("masked",)},
         ge=0.1,
         le=0.9,
@@ -47,7 +47,7 @@ class PretrainOptions(Options):
     mask_side: int = option(
         8,
         "Hidden squares",
-        "Side in pixels, at the resolution of the network, of the squares that are hidden.",
+        "Side of the hidden squares, in pixels at the resolution of the network.",
         when={"pretrain_task": ("masked",)},
         ge=1,
         le=128,
@@ -56,7 +56,7 @@ class PretrainOptions(Options):
     added_noise: float = option(
         0.5,
         "Added noise",
-        "Standard deviation of the noise, as a part of the image's own spread.",
+        "Standard deviation of the noise, relative to that of the image.",
         when={"pretrain_task": ("denoise",)},
         ge=0.05,
         le=5,

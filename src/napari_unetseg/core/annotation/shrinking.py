@@ -1,4 +1,4 @@
-"""Lower resolutions: images and annotations shrunk for networks that need no single pixels."""
+"""Images and annotations shrunk for networks that work at a lower resolution."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,19 +13,19 @@ Sizes = tuple[int, ...]
 
 
 def shrunken(shape: Sequence[int], shrink: Sizes) -> Sizes:
-    """Return the sides after shrinking; what is left of a box at the end becomes a pixel."""
+    """Return the sides after shrinking; an incomplete box at the end becomes a pixel."""
     return tuple(-(-side // step) for side, step in zip(shape, shrink, strict=True))
 
 
 def shrunken_image(image: NDArray[Any], shrink: Sizes) -> NDArray[Any]:
-    """Return (C, *spatial) with the mean of every box, as float32; itself if nothing is shrunk."""
+    """Average every box of an image (C, *spatial), as float32; unchanged for factors of 1."""
     if set(shrink) == {1}:
         return image
     return np.stack([_boxes(channel, shrink, "edge").mean(-1, np.float32) for channel in image])
 
 
 def shrunken_annotation(annotation: Annotation, shrink: Sizes) -> Annotation:
-    """Return the annotation with the commonest class of every box that holds any, without ids."""
+    """Return the annotation with the most frequent class of every annotated box, without ids."""
     if set(shrink) == {1}:
         return annotation
     if annotation.weights is not None:
@@ -37,7 +37,7 @@ def shrunken_annotation(annotation: Annotation, shrink: Sizes) -> Annotation:
 def likeliest_of_boxes(
     targets: NDArray[np.uint8], n_classes: int, shrink: Sizes
 ) -> NDArray[np.uint8]:
-    """Return the commonest class of every box, the last of several, `IGNORED` for none.
+    """Return the most frequent class of every box, the last of several, `IGNORED` for none.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def likeliest_of_boxes(
 def _weightiest_of_boxes(
     annotation: Annotation, weights: NDArray[Any], shrink: Sizes
 ) -> Annotation:
-    """Return of every box the class that counts most in it, with the mean weight of its pixels."""
+    """Return the class of the largest weight in every box, with the mean weight of its pixels."""
     best = np.full(shrunken(annotation.shape, shrink), IGNORED, np.uint8)
     most, mean = np.zeros(best.shape, np.float32), np.zeros(best.shape, np.float32)
     for k in range(annotation.n_classes):
@@ -73,7 +73,7 @@ def _weightiest_of_boxes(
 
 
 def _boxes(array: NDArray[Any], shrink: Sizes, mode: Any) -> NDArray[Any]:
-    """Return (*shrunken, pixels of a box)."""
+    """Reshape an array to (*shrunken, pixels of a box), padded at its ends."""
     ends = [(0, -side % step) for side, step in zip(array.shape, shrink, strict=True)]
     if any(end for _, end in ends):
         array = np.pad(array, ends, mode=mode)

@@ -1,4 +1,4 @@
-"""How a network is trained, as options: no torch, so that forms and files open at once."""
+"""Options of training; without torch, so that forms and files open at once."""
 
 from typing import Literal
 
@@ -7,10 +7,9 @@ from napari_unetseg.core.options import Device, Options, device_option, option
 
 
 class TrainOptions(Options):
-    """How a CNN or a UNet is trained.
+    """Options of training a CNN or a UNet.
 
-    The budget in minutes is the control that matters; everything else has a default that was
-    measured to do.
+    The budget in minutes is the most important one; all others have measured defaults.
     """
 
     until: Literal["time", "epochs"] = option(
@@ -242,11 +241,11 @@ class TrainOptions(Options):
 
     @property
     def decoder(self) -> DecoderSpec | None:
-        """What a network learns of objects besides foreground."""
+        """Decoder of the objects that a network learns besides foreground; None for classes."""
         return None if self.objects == "none" else DecoderSpec(decoding=self.objects)
 
     def climbs(self, *, dense: bool) -> bool:
-        """Whether to climb, given whether every pixel is annotated."""
+        """Whether to distil a lower rung, given whether every pixel is annotated."""
         return self.climbing == "on" or (self.climbing == "auto" and not dense)
 
     def balances(self, *, dense: bool) -> tuple[bool, bool]:

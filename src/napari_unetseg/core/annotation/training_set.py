@@ -1,7 +1,7 @@
-"""The training set: annotated images, and which part of them is held out to judge by.
+"""The training set: annotated images, divided into a training and a validation part.
 
-The split is made here, once, and nowhere else. A fit, distillation, the validation of objects and
-the scoreboard are given the set, so that none of them can learn from what another one judges by.
+The split is made here, once. Fits, distillation, the validation of objects and the scoreboard all
+get the same set, so that no held-out pixel can leak into a training.
 """
 
 from collections.abc import Sequence
@@ -36,15 +36,15 @@ class Reading:
     Parameters
     ----------
     labels_are
-        What the labels mean; see `AnnotationKind`.
+        Meaning of the labels; see `AnnotationKind`.
     ndim
         2 to learn planes, 3 to learn stacks.
     scaling
         How each image's intensities are normalised, by statistics of the whole image.
     class_names
-        Of the classes other than the background.
+        Names of the classes other than the background.
     values
-        Classes that are to be known, whether they are painted or not.
+        Classes of the model, whether they are painted or not.
     """
 
     labels_are: AnnotationKind = "scribbles"
@@ -54,11 +54,11 @@ class Reading:
     values: tuple[int, ...] = ()
 
     def images(self, pairs: Sequence[TrainingPair]) -> list[AnnotatedImage]:
-        """Return the annotated planes or stacks of all pairs, of the same classes.
+        """Read the annotated planes or stacks of all pairs, with the same classes.
 
         See Also
         --------
-        napari_unetseg.core.annotation.annotation.examples_of : those of one pair.
+        napari_unetseg.core.annotation.annotation.examples_of : Read those of one pair.
         """
         values = self._values(pairs)
         return [
@@ -77,23 +77,23 @@ class Reading:
     def divide(
         self, pairs: Sequence[TrainingPair], options: TrainOptions
     ) -> tuple[list[TrainingPair], list[TrainingPair]]:
-        """Divide pairs into what is learnt and what several models are compared on.
+        """Split pairs into a training set and a test set to compare models on.
 
-        Before the planes of a stack are taken apart: a stroke that goes on in the next plane or
-        the next moment is one stroke.
+        The split precedes the division into planes: a stroke that continues in the next plane or
+        time point is one stroke.
 
         Raises
         ------
         InputError
-            When there is nothing to tell apart, or fewer than two classes can spare anything.
+            When fewer than two classes are annotated, or fewer than two can be held out.
         """
         values = self._values(pairs)
         annotations = [self._annotation(pair, values) for pair in pairs]
         check_trainable(annotations)
         halves = split(annotations, options.validation, seed=options.seed)
-        judged = np.sum([annotation.counts() for annotation in halves[1]], axis=0) > 0
-        if np.count_nonzero(judged) < 2:
-            _refuse(annotations[0], judged)
+        tested = np.sum([annotation.counts() for annotation in halves[1]], axis=0) > 0
+        if np.count_nonzero(tested) < 2:
+            _refuse(annotations[0], tested)
         learn, held_out = (
             [replace(pair, counted=a.counted) for pair, a in zip(pairs, half, strict=True)]
             for half in halves
@@ -105,35 +105,34 @@ class Reading:
         return tuple(sorted({*painted, *self.values}))
 
     def _annotation(self, pair: TrainingPair, values: tuple[int, ...]) -> Annotation:
-        """Return the annotation of a whole image, of whatever axes."""
+        """Read the annotation of a whole image, of any axes."""
         region = None if pair.region is None else np.asarray(pair.region) != 0
         annotation = Annotation.of(
             pair.labels, self.labels_are, values=values, names=self.class_names, region=region
         )
-        # What does not count is neither learnt nor judged by.
+        # Ignored pixels are in neither part.
         return annotation if pair.counted is None else annotation.only(pair.counted)
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Annotated images, each divided into what is learnt and what is held out.
+    """Annotated images, each divided into a training and a held-out part.
 
     Parameters
     ----------
     images
-        All that is annotated, each with its normalisation; intensities are scaled where they are
-        read.
+        Images with all annotations and their normalisation; intensities are scaled when read.
     learn, held_out
-        The same images with what is learnt of each, and with what is judged by. No pixel is in
-        both.
+        The same images with the annotations to train on, and with the held-out ones. No pixel is
+        in both.
     scaling
-        How they were normalised.
+        Kind of normalisation.
     pairs
-        What they were read from, if they were.
+        The training pairs they were read from; empty for `of_images`.
 
     See Also
     --------
-    TrainingSet.of : the way in from training pairs.
+    TrainingSet.of : Make a set from training pairs.
     """
 
     images: Images
@@ -149,21 +148,21 @@ class TrainingSet:
         options: TrainOptions,
         reading: Reading = Reading(),
     ) -> Self:
-        """Read training pairs, and hold out what the options say.
+        """Read training pairs, and hold out a validation set.
 
         Parameters
         ----------
         pairs
             Images of the same channels, with their labels.
         options
-            Their share and seed say what is held out.
+            Source of the share to hold out, and of the seed.
         reading
             How the pairs are read.
 
         Raises
         ------
         InputError
-            When nothing or one class alone is annotated, or what is given does not go together.
+            When nothing or one class alone is annotated, or the images or labels do not match.
         """
         images = reading.images(pairs)
         if not images:
@@ -180,14 +179,14 @@ class TrainingSet:
         options: TrainOptions,
         scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
     ) -> Self:
-        """Hold out of annotated planes or stacks what the options say.
+        """Hold out a validation set of annotated planes or stacks.
 
         Parameters
         ----------
         images
             (C, *spatial) of one number of channels and axes.
         options
-            Their share and seed say what is held out.
+            Source of the share to hold out, and of the seed.
         scaling
             How images without a normalisation are normalised.
 
@@ -199,13 +198,13 @@ class TrainingSet:
         annotations = [image.annotation for image in images]
         check_trainable(annotations, apart=options.decoder is not None)
         _check_alike(images)
-        known = tuple(image.normalised(scaling) for image in images)
+        scaled = tuple(image.normalised(scaling) for image in images)
         learn, held_out = split(annotations, options.validation, seed=options.seed)
-        return cls(known, _with(known, learn), _with(known, held_out), scaling)
+        return cls(scaled, _with(scaled, learn), _with(scaled, held_out), scaling)
 
     @property
     def annotations(self) -> list[Annotation]:
-        """Annotation of each image, all of it."""
+        """Whole annotation of each image."""
         return [image.annotation for image in self.images]
 
     @property
@@ -229,52 +228,55 @@ class TrainingSet:
         return any(image.annotation.counted.any() for image in self.held_out)
 
     @property
-    def exam(self) -> Images:
-        """Images to judge by: those held out, or all where nothing could be."""
+    def validation(self) -> Images:
+        """Images to validate on: the held-out ones, or all where nothing could be held out."""
         return self.held_out if self.holds_out else self.images
 
     def without_validation(self) -> Self:
-        """Return the set with all of it to be learnt."""
+        """Return the set with all annotations in the training part."""
         nothing = [a.only(np.zeros(a.shape, np.bool_)) for a in self.annotations]
         return replace(self, learn=self.images, held_out=_with(self.images, nothing))
 
     def shrunk(self, shrink: tuple[int, ...]) -> tuple[Images, Images]:
-        """Return the images with what is learnt and with what is held out, shrunk along each axis.
+        """Return the training and the held-out images, shrunk along each axis.
 
-        It was divided at full resolution, where strokes that lie close are still two.
+        The split was made at full resolution, where neighbouring strokes are still separate.
         """
         images = [shrunken_image(image.image, shrink) for image in self.images]
         learn, held_out = (
             tuple(
-                replace(one, image=image, annotation=shrunken_annotation(one.annotation, shrink))
-                for one, image in zip(some, images, strict=True)
+                replace(
+                    whole, image=image, annotation=shrunken_annotation(whole.annotation, shrink)
+                )
+                for whole, image in zip(part, images, strict=True)
             )
-            for some in (self.learn, self.held_out)
+            for part in (self.learn, self.held_out)
         )
         return learn, held_out
 
 
 def _with(images: Images, annotations: Sequence[Annotation]) -> Images:
-    return tuple(replace(i, annotation=a) for i, a in zip(images, annotations, strict=True))
+    pairs = zip(images, annotations, strict=True)
+    return tuple(replace(image, annotation=annotation) for image, annotation in pairs)
 
 
 def _check_alike(images: Sequence[AnnotatedImage]) -> None:
-    channels = {len(one.image) for one in images}
+    channels = {len(image.image) for image in images}
     if len(channels) > 1:
         raise InputError(
             f"The images have different numbers of channels ({sorted(channels)}). Train on images "
             "of one kind."
         )
-    if len({one.image.ndim for one in images}) > 1:
+    if len({image.image.ndim for image in images}) > 1:
         raise InputError("Some images are planes and some are stacks. Train on one kind.")
 
 
-def _refuse(annotation: Annotation, judged: NDArray[Any]) -> None:
-    missing = [name for name, one in zip(annotation.names, judged, strict=True) if not one]
-    what = "Annotate a larger area" if annotation.dense else "Paint a second stroke of each"
+def _refuse(annotation: Annotation, tested: NDArray[Any]) -> None:
+    missing = [name for name, has in zip(annotation.names, tested, strict=True) if not has]
+    advice = "Annotate a larger area" if annotation.dense else "Paint a second stroke of each"
     raise InputError(
         "Models are compared on strokes or tiles that are held out, and at least two classes must "
-        f"have some to spare; {', '.join(missing)} cannot spare any. {what}, then compare again."
+        f"have some to spare; {', '.join(missing)} cannot spare any. {advice}, then compare again."
     )
 
 

@@ -1,4 +1,4 @@
-"""Steps of a training, and the functions it calls on the way: no torch."""
+"""The record of a training step, and the callbacks of a training; without torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,15 +16,15 @@ class TrainingStep:
     step, epoch
         Counted from 1.
     seconds
-        Since the training began.
+        Time since the training began.
     fraction
-        Of the training done, from 0 to 1.
+        Completed fraction of the training, from 0 to 1.
     loss
-        Of this step's patches, augmented.
+        Loss of this step's augmented patches.
     rate
         Learning rate.
     dice, validation_loss
-        Of the averaged network on what was held out; None in a step that was not judged.
+        Scores of the averaged network on the validation set; None in a step without validation.
     """
 
     step: int
@@ -51,8 +51,8 @@ class Callbacks:
     Parameters
     ----------
     progress
-        Told after each step. On `StopEarly` the best so far is kept; `Cancelled` flies through, and
-        nothing has changed.
+        Called after each step. On `StopEarly` the best so far is kept; `Cancelled` is not caught,
+        and nothing has changed.
     watch, preview
         See `Watch` and `Preview`; called while a network learns.
     """
@@ -62,7 +62,7 @@ class Callbacks:
     preview: Preview | None = None
 
     def part(self, start: float, stop: float) -> "Callbacks":
-        """Return the same for a part of the work; see `progress.part`."""
+        """Return the callbacks of a part of the work; see `progress.part`."""
         return replace(self, progress=part(self.progress, start, stop))
 
 

@@ -1,4 +1,4 @@
-"""Newton's method for weighted multinomial regression: a few steps to the one best answer."""
+"""Newton's method for weighted multinomial regression, a convex problem with one minimum."""
 
 from dataclasses import dataclass
 
@@ -12,33 +12,33 @@ Doubles = NDArray[np.float64]
 _STEPS = 50
 _HALVINGS = 30
 _ENOUGH = 1e-12
-# BLAS computes products this small in the calling thread; its pool, woken for the large ones,
-# stands in the way of everything else that runs.
+# BLAS computes products up to this size in the calling thread; for larger ones it starts its pool,
+# which slows down all other threads.
 _SMALL = 2**17
 # Keeps biases finite when a class has no pixel, and shares a constant among the classes.
-_BIAS_PRICE = 1e-8
+_BIAS_PENALTY = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What to fit.
+    """Data and penalty of a regression.
 
     Parameters
     ----------
     inputs
-        (n, F), about mean 0 and spread 1.
+        (n, F), standardised to about mean 0 and standard deviation 1.
     targets
         (n, U): 1 where the pixel is of the unit's class, else 0; one unit for two classes.
     weights
-        (n,), adding to 1.
-    price
-        Of half the squared weights; biases are free.
+        (n,), with the sum 1.
+    penalty
+        Factor of half the squared weights; biases are not penalised.
     """
 
     inputs: Doubles
     targets: Doubles
     weights: Doubles
-    price: float
+    penalty: float
 
     @property
     def n_units(self) -> int:
@@ -47,16 +47,16 @@ class Problem:
 
 
 def minimise(problem: Problem, start: Doubles, *, progress: Progress = silent) -> Doubles:
-    """Return the weights and biases of least cross-entropy plus price.
+    """Find the weights and biases that minimise cross-entropy plus penalty.
 
     Parameters
     ----------
     problem
-        A convex problem with a single solution, whatever the start and the order of the pixels.
+        A convex problem with one minimum, for any start and any order of the pixels.
     start
         (U, F + 1), each unit's bias last; not changed.
     progress
-        Told before each step. On `StopEarly` the best so far is returned.
+        Called before each step. On `StopEarly` the best so far is returned.
 
     Returns
     -------
@@ -69,21 +69,21 @@ def minimise(problem: Problem, start: Doubles, *, progress: Progress = silent) -
     Learning, section 4.4.1). A step costs n (U F)² / 2 products and a solve of U F equations.
     """
     rows = _Rows.of(problem)
-    price = np.full(start.shape[1], problem.price)
-    price[-1] = _BIAS_PRICE
+    penalty = np.full(start.shape[1], problem.penalty)
+    penalty[-1] = _BIAS_PENALTY
     theta = start.copy()
-    loss, proba = rows.evaluate(theta, price)
+    loss, proba = rows.evaluate(theta, penalty)
     try:
         for step in range(_STEPS):
             progress(step / _STEPS, "fitting")
-            gradient = rows.gradient(proba) + price * theta
-            move = np.linalg.solve(rows.hessian(proba, price), gradient.ravel())
+            gradient = rows.gradient(proba) + penalty * theta
+            move = np.linalg.solve(rows.hessian(proba, penalty), gradient.ravel())
             move = move.reshape(gradient.shape)
             gain = float((gradient * move).sum())
             if gain <= _ENOUGH * max(loss, 1e-3):
                 break
             for _ in range(_HALVINGS):
-                tried = rows.evaluate(theta - move, price)
+                tried = rows.evaluate(theta - move, penalty)
                 if tried[0] <= loss - 1e-4 * gain:
                     break
                 move, gain = move / 2, gain / 2
@@ -97,7 +97,7 @@ def minimise(problem: Problem, start: Doubles, *, progress: Progress = silent) -
 
 
 def mean_cross_entropy(problem: Problem, theta: Doubles) -> float:
-    """Return the mean cross-entropy of weights and biases (U, F + 1), without the price."""
+    """Compute the mean cross-entropy of weights and biases (U, F + 1), without the penalty."""
     return _Rows.of(problem).evaluate(theta, np.zeros(theta.shape[1]))[0]
 
 
@@ -124,8 +124,8 @@ class _Rows:
         design = blocks(np.column_stack([problem.inputs, np.ones(n)]))
         return cls(design, blocks(problem.targets), blocks(problem.weights), problem.n_units)
 
-    def evaluate(self, theta: Doubles, price: Doubles) -> tuple[float, Doubles]:
-        """Return the loss and the probability of each unit's class, (B, n, U)."""
+    def evaluate(self, theta: Doubles, penalty: Doubles) -> tuple[float, Doubles]:
+        """Compute the loss, and the probability of each unit's class, (B, n, U)."""
         evidence = self.design @ theta.T
         if self.n_units == 1:
             normaliser = np.logaddexp(0, evidence[..., 0])
@@ -134,17 +134,17 @@ class _Rows:
             normaliser = highest + np.log(np.exp(evidence - highest[..., None]).sum(-1))
         proba: Doubles = np.exp(evidence - normaliser[..., None])
         fit = (self.weights * (normaliser - (self.targets * evidence).sum(-1))).sum()
-        return float(fit + (price * theta * theta).sum() / 2), proba
+        return float(fit + (penalty * theta * theta).sum() / 2), proba
 
     def gradient(self, proba: Doubles) -> Doubles:
-        """Return the slope of the loss without the price, (U, F + 1)."""
+        """Compute the gradient of the loss without the penalty, (U, F + 1)."""
         errors = (proba - self.targets) * self.weights[..., None]
         slope: Doubles = (errors.transpose(0, 2, 1) @ self.design).sum(0)
         return slope
 
-    def hessian(self, proba: Doubles, price: Doubles) -> Doubles:
-        """Return the curvature of the loss and the price, (U (F + 1), U (F + 1))."""
-        n_terms = len(price)
+    def hessian(self, proba: Doubles, penalty: Doubles) -> Doubles:
+        """Compute the Hessian of the loss and the penalty, (U (F + 1), U (F + 1))."""
+        n_terms = len(penalty)
         hessian = np.empty((self.n_units, n_terms, self.n_units, n_terms))
         turned = self.design.transpose(0, 2, 1)
         for k in range(self.n_units):
@@ -152,7 +152,7 @@ class _Rows:
                 curvature = self.weights * proba[..., k] * ((k == m) - proba[..., m])
                 block = (turned * curvature[:, None]) @ self.design
                 hessian[k, :, m] = hessian[m, :, k] = block.sum(0)
-            hessian[k, :, k] += np.diag(price)
+            hessian[k, :, k] += np.diag(penalty)
         return hessian.reshape(self.n_units * n_terms, -1)
 
 

@@ -1,11 +1,11 @@
-"""What a model is built of, as data to be drawn: its parts, their channels and their sizes."""
+"""Diagrams of models as data: their parts, channels and sizes."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec
-from napari_unetseg.core.model.registry import RUNGS, load
+from napari_unetseg.core.model.registry import RUNGS, import_callable
 
 Role = Literal["input", "down", "bottom", "up", "output"]
 
@@ -17,15 +17,15 @@ class DiagramPart:
     Parameters
     ----------
     name
-        For people.
+        Shown to the user.
     role
-        Where in the model it stands.
+        Its place in the model.
     channels
-        Numbers that it gives of each of its pixels.
+        Output channels.
     box
-        Pixels of the image that share one of its pixels, per axis.
+        Pixels of the image per pixel of this part, along each axis.
     level
-        How many times what it sees was halved since the first part.
+        Number of halvings since the first part.
     """
 
     name: str
@@ -35,7 +35,7 @@ class DiagramPart:
     level: int = 0
 
     def size(self, image: tuple[int, ...]) -> tuple[int, ...]:
-        """Return its sides for an image of these sides."""
+        """Return the sides of this part's output for an image of these sides."""
         return tuple(-(-side // step) for side, step in zip(image, self.box, strict=True))
 
 
@@ -48,11 +48,11 @@ class Architecture:
     parts
         In the order in which they are computed.
     shortcuts
-        Pairs of places in `parts`: from the way down over to the way up.
+        Skip connections as pairs of indices in `parts`: from the encoder to the decoder.
     joined
-        How a shortcut and what comes from below are brought together; empty without shortcuts.
+        How a skip connection joins the features from below; empty without skip connections.
     receptive_field
-        Pixels that what is said of one pixel can depend on, per axis.
+        Pixels that the prediction of one pixel can depend on, per axis.
     """
 
     parts: tuple[DiagramPart, ...]
@@ -61,28 +61,29 @@ class Architecture:
     receptive_field: tuple[int, ...]
 
 
-def architecture(
+def describe_architecture(
     spec: ModelSpec, n_channels: int = 1, n_classes: int = 2, ndim: int = 2
 ) -> Architecture:
-    """Return what a model is built of.
+    """Describe the parts of a model.
 
     Parameters
     ----------
     spec
-        Any rung; one whose resolution is automatic is taken at full resolution.
+        Any rung; an automatic resolution counts as full.
     n_channels
-        Of the image.
+        Channels of the image.
     n_classes
-        That are told apart.
+        Number of classes.
     ndim
         2 for planes, 3 for stacks.
     """
-    drawn: Architecture = load(RUNGS[spec.kind].diagram)(spec, n_channels, n_classes, ndim)
-    return drawn
+    describe = import_callable(RUNGS[spec.kind].diagram)
+    result: Architecture = describe(spec, n_channels, n_classes, ndim)
+    return result
 
 
 def pixel_diagram(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
-    """Return the parts of a model over given features; see `architecture`."""
+    """Describe the parts of a model over given features; see `describe_architecture`."""
     one = (1,) * ndim
     n_outputs = spec.count_outputs(n_classes)
     parts = [
@@ -96,7 +97,7 @@ def pixel_diagram(spec: PixelSpec, n_channels: int, n_classes: int, ndim: int) -
 
 
 def cnn_diagram(spec: CnnSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
-    """Return the parts of a chain of convolutions; see `architecture`."""
+    """Describe the parts of a chain of convolutions; see `describe_architecture`."""
     inside, shrink = spec.inside(), spec.shrink(ndim)
     one = (1,) * ndim
     parts = [DiagramPart("image", "input", spec.n_inputs(n_channels, ndim), one)]
@@ -113,10 +114,10 @@ def cnn_diagram(spec: CnnSpec, n_channels: int, n_classes: int, ndim: int) -> Ar
 
 
 def unet_diagram(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> Architecture:
-    """Return the parts of a UNet; see `architecture`."""
+    """Describe the parts of a UNet; see `describe_architecture`."""
     one = (1,) * ndim
     widths = [round(spec.width * spec.growth**level) for level in range(spec.depth + 1)]
-    # What a UNet of fewer levels must divide by is what its bottom has halved.
+    # The multiple of a UNet of fewer levels is the box of a pixel at its bottom.
     boxes = [spec.box(ndim)]
     boxes += [
         spec.model_copy(update={"depth": depth}).multiple(ndim)
@@ -137,8 +138,8 @@ def unet_diagram(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> 
 __all__ = [
     "Architecture",
     "DiagramPart",
-    "architecture",
     "cnn_diagram",
+    "describe_architecture",
     "pixel_diagram",
     "unet_diagram",
 ]

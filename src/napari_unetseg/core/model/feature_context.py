@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureContext:
-    """Images and frozen network that a model's features are computed with.
+    """Spacing and frozen network that a model's features are computed with.
 
-    Models that learn features of their own make no use of it.
+    Models that learn their own features do not use it.
 
     Parameters
     ----------
     spacing
-        Physical pixel size along each spatial axis; all the same when empty.
+        Physical pixel size along each spatial axis; isotropic when empty.
     network
-        Features of the frozen UNet that are seen; None for the filter bank alone.
+        Features of the frozen UNet; None for the filter bank alone.
     """
 
     spacing: tuple[float, ...] = ()

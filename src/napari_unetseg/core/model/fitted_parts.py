@@ -1,4 +1,4 @@
-"""What a fit of any rung has in common, and what a model takes from it and from its images."""
+"""The common interface of fitted rungs, and the model fields taken from a fit and an image."""
 
 from typing import Any, Protocol
 
@@ -15,11 +15,11 @@ _COLOURS = ("red", "green", "blue", "alpha")
 
 
 class FitResult(Protocol):
-    """What a fit of any rung returns, as far as a model is made of it."""
+    """The result of a fit of any rung, from which a model is made."""
 
     @property
     def spec(self) -> ModelSpec:
-        """Which model."""
+        """Specification of the model."""
 
     @property
     def network(self) -> Any:
@@ -43,7 +43,7 @@ class FitResult(Protocol):
 
 
 def known_of(fit: FitResult, image: Image | None = None) -> dict[str, Any]:
-    """Return the fields of a `TrainedModel` that a fit and an image of its training decide.
+    """Return the fields of a `TrainedModel` that follow from a fit and one of its images.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def known_of(fit: FitResult, image: Image | None = None) -> dict[str, Any]:
         Its network is copied. A ``history_table``, a ``spacing``, a ``decoder`` and a
         ``features_from`` are used where it has them.
     image
-        Gives pixel size, channel names, colour and an example.
+        Source of pixel size, channel names, colour and an example.
     """
     fields: dict[str, Any] = {
         "spec": fit.spec,
@@ -80,7 +80,7 @@ def known_of(fit: FitResult, image: Image | None = None) -> dict[str, Any]:
 
 
 def _scales_of(fit: FitResult, spacing: tuple[float, ...], unit: str) -> dict[str, Any]:
-    """Return the pixel size: the image's, unless the fit's filters took another for granted."""
+    """Return the pixel size: the image's, unless the fit's filters were built for another."""
     used = getattr(fit, "spacing", spacing)
     if tuple(used) == spacing or (not used and len(set(spacing)) == 1):
         return {"spacing": spacing, "unit": unit}
@@ -94,7 +94,7 @@ def _arrays_of(network: Any) -> dict[str, Array]:
 
 
 def _example_of(image: Image, ndim: int) -> Array:
-    """Return a piece from the middle of an image: (C, *spatial)."""
+    """Crop a piece from the middle of an image: (C, *spatial)."""
     block = "C" + "ZYX"[-ndim:]
     middle = tuple(length // 2 for length in image.loop_shape(block))
     kept = [axis for axis in image.axes if axis in block]

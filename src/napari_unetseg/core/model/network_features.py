@@ -1,8 +1,7 @@
 """Features of a frozen UNet for the pixel models: their number and their receptive field.
 
-The network is frozen: only the pixel model is trained, on its features. The network has been
-trained on many images where the pixel model sees a few strokes of one, which is why its features
-are worth using.
+Only the pixel model is trained, on the features of the frozen network. The network was trained on
+many images, the pixel model on a few strokes of one, which is why its features are useful.
 """
 
 from dataclasses import dataclass

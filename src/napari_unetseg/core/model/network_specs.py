@@ -1,6 +1,6 @@
-"""Options of the networks: no arrays and no torch, so that forms and files open at once.
+"""Specifications of the networks, without arrays or torch, so that forms and files open at once.
 
-How far each looks is computed by `receptive_field`.
+Their receptive fields are computed by `receptive_field`.
 """
 
 from abc import abstractmethod
@@ -31,23 +31,23 @@ Stem = Literal["plain", "space-to-depth", "space-to-depth-4"]
 Resolution = Literal["auto", "full", "half", "quarter"]
 
 RESOLUTION_HALVINGS: dict[str, int] = {"auto": 0, "full": 0, "half": 1, "quarter": 2}
-"""How many halvings of the image each resolution stands for; automatic, before it is settled."""
+"""Halvings of the image at each resolution; for automatic, before it is resolved."""
 
 STEM_HALVINGS: dict[str, int] = {"plain": 0, "space-to-depth": 1, "space-to-depth-4": 2}
-"""How many halvings of the image a stem stands for."""
+"""Halvings of the image by each stem."""
 
 _OF_THE_INPUT = {"position", "position_order"}
 
 _BORDER = {2: 32, 3: 8}
-"""How far a 2D or 3D image is continued beyond its edges, in pixels, where less than the halo.
+"""Pixels by which a 2D or 3D image is mirrored beyond its edges, where less than the halo.
 
-An edge is felt through the network's own zero padding only, and 32 pixels off hardly at all. To
-mirror the whole halo would cost half as much again on a 1024 x 1024 image.
+An edge has an effect only through the network's own zero padding, and at 32 pixels hardly any.
+Mirroring the whole halo would cost half as much again on a 1024 x 1024 image.
 """
 
 
 class ModelSpec(Options):
-    """Base of every rung of the ladder: what it sees besides intensity, and how far."""
+    """Base of the specifications of all rungs: position terms, halo and multiple."""
 
     kind: ClassVar[str] = ""
     """The rung's name, in files, on the command line and in the form."""
@@ -58,9 +58,9 @@ class ModelSpec(Options):
     position: Position = option(
         "none",
         "Position encoding",
-        "Also show the model where a pixel is: as powers of its coordinates (polynomial) or as "
-        "waves across the image (sinusoidal). For uneven light and fixed layouts; not when "
-        "objects may lie anywhere and the annotation covers one corner.",
+        "Add the position of a pixel to the model's inputs: as powers of its coordinates "
+        "(polynomial) or as waves across the image (sinusoidal). Use it for uneven illumination "
+        "and fixed layouts, but not if objects may lie anywhere and only one corner is annotated.",
     )
     position_order: int = option(
         2,
@@ -73,12 +73,12 @@ class ModelSpec(Options):
 
     @classmethod
     def suits(cls, n_classes: int) -> bool:
-        """Whether it is worth comparing with others for so many classes."""
+        """Whether the rung is compared with others for this number of classes."""
         return True
 
     @property
     def size_in_words(self) -> str:
-        """How large it is, for a methods section; empty where that says little."""
+        """Size of the model, for a methods section; empty where it has none."""
         return ""
 
     @abstractmethod
@@ -90,23 +90,23 @@ class ModelSpec(Options):
         ndim
             2 or 3.
         context
-            What its features are computed with: so for all that follows.
+            Spacing and frozen network of its features; likewise in the other methods.
         """
 
     @abstractmethod
     def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
-        """Return what the place and the sides of a block must divide by, per axis."""
+        """Return the divisor of a block's position and sides, per axis."""
 
     def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis."""
         return (0,) * ndim
 
     def shrink(self, ndim: int) -> tuple[int, ...]:
-        """Return by how much the image is shrunk before the network sees it, per axis."""
+        """Return the factor by which the image is shrunk before the network, per axis."""
         return (1,) * ndim
 
     def inside(self) -> Self:
-        """Return the spec of the network that sees the shrunken image: of the same weights."""
+        """Return the spec of the network for shrunken images, with the same weights."""
         return self
 
     def n_inputs(self, n_channels: int, ndim: int, context: FeatureContext = NO_CONTEXT) -> int:
@@ -114,7 +114,7 @@ class ModelSpec(Options):
         return n_channels + n_position_terms(self.position, self.position_order, ndim)
 
     def count_outputs(self, n_classes: int) -> int:
-        """Return how many numbers of evidence its network gives of each pixel."""
+        """Return the number of class scores of its network."""
         return n_classes
 
     def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class ModelSpec(Options):
 
 
 class ConvolutionalSpec(ModelSpec):
-    """What the networks of convolutions have in common."""
+    """Base of the specifications of convolutional networks."""
 
     width: int = option(
         16,
@@ -150,22 +150,23 @@ class ConvolutionalSpec(ModelSpec):
     normalisation: NormalisationLayer = option(
         "batch",
         "Normalisation",
-        "Keep the channels' mean and spread in range while training: over the batch, over groups "
-        "of channels or single channels of each patch, or not at all. Prediction always uses the "
-        "averages met in training, so that no tile depends on what else is in it.",
+        "How channels are normalised in training: over the batch, over groups of channels or "
+        "single channels of each patch, or not at all. Prediction always uses the averages of the "
+        "training, so that the result of a pixel does not depend on its tile.",
         advanced=True,
     )
     activation: Activation = option(
         "relu",
         "Activation",
-        "What each unit does with its sum. The sigmoid shows why deep networks left it.",
+        "Nonlinear function after each convolution. The sigmoid is here to compare: with it, deep "
+        "networks learn slowly.",
         advanced=True,
     )
     dropout: float = option(
         0.0,
         "Dropout",
-        "Share of channels silenced at random while training; against learning by heart. Use 0.1 "
-        "to 0.3 when the loss falls on but what is held out gets no better.",
+        "Share of channels that are set to zero at random in training, to reduce overfitting. Use "
+        "0.1 to 0.3 if the loss keeps falling but the score on the validation set does not rise.",
         ge=0.0,
         le=0.9,
         step=0.05,
@@ -174,9 +175,9 @@ class ConvolutionalSpec(ModelSpec):
     flat_levels: int = option(
         0,
         "Flat levels",
-        "3D only: how many of the first levels see each plane by itself and are not halved along "
-        "Z, those of a lower resolution included. Choose the number of halvings after which the "
-        "pixels are about as wide as the planes are apart: 2 when planes are four pixels apart.",
+        "3D only: number of the first levels that treat each plane by itself and do not halve Z, "
+        "including those of a lower resolution. Choose the number of halvings after which pixels "
+        "are about as wide as the distance of planes: 2 if planes are four pixels apart.",
         ge=0,
         le=8,
         advanced=True,
@@ -185,20 +186,20 @@ class ConvolutionalSpec(ModelSpec):
         "auto",
         "Resolution",
         "Half and quarter average every 2 by 2 or 4 by 4 pixels before the network and interpolate "
-        "what it says: each four times faster than the one before, seeing twice as far. Best when "
-        "the finest thing to find is several pixels wide. Automatic chooses by the breadth of "
-        "what is annotated in a mask or as objects, and full for scribbles.",
+        "its output: each step is four times faster and has twice the receptive field. Best if "
+        "the finest structures are several pixels wide. Automatic chooses by the width of the "
+        "annotated structures in a mask or objects, and full for scribbles.",
     )
 
     def shrink(self, ndim: int) -> tuple[int, ...]:
-        """Return by how much the image is shrunk before the network sees it, per axis."""
+        """Return the factor by which the image is shrunk before the network, per axis."""
         return tuple(
             2 ** sum(not self._flat(axis, ndim, k) for k in range(self._lowered))
             for axis in range(ndim)
         )
 
     def inside(self) -> Self:
-        """Return the spec of the network that sees the shrunken image: of the same weights."""
+        """Return the spec of the network for shrunken images, with the same weights."""
         flat = max(self.flat_levels - self._lowered, 0)
         return self.model_copy(update={"resolution": "full", "flat_levels": flat})
 
@@ -230,12 +231,12 @@ class ConvolutionalSpec(ModelSpec):
         return tuple(min(halo, round_up(_BORDER[ndim], multiple)) for halo, multiple in sides)
 
     def _flat(self, axis: int, ndim: int, halvings: int) -> bool:
-        """Whether the network ignores `axis` where the image was halved so many times."""
+        """Whether the network treats planes of `axis` by themselves after a number of halvings."""
         return ndim == 3 and axis == 0 and halvings < self.flat_levels
 
 
 class UNetSpec(ConvolutionalSpec):
-    """A UNet: down through halved images for context, back up, with a shortcut at every level.
+    """A UNet: an encoder that halves the image, a decoder, and a skip connection at every level.
 
     References
     ----------
@@ -247,7 +248,7 @@ class UNetSpec(ConvolutionalSpec):
     depth: int = option(
         3,
         "Depth",
-        "How many times the image is halved inside. One more sees twice as far.",
+        "Number of times the network halves the image. Each doubles the receptive field.",
         ge=1,
         le=6,
     )
@@ -265,60 +266,60 @@ class UNetSpec(ConvolutionalSpec):
     stem: Stem = option(
         "space-to-depth",
         "Stem",
-        "Space-to-depth turns every 2 by 2 pixels into four channels and works on half the sides: "
-        "three to four times faster. With 4 it is every 4 by 4 pixels: four times faster again, "
-        "and it sees twice as far; for large images of objects that are no finer than that. Plain "
-        "works on single pixels: for structures a pixel wide.",
+        "Space-to-depth turns every 2 by 2 pixels into four channels and works at half the "
+        "resolution: three to four times faster. With 4 it takes every 4 by 4 pixels: four times "
+        "faster again, with twice the receptive field, for large images without finer details. "
+        "Plain works on single pixels: for structures one pixel wide.",
     )
     residual: bool = option(
         False,
         "Residual",
-        "Each level learns what to add to its input rather than a new one. Use it in deep "
-        "networks: with a depth of 5 or more, or three and more convolutions a level.",
+        "Each level adds its output to its input. Use it in deep networks: with a depth of 5 or "
+        "more, or three or more convolutions per level.",
         advanced=True,
     )
     attention: bool = option(
         False,
         "Attention gates",
-        "Let the coarse level decide where each shortcut is let through. Try it where small "
-        "objects lie in a busy field.",
+        "Weight each skip connection by an attention map from the coarser level. Try it for small "
+        "objects in a crowded image.",
         advanced=True,
     )
     separable: bool = option(
         False,
         "Separable convolutions",
-        "Filter each channel by itself, then mix: far fewer multiplications and weights.",
+        "Filter each channel by itself, then mix channels: far fewer multiplications and weights.",
         advanced=True,
     )
     pooling: Pooling = option(
         "max",
         "Pooling",
-        "How the image is halved: the largest, the mean, or a learnt weighting of each 2 by 2.",
+        "How the image is halved: by the maximum, the mean, or learnt weights of 2 by 2 pixels.",
         advanced=True,
     )
     upsampling: Upsampling = option(
         "transposed-2",
         "Upsampling",
-        "How it is doubled: learnt with kernel 2 (fast, may leave a grid) or 3, by fixed linear "
-        "weights (smooth, nothing to learn), or repeated and convolved.",
+        "How the image is doubled: by a learnt kernel of 2 (fast, may leave a grid) or 3, by "
+        "linear interpolation (smooth, not learnt), or by repetition and a convolution.",
         advanced=True,
     )
     skip: Literal["concat", "add"] = option(
         "concat",
         "Shortcuts",
-        "Lay the fine level's channels beside the coarse one's, or add them (faster).",
+        "Concatenate the channels of the fine and the coarse level, or add them (faster).",
         advanced=True,
     )
     padding: Literal["same", "valid"] = option(
         "same",
         "Padding",
-        "Same fills with zeros at the rim of a block; valid computes only what no rim touches, so "
-        "that training patches must be larger than the halo.",
+        "Same pads a block with zeros; valid computes only pixels whose receptive field lies in "
+        "the block, so that training patches must be larger than the halo.",
         advanced=True,
     )
 
     def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
-        """Return what the place and the sides of a block must divide by, per axis."""
+        """Return the divisor of a block's position and sides, per axis."""
         levels = range(self.depth + self._lowered + self._stemmed)
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in levels) for a in range(ndim))
 
@@ -331,12 +332,12 @@ class UNetSpec(ConvolutionalSpec):
         return self.halo(ndim) if self.padding == "valid" else super().border(ndim)
 
     def box(self, ndim: int) -> tuple[int, ...]:
-        """Return how many pixels share what the last level knows, per axis."""
+        """Return the sides of the box of image pixels per pixel of the last level, per axis."""
         halvings = range(self._lowered + self._stemmed)
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in halvings) for a in range(ndim))
 
     def features_halo(self, ndim: int) -> tuple[int, ...]:
-        """Return the halo of what the last level knows, interpolated between boxes, per axis."""
+        """Return the halo of the last level's activations, interpolated to pixels, per axis."""
         return tuple(self._halo(axis, ndim, box) for axis, box in enumerate(self.box(ndim)))
 
     @model_validator(mode="after")
@@ -345,13 +346,13 @@ class UNetSpec(ConvolutionalSpec):
         if widest > 4096:
             raise ValueError(
                 f"Width {self.width}, growth {self.growth:g} and depth {self.depth} make "
-                f"{widest} channels at the bottom; at most 4096 are of use. Lower one of the three."
+                f"{widest} channels at the bottom, more than 4096. Lower one of the three."
             )
         return self
 
     @property
     def size_in_words(self) -> str:
-        """How large it is, for a methods section."""
+        """Size of the model, for a methods section."""
         return f"{self.depth} levels below the first"
 
     @property
@@ -365,10 +366,10 @@ class UNetSpec(ConvolutionalSpec):
         radii, strides = self._levels(axis, ndim)
         multiple, box = self.multiple(ndim)[axis], self.box(ndim)[axis]
         length = 1000 * multiple // box
-        start, rest = unpadded_output(
+        start, kept = unpadded_output(
             length, radii, strides, convolutions=self.convolutions, upsampling=self.upsampling
         )
-        lost = box * max(start, length - start - rest) + (enlarged > 1) * enlarged
+        lost = box * max(start, length - start - kept) + (enlarged > 1) * enlarged
         return round_up(lost, multiple)
 
     def _needs(self, axis: int, ndim: int, enlarged: int) -> Needs:
@@ -390,10 +391,10 @@ class UNetSpec(ConvolutionalSpec):
 
 
 class CnnSpec(ConvolutionalSpec):
-    """A short chain of 3 by 3 convolutions: no shortcuts, so either sharp or far-sighted.
+    """A short chain of 3 by 3 convolutions, without skip connections.
 
-    Pooling loses the fine detail that a UNet's shortcuts bring back; dilation (holes between the
-    weights) keeps it, at the full cost of every pixel.
+    Pooling loses the fine detail that a UNet's skip connections keep; dilation (holes between the
+    weights) keeps it, at the cost of computing every pixel.
     """
 
     kind: ClassVar[str] = "cnn"
@@ -402,13 +403,13 @@ class CnnSpec(ConvolutionalSpec):
     context: Literal["dilation", "pooling", "none"] = option(
         "dilation",
         "Context",
-        "How it sees further: holes between the weights that double from layer to layer, halving "
-        "the image, or not at all.",
+        "How the receptive field grows: by holes between the weights that double from layer to "
+        "layer, by halving the image, or not at all.",
     )
     poolings: int = option(
         2,
         "Poolings",
-        "How many of the first layers are followed by halving the image.",
+        "Number of the first layers after which the image is halved.",
         when={"context": ("pooling",)},
         ge=1,
         le=5,
@@ -424,7 +425,7 @@ class CnnSpec(ConvolutionalSpec):
         return self
 
     def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
-        """Return what the place and the sides of a block must divide by, per axis."""
+        """Return the divisor of a block's position and sides, per axis."""
         levels = range(self._lowered + self._n_poolings)
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in levels) for a in range(ndim))
 
@@ -438,7 +439,7 @@ class CnnSpec(ConvolutionalSpec):
 
     @property
     def size_in_words(self) -> str:
-        """How large it is, for a methods section."""
+        """Size of the model, for a methods section."""
         return f"{self.layers} layers"
 
     @property

@@ -1,8 +1,8 @@
-"""The rungs that look at one pixel at a time: options and inputs.
+"""Options and inputs of the pixel rungs, which classify each pixel by its features.
 
-A pixel's inputs are its features, of the filter bank or of a trained UNet or of both, and, if
-wanted, its position terms. What the three rungs do with
-them differs by a little: one weighted sum, one for each class, or sums of sums.
+A pixel's inputs are its features, of the filter bank or of a trained UNet or of both, and its
+position terms if wanted. The three rungs differ in the function of them: one weighted sum, one for
+each class, or a multilayer perceptron.
 """
 
 from collections.abc import Sequence
@@ -28,31 +28,31 @@ Balance = Literal["equal", "root", "pixels"]
 Features = Literal["auto", "bank", "network", "both"]
 
 _AUTO: Features = "both"
-"""What automatic features are where a network is given."""
+"""Meaning of automatic features where a network is given."""
 
 
 class PixelSpec(FilterBankSpec, ModelSpec):
-    """What the rungs that look at one pixel at a time have in common."""
+    """Base of the specifications of the pixel rungs."""
 
     learns_features: ClassVar[bool] = False
 
     caution: ClassVar[float] = 30.0
-    """What the regularisation is multiplied by: more for rungs with more to learn by heart."""
+    """Factor of the regularisation, larger for rungs that overfit more easily."""
 
     features: Features = option(
         "auto",
         "Features",
-        "What is known of each pixel: what the filters of the bank answer, what a UNet trained "
-        "before tells of it (network), or both. Automatic is both where such a UNet is given, and "
-        "the bank where none is.",
+        "Features of each pixel: the responses of the filter bank (bank), the activations of a "
+        "trained UNet (network), or both. Automatic uses both if such a UNet is given, and the "
+        "bank otherwise.",
         advanced=True,
     )
     regularisation: float = option(
         1.0,
         "Regularisation",
-        "Price of large weights, against learning by heart. It counts less the more pixels are "
-        "labelled and the better the classes part, so 1 suits most; raise it when the result is "
-        "speckled, lower it when the strokes themselves come out wrong.",
+        "Penalty on large weights, to reduce overfitting. It adapts to the number of labelled "
+        "pixels and to how well the classes separate, so 1 suits most images. Raise it if the "
+        "result is speckled; lower it if the strokes themselves are predicted wrong.",
         ge=1e-6,
         le=1e6,
         advanced=True,
@@ -60,15 +60,15 @@ class PixelSpec(FilterBankSpec, ModelSpec):
     balance: Balance = option(
         "root",
         "Class balance",
-        "How much each class counts in all: the same, by its number of labelled pixels, or by the "
-        "root of that, which suits overlap scores such as Dice.",
+        "Total weight of each class: the same for all, by its number of labelled pixels, or by the "
+        "square root of that, which suits overlap scores such as Dice.",
         advanced=True,
     )
     max_pixels: int = option(
         20_000,
         "Pixels a class",
-        "At most so many labelled pixels of each class are used, drawn at random; more hardly "
-        "change anything and take time.",
+        "Largest number of labelled pixels of each class, drawn at random. More hardly change the "
+        "result and take time.",
         ge=100,
         le=10_000_000,
         advanced=True,
@@ -80,23 +80,23 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         return self.features != "network"
 
     def seeing(self, network: NetworkFeatures | None) -> Self:
-        """Return these options with the features that go with a network, or with none.
+        """Return these options with automatic features resolved for a network, or for none.
 
         Raises
         ------
         InputError
-            When they ask for a network and there is none, or make no use of the one there is.
+            When they ask for a network and none is given, or do not use the given one.
         """
         if network is None:
             if self.features in ("network", "both"):
                 raise InputError(
-                    f"The {self.kind} is to see the features of a trained UNet "
+                    f"The {self.kind} model needs the features of a trained UNet "
                     f"(features={self.features}), but none is given. Give one, or choose the bank."
                 )
             return self
         if self.features == "bank":
             raise InputError(
-                "A UNet is given for its features, but features=bank makes no use of it. Choose "
+                "A UNet is given for its features, but features=bank does not use it. Choose "
                 "network or both, or leave the UNet out."
             )
         return self.model_copy(update={"features": _AUTO}) if self.features == "auto" else self
@@ -109,13 +109,13 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         return tuple(map(max, bank, context.network.halo(ndim)))
 
     def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
-        """Return what the place and the sides of a block must divide by, per axis."""
+        """Return the divisor of a block's position and sides, per axis."""
         return (1,) * ndim if context.network is None else context.network.multiple(ndim)
 
     def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis.
 
-        The filters do that themselves.
+        The filters mirror the image themselves.
         """
         return (0,) * ndim if context.network is None else context.network.border(ndim)
 
@@ -141,7 +141,7 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         Raises
         ------
         InputError
-            When there are none of so high a degree.
+            When the degree is above the largest of position terms.
         """
         if self.position == "polynomial":
             order = max(order, self.position_order)
@@ -152,17 +152,17 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         except ValidationError as error:
             raise InputError(
                 f"The surface has terms of degree {order}, more than position terms can have. "
-                "Fit a background of a lower order."
+                "Fit a background surface of a lower order."
             ) from error
 
     def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
-        """Return the arguments of `ImageInputs`: the filters, and what comes besides intensity."""
+        """Return the arguments of `ImageInputs`: the filters, position and intensity."""
         scales = [list(axis_sigmas(scale, ndim, spacing)) for scale in self.scales]
         bank = {"scales": scales, "chosen": list(self.chosen), "intensity": self.intensity}
         return bank | super().input_options(ndim, spacing)
 
     def network_options(self, n_inputs: int, n_outputs: int, ndim: int) -> dict[str, Any]:
-        """Return the arguments that its network is built with."""
+        """Return the arguments for building its network."""
         outputs = self.count_outputs(n_outputs)
         return {"n_inputs": n_inputs, "n_outputs": outputs, "hidden": list(self.hidden)}
 
@@ -173,12 +173,12 @@ class PixelSpec(FilterBankSpec, ModelSpec):
 
     @property
     def most_steps(self) -> int:
-        """Most steps of a fit where there are hidden layers."""
+        """Largest number of steps of a fit with hidden layers."""
         return 100
 
 
 class LogisticSpec(PixelSpec):
-    """Two classes by one weighted sum and a sigmoid: the straight line among classifiers."""
+    """Logistic regression: two classes by one weighted sum and a sigmoid."""
 
     kind: ClassVar[str] = "logistic"
 
@@ -197,25 +197,25 @@ class LogisticSpec(PixelSpec):
         """
         if n_classes != 2:
             raise InputError(
-                f"The logistic model tells two classes apart, but {n_classes} are annotated. "
+                f"The logistic model separates two classes, but {n_classes} are annotated. "
                 "Choose softmax or mlp."
             )
         return 1
 
 
 class SoftmaxSpec(PixelSpec):
-    """Any number of classes, a weighted sum for each: the perceptron of one layer."""
+    """Multinomial logistic regression: a weighted sum for each of any number of classes."""
 
     kind: ClassVar[str] = "softmax"
 
     @classmethod
     def suits(cls, n_classes: int) -> bool:
-        """Whether the logistic rung does not say the same, as it does of two classes."""
+        """Whether there are other than two classes, for which the logistic rung is equivalent."""
         return n_classes != 2
 
 
 class MlpSpec(PixelSpec):
-    """A multilayer perceptron: sums of sums, so that classes need not part along a line."""
+    """A multilayer perceptron, for classes that are not linearly separable."""
 
     kind: ClassVar[str] = "mlp"
     caution: ClassVar[float] = 100.0
@@ -224,14 +224,14 @@ class MlpSpec(PixelSpec):
     width: int = option(
         32,
         "Units a layer",
-        "Sums in each hidden layer. More can follow finer shapes.",
+        "Units in each hidden layer. More can fit more complex borders between classes.",
         ge=1,
         le=512,
     )
     iterations: int = option(
         100,
         "Iterations",
-        "Most steps of a fit; it ends sooner when nothing improves.",
+        "Largest number of steps of a fit. It ends earlier when the loss stops falling.",
         ge=1,
         le=100_000,
         advanced=True,
@@ -244,12 +244,12 @@ class MlpSpec(PixelSpec):
 
     @property
     def most_steps(self) -> int:
-        """Most steps of a fit."""
+        """Largest number of steps of a fit."""
         return self.iterations
 
 
 def sees_features(spec: ModelSpec) -> TypeGuard[PixelSpec]:
-    """Return whether a model is fitted to given features of each pixel, and learns none."""
+    """Return whether a model is fitted to given features of each pixel."""
     return not spec.learns_features
 
 
@@ -264,26 +264,26 @@ def pixel_inputs(
     network: FeatureSource | None = None,
     out: FloatArray | None = None,
 ) -> FloatArray:
-    """Compute what a pixel rung knows of every pixel of a block.
+    """Compute the inputs of a pixel rung for every pixel of a block.
 
     Parameters
     ----------
     block, spec, spacing, margin, out
         See `filter_bank`.
     origin
-        Place of the block's first pixel, margin included, in the whole image; its corner when
-        not given.
+        Position of the block's first pixel, margin included, in the whole image; zeros when not
+        given.
     shape
         Spatial shape of the whole image; that of the block when not given.
     network
-        The UNet whose features are among the inputs, where the options say so. Then the block may
-        go on beyond the image, as it is mirrored; the filters are shown the image alone.
+        The UNet whose features are inputs, if the options ask for them. Then the block may reach
+        beyond the image, mirrored; the filters are applied to the image alone.
 
     Returns
     -------
     ndarray
-        (`spec.n_inputs`, *spatial less the margins), float32: features of the bank, then of the
-        network, then position terms.
+        (`spec.n_inputs`, *spatial without the margins), float32: features of the bank, then of
+        the network, then position terms.
 
     Raises
     ------
@@ -293,18 +293,18 @@ def pixel_inputs(
         When the block is too large for the network.
     """
     ndim = block.ndim - 1
-    known = None if network is None else network.features
-    spec = spec.seeing(known)
+    offered = None if network is None else network.features
+    spec = spec.seeing(offered)
     n_terms = n_position_terms(spec.position, spec.position_order, ndim)
     if not n_terms and network is None:
         return filter_bank(block, spec, spacing=spacing, margin=margin, out=out)
     edges = tuple(margin) or (0,) * ndim
     start, whole = tuple(origin) or (0,) * ndim, tuple(shape) or block.shape[1:]
     inner = tuple(n - 2 * edge for n, edge in zip(block.shape[1:], edges, strict=True))
-    n_inputs = spec.n_inputs(len(block), ndim, FeatureContext(network=known))
+    n_inputs = spec.n_inputs(len(block), ndim, FeatureContext(network=offered))
     inputs = np.empty((n_inputs, *inner), np.float32) if out is None else out
     of_bank, of_network, of_position = np.split(
-        inputs, [n_inputs - n_terms - (0 if known is None else known.count), n_inputs - n_terms]
+        inputs, [n_inputs - n_terms - (0 if offered is None else offered.count), n_inputs - n_terms]
     )
     if network is None:
         filter_bank(block, spec, spacing=spacing, margin=edges, out=of_bank)
@@ -312,8 +312,8 @@ def pixel_inputs(
         kept = tuple(slice(edge, edge + n) for edge, n in zip(edges, inner, strict=True))
         if len(of_bank):
             of_bank[...] = _bank_within(block, spec, spacing, start, whole)[(slice(None), *kept)]
-        told = network(block, origin=start, shape=whole)
-        of_network[...] = told[(slice(None), *kept)]
+        features = network(block, origin=start, shape=whole)
+        of_network[...] = features[(slice(None), *kept)]
     if n_terms:
         of_position[...] = position_terms(
             spec.position,
@@ -332,7 +332,7 @@ def _bank_within(
     origin: tuple[int, ...],
     shape: tuple[int, ...],
 ) -> FloatArray:
-    """Return the filters' answers in the image, and zeros where a block goes on beyond it."""
+    """Compute filter responses within the image, and zeros where a block reaches beyond it."""
     sides = block.shape[1:]
     spans = tuple(
         slice(max(-first, 0), min(n, length - first))
@@ -342,9 +342,9 @@ def _bank_within(
         return filter_bank(block, spec, spacing=spacing)
     place = (slice(None), *spans)
     n_features = spec.n_features(len(sides), n_channels=len(block))
-    answers = np.zeros((n_features, *sides), np.float32)
-    answers[place] = filter_bank(block[place], spec, spacing=spacing)
-    return answers
+    responses = np.zeros((n_features, *sides), np.float32)
+    responses[place] = filter_bank(block[place], spec, spacing=spacing)
+    return responses
 
 
 __all__ = [

@@ -1,8 +1,8 @@
 """Receptive fields and halos: which pixels of an image a network's output depends on.
 
-A network is walked backwards, axis by axis: a range of output pixels needs a range of input
-pixels, a convolution widens it, going down and up the levels scales it. What is left beyond a tile
-that starts and ends on the pooling grid is the halo.
+A network is traversed backwards, axis by axis: a range of output pixels needs a range of input
+pixels; a convolution widens it, down- and upsampling scale it. The part of it beyond a tile that
+starts and ends on the pooling grid is the halo.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ Range = tuple[int, int]
 Needs = Callable[[int, int], Range]
 """From the first and last pixel of an output to the range of the input that it depends on."""
 
-# The range before doubling that a range after it needs, given the stride and the radius of the
-# convolution. The inverse of halving is scaling alone, so that has no table.
+# The range before upsampling that a range after it needs, given the stride and the radius of the
+# convolution. Downsampling only scales a range, so it needs no table.
 _UPSAMPLED: dict[str, Callable[[int, int, int, int], Range]] = {
     "transposed-2": lambda first, last, stride, _: (first // stride, last // stride),
     "transposed-3": lambda first, last, stride, _: (first // stride, -(-last // stride)),
@@ -42,7 +42,7 @@ def halo_beyond(needs: Needs, multiple: int) -> int:
 def receptive_field_of(needs: Needs, multiple: int) -> int:
     """Return the receptive field along one axis, in pixels.
 
-    Of the pixel of each block of `multiple` that sees furthest, with padded convolutions.
+    The largest over the pixels of a block of `multiple`, with padded convolutions.
     """
     ranges = [needs(place, place) for place in range(multiple)]
     return max(last - first + 1 for first, last in ranges)
@@ -54,9 +54,9 @@ def cnn_needs(reaches: Sequence[int], strides: Sequence[int], enlarged: int) -> 
     Parameters
     ----------
     reaches
-        Of each convolution: how many pixels to either side it sees.
+        Pixels to either side that each convolution covers.
     strides
-        Of the pooling after each of the first convolutions; 1 where the axis is not halved.
+        Strides of the pooling after the first convolutions; 1 where the axis is not halved.
     enlarged
         Factor by which the image is shrunk before and the result interpolated after.
     """
@@ -88,11 +88,11 @@ def unet_needs(
     Parameters
     ----------
     radii
-        Of the convolutions of each level, first to last.
+        Radius of the convolutions of each level, first to last.
     strides
-        Of the halvings between the levels.
+        Strides between the levels.
     convolutions
-        At each level, on the way down and on the way up.
+        Number at each level, in the encoder and again in the decoder.
     upsampling
         See `UNetSpec`.
     box
@@ -114,8 +114,8 @@ def unet_needs(
 
     def needs(first: int, last: int) -> Range:
         first, last = _interpolated(first, last, enlarged)
-        rest = box // enlarged
-        below = of_level(first // rest, last // rest, 0)
+        stem = box // enlarged
+        below = of_level(first // stem, last // stem, 0)
         return below[0] * box, below[1] * box + box - 1
 
     return needs
@@ -129,7 +129,7 @@ def unpadded_output(
     Parameters
     ----------
     length
-        Of the first level's input, in its pixels.
+        Length of the first level's input, in its pixels.
     radii, strides, convolutions, upsampling
         See `unet_needs`.
     """
@@ -154,7 +154,7 @@ def unpadded_output(
 
 
 def _interpolated(first: int, last: int, shrink: int) -> Range:
-    """Return the range of a shrunken image that linear interpolation needs for a range."""
+    """Return the range of a shrunken image that a linear interpolation to a range needs."""
     return (2 * first + 1 - shrink) // (2 * shrink), -((shrink - 1 - 2 * last) // (2 * shrink))
 
 

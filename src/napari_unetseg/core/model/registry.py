@@ -1,7 +1,7 @@
-"""The rungs of the ladder: one entry for each model that can be trained.
+"""The registry of rungs: one entry for each kind of model that can be trained.
 
-Whatever lists models derives from here: docks, command line, scoreboard, methods text, drawings and
-exported packages. A new rung is a spec (its options), a network, and an entry.
+Docks, command line, scoreboard, methods text, diagrams and exported packages list models from here.
+A new rung is a spec (its options), a network, and an entry.
 """
 
 import importlib
@@ -23,7 +23,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Rung:
-    """A kind of model, as everything but its network needs to know it.
+    """A kind of model: its options, description, network and diagram.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class Rung:
     title
         Name in a methods section, after "the".
     help
-        One or two sentences for people who choose a model.
+        One or two sentences that help to choose a model.
     cost
-        How long training it takes.
+        Order of magnitude of the training time.
     network
         ``"module:callable"``, imported when a network is built, since it needs torch. Called with
         `ModelSpec.network_options`.
@@ -46,7 +46,7 @@ class Rung:
     citation
         Author and year, for a methods section.
     scoreboard
-        Whether the scoreboard tries it unless told otherwise.
+        Whether the scoreboard includes it by default.
     """
 
     spec: type[ModelSpec]
@@ -66,17 +66,17 @@ class Rung:
 
     @property
     def family(self) -> Family:
-        """Whether it is fitted to features of single pixels, or learns features from patches."""
+        """Pixel for a fit to given features, network for features learnt from patches."""
         return "network" if self.spec.learns_features else "pixel"
 
     @property
     def needs_budget(self) -> bool:
-        """Whether it trains until a time or a number of epochs is over."""
+        """Whether its training has a budget of minutes or epochs."""
         return self.family == "network"
 
     @property
     def takes_frozen_features(self) -> bool:
-        """Whether it can see the features of a trained UNet."""
+        """Whether it can use the features of a trained UNet."""
         return self.family == "pixel"
 
     @property
@@ -86,7 +86,7 @@ class Rung:
 
     @property
     def network_name(self) -> str:
-        """Name of what builds the network."""
+        """Name of the callable that builds the network."""
         return self.network.partition(":")[2]
 
 
@@ -95,20 +95,20 @@ RUNGS: dict[str, Rung] = {}
 
 
 def register(rung: Rung) -> None:
-    """Add a rung after those that are there.
+    """Append a rung to the registry.
 
     Raises
     ------
     ValueError
-        When there is one of that kind already.
+        When a rung of that kind exists.
     """
     if rung.kind in RUNGS:
-        raise ValueError(f"There is a model {rung.kind!r} already: give the new one another kind.")
+        raise ValueError(f"A rung {rung.kind!r} exists already. Give the new one another kind.")
     RUNGS[rung.kind] = rung
 
 
-def load(place: str) -> Callable[..., Any]:
-    """Import what ``"module:callable"`` names."""
+def import_callable(place: str) -> Callable[..., Any]:
+    """Import a callable by its ``"module:callable"`` path."""
     module, _, name = place.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return found
@@ -128,9 +128,10 @@ def spec_of(kind: str, options: Mapping[str, Any] = _NOTHING) -> ModelSpec:
 
 
 def rungs_for(n_classes: int) -> tuple[str, ...]:
-    """Return the rungs worth comparing, lowest first, for so many classes.
+    """Return the rungs to compare for a number of classes, lowest first.
 
-    Of the two that draw straight lines the one that fits: with two classes they are the same.
+    Of the two linear ones only one: logistic for two classes, for which both are the same, else
+    softmax.
     """
     return tuple(
         kind for kind, rung in RUNGS.items() if rung.scoreboard and rung.spec.suits(n_classes)
@@ -141,8 +142,8 @@ register(
     Rung(
         LogisticSpec,
         "logistic model",
-        "Two classes, by a weighted sum of filter responses. Start here. For more classes, softmax "
-        "does the same.",
+        "Two classes, by a weighted sum of filter responses. Start here. For more classes, use "
+        "softmax.",
         "seconds",
         network=f"{_NETWORKS}.perceptron:PixelNetwork",
         diagram=f"{_DIAGRAMS}:pixel_diagram",
@@ -191,7 +192,7 @@ register(
     Rung(
         UNetSpec,
         "UNet",
-        "Sees detail and surroundings. The best where there are enough labels.",
+        "Uses detail and surroundings. The best model if there are enough labels.",
         "minutes",
         network=f"{_NETWORKS}.unet:UNet",
         diagram=f"{_DIAGRAMS}:unet_diagram",
@@ -200,4 +201,4 @@ register(
     )
 )
 
-__all__ = ["RUNGS", "Rung", "load", "register", "rungs_for", "spec_of"]
+__all__ = ["RUNGS", "Rung", "import_callable", "register", "rungs_for", "spec_of"]

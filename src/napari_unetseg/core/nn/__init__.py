@@ -1,1 +1,1 @@
-"""The only rooms that import torch: networks, their training and their prediction."""
+"""Networks, their training and their prediction: the only packages that import torch."""

@@ -9,7 +9,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.project.project_contents import Contents, LabelsItem
-from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
+from napari_unetseg.core.training.corrected_labels import kind_of_role, make_corrected_pair
 from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import History, Learnt
 
@@ -95,7 +95,7 @@ def _training_pair(
         model,
     )
     background = stored_options.get("background", 0)
-    return corrected_lesson(
+    return make_corrected_pair(
         image,
         item.labels,
         item.ink,  # type: ignore[arg-type]  # the caller has checked it

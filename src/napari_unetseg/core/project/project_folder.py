@@ -39,7 +39,7 @@ from napari_unetseg.core.project.project_models import (
     open_model_file,
     save_model_file,
 )
-from napari_unetseg.core.training.model_history import Version, read_history, written_history
+from napari_unetseg.core.training.model_history import Version, format_history, read_history
 
 SUFFIX = ".unetseg"
 """Suffix of project folders."""
@@ -281,7 +281,7 @@ class ProjectFolder:
             self._damaged = None
         if not versions:
             return None
-        content = written_history(versions)
+        content = format_history(versions)
         last_name = None if self._last is None else self._last.history
         saved = (last_name, content) == self._history
         if last_name is not None and saved and (self.path / last_name).is_file():

@@ -1,4 +1,4 @@
-"""`compare`: every rung on the same annotation, judged on the same pixels, and a recommendation."""
+"""`compare`: several rungs on one annotation, with scores and a recommendation."""
 
 import importlib
 import time
@@ -31,19 +31,19 @@ from napari_unetseg.core.training.train import check_torch, train_on_set
 Confusion = NDArray[np.int64]
 
 WORTH = 0.01
-"""A gain in Dice of less than this is not worth a slower model."""
+"""Smallest gain in Dice that is worth a slower model."""
 
 AS_QUICK = 1.5
-"""Less than so many times the seconds is no difference: a clock on a busy machine says no more."""
+"""Ratio of times below which models count as equally fast, given the noise of a busy machine."""
 
 GUESSING = 0.2
-"""A model with less than this of the way from guessing to perfect has learnt nothing of use. In
-terms of kappa, agreement below it is called slight (Landis and Koch, Biometrics 33, 1977)."""
+"""Smallest useful skill, on a scale from guessing (0) to perfect (1). For kappa, which has the same
+scale, agreement below it is called slight (Landis and Koch, Biometrics 33, 1977)."""
 
 FEW = 200
-"""With fewer held-out pixels of a class than this a difference may be chance."""
+"""Held-out pixels of a class below which a difference may be chance."""
 
-_AT_ONCE = 0.05  # time of a rung that is fitted at once, next to a network's
+_AT_ONCE = 0.05  # time of a pixel rung's fit, relative to a network's training
 _TRAINING_SHARE = 0.9
 _SECONDS_TIMED = 0.25
 _MOST_PASSES = 5
@@ -52,27 +52,27 @@ _WARM_UP = (8, 64, 64)
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What came of one rung.
+    """The result of one rung.
 
     Parameters
     ----------
     asked
-        Name of the rung that was to be trained.
+        Name of the requested rung.
     model
-        What was trained and judged; None where that failed. A network that did worse than the
-        rung it climbed on was replaced by that: see `fell_back`.
+        The trained and scored model; None where training failed. A network that scored worse than
+        the rung it was distilled from is replaced by that rung: see `fell_back`.
     scores
-        Mean over the foreground classes of what was held out; None without a model.
+        Mean over the foreground classes on the held-out pixels; None without a model.
     classes
-        Dice by the class's name.
+        Dice by class name.
     chance
-        Dice of a guess that takes as many pixels for each class, wherever they lie.
+        Dice of a random guess with as many pixels of each class.
     seconds
-        How long the training took.
+        Duration of the training.
     seconds_per_megapixel
-        How long predicting took, for a million pixels (voxels of a stack).
+        Duration of the prediction of a million pixels (voxels of a stack).
     message
-        What the training said, or why there is no model.
+        The message of the training, or the reason why there is no model.
     """
 
     asked: str
@@ -86,54 +86,54 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """Name of the rung that the model is of; of the one that was asked for without a model."""
+        """Name of the model's rung; of the requested one without a model."""
         return self.asked if self.model is None else self.model.spec.kind
 
     @property
     def fell_back(self) -> bool:
-        """Whether the model is the rung that a network was to climb on."""
+        """Whether the model is the lower rung that a network was distilled from."""
         return self.kind != self.asked
 
     @property
     def label(self) -> str:
-        """What it is, for people."""
+        """Name to show to the user."""
         return f"{self.kind} ({self.asked} fell back on it)" if self.fell_back else self.kind
 
     @property
     def dice(self) -> float:
-        """Dice on what was held out; 0 without a model."""
+        """Dice on the held-out pixels; 0 without a model."""
         return 0.0 if self.scores is None else self.scores.dice
 
     @property
     def skill(self) -> float:
-        """Where it lies between a guess, 0, and perfect, 1."""
+        """Skill on a scale from guessing, 0, to perfect, 1."""
         return (self.dice - self.chance) / max(1 - self.chance, 1e-9)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the row without its model, as JSON holds it."""
-        judged: dict[str, Any] = {}
+        """Return the row without its model, as data for JSON."""
+        scores: dict[str, Any] = {}
         if self.scores is not None:
-            judged = asdict(self.scores) | {
+            scores = asdict(self.scores) | {
                 "chance": self.chance,
                 "classes": dict(self.classes),
                 "seconds_per_megapixel": self.seconds_per_megapixel,
             }
-        said = {"asked": self.asked, "model": None if self.model is None else self.kind}
-        return said | judged | {"seconds": self.seconds, "message": self.message}
+        names = {"asked": self.asked, "model": None if self.model is None else self.kind}
+        return names | scores | {"seconds": self.seconds, "message": self.message}
 
 
 @dataclass(frozen=True, eq=False)
 class Scoreboard:
-    """All rungs that were tried.
+    """The results of all rungs that were compared.
 
     Parameters
     ----------
     rows
-        In the order they were tried.
+        In the order of training.
     held_out
-        How many pixels of each class, by its name, they were judged by.
+        Number of held-out pixels by class name.
     untried
-        Names of the rungs that the user did not wait for.
+        Names of the rungs that were not trained, since the user stopped early.
     """
 
     rows: tuple[Row, ...]
@@ -148,9 +148,9 @@ class Scoreboard:
 
     @property
     def recommended(self) -> Row | None:
-        """The best of the quickest to predict of those hardly worse than the best of all.
+        """The best of the fastest rows among those with nearly the highest Dice.
 
-        None when none does better than guessing.
+        None when none has the skill `GUESSING`.
         """
         best = self.best
         if best is None or best.skill < GUESSING:
@@ -162,12 +162,12 @@ class Scoreboard:
 
     @property
     def kept(self) -> Row | None:
-        """The row whose model to keep: the one recommended, or else the best there is."""
+        """The row whose model to keep: the recommended one, or else the best."""
         return self.recommended or self.best
 
     @property
     def recommendation(self) -> str:
-        """Which model to use, and why, in a few sentences."""
+        """Recommendation of a model with its reason, in a few sentences."""
         best, chosen = self.best, self.recommended
         if best is None:
             return "No model was finished, so there is nothing to compare."
@@ -182,7 +182,7 @@ class Scoreboard:
         return f"{said}{self._caution}{self._untried}"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what JSON can hold: all but the models."""
+        """Return the scoreboard without its models, as data for JSON."""
         chosen = self.recommended
         return {
             "recommended": None if chosen is None else chosen.kind,
@@ -194,7 +194,7 @@ class Scoreboard:
 
     @property
     def _candidates(self) -> list[Row]:
-        """The rows with a model; what a network fell back on gives way to that rung's own row."""
+        """The rows with a model, without fallbacks of networks to a rung with its own row."""
         tried = {row.kind for row in self.rows if row.model is not None and not row.fell_back}
         return [
             row
@@ -233,80 +233,80 @@ class Scoreboard:
 
 def compare(
     specs: Sequence[ModelSpec],
-    lessons: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPair],
     options: TrainOptions,
     *,
     labels_are: AnnotationKind = "scribbles",
     ndim: int = 2,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
     class_names: Sequence[str] = (),
-    told: Callable[[Row], None] | None = None,
+    on_row: Callable[[Row], None] | None = None,
     watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Scoreboard:
-    """Train several rungs on the same annotation and judge them on the same held-out pixels.
+    """Train several rungs on the same annotation and score them on the same held-out pixels.
 
     Parameters
     ----------
     specs
         The rungs, in the order to try them.
-    lessons, labels_are, ndim, scaling, class_names
+    pairs, labels_are, ndim, scaling, class_names
         As for `train`.
     options
-        How the networks are trained: the budget is that of each. `validation` is the share that
-        is held out for judging, as whole strokes, tiles or images; no rung sees it. Of the rest a
-        network holds out the same share again, to find its own best moment.
-    told
-        Told each row as it is done, in this thread.
+        Options of each network's training. `validation` is the share that is held out as a test
+        set, as whole strokes, tiles or images; no rung learns from it. Of the remaining pixels a
+        network holds out the same share again, as its validation set.
+    on_row
+        Called with each finished row, in this thread.
     watch
-        Told while a network learns.
+        Called while a network learns.
     progress
-        May cancel, which keeps nothing, or stop early: then the rungs that are done, and the one
-        that was learning if it had learnt anything, make the board.
+        May cancel, which keeps nothing, or stop early: then the scoreboard has the finished rungs,
+        and the unfinished one if it had trained at least one step.
 
     Returns
     -------
     Scoreboard
-        A rung that cannot be trained has a row that says why, and takes no other down. The models
-        are those that were judged, so they learnt from what was not held out.
+        A rung that cannot be trained has a row with the reason, and does not stop the others. The
+        models are those that were scored, so they did not learn from the held-out pixels.
 
     Raises
     ------
     InputError
-        When nothing can be learnt or held out, or no rung at all could be trained.
+        When nothing can be learnt or held out, or no rung could be trained.
 
     Notes
     -----
-    Libraries are loaded before any clock runs. Predicting is timed on the planes or stacks that
-    hold what was held out, after a first piece that compiles, with the scaling of intensities and
-    the overlap of tiles, without reading from disk. What takes less than a quarter of a second is
-    repeated, and the quickest pass counts.
+    Libraries are loaded before the timing starts. Prediction is timed on the planes or stacks with
+    held-out pixels, after a first piece that compiles; it includes the scaling of intensities and
+    the overlap of tiles, but no reading from disk. A prediction of less than a quarter of a second
+    is repeated, and the fastest pass counts.
     """
     check_torch()
-    _check(specs, lessons, options)
+    _check(specs, pairs, options)
     reading = Reading(labels_are, ndim, scaling, tuple(class_names))
-    learnt, held = reading.divide(lessons, options)
+    learnt, held = reading.divide(pairs, options)
     data = TrainingSet.of(learnt, options, reading)
-    # The planes or stacks that hold what was held out.
-    exam = reading.images(held)
-    annotation = exam[0].annotation
-    counts = np.sum([example.annotation.counts() for example in exam], axis=0)
-    listening = _Listening(progress)
+    # The planes or stacks with held-out pixels.
+    test_images = reading.images(held)
+    annotation = test_images[0].annotation
+    counts = np.sum([example.annotation.counts() for example in test_images], axis=0)
+    listener = _StopListener(progress)
     shares = [1.0 if spec.learns_features else _AT_ONCE for spec in specs]
     ends = np.cumsum([0.0, *shares]) / sum(shares)
     rows: list[Row] = []
-    _warm_up(exam[0])
+    _warm_up(test_images[0])
     for spec, start, end in zip(specs, ends[:-1], ends[1:], strict=True):
-        here = _named(part(listening, float(start), float(end)), spec.kind)
+        here = _named(part(listener, float(start), float(end)), spec.kind)
         try:
             here(0.0, "beginning")
-            row = _row(spec, data, exam, options, Callbacks(here, watch))
+            row = _row(spec, data, test_images, options, Callbacks(here, watch))
         except StopEarly:
             break
         rows.append(row)
-        if told is not None:
-            told(row)
-        if listening.stopped:
+        if on_row is not None:
+            on_row(row)
+        if listener.stopped:
             break
     if rows and all(row.model is None for row in rows):
         raise InputError(f"No model could be trained. {rows[0].asked}: {rows[0].message}")
@@ -315,8 +315,8 @@ def compare(
     return Scoreboard(tuple(rows), held_out, untried)
 
 
-class _Listening:
-    """A `Progress` that remembers being asked to stop, which may come when it cannot be heeded."""
+class _StopListener:
+    """A `Progress` that records `StopEarly`, which a rung may catch itself."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self.stopped = progress, False
@@ -330,20 +330,20 @@ class _Listening:
 
 
 def _check(
-    specs: Sequence[ModelSpec], lessons: Sequence[TrainingPair], options: TrainOptions
+    specs: Sequence[ModelSpec], pairs: Sequence[TrainingPair], options: TrainOptions
 ) -> None:
     if not specs:
         raise InputError("No model is chosen. Choose two or more to compare.")
-    if not lessons:
+    if not pairs:
         raise InputError("There is no image to learn from. Give at least one with its labels.")
     if options.validation <= 0:
         raise InputError(
             "Models are compared on what is held out, but the validation share is 0. Hold out a "
             "part, such as 0.2."
         )
-    for lesson in lessons:
-        check_shape(lesson.image, np.asarray(lesson.labels))
-    channels = sorted({lesson.image.n_channels for lesson in lessons})
+    for pair in pairs:
+        check_shape(pair.image, np.asarray(pair.labels))
+    channels = sorted({pair.image.n_channels for pair in pairs})
     if len(channels) > 1:
         raise InputError(
             f"The images have different numbers of channels ({channels}). Compare on images of one "
@@ -352,7 +352,7 @@ def _check(
 
 
 def _warm_up(example: AnnotatedImage) -> None:
-    """Load and compile what the first rung would be charged for."""
+    """Import and compile in advance, so that it does not count as time of the first rung."""
     importlib.import_module("napari_unetseg.core.nn.training.distil")
     importlib.import_module("napari_unetseg.core.nn.training.fit_pixels")
     ndim = example.image.ndim - 1
@@ -362,21 +362,21 @@ def _warm_up(example: AnnotatedImage) -> None:
 def _row(
     spec: ModelSpec,
     data: TrainingSet,
-    exam: Sequence[AnnotatedImage],
+    test_images: Sequence[AnnotatedImage],
     options: TrainOptions,
     callbacks: Callbacks,
 ) -> Row:
-    """Train and judge one rung.
+    """Train and score one rung.
 
     Raises
     ------
     StopEarly
-        When the user did not wait for anything to be learnt.
+        When the user stopped before the first step.
     """
     if not spec.learns_features:
-        # It has no best moment to look for, so holding out a second time would be for nothing.
+        # A fit without steps to select needs no validation set of its own.
         data, options = data.without_validation(), options.model_copy(update={"validation": 0.0})
-    began, steps = time.monotonic(), 0
+    start_time, steps = time.monotonic(), 0
 
     def count(record: TrainingStep) -> None:
         nonlocal steps
@@ -385,41 +385,43 @@ def _row(
             callbacks.watch(record)
 
     try:
-        told = replace(callbacks.part(0, _TRAINING_SHARE), watch=count)
-        model = train_on_set(spec, data, options, name=spec.kind, callbacks=told).model
-        seconds = time.monotonic() - began
+        counting = replace(callbacks.part(0, _TRAINING_SHARE), watch=count)
+        model = train_on_set(spec, data, options, name=spec.kind, callbacks=counting).model
+        seconds = time.monotonic() - start_time
         if not steps and spec.learns_features:
             raise StopEarly
         last = callbacks.part(_TRAINING_SHARE, 1)
-        return _judged(spec, model, exam, seconds, options, last.progress)
+        return _judged(spec, model, test_images, seconds, options, last.progress)
     except (InputError, MemoryError) as error:
         said = str(error) or "The memory does not suffice."
-        return Row(spec.kind, seconds=time.monotonic() - began, message=said)
+        return Row(spec.kind, seconds=time.monotonic() - start_time, message=said)
 
 
 def _judged(
     spec: ModelSpec,
     model: TrainedModel,
-    exam: Sequence[AnnotatedImage],
+    test_images: Sequence[AnnotatedImage],
     seconds: float,
     options: TrainOptions,
     progress: Progress,
 ) -> Row:
-    predicted, rate = _timed(open_segmenter(model, options.device), exam, to_the_end(progress))
-    annotation = exam[0].annotation
-    confusion = _confusion(predicted, exam)
-    both, true, said = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    predicted, rate = _timed(
+        open_segmenter(model, options.device), test_images, to_the_end(progress)
+    )
+    annotation = test_images[0].annotation
+    confusion = _confusion(predicted, test_images)
+    both, true, found = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     front = [k for k in annotation.foreground if true[k]]
-    each = {k: Scores.of_areas(int(both[k]), int(said[k]), int(true[k])) for k in front}
+    each = {k: Scores.of_areas(int(both[k]), int(found[k]), int(true[k])) for k in front}
     scores = mean_scores(each.values())
-    # So many pixels of two sets meet when they lie at random.
-    guessed = 2 * said[front] * true[front] / confusion.sum() / (said[front] + true[front])
+    # Expected Dice of two independent random sets of these sizes.
+    guessed = 2 * found[front] * true[front] / confusion.sum() / (found[front] + true[front])
     kind = model.spec.kind
     return Row(
         spec.kind,
         replace(model, name=kind, scores={"dice": scores.dice, "iou": scores.iou}),
         scores,
-        {annotation.names[k]: one.dice for k, one in each.items()},
+        {annotation.names[k]: score.dice for k, score in each.items()},
         float(guessed.mean()),
         seconds,
         1e6 * rate,
@@ -428,43 +430,45 @@ def _judged(
 
 
 def _timed(
-    segmenter: Segmenter, exam: Sequence[AnnotatedImage], progress: Progress
+    segmenter: Segmenter, test_images: Sequence[AnnotatedImage], progress: Progress
 ) -> tuple[list[NDArray[np.uint8]], float]:
-    """Return the class of each pixel of each example, and the seconds that one pixel took."""
-    _predicted(segmenter, [_corner(exam[0])], silent)
-    took: list[float] = []
-    while not took or (sum(took) < _SECONDS_TIMED and len(took) < _MOST_PASSES):
-        began = time.perf_counter()
-        predicted = _predicted(segmenter, exam, progress)
-        took.append(time.perf_counter() - began)
-    return predicted, min(took) / sum(classes.size for classes in predicted)
+    """Predict the classes of each example, and measure the seconds per pixel."""
+    _predicted(segmenter, [_corner(test_images[0])], silent)
+    times: list[float] = []
+    while not times or (sum(times) < _SECONDS_TIMED and len(times) < _MOST_PASSES):
+        start_time = time.perf_counter()
+        predicted = _predicted(segmenter, test_images, progress)
+        times.append(time.perf_counter() - start_time)
+    return predicted, min(times) / sum(classes.size for classes in predicted)
 
 
 def _predicted(
-    segmenter: Segmenter, exam: Sequence[AnnotatedImage], progress: Progress
+    segmenter: Segmenter, test_images: Sequence[AnnotatedImage], progress: Progress
 ) -> list[NDArray[np.uint8]]:
-    """Return the index of the class of each pixel of each example: (*spatial) each."""
+    """Predict the class index of each pixel of each example: (*spatial) each."""
     predicted = []
-    for number, example in enumerate(exam):
+    for number, example in enumerate(test_images):
         image = Image(example.image, example.axes)
-        here = part(progress, number / len(exam), (number + 1) / len(exam))
+        here = part(progress, number / len(test_images), (number + 1) / len(test_images))
         classes = predict_classes_image(image, segmenter, example.scale(), progress=here)
         predicted.append(classes.asarray())
     return predicted
 
 
 def _corner(example: AnnotatedImage) -> AnnotatedImage:
-    """Return a first piece, so that loading and compiling are not timed."""
+    """Crop a small piece, whose prediction loads and compiles before the timing."""
     where = tuple(slice(side) for side in _WARM_UP[1 - example.image.ndim :])
     annotation = replace(example.annotation, targets=example.annotation.targets[where])
     return replace(example, image=example.image[(slice(None), *where)], annotation=annotation)
 
 
-def _confusion(predicted: Sequence[NDArray[np.uint8]], exam: Sequence[AnnotatedImage]) -> Confusion:
-    """Return how many held-out pixels of each class (row) were taken for each: (K, K)."""
-    n = exam[0].annotation.n_classes
+def _confusion(
+    predicted: Sequence[NDArray[np.uint8]], test_images: Sequence[AnnotatedImage]
+) -> Confusion:
+    """Compute the confusion matrix of held-out pixels, true classes as rows: (K, K)."""
+    n = test_images[0].annotation.n_classes
     confusion = np.zeros((n, n), np.int64)
-    for classes, example in zip(predicted, exam, strict=True):
+    for classes, example in zip(predicted, test_images, strict=True):
         known = example.annotation.counted
         pairs = example.annotation.targets[known].astype(np.int64) * n + classes[known]
         confusion += np.bincount(pairs, minlength=n * n).reshape(n, n)
@@ -472,14 +476,14 @@ def _confusion(predicted: Sequence[NDArray[np.uint8]], exam: Sequence[AnnotatedI
 
 
 def _bargain(chosen: Row, best: Row) -> str:
-    """Say what a quicker model gives up for its speed."""
+    """Describe the trade of Dice for speed by a faster model."""
     faster = best.seconds_per_megapixel / max(chosen.seconds_per_megapixel, 1e-9)
     speed = f"{faster:.0f} times" if faster >= 3 else f"{faster:.1f} times"
     return f", as good as {best.label} ({best.dice:.3f}) and {speed} as fast"
 
 
 def _named(progress: Progress, name: str) -> Progress:
-    """Put the rung's name before what its training tells."""
+    """Prefix the messages of a training with the rung's name."""
 
     def inner(fraction: float, message: str = "", /) -> None:
         progress(fraction, f"{name}: {message}" if message else name)

@@ -1,8 +1,9 @@
-"""Corrected labels as something to learn from: what a hand touched, and what it left alone.
+"""Corrected labels as training data, with weights for corrected and uncorrected pixels.
 
-What a hand drew, erased or approved is known. What no hand touched is what a model said: it may be
-wrong, and a model that learns it as truth only learns to agree with itself. So ink counts more and
-the rest less, and only on planes where there is ink, for the others were perhaps never looked at.
+Pixels that a person drew, erased or approved are locked and taken as true. The others are a model's
+prediction: they may be wrong, and a model trained on them as truth learns its own mistakes. So
+locked pixels (ink) get a larger weight and the others a smaller one, and only planes with locked
+pixels are used, since the others may never have been reviewed.
 """
 
 from typing import Any, cast
@@ -29,12 +30,12 @@ _KIND_OF_ROLE: dict[str, AnnotationKind] = {
 }
 
 RIM = 3
-"""Pixels of background around an object of the hand that count as its edge was drawn."""
+"""Width in pixels of the background around a corrected object that counts as corrected too."""
 
 Weights = NDArray[np.float16]
 
 
-def corrected_lesson(
+def make_corrected_pair(
     image: Image,
     labels: NDArray[Any],
     ink: PixelSet,
@@ -45,44 +46,46 @@ def corrected_lesson(
     ink_weight: float,
     unreviewed: float,
 ) -> TrainingPair:
-    """Return corrected labels as a lesson for the model that is to learn them.
+    """Make a training pair of corrected labels for a model.
 
     Parameters
     ----------
     image
         Any image that the model takes.
     labels
-        Of the image's shape without its channels.
+        Labels of the image's shape without its channels.
     ink
-        What a hand drew on them.
+        Locked pixels: those that a person corrected.
     model
-        Who is to learn: the labels are brought into its words.
+        The model to train: labels are converted to its kind.
     labels_are
-        What the labels are. Objects and masks of one class teach a model of two classes too.
+        Meaning of the labels. Objects and masks of one class also suit a model of two classes.
     background
-        Label value of the model's class that is background, where objects are to be classes; 0
-        for the first.
+        Label value of the model's background class, where objects are converted to classes; 0 for
+        the first.
     ink_weight
-        How much a pixel of ink counts, at least 1; see `reviewed_weights`.
+        Weight of a locked pixel, at least 1; see `compute_review_weights`.
     unreviewed
-        How much a pixel counts that no hand touched, less than 1.
+        Weight of any other pixel, less than 1.
 
     Raises
     ------
     InputError
-        When there is no ink, or the labels do not fit the image or the model.
+        When no pixel is locked, or the labels do not fit the image or the model.
     """
     given = matched(image, cast("Any", model))
     check_shape(given, labels)
     if ink.shape != labels.shape:
-        raise InputError(f"The ink has the shape {ink.shape} and the labels {labels.shape}.")
+        raise InputError(
+            f"The locked pixels have the shape {ink.shape} and the labels {labels.shape}. Choose "
+            "corrections of these labels."
+        )
     if not ink:
         raise InputError(
-            "There is no correction on these labels yet. Paint, erase or approve something first: "
-            "what no hand touched teaches nothing new."
+            "There is no correction on these labels yet. Paint, erase or approve something first."
         )
     objects = labels_are == "objects"
-    weights = reviewed_weights(
+    weights = compute_review_weights(
         labels,
         ink,
         objects=objects,
@@ -90,10 +93,12 @@ def corrected_lesson(
         ink_weight=ink_weight,
         unreviewed=unreviewed,
     )
-    return TrainingPair(given, in_words_of(model, labels, labels_are, background), weights=weights)
+    return TrainingPair(
+        given, convert_labels(model, labels, labels_are, background), weights=weights
+    )
 
 
-def reviewed_weights(
+def compute_review_weights(
     labels: NDArray[Any],
     ink: PixelSet,
     *,
@@ -102,42 +107,42 @@ def reviewed_weights(
     ink_weight: float,
     unreviewed: float,
 ) -> Weights:
-    """Return how much each pixel of corrected labels counts.
+    """Compute the weight of each pixel of corrected labels.
 
     Parameters
     ----------
     labels
         Ids of objects or classes.
     ink
-        Over the same shape.
+        Locked pixels, of the same shape.
     objects
-        Whether the labels are ids: then an object with any ink counts as ink, all of it, and so
-        does the background `RIM` pixels around it, for its edge was seen.
+        Whether the labels are ids: then an object with any locked pixel counts as locked as a
+        whole, with the background `RIM` pixels around it, since its edge was reviewed.
     ndim
-        2 to leave out planes without ink, 3 stacks.
+        2 to leave out planes without locked pixels, 3 to leave out stacks.
     ink_weight, unreviewed
-        Of a pixel of ink, at least 1, and of one that no hand touched, less than 1.
+        Weight of a locked pixel, at least 1, and of any other, less than 1.
 
     Returns
     -------
     array (*spatial), float16
-        0 where nothing counts.
+        0 for ignored pixels.
     """
-    known = ink.array()
+    locked = ink.array()
     axes = tuple(range(labels.ndim - ndim, labels.ndim))
     if objects:
         touched = np.isin(labels, locked_ids(labels, ink))
         around = scipy.ndimage.generate_binary_structure(2, 2)
         around = around.reshape((1,) * (labels.ndim - 2) + around.shape)
         rim = scipy.ndimage.binary_dilation(touched, around, iterations=RIM)
-        known |= touched | (rim & (labels == 0))
-    seen = known.any(axes, keepdims=True)
-    weights = np.where(known, np.float16(ink_weight), np.float16(unreviewed))
-    return np.where(seen, weights, np.float16(0))
+        locked |= touched | (rim & (labels == 0))
+    reviewed = locked.any(axes, keepdims=True)
+    weights = np.where(locked, np.float16(ink_weight), np.float16(unreviewed))
+    return np.where(reviewed, weights, np.float16(0))
 
 
 def kind_of_role(role: str, maker: TrainedModel | None) -> AnnotationKind:
-    """Return what corrected labels are: as the role of their layer says, or as who made them."""
+    """Return the kind of corrected labels, by their layer's role or by the model that made them."""
     if role in _KIND_OF_ROLE:
         return _KIND_OF_ROLE[role]
     if maker is None:
@@ -147,15 +152,15 @@ def kind_of_role(role: str, maker: TrainedModel | None) -> AnnotationKind:
     return "mask" if classes else maker.labels_are
 
 
-def in_words_of(
+def convert_labels(
     model: TrainedModel, labels: NDArray[Any], labels_are: AnnotationKind, background: int = 0
 ) -> NDArray[Any]:
-    """Return labels as the model was taught: ids, classes with background, or classes from 1.
+    """Convert labels to the kind a model was trained on: ids, a mask, or classes from 1.
 
     Raises
     ------
     InputError
-        When they say less than the model needs, or more than it can say.
+        When the model needs ids or classes that these labels do not have.
     """
     if labels_are == model.labels_are:
         return labels
@@ -164,11 +169,11 @@ def in_words_of(
             f"The model {model.name!r} learnt objects, each with an id of its own, but these "
             "labels are classes. Predict objects with it and correct those."
         )
-    one = labels_are == "objects" or (labels_are == "mask" and int(labels.max(initial=0)) <= 1)
-    if len(model.values) != 2 or not one:
+    binary = labels_are == "objects" or (labels_are == "mask" and int(labels.max(initial=0)) <= 1)
+    if len(model.values) != 2 or not binary:
         raise InputError(
-            f"The model {model.name!r} tells apart {', '.join(model.classes)}, which these labels "
-            "do not say. Predict classes with it and correct those."
+            f"The model {model.name!r} has the classes {', '.join(model.classes)}, which these "
+            "labels do not distinguish. Predict classes with it and correct those."
         )
     front, back = model.values[1], model.values[0]
     if background == front:
@@ -180,8 +185,8 @@ __all__ = [
     "PREDICTED",
     "PREDICTED_OBJECTS",
     "RIM",
-    "corrected_lesson",
-    "in_words_of",
+    "compute_review_weights",
+    "convert_labels",
     "kind_of_role",
-    "reviewed_weights",
+    "make_corrected_pair",
 ]

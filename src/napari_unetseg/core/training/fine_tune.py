@@ -1,4 +1,4 @@
-"""`fine_tune`: a model learns from the corrections of what it predicted, and is checked for it."""
+"""`fine_tune`: training of a model on corrections of its predictions, with a check."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,25 +14,25 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.options import Device, Options, device_option, option
 from napari_unetseg.core.progress import Progress, part, silent
-from napari_unetseg.core.training.forgetting import Check, checked
+from napari_unetseg.core.training.forgetting import Check, check_forgetting
 from napari_unetseg.core.training.train import train
 
 _LEARNING = 0.9
 
 
 class FineTuneOptions(Options):
-    """How a model learns from corrections."""
+    """Options of fine-tuning a model on corrections."""
 
     how: Literal["continue", "anew"] = option(
         "continue",
         "Begin",
-        "Continue: go on from the weights of the model. Anew: from what the model itself began "
-        "with, nothing or a model that was loaded; slower, and free of old mistakes.",
+        "Continue: start from the weights of the model. Anew: start where the model itself began, "
+        "from a loaded model or from nothing; slower, but without its old mistakes.",
     )
     budget: float = option(
         1.0,
         "Minutes",
-        "How long to train a network. Models that look at single pixels are fitted in a blink.",
+        "Duration of the training of a network. Pixel models fit in under a second.",
         gt=0,
         le=10_000,
         step=0.5,
@@ -40,8 +40,8 @@ class FineTuneOptions(Options):
     earlier: float = option(
         0.5,
         "Earlier share",
-        "Part of the training that goes to what the model learnt from before, where that is still "
-        "there; against forgetting. 0 leaves it out.",
+        "Share of the training for the earlier annotations of the model, if they are still "
+        "available, so that it does not forget them. 0 leaves them out.",
         ge=0,
         le=0.9,
         step=0.1,
@@ -51,7 +51,7 @@ class FineTuneOptions(Options):
     ink: float = option(
         5.0,
         "Weight of ink",
-        "How many times a pixel that you drew, erased or approved counts: a network is shown its "
+        "Weight of a pixel that you drew, erased or approved. A network is trained on its "
         "surroundings as many times more often.",
         ge=1,
         le=1000,
@@ -62,8 +62,8 @@ class FineTuneOptions(Options):
     unreviewed: float = option(
         0.5,
         "Weight of the rest",
-        "How much a pixel of the same plane counts that no hand touched: it is what a model said, "
-        "and may be wrong. 0 learns ink alone.",
+        "Weight of the other pixels of the same plane, which are only predicted and may be wrong. "
+        "0 trains on ink alone.",
         ge=0,
         le=0.9,
         step=0.1,
@@ -73,8 +73,8 @@ class FineTuneOptions(Options):
     alarm: float = option(
         0.05,
         "Alarm from",
-        "Say so when more than this part of what the model had right of all that you annotated is "
-        "wrong afterwards.",
+        "Warn if the new model gets more than this share wrong of the annotated pixels or objects "
+        "that the old model had right.",
         ge=0,
         le=1,
         step=0.01,
@@ -83,33 +83,38 @@ class FineTuneOptions(Options):
     learning_rate: float = option(
         0.001,
         "Learning rate",
-        "Largest step of the optimiser when a network is continued; anew it is that of its first "
-        "training. Smaller to forget less, larger to learn more.",
+        "Largest learning rate when a network is continued; anew, that of its first training is "
+        "used. Lower it to forget less, raise it to learn more.",
         gt=0,
         le=1,
         step=0.001,
         advanced=True,
     )
     seed: int = option(
-        0, "Seed", "The same seed draws the same.", ge=0, le=2**31 - 1, advanced=True
+        0,
+        "Seed",
+        "Number that fixes all random choices: the same seed gives the same ones.",
+        ge=0,
+        le=2**31 - 1,
+        advanced=True,
     )
     device: Device = device_option()
 
 
 @dataclass(frozen=True, eq=False)
 class FineTuned:
-    """What came of it.
+    """The result of a fine-tuning.
 
     Parameters
     ----------
     model
         The new model; its parent is the old one.
     check
-        Both models on all that a hand annotated.
+        Comparison of both models on all annotations.
     message
-        Before and after, and how the training went.
+        A sentence about that comparison.
     alarm
-        What was forgotten, in a sentence; empty when no more than the options allow.
+        A sentence about the forgotten share; empty when no more than the options allow.
     """
 
     model: TrainedModel
@@ -131,47 +136,47 @@ def fine_tune(
     preview: Preview | None = None,
     progress: Progress = silent,
 ) -> FineTuned:
-    """Train a model on corrections.
+    """Fine-tune a model on corrections.
 
     Parameters
     ----------
     model
-        Whose predictions were corrected; not changed.
+        The model whose predictions were corrected; not changed.
     corrected
-        From `napari_unetseg.core.training.corrected_labels.corrected_lesson`, for this model.
+        From `napari_unetseg.core.training.corrected_labels.make_corrected_pair`, for this model.
     options
-        How.
+        See `FineTuneOptions`.
     earlier
-        What the model learnt from before, with labels as it was taught.
+        Training pairs that the model was trained on, with labels of the same kind.
     base
-        What to begin with when it is trained anew; nothing when not given.
+        Start of a training anew; from nothing when not given.
     training
-        How a network is trained; as `model` was, when not said. Budget, seed, device and learning
-        rate are those of `options`, and nothing is held out: corrections are few, and all of them
-        are to be learnt.
+        Options of a network's training; by default those of `model`. Budget, seed, device and
+        learning rate are those of `options`, and nothing is held out: corrections are few, and all
+        of them are learnt.
     name
-        Of the new model.
+        Name of the new model.
     watch, preview
-        Told while a network learns.
+        Called while a network learns.
     progress
-        `Cancelled` flies through and nothing has changed; on `StopEarly` the model so far is kept.
+        `Cancelled` is not caught, and nothing has changed; on `StopEarly` the model so far is kept.
 
     Returns
     -------
-    TrainedOn
+    FineTuned
 
     Raises
     ------
     InputError
-        When there are no corrections, or what is given does not go together.
+        When there are no corrections, or they do not fit the model or each other.
     """
     if not corrected:
         raise InputError("There is no correction to learn from. Paint, erase or approve something.")
     before = list(earlier) if options.earlier else []
-    lessons = _shared(list(corrected), before, options.earlier, model)
+    pairs = _shared(list(corrected), before, options.earlier, model)
     anew = options.how == "anew"
     start = base if anew else model
-    painted = values_of([lesson.labels for lesson in lessons], model.labels_are)
+    painted = values_of([pair.labels for pair in pairs], model.labels_are)
     values = tuple(sorted({*model.values, *painted}))
     names = _names(model, values)
     reading = Reading(model.labels_are, model.ndim, model.normalisation, names, values)
@@ -179,7 +184,7 @@ def fine_tune(
         start = None
     outcome = train(
         model.spec,
-        lessons,
+        pairs,
         _training(model, options, training, anew=anew),
         name=name or f"{model.name} trained on",
         start=start,
@@ -193,17 +198,16 @@ def fine_tune(
         preview=preview,
         progress=part(progress, 0, _LEARNING),
     )
-    # What was annotated before is checked too when it is not learnt again.
+    # Earlier annotations are checked too, even when they are not learnt again.
     examples = reading.images([*corrected, *earlier])
-    check = checked(model, outcome.model, examples, progress=part(progress, _LEARNING, 1))
-    made = _finished(outcome.model, model, check, options)
-    alarm = check.alarm(model.name, made.name, options.alarm)
-    told = check.told(model.name, made.name)
-    return FineTuned(made, check, told, alarm)
+    check = check_forgetting(model, outcome.model, examples, progress=part(progress, _LEARNING, 1))
+    new = _finished(outcome.model, model, check, options)
+    alarm = check.alarm(model.name, new.name, options.alarm)
+    return FineTuned(new, check, check.describe(model.name, new.name), alarm)
 
 
 def _names(model: TrainedModel, values: Sequence[int]) -> tuple[str, ...]:
-    """Return a name for each class but the background: the model's, and made up for new ones."""
+    """Return a name for each class but the background: the model's, or a default for new ones."""
     known = dict(zip(model.values, model.classes, strict=True))
     scribbles = model.labels_are == "scribbles"
     front = [value for value in values if value or scribbles]
@@ -211,7 +215,7 @@ def _names(model: TrainedModel, values: Sequence[int]) -> tuple[str, ...]:
 
 
 def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) -> bool:
-    """Whether weights can be gone on from: a network takes new classes, other rungs begin anew."""
+    """Whether training can continue from a model: networks accept new classes, others do not."""
     if start.spec.kind != model.spec.kind:
         return False
     return model.spec.learns_features or start.values == tuple(values)
@@ -220,26 +224,26 @@ def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) 
 def _shared(
     corrected: list[TrainingPair], earlier: list[TrainingPair], share: float, model: TrainedModel
 ) -> list[TrainingPair]:
-    """Return all lessons, the earlier ones met as often together as their share says."""
+    """Return all training pairs, the earlier ones with frequencies that add up to their share."""
     if not earlier:
         return corrected
-    masses = [_mass(lessons, model) for lessons in (corrected, earlier)]
+    masses = [_mass(pairs, model) for pairs in (corrected, earlier)]
     times = share / (1 - share) * masses[0] / max(masses[1], 1e-9)
-    return [*corrected, *(replace(lesson, times=times) for lesson in earlier)]
+    return [*corrected, *(replace(pair, times=times) for pair in earlier)]
 
 
-def _mass(lessons: Sequence[TrainingPair], model: TrainedModel) -> float:
-    """Return how much all pixels count together."""
+def _mass(pairs: Sequence[TrainingPair], model: TrainedModel) -> float:
+    """Return the total weight of all pixels."""
     total = 0.0
-    for lesson in lessons:
-        labels = np.asarray(lesson.labels)
+    for pair in pairs:
+        labels = np.asarray(pair.labels)
         known = labels != 0
         if model.labels_are != "scribbles":
-            everywhere = lesson.region is None
-            known = np.ones_like(known) if everywhere else known | (np.asarray(lesson.region) != 0)
-        if lesson.counted is not None:
-            known &= lesson.counted
-        each = 1.0 if lesson.weights is None else lesson.weights
+            everywhere = pair.region is None
+            known = np.ones_like(known) if everywhere else known | (np.asarray(pair.region) != 0)
+        if pair.counted is not None:
+            known &= pair.counted
+        each = 1.0 if pair.weights is None else pair.weights
         total += float(np.sum(known * each, dtype=np.float64))
     return total
 
@@ -247,8 +251,8 @@ def _mass(lessons: Sequence[TrainingPair], model: TrainedModel) -> float:
 def _training(
     model: TrainedModel, options: FineTuneOptions, given: TrainOptions | None, *, anew: bool
 ) -> TrainOptions:
-    """Return how to train: as the model was, but for what the options say."""
-    used = given or _used(model)
+    """Return the training options of a model, with those that fine-tuning changes."""
+    used = given or _recorded_options(model)
     changed: dict[str, Any] = {
         "validation": 0.0,
         "seed": options.seed,
@@ -258,17 +262,17 @@ def _training(
     if given is None:
         changed |= {"until": "time", "budget": options.budget}
     if not anew:
-        # What it stands on is itself.
+        # It starts from its own weights, so there is nothing to distil.
         changed |= {"learning_rate": options.learning_rate, "climbing": "off"}
     return used.model_copy(update=changed)
 
 
-def _used(model: TrainedModel) -> TrainOptions:
-    """Return how a model was trained, as far as it is told and still understood."""
-    told = model.provenance.get("options")
-    if not isinstance(told, dict):
+def _recorded_options(model: TrainedModel) -> TrainOptions:
+    """Return the options a model was trained with, as far as recorded and still known."""
+    recorded = model.provenance.get("options")
+    if not isinstance(recorded, dict):
         return TrainOptions()
-    known = {name: value for name, value in told.items() if name in TrainOptions.model_fields}
+    known = {name: value for name, value in recorded.items() if name in TrainOptions.model_fields}
     try:
         return TrainOptions.checked(**known)
     except InputError:
@@ -276,14 +280,14 @@ def _used(model: TrainedModel) -> TrainOptions:
 
 
 def _finished(
-    made: TrainedModel,
+    new: TrainedModel,
     model: TrainedModel,
     check: Check,
     options: FineTuneOptions,
 ) -> TrainedModel:
-    """Return the new model with its descent, and what the check found."""
+    """Return the new model with its parent and the results of the check in its provenance."""
     provenance = {
-        **made.provenance,
+        **new.provenance,
         "trained_on": {
             "how": options.how,
             "ink": options.ink,
@@ -295,11 +299,11 @@ def _finished(
             "forgotten": check.forgotten,
         },
     }
-    decoder = made.decoder
+    decoder = new.decoder
     if decoder is not None and model.decoder is not None:
-        # Nothing was held out to find a better depth by.
+        # Nothing was held out to choose a depth by.
         decoder = decoder.model_copy(update={"split_depth": model.decoder.split_depth})
-    return replace(made, provenance=provenance, parent=model.fingerprint, decoder=decoder)
+    return replace(new, provenance=provenance, parent=model.fingerprint, decoder=decoder)
 
 
 __all__ = ["FineTuneOptions", "FineTuned", "fine_tune"]

@@ -1,4 +1,4 @@
-"""What a training made better and what it unlearnt, on everything that a hand annotated."""
+"""Gains and losses of a training on all annotations: a check for forgetting."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,29 +20,29 @@ from napari_unetseg.core.scoring.object_scores import best_of
 from napari_unetseg.core.scoring.overlap import overlap_of
 
 CHECK_PIXELS = 2**23
-"""Most pixels that are predicted to check a training, by each of both models."""
+"""Largest number of pixels that each of both models predicts in a check."""
 
 RIGHT = 0.5
 """Intersection over union from which an object counts as found."""
 
 FEWEST_OBJECTS = 10
-"""Of how many objects a share says something."""
+"""Smallest number of objects for which a share is meaningful."""
 
 _Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many annotated pixels or objects two models have right.
+    """Numbers of annotated pixels or objects that two models predict correctly.
 
     Parameters
     ----------
     total
-        All of them.
+        Number of all.
     before, after
-        Right by the old model and by the new one.
+        Numbers predicted correctly by the old and by the new model.
     forgotten
-        Right by the old one, and not by the new one.
+        Number predicted correctly by the old model, but not by the new one.
     """
 
     total: int = 0
@@ -52,7 +52,7 @@ class Counts:
 
     @property
     def share(self) -> float:
-        """Part of what the old model had right that the new one has wrong."""
+        """Forgotten share of the old model's correct predictions."""
         return self.forgotten / self.before if self.before else 0.0
 
     def __add__(self, other: "Counts") -> "Counts":
@@ -65,7 +65,7 @@ class Counts:
 
     @classmethod
     def of(cls, old: _Mask, new: _Mask) -> "Counts":
-        """Count what is right by two models."""
+        """Count the correct predictions of two models, given as booleans of equal shape."""
         return cls(
             old.size,
             int(np.count_nonzero(old)),
@@ -76,15 +76,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class Check:
-    """Before and after.
+    """Correct predictions before and after a training.
 
     Parameters
     ----------
     pixels
-        Annotated by hand: strokes, masks, ink. What no hand touched is not among them.
+        Counts of pixels that a person annotated: strokes, masks, corrections.
     objects
-        Annotated by hand and whole, for models of objects: right when one that overlaps by
-        `RIGHT` or more is found.
+        Counts of annotated whole objects, for models of objects: correct when a predicted one
+        overlaps with an IoU of at least `RIGHT`.
     """
 
     pixels: Counts = Counts()
@@ -92,32 +92,32 @@ class Check:
 
     @property
     def forgotten(self) -> float:
-        """The larger share of what was right before and is wrong now, of pixels or objects.
+        """The larger forgotten share, of pixels or of objects.
 
-        Of fewer than `FEWEST_OBJECTS` objects one more or less is chance: then it is of pixels.
+        With fewer than `FEWEST_OBJECTS` objects it is that of pixels.
         """
         return self._worse()[0].share
 
     def __add__(self, other: "Check") -> "Check":
         return Check(self.pixels + other.pixels, self.objects + other.objects)
 
-    def told(self, old: str, new: str) -> str:
-        """Return before and after in a sentence."""
+    def describe(self, old: str, new: str) -> str:
+        """Describe the counts before and after in a sentence."""
         n = self.pixels.total
-        said = f"{old!r} has {_share(self.pixels.before, n)} and {new!r} "
-        said += f"{_share(self.pixels.after, n)} of {n:,} annotated pixels right"
+        sentence = f"{old!r} has {_share(self.pixels.before, n)} and {new!r} "
+        sentence += f"{_share(self.pixels.after, n)} of {n:,} annotated pixels right"
         if self.objects.total:
             n = self.objects.total
-            said += f"; of {n:,} objects {self.objects.before:,} and {self.objects.after:,}"
-        return f"{said}."
+            sentence += f"; of {n:,} objects {self.objects.before:,} and {self.objects.after:,}"
+        return f"{sentence}."
 
     def alarm(self, old: str, new: str, limit: float) -> str:
-        """Return what was forgotten in a sentence; nothing when it is no more than the limit."""
-        counts, what = self._worse()
+        """Describe the forgotten share in a sentence; empty up to the limit."""
+        counts, things = self._worse()
         if self.forgotten <= limit:
             return ""
         return (
-            f"It forgot: of {counts.before:,} {what} that {old!r} had right, {new!r} has "
+            f"It forgot: of {counts.before:,} {things} that {old!r} had right, {new!r} has "
             f"{counts.forgotten:,} wrong ({_share(counts.forgotten, counts.before)})."
         )
 
@@ -128,35 +128,34 @@ class Check:
         return self.pixels, "pixels"
 
 
-def checked(
+def check_forgetting(
     old: TrainedModel,
     new: TrainedModel,
     examples: Sequence[AnnotatedImage],
     *,
     progress: Progress = silent,
 ) -> Check:
-    """Return what two models have right of what was annotated by hand.
+    """Compare the predictions of two models with the annotations.
 
     Parameters
     ----------
     old, new
-        Of the same images; what they say is compared by the labels they write.
+        Models for the same images, compared by the labels they write.
     examples
         Planes or stacks with annotations. Those beyond `CHECK_PIXELS` are left out, the last
         first.
     progress
-        May cancel. Stopping early does not end it, for half a check says nothing.
+        May cancel. `StopEarly` is ignored, since half a check cannot be compared.
     """
-    told = to_the_end(progress)
     some = _within(examples)
     segmenters = [open_segmenter(model) for model in (old, new)]
     found = Check()
-    for example in track(some, told, "checking what was forgotten"):
-        answers = [
-            _answer(model, segmenter, example)
+    for example in track(some, to_the_end(progress), "checking what was forgotten"):
+        predictions = [
+            _predict(model, segmenter, example)
             for model, segmenter in zip((old, new), segmenters, strict=True)
         ]
-        found += _compared(example.annotation.certain(), answers[0], answers[1])
+        found += _compared(example.annotation.certain(), *predictions)
     return found
 
 
@@ -171,10 +170,10 @@ def _within(examples: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
     return kept
 
 
-def _answer(
+def _predict(
     model: TrainedModel, segmenter: Any, example: AnnotatedImage
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return the label a model writes into each pixel, and the objects it finds, if it does."""
+    """Predict labels with a model, and objects if it learnt them."""
     axes = "C" + "ZYX"[-model.ndim :]
     image = Image(example.image, axes)
     scaling = example.scale(model.normalisation)
@@ -199,9 +198,9 @@ def _compared(
     return Check(pixels, Counts.of(_found(old[1], true), _found(new[1], true)))
 
 
-def _found(said: NDArray[Any], true: NDArray[Any]) -> _Mask:
-    """Return which true objects are found: (objects,)."""
-    overlap = overlap_of(said, true)
+def _found(predicted: NDArray[Any], true: NDArray[Any]) -> _Mask:
+    """Return for each true object whether it is found: (objects,)."""
+    overlap = overlap_of(predicted, true)
     return best_of(overlap.truth, overlap.iou(), overlap.n_true) >= RIGHT
 
 
@@ -209,4 +208,4 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / max(whole, 1):.1f} %"
 
 
-__all__ = ["CHECK_PIXELS", "RIGHT", "Check", "Counts", "checked"]
+__all__ = ["CHECK_PIXELS", "RIGHT", "Check", "Counts", "check_forgetting"]

@@ -1,7 +1,7 @@
-"""The models of a project as versions: where each comes from, what it learnt, how good it is.
+"""The versions of a project's models, with parents, training data and scores.
 
-Models are large and versions are many. So the models kept are the newest, the best, the current
-one and the one that began its line; of all others the row stays, without the weights.
+Models are large and versions are many. So only the newest models, the best, the current one and
+the first of its line are kept; all other versions stay listed, without weights.
 """
 
 import base64
@@ -23,13 +23,13 @@ from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.trained_model import TrainedModel
 
 KEPT = 10
-"""How many of the newest models are kept."""
+"""Number of the newest models that are kept."""
 
 ROWS = 200
-"""How many versions are listed, those without their model included."""
+"""Largest number of listed versions, including those without a model."""
 
 SIDE = 64
-"""Pixels of a thumbnail's side."""
+"""Side of a thumbnail, in pixels."""
 
 MAX_BYTES = 20_000_000
 
@@ -43,18 +43,18 @@ class _Part(BaseModel):
 
 
 class Learnt(_Part):
-    """An image that a version learnt from, and what was annotated on it.
+    """Training data of a version: an image and its labels.
 
     Parameters
     ----------
     image, labels
-        Names, for people.
+        Names of the layers, shown to the user.
     image_key, labels_key, region_key
-        Who the layers are within the project; the region's is empty where there was none.
+        Keys of the layers within the project; the region's is empty where there was none.
     labels_are
-        What the labels were.
+        Meaning of the labels.
     ink
-        Pixels that a hand had corrected; 0 where all that was annotated was learnt alike.
+        Number of corrected pixels; 0 where all annotated pixels had the same weight.
     """
 
     image: _Text
@@ -67,7 +67,7 @@ class Learnt(_Part):
 
 
 class Point(_Part):
-    """A moment of a training: seconds since it began, loss, and Dice where it was judged."""
+    """A point of a training's curve: seconds since its start, loss, and Dice where validated."""
 
     seconds: float
     loss: float
@@ -75,29 +75,29 @@ class Point(_Part):
 
 
 class Version(_Part):
-    """What is known of a model besides its weights.
+    """The record of a model, without its weights.
 
     Parameters
     ----------
     number
-        Counted from 1 in the order they were made.
+        Counted from 1 in the order of creation.
     name, kind
-        Of the model, and which rung it is.
+        Name and rung of the model.
     fingerprint, parent
-        Who it is, and who it was trained on from; empty when from nothing.
+        Fingerprints of the model and of the one it was fine-tuned from; empty when from nothing.
     made
-        When, as ISO 8601.
+        Time of creation, as ISO 8601.
     origin
-        How it came here.
+        Whether it was trained, fine-tuned or loaded.
     learnt
-        From what.
+        Its training data.
     labelled
-        How many pixels were labelled by hand.
+        Number of pixels labelled by a person.
     dice
-        On what was held out; None when nothing was.
+        On the validation set; None without one.
     right, forgotten
-        Of a version trained on: part of what a hand annotated that it has right, and part of what
-        its parent had right that it has wrong.
+        For a fine-tuned version: share of annotated pixels or objects that it has right, and share
+        of those its parent had right that it has wrong.
     curve
         At most sixty points.
     thumbnail
@@ -120,8 +120,8 @@ class Version(_Part):
     thumbnail: str = Field("", max_length=4 * SIDE * SIDE + 4)
 
     @property
-    def who(self) -> tuple[str, str]:
-        """What tells it from other versions, as it tells files of models apart."""
+    def identity(self) -> tuple[str, str]:
+        """Fingerprint and name, which identify a version as they identify model files."""
         return self.fingerprint, self.name
 
     def picture(self) -> NDArray[np.uint8] | None:
@@ -143,7 +143,7 @@ class _File(_Part):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A version, with its model while that is kept."""
+    """A version, with its model if that is kept."""
 
     version: Version
     model: TrainedModel | None = None
@@ -163,18 +163,18 @@ class History:
 
     @property
     def versions(self) -> tuple[Version, ...]:
-        """What is known of each."""
+        """Records of all versions, oldest first."""
         return tuple(entry.version for entry in self._entries)
 
     @property
     def next_number(self) -> int:
-        """The number that the next version gets."""
+        """Number of the next version."""
         return max((entry.version.number for entry in self._entries), default=0) + 1
 
     def of(self, model: TrainedModel) -> Entry | None:
         """Return the entry of a model, the newest of equals."""
-        who = (model.fingerprint, model.name)
-        found = [entry for entry in self._entries if entry.version.who == who]
+        identity = (model.fingerprint, model.name)
+        found = [entry for entry in self._entries if entry.version.identity == identity]
         return found[-1] if found else None
 
     def add(
@@ -185,30 +185,30 @@ class History:
         learnt: Sequence[Learnt] = (),
         thumbnail: NDArray[np.uint8] | None = None,
     ) -> Version:
-        """Put a model last."""
-        picture = thumbnail_of(model) if thumbnail is None else thumbnail
+        """Append a model as a new version."""
+        picture = draw_thumbnail(model) if thumbnail is None else thumbnail
         version = Version(
             number=self.next_number,
             origin=origin,
             learnt=tuple(learnt),
             thumbnail="" if picture is None else base64.b64encode(picture.tobytes()).decode(),
-            **_told(model),
+            **_fields_of_model(model),
         )
         self._entries.append(Entry(version, model))
         return version
 
     def adopt(self, versions: Iterable[Version], models: Iterable[TrainedModel]) -> None:
-        """Put the versions of a project last, and its models where they belong."""
+        """Append the versions of a project, with those of its models that are kept."""
         left = {(model.fingerprint, model.name): model for model in models}
         for version in versions:
-            model = left.pop(version.who, None)
+            model = left.pop(version.identity, None)
             numbered = version.model_copy(update={"number": self.next_number})
             self._entries.append(Entry(numbered, model))
         for model in left.values():
             self.add(model)
 
     def lineage(self, model: TrainedModel) -> list[Entry]:
-        """Return a model's entry and those it descends from, itself first."""
+        """Return the entries of a model and its ancestors, itself first."""
         found: list[Entry] = []
         entry = self.of(model)
         while entry is not None and entry not in found:
@@ -217,32 +217,32 @@ class History:
         return found
 
     def before(self, model: TrainedModel) -> list[Learnt]:
-        """Return what a model and those it descends from learnt from, each labels once."""
+        """Return the training data of a model and its ancestors, each labels once."""
         found: dict[str, Learnt] = {}
         for entry in self.lineage(model):
-            for one in entry.version.learnt:
-                found.setdefault(one.labels_key, one)
+            for learnt in entry.version.learnt:
+                found.setdefault(learnt.labels_key, learnt)
         return list(found.values())
 
     def base_of(self, model: TrainedModel) -> TrainedModel | None:
-        """Return what a model's line began with: a model that was loaded, or nothing."""
+        """Return the loaded model that a model descends from; None if it began from nothing."""
         line = self.lineage(model)
         if line and line[-1].version.origin == "loaded" and line[-1].model is not model:
             return line[-1].model
         return None
 
     def best(self) -> Entry | None:
-        """Return the newest of those with the highest score on what was held out."""
+        """Return the entry with the highest Dice on its validation set, the newest of equals."""
         scored = [entry for entry in self._entries if entry.version.dice is not None]
         return max(scored, key=_rank) if scored else None
 
     def prune(self, current: TrainedModel) -> list[TrainedModel]:
-        """Let models go that are not worth their room, and return them; their rows stay.
+        """Drop models beyond those to keep, and return them; their versions stay listed.
 
         Parameters
         ----------
         current
-            Never let go.
+            The current model, which is always kept.
         """
         with_model = [entry for entry in self._entries if entry.model is not None]
         keep = [*with_model[-KEPT:], *filter(None, [self.of(current), self.best()])]
@@ -264,41 +264,43 @@ class History:
         return found[-1] if found else None
 
 
-def written_history(versions: Iterable[Version]) -> bytes:
-    """Return the file of a history."""
+def format_history(versions: Iterable[Version]) -> bytes:
+    """Return the content of a history file."""
     return _File(versions=tuple(versions)).model_dump_json(indent=1).encode()
 
 
 def read_history(content: bytes) -> tuple[Version, ...]:
-    """Return the versions that a file lists.
+    """Read the versions in a history file.
 
     Raises
     ------
     InputError
-        When it is damaged, or of a later version of this plugin.
+        When it is damaged, or from a later version of this plugin.
     """
     if len(content) > MAX_BYTES:
-        raise InputError("The history of the models is larger than any. It was not read.")
+        raise InputError(
+            f"The history of the models is larger than {MAX_BYTES // 10**6} MB. It was not read."
+        )
     try:
         return _File.model_validate_json(content).versions
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
         raise InputError(
-            "The history of the models is damaged, or of a later version of this plugin "
-            f"({where}: {first['msg'].lower()}). The models are all there."
+            "The history of the models is damaged, or from a later version of this plugin "
+            f"({where}: {first['msg'].lower()}). The models themselves are all there."
         ) from error
 
 
-def thumbnail_of(
+def draw_thumbnail(
     model: TrainedModel, classes: NDArray[Any] | None = None
 ) -> NDArray[np.uint8] | None:
-    """Return the example of a model as a picture, (64, 64, 3), or None without one.
+    """Draw a model's example as a picture, (64, 64, 3), or None without one.
 
     Parameters
     ----------
     classes
-        (*spatial) of the example: label of each pixel, laid over it but for the first class.
+        (*spatial) of the example: label of each pixel, overlaid in colour but for the first class.
     """
     example = model.example
     if example is None or 0 in example.shape:
@@ -324,16 +326,16 @@ def thumbnail_of(
     return (255 * picture).astype(np.uint8)
 
 
-def predicted_thumbnail(model: TrainedModel) -> NDArray[np.uint8] | None:
-    """Return the example with what the model says of it. Predicts one small piece."""
+def draw_prediction(model: TrainedModel) -> NDArray[np.uint8] | None:
+    """Draw a model's example with its prediction overlaid; predicts one small piece."""
     if model.example is None:
         return None
     axes = "C" + "ZYX"[-model.ndim :]
     options = PredictOptions(what="classes", device="cpu")
-    return thumbnail_of(model, predict(model, Image(model.example, axes), options).asarray())
+    return draw_thumbnail(model, predict(model, Image(model.example, axes), options).asarray())
 
 
-# Of Okabe and Ito, which every eye tells apart.
+# From the palette of Okabe and Ito, which suits all kinds of colour vision.
 _COLOURS = ((0.90, 0.62, 0.0), (0.34, 0.71, 0.91), (0.0, 0.62, 0.45), (0.80, 0.47, 0.65))
 
 
@@ -341,8 +343,8 @@ def _rank(entry: Entry) -> tuple[float, int]:
     return entry.version.dice or 0.0, entry.version.number
 
 
-def _told(model: TrainedModel) -> dict[str, Any]:
-    """Return what a model says of itself."""
+def _fields_of_model(model: TrainedModel) -> dict[str, Any]:
+    """Return the fields of a version that a model records itself."""
     check = model.provenance.get("trained_on")
     check = check if isinstance(check, dict) else {}
     annotated = _number(check.get("annotated")) or 0
@@ -362,7 +364,7 @@ def _told(model: TrainedModel) -> dict[str, Any]:
 
 
 def _thinned(model: TrainedModel) -> tuple[Point, ...]:
-    """Return some points of the curve, the judged ones before others."""
+    """Return a subset of points of the curve, preferring those with validation."""
     records = [r for r in model.history if _number(r.get("loss")) is not None]
     judged = [r for r in records if _number(r.get("dice")) is not None]
     some = judged[-_POINTS // 2 :]
@@ -379,7 +381,7 @@ def _thinned(model: TrainedModel) -> tuple[Point, ...]:
 
 
 def _number(value: Any) -> float | None:
-    """Return a finite number, for what comes from a file may be anything."""
+    """Return a finite number from a file's value, or None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return None
     return float(value) if np.isfinite(value) else None
@@ -398,8 +400,8 @@ __all__ = [
     "Learnt",
     "Point",
     "Version",
-    "predicted_thumbnail",
+    "draw_prediction",
+    "draw_thumbnail",
+    "format_history",
     "read_history",
-    "thumbnail_of",
-    "written_history",
 ]

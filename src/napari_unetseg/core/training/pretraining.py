@@ -1,4 +1,4 @@
-"""What a network can learn from images that nobody has annotated: no torch at import."""
+"""Pretraining of a network on images without labels; without torch at import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Pretraining:
-    """Images that a network looks at before it learns from labels.
+    """Images and options of a pretraining.
 
     Parameters
     ----------
     images
-        Of the channels and axes of those with labels; labels of theirs are not looked at.
+        Images with the channels and axes of the labelled ones; their own labels are not used.
     options
-        How.
+        Options of the pretraining.
     done
-        What came of it before, on the same images: used again where it fits.
+        An earlier result on the same images, used again where it fits.
     """
 
     images: Sequence[Image]
@@ -43,13 +43,13 @@ class Pretraining:
         scaling: NormalisationSpec,
         progress: Progress,
     ) -> "tuple[Pretrained, Progress]":
-        """Return the pretrained network, and the progress that is left for the training.
+        """Pretrain a network; return it and the remaining progress, for the training.
 
         Raises
         ------
         InputError
-            As `nn.training.pretrain.pretrain`; when the images have other channels; or
-            when it was stopped early, for then nothing was learnt from labels.
+            As `nn.training.pretrain.pretrain`; when the images have other channels; or when it
+            was stopped early, since then nothing was learnt from labels.
         """
         from napari_unetseg.core.nn.training.pretrain import pretrain
 
@@ -66,11 +66,11 @@ class Pretraining:
         if training.until == "time" and not self.options.pretrain_steps:
             minutes = self.options.pretrain_minutes
             share = minutes / (minutes + training.budget)
-        heard = StopRecorder(part(progress, 0, share))
+        recorder = StopRecorder(part(progress, 0, share))
         done = pretrain(
-            spec, images, self.options, training, ndim=ndim, scaling=scaling, progress=heard
+            spec, images, self.options, training, ndim=ndim, scaling=scaling, progress=recorder
         )
-        if heard.stopped_at is not None:
+        if recorder.stopped_at is not None:
             raise InputError(
                 "Stopped while it was still pretraining: nothing was learnt from the labels yet, "
                 "and nothing was changed. Pretrain for fewer minutes, or train without."

@@ -1,7 +1,7 @@
-"""The resolution that a network works at, chosen by how broad what is annotated is.
+"""The resolution that a network works at, chosen by the width of the annotated structures.
 
-What is several pixels wide is found as well in an image of half the sides, in a quarter of the
-time and with twice the surroundings in view; averaging takes noise away besides.
+Structures several pixels wide are found as well at half the resolution, in a quarter of the time
+and with twice the receptive field; averaging also reduces noise.
 """
 
 from collections.abc import Sequence
@@ -16,46 +16,46 @@ from napari_unetseg.core.model.network_specs import ConvolutionalSpec, ModelSpec
 from napari_unetseg.core.objects.masks import cut_apart
 
 HALF_FROM, QUARTER_FROM = 24.0, 32.0
-"""Breadth in pixels from which half and quarter resolution are chosen."""
+"""Width in pixels from which half and quarter resolution are chosen."""
 
 
-def settle_resolution(
+def resolve_resolution(
     spec: ModelSpec, annotations: Sequence[Annotation], *, like: ModelSpec | None = None
 ) -> ModelSpec:
-    """Return the spec with an automatic resolution settled by what is annotated.
+    """Replace an automatic resolution by one that suits the annotations.
 
     Parameters
     ----------
     annotations
-        Of planes or stacks.
+        Annotations of planes or stacks.
     like
         The spec of a network to continue from: its resolution is kept.
 
     Returns
     -------
     ModelSpec
-        Strokes say nothing of how broad things are: for them it is the full resolution.
+        With the full resolution for strokes, which do not show the width of structures.
     """
     if not isinstance(spec, ConvolutionalSpec) or spec.resolution != "auto":
         return spec
     if isinstance(like, ConvolutionalSpec):
-        # A network that was never told its resolution works at the full one.
+        # A network whose resolution was never resolved works at the full one.
         chosen: Resolution = "full" if like.resolution == "auto" else like.resolution
     else:
         chosen = _suited(annotations)
     return spec.model_copy(update={"resolution": chosen})
 
 
-def breadth(annotations: Sequence[Annotation]) -> float:
-    """Return how broad the finest class is, in pixels; infinite where nothing is to be measured.
+def measure_width(annotations: Sequence[Annotation]) -> float:
+    """Measure the width of the foreground in pixels; infinite without foreground.
 
-    The median over the ridges of each plane's foreground of twice the distance to its edge: the
-    width of a line, the diameter of a disc.
+    The median of twice the distance to the edge, over the ridges of the distance transform of each
+    class and plane: the width of a line, the diameter of a disc.
 
     Parameters
     ----------
     annotations
-        Masks; at most twenty planes are looked at.
+        Masks; at most twenty planes are measured.
     """
     widths: list[NDArray[np.float64]] = []
     planes = [plane for a in annotations for plane in zip(*map(_planes, _parts(a)), strict=True)]
@@ -69,14 +69,14 @@ def breadth(annotations: Sequence[Annotation]) -> float:
 def _suited(annotations: Sequence[Annotation]) -> Resolution:
     if not annotations[0].dense:
         return "full"
-    width = breadth(annotations)
+    width = measure_width(annotations)
     if not np.isfinite(width) or width < HALF_FROM:
         return "full"
     return "half" if width < QUARTER_FROM else "quarter"
 
 
 def _ridges(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return twice the distance to the edge where it is the largest around."""
+    """Return twice the distance to the edge at its local maxima."""
     if not mask.any() or mask.all():
         return np.zeros(0)
     distance = scipy.ndimage.distance_transform_edt(np.pad(mask, 1, mode="edge"))[1:-1, 1:-1]
@@ -85,7 +85,7 @@ def _ridges(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _parts(annotation: Annotation) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the targets, and what is left when objects that touch are cut apart."""
+    """Return the targets, and the mask left after touching objects are cut apart."""
     ids = annotation.objects
     insides = np.ones(annotation.shape, np.bool_) if ids is None else cut_apart(ids)
     return annotation.targets, insides
@@ -95,4 +95,4 @@ def _planes(targets: NDArray[Any]) -> list[NDArray[Any]]:
     return [targets] if targets.ndim == 2 else list(targets)
 
 
-__all__ = ["breadth", "settle_resolution"]
+__all__ = ["measure_width", "resolve_resolution"]

@@ -1,4 +1,4 @@
-"""`train`: one door to every rung, for the docks, the command line and a notebook alike."""
+"""`train`: training of any rung, for the docks, the command line and Python."""
 
 import contextlib
 import importlib.util
@@ -26,7 +26,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.training.pretraining import Pretraining
-from napari_unetseg.core.training.resolution import settle_resolution
+from napari_unetseg.core.training.resolution import resolve_resolution
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained model, a sentence about how it came to be, and what it was pretrained to."""
+    """The result of a training: the model, a sentence about it, and the pretrained network."""
 
     model: TrainedModel
     message: str
@@ -50,9 +50,9 @@ class Origin:
     start
         A model of the same spec to continue from.
     features_from
-        The UNet whose features a pixel rung sees.
+        The UNet whose features are inputs of a pixel rung.
     pretraining
-        Images that a network learns to restore before.
+        Images to pretrain a network on.
     """
 
     start: TrainedModel | None = None
@@ -62,7 +62,7 @@ class Origin:
 
 def train(
     spec: ModelSpec,
-    lessons: Sequence[TrainingPair],
+    pairs: Sequence[TrainingPair],
     options: TrainOptions,
     *,
     name: str,
@@ -83,42 +83,42 @@ def train(
     Parameters
     ----------
     spec
-        Which rung. One that looks at single pixels fits in a blink; a network takes the budget of
-        `options`, and from scribbles climbs on the lower rung unless that is switched off.
-    lessons
-        Images of the same channels.
+        The rung. A pixel rung fits in under a second; a network takes the budget of `options`, and
+        from scribbles it is distilled from the lower rung unless that is switched off.
+    pairs
+        Images of the same channels, with their labels.
     labels_are
         ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: ids, from
-        which a network also learns to tell touching objects apart, see `TrainOptions.objects`.
+        which a network also learns to separate touching objects, see `TrainOptions.objects`.
     ndim
         2 to learn planes, 3 to learn stacks.
     scaling
-        How each image's intensities are normalised, by statistics of the whole image. When not
-        said, as for the model to start from or the network of `features_from`, or by percentiles.
+        How each image's intensities are normalised, by statistics of the whole image. By default
+        as for the model to start from or the network of `features_from`, or by percentiles.
     values
-        Classes that the model is to know, whether they are painted or not.
+        Classes of the model, whether they are painted or not.
     start
-        A model of the same spec to continue from; not changed. It keeps the features it sees. A
-        network's ends are new where the channels or what it is to say differ.
+        A model of the same spec to continue from; not changed. It keeps its features. A network's
+        first or last layer is new where channels or outputs differ.
     features_from
-        A trained UNet, whose features a pixel rung sees as its options say: by default beside the
-        filter bank. The new model holds a copy of it.
+        A trained UNet, whose features are inputs of a pixel rung as its options ask: by default
+        beside the filter bank. The new model holds a copy of it.
     pretraining
-        Images, with or without labels, that a network learns to restore before it is trained.
+        Images, with or without labels, to pretrain a network on.
     watch, preview
-        Told while a network learns.
+        Called while a network learns.
     progress
-        `Cancelled` flies through and nothing has changed; on `StopEarly` the best so far is kept.
+        `Cancelled` is not caught, and nothing has changed; on `StopEarly` the best so far is kept.
 
     Returns
     -------
     Outcome
-        The model, judged on whole strokes, tiles or images that were held out.
+        The model, validated on whole strokes, tiles or images that were held out.
 
     Raises
     ------
     InputError
-        When there is nothing to learn, or what is given does not go together; or without torch.
+        When nothing is annotated, when the arguments do not match each other, or without torch.
     """
     check_torch()
     if start is not None and start.spec.kind != spec.kind:
@@ -129,26 +129,26 @@ def train(
     if start is not None and start.ndim != ndim:
         names = {2: "planes", 3: "stacks"}
         raise InputError(
-            f"The model to start from learnt {names[start.ndim]}, not {names[ndim]}. Learn those, "
-            "or start from nothing."
+            f"The model to start from learnt {names[start.ndim]}, not {names[ndim]}. Train on "
+            f"{names[start.ndim]}, or start from nothing."
         )
     _check_pretraining(spec, start, pretraining)
-    spec, eyes = _seeing(spec, start, features_from)
+    spec, feature_model = _resolve_features(spec, start, features_from)
     if scaling is None and start is not None:
         scaling = start.normalisation
-    scaling = _scaling(scaling, eyes)
-    if not lessons:
+    scaling = _scaling(scaling, feature_model)
+    if not pairs:
         raise InputError("There is no image to learn from. Give at least one with its labels.")
     if start is not None and start.n_channels == 1:
-        # It would be shown colour as grey too.
-        lessons = [replace(lesson, image=lesson.image.grey()) for lesson in lessons]
+        # As a grey-level model, it converts colour images to grey in prediction too.
+        pairs = [replace(pair, image=pair.image.grey()) for pair in pairs]
     reading = Reading(labels_are, ndim, scaling, tuple(class_names), tuple(values))
     return train_on_set(
         spec,
-        TrainingSet.of(lessons, options, reading),
+        TrainingSet.of(pairs, options, reading),
         options,
         name=name,
-        origin=Origin(start, eyes, pretraining),
+        origin=Origin(start, feature_model, pretraining),
         callbacks=Callbacks(progress, watch, preview),
     )
 
@@ -162,25 +162,25 @@ def train_on_set(
     origin: Origin = Origin(),
     callbacks: Callbacks = Callbacks(),  # noqa: B008
 ) -> Outcome:
-    """Train any rung on a training set that is divided already.
+    """Train any rung on a training set, which is already split.
 
     Parameters
     ----------
     spec
-        Which rung, its features settled.
+        The rung, with its features resolved.
     data
         Read from pairs, see `TrainingSet.of`.
     options
-        How a network is trained.
+        Options of a network's training.
     origin
-        What it begins with.
+        Start of the training.
     callbacks
-        Told and asked on the way.
+        Called on the way.
 
     Returns
     -------
     Outcome
-        Judged on what the set holds out.
+        Validated on the held-out part of the set.
 
     Raises
     ------
@@ -193,13 +193,12 @@ def train_on_set(
         fit, scores, message = _fit_pixels(spec, data, options, origin, callbacks)
     else:
         like = None if start is None else start.spec
-        spec = settle_resolution(spec, data.annotations, like=like)
+        spec = resolve_resolution(spec, data.annotations, like=like)
         if origin.pretraining is not None:
-            seen = (spec, data.n_channels, data.ndim)
-            before, rest = origin.pretraining.network(
-                *seen, options, data.scaling, callbacks.progress
+            before, remaining = origin.pretraining.network(
+                spec, data.n_channels, data.ndim, options, data.scaling, callbacks.progress
             )
-            callbacks = replace(callbacks, progress=rest)
+            callbacks = replace(callbacks, progress=remaining)
         fit, scores, message = _fit_network(spec, data, options, start, before, callbacks)
     annotations = data.annotations
     provenance = {
@@ -210,8 +209,8 @@ def train_on_set(
         "options": options.model_dump(),
     }
     if before is not None:
-        told = {"images": before.images, "steps": before.steps, "explained": before.explained}
-        provenance["pretraining"] = before.options.model_dump() | told
+        result = {"images": before.images, "steps": before.steps, "explained": before.explained}
+        provenance["pretraining"] = before.options.model_dump() | result
         message = f"{before.message} {message}"
     model = TrainedModel.of(
         fit,
@@ -239,19 +238,19 @@ def _check_pretraining(
         )
     if start is not None:
         raise InputError(
-            f"{start.name!r} to start from has learnt already, and pretraining would be lost on "
-            "it. Start from nothing, or leave the pretraining out."
+            f"{start.name!r} to start from is trained already, so pretraining would have no "
+            "effect. Start from nothing, or leave the pretraining out."
         )
 
 
 def _diameter_of(data: TrainingSet) -> float:
-    """Return the median diameter of the objects that are annotated; 0 when none are."""
+    """Return the median diameter of the annotated objects; 0 when there are none."""
     objects = [a.objects for a in data.annotations if a.objects is not None]
     return median_diameter(objects, data.images[0].spacing)
 
 
 def check_torch() -> None:
-    """Check that there is what trains.
+    """Check that torch is installed.
 
     Raises
     ------
@@ -265,43 +264,47 @@ def check_torch() -> None:
         )
 
 
-def _seeing(
+def _resolve_features(
     spec: ModelSpec, start: TrainedModel | None, features_from: TrainedModel | None
 ) -> tuple[ModelSpec, TrainedModel | None]:
-    """Return the spec with its features settled, and the UNet they come from."""
+    """Return the spec with its features resolved, and the UNet they come from."""
     if not sees_features(spec):
         if features_from is not None:
             raise InputError(
-                f"A {spec.kind} learns features of its own: no use is made of the UNet "
+                f"A {spec.kind} learns its own features and does not use the UNet "
                 f"{features_from.name!r}. Leave it out, or choose logistic, softmax or mlp."
             )
         return spec, None
     if start is None:
         return spec, features_from
-    eyes = start.features_from
+    feature_model = start.features_from
     if features_from is not None and (
-        eyes is None or eyes.fingerprint != features_from.fingerprint
+        feature_model is None or feature_model.fingerprint != features_from.fingerprint
     ):
-        sees = "the filter bank alone" if eyes is None else f"the UNet {eyes.name!r}"
+        own = (
+            "the filter bank alone" if feature_model is None else f"the UNet {feature_model.name!r}"
+        )
         raise InputError(
-            f"The model to start from sees {sees}, not the UNet {features_from.name!r}. Leave "
+            f"The model to start from uses {own}, not the UNet {features_from.name!r}. Leave "
             "that out, or start from nothing."
         )
     if spec.features == "auto" and sees_features(start.spec):
         spec = spec.model_copy(update={"features": start.spec.features})
-    return spec, eyes
+    return spec, feature_model
 
 
-def _scaling(asked: NormalisationSpec | None, eyes: TrainedModel | None) -> NormalisationSpec:
-    """Return how images are normalised: as the UNet was trained whose features are seen."""
-    if eyes is None:
+def _scaling(
+    asked: NormalisationSpec | None, feature_model: TrainedModel | None
+) -> NormalisationSpec:
+    """Return the normalisation of images: that of the UNet whose features are inputs, if any."""
+    if feature_model is None:
         return asked or NormalisationSpec()
-    if asked is not None and asked != eyes.normalisation:
+    if asked is not None and asked != feature_model.normalisation:
         raise InputError(
-            f"The UNet {eyes.name!r} knows images that were normalised in another way than is "
-            "asked for. Leave the normalisation out: that of the UNet is taken."
+            f"The UNet {feature_model.name!r} was trained on images with another normalisation "
+            "than the given one. Leave the normalisation out: that of the UNet is used."
         )
-    return eyes.normalisation
+    return feature_model.normalisation
 
 
 def _fit_pixels(
@@ -311,22 +314,22 @@ def _fit_pixels(
     origin: Origin,
     callbacks: Callbacks,
 ) -> tuple[Any, dict[str, float], str]:
-    """Fit a rung that looks at single pixels; judge it by the same fit on what is not held out."""
-    from napari_unetseg.core.nn.training.distil import judge_whole
+    """Fit a pixel rung; score it by the same fit without the held-out pixels."""
+    from napari_unetseg.core.nn.training.distil import score_images
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 
-    begun: Any = open_segmenter(origin.start) if origin.start is not None else None
+    start: Any = open_segmenter(origin.start) if origin.start is not None else None
     progress = callbacks.progress
-    kept: dict[str, Any] = {"seed": options.seed, "spacing": data.spacing}
-    kept |= {"features_from": origin.features_from}
+    shared: dict[str, Any] = {"seed": options.seed, "spacing": data.spacing}
+    shared |= {"features_from": origin.features_from}
     scores: dict[str, float] = {}
-    message = "No stroke could be held out to judge by: paint a second one of each class."
+    message = "No stroke could be held out for validation: paint a second one of each class."
     if data.holds_out:
-        trial = fit_pixels(spec, data.learn, **kept, progress=part(progress, 0, 0.4))
-        seen = [held for held in data.held_out if held.annotation.counted.any()]
-        judgement, _ = judge_whole(trial, seen, progress=part(progress, 0.4, 0.6))
-        scores, message = {"dice": judgement.dice}, _held_out(judgement.dice)
-    fitted = fit_pixels(spec, data.images, start=begun, **kept, progress=part(progress, 0.6, 1))
+        trial = fit_pixels(spec, data.learn, **shared, progress=part(progress, 0, 0.4))
+        validation = [held for held in data.held_out if held.annotation.counted.any()]
+        judgement, _ = score_images(trial, validation, progress=part(progress, 0.4, 0.6))
+        scores, message = {"dice": judgement.dice}, _validation_sentence(judgement.dice)
+    fitted = fit_pixels(spec, data.images, start=start, **shared, progress=part(progress, 0.6, 1))
     return fitted, scores, message
 
 
@@ -344,67 +347,67 @@ def _fit_network(
     from napari_unetseg.core.nn.training.fit_network import WarmStart, fit_network
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 
-    begun, keeps = None, start is None or _same_outputs(start, options, data.annotations)
+    warm, keeps = None, start is None or _same_outputs(start, options, data.annotations)
     if before is not None:
-        # Pretraining saw these very images, but spoilt.
-        begun = WarmStart(before.network, keep_head=False, keep_statistics=False)
+        # The statistics of pretraining are those of corrupted images.
+        warm = WarmStart(before.network, keep_head=False, keep_statistics=False)
     elif start is not None:
-        begun = WarmStart(network_of(start), keep_head=keeps)
+        warm = WarmStart(network_of(start), keep_head=keeps)
     if not options.climbs(dense=all(annotation.dense for annotation in data.annotations)):
-        fitted = fit_network(spec, data, options, start=begun, callbacks=callbacks)
+        fitted = fit_network(spec, data, options, start=warm, callbacks=callbacks)
         if start is not None and keeps and fitted.unchanged:
             fitted = replace(fitted, decoder=start.decoder)
-        judged = fitted.judgement
-        scores = {} if judged is None else {"dice": judged.dice}
-        said = [_held_out(judged.dice)] if judged is not None else []
-        exam = _objects_examined(fitted, data, callbacks.progress)
-        if exam is not None and fitted.decoder is not None:
-            decoder = fitted.decoder.model_copy(update={"split_depth": exam.split_depth})
+        judgement = fitted.judgement
+        scores = {} if judgement is None else {"dice": judgement.dice}
+        sentences = [_validation_sentence(judgement.dice)] if judgement is not None else []
+        objects = _validate_objects(fitted, data, callbacks.progress)
+        if objects is not None and fitted.decoder is not None:
+            decoder = fitted.decoder.model_copy(update={"split_depth": objects.split_depth})
             fitted = replace(fitted, decoder=decoder)
-            scores |= {"ap50": exam.scores.ap50, "f1": exam.scores.f1}
-            said = [_held_out(scores["dice"], exam.scores.ap50)]
-        return fitted, scores, " ".join([*said, fitted.message])
-    suited = LogisticSpec.suits(data.annotations[0].n_classes)
-    lower = LogisticSpec() if suited else SoftmaxSpec()
-    climbed = distil(
+            scores |= {"ap50": objects.scores.ap50, "f1": objects.scores.f1}
+            sentences = [_validation_sentence(scores["dice"], objects.scores.ap50)]
+        return fitted, scores, " ".join([*sentences, fitted.message])
+    two_classes = LogisticSpec.suits(data.annotations[0].n_classes)
+    lower = LogisticSpec() if two_classes else SoftmaxSpec()
+    distilled = distil(
         spec,
         data,
         options,
-        lambda some: fit_pixels(lower, some, spacing=data.spacing, seed=options.seed),
-        start=begun,
+        lambda images: fit_pixels(lower, images, spacing=data.spacing, seed=options.seed),
+        start=warm,
         callbacks=callbacks,
     )
-    network = climbed.kept == "network"
-    best = climbed.upper if network else climbed.lower
-    kept: Any = climbed.fitted if network else climbed.segmenter
-    return kept, {"dice": best.dice}, f"{climbed.message} {climbed.fitted.message}"
+    network = distilled.kept == "network"
+    best = distilled.upper if network else distilled.lower
+    kept: Any = distilled.fitted if network else distilled.segmenter
+    return kept, {"dice": best.dice}, f"{distilled.message} {distilled.fitted.message}"
 
 
 def _same_outputs(
     start: TrainedModel, options: TrainOptions, annotations: Sequence[Annotation]
 ) -> bool:
-    """Whether the outputs of a model to continue mean what those to be learnt do."""
+    """Whether the outputs of a model to continue have the same decoder as the wanted ones."""
     wanted = options.decoder if annotations[0].objects is not None else None
-    means = [None if one is None else one.decoding for one in (start.decoder, wanted)]
-    return means[0] == means[1]
+    old, new = (None if spec is None else spec.decoding for spec in (start.decoder, wanted))
+    return old == new
 
 
-def _objects_examined(fitted: Any, data: TrainingSet, progress: Progress) -> Any:
-    """Return the exam on the objects that were held out, if any were, and were learnt."""
+def _validate_objects(fitted: Any, data: TrainingSet, progress: Progress) -> Any:
+    """Score the held-out objects, if objects were learnt and some are held out."""
     from napari_unetseg.core.nn.training.validate_objects import validate_objects
 
     if fitted.decoder is None or fitted.judgement is None:
         return None
 
-    def heard(fraction: float, message: str = "") -> None:
-        # Who stopped the training early still wants to know what came of it.
+    def without_stop(fraction: float, message: str = "") -> None:
+        # A user who stopped the training early still gets the scores.
         with contextlib.suppress(StopEarly):
             progress(1.0, message)
 
-    return validate_objects(fitted.segmenter(), data, progress=heard)
+    return validate_objects(fitted.segmenter(), data, progress=without_stop)
 
 
-def _held_out(dice: float, ap50: float | None = None) -> str:
+def _validation_sentence(dice: float, ap50: float | None = None) -> str:
     objects = "" if ap50 is None else f", AP@0.5 {ap50:.3f}"
     return f"Dice {dice:.3f}{objects} on what was held out."
 

@@ -193,6 +193,6 @@ def _compared(
         [lesson],
         TrainOptions(**options.model_dump()),
         labels_are=labels_are,
-        told=report.show,
+        on_row=report.show,
         progress=report,
     )

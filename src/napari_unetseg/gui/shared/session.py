@@ -108,8 +108,8 @@ class Session:
         """Take the models of a project, and what is known of them."""
         known = {model.fingerprint for model in self.models}
         new = [model for model in models if model.fingerprint not in known]
-        there = {version.who for version in self.history.versions}
-        self.history.adopt([v for v in versions if v.who not in there], new)
+        there = {version.identity for version in self.history.versions}
+        self.history.adopt([v for v in versions if v.identity not in there], new)
         self.models += new
         if new:
             self._take_up(new[-1])

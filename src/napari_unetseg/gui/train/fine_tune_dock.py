@@ -12,7 +12,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.fine_tune import FineTuned, FineTuneOptions, fine_tune
-from napari_unetseg.core.training.model_history import predicted_thumbnail
+from napari_unetseg.core.training.model_history import draw_prediction
 from napari_unetseg.gui.shared.layers import image_of, plane_image, role_of
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
@@ -272,7 +272,7 @@ def _fine_tuned(
         preview=preview_callback(field, report, model.normalisation),
         progress=report,
     )
-    return _Result(result, model, material, predicted_thumbnail(result.model))
+    return _Result(result, model, material, draw_prediction(result.model))
 
 
 _PAGES: "WeakKeyDictionary[Any, WeakSet[FineTuneWidget]]" = WeakKeyDictionary()

@@ -12,7 +12,7 @@ from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.corrected_labels import corrected_lesson, kind_of_role
+from napari_unetseg.core.training.corrected_labels import kind_of_role, make_corrected_pair
 from napari_unetseg.core.training.fine_tune import FineTuneOptions
 from napari_unetseg.core.training.model_history import Learnt
 from napari_unetseg.gui.shared.layer_provenance import maker_of
@@ -40,8 +40,8 @@ class CorrectedLayer:
     background: int
 
     def lesson(self, model: TrainedModel, options: FineTuneOptions) -> TrainingPair:
-        """Return it as something to learn from; see `corrected_lesson`."""
-        return corrected_lesson(
+        """Return it as something to learn from; see `make_corrected_pair`."""
+        return make_corrected_pair(
             self.image,
             self.labels,
             self.locked,

@@ -7,7 +7,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QDialog, QLabel, QVBoxLayout, QWidget
 
-from napari_unetseg.core.model.diagram import Architecture, DiagramPart, architecture
+from napari_unetseg.core.model.diagram import Architecture, DiagramPart, describe_architecture
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.gui.shared.task import Latest
@@ -124,7 +124,7 @@ class NetworkWindow(QDialog):
         Parameters
         ----------
         spec, n_channels, n_classes, ndim
-            See `architecture`.
+            See `describe_architecture`.
         image
             Sides of the image it is drawn for.
         """
@@ -132,7 +132,7 @@ class NetworkWindow(QDialog):
         if asked == self._asked:
             return
         self._asked = asked
-        built = architecture(spec, n_channels, n_classes, ndim)
+        built = describe_architecture(spec, n_channels, n_classes, ndim)
         self.drawing.draw(built, image[-ndim:])
         self.facts.setText(_facts(built, spec, ndim))
         self.cost.setText("Measuring how fast it is on this computer...")

@@ -9,7 +9,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.training.model_history import Learnt, predicted_thumbnail
+from napari_unetseg.core.training.model_history import Learnt, draw_prediction
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome, train
 from napari_unetseg.gui.shared.task import Reporter
@@ -64,7 +64,7 @@ class TrainRun:
             preview=preview_callback(self.field, report),
             progress=report,
         )
-        return TrainResult(self, outcome, predicted_thumbnail(outcome.model))
+        return TrainResult(self, outcome, draw_prediction(outcome.model))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
-"""The bricks of the networks, for planes and for stacks alike.
+"""The building blocks of the networks, for planes and for stacks.
 
-Depends on torch alone, so that it can travel inside a model file. A choice becomes a module when
-the network is built: no `forward` asks which option was taken.
+Depends on torch alone, so that it can travel inside a model file. Options become modules when the
+network is built: no `forward` tests an option.
 """
 
 import math
@@ -25,7 +25,7 @@ DROPOUT: dict[int, Callable[..., nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d
 MAX_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 MEAN_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 RESOLUTION_HALVINGS = {"auto": 0, "full": 0, "half": 1, "quarter": 2}
-"""How many halvings of the image each resolution stands for."""
+"""Halvings of the image at each resolution."""
 ACTIVATION: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),
     "leaky_relu": partial(nn.LeakyReLU, 0.1, inplace=True),
@@ -53,12 +53,12 @@ class Style:
         return (1 if flat and self.ndim == 3 else size,) + (size,) * (self.ndim - 1)
 
     def box(self, halvings: int, flat_levels: int) -> Sizes:
-        """Return how many pixels become one by so many halvings, per axis."""
+        """Return the sides of the box of pixels that halvings make one pixel."""
         steps = [self.kernel(k < flat_levels, size=2) for k in range(halvings)]
         return tuple(math.prod(sizes) for sizes in zip((1,) * self.ndim, *steps, strict=True))
 
     def trim(self, kernel: Sizes, times: int = 1) -> Sizes:
-        """Return what each end of each axis loses to unpadded convolutions."""
+        """Return the pixels that unpadded convolutions remove from each end of each axis."""
         lost = times if self.padding == "valid" else 0
         return tuple(lost * (size // 2) for size in kernel)
 
@@ -98,7 +98,7 @@ def block(c_in: int, c_out: int, kernel: Sizes, style: Style) -> nn.Module:
 
 
 class Residual(nn.Module):
-    """What the body finds, added to its input."""
+    """A residual block: the output of the body plus its input."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Residual(nn.Module):
 
 
 class Trim(nn.Module):
-    """Cut as much off both ends of each axis."""
+    """Crop each axis by the same number of pixels at both ends."""
 
     def __init__(self, ends: Sizes) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Trim(nn.Module):
 
 
 def normalisation(channels: int, style: Style) -> list[nn.Module]:
-    """Return the normalisation of so many channels; none or one module."""
+    """Return the normalisation of a number of channels: no module, or one."""
     if style.normalisation == "none":
         return []
     if style.normalisation == "batch":
@@ -130,12 +130,12 @@ def normalisation(channels: int, style: Style) -> list[nn.Module]:
 
 
 class TrackedGroupNorm(nn.Module):
-    """Group normalisation that predicts with the statistics it met in training.
+    """Group normalisation that predicts with running statistics from training.
 
     Training normalises every group of channels of every patch by its own mean and spread, as
     usual. At prediction these would differ from tile to tile; so the running averages are used,
-    as batch normalisation does, and a tile equals its part of the whole. As many groups as
-    channels make it instance normalisation.
+    as in batch normalisation, and a tile equals its part of the whole image. With as many groups
+    as channels it is instance normalisation.
 
     References
     ----------
@@ -157,8 +157,8 @@ class TrackedGroupNorm(nn.Module):
         if self.training:
             self._track(x.detach())
             return F.group_norm(x, self.groups, self.weight, self.bias, self.eps)
-        seen = self.running_mean, self.running_var
-        return F.batch_norm(x, *seen, self.weight, self.bias, eps=self.eps)
+        mean, var = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
 
     def _track(self, x: Tensor) -> None:
         var, mean = torch.var_mean(x.reshape(len(x), self.groups, -1).float(), dim=-1)
@@ -178,7 +178,7 @@ def upsampling(kind: str, c_in: int, c_out: int, stride: Sizes, style: Style) ->
     """Return the module that multiplies each axis by its stride."""
     if kind == "transposed-2":
         return TRANSPOSED[style.ndim](c_in, c_out, stride, stride=stride)
-    # The last pixel of an axis lies beyond the last one known: made up, or left out.
+    # The last pixel of an axis lies beyond the last known one: extrapolated, or left out.
     extra = [(step - 1) * (style.padding == "same") for step in stride]
     if kind == "transposed-3":
         return TRANSPOSED[style.ndim](
@@ -200,7 +200,7 @@ def upsampling(kind: str, c_in: int, c_out: int, stride: Sizes, style: Style) ->
 class Linear(nn.Module):
     """Double axes by linear interpolation: a transposed convolution with the weights ½ 1 ½.
 
-    Every known pixel stays; every new one is the mean of its two neighbours.
+    Known pixels keep their values; a new one is the mean of its two neighbours.
     """
 
     def __init__(self, stride: Sizes, extra: Sequence[int]) -> None:
@@ -210,7 +210,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         last = x.ndim - 1
-        x = x.movedim(1, last)  # channels last: whole pixels are moved at once
+        x = x.movedim(1, last)  # channels last, so that whole pixels are copied at once
         for axis, extra in self.doubled:
             n = x.shape[axis]
             following = torch.cat([slice_axis(x, axis, 1, n), slice_axis(x, axis, n - 1, n)], axis)
@@ -220,15 +220,15 @@ class Linear(nn.Module):
 
 
 def slice_axis(x: Tensor, axis: int, start: int, stop: int) -> Tensor:
-    """Return a part along one axis.
+    """Slice a tensor along one axis.
 
-    In brackets and not by `narrow`, whose length the exporter to ONNX takes for a constant.
+    Not by `narrow`, whose length the exporter to ONNX takes for a constant.
     """
     return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
 class Shrink(nn.Module):
-    """Average every little box of pixels into one."""
+    """Average every small box of pixels into one."""
 
     def __init__(self, box: Sizes) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class Enlarge(nn.Module):
     box
         Sides of the boxes.
     trim
-        Leave out what lies in the outermost boxes, which beyond them have no neighbour.
+        Crop the outermost boxes, which have no neighbour beyond them.
     """
 
     def __init__(self, box: Sizes, *, trim: bool = False) -> None:
@@ -263,14 +263,14 @@ class Enlarge(nn.Module):
 
 
 class SpaceToDepth(nn.Module):
-    """Turn every little box of pixels into the channels of one pixel; nothing is lost."""
+    """Turn every small box of pixels into the channels of one pixel, without loss."""
 
     def __init__(self, box: Sizes) -> None:
         super().__init__()
         self.steps = [(axis, step) for axis, step in enumerate(box, start=2) if step > 1]
 
     def forward(self, x: Tensor) -> Tensor:
-        # No shape is spelled out: the exporter to ONNX would take all that follow for constant.
+        # No shape is written out: the exporter to ONNX would take all later ones for constants.
         for axis, step in self.steps:
             before = (slice(None),) * axis
             x = torch.cat([x[(*before, slice(k, None, step))] for k in range(step)], 1)
@@ -285,14 +285,14 @@ class DepthToSpace(nn.Module):
         self.steps = [(axis, step) for axis, step in enumerate(box, start=2) if step > 1][::-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        # Stacked, since the exporter to ONNX takes what is unflattened to be of one size for ever.
+        # Stacked, since the exporter to ONNX takes the sizes of `unflatten` for constants.
         for axis, step in self.steps:
             x = torch.stack(x.chunk(step, 1), axis + 1).flatten(axis, axis + 1)
         return x
 
 
 class Join(nn.Module):
-    """Bring a level's shortcut together with what comes up from below."""
+    """Join a level's skip connection with the upsampled features from below."""
 
     def __init__(self, fit: nn.Module, gate: nn.Module, merge: nn.Module) -> None:
         super().__init__()
@@ -303,14 +303,14 @@ class Join(nn.Module):
 
 
 class Unchanged(nn.Module):
-    """Let the shortcut through as it is."""
+    """Pass the skip connection on unchanged."""
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         return skip
 
 
 class CropTo(nn.Module):
-    """Cut the shortcut to the part that unpadded convolutions left of the other."""
+    """Crop the skip connection to the part that unpadded convolutions left of the other input."""
 
     def __init__(self, start: Sizes) -> None:
         super().__init__()
@@ -323,7 +323,7 @@ class CropTo(nn.Module):
 
 
 class AttentionGate(nn.Module):
-    """Dim the shortcut where what comes up from below says nothing of interest lies.
+    """Attenuate the skip connection by an attention map from the features below.
 
     References
     ----------
@@ -341,21 +341,21 @@ class AttentionGate(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Lay the channels of both side by side."""
+    """Concatenate the channels of both inputs."""
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         return torch.cat([skip, up], dim=1)
 
 
 class Add(nn.Module):
-    """Add both."""
+    """Add both inputs."""
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:
         return skip + up
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw the weights of every convolution so that signals keep their spread, layer by layer.
+    """Draw random weights for every convolution that keep the variance of signals across layers.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""From a spec to a network, of any rung."""
+"""The network of a spec, of any rung."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch import nn
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.model.registry import RUNGS, load
+from napari_unetseg.core.model.registry import RUNGS, import_callable
 
 
 def build_network(
@@ -18,20 +18,20 @@ def build_network(
     *,
     seed: int | None = None,
 ) -> nn.Module:
-    """Return the network of `spec` with fresh weights.
+    """Build the network of a spec with random weights.
 
     Parameters
     ----------
     spec
         Which network.
     n_channels
-        Channels of the image; what else is shown is added to them, see `ModelSpec.n_inputs`.
+        Channels of the image; other inputs are added to them, see `ModelSpec.n_inputs`.
     n_classes
         Classes, and maps of objects where it learns them.
     ndim
         2 or 3.
     context
-        Where it sees features of a frozen network.
+        Spacing, and the frozen network whose features are inputs.
     seed
         Makes the weights reproducible, and leaves torch's own generator alone.
 
@@ -43,11 +43,11 @@ def build_network(
     Raises
     ------
     InputError
-        When the spec is of no rung, or tells fewer classes apart.
+        When the spec is of no known rung, or cannot separate so many classes.
     """
     if spec.kind not in RUNGS:
         raise InputError(f"There is no network of a {spec.kind!r}. Choose {', '.join(RUNGS)}.")
-    build = load(RUNGS[spec.kind].network)
+    build = import_callable(RUNGS[spec.kind].network)
     options = spec.network_options(spec.n_inputs(n_channels, ndim, context), n_classes, ndim)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -57,7 +57,7 @@ def build_network(
 
 
 def n_parameters(network: nn.Module) -> int:
-    """Return how many numbers training sets."""
+    """Count the parameters of a network."""
     return sum(weights.numel() for weights in network.parameters())
 
 

@@ -30,7 +30,7 @@ class CNN(nn.Module):
     ndim
         2 for planes, 3 for stacks.
     **options
-        The fields of `CnnSpec`, which says what each does.
+        The fields of `CnnSpec`, which describes each.
 
     Attributes
     ----------
@@ -88,5 +88,5 @@ class CNN(nn.Module):
         return self.head(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the last layer knows: (N, width, *spatial), reduced by any poolings."""
+        """Compute the activations of the last layer, (N, width, *spatial), reduced by poolings."""
         return self.body(self.stem(x))

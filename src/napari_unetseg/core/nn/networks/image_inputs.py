@@ -1,8 +1,7 @@
-"""What a network is shown of an image besides intensity, in torch: for programs that run files.
+"""Filter bank and position terms in torch, as inputs of exported networks.
 
-The filter bank and the position terms, whose compiled forms in `core.features` and `core.position`
-are what predicts here, tile by tile. These give the same numbers of whole images, are slower, and
-depend on torch alone, so that they can travel inside a model file.
+Predictions here use the compiled forms in `core.features`, tile by tile. These give the same
+numbers of whole images, are slower, and depend on torch alone, so that a model file can hold them.
 """
 
 import math
@@ -20,7 +19,7 @@ SECOND = (-1 / 12, 16 / 12, -30 / 12, 16 / 12, -1 / 12)
 
 
 class ImageInputs(nn.Module):
-    """Map an image (N, C, *spatial) to all that a network is shown of it, (N, F, *spatial).
+    """Map an image (N, C, *spatial) to the inputs of a network, (N, F, *spatial).
 
     Parameters
     ----------
@@ -29,9 +28,9 @@ class ImageInputs(nn.Module):
     chosen
         Whether Gaussian, gradient, Laplacian, Hessian and structure are wanted.
     intensity
-        Whether the image itself is shown.
+        Whether the image itself is an input.
     position, position_order
-        Kind and order of the position terms, of which the image is the whole.
+        Kind and order of the position terms, over the whole image.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class ImageInputs(nn.Module):
 
 
 class Scale(nn.Module):
-    """The filters of one scale, of each channel (M, 1, *spatial) by itself."""
+    """The filters of one scale, applied to each channel (M, 1, *spatial) by itself."""
 
     def __init__(self, sigmas: Sequence[float], chosen: Sequence[bool]) -> None:
         super().__init__()
@@ -75,7 +74,7 @@ class Scale(nn.Module):
         edge = self.reach if structure else [0] * self.n
         beyond = [e + 2 if any(self.chosen[1:]) else 0 for e in edge]
         reach = [a + b for a, b in zip(self.reach, beyond, strict=True)]
-        smooth = self._smooth(mirrored(image, reach))
+        smooth = self._smooth(pad_reflected(image, reach))
         found = [crop_edges(smooth, beyond)] if gaussian else []
         if gradient or structure:
             slopes = [self._differences(smooth, {axis: "first"}) for axis in range(self.n)]
@@ -106,7 +105,7 @@ class Scale(nn.Module):
         }
 
     def _differences(self, x: Tensor, along: dict[int, str]) -> Tensor:
-        """Differentiate along axes; along the others the two outermost pixels are left out."""
+        """Differentiate along axes; along the others crop the two outermost pixels."""
         x = crop_edges(x, [0 if axis in along else 2 for axis in range(self.n)])
         for axis, name in along.items():
             x = self._slide(x, f"{name}_{axis}", axis)
@@ -143,8 +142,8 @@ def eigenvalues(matrix: dict[tuple[int, int], Tensor], n: int) -> list[Tensor]:
     return [high, 3 * mean - high - low, low]
 
 
-def mirrored(x: Tensor, reach: Sequence[int]) -> Tensor:
-    """Continue images beyond their edges by reflection, however far."""
+def pad_reflected(x: Tensor, reach: Sequence[int]) -> Tensor:
+    """Pad images by reflection, to any distance."""
     for axis, far in enumerate(reach, start=2):
         n = x.shape[axis]
         place = torch.arange(-far, n + far, device=x.device) % (2 * n)
@@ -153,15 +152,15 @@ def mirrored(x: Tensor, reach: Sequence[int]) -> Tensor:
 
 
 def crop_edges(x: Tensor, edge: Sequence[int]) -> Tensor:
-    """Leave out so many pixels at both ends of each axis."""
+    """Crop a number of pixels from both ends of each axis."""
     for axis, far in enumerate(edge, start=2):
-        # In brackets and not by `narrow`, whose length the exporter to ONNX takes for a constant.
+        # Sliced, since the exporter to ONNX takes the length of `narrow` for a constant.
         x = x[(slice(None),) * axis + (slice(far, x.shape[axis] - far),)]
     return x
 
 
 def place_terms(images: Tensor, kind: str, order: int) -> list[Tensor]:
-    """Return the position terms of every pixel of whole images, each (N, 1, *spatial)."""
+    """Compute the position terms of every pixel of whole images, each (N, 1, *spatial)."""
     sides, axes = images.shape[2:], []
     for axis, n in enumerate(sides):
         centres = 2 * (torch.arange(n, device=images.device) + 0.5) / n - 1
@@ -181,9 +180,9 @@ def place_terms(images: Tensor, kind: str, order: int) -> list[Tensor]:
 
 
 def showing(network: nn.Module, inputs: nn.Module) -> nn.Module:
-    """Let a network be shown what `inputs` makes of an image; return it.
+    """Feed a network with the output of `inputs`; return the network.
 
-    It stays the same module, so that the names of its weights do.
+    A hook keeps the module, and with it the names of its weights.
     """
     network.register_forward_pre_hook(lambda module, arguments: (inputs(arguments[0]),))
     return network

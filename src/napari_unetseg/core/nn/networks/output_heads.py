@@ -1,4 +1,4 @@
-"""What a network's outputs mean: evidence of each class, or of foreground and then of maps."""
+"""The outputs of a network: class scores (evidence), or that of foreground followed by maps."""
 
 from collections.abc import Sequence
 
@@ -9,34 +9,34 @@ from napari_unetseg.core.objects.decoders import DecoderSpec
 
 
 def count_outputs(n_classes: int, decoder: DecoderSpec | None) -> int:
-    """Return how many numbers a network says of each pixel."""
+    """Count the output channels of a network."""
     return n_classes if decoder is None else decoder.n_outputs
 
 
-def middle(
+def crop_middle(
     evidence: Tensor, offset: Sequence[int], patch: Sequence[int], sides: Sequence[int]
 ) -> Tensor:
-    """Return what a network says of the middle of a patch.
+    """Crop the evidence of a patch to its middle.
 
     Parameters
     ----------
     evidence
         (N, outputs, *spatial), of a patch without its rim.
     offset
-        Where in the patch it begins, as the network says.
+        Place in the patch of the first pixel of the evidence: the network's `offset`.
     patch, sides
-        Of the patch, and of the middle that is wanted.
+        Sides of the patch, and of the middle that is wanted.
     """
     for axis, (first, whole, side) in enumerate(zip(offset, patch, sides, strict=True), start=2):
         evidence = evidence.narrow(axis, (whole - side) // 2 - first, side)
     return evidence
 
 
-def parted(evidence: Tensor, decoder: DecoderSpec | None) -> tuple[Tensor, Tensor | None]:
-    """Return the evidence (N, classes, *spatial) and that of the maps, (N, maps, *spatial).
+def split_outputs(evidence: Tensor, decoder: DecoderSpec | None) -> tuple[Tensor, Tensor | None]:
+    """Split a network's outputs into classes (N, classes, *spatial) and maps (N, maps, *spatial).
 
-    A network of objects says one number for foreground, as logistic regression does; the evidence
-    of background is 0.
+    A network of objects has one output for foreground, as logistic regression has; the evidence of
+    background is 0.
     """
     if decoder is None:
         return evidence, None
@@ -46,9 +46,9 @@ def parted(evidence: Tensor, decoder: DecoderSpec | None) -> tuple[Tensor, Tenso
 
 def probabilities(evidence: Tensor, decoder: DecoderSpec | None) -> Tensor:
     """Return the probability of each class, then the maps: (N, classes + maps, *spatial)."""
-    classes, maps = parted(evidence, decoder)
+    classes, maps = split_outputs(evidence, decoder)
     proba = torch.softmax(classes, 1)
     return proba if maps is None else torch.cat([proba, torch.sigmoid(maps)], 1)
 
 
-__all__ = ["count_outputs", "middle", "parted", "probabilities"]
+__all__ = ["count_outputs", "crop_middle", "probabilities", "split_outputs"]

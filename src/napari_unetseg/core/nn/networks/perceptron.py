@@ -16,7 +16,7 @@ class Dense(nn.Module):
     Parameters
     ----------
     n_inputs, n_outputs
-        Numbers of each pixel before and after.
+        Channels before and after.
     """
 
     def __init__(self, n_inputs: int, n_outputs: int) -> None:
@@ -26,7 +26,7 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, n_inputs, *any) to (N, n_outputs, *any)."""
-        # No shape is spelled out, so that a traced network works on others.
+        # No shape is written out, so that a traced network accepts other shapes.
         evidence = torch.einsum("oi,ni...->no...", self.weight, x)
         return evidence + self.bias.reshape(-1, *(1,) * (x.ndim - 2))
 

@@ -52,7 +52,7 @@ class UNet(nn.Module):
     ndim
         2 for planes, 3 for stacks.
     **options
-        The fields of `UNetSpec`, which says what each does.
+        The fields of `UNetSpec`, which describes each.
 
     Attributes
     ----------
@@ -122,10 +122,10 @@ class UNet(nn.Module):
         self._smooth_head(n_outputs, pixels)
 
     def _smooth_head(self, n_outputs: int, pixels: int) -> None:
-        """Let every pixel of a box begin with the same weights.
+        """Initialise the weights of every pixel of a box alike.
 
-        Drawn one by one they would start as a pattern of the box's size, which is unlearnt slowly
-        and where the network is unsure not at all.
+        Drawn one by one they would start as a pattern of the box's size, which training removes
+        slowly, and not at all where the network is unsure.
 
         References
         ----------
@@ -140,14 +140,14 @@ class UNet(nn.Module):
         return self.head(self.features(x))
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the last level knows of each pixel: (N, width, *spatial).
+        """Compute the activations of the last level, (N, width, *spatial).
 
-        With a space-to-depth stem or at a lower resolution there is one for each box of pixels.
+        With a space-to-depth stem or at a lower resolution there is one pixel for each box.
         """
         return self.body(self.stem(x))
 
     def encoder(self) -> list[nn.Module]:
-        """Return the modules of the way down, which a transfer keeps: outermost first."""
+        """Return the modules of the encoder, which a transfer keeps: outermost first."""
         modules, level = [], self.body
         while isinstance(level, Level):
             modules += [level.encode, level.down]

@@ -1,1 +1,1 @@
-"""Training loops and what they need: losses, patches, augmentation, schedules."""
+"""Training loops, with their losses, patches, augmentation and schedules."""

@@ -1,8 +1,8 @@
-"""Other pictures of the same truth: mirrored, turned, bent, brighter, softer, noisier.
+"""Data augmentation: flips, rotation, scaling, elastic deformation, intensity, blur and noise.
 
-All work on a whole batch at once and are drawn from a generator. Geometry moves the image, the
-targets and the weights alike; light changes the image alone. The weight says which pixels count,
-and one that comes from beyond the patch never does.
+Each works on a whole batch and is drawn from a generator. Geometry moves the image, the targets
+and the weights alike; intensity, blur and noise change the image alone. Pixels from beyond the
+patch have the weight 0.
 """
 
 import math
@@ -15,18 +15,17 @@ from torch.nn import functional as F
 from napari_unetseg.core.annotation.train_options import TrainOptions
 
 _BEND_GRID = 64
-"""Pixels between the knots of an elastic bend."""
+"""Pixels between the knots of an elastic deformation."""
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
     """Patches: image (N, C, *spatial) float32, target (N, *spatial) int64, weight (N, *spatial).
 
-    The image may be larger than the rest, which then is of its middle. The first `n_image` channels
-    are intensity; position terms follow, which light leaves alone.
-    `maps` (N, maps + 1, *spatial) are those of a decoder of objects and, last, how much each pixel
-    of them counts; `guess` (N, classes + 1, *spatial) in the same way the probabilities that a
-    lower rung gives.
+    The image may be larger than the other tensors, which then are of its middle. The first
+    `n_image` channels are intensity; position terms follow, which only geometry changes.
+    `maps` (N, maps + 1, *spatial) are those of an object decoder and, last, the weight of each
+    pixel; `guess` (N, classes + 1, *spatial) likewise the probabilities of a lower rung.
     """
 
     image: Tensor
@@ -46,16 +45,16 @@ class TrainingBatch:
 def augment(
     batch: TrainingBatch, options: TrainOptions, generator: torch.Generator
 ) -> TrainingBatch:
-    """Return a batch changed at random, as `options` say.
+    """Augment a batch at random.
 
     Parameters
     ----------
     batch
         On the CPU; not changed.
     options
-        Which changes, and how large.
+        Kinds and sizes of the changes.
     generator
-        Of the CPU. The same state gives the same batch.
+        On the CPU. The same state gives the same batch.
     """
     if options.flips:
         batch = _flipped(batch, generator)
@@ -78,13 +77,13 @@ def augment(
 
 
 def _uniform(n: int, ndim: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Return a number for each patch, shaped to multiply with a tensor of `ndim` axes."""
+    """Draw a number for each patch, shaped to multiply with a tensor of `ndim` axes."""
     numbers = torch.rand(n, generator=generator) * (high - low) + low
     return numbers.reshape(n, *[1] * (ndim - 1))
 
 
 def _each(batch: TrainingBatch, moves: list[list[int]], turns: list[int]) -> TrainingBatch:
-    """Flip the axes in `moves` and turn by quarters, patch by patch."""
+    """Flip the axes in `moves` and rotate by quarter turns, patch by patch."""
 
     def moved(stack: Tensor) -> Tensor:
         return torch.stack(
@@ -107,7 +106,7 @@ def _flipped(batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
 
 
 def _turned(batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
-    """Turn each patch in its plane; one that is not square by half turns alone."""
+    """Rotate each patch in its plane by quarter turns, or by half turns if it is not square."""
     n = len(batch.target)
     sides = {(stack.shape[-1], stack.shape[-2]) for stack in (batch.target, batch.image)}
     square = all(one == other for one, other in sides)
@@ -118,7 +117,7 @@ def _turned(batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
 def _warped(
     batch: TrainingBatch, options: TrainOptions, generator: torch.Generator
 ) -> TrainingBatch:
-    """Turn, scale and bend the planes of each patch about its middle."""
+    """Rotate, scale and deform the planes of each patch about its middle."""
     n = len(batch.target)
     rows, columns = batch.image.shape[-2:]
     angle = torch.deg2rad(_uniform(n, 1, -options.rotation, options.rotation, generator))
@@ -140,7 +139,7 @@ def _pixel_grid(rows: int, columns: int) -> Tensor:
 
 
 def _bend(n: int, rows: int, columns: int, pixels: float, generator: torch.Generator) -> Tensor:
-    """Return smooth displacements (N, rows, columns, 2) of about `pixels` at most."""
+    """Draw smooth displacements (N, rows, columns, 2) of about `pixels` at most."""
     knots = [math.ceil(side / _BEND_GRID) + 3 for side in (rows, columns)]
     coarse = (torch.rand(n, 2, *knots, generator=generator) * 2 - 1) * pixels
     fine = F.interpolate(coarse, (rows, columns), mode="bicubic", align_corners=True)
@@ -148,9 +147,9 @@ def _bend(n: int, rows: int, columns: int, pixels: float, generator: torch.Gener
 
 
 def _sampled(batch: TrainingBatch, places: Tensor, n: int) -> TrainingBatch:
-    """Return the batch read at places (N, rows, columns, 2), in pixels from the middle.
+    """Sample the batch at places (N, rows, columns, 2), in pixels from the middle.
 
-    A stack is read plane by plane, at the same places in each.
+    A stack is sampled plane by plane, at the same places in each.
     """
 
     def read(stack: Tensor, mode: str, beyond: str) -> Tensor:
@@ -178,7 +177,7 @@ def _sampled(batch: TrainingBatch, places: Tensor, n: int) -> TrainingBatch:
 
 
 def _blurred(light: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """Soften the planes of each patch with its own Gaussian; every second one not at all."""
+    """Blur the planes of each patch with a random Gaussian; every second patch not at all."""
     radius = math.ceil(3 * sigma)
     n, channels = light.shape[:2]
     chosen = (_uniform(n, 1, -sigma, sigma, generator)).clamp_min(0)
@@ -198,8 +197,8 @@ def _blurred(light: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
 def _relit(light: Tensor, amount: float, generator: torch.Generator) -> Tensor:
     """Change gain, offset and gamma of each patch, in units of the batch's own spread.
 
-    Gamma bends intensities by a parabola that leaves two deviations below and above the mean where
-    they are: gamma's own first correction, which makes no bad numbers.
+    Gamma is a parabola with fixed points two deviations below and above the mean: its first-order
+    correction, which gives no NaN for negative intensities.
     """
     n, ndim = len(light), light.ndim
     gain = 1 + _uniform(n, ndim, -amount, amount, generator)

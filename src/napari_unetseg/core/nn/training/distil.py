@@ -1,12 +1,12 @@
-"""Climbing: a network learns what a lower rung says, and is kept only if it does no worse.
+"""Distillation of a lower rung into a network, which is kept only if it scores no worse.
 
-A few strokes say little to a network with many weights, and it swings. A logistic rung over the
-filter bank learns more from them at once. So the probabilities it gives stand in where nothing is
-annotated, weighted by how good they are on the strokes that were held out, and fading a little as
-the strokes' own signal takes over; what the network has then is the lower rung's answer, smoothed
-by everything a network assumes of images. Learning them as sure as they are, rather than the
-confident ones as truth, leaves nothing for the network to make up between the strokes: there it
-found far too much, and was right on every stroke.
+A network with many weights overfits a few strokes and varies widely from run to run. A logistic
+model over the filter bank learns more from them. So the network also learns that model's
+probabilities where nothing is annotated, weighted by their Dice on the validation set and fading a
+little in the course of training. The result is the lower rung's prediction, smoothed by the
+network's own prior for images. Soft probabilities are learnt rather than confident pixels as hard
+labels, so that no place between the strokes is left unconstrained: there an unconstrained network
+found far too much foreground while it was right on every stroke.
 
 References
 ----------
@@ -36,26 +36,25 @@ from napari_unetseg.core.nn.training.schedule import Spent
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 
 LowerRung = Callable[[Sequence[AnnotatedImage]], Segmenter]
-"""Fits the lower rung to examples; what it returns has the classes in the annotation's order."""
+"""Fits the lower rung to examples; the segmenter has the classes in the annotation's order."""
 
 _LOWER_SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Distilled:
-    """What came of a climb.
+    """The result of a distillation.
 
     Parameters
     ----------
     segmenter
-        The better of both on what was held out: the network unless the lower rung beat it.
+        The better of both on the validation set: the network unless the lower rung beat it.
     fitted
         The network, whether kept or not.
     kept
         Which of both `segmenter` is.
     upper, lower
-        How good both are on the same held-out strokes; where nothing could be held out, on the
-        strokes they learnt from.
+        Scores of both on the validation set; without one, on the strokes they learnt from.
     message
         A sentence about the outcome.
     """
@@ -77,20 +76,20 @@ def distil(
     start: WarmStart | None = None,
     callbacks: Callbacks = Callbacks(),  # noqa: B008 - frozen
 ) -> Distilled:
-    """Train a network with a lower rung's predictions beside the strokes.
+    """Train a network on strokes and on a lower rung's predictions.
 
     Parameters
     ----------
     spec, data, options, start, callbacks
         As for `fit_network`.
     lower
-        How the lower rung is fitted. It sees the same strokes as the network: those not held out.
+        Fits the lower rung, to the same strokes as the network: those not held out.
 
     Returns
     -------
-    Climbed
-        Never worse on the held-out strokes than the lower rung alone, which is returned, fitted
-        to all strokes, where it was better.
+    Distilled
+        Never worse on the validation set than the lower rung alone. Where the lower rung was
+        better, it is returned, fitted to all strokes.
 
     Raises
     ------
@@ -99,8 +98,8 @@ def distil(
     """
     callbacks.progress(0.0, "fitting the lower rung")
     spent = Spent()
-    teacher, told = lower(data.learn), callbacks.part(0, _LOWER_SHARE)
-    below, guess = judge_whole(teacher, data.exam, progress=told.progress)
+    teacher, first_part = lower(data.learn), callbacks.part(0, _LOWER_SHARE)
+    below, guess = score_images(teacher, data.validation, progress=first_part.progress)
     fitted = fit_network(
         spec,
         data,
@@ -109,34 +108,34 @@ def distil(
         guess=Guess(guess, below.dice),
         callbacks=callbacks.part(_LOWER_SHARE, 1),
     )
-    above, _ = judge_whole(fitted.segmenter(), data.exam)
+    above, _ = score_images(fitted.segmenter(), data.validation)
     return _outcome(fitted, above, below, lambda: lower(data.images))
 
 
-def judge_whole(
-    segmenter: Segmenter, exam: Sequence[AnnotatedImage], *, progress: Progress = silent
+def score_images(
+    segmenter: Segmenter, validation: Sequence[AnnotatedImage], *, progress: Progress = silent
 ) -> tuple[Judgement, list[NDArray[np.float16]]]:
-    """Judge a segmenter on whole images.
+    """Score a segmenter on whole images.
 
     Parameters
     ----------
-    exam
-        Images with what to judge by.
+    validation
+        Annotated images to score by.
     progress
-        May cancel. To stop early does not end it, for half a prediction judges nothing.
+        May cancel. `StopEarly` is ignored, since half a prediction cannot be scored.
 
     Returns
     -------
     judgement
-        On all that is annotated.
+        Scores over all annotated pixels.
     probabilities
         Of each image (classes, *spatial), float16.
     """
-    tally = Tally(exam[0].annotation.n_classes, exam[0].annotation.foreground)
+    tally = Tally(validation[0].annotation.n_classes, validation[0].annotation.foreground)
     probabilities = []
-    for done, source in enumerate(exam):
+    for done, source in enumerate(validation):
         image = Image(source.image, source.axes)
-        here = to_the_end(part(progress, done / len(exam), (done + 1) / len(exam)))
+        here = to_the_end(part(progress, done / len(validation), (done + 1) / len(validation)))
         whole = predict_proba_image(image, segmenter, source.scale(), progress=here)
         proba = whole.asarray()
         tally.add(proba[None], source.annotation.targets[None])

@@ -1,4 +1,4 @@
-"""`fit_network`: the one training loop, for every network that learns from patches."""
+"""`fit_network`: the training loop of every network that learns from patches."""
 
 import copy
 import math
@@ -25,21 +25,26 @@ from napari_unetseg.core.nn.inference.runtime import (
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.networks.output_heads import (
     count_outputs,
-    middle,
-    parted,
+    crop_middle,
     probabilities,
+    split_outputs,
 )
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.losses import guess_loss, maps_loss, segmentation_loss
 from napari_unetseg.core.nn.training.patches import Judge, Judgement, Tally
-from napari_unetseg.core.nn.training.prepare import Guess, patch_shape, prepared
+from napari_unetseg.core.nn.training.prepare import Guess, patch_shape, prepare_training
 from napari_unetseg.core.nn.training.schedule import Clock, Every, guess_share, learning_rate
-from napari_unetseg.core.nn.training.transfer import Average, keep_averages, set_frozen, transferred
+from napari_unetseg.core.nn.training.transfer import (
+    Average,
+    keep_averages,
+    set_frozen,
+    transfer_weights,
+)
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import StopEarly
 
 FEWEST_STEPS = 20
-"""Least number of batches in an epoch."""
+"""Smallest number of batches in an epoch."""
 
 _PREVIEW_SHARE = 0.2
 _LARGEST_GRADIENT = 1.0
@@ -47,12 +52,12 @@ _LARGEST_GRADIENT = 1.0
 
 @dataclass(frozen=True, eq=False)
 class FittedNetwork:
-    """A trained network and how it came about.
+    """A trained network and its history.
 
     Parameters
     ----------
     spec, network
-        The network, in evaluation mode and on the CPU, and what it was built from.
+        The spec, and the network built from it, in evaluation mode and on the CPU.
     classes
         Names of the classes.
     values
@@ -62,13 +67,13 @@ class FittedNetwork:
     history
         A record for each step.
     judgement
-        On what was held out; None when nothing was.
+        Scores on the validation set; None without one.
     message
-        A sentence about what it ran on.
+        A sentence about the device and the start of the training.
     decoder
-        What the outputs after the foreground mean, when objects were learnt.
+        The decoder of the outputs after the foreground, when objects were learnt.
     unchanged
-        Whether it is the network that was continued, as it was: nothing later did better.
+        Whether it is the network that was continued, unchanged, since no later one scored better.
     """
 
     spec: ModelSpec
@@ -85,11 +90,11 @@ class FittedNetwork:
 
     @property
     def seconds(self) -> float:
-        """How long the training took."""
+        """Duration of the training, in seconds."""
         return self.history[-1].seconds if self.history else 0.0
 
     def segmenter(self, *, device: str = "cpu", flips: bool = False) -> NetworkSegmenter:
-        """Return what predicts."""
+        """Return a segmenter that predicts with this network."""
         return NetworkSegmenter(
             self.network,
             self.spec,
@@ -113,13 +118,13 @@ class WarmStart:
     Parameters
     ----------
     network
-        As `build_network` makes it of the same spec; not changed. Where it has another number of
-        outputs, its last layer is replaced, and of channels its first.
+        From `build_network` with the same spec; not changed. Its last layer is replaced where the
+        number of outputs differs, its first where the number of channels does.
     keep_head
-        Whether its outputs mean the same; its last layer is replaced otherwise.
+        Whether its outputs mean the same; otherwise its last layer is replaced.
     keep_statistics
-        Whether the averages by which it normalises stay as they are, see `keep_averages`; not
-        where its first layer is replaced, after which they mean nothing.
+        Whether its running averages for normalisation are kept, see `keep_averages`. They are not
+        where its first layer is replaced, after which they no longer apply.
     """
 
     network: nn.Module
@@ -143,30 +148,31 @@ def fit_network(
     spec
         Which network.
     data
-        What is learnt, and what is held out to find the best moment.
+        Training set, and the validation set that selects the best step.
     options
-        How; see `TrainOptions`.
+        See `TrainOptions`.
     start
         A network to continue from.
     guess
         Probabilities to learn where nothing is annotated, with a weight that fades; see `distil`.
     callbacks
-        Told and asked on the way.
+        Called at each step.
 
     Returns
     -------
     FittedNetwork
-        The best network by what was held out, or the last when nothing was.
+        The best network on the validation set, or the last without one.
 
     Raises
     ------
     InputError
-        When the network does not fit, or the loss is no longer a number.
+        When the network to start from does not fit, or the loss is not finite.
 
     Notes
     -----
     AdamW on cross-entropy and Dice over the annotated pixels. With a number of epochs, the same
-    seed gives the same network on the same machine; within minutes it depends on the machine.
+    seed gives the same network on the same machine; with a budget in minutes the result depends on
+    the machine's speed.
     """
     choice = choose_device(options.device)
     keep_freed_memory()
@@ -183,7 +189,7 @@ def fit_network(
 
 
 class Training:
-    """The state of one training: a network that learns, its average, and the best so far."""
+    """The state of a training: the network, its running average, and the best so far."""
 
     def __init__(
         self,
@@ -200,22 +206,24 @@ class Training:
         self._annotation = data.annotations[0]
         self._decoder = options.decoder if self._annotation.objects is not None else None
         self._n_outputs = count_outputs(self._annotation.n_classes, self._decoder)
-        # What learns sees images that are shrunk once and for all.
+        # The network in training gets images that were shrunk once, in advance.
         inside: Any = spec.inside()
         network = build_network(
             inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed
         )
         self._starts = start is not None
-        taken = None
+        transfer = None
         self._keeps = False
         if start is not None:
-            taken = transferred(network, start.network, head=start.keep_head)
-            self._keeps = start.keep_statistics and taken.first
+            transfer = transfer_weights(network, start.network, head=start.keep_head)
+            self._keeps = start.keep_statistics and transfer.first
         shape = patch_shape(spec, data.images, options, network)
         layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}
         self._network = network.to(choice.device, **layout)
         self._average = Average(self._network, copy.deepcopy(self._network), options.averaging)
-        self._drawer, self._judge = prepared(spec, data, options, shape, guess, self._decoder)
+        self._drawer, self._judge = prepare_training(
+            spec, data, options, shape, guess, self._decoder
+        )
         self._guesses, self._trust = guess is not None, 1.0 if guess is None else guess.trust
         self._optimiser = _optimiser(self._network, options)
         self._light = torch.Generator().manual_seed(options.seed)
@@ -225,16 +233,16 @@ class Training:
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
         self._judged_at, self._best_at, self._without_better = 0, 0, 0
         self._message = " ".join(
-            filter(None, ("" if taken is None else taken.in_words, choice.message))
+            filter(None, ("" if transfer is None else transfer.in_words, choice.message))
         )
         self._clock = Clock(options, self._epoch_steps)
 
     def run(self, callbacks: Callbacks) -> None:
-        """Train until time, epochs or patience run out, or somebody says so."""
+        """Train until time, epochs or patience run out, or `StopEarly` is raised."""
         progress, watch, preview = callbacks.progress, callbacks.watch, callbacks.preview
         show = Every(self._options.preview_every, _PREVIEW_SHARE)
         if self._starts and self._judge:
-            # What is continued is a candidate too: training on never makes it worse.
+            # The network continued from is a candidate too: more training never makes it worse.
             self._judge_now()
         try:
             progress(0.0, "training")
@@ -279,7 +287,7 @@ class Training:
         return len(self._history)
 
     def _learn(self, fraction: float) -> TrainingStep:
-        """Take one step and, when it is time, judge."""
+        """Take one optimisation step, and validate when it is due."""
         options, rate = self._options, learning_rate(fraction, self._options)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
@@ -291,7 +299,7 @@ class Training:
         batch = augment(batch, options, self._light).to(self._choice.device)
         image = batch.image.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
         with mixed_precision(self._choice.device):
-            evidence = said_of_middle(self._network, image, batch.target.shape[1:]).float()
+            evidence = predict_middle(self._network, image, batch.target.shape[1:]).float()
         loss = self._loss(evidence, batch, fraction)
         self._check(float(loss.detach()))
         self._optimiser.zero_grad(set_to_none=True)
@@ -307,7 +315,7 @@ class Training:
         return self._history[-1]
 
     def _loss(self, evidence: torch.Tensor, batch: TrainingBatch, fraction: float) -> torch.Tensor:
-        classes, maps = parted(evidence, self._decoder)
+        classes, maps = split_outputs(evidence, self._decoder)
         loss = segmentation_loss(classes, batch.target, batch.weight, dice=self._options.dice)
         if batch.guess is not None:
             share = guess_share(fraction, self._trust)
@@ -317,7 +325,7 @@ class Training:
         return loss + self._options.maps * maps_loss(maps, batch.maps)
 
     def _check(self, loss: float) -> None:
-        """End the training when the loss is no number: with the best so far, if there is one."""
+        """End the training when the loss is not finite: with the best so far, if there is one."""
         if math.isfinite(loss):
             return
         self._message += (
@@ -334,8 +342,8 @@ class Training:
         return TrainingStep(self._step + 1, epoch, self._clock.seconds, fraction, loss, rate)
 
     def _judge_now(self) -> None:
-        """Judge the average on what is held out, and keep it if it is the best."""
-        judgement = judged(
+        """Validate the averaged network, and keep it if it is the best."""
+        judgement = validate_network(
             self._average.network, self._judge, self._choice.device, self._ndim, self._decoder
         )
         self._judged_at = self._step
@@ -353,7 +361,7 @@ class Training:
             )
 
     def _whole(self, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-        """Return the network that sees images as they are, with weights that see them shrunk."""
+        """Build the network for images at full size, with weights trained on shrunk ones."""
         network = build_network(self._spec, self._n_channels, self._n_outputs, self._ndim, seed=0)
         network.load_state_dict(weights)
         return network
@@ -373,37 +381,37 @@ class Training:
         )
 
 
-def said_of_middle(network: nn.Module, image: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
-    """Return the evidence (N, outputs, *sides) of the middle of images (N, inputs, *spatial)."""
+def predict_middle(network: nn.Module, image: torch.Tensor, sides: Sequence[int]) -> torch.Tensor:
+    """Compute the evidence (N, outputs, *sides) of the middle of images (N, inputs, *spatial)."""
     offset: Any = network.offset
-    return middle(network(image), offset, image.shape[2:], sides)
+    return crop_middle(network(image), offset, image.shape[2:], sides)
 
 
-def judged(
+def validate_network(
     network: nn.Module,
     judge: Judge,
     device: torch.device,
     ndim: int,
     decoder: DecoderSpec | None = None,
 ) -> Judgement:
-    """Return how good a network in evaluation mode is on what `judge` holds."""
+    """Score a network in evaluation mode on the windows of `judge`."""
     tally = Tally(judge.n_classes, judge.foreground)
     with torch.no_grad(), mixed_precision(device):
         for image, target, maps, guess in judge.batches(4):
-            laid = image.to(device).contiguous(memory_format=MEMORY_FORMAT[ndim])
-            evidence = said_of_middle(network, laid, target.shape[1:]).float()
-            said = probabilities(evidence, decoder).cpu().numpy()
-            classes, others = said[:, : judge.n_classes], said[:, judge.n_classes :]
+            batch = image.to(device).contiguous(memory_format=MEMORY_FORMAT[ndim])
+            evidence = predict_middle(network, batch, target.shape[1:]).float()
+            predicted = probabilities(evidence, decoder).cpu().numpy()
+            classes, found = predicted[:, : judge.n_classes], predicted[:, judge.n_classes :]
             tally.add(classes, target)
             if maps is not None:
-                tally.add_maps(others, maps, target)
+                tally.add_maps(found, maps, target)
             if guess is not None:
                 tally.add_guess(classes, guess, target)
     return tally.judgement()
 
 
 def _optimiser(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    """Return AdamW that pulls filters towards zero, but no offsets and no scales."""
+    """Return AdamW with weight decay on filters, but not on offsets and scales."""
     weights = list(network.parameters())
     groups = [
         {"params": [w for w in weights if w.ndim > 1], "weight_decay": options.weight_decay},

@@ -1,8 +1,8 @@
 """Fit the pixel rungs: in milliseconds from a few strokes, in seconds from many masks.
 
-Only labelled pixels enter. Their inputs are brought to mean 0 and spread 1, so that one price of
-large weights suits all; afterwards mean and spread are folded into the weights of the first layer,
-and the network takes inputs as they come.
+Only labelled pixels are used. Their inputs are standardised to mean 0 and standard deviation 1, so
+that one penalty on large weights suits all; afterwards mean and deviation are folded into the
+weights of the first layer, and the network takes raw inputs.
 """
 
 from collections.abc import Sequence
@@ -55,23 +55,23 @@ def fit_pixels(
     Parameters
     ----------
     spec
-        Which rung, over which inputs.
+        Rung and inputs.
     data
         Images (C, *spatial) of one number of channels and axes, with their annotations.
     start
-        Where to start from, of the same options; not changed. The linear rungs come to the same
-        answer from anywhere, only sooner.
+        A fit of the same options to start from; not changed. The linear rungs reach the same
+        result from any start, only faster.
     scaling
-        How an example without a normalisation of its own is scaled: when not said, as the network
-        of `features_from` was trained, or by percentiles.
+        Normalisation of examples without their own. By default as for the network of
+        `features_from`, or by percentiles.
     spacing
-        Physical pixel size along each spatial axis; all the same when not given.
+        Physical pixel size along each spatial axis; isotropic when not given.
     features_from
-        A trained UNet, whose features are seen as the options say. It stays as it is.
+        A trained UNet, whose features are inputs as the options ask. It is not changed.
     seed
-        Draws the pixels where there are too many, and the first weights of a perceptron.
+        Of the sample of pixels where there are too many, and of a perceptron's first weights.
     progress
-        Told after each image and before each step. It may raise `Cancelled`; `StopEarly` while
+        Called after each image and before each step. It may raise `Cancelled`; `StopEarly` while
         fitting keeps the best so far.
 
     Returns
@@ -81,9 +81,9 @@ def fit_pixels(
     Raises
     ------
     InputError
-        When nothing or one class alone is annotated, the images do not go together, `start` has
-        other inputs, or `features_from` is no UNet for such images or is not what the options ask
-        for.
+        When nothing or one class alone is annotated, the images differ in channels or axes,
+        `start` has other inputs, or `features_from` is no UNet for such images or does not match
+        the options.
     """
     check_trainable([example.annotation for example in data])
     first = data[0]
@@ -99,8 +99,8 @@ def fit_pixels(
     spec = spec.seeing(None if frozen is None else frozen.features)
     if scaling is None:
         scaling = NormalisationSpec() if features_from is None else features_from.normalisation
-    told = part(progress, 0, _FEATURES_SHARE)
-    table = _table(spec, data, scaling, tuple(spacing), frozen, seed, told)
+    first_part = part(progress, 0, _FEATURES_SHARE)
+    table = _table(spec, data, scaling, tuple(spacing), frozen, seed, first_part)
     network = fit_table(
         spec,
         table,
@@ -108,9 +108,8 @@ def fit_pixels(
         seed=seed,
         progress=part(progress, _FEATURES_SHARE, 1),
     )
-    annotation = first.annotation
-    taken = (annotation.names, n_channels, ndim, annotation.values, tuple(spacing), frozen)
-    return PixelSegmenter(network, spec, *taken)
+    names, values = first.annotation.names, first.annotation.values
+    return PixelSegmenter(network, spec, names, n_channels, ndim, values, tuple(spacing), frozen)
 
 
 def fit_table(
@@ -121,12 +120,12 @@ def fit_table(
     seed: int = 0,
     progress: Progress = silent,
 ) -> PixelNetwork:
-    """Fit a pixel rung to labelled pixels whose inputs are known already.
+    """Fit a pixel rung to a table of labelled pixels.
 
     Parameters
     ----------
     spec
-        Which rung.
+        The rung.
     table
         Labelled pixels; their order does not matter.
     start, seed, progress
@@ -135,7 +134,7 @@ def fit_table(
     Returns
     -------
     PixelNetwork
-        A new one, in evaluation mode, for inputs as they are in the table.
+        A new network, in evaluation mode, for raw inputs as in the table.
 
     Raises
     ------
@@ -144,7 +143,7 @@ def fit_table(
 
     Notes
     -----
-    The linear rungs minimise a convex loss by Newton's method and have one answer. The perceptron
+    The linear rungs minimise a convex loss by Newton's method and have one minimum. The perceptron
     of several layers is fitted by L-BFGS on all pixels at once (Nocedal and Wright: Numerical
     Optimization, chapter 7), from weights drawn as He et al. (ICCV 2015) do.
     """
@@ -163,25 +162,25 @@ def fit_table(
         network.load_state_dict(start.state_dict())
         standard.unfold(network)
     inputs = standard.apply(rows.inputs)
-    price = _price(spec, rows, inputs, weights)
+    penalty = _penalty(spec, rows, inputs, weights)
     if spec.hidden:
         if start is None:
-            _draw(network, seed)
-        _fit_layers(network, rows.targets, inputs, weights, price, spec.most_steps, progress)
+            _draw_weights(network, seed)
+        _fit_layers(network, rows.targets, inputs, weights, penalty, spec.most_steps, progress)
     else:
-        _fit_linear(network, rows.targets, inputs, weights, price, progress)
+        _fit_linear(network, rows.targets, inputs, weights, penalty, progress)
     standard.fold(network)
     return network.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True, eq=False)
 class Standard:
-    """Mean and spread of each input.
+    """Mean and standard deviation of each input.
 
     Parameters
     ----------
     mean, spread
-        (F,); the spread of an input that is the same everywhere is 1.
+        (F,); the spread of a constant input is 1.
     """
 
     mean: Doubles
@@ -189,19 +188,19 @@ class Standard:
 
     @classmethod
     def of(cls, inputs: NDArray[np.float32], weights: Doubles) -> "Standard":
-        """Measure (n, F) inputs whose rows count as much as their weights."""
+        """Measure (n, F) inputs, each row with its weight."""
         mean: Doubles = np.average(inputs.astype(np.float64), axis=0, weights=weights)
         spread: Doubles = np.sqrt(np.average((inputs - mean) ** 2, axis=0, weights=weights))
         # An input that differs by rounding alone is constant.
         return cls(mean, np.where(spread > 1e-6 * np.abs(mean) + 1e-12, spread, 1.0))
 
     def apply(self, inputs: NDArray[np.float32]) -> Doubles:
-        """Return inputs of mean 0 and spread 1, (n, F)."""
+        """Standardise inputs to mean 0 and standard deviation 1, (n, F)."""
         scaled: Doubles = (inputs - self.mean) / self.spread
         return scaled
 
     def fold(self, network: PixelNetwork) -> None:
-        """Make a network for scaled inputs one for inputs as they come."""
+        """Convert a network for standardised inputs to one for raw inputs."""
         weight, bias = _first_layer(network)
         _set_first_layer(network, weight / self.spread, bias - (weight / self.spread) @ self.mean)
 
@@ -222,8 +221,8 @@ def _table(
 ) -> PixelTable:
     """Gather labelled pixels of all images, each class from each image by its share.
 
-    What is certain and what is not have the same room each, so that a few strokes are not lost
-    among all that was predicted around them.
+    Certain and uncertain pixels have a quota each, so that a few strokes are not outnumbered by
+    the predicted pixels around them.
     """
     layers = [_layers(example.annotation) for example in data]
     quotas = [_quotas([pair[k] for pair in layers], spec.max_pixels) for k in (0, 1)]
@@ -257,14 +256,14 @@ def _table(
 
 
 def _layers(annotation: Annotation) -> tuple[Annotation, Annotation]:
-    """Return what is certain of an annotation, and the rest."""
+    """Split an annotation into its certain and its uncertain pixels."""
     if annotation.weights is None:
         return annotation, annotation.only(np.zeros(annotation.shape, np.bool_))
     return annotation.certain(), annotation.only(annotation.weights < 1)
 
 
 def _quotas(annotations: Sequence[Annotation], most: int) -> NDArray[np.int64]:
-    """Return how many pixels of each class to take from each: (annotations, classes)."""
+    """Return the number of pixels to take per annotation and class: (annotations, classes)."""
     counts = np.array([annotation.counts() for annotation in annotations])
     share = np.minimum(most / np.maximum(counts.sum(0), 1), 1)
     return np.ceil(counts * share).astype(np.int64)
@@ -277,9 +276,9 @@ def _tiled_inputs(
     spacing: tuple[float, ...],
     frozen: FrozenNetwork,
 ) -> NDArray[np.float32]:
-    """Return the inputs as a prediction computes them: (F, *spatial), where anything counts.
+    """Compute the inputs tile by tile as in prediction: (F, *spatial), in annotated tiles only.
 
-    A network at once over a large image would need gigabytes.
+    A network applied to a large image at once would need gigabytes.
     """
     image, ndim, context = example.image, frozen.ndim, FeatureContext(spacing, frozen.features)
     sides = image.shape[1:]
@@ -305,12 +304,12 @@ def _tiled_inputs(
     return inputs
 
 
-def _price(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> float:
-    """Return the price of half the squared weights in the mean loss.
+def _penalty(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> float:
+    """Return the L2 penalty: the factor of half the squared weights in the mean loss.
 
-    As in ridge regression it grows with what cannot be explained, here with the cross-entropy
-    that a linear fit leaves relative to knowing nothing, and falls with the number of pixels. So
-    clean classes get sharp borders and overlapping ones a fit that does not follow each pixel.
+    As in ridge regression it grows with the unexplained part, here the cross-entropy of a linear
+    fit relative to that of a uniform guess, and falls with the number of pixels. So separable
+    classes get sharp borders, and overlapping ones a fit that does not follow each pixel.
     """
     some = slice(None, None, -(-len(table) // _ROWS_TO_JUDGE))
     classes = np.arange(table.n_classes)
@@ -327,16 +326,16 @@ def _fit_linear(
     targets: NDArray[np.uint8],
     inputs: Doubles,
     weights: Doubles,
-    price: float,
+    penalty: float,
     progress: Progress,
 ) -> None:
-    """Set the one layer of `network` to the best there is."""
+    """Set the one layer of `network` to the minimum of the loss."""
     n_units = network.sizes[-1]
     classes = np.arange(n_units) if n_units > 1 else np.array([1])
     units = (targets[:, None] == classes).astype(np.float64)
     weight, bias = _first_layer(network)
     start = np.column_stack([weight, bias])
-    theta = minimise(Problem(inputs, units, weights, price), start, progress=progress)
+    theta = minimise(Problem(inputs, units, weights, penalty), start, progress=progress)
     _set_first_layer(network, theta[:, :-1], theta[:, -1])
 
 
@@ -345,11 +344,11 @@ def _fit_layers(
     targets: NDArray[np.uint8],
     inputs: Doubles,
     weights: Doubles,
-    price: float,
+    penalty: float,
     iterations: int,
     progress: Progress,
 ) -> None:
-    """Improve the layers of `network` by L-BFGS."""
+    """Fit the layers of `network` by L-BFGS."""
     x = torch.from_numpy(inputs.T.astype(np.float32))[None]
     classes = torch.from_numpy(targets.astype(np.int64))
     shares = torch.from_numpy(weights.astype(np.float32))
@@ -364,7 +363,7 @@ def _fit_layers(
     def loss() -> Tensor:
         each = nn.functional.cross_entropy(network(x)[0].T, classes, reduction="none")
         squares = sum(layer.weight.square().sum() for layer in network.dense)
-        return each @ shares + price / 2 * squares
+        return each @ shares + penalty / 2 * squares
 
     def closure() -> Tensor:
         optimiser.zero_grad()
@@ -385,8 +384,8 @@ def _fit_layers(
     progress(1.0, "fitting")
 
 
-def _draw(network: PixelNetwork, seed: int) -> None:
-    """Draw the weights; biases stay 0."""
+def _draw_weights(network: PixelNetwork, seed: int) -> None:
+    """Draw random weights; biases stay 0."""
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for layer in network.dense:

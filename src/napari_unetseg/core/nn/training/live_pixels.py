@@ -1,8 +1,8 @@
-"""`LivePixels`: a pixel rung that is fitted again at every stroke, in milliseconds.
+"""`LivePixels`: a pixel model that is fitted again at every stroke, in milliseconds.
 
-The inputs of a pixel depend on the image alone. They are computed once, tile by tile where somebody
-paints or looks, and kept as long as they fit the memory allowed; of labelled pixels they are kept
-for good. So a stroke costs a look at what it changed, a fit, and the evidence of what is in view.
+The inputs of a pixel depend on the image alone. They are computed once for each tile that is
+painted on or in view, and cached within the memory allowed; those of labelled pixels are always
+kept. So a stroke costs a comparison of labels, a fit, and the evidence of the pixels in view.
 """
 
 from collections import OrderedDict
@@ -34,22 +34,22 @@ Index = tuple[int, ...]
 Box = tuple[slice, slice]
 
 SIDE = 512
-"""Side of a tile: small enough that a stroke in a corner costs little."""
+"""Side of a tile, in pixels: small enough that a stroke in a corner costs little."""
 
 MEMORY = 768 * 2**20
-"""Bytes of inputs that are kept: 1024 x 1024 pixels in view take about 100 MB for each channel."""
+"""Bytes of cached inputs: 1024 x 1024 pixels in view take about 100 MB for each channel."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What is labelled in one tile.
+    """The labelled pixels of one tile.
 
     Parameters
     ----------
     labels
         The tile's labels when it was read.
     inputs, values
-        (n, F) and (n,): of each labelled pixel, its inputs and its label.
+        (n, F) and (n,): inputs and label of each labelled pixel.
     """
 
     labels: NDArray[Any]
@@ -58,38 +58,37 @@ class Rows:
 
 
 class LivePixels:
-    """A pixel rung on one image, told of strokes and asked for what is in view.
+    """A pixel model of one image, fitted to strokes and applied to the view.
 
     Parameters
     ----------
     image
-        Any image; planes are learnt and shown, those of a stack one by one.
+        Any image; planes are learnt and predicted, those of a stack one by one.
     spec
-        Which rung, over which inputs.
+        Rung and inputs.
     labels_are
         ``"scribbles"``: 0 is not labelled. Otherwise it is the background.
     scaling
-        How intensities are normalised, by statistics of the whole image: when not said, as the
-        network of `features_from` was trained, or by percentiles.
+        How intensities are normalised, by statistics of the whole image. By default as for the
+        network of `features_from`, or by percentiles.
     features_from
-        A trained UNet, whose features are seen as the options say; computed once a tile.
+        A trained UNet, whose features are inputs as the options ask; computed once for each tile.
     memory
-        Bytes of inputs to keep.
+        Bytes of inputs to cache.
     seed
-        Draws the pixels where there are too many, and the first weights of a perceptron.
+        Of the sample of pixels where there are too many, and of a perceptron's first weights.
 
     Raises
     ------
     InputError
-        When `features_from` is no UNet for planes of such images, or is not what the options ask
-        for.
+        When `features_from` is no UNet for planes of such images, or does not match the options.
 
     Notes
     -----
-    Fitted to the same pixels it says what `napari_unetseg.core.training.train.train` says:
+    Fitted to the same pixels it predicts the same as `napari_unetseg.core.training.train.train`:
     `max_pixels` of each class count, drawn at random where there are more. A perceptron of several
-    layers goes on from what it was before the stroke, which is sooner done and hardly another
-    answer. Not to be shared between threads.
+    layers continues from the fit before the stroke, which is faster and hardly changes the result.
+    Not thread-safe.
     """
 
     def __init__(
@@ -106,13 +105,13 @@ class LivePixels:
         self._frozen = None
         if features_from is not None:
             self._frozen = frozen_of(features_from, image.n_channels, 2)
-        told = None if self._frozen is None else self._frozen.features
-        self._image, self._spec, self._kind = image, spec.seeing(told), labels_are
+        features = None if self._frozen is None else self._frozen.features
+        self._image, self._spec, self._kind = image, spec.seeing(features), labels_are
         self._memory, self._seed = memory, seed
         if scaling is None:
             scaling = NormalisationSpec() if features_from is None else features_from.normalisation
         self._normalisation = fit_normalisation(image, scaling)
-        shape, context = (image.length("Y"), image.length("X")), FeatureContext(network=told)
+        shape, context = (image.length("Y"), image.length("X")), FeatureContext(network=features)
         self._grid = TileGrid(
             shape,
             (SIDE, SIDE),
@@ -127,12 +126,12 @@ class LivePixels:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of inputs that are kept for tiles, labelled or not."""
+        """Bytes of cached inputs of tiles, labelled or not."""
         return sum(inputs.nbytes for inputs in self._inputs.values())
 
     @property
     def n_labelled(self) -> int:
-        """Number of pixels that are learnt from."""
+        """Number of labelled pixels."""
         return sum(len(rows.values) for rows in self._rows.values())
 
     @property
@@ -142,13 +141,13 @@ class LivePixels:
         return tuple(int(value) for value in np.unique(np.concatenate([*found, [0][:0]])))
 
     def paint(self, strokes: Mapping[Index, NDArray[Any]], *, progress: Progress = silent) -> None:
-        """Take notice of the labels of some planes.
+        """Update the labels of some planes.
 
         Parameters
         ----------
         strokes
-            By the index of the plane among time and depth: its labels (Y, X). Planes that were
-            told of before and are not in it stay as they were.
+            Labels (Y, X) by the index of the plane among time and depth. Planes that are not in it
+            keep their labels.
 
         Raises
         ------
@@ -163,23 +162,23 @@ class LivePixels:
                     "choose labels that were painted on this image."
                 )
             for number, tile in enumerate(self._tiles):
-                part_of = labels[tile.region]
-                known = self._rows.get((index, number))
-                if known is None and self._kind == "scribbles" and not part_of.any():
+                tile_labels = labels[tile.region]
+                previous = self._rows.get((index, number))
+                if previous is None and self._kind == "scribbles" and not tile_labels.any():
                     continue
-                if known is None or not np.array_equal(known.labels, part_of):
-                    changed.append((index, number, part_of))
-        for index, number, part_of in track(changed, progress, "computing features"):
-            self._read(index, number, part_of)
+                if previous is None or not np.array_equal(previous.labels, tile_labels):
+                    changed.append((index, number, tile_labels))
+        for index, number, tile_labels in track(changed, progress, "computing features"):
+            self._read(index, number, tile_labels)
 
     def fit(self, *, progress: Progress = silent) -> PixelSegmenter:
-        """Fit the rung to all that is labelled.
+        """Fit the model to all labelled pixels.
 
         Raises
         ------
         InputError
-            When nothing or one class alone is labelled, or there are more classes than it tells
-            apart.
+            When nothing or one class alone is labelled, or there are more classes than the rung
+            can separate.
         """
         values = self.values
         previous = self._segmenter
@@ -192,21 +191,22 @@ class LivePixels:
             progress=progress,
         )
         names = tuple(f"class {value}" if value else "background" for value in values)
-        taken = (names, self._image.n_channels, 2, values, (), self._frozen)
-        self._segmenter = PixelSegmenter(network, self._spec, *taken)
+        self._segmenter = PixelSegmenter(
+            network, self._spec, names, self._image.n_channels, 2, values, (), self._frozen
+        )
         return self._segmenter
 
     def classes(
         self, index: Index, box: Box, *, progress: Progress = silent
     ) -> tuple[Box, NDArray[np.uint8]]:
-        """Return what the fit says of the tiles that a box touches.
+        """Predict the classes of the tiles that overlap a box.
 
         Returns
         -------
         box
-            The whole tiles.
+            The bounding box of those tiles.
         classes
-            Of that box, uint8: the label of the likeliest class of each pixel.
+            The label of the most probable class of each pixel of that box, uint8.
 
         Raises
         ------
@@ -240,7 +240,7 @@ class LivePixels:
         *,
         progress: Progress = silent,
     ) -> tuple[Box, NDArray[np.uint8]]:
-        """Paint, fit and return what is in view; see `paint`, `fit` and `classes`."""
+        """Update labels, fit, and predict the view; see `paint`, `fit` and `classes`."""
         self.paint(strokes, progress=part(progress, 0, 0.4))
         self.fit(progress=part(progress, 0.4, 0.6))
         return self.classes(index, box, progress=part(progress, 0.6, 1))
@@ -260,7 +260,7 @@ class LivePixels:
         self._rows[index, number] = Rows(labels.copy(), rows, values)
 
     def _table(self, values: Sequence[int]) -> PixelTable:
-        """Return the rows of all tiles, no more of each class than the options allow."""
+        """Gather the rows of all tiles, no more of each class than the options allow."""
         if not values:
             raise InputError("Nothing is annotated yet. Paint a stroke of each class.")
         tiles = [self._rows[key] for key in sorted(self._rows)]
@@ -271,7 +271,7 @@ class LivePixels:
         return PixelTable.gather(inputs.T, targets, len(values), most=limit, seed=self._seed)
 
     def _inputs_of(self, index: Index, number: int) -> FloatArray:
-        """Return (F, *tile), computed unless it is kept."""
+        """Return the inputs of a tile, (F, *tile), computed unless cached."""
         key = (index, number)
         if key not in self._inputs:
             self._inputs[key] = self._computed(index, self._tiles[number])

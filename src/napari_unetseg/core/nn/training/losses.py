@@ -1,7 +1,7 @@
-"""What training makes small: cross-entropy and Dice over the pixels that count.
+"""The losses of training: cross-entropy and Dice over pixels with weights.
 
-Every pixel has a weight: 0 where nothing is known. Nothing else about a pixel without weight can
-reach the loss, whatever the network says there and whatever stands in the target.
+The weight of a pixel without annotation is 0. Such a pixel has no effect on the loss, whatever its
+prediction and its target.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def cross_entropy(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted mean surprise at the true class, in nats.
+    """Compute the weighted mean cross-entropy, in nats.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def cross_entropy(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     target
         (N, *spatial), int64: index of the class; any number where `weight` is 0.
     weight
-        (N, *spatial): how much each pixel counts.
+        (N, *spatial): weight of each pixel.
 
     Returns
     -------
@@ -27,12 +27,12 @@ def cross_entropy(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         A number; 0 when nothing counts.
     """
     known = torch.where(weight > 0, target, 0)
-    surprise = F.cross_entropy(evidence, known, reduction="none")
-    return (surprise * weight).sum() / weight.sum().clamp_min(1e-6)
+    losses = F.cross_entropy(evidence, known, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp_min(1e-6)
 
 
 def dice_loss(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return 1 less the mean soft Dice of the classes that are there.
+    """Compute 1 minus the mean soft Dice of the classes that are present.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def dice_loss(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
     Notes
     -----
-    The overlap is taken over the whole batch, so that a patch with a sliver of a class does not
-    weigh as much as one full of it. Classes without a counting pixel are left out of the mean.
+    The overlap is taken over the whole batch, so that a patch with a few pixels of a class does
+    not weigh as much as one full of it. Classes without a pixel are left out of the mean.
 
     References
     ----------
@@ -68,7 +68,7 @@ def dice_loss(evidence: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 def segmentation_loss(
     evidence: Tensor, target: Tensor, weight: Tensor, *, dice: float = 0.5
 ) -> Tensor:
-    """Return cross-entropy and Dice loss mixed, `dice` being the share of the latter."""
+    """Mix cross-entropy and Dice loss, `dice` being the share of the latter."""
     if dice == 0:
         return cross_entropy(evidence, target, weight)
     overlap = dice_loss(evidence, target, weight)
@@ -78,14 +78,14 @@ def segmentation_loss(
 
 
 def guess_loss(evidence: Tensor, guess: Tensor) -> Tensor:
-    """Return how far the classes are from the probabilities another model gives, in nats.
+    """Compute the mean divergence of the classes from another model's probabilities, in nats.
 
     Parameters
     ----------
     evidence
         (N, classes, *spatial), logits.
     guess
-        (N, classes + 1, *spatial): the probabilities, and last how much each pixel counts.
+        (N, classes + 1, *spatial): the probabilities, and last the weight of each pixel.
 
     Returns
     -------
@@ -102,23 +102,23 @@ def guess_loss(evidence: Tensor, guess: Tensor) -> Tensor:
 
 
 def maps_loss(evidence: Tensor, maps: Tensor) -> Tensor:
-    """Return how far a decoder's maps are from the true ones, in nats.
+    """Compute the mean divergence of a decoder's maps from the true ones, in nats.
 
     Parameters
     ----------
     evidence
         (N, maps, *spatial), logits.
     maps
-        (N, maps + 1, *spatial): the true ones, from 0 to 1, and last how much each pixel counts.
+        (N, maps + 1, *spatial): the true ones, from 0 to 1, and last the weight of each pixel.
 
     Returns
     -------
     Tensor
-        Mean surprise beyond what the true maps leave open, so that 0 is the best; 0 when nothing
-        counts.
+        Mean binary cross-entropy minus the entropy of the true maps, so that 0 is the best; 0 when
+        nothing counts.
     """
     true, weight = maps[:, :-1], maps[:, -1:]
-    surprise = F.binary_cross_entropy_with_logits(evidence, true, reduction="none")
-    least = -(torch.xlogy(true, true) + torch.xlogy(1 - true, 1 - true))
-    total = ((surprise - least) * weight).sum()
+    losses = F.binary_cross_entropy_with_logits(evidence, true, reduction="none")
+    entropy = -(torch.xlogy(true, true) + torch.xlogy(1 - true, 1 - true))
+    total = ((losses - entropy) * weight).sum()
     return total / (weight.sum() * true.shape[1]).clamp_min(1e-6)

@@ -1,4 +1,4 @@
-"""Where training looks: patches drawn around labels, and windows to judge by."""
+"""Training patches drawn around labels, and validation windows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from napari_unetseg.core.nn.training.augment import TrainingBatch
 Sizes = tuple[int, ...]
 
 PLACES = 200_000
-"""Most labelled pixels of a class of an image that patches are drawn around."""
+"""Largest number of labelled pixels per class and image that patches are drawn around."""
 
 WINDOW_PIXELS = 2**22
-"""Most pixels that are predicted to judge a network once."""
+"""Largest number of pixels predicted in one validation."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sides of what a network takes and gives, and where the one lies in the other.
+    """Sides of a network's input and output, and the place of the output in the input.
 
     Parameters
     ----------
@@ -43,13 +43,13 @@ class Shape:
 
 
 class Reader:
-    """Cuts the same patch out of image, position, annotation and guess."""
+    """Reader of corresponding patches of image, position terms, annotation and guess."""
 
     def __init__(self, spec: ModelSpec, shape: Shape) -> None:
         self._spec, self._shape = spec, shape
 
     def image(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.float32]:
-        """Return (inputs, *patch) for the patch whose result starts at `start`."""
+        """Read the inputs, (inputs, *patch), of the patch whose result starts at `start`."""
         whole = source.annotation.shape
         origin = tuple(s - o for s, o in zip(start, self._shape.offset, strict=True))
         block = source.scale().apply(_cut(source.image, origin, self._shape.patch, whole))
@@ -65,17 +65,17 @@ class Reader:
     def targets(
         self, source: AnnotatedImage, start: Sizes
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
-        """Return classes, how much they count, and where nothing is annotated: (*result) each.
+        """Read classes, weights, and the mask of pixels without annotation: (*result) each.
 
-        None counts more than once. What weighs more is met more often instead, with all that is
-        around it: ink is mostly on one side of an edge, and would push that edge away.
+        Weights are at most 1. Pixels of a larger weight are drawn more often instead, with their
+        surroundings: corrections are mostly on one side of an edge, and would push it away.
         """
         whole, sides = source.annotation.shape, self._shape.result
         target = _cut(source.annotation.targets, start, sides, whole)
         known = target != IGNORED
         others = ~known
         for axis, (first, side, length) in enumerate(zip(start, sides, whole, strict=True)):
-            # Beyond the edge an image is mirrored, but nobody painted there.
+            # Beyond its edge the image is mirrored, but not annotated.
             beyond = (slice(None),) * axis + (slice(max(length - first, 0), side),)
             known[beyond] = others[beyond] = False
         counts = known.astype(np.float32)
@@ -84,11 +84,11 @@ class Reader:
         return np.where(known, target, 0), counts, others
 
     def maps(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.float32] | None:
-        """Return what a decoder of objects is to say, (maps, *result), if there is one."""
+        """Read the target maps of an object decoder, (maps, *result), if there is one."""
         return self._graded(source.maps, source, start)
 
     def guess(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.float32] | None:
-        """Return the probabilities that a lower rung gives, (classes, *result), if there is one."""
+        """Read the probabilities of a lower rung, (classes, *result), if there is one."""
         return self._graded(source.guess, source, start)
 
     def _graded(
@@ -101,20 +101,20 @@ class Reader:
 
 
 class Drawer:
-    """Draws batches around labelled pixels.
+    """Sampler of training batches around labelled pixels.
 
     Parameters
     ----------
     sources
-        Images with what is learnt from.
+        Images to train on.
     reader, shape
-        How patches are cut.
+        Reader and sides of the patches.
     by_class, shares
         See `patch_odds`.
     class_weights
         (classes,): weight of a pixel of each class.
     rng
-        All that is random.
+        Source of all randomness.
     """
 
     def __init__(
@@ -137,12 +137,12 @@ class Drawer:
         self.n_pixels = int(sum(source.annotation.counted.sum() for source in sources))
 
     def draw(self, n: int, *, guess: bool = False) -> TrainingBatch:
-        """Return `n` patches.
+        """Draw `n` patches.
 
         Parameters
         ----------
         guess
-            Whether what a lower rung guesses is learnt too. Then half of the patches lie anywhere.
+            Whether a lower rung's guess is learnt too. Then half of the patches lie anywhere.
         """
         parts, maps, guesses = [], [], []
         for _ in range(n):
@@ -163,7 +163,7 @@ class Drawer:
         )
 
     def _place(self, *, anywhere: bool) -> tuple[AnnotatedImage, Sizes]:
-        """Return an image and the start of the result of a patch in it."""
+        """Draw an image and the start of the result of a patch in it."""
         sides = np.array(self._shape.result)
         if anywhere:
             source = self._sources[int(self._rng.integers(len(self._sources)))]
@@ -173,7 +173,7 @@ class Drawer:
             i, k = divmod(choice, len(self._class_weights))
             source, places = self._sources[i], self._places[i][k]
             pixel = np.array(np.unravel_index(self._rng.choice(places), source.annotation.shape))
-        # The pixel may come to lie anywhere in the patch but in its outermost eighth.
+        # The pixel lies anywhere in the patch but in its outermost eighth.
         margin = sides // 8
         start = pixel - self._rng.integers(margin, np.maximum(sides - margin, margin + 1))
         limit = np.maximum(np.array(source.annotation.shape) - sides, 0)
@@ -182,12 +182,12 @@ class Drawer:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How good a prediction is on what was held out.
+    """Scores of a prediction on the validation set.
 
     Parameters
     ----------
     dice
-        Mean over the classes that count (a mask's background does not) and were held out.
+        Mean over the classes that count (not a mask's background) and were held out.
     loss
         Mean cross-entropy over the held-out pixels, each class weighing the same.
     per_class
@@ -195,7 +195,7 @@ class Judgement:
     maps_error
         Mean absolute error of a decoder's maps over the held-out foreground; 0 without a decoder.
     guess_error
-        Mean absolute difference from the probabilities that a lower rung gives, where nothing is
+        Mean absolute difference from the probabilities of a lower rung, where nothing is
         annotated; 0 without a guess.
     """
 
@@ -207,17 +207,17 @@ class Judgement:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """What a better one has more of: Dice to three decimals, then less loss.
+        """Sort key, larger for a better one: Dice to three decimals, then less loss.
 
-        A few held-out strokes are soon all right; the loss still tells one from another. Where
-        objects are learnt, what parts them counts as much as Dice. Where a lower rung's guess is
-        learnt, so does that: a network that finds far too much may be right on all the strokes.
+        A few held-out strokes soon reach a Dice of 1, and the loss breaks the tie. Where objects
+        are learnt, the error of the maps counts as much as Dice; so does the difference from a
+        lower rung's guess: a network that finds far too much may be right on all the strokes.
         """
         return (round(self.dice - self.maps_error - self.guess_error, 3), -self.loss)
 
 
 class Windows(NamedTuple):
-    """Some windows to judge by.
+    """A batch of validation windows.
 
     Parameters
     ----------
@@ -236,10 +236,10 @@ class Windows(NamedTuple):
 
 
 class Judge:
-    """Judges predictions in windows that together hold what was held out.
+    """Windows that together cover the validation set.
 
-    Of a window of the patch's sides, the inner three quarters count, so that every judged pixel
-    has its surroundings. More than `WINDOW_PIXELS` are thinned out at random.
+    Of a window of the patch's sides the inner three quarters count, so that every scored pixel has
+    its surroundings. Of more than `WINDOW_PIXELS` pixels, windows are left out at random.
     """
 
     def __init__(self, sources: Sequence[AnnotatedImage], reader: Reader, shape: Shape) -> None:
@@ -248,7 +248,7 @@ class Judge:
         self.n_classes, self.foreground = annotation.n_classes, annotation.foreground
         windows = [(s, start) for s in sources for start in self._windows(s.annotation)]
         most = max(1, WINDOW_PIXELS // int(np.prod(shape.patch)))
-        # A fixed stride could fall in step with the grid's columns and judge one of them alone.
+        # A fixed stride could coincide with the grid's columns and select only one of them.
         chosen = np.random.default_rng(0).permutation(len(windows))[:most]
         self._chosen = [windows[k] for k in sorted(chosen)]
 
@@ -256,7 +256,7 @@ class Judge:
         return bool(self._chosen)
 
     def batches(self, n: int) -> Iterator[Windows]:
-        """Yield `n` windows at a time."""
+        """Yield batches of `n` windows."""
         for first in range(0, len(self._chosen), n):
             some = self._chosen[first : first + n]
             yield Windows(
@@ -280,7 +280,7 @@ class Judge:
                 yield tuple(s - m for s, m in zip(start, margin, strict=True))
 
     def _inner(self, source: AnnotatedImage, start: Sizes) -> NDArray[np.uint8]:
-        """Return the targets of a window, nothing counting in its rim or beyond the image."""
+        """Read the targets of a window, ignored in its rim and beyond the image."""
         sides, whole = self._shape.result, source.annotation.shape
         target = _cut(source.annotation.targets, start, sides, whole)
         inner = np.full_like(target, IGNORED)
@@ -293,54 +293,55 @@ class Judge:
 
 
 class Tally:
-    """Adds up what agrees and what does not, batch by batch."""
+    """Running totals of a confusion matrix, cross-entropy and map errors over batches."""
 
     def __init__(self, n_classes: int, foreground: Sequence[int]) -> None:
         self._confusion = np.zeros((n_classes, n_classes), np.int64)
-        self._surprise = np.zeros(n_classes)
+        self._cross_entropy = np.zeros(n_classes)
         self._foreground = foreground
         self._maps, self._guess = _Mean(), _Mean()
 
     def add(self, proba: NDArray[np.float32], target: NDArray[np.uint8]) -> None:
-        """Count (N, classes, *spatial) probabilities against (N, *spatial) targets."""
+        """Add (N, classes, *spatial) probabilities against (N, *spatial) targets."""
         known = target != IGNORED
         truth = target[known].astype(np.int64)
-        said = np.moveaxis(proba, 1, -1)[known]
+        predicted = np.moveaxis(proba, 1, -1)[known]
         n = len(self._confusion)
-        pairs = np.bincount(truth * n + said.argmax(1), minlength=n * n)
+        pairs = np.bincount(truth * n + predicted.argmax(1), minlength=n * n)
         self._confusion += pairs.reshape(n, n)
-        surprise = -np.log(np.maximum(said[np.arange(len(truth)), truth], 1e-7))
-        self._surprise += np.bincount(truth, surprise, minlength=n)
+        losses = -np.log(np.maximum(predicted[np.arange(len(truth)), truth], 1e-7))
+        self._cross_entropy += np.bincount(truth, losses, minlength=n)
 
     def add_maps(
         self,
-        said: NDArray[np.float32],
+        predicted: NDArray[np.float32],
         true: NDArray[np.float32],
         target: NDArray[np.uint8],
     ) -> None:
-        """Count (N, maps, *spatial) maps against the true ones where `target` is foreground."""
+        """Add (N, maps, *spatial) maps against the true ones where `target` is foreground."""
         objects = (target != IGNORED) & (target > 0)
-        self._maps.add(np.abs(said - true).mean(1)[objects])
+        self._maps.add(np.abs(predicted - true).mean(1)[objects])
 
     def add_guess(
         self,
-        said: NDArray[np.float32],
+        predicted: NDArray[np.float32],
         guess: NDArray[np.float32],
         target: NDArray[np.uint8],
     ) -> None:
-        """Count (N, classes, *spatial) probabilities against the guess where nothing is known."""
-        self._guess.add(np.abs(said - guess).mean(1)[target == IGNORED])
+        """Add (N, classes, *spatial) probabilities against the guess where nothing is annotated."""
+        self._guess.add(np.abs(predicted - guess).mean(1)[target == IGNORED])
 
     def judgement(self) -> Judgement:
-        """Return the result of all that was added."""
+        """Return the scores of all batches."""
         both = self._confusion.diagonal()
-        truth, said = self._confusion.sum(1), self._confusion.sum(0)
-        dice = np.where(truth > 0, 2 * both / np.maximum(truth + said, 1), np.nan)
+        truth, predicted = self._confusion.sum(1), self._confusion.sum(0)
+        dice = np.where(truth > 0, 2 * both / np.maximum(truth + predicted, 1), np.nan)
         front = [k for k in self._foreground if truth[k]]
-        there = truth > 0
+        present = truth > 0
+        losses = self._cross_entropy[present] / truth[present]
         return Judgement(
             float(dice[front].mean()) if front else 0.0,
-            float((self._surprise[there] / truth[there]).mean()) if there.any() else 0.0,
+            float(losses.mean()) if present.any() else 0.0,
             tuple(map(float, dice)),
             self._maps.value,
             self._guess.value,
@@ -348,7 +349,7 @@ class Tally:
 
 
 class _Mean:
-    """The mean of numbers that come in parts; 0 of none."""
+    """A running mean; 0 of no numbers."""
 
     def __init__(self) -> None:
         self._sum, self._n = 0.0, 0
@@ -363,9 +364,9 @@ class _Mean:
 
 
 def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Return for each class the flat indices of its pixels, a random part of very many.
+    """Return for each class the flat indices of its pixels, or a random sample of very many.
 
-    What counts more is there as many times more often.
+    Pixels with weights are sampled in proportion to them.
     """
     found = []
     for k in range(annotation.n_classes):
@@ -379,20 +380,20 @@ def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np
 
 
 def _stacked(blocks: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
-    made = [block for block in blocks if block is not None]
-    return np.stack(made) if made else None
+    present = [block for block in blocks if block is not None]
+    return np.stack(present) if present else None
 
 
 def _counted(graded: Sequence[NDArray[np.float32] | None], counts: NDArray[Any]) -> Tensor | None:
-    """Return the maps or guesses of patches with one more, which says how much they count."""
-    made = _stacked(graded)
-    if made is None:
+    """Stack the maps or guesses of patches, with the weight of each pixel as last channel."""
+    stacked = _stacked(graded)
+    if stacked is None:
         return None
-    return torch.from_numpy(np.concatenate([made, counts[:, None]], 1, dtype=np.float32))
+    return torch.from_numpy(np.concatenate([stacked, counts[:, None]], 1, dtype=np.float32))
 
 
 def _cut(array: NDArray[Any], start: Sizes, sides: Sizes, whole: Sizes) -> NDArray[Any]:
-    """Return a block of the last axes, mirrored where it lies beyond the image."""
+    """Cut a block out of the last axes, mirrored where it lies beyond the image."""
     for axis, (first, side, length) in enumerate(zip(start, sides, whole, strict=True)):
         at = axis - len(whole)
         if first >= 0 and first + side <= length:

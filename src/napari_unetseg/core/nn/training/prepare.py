@@ -1,4 +1,4 @@
-"""From a training set to what a network reads: patches to learn, windows to judge by."""
+"""Training patches and validation windows of a training set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,9 +27,9 @@ class Guess:
     Parameters
     ----------
     probabilities
-        Of each image of the training set (classes, *spatial).
+        (classes, *spatial) of each image of the training set.
     trust
-        How good they are known to be, from 0 to 1.
+        Their Dice on the validation set, from 0 to 1.
     """
 
     probabilities: Sequence[NDArray[np.float16]]
@@ -39,10 +39,11 @@ class Guess:
 def patch_shape(
     spec: ModelSpec, data: Sequence[AnnotatedImage], options: TrainOptions, network: nn.Module
 ) -> Shape:
-    """Return the patches to train on: what the options ask for, as the network can take it.
+    """Fit the patch of the options to a network and to the images.
 
-    In pixels of the resolution it works at. No larger than the largest image, no smaller than two
-    of the network's coarsest pixels; for unpadded convolutions larger than what they cut off.
+    Sides are in pixels of the resolution that the network works at: no larger than the largest
+    image, no smaller than two of the network's coarsest pixels, and for unpadded convolutions
+    larger by the rim that these remove.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def patch_shape(
     with torch.no_grad():
         result = tuple(network.eval()(empty).shape[2:])
     before: tuple[int, ...] = tuple(network.offset)  # type: ignore[arg-type]
-    # Some leave out more at the end than at the start; mirrored or turned, nothing would fit.
+    # Some remove more at the end than at the start; after a flip or turn, targets would not fit.
     rim = tuple(
         max(b, side - length - b) for b, side, length in zip(before, patch, result, strict=True)
     )
@@ -74,7 +75,7 @@ def patch_shape(
     return Shape(tuple(patch), kept, rim)
 
 
-def prepared(
+def prepare_training(
     spec: ModelSpec,
     data: TrainingSet,
     options: TrainOptions,
@@ -82,16 +83,19 @@ def prepared(
     guess: Guess | None = None,
     decoder: DecoderSpec | None = None,
 ) -> tuple[Drawer, Judge]:
-    """Return the drawer of patches to learn, and the judge with what is held out."""
+    """Return the sampler of training patches, and the validation windows."""
     by_class, weighs = options.balances(dense=data.annotations[0].dense)
     reader, shrink = Reader(spec.inside(), shape), spec.shrink(data.ndim)
-    known: list[dict[str, Any]] = [
-        {"maps": maps_of(image, decoder, shrink), "guess": _guessed(guess, number, shrink)}
+    targets: list[dict[str, Any]] = [
+        {
+            "maps": build_target_maps(image, decoder, shrink),
+            "guess": _guessed(guess, number, shrink),
+        }
         for number, image in enumerate(data.images)
     ]
     learn, held_out = (
-        [replace(image, **more) for image, more in zip(some, known, strict=True)]
-        for some in data.shrunk(shrink)
+        [replace(image, **more) for image, more in zip(images, targets, strict=True)]
+        for images in data.shrunk(shrink)
     )
     annotations = [image.annotation for image in learn]
     drawer = Drawer(
@@ -116,15 +120,15 @@ def _guessed(
     return shrunken_image(guess.probabilities[number], shrink).astype(np.float16)
 
 
-def maps_of(
+def build_target_maps(
     example: AnnotatedImage, decoder: DecoderSpec | None, shrink: tuple[int, ...]
 ) -> NDArray[np.float16] | None:
-    """Return what a decoder is to say of an example, shrunk as its image is.
+    """Compute the target maps of a decoder for an example, shrunk as its image is.
 
     Raises
     ------
     InputError
-        When there is a decoder, but the annotation is no ids of objects.
+        When there is a decoder, but the annotation has no object ids.
     """
     if decoder is None:
         return None

@@ -1,9 +1,8 @@
-"""`pretrain`: let a network learn what images look like, before anybody says what is on them.
+"""`pretrain`: self-supervised pretraining of a network on images without labels.
 
-The network is given an image with a part hidden or with noise added, and learns to say what was
-there. Nothing but images is needed for that. Its way down and up has then met edges, textures and
-shapes of this very microscope, and a training from a few labels starts there; the last layer, which
-said grey levels, is new.
+The network gets an image with parts hidden or with noise added, and learns to restore it. Encoder
+and decoder then have learnt edges, textures and shapes of the same microscope, and a training from
+a few labels starts from them; the last layer, which predicted grey levels, is replaced.
 """
 
 import copy
@@ -34,7 +33,7 @@ from napari_unetseg.core.nn.inference.runtime import (
 )
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
-from napari_unetseg.core.nn.training.fit_network import FEWEST_STEPS, said_of_middle
+from napari_unetseg.core.nn.training.fit_network import FEWEST_STEPS, predict_middle
 from napari_unetseg.core.nn.training.patches import Reader, Shape
 from napari_unetseg.core.nn.training.prepare import patch_shape
 from napari_unetseg.core.nn.training.schedule import Clock, learning_rate
@@ -43,31 +42,31 @@ from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisati
 from napari_unetseg.core.progress import Progress, StopEarly, silent
 
 MOST_PLANES = 500
-"""Planes or stacks that are learnt from at most, drawn at random."""
+"""Largest number of planes or stacks to learn from, drawn at random."""
 
 _JUDGED_BATCHES = 4
 
 Corrupt = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
-"""From images (N, C, *spatial) to what is shown, and (N, 1, *spatial) where it is judged."""
+"""From images (N, C, *spatial) to corrupted ones, and the mask (N, 1, *spatial) of the loss."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """A network that knows images, but no classes.
+    """A network pretrained on images, without classes.
 
     Parameters
     ----------
     spec, n_channels, ndim
-        What it was built from, and for which images.
+        Its spec, and the channels and axes of its images.
     network
-        In evaluation mode, on the CPU. Its last layer says grey levels: a training replaces it.
+        In evaluation mode, on the CPU. Its last layer predicts grey levels: a training replaces it.
     options, images
-        How, and from how many planes or stacks.
+        The options, and the number of planes or stacks.
     explained
-        Share of the variance it tells right of what was hidden, or of the clean image; of patches
-        drawn anew from the same images. 0 is a guess, 1 perfect.
+        Explained share of the variance of the hidden pixels, or of the clean image, over new
+        patches of the same images: 0 for their mean, 1 for a perfect restoration.
     steps
-        Batches it learnt from.
+        Number of batches it learnt from.
     """
 
     spec: ModelSpec
@@ -81,17 +80,21 @@ class Pretrained:
 
     @property
     def message(self) -> str:
-        """A sentence about how it came to be."""
-        told = {"masked": "what was hidden", "denoise": "the image without its noise"}
+        """A sentence about the pretraining and its result."""
+        target = {"masked": "the hidden parts", "denoise": "the image without its noise"}
         return (
-            f"Pretrained on {self.images} image{'s' * (self.images != 1)} without labels: it tells "
-            f"{self.explained:.0%} of {told[self.options.pretrain_task]}."
+            f"Pretrained on {self.images} image{'s' * (self.images != 1)} without labels: it "
+            f"restores {self.explained:.0%} of {target[self.options.pretrain_task]}."
         )
 
     def fits(self, spec: ModelSpec, n_channels: int, ndim: int, options: PretrainOptions) -> bool:
-        """Whether it is what pretraining such a network in this way would give."""
-        mine = (self.spec, self.n_channels, self.ndim, self.options)
-        return mine == (spec, n_channels, ndim, options)
+        """Whether it was pretrained with this spec, these images' axes and these options."""
+        return (self.spec, self.n_channels, self.ndim, self.options) == (
+            spec,
+            n_channels,
+            ndim,
+            options,
+        )
 
 
 def pretrain(
@@ -104,16 +107,16 @@ def pretrain(
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008
     progress: Progress = silent,
 ) -> Pretrained:
-    """Train a network to restore images that were spoilt.
+    """Train a network to restore corrupted images.
 
     Parameters
     ----------
     spec
-        Which network, its resolution settled.
+        The network, with a fixed resolution.
     images
         Images of the same channels, with or without labels.
     options
-        How images are spoilt, and for how long.
+        Kind of corruption, and duration.
     training
         Its patch, batch, learning rate, flips and turns, averaging, seed and device are used.
     ndim
@@ -121,8 +124,8 @@ def pretrain(
     scaling
         How each image is normalised, by its own statistics.
     progress
-        Told after each step. On `StopEarly` what is learnt so far is returned; `Cancelled` flies
-        through.
+        Called after each step. On `StopEarly` the network so far is returned; `Cancelled` is not
+        caught.
 
     Raises
     ------
@@ -131,7 +134,8 @@ def pretrain(
 
     Notes
     -----
-    The mean squared error, over what was hidden or over the whole, divided by the variance there.
+    The loss is the mean squared error over the hidden pixels, or over all, divided by their
+    variance.
 
     References
     ----------
@@ -188,7 +192,7 @@ class _Pretraining:
         self._clock = Clock(plan, options.pretrain_steps or FEWEST_STEPS)
 
     def run(self, progress: Progress) -> Pretrained:
-        """Learn until the time or the steps are up, or somebody says so."""
+        """Train until the time or the steps run out, or `StopEarly` is raised."""
         step = 0
         try:
             progress(0.0, "pretraining")
@@ -203,39 +207,47 @@ class _Pretraining:
                 self._optimiser.step()
                 self._average.update()
                 step += 1
-                progress(min(fraction, 1.0), f"pretraining, {1 - float(loss.detach()):.0%} told")
+                progress(min(fraction, 1.0), f"pretraining, {1 - float(loss.detach()):.0%} right")
         except StopEarly:
             pass
         network = self._average.network.eval()
         with torch.no_grad():
             losses = [float(self._loss(network)) for _ in range(_JUDGED_BATCHES)]
         explained = 1 - float(np.mean(losses))
-        # Of the same weights, but for images as they are.
+        # The same weights, in a network for images at full size.
         whole = build_network(self._spec, self._n_channels, self._n_channels, self._ndim, seed=0)
         whole.load_state_dict(network.state_dict())
-        given = (self._spec, self._n_channels, self._ndim, whole.cpu().eval())
-        return Pretrained(*given, self._options, self._n_images, explained, step)
+        return Pretrained(
+            self._spec,
+            self._n_channels,
+            self._ndim,
+            whole.cpu().eval(),
+            self._options,
+            self._n_images,
+            explained,
+            step,
+        )
 
     def _loss(self, network: nn.Module) -> Tensor:
-        """Return the error on new patches, as a part of the variance there."""
+        """Return the squared error on new patches, divided by their variance."""
         batch = augment(self._draw(self._plan.batch), self._plan, self._chance)
         clean = batch.image[:, : batch.n_image]
-        spoilt, judged = self._corrupt(clean, self._chance)
-        shown = torch.cat([spoilt, batch.image[:, batch.n_image :]], 1).to(self._device)
-        shown = shown.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
+        corrupted, mask = self._corrupt(clean, self._chance)
+        inputs = torch.cat([corrupted, batch.image[:, batch.n_image :]], 1).to(self._device)
+        inputs = inputs.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
         sides = batch.target.shape[1:]
         with mixed_precision(self._device):
-            said = said_of_middle(network, shown, sides).float()
-        clean, judged = (_middle(part, sides).to(self._device) for part in (clean, judged))
-        weight = judged.expand_as(clean)
+            restored = predict_middle(network, inputs, sides).float()
+        clean, mask = (_middle(part, sides).to(self._device) for part in (clean, mask))
+        weight = mask.expand_as(clean)
         total = weight.sum().clamp_min(1)
-        middle = (clean * weight).sum() / total
-        variance = ((clean - middle) ** 2 * weight).sum() / total
-        return ((said - clean) ** 2 * weight).sum() / total / variance.clamp_min(1e-6)
+        mean = (clean * weight).sum() / total
+        variance = ((clean - mean) ** 2 * weight).sum() / total
+        return ((restored - clean) ** 2 * weight).sum() / total / variance.clamp_min(1e-6)
 
 
 def corruption(options: PretrainOptions) -> Corrupt:
-    """Return the function that spoils images, and says where the result is judged."""
+    """Return the function that corrupts images and gives the mask of the loss."""
 
     def masked(images: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
         side = options.mask_side
@@ -244,10 +256,10 @@ def corruption(options: PretrainOptions) -> Corrupt:
         wide = F.interpolate(hidden.float(), scale_factor=float(side), mode="nearest")
         inside: Any = (..., *(slice(length) for length in images.shape[2:]))
         mask = wide[inside]
-        # The mean of what is left tells the least of what is hidden.
+        # The mean of the visible pixels gives the least away of the hidden ones.
         axes = tuple(range(2, images.ndim))
-        seen = (images * (1 - mask)).sum(axes, keepdim=True)
-        mean = seen / (1 - mask).sum(axes, keepdim=True).clamp_min(1)
+        visible = (images * (1 - mask)).sum(axes, keepdim=True)
+        mean = visible / (1 - mask).sum(axes, keepdim=True).clamp_min(1)
         return torch.where(mask > 0, mean, images), mask
 
     def denoise(images: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -260,7 +272,7 @@ def corruption(options: PretrainOptions) -> Corrupt:
 
 
 class _Drawer:
-    """Draws patches from anywhere, every image as often as it has pixels."""
+    """Sampler of patches from anywhere, from each image in proportion to its pixels."""
 
     def __init__(
         self, sources: Sequence[AnnotatedImage], spec: ModelSpec, shape: Shape, plan: TrainOptions
@@ -287,7 +299,7 @@ class _Drawer:
 def _sources(
     images: Sequence[Image], ndim: int, scaling: NormalisationSpec, seed: int
 ) -> list[AnnotatedImage]:
-    """Return the planes or stacks of all images, with nothing annotated."""
+    """Return the planes or stacks of all images, with empty annotations."""
     if not images:
         raise InputError("There is no image to pretrain on. Give at least one, without labels.")
     if len({image.n_channels for image in images}) > 1:
@@ -306,19 +318,21 @@ def _sources(
     found = []
     for image, index in (places[k] for k in sorted(chosen)):
         numbers = np.asarray(channels_first(image, index, axes))
-        found.append(AnnotatedImage(numbers, _nothing(numbers.shape[1:]), scalings[id(image)]))
+        found.append(
+            AnnotatedImage(numbers, _empty_annotation(numbers.shape[1:]), scalings[id(image)])
+        )
     return found
 
 
-def _nothing(shape: Sequence[int]) -> Annotation:
-    """Return an annotation that takes one byte and says nothing."""
+def _empty_annotation(shape: Sequence[int]) -> Annotation:
+    """Return an empty annotation, in one byte of memory."""
     blank: NDArray[np.uint8] = np.broadcast_to(np.uint8(IGNORED), tuple(shape))
     return Annotation(blank, (1, 2), ("1", "2"))
 
 
 def _shrunken(source: AnnotatedImage, shrink: tuple[int, ...]) -> AnnotatedImage:
     image = shrunken_image(source.image, shrink)
-    return replace(source, image=image, annotation=_nothing(image.shape[1:]))
+    return replace(source, image=image, annotation=_empty_annotation(image.shape[1:]))
 
 
 def _middle(image: Tensor, sides: Sequence[int]) -> Tensor:

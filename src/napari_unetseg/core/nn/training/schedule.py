@@ -1,4 +1,4 @@
-"""How a training runs through its time: learning rate, fading, and when to stop and judge."""
+"""Schedules of a training: learning rate, weight of the guess, times to validate and to stop."""
 
 import contextlib
 import math
@@ -14,7 +14,7 @@ _JUDGING_SHARE = 0.1
 
 
 def learning_rate(fraction: float, options: TrainOptions) -> float:
-    """Return the learning rate when so much of the training is done.
+    """Return the learning rate at a fraction of the training.
 
     References
     ----------
@@ -31,36 +31,36 @@ def learning_rate(fraction: float, options: TrainOptions) -> float:
 
 
 def guess_share(fraction: float, trust: float = 1.0) -> float:
-    """Return the share of the lower rung's guess in the loss when so much of the training is done.
+    """Return the share of the lower rung's guess in the loss at a fraction of the training.
 
     Parameters
     ----------
     trust
-        From 0 to 1: how good the guess is known to be.
+        Dice of the guess on the validation set, from 0 to 1.
 
     Notes
     -----
-    A share much smaller lets the network swing, all the more where things are thin; one that does
-    not fade makes it no better than the lower rung where that is weak.
+    With a much smaller share the network varies widely from run to run, most on thin structures;
+    with one that does not fade it is no better than the lower rung where that is weak.
     """
     return trust * (0.8 - 0.25 * fraction)
 
 
 class Spent:
-    """Counts the time that something took out of a budget, from when it is made."""
+    """A timer that subtracts the time since its construction from a training budget."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
 
     def left(self, options: TrainOptions) -> TrainOptions:
-        """Return the options with what is left of their budget, at least half of it."""
+        """Return the options with the remaining budget, at least half of the whole."""
         minutes = (time.monotonic() - self._began) / 60
         left = max(options.budget - minutes, options.budget / 2)
         return options.model_copy(update={"budget": left})
 
 
 class Every:
-    """Says when something is due: every so many seconds, but never above a share of the time."""
+    """A timer of recurring work: every few seconds, but at most a share of the total time."""
 
     def __init__(self, seconds: float, share: float) -> None:
         self._seconds, self._factor = seconds, 1 / share - 1
@@ -72,7 +72,7 @@ class Every:
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
-        """Measure what is done, to plan the next time."""
+        """Time the enclosed work, and schedule the next one."""
         began = time.monotonic()
         yield
         self.cost = time.monotonic() - began
@@ -80,7 +80,7 @@ class Every:
 
 
 class Clock:
-    """How much of the training is done, and when to judge."""
+    """The progress of a training, and the times of validation."""
 
     def __init__(self, options: TrainOptions, epoch_steps: int) -> None:
         self._timed = options.until == "time"
@@ -93,7 +93,7 @@ class Clock:
         return time.monotonic() - self._began
 
     def fraction(self, step: int) -> float:
-        """Return the part done; within a budget, time is left to judge once more at its end."""
+        """Return the fraction done; a budget in time leaves room for a last validation."""
         if not self._timed:
             return step / self._steps
         return self.seconds / max(self._budget - self._judge.cost, 0.5 * self._budget)

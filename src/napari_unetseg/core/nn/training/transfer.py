@@ -1,4 +1,4 @@
-"""Start from a network that already knows something: all of it, or all but its two ends."""
+"""Warm start from a trained network: from all its weights, or all but its first or last layer."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from napari_unetseg.core.nn.networks.blocks import TrackedGroupNorm
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What was taken over of a network to start from, besides all between its ends.
+class CopiedEnds:
+    """The end layers whose weights were copied, besides all layers between them.
 
     Parameters
     ----------
     first, head
-        Whether the layer that takes the image was, and the one that says the classes.
+        Whether the first layer, which takes the image, and the last, of the classes, were copied.
     """
 
     first: bool
@@ -27,7 +27,7 @@ class Taken:
     def in_words(self) -> str:
         """A sentence for people."""
         if self.first and self.head:
-            return "It began with all that the model to start from knows."
+            return "It began with all weights of the model to start from."
         ends = {"first": self.first, "last": self.head}
         new = " and ".join(name for name, taken in ends.items() if not taken)
         layer = "layer is" if self.first or self.head else "layers are"
@@ -35,18 +35,18 @@ class Taken:
         return f"{kept}; the {new} {layer} new."
 
 
-def transferred(network: nn.Module, start: nn.Module, *, head: bool = True) -> Taken:
+def transfer_weights(network: nn.Module, start: nn.Module, *, head: bool = True) -> CopiedEnds:
     """Copy the weights of `start` into `network`, as far as they fit.
 
     Parameters
     ----------
     network
-        Fresh, and changed. Keeps its own last layer where the number of classes differs, and its
-        own first convolution where the number of channels does.
+        An untrained network; changed. Keeps its own last layer where the number of classes
+        differs, and its own first convolution where the number of channels does.
     start
-        Trained, of the same options; not changed.
+        A trained network of the same options; not changed.
     head
-        Whether its last layer means the same, and may be taken over.
+        Whether the outputs mean the same, so that the last layer may be copied.
 
     Raises
     ------
@@ -70,19 +70,19 @@ def transferred(network: nn.Module, start: nn.Module, *, head: bool = True) -> T
         )
     known = {name: have[name] for name in want if name not in unlike}
     network.load_state_dict(known, strict=False)
-    return Taken(first=not first, head=unlike == first)
+    return CopiedEnds(first=not first, head=unlike == first)
 
 
 def _first_block(names: Iterable[str]) -> str:
-    """Return what the names of the layers begin with that see the image, from all in order."""
+    """Return the common prefix of the layers that take the image, from all names in order."""
     return ".".join(next(iter(names)).split(".")[:2]) + "."
 
 
 def set_frozen(network: nn.Module, frozen: bool) -> None:
-    """Keep a network's encoder as it is, or let it learn again.
+    """Freeze or unfreeze a network's encoder.
 
-    The encoder of a UNet is its way down; of a chain of convolutions, all but the last layer.
-    Frozen, it also keeps its normalisation's averages.
+    The encoder of a UNet is its contracting path; of a chain of convolutions, all but the last
+    layer. A frozen encoder also keeps its running averages.
     """
     for module in _encoder(network):
         module.requires_grad_(not frozen)
@@ -90,12 +90,12 @@ def set_frozen(network: nn.Module, frozen: bool) -> None:
 
 
 def keep_averages(network: nn.Module) -> None:
-    """Let a network that learns normalise by the averages it has, as when it predicts.
+    """Set normalisation layers to use their running averages in training, as in prediction.
 
-    Those of a batch of a few images of one kind are others. Normalised by them, layers that were
-    learnt on much see what they never saw, and until all have followed the network is worse than
-    the one it began as: more steps than a short training has. What scales and shifts after the
-    normalisation goes on learning.
+    The statistics of a batch of a few images of one kind differ from them. Normalised by those,
+    layers trained on much data get inputs of another distribution, and the network is worse than
+    at its start until all layers have adapted: longer than a short training lasts. Scale and shift
+    after the normalisation are still trained.
     """
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d, TrackedGroupNorm)):
@@ -117,12 +117,12 @@ class Average:
     Parameters
     ----------
     network
-        The one that learns.
+        The network in training.
     copy
         A copy of it, to hold the mean.
     memory
-        Share of the mean that stays at each step. Starts small, so that the first random weights
-        are soon forgotten.
+        Share of the mean that is kept at each step. It starts small, so that the first random
+        weights soon drop out.
 
     References
     ----------
@@ -135,12 +135,12 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the network's weights as they are now."""
+        """Add the network's current weights to the mean."""
         self._steps += 1
         memory = min(self._memory, self._steps / (self._steps + 10))
-        mine, its = self.network.state_dict(), self._network.state_dict()
-        for name, mean in mine.items():
+        means, current = self.network.state_dict(), self._network.state_dict()
+        for name, mean in means.items():
             if mean.is_floating_point():
-                mean.lerp_(its[name], 1 - memory)
+                mean.lerp_(current[name], 1 - memory)
             else:
-                mean.copy_(its[name])
+                mean.copy_(current[name])

@@ -1,4 +1,4 @@
-"""How well a network tells objects apart, on what it did not learn from."""
+"""Validation of a network's objects on held-out pixels, and choice of the splitting depth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.scoring.object_scores import ObjectScores, object_scores
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
 
-EXAM_PIXELS = 2**21
-"""Most pixels that are predicted for an exam."""
+VALIDATION_PIXELS = 2**21
+"""Largest number of pixels predicted for a validation."""
 
 DEPTHS = (0.05, 0.1, SPLIT_DEPTH, 0.2, 0.25, 0.3, 0.4)
-"""How deep a pass may have to be to be cut."""
+"""Splitting depths to choose from; see `DecodeOptions`."""
 
 FEWEST_OBJECTS = 20
-"""Of fewer true objects no best depth is sought."""
+"""Smallest number of true objects from which a depth is chosen."""
 
 
 @dataclass(frozen=True)
 class ObjectValidation:
-    """How objects were told apart, and how deep a pass is best cut to that end.
+    """Scores of objects on the validation set, and the best splitting depth.
 
     Parameters
     ----------
     scores
-        With that depth, all images counted together.
+        With that depth, over all images together.
     split_depth
         See `DecodeOptions`.
     """
@@ -49,27 +49,27 @@ def validate_objects(
     *,
     progress: Progress = silent,
 ) -> ObjectValidation | None:
-    """Examine a segmenter on the objects that were held out.
+    """Score a segmenter on the held-out objects.
 
     Parameters
     ----------
     data
-        What the segmenter was trained on, with ids.
+        The training set of the segmenter, with object ids.
 
     Returns
     -------
-    Exam or None
-        None when nothing was held out. Objects cut by the edge of what was held out count as far
-        as they lie in it, in truth and prediction alike; of an image larger than `EXAM_PIXELS` a
-        held-out piece is seen alone. Few objects say nothing of the depth: the segmenter's own is
-        left as it is.
+    ObjectValidation or None
+        None when nothing was held out. Objects that reach beyond the held-out pixels are cropped
+        to them, in truth and prediction alike; of an image larger than `VALIDATION_PIXELS` only a
+        held-out piece is predicted. With too few objects for a choice, the depth is the
+        segmenter's own.
     """
-    exam = [held for held in data.held_out if held.annotation.counted.any()]
+    validation = [held for held in data.held_out if held.annotation.counted.any()]
     decoder = decoder_of(segmenter)
     own = SPLIT_DEPTH if decoder is None else decoder.split_depth
     found: dict[float, list[Overlap]] = {depth: [] for depth in sorted({*DEPTHS, own})}
-    room = EXAM_PIXELS
-    for held in track(exam, progress, "examining"):
+    room = VALIDATION_PIXELS
+    for held in track(validation, progress, "validating"):
         annotation = held.annotation
         box = _piece(annotation)
         counted = annotation.counted[box]
@@ -80,10 +80,10 @@ def validate_objects(
         image = Image(held.image[:, *box], held.axes)
         maps = predict_maps_image(image, segmenter, held.scale()).asarray()
         for depth, overlaps in found.items():
-            how = DecodeOptions(split_depth=depth)
+            options = DecodeOptions(split_depth=depth)
             extra = maps[len(segmenter.classes) :]
-            said, _ = decode(1 - maps[0], extra, decoder, how)
-            overlaps.append(overlap_of(np.where(counted, said, 0), truth))
+            objects, _ = decode(1 - maps[0], extra, decoder, options)
+            overlaps.append(overlap_of(np.where(counted, objects, 0), truth))
     if not found[own]:
         return None
     scores = {depth: object_scores(Overlap.joined(several)) for depth, several in found.items()}
@@ -97,33 +97,33 @@ def validate_objects(
 def choose_split_depth(
     scores: Mapping[float, float], n: float, usual: float = SPLIT_DEPTH
 ) -> float:
-    """Return the depth nearest to the usual one of those that are as good as the best.
+    """Choose the depth nearest to the usual one among those as good as the best.
 
-    As good is what chance alone may part: the standard error of a share of `n` objects. The curve
-    is flat, and its very top may lie at a depth that suits other images ill.
+    Scores count as equally good within the standard error of a share of `n` objects. The curve is
+    flat, and its maximum may lie at a depth that suits other images badly.
     """
     top = max(scores.values())
-    chance = (top * (1 - top) / n) ** 0.5
-    good = [depth for depth, score in scores.items() if score >= top - chance]
+    error = (top * (1 - top) / n) ** 0.5
+    good = [depth for depth, score in scores.items() if score >= top - error]
     return min(good, key=lambda depth: abs(depth - usual))
 
 
 def _piece(held: Annotation) -> tuple[slice, ...]:
-    """Return what is to be seen of an image: all, or of a large one a tile that was held out."""
+    """Return the box to predict: the image, or of a large one a held-out tile."""
     shape = held.shape
-    if held.counted.size <= EXAM_PIXELS:
+    if held.counted.size <= VALIDATION_PIXELS:
         return tuple(slice(0, side) for side in shape)
     tiles, _ = held.tiles()
     boxes = [box for box in ndimage.find_objects(tiles) if box is not None]
     box = max(boxes, key=lambda one: int(held.counted[one].sum()))
-    side = int(EXAM_PIXELS ** (1 / len(shape)))
+    side = int(VALIDATION_PIXELS ** (1 / len(shape)))
     return tuple(slice(part.start, min(part.stop, part.start + side)) for part in box)
 
 
 __all__ = [
     "DEPTHS",
-    "EXAM_PIXELS",
     "FEWEST_OBJECTS",
+    "VALIDATION_PIXELS",
     "ObjectValidation",
     "choose_split_depth",
     "validate_objects",
