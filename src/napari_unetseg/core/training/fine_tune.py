@@ -25,14 +25,14 @@ class FineTuneOptions(Options):
 
     how: Literal["continue", "anew"] = option(
         "continue",
-        "Begin",
-        "Continue: go on from the weights of the model. Anew: from what the model itself began "
-        "with, nothing or a model that was loaded; slower, and free of old mistakes.",
+        "Start from",
+        "Continue: start with the weights of the model. Anew: start from scratch, or from the "
+        "loaded model it began with; slower, and without old mistakes.",
     )
     budget: float = option(
         1.0,
         "Minutes",
-        "How long to train a network. Models that look at single pixels are fitted in a blink.",
+        "Training time of a network. Pixel models are fitted in under a second.",
         gt=0,
         le=10_000,
         step=0.5,
@@ -40,8 +40,8 @@ class FineTuneOptions(Options):
     earlier: float = option(
         0.5,
         "Earlier share",
-        "Part of the training that goes to what the model learnt from before, where that is still "
-        "there; against forgetting. 0 leaves it out.",
+        "Fraction of the training spent on the earlier images of the model, if they are still "
+        "open, to prevent forgetting. 0 leaves them out.",
         ge=0,
         le=0.9,
         step=0.1,
@@ -50,9 +50,9 @@ class FineTuneOptions(Options):
     )
     ink: float = option(
         5.0,
-        "Weight of ink",
-        "How many times a pixel that you drew, erased or approved counts: a network is shown its "
-        "surroundings as many times more often.",
+        "Weight of corrections",
+        "Weight of a pixel that you drew, erased or approved: a network sees its surroundings so "
+        "many times more often.",
         ge=1,
         le=1000,
         step=1,
@@ -61,9 +61,9 @@ class FineTuneOptions(Options):
     )
     unreviewed: float = option(
         0.5,
-        "Weight of the rest",
-        "How much a pixel of the same plane counts that no hand touched: it is what a model said, "
-        "and may be wrong. 0 learns ink alone.",
+        "Weight of unreviewed",
+        "Weight of unreviewed pixels of the same plane: they are predictions and may be wrong. 0 "
+        "trains on corrections only.",
         ge=0,
         le=0.9,
         step=0.1,
@@ -73,7 +73,7 @@ class FineTuneOptions(Options):
     alarm: float = option(
         0.05,
         "Alarm from",
-        "Say so when more than this part of what the model had right of all that you annotated is "
+        "Warn if more than this fraction of the annotation that was predicted correctly before is "
         "wrong afterwards.",
         ge=0,
         le=1,
@@ -83,20 +83,25 @@ class FineTuneOptions(Options):
     learning_rate: float = option(
         0.001,
         "Learning rate",
-        "Largest step of the optimiser when a network is continued; anew it is that of its first "
-        "training. Smaller to forget less, larger to learn more.",
+        "Largest step of the optimiser when a network is continued; from scratch it is that of its "
+        "first training. Smaller values forget less, larger ones learn more.",
         gt=0,
         le=1,
         step=0.001,
         advanced=True,
     )
     seed: int = option(
-        0, "Seed", "The same seed draws the same.", ge=0, le=2**31 - 1, advanced=True
+        0,
+        "Seed",
+        "Random seed: the same seed gives the same random choices.",
+        ge=0,
+        le=2**31 - 1,
+        advanced=True,
     )
     device: Device = option(
         "auto",
         "Device",
-        "What to compute on; automatic takes a graphics processor where there is one.",
+        "Device to compute on; automatic uses a graphics processor if there is one.",
         advanced=True,
     )
 
