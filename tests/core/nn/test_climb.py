@@ -1,4 +1,4 @@
-"""Climbing: never below the lower rung on what was held out."""
+"""Climbing: never below the lower rung on held-out labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -83,7 +83,7 @@ def test_it_says_what_it_needs(tool, viewer):
 
 def test_what_it_shows(tool, labels, run):
     table = run()
-    assert "3 objects, median area_um2 13.50" in tool.message.text()
+    assert "3 objects, median area 13.5 µm²" in tool.message.text()
     shown = cells(tool.table, 1)
     assert (shown["label"], shown["pixels"], shown["area_um2"]) == ("7", "120", "30.00")
     assert shown["touches_border"] == "no"

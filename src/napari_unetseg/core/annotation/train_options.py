@@ -15,13 +15,13 @@ class TrainOptions(Options):
     until: Literal["time", "epochs"] = option(
         "time",
         "Train for",
-        "So many minutes, or so many epochs. Only epochs give the same result every time.",
+        "A number of minutes or of epochs. Only epochs give reproducible results.",
     )
     budget: float = option(
         2.0,
         "Minutes",
-        "How long to train. The learning rate falls to zero at the end of it, so half the time is "
-        "not half the training.",
+        "Training time. The learning rate falls to zero at its end, so half the time is not half "
+        "the training.",
         when={"until": ("time",)},
         gt=0,
         le=10_000,
@@ -30,7 +30,7 @@ class TrainOptions(Options):
     epochs: int = option(
         30,
         "Epochs",
-        "How often to go through the annotated area.",
+        "Number of passes through the annotated area.",
         when={"until": ("epochs",)},
         ge=1,
         le=100_000,
@@ -46,7 +46,7 @@ class TrainOptions(Options):
     learning_rate: float = option(
         0.003,
         "Learning rate",
-        "Largest step of the optimiser. Smaller when the loss jumps, larger when it creeps.",
+        "Largest step of the optimiser. Lower it if the loss jumps, raise it if it falls slowly.",
         gt=0,
         le=1,
         step=0.001,
@@ -55,14 +55,14 @@ class TrainOptions(Options):
     schedule: Literal["one-cycle", "cosine", "constant"] = option(
         "one-cycle",
         "Schedule",
-        "How the learning rate runs: a long rise and a fall, a short rise and a fall, or a short "
-        "rise and then constant.",
+        "Course of the learning rate: long rise and fall, short rise and fall, or short rise and "
+        "then constant.",
         advanced=True,
     )
     weight_decay: float = option(
         0.0001,
         "Weight decay",
-        "Pull of the weights towards zero; against learning by heart.",
+        "L2 regularisation of the weights, which reduces overfitting.",
         ge=0,
         le=1,
         step=0.0001,
@@ -71,22 +71,22 @@ class TrainOptions(Options):
     patch: int = option(
         128,
         "Patch size",
-        "Side in pixels of the pieces to train on, at the resolution the network works at; in a "
-        "stack, of its planes. Small ones make more steps in the same time; larger ones show more "
-        "of large objects. Rounded to what the network can take.",
+        "Side of the training patches in pixels, at the resolution of the network. Small patches "
+        "give more steps in the same time; large ones show more of large objects. Rounded to a "
+        "size that the network accepts.",
         ge=8,
         le=2048,
         advanced=True,
     )
     patch_depth: int = option(
-        16, "Patch depth", "Planes of a piece of a stack.", ge=1, le=512, advanced=True
+        16, "Patch depth", "Planes per patch of a stack.", ge=1, le=512, advanced=True
     )
-    batch: int = option(4, "Batch", "Patches in one step.", ge=1, le=256)
+    batch: int = option(4, "Batch", "Patches per step.", ge=1, le=256)
 
     dice: float = option(
         0.5,
         "Dice share",
-        "Part of the loss that is the Dice overlap; the rest is the cross-entropy of each pixel.",
+        "Fraction of the loss that is the Dice overlap; the rest is the cross-entropy per pixel.",
         ge=0,
         le=1,
         step=0.1,
@@ -95,23 +95,23 @@ class TrainOptions(Options):
     balance: Literal["auto", "none", "patches", "loss", "both"] = option(
         "auto",
         "Balance classes",
-        "Help a class with few pixels: draw patches from each class as often, weigh its pixels "
-        "higher, or both. Automatic is both for scribbles and patches for masks.",
+        "Compensate for rare classes: draw patches equally often from each class, weight the loss "
+        "of rare classes higher, or both. Automatic is both for scribbles and patches for masks.",
         advanced=True,
     )
 
     objects: Literal["distance", "boundary", "none"] = option(
         "distance",
         "Objects by",
-        "From labels that are objects a network also learns what tells touching ones apart: each "
-        "pixel's share of the way from the edge to the middle of its object, or whether it is at "
-        "the edge. None learns foreground alone.",
+        "Additional output that separates touching objects, for labels that are objects: the "
+        "distance of each pixel from the edge of its object, relative to its middle, or the "
+        "boundary. None trains on foreground only.",
         advanced=True,
     )
     maps: float = option(
         1.0,
         "Weight of objects",
-        "How much telling objects apart counts beside foreground.",
+        "Weight of the loss that separates objects, relative to foreground.",
         when={"objects": ("distance", "boundary")},
         gt=0,
         le=100,
@@ -119,12 +119,14 @@ class TrainOptions(Options):
         advanced=True,
     )
 
-    flips: bool = option(True, "Flips", "Train on mirrored patches too.")
-    quarter_turns: bool = option(True, "Quarter turns", "Train on turned patches too.")
+    flips: bool = option(True, "Flips", "Augment with mirrored patches.")
+    quarter_turns: bool = option(
+        True, "Quarter turns", "Augment with patches turned by 90 degrees."
+    )
     rotation: float = option(
         0.0,
         "Rotation",
-        "Turn by any angle up to so many degrees.",
+        "Maximum rotation in degrees.",
         ge=0,
         le=180,
         step=5,
@@ -133,7 +135,7 @@ class TrainOptions(Options):
     scale: float = option(
         0.0,
         "Scale",
-        "Enlarge or shrink by up to this part: 0.2 is from 0.83 to 1.2 times.",
+        "Maximum change of scale: 0.2 is from 0.83 to 1.2 times.",
         ge=0,
         le=1,
         step=0.05,
@@ -142,7 +144,7 @@ class TrainOptions(Options):
     elastic: float = option(
         0.0,
         "Elastic",
-        "Bend smoothly by up to about so many pixels.",
+        "Maximum elastic deformation in pixels, approximately.",
         ge=0,
         le=50,
         step=1,
@@ -151,7 +153,7 @@ class TrainOptions(Options):
     intensity: float = option(
         0.2,
         "Intensity",
-        "Change brightness, contrast and gamma by up to about this part.",
+        "Maximum relative change of brightness, contrast and gamma, approximately.",
         ge=0,
         le=1,
         step=0.05,
@@ -160,7 +162,7 @@ class TrainOptions(Options):
     blur: float = option(
         0.0,
         "Blur",
-        "Soften some patches by a Gaussian of up to so many pixels.",
+        "Maximum width of a Gaussian blur in pixels, applied to some patches.",
         ge=0,
         le=5,
         step=0.5,
@@ -169,7 +171,7 @@ class TrainOptions(Options):
     noise: float = option(
         0.0,
         "Noise",
-        "Add noise of up to this part of the image's own spread.",
+        "Maximum added noise, as a fraction of the standard deviation of the image.",
         ge=0,
         le=1,
         step=0.05,
@@ -179,8 +181,8 @@ class TrainOptions(Options):
     validation: float = option(
         0.2,
         "Validation share",
-        "Part of the annotation held out to judge by: whole strokes, tiles or images. The best "
-        "network by it is kept; with 0 it is the last.",
+        "Fraction of the annotation held out for validation: whole strokes, tiles or images. The "
+        "network with the best score on it is kept; with 0, the last one.",
         ge=0,
         le=0.8,
         step=0.05,
@@ -188,8 +190,8 @@ class TrainOptions(Options):
     patience: int = option(
         0,
         "Patience",
-        "Early stopping: end after so many validations without a better one; 0 to use all the "
-        "time. Use it when you give more minutes than may be needed; the best is kept anyway.",
+        "Early stopping: end after so many validations without improvement; 0 uses all the time. "
+        "Useful if you allow more minutes than needed; the best network is kept anyway.",
         ge=0,
         le=10_000,
         advanced=True,
@@ -197,8 +199,8 @@ class TrainOptions(Options):
     averaging: float = option(
         0.99,
         "Averaging",
-        "Judge and keep a running mean of the weights, of about 1 / (1 - this) steps; 0 for none. "
-        "Against swinging.",
+        "Use a running mean of the weights over about 1 / (1 - this) steps, which reduces "
+        "fluctuations; 0 for none.",
         ge=0,
         lt=1,
         step=0.01,
@@ -206,33 +208,38 @@ class TrainOptions(Options):
     )
     climbing: Literal["auto", "on", "off"] = option(
         "auto",
-        "Climb",
-        "Stand on the logistic rung: where nothing is painted, learn what that rung says; the "
-        "strokes overrule it. Automatic is on for scribbles.",
+        "Distil",
+        "Use the logistic model as a guide: where nothing is painted, train on its predictions; "
+        "your strokes take priority. Automatic is on for scribbles.",
     )
     freeze: int = option(
         0,
         "Freeze for",
-        "When starting from a saved network: epochs in which only the parts after its encoder "
-        "learn.",
+        "Epochs in which only the parts after the encoder are trained, if training starts from a "
+        "saved network.",
         ge=0,
         le=10_000,
         advanced=True,
     )
     seed: int = option(
-        0, "Seed", "The same seed draws the same.", ge=0, le=2**31 - 1, advanced=True
+        0,
+        "Seed",
+        "Random seed: the same seed gives the same random choices.",
+        ge=0,
+        le=2**31 - 1,
+        advanced=True,
     )
     device: Device = device_option()
     spare_core: bool = option(
         False,
         "Spare a core",
-        "Leave one processor core to everything else.",
+        "Leave one processor core to other programs.",
         advanced=True,
     )
     preview_every: float = option(
         5.0,
         "Preview every",
-        "Seconds between previews of the visible field; at most a fifth of the time goes there.",
+        "Seconds between previews of the visible plane; they take at most a fifth of the time.",
         ge=0.5,
         le=3600,
         step=1,

@@ -41,7 +41,7 @@ class BackgroundOptions(Options):
     )
     robust: Robust = option(
         "both",
-        "Ignore objects",
+        "Ignore pixels",
         "Which objects to ignore in the fit: bright, dark, both, or none. Choosing bright or "
         "dark tolerates more objects than both, if the image has only that kind.",
     )
@@ -53,7 +53,7 @@ class BackgroundOptions(Options):
     )
     per: Per = option(
         "plane",
-        "One surface for",
+        "Fit per",
         "Fit one surface to each plane, one to all planes together, or one that changes smoothly "
         "along z.",
     )

@@ -24,7 +24,7 @@ from napari_unetseg.core.scoring.overlap import (
 HIT, INVENTED, MISSED = 1, 2, 3
 """Kinds of objects. Where several overlap, the review image shows the largest number."""
 
-KINDS = {HIT: "hit", INVENTED: "invented", MISSED: "missed"}
+KINDS = {HIT: "matched", INVENTED: "false positive", MISSED: "missed"}
 
 _ROWS = 256
 _PIXELS = 1 << 18

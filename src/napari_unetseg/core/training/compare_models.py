@@ -178,7 +178,7 @@ class Scoreboard:
                 f"or paint more of them.{self._untried}"
             )
         why = self._lead(best) if chosen is best else _bargain(chosen, best)
-        said = f"Use {chosen.label}: Dice {chosen.dice:.3f} on what was held out{why}."
+        said = f"Use {chosen.label}: Dice {chosen.dice:.3f} on held-out labels{why}."
         return f"{said}{self._caution}{self._untried}"
 
     def as_json(self) -> dict[str, Any]:
@@ -207,7 +207,10 @@ class Scoreboard:
         if not others:
             return ""
         second = max(others, key=lambda row: row.dice)
-        return f", {best.dice - second.dice:.3f} above the next best, {second.label}"
+        lead = f"{best.dice - second.dice:.3f}"
+        if lead == "0.000":
+            return f", tied with {second.label}"
+        return f", {lead} above the next best, {second.label}"
 
     @property
     def _caution(self) -> str:
@@ -216,13 +219,13 @@ class Scoreboard:
         if unjudged:
             said += (
                 f" Nothing of {', '.join(unjudged)} could be held out: paint a second stroke of it "
-                "to have it judged."
+                "for a score."
             )
         fewest = min((count for count in self.held_out.values() if count), default=0)
         if fewest < FEW:
             said += (
-                f" Only {fewest} pixels of a class were held out: paint more before you trust "
-                "small differences."
+                f" Only {fewest} pixels of a class were held out: paint more before trusting small "
+                "differences."
             )
         return said
 
@@ -425,7 +428,7 @@ def _judged(
         float(guessed.mean()),
         seconds,
         1e6 * rate,
-        f"The {spec.kind} did worse than the {kind} it climbed on." if kind != spec.kind else "",
+        "" if kind == spec.kind else f"The {spec.kind} scored lower than its guide, {kind}.",
     )
 
 

@@ -25,14 +25,14 @@ class FineTuneOptions(Options):
 
     how: Literal["continue", "anew"] = option(
         "continue",
-        "Begin",
-        "Continue: start from the weights of the model. Anew: start where the model itself began, "
-        "from a loaded model or from nothing; slower, but without its old mistakes.",
+        "Start from",
+        "Continue: start with the weights of the model. Anew: start from scratch, or from the "
+        "loaded model it began with; slower, and without old mistakes.",
     )
     budget: float = option(
         1.0,
         "Minutes",
-        "Duration of the training of a network. Pixel models fit in under a second.",
+        "Training time of a network. Pixel models are fitted in under a second.",
         gt=0,
         le=10_000,
         step=0.5,
@@ -40,8 +40,8 @@ class FineTuneOptions(Options):
     earlier: float = option(
         0.5,
         "Earlier share",
-        "Share of the training for the earlier annotations of the model, if they are still "
-        "available, so that it does not forget them. 0 leaves them out.",
+        "Fraction of the training spent on the earlier images of the model, if they are still "
+        "open, to prevent forgetting. 0 leaves them out.",
         ge=0,
         le=0.9,
         step=0.1,
@@ -50,9 +50,9 @@ class FineTuneOptions(Options):
     )
     ink: float = option(
         5.0,
-        "Weight of ink",
-        "Weight of a pixel that you drew, erased or approved. A network is trained on its "
-        "surroundings as many times more often.",
+        "Weight of corrections",
+        "Weight of a pixel that you drew, erased or approved: a network sees its surroundings so "
+        "many times more often.",
         ge=1,
         le=1000,
         step=1,
@@ -61,9 +61,9 @@ class FineTuneOptions(Options):
     )
     unreviewed: float = option(
         0.5,
-        "Weight of the rest",
-        "Weight of the other pixels of the same plane, which are only predicted and may be wrong. "
-        "0 trains on ink alone.",
+        "Weight of unreviewed",
+        "Weight of unreviewed pixels of the same plane: they are predictions and may be wrong. 0 "
+        "trains on corrections only.",
         ge=0,
         le=0.9,
         step=0.1,
@@ -73,8 +73,8 @@ class FineTuneOptions(Options):
     alarm: float = option(
         0.05,
         "Alarm from",
-        "Warn if the new model gets more than this share wrong of the annotated pixels or objects "
-        "that the old model had right.",
+        "Warn if more than this fraction of the annotation that was predicted correctly before is "
+        "wrong afterwards.",
         ge=0,
         le=1,
         step=0.01,
@@ -83,8 +83,8 @@ class FineTuneOptions(Options):
     learning_rate: float = option(
         0.001,
         "Learning rate",
-        "Largest learning rate when a network is continued; anew, that of its first training is "
-        "used. Lower it to forget less, raise it to learn more.",
+        "Largest step of the optimiser when a network is continued; from scratch it is that of its "
+        "first training. Smaller values forget less, larger ones learn more.",
         gt=0,
         le=1,
         step=0.001,
@@ -93,7 +93,7 @@ class FineTuneOptions(Options):
     seed: int = option(
         0,
         "Seed",
-        "Number that fixes all random choices: the same seed gives the same ones.",
+        "Random seed: the same seed gives the same random choices.",
         ge=0,
         le=2**31 - 1,
         advanced=True,

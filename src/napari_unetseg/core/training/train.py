@@ -409,7 +409,7 @@ def _validate_objects(fitted: Any, data: TrainingSet, progress: Progress) -> Any
 
 def _validation_sentence(dice: float, ap50: float | None = None) -> str:
     objects = "" if ap50 is None else f", AP@0.5 {ap50:.3f}"
-    return f"Dice {dice:.3f}{objects} on what was held out."
+    return f"Dice {dice:.3f}{objects} on held-out labels."
 
 
 __all__ = ["Origin", "Outcome", "check_torch", "train", "train_on_set"]

@@ -1,4 +1,4 @@
-"""The Background dock: fit a smooth surface to the background and take it away."""
+"""The Background dock: fit of a smooth surface to the background, and its removal."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,27 +29,27 @@ SURFACE = "surface"
 _OURS = (FLATTENED, SURFACE)
 _VIEWS = ("Before", "After", "Surface", "Residual")
 _VIEW_HELP = {
-    "Before": "The image as it is.",
-    "After": "The visible plane with the surface taken away.",
+    "Before": "The original image.",
+    "After": "The flattened plane: the surface is removed.",
     "Surface": "The surface fitted to the visible plane.",
-    "Residual": "Image minus surface: blue below, orange above. A good fit leaves no slow waves.",
+    "Residual": "Image minus surface; blue below, orange above. A good fit leaves no slow waves.",
 }
-# Blue below, orange above: told apart by colour-blind eyes, and black where nothing is left.
+# Blue below, orange above (safe for colour blindness), black at zero.
 _DIVERGING = Colormap(["#56b4e9", "#000000", "#e69f00"], name="unetseg residual")
 
 
 @dataclass(frozen=True, eq=False)
 class _Flattened:
-    """A flattened image, its surface, and what they were made with.
+    """A flattened image, its surface, and their inputs.
 
     Parameters
     ----------
     image, surface
         float32, of the image's grey shape.
     facts
-        Of the fit; see `Background.describe`.
+        Facts of the fit; see `Background.describe`.
     left_out
-        Name of the labels that were left out, or nothing.
+        Name of the labels that were left out, or ``""``.
     """
 
     image: Any
@@ -69,9 +69,9 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
     """
 
     title = "Background"
-    help_text = "Even out the light: fit a smooth surface to the background and take it away."
+    help_text = "Correct uneven light: fit a smooth surface to the background and remove it."
     run_text = "Flatten"
-    run_help = "Fit every plane and put the flattened image into a layer."
+    run_help = "Fit every plane and show the flattened image in a layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, BackgroundOptions())
@@ -109,7 +109,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         return row
 
     def set_view(self, view: str) -> None:
-        """Show the image before, after, the surface or the residual, on the visible plane."""
+        """Show the original, the flattened plane, the surface or the residual."""
         self._view = view
         check_button(self._views, _VIEWS.index(view))
         self.look_later()
@@ -127,7 +127,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
 
     def show_result(self, layer: Layer, options: BackgroundOptions, result: _Flattened) -> str:
         facts = result.facts
-        known = {**result.options.model_dump(), "fit": facts, "left_out": result.left_out}
+        provenance = {**result.options.model_dump(), "fit": facts, "left_out": result.left_out}
         layers = self.viewer.layers
         show_image(
             layers,
@@ -135,11 +135,16 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
             SURFACE,
             result.surface,
             name=f"{layer.name} surface",
-            options=known,
+            options=provenance,
             visible=False,
         )
         shown = show_image(
-            layers, layer, FLATTENED, result.image, name=f"{layer.name} flattened", options=known
+            layers,
+            layer,
+            FLATTENED,
+            result.image,
+            name=f"{layer.name} flattened",
+            options=provenance,
         )
         self._done = (layer, result.options)
         self.set_view("After")
@@ -151,7 +156,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         if layer is not None:
             grey, options = image_of(layer).grey(), self.form.options
             self.form.show_only({"per": bool(grey.loop_shape()), "channel": bool(layer.rgb)})
-            # The first fit of a kind of numbers compiles for seconds: begin while the user looks.
+            # The first fit of a dtype compiles for seconds: start now.
             self._warm.ask(lambda progress: _warm_up(grey.dtype, options))
 
     def options_changed(self, options: BackgroundOptions) -> None:
@@ -186,17 +191,17 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         self.unsay()
 
     def _excluded(self, index: tuple[int, ...] = ()) -> Any:
-        """Return where the chosen labels are, of one plane if its index is given."""
+        """Return the mask of the chosen labels, of one plane if its index is given."""
         labels = self.exclude.layer()
         if labels is None:
             return None
         ids = labels_of(labels)
-        # Labels of fewer axes than the image hold for each of its planes.
+        # Labels with fewer axes than the image apply to each of its planes.
         return ids[index[len(index) - (ids.ndim - 2) :]] != 0 if index else ids != 0
 
 
 def _warm_up(dtype: Any, options: BackgroundOptions) -> None:
-    """Compile what a fit to numbers of `dtype` runs."""
+    """Compile the code of a fit to data of `dtype`."""
     ramp = Image.of((np.indices((64, 64)).sum(0) % 97).astype(dtype))
     _plane(ramp, (), options, None, "After")
 
@@ -207,16 +212,16 @@ def _flatten(
     background: Background = fit_background(
         image, options, exclude=exclude, progress=part(progress, 0, 0.7)
     )
-    progress(0.7, "taking the surface away")
+    progress(0.7, "removing the surface")
     flattened = background.flatten(image)
-    progress(0.9, "drawing the surface")
+    progress(0.9, "computing the surface")
     return flattened.data, background.surface().data, background.describe()
 
 
 def _plane(
     image: Image, index: tuple[int, ...], options: BackgroundOptions, mask: Any, view: str
 ) -> Any:
-    """Return what `view` shows of one plane: (Y, X) float32."""
+    """Return the picture of a view of one plane: (Y, X) float32."""
     plane = plane_image(image, index)
     flat = options.model_copy(update={"per": "plane"})
     background = fit_background(plane, flat, exclude=mask)
@@ -242,6 +247,6 @@ def _summary(facts: dict[str, Any]) -> str:
     before, after = (100 * facts[f"flatness_{when}"] for when in ("before", "after"))
     count = len(facts["surfaces"][0]["terms"])
     return (
-        f"Flattened with {count} terms. The background wavered by {before:.1f} % of the image's "
-        f"range; now {after:.1f} %. Next: Threshold."
+        f"Flattened with {count} terms. Background variation: {before:.1f} % of the intensity "
+        f"range before, {after:.1f} % after. Next: Threshold."
     )

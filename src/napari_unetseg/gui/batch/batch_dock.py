@@ -1,4 +1,4 @@
-"""The Batch dock: do with a folder of images what was done with one."""
+"""The Batch dock: the steps of one image, run on a folder of images."""
 
 import shutil
 import tempfile
@@ -51,7 +51,7 @@ class BatchWidget(QWidget):
     """
 
     title = "Batch"
-    help_text = "Do with a folder of images what you did with this one."
+    help_text = "Repeat the steps of one image on a folder of images."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__()
@@ -74,7 +74,7 @@ class BatchWidget(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.page)
         self.setMinimumWidth(280)
-        # Else napari puts a stretch under the page, which halves it.
+        # Otherwise napari adds a stretch below the page, which halves it.
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
         self._takes = self._asking(self._on_taken)
@@ -87,7 +87,7 @@ class BatchWidget(QWidget):
         self.take()
         self.refresh()
 
-    # What it is asked
+    # State and actions
 
     @property
     def running(self) -> bool:
@@ -96,12 +96,12 @@ class BatchWidget(QWidget):
 
     @property
     def busy(self) -> bool:
-        """Whether anything is being done in another thread."""
+        """Whether another thread is at work."""
         others = (self._takes, self._files, self._scans, self._looks, self._words)
         return self.running or any(one.busy for one in others)
 
     def take(self, layer: Layer | None = None) -> None:
-        """Take the steps that led to a layer, or to the picked one, as the recipe."""
+        """Read the recipe of a layer, or of the picked one."""
         layer = layer or self.page.pick.layer()
         if layer is None:
             return
@@ -116,11 +116,11 @@ class BatchWidget(QWidget):
         self._takes.ask(lambda progress: (draft.recipe(place), place, remarks))
 
     def open_recipe(self, path: Path) -> None:
-        """Open a recipe's file."""
+        """Open a recipe file."""
         self._files.ask(lambda progress: (read_recipe(path), path, f"Opened {path.name}."))
 
     def save_recipe(self, path: Path) -> None:
-        """Save the recipe, its model beside it."""
+        """Save the recipe, with its model beside it."""
         recipe, folder = self.editor.recipe(), self._folder
         if recipe is not None:
             target = path if path.suffix.lower() in SUFFIXES else path.with_suffix(".yaml")
@@ -129,13 +129,13 @@ class BatchWidget(QWidget):
             )
 
     def add(self, paths: Sequence[Path]) -> None:
-        """Put images, or those of folders, on the list."""
+        """Add images, or those of folders, to the list."""
         known = self.images.rows.paths
         if paths and not self.running:
             self._scans.ask(lambda progress: (tuple(paths), _with(known, expand_inputs(paths))))
 
     def remove(self) -> None:
-        """Take the chosen images off the list, or all when none is chosen."""
+        """Remove the chosen images from the list, or all if none is chosen."""
         if not self.running:
             chosen = set(self.images.chosen()) or set(range(len(self.images.rows.paths)))
             kept = [p for n, p in enumerate(self.images.rows.paths) if n not in chosen]
@@ -170,11 +170,11 @@ class BatchWidget(QWidget):
         self.task.start()
 
     def cancel(self) -> None:
-        """Stop; what is finished stays."""
+        """Stop the run; finished images are kept."""
         if self.task is not None:
             self.task.cancel()
             self.page.buttons["cancel"].setEnabled(False)
-            self.page.say("Cancelled. What is finished stays; Run all goes on from there.")
+            self.page.say("Cancelled. Finished images are kept; Run all continues from there.")
 
     def look(self, number: int | None = None) -> None:
         """Show an image, or the chosen one, and its result as layers."""
@@ -197,7 +197,7 @@ class BatchWidget(QWidget):
             self._words.ask(lambda progress: (words_of(batch, path), saved))
 
     def refresh(self) -> None:
-        """Set what can be clicked: the one place that decides."""
+        """Enable or disable the buttons; no other place does."""
         buttons, n = self.page.buttons, len(self.images.rows.paths)
         idle, there = not self.running, self._recipe is not None
         place = bool(self.page.out.text().strip())
@@ -219,7 +219,7 @@ class BatchWidget(QWidget):
         self.page.count.setText(self._counted())
 
     def close_tool(self) -> None:
-        """Stop what runs and stop listening; the dock is of no use afterwards."""
+        """Cancel all work and disconnect; the dock cannot be used afterwards."""
         if not self._closed:
             self._closed = True
             self.cancel()
@@ -231,13 +231,13 @@ class BatchWidget(QWidget):
     # Drops
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
-        """Take files and folders."""
+        """Accept files and folders."""
         data = None if event is None else event.mimeData()
         if event is not None and data is not None and data.hasUrls() and not self.running:
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:
-        """Open a recipe that is dropped; put all else on the list."""
+        """Open a dropped recipe; add other files to the list."""
         data = None if event is None else event.mimeData()
         if event is None or data is None:
             return
@@ -284,7 +284,7 @@ class BatchWidget(QWidget):
         return latest
 
     def _scratch_folder(self) -> Path:
-        """Return a folder for models that have no file yet, gone with the dock."""
+        """Return a folder for models without a file, deleted with the dock."""
         if self._scratch is None:
             self._scratch = Path(tempfile.mkdtemp(prefix="napari-unetseg-recipe-"))
             weakref.finalize(self, shutil.rmtree, self._scratch, ignore_errors=True)
@@ -295,7 +295,7 @@ class BatchWidget(QWidget):
         return recipe is not None and (recipe.threshold is not None or recipe.model is not None)
 
     def _batch(self) -> Batch | None:
-        """Return the batch as it is on the page; None where there is no recipe."""
+        """Return the batch shown on the page; None if there is no recipe."""
         recipe = self.editor.recipe()
         if recipe is None:
             return None
@@ -309,24 +309,24 @@ class BatchWidget(QWidget):
         )
 
     def _changed(self, batch: Batch) -> bool:
-        """Whether the results that are there are of another recipe."""
+        """Whether the existing results belong to another recipe."""
         try:
             return read_recipe(batch.out / RECIPE_FILE).digest() != batch.recipe.digest()
         except InputError:
             return True
 
     def _may_replace(self, batch: Batch) -> bool:
-        """Whether results of another recipe may be replaced: a person is asked."""
+        """Ask the user whether to replace results of another recipe, if there are any."""
         if not (batch.out / RECIPE_FILE).is_file() or not self._changed(batch):
             return True
         question = f"{batch.out} holds results of another recipe. Replace those of the same names?"
         return ask(self, "Replace results?", question)
 
     def _trusts(self, question: NeedsTrust) -> bool:
-        """Ask whether a model that is a program may be run."""
+        """Ask the user whether to run a model that is a program."""
         self._trust = ask(self, "Run a program?", f"{question} Run it?")
         if not self._trust:
-            self.page.say("The model was not run. Run all or Look at one asks again.", problem=True)
+            self.page.say("The model was not run. Run all and Look at one ask again.", problem=True)
         return self._trust
 
     def _counted(self) -> str:
@@ -335,10 +335,10 @@ class BatchWidget(QWidget):
             return "Drop images or a folder here, or add them."
         return f"{n:,} image{'s' * (n != 1)}"
 
-    # What happens
+    # Answers of other threads
 
     def _on_step(self, *_: object) -> None:
-        """Follow what is done in the window, until the recipe is somebody's own."""
+        """Update the recipe from the newest result, unless the user edited or opened one."""
         if self._follows and not self.editor.by_hand and not self.running:
             self.take()
         self.refresh()
@@ -349,11 +349,11 @@ class BatchWidget(QWidget):
         self.page.remark(remarks)
 
     def _on_file(self, answer: tuple[Recipe, Path, str]) -> None:
-        recipe, self.path, said = answer
+        recipe, self.path, message = answer
         self._folder, self._follows = self.path.parent, False
         self.editor.show_recipe(recipe)
         self.page.remark("")
-        self.page.say(said)
+        self.page.say(message)
 
     def _on_scanned(self, answer: tuple[tuple[Path, ...], tuple[Path, ...]]) -> None:
         given, paths = answer
@@ -375,8 +375,8 @@ class BatchWidget(QWidget):
         self._shown = made
         self.viewer.reset_view()
         if not self.running:
-            how = "as it was written" if look.written else "made just now, and written nowhere"
-            self.page.say(f"{look.path.name}: {how}.")
+            origin = "saved result" if look.written else "computed just now, not saved"
+            self.page.say(f"{look.path.name}: {origin}.")
 
     def _on_words(self, answer: tuple[Words, bool]) -> None:
         words, saved = answer
@@ -394,7 +394,7 @@ class BatchWidget(QWidget):
         self._out_is_ours = False
 
     def _on_clicked(self, index: QModelIndex) -> None:
-        """Say why an image failed."""
+        """Show why an image failed."""
         row = self.images.rows.row_of(index.row())
         if row is not None and row.state == "failed" and not self.running:
             self.page.say(row.message, problem=True)
@@ -421,17 +421,19 @@ class BatchWidget(QWidget):
         failed = any(row.state == "failed" for row in ended.rows)
         measured = ended.batch.recipe.measurement is not None
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE
-        seen = "Point at a failure to see why." if failed else "Double-click an image to see it."
+        seen = "Click a failed image to see why." if failed else "Double-click an image to see it."
         place = ended.batch.out.name
-        told = f"{summarise_batch(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
-        self.page.say(told, problem=failed)
+        message = (
+            f"{summarise_batch(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"
+        )
+        self.page.say(message, problem=failed)
 
     def _on_refused(self, sentence: str) -> None:
         self.page.say(sentence, problem=True)
 
     def _on_failed(self, error: Exception) -> None:
         self.page.say(
-            f"This went wrong: {error}. What is finished stays. The notification has the details.",
+            f"This failed: {error}. Finished images are kept. The notification has the details.",
             problem=True,
         )
         raise error
@@ -484,7 +486,7 @@ def _with(known: Sequence[Path], new: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def _place_for(given: Path) -> Path:
-    """Return a folder for the results of what was given: beside it, not in it."""
+    """Return a folder for the results, beside the given folder and not inside it."""
     base = given if given.is_dir() else given.parent
     return base.parent / f"{base.name} results"
 

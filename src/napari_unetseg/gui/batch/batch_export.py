@@ -1,4 +1,4 @@
-"""A recipe in the words of others: a command line, a script, a paragraph for a paper."""
+"""Export of a recipe as a command line, a Python script, or a methods paragraph."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ _WIDTH, _HEIGHT = 640, 420
 
 @dataclass(frozen=True)
 class Words:
-    """A recipe, said in three ways.
+    """A recipe as three texts.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Words:
 
 
 def words_of(batch: Batch, recipe: Path) -> Words:
-    """Return a batch in other words. Opens the model, to say what it is.
+    """Write a batch as texts, opening its model for the description.
 
     Parameters
     ----------
@@ -50,16 +50,16 @@ def words_of(batch: Batch, recipe: Path) -> Words:
     Raises
     ------
     InputError
-        When the model cannot be opened.
+        If the model cannot be opened.
     """
     inputs: tuple[Path, ...] = batch.inputs
     folders = sorted({path.parent for path in inputs})
-    # A command line of a thousand files is of no use to anybody.
+    # A command line with a thousand files is useless.
     named = inputs if len(inputs) <= _MOST_NAMED else tuple(folders)
     try:
         model = batch.model()
     except NeedsTrust:
-        # What it is can be said only by running it, which nobody has asked for here.
+        # It could be described only by running it, which was not requested.
         model = None
     return Words(
         shell_command(recipe, named or (Path("IMAGES"),), batch.out, flattened=batch.flattened),
@@ -69,12 +69,12 @@ def words_of(batch: Batch, recipe: Path) -> Words:
 
 
 class WordsDialog(QDialog):
-    """Shows `Words` to be copied.
+    """A dialog that shows `Words` for copying.
 
     Parameters
     ----------
     words
-        What is shown.
+        The texts.
     saved
         Whether the recipe has a file, which the command line names.
     """
@@ -83,11 +83,11 @@ class WordsDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Export the recipe")
         self.tabs = QTabWidget()
-        hint = "" if saved else "Save the recipe first, and put its name here in place of RECIPE."
+        hint = "" if saved else "Save the recipe first, and replace RECIPE by its name."
         about = {
             "Methods": (words.methods, "For the methods section of a paper; check it."),
             "Command line": (words.command, f"Runs the recipe on the same images. {hint}"),
-            "Python script": (words.script, "Does the same steps, called by their names."),
+            "Python script": (words.script, "Runs the same steps through the Python functions."),
         }
         for title, (text, help_text) in about.items():
             self.tabs.addTab(self._page(text, help_text, wrap=title != "Python script"), title)
@@ -103,13 +103,13 @@ class WordsDialog(QDialog):
         self.resize(_WIDTH, _HEIGHT)
 
     def text(self) -> str:
-        """Return the text of the page on top."""
+        """Return the text of the front page."""
         page = self.tabs.currentWidget()
         box = None if page is None else page.findChild(QPlainTextEdit)
         return "" if box is None else box.toPlainText()
 
     def copy(self) -> None:
-        """Put the text of the page on top on the clipboard."""
+        """Copy the text of the front page to the clipboard."""
         board = QGuiApplication.clipboard()
         if board is not None:
             board.setText(self.text())
@@ -121,10 +121,10 @@ class WordsDialog(QDialog):
         if not wrap:
             box.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
             box.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        said = QLabel(help_text.strip())
-        said.setWordWrap(True)
+        hint_label = QLabel(help_text.strip())
+        hint_label.setWordWrap(True)
         column = QVBoxLayout(page)
-        column.addWidget(said)
+        column.addWidget(hint_label)
         column.addWidget(box)
         return page
 

@@ -1,4 +1,4 @@
-"""The images of a batch: a row each, with how it goes; cheap however many there are."""
+"""The table of the images of a batch, one row each, with state and results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from napari_unetseg.gui.shared.style import PROBLEM_COLOUR, PROBLEM_TEXT
 _HEADS = ("Image", "State", "Objects", "Time")
 _HELP = (
     "Double-click to see the result.",
-    "Point at a failure to see why.",
-    "How many objects there are.",
-    "Seconds that it took.",
+    "Click a failed image to see why.",
+    "Number of objects.",
+    "Time in seconds.",
 )
 _STATES = {"done": "done", "kept": "done before", "failed": "failed", "running": "stopped"}
 _HEIGHT = 160
@@ -28,7 +28,7 @@ Extra = Mapping[str, Sequence[str]]
 
 
 class BatchModel(QAbstractTableModel):
-    """The images as Qt reads them: a cell is made when it is seen."""
+    """A Qt table model of the images; cells are made when visible."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,7 +39,7 @@ class BatchModel(QAbstractTableModel):
         self.running = False
 
     def show_paths(self, paths: Sequence[Path]) -> None:
-        """Show other images; what is known of those that stay is kept."""
+        """Show other images, keeping the rows of those that stay."""
         self.beginResetModel()
         self.paths = tuple(paths)
         self._at = {path: number for number, path in enumerate(self.paths)}
@@ -48,19 +48,19 @@ class BatchModel(QAbstractTableModel):
         self.endResetModel()
 
     def begin(self) -> None:
-        """Forget how it went: a run begins."""
+        """Clear all states at the start of a run."""
         self.beginResetModel()
         self._rows, self._extra, self.running = {}, {}, True
         self.endResetModel()
 
     def end(self, extra: Extra | None = None) -> None:
-        """Take notice that the run has ended; `extra` are columns of its summary."""
+        """Show the end of the run, with `extra` columns of its summary."""
         self.beginResetModel()
         self._extra, self.running = extra or {}, False
         self.endResetModel()
 
     def show_row(self, row: ImageRow) -> None:
-        """Show how it goes with an image."""
+        """Show the state of an image."""
         at = self._at.get(row.path)
         if at is not None:
             self._rows[row.path] = row
@@ -68,15 +68,15 @@ class BatchModel(QAbstractTableModel):
             self.dataChanged.emit(self.index(at, 0), last)
 
     def row_of(self, number: int) -> ImageRow | None:
-        """Return how it went with an image, if anything is known."""
+        """Return the state of an image, if there is one."""
         return self._rows.get(self.paths[number])
 
     def number_of(self, path: Path) -> int | None:
-        """Return where an image is in the list."""
+        """Return the position of an image in the list."""
         return self._at.get(path)
 
     def n_in(self, *states: str) -> int:
-        """Return how many images are in one of these states."""
+        """Count the images in one of these states."""
         return sum(row.state in states for row in self._rows.values())
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
@@ -109,7 +109,7 @@ class BatchModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return row.message if row is not None and row.message else str(path)
         if column == 1 and row is not None and row.state == "failed":
-            # The word says it too; these are read in every theme.
+            # Besides the word; these colours are legible in every theme.
             if role == Qt.ItemDataRole.BackgroundRole:
                 return QColor(PROBLEM_COLOUR)
             if role == Qt.ItemDataRole.ForegroundRole:
@@ -161,7 +161,7 @@ class BatchList(QTableView):
         return sorted(index.row() for index in found)
 
     def show_first(self, state: State) -> None:
-        """Bring the first image of a state into sight, if there is one."""
+        """Scroll to the first image in a state, if there is one."""
         for number in range(len(self.rows.paths)):
             row = self.rows.row_of(number)
             if row is not None and row.state == state:
@@ -169,7 +169,7 @@ class BatchList(QTableView):
                 return
 
     def follow(self, row: ImageRow) -> None:
-        """Show how it goes with an image, in sight."""
+        """Show the state of an image, and scroll to it when it starts."""
         self.rows.show_row(row)
         at = self.rows.number_of(row.path)
         if at is not None and row.state == "running" and row.fraction == 0:

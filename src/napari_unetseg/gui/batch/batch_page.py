@@ -1,4 +1,4 @@
-"""The page of the Batch dock: what is on it, and nothing of what it does."""
+"""The widgets of the Batch dock and their layout."""
 
 from typing import Any
 
@@ -24,32 +24,38 @@ from napari_unetseg.gui.shared.layer_provenance import has_steps
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 
 _BUTTONS = {
-    "take": ("Take", "Take the steps that led to this layer, in place of what is below."),
-    "open": ("Open...", "Open a recipe's file (.yaml)."),
+    "take": ("Take", "Replace the recipe by the steps of this layer."),
+    "open": ("Open...", "Open a recipe file (.yaml)."),
     "save": ("Save...", "Save the recipe, with its model beside it."),
-    "export": ("Export...", "The same as a command line, a Python script, a methods paragraph."),
+    "export": (
+        "Export...",
+        "Show the recipe as a command line, a Python script or a methods paragraph.",
+    ),
     "files": ("Add files...", "Choose images. You can drop files or a folder here as well."),
     "folder": ("Add folder...", "Add all images of a folder."),
-    "remove": ("Remove", "Take the chosen images off the list; all when none is chosen."),
+    "remove": ("Remove", "Remove the chosen images from the list, or all if none is chosen."),
     "place": ("...", "Choose the folder for the results."),
-    "look": ("Look at one", "Open the chosen image with its result: made now, unless it is done."),
+    "look": (
+        "Look at one",
+        "Open the chosen image with its result, which is computed now unless it is done.",
+    ),
     "run": ("Run all", "Run the recipe on every image of the list."),
-    "cancel": ("Cancel", "Stop. What is finished stays, and the next run goes on from there."),
+    "cancel": ("Cancel", "Stop. Finished images are kept, and the next run continues from there."),
     "show": ("Show", "Open the folder of the results."),
 }
 
 
 class BatchPage(QWidget):
-    """The widgets, by name; `buttons` holds those to be clicked.
+    """The page of the Batch dock; `buttons` holds its buttons by name.
 
-    What runs and how far it is stays in sight below; the rest is scrolled where there is no room.
+    Run buttons, progress and message stay visible at the bottom; the rest scrolls.
 
     Parameters
     ----------
     viewer
         The napari viewer.
     help_text
-        What the dock is for.
+        Purpose of the dock.
     """
 
     def __init__(self, viewer: Any, help_text: str) -> None:
@@ -67,11 +73,11 @@ class BatchPage(QWidget):
         self.out = QLineEdit()
         self.out.setPlaceholderText("Folder for the results")
         self.out.setObjectName("out")
-        self.keep = QCheckBox("Keep what is finished")
+        self.keep = QCheckBox("Keep finished images")
         self.keep.setChecked(True)
         self.keep.setToolTip(
-            "Go on where an earlier run stopped. Images that changed are done again, and all when "
-            "the recipe did."
+            "Continue where an earlier run stopped. Changed images are repeated, and all images if "
+            "the recipe changed."
         )
         self.flattened = QCheckBox("Save flattened images too")
         self.bar = QProgressBar()
@@ -87,7 +93,7 @@ class BatchPage(QWidget):
         self.setStyleSheet(FOCUS)
 
     def remark(self, text: str) -> None:
-        """Show what is to be known of the recipe, under it."""
+        """Show remarks on the recipe below it."""
         self.remarks.setText(text)
         self.remarks.setVisible(bool(text))
 
@@ -156,7 +162,7 @@ def _head(text: str) -> QLabel:
 
 
 def _row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
-    """Return a row of widgets; the one numbered `stretch` takes what is left."""
+    """Lay out a row of widgets; the one numbered `stretch` takes the remaining width."""
     line = QHBoxLayout()
     line.setSpacing(4)
     for number, widget in enumerate(widgets):

@@ -1,4 +1,4 @@
-"""The result of one image of a batch, as layers to look at."""
+"""Layers of the result of one image of a batch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,18 +20,18 @@ _SUFFIXES = (".tif", ".zarr")  # the second of images larger than memory
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """An image of a batch and what was made of it.
+    """An image of a batch and its results.
 
     Parameters
     ----------
     path
         The file.
     image
-        What it holds.
+        The image.
     made
-        What was made of it.
+        The results.
     written
-        Whether that is what a run has written, rather than made just now.
+        Whether the results were read from files of a run, rather than computed just now.
     """
 
     path: Path
@@ -41,17 +41,17 @@ class Look:
 
 
 def look_at(batch: Batch, path: Path, progress: Progress, *, written: bool) -> Look | NeedsTrust:
-    """Return an image and its results: those that a run has written, or made now.
+    """Read an image and its results, computing them if no run has written them.
 
     Returns
     -------
     Look or NeedsTrust
-        The latter when a person is to be asked first.
+        The latter if the user must be asked first.
 
     Raises
     ------
     InputError
-        When it cannot be read, or a step cannot be done.
+        If it cannot be read, or a step fails.
     """
     progress(0.0, f"reading {path.name}")
     image = recipe_image(batch.recipe, path)
@@ -88,7 +88,7 @@ def result_layers(look: Look) -> list[Layer]:
 
 
 def replace_layers(viewer: Any, old: Iterable[Layer], new: Iterable[Layer]) -> None:
-    """Take layers out of a viewer, as far as they are still there, and put others in."""
+    """Remove layers from a viewer, as far as they still exist, and add others."""
     for layer in old:
         if layer in viewer.layers:
             viewer.layers.remove(layer)
@@ -109,9 +109,11 @@ def _image_layers(image: Image, name: str) -> list[Layer]:
     made: list[Layer] = []
     for number in range(image.n_channels):
         one = image.channel(number)
-        known = image.channel_names[number] if image.channel_names else str(number)
+        channel_name = image.channel_names[number] if image.channel_names else str(number)
         look = {} if number == 0 else {"blending": "additive"}
-        made.append(ImageLayer(one.data, name=f"{name} {known}", **look, **_place(one, one.axes)))
+        made.append(
+            ImageLayer(one.data, name=f"{name} {channel_name}", **look, **_place(one, one.axes))
+        )
     return made
 
 

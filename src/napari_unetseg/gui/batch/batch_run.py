@@ -1,4 +1,4 @@
-"""What the Batch dock has done in another thread."""
+"""The run of a batch in another thread."""
 
 import time
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ _MEDIAN = "median_"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a batch went.
+    """The outcome of a batch.
 
     Parameters
     ----------
     batch
-        As it was started.
+        The batch as started.
     rows
-        A row for each image.
+        One row per image.
     extra
         Columns of the summary.
     """
@@ -40,14 +40,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Untrusted:
-    """A batch that did not run, since its model is a program: a person is to be asked first.
+    """A batch that did not run because its model is a program, which needs the user's consent.
 
     Parameters
     ----------
     question
-        To ask.
+        Question to the user.
     batch, resume
-        As it was started.
+        Arguments of the run.
     """
 
     question: NeedsTrust
@@ -58,18 +58,17 @@ class Untrusted:
 def run_and_read(
     batch: Batch, *, resume: bool, keep_model: bool, progress: Reporter
 ) -> Ended | Untrusted:
-    """Run a batch, showing each row, and read its summary.
+    """Run a batch, reporting each row, and read its summary.
 
     Parameters
     ----------
     keep_model
-        Whether the recipe's model is in a folder that will be gone: then it is kept with the
-        results.
+        Whether the recipe's model is in a temporary folder: then it is copied to the results.
 
     Returns
     -------
     Ended or Untrusted
-        The latter when a person is to be asked first.
+        The latter if the user must be asked first.
     """
     given = batch
     batch.results.check(batch.inputs)
@@ -84,16 +83,16 @@ def run_and_read(
 
 
 def _run(batch: Batch, resume: bool, progress: Reporter) -> list[ImageRow]:
-    """Run a batch; where an image does not fit in memory, all of it block by block."""
-    how: Any = {"resume": resume, "on_row": _Rows(progress), "progress": progress}
-    progress(0.0, "looking at the images")
+    """Run a batch, block by block if an image does not fit in memory."""
+    arguments: Any = {"resume": resume, "on_row": _Rows(progress), "progress": progress}
+    progress(0.0, "checking the images")
     if not too_large(batch, batch.inputs):
-        return run_batch(batch, **how)
-    return run_batch(replace(batch, suffix=".zarr"), make=ByBlocks(resume=resume), **how)
+        return run_batch(batch, **arguments)
+    return run_batch(replace(batch, suffix=".zarr"), make=ByBlocks(resume=resume), **arguments)
 
 
 class _Rows:
-    """Shows rows, those of an image under way not more often than anybody can see."""
+    """A reporter of rows that limits the rate of progress reports."""
 
     def __init__(self, progress: Reporter) -> None:
         self._progress, self._due = progress, 0.0
@@ -107,7 +106,7 @@ class _Rows:
 
 
 def _medians(table: Path) -> Extra:
-    """Return the columns of a summary that are medians, as texts."""
+    """Read the columns of medians of a summary, as texts."""
     with table_rows(table) as rows:
         head, body = next(rows, []), list(rows)
     return {

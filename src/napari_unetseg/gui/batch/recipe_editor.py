@@ -1,4 +1,4 @@
-"""A recipe as text to be read and edited, checked while it is typed."""
+"""A text editor for recipes, with a check while typing."""
 
 from typing import Any
 
@@ -15,15 +15,14 @@ _EMPTY = "No recipe yet. Run Threshold or Predict on one image, or open a recipe
 
 
 class RecipeEditor(QWidget):
-    """The text of a recipe, and under it whether it is one.
+    """A text box for a recipe, with its summary or error below.
 
     Signals
     -------
     checked(object)
-        The recipe that the text says, or None when it says none; once nothing was typed for a
-        moment.
+        The recipe in the text, or None if it is not valid; sent after a pause in typing.
     edited()
-        The text was changed by hand.
+        The user changed the text.
     """
 
     checked = Signal(object)
@@ -42,7 +41,7 @@ class RecipeEditor(QWidget):
             "Flatten, threshold or predict an image: the steps appear here. Or open a recipe."
         )
         self.text.setToolTip(
-            "The steps and their options. Change what you like; what is wrong is said below."
+            "The steps and their options. You can edit them; errors are shown below."
         )
         self.text.setMinimumHeight(self.text.fontMetrics().lineSpacing() * _LINES + 12)
         self.remark = QLabel(_EMPTY)
@@ -59,11 +58,11 @@ class RecipeEditor(QWidget):
 
     @property
     def by_hand(self) -> bool:
-        """Whether the text is another one than was shown last."""
+        """Whether the user changed the text since it was shown."""
         return self.text.toPlainText() != self._shown
 
     def recipe(self) -> Recipe | None:
-        """Return what the text says now; None when that is no recipe."""
+        """Return the recipe in the text; None if it is not valid."""
         self.check()
         return self._recipe
 
@@ -75,19 +74,19 @@ class RecipeEditor(QWidget):
         self.check()
 
     def check(self) -> None:
-        """Say whether the text is a recipe, and tell whoever listens."""
+        """Check the text, show its summary or error, and send `checked`."""
         self._timer.stop()
         text = self.text.toPlainText()
         self._recipe, line, problem = None, None, True
         if not text.strip():
-            said, problem = _EMPTY, False
+            summary, problem = _EMPTY, False
         else:
             try:
                 self._recipe = parse_recipe(text)
-                said, problem = steps_in_words(self._recipe), False
+                summary, problem = steps_in_words(self._recipe), False
             except RecipeError as error:
-                said, line = str(error), error.line
-        self.remark.setText(said)
+                summary, line = str(error), error.line
+        self.remark.setText(summary)
         self.remark.setStyleSheet(PROBLEM if problem else "")
         self._mark(line)
         self.checked.emit(self._recipe)
@@ -98,7 +97,7 @@ class RecipeEditor(QWidget):
             self.edited.emit()
 
     def _mark(self, line: int | None) -> None:
-        """Give a line a background that is seen."""
+        """Highlight a line."""
         document = self.text.document()
         if line is None or document is None:
             self.text.setExtraSelections([])
@@ -111,7 +110,7 @@ class RecipeEditor(QWidget):
 
 
 def steps_in_words(recipe: Recipe) -> str:
-    """Say in a line what a recipe does."""
+    """Summarise a recipe in one line."""
     steps = []
     if recipe.background is not None:
         verb = {"subtract": "subtract", "divide": "divide by"}[recipe.background.mode]

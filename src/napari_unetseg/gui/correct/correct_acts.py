@@ -1,4 +1,4 @@
-"""What the tools of the Correct dock do: a scene, objects and places become a change of labels."""
+"""Actions of the Correct tools: from a scene, objects and points to a change of labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,62 +16,62 @@ from napari_unetseg.core.progress import Progress
 
 Labels = NDArray[Any]
 Place = tuple[float, ...]
-"""A place in the whole layer, in pixels."""
+"""A point in the whole layer, in pixels."""
 
 
 class CorrectOptions(Options):
-    """How far the tools go, and on what."""
+    """Options of the correction tools."""
 
     pixels: int = option(
         2,
         "Pixels",
-        "How far Grow and Shrink go, and how wide a spur or dent Smooth takes away. In pixels of "
-        "the finest axis.",
+        "Distance of Grow and Shrink, and width of the spurs and dents that Smooth removes, in "
+        "pixels of the finest axis.",
         ge=1,
         le=50,
     )
     size: int = option(
-        50, "Small is under", "Small deletes objects of fewer pixels than this.", ge=2, le=10**9
+        50, "Small is under", "Small deletes objects with fewer pixels than this.", ge=2, le=10**9
     )
     target: Literal["the object I click", "every object"] = option(
         "the object I click",
         "Shape tools on",
-        "Fill holes, Smooth, Grow, Shrink and Apart change the object you click, or every object "
-        "at once.",
+        "Apply Fill holes, Smooth, Grow, Shrink and Split parts to the object you click, or to "
+        "every object at once.",
     )
     spare: bool = option(
         True,
-        "Spare my objects",
-        "Tools that go over every object leave out those that you drew, corrected or approved.",
+        "Keep my corrections",
+        "Tools on every object skip those that you drew, corrected or approved.",
     )
 
 
 @dataclass(frozen=True, eq=False)
 class CorrectionScene:
-    """What a tool sees: the labels of one plane, stack or layer, and where their objects are.
+    """The input of a tool: the labels of one plane, stack or layer, and their objects.
 
     Parameters
     ----------
     labels
-        In the frame, a view.
+        A view of the labels in the frame.
     parts
-        The objects there.
+        The objects in the frame, with their boxes.
     frame
-        Which part of the layer it is.
+        The part of the layer.
     shown
-        The axes on screen, of the layer: two, or three in the 3D view.
+        The axes of the layer on screen: two, or three in the 3D view.
     here
-        Where the viewer is along each axis of the layer.
+        The viewer's position along each axis of the layer.
     first
-        The smallest id above all in use.
+        The smallest id above all used ones.
     spacing
         Physical size of a pixel along the frame's axes.
     options
-        As the form stands.
+        The options of the form.
     view
-        The part on screen, one slice for each axis of the frame.
+        The part on screen, one slice per axis of the frame.
     outlines
-        Of the chosen Shapes layer: (n, ndim) each, in pixels of the layer.
+        Outlines of the chosen Shapes layer: (n, ndim) each, in pixels of the layer.
     """
 
     labels: Labels
@@ -86,20 +86,20 @@ class CorrectionScene:
     outlines: tuple[NDArray[np.float64], ...] = ()
 
     def axis(self, axis: int) -> int:
-        """Return which of the frame's axes an axis of the layer is."""
+        """Convert an axis of the layer to an axis of the frame."""
         return self.frame.axes.index(axis)
 
     def place(self, place: Place) -> list[float]:
-        """Return a place of the layer in the frame."""
+        """Convert a point of the layer to the frame."""
         return [place[axis] for axis in self.frame.axes]
 
 
 Act = Callable[[CorrectionScene, Parts, Sequence[Place], Progress], Change]
-"""What a tool does: to some objects, with the places that were clicked or drawn."""
+"""The action of a tool on some objects, with the clicked or drawn points."""
 
 
 def on_clicked(act: Callable[[CorrectionScene, int, Box], Change]) -> Act:
-    """Make an act of what changes one object."""
+    """Wrap a function of one object as an act."""
 
     def on_one(
         scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
@@ -111,7 +111,7 @@ def on_clicked(act: Callable[[CorrectionScene, int, Box], Change]) -> Act:
 
 
 def on_outline(single: Callable[..., Change], every: Callable[..., Change], *, by: bool) -> Act:
-    """Make an act of what changes an outline, of one object or of every one."""
+    """Wrap functions that change the outline of one or of every object as an act."""
 
     def act(
         scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
@@ -128,7 +128,7 @@ def on_outline(single: Callable[..., Change], every: Callable[..., Change], *, b
 def join_objects(
     scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
 ) -> Change:
-    """Make one object of all, with the id of the first."""
+    """Merge objects into one, with the id of the first."""
     return fix.merge(scene.labels, parts)
 
 
@@ -157,7 +157,7 @@ def cut_along_line(
 def divide_at_seeds(
     scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
 ) -> Change:
-    """Divide one object among places that were clicked in it."""
+    """Divide one object at the clicked points."""
     ((number, box),) = parts.items()
     seeds = [scene.place(place) for place in places]
     return fix.split_by_seeds(
@@ -168,7 +168,7 @@ def divide_at_seeds(
 def separate_parts(
     scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
 ) -> Change:
-    """Give parts that do not touch ids of their own."""
+    """Give unconnected parts of objects new ids."""
     change = fix.separate_every(scene.labels, parts, first=scene.first, progress=progress)
     if not len(change):
         raise InputError(
@@ -196,7 +196,7 @@ def delete_small(
 def delete_at_border(
     scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
 ) -> Change:
-    """Delete objects that touch the border of the picture."""
+    """Delete objects that touch the image border."""
     axes = [scene.axis(axis) for axis in scene.shown if axis in scene.frame.axes]
     return fix.delete(scene.labels, fix.at_border(scene.labels, parts, axes=axes))
 
@@ -227,15 +227,15 @@ def close_gaps(
 
 
 def depth_axis(scene: CorrectionScene) -> int:
-    """Return the axis of the layer that the viewer's planes follow each other along."""
+    """Return the axis of the layer along which the viewer's planes are stacked."""
     hidden = [axis for axis in range(len(scene.here)) if axis not in scene.shown]
     if not hidden:
-        raise InputError("These labels are one plane. This tool takes a stack.")
+        raise InputError("These labels are one plane. This tool needs a stack.")
     return hidden[-1]
 
 
 def fill_between(scene: CorrectionScene, number: int, box: Box) -> Change:
-    """Fill an object in on planes between those it is drawn on."""
+    """Interpolate an object on the planes between those it is drawn on."""
     return fix.interpolate(scene.labels, box, number, axis=scene.axis(depth_axis(scene)))
 
 
@@ -255,7 +255,7 @@ def copy_by(by: int) -> Act:
 def draw_shapes(
     scene: CorrectionScene, parts: Parts, places: Sequence[Place], progress: Progress
 ) -> Change:
-    """Make an object of each outline, on background."""
+    """Turn each outline into an object, on background only."""
     if not scene.outlines:
         raise InputError("Choose a Shapes layer with polygons, rectangles or ellipses in it.")
     axes = [scene.axis(axis) for axis in sorted(scene.shown)]

@@ -1,4 +1,4 @@
-"""The Correct dock: tools for the hand, each one undo step that locks what it touched."""
+"""The Correct dock: manual tools, each one undo step that locks the pixels it changes."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,14 +43,14 @@ from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
 
 LOCKED_KEY = "W"
-_READY = "Press a tool, then click an object."
+_READY = "Choose a tool, then click an object."
 
-_STALE = "The labels were changed while this was computed, so nothing was done. Do it again."
+_STALE = "The labels changed during the computation, so nothing was done. Please repeat it."
 _NOWHERE = "There is no object there: click on one."
 
 
 class CorrectWidget(Tool[CorrectOptions]):
-    """Mend the objects of a Labels layer by hand.
+    """Correct the objects of a Labels layer by hand.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     title = "Correct"
     help_text = (
-        "Mend objects by hand. Ctrl+Z takes a step back. What you correct or approve is ink: no "
-        "run changes it."
+        "Fix objects by hand. Ctrl+Z undoes. Objects you fix or approve are locked: later runs "
+        "leave them alone."
     )
     pick_text = "Labels"
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
@@ -80,7 +80,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.hand.drawn.connect(self._on_drawn)
         self.hand.moved.connect(self._on_moved)
         self.hand.left.connect(self.leave)
-        # A run that is just ending is in the way of the next until it ended.
+        # A run that is just ending blocks the next one.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._on_soon)
@@ -90,21 +90,23 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.shapes = LayerChoice(
             self.viewer, lambda layer: isinstance(layer, Shapes) and not is_preview(layer)
         )
-        self.shapes.setToolTip("Whose polygons, rectangles and ellipses From shapes draws.")
+        self.shapes.setToolTip(
+            "The layer whose polygons, rectangles and ellipses From shapes draws."
+        )
         self.panel = ToolPanel()
         self.panel.pressed.connect(self.press)
-        self.finish_button = QPushButton("Divide at the places I clicked (Enter)")
+        self.finish_button = QPushButton("Split at the clicked points (Enter)")
         self.finish_button.clicked.connect(lambda: self.finish())
-        self.show_locked = QCheckBox("Show ink (white), and where it erased (red)")
+        self.show_locked = QCheckBox("Show locked pixels (white: drawn, red: erased)")
         self.show_locked.setToolTip(
-            "Lay over the labels what your hand drew or approved, and where it erased. Key over "
-            f"the canvas: {LOCKED_KEY}."
+            "Highlight what you drew or approved (white) and erased (red). Key over the canvas: "
+            f"{LOCKED_KEY}."
         )
         self.show_locked.toggled.connect(self._on_show_locked)
         self.train_on_button = QPushButton("Train on these corrections")
         self.train_on_button.setToolTip(
-            "Let the model that predicted these labels learn from what you drew, erased and "
-            "approved. Opens Train on and begins."
+            "Fine-tune the model that predicted these labels on your corrections. Opens Train on "
+            "and starts."
         )
         self.train_on_button.clicked.connect(lambda: self._train_on())
         self.assemble(
@@ -116,7 +118,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.shapes.picked.connect(self._on_shapes)
         self.session.models_changed.connect(self.refresh)
 
-    # What a tool says of itself
+    # Definition of the tool
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
@@ -124,17 +126,17 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def work(self, layer: Layer, options: CorrectOptions) -> Work:
         if self._work is None:
-            raise InputError("Press one of the tools.")
+            raise InputError("Choose a tool first.")
         return self._work
 
     def show_result(self, layer: Layer, options: CorrectOptions, result: Any) -> str:
         if layer is not self._layer or self._boxes is None:
-            return "Another layer was chosen meanwhile, so nothing was done. Do it again there."
+            return "Another layer was chosen meanwhile, so nothing was done. Repeat it there."
         if isinstance(result, CorrectionResult):
             return self._apply(layer, result)
         boxes, state = result
         if state != self.session.locks(layer).state():
-            self._soon.start(0)  # a stroke came in between: look again
+            self._soon.start(0)  # a stroke changed the labels meanwhile: search again
             return "Finding the objects..."
         self._boxes.take(boxes)
         if self._then is not None:
@@ -169,7 +171,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.refresh()
 
     def shown(self) -> None:
-        """Take the keys, and look for the objects of a large layer before they are asked for."""
+        """Bind the keys, and search the objects of a large layer in advance."""
         layer = self._layer
         if layer is None:
             return
@@ -194,9 +196,9 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.show_current(self._kind)
         self.cancel_button.setVisible(self.running)
         self.show_locked.setEnabled(self._layer is not None)
-        known = self._layer is not None and self.session.current is not None
-        self.train_on_button.setVisible(known)
-        self.train_on_button.setEnabled(known and not self.running)
+        found_boxes = self._layer is not None and self.session.current is not None
+        self.train_on_button.setVisible(found_boxes)
+        self.train_on_button.setEnabled(found_boxes and not self.running)
         self.finish_button.setVisible(self._kind is not None and self._kind.hand == "seeds")
         self.finish_button.setEnabled(not self.running and self.gathered.can_divide)
 
@@ -213,18 +215,18 @@ class CorrectWidget(Tool[CorrectOptions]):
                 self._boxes.close_events()
         super().close_tool()
 
-    # What it is asked
+    # Actions
 
     @property
     def kind(self) -> ToolKind | None:
-        """The tool that is in the hand."""
+        """The active tool."""
         return self._kind
 
     def press(self, kind: ToolKind) -> None:
-        """Take a tool into the hand, put it back, or do at once what needs no hand."""
+        """Activate a tool, deactivate it, or run it at once if it needs no click."""
         layer, same = self._layer, kind is self._kind
         self.leave()
-        # A click lights a button by itself; only what is in the hand stays lit.
+        # Qt checks a clicked button; only the active tool stays checked.
         self.panel.show_current(None)
         if layer is None or self._boxes is None or self.running or same:
             return
@@ -242,7 +244,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.refresh()
 
     def leave(self) -> None:
-        """Put the tool back; napari's own tools work as before."""
+        """Deactivate the tool; napari's own tools work as before."""
         if self._kind is None:
             return
         self._kind = None
@@ -255,17 +257,17 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.refresh()
 
     def finish(self) -> None:
-        """Divide at the seeds that were set."""
+        """Split at the clicked points."""
         kind = self._kind
         if kind is None or kind.hand != "seeds" or self.running:
             return
         if not self.gathered.can_divide:
-            self.say("Click at least two places in one object first.", problem=True)
+            self.say("Click at least two points in one object first.", problem=True)
             return
         self._do(kind, *self.gathered.take())
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Let Esc and Enter do in the dock what they do over the canvas."""
+        """Give Esc and Enter the same effect in the dock as over the canvas."""
         key = None if event is None else event.key()
         if key == Qt.Key.Key_Escape:
             self.leave()
@@ -274,7 +276,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         else:
             super().keyPressEvent(event)
 
-    # The hand
+    # Mouse
 
     def _on_clicked(self, place: Place | None) -> None:
         kind, layer = self._kind, self._layer
@@ -316,7 +318,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._do(kind, found, places)
 
     def _add(self, kind: ToolKind, numbers: list[int], places: list[Place]) -> None:
-        """Gather objects to be merged; two are enough."""
+        """Collect objects to merge; two are enough."""
         layer = self._layer
         if layer is None:
             return
@@ -327,7 +329,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._do(kind, *self.gathered.take())
 
     def _seed(self, layer: Labels, number: int, place: Place) -> None:
-        """Gather places in one object, at which it is to be divided."""
+        """Collect points in one object, at which to split it."""
         try:
             self.say(self.gathered.seed(layer, number, place))
         except InputError as error:
@@ -335,18 +337,18 @@ class CorrectWidget(Tool[CorrectOptions]):
             return
         self.refresh()
 
-    # Doing it
+    # Corrections
 
     def _do(self, kind: ToolKind, numbers: Sequence[int], places: Sequence[Place]) -> None:
-        """Correct some objects, or every one; find out where they are first."""
-        layer, known = self._layer, self._boxes
-        if layer is None or known is None or self._busy():
+        """Correct the given objects, or every one, after finding their boxes."""
+        layer, found_boxes = self._layer, self._boxes
+        if layer is None or found_boxes is None or self._busy():
             return
-        boxes = known.boxes()
+        boxes = found_boxes.boxes()
         inside = places if kind.hand in ("click", "seeds") else ()
-        if boxes is not None and not all(known.holds(number, inside) for number in numbers):
-            known.forget()
-            boxes = known.boxes()
+        if boxes is not None and not all(found_boxes.holds(number, inside) for number in numbers):
+            found_boxes.forget()
+            boxes = found_boxes.boxes()
         if boxes is None:
             self._then = partial(self._do, kind, list(numbers), list(places))
             self._search()
@@ -389,7 +391,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         if len(change) > UNDOABLE_PIXELS:
             return (
                 f"This would change {len(change):,} pixels, more than can be undone "
-                f"({UNDOABLE_PIXELS:,}). Let it act on less: a plane, or the objects you click."
+                f"({UNDOABLE_PIXELS:,}). Act on less: a plane, or the objects you click."
             )
         if result.kind.locks:
             locks.correct(change.index, change.after, result.approved)
@@ -400,20 +402,20 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _search(self) -> None:
         """Find the objects in another thread."""
-        layer, known = self._layer, self._boxes
-        if layer is None or known is None or self.running:
+        layer, found_boxes = self._layer, self._boxes
+        if layer is None or found_boxes is None or self.running:
             return
-        search, state = known.search(), self.session.locks(layer).state()
+        search, state = found_boxes.search(), self.session.locks(layer).state()
         self._work = lambda progress: (search(progress), state)
         self.run()
-        self.say("Finding the objects, then the tools can be used...")
+        self.say("Finding the objects; the tools are ready afterwards...")
 
     def _on_soon(self) -> None:
-        """Go on with what waited for the objects to be found, or find them."""
-        known = self._boxes
-        if known is None or self.running or self._closed:
+        """Continue the action that waited for the boxes, or search them."""
+        found_boxes = self._boxes
+        if found_boxes is None or self.running or self._closed:
             return
-        if known.boxes() is None:
+        if found_boxes.boxes() is None:
             self._search()
             return
         then, self._then = self._then, None
@@ -422,13 +424,13 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _busy(self) -> bool:
         if self.running:
-            self.say("The last step is not done yet: wait a moment, or Cancel it.")
+            self.say("The last step is still running: wait a moment, or cancel it.")
         return self.running
 
     # Wiring
 
     def _refused(self, kind: ToolKind, layer: Labels) -> bool:
-        """Whether a tool cannot be used now, and say so."""
+        """Check whether a tool cannot be used now, and show the reason."""
         refusal = refusal_of(kind, layer, self.viewer.dims.ndisplay)
         if refusal:
             self.say(refusal, problem=True)
@@ -452,7 +454,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         kind = self._kind
         if kind is not None and kind.flat and self.viewer.dims.ndisplay == 3:
             self.leave()
-            self.say(f"{kind.text} needs the 2D view, so it was put back.", problem=True)
+            self.say(f"{kind.text} needs the 2D view, so it was switched off.", problem=True)
 
     def _on_show_locked(self, on: bool) -> None:
         if on and self._layer is not None and self._boxes is not None and self.isVisible():

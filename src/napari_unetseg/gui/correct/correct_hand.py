@@ -1,4 +1,4 @@
-"""The hand on a Labels layer: clicks, strokes and keys while a tool has them, and its marks."""
+"""Mouse and keys of the correction tools on a Labels layer, and the marks of their points."""
 
 from collections.abc import Callable, Collection, Generator, Mapping
 from typing import Any
@@ -20,18 +20,18 @@ _LEFT = 1
 
 
 class Hand(QObject):
-    """Listens to the mouse on one layer; of no other tool while it does.
+    """A listener for clicks and strokes on one layer while a tool is active.
 
     Signals
     -------
     clicked(object)
-        The place, or None beside the labels.
+        The point, or None beside the labels.
     drawn(object)
-        The places of a stroke, at least two.
+        The points of a stroke, at least two.
     moved(object)
-        The places of a stroke so far.
+        The points of a stroke so far.
     left()
-        The user turned to something else: another layer, or another of napari's own tools.
+        The user chose another layer or one of napari's own tools.
     """
 
     clicked = Signal(object)
@@ -47,16 +47,16 @@ class Hand(QObject):
 
     @property
     def layer(self) -> Labels | None:
-        """The layer it is on."""
+        """The layer that is followed."""
         return self._layer
 
     def take(self, layer: Labels, *, draws: bool) -> None:
-        """Take the mouse on a layer.
+        """Start to follow the mouse on a layer.
 
         Parameters
         ----------
         draws
-            Whether a drag draws a stroke. It moves the view otherwise.
+            Whether a drag draws a stroke; otherwise it moves the view.
         """
         self.let_go()
         self._viewer.layers.selection.active = layer
@@ -68,7 +68,7 @@ class Hand(QObject):
         self._layer, self._draws = layer, draws
 
     def let_go(self) -> None:
-        """Leave the layer as it was."""
+        """Stop following, and restore the layer's mouse settings."""
         layer, self._layer = self._layer, None
         if layer is None:
             return
@@ -84,7 +84,7 @@ class Hand(QObject):
 
     def _on_active(self) -> None:
         active = self._viewer.layers.selection.active
-        # When a passing layer of ours comes or goes, it or none is active for a moment.
+        # While a preview layer is added or removed, it or no layer is active for a moment.
         if active is not None and active is not self._layer and not is_preview(active):
             self.left.emit()
 
@@ -109,12 +109,12 @@ class Hand(QObject):
 
 
 class Keys:
-    """Keys on one layer, as long as nobody else has them there.
+    """Key bindings on one layer, except keys that are already bound.
 
     Parameters
     ----------
     viewer
-        Whose keys come first.
+        The viewer, whose key bindings have priority.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -122,7 +122,7 @@ class Keys:
         self._bound: list[tuple[Labels, Any]] = []
 
     def bind(self, layer: Labels, keys: Mapping[str, Callable[[], None]]) -> list[str]:
-        """Bind keys and return those that were free."""
+        """Bind the keys that are free, and return those."""
         taken = self._taken(layer)
         free = [key for key in keys if coerce_keybinding(key) not in taken]
         for key in free:
@@ -130,20 +130,20 @@ class Keys:
         return free
 
     def bind_over(self, layer: Labels, key: str, call: Callable[[], None]) -> None:
-        """Bind a key of napari's own for as long as a tool needs it."""
+        """Bind a key in place of napari's own binding while a tool is active."""
         if coerce_keybinding(key) not in layer.keymap:
             layer.bind_key(key, lambda layer: call())
             self._bound.append((layer, key))
 
     def release_only(self, layer: Labels, keys: Collection[str]) -> None:
-        """Give some keys on a layer back."""
+        """Unbind some keys on a layer."""
         for bound in list(self._bound):
             if bound[0] is layer and bound[1] in keys:
                 layer.bind_key(bound[1], None)
                 self._bound.remove(bound)
 
     def release(self) -> None:
-        """Give all keys back."""
+        """Unbind all keys."""
         for layer, key in self._bound:
             layer.bind_key(key, None)
         self._bound.clear()
@@ -156,7 +156,7 @@ class Keys:
 
 
 class Marks:
-    """Dots over a layer: where was clicked, or the line that is being drawn."""
+    """Dots over a layer at the clicked points, or along the line being drawn."""
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
@@ -164,12 +164,12 @@ class Marks:
         self._source: Labels | None = None
 
     def show(self, source: Labels, places: list[Place], *, large: bool = False) -> None:
-        """Show dots at places of `source`, and no others."""
+        """Show dots at points of `source`, and no others."""
         points = np.array(places, dtype=float).reshape(-1, source.ndim)
         layers = self._viewer.layers
         if self._layer is None or self._layer not in layers or self._source is not source:
             self.remove()
-            made = Points(
+            points_layer = Points(
                 points,
                 ndim=source.ndim,
                 name="correcting",
@@ -179,24 +179,24 @@ class Marks:
                 symbol="disc",
                 **geometry_of(source),
             )
-            # A dot is as large on screen at every zoom.
-            made.size = 1
+            # A dot has the same size on screen at every zoom.
+            points_layer.size = 1
             active = layers.selection.active
-            layers.append(made)
+            layers.append(points_layer)
             layers.selection.active = active
-            self._layer, self._source = made, source
+            self._layer, self._source = points_layer, source
         self._layer.data = points
         self._layer.size = self._size(large)
         self._layer.selected_data = set()
 
     def remove(self) -> None:
-        """Take the dots away."""
+        """Remove the dots."""
         layer, self._layer = self._layer, None
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
 
     def _size(self, large: bool) -> float:
-        """Return the diameter of a dot in pixels of the layer: a few on screen."""
+        """Return the diameter of a dot in pixels of the layer, for a few pixels on screen."""
         from napari_unetseg.gui.shared.navigate import camera_of
 
         step = float(np.abs(self._source.scale).min()) if self._source is not None else 1.0
@@ -204,12 +204,12 @@ class Marks:
 
 
 def place_of(layer: Labels, event: Any) -> Place | None:
-    """Return the place under the mouse, in pixels of the layer: in 3D that of the first object.
+    """Return the point under the mouse in pixels of the layer; in 3D that of the first object.
 
     Returns
     -------
     tuple or None
-        One number for each axis; none when there is nothing under the mouse in 3D.
+        One number per axis; None if there is no object under the mouse in 3D.
     """
     if len(event.dims_displayed) < 3:
         return tuple(float(at) for at in layer.world_to_data(event.position))
@@ -220,7 +220,7 @@ def place_of(layer: Labels, event: Any) -> Place | None:
     )
     if start is None or stop is None:
         return None
-    # Two samples a pixel: one would step over the corners of thin objects.
+    # Two samples per pixel: one would miss the corners of thin objects.
     n = 2 * int(np.ceil(np.abs(stop - start).max())) + 2
     ray = np.rint(np.linspace(start, stop, n)).astype(np.intp)
     ray = np.clip(ray, 0, np.array(layer.data.shape) - 1)

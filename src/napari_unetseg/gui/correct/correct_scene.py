@@ -1,4 +1,4 @@
-"""What a correction needs of the viewer, and what comes of it: between the dock and core."""
+"""Input and result of a correction, between the viewer and core."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,30 +30,30 @@ from napari_unetseg.gui.shared.layers import MASK, role_of
 from napari_unetseg.gui.shared.training_layers import PREDICTED
 
 _CLASSES = (
-    "These are classes, not objects: a tool takes all of a class for one object. Choose Result: "
-    "objects in Threshold or Predict and run again, or use napari's brush and eraser."
+    "These are classes, not objects: a tool treats all pixels of a class as one object. Choose "
+    "Result: objects in Threshold or Predict and run again, or use napari's brush and eraser."
 )
 _CLOSED = ("polygon", "rectangle", "ellipse")
 
 
 @dataclass(frozen=True, eq=False)
 class CorrectionResult:
-    """What a tool came to: a change of the whole layer, and what it approves.
+    """The result of a tool: a change of the whole layer, and the approved pixels.
 
     Parameters
     ----------
     kind
         The tool.
     change
-        Of the layer.
+        Change of the layer.
     approved
         Pixels that are locked without changing.
     state
-        Of the layer's pixels and locks when it began; see `LayerLocks.state`.
+        State of the layer's pixels and locks at the start; see `LayerLocks.state`.
     spared
-        How many objects were left out because a hand had drawn or approved them.
+        Number of objects skipped because they were corrected or approved.
     here, shown
-        Where the viewer was along each axis of the layer, and which of them were on screen.
+        The viewer's position along each axis of the layer, and the axes on screen.
     """
 
     kind: ToolKind
@@ -65,24 +65,24 @@ class CorrectionResult:
     shown: tuple[int, ...]
 
     def message(self) -> str:
-        """Return a sentence on what was done."""
+        """Return a sentence about the correction."""
         objects = list(dict.fromkeys([*self.change.objects, *_ids(self.change.before)]))
         objects = objects or _ids(self.change.after)
         n = len(objects)
         counted = f"{n:,} object{'' if n == 1 else 's'}"
         few = f"object {objects[0]}" if n == 1 else f"objects {', '.join(map(str, objects))}"
-        said = self.kind.done.format(n=counted, ids=few if 0 < n < 6 else counted)
+        sentence = self.kind.done.format(n=counted, ids=few if 0 < n < 6 else counted)
         if self.spared:
-            said += f" {_spared(self.spared)}"
-        return said
+            sentence += f" {_spared(self.spared)}"
+        return sentence
 
 
 def problem_of(layer: Layer) -> str:
-    """Return why a Labels layer cannot be corrected, or nothing."""
+    """Return the reason why a Labels layer cannot be corrected, or ``""``."""
     if layer.multiscale:
         return (
-            f"{layer.name!r} is a pyramid, which napari cannot undo edits of. Open its full "
-            "resolution as a layer of its own."
+            f"{layer.name!r} is a pyramid, in which napari cannot undo edits. Open its full "
+            "resolution as a separate layer."
         )
     if not isinstance(layer.data, np.ndarray):
         return (
@@ -95,23 +95,23 @@ def problem_of(layer: Layer) -> str:
 
 
 def class_warning(layer: Layer) -> str:
-    """Return a warning where labels are classes: a tool takes all of a class for one object."""
+    """Return a warning if the labels are classes, because tools act on objects."""
     return _CLASSES if role_of(layer) in (MASK, PREDICTED) else ""
 
 
 def refusal_of(kind: ToolKind, layer: Layer, ndisplay: int) -> str:
-    """Return why a tool cannot be used in this view of a layer, or nothing."""
+    """Return the reason why a tool cannot be used in this view of a layer, or ``""``."""
     if kind.flat and ndisplay == 3:
         return f"{kind.text} needs the 2D view: press the 2D/3D button below the layer list."
     if kind.planes and layer.ndim < 3:
-        return f"{kind.text} takes a stack; {layer.name!r} is one plane."
+        return f"{kind.text} needs a stack; {layer.name!r} is one plane."
     if not layer.visible:
         return f"{layer.name!r} is hidden. Show it first: click the eye in the layer list."
     return ""
 
 
 def show_copy(viewer: Any, layer: Layer, result: "CorrectionResult") -> None:
-    """Go to the plane that an object was copied to, if the tool copies."""
+    """Move the view to the plane that an object was copied to, if the tool copies."""
     by = {"next": 1, "previous": -1}.get(result.kind.name)
     if by is None:
         return
@@ -123,18 +123,18 @@ def show_copy(viewer: Any, layer: Layer, result: "CorrectionResult") -> None:
 
 
 def shown_axes(viewer: Any, layer: Layer) -> tuple[int, ...]:
-    """Return the axes of the layer that are on screen, in the order of the screen."""
+    """Return the displayed axes of the layer, in display order."""
     lead = viewer.dims.ndim - layer.ndim
     return tuple(axis - lead for axis in viewer.dims.displayed if axis >= lead)
 
 
 def frame_of(viewer: Any, layer: Labels) -> tuple[LabelsView, tuple[int, ...]]:
-    """Return the part of a layer to act in, and where the viewer is along each axis.
+    """Return the part of a layer to correct, and the viewer's position along each axis.
 
     Raises
     ------
     InputError
-        When the viewer is at a plane that the layer does not have.
+        If the viewer is at a plane that the layer does not have.
     """
     lead = viewer.dims.ndim - layer.ndim
     order = [axis - lead for axis in viewer.dims.order if axis >= lead]
@@ -159,12 +159,12 @@ def scene_of(
     whole: bool = False,
     shapes: Layer | None = None,
 ) -> CorrectionScene:
-    """Return what a tool sees now.
+    """Return the current scene for a tool.
 
     Parameters
     ----------
     whole
-        Everything, whatever the layer's edit dimensions.
+        Use the whole layer, whatever its edit dimensions.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def box_of_object(scene: CorrectionScene, boxes: ObjectBoxes, number: int) -> Bo
     Raises
     ------
     InputError
-        When it is not there.
+        If there is no such object.
     """
     if number not in boxes:
         raise InputError(f"There is no object {number} in these labels.")
@@ -211,12 +211,12 @@ def parts_for(
     numbers: Sequence[int],
     layer: Labels,
 ) -> Parts:
-    """Return the objects that a tool acts on: those given, or all where none are.
+    """Return the objects for a tool: the given ones, or all if none are given.
 
     Raises
     ------
     InputError
-        When the tool takes a stack and the labels are one plane, or an object is not there.
+        If the tool needs a stack and the labels are one plane, or an object is missing.
     """
     if kind.planes:
         depth_axis(scene)
@@ -244,16 +244,16 @@ def corrected(
     Parameters
     ----------
     labels
-        Of the whole layer.
+        Labels of the whole layer.
     state
         See `CorrectionResult`.
     spare
-        Locked pixels that are not to be changed, nor the objects that hold any.
+        Locked pixels that must not change, nor the objects that contain any.
 
     Raises
     ------
     InputError
-        When there is nothing to correct.
+        If there is nothing to correct.
     """
     n = len(parts)
     if spare is not None:
@@ -273,17 +273,17 @@ def corrected(
 
 
 def cost_of(parts: Parts) -> int:
-    """Return how many pixels lie in the boxes of some objects."""
+    """Count the pixels in the boxes of objects."""
     return sum(int(np.prod([s.stop - s.start for s in box])) for box in parts.values())
 
 
 def _nothing(kind: ToolKind, spared: int) -> str:
-    said = f"{kind.text}: there is nothing to do."
-    return f"{said} {_spared(spared)}" if spared else said
+    sentence = f"{kind.text}: there is nothing to do."
+    return f"{sentence} {_spared(spared)}" if spared else sentence
 
 
 def _spared(n: int) -> str:
-    return "One of yours was spared." if n == 1 else f"{n:,} of yours were spared."
+    return "One corrected object was kept." if n == 1 else f"{n:,} corrected objects were kept."
 
 
 def _ids(values: NDArray[Any]) -> list[int]:
@@ -291,7 +291,7 @@ def _ids(values: NDArray[Any]) -> list[int]:
 
 
 def _view(layer: Labels, frame: LabelsView, shown: tuple[int, ...], here: tuple[int, ...]) -> Box:
-    """Return the part of the frame that is on screen: all of it in 3D, or without a canvas."""
+    """Return the visible part of the frame; all of it in 3D or without a canvas."""
     low, high = (np.asarray(corner) for corner in layer.corner_pixels)
     box = []
     for axis in frame.axes:
@@ -320,7 +320,7 @@ def _outlines(shapes: Layer | None, layer: Labels) -> tuple[NDArray[np.float64],
 
 
 def _in(layer: Labels, world: Any) -> NDArray[np.float64]:
-    """Return a place in the world with as many axes as the layer; missing ones are 0."""
+    """Return a world point with as many axes as the layer; missing ones are 0."""
     place = np.zeros(layer.ndim)
     given = np.asarray(world, float)[-layer.ndim :]
     place[layer.ndim - len(given) :] = given
@@ -328,7 +328,7 @@ def _in(layer: Labels, world: Any) -> NDArray[np.float64]:
 
 
 def numbers_of(layer: Labels, places: Sequence[Place]) -> list[int]:
-    """Return the objects at places of a layer, in order, each once."""
+    """Return the ids at points of a layer, in order, each once."""
     found: Mapping[int, None] = dict.fromkeys(
         int(layer.data[at])
         for at in (tuple(round(x) for x in place) for place in places)

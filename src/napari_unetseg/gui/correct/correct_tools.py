@@ -1,4 +1,4 @@
-"""The tools of the Correct dock: what each is called, how the hand uses it, and what it does."""
+"""The tools of the Correct dock: names, keys, hints and actions."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,31 +10,31 @@ from napari_unetseg.gui.correct.correct_acts import Act
 
 @dataclass(frozen=True)
 class ToolKind:
-    """One tool.
+    """One correction tool.
 
     Parameters
     ----------
     name, text, key, group
-        Its own name, the word on its button, its key on the canvas, and where its button stands.
+        Its identifier, button text, key over the canvas, and group of buttons.
     hand
-        What the hand does: click an object, click or stroke over several, draw a line, set seeds,
-        or nothing but press the button.
+        Its use: click an object, click or stroke over several, draw a line, click points, or
+        only press the button.
     hint
-        What to do next.
+        Instruction for the next step.
     help
-        What comes of it.
+        Tooltip: the effect of the tool.
     act
-        What it does.
+        Its action.
     flat
         Whether it needs the 2D view.
     planes
-        Whether it takes a stack of planes.
+        Whether it needs a stack of planes.
     every
-        Whether it also goes over every object at once.
+        Whether it can act on every object at once.
     done
-        Sentence for when it was done.
+        Message after success.
     locks
-        Whether it locks what it touched.
+        Whether it locks the changed pixels.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ToolKind:
     locks: bool = True
 
 
-_CUT_HINT = "Draw across the object with the mouse pressed, from outside to outside."
+_CUT_HINT = "Drag a line across the object, from outside to outside."
 
 TOOLS = (
     ToolKind(
@@ -62,7 +62,7 @@ TOOLS = (
         "Join and divide",
         "several",
         "Click the first object to merge, or drag a stroke over several.",
-        "Objects become one, with the id of the first.",
+        "Merge objects into one, with the id of the first.",
         acts.join_objects,
         "Merged {ids}.",
     ),
@@ -73,32 +73,32 @@ TOOLS = (
         "Join and divide",
         "line",
         _CUT_HINT,
-        "Divide objects along a line that you draw across them. In a stack, Act on says whether "
-        "it cuts this plane or all of the object.",
+        "Cut objects along a line that you draw across them. In a stack, Act on decides whether "
+        "this plane or the whole object is cut.",
         acts.cut_along_line,
         "Cut {ids}.",
         flat=True,
     ),
     ToolKind(
         "seeds",
-        "Seeds",
+        "By clicks",
         "S",
         "Join and divide",
         "seeds",
-        "Click a place in each piece of one object, then press Enter.",
-        "Divide an object among places that you click in it, at its waists.",
+        "Click a point in each part of one object, then press Enter.",
+        "Split an object by points that you click in its parts, at the notches between them.",
         acts.divide_at_seeds,
-        "Divided {ids}.",
+        "Split {ids}.",
         flat=True,
     ),
     ToolKind(
         "apart",
-        "Apart",
+        "Split parts",
         "U",
         "Join and divide",
         "click",
         "Click an object whose parts do not touch.",
-        "Parts of an object that do not touch get ids of their own.",
+        "Give parts of an object that do not touch separate ids.",
         acts.separate_parts,
         "Separated {ids}.",
         every=True,
@@ -132,7 +132,7 @@ TOOLS = (
         "Delete",
         "now",
         "",
-        "Delete objects of fewer pixels than the form says.",
+        "Delete objects with fewer pixels than Small is under.",
         acts.delete_small,
         "Deleted {n}.",
         every=True,
@@ -144,8 +144,8 @@ TOOLS = (
         "Delete",
         "now",
         "",
-        "Delete objects that touch the border of the picture: cut off, hence of no true size. In a "
-        "stack, the border of its planes.",
+        "Delete objects that touch the image border, because they are cut off. In a stack, the "
+        "border of its planes.",
         acts.delete_at_border,
         "Deleted {n}.",
         every=True,
@@ -169,7 +169,7 @@ TOOLS = (
         "Outline",
         "click",
         "Click the object to smooth.",
-        "Take away spurs and dents that are narrower than the form says.",
+        "Remove spurs and dents that are narrower than Pixels.",
         acts.on_outline(fix.smooth, fix.smooth_every, by=True),
         "Smoothed {ids}.",
         every=True,
@@ -181,7 +181,7 @@ TOOLS = (
         "Outline",
         "click",
         "Click the object to grow.",
-        "Grow by as many pixels as the form says, not over neighbours.",
+        "Grow by the number of Pixels, without overwriting neighbours.",
         acts.on_outline(fix.grow, fix.grow_every, by=True),
         "Grew {ids}.",
         every=True,
@@ -193,7 +193,7 @@ TOOLS = (
         "Outline",
         "click",
         "Click the object to shrink.",
-        "Shrink by as many pixels as the form says.",
+        "Shrink by the number of Pixels.",
         acts.on_outline(fix.shrink, fix.shrink_every, by=True),
         "Shrank {ids}.",
         every=True,
@@ -204,10 +204,10 @@ TOOLS = (
         "I",
         "Draw",
         "click",
-        "Click an object that is drawn on some planes with gaps between.",
-        "Fill an object in between the planes that it is drawn on.",
+        "Click an object that is drawn on some planes but not between them.",
+        "Interpolate an object between the planes that it is drawn on.",
         acts.on_clicked(acts.fill_between),
-        "Filled {ids} in.",
+        "Interpolated {ids}.",
         flat=True,
         planes=True,
     ),
@@ -218,7 +218,7 @@ TOOLS = (
         "Draw",
         "click",
         "Click the object to copy to the next plane.",
-        "Copy what an object is on this plane to the next one, and go there.",
+        "Copy an object from this plane to the next one, and go there.",
         acts.copy_by(1),
         "Copied {ids}.",
         flat=True,
@@ -231,7 +231,7 @@ TOOLS = (
         "Draw",
         "click",
         "Click the object to copy to the previous plane.",
-        "Copy what an object is on this plane to the one before, and go there.",
+        "Copy an object from this plane to the previous one, and go there.",
         acts.copy_by(-1),
         "Copied {ids}.",
         flat=True,
@@ -244,7 +244,8 @@ TOOLS = (
         "Draw",
         "now",
         "",
-        "Make an object of each polygon, rectangle and ellipse of the Shapes layer, on background.",
+        "Turn each polygon, rectangle and ellipse of the Shapes layer into an object, on "
+        "background.",
         acts.draw_shapes,
         "Drew {n}.",
         flat=True,
@@ -256,7 +257,7 @@ TOOLS = (
         "Keep and tidy",
         "click",
         "Click an object that is right.",
-        "An object that you approve is ink: no run changes it.",
+        "Lock an object as it is: no run changes it.",
         acts.approve_objects,
         "Approved {ids}.",
     ),
@@ -267,7 +268,7 @@ TOOLS = (
         "Keep and tidy",
         "now",
         "",
-        "Approve every object that is on screen now.",
+        "Approve every visible object.",
         acts.approve_in_view,
         "Approved {n}.",
     ),
@@ -278,8 +279,8 @@ TOOLS = (
         "Keep and tidy",
         "now",
         "",
-        "Number the objects of the layer from 1 without a gap. Only those with the largest numbers "
-        "change, to fill the gaps. Changes no outline, hence makes no ink.",
+        "Number the objects of the layer from 1 without gaps. Only the largest numbers change, to "
+        "fill the gaps. No outline changes, so nothing is locked.",
         acts.close_gaps,
         "Renumbered {n}.",
         locks=False,

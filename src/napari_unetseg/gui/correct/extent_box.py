@@ -1,26 +1,26 @@
-"""How far a correction goes: the plane on screen, the stack, every frame."""
+"""A choice of the extent of corrections: the plane on screen, the stack, every frame."""
 
 from napari.layers import Labels
 from qtpy.QtWidgets import QComboBox, QWidget
 
 _EXTENTS = {2: "the plane on screen", 3: "the whole stack", 4: "every frame"}
-"""Words for the values of napari's `n_edit_dimensions`."""
+"""Texts for the values of napari's `n_edit_dimensions`."""
 
 
 class ExtentBox(QComboBox):
-    """Shows and sets `n_edit_dimensions` of a Labels layer."""
+    """A box that shows and sets `n_edit_dimensions` of a Labels layer."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layer: Labels | None = None
         self.setToolTip(
-            "Whether an object is what it is on this plane, or in all planes of the stack. The "
+            "Whether tools change an object on this plane only, or on all planes of the stack. The "
             "same as n edit dim in napari's layer controls. In the 3D view always the stack."
         )
         self.activated.connect(self._on_activated)
 
     def show_layer(self, layer: Labels | None) -> bool:
-        """Show how far corrections of a layer go; return whether there is a choice."""
+        """Show the extent of corrections of a layer; return whether there is a choice."""
         self._layer = layer
         ndim = 2 if layer is None else layer.ndim
         self.clear()

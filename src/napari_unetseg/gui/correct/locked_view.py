@@ -1,4 +1,4 @@
-"""Locked pixels made visible: a passing layer over the labels, of what the hand drew and erased."""
+"""Preview layer of the locked pixels over the labels."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,22 +14,22 @@ from napari_unetseg.gui.shared.preview import Preview
 from napari_unetseg.gui.shared.session import Session
 
 DRAWN, ERASED = 1, 2
-"""Values of the layer: locked pixels of an object, and of background."""
+"""Values of the layer for locked pixels of objects, and of background."""
 
 _WAIT_MS = 60
 _WHOLE = 100_000_000
-"""More pixels than this are not shown at once; a plane of them is."""
+"""Larger volumes are shown plane by plane only."""
 
 
 class LockedView(QObject):
-    """Shows the locked pixels of one layer until `hide` is called.
+    """A view of the locked pixels of one layer, until `hide` is called.
 
     Parameters
     ----------
     viewer
         The napari viewer.
     session
-        Of the viewer: knows the locked pixels.
+        The session of the viewer, with the locked pixels.
     """
 
     def __init__(self, viewer: Any, session: Session) -> None:
@@ -45,15 +45,15 @@ class LockedView(QObject):
 
     @property
     def layer(self) -> Any:
-        """The passing layer, when there is one."""
+        """The preview layer, if there is one."""
         return self._preview.layer
 
     def show(self, layer: Labels) -> None:
-        """Show the locked pixels of `layer` from now on."""
+        """Show the locked pixels of `layer`, and follow their changes."""
         self.hide()
         self._layer = layer
         self._session.locks(layer).changed.connect(self._later)
-        # Undoing and redoing tell nothing but that the picture is to be drawn again.
+        # Undo and redo send no event but a request to redraw.
         layer.events.set_data.connect(self._later)
         layer.events.labels_update.connect(self._later)
         self._viewer.dims.events.current_step.connect(self._later)
@@ -61,7 +61,7 @@ class LockedView(QObject):
         self.look()
 
     def hide(self) -> None:
-        """Take the passing layer away and stop listening."""
+        """Remove the preview layer and stop following."""
         self._timer.stop()
         layer, self._layer, self._shown = self._layer, None, None
         if layer is not None:
@@ -71,7 +71,7 @@ class LockedView(QObject):
         self._preview.remove()
 
     def look(self) -> None:
-        """Draw the locked pixels as they are now."""
+        """Draw the current locked pixels."""
         layer = self._layer
         if layer is None or layer not in self._viewer.layers:
             return
@@ -85,7 +85,7 @@ class LockedView(QObject):
         if picture is None:
             self._preview.remove()
             return
-        self._preview.show(layer, picture, name=f"{layer.name} ink", **_look())
+        self._preview.show(layer, picture, name=f"{layer.name} locked", **_look())
 
     def _later(self, event: object = None) -> None:
         self._timer.start()
@@ -93,11 +93,11 @@ class LockedView(QObject):
 
 @lru_cache(maxsize=1)
 def _look() -> dict[str, Any]:
-    """Return colours that no label has: white, and red where something was erased."""
+    """Return the layer attributes: white for drawn and red for erased pixels."""
     colours = np.array([[0.0, 0, 0, 0], [1, 1, 1, 1], [1, 0.15, 0.15, 1]])
     colormap = Colormap(
         colours,
-        name="unetseg ink",
+        name="unetseg locked",
         controls=np.array([0, 0.25, 0.75, 1]),
         interpolation="zero",
     )
@@ -110,7 +110,7 @@ def _look() -> dict[str, Any]:
 
 
 def _picture(labels: Any, locked: PixelSet, index: tuple[int, ...] | None) -> Any:
-    """Return what is drawn and erased: on a plane, or everywhere where that is not too much."""
+    """Return the picture of drawn and erased pixels, or None if a volume is too large."""
     if index is None and labels.size > _WHOLE:
         return None
     lead = () if index is None else index

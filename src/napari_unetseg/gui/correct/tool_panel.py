@@ -1,4 +1,4 @@
-"""The buttons of the Correct dock, group by group."""
+"""The tool buttons of the Correct dock, in groups."""
 
 from collections.abc import Collection
 
@@ -11,7 +11,7 @@ _COLUMNS = 4
 
 
 class ToolPanel(QWidget):
-    """One button a tool.
+    """A panel with one button per tool.
 
     Signals
     -------
@@ -41,22 +41,22 @@ class ToolPanel(QWidget):
         self.show_keys(())
 
     def show_current(self, kind: ToolKind | None) -> None:
-        """Press the button of the tool that is in the hand, and release all others."""
+        """Check the button of the active tool only."""
         for name, button in self.buttons.items():
             button.setChecked(kind is not None and kind.name == name)
 
     def show_keys(self, keys: Collection[str]) -> None:
-        """Say which keys do something now."""
+        """Show the active keys in the tooltips."""
         for kind in TOOLS:
             key = kind.key.replace("-", "+")
-            said = f" Key over the canvas: {key}." if kind.key in keys else ""
-            self.buttons[kind.name].setToolTip(f"{kind.help}{said}")
+            key_hint = f" Key over the canvas: {key}." if kind.key in keys else ""
+            self.buttons[kind.name].setToolTip(f"{kind.help}{key_hint}")
 
     def _button(self, kind: ToolKind) -> QPushButton:
         button = QPushButton(kind.text)
         button.setObjectName(kind.name)
         button.setCheckable(True)
-        # Long words in small buttons: napari's own padding would clip them.
+        # napari's own padding would clip long texts in small buttons.
         button.setStyleSheet("QPushButton { padding: 4px 2px; }")
         button.setMinimumWidth(60)
         button.clicked.connect(lambda: self.pressed.emit(kind))

@@ -1,4 +1,4 @@
-"""The Features dock: what a layer of a trained network makes of the image, and what excites it."""
+"""The Features dock: feature maps of a network's layers, and patterns that excite a channel."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,25 +30,25 @@ from napari_unetseg.gui.shared.task import Latest, Work
 from napari_unetseg.gui.shared.tool import Tool
 
 PATCH_SIDE = 64
-"""Pixels of the image along the sides of a patch that is shown."""
+"""Side of a shown patch in pixels of the image."""
 
 _COLUMNS, _SHOWN_SIDE = 3, 76
 
 
 class FeatureOptions(Options):
-    """What is shown of a layer."""
+    """Options for showing a layer of a network."""
 
     show: Literal["feature maps", "what excites a channel"] = option(
         "feature maps",
         "Show",
-        "Feature maps: what every channel of the layer makes of the plane on screen, as a stack. "
-        "What excites a channel: a picture drawn to make it answer, and the places of the image "
-        "that do so most.",
+        "Feature maps: the activations of every channel of the layer on the plane on screen, as a "
+        "stack. What excites a channel: a synthetic pattern that maximises its response, and the "
+        "image patches with the strongest response.",
     )
     channel: int = option(
         0,
         "Channel",
-        "Which channel of the layer, counted from 0.",
+        "Channel of the layer, counted from 0.",
         when={"show": ("what excites a channel",)},
         ge=0,
         le=65535,
@@ -56,7 +56,7 @@ class FeatureOptions(Options):
     places: int = option(
         7,
         "Places",
-        "How many places of the image are shown.",
+        "Number of image patches to show.",
         when={"show": ("what excites a channel",)},
         ge=1,
         le=23,
@@ -65,7 +65,7 @@ class FeatureOptions(Options):
     steps: int = option(
         120,
         "Steps",
-        "Steps of gradient ascent that draw the picture.",
+        "Steps of gradient ascent for the pattern.",
         when={"show": ("what excites a channel",)},
         ge=10,
         le=5000,
@@ -74,8 +74,8 @@ class FeatureOptions(Options):
     smooth: float = option(
         0.1,
         "Smoothness",
-        "Price of rough and extreme pictures. With little, fine patterns appear that no microscope "
-        "shows; with much, the picture stays grey.",
+        "Penalty on rough and extreme patterns. Low values give fine patterns that no microscope "
+        "shows; with high values the pattern stays grey.",
         when={"show": ("what excites a channel",)},
         ge=0,
         le=10,
@@ -86,7 +86,7 @@ class FeatureOptions(Options):
 
 @dataclass(frozen=True, eq=False)
 class _Maps:
-    """Feature maps of a plane, the model whose they are, and its place on the leading axes."""
+    """Feature maps of a plane, their model, and the index of the plane."""
 
     model: TrainedModel
     found: Any
@@ -95,7 +95,7 @@ class _Maps:
 
 @dataclass(frozen=True, eq=False)
 class _Excited:
-    """What a channel answers to: the drawn picture, and patches of the image with their places."""
+    """The exciting pattern of a channel, and the image patches with their positions."""
 
     layer: str
     channel: int
@@ -116,10 +116,10 @@ class FeaturesWidget(Tool[FeatureOptions]):
 
     title = "Features"
     help_text = (
-        "Look inside a trained UNet or CNN: what each of its layers makes of the plane on screen."
+        "Look inside a trained UNet or CNN: the activations of its layers on the plane on screen."
     )
     run_text = "Show"
-    run_help = "Compute it for the plane on screen. The image stays as it is."
+    run_help = "Compute it for the plane on screen. The image is not changed."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, FeatureOptions())
@@ -127,14 +127,14 @@ class FeaturesWidget(Tool[FeatureOptions]):
         self._reading.answered.connect(self._on_layers)
         self._reading.refused.connect(self._on_refused)
         self.models = ModelChoice()
-        self.models.setToolTip("A UNet or CNN of this session, loaded, or one that ships.")
+        self.models.setToolTip("A UNet or CNN: trained in this session, loaded or shipped.")
         self.models.currentIndexChanged.connect(lambda: self._read_layers())
         self.layers = QComboBox()
         self.layers.setObjectName("layer")
         self.layers.setPlaceholderText("reading the model...")
         self.layers.setToolTip(
-            "Down: finer to coarser, each sees further. Up: back, with what was seen. Evidence: of "
-            "each class."
+            "Down: the encoder, from fine to coarse, with growing receptive field. Up: the "
+            "decoder. Evidence: the class scores."
         )
         self.layers.currentIndexChanged.connect(lambda: self._bound_channel())
         self.sheet = QWidget()
@@ -171,14 +171,14 @@ class FeaturesWidget(Tool[FeatureOptions]):
         super().close_tool()
 
     def _shown(self, layer: Layer, model: TrainedModel) -> tuple[Image, tuple[int, ...]]:
-        """Return the plane on screen, or the stack it is of, read into memory; and where it lies.
+        """Return the plane on screen or its stack, read into memory, and its index.
 
-        All its channels, whichever is on screen.
+        It has all channels, whichever is on screen.
         """
         image, index = image_of(layer), self.preview.plane(layer)
         if index is None:
             raise InputError(
-                "The plane on screen is not one of the image's last two axes. Turn the view back "
+                "The view does not show a plane of the image's last two axes. Turn the view back "
                 "to 2D."
             )
         spatial = "ZYX"[-model.ndim :]
@@ -201,10 +201,10 @@ class FeaturesWidget(Tool[FeatureOptions]):
         ndim = len(found.layer.step)
         lead = (1,) * len(result.index)
         data = found.maps.reshape(len(found.maps), *lead, *found.maps.shape[1:])
-        said = {"layer": found.layer.name, "model": result.model.name}
+        details = {"layer": found.layer.name, "model": result.model.name}
         look = {
             "name": f"{layer.name} {found.layer.name}",
-            "metadata": marked(FEATURE_MAPS, layer, said),
+            "metadata": marked(FEATURE_MAPS, layer, details),
             **reduced_geometry(layer, found.layer.step, result.index),
         }
         old = find_layer(layers, FEATURE_MAPS, layer)
@@ -218,10 +218,10 @@ class FeaturesWidget(Tool[FeatureOptions]):
         self.viewer.dims.set_current_step(self.viewer.dims.ndim - made.ndim, 0)
         each = " x ".join(map(str, found.layer.step))
         silent = int((found.maps.reshape(len(found.maps), -1).max(1) <= 0).sum())
-        quiet = f" {silent} of them are silent here." if silent else ""
+        quiet = f" {silent} of them are zero here." if silent else ""
         return (
-            f"{found.layer.channels} maps of {found.layer.name}, one value for {each} "
-            f"{'voxels' if ndim == 3 else 'pixels'}: slide through the first axis.{quiet}"
+            f"{found.layer.channels} maps of {found.layer.name}, one value per {each} "
+            f"{'voxels' if ndim == 3 else 'pixels'}: use the slider of the first axis.{quiet}"
         )
 
     def _show_excited(self, layer: Layer, result: _Excited) -> str:
@@ -231,15 +231,14 @@ class FeaturesWidget(Tool[FeatureOptions]):
             (f"{answer:.3g}", _flat(patch))
             for patch, (_, answer) in zip(result.patches, result.places, strict=True)
         ]
-        for number, (said, picture) in enumerate(pictures):
-            self._add_picture(number, said, picture)
+        for number, (caption, picture) in enumerate(pictures):
+            self._add_picture(number, caption, picture)
         self.sheet.show()
         self._mark_places(layer, result)
         return (
-            f"Channel {result.channel} of {result.layer}: the picture drawn from noise raises its "
-            f"mean answer from {result.drawn.before:.3g} to {result.drawn.after:.3g}. Below "
-            "are it and the places where it answers most, with their answers; the image has them "
-            "framed."
+            f"Channel {result.channel} of {result.layer}: synthetic pattern that excites this "
+            f"channel ({result.drawn.before:.3g} to {result.drawn.after:.3g}), and the image "
+            "patches with the strongest response, framed in the image."
         )
 
     def _mark_places(self, layer: Layer, result: _Excited) -> None:
@@ -256,7 +255,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
             depth = result.index if len(place) == 2 else (*result.index, place[0])
             corners = [(y, x), (y, x_end), (y_end, x_end), (y_end, x)]
             frames.append([(*depth, *corner) for corner in corners])
-        said = {"layer": result.layer, "channel": result.channel}
+        details = {"layer": result.layer, "channel": result.channel}
         if frames:
             made = Shapes(
                 frames,
@@ -266,17 +265,17 @@ class FeaturesWidget(Tool[FeatureOptions]):
                 face_color="transparent",
                 edge_width=1.5,
                 name=f"{layer.name} {result.layer} {result.channel}",
-                metadata=marked(role, layer, said),
+                metadata=marked(role, layer, details),
                 **reduced_geometry(layer, (1,) * layer.ndim, (), channels=False),
             )
             layers.append(made)
             layers.selection.active = layer
 
-    def _add_picture(self, number: int, said: str, picture: NDArray[np.uint8]) -> None:
+    def _add_picture(self, number: int, caption: str, picture: NDArray[np.uint8]) -> None:
         height, width = picture.shape
         raw = np.ascontiguousarray(picture).tobytes()
         image = QImage(raw, width, height, width, QImage.Format.Format_Grayscale8)
-        shown, words = QLabel(), QLabel(said)
+        shown, words = QLabel(), QLabel(caption)
         shown.setPixmap(QPixmap.fromImage(image.copy()).scaledToWidth(_SHOWN_SIDE))
         row, column = divmod(number, _COLUMNS)
         self._cells.addWidget(shown, 2 * row, column)
@@ -298,7 +297,7 @@ class FeaturesWidget(Tool[FeatureOptions]):
             self._read_layers()
 
     def _read_layers(self) -> None:
-        """Ask which layers the chosen model has; torch may have to be loaded for that."""
+        """Read the layers of the chosen model in another thread, which may import torch."""
         model = self.models.chosen()
         if model is None:
             self.layers.clear()
@@ -366,13 +365,13 @@ def _excited(
 
 
 def _frame(middle: int, length: int) -> tuple[float, float]:
-    """Return where the frame of a patch begins and ends along an axis, within the image."""
+    """Return the start and end of a patch's frame along an axis, within the image."""
     start = middle - PATCH_SIDE // 2
     return max(start, 0) - 0.5, min(start + PATCH_SIDE, length) - 0.5
 
 
 def _flat(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a picture (C, *spatial) as grey levels (Y, X): channels mixed, the middle plane."""
+    """Convert a picture (C, *spatial) to grey levels (Y, X): mean channel, middle plane."""
     grey = picture.mean(0)
     plane = grey if grey.ndim == 2 else grey[len(grey) // 2]
     return np.asarray(to_grey(plane))

@@ -1,4 +1,4 @@
-"""Labels coloured by a number of each object, and the bar that says what the colours mean."""
+"""Colouring of labels by a measurement, and its colour bar."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-# As even to the colour-blind as to others, and in grey.
+# Perceptually uniform, also for colour-blind eyes and in grey.
 _MAP = "viridis"
-# So many colours are told apart by nobody, and fit the smallest texture beside the two others.
+# More than the eye can distinguish, and few enough for the smallest texture.
 _STEPS = 250
 _GREY = (0.5, 0.5, 0.5, 1.0)
-# A few objects far out would leave one colour for all others.
+# Percent clipped at each end, since a few outliers would leave one colour for all others.
 _SHARE = 1.0
 _MANY = 50
 
 
 @dataclass(frozen=True)
 class ColourScale:
-    """Which values the first and last colour stand for.
+    """The values of the first and last colour.
 
     Parameters
     ----------
     name
-        What is shown.
+        Name of the column.
     low, high
         Values of the first and last colour.
     below, above
-        Whether there are values beyond, which have the same colour.
+        Whether there are values beyond the ends, which have the end colours.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ColourScale:
 
 
 def scale_of(name: str, values: NDArray[Any]) -> ColourScale:
-    """Return a scale for values: all of them; of many, the middle 98 in a hundred."""
+    """Return a scale from minimum to maximum; for many values, of the middle 98 %."""
     numbers = np.asarray(values, dtype=float)
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
@@ -57,10 +57,10 @@ def scale_of(name: str, values: NDArray[Any]) -> ColourScale:
 
 
 def colours_of(ids: NDArray[Any], values: NDArray[Any], scale: ColourScale) -> DirectLabelColormap:
-    """Return the colours of labels by the value of each.
+    """Return a colormap of labels by the value of each.
 
-    Objects without a value, or that are not among `ids`, are grey. Takes a tenth of a second for
-    10,000 objects: not for the window's thread.
+    Objects without a value, or not among `ids`, are grey. Takes a tenth of a second for 10,000
+    objects, so it runs in another thread.
     """
     span = scale.high - scale.low or 1.0
     with np.errstate(invalid="ignore"):
@@ -74,7 +74,7 @@ def colours_of(ids: NDArray[Any], values: NDArray[Any], scale: ColourScale) -> D
 
 
 class ColourBar(QWidget):
-    """The colours of a scale from low to high, with both values and the name under it."""
+    """A colour bar with both end values and the name below."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -94,7 +94,7 @@ class ColourBar(QWidget):
         self.update()
 
     def ends(self) -> tuple[str, str]:
-        """Return what stands under the first and the last colour."""
+        """Return the texts below the first and the last colour."""
         scale = self.scale
         if scale is None:
             return "", ""

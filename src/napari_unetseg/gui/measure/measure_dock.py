@@ -38,9 +38,9 @@ from napari_unetseg.gui.shared.tool import Tool
 
 PLAIN = "Plain colours"
 
-_STALE = "The labels were changed since: press Measure again."
+_STALE = "The labels have changed: press Measure again."
 _WAIT_MS = 120
-# What says where an object is, or which, or is of all objects: no quantity to colour by.
+# Prefixes of columns that are no quantity: positions, ids, and values of all objects.
 _NO_QUANTITY = ("t", "z", "label", "first", "last", "true")
 
 
@@ -52,7 +52,7 @@ class _Coloured:
 
 
 class MeasureWidget(Tool[MeasureOptions]):
-    """Measure the objects of a Labels layer, and find them again by their numbers.
+    """Measure the objects of a Labels layer, and navigate to them from the table.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ class MeasureWidget(Tool[MeasureOptions]):
     """
 
     title = "Measure"
-    help_text = "Size, shape, place and intensity of every object, in a table."
+    help_text = "Measure size, shape, position and intensity of every object, in a table."
     run_text = "Measure"
-    run_help = "Measure every object of the labels as they are now."
+    run_help = "Measure every object of the labels."
     pick_text = "Labels"
     nothing_text = "Open or make a Labels layer: its objects are measured."
 
@@ -86,12 +86,12 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.viewer.dims.events.current_step.connect(self._on_moved)
         self.ticks = LayerTicks(self.viewer, self._fits, self._is_likely)
         self.ticks.setObjectName("images")
-        self.ticks.setToolTip("Intensities are measured in every image that is ticked.")
+        self.ticks.setToolTip("Intensities are measured in every ticked image.")
         self.table = ObjectTable()
-        self.table.setToolTip("A click on a row goes to the object.")
+        self.table.setToolTip("Click a row to go to the object.")
         self.table.chosen.connect(self._go)
         self.colour = QComboBox()
-        self.colour.setToolTip("Show a column as the colours of the labels.")
+        self.colour.setToolTip("Colour the labels by the values of a column.")
         self.colour.addItem(PLAIN)
         self.colour.currentIndexChanged.connect(self._colour)
         self.bar_of_colours = ColourBar()
@@ -113,7 +113,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.ticks.changed.connect(self._on_ticks)
         self._on_ticks()
 
-    # What a tool says of itself
+    # Definition of the tool
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
@@ -174,16 +174,16 @@ class MeasureWidget(Tool[MeasureOptions]):
             disconnect_events(self.viewer.dims.events, self)
         super().close_tool()
 
-    # What it is asked
+    # State and actions
 
     @property
     def found(self) -> Table | None:
-        """The table that is shown."""
+        """The table of the last run."""
         return None if self._found is None else self._found.table
 
     @property
     def stale(self) -> bool:
-        """Whether the labels are no longer those of the table."""
+        """Whether the labels have changed since they were measured."""
         return self._found is not None and self._stale
 
     def save(self, kind: str, path: Path) -> None:
@@ -265,7 +265,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             self._show_row_of(self._found.layer.selected_label)
 
     def _on_pressed(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Show the row of an object that is clicked on; a drag moves the canvas and means none."""
+        """Show the row of a clicked object; a drag only moves the canvas."""
         start = np.asarray(event.position)
         yield
         while event.type == "mouse_move":
@@ -291,7 +291,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         return self.session.locks(layer).state()
 
     def _watch(self, layer: Layer) -> None:
-        """Notice from now on when `layer` is changed or clicked, and others no more."""
+        """Follow edits and clicks of `layer` and of the measured layer, and of no others."""
         self._unwatch()
         layers = (layer,) if self._found is None else (layer, self._found.layer)
         self._watched = tuple(dict.fromkeys(layers))
@@ -313,7 +313,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             self._look_for_edits()
 
     def _look_for_edits(self) -> None:
-        """Say it when the labels are no longer those that were measured, undo included."""
+        """Show a warning if the labels have changed since they were measured."""
         found = self._found
         if found is None or self._stale or self._state_of(found.layer) == found.state:
             return
@@ -329,9 +329,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             self._found, self._stale = None, False
             self.table.show_columns([])
             self._offer_columns({})
-            self.say(
-                "The labels were removed, and their table with them. Choose others and measure."
-            )
+            self.say("The labels and their table were removed. Choose other labels and measure.")
             self.refresh()
 
     # Colours and features
@@ -355,7 +353,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             self._soon.start()
 
     def _show_here(self) -> None:
-        """Give the layer the features and colours of what is on screen."""
+        """Set the features and colours of the layer for the plane on screen."""
         found = self._found
         if found is None or self._closed or found.layer not in self.viewer.layers:
             return
@@ -364,7 +362,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._colour()
 
     def _write_features(self, found: MeasuredObjects, rows: NDArray[np.intp]) -> None:
-        """Put rows into the layer's features; columns of others stay."""
+        """Write rows into the layer's features, keeping other columns."""
         layer = found.layer
         new = {name: column[rows] for name, column in found.objects.items() if name != "label"}
         old: Any = layer.features.copy()
@@ -386,7 +384,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             return
         rows = found.rows_at(self._index_of(found.layer))
         ids, values = found.table["label"][rows], found.table[name]
-        # One scale for all times and planes: the same colour is the same value.
+        # One scale for all times and planes, so that equal colours are equal values.
         self._painter.ask(lambda progress: _coloured(found, name, ids, values[rows], values))
 
     def _on_coloured(self, answer: _Coloured) -> None:
@@ -402,7 +400,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.bar_of_colours.show_scale(answer.scale)
 
     def _uncolour(self) -> None:
-        """Give the layer the colours that it had."""
+        """Restore the layer's own colours."""
         self.bar_of_colours.show_scale(None)
         found = self._found
         if found is not None and found.layer in self._plain:
@@ -420,7 +418,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         return _shape_of(layer) == _shape_of(labels)
 
     def _is_likely(self, layer: Layer) -> bool:
-        # The true light of a drawn sample is no image that anybody measures.
+        # The true background of a synthetic sample is not an image to measure.
         return not role_of(layer) and not layer.metadata.get("truth")
 
 

@@ -16,11 +16,11 @@ FILE_KINDS = {
     "rois": ("ImageJ ROIs...", "ImageJ ROIs (*.zip)", ".zip"),
     "geojson": ("GeoJSON...", "GeoJSON for QuPath (*.geojson)", ".geojson"),
 }
-"""For every kind of file: the button, the kinds the dialog offers, and the suffix."""
+"""For every kind of file: button text, file filter of the dialog, and suffix."""
 
 
 def default_name(layer_name: str, kind: str) -> str:
-    """Return a name for a file of a layer's objects, of letters that every system takes."""
+    """Return a file name for a layer's objects, with characters valid on every system."""
     name = "".join(c if c.isalnum() or c in " .-_" else "_" for c in layer_name)
     return f"{name}{FILE_KINDS[kind][2]}"
 
@@ -28,14 +28,14 @@ def default_name(layer_name: str, kind: str) -> str:
 def write_measured(
     kind: str, path: Path, found: MeasuredObjects, labels: Image, name: str, progress: Reporter
 ) -> str:
-    """Write a file of a kind and return a sentence on it; outlines are of a copy of the labels.
+    """Write a file and return a sentence about it; outlines use a copy of the labels.
 
     Parameters
     ----------
     kind
         A key of `FILE_KINDS`.
     labels, name
-        The labels that were measured, and their layer's name.
+        The measured labels, and the name of their layer.
     """
     n = len(found.table["label"])
     if kind == "table":

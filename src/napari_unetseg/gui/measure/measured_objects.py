@@ -1,4 +1,4 @@
-"""A table of measured objects, what was measured for it, and what the dock shows of it."""
+"""Tables of measured objects, with their inputs, columns and summary."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,24 +18,25 @@ from napari_unetseg.core.measure import (
     measure,
 )
 from napari_unetseg.core.review_queue import Count
+from napari_unetseg.core.units import symbol_of
 from napari_unetseg.gui.shared.object_rows import ObjectColumn
 from napari_unetseg.gui.shared.task import Reporter
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredObjects:
-    """A table, the layer it is of, and where the objects are in it.
+    """A table of objects, its layer, and the positions of the objects.
 
     Parameters
     ----------
     layer, images, options
-        What was measured, in which images, and how.
+        The measured layer, the images, and the options.
     state
-        Of the labels when they were measured; see `LayerLocks.state`.
+        State of the labels when they were measured; see `LayerLocks.state`.
     centre, low, high
-        Middle and corners of each row's object, (n, ndim).
+        Centre and corners of each row's object, (n, ndim).
     count
-        Objects in all by a reviewed random sample, where there is one.
+        Total count from a reviewed random sample, if there is one.
     """
 
     layer: Labels
@@ -51,12 +52,12 @@ class MeasuredObjects:
 
     @property
     def objects(self) -> Table:
-        """What the table says of single objects: without the count, which is of all."""
+        """The columns about single objects, without the total count."""
         return {n: column for n, column in self.table.items() if not n.startswith("true_")}
 
     @property
     def loops(self) -> list[tuple[int, str]]:
-        """The axes along which an id has a row each: place in the layer, and column."""
+        """The axes along which an id has several rows: index in the layer, and column."""
         return [(k, a.lower()) for k, a in enumerate(self.axes) if a.lower() in self.table]
 
     def rows_at(self, index: tuple[int, ...]) -> NDArray[np.intp]:
@@ -70,7 +71,7 @@ class MeasuredObjects:
 def measure_copy(
     labels: Image, images: dict[str, Image], options: MeasureOptions, progress: Reporter
 ) -> tuple[Table, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Measure a copy of the labels; return the table, and where the objects are."""
+    """Measure a copy of the labels; return the table and the positions of the objects."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
     labels = copy_calibration(labels, images.values())
@@ -79,8 +80,8 @@ def measure_copy(
 
 
 def object_columns(table: Table) -> list[ObjectColumn]:
-    """Return the columns of a table as the dock shows them, the id first."""
-    # The id comes first, wherever it is in the table: it is what people look for.
+    """Return the columns of a table for display, the id first."""
+    # The id comes first, wherever it is in the table.
     names = sorted(table, key=lambda name: name != "label")
     return [
         ObjectColumn(name, column_meaning(name), table[name], _texts(table[name])) for name in names
@@ -96,15 +97,26 @@ def _texts(column: NDArray[Any]) -> Callable[[int], str]:
 
 
 def _short(value: float) -> str:
-    """Return four digits of a number, without an exponent where it is of a usual size."""
+    """Format a number with four digits, without an exponent at usual sizes."""
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         digits = 0 if abs(value) >= 1000 else 4 - len(str(int(abs(value))))
         return f"{value:.{max(digits, 0)}f}"
     return f"{value:.3e}"
 
 
+def _amount(column: str, value: float) -> str:
+    """Format a size with the name and unit of its column, such as ``area 864 px²``."""
+    name, _, unit = column.partition("_")
+    power = {"2": "²", "3": "³"}[unit[-1]]
+    symbol = symbol_of(unit[:-1])
+    digits = _short(value)
+    if "." in digits and "e" not in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return f"{name} {digits} {'px' if symbol == 'pixel' else symbol}{power}"
+
+
 def summary_of(found: MeasuredObjects) -> str:
-    """Return how many objects there are, their usual size, and what to be aware of."""
+    """Return a summary: number of objects, median size, warnings and the next step."""
     table = found.table
     n = len(table["label"])
     if not n:
@@ -113,7 +125,7 @@ def summary_of(found: MeasuredObjects) -> str:
         )
     size = next(name for name in table if name.startswith(("area_", "volume_")))
     what = "row" if found.loops else "object"
-    line = f"{n:,} {what}{'s' * (n != 1)}, median {size} {_short(float(np.median(table[size])))}."
+    line = f"{n:,} {what}{'s' * (n != 1)}, median {_amount(size, float(np.median(table[size])))}."
     cut = int(np.count_nonzero(table["touches_border"]))
     if cut:
         line += f" {cut:,} touch{'es' * (cut == 1)} the border."
@@ -122,7 +134,7 @@ def summary_of(found: MeasuredObjects) -> str:
             f" True count about {found.count}, 95 % confidence, from the reviewed random sample."
         )
     if n == 1:
-        line += " One id is one object: if it is a mask, make objects of it first."
+        line += " A single id counts as one object: if it is a mask, convert it to objects first."
     return f"{line} Next: click a row to see the object, or save the table."
 
 

@@ -1,4 +1,4 @@
-"""napari's way in for models: a file that is dropped on the window is opened into its session."""
+"""napari reader for models, which adds a dropped file to the session."""
 
 import zipfile
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.user_models import shelf
 
 NOTHING: list[tuple[None]] = [(None,)]
-"""In napari's words: the file was read, and no layer came of it."""
+"""napari's value for a file that was read without adding a layer."""
 
 
 def get_model_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
-    """Return what opens a model, if `path` is one; for napari."""
+    """Return the reader if `path` is a model (napari hook)."""
     if isinstance(path, str) and looks_like_a_model(Path(path)):
         return read_model
     return None
 
 
 def looks_like_a_model(path: Path) -> bool:
-    """Whether a file may be a model: a zip with a description in it, or weights by their ending."""
+    """Whether a file may be a model: a zip with a description, or weights by their suffix."""
     if not path.is_file() or path.suffix.lower() not in SUFFIXES:
         return False
     if path.suffix.lower() != ".zip":
@@ -39,7 +39,7 @@ def looks_like_a_model(path: Path) -> bool:
 
 
 def read_model(path: Any) -> list[Any]:
-    """Open a model for the tools of the viewer; no layer comes of it."""
+    """Open a model for the tools of the viewer, without adding a layer."""
     import napari
 
     viewer = napari.current_viewer()
@@ -49,7 +49,7 @@ def read_model(path: Any) -> list[Any]:
 
 
 def take_in(viewer: Any, path: Path) -> Opener:
-    """Open a model into the session of a viewer, and say what came of it."""
+    """Open a model into the session of a viewer, and notify the user."""
     from napari.utils.notifications import show_info, show_warning
 
     session = Session.of(viewer)
@@ -73,6 +73,6 @@ def take_in(viewer: Any, path: Path) -> Opener:
 
 
 _OPENERS: set[Opener] = set()
-"""Those at work, which nothing else holds."""
+"""The openers at work, which nothing else references."""
 
 __all__ = ["get_model_reader", "looks_like_a_model", "read_model", "take_in"]

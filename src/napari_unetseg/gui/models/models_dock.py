@@ -1,4 +1,4 @@
-"""The Models dock: what there is in this session, in a folder, and was opened last."""
+"""The Models dock: models of the session, of the user's folder, and recently opened ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ _STEP = "    "
 
 
 class ModelsWidget(QWidget):
-    """Look at models, load, test, rename, export and delete them.
+    """Show, load, test, rename, export and delete models.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class ModelsWidget(QWidget):
     """
 
     title = "Models"
-    help_text = "Every model you can use: look at it, load, test, export, rename or delete it."
+    help_text = "Show, load, test, export, rename or delete the models you can use."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__()
@@ -79,13 +79,13 @@ class ModelsWidget(QWidget):
         self.fill()
 
     def close_tool(self) -> None:
-        """Stop listening to the session."""
+        """Disconnect from the session."""
         if not self._closed:
             self._closed = True
             self.session.models_changed.disconnect(self.fill)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Look at the folder again when the dock comes to the front."""
+        """Refresh the list when the dock becomes visible."""
         super().showEvent(event)
         self.fill()
 
@@ -95,12 +95,12 @@ class ModelsWidget(QWidget):
         return None if item is None else item.data(_WHAT)
 
     def fill(self) -> None:
-        """List what there is, and keep what is chosen."""
-        kept, known = self.chosen(), shelf()
-        folder = known.folder
-        own = [path for path in known.files() if folder is not None and path.parent == folder]
+        """List all models, and keep the choice."""
+        kept, library = self.chosen(), shelf()
+        folder = library.folder
+        own = [path for path in library.files() if folder is not None and path.parent == folder]
         last = [
-            path for path in known.files() if path not in own and not shipped.shipped_name(path)
+            path for path in library.files() if path not in own and not shipped.shipped_name(path)
         ]
         groups: dict[str, list[tuple[str, str, TrainedModel | Path]]] = {
             "In this session": [(model.name, "", model) for model in self.session.models],
@@ -126,14 +126,14 @@ class ModelsWidget(QWidget):
         self._opener.open(path)
 
     def test(self) -> None:
-        """Run the example that the chosen file carries."""
+        """Run the test example in the chosen file."""
         path = self.chosen()
         if isinstance(path, Path):
             self.say(f"Testing {path.name}...")
             self._work.ask(lambda progress: _tested(path, trust=False))
 
     def export_to(self, path: Path, options: ExportOptions) -> None:
-        """Write the chosen model for other programs."""
+        """Export the chosen model for other programs."""
         chosen = self.chosen()
         if chosen is not None:
             self.say(f"Writing {path.name}...")
@@ -146,9 +146,11 @@ class ModelsWidget(QWidget):
             self._try(lambda: f"Renamed to {shelf().rename(path, name).name}.")
 
     def delete(self) -> None:
-        """Ask, and delete the chosen file."""
+        """Delete the chosen file after a confirmation."""
         path = self.chosen()
-        question = "It is deleted for good. Models loaded from it stay until the window is closed."
+        question = (
+            "It is deleted permanently. Models loaded from it stay until the window is closed."
+        )
         if isinstance(path, Path) and ask(self, f"Delete {path.name}?", question):
             self._try(lambda: _deleted(path))
 
@@ -172,21 +174,23 @@ class ModelsWidget(QWidget):
         self.list.itemDoubleClicked.connect(lambda item: self.load())
         self.facts = QPlainTextEdit()
         self.facts.setReadOnly(True)
-        self.facts.setPlaceholderText("Choose a model to see what it says of itself.")
+        self.facts.setPlaceholderText("Select a model to see its details.")
         buttons = QGridLayout()
-        self.load_button = _button("Load", "Take it into this session, for Predict.", self.load)
+        self.load_button = _button("Load", "Load it into this session, for Predict.", self.load)
         self.test_button = _button(
-            "Test", "Run the example in the file and compare with what should come out.", self.test
+            "Test",
+            "Run the test example in the file and compare the output with the expected one.",
+            self.test,
         )
         self.export_button = _button(
             "Export...", "Write a bioimage.io package for other programs.", self._ask_export
         )
         self.rename_button = _button("Rename...", "Rename the file.", self._ask_rename)
-        self.delete_button = _button("Delete...", "Delete the file, after a question.", self.delete)
-        self.open_button = _button("Open file...", "Load a model from anywhere.", self._ask_open)
-        self.folder_button = _button(
-            "Folder...", "Choose the folder whose models are listed.", self._ask_folder
+        self.delete_button = _button(
+            "Delete...", "Delete the file, after a confirmation.", self.delete
         )
+        self.open_button = _button("Open file...", "Load a model from anywhere.", self._ask_open)
+        self.folder_button = _button("Folder...", "Choose your folder of models.", self._ask_folder)
         of_files = [self.load_button, self.test_button, self.export_button, self.rename_button]
         others = [self.delete_button, self.open_button, self.folder_button]
         for number, button in enumerate(of_files + others):
@@ -207,7 +211,7 @@ class ModelsWidget(QWidget):
         models: Sequence[tuple[str, str, TrainedModel | Path]],
         kept: TrainedModel | Path | None,
     ) -> None:
-        """List models, each with its name and perhaps its place, under a heading."""
+        """List models under a heading, each with its name and optional folder."""
         if not models:
             return
         head = QListWidgetItem(heading)
@@ -264,7 +268,7 @@ class ModelsWidget(QWidget):
             self.say(answer, problem="FAILED" in answer)
             self.fill()
         elif ask(self, "Run a program?", f"{answer.question} Run it?"):
-            # Another file may be chosen by now: it is this one that was asked about.
+            # The choice may have changed: the answer is about this file.
             self._work.ask(lambda progress: _tested(answer.path, trust=True))
         else:
             self.say("Nothing was run. Test asks again.")
@@ -273,14 +277,14 @@ class ModelsWidget(QWidget):
         self.say(sentence, problem=True)
 
     def _try(self, act: Callable[[], str | None]) -> None:
-        """Do something small, and say what came of it."""
+        """Run a short action, and show its message or error."""
         try:
-            said = act()
+            message = act()
         except InputError as error:
             self.say(str(error), problem=True)
             return
-        if said:
-            self.say(said)
+        if message:
+            self.say(message)
         self.fill()
 
     def _ask_open(self) -> None:
@@ -304,8 +308,10 @@ class ModelsWidget(QWidget):
         what = self.chosen()
         if what is None:
             return
-        known = ExportOptions.of(what) if isinstance(what, TrainedModel) else ExportOptions()
-        dialog = ExportDialog(known, self)
+        export_options = (
+            ExportOptions.of(what) if isinstance(what, TrainedModel) else ExportOptions()
+        )
+        dialog = ExportDialog(export_options, self)
         if dialog.exec() != QDialog.DialogCode.Accepted:
             return
         name = what.stem if isinstance(what, Path) else what.name.replace(" ", "-")
@@ -317,14 +323,14 @@ class ModelsWidget(QWidget):
 
 
 class ExportDialog(QDialog):
-    """Asks what others are to be told of a model."""
+    """A dialog for the licence and other details of an export."""
 
     def __init__(self, options: ExportOptions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Export a model")
         about = QLabel(
-            "Others need to know under which licence they may use it. What is left empty is taken "
-            "from the model."
+            "State the licence under which others may use the model. Empty fields are taken from "
+            "the model."
         )
         about.setWordWrap(True)
         self.form = Form(options)
@@ -356,7 +362,7 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Untrusted:
-    """A file whose test did not run, since it is a program: a person is to be asked first."""
+    """A file whose test did not run because it is a program, which needs the user's consent."""
 
     path: Path
     question: NeedsTrust

@@ -13,7 +13,7 @@ from napari_unetseg.gui.shared.task import Latest
 _PACKAGES = "Model packages (*.zip)"
 
 
-class ModelFiles(QWidget):
+class LoadAndSave(QWidget):
     """A row with *Load model...* and *Save model...*.
 
     Parameters
@@ -95,4 +95,4 @@ def _saved(model: TrainedModel, path: Path) -> Path:
     return path
 
 
-__all__ = ["ModelFiles"]
+__all__ = ["LoadAndSave"]

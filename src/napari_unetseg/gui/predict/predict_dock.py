@@ -19,7 +19,7 @@ from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
 from napari_unetseg.gui.predict.live_splitting import LiveSplitting
-from napari_unetseg.gui.predict.load_and_save import ModelFiles
+from napari_unetseg.gui.predict.load_and_save import LoadAndSave
 from napari_unetseg.gui.predict.predict_run import (
     PredictDockOptions,
     PredictRun,
@@ -67,7 +67,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.models = ModelChoice()
         self.decoding = Form(DecodeOptions())
         self.live = LiveSplitting(self, self.viewer, self.preview, self._wanted, self.say)
-        self.files = ModelFiles(self.model, self._on_opened, self.say)
+        self.files = LoadAndSave(self.model, self._on_opened, self.say)
         self._warm = Latest(self)
         self._slide: Slide | None = None
         self.decoding.changed.connect(lambda options: self.live.look(changed=True))

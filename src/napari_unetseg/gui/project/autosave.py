@@ -1,4 +1,4 @@
-"""`Autosave`: saves a viewer's project every few seconds, and opens one."""
+"""Autosave and opening of a viewer's project."""
 
 import time
 from pathlib import Path
@@ -21,20 +21,20 @@ from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Task
 
 SECONDS = 5.0
-"""How often what changed is saved by itself."""
+"""Seconds between automatic saves."""
 
 
 class Autosave(QObject):
-    """Keeps the project of one viewer; get it with `Autosave.of`.
+    """The project of one viewer, saved every few seconds; `Autosave.of` returns it.
 
     Signals
     -------
     saved(str)
-        A sentence about what was saved.
+        A sentence about the save.
     refused(str)
-        Why it was not.
+        The reason for a failure.
     opened(str)
-        A sentence about what was opened.
+        A sentence about the opened project.
     """
 
     saved = Signal(str)
@@ -59,47 +59,47 @@ class Autosave(QObject):
 
     @classmethod
     def of(cls, viewer: Any) -> "Autosave":
-        """Return the keeper of `viewer`, which may be the proxy that napari hands to plugins."""
+        """Return the autosave of `viewer`, which may be napari's plugin proxy."""
         viewer = unwrapped(viewer)
-        if viewer not in _KEEPERS:
-            _KEEPERS[viewer] = cls(viewer)
-        return _KEEPERS[viewer]
+        if viewer not in _BY_VIEWER:
+            _BY_VIEWER[viewer] = cls(viewer)
+        return _BY_VIEWER[viewer]
 
     @property
     def _viewer(self) -> Any:
-        """The viewer, which is not kept alive by its keeper; None when it is gone."""
+        """The viewer, held by a weak reference; None when it is deleted."""
         return self._ref()
 
     @property
     def path(self) -> Path | None:
-        """The folder of the project, when there is one."""
+        """The folder of the project, if there is one."""
         return None if self.folder is None else self.folder.path
 
     @property
     def busy(self) -> bool:
-        """Whether something is being saved or opened."""
+        """Whether a project is being saved or opened."""
         return self._task is not None
 
     @property
     def automatic(self) -> bool:
-        """Whether what changed is saved every few seconds."""
+        """Whether changes are saved every few seconds."""
         return self._timer.isActive()
 
     def set_automatic(self, on: bool) -> None:
-        """Save by itself, or not."""
+        """Turn automatic saving on or off."""
         if on:
             self._timer.start()
         else:
             self._timer.stop()
 
     def save_as(self, path: Path) -> None:
-        """Make a project of everything in the viewer and save it by itself from now on."""
+        """Save everything in the viewer as a new project, and turn on automatic saving."""
         self.folder, self._versions, self._seen = ProjectFolder(path), {}, None
         self.save()
         self.set_automatic(True)
 
     def save(self) -> None:
-        """Save what changed, in another thread."""
+        """Save all changes in another thread."""
         if self.folder is None or self._task is not None:
             return
         contents, folder = self._contents(), self.folder
@@ -114,7 +114,7 @@ class Autosave(QObject):
             self.save()
 
     def finish(self) -> None:
-        """Save what is not saved yet, at once: the application is about to end."""
+        """Save unsaved changes at once, before the application ends."""
         if self._viewer is None or self.folder is None or not self.automatic:
             return
         if self._task is not None or self._look() != self._seen:
@@ -128,7 +128,7 @@ class Autosave(QObject):
             self._run(lambda progress: (folder, folder.open(progress=progress)), self._on_opened)
 
     def take_over(self, folder: ProjectFolder, contents: Contents, problems: list[str]) -> None:
-        """Keep a project whose layers are in the viewer now."""
+        """Continue to save an opened project whose layers are in the viewer."""
         adopt(self._viewer, self._session, contents)
         self.folder = folder
         items = {item.key: item for item in contents.items}
@@ -140,8 +140,8 @@ class Autosave(QObject):
         self._seen = self._look()
         self.set_automatic(True)
         n = (len(contents.images), len(contents.labels), len(contents.models))
-        said = f"Opened {folder.path.name}: {_count(n)}."
-        self.opened.emit(" ".join([said, *problems]))
+        sentence = f"Opened {folder.path.name}: {_count(n)}."
+        self.opened.emit(" ".join([sentence, *problems]))
 
     def _run(self, work: Any, done: Any) -> None:
         self._task = Task(work, self)
@@ -161,7 +161,7 @@ class Autosave(QObject):
         return contents
 
     def _look(self) -> Any:
-        """Return what changes whenever there is something to save."""
+        """Return a key that changes whenever there is something to save."""
         layers = [
             (layer_key(layer), layer.name, version_of(layer, self._session), revision_of(layer))
             for layer in self._viewer.layers
@@ -174,8 +174,8 @@ class Autosave(QObject):
         labels = sum(name.startswith("labels/") for name in written)
         what = f"{labels} label layer(s) changed" if labels else "up to date"
         left_out = () if self.folder is None else self.folder.left_out
-        said = f"Saved at {time.strftime('%H:%M:%S')}: {what}."
-        self.saved.emit(" ".join([said, *left_out]))
+        sentence = f"Saved at {time.strftime('%H:%M:%S')}: {what}."
+        self.saved.emit(" ".join([sentence, *left_out]))
 
     def _on_opened(self, found: tuple[ProjectFolder, Contents]) -> None:
         folder, contents = found
@@ -185,7 +185,7 @@ class Autosave(QObject):
         self.take_over(folder, contents, problems)
 
     def _on_failed(self, error: Exception) -> None:
-        self.refused.emit(f"This went wrong: {error}. What was saved before is still there.")
+        self.refused.emit(f"This failed: {error}. The last saved state is still there.")
         raise error
 
     def _on_finished(self) -> None:
@@ -205,6 +205,6 @@ def _count(numbers: tuple[int, int, int]) -> str:
     )
 
 
-_KEEPERS: "WeakKeyDictionary[Any, Autosave]" = WeakKeyDictionary()
+_BY_VIEWER: "WeakKeyDictionary[Any, Autosave]" = WeakKeyDictionary()
 
 __all__ = ["SECONDS", "Autosave"]

@@ -1,4 +1,4 @@
-"""The Project dock: everything in one folder, saved by itself."""
+"""The Project dock: images, labels and models in one folder, saved automatically."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class ProjectWidget(QWidget):
     """
 
     title = "Project"
-    help_text = "Keep images, labels, your ink and the models in one folder, saved by itself."
+    help_text = "Save images, labels, corrections and models in one folder, automatically."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__()
@@ -40,16 +40,16 @@ class ProjectWidget(QWidget):
         self.place = QLabel()
         self.place.setWordWrap(True)
         self.save_as_button = QPushButton("Save project as...")
-        self.save_as_button.setToolTip("Choose a new folder and keep everything in it.")
+        self.save_as_button.setToolTip("Choose a new folder and save everything in it.")
         self.save_as_button.clicked.connect(lambda: self._ask_save())
         self.save_button = QPushButton("Save now")
-        self.save_button.setToolTip("Save what changed since the last time.")
+        self.save_button.setToolTip("Save all changes since the last save.")
         self.save_button.clicked.connect(lambda: self.keeper.save())
         self.open_button = QPushButton("Open project...")
         self.open_button.setToolTip("Add the layers and models of a project to this window.")
         self.open_button.clicked.connect(lambda: self._ask_open())
         self.automatic = QCheckBox(f"Save every {SECONDS:.0f} seconds")
-        self.automatic.setToolTip("Only what changed is written, in the background.")
+        self.automatic.setToolTip("Only changes are written, in the background.")
         self.automatic.setChecked(True)
         self.automatic.toggled.connect(self.keeper.set_automatic)
         self.message = QLabel()
@@ -76,7 +76,7 @@ class ProjectWidget(QWidget):
         when_undocked(self, self.close_tool)
 
     def close_tool(self) -> None:
-        """Stop listening. The project goes on being saved."""
+        """Disconnect the dock; the project is still saved."""
         for signal, slot in (
             (self.keeper.saved, self._on_told),
             (self.keeper.opened, self._on_told),
@@ -92,7 +92,7 @@ class ProjectWidget(QWidget):
         self._refresh()
 
     def open(self, path: Path) -> None:
-        """Open a project beside what is in the window."""
+        """Open a project in addition to the present layers."""
         self.message.setText(f"Opening {path.name}...")
         self.keeper.open(path)
 
@@ -109,7 +109,7 @@ class ProjectWidget(QWidget):
             return
         if not is_project(path):
             QMessageBox.information(
-                self, "No project", f"{Path(path).name} is no project: it has no project.json."
+                self, "No project", f"{Path(path).name} is not a project: it has no project.json."
             )
             return
         self.open(Path(path))

@@ -1,4 +1,4 @@
-"""Between the layers of a viewer and the items of a project folder."""
+"""Conversion between the layers of a viewer and the items of a project folder."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 
 MAX_FEATURES = 10_000
-"""Longest table of a layer's features that goes into the project's list."""
+"""Maximum length of a layer's feature table in a project."""
 
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _LOOK = ("visible", "opacity", "blending")
@@ -23,7 +23,7 @@ _IMAGE_LOOK = (*_LOOK, "gamma", "contrast_limits", "colormap")
 
 
 def version_of(layer: Layer, session: Session) -> tuple[Any, ...]:
-    """Return what changes whenever a layer's pixels do."""
+    """Return a key that changes whenever a layer's pixels change."""
     if isinstance(layer, Labels):
         return session.locks(layer).state()
     return (id(layer.data), str(getattr(layer.data, "dtype", "")))
@@ -32,19 +32,19 @@ def version_of(layer: Layer, session: Session) -> tuple[Any, ...]:
 def contents_of(
     viewer: Any, session: Session, unchanged: Callable[[str, tuple[Any, ...]], bool]
 ) -> Contents:
-    """Return what there is to save, copied where it may change while it is being saved.
+    """Return the contents to save, with copies of data that may change meanwhile.
 
     Parameters
     ----------
     unchanged
-        Whether an item of this key and version is saved already: then its pixels are not copied.
+        Whether an item of this key and version is already saved, so its pixels are not copied.
     """
     keys = {str(layer.unique_id): layer_key(layer) for layer in viewer.layers}
     images, labels = [], []
     for order, layer in enumerate(viewer.layers):
         if is_preview(layer):
             continue
-        said: dict[str, Any] = {
+        common: dict[str, Any] = {
             "key": layer_key(layer),
             "name": layer.name,
             "version": version_of(layer, session),
@@ -52,16 +52,16 @@ def contents_of(
             "mark": _mark(layer, keys),
         }
         if isinstance(layer, Labels) and not layer.multiscale:
-            known = unchanged(said["key"], said["version"])
-            data = np.asarray(layer.data) if known else np.array(layer.data)
-            labels.append(LabelsItem(labels=data, ink=session.locks(layer).pixels(), **said))
+            saved = unchanged(common["key"], common["version"])
+            data = np.asarray(layer.data) if saved else np.array(layer.data)
+            labels.append(LabelsItem(labels=data, ink=session.locks(layer).pixels(), **common))
         elif isinstance(layer, ImageLayer) and not isinstance(layer, Labels):
             try:
                 image = image_of(layer)
             except InputError:
                 continue
-            images.append(ImageItem(image=image, path=_path(layer), **said))
-    # Models of others are kept by the files they came from.
+            images.append(ImageItem(image=image, path=_path(layer), **common))
+    # Models of other programs stay in their own files.
     models = tuple(session.models)
     return Contents(
         images=tuple(images),
@@ -72,7 +72,7 @@ def contents_of(
 
 
 def layers_from_contents(contents: Contents) -> tuple[list[Layer], list[str]]:
-    """Return new layers for what a project holds, lowest first, and what could not be had."""
+    """Make the layers of a project, lowest first, and a list of problems."""
     made: list[tuple[float, Layer]] = []
     problems = list(contents.missing)
     for item in contents.items:
@@ -84,14 +84,14 @@ def layers_from_contents(contents: Contents) -> tuple[list[Layer], list[str]]:
             layer = kind(data, name=item.name, metadata=metadata, **place)
         except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
             layer = kind(data, name=item.name, metadata=metadata)
-            problems.append(f"{item.name}: where it stood was not understood ({error}).")
+            problems.append(f"{item.name}: its position could not be read ({error}).")
         order = item.place.get("order", 0)
         made.append((order if isinstance(order, int | float) else 0, layer))
     return [layer for _, layer in sorted(made, key=lambda pair: pair[0])], problems
 
 
 def adopt(viewer: Any, session: Session, contents: Contents) -> None:
-    """Give opened layers their sources and locked pixels, and the viewer the models."""
+    """Restore the sources and locked pixels of opened layers, and the models."""
     by_key = {layer_key(layer): layer for layer in viewer.layers}
     for item in contents.items:
         layer = by_key.get(item.key)
@@ -110,7 +110,7 @@ def adopt(viewer: Any, session: Session, contents: Contents) -> None:
 
 
 def _path(layer: Layer) -> Path | None:
-    """Return the file a layer was read from, if what it shows is still what the file holds."""
+    """Return the file of a layer, if the layer still shows the content of the file."""
     path = getattr(layer.source, "path", None)
     mark = layer.metadata.get(METADATA_KEY, {})
     if path is None or (isinstance(mark, Mapping) and mark.get("role")):
@@ -131,7 +131,7 @@ def _mark(layer: Layer, keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _place(layer: Layer) -> dict[str, Any]:
-    """Return where a layer stands and how it looks, as JSON can hold it."""
+    """Return the position and look of a layer as plain values for JSON."""
     found = dict(geometry_of(layer))
     if "affine" in found:
         found["affine"] = np.asarray(layer.affine.affine_matrix)
@@ -153,13 +153,13 @@ def _place(layer: Layer) -> dict[str, Any]:
 
 
 def _known(place: Mapping[str, Any], kind: type[Layer]) -> dict[str, Any]:
-    """Return of a place what a layer takes: it comes from a file that anybody may have written."""
+    """Select the valid layer arguments, since the file may come from anyone."""
     look = _LOOK if kind is Labels else (*_IMAGE_LOOK, "rgb")
     return {name: place[name] for name in (*_GEOMETRY, *look, "features") if name in place}
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
+    """Convert a value to plain types for JSON."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):

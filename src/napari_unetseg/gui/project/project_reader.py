@@ -1,4 +1,4 @@
-"""napari's way in: a project's folder that is dropped on the window."""
+"""napari reader for project folders."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,19 +14,19 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_project_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """Return what reads a project, if `path` is one; for napari."""
+    """Return the reader if `path` is a project (napari hook)."""
     if isinstance(path, str) and is_project(path):
         return read_project
     return None
 
 
 def read_project(path: Any) -> list[LayerData]:
-    """Read a project's layers. Its locked pixels and its models follow when they are in the viewer.
+    """Read a project's layers; locked pixels and models follow once the layers are in the viewer.
 
     Raises
     ------
     InputError
-        When it is damaged.
+        If the project is damaged.
     """
     import napari
 

@@ -1,4 +1,4 @@
-"""The Queue dock: where to look first, one item after the other, and how many objects there are."""
+"""The Queue dock: review of uncertain items one by one, and an estimate of the object count."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,20 +39,20 @@ from napari_unetseg.gui.shared.training_layers import PREDICTED
 
 _CLASSES = (PREDICTED, "mask")
 _CORRECT = "Correct"
-_MAPPED = "How unsure each pixel is, a hidden image layer shows."
+_MAPPED = "A hidden image layer shows the uncertainty of each pixel."
 _BY_LOT = (
-    "Judge the objects as they come, and say of each window how many objects are missed. What is "
-    "passed over comes again: leaving out what is hard would spoil the count."
+    "Judge each object, and enter how many objects each window misses. Skipped items return later, "
+    "because skipping hard ones would bias the count."
 )
 _BLIND = (
-    "No model and no other labels were asked: first comes only what is unlike the others in size "
-    "and shape. Choose a model and the image to look where mistakes are likely."
+    "Without a model or other labels, items are ordered by unusual size and shape only. Choose a "
+    "model and the image to find likely mistakes."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """A queue, and whether a model, other labels or the shapes were asked for it."""
+    """A queue, and whether a model, other labels or the shapes were used for it."""
 
     built: BuiltQueue
     options: QueueOptions
@@ -60,7 +60,7 @@ class _Result:
 
 
 class QueueWidget(Tool[QueueOptions]):
-    """Go through objects and places one by one, the unsure first or by lot.
+    """Review objects and places one by one, in order of uncertainty or at random.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ class QueueWidget(Tool[QueueOptions]):
 
     title = "Queue"
     help_text = (
-        "Look where the labels are unsure, one item after the other, and accept, fix or reject it. "
-        "By lot, it counts the objects with an error bar."
+        "Review uncertain labels one by one, and accept, fix or reject each. With a random sample "
+        "it estimates the count with a confidence interval."
     )
     run_text = "Make the queue"
-    run_help = "Find out what is to be looked at. What a hand drew or approved is left out."
+    run_help = "Find the items to review. Corrected and approved objects are left out."
     pick_text = "Labels"
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
@@ -89,11 +89,15 @@ class QueueWidget(Tool[QueueOptions]):
             follow=lambda layer: not role_of(layer),
         )
         self.models = ModelChoice()
-        self.models.setToolTip("Asked about the image, as it is and mirrored and turned.")
+        self.models.setToolTip(
+            "The model whose uncertainty is used, on the image and its mirrored and turned copies."
+        )
         self.other = LayerChoice(
             self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
         )
-        self.other.setToolTip("Labels of a lower rung or another hand: where they differ, look.")
+        self.other.setToolTip(
+            "Labels from another model or annotator: differences are reviewed first."
+        )
         self.pick.avoid(self.other)
         self.panel = QueuePanel()
         self.panel.pressed.connect(self.press)
@@ -105,7 +109,7 @@ class QueueWidget(Tool[QueueOptions]):
             results=[self.panel],
         )
 
-    # What a tool says of itself
+    # Definition of the tool
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
@@ -127,7 +131,7 @@ class QueueWidget(Tool[QueueOptions]):
         self.form.set(order=queue.order)
         self._review.take(queue)
         if not len(queue):
-            return "There is nothing to look at."
+            return "There is nothing to review."
         if queue.random:
             return _BY_LOT
         return _MAPPED if result.informed else _BLIND
@@ -157,7 +161,7 @@ class QueueWidget(Tool[QueueOptions]):
                     self._review.show()
 
     def shown(self) -> None:
-        """Take the keys, and show what is looked at."""
+        """Bind the keys, and show the current item."""
         self._fixing = False
         if self._review is None:
             return
@@ -169,7 +173,7 @@ class QueueWidget(Tool[QueueOptions]):
             self._review.show()
 
     def hidden(self) -> None:
-        # The keys stay while an item is being mended with other tools: Next leads back.
+        # The keys stay bound while an item is fixed with other tools, so that Next leads back.
         if not self._fixing:
             self._release()
         super().hidden()
@@ -183,11 +187,11 @@ class QueueWidget(Tool[QueueOptions]):
             super().close_tool()
             self._let_go()
 
-    # What it is asked
+    # Actions
 
     @property
     def review(self) -> QueueRun | None:
-        """The queue of the picked layer, and where one is in it."""
+        """The review run of the picked layer."""
         return self._review
 
     def model(self) -> TrainedModel | None:
@@ -195,7 +199,7 @@ class QueueWidget(Tool[QueueOptions]):
         return self.models.chosen()
 
     def press(self, name: str) -> None:
-        """Do what a button or its key says: see `KEYS`."""
+        """Run the action of a button or key; see `KEYS`."""
         review = self._review
         if review is None or review.queue is None or self.running:
             return
@@ -221,17 +225,17 @@ class QueueWidget(Tool[QueueOptions]):
     def _fix(self, review: QueueRun) -> None:
         review.show()
         self._fixing = True
-        show_info(f"{self._next_key()} goes on once it is mended.")
+        show_info(f"Press {self._next_key()} when you have fixed it.")
         if len(self.session.page_wanted):
             self.session.page_wanted.emit(_CORRECT)
         elif hasattr(self.viewer, "window"):
             self.viewer.window.add_plugin_dock_widget("napari-unetseg", _CORRECT)
 
     def _next_key(self) -> str:
-        return f"The key {KEYS['next']}" if self.panel.keys.text() else "Next in the Queue dock"
+        return KEYS["next"] if self.panel.keys.text() else "Next in the Queue dock"
 
     def _come_back(self) -> None:
-        """Turn to this page again after an item was mended elsewhere."""
+        """Return to this page after an item was fixed on another."""
         if self._fixing and not self.isVisible():
             self.session.page_wanted.emit(self.title)
         self._fixing = False
@@ -266,7 +270,7 @@ class QueueWidget(Tool[QueueOptions]):
         )
 
     def _pick_image(self, layer: Labels) -> None:
-        """Pick the image that the labels were made of, or the first of their size."""
+        """Pick the image that the labels were made from, or the first of their size."""
         images = [one for one in self.viewer.layers if isinstance(one, ImageLayer)]
         made_of = [one for one in images if str(one.unique_id) == source_of_layer(layer)]
         alike = [one for one in images if not role_of(one) and _fits(one, layer)]
@@ -276,7 +280,7 @@ class QueueWidget(Tool[QueueOptions]):
     def _show_uncertainty(self, layer: Labels, options: QueueOptions, data: Any) -> None:
         layers = self.viewer.layers
         new = find_layer(layers, UNCERTAINTY, layer) is None
-        made = show_image(
+        map_layer = show_image(
             layers,
             layer,
             UNCERTAINTY,
@@ -289,10 +293,10 @@ class QueueWidget(Tool[QueueOptions]):
             opacity=0.5,
             visible=False,
         )
-        made.contrast_limits = (0, 1)
+        map_layer.contrast_limits = (0, 1)
         if new:
-            # Under the labels, over the image.
-            layers.move(layers.index(made), layers.index(layer))
+            # Below the labels, above the image.
+            layers.move(layers.index(map_layer), layers.index(layer))
 
     def _fill_models(self) -> None:
         self.models.fill(self.session.models, after="none")
@@ -306,7 +310,7 @@ def _make_queue(
     locked: PixelSet,
     progress: Progress,
 ) -> _Result:
-    """Make a queue of copies: a computation must not see later strokes."""
+    """Make a queue from copies, since a computation must not see later strokes."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
     if sources.other is not None:
@@ -318,7 +322,7 @@ def _make_queue(
 
 
 def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
-    """Return the model as it made the labels: with the image scaled as it was then."""
+    """Return the model with the image scale that was used to make the labels."""
     known = options_of_layer(layer)
     zoom = known.get("zoom") if maker_of(layer, [model]) is not None else None
     fits = isinstance(zoom, list | tuple) and len(zoom) == model.ndim
@@ -326,7 +330,7 @@ def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
 
 
 def _decoding(layer: Labels) -> DecodeOptions | None:
-    """Return how the objects of a layer were made, where it says so."""
+    """Return the decoding options stored in a layer, if any."""
     options = options_of_layer(layer)
     known = {name: options[name] for name in DecodeOptions.model_fields if name in options}
     return DecodeOptions.checked(**known) if known else None

@@ -1,4 +1,4 @@
-"""A frame around the item of a review queue that is looked at."""
+"""A frame around the current item of a review queue."""
 
 from itertools import product
 from typing import Any
@@ -20,7 +20,7 @@ _ON_SCREEN = 3.0
 
 
 class ItemFrame:
-    """A line around an object, or a rectangle, in every plane that the item reaches into.
+    """An outline of an object, or a rectangle, in every plane of the item.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class ItemFrame:
 
     @property
     def layer(self) -> Shapes | None:
-        """The passing layer, when there is one."""
+        """The frame layer, if there is one."""
         there = self._layer is not None and self._layer in self._viewer.layers
         return self._layer if there else None
 
@@ -46,15 +46,15 @@ class ItemFrame:
             self.remove()
             layers = self._viewer.layers
             active = layers.selection.active
-            made = Shapes(
+            frame = Shapes(
                 ndim=source.ndim,
                 name="reviewing",
                 metadata=marked(PREVIEW, source, {}),
                 **geometry_of(source),
             )
-            layers.append(made)
+            layers.append(frame)
             layers.selection.active = active
-            self._layer, self._source = made, source
+            self._layer, self._source = frame, source
         if self._layer is not None:
             self._layer.data = []
             self._layer.add(
@@ -67,20 +67,20 @@ class ItemFrame:
             self._layer.selected_data = set()
 
     def remove(self) -> None:
-        """Take the frame away."""
+        """Remove the frame."""
         layer = self.layer
         self._layer = self._source = None
         if layer is not None:
             self._viewer.layers.remove(layer)
 
     def _width(self, source: Layer) -> float:
-        """Return the width of a line in pixels of the layer: a few on screen."""
+        """Return the width of a line in pixels of the layer, for a few pixels on screen."""
         step = float(np.abs(source.scale).min())
         return _ON_SCREEN / max(float(camera_of(self._viewer).zoom) * step, 1e-9)
 
 
 def _outlines(viewer: Any, source: Labels, item: Item) -> list[Any]:
-    """Return the outline of an object, or of the item's box, in every plane on screen."""
+    """Return the outlines of an object, or of the item's box, in every plane."""
     lead = viewer.dims.ndim - source.ndim
     order = [axis - lead for axis in viewer.dims.order if axis >= lead]
     flat = order[-2:]
@@ -99,7 +99,7 @@ def _outlines(viewer: Any, source: Labels, item: Item) -> list[Any]:
 def _in_plane(
     source: Labels, item: Item, plane: dict[int, int], flat: list[int]
 ) -> list[NDArray[np.float64]]:
-    """Return closed lines in a plane: (n, 2) each, in the order of the screen."""
+    """Return closed lines in a plane: (n, 2) each, in display order."""
     from skimage.measure import approximate_polygon, find_contours
 
     (y0, y1), (x0, x1) = ((item.low[axis] - 1.5, item.high[axis] + 0.5) for axis in flat)
@@ -110,7 +110,7 @@ def _in_plane(
     mask = np.asarray(source.data[where]) == item.number
     if flat != sorted(flat):
         mask = mask.T
-    # A pixel around it, so that the line closes at the border of the image as well.
+    # A pixel around it closes the line at the image border too.
     lines = find_contours(np.pad(mask, 1).astype(float), 0.5)
     offset = np.array([item.low[axis] - 1 for axis in flat])
     return [approximate_polygon(line[:-1], _COARSE) + offset for line in lines if len(line) > 3]

@@ -1,4 +1,4 @@
-"""What is looked at in a review queue, the buttons for it, and what comes of it."""
+"""The current item of a review queue, its buttons, and the estimates from verdicts."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ KEYS = {"next": "N", "previous": "Shift-N", "accept": "Y", "fix": "Shift-F", "re
 """Keys over the canvas; none is napari's own or a tool's of the Correct dock."""
 
 _HELP = {
-    "previous": "Go back to the item before.",
+    "previous": "Go back to the previous item.",
     "next": "Go to the next item without a verdict.",
-    "accept": "It is right: approve it, so that no run changes it, and go on.",
-    "fix": "Turn to the Correct tools. The item is marked as fixed once you changed it; the key of "
-    "Next leads back here.",
-    "reject": "It is no object: delete it for good, and go on. Ctrl+Z brings it back.",
+    "accept": "It is right: lock it, so that no run changes it, and go to the next item.",
+    "fix": "Open the Correct tools. The item counts as fixed once you changed it; the key of Next "
+    "leads back here.",
+    "reject": "It is not an object: delete it and go to the next item. Ctrl+Z undoes.",
 }
 
-_SAID = {
+_VERDICTS = {
     "": "no verdict yet",
     "accepted": "accepted",
     "fixed": "fixed",
@@ -41,14 +41,14 @@ _MOST_MISSED = 9999
 
 
 class QueuePanel(QWidget):
-    """The item, the progress, five buttons, and what is still to be gained.
+    """A panel with the item, the progress, five buttons and the estimates.
 
     Signals
     -------
     pressed(str)
         A key of `KEYS`.
     missed(int)
-        How many objects are missed in the window on screen.
+        The number of objects missed in the window on screen.
     """
 
     pressed = Signal(str)
@@ -67,7 +67,7 @@ class QueuePanel(QWidget):
         self.box = QSpinBox()
         self.box.setRange(0, _MOST_MISSED)
         self.box.setToolTip(
-            "Objects in the frame that no label stands for. Those that you draw are counted."
+            "Number of objects in the frame without a label. Those that you draw are counted."
         )
         self.box.valueChanged.connect(self.missed)
         self.missing = QWidget()
@@ -98,17 +98,17 @@ class QueuePanel(QWidget):
         self.show_queue(None)
 
     def show_keys(self, keys: Any) -> None:
-        """Say which keys do something now."""
+        """Show the active keys."""
         for name, key in KEYS.items():
-            said = f" Key over the canvas: {key.replace('-', '+')}." if key in keys else ""
-            self.buttons[name].setToolTip(f"{_HELP[name]}{said}")
-        said = ", ".join(
+            keys_text = f" Key over the canvas: {key.replace('-', '+')}." if key in keys else ""
+            self.buttons[name].setToolTip(f"{_HELP[name]}{keys_text}")
+        keys_text = ", ".join(
             f"{KEYS[name].replace('-', '+')} {name}" for name in KEYS if KEYS[name] in keys
         )
-        self.keys.setText(f"Keys over the canvas: {said}." if said else "")
+        self.keys.setText(f"Keys over the canvas: {keys_text}." if keys_text else "")
 
     def show_queue(self, queue: Queue | None) -> None:
-        """Show where one is in a queue, or that there is none."""
+        """Show the current item and progress of a queue, or nothing."""
         item = None if queue is None else queue.item
         for button in self.buttons.values():
             button.setEnabled(item is not None)
@@ -117,7 +117,7 @@ class QueuePanel(QWidget):
             return
         self.bar.setRange(0, max(len(queue), 1))
         self.bar.setValue(queue.n_judged)
-        self.item.setText(_told(queue))
+        self.item.setText(_item_text(queue))
         counted = item is not None and queue.random and item.kind == "window"
         self.missing.setVisible(counted)
         blocked = self.box.blockSignals(True)
@@ -156,16 +156,16 @@ class QueuePanel(QWidget):
 
 
 def counted_text(queue: Queue) -> str:
-    """Return the count with its error bar, or why there is none."""
+    """Return the count with its confidence interval, or why there is none."""
     if not queue.random:
         return (
-            "For a count with an error bar choose the order random sample: what is reviewed unsure "
-            "first holds more mistakes than the rest, and counts for nothing there."
+            "For a count with a confidence interval choose the order random sample: items reviewed "
+            "unsure first contain more mistakes than the rest, so they are not counted."
         )
     passed = queue.n_judged - queue.n_in_a_row
     gap = (
-        f" {passed} judged after item {queue.n_in_a_row + 1}, which was passed over, do not count "
-        "until it is judged: what is passed over may be what is hard."
+        f" {passed} judged after the skipped item {queue.n_in_a_row + 1} do not count until it is "
+        "judged, because skipped items may be hard ones."
         if passed
         else ""
     )
@@ -177,7 +177,7 @@ def counted_text(queue: Queue) -> str:
 
 
 def count_text(found: Count) -> str:
-    """Return a count in words."""
+    """Describe a count in words."""
     sample, precision, missed = found.sample, found.precision, found.missed
     return (
         f"<b>True count about {found}</b>, with 95 % confidence. Precision "
@@ -188,17 +188,17 @@ def count_text(found: Count) -> str:
     )
 
 
-def _told(queue: Queue) -> str:
+def _item_text(queue: Queue) -> str:
     item = queue.item
     if item is None:
-        return "There is nothing to look at."
+        return "There is nothing to review."
     what = {
         "object": f"object {item.number}",
         "place": "a place where an object may be missed",
         "window": "a window, in which objects may be missed" if queue.random else "a window",
     }[item.kind]
     why = f" ({item.why})" if item.why else ""
-    return f"Item {queue.at + 1} of {len(queue)}: {what}{why} - <i>{_SAID[queue.verdict]}</i>"
+    return f"Item {queue.at + 1} of {len(queue)}: {what}{why} - <i>{_VERDICTS[queue.verdict]}</i>"
 
 
 def _outlook(queue: Queue) -> str:
@@ -207,13 +207,13 @@ def _outlook(queue: Queue) -> str:
     outlook = queue.outlook()
     left = len(queue) - queue.n_judged
     if not left:
-        return "All of it is judged."
+        return "All items are judged."
     if not outlook.seen:
         return ""
     rate = f"{outlook.changed} of the last {outlook.seen} had to be changed"
     if outlook.enough:
-        return f"Little is left to gain: {rate}. You can stop here."
-    return f"{rate}: at most about {outlook.expected:.0f} of the {left} left will."
+        return f"Few mistakes are left: {rate}. You can stop here."
+    return f"{rate}: at most about {outlook.expected:.0f} of the remaining {left} will."
 
 
 def _line() -> QLabel:

@@ -1,4 +1,4 @@
-"""Going through a review queue: what a verdict does to the labels, and what undo does to it."""
+"""A run through a review queue: effects of verdicts on the labels, and of undo on verdicts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,14 +30,14 @@ from napari_unetseg.gui.shared.session import Session
 _WAIT_MS = 80
 _STEPS = 200
 _AROUND = 4_000_000
-"""Pixels around an item that are kept, to tell what was changed; of larger ones its box alone."""
+"""Largest number of pixels around an item that are copied to detect edits; else only its box."""
 
 _STALE = "A run changed this object since the queue was made. Make the queue again."
 
 
 @dataclass(eq=False)
 class _JudgedStep:
-    """A verdict that is a step in napari's history."""
+    """A verdict that is a step in napari's undo history."""
 
     order: Order
     at: int
@@ -48,19 +48,19 @@ class _JudgedStep:
 
 
 class QueueRun(QObject):
-    """The queue of one layer, and the hand that goes through it.
+    """The review of the queue of one layer.
 
     Parameters
     ----------
     viewer, session
-        Of the window.
+        The napari viewer and its session.
     layer
-        Whose queue it is.
+        The layer of the queue.
 
     Signals
     -------
     changed()
-        When another item is looked at, or one got a verdict.
+        The current item or a verdict changed.
     remarked(str)
         A sentence for the user.
     """
@@ -76,25 +76,25 @@ class QueueRun(QObject):
         self._queue: Queue | None = None
         self._around: Box = ()
         self._before: NDArray[Any] | None = None
-        self._mended = False
+        self._fixed = False
         self._done: list[_JudgedStep] = []
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_WAIT_MS)
         self._timer.timeout.connect(self.look)
         session.locks(layer)
-        # Undoing and redoing tell nothing but that the picture is to be drawn again.
+        # Undo and redo send no event but a request to redraw.
         for event in (layer.events.paint, layer.events.set_data, layer.events.labels_update):
             event.connect(self._later)
 
     @property
     def queue(self) -> Queue | None:
-        """The queue that is gone through; None when there is none."""
+        """The current queue, if there is one."""
         return self._queue
 
     @property
     def item(self) -> Item | None:
-        """The item that is looked at."""
+        """The current item."""
         return None if self._queue is None else self._queue.item
 
     def close(self) -> None:
@@ -104,19 +104,19 @@ class QueueRun(QObject):
         disconnect_events(self.layer.events, self)
 
     def open(self, order: Order) -> None:
-        """Take up the queue that the layer keeps of an order, where it was left."""
+        """Resume the queue of an order that is stored in the layer."""
         self._queue = queue_of(self.layer, order)
         self._remember()
         self.changed.emit()
 
     def take(self, queue: Queue) -> None:
-        """Begin a new queue."""
+        """Start a new queue."""
         self._done = [done for done in self._done if done.order != queue.order]
         self._keep(queue)
         self.go(0)
 
     def go(self, at: int) -> None:
-        """Look at an item: the camera goes there."""
+        """Go to an item and move the camera there."""
         if self._queue is None or not len(self._queue):
             self.changed.emit()
             return
@@ -128,7 +128,7 @@ class QueueRun(QObject):
             self.remarked.emit(_STALE)
 
     def show(self) -> None:
-        """Bring the item into view, with a frame around it."""
+        """Move the view to the item, and frame it."""
         item = self.item
         if item is None or self.layer not in self._viewer.layers:
             return
@@ -137,11 +137,11 @@ class QueueRun(QObject):
         go_to(self._viewer, self.layer, item.centre, item.low, last)
         self._frame.show(self.layer, item)
         if item.kind == "object":
-            # The brush draws in the object that is to be mended.
+            # The brush paints the object to fix.
             self.layer.selected_label = item.number
 
     def hide(self) -> None:
-        """Take the frame away."""
+        """Remove the frame."""
         self._frame.remove()
 
     def next(self) -> None:
@@ -160,18 +160,18 @@ class QueueRun(QObject):
             self.go(at)
 
     def previous(self) -> None:
-        """Go to the item before, whatever its verdict."""
+        """Go to the previous item, whatever its verdict."""
         if self._queue is not None:
             self.look()
             self.go(self._queue.at - 1)
 
     def accept(self, missed: int = 0) -> None:
-        """Say that an item is right, which locks it, and go on.
+        """Accept an item, which locks it, and go to the next.
 
         Parameters
         ----------
         missed
-            Of a window of a random sample: how many objects are missed in it.
+            Number of objects missed in a window of a random sample.
         """
         queue, item = self._queue, self.item
         if queue is None or item is None:
@@ -187,44 +187,46 @@ class QueueRun(QObject):
                 "window": np.ones(labels.shape, bool),
             }[item.kind]
             if not right.any():
-                self.remarked.emit("It is no longer there: go on with Next.")
+                self.remarked.emit("It no longer exists: press Next.")
                 return
             self._judge("accepted", self._worth(), self._approve(item.box, right))
         self.next()
 
     def reject(self) -> None:
-        """Delete the object, for good, and go on.
+        """Delete the object permanently, and go to the next item.
 
         Raises
         ------
         InputError
-            When the labels cannot be edited, or the item is no object.
+            If the labels cannot be edited, or the item is not an object.
         """
         item = self.item
         if item is None:
             return
         self._check()
         if item.kind != "object":
-            raise InputError("There is no object to delete here: accept, or draw what is missed.")
+            raise InputError(
+                "There is no object to delete here: accept it, or draw the missed objects."
+            )
         problem = problem_of(self.layer)
         if problem:
             raise InputError(problem)
         change = delete(self.layer.data, {item.number: item.box})
         if not len(change):
-            raise InputError("It is no longer there: go on with Next.")
+            raise InputError("It no longer exists: press Next.")
         self._session.locks(self.layer).correct(change.index, change.after)
         self._judge("rejected", 0.0, list(histories(self.layer)[0][-1]))
         self.next()
 
     def set_missed(self, missed: int) -> None:
-        """Say how many objects are missed in the window that is looked at."""
+        """Set the number of objects missed in the current window."""
         queue, item = self._queue, self.item
         if queue is not None and item is not None and queue.random and item.kind == "window":
             self._keep(queue.judged(queue.at, "accepted", float(missed)))
             self.changed.emit()
 
     def look(self) -> None:
-        """Take note of what the user mended, undid and redid."""
+        """Update the verdicts by the user's edits, undos and redos."""
         self._timer.stop()
         if self._queue is None:
             return
@@ -248,12 +250,12 @@ class QueueRun(QObject):
     def _judge_in_other_queue(
         self, item: Item, verdict: Verdict, worth: float = 0.0, *, was: Verdict = ""
     ) -> None:
-        """Give the same item of the layer's other queue the verdict too: nobody is asked twice.
+        """Copy the verdict to the same item of the layer's other queue.
 
         Parameters
         ----------
         was
-            Its verdict before; another one stays.
+            Its previous verdict; any other verdict is kept.
         """
         queue = self._queue
         if queue is None or item.kind != "object":
@@ -265,7 +267,7 @@ class QueueRun(QObject):
             keep_queue(self.layer, theirs.judged(at, verdict, worth))
 
     def _approve(self, box: Box, right: NDArray[np.bool_]) -> list[Atom] | None:
-        """Lock pixels: as a step that can be undone, where the labels can be edited at all."""
+        """Lock pixels, as an undoable step if the labels can be edited."""
         locks = self._session.locks(self.layer)
         if problem_of(self.layer):
             locks.approve(box, right)
@@ -277,7 +279,7 @@ class QueueRun(QObject):
         return list(histories(self.layer)[0][-1])
 
     def _worth(self) -> float:
-        """Return what the item stands for, as the labels are now."""
+        """Return the number of true objects of the item, by the current labels."""
         item, before = self.item, self._before
         if item is None or before is None:
             return 1.0
@@ -288,15 +290,15 @@ class QueueRun(QObject):
         window = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in pairs)
         return float(count_drawn_objects(before, after, window))
 
-    # Following the hand
+    # Edits and undo
 
     def _later(self, event: object = None) -> None:
         if self._queue is not None:
             self._timer.start()
 
     def _remember(self) -> None:
-        """Keep how the labels are around the item, to tell later what was changed."""
-        item, self._mended = self.item, False
+        """Copy the labels around the item, to detect edits later."""
+        item, self._fixed = self.item, False
         if item is None:
             self._before = None
             return
@@ -311,27 +313,27 @@ class QueueRun(QObject):
         self._before = np.array(self.layer.data[self._around])
 
     def _follow_edits(self) -> None:
-        """Mark the item as mended when a hand changed it, and no longer when that was undone."""
+        """Mark the item as fixed if the user changed it, and unmark it if that is undone."""
         queue, item, before = self._queue, self.item, self._before
         if queue is None or item is None or before is None:
             return
         after = np.asarray(self.layer.data[self._around])
-        mended = self._is_mended(item, before, after)
-        if mended and (not queue.verdict or self._mended):
-            self._mended = True
+        fixed = self._is_fixed(item, before, after)
+        if fixed and (not queue.verdict or self._fixed):
+            self._fixed = True
             worth = self._worth()
             if (queue.verdict, queue.worth[queue.at]) != ("fixed", worth):
                 self._keep(queue.judged(queue.at, "fixed", worth))
                 self._judge_in_other_queue(item, "fixed", worth)
                 self._swallowed(before, after)
                 self.changed.emit()
-        elif self._mended and not mended:
-            self._mended = False
+        elif self._fixed and not fixed:
+            self._fixed = False
             self._keep(queue.judged(queue.at, ""))
             self._judge_in_other_queue(item, "", was="fixed")
             self.changed.emit()
 
-    def _is_mended(self, item: Item, before: NDArray[Any], after: NDArray[Any]) -> bool:
+    def _is_fixed(self, item: Item, before: NDArray[Any], after: NDArray[Any]) -> bool:
         differs = before != after
         if item.kind == "object":
             differs &= (before == item.number) | (after == item.number)
@@ -341,7 +343,7 @@ class QueueRun(QObject):
         return bool((differs & locked.inside(self._around)).any())
 
     def _swallowed(self, before: NDArray[Any], after: NDArray[Any]) -> None:
-        """Give other items a verdict whose objects were merged into this one."""
+        """Set the verdict of items whose objects were merged into this one."""
         queue = self._queue
         if queue is None:
             return
@@ -357,7 +359,7 @@ class QueueRun(QObject):
         self._keep(queue)
 
     def _follow_undo(self) -> None:
-        """Take back the verdicts whose step was undone, and give them again when it is redone."""
+        """Remove the verdicts whose step was undone, and restore them on redo."""
         undo, redo = histories(self.layer)
         for done in list(self._done):
             if not done.undone and any(same_step(step, done.step) for step in redo):
@@ -375,16 +377,16 @@ class QueueRun(QObject):
             self._keep(queue.judged(done.at, verdict, worth))
             was: Verdict = "" if verdict else done.verdict
             self._judge_in_other_queue(queue.items[done.at], verdict, worth, was=was)
-            self.remarked.emit(f"Item {done.at + 1}: {verdict or 'the verdict was taken back'}.")
+            self.remarked.emit(f"Item {done.at + 1}: {verdict or 'the verdict was undone'}.")
             self.go(done.at)
 
     def _check(self) -> None:
-        """Refuse a verdict for a random sample on another object than the one that was drawn."""
+        """Raise an error if a sampled object was changed by a run since."""
         if self._queue is not None and self._queue.random and self._is_stale():
             raise InputError(_STALE)
 
     def _is_stale(self) -> bool:
-        """Whether something else than a hand changed the object that is looked at."""
+        """Whether a run, not the user, changed the current object."""
         item, queue = self.item, self._queue
         if item is None or queue is None or item.kind != "object" or queue.verdict:
             return False
@@ -394,7 +396,7 @@ class QueueRun(QObject):
         return not self._session.locks(self.layer).pixels().inside(item.box).any()
 
     def _is_gone(self, item: Item) -> bool:
-        """Whether a hand took an object away."""
+        """Whether the user deleted an object."""
         if item.kind != "object":
             return False
         if (np.asarray(self.layer.data[item.box]) == item.number).any():

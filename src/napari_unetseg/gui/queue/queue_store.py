@@ -1,4 +1,4 @@
-"""Where a layer keeps its review queues: in its own mark, which the project saves."""
+"""Storage of review queues in the metadata of a layer, which the project saves."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,14 @@ from napari_unetseg.core.review_queue import Count, Order, Queue, estimate_count
 from napari_unetseg.gui.shared.layers import METADATA_KEY
 
 QUEUES = "review_queues"
-"""Name within the mark: a queue for each order, and how often any was changed."""
+"""Key within the plugin's metadata: a queue per order, and a revision number."""
 
 _REVISION = "revision"
 
 
 def queue_of(layer: Layer, order: Order) -> Queue | None:
-    """Return the queue of an order that a layer keeps; None when there is none, or it is of other
-    labels or damaged."""
+    """Return the queue of an order stored in a layer; None if there is none, it is damaged, or it
+    belongs to other labels."""
     plain = _kept(layer).get(order)
     if not isinstance(plain, Mapping):
         return None
@@ -29,14 +29,14 @@ def queue_of(layer: Layer, order: Order) -> Queue | None:
 
 
 def keep_queue(layer: Layer, queue: Queue) -> None:
-    """Let a layer keep a queue, in place of the last of its order."""
+    """Store a queue in a layer, replacing the previous one of its order."""
     kept = {**_kept(layer), queue.order: queue.plain(), _REVISION: revision_of(layer) + 1}
     mark = {**layer.metadata.get(METADATA_KEY, {}), QUEUES: kept}
     layer.metadata = {**layer.metadata, METADATA_KEY: mark}
 
 
 def count_in(layer: Layer) -> Count | None:
-    """Return the count that a layer's random sample tells; None when it tells none yet."""
+    """Return the count estimated from a layer's random sample, or None if there is none yet."""
     queue = queue_of(layer, "random sample")
     if queue is None:
         return None
@@ -47,7 +47,7 @@ def count_in(layer: Layer) -> Count | None:
 
 
 def revision_of(layer: Layer) -> int:
-    """Return what changes whenever a queue of the layer does."""
+    """Return a number that changes whenever a queue of the layer changes."""
     number = _kept(layer).get(_REVISION, 0)
     return number if isinstance(number, int) else 0
 

@@ -44,7 +44,7 @@ from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
 
 REVIEW = "review"
-"""Role of the layer that shows what became of each object."""
+"""Role of the layer that shows matched, missed and false-positive objects."""
 
 NEXT_KEY = "N"
 
@@ -53,13 +53,13 @@ _STALE = "The labels were changed since: compare again."
 
 
 class ReviewOptions(Options):
-    """When two objects are the same."""
+    """Options for matching objects."""
 
     threshold: float = option(
         0.5,
         "IoU of a match",
-        "Objects match when the area they share is at least this share of the area they cover "
-        "together. 0.5 is usual; raise it to judge outlines as well.",
+        "Minimum intersection over union of matching objects. 0.5 is usual; raise it to judge "
+        "outlines as well.",
         ge=0.05,
         le=1.0,
         slider=True,
@@ -67,14 +67,14 @@ class ReviewOptions(Options):
     per: Literal["stack", "plane"] = option(
         "stack",
         "Objects per",
-        "Stack: objects continue through z. Plane: every plane was labelled by itself, so an id is "
-        "another object in each.",
+        "Stack: objects continue along Z. Plane: every plane was labelled separately, so an id is "
+        "a different object in each.",
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A review, its picture, and the layers it is of."""
+    """A review, its picture, and the two layers."""
 
     prediction: Layer
     truth: Layer
@@ -85,7 +85,7 @@ class _Found:
 
 
 class ReviewWidget(Tool[ReviewOptions]):
-    """Compare two Labels layers, and go from one mistake to the next.
+    """Compare two Labels layers, and navigate from one mistake to the next.
 
     Parameters
     ----------
@@ -96,9 +96,9 @@ class ReviewWidget(Tool[ReviewOptions]):
     title = "Review"
     help_text = "Compare two Labels layers object by object, and go to the worst mistakes."
     run_text = "Compare"
-    run_help = "Match the objects of both layers and list them, the worst first."
+    run_help = "Match the objects of both layers and list them, worst first."
     pick_text = "Prediction"
-    nothing_text = "Open or make two Labels layers: one to judge, and one that is right."
+    nothing_text = "Open or make two Labels layers: a prediction, and the truth."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, ReviewOptions())
@@ -109,7 +109,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         self._rematch = Latest(self)
         self._rematch.answered.connect(self._on_rematched)
         self._rematch.refused.connect(self._on_refused)
-        # A run that is just ending is in the way of the next until it ended.
+        # A run that is just ending blocks the next one.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.run)
@@ -133,7 +133,7 @@ class ReviewWidget(Tool[ReviewOptions]):
             results=[self.legend, self.table, self.next_button],
         )
 
-    # What a tool says of itself
+    # Definition of the tool
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
@@ -143,18 +143,20 @@ class ReviewWidget(Tool[ReviewOptions]):
         truth = self.truth.layer()
         if truth is None or truth is layer:
             raise InputError("Choose two different Labels layers to compare.")
-        said, true = image_of(layer), image_of(truth)
-        _check_same(layer, said, truth, true)
+        predicted, true = image_of(layer), image_of(truth)
+        _check_same(layer, predicted, truth, true)
         frame_axes = frame_axes_of(true, options.per)
         self._watch(layer, truth, *self._layers())
         self._edited -= {layer, truth}
-        return lambda progress: _compare(layer, truth, said, true, frame_axes, options, progress)
+        return lambda progress: _compare(
+            layer, truth, predicted, true, frame_axes, options, progress
+        )
 
     def show_result(self, layer: Layer, options: ReviewOptions, result: _Found) -> str:
         if result.truth not in self.viewer.layers:
             return (
-                "The truth was removed while the run went on, so its result was dropped. Choose "
-                "two layers and compare again."
+                "The truth was removed during the run, so the result was dropped. Choose two "
+                "layers and compare again."
             )
         self._found = result
         self._watch(*self._layers())
@@ -167,7 +169,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         if layer is not None:
             self.form.show_only({"per": layer.ndim > 2})
         if layer is not None and self.truth.layer() is layer:
-            # Which one is to be judged was said last, so the other gives way.
+            # The prediction was chosen last, so the truth changes.
             for other in self.viewer.layers:
                 if self.accepts(other) and other is not layer:
                     self.truth.pick(other)
@@ -187,7 +189,7 @@ class ReviewWidget(Tool[ReviewOptions]):
             self.say(self.nothing_text)
 
     def shown(self) -> None:
-        """Take the key, unless somebody else has it."""
+        """Bind the key, unless it is bound already."""
         if not self._bound and NEXT_KEY not in {str(key) for key in self.viewer.keymap}:
             self.viewer.bind_key(NEXT_KEY, self._on_key)
             self._bound = True
@@ -207,22 +209,22 @@ class ReviewWidget(Tool[ReviewOptions]):
             disconnect_events(self.viewer.layers.events, self)
         super().close_tool()
 
-    # What it is asked
+    # Actions
 
     @property
     def found(self) -> Review | None:
-        """What the last run found."""
+        """The review of the last run."""
         return None if self._found is None else self._found.review
 
     def next_worst(self) -> None:
         """Go to the next row of the table."""
         if self._found is not None and not self.table.step():
-            self.say("That was the last object. Mend them in Correct, then compare again.")
+            self.say("That was the last object. Fix them in Correct, then compare again.")
 
     # Wiring
 
     def _match_again(self, options: ReviewOptions) -> None:
-        """Match what was counted by another threshold; count again where that does not do."""
+        """Match the counted objects by other options; count again if needed."""
         found = self._found
         if found is None:
             return
@@ -267,12 +269,12 @@ class ReviewWidget(Tool[ReviewOptions]):
             self.refresh()
 
     def _layers(self) -> tuple[Layer, ...]:
-        """Return the two layers that the table is of, if there is one."""
+        """Return the two layers of the table, if there is one."""
         found = self._found
         return () if found is None else (found.prediction, found.truth)
 
     def _watch(self, *layers: Layer) -> None:
-        """Notice from now on when one of `layers` is changed, and of others no more."""
+        """Follow changes of `layers`, and of no others."""
         for layer in self._watched:
             disconnect_events(layer.events, self)
         self._watched = tuple(dict.fromkeys(layers))
@@ -325,14 +327,14 @@ class ReviewWidget(Tool[ReviewOptions]):
 def _compare(
     prediction: Layer,
     truth: Layer,
-    said: Image,
+    predicted: Image,
     true: Image,
     frame_axes: int,
     options: ReviewOptions,
     progress: Reporter,
 ) -> _Found:
-    """Count, match and paint; the layers are only carried along, never touched."""
-    ids = [image.asarray() for image in (said, true)]
+    """Count, match and paint; the layers are passed through unchanged."""
+    ids = [image.asarray() for image in (predicted, true)]
     counted = count_objects(*ids, frame_axes=frame_axes, progress=part(progress, 0, 0.6))
     review = review_objects(counted, options.threshold)
     picture = paint_review(counted, review, *ids, progress=part(progress, 0.6, 1))
@@ -348,11 +350,11 @@ def _matched(
     return replace(found, review=review, picture=picture, options=options)
 
 
-def _check_same(layer: Layer, said: Image, truth: Layer, true: Image) -> None:
-    if said.shape != true.shape:
+def _check_same(layer: Layer, predicted: Image, truth: Layer, true: Image) -> None:
+    if predicted.shape != true.shape:
         raise InputError(
-            f"{layer.name!r} has the shape {said.shape} and {truth.name!r} {true.shape}: they are "
-            "not of one image. Choose two of the same size."
+            f"{layer.name!r} has the shape {predicted.shape} and {truth.name!r} {true.shape}: they "
+            "do not belong to one image. Choose two of the same size."
         )
 
 
@@ -361,13 +363,14 @@ def _summary(found: _Found) -> str:
     at = "" if found.options.threshold == 0.5 else f" at IoU {found.options.threshold:.2f}"
     line = (
         f"F1 {matching.f1:.3f}{at}, AP50 {review.ap50:.3f}, mean IoU {matching.mean_iou:.3f}: "
-        f"{matching.n_matched} hit, {matching.n_missed} missed, {matching.n_invented} invented."
+        f"{matching.n_matched} matched, {matching.n_missed} missed, {matching.n_invented} false "
+        "positive."
     )
     if min(matching.n_predicted, matching.n_true) == 1 < max(matching.n_predicted, matching.n_true):
         which = found.prediction if matching.n_predicted == 1 else found.truth
         line += (
-            f" {which.name!r} holds one id, hence one object: if it is a mask, make objects of "
-            "it first."
+            f" {which.name!r} has a single id, so it counts as one object: if it is a mask, "
+            "convert it to objects first."
         )
     elif review.ap50 < 1:
         line += " Next: click a row, or press N, to go to the worst."
@@ -382,6 +385,6 @@ def _legend() -> str:
 
 
 def _colormap() -> CyclicLabelColormap:
-    """Return the colours of 0 to 3, in order: a colormap by id compiles for seconds at first."""
+    """Return a colormap of 0 to 3 in order; one by id takes seconds to compile."""
     colours = [transform_color(COLOURS[kind])[0] for kind in sorted(COLOURS)]
     return CyclicLabelColormap(colors=np.array([_CLEAR, *colours]), name="unetseg review")

@@ -1,4 +1,4 @@
-"""The table of a review: one row an object, the worst first."""
+"""The table of a review: one row per object, worst first."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from napari_unetseg.core.scoring.review_objects import HIT, INVENTED, KINDS, MIS
 from napari_unetseg.gui.shared.object_rows import ObjectColumn, ObjectTable
 
 COLOURS = {HIT: "#56b4e9", INVENTED: "#f0e442", MISSED: "#d55e00"}
-"""Of Okabe and Ito's colours the three that every kind of colour vision tells apart best."""
+"""The three of Okabe and Ito's colours that are most distinct for colour-blind eyes."""
 
 
 class ReviewTable(ObjectTable):
-    """The objects of a review."""
+    """A table of the objects of a review."""
 
     def show_review(self, review: Review | None) -> None:
-        """Show `review`, the worst first, or nothing."""
+        """Show `review`, worst first, or nothing."""
         self.show_columns([] if review is None else _columns(review))
 
 
@@ -24,7 +24,7 @@ def _columns(review: Review) -> Sequence[ObjectColumn]:
     return [
         ObjectColumn(
             "Match",
-            "Hit: in both. Missed: in the truth alone. Invented: in the prediction alone.",
+            "Matched: in both. Missed: only in the truth. False positive: only in the prediction.",
             -kinds.astype(np.int64),
             lambda at: KINDS[int(kinds[at])],
             colour=lambda at: COLOURS[int(kinds[at])],
@@ -32,13 +32,13 @@ def _columns(review: Review) -> Sequence[ObjectColumn]:
         ),
         ObjectColumn(
             "Id",
-            "Of the true object; of an invented one, in the prediction.",
+            "Id of the true object; of a false positive, its id in the prediction.",
             review.label,
             lambda at: str(review.label[at]),
         ),
         ObjectColumn(
             "IoU",
-            "Intersection over union with its match, or with the closest object.",
+            "Intersection over union with its match, or else with the closest object.",
             review.iou,
             lambda at: f"{review.iou[at]:.2f}",
         ),

@@ -1,4 +1,4 @@
-"""The Scoreboard dock: several models on the same labels, and which one is enough."""
+"""The Scoreboard dock: comparison of several models on the same labels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,20 +27,21 @@ from napari_unetseg.gui.shared.training_layers import (
 
 
 class ScoreboardOptions(Options):
-    """How models are compared."""
+    """Options for comparing models."""
 
     budget: float = option(
         1.0,
         "Minutes each",
-        "How long to train each network. The others are fitted in seconds.",
+        "Training time of each network. The other models are fitted in seconds.",
         gt=0,
         le=10_000,
         step=0.5,
     )
     validation: float = option(
         0.2,
-        "Held out",
-        "Part of the annotation that no model sees and all are judged by: whole strokes or tiles.",
+        "Test fraction",
+        "Fraction of the annotation held out from training to judge all models: whole strokes or "
+        "tiles.",
         ge=0.05,
         le=0.8,
         step=0.05,
@@ -51,7 +52,7 @@ class ScoreboardOptions(Options):
 
 
 class ScoreboardWidget(Tool[ScoreboardOptions]):
-    """Train several models on the same labels, and keep the one that is enough.
+    """Train several models on the same labels, and keep the simplest that is good enough.
 
     Parameters
     ----------
@@ -61,11 +62,11 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
 
     title = "Scoreboard"
     help_text = (
-        "Train several models on the same labels and see which one is enough, judged by strokes "
-        "that none of them saw."
+        "Train several models on the same labels and see which one is good enough, judged on "
+        "held-out labels."
     )
     run_text = "Compare"
-    run_help = "Train every ticked model, judge all by the same held-out strokes, keep the best."
+    run_help = "Train every ticked model, judge all on the same held-out labels, keep the best."
     can_stop = True
     stop_help = "End now and keep the models that are done."
 
@@ -82,7 +83,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         ticks = QWidget()
         grid = QGridLayout(ticks)
         grid.setContentsMargins(0, 0, 0, 0)
-        # As for two classes; for more, the first is another.
+        # The models for two classes; for more classes, the first one differs.
         for number, name in enumerate(rungs_for(2)):
             tick = QCheckBox(name)
             tick.setToolTip(RUNGS[name].tooltip)
@@ -93,11 +94,11 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         self.table.setToolTip("Click a model to use it in Predict.")
         self.table.chosen.connect(self._on_chosen)
         self.assemble(
-            rows=[("Labels", self.labels), ("They are", self.kind), ("Models", ticks)],
+            rows=[("Labels", self.labels), ("Label type", self.kind), ("Models", ticks)],
             results=[self.table],
         )
 
-    # What a tool says of itself
+    # Definition of the tool
 
     def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
         kind = self.kind.currentData()
@@ -126,7 +127,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         return f"{result.recommendation} Kept as {name!r}. Next: Predict{click}."
 
     def shown(self) -> None:
-        # Torch takes seconds to load and the filters to compile: begin while the user paints.
+        # Importing torch and compiling the filters takes seconds: start while the user paints.
         self._warm.ask_soon(lambda progress: warm_up())
 
     def refresh(self) -> None:
@@ -143,11 +144,11 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
             self.labels.close_events()
         super().close_tool()
 
-    # What it is asked
+    # Actions
 
     @property
     def board(self) -> Scoreboard | None:
-        """What the last run found."""
+        """The result of the last run."""
         return self._board
 
     # Wiring
@@ -167,7 +168,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
             self.refresh()
 
     def _use(self, row: Row) -> str:
-        """Give the model of a row to Predict, and return its name."""
+        """Pass the model of a row to Predict, and return its name."""
         if row.model is None:
             raise ValueError("There is no model in this row.")
         if row not in self._kept:

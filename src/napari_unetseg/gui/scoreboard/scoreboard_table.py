@@ -1,4 +1,4 @@
-"""The table of the scoreboard: one row a model, filled while they are trained."""
+"""The table of the scoreboard: one row per model, filled during training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +16,17 @@ from qtpy.QtWidgets import (
 from napari_unetseg.core.training.compare_models import Row
 
 COLUMNS = {
-    "Model": "What was trained. An arrow: it did worse than the model it climbs on, and is that.",
-    "Dice": "Overlap with what was held out, mean over the classes: 1 is the same.",
-    "IoU": "Intersection over union with what was held out, mean over the classes.",
-    "Train": "Seconds that the training took.",
-    "s / MP": "Seconds to predict a million pixels.",
+    "Model": "Trained model. An arrow: it scored lower than its guide model, which is kept.",
+    "Dice": "Overlap with the held-out labels, mean over the classes; 1 is perfect.",
+    "IoU": "Intersection over union with the held-out labels, mean over the classes.",
+    "Train": "Training time in seconds.",
+    "s / MP": "Seconds to predict a megapixel.",
 }
-_HELD, _WAITS, _LEARNS = "✓ ", "waits", "learns..."
+_CURRENT, _WAITS, _LEARNS = "✓ ", "waiting", "training..."
 
 
 class ScoreboardTable(QTableWidget):
-    """Rows of models, the finished ones of which can be clicked.
+    """A table of models; finished ones can be clicked.
 
     Signals
     -------
@@ -59,7 +59,7 @@ class ScoreboardTable(QTableWidget):
         self.cellClicked.connect(self._on_clicked)
 
     def begin(self, kinds: Sequence[str]) -> None:
-        """Show the models that are going to be trained."""
+        """Show the models to be trained."""
         self._rows = []
         self.setRowCount(len(kinds))
         for at, kind in enumerate(kinds):
@@ -67,7 +67,7 @@ class ScoreboardTable(QTableWidget):
         self._fit()
 
     def add(self, row: Row) -> None:
-        """Show what came of the next model."""
+        """Show the result of the next model."""
         at = len(self._rows)
         self._rows.append(row)
         self.setRowCount(max(self.rowCount(), at + 1))
@@ -86,21 +86,23 @@ class ScoreboardTable(QTableWidget):
         self._fit()
 
     def text(self, row: int, column: int) -> str:
-        """Return what a cell shows."""
+        """Return the text of a cell."""
         item = self.item(row, column)
         return "" if item is None else item.text()
 
     def _show(self, at: int, *, held: bool) -> None:
         row = self._rows[at]
-        # On two lines, for a narrow dock would cut off what it is.
+        # On two lines, because a narrow dock would cut off the end.
         name = f"{row.asked}\n→ {row.kind}" if row.fell_back else row.kind
-        told = ", ".join(f"{label} {dice:.3f}" for label, dice in row.classes.items())
-        help_text = " ".join(filter(None, [row.message, told and f"Dice of {told}."]))
+        class_scores = ", ".join(f"{label} {dice:.3f}" for label, dice in row.classes.items())
+        help_text = " ".join(
+            filter(None, [row.message, class_scores and f"Dice of {class_scores}."])
+        )
         if row.scores is None:
             cells = [name, "failed", "", "", ""]
         else:
             cells = [
-                f"{_HELD if held else ''}{name}",
+                f"{_CURRENT if held else ''}{name}",
                 f"{row.scores.dice:.3f}",
                 f"{row.scores.iou:.3f}",
                 _seconds(row.seconds),
@@ -123,7 +125,7 @@ class ScoreboardTable(QTableWidget):
             self.setItem(at, column, item)
 
     def _fit(self) -> None:
-        """Be as high as the rows: the page scrolls, not the table."""
+        """Fit the height to the rows: the page scrolls, not the table."""
         self.resizeRowsToContents()
         across = self.horizontalHeader()
         top = 0 if across is None else across.sizeHint().height()

@@ -1,1 +1,1 @@
-"""What the docks share: the tool page, forms, tasks, layers, previews and the session."""
+"""Parts that all docks share: the tool page, forms, tasks, layers, previews and the session."""

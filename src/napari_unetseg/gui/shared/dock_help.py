@@ -1,4 +1,4 @@
-"""The line at the top of every dock: what it is for, and the way to its help."""
+"""The line at the top of every dock: its purpose and a Help button."""
 
 from importlib import resources
 from typing import Any
@@ -21,18 +21,18 @@ _SIZE = (560, 520)
 
 
 class About(QWidget):
-    """One line saying what a dock is for, with Help beside it.
+    """One line with the purpose of a dock, and a Help button beside it.
 
     The key F1 in the dock opens the help as well.
 
     Parameters
     ----------
     title
-        Of the dock; its help has the same name.
+        Title of the dock; its help page has the same name.
     text
-        The line.
+        The purpose of the dock.
     dock
-        What F1 is pressed in.
+        The widget in which F1 opens the help.
     """
 
     def __init__(self, title: str, text: str, dock: QWidget) -> None:
@@ -61,7 +61,7 @@ class About(QWidget):
 
 
 class HelpWindow(QDialog):
-    """The texts of help that ship with the package; their links lead to one another."""
+    """A window for the help pages that ship with the package, with links between them."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -87,25 +87,25 @@ class HelpWindow(QDialog):
 
 
 def file_of(title: str) -> str:
-    """Return the name of the file that holds the help of a dock."""
+    """Return the file name of the help page of a dock."""
     return f"{title.lower().replace(' ', '_')}.md"
 
 
 def help_of(name: str) -> str:
-    """Return the help in a file, as Markdown."""
+    """Read a help page as Markdown."""
     place = resources.files(napari_unetseg) / "gui" / "help" / name
     return place.read_text(encoding="utf-8")
 
 
 def small_button(text: str, help_text: str, slot: Any) -> QPushButton:
-    """Return a button that takes no more room than its word."""
+    """Make a button that is no wider than its text."""
     button = text_button(text, help_text, slot)
     button.setStyleSheet("QPushButton { padding: 1px 6px; }")
     return button
 
 
 def text_button(text: str, help_text: str, slot: Any) -> QPushButton:
-    """Return a button that calls `slot` without saying whether it is checked."""
+    """Make a button that calls `slot` without arguments."""
     button = QPushButton(text)
     button.setToolTip(help_text)
     button.clicked.connect(lambda: slot())

@@ -1,4 +1,4 @@
-"""An options object as magicgui widgets, and back: `Form(options).options == options`."""
+"""Forms of magicgui widgets for options objects: `Form(options).options == options`."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from napari_unetseg.core.options import Options
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
 _OWN = "own..."
-# What a number without bounds of its own may be in a spin box.
+# The range of a spin box for a number without bounds.
 _INT_RANGE = (-(2**31), 2**31 - 1)
 _FLOAT_RANGE = (-1e12, 1e12)
 
@@ -35,7 +35,7 @@ class Form(Generic[O]):
     Parameters
     ----------
     options
-        What the widgets show at first; its class says which fields there are.
+        The initial values; their class defines the fields.
 
     Attributes
     ----------
@@ -56,15 +56,15 @@ class Form(Generic[O]):
 
     @property
     def page(self) -> QWidget:
-        """The widgets: one row a field, what does not matter now hidden, rare ones folded away."""
+        """The widgets: one row per field, irrelevant fields hidden, rare ones folded away."""
         _ = self.layout
         return self._holder
 
     @property
     def layout(self) -> QFormLayout:
-        """The rows of the page, so that a tool can put inputs of its own in line with them.
+        """The rows of the page, to which a tool can add its own inputs.
 
-        Made when first asked for: widgets cost time, and until somebody looks values will do.
+        The widgets are made on first use, because making them takes time.
         """
         if self._sheet is None:
             self._sheet = self._laid_out()
@@ -73,12 +73,12 @@ class Form(Generic[O]):
 
     @property
     def options(self) -> O:
-        """The options as the widgets stand.
+        """The options that the widgets show.
 
         Raises
         ------
         InputError
-            When a text cannot be used; the sentence says why.
+            If a text is not allowed.
         """
         return self._type.checked(**{name: row.value for name, row in self._rows.items()})
 
@@ -95,13 +95,13 @@ class Form(Generic[O]):
         self._arrange()
 
     def put_back(self, options: O) -> None:
-        """Show other options, and send `changed` if they are others."""
+        """Show other options, and send `changed` if they differ."""
         if options != self._safe_options():
             self.options = options
             self.changed.emit(options)
 
     def shows(self, options: O) -> bool:
-        """Whether the widgets stand for `options`."""
+        """Whether the widgets show `options`."""
         return self._safe_options() == options
 
     def set(self, **values: Any) -> None:
@@ -109,7 +109,7 @@ class Form(Generic[O]):
         self.options = self.options.model_copy(update=values)
 
     def value(self, name: str) -> Any:
-        """Return what field `name` stands at, allowed or not."""
+        """Return the value of field `name`, allowed or not."""
         return self._rows[name].value
 
     def widget(self, name: str) -> ValueWidget[Any]:
@@ -120,7 +120,7 @@ class Form(Generic[O]):
         return self._rows[name].inputs[0]
 
     def set_range(self, name: str, low: float, high: float) -> None:
-        """Let the number `name` go from `low` to `high`, its present value included."""
+        """Set the range of the number `name`, widened to include its present value."""
         widget: Any = self.widget(name)
         self._silent = True
         try:
@@ -132,7 +132,7 @@ class Form(Generic[O]):
             self._silent = False
 
     def show_only(self, names: Mapping[str, bool]) -> None:
-        """Show or hide fields for a reason that the options do not know (the layer has no Z...)."""
+        """Show or hide fields for a reason outside the options (the layer has no Z...)."""
         for name, wanted in names.items():
             self._rows[name].wanted = wanted
         self._arrange()
@@ -204,7 +204,7 @@ class Form(Generic[O]):
 
 
 class _Row:
-    """One field: its value, and once it was added to a form its widgets, which then hold it."""
+    """One field: its value, held by its widgets once they are made."""
 
     def __init__(self, name: str, field: FieldInfo, value: Any) -> None:
         extra = field.json_schema_extra
@@ -256,7 +256,7 @@ class _Row:
             label.setToolTip(widget.tooltip)
             label.setBuddy(widget.native)
             if not isinstance(widget, CheckBox):
-                # A long entry must not make the dock wider than a laptop can spare.
+                # A long entry must not widen the dock.
                 widget.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
                 widget.native.setMinimumWidth(80)
             layout.addRow(label, widget.native)
@@ -277,7 +277,7 @@ class _Row:
             return [ComboBox(name=self.name, choices=list(get_args(kind)), value=value)]
         if kind is bool:
             tick = CheckBox(name=self.name, value=value)
-            tick.text = ""  # the label of the row says it
+            tick.text = ""  # the row has a label
             return [tick]
         if kind in (int, float):
             return [_number(self.name, kind, field, value, layout)]

@@ -1,7 +1,7 @@
-"""Where the objects of a Labels layer are, kept up to date through its undo history.
+"""Bounding boxes of the objects of a Labels layer, kept up to date through its undo history.
 
-napari tells when something was painted, but not when it was undone, so the history is compared
-with what it was when it was last looked at.
+napari sends an event when something is painted, but none when it is undone, so the history is
+compared with its previous state.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,34 +43,34 @@ class LayerBoxes:
         self._layer.events.paint.disconnect(self._on_paint)
 
     def boxes(self) -> ObjectBoxes | None:
-        """Return the boxes as they are now, or None when they must be found first."""
+        """Return the current boxes, or None if they must be searched first."""
         self._follow()
         if self._boxes is None and self._layer.data.size <= AT_ONCE:
             self.take(find_boxes(self._layer.data))
         return self._boxes
 
     def search(self) -> Callable[[Progress], ObjectBoxes]:
-        """Return what finds the boxes, to be run in another thread."""
+        """Return a function that finds the boxes, for another thread."""
         data = self._layer.data
         return lambda progress: find_boxes(data, progress=progress)
 
     def take(self, boxes: ObjectBoxes) -> None:
-        """Take boxes that were found, of the labels as they are now."""
+        """Store boxes that were found in the current labels."""
         self._boxes, self._data = boxes, self._layer.data
         self._history = histories(self._layer)[0]
         self._steps = list(self._history)
 
     def forget(self) -> None:
-        """Find the boxes anew next time: the labels were changed behind napari's back."""
+        """Discard the boxes after the labels were changed outside napari's history."""
         self._boxes = None
 
     def holds(self, number: int, places: Sequence[Sequence[float]] = ()) -> bool:
-        """Whether the box of an object is right: it has as many pixels in it as it should.
+        """Whether the box of an object is right: it holds all pixels of the object.
 
         Parameters
         ----------
         places
-            In the object, hence in the box.
+            Points in the object, hence in the box.
         """
         if self._boxes is None or number not in self._boxes:
             return False
@@ -86,7 +86,7 @@ class LayerBoxes:
         self._follow()
 
     def _follow(self) -> None:
-        """Take note of the steps that were done, undone and redone since the last time."""
+        """Update the boxes by the steps done, undone and redone since the last call."""
         if self._boxes is None:
             return
         history = histories(self._layer)[0]
@@ -113,13 +113,13 @@ class LayerBoxes:
                 for atom in step:
                     self._boxes.update(*_pixels(atom, self._layer.data.shape))
         except KeyError:
-            # A step took pixels from an object that is not known of.
+            # A step took pixels from an unknown object.
             self._boxes = None
         self._steps = now
 
 
 def _pixels(atom: Atom, shape: tuple[int, ...]) -> tuple[tuple[NDArray[Any], ...], Any, Any]:
-    """Return the places, old and new values of one change in napari's history."""
+    """Return the indices, old values and new values of one change in napari's history."""
     if not hasattr(atom, "slice_key"):
         index, before, after = atom
         return tuple(np.ravel(axis) for axis in index), np.ravel(before), after

@@ -10,24 +10,24 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 
 class LayerChoice(QComboBox):
-    """Offers the layers that a tool can take.
+    """A box with the layers that a tool accepts.
 
     Parameters
     ----------
     viewer
         The napari viewer.
     accepts
-        Whether a layer can be taken.
+        Whether a layer is offered.
     follow
         Whether an acceptable layer is picked when it is selected in the layer list, and before
         others when there is a choice.
     nothing
-        Text of a first entry that stands for no layer; none when empty.
+        Text of a first entry for no layer; there is no such entry if it is empty.
 
     Signals
     -------
     picked(object)
-        The layer, or None, whenever it is another one than before.
+        The new layer or None, when the choice changes.
     """
 
     picked = Signal(object)

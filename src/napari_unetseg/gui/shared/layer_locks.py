@@ -1,8 +1,8 @@
-"""Which pixels of a Labels layer a hand drew, told from the layer's own undo history.
+"""Locked pixels of a Labels layer, derived from the layer's own undo history.
 
-napari says when something was painted, but not when it was undone. So nothing is counted on the
-way: a stroke is locked as long as it lies in the layer's undo history, is none while it is undone,
-and is remembered for good when it drops out of the history's far end.
+napari sends an event when something is painted, but none when it is undone. So a stroke is locked
+while it is in the layer's undo history, unlocked while it is undone, and locked permanently once
+it leaves the history at the old end.
 """
 
 from collections import deque
@@ -22,16 +22,16 @@ Atom = Any
 
 
 class LayerLocks:
-    """The locked pixels of one Labels layer: what a hand drew, erased or approved.
+    """The locked pixels of one Labels layer: drawn, erased or approved by the user.
 
     Parameters
     ----------
     layer
-        Watched from now on.
+        The layer; its events are followed from now on.
     """
 
     changed = Signal()
-    """Sent when a hand locked pixels, or all were released."""
+    """Sent when pixels were locked, or all were unlocked."""
 
     def __init__(self, layer: Labels) -> None:
         self._ref = ref(layer)
@@ -51,7 +51,7 @@ class LayerLocks:
         return layer
 
     def pixels(self) -> PixelSet:
-        """Return the pixels that are locked now: a copy."""
+        """Return a copy of the locked pixels."""
         self._settle()
         if self._base.shape != _shape(self._layer):
             self._base = PixelSet(_shape(self._layer))
@@ -73,12 +73,12 @@ class LayerLocks:
         return (id(self._layer.data), len(history), latest, len(undone), self._revision)
 
     def approve(self, box: tuple[slice, ...], mask: NDArray[np.bool_] | None = None) -> None:
-        """Lock pixels that are right as they are."""
+        """Lock pixels that the user approved."""
         self._base.add(box, mask)
         self._announce()
 
     def restore(self, pixels: PixelSet) -> None:
-        """Lock pixels that were locked in a file or in another layer."""
+        """Lock the pixels that are locked in a file or in another layer."""
         self._base.update(pixels)
         self._announce()
 
@@ -110,9 +110,9 @@ class LayerLocks:
         Parameters
         ----------
         indices, values
-            One array of places for each axis, and the new values: locked from now on.
+            One array of indices per axis, and the new values. These pixels are locked.
         approved
-            Pixels that are right as they are. Undoing the step takes them back as well.
+            Pixels to lock unchanged. Undoing the step unlocks them as well.
         """
         layer = self._layer
         with layer.block_history():
@@ -132,10 +132,10 @@ class LayerLocks:
             self.changed.emit()
 
     def _settle(self) -> None:
-        """Remember the strokes that dropped out of the history, forget those undone for good."""
+        """Keep the strokes that left the history at its old end, drop those undone for good."""
         history, undone = histories(self._layer)
         if history is not self._history:
-            # napari began a new history; what the old one held can no longer be undone.
+            # napari began a new history: the steps of the old one can no longer be undone.
             self._keep_all(self._history)
             self._history = history
             return
@@ -166,25 +166,25 @@ class LayerLocks:
 
 
 class _Approval(tuple[Any, ...]):
-    """A change in napari's history that changes no pixel: it says that some are right."""
+    """An entry of napari's history that changes no pixel and locks approved ones."""
 
     pixels: PixelSet
 
     def __new__(cls, layer: Labels, pixels: PixelSet) -> Self:
         nowhere = (np.zeros(0, np.intp),) * len(_shape(layer))
         nothing = np.zeros(0, layer.data.dtype)
-        made = super().__new__(cls, (nowhere, nothing, nothing))
-        made.pixels = pixels
-        return made
+        approval = super().__new__(cls, (nowhere, nothing, nothing))
+        approval.pixels = pixels
+        return approval
 
 
 def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
-    """Return napari's undo and redo steps, oldest and latest first: its private things."""
+    """Return napari's undo steps, oldest first, and redo steps, latest first (private names)."""
     return layer._undo_history, layer._redo_history  # noqa: SLF001
 
 
 def same_step(step: list[Atom], other: list[Atom]) -> bool:
-    """Whether two steps are one: undoing and redoing turns their changes around."""
+    """Whether two steps are the same; undoing and redoing reverses the order of their changes."""
     return {id(atom) for atom in step} == {id(atom) for atom in other}
 
 
@@ -193,7 +193,7 @@ def _shape(layer: Labels) -> tuple[int, ...]:
 
 
 def _add(pixels: PixelSet, atom: Atom) -> None:
-    """Add what one change touched."""
+    """Add the pixels of one change."""
     if isinstance(atom, _Approval):
         pixels.update(atom.pixels)
     elif hasattr(atom, "slice_key"):

@@ -1,4 +1,4 @@
-"""Which steps led to a layer: every result says what made it, so a recipe can be read from it."""
+"""Provenance of layers: each result stores its options, so a recipe can be read from it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,14 +40,14 @@ def has_steps(layer: Layer) -> bool:
 
 
 def note_measurement(labels: Layer, images: Iterable[Layer], options: Options) -> None:
-    """Note on a layer what was measured of it, and in which images."""
+    """Store in a layer the options of its measurement and the kind of image measured."""
     flat = [role_of(image) == FLATTENED for image in images]
     source = "none" if not flat else "flattened" if all(flat) else "image"
     mark_again(labels, noted(MEASURED, {**options.model_dump(), "intensities": source}))
 
 
 def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Draft:
-    """Return the steps that led to a layer.
+    """Return the recipe draft of a layer.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
     Raises
     ------
     InputError
-        When they cannot be told, or not be done again with other images.
+        If the steps are unknown, or cannot be repeated on other images.
     """
-    role, said = role_of(layer), options_of_layer(layer)
+    role, options = role_of(layer), options_of_layer(layer)
     if role not in _RESULTS:
         raise InputError(
             f"{layer.name!r} was not made by Background, Threshold or Predict, so there are no "
@@ -68,34 +68,34 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
     before = options_of_layer(layer, BEFORE)
     if before.get("role", FLATTENED) != FLATTENED:
         raise InputError(
-            f"{layer.name!r} was made of {before['role']}, which is a result itself: only a "
-            "background can come before another step in a recipe."
+            f"{layer.name!r} was made from {before['role']}, which is a result itself: in a "
+            "recipe only a background may come before another step."
         )
     if role == FLATTENED:
         remarks = _remarks(layer, session, layers)
-        return Draft(background=_read(BackgroundOptions, said), remarks=remarks)
+        return Draft(background=_read(BackgroundOptions, options), remarks=remarks)
     background = _read(BackgroundOptions, before) if before else None
     measured = options_of_layer(layer, MEASURED)
     measurement = _read(MeasurementStep, measured) if measured else None
     if measurement is not None and measurement.intensities == "flattened" and background is None:
         measurement = measurement.model_copy(update={"intensities": "image"})
-    known: dict[str, Any] = {
+    common: dict[str, Any] = {
         "background": background,
         "measurement": measurement,
         "remarks": _remarks(layer, session, layers),
     }
     if role in (MASK, OBJECTS):
-        return Draft(threshold=_threshold(said), **known)
+        return Draft(threshold=_threshold(options), **common)
     what = "objects" if role == PREDICTED_OBJECTS else "classes"
     model = _model(layer, session)
-    options = _read(PredictOptions, {**said, "what": what})
-    objects = _read(DecodeOptions, said) if what == "objects" else None
-    return Draft(model=model, options=options, objects=objects, **known)
+    predict = _read(PredictOptions, {**options, "what": what})
+    objects = _read(DecodeOptions, options) if what == "objects" else None
+    return Draft(model=model, options=predict, objects=objects, **common)
 
 
-def _threshold(said: Mapping[str, Any]) -> ThresholdStep:
-    """Return the threshold, at the levels that were dragged where there were any."""
-    return _read(ThresholdStep, {**said, "values": tuple(said.get("dragged") or ())})
+def _threshold(options: Mapping[str, Any]) -> ThresholdStep:
+    """Return the threshold step, with the dragged levels if there are any."""
+    return _read(ThresholdStep, {**options, "values": tuple(options.get("dragged") or ())})
 
 
 def maker_of(layer: Layer, models: Sequence[TrainedModel]) -> TrainedModel | None:
@@ -103,10 +103,10 @@ def maker_of(layer: Layer, models: Sequence[TrainedModel]) -> TrainedModel | Non
 
     Layers of before fingerprints were noted have a name alone, which counts if it is unique.
     """
-    said = options_of_layer(layer)
-    if who := said.get("fingerprint"):
-        return next((model for model in models if model.fingerprint == who), None)
-    named = [model for model in models if model.name == said.get("model")]
+    options = options_of_layer(layer)
+    if fingerprint := options.get("fingerprint"):
+        return next((model for model in models if model.fingerprint == fingerprint), None)
+    named = [model for model in models if model.name == options.get("model")]
     return named[0] if len({model.fingerprint for model in named}) == 1 else None
 
 
@@ -120,29 +120,29 @@ def _model(layer: Layer, session: Session) -> TrainedModel:
     return model
 
 
-def _read(kind: type[O], said: Mapping[str, Any]) -> O:
-    """Return options from what a layer says of itself, which a file may have brought along."""
-    return kind.checked(**{name: said[name] for name in kind.model_fields if name in said})
+def _read(kind: type[O], options: Mapping[str, Any]) -> O:
+    """Read options from the metadata of a layer, which may come from a file."""
+    return kind.checked(**{name: options[name] for name in kind.model_fields if name in options})
 
 
 def _remarks(layer: Layer, session: Session, layers: Iterable[Layer]) -> tuple[str, ...]:
-    """Say what was done with a layer that a recipe cannot do, or does not know."""
+    """List the steps of a layer that a recipe cannot repeat."""
     remarks = [*_of_several(layer, tuple(layers))]
     left_out = options_of_layer(layer, BEFORE).get("left_out") or options_of_layer(layer).get(
         "left_out"
     )
     if left_out:
         remarks.append(
-            f"The background was fitted without what {left_out!r} marks; other images have no "
-            "such labels, so there objects are found by their brightness alone."
+            f"The background was fitted outside the labels {left_out!r}. Other images have no such "
+            "labels, so there objects are found by their brightness alone."
         )
     if isinstance(layer, Labels) and session.locks(layer).pixels():
-        remarks.append("What you corrected by hand is of this image alone.")
+        remarks.append("Your corrections belong to this image only.")
     return tuple(remarks)
 
 
 def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
-    """Say so when a layer was made of one of several that show the same file."""
+    """Yield a remark if the layer was made from one of several layers of the same file."""
     by_id = {str(one.unique_id): one for one in layers}
     first = by_id.get(source_of_layer(layer))
     while first is not None and role_of(first):
@@ -153,8 +153,8 @@ def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
     same = [one for one in layers if one.source.path == path and not role_of(one)]
     if len(same) > 1:
         yield (
-            f"{first.name!r} is one of {len(same)} layers of {Path(path).name}: say which channel "
-            "it is, counted from 0, in a step image: {channel: '0'}."
+            f"{first.name!r} is one of {len(same)} layers of {Path(path).name}: give its channel, "
+            "counted from 0, in the step image: {channel: '0'}."
         )
 
 

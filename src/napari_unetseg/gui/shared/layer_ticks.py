@@ -1,4 +1,4 @@
-"""Layers to tick: any number of those that fit."""
+"""A list of layers with check boxes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,21 +12,21 @@ _ROWS_SHOWN = 4
 
 
 class LayerTicks(QListWidget):
-    """A list of the viewer's layers that a tool can take, each ticked or not.
+    """A list of the layers that a tool accepts, each with a check box.
 
     Parameters
     ----------
     viewer
         The napari viewer.
     accepts
-        Whether a layer can be taken; asked again by `refill`.
+        Whether a layer is offered; called again by `refill`.
     likely
         Whether to tick a layer that is new in the list.
 
     Signals
     -------
     changed()
-        When others are ticked than before.
+        The ticked layers changed.
     """
 
     changed = Signal()
@@ -64,7 +64,7 @@ class LayerTicks(QListWidget):
                 item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
 
     def refill(self, event: object = None) -> None:
-        """Show the layers that fit now."""
+        """Show the layers that are accepted now."""
         for layer in self._watched:
             disconnect_events(layer.events, self)
         self._watched = list(self._layers)

@@ -1,4 +1,4 @@
-"""Layers in and out: a layer becomes an `Image`, a result a layer found again by its role."""
+"""Conversion of layers to images and of results to layers, which are found by their role."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -13,55 +13,54 @@ from napari_unetseg.core.image import AXES, Image
 from napari_unetseg.core.units import symbol_of
 
 METADATA_KEY = "napari-unetseg"
-"""Where a layer of ours says what it is, in `layer.metadata`."""
+"""Key of the plugin's entry in `layer.metadata`."""
 
 KEY = "project_key"
-"""Where a layer that was opened from a project says who it is there."""
+"""Key, in that entry, of the identity of a layer in its project."""
 
 LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin is handed
 
-# Every one of these says where pixels are in the world; a result stands where its source stands.
+# The attributes that place pixels in the world; a result has those of its source.
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
 
 FLATTENED, MASK, OBJECTS = "flattened", "mask", "objects"
-"""Roles of what Background and Threshold make."""
+"""Roles of the layers that Background and Threshold make."""
 
 BEFORE, MEASURED = "before", "measured"
-"""What a layer knows besides the options that made it: what made its source, and what was measured
-of it."""
+"""Keys of the provenance of a layer's source and of the layer's measurement."""
 
 PROBABILITIES, UNCERTAINTY, FEATURE_MAPS = "probabilities", "uncertainty", "feature maps"
-"""Roles, or what they begin with, of image layers that report on others: nothing to work on."""
+"""Roles (or their beginnings) of image layers that report on others and are not processed."""
 
 
 def is_report(layer: Layer) -> bool:
-    """Whether a layer of ours reports on others, and is worked on only when it is picked."""
+    """Whether a layer of the plugin reports on others, and is used only if picked by hand."""
     return role_of(layer).startswith((PROBABILITIES, UNCERTAINTY, FEATURE_MAPS))
 
 
 def role_of(layer: Layer) -> str:
-    """Return what a layer made by this plugin is (``"flattened"``, ``"mask"``...), or nothing."""
+    """Return the role of a layer made by this plugin (``"flattened"``...), or ``""``."""
     return str(_mark(layer).get("role", ""))
 
 
 def source_of_layer(layer: Layer) -> str:
-    """Return the id of the layer that a layer of ours was made from, or nothing."""
+    """Return the id of the source of a layer made by this plugin, or ``""``."""
     return str(_mark(layer).get("source", ""))
 
 
 def layer_key(layer: Layer) -> str:
-    """Return who a layer is in its project: what it was when opened, or its own id."""
+    """Return the identity of a layer in its project: its stored key, or its own id."""
     return str(_mark(layer).get(KEY) or layer.unique_id)
 
 
 def options_of_layer(layer: Layer, part: str = "options") -> Mapping[str, Any]:
-    """Return the options that made a layer of ours, as it says; none of any other.
+    """Return the options stored in a layer made by this plugin; empty for other layers.
 
     Parameters
     ----------
     part
-        `BEFORE` or `MEASURED` for those.
+        The entry to read; `BEFORE` or `MEASURED` for those options.
     """
     options = _mark(layer).get(part, {})
     return options if isinstance(options, Mapping) else {}
@@ -73,49 +72,49 @@ def marked(
     options: Mapping[str, Any],
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the metadata of a result: its role, its source and the options that made it.
+    """Return the metadata of a result: its role, its source and its options.
 
     Parameters
     ----------
     before
-        `steps_before` the source when the result was begun; those of now when missing.
+        `steps_before` of the source when the run began; by default those of now.
     """
     mark = {
         "role": role,
         "source": str(source.unique_id),
         "source_name": source.name,
         "options": dict(options),
-        # The source may be gone when somebody asks.
+        # The source may be gone when this is read.
         BEFORE: steps_before(source) if before is None else dict(before),
     }
     return {METADATA_KEY: mark}
 
 
 def noted(part: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata that notes something more of a layer; for `mark_again`."""
+    """Return metadata with one more entry, for `mark_again`."""
     return {METADATA_KEY: {part: dict(options)}}
 
 
 def mark_again(layer: Layer, metadata: Mapping[str, Any]) -> None:
-    """Say anew what a layer is; what else is noted of it stays, such as its review queue."""
+    """Update the metadata of a layer; other entries stay, such as its review queue."""
     mark = {**_mark(layer), **metadata[METADATA_KEY]}
     layer.metadata = {**layer.metadata, METADATA_KEY: mark}
 
 
 def find_layer(layers: LayerList, role: str, source: Layer) -> Layer | None:
-    """Return the newest layer with `role` made from `source`, whatever it is called by now."""
+    """Return the newest layer with `role` made from `source`, whatever its name."""
     wanted = (role, str(source.unique_id))
     found = [layer for layer in layers if (role_of(layer), source_of_layer(layer)) == wanted]
     return found[-1] if found else None
 
 
 def image_of(layer: Layer) -> Image:
-    """Return what a layer shows as an `Image`; of a pyramid, its full resolution.
+    """Convert a layer to an `Image`; a pyramid at its full resolution.
 
     Raises
     ------
     InputError
-        When the layer has axes that no image here can have.
+        If the layer has axes that an `Image` cannot have.
     """
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     rgb = bool(getattr(layer, "rgb", False))
@@ -126,7 +125,7 @@ def image_of(layer: Layer) -> Image:
 
 
 def labels_of(layer: Labels) -> NDArray[Any]:
-    """Return a copy of a Labels layer's ids: a computation must not see later strokes."""
+    """Copy the ids of a Labels layer, since a computation must not see later strokes."""
     data = layer.data[0] if layer.multiscale else layer.data
     return np.array(data)
 
@@ -162,14 +161,14 @@ def geometry_of(layer: Layer, *, ndim: int | None = None) -> dict[str, Any]:
 def reduced_geometry(
     layer: Layer, step: tuple[int, ...], lead: tuple[int, ...], *, channels: bool = True
 ) -> dict[str, Any]:
-    """Return the arguments that put something coarser over one plane or stack of `layer`.
+    """Return the arguments that place coarser data over one plane or stack of `layer`.
 
     Parameters
     ----------
     step
         Pixels of the layer that share a value, along each of its last axes.
     lead
-        Place of the plane or stack along the axes before those; each becomes an axis of length 1.
+        Index of the plane or stack along the axes before those; each becomes an axis of length 1.
     channels
         Whether the new layer has an axis of channels before all others.
 
@@ -182,7 +181,7 @@ def reduced_geometry(
     corner = np.asarray(layer.data_to_world((0,) * ndim), float)
     columns = [np.asarray(layer.data_to_world(unit)) - corner for unit in np.eye(ndim)]
     along = np.array([*(1,) * len(lead), *step], float)
-    # A value stands in the middle of the pixels that share it.
+    # A value is at the centre of the pixels that share it.
     start = np.array([*lead, *((each - 1) / 2 for each in step)], float)
     world = np.stack(columns, 1)
     affine = np.eye(ndim + 1)
@@ -194,7 +193,7 @@ def reduced_geometry(
         affine = wide
     found: dict[str, Any] = {"affine": affine}
     if getattr(layer, "units", None) is not None:
-        # napari warns of layers whose units differ, and draws them as if none had any.
+        # napari warns if the units of layers differ, and then ignores all units.
         found["units"] = (*(("pixel",) if channels else ()), *layer.units)
     return found
 
@@ -234,7 +233,7 @@ def show_image(
     before: Mapping[str, Any] | None = None,
     **look: Any,
 ) -> ImageLayer:
-    """Put an image result beside its source: into the layer that has the role, or a new one.
+    """Show an image result above its source, in the layer with that role or a new one.
 
     Parameters
     ----------
@@ -243,7 +242,8 @@ def show_image(
     before
         See `marked`.
     look
-        Arguments of a new layer only (colormap, visible...): later the user's choice stands.
+        Arguments for a new layer (colormap, visible...). In an existing layer the user's
+        choice is kept.
     """
     metadata = marked(role, source, options, before)
     old = find_layer(layers, role, source)
@@ -271,7 +271,7 @@ def new_labels(
     before: Mapping[str, Any] | None = None,
     **look: Any,
 ) -> Labels:
-    """Put a label result into a new layer at the top of the list; see `marked` for `before`."""
+    """Add a label result as a new layer at the top of the list; see `marked` for `before`."""
     metadata = marked(role, source, options, before)
     layer = Labels(data, name=name, metadata=metadata, **geometry_of(source), **look)
     layers.append(layer)
@@ -283,12 +283,14 @@ def _insert_above(layers: LayerList, source: Layer, layer: Layer) -> None:
 
 
 def steps_before(source: Layer) -> dict[str, Any]:
-    """Return the role of a source that is a result itself, and the options that made it."""
+    """Return the role and options of a source that is a result itself."""
     if not role_of(source):
         return {}
     plain = (bool, int, float, str)
-    said = {n: value for n, value in options_of_layer(source).items() if isinstance(value, plain)}
-    return {"role": role_of(source), **said}
+    options = {
+        n: value for n, value in options_of_layer(source).items() if isinstance(value, plain)
+    }
+    return {"role": role_of(source), **options}
 
 
 def _mark(layer: Layer) -> Mapping[str, Any]:
@@ -297,7 +299,7 @@ def _mark(layer: Layer) -> Mapping[str, Any]:
 
 
 def _axes(layer: Layer, ndim: int) -> str:
-    """Name a layer's axes: by its own labels where they are letters we know, else by number."""
+    """Name a layer's axes by its axis labels if these are known letters, else by their number."""
     labels = "".join(str(label)[:1].upper() for label in getattr(layer, "axis_labels", ()) or ())
     named = len(labels) == ndim and len(set(labels)) == ndim and set(labels) <= set(AXES)
     if named and labels.endswith("YX"):
@@ -305,7 +307,7 @@ def _axes(layer: Layer, ndim: int) -> str:
     guessed = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}.get(ndim)
     if guessed is None:
         raise InputError(
-            f"{layer.name!r} has {ndim} axes; from 2 to 5 are understood. Take a part of it first."
+            f"{layer.name!r} has {ndim} axes; 2 to 5 are supported. Extract a part of it first."
         )
     return guessed
 

@@ -1,4 +1,4 @@
-"""`ModelChoice`: a box of models, those of the session first, then those that ship."""
+"""A box of models: those of the session first, then the shipped ones."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,15 +9,15 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 
 HEADING = "Shipped with napari-unetseg"
-"""What stands above the shipped models, here and in the Models dock."""
+"""Heading above the shipped models, here and in the Models dock."""
 
 _NO_MODEL = ""
 
 
 class ModelChoice(QComboBox):
-    """A choice of one model.
+    """A box to choose one model.
 
-    A shipped one is read from its file when it is asked for: some hundredths of a second, once.
+    A shipped model is read from its file on first use, in some hundredths of a second.
     """
 
     def fill(
@@ -28,16 +28,16 @@ class ModelChoice(QComboBox):
         after: str = "",
         ships: bool = True,
     ) -> None:
-        """List models anew, without a word to anybody, and choose what comes first.
+        """Replace the list of models without sending signals, and choose the first.
 
         Parameters
         ----------
         models
-            Of the session.
+            The models of the session.
         before, after
-            What to call the choice of no model before those of the session, or after them.
+            Text of the entry for no model, before or after the models of the session.
         ships
-            Whether those that ship are offered.
+            Whether the shipped models are offered.
         """
         with QSignalBlocker(self):
             self.clear()
@@ -56,7 +56,7 @@ class ModelChoice(QComboBox):
         return shipped.open_shipped(chosen) if isinstance(chosen, str) else chosen
 
     def choose(self, model: TrainedModel | str | None) -> bool:
-        """Choose a model, a shipped one by its name; return whether it is there."""
+        """Choose a model, a shipped one by its name; return whether it is offered."""
         rows = (k for k in range(self.count()) if _same(self.itemData(k), model))
         at = next(rows, -1)
         if at >= 0:
@@ -72,7 +72,7 @@ def add_shipped(
     Parameters
     ----------
     data_of
-        What the box is to hold for a name.
+        Maps a name to the item data of its entry.
     """
     if not names:
         return
@@ -84,7 +84,7 @@ def add_shipped(
 
 
 def _in(models: Sequence[TrainedModel], name: str) -> bool:
-    """Whether a shipped model was taken into the session."""
+    """Whether a shipped model is in the session."""
     return any(one.name == name and one is shipped.open_shipped(name) for one in models)
 
 

@@ -1,4 +1,4 @@
-"""Open a model in another thread, and ask first where the file is a program."""
+"""Opening of models in another thread, with a question first if the file is a program."""
 
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,18 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.gui.shared.task import Latest
 
 FILES = "Models (*.zip *.onnx *.pt *.pth *.torchscript *.yaml)"
-"""What a dialog offers."""
+"""File filter of the dialogs."""
 
 
 class Opener(QObject):
-    """Opens models, ours and foreign.
+    """Opener of models made by this plugin or by other programs.
 
     Signals
     -------
     opened(object, object)
         The model, and the path it came from.
     refused(str)
-        Why it cannot be had.
+        The reason why it cannot be opened.
     """
 
     opened = Signal(object, object)
@@ -54,7 +54,7 @@ class Opener(QObject):
 
 
 def ask(parent: Any, title: str, question: str) -> bool:
-    """Ask a question to be answered by yes or no; no is what the return key says."""
+    """Ask a yes-or-no question; the return key answers no."""
     within = parent if isinstance(parent, QWidget) else None
     buttons = QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No
     no = QMessageBox.StandardButton.No

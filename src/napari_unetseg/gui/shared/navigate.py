@@ -1,4 +1,4 @@
-"""Bring an object into view: the camera, the plane, and the zoom where it must change."""
+"""Navigation to an object: camera, plane, and zoom if needed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 
-# Spanning so much of the canvas an object is easily seen; otherwise it is brought to a quarter,
-# which leaves its surroundings to be seen.
+# The range of the share of the canvas that an object may span; outside it, it is zoomed to a
+# quarter, which leaves its surroundings visible.
 _SMALLEST, _LARGEST, _GOOD = 0.1, 0.7, 0.25
 _CANVAS = (600, 800)
 
@@ -15,15 +15,14 @@ _CANVAS = (600, 800)
 def go_to(
     viewer: Any, layer: Layer, centre: Sequence[float], low: Sequence[float], high: Sequence[float]
 ) -> None:
-    """Show a box of a layer: the view moves there, to its plane as well.
+    """Move the view to a box of a layer, and to its plane.
 
-    The zoom stays as the user has it, unless the box would be too small to see or larger than the
-    canvas.
+    The zoom changes only if the box would be too small to see or larger than the canvas.
 
     Parameters
     ----------
     centre
-        Where to look, in pixels of the layer, one number for each of its axes.
+        Centre of the view in pixels of the layer, one number per axis.
     low, high
         First and last pixel of the box.
     """
@@ -45,12 +44,12 @@ def go_to(
 
 
 def camera_of(viewer: Any) -> Any:
-    """Return the camera of a viewer, which before napari 0.9 was its own scene."""
+    """Return the camera of a viewer; from napari 0.9 on it belongs to the scene."""
     return getattr(viewer, "scene", viewer).camera
 
 
 def _span(layer: Layer, low: Sequence[float], high: Sequence[float]) -> Any:
-    """Return how long a box is along the axes of the world: that of the box around it."""
+    """Return the lengths, along the world axes, of the bounding box of a box of the layer."""
     ends = np.array([np.asarray(low, float) - 0.5, np.asarray(high, float) + 0.5])
     corners = np.stack(np.meshgrid(*ends.T, indexing="ij"), -1).reshape(-1, layer.ndim)
     return np.ptp([layer.data_to_world(corner) for corner in corners], axis=0)

@@ -1,4 +1,4 @@
-"""A table of objects: one row each, sorted by any column, of which one is current."""
+"""A table with one row per object, sortable by any column."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 _HEIGHT = 240
-# The widths of columns follow so many rows; Qt looks at a thousand, which takes a second.
+# Column widths are fitted to so many rows; Qt uses a thousand, which takes a second.
 _ROWS_MEASURED = 40
 
 
@@ -22,15 +22,15 @@ class ObjectColumn:
     Parameters
     ----------
     title, help
-        What its head and the head's tooltip say.
+        Text of the header and of its tooltip.
     key
-        (n,) or (n, k): what it is sorted by; of several numbers by the first, then the next.
+        Sort keys, (n,) or (n, k); rows of several numbers sort lexicographically.
     text
-        Called with the place of an object for what its cell says.
+        Maps the position of an object to the text of its cell.
     colour
-        Called with the place of an object for the colour of a square before the text.
+        Maps the position of an object to the colour of a square before the text.
     words
-        Whether the text reads from the left.
+        Whether the text is left-aligned.
     """
 
     title: str
@@ -42,7 +42,7 @@ class ObjectColumn:
 
 
 class ObjectModel(QAbstractTableModel):
-    """Columns as Qt reads them: a cell is made when it is seen, so a million rows cost nothing."""
+    """A Qt table model of columns; cells are made when visible, so a million rows cost nothing."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,18 +50,18 @@ class ObjectModel(QAbstractTableModel):
         self._order: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
 
     def show_columns(self, columns: Sequence[ObjectColumn]) -> None:
-        """Show `columns`, all of one length, in their own order."""
+        """Show `columns`, all of one length, unsorted."""
         self.beginResetModel()
         self._columns = columns
         self._order = np.arange(len(columns[0].key) if columns else 0)
         self.endResetModel()
 
     def object_at(self, row: int) -> int:
-        """Return the place among the objects of what a row shows."""
+        """Return the position of the object that a row shows."""
         return int(self._order[row])
 
     def row_of(self, at: int) -> int:
-        """Return the row that shows the object at a place."""
+        """Return the row of the object at a position."""
         return int(np.flatnonzero(self._order == at)[0])
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
@@ -104,7 +104,7 @@ class ObjectModel(QAbstractTableModel):
         if order == Qt.SortOrder.DescendingOrder:
             new = new[::-1]
         if key.ndim == 1 and key.dtype.kind == "f":
-            # What is no number has no place among numbers: it comes last either way.
+            # NaN comes last in either order.
             missing = np.isnan(key[new])
             new = np.concatenate([new[~missing], new[missing]])
         self._reorder(new)
@@ -116,12 +116,12 @@ class ObjectModel(QAbstractTableModel):
 
 
 class ObjectTable(QTableView):
-    """Rows of objects, one of which is current.
+    """A table of objects, one of which is current.
 
     Signals
     -------
     chosen(int)
-        The place among the objects of the one whose row became current by hand.
+        The position of the object whose row the user made current.
     """
 
     chosen = Signal(int)
@@ -147,11 +147,11 @@ class ObjectTable(QTableView):
         selection = self.selectionModel()
         if selection is not None:
             selection.currentRowChanged.connect(self._on_current)
-        # A row that is current already is gone to again.
+        # A click on the current row navigates to its object again.
         self.clicked.connect(self._on_current)
 
     def show_columns(self, columns: Sequence[ObjectColumn]) -> None:
-        """Show `columns`, in their own order; no columns show nothing."""
+        """Show `columns`, unsorted; without columns the table is empty."""
         across = self.horizontalHeader()
         if across is not None:
             across.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
@@ -167,7 +167,7 @@ class ObjectTable(QTableView):
         return True
 
     def show_object(self, at: int) -> None:
-        """Make the row of the object at a place current, without sending `chosen`."""
+        """Make the row of the object at a position current, without sending `chosen`."""
         self._quiet = True
         try:
             column = max(self.currentIndex().column(), 0)

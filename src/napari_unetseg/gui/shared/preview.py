@@ -1,4 +1,4 @@
-"""What a result would look like: one passing layer over the image."""
+"""Preview of a result as one temporary layer over the image."""
 
 from functools import lru_cache
 from typing import Any
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from napari_unetseg.gui.shared.layers import geometry_of, marked, plane_index, role_of
 
-# Okabe and Ito's colours, told apart by colour-blind eyes; orange first.
+# Okabe and Ito's palette, safe for colour blindness; orange first.
 THRESHOLD_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
 
 PREVIEW = "preview"
-"""Role of the passing layer."""
+"""Role of the preview layer."""
 
 OBJECT_COLOURS = 2 * len(THRESHOLD_COLOURS)
-"""Colours in which objects are shown, over and over: each of the palette, light and dark."""
+"""Number of colours that objects cycle through: each of the palette, light and dark."""
 
 _DARKER = 0.55
 
 
 class Preview:
-    """One Image layer over a source layer.
+    """A temporary Image layer over a source layer.
 
     Parameters
     ----------
@@ -40,12 +40,12 @@ class Preview:
 
     @property
     def layer(self) -> ImageLayer | None:
-        """The passing layer, when there is one."""
+        """The preview layer, if there is one."""
         gone = self._layer is not None and self._layer not in self._viewer.layers
         return None if gone else self._layer
 
     def plane(self, source: Layer) -> tuple[int, ...] | None:
-        """Return the index of the plane of `source` on screen, or None when no plane of its last
+        """Return the index of the plane of `source` on screen, or None if no plane of its last
         two axes is (a 3D view, or turned axes)."""
         dims = self._viewer.dims
         if dims.ndisplay != 2 or tuple(dims.displayed) != (dims.ndim - 2, dims.ndim - 1):
@@ -66,13 +66,13 @@ class Preview:
             if layer.data is not data:
                 layer.data = data
             for attribute, value in {**look, "visible": True}.items():
-                # A colormap set anew recompiles the shader, even when it is the same one.
+                # Setting a colormap recompiles the shader, even if it is the same one.
                 if attribute == "visible" or self._look.get(attribute) is not value:
                     setattr(layer, attribute, value)
             self._look = look
             return
         self.remove()
-        made = ImageLayer(
+        layer = ImageLayer(
             data,
             name=name,
             metadata=marked(PREVIEW, source, {}),
@@ -82,12 +82,12 @@ class Preview:
         )
         layers = self._viewer.layers
         active = layers.selection.active
-        layers.append(made)
+        layers.append(layer)
         layers.selection.active = active
-        self._layer, self._source, self._look = made, source, look
+        self._layer, self._source, self._look = layer, source, look
 
     def remove(self) -> None:
-        """Take the layer away, if it is there."""
+        """Remove the preview layer, if there is one."""
         layer = self.layer
         self._layer = self._source = None
         if layer is not None:
@@ -95,17 +95,17 @@ class Preview:
 
 
 def is_preview(layer: Layer) -> bool:
-    """Whether `layer` is the passing layer of some tool."""
+    """Whether `layer` is the preview layer of a tool."""
     return role_of(layer) == PREVIEW
 
 
 def threshold_look(
     values: tuple[float, ...], low: float, high: float, *, dark: bool = False
 ) -> dict[str, Any]:
-    """Return the look that makes an Image layer show its own numbers above thresholds.
+    """Return the layer attributes that colour the pixels above thresholds.
 
-    The graphics card does the comparing: moving a threshold costs no computation, whatever the
-    size of the image.
+    The graphics card compares: moving a threshold needs no computation, whatever the size of the
+    image.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def threshold_look(
     low, high
         Smallest and largest number of the image.
     dark
-        Colour what is below instead of above.
+        Colour the pixels below instead of above.
     """
     lo, hi = min(low, *values), max(high, *values)
     if len(values) == 1:
@@ -135,7 +135,7 @@ def threshold_look(
 
 
 def classes_look(n: int) -> dict[str, Any]:
-    """Return the look that makes an Image layer show classes 1 to `n` in colour, 0 clear."""
+    """Return the layer attributes that colour classes 1 to `n`; 0 is transparent."""
     n = max(n, 1)
     inner = tuple((k + 0.5) / n for k in range(n))
     return {
@@ -147,7 +147,7 @@ def classes_look(n: int) -> dict[str, Any]:
 
 
 def objects_look() -> dict[str, Any]:
-    """Return the look that tells the numbers 1 to `OBJECT_COLOURS` apart; 0 is clear."""
+    """Return the layer attributes that colour 1 to `OBJECT_COLOURS`; 0 is transparent."""
     return {
         "colormap": _hues(),
         "contrast_limits": (0, OBJECT_COLOURS),
@@ -157,12 +157,12 @@ def objects_look() -> dict[str, Any]:
 
 
 def object_colours(ids: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a number from 1 to `OBJECT_COLOURS` for every object, another for the next id."""
+    """Map ids to 1 to `OBJECT_COLOURS`, consecutive ids to different numbers, 0 to 0."""
     return np.where(ids > 0, (ids - 1) % OBJECT_COLOURS + 1, 0).astype(np.uint8)
 
 
 def labels_look(labels: Any, n: int) -> dict[str, Any]:
-    """Return the look that shows classes 1 to `n` in the colours a Labels layer paints them in."""
+    """Return the layer attributes that colour classes 1 to `n` as a Labels layer does."""
     colours = tuple(
         tuple(float(part) for part in labels.get_color(value)[:3]) for value in range(1, n + 1)
     )
@@ -183,7 +183,7 @@ def _painted(colours: tuple[tuple[float, ...], ...]) -> Colormap:
 
 @lru_cache(maxsize=1)
 def _hues() -> Colormap:
-    """Return a colormap in which neighbours in number are told apart by every eye."""
+    """Return a colour-blind safe colormap whose consecutive numbers differ in hue."""
     light = [_rgba(colour) for colour in THRESHOLD_COLOURS]
     dark = [[*(_DARKER * part for part in colour[:3]), 1.0] for colour in light]
     colours = [*light, *dark]
@@ -198,7 +198,7 @@ def _hues() -> Colormap:
 
 @lru_cache(maxsize=16)
 def _steps(inner: tuple[float, ...], dark: bool) -> Colormap:
-    """Return a colormap that steps from clear through the thresholds' colours at `inner`."""
+    """Return a colormap that steps from transparent through the palette at `inner`."""
     clear = [0.0, 0.0, 0.0, 0.0]
     shades = [_rgba(THRESHOLD_COLOURS[k % len(THRESHOLD_COLOURS)]) for k in range(len(inner))]
     return Colormap(

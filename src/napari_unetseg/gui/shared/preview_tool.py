@@ -1,4 +1,4 @@
-"""A tool that shows at once, on the visible plane, what a run would do."""
+"""A tool with a live preview of its result on the visible plane."""
 
 from abc import abstractmethod
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ _WAIT_MS = 120
 class PreviewTool(Tool[O]):
     """A `Tool` with a live preview.
 
-    Whenever the layer, the options or the plane on screen change, and the page is in sight, `look`
-    is called once things are quiet; what it asks of `latest` comes back to `looked`.
+    When the layer, the options or the plane on screen change while the page is visible, `look` is
+    called after a short pause; the result of its request to `latest` is passed to `looked`.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ class PreviewTool(Tool[O]):
 
     @abstractmethod
     def look(self, layer: Layer) -> None:
-        """Ask `latest` for what is to be shown of `layer`, or show nothing."""
+        """Request the preview of `layer` from `latest`, or show nothing."""
 
     @abstractmethod
     def looked(self, answer: Any) -> None:
-        """Show what came of it, if it is still of use."""
+        """Show the requested preview, if it is still current."""
 
     def look_later(self, event: object = None) -> None:
-        """Look once nothing has changed for a moment."""
+        """Update the preview once nothing has changed for a moment."""
         if not self._closed:
             self._timer.start()
 

@@ -1,4 +1,4 @@
-"""The options a dock was last run with, remembered from one session to the next."""
+"""Options of the last run of a dock, remembered from one session to the next."""
 
 import contextlib
 from collections.abc import Callable, Collection, Mapping
@@ -14,32 +14,32 @@ from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.user_models import beside_settings
 
 RESET_HELP = (
-    "Put every option of this dock back to its default. What a run was made with is remembered for "
-    "the next time."
+    "Reset every option of this dock to its default. The options of a run are remembered for the "
+    "next time."
 )
 
 _NAME = "unetseg-options.json"
 _CHOICES = "choices"
 
 Known = Mapping[str, Mapping[str, Any]]
-"""What is remembered of a dock: for each of its forms, the options that were not the default."""
+"""The remembered options of a dock: for each form, those that differ from the default."""
 
 
 class Memory:
-    """Remembers what the forms and boxes of one dock were last run with.
+    """Memory of the options of the last run of one dock.
 
-    `take_up` shows it in them.
+    `take_up` shows them in its forms and boxes.
 
     Parameters
     ----------
     dock
         Its title.
     forms, choices
-        What is remembered, each with a name.
+        The forms and boxes to remember, by name.
     reset_button
-        Is shown while something is not the default.
+        A button that is visible while an option differs from its default.
     left_out
-        Names the options that hold for one image or model only: they are neither remembered nor
+        Returns the names of options of one image or model, which are neither remembered nor
         reset.
     """
 
@@ -58,7 +58,7 @@ class Memory:
         self._held: tuple[dict[str, Any], dict[str, int]] | None = None
 
     def take_up(self) -> None:
-        """Show what is remembered, and offer from now on to reset it."""
+        """Show the remembered options, and start to follow changes for Reset."""
         known = recall(self._dock)
         for name, form in self._forms.items():
             form.options = merged(form.options, known.get(name, {}))
@@ -73,7 +73,7 @@ class Memory:
         self.offer_reset()
 
     def keep(self) -> None:
-        """Remember everything as it is, for the next time."""
+        """Remember the current options for the next session."""
         if self._held is not None:
             return
         left_out = self._left_out()
@@ -89,13 +89,13 @@ class Memory:
         remember(self._dock, {name: values for name, values in known.items() if values})
 
     def hold(self) -> None:
-        """Remember nothing until `release`: what is run meanwhile is not of the user's choice."""
+        """Pause remembering until `release`, for runs whose options the user did not choose."""
         if self._held is None:
             options = {name: form.options for name, form in self._forms.items()}
             self._held = (options, {n: box.currentIndex() for n, box in self._choices.items()})
 
     def release(self) -> None:
-        """Show again what was shown at `hold`, and go on remembering."""
+        """Restore the options of `hold`, and resume remembering."""
         if self._held is None:
             return
         options, chosen = self._held
@@ -107,7 +107,7 @@ class Memory:
         self.offer_reset()
 
     def reset(self) -> None:
-        """Put every option back to its default, and forget what was remembered."""
+        """Reset every option to its default, and forget the remembered ones."""
         for name, form in self._forms.items():
             form.put_back(self._default(name))
         for name, box in self._choices.items():
@@ -116,21 +116,21 @@ class Memory:
         self.offer_reset()
 
     def offer_reset(self, *_: object) -> None:
-        """Show the button while something is not the default."""
+        """Show the button while an option differs from its default."""
         differs = any(not form.shows(self._default(n)) for n, form in self._forms.items())
         boxes = self._choices.items()
         differs |= any(box.currentIndex() != self._first[name] for name, box in boxes)
         self._button.setVisible(differs)
 
     def _default(self, name: str) -> Any:
-        """Return the default of a form, with what is left out as it is now."""
+        """Return the default of a form, with the present values of excluded options."""
         form, default = self._forms[name], self._defaults[name]
         kept = {n: form.value(n) for n in self._left_out() if n in type(default).model_fields}
         return default.model_copy(update=kept)
 
 
 def recall(dock: str) -> Known:
-    """Return what is remembered of a dock; nothing where the file is missing or damaged."""
+    """Return the remembered options of a dock; empty if the file is missing or damaged."""
     known = read_settings(_path()).get(dock)
     if not isinstance(known, dict):
         return {}
@@ -138,9 +138,9 @@ def recall(dock: str) -> Known:
 
 
 def remember(dock: str, known: Known) -> None:
-    """Write what a dock was run with.
+    """Write the options of a run of a dock.
 
-    Nothing is said where that fails: a run must not suffer from what is only a convenience.
+    A failure is ignored: it must not disturb the run.
     """
     path = _path()
     with contextlib.suppress(OSError):
@@ -148,9 +148,9 @@ def remember(dock: str, known: Known) -> None:
 
 
 def merged(options: Options, values: Mapping[str, Any]) -> Options:
-    """Return options with remembered values, leaving out what no longer is an option.
+    """Return options updated with remembered values, without options that no longer exist.
 
-    One value that is not allowed any more makes all of them the default.
+    If one value is no longer allowed, `options` are returned unchanged.
     """
     known = {n: v for n, v in values.items() if n in type(options).model_fields}
     try:
@@ -160,7 +160,7 @@ def merged(options: Options, values: Mapping[str, Any]) -> Options:
 
 
 def _changed(options: Options) -> dict[str, Any]:
-    """Return the options that are not the default."""
+    """Return the options that differ from their defaults."""
     return options.model_dump(mode="json", exclude_defaults=True)
 
 

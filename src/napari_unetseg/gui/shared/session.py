@@ -1,4 +1,4 @@
-"""What the tools of one viewer share: the models, and which pixels of its labels are locked."""
+"""The session of one viewer, shared by its tools: models, history and locked pixels."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -23,28 +23,28 @@ memory (about 24 bytes a pixel and step) than a laptop has."""
 
 
 def unwrapped(viewer: Any) -> Any:
-    """Return the viewer behind the proxy that napari hands to plugins, for a layer got through the
-    proxy is a new object every time and could not be remembered."""
+    """Return the viewer behind napari's plugin proxy, which makes a new object of a layer each
+    time."""
     return getattr(viewer, "__wrapped__", viewer)
 
 
 class Session:
-    """The state of one viewer.
+    """The shared state of the tools of one viewer.
 
-    Get it with `Session.of`; there is one per viewer, gone with it.
+    `Session.of` returns it; there is one per viewer, with the same lifetime.
     """
 
     models_changed = Signal()
-    """Sent when a model was trained or loaded, or another one became the current one."""
+    """Sent when a model was trained or loaded, or the current model changed."""
 
     model_chosen = Signal(object)
-    """Sent the model that a person went back to, for what comes next."""
+    """Sent with the model that the user went back to."""
 
     page_wanted = Signal(str)
-    """Sent with the title of the tool that the user is to be taken to."""
+    """Sent with the title of the tool to show."""
 
     step_done = Signal()
-    """Sent when a tool has put its result into layers, which say what made them."""
+    """Sent when a tool has put its result into layers."""
 
     def __init__(self) -> None:
         self.models: list[TrainedModel] = []
@@ -53,12 +53,12 @@ class Session:
 
     @classmethod
     def of(cls, viewer: Any) -> "Session":
-        """Return the session of `viewer`, which may be the proxy that napari hands to plugins."""
+        """Return the session of `viewer`, which may be napari's plugin proxy."""
         return _BY_VIEWER.setdefault(unwrapped(viewer), cls())
 
     @cached_property
     def history(self) -> "History":
-        """The versions of the models: what trained models are made of loads with the first."""
+        """The versions of the models; training code is imported on first use."""
         from napari_unetseg.core.training.model_history import History
 
         return History()
@@ -75,26 +75,26 @@ class Session:
 
     @property
     def current(self) -> "TrainedModel | None":
-        """The model that is taken up first: the newest, or the one that was gone back to."""
+        """The model offered first: the newest, or the one that the user went back to."""
         return self.models[-1] if self.models else None
 
     def name_for(self, kind: str) -> str:
-        """Return a name for the next model, of a rung."""
+        """Return a name for the next model of a kind."""
         return f"{kind} {self.history.next_number}"
 
     def add_model(self, model: "TrainedModel", **known: Any) -> None:
-        """Keep a model for the tools of this viewer; the newest is last.
+        """Add a model for the tools of this viewer; the newest is last.
 
         Parameters
         ----------
         **known
-            What the history is to know of it; see `History.add`.
+            Arguments of `History.add`.
         """
         self.history.add(model, **known)
         self._take_up(model)
 
     def use_model(self, model: "TrainedModel") -> None:
-        """Put a model last, where it is taken up first; add it when it is not there."""
+        """Make a model the current one; add it if it is missing."""
         if model not in self.models:
             self.history.add(model)
         self._take_up(model)
@@ -105,7 +105,7 @@ class Session:
         self.model_chosen.emit(model)
 
     def adopt_models(self, models: "Sequence[TrainedModel]", versions: "Sequence[Version]") -> None:
-        """Take the models of a project, and what is known of them."""
+        """Add the models of a project and their versions."""
         known = {model.fingerprint for model in self.models}
         new = [model for model in models if model.fingerprint not in known]
         there = {version.identity for version in self.history.versions}
@@ -121,7 +121,7 @@ class Session:
         self.models_changed.emit()
 
     def locks(self, layer: Labels) -> LayerLocks:
-        """Return the locked pixels of a layer, which is watched from the first call on."""
+        """Return the locked pixels of a layer, whose events are followed from the first call on."""
         if layer not in self._locks:
             self._locks[layer] = LayerLocks(layer)
         return self._locks[layer]
@@ -138,7 +138,7 @@ class Session:
         before: Mapping[str, Any] | None = None,
         objects: bool = False,
     ) -> tuple[Labels, str]:
-        """Put a label result into its layer as one undoable step, around what a hand drew.
+        """Write a label result into its layer as one undoable step, around the locked pixels.
 
         Parameters
         ----------
@@ -147,13 +147,12 @@ class Session:
         before
             See `marked`.
         objects
-            Whether they are ids of objects, of which those that a hand touched stay whole, rather
-            than classes.
+            Whether `data` are ids of objects rather than classes; corrected objects stay whole.
 
         Returns
         -------
         layer, remark
-            The layer, and a sentence for the user when something unusual was done.
+            The layer, and a sentence for the user if something unusual was done, else ``""``.
         """
         old = find_layer(layers, role, source)
         known: dict[str, Any] = {"name": name, "options": options, "before": before}
@@ -192,7 +191,7 @@ class Session:
         return same and layer.data.shape == data.shape and layer.data.dtype == data.dtype
 
     def _write(self, layer: Labels, data: Any) -> bool:
-        """Change `layer` to `data` in one undo step, unless that is too much to be undone."""
+        """Change `layer` to `data` in one undo step, unless too many pixels change."""
         differs = layer.data != data
         count = int(np.count_nonzero(differs))
         if count > UNDOABLE_PIXELS:

@@ -1,4 +1,4 @@
-"""One way to run a long computation: a thread, its progress, Cancel and Stop."""
+"""Long computations in another thread, with progress, Cancel and Stop."""
 
 import time
 from collections.abc import Callable
@@ -13,18 +13,18 @@ from napari_unetseg.core.progress import Cancelled, StopEarly
 
 
 class Reporter(Protocol):
-    """A `Progress` that can also hand over something to look at on the way."""
+    """A `Progress` that can also pass intermediate results to the window."""
 
     def __call__(self, fraction: float, message: str = "", /) -> None: ...
 
     def show(self, thing: object) -> None:
-        """Hand `thing` to the window: a point of a curve, a preview."""
+        """Pass an intermediate result to the window: a point of a curve, a preview."""
 
 
 Work = Callable[[Reporter], Any]
-"""A computation: told how to report, returns its result. It gets arrays and options, no layers."""
+"""A computation that takes a reporter and returns its result; it holds no layers."""
 
-# Reporting to the window more often than this costs more than anybody can see.
+# More frequent reports cost time without being visible.
 _SECONDS_BETWEEN_REPORTS = 0.05
 
 _SOON_MS = 300
@@ -44,7 +44,7 @@ class _Signals(QObject):
 
 
 class _Worker(FunctionWorker):
-    """The thread's side of a `Task`: turns `Progress` calls into signals and exceptions."""
+    """The worker of a `Task`, which turns `Progress` calls into signals and exceptions."""
 
     def __init__(self, work: Work) -> None:
         super().__init__(work)
@@ -60,7 +60,7 @@ class _Worker(FunctionWorker):
         try:
             super().run()
         except RuntimeError:
-            # The application ended, and took the signals along, before this thread did.
+            # The application ended and deleted the signals before this thread ended.
             if isalive(self.signals):  # type: ignore[no-untyped-call]
                 raise
 
@@ -87,22 +87,22 @@ class _Worker(FunctionWorker):
 
 
 class Task(QObject):
-    """A computation in another thread, seen from the window's thread.
+    """A computation in another thread, controlled from the window's thread.
 
     Signals
     -------
     progressed(float, str)
-        How far it is, at most twenty times a second.
+        The fraction done and a message, at most twenty times a second.
     shown(object)
-        What it handed over on the way.
+        An intermediate result.
     returned(object)
-        Its result; not sent once `cancel` was called.
+        The result; not sent after `cancel`.
     refused(str)
-        The user gave something that cannot be used (`InputError`): the sentence to show.
+        The message of an `InputError`, which the user can fix.
     failed(object)
-        Any other exception: a defect, to be shown and raised.
+        Any other exception: a defect, to show and raise.
     finished()
-        Always last, however it ended.
+        Always sent last.
 
     All are delivered in the thread that made the task.
     """
@@ -124,28 +124,28 @@ class Task(QObject):
         self._worker.returned.connect(self._on_returned)
         self._worker.errored.connect(self._on_errored)
         self._worker.finished.connect(self._on_finished)
-        # A closed dock takes the task with it; its thread must not go on for nobody.
+        # A closed dock deletes the task; its thread must end too.
         self.destroyed.connect(self._worker.quit)
         self._cancelled = False
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the computation has not ended yet."""
         return self._worker is not None
 
     def start(self) -> None:
-        """Begin the computation."""
+        """Start the computation."""
         if self._worker is not None:
             self._worker.start()
 
     def cancel(self) -> None:
-        """Abandon it: nothing more is heard of it but `finished`."""
+        """Abandon the computation; only `finished` is still sent."""
         self._cancelled = True
         if self._worker is not None:
             self._worker.quit()
 
     def stop(self) -> None:
-        """Ask it to end now with the best result so far."""
+        """Ask the computation to end now with the best result so far."""
         if self._worker is not None:
             self._worker.stop()
 
@@ -175,17 +175,17 @@ class Task(QObject):
 
 
 class Latest(QObject):
-    """Runs one computation at a time and only ever the newest asked for.
+    """A runner of one computation at a time, always the latest request.
 
-    For previews: while one is under way, newer wishes replace each other and the last of them
-    runs next. An answer that is no longer wished for is dropped.
+    For previews: while one runs, newer requests replace each other and the last of them runs
+    next. The result of an outdated request is dropped.
 
     Signals
     -------
     answered(object)
-        The result of the newest wish.
+        The result of the latest request.
     refused(str)
-        Why the newest wish cannot be had.
+        The reason why the latest request failed.
     """
 
     answered = Signal(object)
@@ -202,11 +202,11 @@ class Latest(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is still to come."""
+        """Whether a result is pending."""
         return self._task is not None
 
     def ask(self, work: Work) -> None:
-        """Wish for the result of `work`, forgetting every earlier wish."""
+        """Request the result of `work`, dropping all earlier requests."""
         self._next = work
         if self._task is None:
             self._start()
@@ -214,16 +214,16 @@ class Latest(QObject):
             self._task.cancel()
 
     def ask_soon(self, work: Work) -> None:
-        """Wish for it once the window has drawn what is on its way.
+        """Request the result of `work` after the window was drawn.
 
-        For what loads in the background when a page is shown: Python runs one thread at a time, so
-        that begun at once it would keep the page from appearing.
+        For imports and compilation when a page is shown: Python runs one thread at a time, so
+        starting at once would delay the page.
         """
         self._next = work
         self._soon.start()
 
     def forget(self) -> None:
-        """Wish for nothing."""
+        """Drop all requests."""
         self._next = None
         if self._task is not None:
             self._task.cancel()

@@ -1,4 +1,4 @@
-"""The page that every tool shares: inputs, form, Run, Cancel, Stop, bar and message."""
+"""The page common to all tools: inputs, form, Run, Cancel, Stop, progress bar and message."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
@@ -36,27 +36,27 @@ from napari_unetseg.gui.shared.task import Task, Work
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
 _GONE = (
-    "The layer was removed while the run went on, so its result was dropped. Choose another layer "
-    "and run again."
+    "The layer was removed during the run, so the result was dropped. Choose another layer and run "
+    "again."
 )
 
 
 class Tool(QWidget, Generic[O]):
     """A dock page that runs one core function on one layer.
 
-    A tool says what it takes (`accepts`), what it computes (`work`) and how the result is shown
-    (`show_result`). Threads, progress, Cancel, messages and the choice of layer are here, once.
+    A tool defines its input (`accepts`), its computation (`work`) and the display of its result
+    (`show_result`). Threads, progress, Cancel, messages and the choice of layer are common.
 
     A subclass makes its own widgets in its `__init__` and ends with `assemble`, which lays out the
-    page and connects it. Nothing of a subclass is called before, so no method has to ask whether
-    the page is complete.
+    page and connects it. No method of a subclass is called before, so none has to check whether the
+    page is complete.
 
     Parameters
     ----------
     viewer
-        The napari viewer, or the proxy of it that plugins are handed.
+        The napari viewer, or its plugin proxy.
     options
-        The form shows these at first.
+        The initial values of the form.
     """
 
     title: ClassVar[str]
@@ -64,7 +64,7 @@ class Tool(QWidget, Generic[O]):
     run_text: ClassVar[str] = "Run"
     run_help: ClassVar[str] = ""
     can_stop: ClassVar[bool] = False
-    stop_help: ClassVar[str] = "End now and keep the best so far."
+    stop_help: ClassVar[str] = "End now and keep the best result so far."
     pick_text: ClassVar[str] = "Image"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
 
@@ -92,18 +92,18 @@ class Tool(QWidget, Generic[O]):
         forms: Mapping[str, Form[Any]] | None = None,
         choices: Mapping[str, QComboBox] | None = None,
     ) -> None:
-        """Lay out the page, take up the remembered options and begin to listen: once, at the end.
+        """Lay out the page, restore the remembered options and connect signals; call it last.
 
         Parameters
         ----------
         rows
-            Inputs under the choice of the layer: a label and a widget each.
+            Inputs below the layer, as pairs of label and widget.
         lead, extras
             Widgets above the form, and between the form and the buttons.
         results
             Widgets below the message.
         forms, choices
-            More forms, and boxes, whose content is remembered from one session to the next.
+            More forms, and boxes, whose values are remembered between sessions.
         """
         self._lay_out(rows, lead, extras, results)
         self.memory = Memory(
@@ -119,49 +119,49 @@ class Tool(QWidget, Generic[O]):
         self.form.changed.connect(self._on_form_changed)
         self._on_picked(self.pick.layer())
 
-    # What a tool says of itself
+    # Definition of a tool
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
-        """Whether this tool can run on `layer`: on any image, if a tool does not say otherwise."""
+        """Whether this tool can run on `layer`; by default any image."""
         return isinstance(layer, ImageLayer) and not is_preview(layer)
 
     def work(self, layer: Layer, options: O) -> Work:
-        """Return the computation, holding arrays and options only: it runs in another thread.
+        """Return the computation, which holds arrays and options only and runs in another thread.
 
-        Its result also holds whatever else it was run with (a model, another layer, a tick), for
-        while it runs every control can be changed.
+        Its result also holds all other inputs of the run (a model, another layer, a tick), because
+        every control can change during the run.
 
         Raises
         ------
         InputError
-            When it cannot run on this layer.
+            If the tool cannot run on this layer.
         """
         raise NotImplementedError
 
     def show_result(self, layer: Layer, options: O, result: Any) -> str:
         """Put `result` into layers and return the message for the user.
 
-        Reads no control and no state of the session for what the run was run with: `layer`,
-        `options` and `result` hold it as it was at the start.
+        The inputs of the run are read from `layer`, `options` and `result`, never from controls or
+        the session, which may have changed since.
         """
         raise NotImplementedError
 
     def show_on_the_way(self, thing: Any) -> None:
-        """Show what the run handed over before its end."""
+        """Show an intermediate result of the run."""
 
     def layer_changed(self, layer: Layer | None) -> None:
-        """Take notice that another layer was picked."""
+        """React to another picked layer."""
         self.preview.remove()
 
     def options_changed(self, options: O) -> None:
-        """Take notice that the user changed the form."""
+        """React to a change of the form by the user."""
 
     def forgotten(self) -> frozenset[str]:
-        """Name the options that hold for one image or model only, and are not remembered."""
+        """Return the names of the options of one image or model, which are not remembered."""
         return frozenset()
 
-    # What a tool is asked
+    # State and actions
 
     @property
     def running(self) -> bool:
@@ -170,7 +170,7 @@ class Tool(QWidget, Generic[O]):
 
     @property
     def source(self) -> Layer | None:
-        """The layer of the run under way; the picked one may be another by now."""
+        """The layer of the current run; the picked one may differ by now."""
         return self._source
 
     def run(self) -> None:
@@ -202,11 +202,11 @@ class Tool(QWidget, Generic[O]):
         """Abandon the run; everything stays as it was."""
         if self.task is not None:
             self.task.cancel()
-            self.say(f"Cancelled: nothing was changed. {self.run_text} begins anew.")
+            self.say("Cancelled. Nothing was changed.")
             self.cancel_button.setEnabled(False)
 
     def stop(self) -> None:
-        """End the run now and keep the best so far."""
+        """End the run now and keep the best result so far."""
         if self.task is not None:
             self.task.stop()
             self.stop_button.setEnabled(False)
@@ -218,12 +218,12 @@ class Tool(QWidget, Generic[O]):
         self.message.setStyleSheet(PROBLEM if problem else "")
 
     def unsay(self) -> None:
-        """Take back the last message if it told of a problem, which is mended now."""
+        """Clear the message if it shows a problem."""
         if self.message.property("problem"):
             self.say("")
 
     def refresh(self) -> None:
-        """Set what can be clicked: the one place that decides."""
+        """Enable or disable the buttons; no other place does."""
         self.memory.offer_reset()
         idle = not self.running
         self.run_button.setEnabled(idle and self.pick.layer() is not None)
@@ -237,7 +237,7 @@ class Tool(QWidget, Generic[O]):
             self.say("")
 
     def close_tool(self) -> None:
-        """Cancel the run and stop listening to the viewer; the page is of no use afterwards."""
+        """Cancel the run and disconnect from the viewer; the page cannot be used afterwards."""
         if not self._closed:
             self._closed = True
             self.cancel()
@@ -245,7 +245,7 @@ class Tool(QWidget, Generic[O]):
             self.pick.close_events()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Let Enter run and Escape cancel; a button that has the keyboard is pressed by Enter."""
+        """Run on Enter and cancel on Escape; Enter presses a focused button instead."""
         key = None if event is None else event.key()
         if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             focused = self.focusWidget()
@@ -258,22 +258,22 @@ class Tool(QWidget, Generic[O]):
             super().keyPressEvent(event)
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Take up the preview when the page comes to the front."""
+        """Show the preview when the page becomes visible."""
         super().showEvent(event)
         if not self._closed:
             self.memory.offer_reset()
             self.shown()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Drop the preview when the page is out of sight."""
+        """Remove the preview when the page is hidden."""
         super().hideEvent(event)
         self.hidden()
 
     def shown(self) -> None:
-        """Take notice that the page is in sight."""
+        """React to the page becoming visible."""
 
     def hidden(self) -> None:
-        """Take notice that the page is out of sight, perhaps for good."""
+        """React to the page being hidden, perhaps for good."""
         self.preview.remove()
 
     # Wiring
@@ -299,7 +299,7 @@ class Tool(QWidget, Generic[O]):
         )
         self.stop_button = text_button("Stop", self.stop_help, self.stop)
         self.run_button.setObjectName("run")
-        # In every theme the one button that counts stands out.
+        # The main button stands out in every theme.
         font = self.run_button.font()
         font.setBold(True)
         self.run_button.setFont(font)
@@ -364,8 +364,8 @@ class Tool(QWidget, Generic[O]):
 
     def _on_failed(self, error: Exception) -> None:
         self.say(
-            f"This went wrong: {error}. Nothing was changed. The notification has the details; "
-            "try other options, or report it.",
+            f"This failed: {error}. Nothing was changed. The notification has the details; try "
+            "other options, or report it.",
             problem=True,
         )
         raise error
@@ -389,7 +389,7 @@ def check_button(group: QButtonGroup, number: int) -> None:
 
 
 def when_undocked(widget: QWidget, call: Callable[[], None]) -> None:
-    """Call `call` once `widget` was taken out of its dock: closing a dock destroys nothing."""
+    """Call `call` when `widget` leaves its dock: closing a dock does not destroy the widget."""
     _Undocking(widget, call)
 
 

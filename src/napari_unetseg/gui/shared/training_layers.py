@@ -1,4 +1,4 @@
-"""What the tools that train are given: an image, a Labels layer, and what its numbers mean."""
+"""Inputs of the training tools: an image, a Labels layer and its label type."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -30,13 +30,13 @@ _NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each c
 
 
 def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
-    """Return the choice of the Labels layer to learn from.
+    """Make the box for the Labels layer to train on.
 
     Parameters
     ----------
     predictions
-        Whether a prediction is picked when it is selected. Otherwise one is learnt from only when
-        it is picked here by hand, as a sample's truth always is.
+        Whether selecting a prediction picks it. If not, predictions must be picked here by hand,
+        as a sample's truth always must.
     """
 
     def follow(layer: Layer) -> bool:
@@ -48,32 +48,32 @@ def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
 
 
 def kind_box() -> QComboBox:
-    """Return the choice of what the labels are; its data is an `AnnotationKind`."""
+    """Make the box for the label type; its data is an `AnnotationKind`."""
     box = QComboBox()
     for kind, text in _KINDS.items():
         box.addItem(text, kind)
-    box.setToolTip("What the numbers of the Labels layer mean.")
+    box.setToolTip("The meaning of the numbers in the Labels layer.")
     return box
 
 
 def show_kind(box: QComboBox, labels: Layer) -> None:
-    """Choose what a layer says of itself; whatever a hand painted is scribbles."""
+    """Choose the label type by the role of a layer; painted layers are scribbles."""
     box.setCurrentIndex(box.findData(_KIND_OF_ROLE.get(role_of(labels), "scribbles")))
 
 
 def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> TrainingPair:
-    """Return an image layer and the Labels layer painted on it as something to learn from.
+    """Return an image layer and its Labels layer as a training pair.
 
     Parameters
     ----------
     kind
-        What the labels are, an `AnnotationKind`. Objects that are to be learnt as a mask are its
-        foreground, all of them: their ids are no classes.
+        The label type, an `AnnotationKind`. If objects are learnt as a mask, all of them are
+        foreground, because their ids are not classes.
 
     Raises
     ------
     InputError
-        When there is no Labels layer.
+        If there is no Labels layer.
     """
     if not isinstance(labels, Labels):
         raise InputError(_NO_LABELS)
@@ -86,7 +86,7 @@ def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> TrainingPair:
 def learnt_of(
     layer: Layer, labels: Layer | None, kind: Any, *, region: Layer | None = None, locked: int = 0
 ) -> Learnt:
-    """Return what the history of the models is to know of a lesson."""
+    """Return the training data to record in the model history."""
     return Learnt(
         image=layer.name,
         labels="" if labels is None else labels.name,
@@ -99,14 +99,14 @@ def learnt_of(
 
 
 def warm_up() -> None:
-    """Load and compile what the first training would have to wait for."""
+    """Import and compile the code that the first training needs."""
     filter_bank(np.zeros((1, 64, 64), np.float32), LogisticSpec())
     if find_spec("torch") is not None:
         import_module("napari_unetseg.core.nn.training.fit_pixels")
 
 
 def _on_image(painted: Any, image: Image) -> Any:
-    """Return labels of the image's shape: strokes of one plane hold for a whole stack of one."""
+    """Broadcast labels to the image's shape, such as strokes of a plane to a stack of one."""
     shape = image.grey().shape
     return np.broadcast_to(painted, shape) if painted.shape == shape[-painted.ndim :] else painted
 

@@ -1,4 +1,4 @@
-"""The one shelf of models of the person at the window, remembered beside napari's settings."""
+"""The user's model library, listed in a file beside napari's settings."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ _NAME = "unetseg-models.json"
 
 
 def shelf() -> ModelLibrary:
-    """Return the shelf, as it is now."""
+    """Return the user's model library."""
     return ModelLibrary(beside_settings(_NAME))
 
 
 def beside_settings(name: str) -> Path:
-    """Return the path of a file of ours beside napari's settings."""
+    """Return the path of a file of the plugin beside napari's settings."""
     from napari.settings import get_settings
 
     place = get_settings().config_path

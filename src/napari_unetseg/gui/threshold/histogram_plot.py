@@ -1,4 +1,4 @@
-"""The histogram whose thresholds are dragged. Importing this loads pyqtgraph."""
+"""Histogram plot with draggable thresholds. Importing it imports pyqtgraph."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,21 +15,21 @@ _MOST_BARS = 512
 
 
 class HistogramPlot(pg.PlotWidget):
-    """A histogram with one upright line a threshold.
+    """A histogram with one vertical line per threshold.
 
     Signals
     -------
     dragged(tuple)
         The values of all lines, in ascending order, while one of them is dragged.
     released(tuple)
-        The same, when the mouse lets go.
+        The same, when the mouse button is released.
     """
 
     dragged = Signal(tuple)
     released = Signal(tuple)
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        # Without the menu: building it takes as long as all the rest of the plot.
+        # Without the menu, which takes as long to build as the rest of the plot.
         super().__init__(parent, background=None, enableMenu=False)
         self.setFixedHeight(130)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -50,7 +50,7 @@ class HistogramPlot(pg.PlotWidget):
 
     def show_histogram(self, counts: NDArray[np.int64], edges: NDArray[np.float64]) -> None:
         """Draw `counts` (n) between `edges` (n + 1)."""
-        # More bars than the plot has pixels are joined, each as high as all of its own.
+        # Bars beyond the plot's resolution are summed.
         step = -(-len(counts) // _MOST_BARS)
         starts = np.arange(0, len(counts), step)
         heights = np.log1p(np.add.reduceat(np.asarray(counts, float), starts))
@@ -59,7 +59,7 @@ class HistogramPlot(pg.PlotWidget):
         self.see_all()
 
     def clear_histogram(self) -> None:
-        """Draw nothing."""
+        """Clear the histogram and the lines."""
         self._bars.setData([0.0, 1.0], [0.0])
         self.show_values(())
 
@@ -70,11 +70,11 @@ class HistogramPlot(pg.PlotWidget):
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Where the lines stand, in ascending order."""
+        """The positions of the lines, in ascending order."""
         return tuple(sorted(float(line.value()) for line in self.lines))
 
     def show_values(self, values: Sequence[float]) -> None:
-        """Put the lines at `values`."""
+        """Move the lines to `values`."""
         while len(self.lines) > len(values):
             self.removeItem(self.lines.pop())
         while len(self.lines) < len(values):
@@ -88,7 +88,7 @@ class HistogramPlot(pg.PlotWidget):
         return pg.Point(x, y)
 
     def mouseDoubleClickEvent(self, event: object) -> None:
-        """See the whole range again."""
+        """Zoom out to the whole range."""
         self.see_all()
 
     def _add_line(self, colour: str) -> None:

@@ -1,4 +1,4 @@
-"""The Threshold dock: a histogram with a line to drag, and a label layer on Run."""
+"""The Threshold dock: a histogram with draggable thresholds, and labels on Run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,26 +28,26 @@ from napari_unetseg.gui.shared.task import Work
 
 @dataclass(frozen=True)
 class _Look:
-    """A layer under some options: its histogram, thresholds and preview."""
+    """The histogram, thresholds and preview of a layer with given options."""
 
     layer: Layer
     options: ThresholdOptions
     histogram: Histogram
     values: tuple[float, ...]
     plane: Any
-    """Numbers to compare with the thresholds, of the visible plane; None: the layer's own do."""
+    """Values of the visible plane to compare with the thresholds; None for the layer's own."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """Labels, and what they were made with.
+    """Labels, and their inputs.
 
     Parameters
     ----------
     dragged
-        Levels that a hand chose, or nothing.
+        Levels that the user dragged, or an empty tuple.
     before
-        Steps that had made the image; see `steps_before`.
+        Steps that made the image; see `steps_before`.
     """
 
     found: Thresholded
@@ -57,7 +57,7 @@ class _Result:
 
 
 class ThresholdWidget(PreviewTool[ThresholdOptions]):
-    """Turn grey levels into classes or objects.
+    """Convert grey levels to classes or objects.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
     """
 
     title = "Threshold"
-    help_text = "Split the image at a grey level. Drag the line, then press Run."
+    help_text = "Separate objects from background by a grey level. Drag the line, then press Run."
     run_text = "Run"
-    run_help = "Threshold the whole image and put the result into a Labels layer."
+    run_help = "Threshold the whole image and show the result in a Labels layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         from napari_unetseg.gui.threshold.histogram_plot import HistogramPlot
@@ -80,12 +80,12 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.plot.dragged.connect(self._on_dragged)
         self.live = QCheckBox("Preview")
         self.live.setChecked(True)
-        self.live.setToolTip("Colour what the threshold selects while you change it.")
+        self.live.setToolTip("Colour the selected pixels while you change the threshold.")
         self.live.toggled.connect(self._show_preview)
         self.assemble(lead=[self.plot], extras=[self.live])
 
     def forgotten(self) -> frozenset[str]:
-        # Grey levels of one image say nothing of another.
+        # Grey levels of one image do not apply to another.
         drawn = self.form.options.method in ("manual", "hysteresis")
         return frozenset({"value", "high", *(["method"] if drawn else [])})
 
@@ -158,7 +158,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.unsay()
 
     def _offer_links(self, layer: Layer, options: ThresholdOptions) -> None:
-        """Offer to link objects where they end with their plane or stack."""
+        """Show the link options if objects end with their plane or stack."""
         whole = "ZYX" if options.per == "stack" else "YX"
         can = bool(links_along(image_of(layer).axes, whole))
         self.form.show_only(dict.fromkeys(LINK_FIELDS, can))
@@ -206,7 +206,7 @@ def _preview_of(
     values: tuple[float, ...] | None,
     progress: Progress,
 ) -> _Look:
-    """Compute what the preview shows; `layer` is only carried along, never touched."""
+    """Compute the preview; `layer` is passed through unchanged."""
     grey = image.grey(options.channel)
     if histogram is None:
         histogram = compute_histogram(grey)
@@ -241,6 +241,6 @@ def _summary(result: Thresholded, role: str) -> str:
     if role == OBJECTS:
         return f"{result.n_objects} objects {at}. Next: Correct, then Measure."
     return (
-        f"Split {at}. Next: mend it with napari's brush and eraser, then Train. To correct, count "
-        "or measure objects, choose Result: objects and run again."
+        f"Thresholded {at}. Next: fix mistakes with napari's brush and eraser, then Train. To "
+        "correct, count or measure objects, choose Result: objects and run again."
     )

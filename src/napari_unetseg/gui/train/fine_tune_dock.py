@@ -1,4 +1,4 @@
-"""The Train on dock: the model learns from what was corrected, and says what it forgot."""
+"""The Train on dock: fine-tuning of a model on corrections, with a check for forgetting."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -53,15 +53,15 @@ class FineTuneWidget(Tool[FineTuneOptions]):
 
     title = "Train on"
     help_text = (
-        "Let the model learn from what you drew, erased or approved on its labels. Your ink "
-        "counts most; what no hand touched counts less."
+        "Train the model on what you drew, erased or approved on its labels. Your corrections "
+        "count most; unreviewed areas count less."
     )
     run_text = "Train on"
     run_help = "Train the model on the corrections. Labels and the old model stay as they are."
     can_stop = True
 
     wanted = Signal()
-    """Somebody asks for this page to be shown."""
+    """Sent when this page is to be shown."""
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, FineTuneOptions())
@@ -71,7 +71,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         self.kind = kind_box()
         self.models = QComboBox()
         self.models.setObjectName("models")
-        self.models.setToolTip("Who learns. It stays as it is; a new version is made.")
+        self.models.setToolTip("The model to improve. A new version is made; the old one is kept.")
         self.curve = LossPlot()
         self.curve.hide()
         self.alarm = QFrame()
@@ -87,7 +87,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         self.alarm.hide()
         self.history = HistoryList(self.session)
         self.assemble(
-            rows=[("Labels", self.labels), ("They are", self.kind), ("Model", self.models)],
+            rows=[("Labels", self.labels), ("Label type", self.kind), ("Model", self.models)],
             extras=[self.curve],
             results=[
                 self.alarm,
@@ -102,7 +102,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         self._fill_models()
         self._on_labels(self.labels.layer())
 
-    # What a tool says of itself
+    # Definition of the tool
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
@@ -135,16 +135,18 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         )
         if made.alarm:
             self._old = result.old
-            more = "" if material.earlier else " or train on beside what it learnt before,"
+            more = "" if material.earlier else " or train on with its earlier images,"
             self.alarm_text.setText(f"{made.alarm} Go back,{more} or keep it.")
             self.back_button.setText(f"Go back to {result.old.name}")
             self.alarm.show()
         lost = (
-            f"What it learnt from before is not in the window any more: {', '.join(material.lost)}."
+            f"Earlier training data is no longer in the window: {', '.join(material.lost)}."
             if material.lost
             else ""
         )
-        return " ".join(filter(None, [made.message, lost, "Next: Predict, around your ink."]))
+        return " ".join(
+            filter(None, [made.message, lost, "Next: Predict. Your corrections are kept."])
+        )
 
     def shown(self) -> None:
         self._pick_corrected()
@@ -165,7 +167,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
             _PAGES.get(self.viewer, WeakSet()).discard(self)
         super().close_tool()
 
-    # What it is asked
+    # Actions
 
     def begin(self, labels: Labels) -> None:
         """Train on the corrections of a layer."""
@@ -177,7 +179,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         self.run()
 
     def go_back(self) -> None:
-        """Make the model that was trained on the current one again."""
+        """Make the model before this training the current one again."""
         if self._old is not None:
             self.session.go_back(self._old)
             self.say(f"{self._old.name!r} is the current model again.")
@@ -186,7 +188,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
     # Wiring
 
     def _pick_corrected(self) -> None:
-        """Pick labels that a hand corrected, predictions before others, unless some are picked."""
+        """Pick corrected labels, predictions before others, unless corrected ones are picked."""
         labels = [one for one in self.viewer.layers if isinstance(one, Labels)]
         corrected = [one for one in labels if self.session.locks(one)]
         likely = [one for one in corrected if role_of(one) in RESULTS] or corrected
@@ -219,7 +221,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
     def _fill_models(self) -> None:
         with QSignalBlocker(self.models):
             self.models.clear()
-            # Models of others have no weights that could be trained on.
+            # Models of other programs have no weights to fine-tune.
             for model in (one for one in self.session.models if one.state):
                 self.models.addItem(model.name, model)
             if not self.models.count():
@@ -229,7 +231,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
 
 
 def open_fine_tune(viewer: Any, labels: Labels) -> bool:
-    """Show a Train on page of a viewer, or open one, and begin; False where there is no window."""
+    """Show or open a Train on page and start; return False if the viewer has no window."""
     viewer = unwrapped(viewer)
     workbench = Session.of(viewer).workbench
     if workbench is not None and not _PAGES.get(viewer):

@@ -1,4 +1,4 @@
-"""What a model can be trained on from: corrected layers, and the layers it learnt from before."""
+"""Training data for fine-tuning: corrected layers, and those of earlier training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from napari_unetseg.gui.train.finished_regions import region_of
 
 @dataclass(frozen=True, eq=False)
 class CorrectedLayer:
-    """A corrected layer, copied: what the thread that trains may hold."""
+    """A copy of a corrected layer for the training thread."""
 
     image: Image
     labels: Any
@@ -40,7 +40,7 @@ class CorrectedLayer:
     background: int
 
     def lesson(self, model: TrainedModel, options: FineTuneOptions) -> TrainingPair:
-        """Return it as something to learn from; see `make_corrected_pair`."""
+        """Return a training pair of the layer; see `make_corrected_pair`."""
         return make_corrected_pair(
             self.image,
             self.labels,
@@ -55,16 +55,16 @@ class CorrectedLayer:
 
 @dataclass(frozen=True, eq=False)
 class FineTuneMaterial:
-    """All that a training on gets.
+    """The data for fine-tuning.
 
     Parameters
     ----------
     corrected, earlier
-        Corrected layers, and others that the model learnt from before.
+        Corrected layers, and the data of earlier training.
     learnt
-        All of them, for the history.
+        Records of all of them for the history.
     lost
-        Names of what it learnt from before that is not in the viewer any more.
+        Names of earlier training data that is no longer in the viewer.
     """
 
     corrected: tuple[CorrectedLayer, ...]
@@ -74,12 +74,12 @@ class FineTuneMaterial:
 
 
 def kind_of(labels: Layer, model: TrainedModel | None, models: Sequence[TrainedModel]) -> str:
-    """Return what corrected labels are: as their role says, or as the model that made them."""
+    """Return the label type of corrected labels, by their role or by the model that made them."""
     return kind_of_role(role_of(labels), maker_of(labels, models) or model)
 
 
 def source_layer(layers: Any, labels: Layer) -> Layer | None:
-    """Return the image layer that labels were made from, if it is there."""
+    """Return the image layer that labels were made from, or None if it is gone."""
     found = [layer for layer in layers if str(layer.unique_id) == source_of_layer(labels)]
     return found[0] if found else None
 
@@ -92,12 +92,12 @@ def fine_tune_material(
     labels_are: str,
     model: TrainedModel,
 ) -> FineTuneMaterial:
-    """Collect what there is to train a model on from, in the window's thread.
+    """Collect the data for fine-tuning a model, in the window's thread.
 
     Raises
     ------
     InputError
-        When there is no Labels layer or nothing is locked on it.
+        If there is no Labels layer or nothing is locked on it.
     """
     if not isinstance(labels, Labels):
         raise InputError("Choose a Labels layer that you corrected.")
@@ -105,7 +105,7 @@ def fine_tune_material(
     if not corrected[0].locked:
         raise InputError(
             f"There is no correction on {labels.name!r} yet. Paint, erase or approve something "
-            "first: what no hand touched teaches nothing new."
+            "first: without corrections there is nothing new to learn."
         )
     learnt = [learnt_of(image, labels, labels_are, locked=len(corrected[0].locked))]
     earlier: list[TrainingPair] = []

@@ -1,4 +1,4 @@
-"""Where a person has finished annotating: painted labels, or shapes drawn around it."""
+"""Fully labelled regions, painted as labels or drawn as shapes."""
 
 from typing import Any
 
@@ -14,20 +14,20 @@ _CORNERS_OF_AN_ELLIPSE = 64
 
 
 def marks_regions(layer: Layer) -> bool:
-    """Whether a layer can say what is finished."""
+    """Whether a layer can mark fully labelled regions."""
     return isinstance(layer, (Labels, Shapes)) and not is_preview(layer)
 
 
 def region_of(layer: Layer, image: Layer, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return where `layer` says that `image` is finished.
+    """Return the mask of the region that `layer` marks as fully labelled.
 
     Parameters
     ----------
     layer
-        Labels, all but 0 being finished; or shapes, what they enclose. Of fewer axes than the
-        image, they hold for all its planes.
+        Labels, which mark all pixels but 0, or shapes, which mark their inside. With fewer axes
+        than the image, they apply to all its planes.
     shape
-        Of the image without its channels.
+        Shape of the image without its channels.
     """
     if isinstance(layer, Labels):
         painted = labels_of(layer) != 0
@@ -54,12 +54,12 @@ def _corners(layer: Any, image: Layer) -> list[NDArray[np.float64]]:
 
 
 def _planes(corners: NDArray[np.float64], ndim: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return the index of the plane that a shape lies in; all along axes it knows nothing of."""
+    """Return the index of the plane of a shape, with full slices along axes it lacks."""
     lead = len(shape) - 2
     at = np.round(corners[0, :lead]).astype(int)
-    known = ndim - 2
+    own_axes = ndim - 2
     return tuple(
-        slice(None) if axis < lead - known else int(np.clip(at[axis], 0, shape[axis] - 1))
+        slice(None) if axis < lead - own_axes else int(np.clip(at[axis], 0, shape[axis] - 1))
         for axis in range(lead)
     )
 

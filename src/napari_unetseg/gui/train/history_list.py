@@ -1,4 +1,4 @@
-"""The history of the models: one row a version, a click goes back to it."""
+"""A list of the model history: one row per version, and a click goes back to it."""
 
 from datetime import datetime
 from typing import Any
@@ -21,23 +21,23 @@ from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.train.loss_curve import LossPlot
 
 COLUMNS = {
-    "Version": "A check mark is the current one, used by Predict, Train and Train on.",
-    "From": "Which version it was trained on from.",
-    "Score": "Dice on what was held out; or in percent, of what you annotated, what is right.",
-    "Learnt": "Labelled pixels that it learnt from; point at it for the images.",
+    "Version": "The check mark is the current model, used by Predict, Train and Train on.",
+    "From": "The version it was fine-tuned or started from.",
+    "Score": "Dice on held-out labels; or the percentage of your annotation that is right.",
+    "Learnt": "Number of labelled pixels in training; the tooltip lists the images.",
 }
-_HELD = "✓ "
+_CURRENT = "✓ "
 _ICON, _SHOWN_ROWS = 36, 5
 _GONE = "Its weights are no longer kept: only the newest, the best and the current models are."
 
 
 class HistoryList(QWidget):
-    """All versions of a session, the newest on top.
+    """A table of all model versions of a session, the newest on top.
 
     Parameters
     ----------
     session
-        Of the viewer.
+        The session of the viewer.
     """
 
     def __init__(self, session: Session) -> None:
@@ -87,27 +87,27 @@ class HistoryList(QWidget):
             self._session.go_back(entry.model)
 
     def refresh(self) -> None:
-        """Show the versions as they are now."""
+        """Show the current versions."""
         self._entries = list(self._session.history)[::-1]
         current = self._session.current
         self.table.setRowCount(len(self._entries))
-        held = None
+        current_version = None
         for row, entry in enumerate(self._entries):
             is_current = current is not None and entry.model is current
-            held = entry.version if is_current else held
-            self._show(row, entry, held=is_current)
+            current_version = entry.version if is_current else current_version
+            self._show(row, entry, is_current=is_current)
         self._fit()
-        self._show_details(held)
+        self._show_details(current_version)
 
     def text(self, row: int, column: int) -> str:
-        """Return what a cell shows."""
+        """Return the text of a cell."""
         item = self.table.item(row, column)
         return "" if item is None else item.text()
 
-    def _show(self, row: int, entry: Entry, *, held: bool) -> None:
+    def _show(self, row: int, entry: Entry, *, is_current: bool) -> None:
         version = entry.version
         cells = [
-            f"{_HELD if held else ''}{version.name}",
+            f"{_CURRENT if is_current else ''}{version.name}",
             self._parent(version),
             _score(version),
             f"{version.labelled:,}" if version.labelled else "",
@@ -117,7 +117,7 @@ class HistoryList(QWidget):
             item = QTableWidgetItem(text)
             item.setToolTip(words)
             font = item.font()
-            font.setBold(held)
+            font.setBold(is_current)
             item.setFont(font)
             if column > 1:
                 right: Any = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -133,11 +133,11 @@ class HistoryList(QWidget):
     def _parent(self, version: Version) -> str:
         if not version.parent:
             return "a file" if version.origin == "loaded" else "nothing"
-        known = [v.name for v in self._session.history.versions if v.fingerprint == version.parent]
-        return known[-1] if known else "another model"
+        names = [v.name for v in self._session.history.versions if v.fingerprint == version.parent]
+        return names[-1] if names else "another model"
 
     def _show_details(self, version: Version | None) -> None:
-        """Show more of the current version: what it learnt, and its curve."""
+        """Show the training data and the curve of the current version."""
         self.details.setText("" if version is None else ". ".join(describe_version(version)) + ".")
         self.curve.clear_curves()
         for point in version.curve if version is not None else ():
@@ -145,7 +145,7 @@ class HistoryList(QWidget):
         self.curve.setVisible(self.curve.n_points > 1)
 
     def _fit(self) -> None:
-        """Be as high as a few rows; more are scrolled."""
+        """Fit the height to a few rows; more are scrolled."""
         across = self.table.horizontalHeader()
         top = 0 if across is None else across.sizeHint().height()
         rows = min(max(len(self._entries), 1), _SHOWN_ROWS)
@@ -153,24 +153,24 @@ class HistoryList(QWidget):
 
 
 def describe_version(version: Version) -> list[str]:
-    """Describe a version of a model in sentences without their stops."""
-    said = [f"{version.name}: {version.kind}, {version.origin}{_when(version.made)}"]
+    """Describe a version of a model in sentences without full stops."""
+    sentences = [f"{version.name}: {version.kind}, {version.origin}{_when(version.made)}"]
     if version.learnt:
         images = ", ".join(
-            f"{one.image} with {one.labels}" + (f" ({one.ink:,} pixels of ink)" if one.ink else "")
+            f"{one.image} with {one.labels}" + (f" ({one.ink:,} locked pixels)" if one.ink else "")
             for one in version.learnt
         )
-        said.append(f"Learnt from {images}")
+        sentences.append(f"Trained on {images}")
     if version.dice is not None:
-        said.append(f"Dice {version.dice:.3f} on what was held out")
+        sentences.append(f"Dice {version.dice:.3f} on held-out labels")
     if version.right is not None:
         forgot = "" if version.forgotten is None else f", forgot {100 * version.forgotten:.1f} %"
-        said.append(f"{100 * version.right:.1f} % of what was annotated is right{forgot}")
-    return said
+        sentences.append(f"{100 * version.right:.1f} % of the annotation is right{forgot}")
+    return sentences
 
 
 def icon_of(picture: np.ndarray) -> QIcon:
-    """Return an RGB array as an icon."""
+    """Convert an RGB array to an icon."""
     height, width, _ = picture.shape
     raw = np.ascontiguousarray(picture).tobytes()
     image = QImage(raw, width, height, 3 * width, QImage.Format.Format_RGB888)

@@ -1,4 +1,4 @@
-"""Live mode: every stroke fits the model again and repaints what is in view."""
+"""Live mode: refit of the model and prediction of the visible part after every stroke."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.task import Task
 
 WAIT_MS = 15
-"""So long is waited for more of a stroke before it is learnt."""
+"""Milliseconds to wait for more of a stroke before fitting."""
 
 Box = tuple[slice, slice]
 Index = tuple[int, ...]
@@ -27,18 +27,18 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class LivePrediction:
-    """Classes that a fit predicts for the part of a plane in view.
+    """Predicted classes of the visible part of a plane.
 
     Parameters
     ----------
     layer, labels
-        The image and the strokes it is of.
+        The image and its strokes.
     index
-        Which plane.
+        Index of the plane.
     box, classes
         A box of the plane and its classes, uint8.
     last_class
-        The largest label there is, in view or not.
+        The largest label of all strokes, visible or not.
     """
 
     layer: Layer
@@ -50,24 +50,24 @@ class LivePrediction:
 
 
 class Live(QObject):
-    """Watches an image and its strokes, and predicts with a model that is fitted to them.
+    """A predictor with a model that is refitted whenever the strokes on an image change.
 
-    One computation at a time: what happens meanwhile is seen to by the next, once, so that there
-    is no queue of stale answers and none starves while the mouse is dragged.
+    One computation runs at a time, and all changes meanwhile go into the next one, so there is no
+    queue of stale results and no starvation while the mouse is dragged.
 
     Parameters
     ----------
     viewer
         The napari viewer.
     plane
-        Gives the index of the plane of a layer on screen, or None.
+        Returns the index of the plane of a layer on screen, or None.
 
     Signals
     -------
     predicted(object)
         A `LivePrediction`.
     refused(str)
-        Why nothing can be predicted yet.
+        The reason why nothing can be predicted yet.
     """
 
     predicted = Signal(object)
@@ -92,12 +92,12 @@ class Live(QObject):
 
     @property
     def on(self) -> bool:
-        """Whether it watches."""
+        """Whether live mode is on."""
         return self._layer is not None
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is still to come."""
+        """Whether a prediction is pending."""
         return self._task is not None or self._timer.isActive()
 
     def begin(
@@ -108,7 +108,7 @@ class Live(QObject):
         features_from: TrainedModel | None,
         seed: int,
     ) -> None:
-        """Watch an image and its strokes; with other options than before, fit anew."""
+        """Follow an image and its strokes; refit if the options changed."""
         setting = (spec, features_from, seed, id(layer.data))
         others = (self._layer, self._labels) != (layer, labels)
         if not others and setting == self._setting:
@@ -128,7 +128,7 @@ class Live(QObject):
         self.later()
 
     def end(self) -> None:
-        """Watch no more, and drop what was to come."""
+        """Stop following, and drop the pending prediction."""
         self._timer.stop()
         self._again = False
         if self._task is not None:
@@ -146,7 +146,7 @@ class Live(QObject):
         return self._plane(prediction.layer) == prediction.index
 
     def later(self) -> None:
-        """Look once the stroke has gone on for a moment, or when the look before it is done."""
+        """Update after a short wait, or when the current computation ends."""
         if self._task is not None:
             self._again = True
         elif self.on and not self._timer.isActive():
@@ -178,11 +178,11 @@ class Live(QObject):
         self._all = False
 
         def work(progress: Progress) -> tuple[Any, LivePrediction]:
-            made = learner or _made(image, setting)
+            fitted = learner or _new_learner(image, setting)
             if others is not None:
                 strokes.update(_painted_planes(others, skip=index))
-            place, classes = made.update(strokes, index, box, progress=progress)
-            return made, LivePrediction(layer, labels, index, place, classes, made.values[-1])
+            place, classes = fitted.update(strokes, index, box, progress=progress)
+            return fitted, LivePrediction(layer, labels, index, place, classes, fitted.values[-1])
 
         self._task = Task(work, self)
         self._task.returned.connect(self._on_answer)
@@ -210,8 +210,8 @@ class Live(QObject):
             self._start()
 
 
-def _made(image: Image, setting: tuple[Any, ...]) -> Any:
-    """Return the learner. Imports torch, which takes a moment the first time."""
+def _new_learner(image: Image, setting: tuple[Any, ...]) -> Any:
+    """Make the learner; the first call imports torch, which takes a moment."""
     from napari_unetseg.core.nn.training.live_pixels import LivePixels
 
     spec, features_from, seed, _ = setting
@@ -219,20 +219,20 @@ def _made(image: Image, setting: tuple[Any, ...]) -> Any:
 
 
 def _plane_of(labels: Labels, index: Index) -> NDArray[Any]:
-    """Return a copy of the strokes on a plane; a layer of one plane holds for any."""
+    """Copy the strokes of a plane; a layer of one plane applies to all."""
     data = labels.data
     return np.array(data if data.ndim == 2 else data[index])
 
 
 def _painted_planes(labels: Any, *, skip: Index) -> dict[Index, NDArray[Any]]:
-    """Return the planes of a stack on which there are strokes."""
+    """Return the planes of a stack that have strokes."""
     planes = (index for index in np.ndindex(*labels.shape[:-2]) if index != skip)
     found = ((index, np.array(labels[index])) for index in planes)
     return {index: plane for index, plane in found if plane.any()}
 
 
 def in_view(layer: Layer) -> Box:
-    """Return the part of a layer's plane that is on the canvas; all where that is not known."""
+    """Return the visible box of a layer's plane; the whole plane if it is unknown."""
     corners, shape = np.asarray(layer.corner_pixels, float)[:, -2:], layer.data.shape
     if getattr(layer, "multiscale", False):
         corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][-2:]

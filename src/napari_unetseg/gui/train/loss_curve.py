@@ -1,4 +1,4 @@
-"""How a training goes, as a plot that is built when it is first seen."""
+"""A plot of the training curves, built when first visible."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ _LOSS_MEMORY = 0.1
 
 
 class LossPlot(QWidget):
-    """How a training goes: the loss of each step, and the Dice of what was held out.
+    """A plot of the loss of each step and the Dice on the validation set.
 
-    A dock opens with its plots out of sight, and loading pyqtgraph and building one takes as long
-    as the rest of the dock: until it is seen, it only remembers what it will show.
+    Importing pyqtgraph and building a plot takes as long as the rest of a dock, so until the plot
+    is visible only its data are stored.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -25,7 +25,7 @@ class LossPlot(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(
             "Orange: loss of each step, smoothed, as a share of the first. "
-            "Blue: Dice on what was held out; the best is kept."
+            "Blue: Dice on held-out labels; the best is kept."
         )
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -33,35 +33,35 @@ class LossPlot(QWidget):
         self.clear_curves()
 
     def clear_curves(self) -> None:
-        """Begin anew."""
+        """Remove all points."""
         self._seconds: list[float] = []
         self._losses: list[float] = []
-        self._judged: list[tuple[float, float]] = []
+        self._scores: list[tuple[float, float]] = []
         self._draw()
 
     @property
     def n_points(self) -> int:
-        """How many steps are drawn."""
+        """Number of steps drawn."""
         return len(self._seconds)
 
     def add(self, seconds: float, loss: float, dice: float | None) -> None:
-        """Draw one more step."""
+        """Add one step."""
         last = self._losses[-1] if self._losses else loss
         self._losses.append(last + (loss - last) * _LOSS_MEMORY)
         self._seconds.append(seconds)
         if dice is not None:
-            self._judged.append((seconds, dice))
+            self._scores.append((seconds, dice))
         self._draw()
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Build the plot the first time."""
         super().showEvent(event)
         if self._curves is None:
-            self._curves = self._built()
+            self._curves = self._build_plot()
             self._draw()
 
-    def _built(self) -> tuple[Any, Any]:
-        """Return the curves of the loss and of the Dice, in a plot of their own."""
+    def _build_plot(self) -> tuple[Any, Any]:
+        """Build the plot and return its curves of loss and Dice."""
         import pyqtgraph as pg
 
         plot = pg.PlotWidget(background=None, enableMenu=False)
@@ -85,7 +85,7 @@ class LossPlot(QWidget):
         top = max(self._losses[:1] or [1.0]) or 1.0
         step = -(-len(self._seconds) // _MOST_POINTS) or 1
         loss.setData(self._seconds[::step], [value / top for value in self._losses[::step]])
-        dice.setData([s for s, _ in self._judged], [d for _, d in self._judged])
+        dice.setData([s for s, _ in self._scores], [d for _, d in self._scores])
 
 
 __all__ = ["LossPlot"]

@@ -1,4 +1,4 @@
-"""A window that draws the model that is chosen: its parts, their channels and sizes, its cost."""
+"""A window with a drawing of the chosen model: its parts, channels, sizes and cost."""
 
 import math
 from typing import Any
@@ -22,13 +22,13 @@ _COLOURS = {
 _GAP, _MARGIN, _TEXT = 26.0, 14.0, 15.0
 _WIDEST, _TALLEST, _SHORTEST = 78.0, 96.0, 22.0
 _DROP = 26.0
-"""How much lower a level stands than the one before."""
+"""Vertical offset from one level to the next."""
 
 
 class NetworkDrawing(QWidget):
-    """The parts of a model from left to right, each level of halving lower down.
+    """A drawing of the parts of a model from left to right, each resolution on its own level.
 
-    The wider a part the more channels it has, the taller the larger its images.
+    Width shows the number of channels, height the size of the images.
     """
 
     def __init__(self) -> None:
@@ -36,10 +36,10 @@ class NetworkDrawing(QWidget):
         self._built: Architecture | None = None
         self._image: tuple[int, ...] = (512, 512)
         self.boxes: list[QRectF] = []
-        """Where each part is drawn, in their order."""
+        """The rectangles of the parts, in order."""
 
     def draw(self, built: Architecture, image: tuple[int, ...]) -> None:
-        """Draw a model, and its sizes for images of these sides."""
+        """Draw a model, with its sizes for images of these sides."""
         self._built, self._image = built, image
         self.boxes = _places(built, self.fontMetrics().horizontalAdvance)
         wide = max(box.right() for box in self.boxes) + _MARGIN
@@ -48,37 +48,37 @@ class NetworkDrawing(QWidget):
         self.update()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Paint the parts, the way between them and the shortcuts over them."""
+        """Paint the parts, the arrows between them and the skip connections."""
         if self._built is None:
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ink = self.palette().color(QPalette.ColorRole.WindowText)
-        for (before, after), dashed in self._ways():
-            _arrow(painter, before, after, ink, dashed=dashed)
+        colour = self.palette().color(QPalette.ColorRole.WindowText)
+        for (before, after), dashed in self._arrows():
+            _arrow(painter, before, after, colour, dashed=dashed)
         for part, box in zip(self._built.parts, self.boxes, strict=True):
-            self._paint(painter, part, box, ink)
+            self._paint(painter, part, box, colour)
         painter.end()
 
-    def _ways(self) -> list[tuple[tuple[QPointF, QPointF], bool]]:
-        """Return the arrows: from part to part, and, dashed, over from the way down."""
+    def _arrows(self) -> list[tuple[tuple[QPointF, QPointF], bool]]:
+        """Return the arrows between parts and, dashed, the skip connections."""
         if self._built is None:
             return []
-        ways = []
+        arrows = []
         for one, other in zip(self.boxes, self.boxes[1:], strict=False):
-            ways.append(((_right(one), _left(other)), False))
+            arrows.append(((_right(one), _left(other)), False))
         for before, after in self._built.shortcuts:
             start, stop = self.boxes[before], self.boxes[after]
             height = start.top() + 5
             ends = QPointF(start.right(), height), QPointF(stop.left(), height)
-            ways.append((ends, True))
-        return ways
+            arrows.append((ends, True))
+        return arrows
 
-    def _paint(self, painter: QPainter, part: DiagramPart, box: QRectF, ink: QColor) -> None:
+    def _paint(self, painter: QPainter, part: DiagramPart, box: QRectF, colour: QColor) -> None:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(_COLOURS[part.role]))
         painter.drawRoundedRect(box, 3, 3)
-        painter.setPen(QPen(ink))
+        painter.setPen(QPen(colour))
         size = " x ".join(map(str, part.size(self._image)))
         for row, words in enumerate((part.name, f"{part.channels} ch", size)):
             wide = painter.fontMetrics().horizontalAdvance(words) + 4
@@ -87,12 +87,12 @@ class NetworkDrawing(QWidget):
 
 
 class NetworkWindow(QDialog):
-    """The drawing with what the model costs under it.
+    """A window with the drawing, and the cost of the model below.
 
     Parameters
     ----------
     parent
-        The dock whose model it shows.
+        The dock that chooses the model.
     """
 
     def __init__(self, parent: QWidget) -> None:
@@ -119,14 +119,14 @@ class NetworkWindow(QDialog):
         ndim: int,
         image: tuple[int, ...],
     ) -> None:
-        """Draw a model, and measure in another thread what it costs.
+        """Draw a model, and measure its cost in another thread.
 
         Parameters
         ----------
         spec, n_channels, n_classes, ndim
             See `describe_architecture`.
         image
-            Sides of the image it is drawn for.
+            Sides of the image.
         """
         asked = (spec, n_channels, n_classes, ndim, image)
         if asked == self._asked:
@@ -134,8 +134,8 @@ class NetworkWindow(QDialog):
         self._asked = asked
         built = describe_architecture(spec, n_channels, n_classes, ndim)
         self.drawing.draw(built, image[-ndim:])
-        self.facts.setText(_facts(built, spec, ndim))
-        self.cost.setText("Measuring how fast it is on this computer...")
+        self.facts.setText(_description(built, spec, ndim))
+        self.cost.setText("Measuring its speed on this computer...")
         self._speeds.ask(lambda progress: _measured(spec, n_channels, n_classes, ndim, progress))
         self.adjustSize()
 
@@ -143,17 +143,17 @@ class NetworkWindow(QDialog):
         unit = "megavoxel" if self._asked is not None and self._asked[3] == 3 else "megapixel"
         seconds = speed.seconds_per_megapixel
         self.cost.setText(
-            f"{speed.n_parameters:,} weights; about {seconds:.2g} s a {unit} to predict, measured "
-            "on this computer's processor just now, with all else that runs on it."
+            f"{speed.n_parameters:,} weights; prediction takes about {seconds:.2g} s per {unit}, "
+            "measured just now on this computer's CPU."
         )
         self.adjustSize()
 
 
-def _facts(built: Architecture, spec: ModelSpec, ndim: int) -> str:
+def _description(built: Architecture, spec: ModelSpec, ndim: int) -> str:
     field = " x ".join(map(str, built.receptive_field))
-    words = [f"What it says of a pixel depends on {field} {'voxels' if ndim == 3 else 'pixels'}."]
+    words = [f"Receptive field: {field} {'voxels' if ndim == 3 else 'pixels'}."]
     if built.shortcuts:
-        words.append(f"Shortcuts (dashed) are {built.joined} to what comes up.")
+        words.append(f"Skip connections (dashed) are {built.joined} to the decoder.")
     if getattr(spec, "resolution", "full") == "auto":
         words.append("Drawn at full resolution; training may choose half or a quarter.")
     return " ".join(words)
@@ -171,7 +171,7 @@ def _measured(
 
 
 def _places(built: Architecture, width_of: Any) -> list[QRectF]:
-    """Return where each part stands: under each other by level, side by side by their words."""
+    """Return the rectangle of each part, placed by level and by the width of its text."""
     most = max(part.channels for part in built.parts)
     boxes, x = [], _MARGIN
     for part in built.parts:
@@ -185,8 +185,10 @@ def _places(built: Architecture, width_of: Any) -> list[QRectF]:
     return boxes
 
 
-def _arrow(painter: QPainter, start: QPointF, stop: QPointF, ink: QColor, *, dashed: bool) -> None:
-    pen = QPen(ink, 1.2)
+def _arrow(
+    painter: QPainter, start: QPointF, stop: QPointF, colour: QColor, *, dashed: bool
+) -> None:
+    pen = QPen(colour, 1.2)
     if dashed:
         pen.setStyle(Qt.PenStyle.DashLine)
     painter.setPen(pen)
@@ -197,7 +199,7 @@ def _arrow(painter: QPainter, start: QPointF, stop: QPointF, ink: QColor, *, das
         away = QPointF(math.cos(angle + turn), math.sin(angle + turn)) * 7
         head.append(stop + away)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(ink)
+    painter.setBrush(colour)
     painter.drawPolygon(QPolygonF(head))
 
 

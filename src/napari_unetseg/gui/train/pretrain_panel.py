@@ -1,4 +1,4 @@
-"""The part of the Train dock that says on which images a network is pretrained, and how."""
+"""The part of the Train dock with the images and options of pretraining."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
 
 MEASURED = (
-    "Measured on fluorescent nuclei, a small UNet with 60 images to look at and 1 to 8 of them "
-    "labelled: denoising raised the Dice by 0.02 to 0.05 on average, and in 7 of 8 trainings; "
-    "masking by 0.01 to 0.03, and in 5 of 8. Other images may gain more, or nothing."
+    "Measured on fluorescent nuclei with a small UNet and 60 images, 1 to 8 of them labelled: "
+    "denoising raised the Dice by 0.02 to 0.05 on average, and in 7 of 8 trainings; masking by "
+    "0.01 to 0.03, and in 5 of 8. Other images may gain more, or nothing."
 )
-"""What is known of the benefit; see `benchmarks/bench_pretrain.py`."""
+"""The measured benefit; see `benchmarks/bench_pretrain.py`."""
 
 _NOTHING, _THIS, _ALL = "nothing", "this image", "all images here"
 
 
 class PretrainPanel(QWidget):
-    """A choice of images to pretrain on, and the options of it.
+    """A choice of images to pretrain on, with the options of pretraining.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class PretrainPanel(QWidget):
         self.on.setObjectName("pretrain on")
         self.on.addItems([_NOTHING, _THIS, _ALL])
         self.on.setToolTip(
-            "First let the network learn to restore images: labels are not looked at. Use it when "
-            "there are many images of one kind and few of them are labelled."
+            "First train the network to restore images, without labels. Useful if there are many "
+            "images of one kind and few of them are labelled."
         )
         self.on.currentIndexChanged.connect(lambda: self._arrange())
         self.form: Form[PretrainOptions] = Form(PretrainOptions())
@@ -59,25 +59,25 @@ class PretrainPanel(QWidget):
         self._arrange()
 
     def chosen(self, layer: Layer) -> Pretraining | None:
-        """Return what to pretrain on before training on `layer`; None for nothing."""
+        """Return the pretraining to do before training on `layer`, or None."""
         layers = self._layers(layer)
         if not layers:
             return None
         done = self._done
-        known = done[1] if done is not None and done[0] == _key(layers) else None
-        return Pretraining([image_of(one) for one in layers], self.form.options, known)
+        pretrained = done[1] if done is not None and done[0] == _key(layers) else None
+        return Pretraining([image_of(one) for one in layers], self.form.options, pretrained)
 
     def key_of(self, layer: Layer) -> tuple[str, ...]:
-        """Return which images would be pretrained on now: the layers, and their arrays."""
+        """Return a key of the images to pretrain on: the layers and their arrays."""
         return _key(self._layers(layer))
 
     def remember(self, key: tuple[str, ...], pretrained: "Pretrained | None") -> None:
-        """Keep what a training was pretrained to, for the next one on the same images.
+        """Keep pretrained weights for the next training on the same images.
 
         Parameters
         ----------
         key
-            `key_of` when the training was started: the choice may be another one by now.
+            `key_of` when the training was started, since the choice may have changed.
         """
         if pretrained is not None:
             self._done = key, pretrained
@@ -97,7 +97,7 @@ class PretrainPanel(QWidget):
 
 
 def _is_like(layer: Layer, image: Any) -> bool:
-    """Whether a layer is an image of somebody's, of the same channels and axes."""
+    """Whether a layer is an image of the user with the same channels and axes."""
     if not isinstance(layer, ImageLayer) or is_report(layer) or is_preview(layer):
         return False
     other = image_of(layer)
@@ -105,7 +105,7 @@ def _is_like(layer: Layer, image: Any) -> bool:
 
 
 def _key(layers: list[Layer]) -> tuple[str, ...]:
-    """Return which images these are: the layers, and the arrays that they show."""
+    """Return a key of images: the layers and their arrays."""
     return tuple(f"{layer.unique_id} {id(layer.data)}" for layer in layers)
 
 

@@ -1,4 +1,4 @@
-"""The Train dock: from painted labels to a model, with its curve and a live look at the field."""
+"""The Train dock: training on painted labels, with loss curve and live preview."""
 
 from dataclasses import replace
 from typing import Any
@@ -57,13 +57,13 @@ from napari_unetseg.gui.train.train_view import (
 from napari_unetseg.gui.train.training_preview import show_training
 
 _REGION_HELP = (
-    "Where 0 is known to be background: inside the shapes drawn in a Shapes layer, or wherever "
-    "another Labels layer is painted. Elsewhere 0 is unknown and not learnt from."
+    "Regions in which 0 means background: inside the shapes of a Shapes layer, or where another "
+    "Labels layer is painted. Elsewhere 0 is unknown and not used for training."
 )
 
 
 class TrainWidget(Tool[TrainOptions]):
-    """Train a model of any rung on the labels painted on an image.
+    """Train a model of any kind on the labels painted on an image.
 
     Parameters
     ----------
@@ -102,24 +102,24 @@ class TrainWidget(Tool[TrainOptions]):
         self.extent.addItem("planes, one by one", 2)
         self.extent.addItem("stacks, in 3D", 3)
         self.extent.setToolTip(
-            "Planes: paint on any of them; quick. Stacks: the model sees the neighbouring planes "
-            "too, which takes more labels, time and memory."
+            "Planes: paint on any of them; fast. Stacks: the model also uses the neighbouring "
+            "planes, which takes more labels, time and memory."
         )
         self.start = ModelChoice()
         self.start.setToolTip(
-            "Transfer learning: begin with the weights of a model trained before, or of one that "
-            "ships. Use it where that saw images like yours and your labels are few. For other "
-            "channels or classes its first or last layer is new."
+            "Transfer learning: start with the weights of an earlier or a shipped model. Useful if "
+            "it was trained on images like yours and you have few labels. If the channels or "
+            "classes differ, its first or last layer is new."
         )
         self.specs: dict[str, Form[Any]] = {kind: Form(rung.spec()) for kind, rung in RUNGS.items()}
         self._pages = QStackedWidget()
         self.features = QComboBox()
         self.features.setObjectName("features")
         self.features.setToolTip(
-            "What the model knows of each pixel: what the filters answer, what a UNet of this "
-            "session knows of it, or both. The new model holds a copy of the UNet."
+            "The features of each pixel: the filter bank, the frozen features of a UNet, or both. "
+            "The new model contains a copy of the UNet."
         )
-        # A long name must not make the dock wider than a laptop can spare.
+        # A long name must not widen the dock.
         self.features.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._features_row = QWidget()
         row = QFormLayout(self._features_row)
@@ -128,8 +128,8 @@ class TrainWidget(Tool[TrainOptions]):
         self.pretraining = PretrainPanel(self.viewer)
         self.see = QPushButton("See the network")
         self.see.setToolTip(
-            "Draw the chosen model: its layers, channels and sizes, how far it sees, how many "
-            "weights it has, and how fast it is on this computer."
+            "Draw the chosen model with its layers, channels, sizes, receptive field, number of "
+            "weights, and speed on this computer."
         )
         self.see.clicked.connect(lambda: self._show_network())
         self.network: NetworkWindow | None = None
@@ -140,7 +140,7 @@ class TrainWidget(Tool[TrainOptions]):
         unfold.addWidget(self.pretraining)
         self.live = QCheckBox("Live")
         self.live.setToolTip(
-            "Fit the model again at every stroke and colour what is in view. Train keeps it."
+            "Refit the model after every stroke and colour the visible part. Train keeps the model."
         )
         self.curve = LossPlot()
         self.curve.hide()
@@ -150,8 +150,8 @@ class TrainWidget(Tool[TrainOptions]):
         self.assemble(
             rows=[
                 ("Labels", self.labels),
-                ("They are", self.kind),
-                ("Finished in", self.region),
+                ("Label type", self.kind),
+                ("Fully labelled in", self.region),
                 ("Model", self.rung),
                 ("Learn", self.extent),
                 ("Start from", self.start),
@@ -164,7 +164,7 @@ class TrainWidget(Tool[TrainOptions]):
         self._connect()
 
     def spec(self) -> ModelSpec:
-        """Return the chosen model as its form stands."""
+        """Return the options of the chosen kind of model."""
         options: ModelSpec = self.specs[self.rung.currentData()].options
         if sees_features(options):
             return options.model_copy(update={"features": self._feature().features})
@@ -175,7 +175,7 @@ class TrainWidget(Tool[TrainOptions]):
         return resolve(self._state()).ndim
 
     def features_from(self) -> TrainedModel | None:
-        """Return the UNet whose features the chosen model is to see, if any."""
+        """Return the UNet whose frozen features the chosen model uses, if any."""
         if not RUNGS[self.rung.currentData()].takes_frozen_features:
             return None
         network = self._feature().network
@@ -216,7 +216,7 @@ class TrainWidget(Tool[TrainOptions]):
         return result.message()
 
     def shown(self) -> None:
-        # Torch takes seconds to load and the filters to compile: begin while the user paints.
+        # Importing torch and compiling the filters takes seconds: start while the user paints.
         self._warm.ask_soon(lambda progress: warm_up())
         self._update()
 
@@ -247,7 +247,7 @@ class TrainWidget(Tool[TrainOptions]):
     # State and view
 
     def _connect(self) -> None:
-        """Follow whatever decides how the dock looks."""
+        """Connect all controls that change the view."""
         for box in (self.kind, self.rung, self.extent, self.features):
             box.currentIndexChanged.connect(self._update)
         self.live.toggled.connect(self._update)
@@ -282,7 +282,7 @@ class TrainWidget(Tool[TrainOptions]):
         return chosen or BANK
 
     def _update(self, *_: object) -> None:
-        """Show the state as it is now."""
+        """Show the current state."""
         self._apply(resolve(self._state()))
 
     def _apply(self, view: TrainView) -> None:
@@ -307,7 +307,7 @@ class TrainWidget(Tool[TrainOptions]):
         self._draw_network(view.ndim)
 
     def _show_page(self, page: QWidget) -> None:
-        """Show the form of a rung; it is made when it is first looked at."""
+        """Show the form of a kind of model, which is made on first use."""
         if self._pages.currentWidget() is not page:
             self._pages.addWidget(page)
             self._pages.setCurrentWidget(page)
@@ -329,7 +329,7 @@ class TrainWidget(Tool[TrainOptions]):
         self._update()
 
     def _on_start(self) -> None:
-        """Take over the options of a network to start from, or the features of a pixel rung."""
+        """Copy the options of a network to start from, or the features of a pixel model."""
         start, state = self.start.chosen(), self._state()
         if start is not None and sees_features(start.spec):
             state = replace(state, features=features_of(start))
@@ -338,9 +338,9 @@ class TrainWidget(Tool[TrainOptions]):
         self._apply(resolve(state))
 
     def _take_up(self, model: TrainedModel) -> None:
-        """Go on from the version that was gone back to: the same model, its options, its weights.
+        """Choose the kind, options and weights of the version that the user went back to.
 
-        Live fits the model anew at every stroke, so that its options are what it takes up.
+        Live refits the model at every stroke, so it takes over the options only.
         """
         self.rung.setCurrentIndex(self.rung.findData(model.spec.kind))
         self.extent.setCurrentIndex(self.extent.findData(model.ndim))
@@ -350,7 +350,7 @@ class TrainWidget(Tool[TrainOptions]):
     # Live mode
 
     def _follow_live(self, wanted: bool) -> None:
-        """Begin or end the live mode, or go on with other options."""
+        """Start or stop live mode, or change its options."""
         layer, labels = self.pick.layer(), self.labels.layer()
         spec = self.spec() if wanted else None
         if spec is not None and sees_features(spec) and layer is not None and labels is not None:
@@ -371,7 +371,7 @@ class TrainWidget(Tool[TrainOptions]):
             look = labels_look(prediction.labels, prediction.last_class)
             self.preview.show(prediction.layer, plane, name="live preview", **look)
             if not self.running:
-                self.say("Live: paint on to correct it, then Train to keep the model.")
+                self.say("Live: keep painting to correct it, then press Train to keep the model.")
 
     def _on_nothing_live(self, sentence: str) -> None:
         self.preview.remove()
@@ -413,24 +413,24 @@ class TrainWidget(Tool[TrainOptions]):
     # Finished regions
 
     def _marks(self) -> Layer | None:
-        """Return the layer that says where the labels are finished, if any does."""
+        """Return the layer that marks the fully labelled regions, if any."""
         return None if self.kind.currentData() == "scribbles" else self.region.layer()
 
     def _region(self, layer: Layer, shape: tuple[int, ...]) -> Any:
-        """Return where the labels are finished, or None for everywhere."""
+        """Return the mask of the fully labelled region, or None for everywhere."""
         marks = self._marks()
         if marks is None:
             return None
         if marks is self.labels.layer():
             raise InputError(
-                "The labels themselves cannot say where they are finished. Choose the whole image, "
-                "a Shapes layer, or another Labels layer painted where all is known."
+                "The labels cannot mark their own fully labelled regions. Choose the whole image, "
+                "a Shapes layer, or another Labels layer painted over those regions."
             )
         return region_of(marks, layer, shape)
 
 
 def _is_stack(layer: Layer) -> bool:
-    """Whether a layer has planes above each other."""
+    """Whether a layer has more than one plane along Z."""
     try:
         image = image_of(layer)
     except InputError:

@@ -1,4 +1,4 @@
-"""A run of the Train dock: everything it was started with, and what came of it."""
+"""A run of the Train dock: its inputs and its result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,12 @@ from napari_unetseg.gui.shared.task import Reporter
 from napari_unetseg.gui.train.training_preview import preview_callback
 
 _LITTLE = 0.5
-"""Dice on what was held out under which a model is hardly of use."""
+"""Dice on held-out labels below which a model is hardly of use."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainRun:
-    """A training as it was when it was started.
+    """A training run with its inputs at the start.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class TrainRun:
     pretrained_on
         Key of the images to pretrain on; see `PretrainPanel.key_of`.
     field
-        Plane to predict while training, for the preview; None for none.
+        Plane for the preview during training, or None.
     learnt
-        Record for the history of the models.
+        Record for the model history.
     """
 
     pair: TrainingPair
@@ -49,7 +49,7 @@ class TrainRun:
     learnt: Learnt
 
     def __call__(self, report: Reporter) -> "TrainResult":
-        """Train, in whatever thread this is called in."""
+        """Train in the calling thread."""
         outcome = train(
             self.spec,
             [self.pair],
@@ -69,14 +69,14 @@ class TrainRun:
 
 @dataclass(frozen=True, eq=False)
 class TrainResult:
-    """A trained model, the run that made it, and a thumbnail of what it predicts."""
+    """A trained model, its run, and a thumbnail of its prediction."""
 
     run: TrainRun
     outcome: Outcome
     thumbnail: Any
 
     def message(self) -> str:
-        """Return what the training brought and what to do next."""
+        """Return a message with the outcome and the next step."""
         model = self.outcome.model
         return f"{model.name}: {self.outcome.message} {_next_step(model)}"
 
@@ -85,8 +85,8 @@ def _next_step(model: TrainedModel) -> str:
     if model.scores.get("dice", 1.0) >= _LITTLE:
         return "Next: Predict."
     return (
-        "It learnt little. Look whether the labels are right and of the same image, annotate more, "
-        "or train longer; then Predict."
+        "Low score. Check that the labels match this image, annotate more, or train longer; then "
+        "Predict."
     )
 
 

@@ -1,4 +1,4 @@
-"""The state of the Train dock and what the dock shows of it: one pure function, without Qt."""
+"""The view of the Train dock as a pure function of its state, without Qt."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 
 ModelOrName = TrainedModel | str
-"""A model of the session, or the name of one that ships and was not opened yet."""
+"""A model of the session, or the name of a shipped one that was not opened yet."""
 
 _OBJECT_FIELDS = ("objects", "maps")
 _PIXEL_FIELDS = ("validation", "seed")
@@ -21,14 +21,14 @@ _PIXEL_FIELDS = ("validation", "seed")
 
 @dataclass(frozen=True, eq=False)
 class FeatureChoice:
-    """Features of each pixel for a pixel rung: the filter bank, a UNet's, or both.
+    """The features for a pixel model: the filter bank, a UNet's, or both.
 
     Parameters
     ----------
     text
         Entry in the box.
     features
-        Which of the two.
+        The kind of features.
     network
         The UNet whose features are used; None for the bank alone.
     """
@@ -39,7 +39,7 @@ class FeatureChoice:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Identity of the choice: the same UNet may come as another object."""
+        """A key of the choice, equal for equal UNets."""
         if isinstance(self.network, TrainedModel):
             return self.features, self.network.fingerprint
         return self.features, self.network or ""
@@ -50,7 +50,7 @@ BANK = FeatureChoice("filter bank", "auto")
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainState:
-    """Everything that decides how the Train dock looks.
+    """The state of the Train dock.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class TrainState:
     labels_are
         Kind of the annotation.
     extent
-        2 for planes, 3 for stacks, as chosen; counts where the image is a stack.
+        2 for planes, 3 for stacks, as chosen; used if the image is a stack.
     has_image, has_labels
         Whether a layer of each is picked.
     is_stack
@@ -67,13 +67,13 @@ class TrainState:
     start
         Model to start from, as chosen.
     features
-        Features of a pixel rung, as chosen.
+        Features of a pixel model, as chosen.
     models
-        Of the session, the newest last.
+        Models of the session, the newest last.
     shipped
-        Name of each shipped model, and the model of the session that it became, if it did.
+        Names of the shipped models, each with its opened model if it is in the session.
     live_ticked, in_sight, running
-        Whether Live is ticked, the page visible, a training under way.
+        Whether Live is ticked, the page is visible, a training is running.
     """
 
     rung: str = "logistic"
@@ -93,30 +93,30 @@ class TrainState:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainView:
-    """What the Train dock shows.
+    """The view of the Train dock.
 
     Parameters
     ----------
     ndim
         2 to learn planes, 3 to learn stacks.
     hint
-        Tool tip of the chosen rung.
+        Tooltip of the chosen kind of model.
     shows_region, shows_extent, shows_features, shows_pretraining, shows_live
         Visibility of the rows and panels.
     options
-        For each training option whether it is shown.
+        Visibility of each training option.
     spec_options
-        The same for the options of the rung; those not named are shown.
+        The same for the options of the model; others are visible.
     starts
         Models of the session to start from.
     starts_shipped
         Whether the shipped models are offered as a start too.
     start
-        The one that is chosen.
+        The chosen one.
     features, features_shipped
-        Features to choose from, those of shipped models apart.
+        Features to choose from, those of shipped models separately.
     feature
-        Those that are chosen.
+        The chosen features.
     runs_live
         Whether live mode is on.
     keeps_preview
@@ -143,7 +143,7 @@ class TrainView:
 
 
 def resolve(state: TrainState) -> TrainView:
-    """Work out what the dock shows in a state."""
+    """Derive the view from the state."""
     pixel = RUNGS[state.rung].takes_frozen_features
     scribbles = state.labels_are == "scribbles"
     ndim = state.extent if state.is_stack else 2
@@ -181,7 +181,7 @@ def resolve(state: TrainState) -> TrainView:
 
 
 def features_of(model: TrainedModel) -> FeatureChoice:
-    """Return the features that a trained pixel rung uses; going on with it keeps them."""
+    """Return the features of a trained pixel model."""
     network = model.features_from
     if network is None or not sees_features(model.spec):
         return BANK
@@ -189,15 +189,15 @@ def features_of(model: TrainedModel) -> FeatureChoice:
 
 
 def _network_features(models: Sequence[TrainedModel]) -> list[FeatureChoice]:
-    """Return the features of the UNets among models, and of those that the others use."""
-    known: dict[str, TrainedModel] = {}
+    """Return the features of UNets among the models, and of UNets inside other models."""
+    networks: dict[str, TrainedModel] = {}
     for model in models:
         network = model if isinstance(model.spec, UNetSpec) else model.features_from
         if network is not None:
-            known.setdefault(network.fingerprint, network)
+            networks.setdefault(network.fingerprint, network)
     return [
         choice
-        for network in known.values()
+        for network in networks.values()
         for choice in (
             FeatureChoice(f"{network.name} and filter bank", "both", network),
             FeatureChoice(network.name, "network", network),
@@ -206,14 +206,14 @@ def _network_features(models: Sequence[TrainedModel]) -> list[FeatureChoice]:
 
 
 def _kept(wanted: FeatureChoice, offered: Sequence[FeatureChoice]) -> FeatureChoice:
-    """Return the choice among those offered, or the filter bank where it is gone."""
+    """Return the choice if it is offered, else the filter bank."""
     return next((choice for choice in offered if choice.key == wanted.key), offered[0])
 
 
 def _start(
     state: TrainState, starts: Sequence[TrainedModel], starts_shipped: bool
 ) -> ModelOrName | None:
-    """Return the chosen start if it is offered; a shipped one may be of the session by now."""
+    """Return the chosen start if it is offered, as a model of the session if it was opened."""
     chosen = state.start
     if isinstance(chosen, str):
         if not starts_shipped or chosen not in state.shipped:
@@ -231,7 +231,7 @@ def _training_options(pixel: bool, labels_are: AnnotationKind) -> dict[str, bool
 
 
 def _filter_options(features: Features) -> dict[str, bool]:
-    """Hide the options of the filters where a network's features are used alone."""
+    """Return the visibility of the filter options, hidden if only a network's features are used."""
     return {**dict.fromkeys(FilterBankSpec.model_fields, features != "network"), "features": False}
 
 

@@ -1,4 +1,4 @@
-"""A look at the field while a network learns: its classes on the plane on screen."""
+"""Preview during training: predicted classes on the visible plane."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from napari_unetseg.gui.train.loss_curve import LossPlot
 
 @dataclass(frozen=True)
 class TrainingPreview:
-    """Classes of the visible plane, predicted by a model still in training."""
+    """The classes of the visible plane, predicted by a model during training."""
 
     classes: Any
 
@@ -25,20 +25,20 @@ def preview_callback(
     report: Reporter,
     scaling: NormalisationSpec = NormalisationSpec(),  # noqa: B008 - frozen
 ) -> Callable[[Any], None]:
-    """Make a callback that previews the model during training on the plane on screen."""
+    """Make a callback that previews the model on the visible plane during training."""
 
     def preview(segmenter: Any) -> None:
         if field is not None and segmenter.ndim == 2:
-            given = matched(field, segmenter)
-            known = fit_normalisation(given, scaling)
-            classes = predict_classes_image(given, segmenter, known)
+            adapted = matched(field, segmenter)
+            normalisation = fit_normalisation(adapted, scaling)
+            classes = predict_classes_image(adapted, segmenter, normalisation)
             report.show(TrainingPreview(classes.asarray()))
 
     return preview
 
 
 def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
-    """Show what a training reports: a preview over the image, or a `TrainingStep`."""
+    """Show an intermediate result of training: a preview, or a `TrainingStep` in the curve."""
     if not isinstance(thing, TrainingPreview):
         curve.add(thing.seconds, thing.loss, thing.dice)
         return

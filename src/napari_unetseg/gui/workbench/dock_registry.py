@@ -1,4 +1,4 @@
-"""The tools in the order of the ladder, each loaded when it is first wanted."""
+"""Registry of the tools in the order of the ladder, each imported on first use."""
 
 from collections.abc import Sequence
 from importlib import import_module
@@ -19,11 +19,11 @@ _PLACES = {
 }
 
 TITLES = tuple(_PLACES)
-"""The titles of the tools, known before any of them is loaded."""
+"""The titles of the tools, available before any of them is imported."""
 
 
 class DockRegistry(Sequence[Any]):
-    """The classes of the tools. Asking for one loads its module and no other."""
+    """A sequence of the tool classes, which imports the module of a tool on access."""
 
     def __len__(self) -> int:
         return len(TITLES)

@@ -1,4 +1,4 @@
-"""A frame around a control, to point at it."""
+"""A frame that points at a control."""
 
 from qtpy.compat import isalive
 from qtpy.QtCore import QPoint, QRect, Qt
@@ -12,7 +12,7 @@ _WIDTH = 3
 
 
 class Pointer:
-    """Frames one widget at a time; the mouse goes through it."""
+    """A frame around one widget at a time, transparent to the mouse."""
 
     def __init__(self) -> None:
         self._frame: _Frame | None = None
@@ -20,7 +20,7 @@ class Pointer:
 
     @property
     def target(self) -> QWidget | None:
-        """What is pointed at."""
+        """The framed widget."""
         return self._target if self._target is not None and _there(self._target) else None
 
     def point_at(self, target: QWidget | None) -> None:
@@ -29,7 +29,7 @@ class Pointer:
         self.follow()
 
     def follow(self) -> None:
-        """Bring the frame to where the widget is now; hide it while that is out of sight."""
+        """Move the frame to the widget, and hide it while the widget is hidden."""
         target = self.target
         window = None if target is None else target.window()
         frame = self._frame if self._frame is not None and _there(self._frame) else None
@@ -41,7 +41,7 @@ class Pointer:
             if frame is not None:
                 frame.deleteLater()
             frame = self._frame = _Frame(window)
-        # Of a target that is partly scrolled away only what is in sight is framed.
+        # Only the visible part of a partly scrolled target is framed.
         seen = target.visibleRegion().boundingRect()
         if seen.isEmpty():
             frame.hide()
@@ -59,7 +59,7 @@ class _Frame(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
     def paintEvent(self, event: QPaintEvent | None) -> None:
-        """Draw orange with a dark edge: seen on light and dark."""
+        """Draw orange with a dark edge, visible on light and dark."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         box = self.rect().adjusted(_WIDTH, _WIDTH, -_WIDTH, -_WIDTH)

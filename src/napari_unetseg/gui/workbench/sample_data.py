@@ -1,7 +1,7 @@
-"""napari's sample data: synthetic micrographs with their truth, and real ones of scikit-image.
+"""Sample data for napari: synthetic micrographs with their truth, and real ones of scikit-image.
 
-Nothing is downloaded. The synthetic ones are drawn; the real ones are files that lie inside an
-installed scikit-image. The functions return napari layer data and need no napari themselves.
+Nothing is downloaded. The synthetic ones are drawn; the real ones are files of the installed
+scikit-image. The functions return napari layer data and do not import napari.
 """
 
 from importlib import resources
@@ -24,7 +24,7 @@ def neurons_layers(seed: int = 0) -> list[LayerData]:
 
 
 def nuclei_layers(seed: int = 0) -> list[LayerData]:
-    """Draw fluorescent nuclei, apart and touching."""
+    """Draw fluorescent nuclei, some of them touching."""
     return _layers(samples.nuclei((512, 512), seed=seed), seed)
 
 
@@ -44,7 +44,7 @@ def membranes_3d_layers(seed: int = 0) -> list[LayerData]:
 
 
 def tissue_layers(seed: int = 0) -> list[LayerData]:
-    """Draw two tissues that are equally dark: only their texture tells them apart."""
+    """Draw two tissues of equal brightness that differ in texture only."""
     return _layers(samples.tissue((512, 512), seed=seed), seed)
 
 
@@ -69,21 +69,25 @@ def ihc_layers() -> list[LayerData]:
 
 
 def microaneurysms_layers() -> list[LayerData]:
-    """Open scikit-image's microaneurysms of a retina, dark on an uneven ground."""
+    """Open scikit-image's microaneurysms of a retina, dark on an uneven background."""
     return _file("microaneurysms.png", "Microaneurysms")
 
 
 def _layers(sample: Sample, seed: int) -> list[LayerData]:
-    """Return a sample as layers: its truth, hidden, under its image.
+    """Return a sample as layers: its hidden truth below its image.
 
-    The image comes last because napari makes the last layer the active one, which the tools act
-    on; it is additive so that the truth under it can be seen when it is switched on.
+    The image comes last because napari makes the last layer the active one, which the tools use;
+    it is additive so that the truth below it is visible when switched on.
     """
-    said = {"sample": sample.name, "seed": seed, "class_names": list(sample.class_names)}
-    truth = {"visible": False, "metadata": {**said, "truth": True}, **_place(sample, "YX")}
+    metadata = {"sample": sample.name, "seed": seed, "class_names": list(sample.class_names)}
+    truth = {"visible": False, "metadata": {**metadata, "truth": True}, **_place(sample, "YX")}
     background = sample.background
-    light = {"visible": False, "metadata": {**said, "truth": True}, **_place(sample, sample.axes)}
-    image = {"blending": "additive", "metadata": said, **_place(sample, sample.axes)}
+    light = {
+        "visible": False,
+        "metadata": {**metadata, "truth": True},
+        **_place(sample, sample.axes),
+    }
+    image = {"blending": "additive", "metadata": metadata, **_place(sample, sample.axes)}
     return [
         (background, {"name": f"{sample.name}: true background", **light}, "image"),
         (sample.objects, {"name": f"{sample.name}: true objects", **truth}, "labels"),
@@ -104,21 +108,21 @@ def _place(sample: Sample, axes: str) -> dict[str, Any]:
 
 
 def _file(file: str, name: str, *, rgb: bool = False) -> list[LayerData]:
-    """Read a picture that lies inside the installed scikit-image.
+    """Read an image file of the installed scikit-image.
 
     Raises
     ------
     InputError
-        When this scikit-image came without it.
+        If this scikit-image does not include it.
     """
     import imageio.v3 as imageio
 
-    # Read directly: scikit-image's own functions download what they do not find.
+    # Read directly, because scikit-image's own functions download missing files.
     path = resources.files("skimage") / "data" / file
     if not path.is_file():
         raise InputError(
             f"{name}: the installed scikit-image has no data/{file}. Open another sample, or "
-            "install scikit-image from its wheel, which brings it."
+            "install scikit-image from its wheel, which includes it."
         )
     picture = np.asarray(imageio.imread(path.read_bytes(), extension=".png"))
     metadata = {"sample": name, "source": f"scikit-image, data/{file}"}

@@ -1,4 +1,4 @@
-"""What the Workbench shows while nothing is open: what to do first."""
+"""The start page of the Workbench, shown while no layer is open."""
 
 from functools import partial
 from typing import Any
@@ -18,21 +18,21 @@ SAMPLES = {
     "membranes": "Tissue with bright membranes",
     "nuclei_3d": "Nuclei in a volume",
 }
-"""Samples that are offered here, of those under File > Open Sample, each with a name."""
+"""The samples offered here, a choice of those under File > Open Sample, with their names."""
 
 _TEXT = (
-    "<b>Open an image to begin.</b><br>Then climb from 1, and stop where the result is good "
-    "enough. Each message says what is next."
+    "<b>Open an image to begin.</b><br>Try Predict with a ready-made model first. If none fits, "
+    "start at step 1. Each message names the next step."
 )
 
 
 class StartPage(QWidget):
-    """Three ways to begin: an image of one's own, a sample, or the guided tour.
+    """A page with three ways to begin: the user's own image, a sample, or the guided tour.
 
     Signals
     -------
     tour_wanted()
-        The tour was asked for.
+        The user pressed Guided tour.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ class StartPage(QWidget):
         self.setStyleSheet(FOCUS)
 
     def open_files(self, paths: list[str]) -> None:
-        """Open files as layers; say so where that fails."""
+        """Open files as layers, or show why they cannot be opened."""
         try:
             self._viewer.open(paths, stack=False)
         except (OSError, RuntimeError, ValueError) as error:
-            # napari's own errors of readers are among these.
+            # The errors of napari's readers are among these.
             self.message.setStyleSheet(PROBLEM)
             self.message.setText(
                 f"napari could not open this: {error} "

@@ -1,4 +1,4 @@
-"""The guided tour: from an image to a table of its objects, on a sample, in the real docks."""
+"""The guided tour: from a sample image to a table of its objects, in the real docks."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ _LOOK_MS = 250
 _PAUSE_MS = 1500
 _LINES = 5
 _END = (
-    "That was the tour",
-    "Keep its layers to look at them, or take them away. What you had open is as it was.",
+    "End of the tour",
+    "Keep the layers of the tour, or remove them. Your own layers were not changed.",
 )
 
 
 class TourWidget(QWidget):
-    """The panel of the tour: what to do, and Back, Next and Stop.
+    """The panel of the tour with the instruction, Back, Next and Stop.
 
-    A step that the user has done leads to the next by itself.
+    When the user has done a step, the next one follows automatically.
 
     Parameters
     ----------
@@ -42,20 +42,20 @@ class TourWidget(QWidget):
         self._was_done = self._closed = False
         self._pointer = Pointer()
         self._build()
-        self._eye = QTimer(self)
-        self._eye.setInterval(_LOOK_MS)
-        self._eye.timeout.connect(self._look)
+        self._watcher = QTimer(self)
+        self._watcher.setInterval(_LOOK_MS)
+        self._watcher.timeout.connect(self._look)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
         self._pause.timeout.connect(self.go_on)
         when_undocked(self, self.close_tour)
         self._show()
-        self._eye.start()
+        self._watcher.start()
 
     @property
     def step(self) -> TourStep:
-        """The step one is at."""
+        """The current step."""
         return STEPS[self.at]
 
     def go_on(self) -> None:
@@ -66,11 +66,11 @@ class TourWidget(QWidget):
             self.end()
 
     def go_back(self) -> None:
-        """Go to the step before."""
+        """Go to the previous step."""
         self._go(max(self.at - 1, 0))
 
     def do(self) -> None:
-        """Do for the user what the step asks."""
+        """Do the step for the user."""
         step = self.step
         if step.do is not None:
             if self._tool is not None:
@@ -79,7 +79,7 @@ class TourWidget(QWidget):
             self._look()
 
     def end(self) -> None:
-        """Stop, and ask what becomes of the layers of the tour; close when there is none."""
+        """Stop, and offer to keep or remove the tour's layers; close if there are none."""
         self._pause.stop()
         self._pointer.point_at(None)
         if not self.stage.layers():
@@ -89,19 +89,19 @@ class TourWidget(QWidget):
         self._show()
 
     def keep_layers(self) -> None:
-        """Close, and leave the layers of the tour where they are."""
+        """Close the tour, and keep its layers."""
         self._leave()
 
     def remove_layers(self) -> None:
-        """Close, and take the layers of the tour away."""
+        """Close the tour, and remove its layers."""
         self.stage.remove_layers()
         self._leave()
 
     def close_tour(self) -> None:
-        """Point at nothing and look no more."""
+        """Stop pointing and following."""
         if not self._closed:
             self._closed = True
-            self._eye.stop()
+            self._watcher.stop()
             self._pause.stop()
             self._pointer.point_at(None)
             self.stage.leave_tools()
@@ -112,7 +112,7 @@ class TourWidget(QWidget):
         self._show()
 
     def _show(self) -> None:
-        """Show the step one is at, turn the Workbench to it, and point."""
+        """Show the current step, open its tool, and point at the control."""
         title, text = _END if self.ended else (self.step.title, self.step.text)
         self._heading.setText(f"<b>{title}</b>")
         self._text.setText(text)
@@ -134,7 +134,7 @@ class TourWidget(QWidget):
         return self.step.done is None or self.step.done(self.stage)
 
     def _look(self) -> None:
-        """Take notice of what the user did."""
+        """Check whether the user has done the step."""
         if self._closed:
             return
         if self.at > 0 and not self.ended and self.stage.image is None:
@@ -172,20 +172,20 @@ class TourWidget(QWidget):
         self._heading, self._text = QLabel(), QLabel()
         self._text.setWordWrap(True)
         self._text.setObjectName("message")
-        # A dock asks for no height by width: room for the longest text, or it would be clipped.
+        # A dock has no height for width: without room for the longest text it would be clipped.
         self._text.setMinimumHeight(_LINES * self._text.fontMetrics().lineSpacing())
         self._text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self._done = QLabel("Done.")
-        self.back_button = text_button("Back", "To the step before.", self.go_back)
-        self.do_button = text_button("", "Let the tour press it.", self.do)
-        self.next_button = text_button("Next", "To the next step.", self.go_on)
+        self.back_button = text_button("Back", "Go to the previous step.", self.go_back)
+        self.do_button = text_button("", "Let the tour do this step.", self.do)
+        self.next_button = text_button("Next", "Go to the next step.", self.go_on)
         self.stop_button = text_button("Stop", "Leave the tour.", self.end)
         self.keep_button = text_button(
             "Keep its layers", "Close the tour; its layers stay.", self.keep_layers
         )
         self.remove_button = text_button(
             "Remove its layers",
-            "Close the tour, and remove the sample and what was made of it.",
+            "Close the tour, and remove the sample and all results from it.",
             self.remove_layers,
         )
         row = QHBoxLayout()

@@ -1,4 +1,4 @@
-"""What the guided tour acts on: layers of its own, and the tools of the Workbench."""
+"""The layers of the guided tour, and its access to the tools of the Workbench."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ NAME = "tour: nuclei"
 
 
 class Stage:
-    """The layers of the tour, told from those of the user, and the way to the tools.
+    """The layers of the tour, separate from those of the user, and the tools.
 
     Parameters
     ----------
     viewer
-        The napari viewer, or the proxy of it that plugins are handed.
+        The napari viewer, or its plugin proxy.
     """
 
     def __init__(self, viewer: Any) -> None:
@@ -37,12 +37,12 @@ class Stage:
 
     @property
     def image(self) -> Layer | None:
-        """The sample's image, while it is there."""
+        """The sample's image, while it is in the viewer."""
         return self._image if self._image in self.viewer.layers else None
 
     @property
     def flattened(self) -> Layer | None:
-        """The sample with the background taken away."""
+        """The flattened image of the sample."""
         return self._made((FLATTENED,), self.image)
 
     @property
@@ -58,7 +58,7 @@ class Stage:
         return made if isinstance(made, Labels) else None
 
     def corrected(self) -> bool:
-        """Whether a hand has changed the labels of the threshold."""
+        """Whether the user corrected the labels of the threshold."""
         labels = self.drawn
         return labels is not None and bool(self.session.locks(labels).pixels())
 
@@ -68,7 +68,7 @@ class Stage:
         return any(bool(options_of_layer(one, MEASURED)) for one in made if one is not None)
 
     def open_sample(self) -> None:
-        """Add the sample's image beside what is open, once."""
+        """Add the sample's image once, beside other layers."""
         if self.image is None:
             from napari_unetseg.gui.workbench.sample_data import nuclei_layers
 
@@ -80,30 +80,30 @@ class Stage:
         self.viewer.layers.selection.active = self.image
 
     def remove_layers(self) -> None:
-        """Take away the sample and all that was made of it; nothing else."""
+        """Remove the sample and all layers made from it."""
         for layer in reversed(self.layers()):
             self.viewer.layers.remove(layer)
 
     def layers(self) -> list[Layer]:
-        """List the sample and all that was made of it, each after what it was made of."""
+        """List the sample and all layers made from it, each after its source."""
         image = self.image
         ours = [] if image is None else [image]
         for one in ours:
-            known = str(one.unique_id)
+            source_id = str(one.unique_id)
             ours += [
                 made
                 for made in self.viewer.layers
-                if source_of_layer(made) == known and made not in ours
+                if source_of_layer(made) == source_id and made not in ours
             ]
         return ours
 
     def tool(self, title: str) -> Any:
-        """Turn the Workbench to a tool, opening it first where that must be."""
+        """Show a tool in the Workbench, which is opened if needed."""
         if self.session.workbench is None:
             self.viewer.window.add_plugin_dock_widget(PLUGIN, "Workbench")
         workbench = self.session.workbench
         if workbench is None:
-            raise RuntimeError("The Workbench does not know its session.")
+            raise RuntimeError("The Workbench is not registered in its session.")
         workbench.open_tool(title)
         tool = next(tool for tool in workbench.tools if tool.title == title)
         self._used[title] = tool
@@ -111,7 +111,7 @@ class Stage:
         return tool
 
     def leave_tools(self) -> None:
-        """Give the tools back with the options that the user had."""
+        """Restore the user's options of the tools."""
         for tool in self._used.values():
             tool.memory.release()
         self._used.clear()

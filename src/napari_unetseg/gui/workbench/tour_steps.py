@@ -1,4 +1,4 @@
-"""The steps of the guided tour: what each says, where it points, and when it is done."""
+"""The steps of the guided tour: texts, controls and conditions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ _MODEL = "nuclei"
 
 @dataclass(frozen=True)
 class TourStep:
-    """One step.
+    """One step of the tour.
 
     Parameters
     ----------
     title, text
-        What is said; the text says what to do.
+        Heading and instruction.
     dock
-        Title of the tool it is done with, if any.
+        Title of its tool, if any.
     begin
-        Puts the tool in order for the tour's layers. Nothing is run.
+        Prepares the tool for the tour's layers, without a run.
     point
-        The control to point at, of the tool.
+        Returns the control of the tool to point at.
     done
-        Whether the user has done it.
+        Whether the user has done the step.
     do
-        Does it for the user.
+        Does the step for the user.
     """
 
     title: str
@@ -77,15 +77,15 @@ def _press_border(stage: Stage, tool: Any) -> None:
 STEPS = (
     TourStep(
         "A tour in six steps",
-        "From an image to a table of its objects. The tour draws an image of nuclei for itself; "
-        "what you have open is not touched. Press <b>Open the sample</b>.",
+        "From an image to a table of its objects. The tour draws its own image of nuclei; your "
+        "layers are not changed. Press <b>Open the sample</b>.",
         done=lambda stage: stage.image is not None,
         do=lambda stage, tool: stage.open_sample(),
     ),
     TourStep(
         "1. Even out the light",
-        "Background fits a smooth surface to what is no object, and takes it away. "
-        "Press <b>Flatten</b>.",
+        "Background fits a smooth surface to the background and subtracts it. Press "
+        "<b>Flatten</b>.",
         "Background",
         _flatten,
         lambda tool: tool.run_button,
@@ -93,8 +93,8 @@ STEPS = (
         _run,
     ),
     TourStep(
-        "2. Split at a grey level",
-        "Drag the orange line on the histogram: the colour shows what is selected. Result is "
+        "2. Threshold",
+        "Drag the orange line on the histogram: the selected pixels are coloured. Result is "
         "already <i>objects</i>, so that every nucleus gets a number. Press <b>Run</b>.",
         "Threshold",
         _threshold,
@@ -104,8 +104,8 @@ STEPS = (
     ),
     TourStep(
         "3. Correct by hand",
-        "Nuclei cut off by the border have no true size: press <b>At border</b>. Or press "
-        "<b>Delete</b> and click one. Ctrl+Z takes it back. No later run changes what you correct.",
+        "Delete the nuclei that are cut off by the border: press <b>At border</b>. Or press "
+        "<b>Delete</b> and click one. Ctrl+Z undoes. Later runs keep your corrections.",
         "Correct",
         _correct,
         lambda tool: tool.panel.buttons["border"],
@@ -113,9 +113,9 @@ STEPS = (
         _press_border,
     ),
     TourStep(
-        "4. Let a trained model find them",
-        "A model that comes with the plugin finds nuclei, touching ones too, without a threshold. "
-        "It is chosen already. Press <b>Predict</b>.",
+        "4. Predict with a trained model",
+        "A shipped model finds nuclei without a threshold, touching ones too. It is already "
+        "chosen. Press <b>Predict</b>.",
         "Predict",
         _predict,
         lambda tool: tool.run_button,
@@ -124,8 +124,8 @@ STEPS = (
     ),
     TourStep(
         "5. Measure",
-        "Size, shape and intensity of every object. Press <b>Measure</b>, then click a row of the "
-        "table: the view goes to that nucleus.",
+        "Measure size, shape and intensity of every object. Press <b>Measure</b>, then click a row "
+        "of the table: the view moves to that nucleus.",
         "Measure",
         _measure,
         lambda tool: tool.run_button,
@@ -133,13 +133,13 @@ STEPS = (
         _run,
     ),
     TourStep(
-        "6. On with your own image",
-        "<b>Save table...</b> writes it as CSV; <b>Batch</b> does the same to a folder. Where "
-        "neither threshold nor model is right, paint some strokes and <b>Train</b>.",
+        "6. Your own image",
+        "<b>Save table...</b> writes a CSV file; <b>Batch</b> repeats the steps on a folder. If "
+        "neither threshold nor model works, paint some strokes and <b>Train</b>.",
         "Measure",
         point=lambda tool: tool.save_buttons["table"],
     ),
 )
-"""All of them, in order."""
+"""All steps, in order."""
 
 __all__ = ["STEPS", "TourStep"]

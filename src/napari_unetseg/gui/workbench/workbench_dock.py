@@ -1,4 +1,4 @@
-"""All the tools in the order of the ladder, in one dock."""
+"""The Workbench: all tools in the order of the ladder, in one dock."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -24,15 +24,15 @@ from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
 
 _COLUMNS = 4
 _PAUSE_MS = 100
-# These watch what a hand draws from when they are built.
+# These follow the user's edits from the moment they are built.
 _FIRST = ("Correct", "Train on")
 
 
 class WorkbenchWidget(QWidget):
-    """The ladder: one button a tool, numbered, and the page of the chosen one.
+    """A dock with one numbered button per tool, and the page of the chosen one.
 
-    A page is built when it is first turned to, and the others one by one while the window is idle,
-    so that the dock opens at once.
+    A page is built when it is first opened, and the others one by one while the window is idle, so
+    that the dock opens at once.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class WorkbenchWidget(QWidget):
             self._buttons.addButton(button, number)
             steps.addWidget(button, number // _COLUMNS, number % _COLUMNS)
         self._buttons.idClicked.connect(self.open_step)
-        # napari puts a stretch under the last widget of an upright box, which would halve the page.
+        # napari adds a stretch below the last widget of a vertical box, which would halve the page.
         column = QGridLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(steps, 0, 0)
@@ -84,11 +84,11 @@ class WorkbenchWidget(QWidget):
 
     @property
     def tools(self) -> list[Any]:
-        """All the tools in the order of the ladder; those not built yet are."""
+        """All tools in the order of the ladder; missing ones are built."""
         return [self.tool(number) for number in range(len(TITLES))]
 
     def tool(self, number: int) -> Any:
-        """Return the tool of rung `number`, counted from 0; built if it is not yet."""
+        """Return tool `number`, counted from 0, building it if needed."""
         if number not in self._built:
             kind = self.rungs[number]
             self._built[number] = tool = kind(self._viewer)
@@ -99,7 +99,7 @@ class WorkbenchWidget(QWidget):
         return self._built[number]
 
     def close_tools(self) -> None:
-        """Cancel what runs and stop listening to the viewer."""
+        """Cancel all runs and disconnect from the viewer."""
         self._closed = True
         self._later.stop()
         for tool in self._built.values():
@@ -110,31 +110,31 @@ class WorkbenchWidget(QWidget):
             self._session.workbench = None
 
     def open_step(self, number: int) -> None:
-        """Turn to the page of rung `number`, counted from 0."""
+        """Show the page of tool `number`, counted from 0."""
         self._at = number
         self.tool(number)
         self._pages.setCurrentIndex(number)
         check_button(self._buttons, number)
 
     def open_tour(self) -> None:
-        """Open the guided tour, where the Workbench is."""
+        """Open the guided tour beside the Workbench."""
         from napari_unetseg.gui.workbench.tour_dock import TourWidget
 
         self._viewer.window.add_plugin_dock_widget(PLUGIN, TourWidget.title)
 
     def open_tool(self, title: str) -> None:
-        """Turn to the page of the tool of a title, if there is one."""
+        """Show the page of the tool with a title, if there is one."""
         if title in TITLES:
             self.open_step(TITLES.index(title))
 
     def showEvent(self, event: QShowEvent | None) -> None:
-        """Begin to build the other pages, once this one is in sight."""
+        """Start to build the other pages once this one is visible."""
         super().showEvent(event)
         if not self._closed:
             self._later.start()
 
     def _build_next(self) -> None:
-        """Build one page more, unless the mouse is dragging something."""
+        """Build one more page, unless a mouse button is pressed."""
         left = [n for n in range(len(TITLES)) if n not in self._built]
         if not left:
             self._later.stop()
@@ -142,7 +142,7 @@ class WorkbenchWidget(QWidget):
             self.tool(min(left, key=lambda n: (TITLES[n] not in _FIRST, n)))
 
     def _on_layers(self, event: object = None) -> None:
-        """Say what to do first while there is no layer, then go on with the tool."""
+        """Show the start page while there is no layer, then the last tool."""
         if not self._viewer.layers:
             self._pages.setCurrentWidget(self.start)
         elif self._pages.currentWidget() is self.start:
@@ -157,7 +157,7 @@ def _step(number: int, title: str) -> QPushButton:
 
 
 def _place(pages: QStackedWidget) -> QVBoxLayout:
-    """Add an empty page; return where a tool is put once it is built."""
+    """Add an empty page; return the layout for its tool."""
     page = QWidget()
     column = QVBoxLayout(page)
     column.setContentsMargins(0, 0, 0, 0)

@@ -12,7 +12,7 @@ import torch
 from napari_unetseg.core.options import Device
 
 _NAMES = {
-    "cpu": "processor (CPU)",
+    "cpu": "CPU",
     "cuda": "graphics processor (CUDA)",
     "mps": "Apple graphics (MPS)",
 }
@@ -45,12 +45,12 @@ def choose_device(wanted: Device = "auto") -> Choice:
     }
     if wanted == "auto":
         name = next(name for name, found in there.items() if found)
-        return Choice(torch.device(name), f"Runs on the {_described(name)}.")
+        return Choice(torch.device(name), f"Running on the {_described(name)}.")
     if there[wanted]:
-        return Choice(torch.device(wanted), f"Runs on the {_described(wanted)}.")
+        return Choice(torch.device(wanted), f"Running on the {_described(wanted)}.")
     message = (
-        f"There is no {_NAMES[wanted]} that torch can use here, so this runs on the "
-        f"{_described('cpu')}: much slower. Check the driver and that torch was built for it."
+        f"torch finds no {_NAMES[wanted]} here, so this runs on the {_described('cpu')}, which is "
+        "much slower. Check the driver and that torch was built for it."
     )
     return Choice(torch.device("cpu"), message, fallback=True)
 
@@ -58,7 +58,8 @@ def choose_device(wanted: Device = "auto") -> Choice:
 def _described(name: str) -> str:
     if name == "cuda":
         return f"{_NAMES[name]}: {torch.cuda.get_device_name()}"
-    return f"{_NAMES[name]}, {torch.get_num_threads()} threads" if name == "cpu" else _NAMES[name]
+    n = torch.get_num_threads()
+    return f"{_NAMES[name]}, {n} thread{'s' * (n != 1)}" if name == "cpu" else _NAMES[name]
 
 
 @contextlib.contextmanager

@@ -146,12 +146,12 @@ def score_images(
 def _outcome(
     fitted: FittedNetwork, above: Judgement, below: Judgement, refit: Callable[[], Segmenter]
 ) -> Distilled:
-    scores = f"Dice {above.dice:.3f} against {below.dice:.3f} on what was held out"
+    scores = f"Dice {above.dice:.3f} against {below.dice:.3f} on held-out labels"
     if round(above.dice, 3) >= round(below.dice, 3):
         message = f"The network is kept: {scores}."
         return Distilled(fitted.segmenter(), fitted, "network", above, below, message)
     message = (
-        f"The lower rung is kept, for the network did worse: {scores}. Paint more strokes, or "
-        "train for longer."
+        f"The simpler model was kept because the network scored lower: {scores}. Paint more "
+        "strokes, or train longer."
     )
     return Distilled(refit(), fitted, "lower rung", above, below, message)
