@@ -27,7 +27,10 @@ def random_model(kind: str, ndim: int = 2, *, seed: int = 0, **fields: Any) -> T
     n_channels = fields.pop("n_channels", 1)
     rng = np.random.default_rng(seed)
     decoder = fields.get("decoder")
-    network = fresh(spec, n_channels, decoder.n_outputs if decoder else len(values), ndim)
+    unet = fields.get("features_from")
+    features = None if unet is None else unet.features(n_channels, ndim)
+    n_outputs = decoder.n_outputs if decoder else len(values)
+    network = fresh(spec, n_channels, n_outputs, ndim, features)
     state = {}
     for name, weights in network.state_dict().items():
         drawn = rng.normal(0, 0.5, tuple(weights.shape))

@@ -72,13 +72,6 @@ def test_predicts_what_its_segmenter_does(make_model: Make, kind: str) -> None:
     np.testing.assert_array_equal(predict(model, image).asarray(), direct.argmax(0))
 
 
-def test_tiles_are_as_the_whole(make_model: Make) -> None:
-    model, image = make_model("unet"), Image.of(picture(70, 90))
-    whole = predict(model, image, PredictOptions(what="probabilities")).asarray()
-    tiled = predict(model, image, PredictOptions(what="probabilities", tile=16)).asarray()
-    np.testing.assert_allclose(tiled, whole, atol=1e-5)
-
-
 @pytest.mark.parametrize("values", [(1, 2), (0, 1, 2), (1, 3), (2, 5, 300)])
 def test_writes_the_values_it_was_trained_on(make_model: Make, values: tuple[int, ...]) -> None:
     model = make_model("cnn", values=values)
