@@ -140,6 +140,8 @@ def test_closing_the_window_in_mid_run_ends_it(hand, neurons, slow):
     hand.wait(lambda: "Fitting" in tool.message.text())
     hand.viewer.close()
     hand.wait(lambda: slow)
+    assert slow == [True]
+    assert list(hand.viewer.layers) == [neurons]
 
 
 def test_nothing_is_clipped_in_a_small_window(hand, neurons):

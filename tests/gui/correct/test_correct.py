@@ -575,7 +575,7 @@ def test_boxes_follow_the_hand_through_undo_and_redo():
     from napari.layers import Labels
 
     for limit in (3, 100):
-        for seed in range(25):
+        for seed in range(5):
             rng = np.random.default_rng(seed)
             layer = Labels(example())
             layer._history_limit = limit

@@ -321,10 +321,17 @@ def test_a_key_that_somebody_has_is_left_alone(qtbot, tool, viewer):
 
 
 def test_closing_lets_go_of_the_layers(tool, viewer, two, compare):
+    def listeners():
+        emitters = [e for layer in two for e in layer.events.emitters.values()]
+        return sum(len(emitter.callbacks) for emitter in (*emitters, viewer.layers.events))
+
     compare()
+    listening = listeners()
     tool.close_tool()
-    viewer.layers.clear()
+    assert listeners() < listening
+    pages = len(viewer.layers)
     viewer.add_labels(np.zeros((4, 4), int))
+    assert len(viewer.layers) == pages + 1
 
 
 def test_the_picture_has_the_colours_of_the_table(tool, viewer, two, compare):
