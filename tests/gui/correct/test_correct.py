@@ -499,7 +499,7 @@ def test_large_labels_are_searched_in_another_thread(qtbot, tool, viewer, monkey
     mouse.click((10, 30))
     layer.paint((0, 0), 1)
     qtbot.waitUntil(lambda: not tool.running)
-    assert "changed while" in tool.message.text()
+    assert "changed during" in tool.message.text()
     assert 4 in ids(layer)
     mouse.click((10, 30))
     tool.cancel()
@@ -542,7 +542,7 @@ def test_what_cannot_be_corrected_is_said(tool, viewer):
         assert tool.message.text()
         assert count(plain) == 0
     tool.press(KINDS["next"])
-    assert "takes a stack" in tool.message.text()
+    assert "needs a stack" in tool.message.text()
     plain.visible = False
     tool.press(KINDS["delete"])
     assert "hidden" in tool.message.text()

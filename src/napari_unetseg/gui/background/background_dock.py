@@ -139,7 +139,12 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
             visible=False,
         )
         shown = show_image(
-            layers, layer, FLATTENED, result.image, name=f"{layer.name} flattened", options=provenance
+            layers,
+            layer,
+            FLATTENED,
+            result.image,
+            name=f"{layer.name} flattened",
+            options=provenance,
         )
         self._done = (layer, result.options)
         self.set_view("After")
