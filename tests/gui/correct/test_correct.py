@@ -233,10 +233,10 @@ def test_small_and_cut_off_ones_go_but_not_approved_ones(tool, layer, mouse):
     assert ids(layer) == [3, 4, 5, 7, 9]
     assert "1 object" in tool.message.text()
     steps(tool, layer, lambda: press_key(layer, "Shift-D"))
-    assert "Deleted 1 object. One of yours was spared." in tool.message.text()
+    assert "Deleted 1 object. One corrected object was kept." in tool.message.text()
     assert ids(layer) == [3, 4, 5, 7]
     press_key(layer, "Shift-D")
-    assert "nothing to do. One of yours was spared." in tool.message.text()
+    assert "nothing to do. One corrected object was kept." in tool.message.text()
     tool.form.set(spare=False)
     steps(tool, layer, lambda: press_key(layer, "Shift-D"))
     assert ids(layer) == [3, 4, 7]

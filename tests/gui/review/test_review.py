@@ -186,7 +186,9 @@ def test_planes_labelled_one_by_one(qtbot, tool, viewer, compare):
     compare()
     assert "3 missed" not in tool.message.text()
     tool.form.widget("per").value = "plane"
-    qtbot.waitUntil(lambda: "3 matched, 3 missed, 3 false positive" in tool.message.text(), timeout=10000)
+    qtbot.waitUntil(
+        lambda: "3 matched, 3 missed, 3 false positive" in tool.message.text(), timeout=10000
+    )
     assert pictures(viewer)[0].data[1, 2, 2] == HIT
 
 
@@ -204,7 +206,11 @@ def test_sorting_by_a_column(tool, two, compare):
     tool.table.sortByColumn(3, Qt.SortOrder.AscendingOrder)
     assert [cells(tool.table, row)[3] for row in range(3)] == ["4", "16", "32"]
     tool.table.sortByColumn(3, Qt.SortOrder.DescendingOrder)
-    assert [cells(tool.table, row)[0] for row in range(3)] == ["false positive", "matched", "missed"]
+    assert [cells(tool.table, row)[0] for row in range(3)] == [
+        "false positive",
+        "matched",
+        "missed",
+    ]
     for column in range(tool.table.rows.columnCount()):
         tool.table.sortByColumn(column, Qt.SortOrder.AscendingOrder)
     compare()
