@@ -149,7 +149,7 @@ def test_every_tool_of_a_plane(hand, correct, qtbot):
     canvas.key("approve")
     canvas.does(lambda: canvas.click((95, 95)))
     canvas.key("small")
-    assert "spared" in correct.message.text()
+    assert "kept" in correct.message.text()
     canvas.does(lambda: canvas.key("border"))
     canvas.key("delete")
     canvas.does(lambda: canvas.click((23, 113)))

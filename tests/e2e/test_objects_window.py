@@ -123,7 +123,7 @@ def test_finished_regions_are_chosen_in_the_dock(hand, nuclei):
     assert tool.region.isVisible()
     tool.region.pick(tool.labels.layer())
     hand.click(tool.run_button)
-    assert "cannot say where they are finished" in tool.message.text()
+    assert "cannot mark their own fully labelled" in tool.message.text()
     corners = np.array([[0, 0], [0, 95], [79, 95], [79, 0]]) * 0.5
     marks = hand.viewer.add_shapes([corners], name="done")
     tool.region.pick(marks)

@@ -27,7 +27,7 @@ def test_from_two_layers_to_the_worst_object(hand, review, qtbot):
     viewer.add_labels(truth, name="truth", scale=sample.spacing)
     viewer.add_labels(said, name="said", scale=sample.spacing)
     hand.run(review)
-    assert "hit" in review.message.text()
+    assert "matched" in review.message.text()
     (picture,) = (layer for layer in viewer.layers if role_of(layer) == REVIEW)
     assert set(np.unique(picture.data)) <= {0, 1, 2, 3}
 

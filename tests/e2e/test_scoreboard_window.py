@@ -56,7 +56,7 @@ def test_stop_while_a_network_learns_and_turn_the_page(hand, board, qtbot):
     untick(qtbot, board, "mlp", "unet")
     board.form.set(budget=10)
     hand.click(board.run_button)
-    hand.wait(lambda: board.table.text(1, 1) == "learns...")
+    hand.wait(lambda: board.table.text(1, 1) == "training...")
     hand.turn_to(PREDICT)
     hand.turn_to(SCOREBOARD)
     hand.wait(lambda: "epoch" in board.message.text())

@@ -109,7 +109,7 @@ def test_a_network_that_did_worse_is_not_kept() -> None:
     assert climbed.kept == "lower rung"
     assert isinstance(climbed.segmenter, Step)
     assert fitted_to[-1] == example.annotation.counts().sum()
-    assert "did worse" in climbed.message
+    assert "scored lower" in climbed.message
 
 
 @pytest.mark.parametrize("slope", [-20.0, 0.0])

@@ -99,7 +99,7 @@ def test_a_hit_a_miss_and_an_invention():
     true[2:4, 10:12] = 5
     said[7:9, 14:19] = 9
     found, picture = reviewed(said, true)
-    assert [KINDS[kind] for kind in found.kind] == ["invented", "missed", "hit"]
+    assert [KINDS[kind] for kind in found.kind] == ["false positive", "missed", "matched"]
     assert found.label.tolist() == [9, 5, 4]
     assert found.partner.tolist() == [0, 0, 7]
     assert found.iou.tolist() == [0, 0, 0.75]

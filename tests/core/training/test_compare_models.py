@@ -377,7 +377,7 @@ class TestRecommendation:
         assert board.best is rows[2]
         assert board.recommended is rows[0]
         assert board.recommendation == (
-            "Use logistic: Dice 0.915 on what was held out, as good as unet (0.920) and 12 times "
+            "Use logistic: Dice 0.915 on held-out labels, as good as unet (0.920) and 12 times "
             "as fast."
         )
 
@@ -390,7 +390,7 @@ class TestRecommendation:
         board = Scoreboard(rows, {"a": 500, "b": 800})
         assert board.recommended is rows[1]
         assert board.recommendation == (
-            "Use unet: Dice 0.920 on what was held out, 0.070 above the next best, logistic."
+            "Use unet: Dice 0.920 on held-out labels, 0.070 above the next best, logistic."
         )
 
     def test_few_pixels_and_missing_classes_are_said(self):

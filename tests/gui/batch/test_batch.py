@@ -170,7 +170,7 @@ def test_a_cancel_keeps_what_is_finished_and_the_next_run_goes_on(qtbot, dock, f
     idle(qtbot, dock)
     n = dock.images.rows.n_in("done")
     assert 0 < n < 12
-    assert "goes on from there" in said(dock)
+    assert "continues from there" in said(dock)
     click(dock, "run")
     idle(qtbot, dock)
     assert states(dock).count("kept") >= n
@@ -231,7 +231,7 @@ def test_one_is_looked_at_made_now_or_as_it_was_written(qtbot, viewer, dock, fol
     before = len(viewer.layers)
     dock.look(1)
     idle(qtbot, dock)
-    assert "made just now" in said(dock)
+    assert "computed just now" in said(dock)
     names = [layer.name for layer in viewer.layers][before:]
     assert names == ["n0", "n0 flattened", "n0 labels"]
     made = viewer.layers["n0 labels"].data
@@ -240,7 +240,7 @@ def test_one_is_looked_at_made_now_or_as_it_was_written(qtbot, viewer, dock, fol
     idle(qtbot, dock)
     dock.look(1)
     idle(qtbot, dock)
-    assert "as it was written" in said(dock)
+    assert "saved result" in said(dock)
     assert [layer.name for layer in viewer.layers][before:] == ["n0", "n0 labels"]
     np.testing.assert_array_equal(viewer.layers["n0 labels"].data, made)
     dock.look(0)
@@ -263,7 +263,7 @@ def test_images_larger_than_memory_are_done_block_by_block(
     )
     dock.look(2)
     idle(qtbot, dock)
-    assert "as it was written" in said(dock)
+    assert "saved result" in said(dock)
     assert viewer.layers["n1 labels"].data.shape == image.shape
 
 

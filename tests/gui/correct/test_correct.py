@@ -233,10 +233,10 @@ def test_small_and_cut_off_ones_go_but_not_approved_ones(tool, layer, mouse):
     assert ids(layer) == [3, 4, 5, 7, 9]
     assert "1 object" in tool.message.text()
     steps(tool, layer, lambda: press_key(layer, "Shift-D"))
-    assert "Deleted 1 object. One of yours was spared." in tool.message.text()
+    assert "Deleted 1 object. One corrected object was kept." in tool.message.text()
     assert ids(layer) == [3, 4, 5, 7]
     press_key(layer, "Shift-D")
-    assert "nothing to do. One of yours was spared." in tool.message.text()
+    assert "nothing to do. One corrected object was kept." in tool.message.text()
     tool.form.set(spare=False)
     steps(tool, layer, lambda: press_key(layer, "Shift-D"))
     assert ids(layer) == [3, 4, 7]
@@ -499,7 +499,7 @@ def test_large_labels_are_searched_in_another_thread(qtbot, tool, viewer, monkey
     mouse.click((10, 30))
     layer.paint((0, 0), 1)
     qtbot.waitUntil(lambda: not tool.running)
-    assert "changed while" in tool.message.text()
+    assert "changed during" in tool.message.text()
     assert 4 in ids(layer)
     mouse.click((10, 30))
     tool.cancel()
@@ -542,7 +542,7 @@ def test_what_cannot_be_corrected_is_said(tool, viewer):
         assert tool.message.text()
         assert count(plain) == 0
     tool.press(KINDS["next"])
-    assert "takes a stack" in tool.message.text()
+    assert "needs a stack" in tool.message.text()
     plain.visible = False
     tool.press(KINDS["delete"])
     assert "hidden" in tool.message.text()

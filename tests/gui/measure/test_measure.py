@@ -266,7 +266,7 @@ def test_no_objects_and_one(tool, viewer, run):
     assert not tool.colour.isEnabled()
     viewer.add_labels(np.ones((6, 6), int))
     run()
-    assert "make objects of it first" in tool.message.text()
+    assert "convert it to objects first" in tool.message.text()
 
 
 def test_cancel_leaves_the_table(qtbot, tool, labels, run, monkeypatch):

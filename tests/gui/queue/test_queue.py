@@ -141,7 +141,7 @@ def test_accepted_is_ink_and_one_step(qtbot, tool, layer, make):
     tool.review.look()
     assert tool.review.queue.verdicts[0] == ""
     assert tool.review.queue.at == 0
-    assert "taken back" in tool.message.text()
+    assert "undone" in tool.message.text()
     assert not inked(tool, layer).any()
     layer.redo()
     tool.review.look()
@@ -213,9 +213,9 @@ def test_a_run_does_not_mend(tool, layer, make):
     tool.review.look()
     assert tool.review.queue.verdicts[0] == ""
     press(layer, "accept")
-    assert "no longer there" in tool.message.text()
+    assert "no longer exists" in tool.message.text()
     press(layer, "reject")
-    assert "no longer there" in tool.message.text()
+    assert "no longer exists" in tool.message.text()
 
 
 def test_a_sample_of_other_labels_is_judged_no_further(tool, layer, make):
@@ -239,7 +239,7 @@ def test_progress_and_the_end(tool, layer, make):
     assert "1 of 7" in tool.panel.bar.text()
     for _ in range(6):
         press(layer, "accept")
-    assert "All of it is judged" in tool.panel.outlook.text()
+    assert "All items are judged" in tool.panel.outlook.text()
     assert "Every item has a verdict" in tool.message.text()
     assert "random sample" in tool.panel.count.text()
 
@@ -398,7 +398,7 @@ def judge_all(tool, layer, missed=0):
 def test_the_count_comes_from_the_sample_alone(tool, layer, make):
     make()
     press(layer, "accept")
-    assert "counts for nothing" in tool.panel.count.text()
+    assert "are not counted" in tool.panel.count.text()
     assert count_in(layer) is None
     make(order="random sample", n=500)
     assert "at least one reviewed object" in tool.panel.count.text()
@@ -451,7 +451,7 @@ def test_what_is_passed_over_stops_the_count(tool, layer, make):
     press(layer, "next")
     for _ in range(4):
         press(layer, "accept")
-    assert "passed over" in tool.panel.count.text()
+    assert "skipped" in tool.panel.count.text()
     assert count_in(layer) is None
 
 

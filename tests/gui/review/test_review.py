@@ -101,11 +101,11 @@ def test_what_it_shows(tool, viewer, two, compare):
     compare()
     message = tool.message.text()
     assert "F1 0.500, AP50 0.333, mean IoU 0.750" in message
-    assert "1 hit, 1 missed, 1 invented" in message
+    assert "1 matched, 1 missed, 1 false positive" in message
     assert [cells(tool.table, row) for row in range(3)] == [
-        ["invented", "9", "0.00", "32", "32, 54", ""],
+        ["false positive", "9", "0.00", "32", "32, 54", ""],
         ["missed", "5", "0.00", "4", "2, 40", ""],
-        ["hit", "4", "0.75", "16", "4, 4", "7"],
+        ["matched", "4", "0.75", "16", "4, 4", "7"],
     ]
     (picture,) = pictures(viewer)
     assert picture.name == "result review"
@@ -122,7 +122,7 @@ def test_what_it_shows(tool, viewer, two, compare):
 def test_another_threshold_matches_again_at_once(qtbot, tool, viewer, two, compare):
     compare()
     tool.form.widget("threshold").value = 0.8
-    qtbot.waitUntil(lambda: "0 hit, 2 missed, 2 invented" in tool.message.text())
+    qtbot.waitUntil(lambda: "0 matched, 2 missed, 2 false positive" in tool.message.text())
     assert "at IoU 0.80" in tool.message.text()
     assert "AP50 0.333" in tool.message.text()
     assert pictures(viewer)[0].data[2, 2] == MISSED
@@ -186,7 +186,9 @@ def test_planes_labelled_one_by_one(qtbot, tool, viewer, compare):
     compare()
     assert "3 missed" not in tool.message.text()
     tool.form.widget("per").value = "plane"
-    qtbot.waitUntil(lambda: "3 hit, 3 missed, 3 invented" in tool.message.text(), timeout=10000)
+    qtbot.waitUntil(
+        lambda: "3 matched, 3 missed, 3 false positive" in tool.message.text(), timeout=10000
+    )
     assert pictures(viewer)[0].data[1, 2, 2] == HIT
 
 
@@ -196,7 +198,7 @@ def test_a_film_is_judged_frame_by_frame(tool, viewer, compare):
     viewer.add_labels(true)
     viewer.add_labels(said)
     compare()
-    assert "2 hit, 2 missed, 2 invented" in tool.message.text()
+    assert "2 matched, 2 missed, 2 false positive" in tool.message.text()
 
 
 def test_sorting_by_a_column(tool, two, compare):
@@ -204,11 +206,15 @@ def test_sorting_by_a_column(tool, two, compare):
     tool.table.sortByColumn(3, Qt.SortOrder.AscendingOrder)
     assert [cells(tool.table, row)[3] for row in range(3)] == ["4", "16", "32"]
     tool.table.sortByColumn(3, Qt.SortOrder.DescendingOrder)
-    assert [cells(tool.table, row)[0] for row in range(3)] == ["invented", "hit", "missed"]
+    assert [cells(tool.table, row)[0] for row in range(3)] == [
+        "false positive",
+        "matched",
+        "missed",
+    ]
     for column in range(tool.table.rows.columnCount()):
         tool.table.sortByColumn(column, Qt.SortOrder.AscendingOrder)
     compare()
-    assert cells(tool.table, 0)[0] == "invented"
+    assert cells(tool.table, 0)[0] == "false positive"
 
 
 def test_shapes_that_do_not_match(tool, viewer, two):
@@ -229,7 +235,7 @@ def test_nothing_in_either(tool, viewer, compare):
     for _ in range(2):
         viewer.add_labels(np.zeros((6, 6), int))
     assert len(compare()) == 0
-    assert "0 hit, 0 missed, 0 invented" in tool.message.text()
+    assert "0 matched, 0 missed, 0 false positive" in tool.message.text()
     assert not tool.next_button.isEnabled()
 
 
@@ -266,7 +272,7 @@ def test_edited_labels_are_told(tool, two, compare):
     assert "changed since" in tool.message.text()
     compare()
     assert "changed since" not in tool.message.text()
-    assert "2 invented" in tool.message.text()
+    assert "2 false positive" in tool.message.text()
 
 
 def test_labels_edited_in_mid_run_are_told(qtbot, tool, two, monkeypatch):
@@ -283,7 +289,7 @@ def test_labels_edited_in_mid_run_are_told(qtbot, tool, two, monkeypatch):
     go.append(True)
     qtbot.waitUntil(lambda: not tool.running)
     assert "changed since" in tool.message.text()
-    assert "1 hit" in tool.message.text()
+    assert "1 matched" in tool.message.text()
 
 
 def test_labels_of_another_shape_since(qtbot, tool, two, compare):

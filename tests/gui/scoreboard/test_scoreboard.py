@@ -214,7 +214,7 @@ def test_rows_come_one_by_one_and_a_cancel_keeps_nothing(tool, viewer, compare, 
     tick(tool, "logistic", "cnn")
     tool.form.set(budget=10)
     tool.run()
-    wait(lambda: tool.table.text(1, 0) == "cnn" and tool.table.text(1, 1) == "learns...")
+    wait(lambda: tool.table.text(1, 0) == "cnn" and tool.table.text(1, 1) == "training...")
     assert tool.table.text(0, 1).startswith("0.9")
     assert names(viewer) == kept, "nothing is kept before the end"
     tool.cancel()
@@ -229,7 +229,7 @@ def test_a_cancelled_first_run_leaves_no_table(tool, viewer, wait):
     tick(tool, "logistic", "cnn")
     tool.form.set(budget=10)
     tool.run()
-    wait(lambda: tool.table.text(1, 1) == "learns...")
+    wait(lambda: tool.table.text(1, 1) == "training...")
     tool.cancel()
     wait()
     assert tool.table.rowCount() == 0
@@ -241,7 +241,7 @@ def test_stop_keeps_the_models_that_are_done(tool, viewer, wait):
     tick(tool, "logistic", "cnn", "unet")
     tool.form.set(budget=10)
     tool.run()
-    wait(lambda: tool.table.text(1, 1) == "learns...")
+    wait(lambda: tool.table.text(1, 1) == "training...")
     tool.stop()
     wait()
     assert tool.board.rows[0].kind == "logistic"
@@ -256,7 +256,7 @@ def test_a_layer_removed_on_the_way(gone, tool, viewer, wait):
     tick(tool, "logistic", "cnn")
     tool.form.set(budget=0.02)
     tool.run()
-    wait(lambda: tool.table.text(1, 1) == "learns...")
+    wait(lambda: tool.table.text(1, 1) == "training...")
     viewer.layers.remove(gone)
     wait()
     if gone == "nuclei":
@@ -272,7 +272,7 @@ def test_a_second_click_and_a_row_clicked_on_the_way_do_nothing(qtbot, tool, vie
     tool.form.set(budget=10)
     tool.run()
     task = tool.task
-    wait(lambda: tool.table.text(1, 1) == "learns...")
+    wait(lambda: tool.table.text(1, 1) == "training...")
     tool.run()
     assert tool.task is task
     tool.table.chosen.emit(tool.table._rows[0])
@@ -296,11 +296,11 @@ class TestTable:
         table = ScoreboardTable()
         qtbot.addWidget(table)
         table.begin(["logistic", "mlp"])
-        assert [line[1] for line in cells(table)] == ["learns...", "waits"]
+        assert [line[1] for line in cells(table)] == ["training...", "waiting"]
         failed = Row("logistic", message="It tells two classes apart.")
         table.add(failed)
         assert cells(table)[0][:2] == ["logistic", "failed"]
-        assert cells(table)[1][1] == "learns..."
+        assert cells(table)[1][1] == "training..."
         assert "two classes" in table.item(0, 1).toolTip()
         with qtbot.waitSignal(table.chosen) as told:
             table.cellClicked.emit(0, 0)

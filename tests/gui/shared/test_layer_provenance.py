@@ -208,7 +208,7 @@ def test_what_cannot_be_repeated_is_said(viewer, use, sample):
     layer.paint((50, 50), 3)
     first, second = draft(viewer, layer.name).remarks
     assert "'cells by hand'" in first
-    assert "by hand is of this image alone" in second
+    assert "corrections belong to this image only" in second
 
 
 def test_one_of_several_channels_is_to_be_named(viewer, use, sample, tmp_path):
