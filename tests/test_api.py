@@ -245,10 +245,10 @@ IDS = np.eye(20, dtype=int)
         (lambda: seg.evaluate(np.arange(100), np.arange(100)), "at least two axes"),
         (
             lambda: seg.evaluate(*[np.arange(100).reshape(10, 10)] * 2, labels_are="mask"),
-            "look like ids",
+            "look like object ids",
         ),
         (lambda: seg.predict(PLANE, "nucleus"), "Shipped models are: nuclei"),
-        (lambda: seg.predict(PLANE, 3), "A model is"),
+        (lambda: seg.predict(PLANE, 3), "The model must be"),
         (lambda: seg.write("a.csv", PLANE), "must end in"),
         (lambda: seg.write("a.tif", [1]), "data must be an array"),
         (lambda: seg.write("a.tif", {"label": [1]}), "A table is written as"),

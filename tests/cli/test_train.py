@@ -176,7 +176,7 @@ class TestTrainPredictEvaluate:
         assert "does not use it" in refused("train", *pairs, *words, *eyes, *setting)
         assert "none is given" in refused("train", *pairs, *words, "--set", "features=network")
         setting = ("--set", "method=mean-std")
-        assert "another way" in refused("train", *pairs, *words, *eyes, *setting)
+        assert "another normalisation" in refused("train", *pairs, *words, *eyes, *setting)
         unet_words = ("-o", tmp_path / "m.zip", "--labels-are", "mask")
         assert "its own features" in refused("train", *pairs, *unet_words, *eyes)
 

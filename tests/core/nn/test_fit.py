@@ -103,7 +103,7 @@ def test_it_learns_and_says_how(trained: FittedNetwork) -> None:
     assert trained.history_table()[0]["step"] == 1
     assert trained.classes == ("background", "class 1")
     assert trained.values == (0, 1)
-    assert "processor" in trained.message
+    assert "CPU" in trained.message
 
 
 def test_it_predicts_an_image_it_has_not_seen(trained: FittedNetwork) -> None:

@@ -206,7 +206,7 @@ def test_dividing_by_seeds(tool, layer, mouse):
     assert "at least two" in tool.message.text()
     mouse.click((32, 8))
     mouse.click((10, 10))
-    assert "This is object 3; the first place is in object 7" in tool.message.text()
+    assert "This is object 3; the first point is in object 7" in tool.message.text()
     assert not tool.finish_button.isEnabled()
     mouse.click((48, 22))
     assert tool.finish_button.isEnabled()

@@ -60,7 +60,7 @@ def test_maps_lie_as_a_stack_over_the_plane_on_screen(qtbot, tool, viewer):
     stack = viewer.layers["stack"]
     maps = find_layer(viewer.layers, FEATURE_MAPS, stack)
     assert maps.data.shape == (8, 1, 16, 18)
-    assert "8 maps of bottom, one value for 4 x 4 pixels" in said
+    assert "8 maps of bottom, one value per 4 x 4 pixels" in said
     # The middle of the first value is that of the first 4 by 4 pixels of plane 2.
     assert np.allclose(maps.data_to_world((0, 0, 0, 0))[1:], stack.data_to_world((2, 1.5, 1.5)))
     assert np.allclose(maps.data_to_world((0, 0, 3, 5))[1:], stack.data_to_world((2, 13.5, 21.5)))

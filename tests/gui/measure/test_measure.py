@@ -188,7 +188,7 @@ def test_features_of_others_stay(tool, labels, run):
 def test_edits_are_told_undo_included(tool, labels, run):
     run()
     labels.data_setitem((np.array([20]), np.array([20])), 3)
-    assert "changed since" in tool.message.text()
+    assert "have changed" in tool.message.text()
     assert tool.run_button.text() == "Measure again"
     run()
     assert tool.run_button.text() == "Measure"
@@ -210,7 +210,7 @@ def test_edits_in_mid_run_are_told(qtbot, tool, labels, monkeypatch):
     labels.data_setitem((np.array([20]), np.array([20])), 3)
     go.append(True)
     qtbot.waitUntil(lambda: not tool.running)
-    assert "changed since" in tool.message.text()
+    assert "have changed" in tool.message.text()
 
 
 def test_a_series_shows_what_is_on_screen(qtbot, tool, viewer, run, colour):
