@@ -20,7 +20,7 @@ chance (stochastic gradient descent),
 For a model with millions of weights only the last is left. Here all three can be had, and agree.
 
 **In the window:** File > Open Sample > UNet Segmentation > Coins, then Plugins > UNet
-Segmentation > Background with *Terms* ``1,y`` and *Ignore objects* none. *Run* fits the line in
+Segmentation > Background with *Terms* ``1,y`` and *Ignore pixels* none. *Run* fits the line in
 closed form; the message and the surface layer show it.
 """
 

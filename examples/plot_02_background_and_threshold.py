@@ -16,7 +16,7 @@ layer with *position encoding*. Its weights are written down here, and a trained
 taken by them.
 
 **In the window:** File > Open Sample > UNet Segmentation > Coins. In *Background* set *Terms* to
-``lecture`` (1, x, y, y²) and *Ignore objects* to none, *Run*. In *Threshold* keep *Otsu*, *Run*.
+``lecture`` (1, x, y, y²) and *Ignore pixels* to none, *Run*. In *Threshold* keep *Otsu*, *Run*.
 """
 
 import matplotlib.pyplot as plt

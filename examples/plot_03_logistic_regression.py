@@ -112,8 +112,8 @@ standard = Problem((x - x.mean(0)) / x.std(0), problem.targets, problem.weights,
 
 
 def cost(theta):
-    """Return what is made small: the cross-entropy, and half the price of the squared weights."""
-    return mean_cross_entropy(standard, theta) + 0.5 * standard.price * (theta[:, :-1] ** 2).sum()
+    """Return what is made small: the cross-entropy, and half the penalty of the squared weights."""
+    return mean_cross_entropy(standard, theta) + 0.5 * standard.penalty * (theta[:, :-1] ** 2).sum()
 
 
 def newton(most):
@@ -133,7 +133,7 @@ theta, by_descent = np.zeros(3), []
 for _ in range(300):
     by_descent.append(cost(theta[None]))
     error = 1 / (1 + np.exp(-design @ theta)) - y
-    theta -= 2.0 * (design.T @ error / len(y) + standard.price * theta * (1, 1, 0))
+    theta -= 2.0 * (design.T @ error / len(y) + standard.penalty * theta * (1, 1, 0))
 least = by_newton[-1]
 steps_newton = next(k for k, value in enumerate(by_newton) if value < least * 1.001)
 steps_descent = next((k for k, v in enumerate(by_descent) if v < least * 1.001), len(by_descent))

@@ -12,7 +12,7 @@ along,
 with :math:`e^l` what the way down knew at level :math:`l` and :math:`d^l` what the way up makes of
 it. From annotation to labels it takes two minutes of one processor core.
 
-**In the window:** File > Open Sample > UNet Segmentation > Neurons. *Train* with *They are* mask,
+**In the window:** File > Open Sample > UNet Segmentation > Neurons. *Train* with *Label type* mask,
 *Model* unet and 1.5 *Minutes*; watch the curve and the field. Then *Predict*, *Correct* what is
 wrong, and *Train on*.
 

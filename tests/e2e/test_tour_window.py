@@ -51,7 +51,7 @@ def test_every_step_is_done_by_the_tour_and_the_users_layers_are_left_alone(hand
     assert list(hand.viewer.layers) == list(own)
     for layer, data in zip(own, before, strict=True):
         assert np.array_equal(layer.data, data)
-    assert not tour._eye.isActive()
+    assert not tour._watcher.isActive()
     # What the tour ran is neither left in the docks nor remembered.
     assert hand.tool(1).form.options == ThresholdOptions()
     assert recall("Threshold") == {}

@@ -60,7 +60,7 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         person.click("3 Train")
         person.choose("Labels", labels.name)
         # One neuron is a region: as objects it would come apart.
-        person.choose("They are", "mask: 0 is background")
+        person.choose("Label type", "mask: 0 is background")
         person.choose("Model", "unet")
         person.number("Minutes", minutes)
         person.run("Train", 60 * minutes + 240)
