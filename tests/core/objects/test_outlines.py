@@ -46,6 +46,53 @@ def test_rasterised_outlines_are_the_labels(labels):
             assert all(signed_area(hole) < 0 for hole in holes)
 
 
+RANDOM_LABELS = arrays(
+    np.uint8, st.tuples(st.integers(3, 12), st.integers(3, 12)), elements=st.integers(0, 2)
+)
+
+
+@given(RANDOM_LABELS)
+@settings(max_examples=60)
+def test_no_ring_meets_itself(labels):
+    for one in outlines(Image.of(labels, "YX")):
+        for polygon in one.polygons:
+            for ring in polygon:
+                assert len(np.unique(ring, axis=0)) == len(ring)
+
+
+def test_a_hole_that_meets_the_outside_at_a_corner_is_a_ring_of_its_own():
+    labels = np.zeros((5, 5), np.int32)
+    labels[1:4, 1:4] = 1
+    labels[2, 2] = labels[1, 1] = 0
+    (one,) = outlines(Image.of(labels, "YX"))
+    ((around, hole),) = one.polygons
+    assert (signed_area(around), signed_area(hole)) == (8, -1)
+
+
+@given(RANDOM_LABELS)
+@settings(max_examples=60)
+def test_geojson_is_valid_by_the_rules_of_its_readers(tmp_path_factory, labels):
+    geometry = pytest.importorskip("shapely.geometry")
+    path = tmp_path_factory.mktemp("geojson") / "a.geojson"
+    write_geojson(path, outlines(Image.of(labels, "YX")))
+    for feature in json.loads(path.read_text())["features"]:
+        shape = geometry.shape(feature["geometry"])
+        assert shape.is_valid
+        assert shape.area == np.count_nonzero(labels == feature["properties"]["label"])
+
+
+@given(RANDOM_LABELS.filter(lambda labels: labels.any()))
+@settings(max_examples=60)
+def test_rois_are_read_as_the_same_pixels(tmp_path_factory, labels):
+    path = tmp_path_factory.mktemp("rois") / "a.zip"
+    write_rois(path, outlines(Image.of(labels, "YX")))
+    rois = roifile.roiread(path)
+    for roi in rois if isinstance(rois, list) else [rois]:
+        rings = [np.asarray(ring) for ring in rings_of(roi)]
+        rings = [ring[:-1] if (ring[0] == ring[-1]).all() else ring for ring in rings]
+        assert np.array_equal(filled([rings], labels.shape), labels == int(roi.name))
+
+
 def scene():
     labels = np.zeros((40, 50), np.int32)
     labels[3:20, 4:30], labels[6:17, 7:27], labels[10:13, 10:20] = 5, 0, 5  # an island in a hole

@@ -27,7 +27,8 @@ class Outline:
     polygons
         One for each part connected through sides: its outer ring, then one ring for each hole.
         Corners are pixel edges, x before y: the first pixel of an image spans 0 to 1. Outer rings
-        are counter-clockwise in these axes, holes clockwise.
+        are counter-clockwise in these axes, holes clockwise. No ring meets a corner twice; rings
+        may meet each other at corners. These are simple features of the Open Geospatial Consortium.
     t, z
         Index of the plane; None where there is no such axis.
     """
@@ -95,7 +96,34 @@ def _polygons(rings: Sequence[Ring], seeds: Sequence[Any]) -> tuple[tuple[Ring, 
             # The part of a hole is the smallest ring around an object pixel next to the hole.
             owner = around[0] if len(around) == 1 else _owner(rings, around, seeds[k])
             holes[owner].append(rings[k])
-    return tuple((rings[k], *holes[k]) for k in sorted(around))
+    return tuple(_simple([rings[k], *holes[k]]) for k in sorted(around))
+
+
+def _simple(polygon: Sequence[Ring]) -> tuple[Ring, ...]:
+    """Split the rings of a polygon where they meet themselves; the outer ring comes first."""
+    # The part is connected through sides, so what an outer ring encloses between two visits of a
+    # corner is a hole, and what a hole encloses is another hole.
+    parts = [part for ring in polygon for part in _split(ring)]
+    return tuple(sorted(parts, key=lambda ring: signed_area(ring) < 0))
+
+
+def _split(ring: Ring) -> list[Ring]:
+    """Split a ring into rings that visit each of their corners once."""
+    if len(np.unique(ring, axis=0)) == len(ring):
+        return [ring]
+    path: list[tuple[int, int]] = []
+    place: dict[tuple[int, int], int] = {}
+    parts: list[Ring] = []
+    for x, y in ring.tolist():
+        start = place.get((x, y))
+        if start is not None:
+            parts.append(np.array(path[start:], dtype=np.int64))
+            for corner in path[start:]:
+                del place[corner]
+            del path[start:]
+        place[x, y] = len(path)
+        path.append((x, y))
+    return [*parts, np.array(path, dtype=np.int64)]
 
 
 def _owner(rings: Sequence[Ring], around: Sequence[int], seed: Any) -> int:
