@@ -106,3 +106,26 @@ def test_a_biased_sample_misses_the_truth():
         )
         held.append(found.count.low <= worth.sum() + misses.sum() <= found.count.high)
     assert np.mean(held) < 0.1
+
+
+def test_clusters_are_covered_or_the_interval_is_said_to_assume_that_there_are_none():
+    rng = np.random.default_rng(3)
+    for clusters, n_windows in ((3, 12), (3, 5), (12, 30), (40, 30)):
+        wrong = 0
+        for _ in range(100):
+            misses = np.zeros(64, int)
+            at = rng.choice(64, clusters, replace=False)
+            misses[at] = rng.poisson(rng.gamma(0.5, 80 / clusters, clusters))
+            seen = rng.choice(misses, n_windows, replace=False)
+            found = estimate_count(JudgedSample(300, (1.0,) * 40, 64, tuple(seen)))
+            held = found.count.low - 1e-9 <= 300 + misses.sum() <= found.count.high + 1e-9
+            wrong += not held and not found.assumes_even
+        assert wrong <= 7, (clusters, n_windows)
+
+
+def test_a_sample_with_hardly_a_miss_says_what_its_interval_assumes():
+    few = estimate_count(JudgedSample(100, (1.0,) * 20, 50, (0,) * 11 + (3,)))
+    assert few.assumes_even
+    assert 1 <= few.affected.low < few.affected.estimate < few.affected.high < 50
+    assert not estimate_count(JudgedSample(100, (1.0,) * 20, 50, (0, 1, 2) * 5)).assumes_even
+    assert not estimate_count(JudgedSample(100, (1.0,) * 20, 3, (0, 0, 3))).assumes_even

@@ -1,11 +1,17 @@
 """The queue itself: where one is, when to stop, what counts as a sample, and keeping it."""
 
+import base64
 import json
+import zlib
 
+import numpy as np
 import pytest
 
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.review_queue import Item, Queue, read_queue
+from napari_unetseg.core.review_queue.judge_corrections import count_corrected
+from napari_unetseg.core.review_queue.label_snapshots import pack_labels, unpack_labels
 from napari_unetseg.core.review_queue.queue_state import LAST
 
 
@@ -95,3 +101,24 @@ def test_a_queue_of_other_labels_is_refused():
     for shape in ((2, 10), (10, 3), (3, 10, 10)):
         with pytest.raises(InputError, match="other labels"):
             read_queue(plain, shape)
+
+
+def test_labels_of_an_item_come_back_or_the_queue_is_damaged():
+    labels = np.arange(48, dtype=np.uint16).reshape(6, 8)
+    box = (slice(0, 6), slice(2, 10))
+    assert np.array_equal(unpack_labels(pack_labels(labels), box), labels)
+    bomb = base64.b64encode(zlib.compress(bytes(10**7))).decode()
+    for packed in (pack_labels(labels)[:-9], "no text of ours", bomb, ""):
+        with pytest.raises(InputError, match="damaged"):
+            unpack_labels(packed, box)
+
+
+def test_what_a_run_changed_is_no_correction():
+    labels = np.zeros((12, 12), np.int32)
+    item = Item("window", (0, 0), (12, 12), before=pack_labels(labels))
+    labels[2:4, 2:4] = 1
+    labels[7:9, 7:9] = 2
+    locked = PixelSet(labels.shape)
+    assert count_corrected(item, labels, locked) is None
+    locked.add((slice(7, 9), slice(7, 9)))
+    assert count_corrected(item, labels, locked) == 1

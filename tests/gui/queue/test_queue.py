@@ -426,6 +426,38 @@ def test_objects_that_are_drawn_in_a_window_were_missed(tool, layer, make):
     assert tool.review.queue.verdicts[at] == ""
 
 
+def test_objects_that_are_drawn_before_their_window_comes_up_were_missed(tool, layer, make):
+    make(order="random sample", n=500)
+    for at in ((50, 8), (50, 70)):
+        layer.brush_size = 3
+        layer.paint(at, int(layer.data.max()) + 1)
+    tool.review.look()
+    judge_all(tool, layer)
+    assert count_in(layer).count.low == count_in(layer).count.high == 7 + 2
+
+
+def test_objects_that_are_drawn_after_their_window_was_judged_were_missed(tool, layer, make):
+    make(order="random sample", n=500)
+    judge_all(tool, layer)
+    layer.brush_size = 3
+    layer.paint((50, 8), 77)
+    tool.review.look()
+    assert count_in(layer).count.low == count_in(layer).count.high == 7 + 1
+    layer.undo()
+    tool.review.look()
+    assert count_in(layer).count.low == count_in(layer).count.high == 7
+
+
+def test_an_object_that_is_split_before_it_comes_up_stands_for_two(tool, layer, make):
+    queue = make(order="random sample", n=500)
+    number = next(item.number for item in queue.items[1:] if item.kind == "object")
+    half = np.argwhere(layer.data == number)[::2].T
+    tool.session.locks(layer).correct(tuple(half), np.full(half.shape[1], 77, np.int32))
+    tool.review.look()
+    judge_all(tool, layer)
+    assert count_in(layer).count.estimate == 7 + 1
+
+
 def test_what_is_split_or_merged_counts(tool, viewer, make):
     labels = np.zeros((40, 40), np.int32)
     labels[5:15, 5:15], labels[5:15, 15:25] = 1, 2

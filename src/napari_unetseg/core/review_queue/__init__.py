@@ -11,7 +11,9 @@ from napari_unetseg.core.review_queue.estimate_count import (
 from napari_unetseg.core.review_queue.judge_corrections import (
     count_drawn_objects,
     count_true_objects,
+    window_within,
 )
+from napari_unetseg.core.review_queue.label_snapshots import surroundings, unpack_labels
 from napari_unetseg.core.review_queue.queue_evidence import Sources
 from napari_unetseg.core.review_queue.queue_items import Item, Verdict
 from napari_unetseg.core.review_queue.queue_options import Order, QueueOptions
@@ -35,4 +37,7 @@ __all__ = [
     "estimate_count",
     "make_queue",
     "read_queue",
+    "surroundings",
+    "unpack_labels",
+    "window_within",
 ]

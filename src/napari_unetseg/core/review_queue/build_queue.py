@@ -1,7 +1,7 @@
 """Build a review queue from labels and the evidence for and against them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from napari_unetseg.core.review_queue.item_scores import (
     score_parts,
     size_weight,
 )
+from napari_unetseg.core.review_queue.label_snapshots import pack_labels, surroundings
 from napari_unetseg.core.review_queue.missed_places import missed_places
 from napari_unetseg.core.review_queue.queue_evidence import QueueEvidence, Sources, gather_evidence
 from napari_unetseg.core.review_queue.queue_items import Item
@@ -205,9 +206,12 @@ def _random_sample(
         "window": lambda at: Item("window", tuple(low[at].tolist()), tuple(high[at].tolist())),
     }
     drawn = draw_random_items(len(unlocked), len(low), n=options.n, seed=options.seed)
+    items = [make[kind](at) for kind, at in drawn]
     return Queue(
         options.order,
-        tuple(make[kind](at) for kind, at in drawn),
+        tuple(
+            replace(item, before=pack_labels(ids[surroundings(item, ids.shape)])) for item in items
+        ),
         population=len(unlocked),
         windows=len(low),
         certain=len(table["label"]) - len(unlocked),

@@ -16,6 +16,9 @@ from napari_unetseg.core.errors import InputError
 
 CONFIDENCE = 0.95
 
+FEWEST_WINDOWS = 4
+"""Sampled windows with missed objects from which their spread over the windows is estimated."""
+
 
 @dataclass(frozen=True)
 class JudgedSample:
@@ -67,12 +70,24 @@ class Count:
         Number of missed true objects.
     sample
         The sample that it was estimated from.
+    affected
+        Number of windows with missed objects.
     """
 
     count: Interval
     precision: Interval
     missed: Interval
     sample: JudgedSample
+    affected: Interval
+
+    @property
+    def assumes_even(self) -> bool:
+        """Whether the intervals hold only if missed objects are not concentrated in a few windows.
+
+        Too few of the sampled windows have some to tell.
+        """
+        some = sum(missed > 0 for missed in self.sample.missed)
+        return some < FEWEST_WINDOWS and len(self.sample.missed) < self.sample.windows
 
     def __str__(self) -> str:
         low, high = round(self.count.low), round(self.count.high)
@@ -96,20 +111,29 @@ def estimate_count(sample: JudgedSample, confidence: float = CONFIDENCE) -> Coun
 
     Notes
     -----
+    Windows are sampled as clusters of missed objects: their total is the number of windows with
+    some, times the mean of those. Where `Count.assumes_even`, the interval cannot know of clusters
+    in windows that were not sampled.
+
     False objects and surplus parts follow the hypergeometric distribution; its exact interval
     (Clopper and Pearson's for a finite population) is used. Missed or merged objects lie in the
     sampled share of the windows or objects with the probability of that share; their interval is
     that of a binomial's number of trials, widened by the index of dispersion if they are
-    clustered. Both intervals shrink to zero width as all are reviewed. The intervals of the parts
-    are combined by the method of variance estimates recovery (Zou and Donner, Statistics in
-    Medicine 27:1693, 2008). The lower bound is never less than the number observed.
+    clustered. That of missed objects is never narrower than the product of the exact interval for
+    the number of windows with some and Student's interval for their mean (two-stage sampling:
+    Cochran, Sampling Techniques, 3rd edition, chapter 10). Both intervals shrink to zero width as
+    all are reviewed. The intervals of the parts are combined by the method of variance estimates
+    recovery (Zou and Donner, Statistics in Medicine 27:1693, 2008). The lower bound is never less
+    than the number observed.
     """
     _check_sample(sample)
     worth = np.array(sample.worth, float)
     tail = (1 - confidence) / 2
-    false = _false_objects(np.clip(1 - worth, 0, None), sample.population, tail)
+    false = _estimate_number(np.clip(1 - worth, 0, None), sample.population, tail)
     merged = _estimate_total(np.clip(worth - 1, 0, None), sample.population, tail)
-    missed = _estimate_total(np.array(sample.missed, float), sample.windows, tail)
+    misses = np.array(sample.missed, float)
+    affected = _estimate_number((misses > 0).astype(float), sample.windows, tail)
+    missed = _estimate_clustered(misses, affected, sample.windows, tail)
     n_objects = sample.population + sample.certain
     count = _sum_intervals(n_objects, plus=(merged, missed), minus=(false,))
     seen = sample.certain + float(worth.sum()) + sum(sample.missed)
@@ -118,22 +142,40 @@ def estimate_count(sample: JudgedSample, confidence: float = CONFIDENCE) -> Coun
     precision = Interval(
         right, _share(n_objects - false.high, n_objects), _share(n_objects - false.low, n_objects)
     )
-    return Count(count, precision, missed, sample)
+    return Count(count, precision, missed, sample, affected)
 
 
-def _false_objects(each: NDArray[np.float64], population: int, tail: float) -> Interval:
-    """Estimate the number of false objects in a population, from the false shares of a sample."""
+def _estimate_number(each: NDArray[np.float64], population: int, tail: float) -> Interval:
+    """Estimate the number of false objects, or of windows with misses, from shares of a sample."""
     n = len(each)
     if not population:
         return Interval(0.0, 0.0, 0.0)
     total = float(each.sum())
     few, many = int(np.floor(total + 1e-9)), int(np.ceil(total - 1e-9))
-    # A number of false objects is ruled out if so few, or so many, in the sample are too unlikely.
+    # A number is ruled out if so few, or so many, in the sample are too unlikely.
     low = _first(lambda m: scipy.stats.hypergeom.sf(few - 1, population, m, n) > tail, population)
     high = population - _first(
         lambda m: scipy.stats.hypergeom.cdf(many, population, population - m, n) > tail, population
     )
     return Interval(total / n * population, float(low), float(high))
+
+
+def _estimate_clustered(
+    each: NDArray[np.float64], affected: Interval, population: int, tail: float
+) -> Interval:
+    """Estimate the total of the counts in all windows, some of which may have many."""
+    even = _estimate_total(each, population, tail)
+    some = each[each > 0]
+    if len(some) < 2 or len(each) == population:
+        return even
+    left = np.sqrt(max(1 - len(some) / max(affected.estimate, len(some)), 0.0))
+    error = scipy.stats.t.ppf(1 - tail, len(some) - 1) * some.std(ddof=1) / np.sqrt(len(some))
+    low, high = some.mean() - left * error, some.mean() + left * error
+    return Interval(
+        even.estimate,
+        min(even.low, affected.low * max(float(low), 1.0)),
+        max(even.high, affected.high * float(high)),
+    )
 
 
 def _estimate_total(each: NDArray[np.float64], population: int, tail: float) -> Interval:
@@ -201,7 +243,9 @@ def _check_sample(sample: JudgedSample) -> None:
 def count_columns(count: Count, n_rows: int) -> dict[str, NDArray[np.float64]]:
     """Return a count as columns of an object table, with the same numbers in every row."""
     numbers = {"precision": count.precision, "missed": count.missed, "count": count.count}
-    columns: dict[str, NDArray[np.float64]] = {}
+    columns: dict[str, NDArray[np.float64]] = {
+        "true_count_assumes_even": np.full(n_rows, float(count.assumes_even))
+    }
     for name, part in numbers.items():
         for end, value in {"": part.estimate, "_low": part.low, "_high": part.high}.items():
             columns[f"true_{name}{end}"] = np.full(n_rows, value)

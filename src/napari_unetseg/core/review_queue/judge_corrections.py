@@ -5,11 +5,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.corrections.locked_pixels import Box
+from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
+from napari_unetseg.core.review_queue.label_snapshots import surroundings, unpack_labels
+from napari_unetseg.core.review_queue.queue_items import Item
 
 Array = NDArray[Any]
 
 _MOSTLY = 0.5
+
+
+def count_corrected(item: Item, labels: Any, locked: PixelSet) -> float | None:
+    """Count the true objects behind an item of a random sample, from all corrections so far.
+
+    Parameters
+    ----------
+    item
+        An object, or a window, for which the missed objects are counted.
+    labels
+        All labels as they are now, an array or lazy.
+    locked
+        Pixels drawn, erased or approved by hand: changes of others are those of a run.
+
+    Returns
+    -------
+    float or None
+        None if it was not corrected since the queue was made, whichever item was on screen.
+    """
+    around = surroundings(item, labels.shape)
+    by_hand = locked.inside(around)
+    if not item.before or not by_hand.any():
+        return None
+    before = unpack_labels(item.before, around)
+    after = np.where(by_hand, np.asarray(labels[around]), before)
+    if item.kind == "object":
+        own = (before == item.number) | (after == item.number)
+        changed = (before != after) & own
+        return count_true_objects(before, after, item.number) if changed.any() else None
+    return count_drawn_objects(before, after, window_within(item, around)) or None
+
+
+def window_within(item: Item, around: Box) -> Box:
+    """Return the box of an item relative to the start of its surroundings."""
+    return tuple(
+        slice(a.start - b.start, a.stop - b.start) for a, b in zip(item.box, around, strict=True)
+    )
 
 
 def count_true_objects(before: Array, after: Array, number: int) -> float:
@@ -74,4 +113,4 @@ def _ids(pixels: Array) -> list[int]:
     return [int(number) for number in np.unique(pixels) if number]
 
 
-__all__ = ["count_drawn_objects", "count_true_objects"]
+__all__ = ["count_corrected", "count_drawn_objects", "count_true_objects", "window_within"]

@@ -32,6 +32,9 @@ class Item:
         How likely it is wrong, from 0 to 1.
     why
         The parts of the score, as text.
+    before
+        The labels around it when the queue was made, for an item of a random sample; see
+        `napari_unetseg.core.review_queue.label_snapshots`.
     """
 
     kind: Kind
@@ -41,6 +44,7 @@ class Item:
     pixels: int = 0
     score: float = 0.0
     why: str = ""
+    before: str = ""
 
     @property
     def box(self) -> Box:

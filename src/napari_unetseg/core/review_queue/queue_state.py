@@ -7,8 +7,11 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.review_queue.estimate_count import JudgedSample
+from napari_unetseg.core.review_queue.judge_corrections import count_corrected
+from napari_unetseg.core.review_queue.label_snapshots import surroundings, unpack_labels
 from napari_unetseg.core.review_queue.queue_items import JUDGED, Item, Verdict
 from napari_unetseg.core.review_queue.queue_options import Order
 
@@ -60,6 +63,9 @@ class Queue:
         For a random sample; see `JudgedSample`.
     enough
         See `QueueOptions`.
+    corrected
+        What `count_corrected` finds for each item: it stands for the number of objects of a
+        verdict, and for more missed objects than a verdict says.
     """
 
     order: Order
@@ -71,13 +77,16 @@ class Queue:
     windows: int = 0
     certain: int = 0
     enough: float = 0.1
+    corrected: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.items)
         if not self.verdicts and not self.worth:
             object.__setattr__(self, "verdicts", ("",) * n)
             object.__setattr__(self, "worth", (0.0,) * n)
-        if not len(self.verdicts) == len(self.worth) == n:
+        if not self.corrected:
+            object.__setattr__(self, "corrected", (None,) * n)
+        if not len(self.verdicts) == len(self.worth) == len(self.corrected) == n:
             raise InputError(f"A queue of {n} items needs a verdict for each. Make it again.")
         if n and not 0 <= self.at < n:
             raise InputError(f"A queue of {n} items has no item {self.at + 1}. Make it again.")
@@ -124,6 +133,18 @@ class Queue:
         verdicts[at], worths[at] = verdict, float(worth)
         return replace(self, verdicts=tuple(verdicts), worth=tuple(worths))
 
+    def with_corrections(self, labels: Any, locked: PixelSet) -> Self:
+        """Return the queue of a random sample with what the labels and locked pixels say now."""
+        found = tuple(count_corrected(item, labels, locked) for item in self.items)
+        return replace(self, corrected=found)
+
+    def true_objects(self, at: int) -> float:
+        """Return the true objects of an object, or the missed ones of a window, by all we know."""
+        worth, corrected = self.worth[at], self.corrected[at]
+        if corrected is None:
+            return worth
+        return max(worth, corrected) if self.items[at].kind == "window" else corrected
+
     def place_of(self, item: Item) -> int | None:
         """Return the index of an item of another queue in this one; None if it is not in it."""
         return next((k for k, other in enumerate(self.items) if other.key == item.key), None)
@@ -154,7 +175,7 @@ class Queue:
                 "the rest, so a count cannot be estimated. Choose the order random sample."
             )
         n = self.n_in_a_row
-        pairs = list(zip(self.items[:n], self.worth[:n], strict=True))
+        pairs = [(item, self.true_objects(at)) for at, item in enumerate(self.items[:n])]
         return JudgedSample(
             population=self.population,
             worth=tuple(worth for item, worth in pairs if item.kind == "object"),
@@ -173,7 +194,7 @@ class Queue:
         return _adapter().dump_python(self, mode="json")
 
     def _missed(self, at: int) -> bool:
-        return self.items[at].kind == "window" and self.worth[at] > 0
+        return self.items[at].kind == "window" and self.true_objects(at) > 0
 
 
 @cache
@@ -204,6 +225,8 @@ def read_queue(plain: Mapping[str, Any], shape: tuple[int, ...]) -> Queue:
         )
         if not inside:
             raise InputError("The saved review queue belongs to other labels. Make a new one.")
+        if item.before:
+            unpack_labels(item.before, surroundings(item, shape))
     return queue
 
 

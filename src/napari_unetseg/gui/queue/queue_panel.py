@@ -121,7 +121,7 @@ class QueuePanel(QWidget):
         counted = item is not None and queue.random and item.kind == "window"
         self.missing.setVisible(counted)
         blocked = self.box.blockSignals(True)
-        self.box.setValue(round(queue.worth[queue.at]) if counted else 0)
+        self.box.setValue(round(queue.true_objects(queue.at)) if counted else 0)
         self.box.blockSignals(blocked)
         self._name_buttons(queue)
         self.outlook.setText(_outlook(queue))
@@ -179,8 +179,17 @@ def counted_text(queue: Queue) -> str:
 def count_text(found: Count) -> str:
     """Describe a count in words."""
     sample, precision, missed = found.sample, found.precision, found.missed
+    said = "with 95 % confidence."
+    if found.assumes_even:
+        some = sum(number > 0 for number in sample.missed)
+        said = (
+            "if missed objects are spread evenly. The sample cannot tell: objects are missed in "
+            f"{some} of its {len(sample.missed)} windows, and may be in {found.affected.high:,.0f} "
+            f"of all {sample.windows:,}. If they lie in clusters, the count is more uncertain: "
+            "judge more windows."
+        )
     return (
-        f"<b>True count about {found}</b>, with 95 % confidence. Precision "
+        f"<b>True count about {found}</b>, {said} Precision "
         f"{precision.estimate:.2f} ({precision.low:.2f} to {precision.high:.2f}), missed about "
         f"{missed.estimate:,.0f} ({missed.low:,.0f} to {missed.high:,.0f}). From "
         f"{len(sample.worth):,} of {sample.population:,} objects and {len(sample.missed):,} of "

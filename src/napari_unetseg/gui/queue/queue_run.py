@@ -19,6 +19,9 @@ from napari_unetseg.core.review_queue import (
     Verdict,
     count_drawn_objects,
     count_true_objects,
+    surroundings,
+    unpack_labels,
+    window_within,
 )
 from napari_unetseg.gui.correct.correct_scene import problem_of
 from napari_unetseg.gui.queue.queue_frame import ItemFrame
@@ -29,8 +32,6 @@ from napari_unetseg.gui.shared.session import Session
 
 _WAIT_MS = 80
 _STEPS = 200
-_AROUND = 4_000_000
-"""Largest number of pixels around an item that are copied to detect edits; else only its box."""
 
 _STALE = "A run changed this object since the queue was made. Make the queue again."
 
@@ -76,6 +77,7 @@ class QueueRun(QObject):
         self._queue: Queue | None = None
         self._around: Box = ()
         self._before: NDArray[Any] | None = None
+        self._made: NDArray[Any] | None = None
         self._fixed = False
         self._done: list[_JudgedStep] = []
         self._timer = QTimer(self)
@@ -106,6 +108,7 @@ class QueueRun(QObject):
     def open(self, order: Order) -> None:
         """Resume the queue of an order that is stored in the layer."""
         self._queue = queue_of(self.layer, order)
+        self._follow_corrections()
         self._remember()
         self.changed.emit()
 
@@ -232,6 +235,7 @@ class QueueRun(QObject):
             return
         self._follow_undo()
         self._follow_edits()
+        self._follow_corrections()
 
     # Verdicts
 
@@ -280,15 +284,13 @@ class QueueRun(QObject):
 
     def _worth(self) -> float:
         """Return the number of true objects of the item, by the current labels."""
-        item, before = self.item, self._before
+        item, before = self.item, self._made
         if item is None or before is None:
             return 1.0
         after = np.asarray(self.layer.data[self._around])
         if item.kind == "object":
             return count_true_objects(before, after, item.number)
-        pairs = zip(item.box, self._around, strict=True)
-        window = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in pairs)
-        return float(count_drawn_objects(before, after, window))
+        return float(count_drawn_objects(before, after, window_within(item, self._around)))
 
     # Edits and undo
 
@@ -300,17 +302,12 @@ class QueueRun(QObject):
         """Copy the labels around the item, to detect edits later."""
         item, self._fixed = self.item, False
         if item is None:
-            self._before = None
+            self._before = self._made = None
             return
-        shape = self.layer.data.shape
-        sides = [b - a for a, b in zip(item.low, item.high, strict=True)]
-        small = np.prod([3 * side for side in sides]) <= _AROUND
-        reach = [side if side > 1 and small else 0 for side in sides]
-        self._around = tuple(
-            slice(max(a - r, 0), min(b + r, n))
-            for a, b, r, n in zip(item.low, item.high, reach, shape, strict=True)
-        )
+        self._around = surroundings(item, self.layer.data.shape)
         self._before = np.array(self.layer.data[self._around])
+        # What was corrected before the item came up counts as well.
+        self._made = unpack_labels(item.before, self._around) if item.before else self._before
 
     def _follow_edits(self) -> None:
         """Mark the item as fixed if the user changed it, and unmark it if that is undone."""
@@ -331,6 +328,17 @@ class QueueRun(QObject):
             self._fixed = False
             self._keep(queue.judged(queue.at, ""))
             self._judge_in_other_queue(item, "", was="fixed")
+            self.changed.emit()
+
+    def _follow_corrections(self) -> None:
+        """Count corrections in every item of a random sample, whichever is on screen."""
+        queue = self._queue
+        if queue is None or not queue.random:
+            return
+        locked = self._session.locks(self.layer).pixels()
+        found = queue.with_corrections(self.layer.data, locked)
+        if found.corrected != queue.corrected:
+            self._keep(found)
             self.changed.emit()
 
     def _is_fixed(self, item: Item, before: NDArray[Any], after: NDArray[Any]) -> bool:
