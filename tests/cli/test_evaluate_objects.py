@@ -91,6 +91,28 @@ def test_empty_images_are_null_where_there_is_no_distance(files):
     assert found["mean"]["ap50"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("objects", [True, False])
+def test_images_without_anything_are_told_and_can_be_left_out(files, tmp_path, capsys, objects):
+    write, _ = files
+    write("none", np.zeros_like(BOTH), np.zeros_like(BOTH))
+    write("some", LEFT, BOTH > 0 if not objects else BOTH)
+    words = ("evaluate", tmp_path / "said", tmp_path / "true", "--json", tmp_path / "s.json")
+    words += ("--objects",) if objects else ()
+    assert run(*words) == 0
+    told = capsys.readouterr().out
+    assert "mean of 2 images, of which 1 without" in told
+    assert "in both count as 1: " in told
+    content = json.loads((tmp_path / "s.json").read_text())
+    assert content["mean"]["dice"] == pytest.approx((1 + 2 / 3) / 2)
+    assert content["pooled"]["dice"] == pytest.approx(2 / 3)
+    assert "together" in told
+    assert run(*words, "--empty", "leave-out") == 0
+    told = capsys.readouterr().out
+    assert "mean of 1 image, 1 without" in told
+    content = json.loads((tmp_path / "s.json").read_text())
+    assert content["mean"]["dice"] == content["pooled"]["dice"] == pytest.approx(2 / 3)
+
+
 def test_planes_volumes_and_units(files):
     write, judge = files
     said = np.stack([LEFT, 2 * LEFT])  # labelled plane by plane

@@ -11,14 +11,25 @@ import typer
 from numpy.typing import NDArray
 
 from napari_unetseg.cli.console import bar, note, say
-from napari_unetseg.cli.evaluate_objects import evaluate_objects
+from napari_unetseg.cli.evaluate_objects import (
+    Empty,
+    evaluate_objects,
+    kept_images,
+    name_mean,
+)
 from napari_unetseg.cli.file_pairs import Pair, pair_files
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.annotation.annotation import MAX_CLASSES
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_labels, writing
 from napari_unetseg.core.progress import Progress, part, track
-from napari_unetseg.core.scoring.pixel_scores import Scores, class_scores, mean_scores, scores
+from napari_unetseg.core.scoring.pixel_scores import (
+    Areas,
+    Scores,
+    count_areas,
+    mean_scores,
+    pool_areas,
+)
 from napari_unetseg.core.scoring.score_summary import ObjectScoreOptions
 
 Labels = NDArray[Any]
@@ -27,10 +38,22 @@ _Values = frozenset[int]
 
 @dataclass(frozen=True)
 class _Judged:
-    """Hold the scores of an image: the mean over the foreground, and each of several classes."""
+    """Hold the scores of an image: the mean over the foreground, and each of several classes.
+
+    Parameters
+    ----------
+    areas
+        By class value; by 1 where two masks are compared.
+    """
 
     mean: Scores
     classes: Mapping[int, Scores]
+    areas: Mapping[int, Areas]
+
+    @property
+    def empty(self) -> bool:
+        """Whether neither the prediction nor the ground truth has foreground."""
+        return not any(predicted or true for _, predicted, true in self.areas.values())
 
     def as_json(self) -> dict[str, Any]:
         values = {str(value): asdict(scored) for value, scored in self.classes.items()}
@@ -70,14 +93,23 @@ def evaluate_command(
             "value but 0 if the predictions have a single class.",
         ),
     ] = "auto",
+    empty: Annotated[
+        Empty,
+        typer.Option(
+            metavar="count|leave-out",
+            help="Images with no foreground, or no objects, in both: count as 1 in the mean over "
+            "images, or are left out of it.",
+        ),
+    ] = "count",
 ) -> None:
     """Compare labels with the ground truth: Dice, IoU, precision and recall of pixels or objects.
 
     For pixels, each image's score is the mean over its foreground classes; the last line is the
-    mean over images. --objects matches objects instead: precision, recall and F1 at an IoU of 0.5,
-    AP at 0.5 and its mean from 0.5 to 0.95 (TP / (TP + FP + FN), as in StarDist and Cellpose), SBD,
-    panoptic quality, Hausdorff distance and boundary F1, adapted Rand error and split and merge VI;
-    Dice and IoU are those of the foreground.
+    mean over images, after the scores of the pixels of all images together. --objects matches
+    objects instead: precision, recall and F1 at an IoU of 0.5, AP at 0.5 and its mean from 0.5 to
+    0.95 (TP / (TP + FP + FN), as in StarDist and Cellpose), SBD, panoptic quality, Hausdorff
+    distance and boundary F1, adapted Rand error and split and merge VI; Dice and IoU are those of
+    the foreground.
     """
     # An option that only objects use implies --objects.
     by_objects = objects or bool(options.model_fields_set)
@@ -89,7 +121,7 @@ def evaluate_command(
     chosen = _chosen(foreground)
     pairs = pair_files(predictions, truth, names=("predictions", "ground truth labels"))
     if by_objects:
-        evaluate_objects(pairs, options, table)
+        evaluate_objects(pairs, options, table, empty)
         return
     with bar("evaluate") as progress:
         predicted, true = _values_of(pairs, part(progress, 0, 0.4))
@@ -98,12 +130,16 @@ def evaluate_command(
         judged = {pair.stem: compare(*_read_pair(pair)) for pair in track(pairs, last, "judging")}
     for stem, image_scores in judged.items():
         say(f"{stem}: {_format_scores(image_scores.mean)}")
-    overall = mean_scores(image_scores.mean for image_scores in judged.values())
+    nothing = [stem for stem, image_scores in judged.items() if image_scores.empty]
+    kept = kept_images(judged, nothing, empty)
+    overall = mean_scores(image_scores.mean for image_scores in kept.values())
+    pooled = mean_scores(pool_areas(each.areas for each in judged.values()).values())
     for value, score in _mean_classes(judged).items():
         say(f"class {value}: {_format_scores(score)}")
-    say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_format_scores(overall)}")
+    say(f"all pixels together: {_format_scores(pooled)}")
+    say(f"{name_mean(kept, nothing, empty, 'foreground')}: {_format_scores(overall)}")
     if table is not None:
-        _write(table, overall, judged)
+        _write(table, overall, pooled, judged)
 
 
 class _Judge:
@@ -135,11 +171,11 @@ class _Judge:
 
     def __call__(self, predicted: Labels, true: Labels) -> _Judged:
         if self.classes:
-            by_class = class_scores(predicted, true, self.classes)
-            return _Judged(mean_scores(by_class.values()), by_class)
-        return _Judged(
-            scores(np.isin(predicted, self.front) if self.front else predicted, true), {}
-        )
+            areas = {v: count_areas(predicted == v, true == v) for v in self.classes}
+            by_class = pool_areas([areas])
+            return _Judged(mean_scores(by_class.values()), by_class, areas)
+        counts = count_areas(np.isin(predicted, self.front) if self.front else predicted, true)
+        return _Judged(Scores.of_areas(*counts), {}, {1: counts})
 
 
 def _values_of(pairs: Sequence[Pair], progress: Progress) -> tuple[_Values, _Values]:
@@ -189,8 +225,8 @@ def _format_scores(scored: Scores) -> str:
     )
 
 
-def _write(path: Path, overall: Scores, judged: Mapping[str, _Judged]) -> None:
-    content: dict[str, Any] = {"mean": asdict(overall)}
+def _write(path: Path, overall: Scores, pooled: Scores, judged: Mapping[str, _Judged]) -> None:
+    content: dict[str, Any] = {"mean": asdict(overall), "pooled": asdict(pooled)}
     classes = _mean_classes(judged)
     if classes:
         content["classes"] = {str(value): asdict(scored) for value, scored in classes.items()}

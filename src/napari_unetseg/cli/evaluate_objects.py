@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.file_pairs import Pair
@@ -20,9 +20,45 @@ from napari_unetseg.core.scoring.score_summary import (
     pool_scores,
 )
 
+Empty = Literal["count", "leave-out"]
+"""Images where neither the prediction nor the truth has anything: in the mean as 1, or not."""
+
+T = TypeVar("T")
+
+
+def kept_images(judged: Mapping[str, T], nothing: Sequence[str], empty: Empty) -> dict[str, T]:
+    """Return the images that count in the mean.
+
+    Raises
+    ------
+    InputError
+        When none is left.
+    """
+    left_out = set(nothing if empty == "leave-out" else ())
+    kept = {stem: result for stem, result in judged.items() if stem not in left_out}
+    if not kept:
+        raise InputError(
+            "No image has anything to compare, in the prediction or the ground truth. Give others, "
+            "or use --empty count."
+        )
+    return kept
+
+
+def name_mean(kept: Sized, nothing: Sequence[str], empty: Empty, what: str) -> str:
+    """Return the name of a mean over images, and how those without `what` enter it."""
+    name = f"mean of {len(kept)} image{'s' * (len(kept) != 1)}"
+    if not nothing:
+        return name
+    if empty == "count":
+        return f"{name}, of which {len(nothing)} without {what} in both count as 1"
+    return f"{name}, {len(nothing)} without {what} in both left out"
+
 
 def evaluate_objects(
-    pairs: Sequence[Pair], options: ObjectScoreOptions, table: Path | None = None
+    pairs: Sequence[Pair],
+    options: ObjectScoreOptions,
+    table: Path | None = None,
+    empty: Empty = "count",
 ) -> None:
     """Compare pairs of predicted and true objects, print a line for each, and write a table.
 
@@ -39,8 +75,14 @@ def evaluate_objects(
             judged[pair.stem] = judge_objects(predicted, true, options, progress=share)
     for stem, result in judged.items():
         say(f"{stem}: {_format_scores(result.scores)}")
-    overall = average_scores(result.scores for result in judged.values())
-    say(f"mean of {len(judged)} image{'s' * (len(judged) != 1)}: {_format_scores(overall)}")
+    nothing = [
+        stem
+        for stem, result in judged.items()
+        if not result.overlap.n_true and not result.overlap.n_predicted
+    ]
+    kept = kept_images(judged, nothing, empty)
+    overall = average_scores(result.scores for result in kept.values())
+    say(f"{name_mean(kept, nothing, empty, 'objects')}: {_format_scores(overall)}")
     together = pool_scores(list(judged.values()))
     say(
         f"all objects together: F1 {together['f1']:.3f}, AP@0.5 {together['ap50']:.3f}; "

@@ -1,6 +1,6 @@
 """Pixel scores of a mask, or of a map of classes, against the truth."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Self
 
@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_unetseg.core.errors import InputError
+
+Areas = tuple[int, int, int]
+"""Pixels of the intersection, of the prediction and of the truth."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def scores(prediction: ArrayLike, truth: ArrayLike) -> Scores:
     InputError
         When the shapes differ.
     """
-    return Scores.of_areas(*_areas(prediction, truth))
+    return Scores.of_areas(*count_areas(prediction, truth))
 
 
 def class_scores(
@@ -93,10 +96,26 @@ def class_scores(
     {1: 0.667, 2: 0.667}
     """
     predicted, true = np.asarray(prediction), np.asarray(truth)
-    areas = {value: _areas(predicted == value, true == value) for value in values}
+    areas = {value: count_areas(predicted == value, true == value) for value in values}
     return {
         value: Scores.of_areas(*counts) for value, counts in areas.items() if counts[1] or counts[2]
     }
+
+
+def pool_areas(several: Iterable[Mapping[int, Areas]]) -> dict[int, Scores]:
+    """Compute the scores of each class over the pixels of all images together.
+
+    Parameters
+    ----------
+    several
+        For each image the areas of its classes, by class value.
+    """
+    totals: dict[int, Areas] = {}
+    for areas in several:
+        for value, counts in areas.items():
+            both, predicted, true = totals.get(value, (0, 0, 0))
+            totals[value] = (both + counts[0], predicted + counts[1], true + counts[2])
+    return {value: Scores.of_areas(*counts) for value, counts in totals.items() if any(counts[1:])}
 
 
 def mean_scores(several: Iterable[Scores]) -> Scores:
@@ -156,8 +175,8 @@ def iou(prediction: ArrayLike, truth: ArrayLike) -> float:
     return scores(prediction, truth).iou
 
 
-def _areas(prediction: ArrayLike, truth: ArrayLike) -> tuple[int, int, int]:
-    """Count the pixels of the intersection, of the first mask and of the second."""
+def count_areas(prediction: ArrayLike, truth: ArrayLike) -> Areas:
+    """Count the pixels of the intersection, of the prediction and of the truth."""
     first, second = _mask(prediction), _mask(truth)
     if first.shape != second.shape:
         raise InputError(
@@ -173,4 +192,14 @@ def _mask(values: ArrayLike) -> NDArray[Any]:
     return array if array.dtype == bool else array != 0
 
 
-__all__ = ["Scores", "class_scores", "dice", "iou", "mean_scores", "scores"]
+__all__ = [
+    "Areas",
+    "Scores",
+    "class_scores",
+    "count_areas",
+    "dice",
+    "iou",
+    "mean_scores",
+    "pool_areas",
+    "scores",
+]
