@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary, ref
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.project import Contents, ProjectFolder
 from napari_unetseg.gui.project.project_layers import (
     adopt,
@@ -17,6 +17,7 @@ from napari_unetseg.gui.project.project_layers import (
 )
 from napari_unetseg.gui.queue.queue_store import revision_of
 from napari_unetseg.gui.shared.layers import layer_key
+from napari_unetseg.gui.shared.model_opener import ask
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Task
 
@@ -35,6 +36,11 @@ class Autosave(QObject):
         Why it was not.
     opened(str)
         A sentence about what was opened.
+
+    Attributes
+    ----------
+    problem
+        Why the last saving failed; empty once a later one succeeds.
     """
 
     saved = Signal(str)
@@ -49,7 +55,9 @@ class Autosave(QObject):
         self._task: Task | None = None
         self._versions: dict[str, Any] = {}
         self._saving: dict[str, Any] = {}
+        # What the viewer held when the disk last held all of it.
         self._seen: Any = None
+        self.problem = ""
         self._timer = QTimer(self)
         self._timer.setInterval(round(1000 * SECONDS))
         self._timer.timeout.connect(self.autosave)
@@ -102,9 +110,11 @@ class Autosave(QObject):
         """Save what changed, in another thread."""
         if self.folder is None or self._task is not None:
             return
-        contents, folder = self._contents(), self.folder
-        self._seen = self._look()
-        self._run(lambda progress: _saved(folder, contents, progress), self._on_saved)
+        contents, folder, look = self._contents(), self.folder, self._look()
+        self._run(
+            lambda progress: folder.save(contents, progress=progress),
+            lambda written: self._on_saved(written, look),
+        )
 
     def autosave(self) -> None:
         """Save if anything changed since the last time."""
@@ -114,12 +124,23 @@ class Autosave(QObject):
             self.save()
 
     def finish(self) -> None:
-        """Save what is not saved yet, at once: the application is about to end."""
-        if self._viewer is None or self.folder is None or not self.automatic:
+        """Save what is not saved yet, at once: the application is about to end.
+
+        Asks whether to try again when that fails, and whether to save when it is not automatic.
+        """
+        if self._viewer is None or self.folder is None:
             return
-        if self._task is not None or self._look() != self._seen:
-            self.folder.save(self._contents())
-            self._seen = self._look()
+        if self._task is None and self._look() == self._seen:
+            return
+        name = self.folder.path.name
+        wanted = self.automatic or ask(None, "Not saved", f"Save the changes of {name}?")
+        while wanted:
+            try:
+                self.folder.save(self._contents())
+            except InputError as error:
+                wanted = ask(None, "Not saved", f"{error} {name} is not saved. Try again?")
+            else:
+                self._seen, wanted = self._look(), False
 
     def open(self, path: Path) -> None:
         """Read a project in another thread and put its layers into the viewer."""
@@ -146,7 +167,7 @@ class Autosave(QObject):
     def _run(self, work: Any, done: Any) -> None:
         self._task = Task(work, self)
         self._task.returned.connect(done)
-        self._task.refused.connect(self.refused)
+        self._task.refused.connect(self._on_refused)
         self._task.failed.connect(self._on_failed)
         self._task.finished.connect(self._on_finished)
         self._task.start()
@@ -169,7 +190,8 @@ class Autosave(QObject):
         session = self._session
         return layers, [id(model) for model in session.models], session.history.versions
 
-    def _on_saved(self, written: list[str]) -> None:
+    def _on_saved(self, written: list[str], look: Any) -> None:
+        self._seen, self.problem = look, ""
         self._versions = dict(self._saving)
         labels = sum(name.startswith("labels/") for name in written)
         what = f"{labels} label layer(s) changed" if labels else "up to date"
@@ -184,18 +206,21 @@ class Autosave(QObject):
             self._viewer.add_layer(layer)
         self.take_over(folder, contents, problems)
 
+    def _on_refused(self, sentence: str) -> None:
+        self.problem = sentence
+        self.refused.emit(sentence)
+
     def _on_failed(self, error: Exception) -> None:
-        self.refused.emit(f"This went wrong: {error}. What was saved before is still there.")
-        raise error
+        known = self.problem
+        self._on_refused(f"This went wrong: {error}. What was saved before is still there.")
+        if self.problem != known:
+            # The next tries, every few seconds, need no notification of their own.
+            raise error
 
     def _on_finished(self) -> None:
         if self._task is not None:
             self._task.deleteLater()
         self._task = None
-
-
-def _saved(folder: ProjectFolder, contents: Contents, progress: Progress) -> list[str]:
-    return folder.save(contents, progress=progress)
 
 
 def _count(numbers: tuple[int, int, int]) -> str:
