@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from napari.layers._layer_actions import _duplicate_layer
 from napari.layers._source import layer_source
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
@@ -271,3 +273,32 @@ def test_a_mended_failure_is_no_longer_told(qtbot, viewer, tmp_path):
     assert later.message.text().startswith("Saved")
     dock.close_tool()
     later.close_tool()
+
+
+def test_a_duplicate_and_its_original_are_saved_each(qtbot, viewer, tmp_path):
+    filled(viewer)
+    keeper = Autosave.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    other = ViewerModel()
+    opener = Autosave.of(other)
+    opener.open(tmp_path / "p")
+    waits(qtbot, opener)
+    original = other.layers[1]
+    other.layers.selection = {original}
+    _duplicate_layer(other.layers)
+    duplicate = next(one for one in other.layers[1:] if one is not original)
+    original.paint((10, 10), 7)
+    duplicate.paint((15, 20), 9)
+    # The same project once more in the same window: six layers, of six keys.
+    opener.open(tmp_path / "p")
+    waits(qtbot, opener)
+    opener.save()
+    waits(qtbot, opener)
+    opener.set_automatic(False)
+    assert opener.problem == ""
+    found = [item.labels for item in opener.folder.open().labels]
+    shown = [layer.data for layer in other.layers if isinstance(layer, Labels)]
+    assert len(found) == len(shown) == 3
+    assert all(map(np.array_equal, found, shown))

@@ -1,6 +1,7 @@
 """`Autosave`: saves a viewer's project every few seconds, and opens one."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -53,8 +54,6 @@ class Autosave(QObject):
         self._session = Session.of(viewer)
         self.folder: ProjectFolder | None = None
         self._task: Task | None = None
-        self._versions: dict[str, Any] = {}
-        self._saving: dict[str, Any] = {}
         # What the viewer held when the disk last held all of it.
         self._seen: Any = None
         self.problem = ""
@@ -102,7 +101,7 @@ class Autosave(QObject):
 
     def save_as(self, path: Path) -> None:
         """Make a project of everything in the viewer and save it by itself from now on."""
-        self.folder, self._versions, self._seen = ProjectFolder(path), {}, None
+        self.folder, self._seen = ProjectFolder(path), None
         self.save()
         self.set_automatic(True)
 
@@ -113,7 +112,7 @@ class Autosave(QObject):
         contents, folder, look = self._contents(), self.folder, self._look()
         self._run(
             lambda progress: folder.save(contents, progress=progress),
-            lambda written: self._on_saved(written, look),
+            lambda written: self._on_saved(written, look, contents.missing),
         )
 
     def autosave(self) -> None:
@@ -153,11 +152,11 @@ class Autosave(QObject):
         adopt(self._viewer, self._session, contents)
         self.folder = folder
         items = {item.key: item for item in contents.items}
-        self._versions = {}
+        versions = {}
         for layer in self._viewer.layers:
             if layer_key(layer) in items:
-                self._versions[layer_key(layer)] = version_of(layer, self._session)
-        folder.remember(self._versions)
+                versions[layer_key(layer)] = version_of(layer, self._session)
+        folder.remember(versions)
         self._seen = self._look()
         self.set_automatic(True)
         n = (len(contents.images), len(contents.labels), len(contents.models))
@@ -173,13 +172,11 @@ class Autosave(QObject):
         self._task.start()
 
     def _contents(self) -> Contents:
-        contents = contents_of(
+        return contents_of(
             self._viewer,
             self._session,
-            lambda key, version: self._versions.get(key) == version,
+            lambda key, version: self.folder is not None and self.folder.holds(key, version),
         )
-        self._saving = {i.key: i.version for i in contents.items}
-        return contents
 
     def _look(self) -> Any:
         """Return what changes whenever there is something to save."""
@@ -190,14 +187,13 @@ class Autosave(QObject):
         session = self._session
         return layers, [id(model) for model in session.models], session.history.versions
 
-    def _on_saved(self, written: list[str], look: Any) -> None:
+    def _on_saved(self, written: list[str], look: Any, not_saved: Sequence[str]) -> None:
         self._seen, self.problem = look, ""
-        self._versions = dict(self._saving)
         labels = sum(name.startswith("labels/") for name in written)
         what = f"{labels} label layer(s) changed" if labels else "up to date"
         left_out = () if self.folder is None else self.folder.left_out
         said = f"Saved at {time.strftime('%H:%M:%S')}: {what}."
-        self.saved.emit(" ".join([said, *left_out]))
+        self.saved.emit(" ".join([said, *left_out, *not_saved]))
 
     def _on_opened(self, found: tuple[ProjectFolder, Contents]) -> None:
         folder, contents = found
