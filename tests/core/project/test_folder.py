@@ -15,7 +15,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import write_image
+from napari_unetseg.core.io import write_image, write_labels
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.project import (
     Contents,
@@ -226,8 +226,14 @@ def test_hostile_lists_are_refused(tmp_path, field, value):
     content = json.loads(listed.read_text())
     content["labels"][0][field] = value
     listed.write_text(json.dumps(content))
-    with pytest.raises(InputError):
-        ProjectFolder(tmp_path / "p").open()
+    folder = ProjectFolder(tmp_path / "p")
+    if field in ("dtype", "shape"):
+        found = folder.open()
+        assert not found.labels
+        assert "Cells: " in found.missing[0]
+    else:
+        with pytest.raises(InputError):
+            folder.open()
 
 
 @pytest.mark.parametrize("content", [b"", b"{}x", b"[]", b'{"version": 99}', b"\xff\xfe"])
@@ -291,3 +297,101 @@ def test_killed_at_any_moment_nothing_is_corrupt(tmp_path):
         left = [place for place in path.rglob("*") if place.is_file()]
         assert len(left) == 3, left
         assert not list(path.glob(".*"))
+
+
+def test_two_items_of_one_key_are_refused():
+    with pytest.raises(ValueError, match="the same key"):
+        Contents(labels=(labels_item(0), labels_item(1)))
+
+
+def test_a_file_that_does_not_read_back_is_not_saved(tmp_path, monkeypatch):
+    folder = ProjectFolder(tmp_path / "p")
+    folder.save(Contents(labels=(labels_item(0),)))
+
+    def write_wrongly(path, image):
+        write_labels(path, image.with_data(image.data * 0))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_module, "write_labels", write_wrongly)
+        with pytest.raises(InputError, match="does not read back"):
+            folder.save(Contents(labels=(labels_item(1),)))
+    assert same(ProjectFolder(tmp_path / "p").open().labels[0], labels_item(0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"), [((1, 8, 9), "ZYX"), ((8, 9, 2), "YXC"), ((2, 1, 8, 9), "TZYX")]
+)
+def test_an_image_comes_back_with_its_axes(tmp_path, shape, axes):
+    data = np.random.default_rng(0).random(shape).astype(np.float32)
+    image = Image.of(data, axes, spacing=(0.5,) * sum(axis in "ZYX" for axis in axes), unit="µm")
+    ProjectFolder(tmp_path / "p").save(
+        Contents(images=(ImageItem(key="a", name="a", image=image),))
+    )
+    found = ProjectFolder(tmp_path / "p").open().images[0].image
+    assert (found.axes, found.spacing) == (axes, image.spacing)
+    assert np.array_equal(found.asarray(), data)
+
+
+@pytest.mark.parametrize("part", [np.s_[0], np.s_[:, 1:5, 2:6], np.s_[:]])
+def test_an_image_that_differs_from_its_file_is_stored(tmp_path, part):
+    both = np.random.default_rng(0).random((2, 8, 9)).astype(np.float32)
+    write_image(tmp_path / "both.tif", Image.of(both, "ZYX"))
+    shown = Image.of(both[part])
+    item = ImageItem(key="a", name="a", image=shown, path=tmp_path / "both.tif")
+    ProjectFolder(tmp_path / "p").save(Contents(images=(item,)))
+    found = ProjectFolder(tmp_path / "p").open().images[0]
+    assert np.array_equal(found.image.asarray(), shown.data)
+    assert (found.path is not None) == (shown.shape == both.shape)
+
+
+@pytest.mark.parametrize("lost", ["labels", "ink", "models"])
+@pytest.mark.parametrize("damage", ["gone", "truncated"])
+def test_what_is_there_is_opened_and_the_rest_named_and_kept(tmp_path, model, lost, damage):
+    path = tmp_path / "p"
+    other = replace(labels_item(3), key="other", name="Other")
+    ProjectFolder(path).save(Contents(labels=(labels_item(0), other), models=(model,)))
+    (file,) = (path / lost).glob("other-*" if lost != "models" else "*")
+    whole = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(whole[:50])
+    folder = ProjectFolder(path)
+    found = folder.open()
+    assert same(found.labels[0], labels_item(0))
+    assert len(found.missing) == 1
+    assert len(found.labels) == (1 if lost == "labels" else 2)
+    assert len(found.models) == (0 if lost == "models" else 1)
+    # Saving keeps what may come back, by a backup or a cloud.
+    folder.save(found)
+    assert file.exists() == (damage == "truncated")
+    file.write_bytes(whole)
+    again = ProjectFolder(path).open()
+    assert not again.missing
+    assert (len(again.labels), len(again.models)) == (2, 1)
+    assert same(again.labels[1 if lost != "labels" else 0], other) or lost == "labels"
+
+
+def test_a_lost_file_is_written_again_from_what_holds_it(tmp_path):
+    path = tmp_path / "p"
+    folder = ProjectFolder(path)
+    contents = Contents(labels=(labels_item(0), replace(labels_item(1), key="b", name="B")))
+    folder.save(contents)
+    (path / "ink" / "cells-1.tif").unlink()
+    (path / "labels" / "b-1.tif").unlink()
+    assert len(folder.save(contents)) == 4
+    found = ProjectFolder(path).open()
+    assert all(map(same, found.labels, contents.labels))
+
+
+def test_projects_of_earlier_versions_with_one_key_twice_open(tmp_path):
+    path = tmp_path / "p"
+    ProjectFolder(path).save(Contents(labels=(labels_item(0),)))
+    content = json.loads((path / "project.json").read_text())
+    content["labels"] *= 2
+    (path / "project.json").write_text(json.dumps(content))
+    folder = ProjectFolder(path)
+    found = folder.open()
+    assert len({item.key for item in found.labels}) == 2
+    folder.save(found)
+    assert all(same(item, labels_item(0)) for item in ProjectFolder(path).open().labels)

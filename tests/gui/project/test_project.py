@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from napari.layers._layer_actions import _duplicate_layer
 from napari.layers._source import layer_source
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
@@ -12,7 +14,9 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.train import train
+from napari_unetseg.gui.project import autosave
 from napari_unetseg.gui.project.autosave import Autosave
+from napari_unetseg.gui.project.project_dock import ProjectWidget
 from napari_unetseg.gui.project.project_reader import get_project_reader, read_project
 from napari_unetseg.gui.shared.layers import find_layer
 from napari_unetseg.gui.shared.session import Session
@@ -199,3 +203,102 @@ def test_napari_is_offered_projects_only(qtbot, viewer, tmp_path):
     layers = read_project(str(tmp_path / "p.unetseg"))
     assert [kind for _, _, kind in layers] == ["image", "labels"]
     assert isinstance(ImageLayer(layers[0][0], **layers[0][1]), ImageLayer)
+
+
+def test_a_save_that_fails_is_tried_again_and_asked_about_at_the_end(qtbot, viewer, tmp_path):
+    _, result = filled(viewer)
+    keeper = Autosave.of(viewer)
+    path = tmp_path / "p"
+    keeper.save_as(path)
+    waits(qtbot, keeper)
+    refused, asked = [], []
+    keeper.refused.connect(refused.append)
+    result.paint((1, 1), 9)
+    (path / "labels").rename(tmp_path / "away")
+    (path / "labels").write_text("")
+    for times in (1, 2):
+        keeper.autosave()
+        waits(qtbot, keeper)
+        assert len(refused) == times
+    assert keeper.problem == refused[-1]
+
+    def mended(_, title, question):
+        asked.append(question)
+        (path / "labels").unlink()
+        (tmp_path / "away").rename(path / "labels")
+        return True
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(autosave, "ask", mended)
+        keeper.finish()
+        keeper.finish()
+    assert len(asked) == 1
+    assert "not saved" in asked[0]
+    assert (keeper.folder.open().labels[0].labels == 9).any()
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_changes_that_are_not_saved_automatically_are_asked_about(
+    qtbot, viewer, tmp_path, monkeypatch, answer
+):
+    _, result = filled(viewer)
+    keeper = Autosave.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    result.paint((1, 1), 9)
+    monkeypatch.setattr(autosave, "ask", lambda *words: answer)
+    keeper.finish()
+    assert (keeper.folder.open().labels[0].labels == 9).any() == answer
+
+
+def test_a_mended_failure_is_no_longer_told(qtbot, viewer, tmp_path):
+    _, result = filled(viewer)
+    dock = ProjectWidget(viewer)
+    qtbot.addWidget(dock)
+    dock.save_as(tmp_path / "p")
+    waits(qtbot, dock.keeper)
+    (tmp_path / "p" / "labels").rename(tmp_path / "away")
+    (tmp_path / "p" / "labels").write_text("")
+    result.paint((1, 1), 9)
+    dock.keeper.autosave()
+    waits(qtbot, dock.keeper)
+    later = ProjectWidget(viewer)
+    qtbot.addWidget(later)
+    assert later.message.text() == dock.keeper.problem != ""
+    (tmp_path / "p" / "labels").unlink()
+    dock.keeper.autosave()
+    waits(qtbot, dock.keeper)
+    assert dock.keeper.problem == ""
+    assert later.message.text().startswith("Saved")
+    dock.close_tool()
+    later.close_tool()
+
+
+def test_a_duplicate_and_its_original_are_saved_each(qtbot, viewer, tmp_path):
+    filled(viewer)
+    keeper = Autosave.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    other = ViewerModel()
+    opener = Autosave.of(other)
+    opener.open(tmp_path / "p")
+    waits(qtbot, opener)
+    original = other.layers[1]
+    other.layers.selection = {original}
+    _duplicate_layer(other.layers)
+    duplicate = next(one for one in other.layers[1:] if one is not original)
+    original.paint((10, 10), 7)
+    duplicate.paint((15, 20), 9)
+    # The same project once more in the same window: six layers, of six keys.
+    opener.open(tmp_path / "p")
+    waits(qtbot, opener)
+    opener.save()
+    waits(qtbot, opener)
+    opener.set_automatic(False)
+    assert opener.problem == ""
+    found = [item.labels for item in opener.folder.open().labels]
+    shown = [layer.data for layer in other.layers if isinstance(layer, Labels)]
+    assert len(found) == len(shown) == 3
+    assert all(map(np.array_equal, found, shown))

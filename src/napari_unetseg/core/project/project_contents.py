@@ -85,7 +85,7 @@ class Contents:
     history
         Versions of these models and of deleted ones, oldest first.
     missing
-        Sentences about items that were not found when the project was opened.
+        Sentences about items that were not found when the project was opened, or cannot be saved.
     """
 
     images: tuple[ImageItem, ...] = ()
@@ -98,6 +98,12 @@ class Contents:
     def items(self) -> tuple[ImageItem | LabelsItem, ...]:
         """All layers, images first."""
         return (*self.images, *self.labels)
+
+    def __post_init__(self) -> None:
+        keys = [item.key for item in self.items]
+        if len(set(keys)) < len(keys):
+            # Files are named by keys: two items of one key would overwrite each other.
+            raise ValueError(f"Two items of a project have the same key: {sorted(keys)}.")
 
 
 __all__ = ["Contents", "ImageItem", "LabelsItem", "Place"]

@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -32,6 +33,7 @@ from napari_unetseg.core.project.project_manifest import (
     LabelsEntry,
     Manifest,
     read_manifest,
+    written_manifest,
 )
 from napari_unetseg.core.project.project_models import (
     fingerprint_prefix,
@@ -50,6 +52,8 @@ Entry: TypeAlias = ImageEntry | LabelsEntry
 FOLDERS = ("images", "labels", "ink", "models", "history")
 
 _MAX_PIXELS = 2**40
+
+_OPEN_TRIES = 3
 
 
 def is_project(path: str | os.PathLike[str]) -> bool:
@@ -79,8 +83,9 @@ class ProjectFolder:
         self._versions: dict[str, Hashable] = {}
         self._entries: dict[str, Entry] = {}
         self._history: tuple[str | None, bytes] | None = None
-        self._damaged: str | None = None
+        self._damaged: list[str] = []
         self._unopened: tuple[str, ...] = ()
+        self._not_read: tuple[Entry, ...] = ()
         self.left_out: tuple[str, ...] = ()
 
     def save(self, contents: Contents, *, progress: Progress = silent) -> list[str]:
@@ -111,34 +116,56 @@ class ProjectFolder:
         """Set the versions of items that are on disk, by key."""
         self._versions.update(versions)
 
+    def holds(self, key: str, version: Hashable) -> bool:
+        """Return whether an item of this version is saved and its files are there."""
+        entry = self._entries.get(key)
+        return (
+            entry is not None
+            and version is not None
+            and self._versions.get(key) == version
+            and all((self.path / n).is_file() or n in self._damaged for n in entry.files)
+        )
+
     def open(self, *, progress: Progress = silent) -> Contents:
         """Read the project.
 
         Returns
         -------
         Contents
-            The items that were found; images outside the project that are missing are named
-            in `missing`.
+            The items that were found. Those that are missing or damaged are named in `missing`
+            and stay in the project; the next save copies a damaged file of locked pixels, or a
+            damaged history, aside.
 
         Raises
         ------
         InputError
-            When the folder is not a project, or one of its own files is damaged. A damaged
-            history is only named in `missing`, and the next save moves it aside.
+            When the folder is not a project, or its list is damaged.
         """
+        for _ in range(_OPEN_TRIES):
+            contents = self._open(progress)
+            if not contents.missing or read_manifest(self.path) == self._last:
+                break
+            # Another window saved meanwhile, and deleted files that were still to be read.
+        return contents
+
+    def _open(self, progress: Progress) -> Contents:
         manifest = read_manifest(self.path)
-        entries: list[Entry] = [*manifest.images, *manifest.labels]
+        entries = _with_unique_keys([*manifest.images, *manifest.labels])
         images: list[ImageItem] = []
         labels: list[LabelsItem] = []
-        missing = []
+        not_read: list[Entry] = []
+        missing: list[str] = []
+        self._damaged = []
         for entry in track(entries, progress, "opening"):
-            if isinstance(entry, LabelsEntry):
-                labels.append(self._read_labels(entry))
-                continue
             try:
-                images.append(self._read_image(entry))
+                if isinstance(entry, LabelsEntry):
+                    labels.append(self._read_labels(entry, missing))
+                else:
+                    images.append(self._read_image(entry))
             except InputError as error:
+                not_read.append(entry)
                 missing.append(f"{entry.name}: {error}")
+        self._not_read = tuple(not_read)
         history = self._read_history(manifest.history, missing)
         models = self._read_models(manifest.models, history, missing)
         self._last = manifest
@@ -161,17 +188,22 @@ class ProjectFolder:
         for item in track(items, progress, "saving"):
             entry = self._unchanged_entry(item) or self._new_entry(item, number, written)
             entries.append(entry)
+        keys = {entry.key for entry in entries}
+        # What could not be read may be there again when the project is opened next.
+        kept = [entry for entry in self._not_read if entry.key not in keys]
+        listed = [*kept, *entries]
         manifest = Manifest(
             number=number,
             saver=self._saver,
             saved=datetime.now(UTC).isoformat(timespec="seconds"),
-            images=tuple(e for e in entries if isinstance(e, ImageEntry)),
-            labels=tuple(e for e in entries if isinstance(e, LabelsEntry)),
+            images=tuple(e for e in listed if isinstance(e, ImageEntry)),
+            labels=tuple(e for e in listed if isinstance(e, LabelsEntry)),
             models=self._models(contents.models, written),
             history=self._versions_file(contents.history, number, written),
         )
+        content = written_manifest(manifest)
         with writing(self.path / NAME) as draft:
-            _write_through(draft, manifest.model_dump_json(indent=1).encode())
+            _write_through(draft, content)
         self._last = manifest
         self._versions = {item.key: item.version for item in items}
         self._entries = {entry.key: entry for entry in entries}
@@ -197,10 +229,9 @@ class ProjectFolder:
 
     def _unchanged_entry(self, item: Item) -> Entry | None:
         """Return the entry of an item whose pixels are already saved, with updated metadata."""
-        entry = self._entries.get(item.key)
-        same = item.version is not None and self._versions.get(item.key) == item.version
-        if entry is None or not same:
+        if not self.holds(item.key, item.version):
             return None
+        entry = self._entries[item.key]
         update = {"name": item.name, "place": dict(item.place), "mark": dict(item.mark)}
         return entry.model_copy(update=update)
 
@@ -217,12 +248,22 @@ class ProjectFolder:
             "place": dict(item.place),
             "mark": dict(item.mark),
         }
-        if item.path is not None:
+        if item.path is not None and _is_content_of(item.path, item.image):
             return ImageEntry(path=_relative(item.path, self.path), **metadata)
         name = f"images/{item.key}-{number}.tif"
         write_image(self.path / name, item.image)
+        entry = ImageEntry(file=name, **metadata)
+        try:
+            _check(self._read_image(entry).image.data, item.image.data, self.path / name)
+        except InputError:
+            # TIFF reorders axes and drops those of length one.
+            name = f"images/{item.key}-{number}.npy"
+            self._write_array(name, item.image.asarray())
+            calibration = {"spacing": item.image.spacing, "unit": item.image.unit}
+            entry = ImageEntry(file=name, **calibration, **metadata)
+            _check(self._read_image(entry).image.data, item.image.data, self.path / name)
         self._sync(name, written)
-        return ImageEntry(file=name, **metadata)
+        return entry
 
     def _labels(self, item: LabelsItem, number: int, written: list[str]) -> LabelsEntry:
         name = f"labels/{item.key}-{number}.tif"
@@ -235,7 +276,7 @@ class ProjectFolder:
             inked = item.ink.array().reshape(flat.shape)
             write_labels(self.path / ink, Image.of(inked.astype(np.uint8), "YX"))
             self._sync(ink, written)
-        return LabelsEntry(
+        entry = LabelsEntry(
             key=item.key,
             name=item.name,
             file=name,
@@ -245,6 +286,14 @@ class ProjectFolder:
             place=dict(item.place),
             mark=dict(item.mark),
         )
+        missing: list[str] = []
+        found = self._read_labels(entry, missing)
+        _check(found.labels, item.labels, self.path / name)
+        if missing:
+            raise InputError(missing[0])
+        if item.ink and found.ink is not None:
+            _check(found.ink.array(), item.ink.array(), self.path / name)
+        return entry
 
     def _models(self, models: Sequence[TrainedModel], written: list[str]) -> tuple[str, ...]:
         """Write the new models; leave out models whose own file is missing, and name them."""
@@ -264,7 +313,7 @@ class ProjectFolder:
 
     def _model(self, model: TrainedModel, written: list[str]) -> str:
         name = model_file_name(model)
-        if not (self.path / name).is_file():
+        if not (self.path / name).is_file() or name in self._unopened:
             save_model_file(model, self.path / name)
             self._sync(name, written)
         return name
@@ -273,12 +322,10 @@ class ProjectFolder:
         self, versions: tuple[Version, ...], number: int, written: list[str]
     ) -> str | None:
         """Write the model history, if it changed."""
-        if self._damaged is not None:
+        for damaged in self._damaged:
             # A person may still be able to read the damaged file.
             with contextlib.suppress(OSError):
-                aside = f"damaged-{Path(self._damaged).name}"
-                shutil.copyfile(self.path / self._damaged, self.path / aside)
-            self._damaged = None
+                shutil.copyfile(self.path / damaged, self.path / f"damaged-{Path(damaged).name}")
         if not versions:
             return None
         content = format_history(versions)
@@ -303,7 +350,7 @@ class ProjectFolder:
             missing.append(f"The history of the models cannot be read ({error.strerror}).")
             return ()
         except InputError as error:
-            self._damaged = name
+            self._damaged.append(name)
             missing.append(f"{name}: {error}")
             return ()
         self._history = (name, content)
@@ -312,7 +359,7 @@ class ProjectFolder:
     def _read_models(
         self, names: Sequence[str], history: Sequence[Version], missing: list[str]
     ) -> list[TrainedModel]:
-        """Open the models, except TorchScript ones, which stay in the project unopened."""
+        """Open the models; damaged and TorchScript ones stay in the project unopened."""
         models, unopened = [], []
         for name in names:
             try:
@@ -320,6 +367,9 @@ class ProjectFolder:
             except NeedsTrust as error:
                 unopened.append(name)
                 missing.append(str(error))
+            except InputError as error:
+                unopened.append(name)
+                missing.append(f"{name}: {error}")
         self._unopened = tuple(unopened)
         return models
 
@@ -327,6 +377,8 @@ class ProjectFolder:
         path = None
         if entry.file is not None:
             image = read_image(self.path / entry.file, entry.axes or None)
+            if entry.spacing:
+                image = replace(image, spacing=entry.spacing, unit=entry.unit)
         else:
             path = Path(os.path.normpath(self.path / (entry.path or "")))
             image = read_image(path)
@@ -340,13 +392,17 @@ class ProjectFolder:
             mark=entry.mark,
         )
 
-    def _read_labels(self, entry: LabelsEntry) -> LabelsItem:
+    def _read_labels(self, entry: LabelsEntry, missing: list[str]) -> LabelsItem:
         labels = _shaped(read_labels(self.path / entry.file).asarray(), entry)
         ink = None
-        if entry.ink is not None:
-            inked = _shaped(read_labels(self.path / entry.ink).asarray(), entry) != 0
-            ink = PixelSet(inked.shape)
-            ink.add(tuple(slice(0, length) for length in inked.shape), inked)
+        try:
+            if entry.ink is not None:
+                inked = _shaped(read_labels(self.path / entry.ink).asarray(), entry) != 0
+                ink = PixelSet(inked.shape)
+                ink.add(tuple(slice(0, length) for length in inked.shape), inked)
+        except InputError as error:
+            self._damaged.append(str(entry.ink))
+            missing.append(f"{entry.name} is not locked any more: {error}")
         return LabelsItem(
             key=entry.key,
             name=entry.name,
@@ -356,6 +412,10 @@ class ProjectFolder:
             place=entry.place,
             mark=entry.mark,
         )
+
+    def _write_array(self, name: str, array: NDArray[Any]) -> None:
+        with writing(self.path / name) as draft:
+            np.save(draft, array, allow_pickle=False)
 
     def _sync(self, name: str, written: list[str]) -> None:
         """Flush a file to disk before the manifest lists it."""
@@ -374,6 +434,52 @@ class ProjectFolder:
                 elif f"{folder}/{path.name}" not in manifest.files:
                     with contextlib.suppress(OSError):
                         path.unlink()
+
+
+def _with_unique_keys(entries: list[Entry]) -> list[Entry]:
+    """Give entries that repeat a key new ones: earlier versions wrote duplicates so."""
+    keys: set[str] = set()
+    unique = []
+    for entry in entries:
+        new = entry if entry.key not in keys else entry.model_copy(update={"key": uuid.uuid4().hex})
+        keys.add(new.key)
+        unique.append(new)
+    return unique
+
+
+def _check(found: Any, given: Any, path: Path) -> None:
+    """Compare what a file holds with what was to be written, plane by plane.
+
+    Raises
+    ------
+    InputError
+        When they differ.
+    """
+    planes = np.ndindex(*found.shape[:-2]) if found.shape == given.shape else None
+    if planes is None or not all(_equal(found[plane], given[plane]) for plane in planes):
+        raise InputError(
+            f"{path} was written, but does not read back as it was. What was saved before is "
+            "still there; save again, or on another disk."
+        )
+
+
+def _equal(one: Any, other: Any) -> bool:
+    one, other = np.asarray(one), np.asarray(other)
+    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+
+
+def _is_content_of(path: Path, image: Image) -> bool:
+    """Return whether a file holds an image; of a lazy one, three planes are compared."""
+    try:
+        found = read_image(path)
+        if (found.shape, found.dtype, found.rgb) != (image.shape, image.dtype, image.rgb):
+            return False
+        planes = list(np.ndindex(*image.shape[: -3 if image.rgb else -2]))
+        if image.lazy or found.lazy:
+            planes = [planes[0], planes[len(planes) // 2], planes[-1]]
+        return all(_equal(found.data[plane], image.data[plane]) for plane in planes)
+    except InputError:
+        return False
 
 
 def _shaped(array: NDArray[Any], entry: LabelsEntry) -> NDArray[Any]:

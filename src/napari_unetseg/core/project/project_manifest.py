@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from napari_unetseg.core.errors import InputError
 
 NAME = "project.json"
 MAX_BYTES = 10_000_000
+"""Largest manifest, for reading and writing."""
 
 # Names within the project's own folders: no path that could lead out of them.
 FileName = Annotated[
@@ -29,8 +30,15 @@ class ImageEntry(_Part):
     file: FileName | None = None
     path: str | None = None
     axes: str = ""
+    spacing: tuple[PositiveFloat, ...] = ()
+    unit: str = "pixel"
     place: dict[str, Any] = {}
     mark: dict[str, Any] = {}
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the project that hold the image."""
+        return [] if self.file is None else [self.file]
 
 
 class LabelsEntry(_Part):
@@ -44,6 +52,11 @@ class LabelsEntry(_Part):
     shape: tuple[int, ...]
     place: dict[str, Any] = {}
     mark: dict[str, Any] = {}
+
+    @property
+    def files(self) -> list[str]:
+        """The files of the project that hold the layer."""
+        return [name for name in (self.file, self.ink) if name]
 
 
 class Manifest(_Part):
@@ -62,11 +75,33 @@ class Manifest(_Part):
     @property
     def files(self) -> set[str]:
         """The names of all files that belong to the project."""
-        images = (image.file for image in self.images)
-        inks = (labels.ink for labels in self.labels)
-        labels = (labels.file for labels in self.labels)
-        own = (*images, *labels, *inks, *self.models, self.history)
-        return {name for name in own if name}
+        entries = (*self.images, *self.labels)
+        own = (*(name for entry in entries for name in entry.files), *self.models)
+        return {*own, self.history} if self.history else set(own)
+
+
+def written_manifest(manifest: Manifest) -> bytes:
+    """Return the content of a manifest's file.
+
+    Raises
+    ------
+    InputError
+        When it is larger than what is read, or does not read back.
+    """
+    content = manifest.model_dump_json(indent=1).encode()
+    if len(content) > MAX_BYTES:
+        raise InputError(
+            f"The list of this project has {len(content):,} bytes; {MAX_BYTES:,} are the limit. "
+            "Save fewer layers in one project."
+        )
+    try:
+        Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise InputError(
+            f"The list of this project would not open again ({error.errors()[0]['msg']}). "
+            "Nothing was changed; please report it."
+        ) from error
+    return content
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -98,4 +133,4 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-__all__ = ["NAME", "ImageEntry", "LabelsEntry", "Manifest", "read_manifest"]
+__all__ = ["NAME", "ImageEntry", "LabelsEntry", "Manifest", "read_manifest", "written_manifest"]

@@ -1,13 +1,14 @@
 """Autosave and opening of a viewer's project."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.project import Contents, ProjectFolder
 from napari_unetseg.gui.project.project_layers import (
     adopt,
@@ -17,6 +18,7 @@ from napari_unetseg.gui.project.project_layers import (
 )
 from napari_unetseg.gui.queue.queue_store import revision_of
 from napari_unetseg.gui.shared.layers import layer_key
+from napari_unetseg.gui.shared.model_opener import ask
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Task
 
@@ -35,6 +37,11 @@ class Autosave(QObject):
         The reason for a failure.
     opened(str)
         A sentence about the opened project.
+
+    Attributes
+    ----------
+    problem
+        The reason for the last failed save; empty once a later one succeeds.
     """
 
     saved = Signal(str)
@@ -47,9 +54,9 @@ class Autosave(QObject):
         self._session = Session.of(viewer)
         self.folder: ProjectFolder | None = None
         self._task: Task | None = None
-        self._versions: dict[str, Any] = {}
-        self._saving: dict[str, Any] = {}
+        # What the viewer held when the disk last held all of it.
         self._seen: Any = None
+        self.problem = ""
         self._timer = QTimer(self)
         self._timer.setInterval(round(1000 * SECONDS))
         self._timer.timeout.connect(self.autosave)
@@ -94,7 +101,7 @@ class Autosave(QObject):
 
     def save_as(self, path: Path) -> None:
         """Save everything in the viewer as a new project, and turn on automatic saving."""
-        self.folder, self._versions, self._seen = ProjectFolder(path), {}, None
+        self.folder, self._seen = ProjectFolder(path), None
         self.save()
         self.set_automatic(True)
 
@@ -102,9 +109,11 @@ class Autosave(QObject):
         """Save all changes in another thread."""
         if self.folder is None or self._task is not None:
             return
-        contents, folder = self._contents(), self.folder
-        self._seen = self._look()
-        self._run(lambda progress: _saved(folder, contents, progress), self._on_saved)
+        contents, folder, look = self._contents(), self.folder, self._look()
+        self._run(
+            lambda progress: folder.save(contents, progress=progress),
+            lambda written: self._on_saved(written, look, contents.missing),
+        )
 
     def autosave(self) -> None:
         """Save if anything changed since the last time."""
@@ -114,12 +123,23 @@ class Autosave(QObject):
             self.save()
 
     def finish(self) -> None:
-        """Save unsaved changes at once, before the application ends."""
-        if self._viewer is None or self.folder is None or not self.automatic:
+        """Save unsaved changes at once, before the application ends.
+
+        Asks whether to try again if that fails, and whether to save if saving is not automatic.
+        """
+        if self._viewer is None or self.folder is None:
             return
-        if self._task is not None or self._look() != self._seen:
-            self.folder.save(self._contents())
-            self._seen = self._look()
+        if self._task is None and self._look() == self._seen:
+            return
+        name = self.folder.path.name
+        wanted = self.automatic or ask(None, "Not saved", f"Save the changes of {name}?")
+        while wanted:
+            try:
+                self.folder.save(self._contents())
+            except InputError as error:
+                wanted = ask(None, "Not saved", f"{error} {name} is not saved. Try again?")
+            else:
+                self._seen, wanted = self._look(), False
 
     def open(self, path: Path) -> None:
         """Read a project in another thread and put its layers into the viewer."""
@@ -132,11 +152,11 @@ class Autosave(QObject):
         adopt(self._viewer, self._session, contents)
         self.folder = folder
         items = {item.key: item for item in contents.items}
-        self._versions = {}
+        versions = {}
         for layer in self._viewer.layers:
             if layer_key(layer) in items:
-                self._versions[layer_key(layer)] = version_of(layer, self._session)
-        folder.remember(self._versions)
+                versions[layer_key(layer)] = version_of(layer, self._session)
+        folder.remember(versions)
         self._seen = self._look()
         self.set_automatic(True)
         n = (len(contents.images), len(contents.labels), len(contents.models))
@@ -146,19 +166,17 @@ class Autosave(QObject):
     def _run(self, work: Any, done: Any) -> None:
         self._task = Task(work, self)
         self._task.returned.connect(done)
-        self._task.refused.connect(self.refused)
+        self._task.refused.connect(self._on_refused)
         self._task.failed.connect(self._on_failed)
         self._task.finished.connect(self._on_finished)
         self._task.start()
 
     def _contents(self) -> Contents:
-        contents = contents_of(
+        return contents_of(
             self._viewer,
             self._session,
-            lambda key, version: self._versions.get(key) == version,
+            lambda key, version: self.folder is not None and self.folder.holds(key, version),
         )
-        self._saving = {i.key: i.version for i in contents.items}
-        return contents
 
     def _look(self) -> Any:
         """Return a key that changes whenever there is something to save."""
@@ -169,13 +187,13 @@ class Autosave(QObject):
         session = self._session
         return layers, [id(model) for model in session.models], session.history.versions
 
-    def _on_saved(self, written: list[str]) -> None:
-        self._versions = dict(self._saving)
+    def _on_saved(self, written: list[str], look: Any, not_saved: Sequence[str]) -> None:
+        self._seen, self.problem = look, ""
         labels = sum(name.startswith("labels/") for name in written)
         what = f"{labels} label layer(s) changed" if labels else "up to date"
         left_out = () if self.folder is None else self.folder.left_out
         sentence = f"Saved at {time.strftime('%H:%M:%S')}: {what}."
-        self.saved.emit(" ".join([sentence, *left_out]))
+        self.saved.emit(" ".join([sentence, *left_out, *not_saved]))
 
     def _on_opened(self, found: tuple[ProjectFolder, Contents]) -> None:
         folder, contents = found
@@ -184,18 +202,21 @@ class Autosave(QObject):
             self._viewer.add_layer(layer)
         self.take_over(folder, contents, problems)
 
+    def _on_refused(self, sentence: str) -> None:
+        self.problem = sentence
+        self.refused.emit(sentence)
+
     def _on_failed(self, error: Exception) -> None:
-        self.refused.emit(f"This failed: {error}. The last saved state is still there.")
-        raise error
+        known = self.problem
+        self._on_refused(f"This failed: {error}. The last saved state is still there.")
+        if self.problem != known:
+            # The next tries, every few seconds, need no notification of their own.
+            raise error
 
     def _on_finished(self) -> None:
         if self._task is not None:
             self._task.deleteLater()
         self._task = None
-
-
-def _saved(folder: ProjectFolder, contents: Contents, progress: Progress) -> list[str]:
-    return folder.save(contents, progress=progress)
 
 
 def _count(numbers: tuple[int, int, int]) -> str:

@@ -73,6 +73,8 @@ class ProjectWidget(QWidget):
         self.keeper.opened.connect(self._on_told)
         self.keeper.refused.connect(self._on_refused)
         self._refresh()
+        if self.keeper.problem:
+            self._on_refused(self.keeper.problem)
         when_undocked(self, self.close_tool)
 
     def close_tool(self) -> None:

@@ -10,7 +10,15 @@ from napari.layers import Labels, Layer
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem
-from napari_unetseg.gui.shared.layers import KEY, METADATA_KEY, geometry_of, image_of, layer_key
+from napari_unetseg.gui.shared.layers import (
+    KEY,
+    KEY_OF,
+    METADATA_KEY,
+    claim_key,
+    geometry_of,
+    image_of,
+    layer_key,
+)
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 
@@ -40,7 +48,7 @@ def contents_of(
         Whether an item of this key and version is already saved, so its pixels are not copied.
     """
     keys = {str(layer.unique_id): layer_key(layer) for layer in viewer.layers}
-    images, labels = [], []
+    images, labels, left_out = [], [], []
     for order, layer in enumerate(viewer.layers):
         if is_preview(layer):
             continue
@@ -58,9 +66,13 @@ def contents_of(
         elif isinstance(layer, ImageLayer) and not isinstance(layer, Labels):
             try:
                 image = image_of(layer)
-            except InputError:
+            except InputError as error:
+                left_out.append(f"Not saved: {error}")
                 continue
             images.append(ImageItem(image=image, path=_path(layer), **common))
+        else:
+            kind = "pyramid of labels" if isinstance(layer, Labels) else type(layer).__name__
+            left_out.append(f"Not saved: {layer.name!r}, for projects hold no {kind} layers.")
     # Models of other programs stay in their own files.
     models = tuple(session.models)
     return Contents(
@@ -68,6 +80,7 @@ def contents_of(
         labels=tuple(labels),
         models=models,
         history=session.history.versions,
+        missing=tuple(left_out),
     )
 
 
@@ -92,7 +105,7 @@ def layers_from_contents(contents: Contents) -> tuple[list[Layer], list[str]]:
 
 def adopt(viewer: Any, session: Session, contents: Contents) -> None:
     """Restore the sources and locked pixels of opened layers, and the models."""
-    by_key = {layer_key(layer): layer for layer in viewer.layers}
+    by_key = {item.key: claim_key(viewer.layers, item.key) for item in contents.items}
     for item in contents.items:
         layer = by_key.get(item.key)
         if layer is None:
@@ -124,7 +137,7 @@ def _mark(layer: Layer, keys: Mapping[str, str]) -> dict[str, Any]:
     mark = layer.metadata.get(METADATA_KEY, {})
     if not isinstance(mark, Mapping):
         return {}
-    kept = {name: _plain(value) for name, value in mark.items() if name != KEY}
+    kept = {name: _plain(value) for name, value in mark.items() if name not in (KEY, KEY_OF)}
     if "source" in kept:
         kept["source"] = keys.get(str(kept["source"]), str(kept["source"]))
     return kept

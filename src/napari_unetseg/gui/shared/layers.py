@@ -15,8 +15,9 @@ from napari_unetseg.core.units import symbol_of
 METADATA_KEY = "napari-unetseg"
 """Key of the plugin's entry in `layer.metadata`."""
 
-KEY = "project_key"
-"""Key, in that entry, of the identity of a layer in its project."""
+KEY, KEY_OF = "project_key", "project_key_of"
+"""Keys, in that entry, of the identity of a layer in its project, and of the layer that owns it: a
+duplicate has the same metadata, but is another layer."""
 
 LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin is handed
 
@@ -50,8 +51,21 @@ def source_of_layer(layer: Layer) -> str:
 
 
 def layer_key(layer: Layer) -> str:
-    """Return the identity of a layer in its project: its stored key, or its own id."""
-    return str(_mark(layer).get(KEY) or layer.unique_id)
+    """Return the key of a layer in its project: the one it was opened with, or its own id."""
+    mark, own = _mark(layer), str(layer.unique_id)
+    return str(mark[KEY]) if KEY in mark and mark.get(KEY_OF) == own else own
+
+
+def claim_key(layers: LayerList, key: str) -> Layer | None:
+    """Let the layer that was read with `key` have it alone; None when there is no such layer."""
+    read = [layer for layer in layers if _mark(layer).get(KEY) == key]
+    if not read:
+        return None
+    # A project that is opened twice: the layers that were just added are the project's.
+    for layer in read:
+        owner = str(layer.unique_id) if layer is read[-1] else ""
+        mark_again(layer, {METADATA_KEY: {KEY_OF: owner}})
+    return read[-1]
 
 
 def options_of_layer(layer: Layer, part: str = "options") -> Mapping[str, Any]:
