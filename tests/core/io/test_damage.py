@@ -49,7 +49,8 @@ def sound(tmp_path: Path) -> Path:
     image = Image(numbers, "ZYX", (2.0, 0.5, 0.5), "um")
     write_image(folder / "a.tif", image)
     write_image(folder / "b.zarr", image)
-    tifffile.imwrite(folder / "c.tif", numbers, compression="zlib", tile=(16, 16))
+    options = {"compression": "zlib", "tile": (16, 16), "photometric": "minisblack"}
+    tifffile.imwrite(folder / "c.tif", numbers, **options)
     np.save(folder / "d.npy", numbers)
     write_image(folder / "e.png", Image.of(numbers[0]))
     plain = zarr.create_array(

@@ -53,7 +53,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self._path = Path(os.path.realpath(path))
         sizes = [entry.stat().st_size for entry in self._path.iterdir() if entry.is_file()]
-        self._budget = Budget.of_file(sum(sizes))
+        self._budget = Budget.of_file(sum(sizes), MAX_BYTES)
 
     @property
     def names(self) -> tuple[str, ...]:

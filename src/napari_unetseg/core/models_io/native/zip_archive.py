@@ -21,7 +21,7 @@ MAX_MEMBERS = 4096
 MAX_RATIO = 1100
 """Maximum ratio of a member's size to its compressed size: deflate reaches 1032."""
 
-_FREE, _UNPACKED, _MOST = 2**26, 32, 2**33
+_FREE, _UNPACKED = 2**26, 32
 """Bytes that any file may unpack to, how often its own size in addition, and the most in all."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -44,9 +44,9 @@ class Budget:
         self._left = left
 
     @classmethod
-    def of_file(cls, size: int) -> Self:
+    def of_file(cls, size: int, most: int) -> Self:
         """Return the budget of a file of `size` bytes: numbers hardly shrink when packed."""
-        return cls(min(_FREE + _UNPACKED * size, _MOST))
+        return cls(min(_FREE + _UNPACKED * size, most))
 
     def spend(self, size: int) -> None:
         """Count bytes that are about to be unpacked.
@@ -88,7 +88,7 @@ class Archive:
         self, file: IO[bytes], what: str, *, max_bytes: int, budget: Budget | None = None
     ) -> None:
         self._what = what
-        self.budget = budget or Budget.of_file(file.seek(0, io.SEEK_END))
+        self.budget = budget or Budget.of_file(file.seek(0, io.SEEK_END), max_bytes)
         try:
             self._zip = zipfile.ZipFile(file)
         except (*_BROKEN, OSError) as error:
