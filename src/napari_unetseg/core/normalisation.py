@@ -161,7 +161,9 @@ def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
         channels = np.moveaxis(plane, inner.index("C"), 0) if "C" in inner else plane[None]
         for values, channel in zip(samples, channels, strict=True):
             values.append(channel[np.isfinite(channel)])
-    return [np.concatenate(values) for values in samples]
+    # Percentiles are differences, which booleans do not have.
+    joined = (np.concatenate(values) for values in samples)
+    return [values.astype(np.uint8) if values.dtype.kind == "b" else values for values in joined]
 
 
 __all__ = ["Normalisation", "NormalisationSpec", "fit_normalisation", "intensities"]

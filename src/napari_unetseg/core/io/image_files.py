@@ -1,8 +1,6 @@
 """Reading and writing of images and labels in all formats."""
 
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,32 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, decoding
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
+from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE
 from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.units import symbol_of
 
 Reader = Callable[[Path, str | None], Image]
-
-# Exceptions of the libraries for files that are truncated, damaged or not of the named format.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    EOFError,
-    SyntaxError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-)
 
 
 def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
@@ -194,16 +177,16 @@ def _extremes(image: Image) -> tuple[int, int]:
 def _reading(path: Path) -> Iterator[None]:
     """Turn any exception of a format's library into one sentence that names the file."""
     try:
-        yield
+        with decoding(path, failed=NOT_AN_IMAGE):
+            yield
     except InputError as error:
-        raise InputError(f"{path}: {str(error).rstrip('.')}.") from error
+        text = str(error)
+        named = text if text.startswith(str(path)) else f"{path}: {text}"
+        raise InputError(f"{named.rstrip('.')}.") from error
     except MemoryError as error:
         raise InputError(
             f"{path} does not fit in memory. Save it as .zarr and open that."
         ) from error
-    except _DAMAGE as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise InputError(f"{path} cannot be read as an image: {reason}.") from error
 
 
 def _reader_of(path: Path) -> Reader:

@@ -7,15 +7,22 @@ and adds transforms and registration that this program does not need, at the cos
 runtimes, over 100 MB.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, reading_fields
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.pyramid import ORDER, PyramidLayout, build_levels, chunk_boxes, create
+from napari_unetseg.core.io.stored_arrays import (
+    MAX_DECLARED,
+    bytes_of,
+    check_declared,
+    lazily,
+)
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.units import symbol_of
 
@@ -45,21 +52,32 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         check_level(level, 1)
-        return Image.of(node, axes)
-    group, multiscale = _find_image(node)
-    check_level(level, len(multiscale["datasets"]))
-    described = multiscale["datasets"][level]
-    array = group[described["path"]]
-    letters = axes.upper() if axes else _letters(multiscale, array.ndim)
-    names = _channel_names(group, array.shape, letters)
+        return Image.of(_lazily(node, path), axes)
+    with reading_fields():
+        group, multiscale = _find_image(node)
+        check_level(level, len(multiscale["datasets"]))
+        described = multiscale["datasets"][level]
+        array = group[described["path"]]
+    if not isinstance(array, zarr.Array):
+        raise InputError(f"its level {level} is not an array; copy it again from its source")
+    with reading_fields():
+        letters = axes.upper() if axes else _letters(multiscale, array.ndim)
+        names = _channel_names(group, array.shape, letters)
+        spacing, unit = _spacing(multiscale, described, letters), _unit(multiscale)
     return Image.of(
-        array,
+        _lazily(array, path),
         letters,
-        spacing=_spacing(multiscale, described, letters),
-        unit=_unit(multiscale),
+        spacing=spacing,
+        unit=unit,
         rgb=tuple(name.lower() for name in names) in (_COLOURS[:3], _COLOURS),
         channel_names=names,
     )
+
+
+def _lazily(array: Any, path: Path) -> Any:
+    if math.prod(array.shape) * array.dtype.itemsize > MAX_DECLARED:
+        check_declared(array.shape, array.dtype, bytes_of(path))
+    return lazily(array, path)
 
 
 def read_levels(path: Path) -> list[Image]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, reading_fields
 from napari_unetseg.core.image import AXES, Image
+from napari_unetseg.core.io.stored_arrays import lazily
 from napari_unetseg.core.units import symbol_of
 
 _KINDS = ("image", "labels")
@@ -50,13 +51,18 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
             "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
             "or install a napari plugin that reads it"
         ) from error
-    parts = [one for one in map(_parts_of, layers) if one is not None]
-    if not parts:
-        raise InputError("its napari reader gives no image; open it in napari to see its content")
-    if _are_channels(parts) and axes is None:
-        return _joined([_of_layer(data, options, None) for data, options in parts], parts)
-    data, options = parts[0]
-    return _of_layer(data, options, axes)
+    with reading_fields("what its napari reader gives"):
+        parts = [one for one in map(_parts_of, layers) if one is not None]
+        if not parts:
+            raise InputError(
+                "its napari reader gives no image; open it in napari to see its content"
+            )
+        if _are_channels(parts) and axes is None:
+            image = _joined([_of_layer(data, options, None) for data, options in parts], parts)
+        else:
+            data, options = parts[0]
+            image = _of_layer(data, options, axes)
+    return replace(image, data=lazily(image.data, path)) if image.lazy else image
 
 
 def plugin_patterns() -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, decoding, reading_fields
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE, check_declared
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.units import long_name_of, symbol_of
 
@@ -63,16 +64,21 @@ def read_tiff(path: Path, axes: str | None = None) -> Image:
         series = file.series[0]
         _check_chain(file)
         _check_whole(series, file.filehandle.size)
-        letters = axes.upper() if axes else name_axes(series.axes)
-        steps, unit = _calibration(file)
+        check_declared(series.shape, series.dtype, file.filehandle.size, free=LAZY_ABOVE)
+        with reading_fields():
+            letters = axes.upper() if axes else name_axes(series.axes)
+            steps, unit = _calibration(file)
+            spacing = [float(steps.get(axis, 1.0)) for axis in letters if axis in "ZYX"]
+            rgb = _is_rgb(series, letters)
+            names = _channel_names(file, series.shape, letters)
         data = series.asarray() if series.nbytes <= LAZY_ABOVE else _open_lazily(path)
         return Image.of(
             data,
             letters,
-            spacing=[steps.get(axis, 1.0) for axis in letters if axis in "ZYX"],
+            spacing=spacing,
             unit=unit,
-            rgb=_is_rgb(series, letters),
-            channel_names=_channel_names(file, series.shape, letters),
+            rgb=rgb,
+            channel_names=names,
         )
 
 
@@ -81,9 +87,9 @@ def is_large_tiff(path: Path) -> bool:
     import tifffile
 
     try:
-        with tifffile.TiffFile(path) as file:
+        with decoding(path), tifffile.TiffFile(path) as file:
             return bool(file.series) and int(file.series[0].nbytes) > LAZY_ABOVE
-    except (OSError, ValueError, LookupError, struct.error):
+    except InputError:
         return False
 
 
@@ -197,7 +203,7 @@ class _OnDisk:
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        with self._opened() as array:
+        with decoding(self.path, failed=NOT_AN_IMAGE), self._opened() as array:
             return np.asarray(array[index])
 
     @contextmanager

@@ -11,8 +11,8 @@ from napari_unetseg.core.model.model_library import SUFFIXES
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import NeedsTrust, open_model
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
-from napari_unetseg.core.models_io.foreign.model_files import MAX_BYTES
 from napari_unetseg.core.models_io.native import save
+from napari_unetseg.core.models_io.native.model_files import MAX_BYTES
 from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
 from napari_unetseg.core.training.model_history import Version
 

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QTimer
 
 from napari_unetseg.core.model.model_library import SUFFIXES
-from napari_unetseg.core.models_io.foreign import NAMES
+from napari_unetseg.core.models_io.native.model_files import DESCRIPTIONS
 from napari_unetseg.gui.shared.model_opener import Opener
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.user_models import shelf
@@ -35,7 +35,7 @@ def looks_like_a_model(path: Path) -> bool:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
-    return any(name in NAMES or name.endswith((".rdf.yaml", "data.pkl")) for name in names)
+    return any(name.endswith((*DESCRIPTIONS, "data.pkl")) for name in names)
 
 
 def read_model(path: Any) -> list[Any]:

@@ -2,11 +2,10 @@
 
 from napari_unetseg.core.models_io.foreign.model_test import ModelTestResult
 from napari_unetseg.core.models_io.foreign.opening import (
-    NAMES,
     NeedsTrust,
     describe_model,
     open_model,
     self_test,
 )
 
-__all__ = ["NAMES", "ModelTestResult", "NeedsTrust", "describe_model", "open_model", "self_test"]
+__all__ = ["ModelTestResult", "NeedsTrust", "describe_model", "open_model", "self_test"]

@@ -35,9 +35,9 @@ def bare_onnx(facts: OnnxSummary, name: str, scaling: NormalisationSpec) -> Desc
     inputs, outputs = facts.inputs[0].sides, facts.outputs[0].sides
     if len(inputs) not in (4, 5) or not inputs[1]:
         raise InputError(
-            f"The network takes an array of {len(inputs)} axes with {inputs[1] if inputs else 0} "
-            "channels; batch, channels and two or three spatial axes are needed. Open it in a "
-            "bioimage.io package, which describes its axes."
+            f"The network takes an array of {len(inputs)} axes of the lengths "
+            f"{inputs}, where 0 is any; batch, channels and two or three spatial axes are needed. "
+            "Open it in a bioimage.io package, which describes its axes."
         )
     if len(outputs) != len(inputs) or not outputs[1]:
         raise InputError(

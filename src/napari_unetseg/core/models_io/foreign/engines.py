@@ -115,9 +115,7 @@ def _torch() -> Any:
 
 
 def _cannot(error: Exception) -> InputError:
-    """Convert an error of ONNX Runtime to an InputError; its own error classes are not exported."""
-    if not type(error).__module__.startswith("onnxruntime"):
-        raise error
+    """Convert any error of ONNX Runtime, whose error classes are not exported."""
     first = (str(error).strip().splitlines() or [""])[0][:200]
     return InputError(f"ONNX Runtime cannot run the network: {first}")
 

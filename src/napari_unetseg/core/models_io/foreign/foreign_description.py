@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.foreign.model_files import Link
+from napari_unetseg.core.models_io.native.model_files import Link
 
 SPACE = "zyx"
 MAX_SIDE = 2**16

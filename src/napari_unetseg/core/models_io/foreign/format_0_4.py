@@ -33,7 +33,7 @@ def upgrade_description(content: Mapping[str, Any]) -> dict[str, Any]:
             ):
                 tensor["test_tensor"] = {"source": file} if isinstance(file, str) else file
         weights = {name: _weights(entry) for name, entry in dict(content["weights"]).items()}
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(

@@ -10,8 +10,8 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.foreign.engines import Engine
 from napari_unetseg.core.models_io.foreign.foreign_description import SPACE, Description, Tensor
 from napari_unetseg.core.models_io.foreign.foreign_segmenter import ForeignSegmenter
-from napari_unetseg.core.models_io.foreign.model_files import ModelFiles
 from napari_unetseg.core.models_io.foreign.processing_steps import FittedSteps, fit_steps
+from napari_unetseg.core.models_io.native.model_files import ModelFiles
 from napari_unetseg.core.models_io.native.npy_arrays import read_npy
 
 Array = NDArray[Any]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, decoding
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import native as packages
 from napari_unetseg.core.models_io.foreign.bare_weights import bare_onnx, bare_script
@@ -43,11 +43,6 @@ from napari_unetseg.core.models_io.foreign.foreign_description import (
 )
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel, model_fields_from
 from napari_unetseg.core.models_io.foreign.format_0_4 import is_older, upgrade_description
-from napari_unetseg.core.models_io.foreign.model_files import (
-    MAX_BYTES,
-    ModelFiles,
-    open_model_files,
-)
 from napari_unetseg.core.models_io.foreign.model_test import (
     ModelExample,
     ModelTestResult,
@@ -59,17 +54,19 @@ from napari_unetseg.core.models_io.foreign.onnx_file import read_onnx
 from napari_unetseg.core.models_io.foreign.output_meaning import interpret_output
 from napari_unetseg.core.models_io.foreign.processing_steps import check_steps
 from napari_unetseg.core.models_io.foreign.unet_layouts import UNetLayout, match_layout
+from napari_unetseg.core.models_io.native.model_files import (
+    DESCRIPTIONS,
+    MAX_BYTES,
+    ModelFiles,
+    open_model_files,
+    read_description,
+)
 from napari_unetseg.core.models_io.native.package import PathLike
-from napari_unetseg.core.models_io.native.plain_yaml import MAX_BYTES as MAX_TEXT
-from napari_unetseg.core.models_io.native.plain_yaml import read_yaml
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict
 from napari_unetseg.core.models_io.shipped_models import listed, resolved
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Device
 from napari_unetseg.core.units import symbol_of
-
-NAMES = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
-"""File names of a description in a package."""
 
 MAX_NUMBERS = 2**29
 """Maximum numbers in the smallest block that a network may need."""
@@ -142,10 +139,10 @@ def open_model(
     with open_model_files(source) as files:
         if any(name.endswith("data.pkl") for name in files.names):
             return _bare_torch(source, files, trust, scaling)
-        content = _read_description(files)
-        if not (_is_ours(content) and source.is_file()):
+        content = read_description(files)
+        if not _is_ours(content):
             return _foreign(source, _package(content, files), files, trust)
-    return packages.load(source)
+    return packages.load(source, content=content)
 
 
 def describe_model(path: PathLike) -> dict[str, Any]:
@@ -163,12 +160,12 @@ def describe_model(path: PathLike) -> dict[str, Any]:
     with open_model_files(source) as files:
         if any(name.endswith("data.pkl") for name in files.names):
             return summarise_torch(source, script=_is_script(files))
-        content = _read_description(files)
-        if not (_is_ours(content) and source.is_file()):
+        content = read_description(files)
+        if not _is_ours(content):
             package = _package(content, files)
             has = package.example is not None
             return summarise_package(package.description, package.number, example=has)
-    return packages.describe(source)
+    return packages.describe(source, content)
 
 
 def self_test(path: PathLike, *, trust: bool = False) -> ModelTestResult:
@@ -187,12 +184,12 @@ def self_test(path: PathLike, *, trust: bool = False) -> ModelTestResult:
             raise InputError(
                 f"{source.name} is bare weights, which carry no example to test it by."
             )
-        content = _read_description(files)
+        content = read_description(files)
         package = _package(content, files)
         if package.example is None:
             raise InputError(f"{source.name} carries no example to test it by.")
-        if _is_ours(content) and source.is_file():
-            model = packages.load(source)
+        if _is_ours(content):
+            model = packages.load(source, content=content)
             output = _predict_example(model, package.example)
         else:
             engine = _foreign_start(source, package, files, trust)[0]("cpu")
@@ -209,16 +206,17 @@ def _predict_example(model: TrainedModel, example: ModelExample) -> NDArray[np.f
 def _model_path(path: Path) -> Path:
     """Return the folder of a description, the file itself, or the file of a shipped model."""
     path = resolved(path)
-    if path.name in NAMES or path.name.endswith(".rdf.yaml"):
+    if path.name in DESCRIPTIONS or path.name.endswith(".rdf.yaml"):
         return path.parent
     return path
 
 
 @contextmanager
 def _prefix_errors(path: Path) -> Iterator[None]:
-    """Prefix error messages about a file with its name."""
+    """Name the file in any error that reading it raises."""
     try:
-        yield
+        with decoding("It"):
+            yield
     except InputError as error:
         raise type(error)(f"{path.name} is not loaded. {error}") from error
 
@@ -245,20 +243,6 @@ def _bytes(path: Path) -> bytes:
             "TorchScript, and state dicts of PyTorch 1.6 or later."
         )
     return path.read_bytes()
-
-
-def _read_description(files: ModelFiles) -> dict[str, Any]:
-    named = (*(name for name in NAMES if name in files.names), *_other_descriptions(files))
-    if not named:
-        raise InputError(
-            f"It contains no {NAMES[0]}, so it is not a model or is damaged. Choose another file, "
-            "or copy it again."
-        )
-    return read_yaml(files.read(named[0], MAX_TEXT), f"The model's {named[0]}")
-
-
-def _other_descriptions(files: ModelFiles) -> list[str]:
-    return [name for name in files.names if name.endswith(".rdf.yaml") and "/" not in name]
 
 
 def _is_ours(content: Mapping[str, Any]) -> bool:
@@ -358,7 +342,7 @@ def _foreign_start(
             return (lambda device, data=data: script_engine(data, device)), digest, None
         try:
             layout = find_proven_layout(
-                match_layout(read_state_dict(data)),
+                match_layout(read_state_dict(data, files.budget)),
                 data,
                 package.description,
                 package.number,
@@ -421,7 +405,7 @@ def _is_script(files: ModelFiles) -> bool:
     return any("/code/" in name or name.endswith("constants.pkl") for name in files.names)
 
 
-__all__ = ["NAMES", "NeedsTrust", "describe_model", "open_model", "self_test"]
+__all__ = ["NeedsTrust", "describe_model", "open_model", "self_test"]
 
 
-__all__ = ["NAMES", "NeedsTrust", "describe_model", "open_model", "self_test"]
+__all__ = ["NeedsTrust", "describe_model", "open_model", "self_test"]

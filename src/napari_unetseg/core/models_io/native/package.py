@@ -35,6 +35,14 @@ from napari_unetseg.core.models_io.native.example_tensors import (
     input_sides,
     lost_pixels,
 )
+from napari_unetseg.core.models_io.native.model_files import (
+    DESCRIPTIONS,
+    MAX_BYTES,
+    ModelFiles,
+    model_bytes,
+    open_model_files,
+    read_description,
+)
 from napari_unetseg.core.models_io.native.network_source import is_self_contained, network_source
 from napari_unetseg.core.models_io.native.npy_arrays import npy_bytes, read_npy
 from napari_unetseg.core.models_io.native.package_description import (
@@ -45,11 +53,10 @@ from napari_unetseg.core.models_io.native.package_description import (
     plain,
 )
 from napari_unetseg.core.models_io.native.package_readme import readme_text
-from napari_unetseg.core.models_io.native.plain_yaml import MAX_BYTES as MAX_TEXT
-from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_bytes
+from napari_unetseg.core.models_io.native.plain_yaml import yaml_bytes
 from napari_unetseg.core.models_io.native.state_dict import MAX_BYTES as MAX_WEIGHTS
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict, write_state_dict
-from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
+from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
@@ -58,13 +65,11 @@ More = Callable[[NDArray[Any], NDArray[np.float32]], dict[str, bytes]]
 
 SUFFIX = ".zip"
 
-MAX_BYTES = MAX_WEIGHTS + 2**29
 _MAX_HISTORY = 2**26
 _MAX_EXAMPLE = 2**28
 _WEIGHTS = "weights.pt"
 _EXAMPLE = "test_input.npy"
 _HISTORY = "history.json"
-_DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 
 _Name = Field(max_length=1000)
 _Count = Field(ge=1, le=4096)
@@ -134,7 +139,9 @@ def save(model: TrainedModel, path: PathLike, *, small: bool = False) -> None:
         draft.write_bytes(data)
 
 
-def load(path: PathLike, *, check: bool = True) -> TrainedModel:
+def load(
+    path: PathLike, *, check: bool = True, content: dict[str, Any] | None = None
+) -> TrainedModel:
     """Load a model, without executing code: the weights are read as numbers, the rest as text.
 
     Parameters
@@ -142,6 +149,8 @@ def load(path: PathLike, *, check: bool = True) -> TrainedModel:
     check
         Whether to check every weight against the network, which imports torch. Predicting checks
         them again.
+    content
+        The description, if it is read already.
 
     Raises
     ------
@@ -149,7 +158,7 @@ def load(path: PathLike, *, check: bool = True) -> TrainedModel:
         When the file is missing, damaged, harmful or not a model of this program, or torch is
         missing.
     """
-    with _opened(path) as package:
+    with _opened(path, content) as package:
         own, weights = package.own(), package.weights()
         model = _build_model(own, weights, package.history(), package.example())
     if check:
@@ -157,7 +166,7 @@ def load(path: PathLike, *, check: bool = True) -> TrainedModel:
     return model
 
 
-def describe(path: PathLike) -> dict[str, Any]:
+def describe(path: PathLike, content: dict[str, Any] | None = None) -> dict[str, Any]:
     """Describe a model file, as plain data to display. Needs no torch.
 
     Raises
@@ -165,7 +174,7 @@ def describe(path: PathLike) -> dict[str, Any]:
     InputError
         As `load`; whether the weights fit the network is not checked.
     """
-    with _opened(path) as package:
+    with _opened(path, content) as package:
         own = package.own()
         model = _build_model(own, package.weights(), package.history(), None)
     return {
@@ -189,7 +198,7 @@ def describe(path: PathLike) -> dict[str, Any]:
         "parent": model.parent,
         "fingerprint": model.fingerprint,
         "card": model.card.model_dump(),
-        "bytes": Path(path).stat().st_size,
+        "bytes": model_bytes(Path(path)),
     }
 
 
@@ -210,15 +219,9 @@ def _describe_features(model: TrainedModel) -> dict[str, Any]:
 class _Package:
     """Read the parts of an open model file on demand, checked by their hash."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: ModelFiles, content: dict[str, Any] | None) -> None:
         self._archive = archive
-        name = next((name for name in _DESCRIPTIONS if name in archive.names), None)
-        if name is None:
-            raise InputError(
-                f"It contains no {_DESCRIPTIONS[0]}, so it is not a model or is damaged. "
-                "Choose another file, or copy it again."
-            )
-        self._content = read_yaml(archive.read(name, MAX_TEXT), f"The model's {name}")
+        self._content = read_description(archive) if content is None else content
 
     def own(self) -> _OwnConfig:
         """Read the fields that this program wrote about the model."""
@@ -253,7 +256,7 @@ class _Package:
     def weights(self) -> dict[str, NDArray[Any]]:
         """Read the weights."""
         entry = _nested(self._content, "weights", "pytorch_state_dict")
-        return read_state_dict(self._linked(entry, _WEIGHTS, MAX_WEIGHTS))
+        return read_state_dict(self._linked(entry, _WEIGHTS, MAX_WEIGHTS), self._archive.budget)
 
     def history(self) -> list[dict[str, Any]]:
         """Read the records of the training steps."""
@@ -298,18 +301,10 @@ class _Package:
 
 
 @contextmanager
-def _opened(path: PathLike) -> Iterator[_Package]:
-    """Open a model file; error messages begin with its name."""
-    source = Path(path)
-    try:
-        if source.stat().st_size > MAX_BYTES:
-            raise InputError(f"It is larger than {MAX_BYTES // 2**20} MiB, the limit for a model.")
-        with source.open("rb") as file, Archive(file, "The file", max_bytes=MAX_BYTES) as archive:
-            yield _Package(archive)
-    except InputError as error:
-        raise InputError(f"{source.name} is not loaded. {error}") from error
-    except OSError as error:
-        raise InputError(f"{source} cannot be opened: {error.strerror}. Check the name.") from error
+def _opened(path: PathLike, content: dict[str, Any] | None = None) -> Iterator[_Package]:
+    """Open a model file, whose description may be read already."""
+    with open_model_files(Path(path)) as files:
+        yield _Package(files, content)
 
 
 def _build_model(
@@ -404,7 +399,7 @@ def package_files(
     files["README.md"] = readme_text(model, sides, tuple(files)).encode()
     missing = lost_pixels(model, sides.least)
     content = build_description(model, files, sides=sides, dtype=image.dtype.name, lost=missing)
-    return {_DESCRIPTIONS[0]: yaml_bytes(content), **files}
+    return {DESCRIPTIONS[0]: yaml_bytes(content), **files}
 
 
 def _nested(content: Any, *names: str) -> Any:

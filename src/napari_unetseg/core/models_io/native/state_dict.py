@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
+from napari_unetseg.core.models_io.native.zip_archive import Archive, Budget, zip_bytes
 
 Array = NDArray[Any]
 
 MAX_BYTES = 2**31
 """Maximum bytes of all tensors together."""
 
-_MAX_PROGRAM = 2**24
+_MAX_PROGRAM, _MAX_STEPS = 2**24, 2**19
 _ALIGNMENT = 64
 _FOLDER = "archive"
 
@@ -69,13 +69,15 @@ def write_state_dict(state: Mapping[str, Array]) -> bytes:
     return zip_bytes(members, alignment=_ALIGNMENT)
 
 
-def read_state_dict(data: bytes) -> dict[str, Array]:
+def read_state_dict(data: bytes, budget: Budget | None = None) -> dict[str, Array]:
     """Read the arrays of a state dict saved by PyTorch 1.6 or later.
 
     Parameters
     ----------
     data
         The file.
+    budget
+        Of the package that the file came in.
 
     Returns
     -------
@@ -88,7 +90,8 @@ def read_state_dict(data: bytes) -> dict[str, Array]:
         When it is not such a file, is damaged, exceeds `MAX_BYTES`, or contains anything but
         named tensors.
     """
-    with Archive(io.BytesIO(data), "The weights", max_bytes=MAX_BYTES) as archive:
+    file = io.BytesIO(data)
+    with Archive(file, "The weights", max_bytes=MAX_BYTES, budget=budget) as archive:
         pickles = [name for name in archive.names if name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise InputError(
@@ -204,7 +207,7 @@ class _Writer:
 
 def _interpret(program: bytes) -> Any:
     """Interpret a pickle as names, storages and tensors, without running it."""
-    walker = _Interpreter(program)
+    walker, n_steps = _Interpreter(program), 0
     try:
         while (code := walker.take(1)) != _STOP:
             act = _ACTIONS.get(code)
@@ -214,6 +217,12 @@ def _interpret(program: bytes) -> Any:
                     "They were not loaded, since that could run code. Save a bare state dict."
                 )
             act(walker)
+            n_steps += 1
+            if n_steps > _MAX_STEPS:
+                raise InputError(
+                    "The weights have more instructions than any state dict. They were not "
+                    "loaded; save a bare state dict."
+                )
         return walker.pop()
     except InputError:
         raise
@@ -355,7 +364,6 @@ class _Arrays:
     def __init__(self, archive: Archive, folder: str, order: str) -> None:
         self._archive, self._folder, self._order = archive, folder, order
         self._storages: dict[str, Array] = {}
-        self._left = MAX_BYTES
 
     def of(self, content: Any) -> dict[str, Array]:
         tensors = isinstance(content, dict) and all(
@@ -374,12 +382,8 @@ class _Arrays:
         last = tensor.offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         if tensor.offset < 0 or last >= numbers.size:
             raise _damaged()
-        self._left -= size * numbers.itemsize
-        if self._left < 0:
-            raise InputError(
-                f"The weights take more than {MAX_BYTES // 2**20} MiB, the limit. Load a smaller "
-                "model."
-            )
+        # Tensors may share their numbers, of which each gets a copy.
+        self._archive.budget.spend(size * numbers.itemsize)
         steps = [step * numbers.itemsize for step in stride]
         view = np.ndarray(shape, numbers.dtype, numbers, tensor.offset * numbers.itemsize, steps)
         if tensor.storage.kind == _BRAIN_FLOAT:

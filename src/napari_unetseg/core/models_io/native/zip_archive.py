@@ -21,11 +21,47 @@ MAX_MEMBERS = 4096
 MAX_RATIO = 1100
 """Maximum ratio of a member's size to its compressed size: deflate reaches 1032."""
 
+_FREE, _UNPACKED = 2**26, 32
+"""Bytes that any file may unpack to, how often its own size in addition, and the most in all."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _LOCAL_HEADER = 30
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, ValueError)
+
+
+class Budget:
+    """Limit the bytes that are unpacked from a file in all, over all levels of zip in zip.
+
+    Parameters
+    ----------
+    left
+        Maximum bytes.
+    """
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    @classmethod
+    def of_file(cls, size: int, most: int) -> Self:
+        """Return the budget of a file of `size` bytes: numbers hardly shrink when packed."""
+        return cls(min(_FREE + _UNPACKED * size, most))
+
+    def spend(self, size: int) -> None:
+        """Count bytes that are about to be unpacked.
+
+        Raises
+        ------
+        InputError
+            When they are more than what is left.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise InputError(
+                "The file is far larger when unpacked. It was not opened; get it from a source "
+                "you trust."
+            )
 
 
 class Archive:
@@ -39,6 +75,8 @@ class Archive:
         Name of the file for messages, at the start of a sentence.
     max_bytes
         Maximum bytes of all members together, unpacked.
+    budget
+        Of the file that this one came in; by default that of a file of its size.
 
     Raises
     ------
@@ -46,8 +84,11 @@ class Archive:
         When it is not a zip file, is truncated or harmful.
     """
 
-    def __init__(self, file: IO[bytes], what: str, *, max_bytes: int) -> None:
+    def __init__(
+        self, file: IO[bytes], what: str, *, max_bytes: int, budget: Budget | None = None
+    ) -> None:
         self._what = what
+        self.budget = budget or Budget.of_file(file.seek(0, io.SEEK_END), max_bytes)
         try:
             self._zip = zipfile.ZipFile(file)
         except (*_BROKEN, OSError) as error:
@@ -92,6 +133,7 @@ class Archive:
                 f"{_shown(name)} in {self._what[0].lower()}{self._what[1:]} has "
                 f"{member.file_size} bytes, more than the limit of {limit}. It was not opened."
             )
+        self.budget.spend(member.file_size)
         try:
             with self._zip.open(member) as file:
                 data = file.read(limit + 1)
@@ -176,4 +218,4 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= 60 else name[:57] + "...")
 
 
-__all__ = ["MAX_MEMBERS", "MAX_RATIO", "Archive", "zip_bytes"]
+__all__ = ["MAX_MEMBERS", "MAX_RATIO", "Archive", "Budget", "zip_bytes"]

@@ -1,0 +1,132 @@
+"""Damaged and dishonest images: one sentence with the file's name, whenever the damage is found.
+
+``UNETSEG_FUZZ=10000 pytest tests/core/io/test_damage.py`` breaks as many files as that.
+"""
+
+import io
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_unetseg.core.errors import InputError, decoding, shorten
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.io import tiff_files as tiff
+from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.progress import Cancelled
+
+FUZZ = int(os.environ.get("UNETSEG_FUZZ", "120"))
+
+
+def bytes_broken(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change, cut out, repeat or cut off some bytes."""
+    broken = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        at, span = int(rng.integers(0, max(len(broken), 1))), int(rng.integers(1, 9))
+        match int(rng.integers(0, 4)):
+            case 0:
+                broken[at : at + 1] = rng.bytes(1)
+            case 1:
+                del broken[at : at + span]
+            case 2:
+                broken[at:at] = broken[at : at + span] * int(rng.integers(1, 30))
+            case _:
+                del broken[at:]
+    return bytes(broken)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A folder of sound images in every format that is read here."""
+    folder, rng = tmp_path / "sound", np.random.default_rng(0)
+    folder.mkdir()
+    numbers = rng.integers(0, 255, (3, 40, 48), dtype=np.uint8)
+    image = Image(numbers, "ZYX", (2.0, 0.5, 0.5), "um")
+    write_image(folder / "a.tif", image)
+    write_image(folder / "b.zarr", image)
+    options = {"compression": "zlib", "tile": (16, 16), "photometric": "minisblack"}
+    tifffile.imwrite(folder / "c.tif", numbers, **options)
+    np.save(folder / "d.npy", numbers)
+    write_image(folder / "e.png", Image.of(numbers[0]))
+    plain = zarr.create_array(
+        folder / "f.zarr", shape=numbers.shape, chunks=(1, 32, 32), dtype="u1", zarr_format=3
+    )
+    plain[...] = numbers
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_images_are_refused_or_read(sound, tmp_path, monkeypatch):
+    rng, said = np.random.default_rng(1), []
+    originals = sorted(sound.iterdir())
+    for k in range(FUZZ):
+        monkeypatch.setattr(tiff, "LAZY_ABOVE", 2**30 if k % 2 else 0)
+        original = originals[k % len(originals)]
+        path = tmp_path / original.name
+        if original.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.copytree(original, path)
+            files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+            damaged = files[int(rng.integers(len(files)))]
+        else:
+            shutil.copy(original, path)
+            damaged = path
+        damaged.write_bytes(bytes_broken(damaged.read_bytes(), rng))
+        try:
+            image = read_image(path)
+            if image.size < 2**24:
+                image.asarray()
+        except InputError as error:
+            said.append((str(path), str(error)))
+    assert all(path in error for path, error in said)
+    assert len(said) > FUZZ / 5
+
+
+def test_damage_found_while_a_lazy_image_is_read_names_the_file(sound):
+    chunk = next(
+        entry for entry in (sound / "f.zarr").rglob("*") if entry.is_file() and entry.name == "1"
+    )
+    chunk.write_bytes(b"\x00" * 20)
+    image = read_image(sound / "f.zarr")
+    with pytest.raises(InputError, match=r"f\.zarr cannot be read as an image"):
+        image.asarray()
+
+
+def test_a_programmers_error_flies():
+    with pytest.raises(AttributeError), decoding("x.tif"):
+        fit_normalisation(None, NormalisationSpec())  # type: ignore[arg-type]
+    with pytest.raises(Cancelled), decoding("x.tif"):
+        raise Cancelled
+    with pytest.raises(InputError, match=r"x\.tif cannot be read: .*EOF"), decoding("x.tif"):
+        np.lib.format.read_array(io.BytesIO(b"\x93NUMPY\x01\x00\x02\x00{("))
+
+
+def test_declared_sizes_are_compared_with_what_is_stored(tmp_path):
+    huge = tmp_path / "huge.zarr"
+    zarr.create_array(huge, shape=(10**6,) * 3, chunks=(64,) * 3, dtype="u2")
+    with pytest.raises(InputError, match=r"huge\.zarr.*declares.*2\.0 EB.*stores only"):
+        read_image(huge)
+    # Zeros take no space, and are still an image.
+    blank = tmp_path / "blank.zarr"
+    zarr.create_array(blank, shape=(200_000, 200_000), chunks=(64, 64), dtype="u1")
+    image = read_image(blank)
+    assert image.shape == (200_000, 200_000)
+    assert image.data.npartitions < 10**5
+
+
+def test_booleans_are_normalised():
+    image = Image.of(np.eye(20, dtype=bool))
+    scaling = fit_normalisation(image, NormalisationSpec())
+    as_bytes = fit_normalisation(Image.of(np.eye(20, dtype=np.uint8)), NormalisationSpec())
+    assert scaling == as_bytes
+
+
+def test_messages_are_short():
+    assert len(str(InputError(f"There is no file {'x' * 5000}. Check the name."))) < 400
+    assert len(shorten("a b " * 5000)) < 1010
+    assert shorten("There is no file x.") == "There is no file x."
