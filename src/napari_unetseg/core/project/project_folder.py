@@ -259,7 +259,7 @@ class ProjectFolder:
             # TIFF reorders axes and drops those of length one.
             name = f"images/{item.key}-{number}.npy"
             self._write_array(name, item.image.asarray())
-            calibration = {"spacing": item.image.spacing, "unit": item.image.unit}
+            calibration: dict[str, Any] = {"spacing": item.image.spacing, "unit": item.image.unit}
             entry = ImageEntry(file=name, **calibration, **metadata)
             _check(self._read_image(entry).image.data, item.image.data, self.path / name)
         self._sync(name, written)

@@ -75,7 +75,7 @@ class Manifest(_Part):
     @property
     def files(self) -> set[str]:
         """The names of all files that belong to the project."""
-        entries = (*self.images, *self.labels)
+        entries: list[ImageEntry | LabelsEntry] = [*self.images, *self.labels]
         own = (*(name for entry in entries for name in entry.files), *self.models)
         return {*own, self.history} if self.history else set(own)
 
