@@ -38,6 +38,34 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+_SLOW = (
+    "e2e",
+    "examples",
+    "gui",
+    "cli",
+    "core/models_io",
+    "core/nn",
+    "core/project",
+    "core/recipe",
+    "core/samples",
+    "core/streaming",
+    "core/training",
+    "test_api.py",
+    "test_demo.py",
+    "test_docs.py",
+    "test_package.py",
+)
+"""Tests that need a window, a training, processes, files or much drawing: not in the fast tier."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the slow tier by where they are."""
+    for item in items:
+        place = item.path.relative_to(ROOT / "tests").as_posix()
+        if place.startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The folder that holds `pyproject.toml`."""

@@ -52,12 +52,12 @@ def lazily(array: Any, path: Path) -> Any:
     import dask.array
 
     stored = StoredArray(array, path)
-    small = n_chunks(stored.shape, stored.chunks) > _MAX_CHUNKS
+    small = count_chunks(stored.shape, stored.chunks) > _MAX_CHUNKS
     chunks = "auto" if small or not stored.chunks else stored.chunks
     return dask.array.from_array(stored, chunks=chunks, asarray=False)
 
 
-def n_chunks(shape: Sequence[int], chunks: Sequence[Any]) -> int:
+def count_chunks(shape: Sequence[int], chunks: Sequence[Any]) -> int:
     """Return the number of chunks of an array; a chunk is a length or lengths for each axis."""
     count = 1
     for length, chunk in zip(shape, chunks, strict=False):
@@ -123,5 +123,5 @@ __all__ = [
     "bytes_of",
     "check_declared",
     "lazily",
-    "n_chunks",
+    "count_chunks",
 ]
