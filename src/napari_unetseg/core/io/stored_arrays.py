@@ -122,6 +122,6 @@ __all__ = [
     "bytes_in_words",
     "bytes_of",
     "check_declared",
-    "lazily",
     "count_chunks",
+    "lazily",
 ]
