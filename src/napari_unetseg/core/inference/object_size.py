@@ -1,8 +1,8 @@
-"""The size of what is to be found: how far an image is enlarged or shrunk for a model.
+"""Object size: the diameter of the objects, and the scale of an image for a model.
 
-A model knows objects of the diameter, and images of the pixel size, that it learnt from. Said how
-large the objects are in another image, or read from its pixel size, the image is shown to it at
-that scale; see `napari_unetseg.core.inference.zoomed`.
+A model was trained on objects of one diameter and images of one pixel size. An image of other
+objects is scaled to these, by a given or measured diameter or by its pixel size. The diameter is
+measured by `napari_unetseg.core.inference.prediction.sized`; `zoomed` scales the image.
 """
 
 import math
@@ -49,9 +49,8 @@ class SizeOptions(Options):
     auto_diameter: bool = option(
         False,
         "Auto diameter",
-        "See for yourself how large the objects are: predict a part of the image as it is, measure "
-        "what is found, and scale by that. Good between a third and three times the size that was "
-        "learnt.",
+        "Estimate the diameter automatically: predict a part of the image, measure the objects "
+        "found, and scale by their size. Works from a third to three times the trained size.",
         when={"diameter": (0.0,), "rescale": (False,)},
     )
 
@@ -66,7 +65,7 @@ class SizeOptions(Options):
 
 
 class Sized(Protocol):
-    """What is to be known of a model."""
+    """The properties of a model that its scale depends on."""
 
     @property
     def name(self) -> str:

@@ -1,6 +1,8 @@
 """File input and output: images, labels, tables, outlines, and pairing of inputs and outputs.
 
-Each format has its own module, which loads its library on first use.
+Each format has its own module, which loads its library on first use: `tiff_files`,
+`ome_zarr_files` with `pyramid`, `image_files` for all others, `table_files` for tables, `roi_files`
+for ImageJ ROIs and GeoJSON. The Measure dock offers them in `gui/measure/export_files.py`.
 """
 
 from napari_unetseg.core.io.image_files import (

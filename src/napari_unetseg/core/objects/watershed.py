@@ -1,6 +1,7 @@
 """Watershed of heights: basins from peaks, joined where the saddle between them is shallow.
 
-This module imports numba and is itself imported only when objects are split.
+The entry is `split_touching` in `napari_unetseg.core.objects.masks`. This module imports numba and
+is itself imported only when objects are split.
 """
 
 from typing import Any

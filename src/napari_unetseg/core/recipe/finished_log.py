@@ -1,4 +1,7 @@
-"""Log the finished images of a batch, in a file that survives a crash."""
+"""Log the finished images of a batch, in a file that survives a crash.
+
+`napari_unetseg.core.recipe.image_batch.run_batch` reads it to resume.
+"""
 
 import contextlib
 import hashlib

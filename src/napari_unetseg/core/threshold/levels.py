@@ -1,5 +1,8 @@
 """Automatic threshold levels from a histogram.
 
+A new method is a function here and a name in `ThresholdOptions`; local methods are in
+`compare_levels`.
+
 The methods are scikit-image's wherever it accepts a histogram. The triangle method and Li's, which
 it computes from pixels only, and multi-Otsu of many levels, for which its search takes too long,
 are computed here, with the same results.

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPu
 from napari_unetseg.core.measure import MeasureOptions, Table
 from napari_unetseg.core.review_queue import count_columns
 from napari_unetseg.gui.measure.colouring import ColourBar, ColourScale, colours_of, scale_of
-from napari_unetseg.gui.measure.measure_files import FILE_KINDS, default_name, write_measured
+from napari_unetseg.gui.measure.export_files import FILE_KINDS, default_name, write_measured
 from napari_unetseg.gui.measure.measured_objects import (
     MeasuredObjects,
     measure_copy,

@@ -26,9 +26,9 @@ from napari_unetseg.core.review_queue import (
 from napari_unetseg.gui.correct.correct_scene import problem_of
 from napari_unetseg.gui.queue.queue_frame import ItemFrame
 from napari_unetseg.gui.queue.queue_store import keep_queue, queue_of
-from napari_unetseg.gui.shared.layer_locks import Atom, histories, same_step
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.undo_history import Atom, histories, same_step
 
 _WAIT_MS = 80
 _STEPS = 200

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections import ObjectBoxes, find_boxes
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.gui.shared.layer_locks import Atom, histories, same_step
+from napari_unetseg.gui.shared.undo_history import Atom, histories, same_step
 
 AT_ONCE = 300_000
 """Labels of so few pixels are searched on the spot; larger ones in another thread."""

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
-
-Atom = Any
-"""One change in napari's history: a box, a mask and values, or indices and values."""
+from napari_unetseg.gui.shared.undo_history import Atom, add_to_step, histories, same_step
 
 
 class LayerLocks:
@@ -118,7 +116,7 @@ class LayerLocks:
         with layer.block_history():
             layer.data_setitem(indices, values)
             if approved:
-                layer._save_history(_Approval(layer, approved))  # noqa: SLF001
+                add_to_step(layer, _Approval(layer, approved))
 
     def _announce(self) -> None:
         self._revision += 1
@@ -178,16 +176,6 @@ class _Approval(tuple[Any, ...]):
         return approval
 
 
-def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
-    """Return napari's undo steps, oldest first, and redo steps, latest first (private names)."""
-    return layer._undo_history, layer._redo_history  # noqa: SLF001
-
-
-def same_step(step: list[Atom], other: list[Atom]) -> bool:
-    """Whether two steps are the same; undoing and redoing reverses the order of their changes."""
-    return {id(atom) for atom in step} == {id(atom) for atom in other}
-
-
 def _shape(layer: Labels) -> tuple[int, ...]:
     return tuple(layer.data[0].shape if layer.multiscale else layer.data.shape)
 
@@ -206,4 +194,4 @@ def _add(pixels: PixelSet, atom: Atom) -> None:
         pixels.add_indices(atom[0])
 
 
-__all__ = ["Atom", "LayerLocks", "histories", "same_step"]
+__all__ = ["LayerLocks"]

@@ -1,4 +1,4 @@
-"""What the layers of a trained network make of an image.
+"""Feature maps: the activations of each layer of a trained network for an image.
 
 The layers are those where something is kept: the blocks of a UNet's way down and up, the
 convolutions of a chain, and the evidence at the end.

@@ -1,4 +1,4 @@
-"""`FrozenNetwork`: a trained UNet as the eyes of a pixel rung."""
+"""`FrozenNetwork`: a trained UNet as the feature extractor of a pixel model."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,7 @@
-"""Schedules of a training: learning rate, weight of the guess, times to validate and to stop."""
+"""Schedules of a training: learning rate, weight of the guess, time budget, times to validate.
+
+Early stopping, by patience, is in `napari_unetseg.core.nn.training.fit_network`.
+"""
 
 import contextlib
 import math
