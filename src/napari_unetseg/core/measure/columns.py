@@ -1,4 +1,8 @@
-"""Columns of the measurement table, in physical units, from the raw sums of the objects."""
+"""Columns of the measurement table, in physical units, from the raw sums of the objects.
+
+A new column is built here, gets its sentence in `column_meanings`, and its sums, if it needs new
+ones, in `measure_passes`.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

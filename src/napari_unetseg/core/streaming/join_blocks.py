@@ -1,4 +1,7 @@
-"""Combine the results of all blocks in one process: join, number and group objects."""
+"""Combine the results of all blocks in one process: join, number and group objects.
+
+The joining itself is in `napari_unetseg.core.objects.cross_block_objects`.
+"""
 
 import itertools
 from collections.abc import Iterator, Sequence

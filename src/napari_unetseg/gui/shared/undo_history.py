@@ -1,4 +1,7 @@
-"""Undo history of a Labels layer: napari's own steps, read through its private names."""
+"""Undo history of a Labels layer: napari's own steps, read through its private names.
+
+`LayerLocks.correct` writes a correction as one step that Ctrl+Z takes back.
+"""
 
 from collections import deque
 from typing import Any

@@ -1,6 +1,8 @@
 """The UNet, for planes and stacks, from one definition.
 
 Depends on torch and on `blocks` alone, so that it can travel inside a model file.
+
+How far it sees (halo, receptive field) is worked out from its options in `receptive_field.py`.
 """
 
 import math
