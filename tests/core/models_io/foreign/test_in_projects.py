@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.models_io.foreign import open_model, opening
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
 from napari_unetseg.core.project import Contents, ProjectFolder
@@ -103,6 +102,15 @@ def test_what_is_gone_or_changed_is_said(bare: Any, tmp_path: Path, made: Kit) -
     folder.save(contents_of(bare))
     assert folder.left_out == ()
     (name,) = files(project)
-    (project / "models" / name).write_bytes(made.onnx_file(2 * KERNEL))
-    with pytest.raises(InputError, match="was changed"):
-        ProjectFolder(project).open()
+    changed = made.onnx_file(2 * KERNEL)
+    (project / "models" / name).write_bytes(changed)
+    again = ProjectFolder(project)
+    opened = again.open()
+    assert opened.models == ()
+    (sentence,) = opened.missing
+    assert name in sentence
+    assert "was changed" in sentence
+    # It stays in the project as it is, for whoever copies the right file back.
+    again.save(opened)
+    assert (project / "models" / name).read_bytes() == changed
+    assert "was changed" in ProjectFolder(project).open().missing[0]
