@@ -53,7 +53,7 @@ def test_every_entry_leads_somewhere(rung: Rung) -> None:
     assert isinstance(build_network(rung.spec(), 1, 2, 2), network)
     assert describe_architecture(rung.spec()).parts[0].role == "input"
     assert rung.help.endswith(".")
-    assert rung.needs_budget == (rung.cost == "minutes")
+    assert (rung.family == "network") == (rung.cost == "minutes")
 
 
 def test_a_new_rung_costs_two_files_and_an_entry(toy_rung: Rung, tmp_path: Path) -> None:

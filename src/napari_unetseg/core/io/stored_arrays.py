@@ -52,8 +52,8 @@ def lazily(array: Any, path: Path) -> Any:
     import dask.array
 
     stored = StoredArray(array, path)
-    small = count_chunks(stored.shape, stored.chunks) > _MAX_CHUNKS
-    chunks = "auto" if small or not stored.chunks else stored.chunks
+    too_many = count_chunks(stored.shape, stored.chunks) > _MAX_CHUNKS
+    chunks = "auto" if too_many or not stored.chunks else stored.chunks
     return dask.array.from_array(stored, chunks=chunks, asarray=False)
 
 
@@ -106,13 +106,10 @@ def bytes_in_words(count: int) -> str:
 
 
 def bytes_of(path: Path) -> int:
-    """Return the bytes of a file, or of the files of a folder, counted until they suffice."""
+    """Return the size in bytes of a file, or of all files of a folder."""
     if not path.is_dir():
         return path.stat().st_size
-    total = 0
-    for entry in path.rglob("*"):
-        total += entry.stat().st_size if entry.is_file() else 0
-    return total
+    return sum(entry.stat().st_size for entry in path.rglob("*") if entry.is_file())
 
 
 __all__ = [

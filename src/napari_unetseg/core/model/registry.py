@@ -70,11 +70,6 @@ class Rung:
         return "network" if self.spec.learns_features else "pixel"
 
     @property
-    def needs_budget(self) -> bool:
-        """Whether its training has a budget of minutes or epochs."""
-        return self.family == "network"
-
-    @property
     def takes_frozen_features(self) -> bool:
         """Whether it can use the features of a trained UNet."""
         return self.family == "pixel"

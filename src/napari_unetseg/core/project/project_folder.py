@@ -24,7 +24,6 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels, writing
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.project.project_contents import Contents, ImageItem, LabelsItem
 from napari_unetseg.core.project.project_manifest import (
@@ -364,12 +363,10 @@ class ProjectFolder:
         for name in names:
             try:
                 models.append(open_model_file(self.path / name, history))
-            except NeedsTrust as error:
+            except InputError as error:
+                # The sentence names the file; of a program it says how to open it after all.
                 unopened.append(name)
                 missing.append(str(error))
-            except InputError as error:
-                unopened.append(name)
-                missing.append(f"{name}: {error}")
         self._unopened = tuple(unopened)
         return models
 
