@@ -1,6 +1,5 @@
 """Reading and writing of images and labels in all formats."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,8 +12,15 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
+from napari_unetseg.core.io.picture_files import is_jpeg, read_indices, read_picture
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
 from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE
+from napari_unetseg.core.label_image import (
+    Note,
+    label_image,
+    no_note,
+    without_single_axes,
+)
 from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.units import symbol_of
 
@@ -72,23 +78,35 @@ def may_be_lazy(path: PathLike) -> bool:
     return size > tiff.LAZY_ABOVE
 
 
-def read_labels(path: PathLike, axes: str | None = None) -> Image:
-    """Read labels or a mask: an image of integers or booleans.
+def read_labels(path: PathLike, axes: str | None = None, *, note: Note = no_note) -> Image:
+    """Read labels or a mask: an image of integers or booleans, negative ones included.
+
+    Parameters
+    ----------
+    path
+        As in `read_image`. Of a picture with a palette, the indices are read; a JPEG must be a
+        mask and is taken at half.
+    axes
+        As in `read_image`. Without them, axes of length 1 are dropped.
+    note
+        Receives sentences about changed or left-out pixels; see `label_image`.
 
     Raises
     ------
     InputError
         As `read_image`; and when the pixels are fractions or colours.
     """
-    image = read_image(path, axes)
-    if image.rgb:
-        raise InputError(f"{path} holds colours, not labels. Give one whole number a pixel.")
-    if image.dtype.kind not in "iub":
-        raise InputError(
-            f"{path} holds {image.dtype}; labels are whole numbers, 0 for background. Save it as "
-            "an integer image."
-        )
-    return image
+    source = Path(path)
+    picture = source.is_file() and _suffix_reader(source) is not read_with_plugin
+    indices, lossy = None, False
+    if picture:
+        with _reading(source):
+            lossy = is_jpeg(source)
+            if axes is None and _reader_of(source) is read_picture:
+                indices = read_indices(source)
+    image = read_image(source, axes) if indices is None else indices
+    labels = label_image(image, str(path), lossy=lossy, note=note)
+    return labels if axes is not None else without_single_axes(labels)
 
 
 def write_image(path: PathLike, image: Image, *, progress: Progress = silent) -> None:
@@ -196,7 +214,20 @@ def _reader_of(path: Path) -> Reader:
         return ngff.read_zarr
     if path.stat().st_size == 0:
         raise InputError("the file is empty; copy it again from its source")
+    reader = _suffix_reader(path)
+    return reader if reader is read_with_plugin else _by_content(path, reader)
+
+
+def _suffix_reader(path: Path) -> Reader:
     return _READERS.get(path.suffix.lower(), read_with_plugin)
+
+
+def _by_content(path: Path, reader: Reader) -> Reader:
+    """Return the reader for the first bytes of a file whose suffix may be wrong."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    found = (other for start, other in _STARTS.items() if head.startswith(start))
+    return next(found, reader)
 
 
 def _read_npy(path: Path, axes: str | None) -> Image:
@@ -215,23 +246,6 @@ def _read_npy(path: Path, axes: str | None) -> Image:
     if not isinstance(data, np.ndarray):
         raise InputError("it is an archive of several arrays; save one with numpy.save")
     return Image.of(dask.array.from_array(data) if large else data, axes)
-
-
-def _read_picture(path: Path, axes: str | None) -> Image:
-    """Read a common picture format. Several frames become the Z axis."""
-    import imageio.v3 as imageio
-    from PIL.Image import DecompressionBombError, DecompressionBombWarning
-
-    with warnings.catch_warnings():
-        # The limit protects servers from uploads; here the user chose the file.
-        warnings.simplefilter("ignore", DecompressionBombWarning)
-        try:
-            data = imageio.imread(path, plugin="pillow")
-        except DecompressionBombError as error:
-            raise InputError("the picture is too large for its format; save it as TIFF") from error
-    samples = data.shape[-1] if data.ndim > 2 and data.shape[-1] <= 4 else 0
-    guessed = {2: "YX", 3: "YXC" if samples else "ZYX", 4: "ZYXC"}.get(data.ndim)
-    return Image.of(data, axes or guessed, rgb=samples in (3, 4) and axes is None)
 
 
 def _write_png(path: Path, image: Image) -> None:
@@ -255,11 +269,23 @@ _READERS: dict[str, Reader] = {
     ".tiff": tiff.read_tiff,
     ".lsm": tiff.read_tiff,
     ".npy": _read_npy,
-    ".png": _read_picture,
-    ".jpg": _read_picture,
-    ".jpeg": _read_picture,
-    ".bmp": _read_picture,
-    ".gif": _read_picture,
+    ".png": read_picture,
+    ".jpg": read_picture,
+    ".jpeg": read_picture,
+    ".bmp": read_picture,
+    ".gif": read_picture,
 }
+
+_STARTS: dict[bytes, Reader] = {
+    b"II*\0": tiff.read_tiff,
+    b"II+\0": tiff.read_tiff,
+    b"MM\0*": tiff.read_tiff,
+    b"MM\0+": tiff.read_tiff,
+    b"\x93NUM": _read_npy,
+    b"\x89PNG": read_picture,
+    b"\xff\xd8\xff": read_picture,
+    b"GIF8": read_picture,
+}
+"""First bytes of the formats that have some of their own."""
 
 __all__ = ["may_be_lazy", "read_image", "read_labels", "write_image", "write_labels"]
