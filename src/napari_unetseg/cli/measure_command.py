@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from napari_unetseg.cli.console import for_each, note, say
-from napari_unetseg.cli.file_pairs import pair_files
+from napari_unetseg.cli.file_pairs import ListPairs, list_pairs, pair_files
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -33,6 +33,8 @@ from napari_unetseg.core.measure import (
 )
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import Progress, part
+
+_NAMES = ("labels", "images")
 
 
 @with_options(MeasureOptions)
@@ -76,6 +78,7 @@ def measure_command(
             help="Also write outlines and measurements for QuPath; a folder for several images.",
         ),
     ] = None,
+    pairs: ListPairs = False,
 ) -> None:
     """Measure every object: size, shape, position and intensities, in physical units.
 
@@ -83,6 +86,11 @@ def measure_command(
     calibration of only one of the two files is used for both. A mask is one object: label it first.
     """
     check_table_name(out)
+    if pairs:
+        if image is None:
+            raise InputError("--pairs lists labels with their images. Name the images too.")
+        list_pairs(pair_files(labels, image, names=_NAMES))
+        return
     stems, files, images = _inputs(labels, image)
     many = wants_folder([labels])
     sources = [*files, *images]
@@ -123,7 +131,7 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
                 "Rename one, or choose one kind with a quoted glob such as '*.tif'."
             )
         return stems, files, []
-    pairs = pair_files(labels, image, names=("labels", "images"))
+    pairs = pair_files(labels, image, names=_NAMES)
     return (
         [pair.stem for pair in pairs],
         [pair.first for pair in pairs],
@@ -133,7 +141,7 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
 
 def _read(path: Path, image: Path | None) -> tuple[Image, Image | None]:
     """Read labels and their image; the pixel size is taken from the calibrated one."""
-    objects = read_labels(path)
+    objects = read_labels(path, note=note)
     values = None if image is None else read_image(image)
     return (objects if values is None else copy_calibration(objects, [values])), values
 

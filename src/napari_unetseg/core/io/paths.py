@@ -60,8 +60,9 @@ def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
     Parameters
     ----------
     patterns
-        Each a file (any format), a folder (its images by suffix, without subfolders; if there are
-        none, those that installed napari plugins read), or a glob such as ``plate/*_c1.tif``
+        Each a file (any format), a folder (its images by suffix; if there are none, those in its
+        subfolders; then those that installed napari plugins read), or a glob such as
+        ``plate/*_c1.tif``
         (``**`` descends). Hidden files are ignored.
 
     Returns
@@ -138,25 +139,6 @@ def plan_outputs(
     return outputs
 
 
-def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
-    """Find the labels of every input: one file for all, or by file name in a folder.
-
-    Raises
-    ------
-    InputError
-        When the file or folder does not exist, or an image has no labels, or several.
-    """
-    source = Path(labels)
-    if not source.exists():
-        raise InputError(f"There is no file or folder {source}. Check the name.")
-    if not source.is_dir() or is_zarr(source):
-        return [source] * len(inputs)
-    by_stem: dict[str, list[Path]] = {}
-    for path in expand_inputs([source]):
-        by_stem.setdefault(stem_of(path), []).append(path)
-    return [_one_of(by_stem.get(stem_of(path), []), path, source) for path in inputs]
-
-
 # Numpy gives no error number when an array is only partly written.
 _FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -226,7 +208,7 @@ def _expand(pattern: str) -> list[Path]:
     if path.is_dir() and not is_zarr(path):
         children = list(path.iterdir())
         images = [child for child in children if is_image_path(child)]
-        images = images or _for_plugins(children)
+        images = images or _nested(path) or _for_plugins(children)
         if not images:
             raise InputError(
                 f"The folder {path} contains no image: no name ends in one of "
@@ -243,6 +225,17 @@ def _expand(pattern: str) -> list[Path]:
             raise InputError(f"No file matches {pattern}. Check the folder and the pattern.")
         return images
     raise InputError(f"There is no file or folder {path}. Check the name.")
+
+
+def _nested(folder: Path) -> list[Path]:
+    """Return the images in the subfolders of a folder, without looking into zarr folders."""
+    found: list[Path] = []
+    for child in folder.iterdir():
+        if child.is_dir() and not child.name.startswith("."):
+            inside = [] if is_zarr(child) else list(child.iterdir())
+            found += [one for one in inside if is_image_path(one)]
+            found += [] if is_zarr(child) else _nested(child)
+    return found
 
 
 def _for_plugins(paths: Sequence[Path]) -> list[Path]:
@@ -282,16 +275,6 @@ def _checked_file(target: Path) -> Path:
     return target
 
 
-def _one_of(candidates: list[Path], image: Path, folder: Path) -> Path:
-    if len(candidates) == 1:
-        return candidates[0]
-    many = f"{len(candidates)} files" if candidates else "no file"
-    raise InputError(
-        f"{image.name} needs one file of labels named {stem_of(image)!r} in {folder}, which has "
-        f"{many} of that name. Keep exactly one."
-    )
-
-
 __all__ = [
     "IMAGE_SUFFIXES",
     "WRITE_SUFFIXES",
@@ -299,7 +282,6 @@ __all__ = [
     "expand_inputs",
     "is_image_path",
     "is_zarr",
-    "pair_labels",
     "plan_outputs",
     "put",
     "stem_of",
