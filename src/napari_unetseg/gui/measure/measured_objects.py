@@ -37,6 +37,8 @@ class MeasuredObjects:
         Centre and corners of each row's object, (n, ndim).
     count
         Total count from a reviewed random sample, if there is one.
+    below_zero
+        Whether the labels have pixels below 0, which are left out.
     """
 
     layer: Labels
@@ -49,6 +51,7 @@ class MeasuredObjects:
     low: NDArray[Any]
     high: NDArray[Any]
     count: Count | None = None
+    below_zero: bool = False
 
     @property
     def objects(self) -> Table:
@@ -133,6 +136,8 @@ def summary_of(found: MeasuredObjects) -> str:
         line += (
             f" True count about {found.count}, 95 % confidence, from the reviewed random sample."
         )
+    if found.below_zero:
+        line += " Pixels below 0 are left out."
     if n == 1:
         line += " A single id counts as one object: if it is a mask, convert it to objects first."
     return f"{line} Next: click a row to see the object, or save the table."

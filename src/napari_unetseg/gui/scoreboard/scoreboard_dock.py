@@ -76,6 +76,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         self._board: Scoreboard | None = None
         self._used: Row | None = None
         self._kept: dict[Row, TrainedModel] = {}
+        self._note = ""
         self.labels = labels_pick(self.viewer)
         self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
@@ -102,7 +103,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
 
     def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
         kind = self.kind.currentData()
-        lesson = lesson_of(layer, self.labels.layer(), kind)
+        lesson, self._note = lesson_of(layer, self.labels.layer(), kind, self.preview.plane(layer))
         wanted = [tick.isChecked() for tick in self.ticks.values()]
         if not any(wanted):
             raise InputError("Tick at least one model, two to compare.")
@@ -124,7 +125,8 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         name = self._use(result.kept)
         others = sum(row.model is not None for row in result.rows) > 1
         click = ", or click another model to use that" if others else ""
-        return f"{result.recommendation} Kept as {name!r}. Next: Predict{click}."
+        note = f" {self._note}" if self._note else ""
+        return f"{result.recommendation} Kept as {name!r}.{note} Next: Predict{click}."
 
     def shown(self) -> None:
         # Importing torch and compiling the filters takes seconds: start while the user paints.
