@@ -1,5 +1,6 @@
 """Pair files by name: images with labels, or predictions with ground truth."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def pair_files(first: str, second: str, *, names: tuple[str, str]) -> list[Pair]
 
 
 def _pair(stem: str, first: Path, second: Path, names: tuple[str, str]) -> Pair:
-    if first.resolve() == second.resolve():
+    if os.path.realpath(first) == os.path.realpath(second):
         raise InputError(
             f"{first} is given for both the {names[0]} and the {names[1]}. Give two files, or two "
             "folders."

@@ -13,9 +13,9 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unetseg.core.errors import InputError, decoding, shorten
+from napari_unetseg.core.errors import InputError, decoding, named_error, shorten
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.io import expand_inputs, plan_outputs, read_image, write_image
 from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Cancelled
@@ -130,3 +130,54 @@ def test_messages_are_short():
     assert len(str(InputError(f"There is no file {'x' * 5000}. Check the name."))) < 400
     assert len(shorten("a b " * 5000)) < 1010
     assert shorten("There is no file x.") == "There is no file x."
+
+
+def test_letters_that_a_terminal_obeys_are_escaped():
+    error = InputError("There is no file \x1b[31mred\n\u202efit.\udcff.")
+    assert str(error) == r"There is no file \x1b[31mred\n\u202efit.\udcff."
+    wide = "5 µm\N{NO-BREAK SPACE}wide, 日本.tif"
+    assert str(InputError(wide)) == wide
+    assert named_error("a\n.tif", InputError("a\n.tif is empty")) == r"a\n.tif is empty"
+    assert named_error("a\n.tif", InputError("it is empty")) == r"a\n.tif: it is empty"
+
+
+@pytest.fixture
+def odd_names(tmp_path, monkeypatch):
+    """Names that no file can have, in a folder where a link leads to itself."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop.tif").symlink_to("loop.tif")
+    return ["", " \n", "x" * 300 + ".tif", "y/" * 3000 + "a.tif", "loop.tif", "a\0.tif"]
+
+
+def test_names_that_no_file_can_have_are_refused(odd_names):
+    for name in odd_names:
+        for use in (
+            read_image,
+            lambda name: expand_inputs([name]),
+            lambda name: plan_outputs([Path("a.tif")], name, folder=False),
+            lambda name: write_image(name, Image.of(np.zeros((4, 4), np.uint8))),
+        ):
+            with pytest.raises(InputError, match=r"empty|no name of a file|must end in") as refused:
+                use(name)
+            assert len(str(refused.value)) < 400
+
+
+def test_a_link_to_itself_in_a_folder_costs_only_itself(odd_names, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 4)))
+    assert [path.name for path in expand_inputs([tmp_path])] == ["a.npy", "loop.tif"]
+    with pytest.raises(InputError, match=r"loop\.tif is no name of a file"):
+        read_image("loop.tif")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    with pytest.raises(InputError, match="a device or a pipe"):
+        read_image(tmp_path / "pipe.tif")
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 251 + ".tif")
+    write_image(path, Image.of(np.ones((4, 4), np.uint8)))
+    assert read_image(path).data.all()
+    assert len(list(tmp_path.iterdir())) == 1

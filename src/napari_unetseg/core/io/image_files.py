@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetseg.core.errors import InputError, decoding
+from napari_unetseg.core.errors import InputError, decoding, named_error
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
-from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
+from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr, writing
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
 from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE
 from napari_unetseg.core.progress import Progress, silent
@@ -46,9 +46,7 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
         When the file or level does not exist, or it is damaged, empty, pickled or of an unknown
         kind.
     """
-    source = Path(path)
-    if not source.exists():
-        raise InputError(f"There is no file {source}. Check the name.")
+    source = existing_path(path)
     with _reading(source):
         reader = _reader_of(source)
         if reader is ngff.read_zarr:
@@ -180,9 +178,7 @@ def _reading(path: Path) -> Iterator[None]:
         with decoding(path, failed=NOT_AN_IMAGE):
             yield
     except InputError as error:
-        text = str(error)
-        named = text if text.startswith(str(path)) else f"{path}: {text}"
-        raise InputError(f"{named.rstrip('.')}.") from error
+        raise InputError(f"{named_error(path, error).rstrip('.')}.") from error
     except MemoryError as error:
         raise InputError(
             f"{path} does not fit in memory. Save it as .zarr and open that."

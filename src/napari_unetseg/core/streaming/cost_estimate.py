@@ -1,7 +1,6 @@
 """Estimate the time, memory and disk space of a run from one block of the image."""
 
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.io.paths import temporary_folder
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
@@ -85,8 +85,8 @@ def estimate(
     shape = [image.length(axis) for axis in axes]
     per_pixel = THRESHOLD_BYTES if recipe.model is None else MODEL_BYTES
     sides = sides_for(shape, allowed(memory), per_pixel, (1,) * len(axes))
-    with tempfile.TemporaryDirectory(prefix="napari-unetseg-") as name:
-        out = Path(name) / "out.zarr"
+    with temporary_folder() as folder:
+        out = folder / "out.zarr"
         warm_up = _middle(image, dict(zip(axes, (_WARM_UP_SIDE,) * len(axes), strict=True)))
         stream(recipe, warm_up, out, model=model, progress=part(progress, 0, 0.3))
         block = _middle(image, dict(zip(axes, sides, strict=True)))
