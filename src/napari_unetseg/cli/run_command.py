@@ -14,7 +14,7 @@ from napari_unetseg.core.errors import named_error
 from napari_unetseg.core.io import expand_inputs
 from napari_unetseg.core.recipe import Batch, ImageRow, read_recipe, run_batch, summarise_batch
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
-from napari_unetseg.core.streaming import too_large
+from napari_unetseg.core.streaming import expected_cost, too_large
 
 _FAILED = 2
 
@@ -113,6 +113,10 @@ def run_command(
             f"{large[0]} does not fit in memory: the images of this run are processed block by "
             "block and written as OME-Zarr."
         )
+        with bar("estimate") as progress:
+            cost = expected_cost(batch, large, progress)
+        if cost:
+            note(f"In all, this takes {cost}.")
     common: dict[str, Any] = {"resume": resume, "on_row": _print_row}
     with bar(out.name) as progress:
         if large or memory or scheduler:

@@ -3,9 +3,9 @@
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_unetseg.core.compute.memory_limit import allowed
@@ -22,6 +22,7 @@ from napari_unetseg.core.streaming.stream_recipe import stream
 
 _WARM_UP_SIDE = 160
 _INTERVAL = 0.01
+_SMALL = 0.1  # gigabytes for the block of a quick estimate
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,39 @@ class Cost:
             f"disk while it runs and {_size(self.result)} for the result; {self.blocks:,} blocks "
             f"of up to {self.side:,} pixels a side"
         )
+
+    @property
+    def in_short(self) -> str:
+        """The time, and the bytes on disk, in words."""
+        return (
+            f"about {_time(self.seconds)}, {_size(self.disk)} of disk while it runs and "
+            f"{_size(self.result)} for the result"
+        )
+
+
+def estimate_all(
+    recipe: Recipe,
+    images: Sequence[Image],
+    *,
+    model: TrainedModel | None = None,
+    progress: Progress = silent,
+) -> Cost:
+    """Estimate the cost of running a recipe on images one after another, in a few seconds.
+
+    A small block of the largest image is run, and the others are taken to cost as much per pixel.
+    The memory and the blocks are those of the small block.
+
+    Raises
+    ------
+    InputError
+        As `estimate`.
+    """
+    largest = max(images, key=lambda image: math.prod(image.shape))
+    one = estimate(recipe, largest, model=model, memory=_SMALL, progress=progress)
+    times = sum(math.prod(image.shape) for image in images) / math.prod(largest.shape)
+    # The results of the others lie beside the blocks of the largest one.
+    disk = one.disk + (times - 1) * one.result
+    return replace(one, seconds=times * one.seconds, disk=disk, result=times * one.result)
 
 
 def estimate(
@@ -182,4 +216,4 @@ def _size(n_bytes: float) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 5e7 else f"{n_bytes / 1e6:.1f} MB"
 
 
-__all__ = ["Cost", "estimate"]
+__all__ = ["Cost", "estimate", "estimate_all"]
