@@ -8,6 +8,7 @@ import typer
 
 from napari_unetseg.cli.console import bar, for_each, note, say
 from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.interrupts import leave_interrupts
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -121,6 +122,7 @@ def demo_command(
     for line in example.report(cases, out):
         say(line)
     if not headless:
+        leave_interrupts()
         say(example.show(cases))
 
 

@@ -1,5 +1,6 @@
 """Define `measure`: write a table of objects, and their outlines for other programs."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -166,7 +167,7 @@ def _outputs(
 
 
 def _check_free(output: Path, sources: Sequence[Path]) -> None:
-    if output.resolve() in {path.resolve() for path in sources}:
+    if os.path.realpath(output) in map(os.path.realpath, sources):
         raise InputError(f"{output} is one of the files to read. Choose another output.")
 
 

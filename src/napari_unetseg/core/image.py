@@ -10,6 +10,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Progress, map_chunks, silent
 from napari_unetseg.core.units import symbol_of
 
 AXES = "TCZYX"
@@ -311,9 +312,17 @@ class Image(NDArrayOperatorsMixin):
         for index in self.indices(block):
             yield index, self.block(index, block)
 
-    def asarray(self) -> NDArray[Any]:
-        """Return all pixels as a numpy array in memory."""
-        return np.asarray(self.data)
+    def asarray(self, progress: Progress = silent) -> NDArray[Any]:
+        """Return all pixels as a numpy array in memory; those of a lazy image are read now."""
+        if not self.lazy:
+            return np.asarray(self.data)
+        from dask.array.core import slices_from_chunks
+
+        pixels = np.empty(self.shape, self.dtype)
+        chunks = map_chunks(self.data, np.asarray, progress)
+        for box, chunk in zip(slices_from_chunks(self.data.chunks), chunks, strict=True):
+            pixels[box] = chunk
+        return pixels
 
 
 def _numbers_of(given: Any, *, lazy: bool = True) -> Any:

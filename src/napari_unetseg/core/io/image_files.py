@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetseg.core.errors import InputError, decoding
+from napari_unetseg.core.errors import InputError, decoding, named_error
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
-from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
+from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr, writing
 from napari_unetseg.core.io.picture_files import is_jpeg, read_indices, read_picture
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
 from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE
@@ -21,8 +21,10 @@ from napari_unetseg.core.label_image import (
     no_note,
     without_single_axes,
 )
-from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.progress import Progress, map_chunks, part, silent
 from napari_unetseg.core.units import symbol_of
+
+_READING_SHARE = 0.3
 
 Reader = Callable[[Path, str | None], Image]
 
@@ -52,9 +54,7 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
         When the file or level does not exist, or it is damaged, empty, pickled or of an unknown
         kind.
     """
-    source = Path(path)
-    if not source.exists():
-        raise InputError(f"There is no file {source}. Check the name.")
+    source = existing_path(path)
     with _reading(source):
         reader = _reader_of(source)
         if reader is ngff.read_zarr:
@@ -146,7 +146,8 @@ def write_labels(path: PathLike, labels: Image, *, progress: Progress = silent) 
     InputError
         As `write_image`; and when a label is negative or needs more than 32 bits.
     """
-    _write(Path(path), _smallest(labels), labels=True, progress=progress)
+    smallest = _smallest(labels, part(progress, 0, _READING_SHARE))
+    _write(Path(path), smallest, labels=True, progress=part(progress, _READING_SHARE, 1))
 
 
 def _write(path: Path, image: Image, *, labels: bool, progress: Progress) -> None:
@@ -166,14 +167,14 @@ def _write(path: Path, image: Image, *, labels: bool, progress: Progress) -> Non
     progress(1.0, "written")
 
 
-def _smallest(labels: Image) -> Image:
+def _smallest(labels: Image, progress: Progress) -> Image:
     if labels.dtype.kind == "b":
         return replace(labels, data=labels.data.astype(np.uint8))
     if labels.dtype.kind not in "iu":
         raise InputError(f"Labels are whole numbers, 0 for background; these are {labels.dtype}.")
     if labels.dtype == np.uint8:
         return labels
-    low, high = _extremes(labels)
+    low, high = _extremes(labels, progress)
     if low < 0 or high > np.iinfo(np.uint32).max:
         raise InputError(
             f"Labels in a file range from 0 to {np.iinfo(np.uint32).max}; these range from {low} "
@@ -182,13 +183,10 @@ def _smallest(labels: Image) -> Image:
     return replace(labels, data=labels.data.astype(np.min_scalar_type(high)))
 
 
-def _extremes(image: Image) -> tuple[int, int]:
-    if not image.lazy:
-        return int(image.data.min()), int(image.data.max())
-    import dask
-
-    low, high = dask.compute(image.data.min(), image.data.max())
-    return int(low), int(high)
+def _extremes(image: Image, progress: Progress) -> tuple[int, int]:
+    ends = map_chunks(image.data, lambda chunk: (int(chunk.min()), int(chunk.max())), progress)
+    lows, highs = zip(*ends, strict=True)
+    return min(lows), max(highs)
 
 
 @contextmanager
@@ -198,9 +196,7 @@ def _reading(path: Path) -> Iterator[None]:
         with decoding(path, failed=NOT_AN_IMAGE):
             yield
     except InputError as error:
-        text = str(error)
-        named = text if text.startswith(str(path)) else f"{path}: {text}"
-        raise InputError(f"{named.rstrip('.')}.") from error
+        raise InputError(f"{named_error(path, error).rstrip('.')}.") from error
     except MemoryError as error:
         raise InputError(
             f"{path} does not fit in memory. Save it as .zarr and open that."

@@ -1,5 +1,6 @@
 """Pairing of files by name: images with labels, or predictions with ground truth."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +9,14 @@ from glob import has_magic
 from pathlib import Path
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io.paths import PathLike, expand_inputs, is_zarr, stem_of, wants_folder
+from napari_unetseg.core.io.paths import (
+    PathLike,
+    existing_path,
+    expand_inputs,
+    is_zarr,
+    stem_of,
+    wants_folder,
+)
 
 _LABELS = "cp_masks|masks?|labels?|seg|segmentations?|gt|ground_truth|truth"
 _IMAGES = "0000|images?|imgs?|raw"
@@ -113,9 +121,7 @@ def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
     InputError
         When the file or folder does not exist, or an image has no labels, or several.
     """
-    source = Path(labels)
-    if not source.exists():
-        raise InputError(f"There is no file or folder {source}. Check the name.")
+    source = existing_path(labels)
     if not source.is_dir() or is_zarr(source):
         return [source] * len(inputs)
     roots = (_common_root(inputs), source)
@@ -132,14 +138,14 @@ def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
 
 def _sorted_out(firsts: list[Path], seconds: list[Path]) -> tuple[list[Path], list[Path]]:
     """Part files that are in both sets: those with the ending of labels are of the second."""
-    ours, theirs = ({path.resolve() for path in paths} for paths in (firsts, seconds))
+    ours, theirs = ({os.path.realpath(path) for path in paths} for paths in (firsts, seconds))
     if ours == theirs:
         labels = [path for path in seconds if _LABEL_ENDING.search(stem_of(path))]
         if not labels or len(labels) == len(seconds):
             return firsts, seconds
         return [path for path in firsts if path not in labels], labels
     if theirs < ours:
-        return [path for path in firsts if path.resolve() not in theirs], seconds
+        return [path for path in firsts if os.path.realpath(path) not in theirs], seconds
     return firsts, seconds
 
 
@@ -253,7 +259,7 @@ def _rule(pairs: Sequence[Pair], *, folders: bool) -> str:
 
 
 def _apart(pair: Pair, names: tuple[str, str]) -> Pair:
-    if pair.first.resolve() == pair.second.resolve():
+    if os.path.realpath(pair.first) == os.path.realpath(pair.second):
         raise InputError(
             f"{pair.first} is given for both the {names[0]} and the {names[1]}. Give two files, or "
             "two folders."

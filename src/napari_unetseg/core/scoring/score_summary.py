@@ -83,8 +83,10 @@ def judge_objects(
     """
     chosen = options or ObjectScoreOptions()
     frame_axes = frame_axes_of(truth, chosen.per)
-    predicted, true = comparable(prediction.asarray(), truth.asarray())
-    overlap = overlap_of(predicted, true, frame_axes=frame_axes, progress=part(progress, 0, 0.2))
+    predicted, true = comparable(
+        prediction.asarray(part(progress, 0, 0.05)), truth.asarray(part(progress, 0.05, 0.1))
+    )
+    overlap = overlap_of(predicted, true, frame_axes=frame_axes, progress=part(progress, 0.1, 0.2))
     spacing = truth.spacing[-(true.ndim - frame_axes) :]
     if chosen.units == "pixels":
         spacing = tuple(step / min(spacing) for step in spacing)

@@ -336,7 +336,7 @@ def _compare(
     progress: Reporter,
 ) -> _Found:
     """Count, match and paint; the layers are passed through unchanged."""
-    ids = comparable(predicted.asarray(), true.asarray())
+    ids = comparable(*(image.asarray(part(progress, 0, 0)) for image in (predicted, true)))
     counted = count_objects(*ids, frame_axes=frame_axes, progress=part(progress, 0, 0.6))
     review = review_objects(counted, options.threshold)
     picture = paint_review(counted, review, *ids, progress=part(progress, 0.6, 1))
@@ -348,7 +348,7 @@ def _matched(
     found: _Found, images: list[Image], options: ReviewOptions, progress: Progress
 ) -> _Found:
     review = review_objects(found.counted, options.threshold)
-    ids = comparable(*(image.asarray() for image in images))
+    ids = comparable(*(image.asarray(part(progress, 0, 0)) for image in images))
     picture = paint_review(found.counted, review, *ids, progress=progress)
     return replace(found, review=review, picture=picture, options=options)
 
