@@ -98,7 +98,9 @@ class LayerLocks:
         if self._array is None or self._array() is layer.data:
             return False
         self._settle()
-        same = isinstance(layer.data, np.ndarray) and np.array_equal(layer.data, self._known)
+        known = self._known
+        in_memory = known is not None and isinstance(layer.data, np.ndarray)
+        same = in_memory and np.array_equal(layer.data, np.asarray(known))
         if same:
             self.remember()
         return not same
