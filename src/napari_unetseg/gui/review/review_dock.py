@@ -155,10 +155,11 @@ class ReviewWidget(Tool[ReviewOptions]):
         )
 
     def show_result(self, layer: Layer, options: ReviewOptions, result: _Found) -> str:
-        if result.truth not in self.viewer.layers:
+        truth = result.truth
+        if truth not in self.viewer.layers or image_of(truth).shape != result.picture.shape:
             return (
-                "The truth was removed during the run, so the result was dropped. Choose two "
-                "layers and compare again."
+                "The truth was removed or got another shape during the run, so the result was "
+                "dropped. Choose two layers and compare again."
             )
         self._found = result
         self._watch(*self._layers())
@@ -307,13 +308,15 @@ class ReviewWidget(Tool[ReviewOptions]):
     def _show_picture(self, found: _Found) -> None:
         layers, source = self.viewer.layers, found.prediction
         old = find_layer(layers, REVIEW, source)
-        if isinstance(old, Labels) and old.data.shape == found.picture.shape:
+        fits = isinstance(old, Labels) and old.data.shape == found.picture.shape
+        if old is not None and fits and self.session.may_replace(old):
             old.data = found.picture
+            self.session.locks(old).remember()
             mark_again(old, marked(REVIEW, source, found.options.model_dump()))
             old.visible = True
             return
         active = layers.selection.active
-        new_labels(
+        made = new_labels(
             layers,
             source,
             REVIEW,
@@ -323,6 +326,7 @@ class ReviewWidget(Tool[ReviewOptions]):
             colormap=_colormap(),
             opacity=0.6,
         )
+        self.session.locks(made)
         layers.selection.active = active
 
 

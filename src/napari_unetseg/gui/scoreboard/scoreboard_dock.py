@@ -68,6 +68,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
     run_text = "Compare"
     run_help = "Train every ticked model, judge all on the same held-out labels, keep the best."
     can_stop = True
+    makes_model = True
     stop_help = "End now and keep the models that are done."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -14,6 +14,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layers import image_of
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.task import Task
@@ -111,7 +112,7 @@ class Live(QObject):
         seed: int,
     ) -> None:
         """Follow an image and its strokes; refit if the options changed."""
-        setting = (spec, features_from, seed, id(layer.data))
+        setting = (spec, features_from, seed, data_version(layer))
         others = (self._layer, self._labels) != (layer, labels)
         if not others and setting == self._setting:
             return

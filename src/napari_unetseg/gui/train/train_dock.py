@@ -79,6 +79,7 @@ class TrainWidget(Tool[TrainOptions]):
     run_text = "Train"
     run_help = "Train the model on the labels. The labels stay as they are."
     can_stop = True
+    makes_model = True
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, TrainOptions())
