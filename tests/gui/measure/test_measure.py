@@ -317,5 +317,5 @@ def test_files_that_cannot_be(tool, labels, run, save):
 def test_pixels_below_0_are_no_object(run, tool, labels):
     labels.data[0:2] = -1
     labels.refresh()
-    assert list(run().table["label"]) == [4, 7, 90]
+    assert list(run()["label"]) == [4, 7, 90]
     assert "Pixels below 0 are left out." in tool.message.text()
