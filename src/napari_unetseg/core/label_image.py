@@ -92,7 +92,7 @@ def whole_numbers(data: Any, name: str = "The label image", note: Note = no_note
         note(f"{name} has {n} pixels that are NaN, taken as 0.")
         data = np.where(missing, 0, data)
     # Floats hold whole numbers exactly up to 2 to the power of 53.
-    if bool(((data % 1 != 0) | (abs(data) > 2**53)).any()):
+    if bool(((np.floor(data) != data) | (abs(data) > 2**53)).any()):
         raise InputError(
             f"{name} holds fractions ({data.dtype}); labels are whole numbers, 0 for background. "
             "Make a mask of it with Threshold first, or save whole numbers."
