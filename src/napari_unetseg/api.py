@@ -25,6 +25,7 @@ from napari_unetseg.api_arguments import (
     offering,
     paired_lists,
     sorted_keywords,
+    take_channel,
 )
 from napari_unetseg.core import background as backgrounds
 from napari_unetseg.core import measure as measuring
@@ -35,7 +36,7 @@ from napari_unetseg.core.annotation.annotation import MAX_CLASSES, TrainingPair
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.background import Background, BackgroundOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Channels, Image
 from napari_unetseg.core.inference.predict_options import PredictOptions, What
 from napari_unetseg.core.inference.prediction import predict as run_model
 from napari_unetseg.core.io import read_image, write_image, write_labels, write_table
@@ -57,7 +58,9 @@ from napari_unetseg.core.training import train as training
 # Files
 
 
-def read(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
+def read(
+    path: PathLike, axes: str | None = None, *, channel: Channels = "", level: int = 0
+) -> Image:
     """Read an image, or labels, with axes and physical pixel size.
 
     Parameters
@@ -66,6 +69,8 @@ def read(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
         TIFF, OME-Zarr, ``.npy``, PNG, JPEG and anything else that an installed napari plugin reads.
     axes
         Letters of TCZYX for the axes, where the file does not name them.
+    channel
+        Number from 0, or name, of a channel to read, or a list of them; empty for all.
     level
         Resolution of a file that has several: 0 is the full one.
 
@@ -79,7 +84,7 @@ def read(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
     InputError
         When the file is missing, damaged, empty or of an unknown kind.
     """
-    return read_image(path, axes, level=level)
+    return read_image(path, axes, channel=channel, level=level)
 
 
 def write(
@@ -151,7 +156,7 @@ def fit_background(
     Parameters
     ----------
     image
-        An `Image` or any array.
+        An `Image` or any array; `channel` chooses one by number or name, or a list of them.
     options
         All options at once, instead of keywords.
     exclude
@@ -179,7 +184,7 @@ def fit_background(
     >>> bool(np.allclose(fitted.surface(), 100 + x + 2 * y))
     True
     """
-    given = image_from(image, axes=axes, spacing=spacing, unit=unit)
+    given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel=take_channel(keywords))
     chosen = chosen_options(BackgroundOptions, options, keywords)
     mask = None if exclude is None else np.asarray(array_from(exclude, "exclude"))
     return backgrounds.fit_background(given, chosen, exclude=mask, progress=progress)
@@ -203,7 +208,7 @@ def flatten(
     Parameters
     ----------
     image
-        An `Image` or any array.
+        An `Image` or any array; `channel` chooses one by number or name, or a list of them.
     background
         From `fit_background`, also of another image of this shape. Fitted when missing.
     axes
@@ -229,7 +234,7 @@ def flatten(
     >>> flat.shape, flat.dtype
     ((96, 96), dtype('float32'))
     """
-    given = image_from(image, axes=axes)
+    given = image_from(image, axes=axes, channel=take_channel(keywords))
     if background is None:
         background = fit_background(given, progress=progress, **keywords)
     elif keywords:
@@ -262,7 +267,8 @@ def threshold(
     Parameters
     ----------
     image
-        An `Image` or any array; colour is thresholded as one grey image.
+        An `Image` or any array; colour is thresholded as one grey image. `channel` also chooses
+        one by number or name, or a list of them.
     options
         All options at once, instead of keywords.
     values
@@ -290,7 +296,7 @@ def threshold(
     >>> int(seg.threshold(squares, method="otsu", result="objects", min_size=10).max())
     3
     """
-    given = image_from(image, axes=axes)
+    given = image_from(image, axes=axes, channel=take_channel(keywords))
     chosen = chosen_options(ThresholdOptions, options, keywords)
     levels = None if values is None else tuple(values)
     found = thresholding.threshold(given, chosen, values=levels, progress=progress)
@@ -313,6 +319,7 @@ def train(
     start: ModelLike | None = None,
     features_from: ModelLike | None = None,
     axes: str | None = None,
+    channel: Channels = "",
     spacing: Spacing = (),
     unit: str = "",
     channel_names: Sequence[str] = (),
@@ -349,6 +356,9 @@ def train(
         A UNet whose features a logistic, softmax or mlp model uses.
     axes, spacing, unit, channel_names
         Metadata of arrays that have none of their own; see `Image.of`.
+    channel
+        Number from 0, or name, of the channel to use, or a list of them; empty for all. Of colour
+        images also ``"luminance"``.
     progress
         Called with the completed fraction; may raise `Cancelled`, or `StopEarly` to keep the best
         so far.
@@ -379,6 +389,7 @@ def train(
     """
     check_keyword("labels_are", labels_are, get_args(AnnotationKind))
     metadata: Any = {"axes": axes, "spacing": spacing, "unit": unit, "channel_names": channel_names}
+    metadata["channel"] = channel
     pairs = [
         TrainingPair(
             image_from(image, **metadata),
@@ -415,6 +426,7 @@ def predict(
     what: What = "auto",
     *,
     axes: str | None = None,
+    channel: Channels = "",
     spacing: Spacing = (),
     unit: str = "",
     progress: Progress = silent,
@@ -433,6 +445,9 @@ def predict(
         learnt objects, otherwise classes.
     axes, spacing, unit
         Metadata of an array that has none of its own; see `Image.of`.
+    channel
+        Number from 0, or name, of the channel to use, or a list of them; empty for all. Of colour
+        images also ``"luminance"``.
     progress
         Called with the completed fraction; may raise `Cancelled`, or `StopEarly` to keep the
         finished part.
@@ -457,7 +472,7 @@ def predict(
     >>> seg.evaluate(ids, sample.objects).f1 > 0.8
     True
     """
-    given = image_from(image, axes=axes, spacing=spacing, unit=unit)
+    given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel=channel)
     chosen = model_from(model)
     chosen_result, decoding = sorted_keywords(keywords, PredictOptions, DecodeOptions)
     check_keyword("what", what, get_args(What))
@@ -486,6 +501,7 @@ def measure(
     options: MeasureOptions | None = None,
     *,
     axes: str | None = None,
+    channel: Channels = "",
     spacing: Spacing = (),
     unit: str = "",
     channel_names: Sequence[str] = (),
@@ -504,6 +520,9 @@ def measure(
         All options at once, instead of keywords.
     axes
         Axes of the image, if it is an array; the labels have the same without C.
+    channel
+        Number from 0, or name, of the channel to use, or a list of them; empty for all. Of colour
+        images also ``"luminance"``.
     spacing, unit
         Metadata of the labels, if they are an array; see `Image.of`.
     channel_names
@@ -530,11 +549,16 @@ def measure(
     """
     own = None if axes is None else axes.upper().replace("C", "")
     ids = image_from(labels, "labels", axes=own, spacing=spacing, unit=unit, rgb=False)
+    if ids.n_channels > 1 and channel != "":
+        ids = ids.channels(channel)
 
     def as_image(array: Any) -> Image:
         same = ids.axes if axes is None and getattr(array, "ndim", 0) == ids.ndim else axes
         return image_from(
-            array, axes=None if isinstance(array, Image) else same, channel_names=channel_names
+            array,
+            axes=None if isinstance(array, Image) else same,
+            channel_names=channel_names,
+            channel=channel,
         )
 
     several = isinstance(image, Mapping)
@@ -636,6 +660,7 @@ def run_recipe(
     *,
     trust: bool = False,
     axes: str | None = None,
+    channel: Channels = "",
     spacing: Spacing = (),
     unit: str = "",
     channel_names: Sequence[str] = (),
@@ -653,6 +678,9 @@ def run_recipe(
         Whether a TorchScript model, which is a program, may run.
     axes, spacing, unit, channel_names
         Metadata of an array that has none of its own; see `Image.of`.
+    channel
+        Number from 0, or name, of the channel to use, or a list of them; empty for all. Of colour
+        images also ``"luminance"``.
     progress
         Called with the completed fraction; may raise `Cancelled`.
 
@@ -671,6 +699,10 @@ def run_recipe(
     steps = recipe if isinstance(recipe, Recipe) else recipes.read_recipe(recipe)
     if axes is None and not isinstance(image, Image):
         axes = steps.image.axes or None
+    if channel != "":
+        steps = steps.model_copy(
+            update={"image": recipes.ImageStep(axes=steps.image.axes, channel=channel)}
+        )
     given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel_names=channel_names)
     model = recipes.recipe_model(steps, folder, trust=trust)
     return recipes.run_recipe(steps, given, model=model, progress=progress)

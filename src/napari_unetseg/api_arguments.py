@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Channels, Image
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec
@@ -45,8 +45,11 @@ def image_from(
     unit: str = "",
     channel_names: Sequence[str] = (),
     rgb: bool | None = None,
+    channel: Channels = "",
 ) -> Image:
     """Convert an array to an image; keywords override an image's own metadata.
+
+    `channel` chooses some of its channels; see `Image.channels`.
 
     Raises
     ------
@@ -66,7 +69,17 @@ def image_from(
         metadata["spacing"] = tuple(map(float, spacing))  # type: ignore[arg-type]
     metadata |= {"unit": unit} if unit else {}
     metadata |= {"channel_names": tuple(channel_names)} if channel_names else {}
-    return replace(image, **metadata) if metadata else image
+    image = replace(image, **metadata) if metadata else image
+    return image if isinstance(channel, str) and not channel else image.channels(channel)
+
+
+def take_channel(keywords: dict[str, Any]) -> Channels:
+    """Take the choice of channels out of the keywords of a function whose options have one.
+
+    The colours of an RGB image are channels like others.
+    """
+    channel: Channels = keywords.pop("channel", "luminance")
+    return channel
 
 
 def array_from(given: Any, name: str) -> Any:
@@ -260,4 +273,5 @@ __all__ = [
     "offering",
     "paired_lists",
     "sorted_keywords",
+    "take_channel",
 ]

@@ -10,6 +10,7 @@ import typer
 from napari_unetseg.cli.console import note, say
 from napari_unetseg.cli.file_pairs import ListPairs, list_pairs, pair_files
 from napari_unetseg.cli.flags import make_options, with_options
+from napari_unetseg.cli.image_flags import with_image_flags
 from napari_unetseg.cli.predict_command import say_fallback
 from napari_unetseg.cli.set_options import parse_minutes
 from napari_unetseg.cli.training_inputs import (
@@ -29,12 +30,14 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
+from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.training.compare_models import Row, Scoreboard
 from napari_unetseg.core.training.compare_models import compare as compare_models
 
 _DEFAULT_BUDGET = "1m"
 
 
+@with_image_flags
 @with_options(TrainOptions, only=("validation", "seed", "device"))
 def compare_command(
     images: TrainingImages,
@@ -76,6 +79,7 @@ def compare_command(
         ),
     ] = None,
     options: TrainOptions,
+    seen: ImageStep,
     ndim: Annotated[
         int, typer.Option(metavar="2|3", help="2 to train on planes, 3 on stacks.")
     ] = 2,
@@ -103,7 +107,7 @@ def compare_command(
         list_pairs(files)
         return
     read_as: Any = labels_are
-    training_pairs = read_training_pairs(files, read_as)
+    training_pairs = read_training_pairs(files, read_as, seen=seen)
     if kinds is None:
         kinds = rungs_for(len(values_of([pair.labels for pair in training_pairs], read_as)))
     n = len(training_pairs)

@@ -8,6 +8,7 @@ import typer
 
 from napari_unetseg.cli.console import bar, for_each, note, say
 from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.image_flags import read_seen, with_image_flags
 from napari_unetseg.cli.interrupts import leave_interrupts
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
@@ -16,7 +17,6 @@ from napari_unetseg.core.io import (
     expand_inputs,
     pair_labels,
     plan_outputs,
-    read_image,
     read_labels,
     wants_folder,
     write_image,
@@ -24,6 +24,7 @@ from napari_unetseg.core.io import (
 )
 from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.threshold import Thresholded, ThresholdOptions
 from napari_unetseg.core.threshold import threshold as threshold_image
 
@@ -45,12 +46,14 @@ Out = Annotated[
 ]
 
 
-@with_options(BackgroundOptions)
+@with_image_flags
+@with_options(BackgroundOptions, only=set(BackgroundOptions.model_fields) - {"channel"})
 def background_command(
     images: Images,
     out: Out,
     *,
     options: BackgroundOptions,
+    seen: ImageStep,
     mask: Annotated[
         Path | None,
         typer.Option(
@@ -75,7 +78,7 @@ def background_command(
     _check_apart(outputs, surfaces)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        image = read_image(path)
+        image = read_seen(path, seen)
         exclude = _objects_on(image, masks[number]).data if masks else None
         fitted = fit_background(image, options, exclude=exclude, progress=part(progress, 0, 0.6))
         write_image(outputs[number], fitted.flatten(image), progress=part(progress, 0.6, 0.9))
@@ -90,14 +93,17 @@ def _objects_on(image: Image, path: Path) -> Image:
     return known_labels(labels_like(read_labels(path, note=note), image))
 
 
-@with_options(ThresholdOptions)
-def threshold_command(images: Images, out: Out, *, options: ThresholdOptions) -> None:
+@with_image_flags
+@with_options(ThresholdOptions, only=set(ThresholdOptions.model_fields) - {"channel"})
+def threshold_command(
+    images: Images, out: Out, *, options: ThresholdOptions, seen: ImageStep
+) -> None:
     """Separate objects from the background by intensity."""
     inputs = expand_inputs(images)
     outputs = plan_outputs(inputs, out, folder=wants_folder(images))
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        image = read_image(path)
+        image = read_seen(path, seen)
         result = threshold_image(image, options, progress=part(progress, 0, 0.7))
         write_labels(outputs[number], result.image, progress=part(progress, 0.7, 1))
         return f"{outputs[number]}: {_summarise_threshold(result, options)}"

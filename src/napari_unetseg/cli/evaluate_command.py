@@ -19,11 +19,13 @@ from napari_unetseg.cli.evaluate_objects import (
 )
 from napari_unetseg.cli.file_pairs import ListPairs, Pair, list_pairs, pair_files, read_label_pair
 from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.image_flags import with_image_flags
 from napari_unetseg.core.annotation.annotation import MAX_CLASSES
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.label_image import Note, comparable, no_note
 from napari_unetseg.core.progress import Progress, part, track
+from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.scoring.pixel_scores import (
     Areas,
     Scores,
@@ -61,6 +63,7 @@ class _Judged:
         return asdict(self.mean) | ({"classes": values} if values else {})
 
 
+@with_image_flags
 @with_options(ObjectScoreOptions)
 def evaluate_command(
     predictions: Annotated[
@@ -76,6 +79,7 @@ def evaluate_command(
     ],
     *,
     options: ObjectScoreOptions,
+    seen: ImageStep,
     objects: Annotated[
         bool,
         typer.Option(
@@ -130,13 +134,15 @@ def evaluate_command(
         list_pairs(files)
         return
     if by_objects:
-        evaluate_objects(files, options, table, empty)
+        evaluate_objects(files, options, table, empty, seen)
         return
     with bar("evaluate") as progress:
-        predicted, true = _values_of(files, part(progress, 0, 0.4))
+        predicted, true = _values_of(files, seen, part(progress, 0, 0.4))
         compare = _Judge(predicted, true, chosen, foreground)
         last = part(progress, 0.4, 1)
-        judged = {pair.stem: compare(*_read_pair(pair)) for pair in track(files, last, "judging")}
+        judged = {
+            pair.stem: compare(*_read_pair(pair, seen)) for pair in track(files, last, "judging")
+        }
     for stem, image_scores in judged.items():
         say(f"{stem}: {_format_scores(image_scores.mean)}")
     nothing = [stem for stem, image_scores in judged.items() if image_scores.empty]
@@ -187,18 +193,20 @@ class _Judge:
         return _Judged(Scores.of_areas(*counts), {}, {1: counts})
 
 
-def _values_of(pairs: Sequence[Pair], progress: Progress) -> tuple[_Values, _Values]:
+def _values_of(
+    pairs: Sequence[Pair], seen: ImageStep, progress: Progress
+) -> tuple[_Values, _Values]:
     """Return the values in all predictions and in all ground truth labels."""
     predicted: set[int] = set()
     true: set[int] = set()
     for pair in track(pairs, progress, "reading"):
-        for values, labels in zip((predicted, true), _read_pair(pair, note), strict=True):
+        for values, labels in zip((predicted, true), _read_pair(pair, seen, note), strict=True):
             values.update(map(int, np.unique(labels)))
     return frozenset(predicted), frozenset(true)
 
 
-def _read_pair(pair: Pair, note_to: Note = no_note) -> tuple[Labels, ...]:
-    predicted, true = read_label_pair(pair, note_to)
+def _read_pair(pair: Pair, seen: ImageStep, note_to: Note = no_note) -> tuple[Labels, ...]:
+    predicted, true = read_label_pair(pair, note_to, seen)
     return comparable(predicted.asarray(), true.asarray())
 
 

@@ -11,6 +11,7 @@ from napari_unetseg.cli.file_pairs import Pair, read_label_pair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.progress import part
+from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.scoring.score_summary import (
     Judged,
     ObjectScoreOptions,
@@ -58,6 +59,7 @@ def evaluate_objects(
     options: ObjectScoreOptions,
     table: Path | None = None,
     empty: Empty = "count",
+    seen: ImageStep = ImageStep(),  # noqa: B008 - frozen
 ) -> None:
     """Compare pairs of predicted and true objects, print a line for each, and write a table.
 
@@ -70,7 +72,7 @@ def evaluate_objects(
     with bar("evaluate") as progress:
         for number, pair in enumerate(pairs):
             share = part(progress, number / len(pairs), (number + 1) / len(pairs))
-            predicted, true = read_label_pair(pair, note)
+            predicted, true = read_label_pair(pair, note, seen)
             judged[pair.stem] = judge_objects(predicted, true, options, progress=share)
     for stem, result in judged.items():
         say(f"{stem}: {_format_scores(result.scores)}")

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from napari_unetseg.cli.console import note, say
+from napari_unetseg.cli.image_flags import read_seen_labels
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_labels
 from napari_unetseg.core.io.pairing import Pair, pair_paths
 from napari_unetseg.core.label_image import Note
+from napari_unetseg.core.recipe import ImageStep
 
 ListPairs = Annotated[
     bool,
@@ -45,7 +46,11 @@ def list_pairs(pairs: Sequence[Pair]) -> None:
     say(f"{len(pairs)} pair{'s' * (len(pairs) != 1)}; without --pairs the command uses them.")
 
 
-def read_label_pair(pair: Pair, note: Note) -> tuple[Image, Image]:
+def read_label_pair(
+    pair: Pair,
+    note: Note,
+    seen: ImageStep = ImageStep(),  # noqa: B008 - frozen
+) -> tuple[Image, Image]:
     """Read two label images of one image.
 
     Raises
@@ -53,7 +58,7 @@ def read_label_pair(pair: Pair, note: Note) -> tuple[Image, Image]:
     InputError
         When one cannot be read, or their shapes differ.
     """
-    first, second = (read_labels(path, note=note) for path in (pair.first, pair.second))
+    first, second = (read_seen_labels(path, seen, note) for path in (pair.first, pair.second))
     if first.shape != second.shape:
         raise InputError(
             f"{pair.first} has the shape {first.shape} and {pair.second} {second.shape}. Give "

@@ -19,9 +19,9 @@ Spell = Callable[[str, FieldInfo, Any], str]
 
 
 def with_options(
-    options: type[Options], *, only: Collection[str] = ()
+    options: type[Options], *, only: Collection[str] = (), into: str = "options"
 ) -> Callable[[Command], Command]:
-    """Turn the parameter `options` of a command into one flag for each field.
+    """Turn a parameter of a command, `options`, into one flag for each field.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ def with_options(
         ``--method manual --value 9``.
     only
         The fields to turn into flags; all if empty.
+    into
+        Name of the parameter; a command with several is decorated once for each.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def with_options(
 
     def decorate(function: Command) -> Command:
         own = list(inspect.signature(function, eval_str=True).parameters.values())
-        position = next(number for number, p in enumerate(own) if p.name == "options")
+        position = next(number for number, p in enumerate(own) if p.name == into)
         fields = {n: f for n, f in options.model_fields.items() if not only or n in only}
         flags = [_parameter(name, field) for name, field in fields.items()]
 
@@ -51,12 +53,15 @@ def with_options(
         def command(context: typer.Context, **values: Any) -> None:
             chosen = {name: values.pop(name) for name in fields}
             given = {name: chosen[name] for name in chosen if _was_given(context, name)}
-            function(options=make_options(options, given), **values)
+            passed = {"context": context} if decorated else {}
+            function(**passed, **{into: make_options(options, given)}, **values)
 
+        decorated = own[0].name == "context"
         context = inspect.Parameter(
             "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
         )
-        parameters = [context, *own[:position], *flags, *own[position + 1 :]]
+        first = [] if decorated else [context]
+        parameters = [*first, *own[:position], *flags, *own[position + 1 :]]
         # typer reads both; with __wrapped__ it would read the undecorated function.
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -11,12 +11,11 @@ import typer
 from napari_unetseg.cli.console import for_each, note, say
 from napari_unetseg.cli.file_pairs import ListPairs, list_pairs, pair_files
 from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.image_flags import read_seen, read_seen_labels, with_image_flags
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
     expand_inputs,
-    read_image,
-    read_labels,
     stem_of,
     wants_folder,
     write_geojson,
@@ -34,10 +33,12 @@ from napari_unetseg.core.measure import (
 )
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.recipe import ImageStep
 
 _NAMES = ("labels", "images")
 
 
+@with_image_flags
 @with_options(MeasureOptions)
 def measure_command(
     labels: Annotated[
@@ -55,6 +56,7 @@ def measure_command(
     ] = None,
     *,
     options: MeasureOptions,
+    seen: ImageStep,
     out: Annotated[
         Path,
         typer.Option(
@@ -101,7 +103,7 @@ def measure_command(
     tables: dict[str, Table] = {}
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        objects, values = _read(path, images[number] if images else None)
+        objects, values = _read(path, images[number] if images else None, seen)
         table = measure(objects, values, options, progress=part(progress, 0, 0.8))
         if zips and len(table["label"]):
             write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
@@ -140,10 +142,10 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
     )
 
 
-def _read(path: Path, image: Path | None) -> tuple[Image, Image | None]:
+def _read(path: Path, image: Path | None, seen: ImageStep) -> tuple[Image, Image | None]:
     """Read labels and their image; the pixel size is taken from the calibrated one."""
-    objects = read_labels(path, note=note)
-    values = None if image is None else read_image(image)
+    objects = read_seen_labels(path, seen, note)
+    values = None if image is None else read_seen(image, seen)
     return (objects if values is None else copy_calibration(objects, [values])), values
 
 

@@ -10,6 +10,7 @@ import typer
 from napari_unetseg.cli.console import for_each, note, say
 from napari_unetseg.cli.draft_commands import Images
 from napari_unetseg.cli.flags import flag_of, with_options
+from napari_unetseg.cli.image_flags import read_seen, with_image_flags
 from napari_unetseg.cli.models_command import MODEL_HELP, say_which
 from napari_unetseg.cli.set_options import option_lines
 from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
@@ -21,7 +22,6 @@ from napari_unetseg.core.inference.prediction import Prediction, prepare_predict
 from napari_unetseg.core.io import (
     expand_inputs,
     plan_outputs,
-    read_image,
     wants_folder,
     write_image,
     write_labels,
@@ -34,6 +34,7 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.recipe import ImageStep
 
 _NAMED_CLASSES = 8
 
@@ -63,6 +64,7 @@ class PredictFlags(DecodeOptions, PredictOptions):
         return DecodeOptions(**given)
 
 
+@with_image_flags
 @with_options(PredictFlags)
 def predict_command(
     model: Annotated[
@@ -86,6 +88,7 @@ def predict_command(
     ],
     *,
     options: PredictFlags,
+    seen: ImageStep,
     trust: Trust = False,
     scaling: Annotated[
         Scaling | None,
@@ -107,7 +110,7 @@ def predict_command(
     say_fallback(options.device)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        prepared = prepare_prediction(trained, read_image(path), options, decoding)
+        prepared = prepare_prediction(trained, read_seen(path, seen), options, decoding)
         made = run_prediction(prepared, progress=part(progress, 0, 0.9))
         write = write_labels if made.probabilities is None else write_image
         write(outputs[number], made.result, progress=part(progress, 0.9, 1))

@@ -8,17 +8,26 @@ import typer
 
 from napari_unetseg.cli.console import bar, complain, note, say
 from napari_unetseg.cli.draft_commands import Images
+from napari_unetseg.cli.image_flags import with_image_flags
 from napari_unetseg.cli.predict_command import Trust
 from napari_unetseg.cli.run_blocks import by_blocks, print_costs
 from napari_unetseg.core.errors import named_error
 from napari_unetseg.core.io import expand_inputs
-from napari_unetseg.core.recipe import Batch, ImageRow, read_recipe, run_batch, summarise_batch
+from napari_unetseg.core.recipe import (
+    Batch,
+    ImageRow,
+    ImageStep,
+    read_recipe,
+    run_batch,
+    summarise_batch,
+)
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.streaming import expected_cost, too_large
 
 _FAILED = 2
 
 
+@with_image_flags
 def run_command(
     recipe: Annotated[
         Path,
@@ -41,6 +50,7 @@ def run_command(
         ),
     ],
     *,
+    seen: ImageStep,
     jobs: Annotated[
         int,
         typer.Option(
@@ -101,6 +111,8 @@ def run_command(
     block.
     """
     steps = read_recipe(recipe)
+    shown = steps.image.model_copy(update=seen.model_dump(include=seen.model_fields_set))
+    steps = steps.model_copy(update={"image": shown})
     inputs = tuple(expand_inputs(images))
     batch = Batch(steps, inputs, out, recipe.parent, flattened, trust, level=level)
     if flattened and steps.background is None:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.file_pairs import ListPairs, Pair, list_pairs, pair_files
 from napari_unetseg.cli.flags import changed_options, flag_of, make_options, with_options
+from napari_unetseg.cli.image_flags import read_seen, with_image_flags
 from napari_unetseg.cli.models_command import say_which
 from napari_unetseg.cli.predict_command import say_fallback
 from napari_unetseg.cli.set_options import as_setting, parse_minutes, sort_settings
@@ -32,7 +33,7 @@ from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io import expand_inputs, read_image
+from napari_unetseg.core.io import expand_inputs
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.registry import RUNGS, spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -40,6 +41,7 @@ from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.progress import track
+from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome
 from napari_unetseg.core.training.train import train as train_model
@@ -50,6 +52,7 @@ _AT_ONCE = ("validation", "seed")
 """Training options used by the rungs that are fitted in one step."""
 
 
+@with_image_flags
 @with_options(TrainOptions, only=_FLAGS)
 def train_command(
     images: TrainingImages,
@@ -99,6 +102,7 @@ def train_command(
         ),
     ] = None,
     options: TrainOptions,
+    seen: ImageStep,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -168,7 +172,7 @@ def train_command(
     if pairs:
         list_pairs(files)
         return
-    training_pairs = read_training_pairs(files, read_as, finished)
+    training_pairs = read_training_pairs(files, read_as, finished, seen=seen)
     say(
         f"Training {plan.spec.kind} on {len(training_pairs)} "
         f"image{'s' * (len(training_pairs) != 1)}."
@@ -176,7 +180,7 @@ def train_command(
     say_fallback(plan.options.device if plan.spec.learns_features else "cpu")
     began = time.monotonic()
     extent = ndim or plan.default("ndim", 2)
-    before = None if pretrain is None else _pretraining(pretrain, plan)
+    before = None if pretrain is None else _pretraining(pretrain, plan, seen)
     outcome = _train(plan, training_pairs, out.stem, read_as, extent, before)
     _keep(outcome, out, time.monotonic() - began)
 
@@ -241,12 +245,12 @@ def _scaling(
     return changed_options(start.normalisation, given, as_setting)
 
 
-def _pretraining(images: str, plan: _Plan) -> Pretraining:
+def _pretraining(images: str, plan: _Plan, seen: ImageStep) -> Pretraining:
     """Read the images to pretrain on."""
     files = expand_inputs([images])
     say(f"Pretraining on {len(files)} image{'s' * (len(files) != 1)} first.")
     with bar("read") as progress:
-        read = [read_image(file) for file in track(files, progress)]
+        read = [read_seen(file, seen) for file in track(files, progress)]
     return Pretraining(read, plan.pretraining or PretrainOptions())
 
 

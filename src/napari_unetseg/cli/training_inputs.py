@@ -11,15 +11,17 @@ import typer
 
 from napari_unetseg.cli.console import bar, note
 from napari_unetseg.cli.file_pairs import Pair
+from napari_unetseg.cli.image_flags import read_seen
 from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io import read_image, read_labels
+from napari_unetseg.core.io import read_labels
 from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.models_io.native.package import SUFFIX
 from napari_unetseg.core.progress import track
+from napari_unetseg.core.recipe import ImageStep
 
 TrainingImages = Annotated[
     str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
@@ -40,6 +42,8 @@ def read_training_pairs(
     pairs: Sequence[Pair],
     labels_are: AnnotationKind,
     finished: Mapping[Path, Path] = MappingProxyType({}),
+    *,
+    seen: ImageStep,
 ) -> list[TrainingPair]:
     """Read images and labels, check that they fit together, and note which pixels are left out.
 
@@ -49,12 +53,14 @@ def read_training_pairs(
         Meaning of the labels.
     finished
         The regions file of an image, nonzero where it is completely annotated, by the image's file.
+    seen
+        Axes and channels of the images.
     """
     training_pairs: list[TrainingPair] = []
     with bar("read") as progress:
         for pair in track(pairs, progress):
             said: list[str] = []
-            image = read_image(pair.first)
+            image = read_seen(pair.first, seen)
             labels = labels_like(read_labels(pair.second, note=said.append), image)
             expected = tuple(image.length(axis) for axis in image.axes if axis != "C")
             if len(labels.shape) < len(expected) and labels.shape == expected[-2:]:

@@ -18,8 +18,17 @@ AXES = "TCZYX"
 
 RgbChannel = Literal["luminance", "red", "green", "blue"]
 
+Channels = int | str | Sequence[int | str]
+"""Choice of channels: numbers from 0, names, or both; text may list several, parted by commas."""
+
+COLOURS = ("red", "green", "blue", "alpha")
+"""Names of the channels of a colour image."""
+
 # Rec. 709 luminance weights for linear light, as in scikit-image's rgb2gray.
 _LUMINANCE = np.array([0.2125, 0.7154, 0.0721], dtype=np.float32)
+
+_FEW = 5
+"""Length up to which a last axis is rather of channels than of columns."""
 
 # Of numpy's dtypes: booleans, whole numbers, fractions.
 _KINDS = "buif"
@@ -270,25 +279,95 @@ class Image(NDArrayOperatorsMixin):
         axes = self.axes.replace("C", "")
         return replace(self, data=data, axes=axes, rgb=False, channel_names=())
 
-    def channel(self, index: int) -> "Image":
-        """Return one channel, without the channel axis.
+    def channel(self, which: int | str) -> "Image":
+        """Return one channel, without the channel axis; its name stays.
+
+        Parameters
+        ----------
+        which
+            Its number, counted from 0, or its name.
 
         Raises
         ------
         InputError
-            When the channel does not exist.
+            When the channel does not exist; the message lists those that do.
         """
-        if not 0 <= index < self.n_channels:
-            raise InputError(
-                f"There is no channel {index}: this image has {self.n_channels}, "
-                "counted from 0. Choose one of them."
-            )
+        index = self._channel_number(which)
+        names = self.channel_names[index : index + 1]
         if "C" not in self.axes:
             return self
         data = self.data[(slice(None),) * self.axes.index("C") + (index,)]
-        names = self.channel_names[index : index + 1]
         axes = self.axes.replace("C", "")
         return replace(self, data=data, axes=axes, rgb=False, channel_names=names)
+
+    def channels(self, which: Channels) -> "Image":
+        """Return the chosen channels, in the order of the choice.
+
+        Parameters
+        ----------
+        which
+            See `Channels`. ``"luminance"`` makes a colour image grey; other images stay as they
+            are.
+
+        Returns
+        -------
+        Image
+            Without the channel axis if one channel is chosen, and not as a list.
+
+        Raises
+        ------
+        InputError
+            When a channel does not exist, or is chosen twice.
+
+        Examples
+        --------
+        >>> image = Image.of(np.zeros((2, 4, 4)), "CYX", channel_names=("DAPI", "GFP"))
+        >>> image.channels("GFP").axes, image.channels("GFP, 0").channel_names
+        ('YX', ('GFP', 'DAPI'))
+        """
+        if which == "luminance" and which not in self._names():
+            return self.grey()
+        if isinstance(which, str) and "," in which and which not in self._names():
+            which = [word.strip() for word in which.split(",")]
+        if isinstance(which, int | str):
+            return self.channel(which)
+        numbers = [self._channel_number(one) for one in which]
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise InputError(f"The channels {which!r} must be different channels. Choose others.")
+        if "C" not in self.axes:
+            return self
+        data = self.data[(slice(None),) * self.axes.index("C") + (numbers,)]
+        names = tuple(self.channel_names[number] for number in numbers if self.channel_names)
+        rgb = self.rgb and numbers in ([0, 1, 2], [0, 1, 2, 3])
+        return replace(self, data=data, rgb=rgb, channel_names=names)
+
+    def list_channels(self) -> str:
+        """List the channels for a message: their numbers, with names where they have some."""
+        names = self._names() or ("",) * self.n_channels
+        return ", ".join(
+            f"{number} ({name})" if name else str(number) for number, name in enumerate(names)
+        )
+
+    def _names(self) -> tuple[str, ...]:
+        if self.channel_names or not self.rgb:
+            return self.channel_names
+        return COLOURS[: self.n_channels]
+
+    def _channel_number(self, which: int | str) -> int:
+        """Return the number of a channel; a name that is a number, too, is taken as the name."""
+        names = self._names()
+        if isinstance(which, str):
+            if which in names:
+                return names.index(which)
+            number = int(which) if which.isdecimal() else -1
+        else:
+            number = which
+        if not 0 <= number < self.n_channels:
+            last = self.n_channels - 1
+            numbers = f"0 to {last}" if last else "0"
+            named = f"are {', '.join(names)}, by number {numbers}" if names else f"are {numbers}"
+            raise InputError(f"There is no channel {which!r}: there {named}. Choose one of them.")
+        return number
 
     def loop_shape(self, block: str = "YX") -> tuple[int, ...]:
         """Return the lengths of the axes that are not in `block`, in array order."""
@@ -323,6 +402,18 @@ class Image(NDArrayOperatorsMixin):
         for box, chunk in zip(slices_from_chunks(self.data.chunks), chunks, strict=True):
             pixels[box] = chunk
         return pixels
+
+
+def doubt_axes(image: Image) -> str:
+    """Return a sentence if X is so short that it is rather an axis of channels; else nothing."""
+    along_x, rest = image.length("X"), image.shape[:-1]
+    if image.axes[-1] != "X" or along_x > _FEW or len(rest) < 2 or min(rest[-2:]) <= 4 * _FEW:
+        return ""
+    meant = f"{'TZ'[: max(image.ndim - 3, 0)]}YXC"
+    return (
+        f"its axes are taken as {image.axes}, which gives planes of {rest[-1]} x {along_x} pixels; "
+        f"a last axis of {along_x} is rather of channels, {meant}."
+    )
 
 
 def _numbers_of(given: Any, *, lazy: bool = True) -> Any:
@@ -416,4 +507,4 @@ def _luminance(rgb: Any) -> Any:
     return whole.map_blocks(_luminance, dtype=np.float32, drop_axis=rgb.ndim - 1)
 
 
-__all__ = ["AXES", "Image", "Index", "RgbChannel"]
+__all__ = ["AXES", "COLOURS", "Channels", "Image", "Index", "RgbChannel", "doubt_axes"]

@@ -63,7 +63,8 @@ class BackgroundOptions(Options):
     channel: RgbChannel = option(
         "luminance",
         "RGB channel",
-        "Which channel of an RGB image to use. Other images ignore this.",
+        "Which channel to use: its weighted mean (luminance) or one colour, of an RGB image. Other "
+        "images ignore this.",
         advanced=True,
     )
 

@@ -4,6 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.named_channels import named_channels
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import matched
 from napari_unetseg.core.inference.segmenter import Segmenter
@@ -92,6 +93,7 @@ def ready(
         The image in the channels of the model, the network, the scaling of the intensities, and
         the progress that is left.
     """
+    image = named_channels(model, image)
     if isinstance(model, RunsItself):
         given, bare, scaling, rest = model.ready(
             image, options.device, options.flips, progress, scaling

@@ -166,9 +166,12 @@ def matched(image: Image, segmenter: Segmenter) -> Image:
     if image.rgb and n == 1:
         image = image.grey()
     if image.n_channels != n:
+        way_out = "another image"
+        if image.n_channels > n:
+            way_out = f"{n} of the channels {image.list_channels()}"
         raise InputError(
             f"The image has {image.n_channels} channel(s), but the model was trained on "
-            f"{n}. Choose another image, or train a model on images like this one."
+            f"{n}. Choose {way_out}, or train a model on images like this one."
         )
     if segmenter.ndim == 3 and "Z" not in image.axes:
         raise InputError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unetseg.core.errors import InputError, decoding, named_error
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import Channels, Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr, writing
@@ -29,7 +29,9 @@ _READING_SHARE = 0.3
 Reader = Callable[[Path, str | None], Image]
 
 
-def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
+def read_image(
+    path: PathLike, axes: str | None = None, *, channel: Channels = "", level: int = 0
+) -> Image:
     """Read an image with its axes and physical pixel size.
 
     Parameters
@@ -40,6 +42,8 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
     axes
         Letters of `napari_unetseg.core.image.AXES` for the axes, when the file does not define
         them.
+    channel
+        Channels to read, by number or name; see `Image.channels`. Empty for all.
     level
         Resolution level of a multiscale image: 0 for the full resolution, 1 for the next coarser.
 
@@ -51,16 +55,18 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
     Raises
     ------
     InputError
-        When the file or level does not exist, or it is damaged, empty, pickled or of an unknown
-        kind.
+        When the file, level or channel does not exist, or it is damaged, empty, pickled or of an
+        unknown kind.
     """
     source = existing_path(path)
     with _reading(source):
         reader = _reader_of(source)
         if reader is ngff.read_zarr:
-            return ngff.read_zarr(source, axes, level)
-        ngff.check_level(level, 1)
-        return reader(source, axes)
+            image = ngff.read_zarr(source, axes, level)
+        else:
+            ngff.check_level(level, 1)
+            image = reader(source, axes)
+        return image if isinstance(channel, str) and not channel else image.channels(channel)
 
 
 def may_be_lazy(path: PathLike) -> bool:

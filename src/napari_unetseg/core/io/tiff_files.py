@@ -362,7 +362,7 @@ def _as_imagej(image: Image) -> dict[str, Any]:
     metadata["unit"] = _ascii_unit(image.unit)
     if "Z" in steps:
         metadata["spacing"] = steps["Z"]
-    if image.channel_names and not image.rgb:
+    if image.channel_names and "C" in image.axes and not image.rgb:
         metadata["Labels"] = _plane_labels(image)
     return {
         "imagej": True,
@@ -378,7 +378,7 @@ def _as_ome(image: Image) -> dict[str, Any]:
     for axis, step in zip(image.spatial_axes, image.spacing, strict=True):
         metadata[f"PhysicalSize{axis}"] = step
         metadata[f"PhysicalSize{axis}Unit"] = unit
-    if image.channel_names and not image.rgb:
+    if image.channel_names and "C" in image.axes and not image.rgb:
         metadata["Channel"] = {"Name": list(image.channel_names)}
     return {"ome": True, "metadata": metadata}
 

@@ -149,8 +149,12 @@ def measure_part(
 def _checked(labels: Image) -> Image:
     """Return labels as integers of at least 0."""
     labels = known_labels(label_image(labels, "The labels"))
-    if "C" in labels.axes:
-        raise InputError("Labels have no channels. Choose one of them, or leave the axis out.")
+    if labels.n_channels > 1:
+        raise InputError(
+            f"Labels have no channels, and these have {labels.n_channels}: "
+            f"{labels.list_channels()}. Choose one of them."
+        )
+    labels = labels.channel(0)
     return labels.with_data(labels.data.astype(np.uint8)) if labels.dtype == bool else labels
 
 

@@ -5,13 +5,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import COLOURS, Image
 from napari_unetseg.core.model.network_specs import ModelSpec
 
 Array = NDArray[Any]
 
 _EXAMPLE_SIDE = {2: 256, 3: 64}
-_COLOURS = ("red", "green", "blue", "alpha")
 
 
 class FitResult(Protocol):
@@ -70,7 +69,7 @@ def known_of(fit: FitResult, image: Image | None = None) -> dict[str, Any]:
         return fields | _scales_of(fit, (), "pixel")
     colour = image.rgb and fit.n_channels >= 3
     shown = image if image.rgb == colour else image.grey()
-    names = _COLOURS[: fit.n_channels] if colour else shown.channel_names
+    names = COLOURS[: fit.n_channels] if colour else shown.channel_names
     return fields | {
         "channel_names": names if len(names) == fit.n_channels else (),
         "rgb": colour,

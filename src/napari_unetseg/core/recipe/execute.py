@@ -165,19 +165,10 @@ def _measured(
 
 
 def select_channel(image: Image, step: ImageStep) -> Image:
-    """Return the channel to segment, or the whole image when the step names none."""
-    if not step.channel:
-        return image
-    names = list(image.channel_names)
-    if step.channel in names:
-        return image.channel(names.index(step.channel))
-    if step.channel.isdecimal():
-        return image.channel(int(step.channel))
-    there = f"are {', '.join(names)}" if names else f"are {image.n_channels}, without names"
-    raise InputError(
-        f"There is no channel {step.channel!r}: there {there}. Name one of them, or its number "
-        "counted from 0, under image: channel."
-    )
+    """Return the channels to segment, all if the step names none; without an axis for one."""
+    if step.channel:
+        return image.channels(step.channel)
+    return image.channel(0) if image.n_channels == 1 else image
 
 
 class _Shares:

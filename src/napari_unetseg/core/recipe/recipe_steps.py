@@ -20,20 +20,33 @@ def _as_tuple(value: Any) -> Any:
 Levels = Annotated[tuple[float, ...], BeforeValidator(_as_tuple)]
 
 
-class ImageStep(Options):
-    """Set the axes and the channel of an image to process."""
+def _as_letters(value: Any) -> Any:
+    """Convert letters to capitals."""
+    return value.upper() if isinstance(value, str) else value
 
-    axes: str = option(
+
+def _as_names(value: Any) -> Any:
+    """Convert numbers, and lists of numbers and names, to text."""
+    if isinstance(value, list | tuple):
+        return ", ".join(str(_as_names(one)) for one in value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class ImageStep(Options):
+    """Set the axes and the channels of an image to process."""
+
+    axes: Annotated[str, BeforeValidator(_as_letters)] = option(
         "",
         "Axes",
-        "One letter of TCZYX for each axis, for files that do not store them; empty uses the axes "
-        "of the file.",
+        "One letter of TCZYX for each axis, such as YXC, for files that do not store them; empty "
+        "uses the axes of the file.",
         pattern=r"^[TCZYX]{0,5}$",
     )
-    channel: str = option(
+    channel: Annotated[str, BeforeValidator(_as_names)] = option(
         "",
         "Channel",
-        "Channel to segment: its name, or its number counted from 0; empty for all channels.",
+        "Which channel to use: its name, or its number counted from 0; several parted by commas; "
+        "of RGB images luminance, red, green or blue; empty for all channels.",
     )
 
 

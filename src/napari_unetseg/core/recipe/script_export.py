@@ -72,8 +72,7 @@ def _reading(recipe: Recipe) -> list[str]:
     channel = recipe.image.channel
     if not channel:
         return [*lines, "source = image"]
-    number = channel if channel.isdecimal() else f"image.channel_names.index({channel!r})"
-    return [*lines, f"source = image.channel({number})"]
+    return [*lines, f"source = image.channels({channel!r})"]
 
 
 def _flattening(recipe: Recipe) -> list[str]:

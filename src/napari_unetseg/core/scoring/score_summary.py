@@ -115,8 +115,11 @@ def frame_axes_of(labels: Image, per: str) -> int:
     InputError
         When the labels have channels, which are not frames.
     """
-    if "C" in labels.axes:
-        raise InputError("Labels have no channels. Choose one of them, or leave the axis out.")
+    if labels.n_channels > 1:
+        raise InputError(
+            f"Labels have no channels, and these have {labels.n_channels}: "
+            f"{labels.list_channels()}. Choose one of them."
+        )
     return len(labels.axes) - 2 if per == "plane" else labels.axes.count("T")
 
 

@@ -148,8 +148,12 @@ def threshold(
 
 
 def smoothed_image(image: Image, options: ThresholdOptions) -> Image:
-    """Convert to grey and smooth if requested, for the comparison. Lazy when `image` is."""
-    return _smoothed(image.grey(options.channel), options.sigma)
+    """Convert to grey and smooth if requested, for the comparison. Lazy when `image` is.
+
+    A single channel loses its axis: labels of it have none.
+    """
+    grey = image.grey(options.channel)
+    return _smoothed(grey.channel(0) if grey.n_channels == 1 else grey, options.sigma)
 
 
 def group_values(

@@ -161,7 +161,7 @@ class ThresholdOptions(Options):
     channel: RgbChannel = option(
         "luminance",
         "RGB channel",
-        "Which channel of an RGB image to compare.",
+        "Which channel to use: its weighted mean (luminance) or one colour, of an RGB image.",
         advanced=True,
     )
 

@@ -17,6 +17,7 @@ from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.corrections.locked_pixels import PixelSet, locked_ids
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.named_channels import named_channels
 from napari_unetseg.core.inference.predict_tiles import matched
 from napari_unetseg.core.model.trained_model import TrainedModel
 
@@ -73,7 +74,7 @@ def make_corrected_pair(
     InputError
         When no pixel is locked, or the labels do not fit the image or the model.
     """
-    given = matched(image, cast("Any", model))
+    given = matched(named_channels(model, image), cast("Any", model))
     check_shape(given, labels)
     if ink.shape != labels.shape:
         raise InputError(

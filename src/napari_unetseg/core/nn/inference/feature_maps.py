@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.named_channels import named_channels
 from napari_unetseg.core.inference.predict_tiles import channels_first, matched
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.network_specs import ConvolutionalSpec
@@ -150,7 +151,7 @@ def feature_maps(
     facts = facts_of(model, layer)
     network, spec = padded_network(model)
     module = named_layers(network)[layer]
-    given = matched(image, segmenter_of(model))
+    given = matched(named_channels(model, image), segmenter_of(model))
     axes = "ZYX"[-model.ndim :]
     places = given.indices("C" + axes)
     if len(places) != 1:
