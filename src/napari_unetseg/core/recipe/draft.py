@@ -20,7 +20,7 @@ from napari_unetseg.core.recipe.recipe_files import (
     model_step,
     write_recipe,
 )
-from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ThresholdStep
+from napari_unetseg.core.recipe.recipe_steps import ImageStep, MeasurementStep, ThresholdStep
 
 _HASH = 8
 _LONGEST = 40
@@ -32,7 +32,7 @@ class Draft:
 
     Parameters
     ----------
-    background, threshold, objects, measurement
+    image, background, threshold, objects, measurement
         As in `Recipe`.
     model
         The model that was run instead of a threshold.
@@ -42,6 +42,7 @@ class Draft:
         Manual steps that cannot be repeated on other images; one sentence each.
     """
 
+    image: ImageStep = ImageStep()  # noqa: RUF009 - frozen
     background: BackgroundOptions | None = None
     threshold: ThresholdStep | None = None
     model: TrainedModel | None = None
@@ -62,6 +63,7 @@ class Draft:
         if self.model is not None:
             step = model_step(_saved_model(self.model, folder), folder, self.options)
         return Recipe(
+            image=self.image,
             background=self.background,
             threshold=self.threshold,
             model=step,

@@ -16,7 +16,9 @@ from napari_unetseg.gui.shared.layers import (
     FLATTENED,
     find_layer,
     image_of,
+    index_along,
     labels_of,
+    labels_over,
     plane_image,
     role_of,
     show_image,
@@ -120,6 +122,9 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         check_button(self._views, _VIEWS.index(view))
         self.look_later()
 
+    def whole_axes(self) -> str:
+        return "YX" if self.form.options.per == "plane" else "ZYX"
+
     def work(self, layer: Layer, options: BackgroundOptions) -> Work:
         image = image_of(layer)
         exclude, labels = self._excluded(), self.exclude.layer()
@@ -186,8 +191,9 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
             self.preview.remove()
             return
         image, options, view = image_of(layer), self.form.options, self._view
-        mask = self._excluded(index)
-        self.latest.ask(lambda progress: (layer, view, _plane(image, index, options, mask, view)))
+        mask = self._excluded(index_along(layer, image.axes.replace("C", ""), index))
+        at = index_along(layer, image.grey().axes, index)
+        self.latest.ask(lambda progress: (layer, view, _plane(image, at, options, mask, view)))
 
     def looked(self, answer: tuple[Layer, str, Any]) -> None:
         layer, view, plane = answer
@@ -198,10 +204,10 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
 
     def _excluded(self, index: tuple[int, ...] = ()) -> Any:
         """Return the mask of the chosen labels, of one plane if its index is given."""
-        labels = self.exclude.layer()
+        labels, layer = self.exclude.layer(), self.pick.layer()
         if labels is None:
             return None
-        ids = labels_of(labels)
+        ids = labels_of(labels) if layer is None else labels_over(labels, layer)
         # Labels with fewer axes than the image apply to each of its planes.
         return ids[index[len(index) - (ids.ndim - 2) :]] > 0 if index else ids > 0
 

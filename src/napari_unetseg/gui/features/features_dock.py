@@ -20,6 +20,7 @@ from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.gui.shared.layers import (
     FEATURE_MAPS,
+    axes_of,
     find_layer,
     image_of,
     marked,
@@ -187,13 +188,13 @@ class FeaturesWidget(Tool[FeatureOptions]):
                 f"{model.name!r} was trained on stacks, but the image has no Z axis. Choose a "
                 "stack, or a model trained on planes."
             )
-        axes = [axis for axis in image.axes if not (image.rgb and axis == "C")]
+        axes = axes_of(layer)
         at = dict(zip((axis for axis in axes if axis not in "YX"), index, strict=True))
         block = "".join(axis for axis in image.axes if axis in "C" + spatial)
-        spots = tuple(at[axis] for axis in axes if axis not in block)
+        spots = tuple(at[axis] for axis in image.axes if axis not in block)
         spacing = image.spacing[-model.ndim :]
         numbers = image.block(spots, block)
-        read = Image.of(numbers, block, spacing=spacing, unit=image.unit, rgb=image.rgb)
+        read = Image(numbers, block, spacing, image.unit, image.rgb, image.channel_names)
         return read, tuple(at[axis] for axis in axes if axis not in spatial)
 
     def _show_maps(self, layer: Layer, result: _Maps) -> str:

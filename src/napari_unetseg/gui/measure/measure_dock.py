@@ -30,7 +30,14 @@ from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.dock_help import text_button
 from napari_unetseg.gui.shared.layer_provenance import note_measurement
 from napari_unetseg.gui.shared.layer_ticks import LayerTicks
-from napari_unetseg.gui.shared.layers import image_of, plane_index, role_of
+from napari_unetseg.gui.shared.layers import (
+    axes_of,
+    image_of,
+    index_along,
+    over_axes,
+    plane_index,
+    role_of,
+)
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.object_rows import ObjectTable
 from napari_unetseg.gui.shared.preview import is_preview
@@ -119,6 +126,9 @@ class MeasureWidget(Tool[MeasureOptions]):
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
         return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
+
+    def whole_axes(self) -> str:
+        return "ZYX" if self.form.options.per == "stack" else "YX"
 
     def work(self, layer: Layer, options: MeasureOptions) -> Work:
         labels = image_of(layer)
@@ -249,7 +259,8 @@ class MeasureWidget(Tool[MeasureOptions]):
         if found is None or self._closed:
             return
         self._look_for_edits()
-        go_to(self.viewer, found.layer, found.centre[at], found.low[at], found.high[at])
+        box = (over_axes(found.layer, one[at]) for one in (found.centre, found.low, found.high))
+        go_to(self.viewer, found.layer, *box)
         found.layer.selected_label = int(found.table["label"][at])
 
     def _show_row_of(self, label: int) -> None:
@@ -285,7 +296,8 @@ class MeasureWidget(Tool[MeasureOptions]):
                 self._show_row_of(int(label))
 
     def _index_of(self, layer: Labels) -> tuple[int, ...]:
-        return plane_index(layer, self.viewer.dims.current_step)
+        index = plane_index(layer, self.viewer.dims.current_step)
+        return index_along(layer, axes_of(layer).replace("C", ""), index)
 
     # Edits
 

@@ -36,7 +36,7 @@ from napari_unetseg.gui.predict.prediction_layers import (
     show_prediction,
 )
 from napari_unetseg.gui.shared.form import Form
-from napari_unetseg.gui.shared.layers import image_of
+from napari_unetseg.gui.shared.layers import image_of, long_axes
 from napari_unetseg.gui.shared.model_choice import ModelChoice
 from napari_unetseg.gui.shared.preview import classes_look
 from napari_unetseg.gui.shared.task import Latest, Work
@@ -81,6 +81,10 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.models.currentIndexChanged.connect(self._on_model)
         self.session.models_changed.connect(self._fill_models)
         self._fill_models()
+
+    def whole_axes(self) -> str:
+        model = self.model()
+        return "YX" if model is None else "ZYX"[-model.ndim :]
 
     def forgotten(self) -> frozenset[str]:
         return frozenset({"extent", "diameter", "split_depth"})
@@ -260,7 +264,7 @@ class PredictWidget(Tool[PredictDockOptions]):
             objects = settled_result(self.form.options, model).what == "objects"
         if layer is not None and model is not None:
             # Objects end with their plane or stack, and there is another.
-            links = bool(links_along(image_of(layer).axes, "ZYX"[-model.ndim :]))
+            links = bool(links_along(long_axes(image_of(layer)), "ZYX"[-model.ndim :]))
         self.decoding.show_only(dict.fromkeys(LINK_FIELDS, links))
         self.decoding.page.setVisible(objects)
 

@@ -23,7 +23,12 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.gui.shared.layers import image_of, plane_image, steps_before
+from napari_unetseg.gui.shared.layers import (
+    axes_of,
+    field_of,
+    image_of,
+    steps_before,
+)
 from napari_unetseg.gui.shared.task import Work
 
 Index = tuple[int, ...]
@@ -149,11 +154,11 @@ def begin_run(
     whole = image = image_of(layer)
     settled = _offered(settled_result(options, model), model, whole)
     if settled.extent == "visible plane" and index is not None:
-        image = plane_image(whole, index)
+        image = field_of(layer, whole, index)
     return PredictRun(
         layer=layer,
         data=layer.data,
-        axes=whole.grey().axes,
+        axes=axes_of(layer),
         options=settled,
         before=steps_before(layer),
         index=index,

@@ -54,9 +54,10 @@ def earlier_classes(layers: Any, run: PredictRun) -> NDArray[Any] | None:
     old = find_layer(layers, PREDICTED, run.layer)
     if not isinstance(old, Labels) or not isinstance(old.data, np.ndarray):
         return None
-    image = run.prediction.image.grey()
+    image = run.prediction.image
+    shape = tuple(image.length(axis) for axis in image.axes if axis != "C")
     dtype = np.min_scalar_type(max(run.model.values))
-    return old.data if old.data.shape == image.shape and old.data.dtype == dtype else None
+    return old.data if old.data.shape == shape and old.data.dtype == dtype else None
 
 
 def scale_in_words(zoom: Sequence[float]) -> str:

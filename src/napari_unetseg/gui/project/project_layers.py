@@ -12,11 +12,13 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layers import (
+    CHOSEN_AXES,
+    FILE_AXES,
     KEY,
     KEY_OF,
     METADATA_KEY,
     claim_key,
-    geometry_of,
+    geometry_of_file,
     image_of,
     layer_key,
 )
@@ -66,7 +68,7 @@ def contents_of(
             labels.append(LabelsItem(labels=data, ink=session.locks(layer).pixels(), **common))
         elif isinstance(layer, ImageLayer) and not isinstance(layer, Labels):
             try:
-                image = image_of(layer)
+                image = image_of(layer, whole=True)
             except InputError as error:
                 left_out.append(f"Not saved: {error}")
                 continue
@@ -139,6 +141,9 @@ def _mark(layer: Layer, keys: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(mark, Mapping):
         return {}
     kept = {name: _plain(value) for name, value in mark.items() if name not in (KEY, KEY_OF)}
+    if kept.get(FILE_AXES):
+        # Projects hold images as their files do.
+        kept[CHOSEN_AXES] = kept.pop(FILE_AXES)
     if "source" in kept:
         kept["source"] = keys.get(str(kept["source"]), str(kept["source"]))
     return kept
@@ -146,7 +151,7 @@ def _mark(layer: Layer, keys: Mapping[str, str]) -> dict[str, Any]:
 
 def _place(layer: Layer) -> dict[str, Any]:
     """Return the position and look of a layer as plain values for JSON."""
-    found = dict(geometry_of(layer))
+    found = geometry_of_file(layer)
     if "affine" in found:
         found["affine"] = np.asarray(layer.affine.affine_matrix)
     if "units" in found:

@@ -116,6 +116,9 @@ class QueueWidget(Tool[QueueOptions]):
         of_ours = is_preview(layer) or role_of(layer) == REVIEW
         return isinstance(layer, Labels) and not of_ours and not layer.multiscale
 
+    def whole_axes(self) -> str:
+        return "ZYX" if self.form.options.per == "stack" else "YX"
+
     def work(self, layer: Layer, options: QueueOptions) -> Work:
         if not isinstance(layer, Labels):
             raise InputError(self.nothing_text)

@@ -141,6 +141,9 @@ class ReviewWidget(Tool[ReviewOptions]):
     def accepts(cls, layer: Layer) -> bool:
         return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
 
+    def whole_axes(self) -> str:
+        return "ZYX" if self.form.options.per == "stack" else "YX"
+
     def work(self, layer: Layer, options: ReviewOptions) -> Work:
         truth = self.truth.layer()
         if truth is None or truth is layer:

@@ -13,10 +13,12 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.draft import Draft
-from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ThresholdStep
+from napari_unetseg.core.recipe.recipe_steps import ImageStep, MeasurementStep, ThresholdStep
 from napari_unetseg.gui.shared.layers import (
     BEFORE,
     FLATTENED,
+    IMAGE_AXES,
+    IMAGE_CHANNEL,
     MASK,
     MEASURED,
     OBJECTS,
@@ -73,13 +75,15 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
         )
     if role == FLATTENED:
         remarks = _remarks(layer, session, layers)
-        return Draft(background=_read(BackgroundOptions, options), remarks=remarks)
-    background = _read(BackgroundOptions, before) if before else None
+        image = _image_step(before)
+        return Draft(image, background=_read(BackgroundOptions, options), remarks=remarks)
+    background = _read(BackgroundOptions, before) if before.get("role") else None
     measured = options_of_layer(layer, MEASURED)
     measurement = _read(MeasurementStep, measured) if measured else None
     if measurement is not None and measurement.intensities == "flattened" and background is None:
         measurement = measurement.model_copy(update={"intensities": "image"})
     common: dict[str, Any] = {
+        "image": _image_step({**before, **options}),
         "background": background,
         "measurement": measurement,
         "remarks": _remarks(layer, session, layers),
@@ -91,6 +95,13 @@ def draft_of(layer: Layer, session: Session, layers: Iterable[Layer] = ()) -> Dr
     predict = _read(PredictOptions, {**options, "what": what})
     objects = _read(DecodeOptions, options) if what == "objects" else None
     return Draft(model=model, options=predict, objects=objects, **common)
+
+
+def _image_step(seen: Mapping[str, Any]) -> ImageStep:
+    """Return the axes and channels that a result was made with."""
+    return ImageStep.checked(
+        axes=str(seen.get(IMAGE_AXES, "")), channel=str(seen.get(IMAGE_CHANNEL, ""))
+    )
 
 
 def _threshold(options: Mapping[str, Any]) -> ThresholdStep:

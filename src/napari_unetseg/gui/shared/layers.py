@@ -1,6 +1,7 @@
 """Conversion of layers to images and of results to layers, which are found by their role."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,7 +22,19 @@ KEY, KEY_OF = "project_key", "project_key_of"
 """Keys, in that entry, of the identity of a layer in its project, and of the layer that owns it: a
 duplicate has the same metadata, but is another layer."""
 
+CHOSEN_AXES, CHOSEN_CHANNEL, FILE_AXES = "axes", "channel", "file_axes"
+"""Keys, in that entry, of the axes and channels that were chosen for a layer, and of the axes that
+its file has, if they are in another order."""
+
+BY_HAND = "axes_by_hand"
+"""Key, in that entry, of whether the user named the axes."""
+
+IMAGE_AXES, IMAGE_CHANNEL = "image_axes", "image_channel"
+"""Keys of the provenance of a layer's axes and channels; see `steps_before`."""
+
 LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin is handed
+
+_NOT_PLANE = str.maketrans("", "", "TCZ")
 
 # The attributes that place pixels in the world; a result has those of its source.
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
@@ -124,8 +137,16 @@ def find_layer(layers: LayerList, role: str, source: Layer) -> Layer | None:
     return found[-1] if found else None
 
 
-def image_of(layer: Layer) -> Image:
+def image_of(layer: Layer, *, whole: bool = False) -> Image:
     """Convert a layer to an `Image`; a pyramid at its full resolution.
+
+    The axes are in the order of the file, and the channels are those that were chosen for the
+    layer. Labels have no channels: what is painted on any of them counts.
+
+    Parameters
+    ----------
+    whole
+        Return all channels.
 
     Raises
     ------
@@ -137,12 +158,35 @@ def image_of(layer: Layer) -> Image:
     axes = _axes(layer, int(data.ndim) - rgb) + ("C" if rgb else "")
     spatial = [k for k, axis in enumerate(axes) if axis in "ZYX"]
     spacing = [abs(float(layer.scale[k])) or 1.0 for k in spatial]
-    return Image.of(data, axes, spacing=spacing, unit=_unit(layer, spatial), rgb=rgb)
+    image = Image.of(data, axes, spacing=spacing, unit=_unit(layer, spatial), rgb=rgb)
+    image = replace(image, channel_names=_channel_names(layer, image))
+    if isinstance(layer, Labels):
+        return without_channels(image)
+    moved = str(_mark(layer).get(FILE_AXES, ""))
+    if sorted(moved) == sorted(axes) and moved != axes and not rgb:
+        data = image.data.transpose([axes.index(axis) for axis in moved])
+        image = replace(image, data=data, axes=moved)
+    chosen = "" if whole else channel_choice(layer)
+    return image.channels(chosen) if chosen else image
+
+
+def without_channels(labels: Image) -> Image:
+    """Return labels that were painted over channels without their axis: the largest id of all."""
+    if labels.n_channels == 1:
+        return labels.channel(0)
+    data = labels.data.max(labels.axes.index("C"))
+    axes = labels.axes.replace("C", "")
+    return Image(data, axes, labels.spacing, labels.unit)
 
 
 def labels_of(layer: Labels) -> NDArray[Any]:
-    """Copy the ids of a Labels layer, since a computation must not see later strokes."""
+    """Copy the ids of a Labels layer, since a computation must not see later strokes.
+
+    See `image_of` for labels with channels.
+    """
     data = layer.data[0] if layer.multiscale else layer.data
+    if 2 <= data.ndim <= len(AXES) and "C" in axes_of(layer):
+        return np.array(image_of(layer).data)
     return np.array(data)
 
 
@@ -152,25 +196,50 @@ def geometry_of(layer: Layer, *, ndim: int | None = None) -> dict[str, Any]:
     Parameters
     ----------
     ndim
-        Number of the last axes to keep: 2 for a plane of a stack. All when missing.
+        Number of axes to keep: 2 for a plane of a stack; one less than the layer for results
+        without channels. All when missing.
     """
     keep = layer.ndim if ndim is None else ndim
     if keep == layer.ndim:
         found = {name: getattr(layer, name, None) for name in _GEOMETRY}
         return {name: value for name, value in found.items() if value is not None}
-    last = slice(layer.ndim - keep, None)
+    if keep > layer.ndim:
+        return _with_more_axes(layer, keep - layer.ndim)
+    axes = axes_of(layer) if 2 <= layer.ndim <= len(AXES) else ""
+    if keep == layer.ndim - 1 and "C" in axes:
+        last = [k for k, axis in enumerate(axes) if axis != "C"]
+    else:
+        last = [k for k, axis in enumerate(axes) if axis in "YX"][-keep:]
+        last = last if len(last) == keep else list(range(layer.ndim - keep, layer.ndim))
+    square = np.ix_(last, last)
     affine = np.eye(keep + 1)
     whole = np.asarray(layer.affine.affine_matrix)
-    affine[:-1, :-1] = whole[:-1, :-1][last, last]
+    affine[:-1, :-1] = whole[:-1, :-1][square]
     affine[:-1, -1] = whole[:-1, -1][last]
     found = {
-        "scale": layer.scale[last],
-        "translate": layer.translate[last],
+        "scale": np.asarray(layer.scale)[last],
+        "translate": np.asarray(layer.translate)[last],
         "affine": affine,
-        "rotate": np.asarray(layer.rotate)[last, last],
+        "rotate": np.asarray(layer.rotate)[square],
     }
     if getattr(layer, "units", None) is not None:
-        found["units"] = layer.units[last]
+        found["units"] = tuple(layer.units[k] for k in last)
+    if getattr(layer, "axis_labels", None) is not None and keep == layer.ndim - 1:
+        found["axis_labels"] = tuple(layer.axis_labels[k] for k in last)
+    return found
+
+
+def _with_more_axes(layer: Layer, n: int) -> dict[str, Any]:
+    """Return the arguments that put a layer with `n` more leading axes over another."""
+    affine = np.eye(layer.ndim + n + 1)
+    affine[n:, n:] = layer.affine.affine_matrix
+    found: dict[str, Any] = {
+        "scale": (*(1.0,) * n, *layer.scale),
+        "translate": (*(0.0,) * n, *layer.translate),
+        "affine": affine,
+    }
+    if getattr(layer, "units", None) is not None:
+        found["units"] = (*("pixel",) * n, *layer.units)
     return found
 
 
@@ -231,11 +300,207 @@ def plane_index(layer: Layer, step: tuple[int, ...]) -> tuple[int, ...]:
     )
 
 
-def plane_image(image: Image, index: tuple[int, ...]) -> Image:
-    """Return one plane of an image, read into memory: YX, or YXC of a colour picture."""
-    axes = "YXC" if image.rgb else "YX"
-    block = image.block(index, axes)
-    return Image.of(block, axes, spacing=image.spacing[-2:], unit=image.unit, rgb=image.rgb)
+def labels_over(labels: Labels, image: Layer, *, copy: bool = True) -> NDArray[Any]:
+    """Return the ids of a Labels layer that was painted over an image layer, without channels.
+
+    Parameters
+    ----------
+    copy
+        Whether to copy them, since a computation must not see later strokes.
+    """
+    data = labels.data[0] if labels.multiscale else labels.data
+    axes = axes_of(image) if image.ndim == data.ndim <= len(AXES) else ""
+    if "C" not in axes:
+        return labels_of(labels) if copy or "C" in _named(labels) else np.asarray(data)
+    # New Labels of napari have the axes of the image, its channels, too.
+    return np.array(without_channels(Image(data, axes)).data)
+
+
+def _named(layer: Layer) -> str:
+    return axes_of(layer) if 2 <= layer.ndim <= len(AXES) else ""
+
+
+def axes_of(layer: Layer) -> str:
+    """Return a letter of `AXES` for each axis of a layer, without that of colours."""
+    return _axes(layer, layer.ndim)
+
+
+def choose_axes(layer: Layer, axes: str) -> None:
+    """Keep other axes with a layer, for every tool; its sliders are named by them.
+
+    Raises
+    ------
+    InputError
+        If the layer cannot have these axes.
+    """
+    axes = axes.upper()
+    # An image of one pixel is enough to check them.
+    Image(np.empty((1,) * layer.ndim), axes)
+    mark_again(layer, {METADATA_KEY: {CHOSEN_AXES: axes, FILE_AXES: "", BY_HAND: True}})
+    layer.axis_labels = tuple(axes.lower())
+
+
+def channel_choice(layer: Layer) -> str:
+    """Return the channels that were chosen for a layer, as `Image.channels` takes them, or ``""``.
+
+    A choice that does not exist any more is none.
+    """
+    return str(_mark(layer).get(CHOSEN_CHANNEL, ""))
+
+
+def choose_channel(layer: Layer, channel: str) -> None:
+    """Keep the channels that all tools see with a layer; ``""`` for all.
+
+    Raises
+    ------
+    InputError
+        If the layer has no such channels.
+    """
+    if channel:
+        image_of(layer, whole=True).channels(channel)
+    mark_again(layer, {METADATA_KEY: {CHOSEN_CHANNEL: channel}})
+
+
+def put_channels_first(layer: Layer, layers: LayerList) -> bool:
+    """Put the channels of an image layer before all other axes, if that is needed and possible.
+
+    napari lays the last axes of two layers over each other, so a result without channels would be
+    out of step with T, C, Z, Y, X. The numbers are not copied, and `image_of` still has the order
+    of the file.
+
+    Parameters
+    ----------
+    layers
+        All layers; nothing is moved if another one has these axes, too, or the layer is turned.
+
+    Returns
+    -------
+    bool
+        Whether results without channels lie over the layer.
+    """
+    if not isinstance(layer, ImageLayer) or layer.rgb or not 2 <= layer.ndim <= len(AXES):
+        return True
+    axes = axes_of(layer)
+    at = axes.find("C")
+    if at < 1:
+        return True
+    reaching = [one for one in layers if one is not layer and one.ndim >= layer.ndim - at]
+    others = [one for one in reaching if source_of_layer(one) != str(layer.unique_id)]
+    straight = np.allclose(layer.rotate, np.eye(layer.ndim)) and np.allclose(layer.shear, 0)
+    straight = straight and np.allclose(layer.affine.affine_matrix, np.eye(layer.ndim + 1))
+    if not straight or any(one.ndim == layer.ndim for one in others):
+        return False
+    order = [at, *(k for k in range(layer.ndim) if k != at)]
+    placed = {name: getattr(layer, name, None) for name in ("scale", "translate", "units")}
+    levels = [one.transpose(order) for one in layer.data] if layer.multiscale else None
+    layer.data = layer.data.transpose(order) if levels is None else levels
+    for name, value in placed.items():
+        if value is not None:
+            setattr(layer, name, tuple(value[k] for k in order))
+    moved = "".join(axes[k] for k in order)
+    mark_again(layer, {METADATA_KEY: {CHOSEN_AXES: moved, FILE_AXES: axes}})
+    layer.axis_labels = tuple(moved.lower())
+    return True
+
+
+def geometry_of_file(layer: Layer) -> dict[str, Any]:
+    """Return `geometry_of` a layer, with the axes in the order of its file; see `image_of`."""
+    found, axes, moved = geometry_of(layer), "", str(_mark(layer).get(FILE_AXES, ""))
+    if moved:
+        axes = axes_of(layer)
+    if sorted(moved) != sorted(axes) or moved == axes:
+        return found
+    order = [axes.index(axis) for axis in moved]
+    kept = ("scale", "translate", "units", "axis_labels")
+    return {name: tuple(found[name][k] for k in order) for name in kept if name in found}
+
+
+def over_layer(layer: Layer, data: Any) -> Any:
+    """Transpose data with all axes of `image_of` a layer to the order of the layer."""
+    moved, axes = str(_mark(layer).get(FILE_AXES, "")), axes_of(layer)
+    if data.ndim != layer.ndim or sorted(moved) != sorted(axes):
+        return data
+    return data.transpose([moved.index(axis) for axis in axes])
+
+
+def long_axes(image: Image) -> str:
+    """Return the axes of an image that are longer than 1."""
+    return "".join(axis for axis in image.axes if image.length(axis) > 1)
+
+
+def index_along(layer: Layer, axes: str, index: tuple[int, ...]) -> tuple[int, ...]:
+    """Return an index of the leading axes of a layer for an image with other axes or order.
+
+    Parameters
+    ----------
+    axes
+        Axes of the image; those the layer lacks get 0.
+    index
+        As `plane_index` of the layer.
+    """
+    lead = (axis for axis in axes_of(layer) if axis not in "YX")
+    at = dict(zip(lead, index, strict=True))
+    return tuple(at.get(axis, 0) for axis in axes if axis not in "YX")
+
+
+def plane_image(image: Image, index: tuple[int, ...], *, channels: bool = False) -> Image:
+    """Return one plane of an image, read into memory: YX, or YXC of a colour picture.
+
+    Parameters
+    ----------
+    index
+        Of all axes but Y, X and colour, as from `index_along`.
+    channels
+        Return all channels, not only that of the index.
+    """
+    kept = "YXC" if image.rgb or channels else "YX"
+    lead = [axis for axis in image.axes if axis not in "YX" and not (image.rgb and axis == "C")]
+    at = dict(zip(lead, index, strict=False))
+    axes = "".join(axis for axis in image.axes if axis in kept)
+    # An index of the layer may be of a channel that was not chosen.
+    where = (min(at[axis], image.length(axis) - 1) for axis in image.axes if axis not in kept)
+    block = image.block(tuple(where), axes)
+    names = image.channel_names if "C" in axes else ()
+    return Image(block, axes, image.spacing[-2:], image.unit, image.rgb, names)
+
+
+def over_axes(layer: Layer, place: Any) -> NDArray[np.float64]:
+    """Return a place in `image_of` a Labels layer as one of the layer, in its first channel."""
+    axes, given = axes_of(layer), np.asarray(place, float)
+    return given if len(given) == len(axes) else np.insert(given, axes.index("C"), 0.0)
+
+
+def field_of(layer: Layer, image: Image, index: tuple[int, ...]) -> Image:
+    """Return a plane of `image_of` a layer with all its channels; see `plane_index`."""
+    return plane_image(image, index_along(layer, image.grey().axes, index), channels=True)
+
+
+def channel_on_screen(
+    layer: Layer, image: Image, index: tuple[int, ...] | None
+) -> tuple[Image, str]:
+    """Return the channel of an image that is on screen, the first if none is; colours stay.
+
+    Parameters
+    ----------
+    image
+        `image_of` the layer.
+    index
+        As `plane_index` of the layer, or None.
+
+    Returns
+    -------
+    image, choice
+        The image of one channel, and the choice that gives it, as `channel_choice`.
+    """
+    chosen = channel_choice(layer)
+    if image.rgb or "C" not in image.axes:
+        return image, chosen
+    if image.n_channels == 1:
+        return image.channel(0), chosen
+    at = 0 if index is None else index_along(layer, "C", index)[0]
+    at = min(at, image.n_channels - 1)
+    listed = chosen.split(",") if chosen else [str(number) for number in range(at + 1)]
+    return image.channel(at), listed[at].strip()
 
 
 def show_image(
@@ -264,6 +529,7 @@ def show_image(
         choice is kept.
     """
     metadata = marked(role, source, options, before)
+    data = over_layer(source, data)
     old = find_layer(layers, role, source)
     if old is not None and not is_as_written(old):
         show_info(kept_as_it_is(old))
@@ -273,10 +539,11 @@ def show_image(
         mark_again(old, metadata)
         # The numbers may have another range now (subtract, then divide).
         old.reset_contrast_limits()
-        for place, value in geometry_of(source).items():
+        for place, value in geometry_of(source, ndim=old.ndim).items():
             setattr(old, place, value)
         return old
-    layer = ImageLayer(data, name=name, metadata=metadata, **geometry_of(source), **look)
+    place = geometry_of(source, ndim=min(np.ndim(data), source.ndim))
+    layer = ImageLayer(data, name=name, metadata=metadata, **place, **look)
     note_written(layer)
     # Above an earlier one, so that the next run finds it.
     _insert_above(layers, source if old is None else old, layer)
@@ -304,7 +571,8 @@ def new_labels(
 ) -> Labels:
     """Add a label result as a new layer at the top of the list; see `marked` for `before`."""
     metadata = marked(role, source, options, before)
-    layer = Labels(data, name=name, metadata=metadata, **geometry_of(source), **look)
+    place = geometry_of(source, ndim=np.ndim(data))
+    layer = Labels(data, name=name, metadata=metadata, **place, **look)
     layers.append(layer)
     return layer
 
@@ -314,14 +582,25 @@ def _insert_above(layers: LayerList, source: Layer, layer: Layer) -> None:
 
 
 def steps_before(source: Layer) -> dict[str, Any]:
-    """Return the role and options of a source that is a result itself."""
+    """Return the axes and channels chosen for a source, and, of a result, its role and options."""
+    seen = _seen(source)
     if not role_of(source):
-        return {}
+        return seen
     plain = (bool, int, float, str)
     options = {
         n: value for n, value in options_of_layer(source).items() if isinstance(value, plain)
     }
-    return {"role": role_of(source), **options}
+    earlier = options_of_layer(source, BEFORE)
+    first = {key: earlier[key] for key in (IMAGE_AXES, IMAGE_CHANNEL) if key in earlier}
+    return {**first, **seen, "role": role_of(source), **options}
+
+
+def _seen(layer: Layer) -> dict[str, str]:
+    """Return the axes named by hand, in the order of the file, and the channels of a layer."""
+    mark = _mark(layer)
+    axes = str(mark.get(FILE_AXES) or mark.get(CHOSEN_AXES, "")) if mark.get(BY_HAND) else ""
+    found = {IMAGE_AXES: axes, IMAGE_CHANNEL: channel_choice(layer)}
+    return {key: value for key, value in found.items() if value}
 
 
 def _mark(layer: Layer) -> Mapping[str, Any]:
@@ -330,10 +609,13 @@ def _mark(layer: Layer) -> Mapping[str, Any]:
 
 
 def _axes(layer: Layer, ndim: int) -> str:
-    """Name a layer's axes by its axis labels if these are known letters, else by their number."""
+    """Name a layer's axes as chosen, by its axis labels if they are known letters, or by number."""
+    chosen = str(_mark(layer).get(CHOSEN_AXES, ""))
+    if len(chosen) == ndim:
+        return chosen
     labels = "".join(str(label)[:1].upper() for label in getattr(layer, "axis_labels", ()) or ())
     named = len(labels) == ndim and len(set(labels)) == ndim and set(labels) <= set(AXES)
-    if named and labels.endswith("YX"):
+    if named and "YX" in labels.translate(_NOT_PLANE) and labels.find("Z") < labels.index("Y"):
         return labels
     guessed = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}.get(ndim)
     if guessed is None:
@@ -341,6 +623,13 @@ def _axes(layer: Layer, ndim: int) -> str:
             f"{layer.name!r} has {ndim} axes; 2 to 5 are supported. Extract a part of it first."
         )
     return guessed
+
+
+def _channel_names(layer: Layer, image: Image) -> tuple[str, ...]:
+    """Return the names of channels that a reader left with a layer, if they are as many."""
+    names = layer.metadata.get("channel_names") or ()
+    fits = isinstance(names, list | tuple) and len(names) == image.n_channels and not image.rgb
+    return tuple(map(str, names)) if fits else ()
 
 
 def _unit(layer: Layer, spatial: list[int]) -> str:

@@ -22,12 +22,21 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import AXES
 from napari_unetseg.core.options import Options
+from napari_unetseg.gui.shared.axes_line import AxesLine, use_in_words
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import is_report
+from napari_unetseg.gui.shared.layers import (
+    axes_of,
+    channel_choice,
+    image_of,
+    is_report,
+    long_axes,
+    put_channels_first,
+)
 from napari_unetseg.gui.shared.preview import Preview, is_preview
 from napari_unetseg.gui.shared.remembered_options import RESET_HELP, Memory
 from napari_unetseg.gui.shared.session import Session, unwrapped
@@ -67,6 +76,7 @@ class Tool(QWidget, Generic[O]):
     can_stop: ClassVar[bool] = False
     stop_help: ClassVar[str] = "End now and keep the best result so far."
     pick_text: ClassVar[str] = "Image"
+    channels_text: ClassVar[str] = "all channels together"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
     makes_model: ClassVar[bool] = False
     """Whether the result is a model, which is of use on other pixels too."""
@@ -80,6 +90,9 @@ class Tool(QWidget, Generic[O]):
         self.session = Session.of(viewer)
         self.form: Form[O] = Form(options)
         self.pick = LayerChoice(viewer, self.accepts, follow=lambda layer: not is_report(layer))
+        self.axes_line = AxesLine()
+        self.axes_line.chosen.connect(lambda: self._on_picked(self.pick.layer()))
+        self._axes_seen: tuple[object, ...] = ()
         self.preview = Preview(viewer)
         self.task: Task | None = None
         self._source: Layer | None = None
@@ -164,6 +177,10 @@ class Tool(QWidget, Generic[O]):
     def options_changed(self, options: O) -> None:
         """React to a change of the form by the user."""
 
+    def whole_axes(self) -> str:
+        """Return the axes of what is processed at once: YX, or ZYX for volumes."""
+        return "YX"
+
     def forgotten(self) -> frozenset[str]:
         """Return the names of the options of one image or model, which are not remembered."""
         return frozenset()
@@ -234,6 +251,7 @@ class Tool(QWidget, Generic[O]):
         """Enable or disable the buttons; no other place does."""
         self.memory.offer_reset()
         idle = not self.running
+        self._show_axes()
         self.run_button.setEnabled(idle and self.pick.layer() is not None)
         self.cancel_button.setEnabled(not idle)
         self.stop_button.setVisible(self.can_stop)
@@ -270,6 +288,9 @@ class Tool(QWidget, Generic[O]):
         super().showEvent(event)
         if not self._closed:
             self.memory.offer_reset()
+            if self._axes_seen != self._axes_now():
+                # Other axes or channels were chosen in another tool.
+                self._on_picked(self.pick.layer())
             self.shown()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
@@ -301,6 +322,8 @@ class Tool(QWidget, Generic[O]):
             widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             widget.setMinimumWidth(80)
             self.form.layout.insertRow(number, label, widget)
+        # Below the layer that it is about.
+        self.form.layout.insertRow(1, self.axes_line)
         self.run_button = text_button(self.run_text, self.run_help, self.run)
         self.cancel_button = text_button(
             "Cancel", "Abandon the run. Everything stays as it was.", self.cancel
@@ -348,11 +371,37 @@ class Tool(QWidget, Generic[O]):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
     def _on_picked(self, layer: Layer | None) -> None:
+        if layer is not None and not self.running:
+            put_channels_first(layer, self.viewer.layers)
+        self._axes_seen = self._axes_now()
         self.refresh()
         self.layer_changed(layer)
 
     def _on_form_changed(self, options: Any) -> None:
         self.options_changed(options)
+        self._show_axes()
+
+    def _axes_now(self) -> tuple[object, ...]:
+        """Return what the page shows of the layer depends on: its axes and channels."""
+        layer = self.pick.layer()
+        if layer is None or not 2 < layer.ndim <= len(AXES):
+            return ()
+        return layer, axes_of(layer), channel_choice(layer)
+
+    def _show_axes(self) -> None:
+        layer = self.pick.layer()
+        now = self._axes_now()
+        if layer is None or not now:
+            self.axes_line.show_layer(None, "")
+            return
+        image = image_of(layer)
+        channels = self.channels_text if image.n_channels > 1 and not image.rgb else ""
+        chosen = channel_choice(layer)
+        if chosen and image.n_channels == 1:
+            channels = f"channel {chosen} alone"
+        self.axes_line.show_layer(
+            layer, use_in_words(long_axes(image), self.whole_axes(), channels)
+        )
 
     def _on_progressed(self, fraction: float, message: str) -> None:
         self.bar.setRange(0, 1000)

@@ -16,7 +16,7 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.corrected_labels import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.training.model_history import Learnt
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import image_of, labels_of, layer_key, role_of
+from napari_unetseg.gui.shared.layers import image_of, index_along, labels_over, layer_key, role_of
 
 RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
@@ -82,10 +82,11 @@ def lesson_of(
     """
     if not isinstance(labels, Labels):
         raise InputError(_NO_LABELS)
-    image, painted = image_of(layer), labels_of(labels)
+    image, painted = image_of(layer), labels_over(labels, layer)
     if kind == "mask" and _KIND_OF_ROLE.get(role_of(labels)) == "objects":
         painted = (painted > 0).astype(np.uint8)
-    pair, placed = _on_image(TrainingPair(image, painted), plane)
+    at = None if plane is None else index_along(layer, image.grey().axes, plane)
+    pair, placed = _on_image(TrainingPair(image, painted), at)
     notes = [*pair.notes(kind, repr(layer.name), repr(labels.name)), *placed]
     return pair, " ".join(notes)
 

@@ -20,7 +20,17 @@ from napari_unetseg.core.threshold import (
     threshold_values,
 )
 from napari_unetseg.core.threshold.histogram import Histogram, compute_histogram
-from napari_unetseg.gui.shared.layers import MASK, OBJECTS, image_of, plane_image, steps_before
+from napari_unetseg.gui.shared.layers import (
+    IMAGE_CHANNEL,
+    MASK,
+    OBJECTS,
+    channel_on_screen,
+    image_of,
+    index_along,
+    long_axes,
+    plane_image,
+    steps_before,
+)
 from napari_unetseg.gui.shared.preview import threshold_look
 from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Work
@@ -32,6 +42,7 @@ class _Look:
 
     layer: Layer
     options: ThresholdOptions
+    channel: str
     histogram: Histogram
     values: tuple[float, ...]
     plane: Any
@@ -48,12 +59,15 @@ class _Result:
         Levels that the user dragged, or an empty tuple.
     before
         Steps that made the image; see `steps_before`.
+    channel
+        The channel of several, by name or number, or ``""``.
     """
 
     found: Thresholded
     options: ThresholdOptions
     dragged: tuple[float, ...]
     before: Mapping[str, Any]
+    channel: str
 
 
 class ThresholdWidget(PreviewTool[ThresholdOptions]):
@@ -68,6 +82,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
     title = "Threshold"
     help_text = "Separate objects from background by a grey level. Drag the line, then press Run."
     run_text = "Run"
+    channels_text = "the channel on screen alone"
     run_help = "Threshold the whole image and show the result in a Labels layer."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
@@ -84,17 +99,21 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.live.toggled.connect(self._show_preview)
         self.assemble(lead=[self.plot], extras=[self.live])
 
+    def whole_axes(self) -> str:
+        return "ZYX" if self.form.options.per == "stack" else "YX"
+
     def forgotten(self) -> frozenset[str]:
         # Grey levels of one image do not apply to another.
         drawn = self.form.options.method in ("manual", "hysteresis")
         return frozenset({"value", "high", *(["method"] if drawn else [])})
 
     def work(self, layer: Layer, options: ThresholdOptions) -> Work:
-        image, values, before = image_of(layer), self._dragged, steps_before(layer)
+        image, channel = self._image(layer)
+        values, before = self._dragged, steps_before(layer)
 
         def work(progress: Progress) -> _Result:
             found = threshold(image, options, values=values, progress=progress)
-            return _Result(found, options, values or (), before)
+            return _Result(found, options, values or (), before, channel)
 
         return work
 
@@ -104,6 +123,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
             **result.options.model_dump(),
             "values": [list(values) for values in found.values],
             "dragged": list(result.dragged),
+            **({IMAGE_CHANNEL: result.channel} if result.channel else {}),
         }
         made, remark = self.session.show_labels(
             self.viewer.layers,
@@ -124,7 +144,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         if layer is None:
             self.plot.clear_histogram()
         else:
-            several = bool(image_of(layer).grey().loop_shape())
+            several = bool(self._image(layer)[0].grey().loop_shape())
             self.form.show_only({"per": several, "channel": bool(layer.rgb)})
             self._offer_links(layer, self.form.options)
         super().layer_changed(layer)
@@ -138,11 +158,19 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
 
     def look(self, layer: Layer) -> None:
         options, shown = self.form.options, self._previewed
-        image, index = image_of(layer), self.preview.plane(layer)
-        known = shown.histogram if shown is not None and _same_grey(shown, layer, options) else None
+        index = self.preview.plane(layer)
+        image, channel = self._image(layer)
+        at = None if index is None else index_along(layer, image.grey().axes, index)
+        known = (
+            shown.histogram
+            if shown is not None and _same_grey(shown, layer, options, channel)
+            else None
+        )
         values = self._dragged
         self.latest.ask(
-            lambda progress: _preview_of(layer, image, index, options, known, values, progress)
+            lambda progress: _preview_of(
+                layer, layer.ndim, image, at, options, channel, known, values, progress
+            )
         )
 
     def looked(self, answer: _Look) -> None:
@@ -157,10 +185,14 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self._show_preview()
         self.unsay()
 
+    def _image(self, layer: Layer) -> tuple[Image, str]:
+        """Return the image of a layer with one channel, and which of several that is."""
+        return channel_on_screen(layer, image_of(layer), self.preview.plane(layer))
+
     def _offer_links(self, layer: Layer, options: ThresholdOptions) -> None:
         """Show the link options if objects end with their plane or stack."""
         whole = "ZYX" if options.per == "stack" else "YX"
-        can = bool(links_along(image_of(layer).axes, whole))
+        can = bool(links_along(long_axes(self._image(layer)[0]), whole))
         self.form.show_only(dict.fromkeys(LINK_FIELDS, can))
 
     def _on_dragged(self, values: tuple[float, ...]) -> None:
@@ -199,14 +231,16 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
 
 def _preview_of(
     layer: Layer,
+    n_axes: int,
     image: Image,
     index: tuple[int, ...] | None,
     options: ThresholdOptions,
+    channel: str,
     histogram: Histogram | None,
     values: tuple[float, ...] | None,
     progress: Progress,
 ) -> _Look:
-    """Compute the preview; `layer` is passed through unchanged."""
+    """Compute the preview of an image; `layer`, which has `n_axes`, is passed through."""
     grey = image.grey(options.channel)
     if histogram is None:
         histogram = compute_histogram(grey)
@@ -215,15 +249,19 @@ def _preview_of(
         source = grey if shown is None or options.per == "stack" else shown
         values = threshold_values(source, options, progress=progress)
     plane = None
-    if shown is not None and (image.rgb or options.sigma > 0 or options.method in LOCAL_METHODS):
+    whole = image.grey().ndim == n_axes
+    if shown is not None and (
+        not whole or image.rgb or options.sigma > 0 or options.method in LOCAL_METHODS
+    ):
         plane = smooth_plane(shown.asarray(), options)
         if options.method in LOCAL_METHODS:
             plane = preview(plane, options, values)
-    return _Look(layer, options, histogram, values, plane)
+    return _Look(layer, options, channel, histogram, values, plane)
 
 
-def _same_grey(shown: _Look, layer: Layer, options: ThresholdOptions) -> bool:
-    return shown.layer == layer and shown.options.channel == options.channel
+def _same_grey(shown: _Look, layer: Layer, options: ThresholdOptions, channel: str) -> bool:
+    same = shown.channel == channel and shown.options.channel == options.channel
+    return shown.layer == layer and same
 
 
 def _span(histogram: Histogram) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.training.fine_tune import FineTuned, FineTuneOptions, fine_tune
 from napari_unetseg.core.training.model_history import draw_prediction
-from napari_unetseg.gui.shared.layers import image_of, plane_image, role_of
+from napari_unetseg.gui.shared.layers import field_of, image_of, role_of
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
@@ -110,6 +110,10 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         chosen: TrainedModel | None = self.models.currentData()
         return chosen
 
+    def whole_axes(self) -> str:
+        model = self.model()
+        return "YX" if model is None else "ZYX"[-model.ndim :]
+
     def work(self, layer: Layer, options: FineTuneOptions) -> Work:
         model = self.model()
         if model is None:
@@ -120,7 +124,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         base = session.history.base_of(model)
         name = session.name_for(model.spec.kind)
         index = self.preview.plane(layer)
-        field = None if index is None else plane_image(image_of(layer), index)
+        field = None if index is None else field_of(layer, image_of(layer), index)
         self.alarm.hide()
         self.curve.clear_curves()
         self.curve.setVisible(model.spec.learns_features)

@@ -18,7 +18,7 @@ from napari_unetseg.core.training.model_history import Learnt
 from napari_unetseg.gui.shared.layer_provenance import maker_of
 from napari_unetseg.gui.shared.layers import (
     image_of,
-    labels_of,
+    labels_over,
     layer_key,
     options_of_layer,
     role_of,
@@ -142,7 +142,7 @@ def _corrected(session: Session, image: Layer, labels: Labels, labels_are: str) 
     background = options_of_layer(labels).get("background", 0)
     return CorrectedLayer(
         image_of(image),
-        labels_of(labels),
+        labels_over(labels, image),
         session.locks(labels).pixels(),
         labels_are,
         background if isinstance(background, int) else 0,

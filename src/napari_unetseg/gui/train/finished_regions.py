@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
-from napari_unetseg.gui.shared.layers import labels_of
+from napari_unetseg.gui.shared.layers import labels_over
 from napari_unetseg.gui.shared.preview import is_preview
 
 _AREAS = ("rectangle", "polygon", "ellipse")
@@ -30,7 +30,7 @@ def region_of(layer: Layer, image: Layer, shape: tuple[int, ...]) -> NDArray[np.
         Shape of the image without its channels.
     """
     if isinstance(layer, Labels):
-        painted = labels_of(layer) > 0
+        painted = labels_over(layer, image) > 0
         fits = painted.shape == shape[-painted.ndim :]
         return np.broadcast_to(painted, shape) if fits else painted
     from skimage.draw import polygon2mask

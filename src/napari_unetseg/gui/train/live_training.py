@@ -15,7 +15,7 @@ from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.gui.shared.data_versions import data_version
-from napari_unetseg.gui.shared.layers import image_of
+from napari_unetseg.gui.shared.layers import image_of, index_along, labels_over
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.task import Task
 
@@ -156,7 +156,7 @@ class Live(QObject):
         elif self.on and not self._timer.isActive():
             self._timer.start()
 
-    def _strokes(self, labels: Labels, index: Index) -> dict[Index, NDArray[Any]]:
+    def _strokes(self, labels: NDArray[Any], index: Index) -> dict[Index, NDArray[Any]]:
         """Return the strokes of the plane on screen, or those of one plane where it was painted."""
         if labels.ndim > 2 or not index:
             return {index: _plane_of(labels, index)}
@@ -165,9 +165,9 @@ class Live(QObject):
             self._painted_on = index
         self._painted = False
         now = self._painted_on or index
-        strokes = {now: np.array(labels.data)}
+        strokes = {now: np.array(labels)}
         if before is not None and before != now:
-            strokes[before] = np.zeros_like(labels.data)
+            strokes[before] = np.zeros_like(labels)
         return strokes
 
     def _on_painted(self, event: object = None) -> None:
@@ -190,17 +190,19 @@ class Live(QObject):
         index = self._plane(layer)
         if index is None:
             return
-        strokes = self._strokes(labels, index)
         learner, setting, image = self._learner, self._setting, image_of(layer)
+        axes = image.axes.replace("C", "")
+        at, painted = index_along(layer, axes, index), labels_over(labels, layer, copy=False)
+        strokes = self._strokes(painted, at)
         box = in_view(layer)
-        others = labels.data if self._all and labels.ndim > 2 else None
+        others = painted if self._all and painted.ndim > 2 else None
         self._all = False
 
         def work(progress: Progress) -> tuple[Any, LivePrediction]:
             fitted = learner or _new_learner(image, setting)
             if others is not None:
-                strokes.update(_painted_planes(others, skip=index))
-            place, classes = fitted.update(strokes, index, box, progress=progress)
+                strokes.update(_painted_planes(others, skip=at))
+            place, classes = fitted.update(strokes, at, box, progress=progress)
             return fitted, LivePrediction(layer, labels, index, place, classes, fitted.values[-1])
 
         self._task = Task(work, self)
@@ -237,9 +239,8 @@ def _new_learner(image: Image, setting: tuple[Any, ...]) -> Any:
     return LivePixels(image, spec, features_from=features_from, seed=seed)
 
 
-def _plane_of(labels: Labels, index: Index) -> NDArray[Any]:
-    """Copy the strokes of a plane; a layer of one plane applies to all."""
-    data = labels.data
+def _plane_of(data: Any, index: Index) -> NDArray[Any]:
+    """Copy the strokes of a plane; labels of one plane apply to all."""
     return np.array(data if data.ndim == 2 else data[index])
 
 

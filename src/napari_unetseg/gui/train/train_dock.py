@@ -26,7 +26,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import image_of, plane_image
+from napari_unetseg.gui.shared.layers import field_of, image_of
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
 from napari_unetseg.gui.shared.preview import labels_look
 from napari_unetseg.gui.shared.task import Latest, Work
@@ -182,6 +182,9 @@ class TrainWidget(Tool[TrainOptions]):
         network = self._feature().network
         return shipped.open_shipped(network) if isinstance(network, str) else network
 
+    def whole_axes(self) -> str:
+        return "ZYX"[-self.ndim() :]
+
     def work(self, layer: Layer, options: TrainOptions) -> Work:
         kind, spec = self.kind.currentData(), self.spec()
         index = self.preview.plane(layer)
@@ -199,7 +202,7 @@ class TrainWidget(Tool[TrainOptions]):
             pretraining=None if pixel else self.pretraining.chosen(layer),
             pretrained_on=self.pretraining.key_of(layer),
             note=note,
-            field=None if index is None else plane_image(pair.image, index),
+            field=None if index is None else field_of(layer, pair.image, index),
             learnt=learnt_of(layer, self.labels.layer(), kind, region=self._marks()),
         )
         self.curve.clear_curves()
