@@ -35,6 +35,7 @@ from napari_unetseg.gui.shared.layers import (
     image_of,
     index_along,
     over_axes,
+    plain_shape,
     plane_index,
     role_of,
 )
@@ -429,7 +430,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         labels = self.pick.layer()
         if labels is None or not isinstance(layer, ImageLayer) or is_preview(layer):
             return False
-        return _shape_of(layer) == _shape_of(labels)
+        return plain_shape(layer) == plain_shape(labels)
 
     def _is_likely(self, layer: Layer) -> bool:
         # The true background of a synthetic sample is not an image to measure.
@@ -441,12 +442,6 @@ def _coloured(
 ) -> _Coloured:
     scale = scale_of(name, whole)
     return _Coloured(found, colours_of(ids, values, scale), scale)
-
-
-def _shape_of(layer: Layer) -> tuple[int, ...]:
-    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-    shape = tuple(map(int, data.shape))
-    return shape[:-1] if getattr(layer, "rgb", False) else shape
 
 
 __all__ = ["PLAIN", "MeasureWidget"]

@@ -27,6 +27,7 @@ from napari_unetseg.gui.shared.layers import (
     find_layer,
     image_of,
     options_of_layer,
+    plain_shape,
     role_of,
     show_image,
     source_of_layer,
@@ -276,7 +277,9 @@ class QueueWidget(Tool[QueueOptions]):
         """Pick the image that the labels were made from, or the first of their size."""
         images = [one for one in self.viewer.layers if isinstance(one, ImageLayer)]
         made_of = [one for one in images if str(one.unique_id) == source_of_layer(layer)]
-        alike = [one for one in images if not role_of(one) and _fits(one, layer)]
+        alike = [
+            one for one in images if not role_of(one) and plain_shape(one) == plain_shape(layer)
+        ]
         for image in (made_of or alike)[:1]:
             self.image.pick(image)
 
@@ -337,12 +340,6 @@ def _decoding(layer: Labels) -> DecodeOptions | None:
     options = options_of_layer(layer)
     known = {name: options[name] for name in DecodeOptions.model_fields if name in options}
     return DecodeOptions.checked(**known) if known else None
-
-
-def _fits(image: Layer, labels: Labels) -> bool:
-    data = image.data[0] if getattr(image, "multiscale", False) else image.data
-    shape = tuple(data.shape)
-    return (shape[:-1] if getattr(image, "rgb", False) else shape) == tuple(labels.data.shape)
 
 
 __all__ = ["QueueWidget"]

@@ -139,11 +139,14 @@ def use_in_words(axes: str, whole: str, channels: str) -> str:
         The use of several channels; empty if there are none.
     """
     apart = [axis for axis in axes if axis in "TZ" and axis not in whole]
-    parts = [f"each {'volume' if 'Z' in whole else 'plane'} of {' and '.join(apart)} on its own"]
-    return ", ".join(
-        [*parts[: len(apart)], *["Z as volume"] * ("Z" in whole and "Z" in axes)]
-        + [channels] * bool(channels)
-    )
+    volume = "Z" in whole and "Z" in axes
+    parts = []
+    if apart:
+        each = "volume" if volume else "plane"
+        parts.append(f"each {each} of {' and '.join(apart)} on its own")
+    if volume:
+        parts.append("Z as volume")
+    return ", ".join([*parts, *([channels] if channels else [])])
 
 
 __all__ = ["AxesLine", "axes_for", "use_in_words"]

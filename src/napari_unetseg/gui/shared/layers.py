@@ -320,6 +320,14 @@ def _named(layer: Layer) -> str:
     return axes_of(layer) if 2 <= layer.ndim <= len(AXES) else ""
 
 
+def plain_shape(layer: Layer) -> tuple[int, ...]:
+    """Return the shape of a layer without channels and colours: that of labels of it."""
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    lengths = map(int, data.shape[: layer.ndim])
+    axes = _named(layer).ljust(layer.ndim)
+    return tuple(n for n, axis in zip(lengths, axes, strict=True) if axis != "C")
+
+
 def axes_of(layer: Layer) -> str:
     """Return a letter of `AXES` for each axis of a layer, without that of colours."""
     return _axes(layer, layer.ndim)
