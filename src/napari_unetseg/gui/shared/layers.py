@@ -400,11 +400,14 @@ def put_channels_first(layer: Layer, layers: LayerList) -> bool:
         return False
     order = [at, *(k for k in range(layer.ndim) if k != at)]
     placed = {name: getattr(layer, name, None) for name in ("scale", "translate", "units")}
+    ours = is_as_written(layer)
     levels = [one.transpose(order) for one in layer.data] if layer.multiscale else None
     layer.data = layer.data.transpose(order) if levels is None else levels
     for name, value in placed.items():
         if value is not None:
             setattr(layer, name, tuple(value[k] for k in order))
+    if ours:
+        note_written(layer)
     moved = "".join(axes[k] for k in order)
     mark_again(layer, {METADATA_KEY: {CHOSEN_AXES: moved, FILE_AXES: axes}})
     layer.axis_labels = tuple(moved.lower())
