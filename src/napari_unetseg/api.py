@@ -700,9 +700,8 @@ def run_recipe(
     if axes is None and not isinstance(image, Image):
         axes = steps.image.axes or None
     if channel != "":
-        steps = steps.model_copy(
-            update={"image": recipes.ImageStep(axes=steps.image.axes, channel=channel)}
-        )
+        step = recipes.ImageStep.checked(axes=steps.image.axes, channel=channel)
+        steps = steps.model_copy(update={"image": step})
     given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel_names=channel_names)
     model = recipes.recipe_model(steps, folder, trust=trust)
     return recipes.run_recipe(steps, given, model=model, progress=progress)

@@ -260,8 +260,11 @@ class MeasureWidget(Tool[MeasureOptions]):
         if found is None or self._closed:
             return
         self._look_for_edits()
-        box = (over_axes(found.layer, one[at]) for one in (found.centre, found.low, found.high))
-        go_to(self.viewer, found.layer, *box)
+        centre, low, high = (
+            over_axes(found.layer, one[at]).tolist()
+            for one in (found.centre, found.low, found.high)
+        )
+        go_to(self.viewer, found.layer, centre, low, high)
         found.layer.selected_label = int(found.table["label"][at])
 
     def _show_row_of(self, label: int) -> None:

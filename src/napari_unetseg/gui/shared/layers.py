@@ -553,8 +553,8 @@ def show_image(
         for place, value in geometry_of(source, ndim=old.ndim).items():
             setattr(old, place, value)
         return old
-    place = geometry_of(source, ndim=min(np.ndim(data), source.ndim))
-    layer = ImageLayer(data, name=name, metadata=metadata, **place, **look)
+    where = geometry_of(source, ndim=min(np.ndim(data), source.ndim))
+    layer = ImageLayer(data, name=name, metadata=metadata, **where, **look)
     note_written(layer)
     # Above an earlier one, so that the next run finds it.
     _insert_above(layers, source if old is None else old, layer)
