@@ -56,7 +56,7 @@ from napari_unetseg.core.training import train as training
 # Files
 
 
-def read(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
+def read(path: PathLike, axes: str | None = None, *, level: int = 0, scene: str = "") -> Image:
     """Read an image, or labels, with axes and physical pixel size.
 
     Parameters
@@ -67,18 +67,21 @@ def read(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
         Letters of TCZYX for the axes, where the file does not name them.
     level
         Resolution of a file that has several: 0 is the full one.
+    scene
+        Name, or number from 0, of the image in a file that holds several.
 
     Returns
     -------
     Image
-        Lazy for zarr and for files above 1 GiB, otherwise in memory.
+        Lazy for zarr and for files above 1 GiB, otherwise in memory. `Image.notes` are remarks,
+        such as that the first of several images was taken.
 
     Raises
     ------
     InputError
         When the file is missing, damaged, empty or of an unknown kind.
     """
-    return read_image(path, axes, level=level)
+    return read_image(path, axes, level=level, scene=scene)
 
 
 def write(

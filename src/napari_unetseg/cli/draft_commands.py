@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from napari_unetseg.cli.console import bar, for_each, say
+from napari_unetseg.cli.console import bar, for_each, say, with_notes
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
@@ -41,6 +41,16 @@ Out = Annotated[
     ),
 ]
 
+Scene = Annotated[
+    str,
+    typer.Option(
+        "--scene",
+        metavar="SCENE",
+        help="Name, or number from 0, of the image to read from files that hold several.",
+        show_default=False,
+    ),
+]
+
 
 @with_options(BackgroundOptions)
 def background_command(
@@ -62,6 +72,7 @@ def background_command(
             metavar="OUT2", help="Also write the fitted surface; a file or folder like OUT."
         ),
     ] = None,
+    scene: Scene = "",
 ) -> None:
     """Fit a smooth surface to the background and remove it."""
     inputs, folder = expand_inputs(images), wants_folder(images)
@@ -72,7 +83,7 @@ def background_command(
     _check_apart(outputs, surfaces)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        image = read_image(path)
+        image = with_notes(path, read_image(path, scene=scene))
         exclude = read_labels(masks[number]).data if masks else None
         fitted = fit_background(image, options, exclude=exclude, progress=part(progress, 0, 0.6))
         write_image(outputs[number], fitted.flatten(image), progress=part(progress, 0.6, 0.9))
@@ -84,13 +95,15 @@ def background_command(
 
 
 @with_options(ThresholdOptions)
-def threshold_command(images: Images, out: Out, *, options: ThresholdOptions) -> None:
+def threshold_command(
+    images: Images, out: Out, *, options: ThresholdOptions, scene: Scene = ""
+) -> None:
     """Separate objects from the background by intensity."""
     inputs = expand_inputs(images)
     outputs = plan_outputs(inputs, out, folder=wants_folder(images))
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        image = read_image(path)
+        image = with_notes(path, read_image(path, scene=scene))
         result = threshold_image(image, options, progress=part(progress, 0, 0.7))
         write_labels(outputs[number], result.image, progress=part(progress, 0.7, 1))
         return f"{outputs[number]}: {_summarise_threshold(result, options)}"

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from napari_unetseg.cli.console import bar, note, say
+from napari_unetseg.cli.console import bar, note, note_sizes, say
 from napari_unetseg.cli.evaluate_objects import (
     Empty,
     evaluate_objects,
@@ -189,7 +189,9 @@ def _values_of(pairs: Sequence[Pair], progress: Progress) -> tuple[_Values, _Val
 
 
 def _read_pair(pair: Pair) -> tuple[Labels, Labels]:
-    predicted, true = read_labels(pair.first).asarray(), read_labels(pair.second).asarray()
+    found, drawn = read_labels(pair.first), read_labels(pair.second)
+    note_sizes(pair.first, found, pair.second, drawn)
+    predicted, true = found.asarray(), drawn.asarray()
     if predicted.shape != true.shape:
         raise InputError(
             f"{pair.first} has the shape {predicted.shape} and {pair.second} {true.shape}. Give "

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from napari_unetseg.cli.console import bar, note, say
+from napari_unetseg.cli.console import bar, note, note_sizes, say
 from napari_unetseg.cli.file_pairs import Pair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -99,6 +99,7 @@ def evaluate_objects(
 
 def _read_pair(pair: Pair) -> tuple[Image, Image]:
     predicted, true = _ids(pair.first), _ids(pair.second)
+    note_sizes(pair.first, predicted, pair.second, true)
     if predicted.shape != true.shape:
         raise InputError(
             f"{pair.first} has the shape {predicted.shape} and {pair.second} {true.shape}. Give "

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from napari_unetseg.cli.console import for_each, note, say
+from napari_unetseg.cli.console import for_each, note, say, with_notes
+from napari_unetseg.cli.draft_commands import Scene
 from napari_unetseg.cli.file_pairs import pair_files
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.errors import InputError
@@ -28,7 +29,9 @@ from napari_unetseg.core.measure import (
     MeasureOptions,
     Table,
     copy_calibration,
+    is_flat,
     measure,
+    scale_notes,
     stacked_tables,
 )
 from napari_unetseg.core.objects.outlines import outlines
@@ -76,11 +79,13 @@ def measure_command(
             help="Also write outlines and measurements for QuPath; a folder for several images.",
         ),
     ] = None,
+    scene: Scene = "",
 ) -> None:
     """Measure every object: size, shape, position and intensities, in physical units.
 
     Column names end in their unit (area_um2). Without a calibration the unit is the pixel; a
-    calibration of only one of the two files is used for both. A mask is one object: label it first.
+    calibration of only one of the two files is used for both; where they differ, that of LABELS.
+    A mask is one object: label it first.
     """
     check_table_name(out)
     stems, files, images = _inputs(labels, image)
@@ -92,7 +97,11 @@ def measure_command(
     tables: dict[str, Table] = {}
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        objects, values = _read(path, images[number] if images else None)
+        objects, values = _read(path, images[number] if images else None, scene)
+        flat = is_flat(objects, options)
+        seen = {} if values is None else {images[number].name: values}
+        for remark in scale_notes(objects, seen, flat=flat):
+            note(f"{path}: {remark}")
         table = measure(objects, values, options, progress=part(progress, 0, 0.8))
         if zips and len(table["label"]):
             write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
@@ -131,10 +140,11 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
     )
 
 
-def _read(path: Path, image: Path | None) -> tuple[Image, Image | None]:
+def _read(path: Path, image: Path | None, scene: str) -> tuple[Image, Image | None]:
     """Read labels and their image; the pixel size is taken from the calibrated one."""
-    objects = read_labels(path)
-    values = None if image is None else read_image(image)
+    # Of the labels' file, the scene is chosen if they are measured alone.
+    objects = with_notes(path, read_labels(path, scene=scene if image is None else ""))
+    values = None if image is None else with_notes(image, read_image(image, scene=scene))
     return (objects if values is None else copy_calibration(objects, [values])), values
 
 

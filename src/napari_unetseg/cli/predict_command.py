@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from napari_unetseg.cli.console import for_each, note, say
-from napari_unetseg.cli.draft_commands import Images
+from napari_unetseg.cli.console import for_each, note, say, with_notes
+from napari_unetseg.cli.draft_commands import Images, Scene
 from napari_unetseg.cli.flags import flag_of, with_options
 from napari_unetseg.cli.models_command import MODEL_HELP, say_which
 from napari_unetseg.cli.set_options import option_lines
@@ -95,6 +95,7 @@ def predict_command(
             show_default=False,
         ),
     ] = None,
+    scene: Scene = "",
 ) -> None:
     """Run a model on images: trained here, or from another program."""
     decoding = _checked_decoding(options)
@@ -107,7 +108,8 @@ def predict_command(
     say_fallback(options.device)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        prepared = prepare_prediction(trained, read_image(path), options, decoding)
+        image = with_notes(path, read_image(path, scene=scene))
+        prepared = prepare_prediction(trained, image, options, decoding)
         made = run_prediction(prepared, progress=part(progress, 0, 0.9))
         write = write_labels if made.probabilities is None else write_image
         write(outputs[number], made.result, progress=part(progress, 0.9, 1))

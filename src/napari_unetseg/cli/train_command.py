@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from napari_unetseg.cli.console import bar, note, say
+from napari_unetseg.cli.console import bar, note, say, with_notes
 from napari_unetseg.cli.file_pairs import Pair, pair_files
 from napari_unetseg.cli.flags import changed_options, flag_of, make_options, with_options
 from napari_unetseg.cli.models_command import say_which
@@ -242,7 +242,7 @@ def _pretraining(images: str, plan: _Plan) -> Pretraining:
     files = expand_inputs([images])
     say(f"Pretraining on {len(files)} image{'s' * (len(files) != 1)} first.")
     with bar("read") as progress:
-        read = [read_image(file) for file in track(files, progress)]
+        read = [with_notes(file, read_image(file)) for file in track(files, progress)]
     return Pretraining(read, plan.pretraining or PretrainOptions())
 
 

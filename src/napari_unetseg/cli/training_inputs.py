@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from napari_unetseg.cli.console import bar
+from napari_unetseg.cli.console import bar, note_sizes, with_notes
 from napari_unetseg.cli.file_pairs import Pair
 from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
@@ -44,7 +44,9 @@ def read_training_pairs(
     training_pairs: list[TrainingPair] = []
     with bar("read") as progress:
         for pair in track(pairs, progress):
-            image, labels = read_image(pair.first), read_labels(pair.second)
+            image = with_notes(pair.first, read_image(pair.first))
+            labels = read_labels(pair.second)
+            note_sizes(pair.first, image, pair.second, labels)
             expected = tuple(image.length(axis) for axis in image.axes if axis != "C")
             if labels.shape != expected:
                 raise InputError(

@@ -194,8 +194,7 @@ def measured_part(image: Image, ndim: int) -> Image:
         middle.append(rest if axis in block else length // 2)
     axes = "".join(axis for axis in image.axes if axis in block)
     data = np.asarray(image.data[tuple(middle)])
-    spacing = image.spacing[-ndim:] if len(image.spacing) >= ndim else image.spacing
-    return Image(data, axes, spacing, image.unit, image.rgb, image.channel_names)
+    return image.like(data, axes, rgb=image.rgb, channel_names=image.channel_names)
 
 
 def check_diameter(model: Sized) -> None:

@@ -14,14 +14,16 @@ from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
-from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE
+from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE, check_level, chosen_scene
 from napari_unetseg.core.progress import Progress, silent
 from napari_unetseg.core.units import symbol_of
 
-Reader = Callable[[Path, str | None], Image]
+Reader = Callable[[Path, str | None, str], Image]
 
 
-def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Image:
+def read_image(
+    path: PathLike, axes: str | None = None, *, level: int = 0, scene: str = ""
+) -> Image:
     """Read an image with its axes and physical pixel size.
 
     Parameters
@@ -34,17 +36,21 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
         them.
     level
         Resolution level of a multiscale image: 0 for the full resolution, 1 for the next coarser.
+    scene
+        Number, from 0, or name of the image, when the file holds several (OME-TIFF, OME-Zarr and
+        those that plugins read).
 
     Returns
     -------
     Image
-        In memory for files up to 1 GiB; lazy for zarr and for larger TIFF and ``.npy`` files.
+        In memory for files up to 1 GiB; lazy for zarr and for larger TIFF and ``.npy`` files. Its
+        `notes` are remarks for the user, such as that the first of several images was taken.
 
     Raises
     ------
     InputError
-        When the file or level does not exist, or it is damaged, empty, pickled or of an unknown
-        kind.
+        When the file, level or scene does not exist, or it is damaged, empty, pickled or of an
+        unknown kind.
     """
     source = Path(path)
     if not source.exists():
@@ -52,9 +58,59 @@ def read_image(path: PathLike, axes: str | None = None, *, level: int = 0) -> Im
     with _reading(source):
         reader = _reader_of(source)
         if reader is ngff.read_zarr:
-            return ngff.read_zarr(source, axes, level)
-        ngff.check_level(level, 1)
-        return reader(source, axes)
+            return ngff.read_zarr(source, axes, level, scene)
+        if reader is tiff.read_tiff:
+            return tiff.read_tiff(source, axes, scene, level)
+        check_level(level, 1)
+        return reader(source, axes, scene)
+
+
+def read_lazily(path: PathLike, *, level: int = 0, scene: str = "") -> Image:
+    """Read the axes and the calibration of an image, whose pixels stay on disk where they can.
+
+    Parameters
+    ----------
+    path, level, scene
+        As in `read_image`.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    source = Path(path)
+    if source.is_file() and keeps_calibration(source):
+        with _reading(source):
+            return tiff.read_tiff(source, None, scene, level, lazy_above=0)
+    return read_image(source, level=level, scene=scene)
+
+
+def file_contents(path: PathLike) -> tuple[list[str], list[int]]:
+    """Return the names of the images in a file, and their numbers of resolutions.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"There is no file {source}. Check the name.")
+    with _reading(source):
+        reader = _reader_of(source)
+        if reader is ngff.read_zarr:
+            return ngff.zarr_contents(source)
+        if reader is tiff.read_tiff:
+            return tiff.tiff_contents(source)
+        return [""], [1]
+
+
+def keeps_calibration(path: PathLike) -> bool:
+    """Return whether files of this kind may hold a pixel size that is read here: TIFF, zarr."""
+    source = Path(path)
+    if source.is_dir():
+        return is_zarr(source)
+    return _READERS.get(source.suffix.lower()) is tiff.read_tiff
 
 
 def may_be_lazy(path: PathLike) -> bool:
@@ -72,7 +128,7 @@ def may_be_lazy(path: PathLike) -> bool:
     return size > tiff.LAZY_ABOVE
 
 
-def read_labels(path: PathLike, axes: str | None = None) -> Image:
+def read_labels(path: PathLike, axes: str | None = None, *, scene: str = "") -> Image:
     """Read labels or a mask: an image of integers or booleans.
 
     Raises
@@ -80,7 +136,7 @@ def read_labels(path: PathLike, axes: str | None = None) -> Image:
     InputError
         As `read_image`; and when the pixels are fractions or colours.
     """
-    image = read_image(path, axes)
+    image = read_image(path, axes, scene=scene)
     if image.rgb:
         raise InputError(f"{path} holds colours, not labels. Give one whole number a pixel.")
     if image.dtype.kind not in "iub":
@@ -199,9 +255,10 @@ def _reader_of(path: Path) -> Reader:
     return _READERS.get(path.suffix.lower(), read_with_plugin)
 
 
-def _read_npy(path: Path, axes: str | None) -> Image:
+def _read_npy(path: Path, axes: str | None, scene: str = "") -> Image:
     import dask.array
 
+    chosen_scene({0: ""}, scene)
     large = path.stat().st_size > tiff.LAZY_ABOVE
     try:
         data = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
@@ -217,11 +274,12 @@ def _read_npy(path: Path, axes: str | None) -> Image:
     return Image.of(dask.array.from_array(data) if large else data, axes)
 
 
-def _read_picture(path: Path, axes: str | None) -> Image:
+def _read_picture(path: Path, axes: str | None, scene: str = "") -> Image:
     """Read a common picture format. Several frames become the Z axis."""
     import imageio.v3 as imageio
     from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
+    chosen_scene({0: ""}, scene)
     with warnings.catch_warnings():
         # The limit protects servers from uploads; here the user chose the file.
         warnings.simplefilter("ignore", DecompressionBombWarning)
@@ -254,6 +312,10 @@ _READERS: dict[str, Reader] = {
     ".tif": tiff.read_tiff,
     ".tiff": tiff.read_tiff,
     ".lsm": tiff.read_tiff,
+    ".svs": tiff.read_tiff,
+    ".ndpi": tiff.read_tiff,
+    ".scn": tiff.read_tiff,
+    ".qptiff": tiff.read_tiff,
     ".npy": _read_npy,
     ".png": _read_picture,
     ".jpg": _read_picture,
@@ -262,4 +324,13 @@ _READERS: dict[str, Reader] = {
     ".gif": _read_picture,
 }
 
-__all__ = ["may_be_lazy", "read_image", "read_labels", "write_image", "write_labels"]
+__all__ = [
+    "file_contents",
+    "keeps_calibration",
+    "may_be_lazy",
+    "read_image",
+    "read_labels",
+    "read_lazily",
+    "write_image",
+    "write_labels",
+]

@@ -35,6 +35,12 @@ class ImageStep(Options):
         "Channel",
         "Channel to segment: its name, or its number counted from 0; empty for all channels.",
     )
+    scene: str = option(
+        "",
+        "Scene",
+        "Name, or number from 0, of the image to read from files that hold several; empty for the "
+        "first.",
+    )
 
 
 class ThresholdStep(ThresholdOptions):

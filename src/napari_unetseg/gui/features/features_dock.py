@@ -191,9 +191,8 @@ class FeaturesWidget(Tool[FeatureOptions]):
         at = dict(zip((axis for axis in axes if axis not in "YX"), index, strict=True))
         block = "".join(axis for axis in image.axes if axis in "C" + spatial)
         spots = tuple(at[axis] for axis in axes if axis not in block)
-        spacing = image.spacing[-model.ndim :]
         numbers = image.block(spots, block)
-        read = Image.of(numbers, block, spacing=spacing, unit=image.unit, rgb=image.rgb)
+        read = image.like(numbers, block, rgb=image.rgb)
         return read, tuple(at[axis] for axis in axes if axis not in spatial)
 
     def _show_maps(self, layer: Layer, result: _Maps) -> str:

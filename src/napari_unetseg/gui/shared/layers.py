@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import AXES, Image
-from napari_unetseg.core.units import symbol_of
+from napari_unetseg.core.units import calibration_of, long_name_of, metres_of, symbol_of
 
 METADATA_KEY = "napari-unetseg"
 """Key of the plugin's entry in `layer.metadata`."""
@@ -133,9 +133,32 @@ def image_of(layer: Layer) -> Image:
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     rgb = bool(getattr(layer, "rgb", False))
     axes = _axes(layer, int(data.ndim) - rgb) + ("C" if rgb else "")
-    spatial = [k for k, axis in enumerate(axes) if axis in "ZYX"]
-    spacing = [abs(float(layer.scale[k])) or 1.0 for k in spatial]
-    return Image.of(data, axes, spacing=spacing, unit=_unit(layer, spatial), rgb=rgb)
+    letters = axes[: layer.ndim]
+    sizes = [_size_along(layer, k) for k in range(layer.ndim)]
+    steps = {axis: step for axis, (step, _) in zip(letters, sizes, strict=True)}
+    units = {axis: unit for axis, (_, unit) in zip(letters, sizes, strict=True)}
+    return Image.of(data, axes, rgb=rgb, **calibration_of(axes, steps, units))
+
+
+def image_place(image: Image, axes: str) -> dict[str, Any]:
+    """Return scale, units and names of the axes of a layer that shows an image.
+
+    Parameters
+    ----------
+    axes
+        Those of the layer: of the image, without that of colours.
+    """
+    steps = dict(zip(image.spatial_axes, image.spacing, strict=True))
+    # napari knows the usual units only. A step that is unknown has none.
+    unit = long_name_of(symbol_of(image.unit)) or "pixel"
+    units = {axis: "pixel" if axis in image.assumed else unit for axis in steps}
+    if image.interval:
+        steps["T"], units["T"] = image.interval, "second"
+    return {
+        "scale": tuple(steps.get(axis, 1.0) for axis in axes),
+        "units": tuple(units.get(axis, "pixel") for axis in axes),
+        "axis_labels": tuple(axes.lower()),
+    }
 
 
 def labels_of(layer: Labels) -> NDArray[Any]:
@@ -233,7 +256,7 @@ def plane_image(image: Image, index: tuple[int, ...]) -> Image:
     """Return one plane of an image, read into memory: YX, or YXC of a colour picture."""
     axes = "YXC" if image.rgb else "YX"
     block = image.block(index, axes)
-    return Image.of(block, axes, spacing=image.spacing[-2:], unit=image.unit, rgb=image.rgb)
+    return image.like(block, axes, rgb=image.rgb)
 
 
 def show_image(
@@ -326,10 +349,18 @@ def _axes(layer: Layer, ndim: int) -> str:
     return guessed
 
 
-def _unit(layer: Layer, spatial: list[int]) -> str:
+def _size_along(layer: Layer, axis: int) -> tuple[float, str]:
+    """Return the step of a layer along an axis, and its unit."""
+    step = abs(float(layer.scale[axis]))
     units = getattr(layer, "units", None)
     if not units:
-        return "pixel"
-    unit = units[spatial[-1]]
+        return step, "pixel"
+    unit = units[axis]
+    if not hasattr(unit, "dimensionality"):
+        return step, symbol_of(unit)
     # The letter of micro is one of two, by the version of the library behind napari's units.
-    return symbol_of(f"{unit:~}" if hasattr(unit, "dimensionality") else unit)
+    symbol = symbol_of(f"{unit:~}")
+    if metres_of(symbol) is None and unit.dimensionality == {"[length]": 1}:
+        # A length that files do not use, such as a foot: by that library.
+        return float((step * unit).to("micrometer").magnitude), "µm"
+    return step, symbol
