@@ -10,6 +10,7 @@ from napari.layers import Labels, Layer
 from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
+from napari_unetseg.gui.shared.file_calibration import follow_files
 from napari_unetseg.gui.shared.layer_locks import LayerLocks
 from napari_unetseg.gui.shared.layers import LayerList, find_layer, mark_again, marked, new_labels
 
@@ -54,7 +55,11 @@ class Session:
     @classmethod
     def of(cls, viewer: Any) -> "Session":
         """Return the session of `viewer`, which may be napari's plugin proxy."""
-        return _BY_VIEWER.setdefault(unwrapped(viewer), cls())
+        plain = unwrapped(viewer)
+        if plain not in _BY_VIEWER:
+            _BY_VIEWER[plain] = cls()
+            follow_files(plain)
+        return _BY_VIEWER[plain]
 
     @cached_property
     def history(self) -> "History":
