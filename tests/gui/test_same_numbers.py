@@ -18,6 +18,11 @@ from napari_unetseg.gui.measure.measured_objects import measure_copy
 from napari_unetseg.gui.shared.layers import image_of, image_place
 
 LENGTHS = {"T": 2, "Z": 3, "Y": 7, "X": 9}
+RECIPE = """format: napari-unetseg recipe
+version: 1
+threshold: {result: objects}
+measurement: {outline: false}
+"""
 OPTIONS = MeasureOptions(outline=False)
 # Lengths that napari and files have a name for; "pixel" is no calibration.
 UNITS = ("µm", "nm", "mm", "Å", "pixel")
@@ -112,9 +117,7 @@ def test_a_recipe_gives_the_same(tmp_path):
     values[:, 1:, 5:15, 5:25] = 900
     image = Image(values, "TZYX", (1500.0, 325.0, 325.0), "nm", interval=2.0)
     write_image(tmp_path / "a.ome.tif", image)
-    (tmp_path / "r.yaml").write_text(
-        "version: 1\nthreshold: {as: objects}\nmeasurement: {outline: false}\n", encoding="utf-8"
-    )
+    (tmp_path / "r.yaml").write_text(RECIPE, encoding="utf-8")
     run = [
         "run",
         str(tmp_path / "r.yaml"),
@@ -123,9 +126,9 @@ def test_a_recipe_gives_the_same(tmp_path):
         str(tmp_path / "out"),
     ]
     assert main(run) == 0
-    made = seg.threshold(image)
-    expected = seg.measure(made.image if hasattr(made, "image") else made, image, outline=False)
+    made = seg.threshold(image, result="objects")
+    expected = seg.measure(made, image, outline=False)
     (table,) = (tmp_path / "out" / "tables").glob("a.csv")
     equal(expected, rows_of(table))
-    assert expected["time_s"].tolist() == [0.0, 2.0]
-    assert expected["volume_nm3"][0] == pytest.approx(400 * 1500 * 325 * 325)
+    assert expected["time_s"].tolist() == [0.0, 0.0, 2.0, 2.0]
+    assert expected["volume_nm3"][0] == pytest.approx(200 * 1500 * 325 * 325)

@@ -129,6 +129,8 @@ def pixel_zoom(model: Sized, image: Image) -> tuple[float, ...]:
     spacing = image.spacing[-model.ndim :]
     if ours is None or theirs is None or len(spacing) != model.ndim:
         return ()
+    if model.ndim > 2 and image.assumed:
+        return ()
     pairs = zip(spacing, model.spacing, strict=True)
     return tuple(a * ours / (b * theirs) for a, b in pairs)
 

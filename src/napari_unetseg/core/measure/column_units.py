@@ -89,18 +89,24 @@ def copy_calibration(labels: Image, images: Iterable[Image]) -> Image:
     Labels saved by other programs have usually lost their calibration.
     """
     given = list(images)
-    known = [image for image in given if image.calibrated]
-    if not labels.calibrated:
-        for image in known:
-            if image.spatial_axes == labels.spatial_axes:
-                size = {"spacing": image.spacing, "unit": image.unit, "assumed": image.assumed}
-                labels = replace(labels, **size)
-                break
+    for image in given:
+        if _knows_more(image, labels):
+            size = {"spacing": image.spacing, "unit": image.unit, "assumed": image.assumed}
+            labels = replace(labels, **size)
+            break
     if "T" in labels.axes and not labels.interval:
         labels = replace(
             labels, interval=next((one.interval for one in given if one.interval), 0.0)
         )
     return labels
+
+
+def _knows_more(image: Image, labels: Image) -> bool:
+    """Whether an image has the pixel size, or the Z step, that its labels lack."""
+    if not image.calibrated or image.spatial_axes != labels.spatial_axes:
+        return False
+    lacks_step = bool(labels.assumed) and not image.assumed
+    return not labels.calibrated or (lacks_step and not size_difference(labels, image))
 
 
 __all__ = [

@@ -20,6 +20,14 @@ def _as_tuple(value: Any) -> Any:
 Levels = Annotated[tuple[float, ...], BeforeValidator(_as_tuple)]
 
 
+def _as_words(value: Any) -> Any:
+    """Convert a number, as YAML gives it, to text."""
+    return str(value) if type(value) is int else value
+
+
+_Words = Annotated[str, BeforeValidator(_as_words)]
+
+
 class ImageStep(Options):
     """Set the axes and the channel of an image to process."""
 
@@ -35,7 +43,7 @@ class ImageStep(Options):
         "Channel",
         "Channel to segment: its name, or its number counted from 0; empty for all channels.",
     )
-    scene: str = option(
+    scene: _Words = option(
         "",
         "Scene",
         "Name, or number from 0, of the image to read from files that hold several; empty for the "

@@ -1,6 +1,7 @@
 """Calibration of the layers that napari opens from files without their pixel size."""
 
 from typing import Any
+from weakref import ref
 
 from napari.layers import Layer
 from napari.utils.events import Event
@@ -23,12 +24,16 @@ def follow_files(viewer: Any) -> None:
                 calibrate_like(layer, found[0])
         viewer.reset_view()
 
-    # napari calls the newest callback first: its own then shows the layer in its new place.
-    viewer.layers.events.inserted.connect(_on_inserted, position="first")
+    # The callback must not keep the viewer alive.
+    known = ref(viewer)
 
+    def inserted(event: Event) -> None:
+        owner = known()
+        if _calibrated(event.value) and owner is not None and len(owner.layers) == 1:
+            # napari has moved the camera to where the layer was.
+            owner.reset_view()
 
-def _on_inserted(event: Event) -> None:
-    _calibrated(event.value)
+    viewer.layers.events.inserted.connect(inserted)
 
 
 def _calibrated(layer: Layer) -> bool:

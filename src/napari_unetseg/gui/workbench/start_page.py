@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from napari.layers._source import layer_source
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -105,7 +106,8 @@ class StartPage(QWidget):
         scene = self._choose_scene(path)
         if scene is None:
             return
-        layers = file_layers(path, scene)
+        with layer_source(path=path, reader_plugin=PLUGIN):
+            layers = file_layers(path, scene)
         for layer in layers:
             self._viewer.add_layer(layer)
         for note in read_lazily(path, scene=str(scene)).notes:
