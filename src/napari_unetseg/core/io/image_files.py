@@ -58,7 +58,7 @@ def read_image(
     with _reading(source):
         reader = _reader_of(source)
         if reader is ngff.read_zarr:
-            return ngff.read_zarr(source, axes, level, scene)
+            return ngff.read_zarr(source, axes, scene, level)
         if reader is tiff.read_tiff:
             return tiff.read_tiff(source, axes, scene, level)
         check_level(level, 1)

@@ -33,7 +33,7 @@ _COLOURS = ("red", "green", "blue", "alpha")
 _LEVELS_SHARE = 0.3
 
 
-def read_zarr(path: Path, axes: str | None = None, level: int = 0, scene: str = "") -> Image:
+def read_zarr(path: Path, axes: str | None = None, scene: str = "", level: int = 0) -> Image:
     """Open one level of an OME-Zarr image, or a plain zarr array, lazily.
 
     Parameters
@@ -42,11 +42,11 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0, scene: str = 
         The folder: version 0.1 to 0.5, zarr format 2 or 3.
     axes
         Names for the axes, when the file has none or wrong ones.
-    level
-        Resolution level: 0 for the full resolution, 1 for the next coarser and so on.
     scene
         Number, from 0, or name of the image, when there are several; the first by default, with a
         note.
+    level
+        Resolution level: 0 for the full resolution, 1 for the next coarser and so on.
 
     Raises
     ------

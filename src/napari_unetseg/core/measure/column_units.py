@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.units import length_in, symbol_of
@@ -91,7 +92,11 @@ def copy_calibration(labels: Image, images: Iterable[Image]) -> Image:
     given = list(images)
     for image in given:
         if _knows_more(image, labels):
-            size = {"spacing": image.spacing, "unit": image.unit, "assumed": image.assumed}
+            size: dict[str, Any] = {
+                "spacing": image.spacing,
+                "unit": image.unit,
+                "assumed": image.assumed,
+            }
             labels = replace(labels, **size)
             break
     if "T" in labels.axes and not labels.interval:

@@ -65,9 +65,9 @@ def file_layers(path: str | Path, scene: int = 0) -> list[Layer]:
         When the file cannot be read.
     """
     names, levels = file_contents(path)
-    chosen = {"scene": str(scene)} if len(names) > 1 else {}
-    image = read_image(path, **chosen)
-    coarser = [read_lazily(path, level=k, **chosen) for k in range(1, levels[scene])]
+    chosen = str(scene) if len(names) > 1 else ""
+    image = read_image(path, scene=chosen)
+    coarser = [read_lazily(path, level=k, scene=chosen) for k in range(1, levels[scene])]
     name = f"{stem_of(path)} {names[scene] or scene}" if chosen else stem_of(path)
     if image.dtype in _LABELS and "C" not in image.axes:
         return [Labels(image.data, name=name, **image_place(image, image.axes))]
