@@ -62,7 +62,8 @@ def test_napari_s_own_reader_is_completed(movie):
     (layer,) = viewer.open(movie, plugin="napari")
     same(layer, read_image(movie))
     assert layer.axis_labels == ("t", "y", "x")
-    assert viewer.camera.center[1:] == pytest.approx((9.5 * 0.325, 14.5 * 0.325))
+    camera = getattr(viewer, "scene", viewer).camera
+    assert camera.center[1:] == pytest.approx((9.5 * 0.325, 14.5 * 0.325))
     # What the user sets afterwards stays.
     layer.scale = (1, 7, 7)
     (again,) = viewer.open(movie, plugin="napari", scale=(1, 2, 2))
