@@ -55,7 +55,8 @@ def read_with_plugin(path: Path, axes: str | None, scene: str = "") -> Image:
         else:
             names = [str(options.get("name", "")) for _, options in parts]
             at, notes = chosen_scene(dict(enumerate(names)), scene)
-            image = _of_layer(*parts[at], axes)
+            data, options = parts[at]
+            image = _of_layer(data, options, axes)
         if not image.calibrated:
             notes += ("its napari reader gives no pixel size, so sizes are in pixels",)
         image = replace(image, notes=(*notes, *image.notes))
