@@ -352,7 +352,7 @@ class TestOtherProgramsTiffs:
         data = numbers((2, 4, 5), np.uint8)
         tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata=metadata)
         image = read_image(tmp_path / "a.ome.tif")
-        assert (image.spacing, image.unit) == ((1, 80, 80), "nm")
+        assert (image.spacing, image.unit) == ((80, 80, 80), "nm")
 
 
 class TestPictures:

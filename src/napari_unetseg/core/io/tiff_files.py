@@ -60,7 +60,7 @@ def read_tiff(
     scene: str = "",
     level: int = 0,
     *,
-    lazy_above: int = LAZY_ABOVE,
+    lazy_above: int | None = None,
 ) -> Image:
     """Read one series of a TIFF file: all pages that belong together.
 
@@ -76,7 +76,7 @@ def read_tiff(
     level
         Resolution of a pyramid: 0 for the full one.
     lazy_above
-        Bytes above which the pixels stay on disk.
+        Bytes above which the pixels stay on disk; `LAZY_ABOVE` by default.
 
     Returns
     -------
@@ -116,7 +116,7 @@ def read_tiff(
             calibration["spacing"] = tuple(step * by for step, by in pairs)
             rgb = _is_rgb(series, letters)
             names = _channel_names(file, series.shape, letters, at)
-        lazily = series.nbytes > lazy_above
+        lazily = series.nbytes > (LAZY_ABOVE if lazy_above is None else lazy_above)
         data = _open_lazily(path, at, level) if lazily else series.asarray()
         return Image.of(data, letters, rgb=rgb, channel_names=names, **calibration)
 
@@ -344,7 +344,7 @@ def _resolution_steps(page: Any) -> tuple[dict[str, float], dict[str, Any], list
     """
     tag = page.tags.get("ResolutionUnit")
     metres = {2: 0.0254, 3: 0.01}.get(0 if tag is None else int(tag.value))
-    sizes = {axis: _per_unit(page.tags, f"{axis}Resolution") for axis in "XY"}
+    sizes = {axis: _ratio(page.tags, f"{axis}Resolution") for axis in "XY"}
     if metres is None or not any(sizes.values()):
         return {}, {}, []
     steps = {axis: _digits(size * metres * 1e6) for axis, size in sizes.items() if size}
@@ -365,10 +365,14 @@ def _is_print(dots: float) -> bool:
 
 def _per_unit(tags: Any, name: str) -> float:
     """Return the size of a pixel from a resolution tag; 0 when there is none."""
+    return _digits(_ratio(tags, name))
+
+
+def _ratio(tags: Any, name: str) -> float:
     tag = tags.get(name)
     if tag is None or 0 in tag.value:
         return 0.0
-    return _digits(tag.value[1] / tag.value[0])
+    return float(tag.value[1] / tag.value[0])
 
 
 def _digits(step: float) -> float:
