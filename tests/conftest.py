@@ -2,6 +2,7 @@
 
 import atexit
 import importlib
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -79,6 +80,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real micrographs of ../shared/data, which are not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mutations() -> Any:
+    """Functions that break files at random."""
+    spec = importlib.util.spec_from_file_location("mutations", ROOT / "tests" / "mutations.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -426,3 +426,14 @@ def test_matplotlib_and_scikit_image_take_them():
     shown = pyplot.imshow(image)
     np.testing.assert_array_equal(shown.get_array(), SAMPLE.objects)
     pyplot.close("all")
+
+
+def test_labels_mean_the_same_in_every_function():
+    labels = np.kron(np.array([[0, 1], [-1, 2]]), np.ones((6, 6), int))
+    known = np.maximum(labels, 0)
+    for truth in (labels, labels.astype(np.float32)):
+        assert list(seg.measure(truth)["label"]) == [1, 2]
+        assert seg.evaluate(np.where(labels < 0, 9, known), truth).f1 == 1
+        assert seg.evaluate(known + (labels < 0), truth, labels_are="mask").dice == 1
+    with pytest.raises(ValueError, match="class value 1099511627776"):
+        seg.train(known * 1.0, np.where(known == 2, 2**40, known), labels_are="mask")

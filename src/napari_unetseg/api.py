@@ -40,6 +40,7 @@ from napari_unetseg.core.inference.predict_options import PredictOptions, What
 from napari_unetseg.core.inference.prediction import predict as run_model
 from napari_unetseg.core.io import read_image, write_image, write_labels, write_table
 from napari_unetseg.core.io.paths import PathLike
+from napari_unetseg.core.label_image import comparable, label_image
 from napari_unetseg.core.measure import MeasureOptions, Table
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -328,7 +329,8 @@ def train(
     images
         An `Image` or any array, or a list of them with the same channels.
     labels
-        Labels of each image, of its shape without channels.
+        Labels of each image, of its shape without channels. Pixels below 0 are not learnt from,
+        nor are those where the image is NaN.
     model
         ``"logistic"``, ``"softmax"``, ``"mlp"``, ``"cnn"`` or ``"unet"``. When missing, that of
         `start`, or logistic.
@@ -497,7 +499,7 @@ def measure(
     Parameters
     ----------
     labels
-        Ids of objects, 0 for background: an `Image` or any array.
+        Ids of objects, 0 for background: an `Image` or any array. Numbers below 0 are no objects.
     image
         Intensities to measure, with the labels' axes and optionally channels; or a dict of several
         such images by name.
@@ -579,7 +581,8 @@ def evaluate(
     Parameters
     ----------
     predicted, truth
-        Masks, classes or object ids, 0 for background: images or arrays of one shape.
+        Masks, classes or object ids, 0 for background: images or arrays of one shape. Pixels below
+        0 in either are left out.
     labels_are
         ``"mask"``: compare pixels, class by class; the scores are means over the classes.
         ``"objects"``: compare objects. When missing, booleans are a mask and integers objects.
@@ -616,7 +619,7 @@ def evaluate(
         options = chosen_options(ObjectScoreOptions, None, keywords)
         return Evaluation(judge_objects(found, true, options).scores)
     sorted_keywords(keywords)
-    areas, true_areas = found.asarray(), true.asarray()
+    areas, true_areas = comparable(*(label_image(each).asarray() for each in (found, true)))
     values = sorted({*np.unique(areas).tolist(), *np.unique(true_areas).tolist()} - {0})
     if len(values) > MAX_CLASSES:
         raise InputError(

@@ -256,6 +256,40 @@ class TestMistakes:
         assert "b.png" in first
         assert last.startswith("error: 1 of 3 images failed")
 
+    @pytest.mark.parametrize("name", ["", "x" * 5000, "a\0", "\x1b[31m\u202e\n.tif"])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("background", "?", "-o", "o.tif"),
+            ("background", "IMAGE", "-o", "?"),
+            ("threshold", "IMAGE", "-o", "?"),
+            ("predict", "?", "IMAGE", "-o", "o.tif"),
+            ("predict", "nuclei", "?", "-o", "o.tif"),
+            ("measure", "?", "-o", "t.csv"),
+            ("measure", "IMAGE", "?", "-o", "t.csv"),
+            ("measure", "IMAGE", "-o", "?"),
+            ("evaluate", "IMAGE", "?"),
+            ("run", "?", "IMAGE", "-o", "out"),
+            ("train", "?", "IMAGE", "-o", "m.zip"),
+            ("train", "IMAGE", "IMAGE", "-o", "?"),
+            ("compare", "IMAGE", "?"),
+            ("train-on", "?", "-o", "m.zip"),
+            ("info", "?"),
+            ("export", "?", "-o", "m.zip"),
+            ("models", "?"),
+        ],
+        ids=" ".join,
+    )
+    def test_names_that_no_file_has(self, words, name, image, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        given = {"?": name, "IMAGE": str(image)}
+        status = run(*(given.get(word, word) for word in words))
+        complaint = capsys.readouterr().err
+        assert status == 2 or (status == 0 and "-o ?" in " ".join(words))
+        assert complaint.count("\n") == (status == 2)
+        assert len(complaint) < 1100
+        assert complaint.rstrip("\n").isprintable()
+
     def test_interruption_leaves_no_half_file(self, image, tmp_path, capsys, monkeypatch):
         import tifffile
 

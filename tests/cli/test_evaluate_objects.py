@@ -141,7 +141,7 @@ def test_what_cannot_be(files, tmp_path, capsys):
     assert "Give labels of the same image" in capsys.readouterr().err
     write("a", BOTH + 0.5, BOTH)
     assert run("evaluate", *places, "--objects") == 2
-    assert "whole numbers, but 0.5" in capsys.readouterr().err
+    assert "a.tif holds fractions" in capsys.readouterr().err
     assert run("evaluate", *places, "--objects", "--foreground", "1") == 2
     assert "--foreground has no effect with --objects" in capsys.readouterr().err
     # A flag that only objects make use of asks for them.

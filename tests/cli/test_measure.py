@@ -29,6 +29,7 @@ def read(path, delimiter=","):
 def one(tmp_path):
     write_labels(tmp_path / "l.tif", Image.of(OBJECTS))
     write_image(tmp_path / "i.tif", Image.of(VALUES, spacing=(0.5, 0.5), unit="µm"))
+    np.save(tmp_path / "f.npy", VALUES + 0.5)
     return tmp_path / "l.tif", tmp_path / "i.tif"
 
 
@@ -104,7 +105,7 @@ def test_one_that_fails_leaves_the_others(many, tmp_path, capsys):
     [
         (("nowhere", "-o", "t.csv"), "no file or folder"),
         (("l.tif", "-o", "t.xlsx"), ".csv or .tsv"),
-        (("i.tif", "-o", "t.csv"), "labels are whole numbers"),
+        (("f.npy", "-o", "t.csv"), "labels are whole numbers"),
         (("l.tif", "l.tif", "-o", "t.csv"), "both the labels and the images"),
         (("l.tif", "-o", "t.csv", "--rois", "a.roi"), ".zip"),
         (("l.tif", "-o", "t.csv", "--geojson", "a.txt"), ".geojson"),

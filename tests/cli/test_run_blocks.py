@@ -1,10 +1,12 @@
 """`run` on images larger than memory: by itself, killed on the way, and what it will cost."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from scipy import ndimage
 from napari_unetseg.cli import main
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.progress import silent
+from napari_unetseg.core.recipe import Batch, read_recipe
 from napari_unetseg.core.streaming import large_images as files
 
 RECIPE = """\
@@ -61,8 +65,24 @@ def test_blocks_give_the_files_of_a_run_at_once(place, capsys) -> None:
 def test_what_does_not_fit_in_memory_goes_block_by_block(place, capsys, monkeypatch) -> None:
     monkeypatch.setattr(files, "allowed", lambda memory: 1000)
     assert run("out") == 0
-    assert "does not fit in memory" in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "does not fit in memory" in complaint
+    assert re.search(r"note: In all, this takes about \d+ s, .* of disk while it runs", complaint)
     assert (place / "out/labels/image.zarr").is_dir()
+
+
+def test_a_run_for_which_the_disk_is_too_small_is_told_so(place, monkeypatch) -> None:
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1))
+    batch = Batch(read_recipe(place / "r.yaml"), (place / "image.zarr",), place / "new" / "out")
+    assert files.expected_cost(batch, batch.inputs, silent).endswith(
+        ", more than the 1 bytes that are free"
+    )
+
+
+def test_an_estimate_that_fails_stops_nothing(place, tmp_path) -> None:
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    batch = Batch(read_recipe(place / "r.yaml"), (tmp_path / "broken.tif",), tmp_path / "out")
+    assert files.expected_cost(batch, batch.inputs, silent) == ""
 
 
 def test_a_coarser_level(place) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
@@ -78,6 +81,82 @@ def refused(tmp_path, capsys):
         return said.err
 
     return check
+
+
+class TestInputs:
+    """Labels and names as people have them, from the file to the sentence."""
+
+    def test_pairs_are_listed_and_nothing_is_done(self, data, tmp_path, capsys):
+        for name in "abc":
+            shutil.copy(data / "images" / f"{name}.tif", tmp_path / f"{name}.tif")
+            shutil.copy(data / "masks" / f"{name}.png", tmp_path / f"{name}_masks.png")
+        before = sorted(tmp_path.iterdir())
+        commands = [
+            ("train", tmp_path, tmp_path, "-o", tmp_path / "m.zip"),
+            ("compare", tmp_path, tmp_path),
+            ("evaluate", tmp_path / "*.tif", tmp_path / "*.png"),
+            ("measure", tmp_path / "*.png", tmp_path / "*.tif", "-o", tmp_path / "t.csv"),
+        ]
+        for words in commands:
+            assert run(*words, "--pairs") == 0
+            said = capsys.readouterr()
+            lines = said.out.splitlines()
+            assert len(lines) == 4
+            assert "a.tif" in lines[0]
+            assert "a_masks.png" in lines[0]
+            assert "without the ending _masks" in said.err
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_what_is_left_out_is_named_and_the_rest_is_learnt(self, data, tmp_path, capsys):
+        image = read_image(data / "images" / "a.tif").asarray().astype(np.float32)
+        image[:20] = np.nan
+        mask = (read_labels(data / "masks" / "a.png").asarray() > 0).astype(np.int16)
+        mask[:, :20] = -1
+        write_image(tmp_path / "a.tif", Image.of(image))
+        write_image(tmp_path / "l.tif", Image.of(mask))
+        words = ("--model", "logistic", "--labels-are", "mask", "-o", tmp_path / "m.zip")
+        assert run("train", tmp_path / "a.tif", tmp_path / "l.tif", *words) == 0
+        said = capsys.readouterr()
+        assert "a.tif has 1920 pixels that are NaN" in said.err
+        assert "l.tif has 1920 pixels below 0" in said.err
+        assert re.search(r"Dice 0\.[89]|Dice 1", said.out)
+
+    def test_alpha_is_not_learnt(self, data, tmp_path):
+        grey = read_image(data / "colour" / "a.png").asarray()[..., 0]
+        full = np.full_like(grey, 255)
+        write_labels(tmp_path / "l.tif", Image.of((grey > grey.mean()).astype(np.uint8)))
+        imageio.imwrite(tmp_path / "rgba.png", np.stack([grey, grey // 2, grey, full], -1))
+        imageio.imwrite(tmp_path / "rgb.png", np.stack([grey, grey // 2, grey], -1))
+        words = ("--model", "logistic", "--labels-are", "mask", "-o", tmp_path / "m.zip")
+        assert run("train", tmp_path / "rgba.png", tmp_path / "l.tif", *words) == 0
+        assert load(tmp_path / "m.zip").n_channels == 3
+        assert (
+            run("predict", tmp_path / "m.zip", tmp_path / "rgb.png", "-o", tmp_path / "o.tif") == 0
+        )
+
+    def test_labels_of_one_plane_are_refused_for_a_stack(self, data, tmp_path, capsys):
+        write_image(tmp_path / "s.tif", Image.of(np.zeros((3, 96, 96), np.uint8)))
+        words = ("--model", "logistic", "-o", tmp_path / "m.zip")
+        assert run("train", tmp_path / "s.tif", data / "strokes" / "c.tif", *words) == 2
+        assert "not clear which plane" in capsys.readouterr().err
+
+    def test_evaluate_and_measure_leave_out_what_is_below_0(self, tmp_path, capsys):
+        true = np.zeros((20, 20), np.int16)
+        true[2:8, 2:8], true[10:16, 2:8], true[:, 14:] = 1, 2, -1
+        found = np.maximum(true, 0)
+        found[3:9, 15:19] = 7
+        write_image(tmp_path / "true.tif", Image.of(true))
+        write_labels(tmp_path / "found.tif", Image.of(found))
+        assert run("evaluate", tmp_path / "found.tif", tmp_path / "true.tif", "--objects") == 0
+        said = capsys.readouterr()
+        assert "2 matched, 0 missed, 0 invented" in said.out
+        assert "true.tif has 120 pixels below 0" in said.err
+        assert run("evaluate", tmp_path / "found.tif", tmp_path / "true.tif") == 0
+        assert "Dice 1.000" in capsys.readouterr().out
+        assert run("measure", tmp_path / "true.tif", "-o", tmp_path / "t.csv") == 0
+        said = capsys.readouterr()
+        assert "2 objects" in said.out
+        assert "below 0" in said.err
 
 
 class TestTrainPredictEvaluate:
@@ -414,7 +493,9 @@ class TestMistakes:
         small = data / "small" / "a.tif"
         write_labels(small, Image.of(np.ones((9, 9), np.uint8)))
         assert "(9, 9)" in refused("train", data / "images/a.tif", small, *words)
-        assert "colours" in refused("train", data / "images/a.tif", data / "colour/a.png", *words)
+        colours = data / "small" / "c.png"
+        write_image(colours, Image.of(np.eye(96, 288, dtype=np.uint8).reshape(96, 96, 3)))
+        assert "colours" in refused("train", data / "images/a.tif", colours, *words)
         mixed = data / "mixed"
         mixed.mkdir(exist_ok=True)
         (mixed / "a.png").write_bytes((data / "colour/a.png").read_bytes())

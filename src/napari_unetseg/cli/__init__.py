@@ -3,6 +3,13 @@
 import sys
 from collections.abc import Sequence
 
+from napari_unetseg.cli.interrupts import (
+    INTERRUPTED,
+    end_interrupted,
+    tell_interrupted,
+    watch_interrupts,
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `napari-unetseg`.
@@ -18,9 +25,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0 on success, 2 with one line on standard error when the input cannot be
         used, 130 when interrupted.
     """
-    from napari_unetseg.cli.app import run_program
+    if arguments is None:
+        watch_interrupts()
+    try:
+        from napari_unetseg.cli.app import run_program
 
-    return run_program(sys.argv[1:] if arguments is None else list(arguments))
+        return run_program(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt:
+        if arguments is None:
+            end_interrupted()
+        tell_interrupted()
+        return INTERRUPTED
 
 
 __all__ = ["main"]

@@ -1,18 +1,21 @@
 """Build the program: its commands, exit status and one-line error messages."""
 
+import inspect
 import logging
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, get_args
 
 import typer
 
 from napari_unetseg.cli.console import complain, say
+from napari_unetseg.cli.interrupts import INTERRUPTED
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io.paths import named_path
 
 NAME = "napari-unetseg"
 BAD_INPUT = 2
-INTERRUPTED = 130
 
 # The class of typer's usage errors. Its copy of click has moved between versions, so the base
 # class is found from an error class that typer exports.
@@ -23,10 +26,7 @@ def run_program(arguments: list[str]) -> int:
     """Run one command; see `napari_unetseg.cli.main`."""
     # A library's own report on a damaged file would appear next to our one-line error.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
-    status = _status(arguments or ["--help"])
-    if status == INTERRUPTED:
-        complain("Interrupted; unfinished results are not written.")
-    return status
+    return _status(arguments or ["--help"])
 
 
 def build_app() -> typer.Typer:
@@ -68,8 +68,24 @@ def build_app() -> typer.Typer:
         "models": models_command,
     }
     for name, command in commands.items():
+        _check_names_of(command)
         app.command(name)(command)
     return app
+
+
+def _check_names_of(command: Callable[..., None]) -> None:
+    """Have the names of files in a command's arguments checked while they are parsed."""
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        kind, *declared = get_args(parameter.annotation) or (None,)
+        if kind is Path or Path in get_args(kind):
+            declared[0].parser = _path
+
+
+def _path(name: str) -> Path:
+    try:
+        return named_path(name)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _status(arguments: list[str]) -> int:
@@ -80,13 +96,15 @@ def _status(arguments: list[str]) -> int:
         complain(str(error))
         return BAD_INPUT
     except typer.Exit as exit_:
-        return exit_.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        status = exit_.exit_code
+    except typer.Abort:
+        status = INTERRUPTED
     except _UsageError as error:
         message = getattr(error, "format_message", error.__str__)().rstrip(".")
         complain(f"{message}. See {NAME} --help.")
         return BAD_INPUT
+    if status == INTERRUPTED:  # typer's word for a KeyboardInterrupt
+        raise KeyboardInterrupt
     return status if isinstance(status, int) else 0
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_unetseg.cli.console import note, say
-from napari_unetseg.cli.file_pairs import pair_files
+from napari_unetseg.cli.file_pairs import ListPairs, list_pairs, pair_files
 from napari_unetseg.cli.flags import make_options, with_options
 from napari_unetseg.cli.predict_command import say_fallback
 from napari_unetseg.cli.set_options import parse_minutes
@@ -83,6 +83,7 @@ def compare_command(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Also write the table to this file."),
     ] = None,
+    pairs: ListPairs = False,
 ) -> None:
     """Train several models on the same labels and recommend the simplest sufficient one.
 
@@ -97,13 +98,18 @@ def compare_command(
     kinds = None if models is None else _kinds(models)
     training = _training(budget, epochs, options)
     spare_waiting_threads()
-    pairs = read_training_pairs(pair_files(images, labels, names=("images", "labels")))
+    files = pair_files(images, labels, names=("images", "labels"))
+    if pairs:
+        list_pairs(files)
+        return
     read_as: Any = labels_are
+    training_pairs = read_training_pairs(files, read_as)
     if kinds is None:
-        kinds = rungs_for(len(values_of([pair.labels for pair in pairs], read_as)))
-    say(f"Comparing {', '.join(kinds)} on {len(pairs)} image{'s' * (len(pairs) != 1)}.")
+        kinds = rungs_for(len(values_of([pair.labels for pair in training_pairs], read_as)))
+    n = len(training_pairs)
+    say(f"Comparing {', '.join(kinds)} on {n} image{'s' * (n != 1)}.")
     say_fallback(training.device)
-    board = _compared(kinds, pairs, training, read_as, ndim)
+    board = _compared(kinds, training_pairs, training, read_as, ndim)
     for line in _lines(board):
         say(line)
     say(board.recommendation)

@@ -7,24 +7,28 @@ from pathlib import Path
 
 import typer
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, escape_controls, named_error, shorten
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, silent
 
 
 def say(line: str) -> None:
     """Print a line of results."""
-    typer.echo(line)
+    typer.echo(escape_controls(line))
 
 
 def complain(line: str) -> None:
     """Print an error on standard error, in one line."""
-    typer.echo(f"error: {' '.join(line.split())}", err=True)
+    typer.echo(f"error: {_one_line(line)}", err=True)
 
 
 def note(line: str) -> None:
     """Print a note that needs no action on standard error, in one line."""
-    typer.echo(f"note: {' '.join(line.split())}", err=True)
+    typer.echo(f"note: {_one_line(line)}", err=True)
+
+
+def _one_line(text: str) -> str:
+    return shorten(escape_controls(" ".join(text.split())))
 
 
 def with_notes(path: Path, image: Image) -> Image:
@@ -95,7 +99,7 @@ def for_each(images: Sequence[Path], work: Callable[[int, Path, Progress], str])
             with bar(path.name) as progress:
                 line = work(number, path, progress)
         except InputError as error:
-            text = str(error) if str(path) in str(error) else f"{path}: {error}"
+            text = named_error(path, error)
             if len(images) == 1:
                 raise InputError(text) from error
             complain(text)

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from napari_unetseg.cli.console import bar, for_each, say, with_notes
+from napari_unetseg.cli.console import bar, for_each, note, say, with_notes
 from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.interrupts import leave_interrupts
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
     expand_inputs,
     pair_labels,
@@ -20,6 +22,7 @@ from napari_unetseg.core.io import (
     write_image,
     write_labels,
 )
+from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.threshold import Thresholded, ThresholdOptions
 from napari_unetseg.core.threshold import threshold as threshold_image
@@ -84,7 +87,7 @@ def background_command(
 
     def work(number: int, path: Path, progress: Progress) -> str:
         image = with_notes(path, read_image(path, scene=scene))
-        exclude = read_labels(masks[number]).data if masks else None
+        exclude = _objects_on(image, masks[number]).data if masks else None
         fitted = fit_background(image, options, exclude=exclude, progress=part(progress, 0, 0.6))
         write_image(outputs[number], fitted.flatten(image), progress=part(progress, 0.6, 0.9))
         if surfaces:
@@ -92,6 +95,10 @@ def background_command(
         return f"{outputs[number]}: {_summarise_fit(fitted.describe())}"
 
     for_each(inputs, work)
+
+
+def _objects_on(image: Image, path: Path) -> Image:
+    return known_labels(labels_like(read_labels(path, note=note), image))
 
 
 @with_options(ThresholdOptions)
@@ -128,6 +135,7 @@ def demo_command(
     for line in example.report(cases, out):
         say(line)
     if not headless:
+        leave_interrupts()
         say(example.show(cases))
 
 

@@ -10,18 +10,19 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from napari_unetseg.cli.console import bar, note, note_sizes, say
+from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.evaluate_objects import (
     Empty,
     evaluate_objects,
     kept_images,
     name_mean,
 )
-from napari_unetseg.cli.file_pairs import Pair, pair_files
+from napari_unetseg.cli.file_pairs import ListPairs, Pair, list_pairs, pair_files, read_label_pair
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.annotation.annotation import MAX_CLASSES
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io import read_labels, writing
+from napari_unetseg.core.io import writing
+from napari_unetseg.core.label_image import Note, comparable, no_note
 from napari_unetseg.core.progress import Progress, part, track
 from napari_unetseg.core.scoring.pixel_scores import (
     Areas,
@@ -67,7 +68,11 @@ def evaluate_command(
         typer.Argument(metavar="PREDICTIONS", help="Labels: a file, a folder or a quoted glob."),
     ],
     truth: Annotated[
-        str, typer.Argument(metavar="TRUTH", help="The ground truth labels, with the same names.")
+        str,
+        typer.Argument(
+            metavar="TRUTH",
+            help="The ground truth labels, with the same names, or an ending such as _gt.",
+        ),
     ],
     *,
     options: ObjectScoreOptions,
@@ -101,6 +106,7 @@ def evaluate_command(
             "images, or are left out of it.",
         ),
     ] = "count",
+    pairs: ListPairs = False,
 ) -> None:
     """Compare labels with the ground truth: Dice, IoU, precision and recall of pixels or objects.
 
@@ -119,15 +125,18 @@ def evaluate_command(
             "Leave one of them out."
         )
     chosen = _chosen(foreground)
-    pairs = pair_files(predictions, truth, names=("predictions", "ground truth labels"))
+    files = pair_files(predictions, truth, names=("predictions", "ground truth labels"))
+    if pairs:
+        list_pairs(files)
+        return
     if by_objects:
-        evaluate_objects(pairs, options, table, empty)
+        evaluate_objects(files, options, table, empty)
         return
     with bar("evaluate") as progress:
-        predicted, true = _values_of(pairs, part(progress, 0, 0.4))
+        predicted, true = _values_of(files, part(progress, 0, 0.4))
         compare = _Judge(predicted, true, chosen, foreground)
         last = part(progress, 0.4, 1)
-        judged = {pair.stem: compare(*_read_pair(pair)) for pair in track(pairs, last, "judging")}
+        judged = {pair.stem: compare(*_read_pair(pair)) for pair in track(files, last, "judging")}
     for stem, image_scores in judged.items():
         say(f"{stem}: {_format_scores(image_scores.mean)}")
     nothing = [stem for stem, image_scores in judged.items() if image_scores.empty]
@@ -183,21 +192,14 @@ def _values_of(pairs: Sequence[Pair], progress: Progress) -> tuple[_Values, _Val
     predicted: set[int] = set()
     true: set[int] = set()
     for pair in track(pairs, progress, "reading"):
-        for values, labels in zip((predicted, true), _read_pair(pair), strict=True):
+        for values, labels in zip((predicted, true), _read_pair(pair, note), strict=True):
             values.update(map(int, np.unique(labels)))
     return frozenset(predicted), frozenset(true)
 
 
-def _read_pair(pair: Pair) -> tuple[Labels, Labels]:
-    found, drawn = read_labels(pair.first), read_labels(pair.second)
-    note_sizes(pair.first, found, pair.second, drawn)
-    predicted, true = found.asarray(), drawn.asarray()
-    if predicted.shape != true.shape:
-        raise InputError(
-            f"{pair.first} has the shape {predicted.shape} and {pair.second} {true.shape}. Give "
-            "labels of the same image."
-        )
-    return predicted, true
+def _read_pair(pair: Pair, note_to: Note = no_note) -> tuple[Labels, ...]:
+    predicted, true = read_label_pair(pair, note_to)
+    return comparable(predicted.asarray(), true.asarray())
 
 
 def _chosen(foreground: str) -> _Values | None:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from napari_unetseg.cli.console import bar, note, note_sizes, say
-from napari_unetseg.cli.file_pairs import Pair
+from napari_unetseg.cli.console import bar, note, say
+from napari_unetseg.cli.file_pairs import Pair, read_label_pair
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_image, writing
+from napari_unetseg.core.io import writing
 from napari_unetseg.core.progress import part
 from napari_unetseg.core.scoring.score_summary import (
     Judged,
@@ -71,7 +70,7 @@ def evaluate_objects(
     with bar("evaluate") as progress:
         for number, pair in enumerate(pairs):
             share = part(progress, number / len(pairs), (number + 1) / len(pairs))
-            predicted, true = _read_pair(pair)
+            predicted, true = read_label_pair(pair, note)
             judged[pair.stem] = judge_objects(predicted, true, options, progress=share)
     for stem, result in judged.items():
         say(f"{stem}: {_format_scores(result.scores)}")
@@ -95,27 +94,6 @@ def evaluate_objects(
         )
     if table is not None:
         _write(table, overall, together, judged)
-
-
-def _read_pair(pair: Pair) -> tuple[Image, Image]:
-    predicted, true = _ids(pair.first), _ids(pair.second)
-    note_sizes(pair.first, predicted, pair.second, true)
-    if predicted.shape != true.shape:
-        raise InputError(
-            f"{pair.first} has the shape {predicted.shape} and {pair.second} {true.shape}. Give "
-            "labels of the same image."
-        )
-    return predicted, true
-
-
-def _ids(path: Path) -> Image:
-    """Read ids of any numeric type: some programs write them as floating-point numbers."""
-    image = read_image(path)
-    if image.rgb:
-        raise InputError(
-            f"{path} is a colour image, not ids. Give labels with one integer per pixel."
-        )
-    return image
 
 
 def _format_scores(scores: Mapping[str, float]) -> str:

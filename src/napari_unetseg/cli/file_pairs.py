@@ -1,74 +1,68 @@
-"""Pair files by name: images with labels, or predictions with ground truth."""
+"""Pair files by name, list the pairs, and read two label images of a pair."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from napari_unetseg.cli.console import note
+import typer
+
+from napari_unetseg.cli.console import note, say
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io import expand_inputs, stem_of, wants_folder
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.io import read_labels
+from napari_unetseg.core.io.pairing import Pair, pair_paths
+from napari_unetseg.core.label_image import Note
+from napari_unetseg.core.measure import size_difference
 
-
-@dataclass(frozen=True)
-class Pair:
-    """Hold two files of one image, and the name they share."""
-
-    stem: str
-    first: Path
-    second: Path
+ListPairs = Annotated[
+    bool,
+    typer.Option(
+        "--pairs", help="List the files that belong together, and stop: nothing else is done."
+    ),
+]
 
 
 def pair_files(first: str, second: str, *, names: tuple[str, str]) -> list[Pair]:
-    """Pair two sets of files by stem; skip files without a partner, with a note.
-
-    Parameters
-    ----------
-    first, second
-        A file, a folder or a glob each. Two single files are paired whatever their names.
-    names
-        Plural names of the two kinds of files, for messages.
+    """Pair two sets of files by name; note the rule, and the files without a partner.
 
     Raises
     ------
     InputError
-        When no files are found, none can be paired, a stem occurs twice, or both are the same file.
+        See `pair_paths`.
     """
-    firsts, seconds = expand_inputs([first]), expand_inputs([second])
-    if not wants_folder([first]) and not wants_folder([second]):
-        return [_pair(stem_of(firsts[0]), firsts[0], seconds[0], names)]
-    by_stem, partners = _by_stem(firsts), _by_stem(seconds)
-    both = sorted(set(by_stem) & set(partners))
-    if not both:
-        raise InputError(
-            f"None of the {len(firsts)} {names[0]} in {first} has a partner among the "
-            f"{len(seconds)} {names[1]} in {second}: {firsts[0].name} needs one named "
-            f"{stem_of(firsts[0])!r}, with any suffix. Rename the files alike."
-        )
-    _note_skipped([by_stem[stem] for stem in sorted(set(by_stem) - set(both))], names)
+    found = pair_paths(first, second, names=names)
+    if found.rule:
+        note(found.rule)
+    _note_skipped(found.alone[0], names)
     # Labels without images are often intended: a few names are enough to notice a mistake.
-    _note_skipped([partners[s] for s in sorted(set(partners) - set(both))], names[::-1], most=3)
-    return [_pair(stem, by_stem[stem], partners[stem], names) for stem in both]
+    _note_skipped(found.alone[1], names[::-1], most=3)
+    return list(found.pairs)
 
 
-def _pair(stem: str, first: Path, second: Path, names: tuple[str, str]) -> Pair:
-    if first.resolve() == second.resolve():
+def list_pairs(pairs: Sequence[Pair]) -> None:
+    """Print each pair on a line, and their number."""
+    for pair in pairs:
+        say(f"{pair.first}  {pair.second}")
+    say(f"{len(pairs)} pair{'s' * (len(pairs) != 1)}; without --pairs the command uses them.")
+
+
+def read_label_pair(pair: Pair, note: Note) -> tuple[Image, Image]:
+    """Read two label images of one image.
+
+    Raises
+    ------
+    InputError
+        When one cannot be read, or their shapes differ.
+    """
+    first, second = (read_labels(path, note=note) for path in (pair.first, pair.second))
+    if first.shape != second.shape:
         raise InputError(
-            f"{first} is given for both the {names[0]} and the {names[1]}. Give two files, or two "
-            "folders."
+            f"{pair.first} has the shape {first.shape} and {pair.second} {second.shape}. Give "
+            "labels of the same image."
         )
-    return Pair(stem, first, second)
-
-
-def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    by_stem: dict[str, Path] = {}
-    for path in paths:
-        other = by_stem.setdefault(stem_of(path), path)
-        if other != path:
-            raise InputError(
-                f"{other} and {path} share the name {stem_of(path)!r}, so it is not clear which "
-                "to pair. Rename one, or choose one kind with a quoted glob such as '*.tif'."
-            )
-    return by_stem
+    if differs := size_difference(first, second):
+        note(f"{pair.first} and {pair.second} differ in pixel size: {differs}. Check the pairing.")
+    return first, second
 
 
 def _note_skipped(paths: Sequence[Path], names: tuple[str, str], most: int | None = None) -> None:
@@ -81,4 +75,4 @@ def _note_skipped(paths: Sequence[Path], names: tuple[str, str], most: int | Non
         note(f"Skipped, with no partner among the {names[1]}: {listed}{more}.")
 
 
-__all__ = ["Pair", "pair_files"]
+__all__ = ["ListPairs", "Pair", "list_pairs", "pair_files", "read_label_pair"]

@@ -1,5 +1,6 @@
 """Define `measure`: write a table of objects, and their outlines for other programs."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ import typer
 
 from napari_unetseg.cli.console import for_each, note, say, with_notes
 from napari_unetseg.cli.draft_commands import Scene
-from napari_unetseg.cli.file_pairs import pair_files
+from napari_unetseg.cli.file_pairs import ListPairs, list_pairs, pair_files
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -36,6 +37,8 @@ from napari_unetseg.core.measure import (
 )
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import Progress, part
+
+_NAMES = ("labels", "images")
 
 
 @with_options(MeasureOptions)
@@ -80,6 +83,7 @@ def measure_command(
         ),
     ] = None,
     scene: Scene = "",
+    pairs: ListPairs = False,
 ) -> None:
     """Measure every object: size, shape, position and intensities, in physical units.
 
@@ -88,6 +92,11 @@ def measure_command(
     A mask is one object: label it first.
     """
     check_table_name(out)
+    if pairs:
+        if image is None:
+            raise InputError("--pairs lists labels with their images. Name the images too.")
+        list_pairs(pair_files(labels, image, names=_NAMES))
+        return
     stems, files, images = _inputs(labels, image)
     many = wants_folder([labels])
     sources = [*files, *images]
@@ -132,7 +141,7 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
                 "Rename one, or choose one kind with a quoted glob such as '*.tif'."
             )
         return stems, files, []
-    pairs = pair_files(labels, image, names=("labels", "images"))
+    pairs = pair_files(labels, image, names=_NAMES)
     return (
         [pair.stem for pair in pairs],
         [pair.first for pair in pairs],
@@ -143,7 +152,8 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
 def _read(path: Path, image: Path | None, scene: str) -> tuple[Image, Image | None]:
     """Read labels and their image; the pixel size is taken from the calibrated one."""
     # Of the labels' file, the scene is chosen if they are measured alone.
-    objects = with_notes(path, read_labels(path, scene=scene if image is None else ""))
+    objects = read_labels(path, scene=scene if image is None else "", note=note)
+    objects = with_notes(path, objects)
     values = None if image is None else with_notes(image, read_image(image, scene=scene))
     return (objects if values is None else copy_calibration(objects, [values])), values
 
@@ -168,7 +178,7 @@ def _outputs(
 
 
 def _check_free(output: Path, sources: Sequence[Path]) -> None:
-    if output.resolve() in {path.resolve() for path in sources}:
+    if os.path.realpath(output) in map(os.path.realpath, sources):
         raise InputError(f"{output} is one of the files to read. Choose another output.")
 
 

@@ -12,11 +12,11 @@ from napari_unetseg.cli.console import bar, complain, note, say, with_notes
 from napari_unetseg.cli.draft_commands import Images
 from napari_unetseg.cli.predict_command import Trust
 from napari_unetseg.cli.run_blocks import by_blocks, print_costs
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, named_error
 from napari_unetseg.core.io import expand_inputs, keeps_calibration, read_lazily
 from napari_unetseg.core.recipe import Batch, ImageRow, read_recipe, run_batch, summarise_batch
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
-from napari_unetseg.core.streaming import too_large
+from napari_unetseg.core.streaming import expected_cost, too_large
 
 _FAILED = 2
 
@@ -116,6 +116,10 @@ def run_command(
             f"{large[0]} does not fit in memory: the images of this run are processed block by "
             "block and written as OME-Zarr."
         )
+        with bar("estimate") as progress:
+            cost = expected_cost(batch, large, progress)
+        if cost:
+            note(f"In all, this takes {cost}.")
     common: dict[str, Any] = {"resume": resume, "on_row": _print_row}
     with bar(out.name) as progress:
         if large or memory or scheduler:
@@ -142,8 +146,7 @@ def _note_readings(images: Sequence[Path], scene: str) -> None:
 def _print_row(row: ImageRow) -> None:
     """Print the state of an image."""
     if row.state == "failed":
-        named = row.message if str(row.path) in row.message else f"{row.path}: {row.message}"
-        complain(named)
+        complain(named_error(row.path, row.message))
     elif row.state == "kept":
         say(f"{row.stem}: kept{_object_count(row)}")
     elif row.state == "done":

@@ -10,7 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from napari_unetseg.cli.console import bar, note, say, with_notes
-from napari_unetseg.cli.file_pairs import Pair, pair_files
+from napari_unetseg.cli.file_pairs import ListPairs, Pair, list_pairs, pair_files
 from napari_unetseg.cli.flags import changed_options, flag_of, make_options, with_options
 from napari_unetseg.cli.models_command import say_which
 from napari_unetseg.cli.predict_command import say_fallback
@@ -138,6 +138,7 @@ def train_command(
             "--set width=8 --set batch=2. `info unet` lists them.",
         ),
     ] = None,
+    pairs: ListPairs = False,
 ) -> None:
     """Train a model on images and their labels.
 
@@ -162,9 +163,12 @@ def train_command(
             "--regions marks where a mask or objects are completely annotated, which scribbles "
             "never are. Leave it out, or give --labels-are mask or objects."
         )
-    pairs = pair_files(images, labels, names=("images", "labels"))
-    finished = {} if regions is None else _regions_of(images, regions, pairs)
-    training_pairs = read_training_pairs(pairs, finished)
+    files = pair_files(images, labels, names=("images", "labels"))
+    finished = {} if regions is None else _regions_of(images, regions, files)
+    if pairs:
+        list_pairs(files)
+        return
+    training_pairs = read_training_pairs(files, read_as, finished)
     say(
         f"Training {plan.spec.kind} on {len(training_pairs)} "
         f"image{'s' * (len(training_pairs) != 1)}."

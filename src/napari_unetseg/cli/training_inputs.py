@@ -9,12 +9,13 @@ from typing import Annotated, get_args
 
 import typer
 
-from napari_unetseg.cli.console import bar, note_sizes, with_notes
+from napari_unetseg.cli.console import bar, note, note_sizes, with_notes
 from napari_unetseg.cli.file_pairs import Pair
 from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_image, read_labels
+from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.models_io.native.package import SUFFIX
@@ -24,7 +25,11 @@ TrainingImages = Annotated[
     str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")
 ]
 TrainingLabels = Annotated[
-    str, typer.Argument(metavar="LABELS", help="Labels with the same names: file, folder or glob.")
+    str,
+    typer.Argument(
+        metavar="LABELS",
+        help="Labels with the same names, or with an ending such as _mask: file, folder or glob.",
+    ),
 ]
 
 KINDS: tuple[str, ...] = get_args(AnnotationKind)
@@ -32,22 +37,33 @@ KINDS: tuple[str, ...] = get_args(AnnotationKind)
 
 
 def read_training_pairs(
-    pairs: Sequence[Pair], finished: Mapping[Path, Path] = MappingProxyType({})
+    pairs: Sequence[Pair],
+    labels_are: AnnotationKind,
+    finished: Mapping[Path, Path] = MappingProxyType({}),
 ) -> list[TrainingPair]:
-    """Read images and labels, and check that they fit together.
+    """Read images and labels, check that they fit together, and note which pixels are left out.
 
     Parameters
     ----------
+    labels_are
+        Meaning of the labels.
     finished
         The regions file of an image, nonzero where it is completely annotated, by the image's file.
     """
     training_pairs: list[TrainingPair] = []
     with bar("read") as progress:
         for pair in track(pairs, progress):
+            said: list[str] = []
             image = with_notes(pair.first, read_image(pair.first))
-            labels = read_labels(pair.second)
+            labels = labels_like(read_labels(pair.second, note=said.append), image)
             note_sizes(pair.first, image, pair.second, labels)
             expected = tuple(image.length(axis) for axis in image.axes if axis != "C")
+            if len(labels.shape) < len(expected) and labels.shape == expected[-2:]:
+                raise InputError(
+                    f"{pair.second} is of one plane and {pair.first} of several, so it is "
+                    "not clear which plane was annotated. Give labels of the image's size, with 0 "
+                    "in the other planes; mark the plane by --regions unless these are scribbles."
+                )
             if labels.shape != expected:
                 raise InputError(
                     f"{pair.second} has the shape {labels.shape} and {pair.first} {expected}: give "
@@ -59,13 +75,19 @@ def read_training_pairs(
                     f"{training_pairs[0].image.n_channels}. Train on images with the same channels."
                 )
             region_file = finished.get(pair.first)
-            region = None if region_file is None else read_labels(region_file).asarray()
+            region = None
+            if region_file is not None:
+                region = known_labels(labels_like(read_labels(region_file), image)).asarray()
             if region is not None and region.shape != expected:
                 raise InputError(
                     f"{region_file} has the shape {region.shape} and {pair.first} {expected}: give "
                     "regions of the image's size."
                 )
-            training_pairs.append(TrainingPair(image, labels.asarray(), region))
+            read = TrainingPair(image, labels.asarray(), region)
+            said += read.notes(labels_are, str(pair.first), str(pair.second))
+            for sentence in dict.fromkeys(said):
+                note(sentence)
+            training_pairs.append(read)
     return training_pairs
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from napari_unetseg.cli.console import note
+from napari_unetseg.cli.interrupts import ending_if
 from napari_unetseg.core.annotation.training_step import TrainingStep
 from napari_unetseg.core.progress import StopEarly
 
@@ -24,7 +25,7 @@ class TrainingWatcher:
 
     def __init__(self, draw: Draw, *, lines: bool) -> None:
         self._draw, self._lines = draw, lines
-        self._began = self._keeps = self._asked = self._told = False
+        self._began = self._keeps = self._asked = self._told = self._counted = False
         self._loss, self._dice, self._message = "", "", ""
         self._line_due = time.monotonic()
 
@@ -61,6 +62,11 @@ class TrainingWatcher:
             raise KeyboardInterrupt
         self._asked = True
 
+    def is_last_interrupt(self) -> bool:
+        """Return whether one more Ctrl-C aborts; called once for each."""
+        first, self._counted = not self._counted, True
+        return not (first and self._keeps)
+
 
 @contextmanager
 def watch_training(title: str) -> Iterator[TrainingWatcher]:
@@ -93,7 +99,8 @@ def _catch_interrupts(watcher: TrainingWatcher) -> Iterator[TrainingWatcher]:
         return
     before = signal.signal(signal.SIGINT, watcher.interrupt)
     try:
-        yield watcher
+        with ending_if(watcher.is_last_interrupt):
+            yield watcher
     finally:
         signal.signal(signal.SIGINT, before)
 

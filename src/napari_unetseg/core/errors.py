@@ -2,6 +2,7 @@
 
 import re
 import struct
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,18 +32,39 @@ class InputError(ValueError):
 
     The message is one or two sentences: what was given, what is needed, what to do next. A dock
     shows it on its message line; the command line prints it on one line and exits with status 2.
-    Names and values of thousands of letters are shortened. All other exceptions are programming
-    errors and are not caught.
+    Names and values of thousands of letters are shortened, and letters that a terminal obeys rather
+    than shows are escaped. All other exceptions are programming errors and are not caught.
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(shorten(message))
+        super().__init__(shorten(escape_controls(message)))
 
 
 def shorten(text: str) -> str:
     """Shorten words of more than 300 letters, and a text of more than 1000, in the middle."""
     words = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _cut(word[0], _LONGEST_WORD), text)
     return _cut(words, _LONGEST)
+
+
+def escape_controls(text: str) -> str:
+    """Escape the letters that are obeyed rather than shown, such as line breaks, colours or a
+    change of the writing direction, and those that no encoding can write.
+    """
+    return "".join(letter if _is_shown(letter) else _escaped(letter) for letter in text)
+
+
+def named_error(path: object, error: object) -> str:
+    """Return an error message that names the file, at its beginning if nowhere else."""
+    name = shorten(escape_controls(str(path)))
+    return str(error) if name in str(error) else f"{name}: {error}"
+
+
+def _is_shown(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def _cut(text: str, longest: int) -> str:
@@ -103,4 +125,4 @@ def _is_of_library(error: Exception) -> bool:
     )
 
 
-__all__ = ["InputError", "decoding", "reading_fields", "shorten"]
+__all__ = ["InputError", "decoding", "escape_controls", "named_error", "reading_fields", "shorten"]

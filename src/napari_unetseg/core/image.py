@@ -10,6 +10,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike, NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Progress, map_chunks, silent
 from napari_unetseg.core.units import symbol_of
 
 AXES = "TCZYX"
@@ -45,7 +46,8 @@ class Image(NDArrayOperatorsMixin):
     unit
         Name of the unit of `spacing`; ``"pixel"`` when unknown.
     rgb
-        The C axis holds red, green, blue (and optionally alpha) of one colour image.
+        The C axis holds red, green and blue of one colour image. A fourth channel is alpha, which
+        is no intensity, and is left out.
     channel_names
         A name for each channel, or empty.
     interval
@@ -105,6 +107,10 @@ class Image(NDArrayOperatorsMixin):
                 f"An RGB image has 3 or 4 channels, not {self.n_channels}. "
                 "Read it as a multichannel image instead."
             )
+        if self.rgb and self.n_channels == 4:
+            at = (slice(None),) * self.axes.index("C")
+            object.__setattr__(self, "data", self.data[(*at, slice(3))])
+            object.__setattr__(self, "channel_names", self.channel_names[:3])
 
     @classmethod
     def of(
@@ -129,8 +135,9 @@ class Image(NDArrayOperatorsMixin):
         axes
             See `Image`. Guessed from the number of axes when missing: YX, ZYX, TZYX, TCZYX.
         rgb
-            Whether the last axis is colour. Guessed when missing: a last axis of 3 or 4 in an
-            array of at least three axes of 8-bit numbers, much longer in Y and X.
+            Whether the last axis is colour. Guessed when missing: a last axis of 3 or 4 (of 3,
+            when `axes` are given) in an array of at least three axes of 8-bit numbers, much longer
+            in Y and X.
 
         Raises
         ------
@@ -143,7 +150,9 @@ class Image(NDArrayOperatorsMixin):
             axes = _guess_axes(array.ndim - 1) + "C" if colour else _guess_axes(array.ndim)
         else:
             axes = axes.upper()
-            colour = bool(rgb) if rgb is not None else axes.endswith("C") and _looks_rgb(array)
+            # Four channels on an axis that is named are channels: none of them is lost as alpha.
+            guess = axes.endswith("C") and array.shape[-1] == 3 and _looks_rgb(array)
+            colour = guess if rgb is None else rgb
         steps, names = tuple(map(float, spacing)), tuple(channel_names)
         return cls(array, axes, steps, unit, colour, names, interval, assumed, tuple(notes))
 
@@ -350,9 +359,17 @@ class Image(NDArrayOperatorsMixin):
         for index in self.indices(block):
             yield index, self.block(index, block)
 
-    def asarray(self) -> NDArray[Any]:
-        """Return all pixels as a numpy array in memory."""
-        return np.asarray(self.data)
+    def asarray(self, progress: Progress = silent) -> NDArray[Any]:
+        """Return all pixels as a numpy array in memory; those of a lazy image are read now."""
+        if not self.lazy:
+            return np.asarray(self.data)
+        from dask.array.core import slices_from_chunks
+
+        pixels = np.empty(self.shape, self.dtype)
+        chunks = map_chunks(self.data, np.asarray, progress)
+        for box, chunk in zip(slices_from_chunks(self.data.chunks), chunks, strict=True):
+            pixels[box] = chunk
+        return pixels
 
 
 def _numbers_of(given: Any, *, lazy: bool = True) -> Any:
@@ -438,7 +455,7 @@ def _move_last(data: Any, axis: int) -> Any:
 
 
 def _luminance(rgb: Any) -> Any:
-    """Return the weighted mean of the first three channels on the last axis, float32."""
+    """Return the weighted mean of red, green and blue on the last axis, float32."""
     if isinstance(rgb, np.ndarray):
         grey: NDArray[np.float32] = np.tensordot(rgb[..., :3].astype(np.float32), _LUMINANCE, 1)
         return grey

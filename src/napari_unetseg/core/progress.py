@@ -6,8 +6,9 @@ not depend on whether a window, a terminal or nothing receives the reports.
 """
 
 import contextlib
-from collections.abc import Collection, Iterator
-from typing import Protocol, TypeVar
+import os
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -91,3 +92,31 @@ def track(items: Collection[T], progress: Progress, message: str = "") -> Iterat
         progress(done / total, message)
         yield item
     progress(1.0, message)
+
+
+def map_chunks(data: Any, function: Callable[[Any], T], progress: Progress) -> Iterator[T]:
+    """Yield a function of each chunk of an array, in order; reading can be cancelled in between.
+
+    Parameters
+    ----------
+    data
+        A numpy array, which is one chunk, or a dask array; a few chunks are read at once.
+    function
+        Called with each chunk as a numpy array, in any thread.
+    progress
+        Called several times, with the fraction that is read.
+    """
+    if not hasattr(data, "to_delayed"):
+        progress(0.0, "reading")
+        yield function(data)
+    else:
+        import dask
+        import numpy as np
+
+        chunks = data.to_delayed().ravel()
+        some = 2 * (os.cpu_count() or 1)
+        of_chunk = dask.delayed(lambda chunk: function(np.asarray(chunk)), pure=False)
+        for start in range(0, len(chunks), some):
+            progress(start / len(chunks), "reading")
+            yield from dask.compute(*(of_chunk(chunk) for chunk in chunks[start : start + some]))
+    progress(1.0, "reading")

@@ -81,8 +81,9 @@ def test_values_of_several_images_are_shared() -> None:
 @pytest.mark.parametrize(
     ("labels", "kind", "sentence"),
     [
-        (np.zeros((3, 4)), "scribbles", "whole numbers"),
-        (np.full((3, 4), -1), "scribbles", "negative"),
+        (np.full((3, 4), 0.5), "scribbles", "whole numbers"),
+        (np.full((3, 4), 2**31), "mask", "class value 2147483648"),
+        (np.full((3, 4), 2.0**40), "scribbles", "Renumber"),
         (np.arange(100).reshape(10, 10), "mask", "objects"),
     ],
 )
@@ -103,6 +104,42 @@ def test_labels_of_another_shape() -> None:
 def test_numbers_that_are_not_finite() -> None:
     with pytest.raises(InputError, match="NaN"):
         AnnotatedImage(np.full((1, 64, 64), np.nan), Annotation.of(strokes()))
+    image = np.ones((64, 64), np.float32)
+    image[::3] = np.nan
+    pair = TrainingPair(Image(image, "YX"), np.ones((64, 64), np.uint8))
+    for kind in ("scribbles", "mask", "objects"):
+        (example,) = examples_of(pair, kind)
+        assert np.array_equal(example.annotation.counted, np.isfinite(image))
+    (said,) = pair.notes("mask", "a.tif")
+    assert said == f"a.tif has {22 * 64} pixels that are NaN or infinite: nothing is learnt there."
+
+
+@pytest.mark.parametrize("kind", ["scribbles", "mask", "objects"])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_numbers_below_0_are_ignored(kind: str, dtype: type) -> None:
+    labels = np.array([[0, 1, 2, -1], [1, 2, -3, 0]], dtype)
+    pair = TrainingPair(Image.of(np.ones(labels.shape)), labels)
+    (example,) = examples_of(pair, kind)  # type: ignore[arg-type]
+    for annotation in (Annotation.of(labels, kind), example.annotation):  # type: ignore[arg-type]
+        assert np.array_equal(
+            annotation.counted, (labels > 0) if kind == "scribbles" else labels >= 0
+        )
+        assert min(annotation.values) >= 0
+    assert pair.notes(kind) == ["The label array has 2 pixels below 0, which are left out."]  # type: ignore[arg-type]
+
+
+def test_a_mask_with_soft_edges_is_read_at_half() -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[9:30, 12:33] = 255
+    mask[9:30, 12] = np.arange(21) * 6 + 130
+    mask[9:30, 32] = np.arange(21) * 5
+    mask[9, 13:32] = 250
+    pair = TrainingPair(Image.of(np.ones((40, 40))), mask)
+    assert values_of([mask], "mask") == (0, 1)
+    (example,) = examples_of(pair, "mask")
+    assert np.array_equal(example.annotation.targets, mask > 127)
+    assert "soft edges" in pair.notes("mask")[0]
+    assert not pair.notes("objects")
 
 
 def test_nothing_to_tell_apart() -> None:

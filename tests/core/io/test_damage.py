@@ -8,36 +8,30 @@ import os
 import shutil
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from numcodecs import Blosc
 
-from napari_unetseg.core.errors import InputError, decoding, shorten
+from napari_unetseg.core.errors import InputError, decoding, named_error, shorten
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import read_image, write_image
+from napari_unetseg.core.io import (
+    expand_inputs,
+    plan_outputs,
+    read_image,
+    write_image,
+    write_labels,
+)
 from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.threshold import ThresholdOptions
+from napari_unetseg.core.threshold.histogram import compute_histogram
+from napari_unetseg.core.threshold.threshold_blocks import compute_contrasts
 
-FUZZ = int(os.environ.get("UNETSEG_FUZZ", "120"))
-
-
-def bytes_broken(data: bytes, rng: np.random.Generator) -> bytes:
-    """Change, cut out, repeat or cut off some bytes."""
-    broken = bytearray(data)
-    for _ in range(int(rng.integers(1, 4))):
-        at, span = int(rng.integers(0, max(len(broken), 1))), int(rng.integers(1, 9))
-        match int(rng.integers(0, 4)):
-            case 0:
-                broken[at : at + 1] = rng.bytes(1)
-            case 1:
-                del broken[at : at + span]
-            case 2:
-                broken[at:at] = broken[at : at + span] * int(rng.integers(1, 30))
-            case _:
-                del broken[at:]
-    return bytes(broken)
+FUZZ = int(os.environ.get("UNETSEG_FUZZ", "160"))
 
 
 @pytest.fixture
@@ -57,26 +51,33 @@ def sound(tmp_path: Path) -> Path:
         folder / "f.zarr", shape=numbers.shape, chunks=(1, 32, 32), dtype="u1", zarr_format=3
     )
     plain[...] = numbers
+    packed = zarr.create_array(
+        folder / "g.zarr",
+        shape=numbers.shape,
+        chunks=(2, 40, 48),
+        dtype="u2",
+        zarr_format=2,
+        compressors=Blosc(cname="lz4"),
+    )
+    packed[...] = numbers
+    tifffile.imwrite(folder / "h.tif", numbers[0], photometric="minisblack", compression="lzma")
     return folder
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_images_are_refused_or_read(sound, tmp_path, monkeypatch):
+def test_damaged_images_are_refused_or_read(sound, tmp_path, monkeypatch, mutations):
     rng, said = np.random.default_rng(1), []
     originals = sorted(sound.iterdir())
     for k in range(FUZZ):
-        monkeypatch.setattr(tiff, "LAZY_ABOVE", 2**30 if k % 2 else 0)
+        monkeypatch.setattr(tiff, "LAZY_ABOVE", 2**30 if k // len(originals) % 2 else 0)
         original = originals[k % len(originals)]
         path = tmp_path / original.name
         if original.is_dir():
             shutil.rmtree(path, ignore_errors=True)
             shutil.copytree(original, path)
-            files = sorted(entry for entry in path.rglob("*") if entry.is_file())
-            damaged = files[int(rng.integers(len(files)))]
+            mutations.folder_broken(path, rng)
         else:
-            shutil.copy(original, path)
-            damaged = path
-        damaged.write_bytes(bytes_broken(damaged.read_bytes(), rng))
+            path.write_bytes(mutations.file_broken(original.read_bytes(), path.suffix, rng))
         try:
             image = read_image(path)
             if image.size < 2**24:
@@ -130,3 +131,92 @@ def test_messages_are_short():
     assert len(str(InputError(f"There is no file {'x' * 5000}. Check the name."))) < 400
     assert len(shorten("a b " * 5000)) < 1010
     assert shorten("There is no file x.") == "There is no file x."
+
+
+def test_letters_that_a_terminal_obeys_are_escaped():
+    error = InputError("There is no file \x1b[31mred\n\u202efit.\udcff.")
+    assert str(error) == r"There is no file \x1b[31mred\n\u202efit.\udcff."
+    wide = "5 µm\N{NO-BREAK SPACE}wide, 日本.tif"
+    assert str(InputError(wide)) == wide
+    assert named_error("a\n.tif", InputError("a\n.tif is empty")) == r"a\n.tif is empty"
+    assert named_error("a\n.tif", InputError("it is empty")) == r"a\n.tif: it is empty"
+
+
+@pytest.fixture
+def odd_names(tmp_path, monkeypatch):
+    """Names that no file can have, in a folder where a link leads to itself."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop.tif").symlink_to("loop.tif")
+    return ["", " \n", "x" * 300 + ".tif", "y/" * 3000 + "a.tif", "loop.tif", "a\0.tif"]
+
+
+def test_names_that_no_file_can_have_are_refused(odd_names):
+    for name in odd_names:
+        for use in (
+            read_image,
+            lambda name: expand_inputs([name]),
+            lambda name: plan_outputs([Path("a.tif")], name, folder=False),
+            lambda name: write_image(name, Image.of(np.zeros((4, 4), np.uint8))),
+        ):
+            with pytest.raises(InputError, match=r"empty|no name of a file|must end in") as refused:
+                use(name)
+            assert len(str(refused.value)) < 400
+
+
+def test_a_link_to_itself_in_a_folder_costs_only_itself(odd_names, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 4)))
+    assert [path.name for path in expand_inputs([tmp_path])] == ["a.npy", "loop.tif"]
+    with pytest.raises(InputError, match=r"loop\.tif is no name of a file"):
+        read_image("loop.tif")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    with pytest.raises(InputError, match="a device or a pipe"):
+        read_image(tmp_path / "pipe.tif")
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 251 + ".tif")
+    write_image(path, Image.of(np.ones((4, 4), np.uint8)))
+    assert read_image(path).data.all()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda image, progress: image.asarray(progress),
+        lambda image, progress: compute_histogram(image.data, progress=progress),
+        lambda image, progress: write_labels("labels.tif", image, progress=progress),
+        lambda image, progress: compute_contrasts(
+            image, ThresholdOptions(method="sauvola"), progress
+        ),
+    ],
+    ids=["pixels", "histogram", "labels", "contrasts"],
+)
+def test_reading_a_lazy_image_can_be_cancelled(read, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    n_read = []
+
+    def count(block):
+        n_read.append(block.shape)
+        return block
+
+    def cancel_soon(fraction, message="", /):
+        if fraction > 0:
+            raise Cancelled
+
+    lazy = da.ones((320, 320), dtype=np.uint16, chunks=(8, 8)).map_blocks(count, dtype=np.uint16)
+    n_read.clear()  # dask tries the function
+    with pytest.raises(Cancelled):
+        read(Image.of(lazy), cancel_soon)
+    assert 0 < len(n_read) < 800
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_lazy_image_is_read_whole(sound):
+    lazy = read_image(sound / "f.zarr")
+    assert lazy.lazy
+    np.testing.assert_array_equal(lazy.asarray(), np.load(sound / "d.npy"))

@@ -196,12 +196,12 @@ class TestLabels:
         assert not list(tmp_path.iterdir())
 
     def test_are_whole_numbers(self, tmp_path):
-        write_image(tmp_path / "a.tif", Image.of(np.ones((4, 5), np.float32)))
-        with pytest.raises(InputError, match=r"a\.tif holds float32"):
+        write_image(tmp_path / "a.tif", Image.of(np.full((4, 5), 0.5, np.float32)))
+        with pytest.raises(InputError, match=r"a\.tif holds fractions"):
             read_labels(tmp_path / "a.tif")
         with pytest.raises(InputError, match="whole numbers"):
             write_labels(tmp_path / "b.tif", Image.of(np.ones((4, 5))))
-        write_image(tmp_path / "c.tif", Image.of(np.ones((9, 9, 3), np.uint8)))
+        write_image(tmp_path / "c.tif", Image.of(np.eye(9, 27, dtype=np.uint8).reshape(9, 9, 3)))
         with pytest.raises(InputError, match="colours"):
             read_labels(tmp_path / "c.tif")
 

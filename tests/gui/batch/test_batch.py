@@ -252,11 +252,15 @@ def test_images_larger_than_memory_are_done_block_by_block(
     qtbot, viewer, dock, folder, monkeypatch
 ):
     monkeypatch.setattr(batch_run, "too_large", lambda batch, paths: [paths[0]])
+    monkeypatch.setattr(batch_run, "expected_cost", lambda batch, paths, progress: "about 3 min")
+    told = []
+    monkeypatch.setattr(dock, "_on_progressed", lambda fraction, message: told.append(message))
     ready(qtbot, dock, folder)
     click(dock, "run")
     idle(qtbot, dock)
     assert states(dock) == ["failed", "done", "done", "done"]
     written = folder.parent / "in results" / "labels" / "n1.zarr"
+    assert any("(all: about 3 min)" in message for message in told)
     image = read_image(folder / "n1.tif")
     np.testing.assert_array_equal(
         read_labels(written).asarray(), run_recipe(RECIPE, image).labels.data

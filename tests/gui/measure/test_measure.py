@@ -312,3 +312,10 @@ def test_files_that_cannot_be(tool, labels, run, save):
     labels.data_setitem((np.array([20]), np.array([20])), 3)
     assert not save("geojson", "g.geojson").exists()
     assert "Measure again" in tool.message.text()
+
+
+def test_pixels_below_0_are_no_object(run, tool, labels):
+    labels.data[0:2] = -1
+    labels.refresh()
+    assert list(run()["label"]) == [4, 7, 90]
+    assert "Pixels below 0 are left out." in tool.message.text()

@@ -345,3 +345,13 @@ def test_the_picture_has_the_colours_of_the_table(tool, viewer, two, compare):
     shown = pictures(viewer)[0].colormap.map(np.array([0, *COLOURS], dtype=np.uint8))
     expected = [(0, 0, 0, 0), *(transform_color(colour)[0] for colour in COLOURS.values())]
     np.testing.assert_allclose(shown, expected, atol=1 / 255)
+
+
+def test_pixels_below_0_are_left_out(tool, two, compare):
+    truth = two[1]
+    truth.data[30:34, 50:58] = -1
+    truth.data[0:2, 0:2] = -1
+    truth.refresh()
+    matching = compare().matching
+    assert (matching.n_true, matching.n_predicted, matching.n_matched) == (2, 1, 1)
+    assert "Pixels below 0 are left out." in tool.message.text()

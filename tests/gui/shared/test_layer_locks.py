@@ -29,56 +29,93 @@ class Oracle:
 
     def __init__(self, layer):
         self.layer = layer
-        self.ink = np.zeros(SHAPE, bool)
+        self.settled = np.zeros(layer.data.shape, bool)
         self.done, self.undone = [], []
 
+    @property
+    def ink(self):
+        return np.any([self.settled, *(ink for _, _, _, ink in self.done)], axis=0)
+
     def step(self, act, by_hand):
-        before, ink = self.layer.data.copy(), self.ink.copy()
-        act()
+        """Do something that is one step; it may return the pixels that the hand went over."""
+        before, ink = self.layer.data.copy(), self.ink
+        over = act()
         changed = self.layer.data != before
-        if changed.any():
-            self.done.append((before, ink))
-            del self.done[: -self.layer._history_limit]
+        if not by_hand:
+            over = np.zeros_like(changed)
+        elif over is None:
+            over = changed
+        if changed.any() or (over & ~ink).any():
+            self.done.append((changed, before, self.layer.data.copy(), over | (changed & by_hand)))
             self.undone.clear()
-            if by_hand:
-                self.ink = ink | changed
+        for *_, old in self.done[: -self.layer._history_limit]:
+            self.settled |= old
+        del self.done[: -self.layer._history_limit]
 
     def undo(self):
-        self._back(self.layer.undo, self.done, self.undone)
+        self._move(self.layer.undo, self.done, self.undone, 1)
 
     def redo(self):
-        self._back(self.layer.redo, self.undone, self.done)
+        self._move(self.layer.redo, self.undone, self.done, 2)
 
-    def _back(self, act, source, target):
-        now = self.layer.data.copy(), self.ink
-        act()
+    def _move(self, act, source, target, wanted):
+        labels = self.layer.data.copy()
         if source:
-            target.append(now)
-            labels, self.ink = source.pop()
-            assert np.array_equal(self.layer.data, labels)
+            step = source.pop()
+            labels[step[0]] = step[wanted][step[0]]
+            target.append(step)
+        act()
+        assert np.array_equal(self.layer.data, labels)
+
+
+UNUSED = 99
+
+
+def touched(layer, act, empty):
+    """Which pixels an act goes over: on labels without locks it changes all of them."""
+    twin = Labels(np.full_like(layer.data, UNUSED) if empty else layer.data.copy())
+    twin.brush_size, twin.contiguous = layer.brush_size, layer.contiguous
+    before = twin.data.copy()
+    act(twin)
+    return twin.data != before
 
 
 def hand(layer, rng):
-    kind = rng.integers(4)
-    at = tuple(int(rng.integers(n)) for n in SHAPE)
+    """Draw at random, often over what is there already, and return where the hand went."""
+    kind = rng.integers(5)
+    shape = layer.data.shape
+    at = tuple(int(rng.integers(n)) for n in shape)
+    label = int(layer.data[at]) if rng.random() < 0.4 else int(rng.integers(0, 5))
     layer.brush_size = int(rng.integers(1, 5))
+    layer.contiguous = bool(rng.random() < 0.7)
     if kind == 0:
-        layer.paint(at, int(rng.integers(0, 5)))
+        over = touched(layer, lambda twin: twin.paint(at, label), True)
+        layer.paint(at, label)
     elif kind == 1:
-        layer.fill(at, int(rng.integers(0, 5)))
+        over = touched(layer, lambda twin: twin.fill(at, UNUSED), False)
+        layer.fill(at, label)
     elif kind == 2:
-        places = rng.integers(0, np.array(SHAPE)[:, None], (2, 5))
-        layer.data_setitem(tuple(places), rng.integers(0, 5, 5))
+        places = tuple(rng.integers(0, np.array(shape)[:, None], (2, 5)))
+        over = np.zeros(shape, bool)
+        over[places] = True
+        layer.data_setitem(places, rng.integers(0, 5, 5))
+    elif kind == 3:
+        corners = rng.integers(0, np.array(shape), (4, 2))
+        over = touched(layer, lambda twin: twin.paint_polygon(corners, label), True)
+        layer.paint_polygon(corners, label)
     else:
+        along = [(at[0], min(at[1] + k, shape[1] - 1)) for k in range(3)]
+        over = touched(layer, lambda twin: [twin.paint(one, label) for one in along], True)
         with layer.block_history():
-            for k in range(3):
-                layer.paint((at[0], min(at[1] + k, SHAPE[1] - 1)), 0)
+            for one in along:
+                layer.paint(one, label)
+    return over
 
 
-def predicted(rng):
-    data = np.zeros(SHAPE, np.int32)
+def predicted(rng, shape=SHAPE):
+    data = np.zeros(shape, np.int32)
     for number in range(1, int(rng.integers(1, 6))):
-        y, x = (int(rng.integers(n - 3)) for n in SHAPE)
+        y, x = (int(rng.integers(n - 3)) for n in shape)
         data[y : y + 4, x : x + int(rng.integers(2, 7))] = number
     return data
 
@@ -89,29 +126,88 @@ def run(session, viewer, source, data, kind):
     )
 
 
+SHARES = {
+    "hand": 0.35,
+    "undo": 0.2,
+    "redo": 0.1,
+    "run": 0.18,
+    "run in a stroke": 0.05,
+    "edit": 0.07,
+    "replace": 0.05,
+}
+
+
 def follow(session, viewer, source, seed):
-    """Play one random sequence and check after every step."""
+    """Play one random sequence, check after every step, and return how many steps there were."""
     rng = np.random.default_rng(seed)
     layer, _ = run(session, viewer, source, predicted(rng), "objects")
     oracle = Oracle(layer)
-    for _ in range(int(rng.integers(4, 14))):
-        act = rng.choice(["hand", "undo", "redo", "classes", "objects"])
-        before, new = layer.data.copy(), predicted(rng)
+    n = int(rng.integers(4, 14))
+    for _ in range(n):
+        act = rng.choice(list(SHARES), p=list(SHARES.values()))
         if act == "hand":
             oracle.step(partial(hand, layer, rng), by_hand=True)
         elif act in ("undo", "redo"):
             getattr(oracle, act)()
+        elif act == "run":
+            run_again(session, viewer, source, oracle, rng)
+        elif act == "run in a stroke":
+            with layer.block_history():
+                oracle.step(partial(hand, layer, rng), by_hand=True)
+                run_again(session, viewer, source, oracle, rng)
+                oracle.step(partial(hand, layer, rng), by_hand=True)
+        elif act == "edit":
+            before = layer.data.copy()
+            layer.data[tuple(int(rng.integers(k)) for k in layer.data.shape)] = 7
+            changed = layer.data != before
+            run_again(session, viewer, source, oracle, rng, changed)
         else:
-            oracle.step(partial(run, session, viewer, source, new, act), by_hand=False)
-            ink = oracle.ink
-            assert np.array_equal(layer.data[ink], before[ink])
-            if act == "classes":
-                assert np.array_equal(layer.data[~ink], new[~ink])
-            else:
-                for number in np.setdiff1d(before[ink], 0):
-                    assert np.array_equal(layer.data == number, before == number)
+            layer = replace(session, viewer, source, oracle, rng)
+            oracle = Oracle(layer)
         assert np.array_equal(session.locks(layer).pixels().array(), oracle.ink), act
     viewer.layers.remove(layer)
+    return n
+
+
+def run_again(session, viewer, source, oracle, rng, edited=False):
+    """Let a run write into the layer; `edited` pixels were changed in place before it."""
+    layer, new = oracle.layer, predicted(rng)
+    kind = rng.choice(["classes", "objects"])
+    before, ink = layer.data.copy(), oracle.ink | edited
+    oracle.settled |= edited
+    oracle.step(lambda: run(session, viewer, source, new, kind), by_hand=False)
+    assert np.array_equal(layer.data[ink], before[ink])
+    if kind == "classes":
+        assert np.array_equal(layer.data[~ink], new[~ink])
+    else:
+        for number in np.setdiff1d(before[ink], 0):
+            assert np.array_equal(layer.data == number, before == number)
+
+
+def replace(session, viewer, source, oracle, rng):
+    """Set other labels, perhaps of another shape, and return the layer that the next run wrote."""
+    layer, before = oracle.layer, oracle.layer.data
+    other = predicted(rng, (SHAPE[0] + int(rng.integers(2)), SHAPE[1]))
+    if rng.random() < 0.3:
+        other = before.astype(np.int64)
+    layer.data, known = other, before.copy()
+    if other.shape != before.shape:
+        oracle.settled, oracle.done, oracle.undone = np.zeros(other.shape, bool), [], []
+    if rng.random() < 0.5:
+        for changed, old, *_ in oracle.done[-1:]:
+            known[changed] = old[changed]
+        oracle.undo()
+    assert np.array_equal(session.locks(layer).pixels().array(), oracle.ink)
+    shown, new = layer.data.copy(), predicted(rng)
+    made, remark = run(session, viewer, source, new, "classes")
+    if other.dtype == before.dtype and not np.array_equal(shown, known):
+        assert made is not layer
+        assert "kept as it is" in remark
+        assert np.array_equal(layer.data, shown)
+        assert np.array_equal(made.data, new)
+    for old in [one for one in viewer.layers if one is not source]:
+        viewer.layers.remove(old)
+    return run(session, viewer, source, predicted(rng), "objects")[0]
 
 
 @pytest.mark.parametrize("limit", [3, 100])

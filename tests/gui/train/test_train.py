@@ -10,11 +10,14 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.shared.layers import OBJECTS, image_of, marked
 from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.training_layers import lesson_of
+from napari_unetseg.gui.train.live_training import Live
 from napari_unetseg.gui.train.train_dock import TrainWidget
 
 
@@ -161,3 +164,41 @@ def test_objects_learnt_as_a_mask_are_one_class(qtbot, tool, viewer, sample):
     assert np.unique(sample.objects[5]).size > 2
     assert model.values == (0, 1)
     assert np.array_equal(ids.data, sample.objects[5]), "what was painted is as it was"
+
+
+def test_labels_of_one_plane_annotate_the_plane_on_screen(qtbot, tool, viewer, sample):
+    strokes = np.zeros(sample.mask.shape[1:], np.uint8)
+    strokes[4::4] = np.where(sample.mask[6][4::4], 2, 1)
+    viewer.add_labels(strokes, name="flat", scale=(0.5, 0.5))
+    viewer.layers.selection.active = viewer.layers["stack"]
+    tool.labels.pick(viewer.layers["flat"])
+    viewer.dims.set_current_step(0, 6)
+    pair, note = lesson_of(viewer.layers["stack"], viewer.layers["flat"], "scribbles", (6,))
+    assert np.array_equal(pair.labels[6], strokes)
+    assert np.count_nonzero(pair.labels) == np.count_nonzero(strokes)
+    assert np.array_equal(pair.counted.any((1, 2)), np.arange(10) == 6)
+    tool.run()
+    qtbot.waitUntil(lambda: not tool.running, timeout=120000)
+    assert note in tool.message.text()
+    assert "the one on screen, Z = 6" in note
+    (model,) = Session.of(viewer).models
+    found = predict(model, Image.of(sample.image[6])).asarray() == 2
+    both = np.count_nonzero(found & sample.mask[6])
+    assert 2 * both / (np.count_nonzero(found) + np.count_nonzero(sample.mask[6])) > 0.75
+    with pytest.raises(InputError, match="back to 2D"):
+        lesson_of(viewer.layers["stack"], viewer.layers["flat"], "mask", None)
+
+
+def test_live_strokes_of_one_plane_stay_on_the_plane_they_were_painted_on(qtbot, viewer, sample):
+    at = [(2,)]
+    live = Live(viewer, lambda layer: at[0])
+    flat = viewer.add_labels(np.ones(sample.mask.shape[1:], np.uint8), name="flat")
+    assert list(live._strokes(flat, at[0])) == [(2,)]
+    assert list(live._strokes(flat, (3,))) == [(2,)]
+    live._painted = True
+    strokes = live._strokes(flat, (4,))
+    assert {index: bool(plane.any()) for index, plane in strokes.items()} == {
+        (4,): True,
+        (2,): False,
+    }
+    live.end()

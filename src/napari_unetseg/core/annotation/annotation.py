@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.label_image import (
+    LARGEST_CLASS,
+    hard_mask,
+    label_image,
+    whole_numbers,
+)
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 
 IGNORED = 255
@@ -75,7 +81,8 @@ class Annotation:
         Parameters
         ----------
         labels
-            (*spatial), integers or booleans. A mask of 0 and 255 is read as 0 and 1.
+            (*spatial), whole numbers or booleans; those below 0 are ignored pixels. A mask of 0
+            and 255 is read as 0 and 1, one with soft edges at half (`hard_mask`).
         kind
             ``"scribbles"``: 0 is not labelled. ``"mask"``: 0 is background. ``"objects"``: 0 is
             background, everything else one class.
@@ -92,8 +99,8 @@ class Annotation:
         Raises
         ------
         InputError
-            When the labels are not whole numbers of at least 0, have another shape than the
-            image, or look like object ids.
+            When the labels are not whole numbers, have another shape than the image, or look like
+            object ids.
         """
         array = _whole_numbers(labels, kind)
         shapes = [("image", image_shape), ("region", None if region is None else region.shape)]
@@ -108,6 +115,9 @@ class Annotation:
         targets = _indices(array if ids is None else np.minimum(ids, 1), found)
         if region is not None and kind != "scribbles":
             targets[(array == 0) & ~region] = IGNORED
+        below = _below_zero(labels)
+        if below is not None:
+            targets[below] = IGNORED
         return cls(targets, found, _names(found, kind, names), kind, ids)
 
     @property
@@ -222,6 +232,33 @@ class TrainingPair:
     weights: Any = None
     times: float = 1.0
 
+    def notes(
+        self, kind: AnnotationKind, image: str = "The image", labels: str = "The label array"
+    ) -> list[str]:
+        """List sentences about pixels that are left out, and about a mask taken at half.
+
+        Parameters
+        ----------
+        kind
+            Meaning of the labels.
+        image, labels
+            Names of the two, for the sentences.
+        """
+        said: list[str] = []
+        given = np.asarray(self.labels)
+        if given.ndim > 1 and given.dtype.kind in "iuf":
+            axes = self.image.axes.replace("C", "")
+            read = label_image(Image(given, axes), labels, note=said.append)
+            if kind == "mask":
+                hard_mask(read.asarray(), labels, said.append)
+        finite = None if self.image.dtype.kind != "f" else np.isfinite(self.image.data)
+        missing = 0 if finite is None else int((~finite).sum())
+        if missing:
+            said.append(
+                f"{image} has {missing} pixels that are NaN or infinite: nothing is learnt there."
+            )
+        return said
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
@@ -248,7 +285,7 @@ class AnnotatedImage:
     Raises
     ------
     InputError
-        When the shapes differ or a number is not finite.
+        When the shapes differ or the number at an annotated pixel is not finite.
     """
 
     image: NDArray[Any]
@@ -266,10 +303,11 @@ class AnnotatedImage:
                 f"The labels have the shape {self.annotation.shape} and the image {spatial}: "
                 "choose labels that were painted on this image."
             )
-        if self.image.dtype.kind == "f" and not np.isfinite(self.image).all():
+        finite = _finite(self.image)
+        if finite is not None and (self.annotation.counted & ~finite).any():
             raise InputError(
-                "The image holds NaN or infinite numbers. Replace them first, for example with "
-                "numpy.nan_to_num."
+                "The image holds NaN or infinite numbers at annotated pixels. Leave these pixels "
+                "out of the annotation, or replace the numbers."
             )
 
     @property
@@ -302,7 +340,8 @@ def examples_of(
     Parameters
     ----------
     pair
-        Normalised by statistics of the whole image, see `fit_normalisation`.
+        Normalised by statistics of the whole image, see `fit_normalisation`. Pixels where the image
+        is NaN or infinite, or the labels are below 0, are ignored.
     kind, values, names
         See `Annotation.of`.
     ndim
@@ -332,6 +371,9 @@ def examples_of(
         )
     found = tuple(values) or values_of([array], kind)
     block = "ZYX"[-ndim:]
+    below = _below_zero(array)
+    if below is not None:
+        counted = ~below if counted is None else np.asarray(counted) & ~below
     painted = Image(_whole_numbers(array, kind), axes)
     done_image = None if done is None else Image(done, axes)
     counted_image = None if counted is None else Image(counted, axes)
@@ -359,9 +401,22 @@ def examples_of(
             numbers = np.moveaxis(numbers, inner.index("C"), 0)
         else:
             numbers = numbers[None]
+        finite = _finite(numbers)
+        if finite is not None:
+            annotation = annotation.only(finite)
+            if not annotation.counted.any():
+                continue
         spacing = image.spacing[-ndim:]
         examples.append(AnnotatedImage(numbers, annotation, normalisation, spacing, pair.times))
     return examples
+
+
+def _finite(image: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Return where all channels of (C, *spatial) are finite, if they are not everywhere."""
+    if image.dtype.kind != "f":
+        return None
+    finite: NDArray[np.bool_] = np.isfinite(image).all(0)
+    return None if finite.all() else finite
 
 
 def check_shape(image: Image, labels: NDArray[Any]) -> None:
@@ -385,7 +440,7 @@ def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int
     Raises
     ------
     InputError
-        When there are more than `MAX_CLASSES`, which must be object ids.
+        When there are more than `MAX_CLASSES`, which must be object ids, or one is too large.
     """
     if kind == "objects":
         return (0, 1)
@@ -398,6 +453,11 @@ def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int
         raise InputError(
             f"The labels hold {len(found)} different values, more than {MAX_CLASSES} classes: "
             "they look like object ids. Say that the labels are objects."
+        )
+    if found and max(found) > LARGEST_CLASS:
+        raise InputError(
+            f"The labels hold the class value {max(found)}; class values go up to {LARGEST_CLASS}. "
+            "Renumber the classes from 1, or say that the labels are objects."
         )
     return tuple(sorted(found))
 
@@ -434,8 +494,10 @@ def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -
 
 
 def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
-    """Convert labels to integers of at least 0."""
+    """Convert labels to integers of at least 0; those below 0 become 0."""
     array = np.asarray(labels)
+    if array.dtype.kind == "f" and array.size:
+        array = whole_numbers(array, "The label array")
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
     if array.dtype.kind not in "ui":
@@ -443,10 +505,22 @@ def _whole_numbers(labels: Any, kind: AnnotationKind) -> NDArray[Any]:
             f"Labels are whole numbers, not {array.dtype}. Choose a label layer or a label image."
         )
     if array.dtype.kind == "i" and array.size and array.min() < 0:
-        raise InputError("The labels hold negative numbers. Labels count from 0.")
-    if kind == "mask" and array.size and array.max() == 255 and set(np.unique(array)) <= {0, 255}:
+        array = np.maximum(array, 0)
+    if kind != "mask" or not array.size:
+        return array
+    array = hard_mask(array)
+    if array.max() == 255 and set(np.unique(array)) <= {0, 255}:
         return (array > 0).astype(np.uint8)
     return array
+
+
+def _below_zero(labels: Any) -> NDArray[np.bool_] | None:
+    """Return where labels are below 0, if they are anywhere: these pixels are ignored."""
+    array = np.asarray(labels)
+    if array.dtype.kind not in "if":
+        return None
+    below: NDArray[np.bool_] = array < 0
+    return below if below.any() else None
 
 
 def _ids(array: NDArray[Any]) -> NDArray[np.int32]:

@@ -155,7 +155,7 @@ def likeliest(proba: NDArray[np.float32], first: int = 0) -> NDArray[np.uint8]:
 def matched(image: Image, segmenter: Segmenter) -> Image:
     """Return the image in the channels the segmenter takes.
 
-    Colour becomes grey for a segmenter of one channel, and loses its transparency for one of three.
+    Colour becomes grey for a segmenter of one channel.
 
     Raises
     ------
@@ -165,9 +165,6 @@ def matched(image: Image, segmenter: Segmenter) -> Image:
     n = segmenter.n_channels
     if image.rgb and n == 1:
         image = image.grey()
-    elif image.rgb and (image.n_channels, n) == (4, 3):
-        at = (slice(None),) * image.axes.index("C") + (slice(3),)
-        image = image.like(image.data[at], image.axes, rgb=True)
     if image.n_channels != n:
         raise InputError(
             f"The image has {image.n_channels} channel(s), but the model was trained on "

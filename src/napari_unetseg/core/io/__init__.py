@@ -15,10 +15,10 @@ from napari_unetseg.core.io.image_files import (
     write_image,
     write_labels,
 )
+from napari_unetseg.core.io.pairing import pair_labels
 from napari_unetseg.core.io.paths import (
     expand_inputs,
     is_image_path,
-    pair_labels,
     plan_outputs,
     stem_of,
     wants_folder,

@@ -1,6 +1,5 @@
 """Reading and writing of images and labels in all formats."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,17 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetseg.core.errors import InputError, decoding
+from napari_unetseg.core.errors import InputError, decoding, named_error
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
-from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, is_zarr, writing
+from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr, writing
+from napari_unetseg.core.io.picture_files import is_jpeg, read_indices, read_picture
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
 from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE, check_level, chosen_scene
-from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.label_image import (
+    Note,
+    label_image,
+    no_note,
+    without_single_axes,
+)
+from napari_unetseg.core.progress import Progress, map_chunks, part, silent
 from napari_unetseg.core.units import symbol_of
 
-Reader = Callable[[Path, str | None, str], Image]
+_READING_SHARE = 0.3
+
+Reader = Callable[[Path, str | None], Image]
 
 
 def read_image(
@@ -52,9 +60,7 @@ def read_image(
         When the file, level or scene does not exist, or it is damaged, empty, pickled or of an
         unknown kind.
     """
-    source = Path(path)
-    if not source.exists():
-        raise InputError(f"There is no file {source}. Check the name.")
+    source = existing_path(path)
     with _reading(source):
         reader = _reader_of(source)
         if reader is ngff.read_zarr:
@@ -62,7 +68,10 @@ def read_image(
         if reader is tiff.read_tiff:
             return tiff.read_tiff(source, axes, scene, level)
         check_level(level, 1)
-        return reader(source, axes, scene)
+        if reader is read_with_plugin:
+            return read_with_plugin(source, axes, scene)
+        chosen_scene({0: ""}, scene)
+        return reader(source, axes)
 
 
 def read_lazily(path: PathLike, *, level: int = 0, scene: str = "") -> Image:
@@ -128,23 +137,37 @@ def may_be_lazy(path: PathLike) -> bool:
     return size > tiff.LAZY_ABOVE
 
 
-def read_labels(path: PathLike, axes: str | None = None, *, scene: str = "") -> Image:
-    """Read labels or a mask: an image of integers or booleans.
+def read_labels(
+    path: PathLike, axes: str | None = None, *, scene: str = "", note: Note = no_note
+) -> Image:
+    """Read labels or a mask: an image of integers or booleans, negative ones included.
+
+    Parameters
+    ----------
+    path
+        As in `read_image`. Of a picture with a palette, the indices are read; a JPEG must be a
+        mask and is taken at half.
+    axes, scene
+        As in `read_image`. Without axes, those of length 1 are dropped.
+    note
+        Receives sentences about changed or left-out pixels; see `label_image`.
 
     Raises
     ------
     InputError
         As `read_image`; and when the pixels are fractions or colours.
     """
-    image = read_image(path, axes, scene=scene)
-    if image.rgb:
-        raise InputError(f"{path} holds colours, not labels. Give one whole number a pixel.")
-    if image.dtype.kind not in "iub":
-        raise InputError(
-            f"{path} holds {image.dtype}; labels are whole numbers, 0 for background. Save it as "
-            "an integer image."
-        )
-    return image
+    source = Path(path)
+    picture = source.is_file() and _suffix_reader(source) is not read_with_plugin
+    indices, lossy = None, False
+    if picture:
+        with _reading(source):
+            lossy = is_jpeg(source)
+            if axes is None and _reader_of(source) is read_picture:
+                indices = read_indices(source)
+    image = read_image(source, axes, scene=scene) if indices is None else indices
+    labels = label_image(image, str(path), lossy=lossy, note=note)
+    return labels if axes is not None else without_single_axes(labels)
 
 
 def write_image(path: PathLike, image: Image, *, progress: Progress = silent) -> None:
@@ -184,7 +207,8 @@ def write_labels(path: PathLike, labels: Image, *, progress: Progress = silent) 
     InputError
         As `write_image`; and when a label is negative or needs more than 32 bits.
     """
-    _write(Path(path), _smallest(labels), labels=True, progress=progress)
+    smallest = _smallest(labels, part(progress, 0, _READING_SHARE))
+    _write(Path(path), smallest, labels=True, progress=part(progress, _READING_SHARE, 1))
 
 
 def _write(path: Path, image: Image, *, labels: bool, progress: Progress) -> None:
@@ -204,14 +228,14 @@ def _write(path: Path, image: Image, *, labels: bool, progress: Progress) -> Non
     progress(1.0, "written")
 
 
-def _smallest(labels: Image) -> Image:
+def _smallest(labels: Image, progress: Progress) -> Image:
     if labels.dtype.kind == "b":
         return replace(labels, data=labels.data.astype(np.uint8))
     if labels.dtype.kind not in "iu":
         raise InputError(f"Labels are whole numbers, 0 for background; these are {labels.dtype}.")
     if labels.dtype == np.uint8:
         return labels
-    low, high = _extremes(labels)
+    low, high = _extremes(labels, progress)
     if low < 0 or high > np.iinfo(np.uint32).max:
         raise InputError(
             f"Labels in a file range from 0 to {np.iinfo(np.uint32).max}; these range from {low} "
@@ -220,13 +244,10 @@ def _smallest(labels: Image) -> Image:
     return replace(labels, data=labels.data.astype(np.min_scalar_type(high)))
 
 
-def _extremes(image: Image) -> tuple[int, int]:
-    if not image.lazy:
-        return int(image.data.min()), int(image.data.max())
-    import dask
-
-    low, high = dask.compute(image.data.min(), image.data.max())
-    return int(low), int(high)
+def _extremes(image: Image, progress: Progress) -> tuple[int, int]:
+    ends = map_chunks(image.data, lambda chunk: (int(chunk.min()), int(chunk.max())), progress)
+    lows, highs = zip(*ends, strict=True)
+    return min(lows), max(highs)
 
 
 @contextmanager
@@ -236,9 +257,7 @@ def _reading(path: Path) -> Iterator[None]:
         with decoding(path, failed=NOT_AN_IMAGE):
             yield
     except InputError as error:
-        text = str(error)
-        named = text if text.startswith(str(path)) else f"{path}: {text}"
-        raise InputError(f"{named.rstrip('.')}.") from error
+        raise InputError(f"{named_error(path, error).rstrip('.')}.") from error
     except MemoryError as error:
         raise InputError(
             f"{path} does not fit in memory. Save it as .zarr and open that."
@@ -252,13 +271,25 @@ def _reader_of(path: Path) -> Reader:
         return ngff.read_zarr
     if path.stat().st_size == 0:
         raise InputError("the file is empty; copy it again from its source")
+    reader = _suffix_reader(path)
+    return reader if reader is read_with_plugin else _by_content(path, reader)
+
+
+def _suffix_reader(path: Path) -> Reader:
     return _READERS.get(path.suffix.lower(), read_with_plugin)
 
 
-def _read_npy(path: Path, axes: str | None, scene: str = "") -> Image:
+def _by_content(path: Path, reader: Reader) -> Reader:
+    """Return the reader for the first bytes of a file whose suffix may be wrong."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    found = (other for start, other in _STARTS.items() if head.startswith(start))
+    return next(found, reader)
+
+
+def _read_npy(path: Path, axes: str | None) -> Image:
     import dask.array
 
-    chosen_scene({0: ""}, scene)
     large = path.stat().st_size > tiff.LAZY_ABOVE
     try:
         data = np.load(path, mmap_mode="r" if large else None, allow_pickle=False)
@@ -272,24 +303,6 @@ def _read_npy(path: Path, axes: str | None, scene: str = "") -> Image:
     if not isinstance(data, np.ndarray):
         raise InputError("it is an archive of several arrays; save one with numpy.save")
     return Image.of(dask.array.from_array(data) if large else data, axes)
-
-
-def _read_picture(path: Path, axes: str | None, scene: str = "") -> Image:
-    """Read a common picture format. Several frames become the Z axis."""
-    import imageio.v3 as imageio
-    from PIL.Image import DecompressionBombError, DecompressionBombWarning
-
-    chosen_scene({0: ""}, scene)
-    with warnings.catch_warnings():
-        # The limit protects servers from uploads; here the user chose the file.
-        warnings.simplefilter("ignore", DecompressionBombWarning)
-        try:
-            data = imageio.imread(path, plugin="pillow")
-        except DecompressionBombError as error:
-            raise InputError("the picture is too large for its format; save it as TIFF") from error
-    samples = data.shape[-1] if data.ndim > 2 and data.shape[-1] <= 4 else 0
-    guessed = {2: "YX", 3: "YXC" if samples else "ZYX", 4: "ZYXC"}.get(data.ndim)
-    return Image.of(data, axes or guessed, rgb=samples in (3, 4) and axes is None)
 
 
 def _write_png(path: Path, image: Image) -> None:
@@ -317,12 +330,24 @@ _READERS: dict[str, Reader] = {
     ".scn": tiff.read_tiff,
     ".qptiff": tiff.read_tiff,
     ".npy": _read_npy,
-    ".png": _read_picture,
-    ".jpg": _read_picture,
-    ".jpeg": _read_picture,
-    ".bmp": _read_picture,
-    ".gif": _read_picture,
+    ".png": read_picture,
+    ".jpg": read_picture,
+    ".jpeg": read_picture,
+    ".bmp": read_picture,
+    ".gif": read_picture,
 }
+
+_STARTS: dict[bytes, Reader] = {
+    b"II*\0": tiff.read_tiff,
+    b"II+\0": tiff.read_tiff,
+    b"MM\0*": tiff.read_tiff,
+    b"MM\0+": tiff.read_tiff,
+    b"\x93NUM": _read_npy,
+    b"\x89PNG": read_picture,
+    b"\xff\xd8\xff": read_picture,
+    b"GIF8": read_picture,
+}
+"""First bytes of the formats that have some of their own."""
 
 __all__ = [
     "file_contents",

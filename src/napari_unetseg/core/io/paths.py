@@ -4,7 +4,10 @@ import errno
 import glob
 import os
 import shutil
+import stat
+import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,12 +38,57 @@ IMAGE_SUFFIXES = (
 WRITE_SUFFIXES = (".tif", ".tiff", ".zarr", ".png")
 
 _COMPOUND = (".ome.tif", ".ome.tiff", ".ome.zarr")
+_LONGEST_PREFIX = 40  # letters, of up to four bytes each; a name has up to 255 bytes
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+
+
+def named_path(name: PathLike) -> Path:
+    """Return the path of a name that a user or a file gave, whether or not it exists.
+
+    Raises
+    ------
+    InputError
+        When the name is blank, is too long, has a letter that no name can have, or is a link that
+        leads back to itself.
+    """
+    text = os.fspath(name)
+    if not text.strip():
+        raise InputError("The name of a file is empty. Give a name.")
+    try:
+        os.stat(text)
+    except (OSError, ValueError) as error:
+        # Whoever opens the file reports all else; Windows also refuses the star of a glob here.
+        if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(f"{text} is no name of a file: {reason}. Change the name.") from error
+    return Path(text)
+
+
+def existing_path(name: PathLike) -> Path:
+    """Return the path of an existing file or folder.
+
+    Raises
+    ------
+    InputError
+        As `named_path`; when there is none; and when it is a device or a pipe, which may never end.
+    """
+    path = named_path(name)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"There is no file or folder {path}. Check the name.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror}.") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is a device or a pipe. Give the name of a file.")
+    return path
 
 
 def is_zarr(path: Path) -> bool:
     """Return whether `path` is a zarr folder, by its name or its content."""
-    return path.suffix.lower() == ".zarr" or any((path / name).exists() for name in _ZARR_MARKERS)
+    return path.suffix.lower() == ".zarr" or any(
+        os.path.exists(path / name) for name in _ZARR_MARKERS
+    )
 
 
 def is_image_path(path: PathLike) -> bool:
@@ -64,10 +112,10 @@ def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
     Parameters
     ----------
     patterns
-        Each a file (any format), a folder (its images by suffix, without subfolders; if there are
-        none, those that installed napari plugins read), or a glob such as ``plate/*_c1.tif``
-        (``**`` descends). Hidden files are ignored, and so are all but the first of the files of
-        one OME-TIFF image in a folder or glob.
+        Each a file (any format), a folder (its images by suffix; if there are none, those in its
+        subfolders; then those that installed napari plugins read), or a glob such as
+        ``plate/*_c1.tif`` (``**`` descends). Hidden files are ignored, and so are all but the
+        first of the files of one OME-TIFF image in a folder or glob.
 
     Returns
     -------
@@ -79,10 +127,10 @@ def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
     InputError
         When a name does not exist, or a folder or glob has no image.
     """
-    paths: dict[Path, Path] = {}
+    paths: dict[str, Path] = {}
     for pattern in patterns:
         for path in _expand(os.fspath(pattern)):
-            paths.setdefault(path.resolve(), path)
+            paths.setdefault(os.path.realpath(path), path)
     if not paths:
         raise InputError("No image was given. Name a file, a folder or a glob.")
     return sorted(paths.values())
@@ -128,14 +176,14 @@ def plan_outputs(
         When the name is invalid, two images would share an output, or an output would overwrite an
         input.
     """
-    target = Path(out)
-    if folder or (target.is_dir() and not is_zarr(target)):
+    target = named_path(out)
+    if folder or (os.path.isdir(target) and not is_zarr(target)):
         outputs = _in_folder(inputs, target, suffix)
     else:
         outputs = [_checked_file(target)]
-    sources = {path.resolve() for path in (*inputs, *keep)}
+    sources = {os.path.realpath(path) for path in (*inputs, *keep)}
     for output in outputs:
-        if output.resolve() in sources:
+        if os.path.realpath(named_path(output)) in sources:
             raise InputError(
                 f"{output} is one of the files to read; writing there would destroy it. Choose "
                 "another output."
@@ -143,24 +191,10 @@ def plan_outputs(
     return outputs
 
 
-def pair_labels(inputs: Sequence[Path], labels: PathLike) -> list[Path]:
-    """Find the labels of every input: one file for all, or by file name in a folder.
-
-    Raises
-    ------
-    InputError
-        When the file or folder does not exist, or an image has no labels, or several.
-    """
-    source = Path(labels)
-    if not source.exists():
-        raise InputError(f"There is no file or folder {source}. Check the name.")
-    if not source.is_dir() or is_zarr(source):
-        return [source] * len(inputs)
-    by_stem: dict[str, list[Path]] = {}
-    for path in expand_inputs([source]):
-        by_stem.setdefault(stem_of(path), []).append(path)
-    return [_one_of(by_stem.get(stem_of(path), []), path, source) for path in inputs]
-
+_ATTEMPTS = 20
+_moving = threading.Lock()
+_temporary: set[Path] = set()
+"""Temporary folders of this process."""
 
 # Numpy gives no error number when an array is only partly written.
 _FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -179,10 +213,10 @@ def writing(path: PathLike) -> Iterator[Path]:
     InputError
         When the path cannot be written.
     """
-    target = Path(path)
+    target = named_path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft_folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        draft_folder = _make_folder(f".{target.name[:_LONGEST_PREFIX]}.", target.parent)
     except OSError as error:
         raise InputError(
             f"Nothing can be written in {target.parent}: {error.strerror}. Choose another folder."
@@ -190,14 +224,52 @@ def writing(path: PathLike) -> Iterator[Path]:
     draft = draft_folder / target.name
     try:
         yield draft
-        put(draft, target, aside=draft_folder / "replaced")
+        with _moving:
+            put(draft, target, aside=draft_folder / "replaced")
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
             reason += ". The disk is full: free some space, or choose another folder"
         raise InputError(f"{target} cannot be written: {reason}.") from error
     finally:
-        shutil.rmtree(draft_folder, ignore_errors=True)
+        _remove_folder(draft_folder)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Provide a folder that is removed afterwards."""
+    folder = _make_folder("napari-unetseg-", None)
+    try:
+        yield folder
+    finally:
+        _remove_folder(folder)
+
+
+def remove_unfinished() -> None:
+    """Remove all temporary folders of this process, which is about to end; no file is moved then.
+
+    Threads may still write into them, so they are removed until they stay away.
+    """
+    _moving.acquire()
+    for _ in range(_ATTEMPTS):
+        folders = list(_temporary)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not any(map(os.path.exists, folders)):
+            return
+
+
+def _make_folder(prefix: str, parent: Path | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    _temporary.add(folder)
+    return folder
+
+
+def _remove_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    # After an interrupt, a thread that still computes may write once more: see remove_unfinished.
+    if not isinstance(sys.exception(), KeyboardInterrupt):
+        _temporary.discard(folder)
 
 
 def put(draft: Path, target: Path, *, aside: Path) -> None:
@@ -206,9 +278,9 @@ def put(draft: Path, target: Path, *, aside: Path) -> None:
     A folder is only replaced by a folder: replacing it by a file would be a mistake that costs all
     in it.
     """
-    if target.is_dir() and not draft.is_dir():
+    if os.path.isdir(target) and not os.path.isdir(draft):
         raise IsADirectoryError(errno.EISDIR, "there is a folder of that name")
-    if target.is_dir():
+    if os.path.isdir(target):
         os.replace(target, aside)
         try:
             os.replace(draft, target)
@@ -221,17 +293,20 @@ def put(draft: Path, target: Path, *, aside: Path) -> None:
 
 def _is_many(pattern: str) -> bool:
     path = Path(pattern)
-    if path.exists():
-        return path.is_dir() and not is_zarr(path)
+    if os.path.exists(path):
+        return os.path.isdir(path) and not is_zarr(path)
     return glob.has_magic(pattern)
 
 
 def _expand(pattern: str) -> list[Path]:
-    path = Path(pattern)
-    if path.is_dir() and not is_zarr(path):
-        children = list(path.iterdir())
+    path = named_path(pattern)
+    if os.path.isdir(path) and not is_zarr(path):
+        try:
+            children = list(path.iterdir())
+        except OSError as error:
+            raise InputError(f"The folder {path} cannot be opened: {error.strerror}.") from error
         images = [child for child in children if is_image_path(child)]
-        images = images or _for_plugins(children)
+        images = images or _nested(path) or _for_plugins(children)
         if not images:
             raise InputError(
                 f"The folder {path} contains no image: no name ends in one of "
@@ -239,15 +314,26 @@ def _expand(pattern: str) -> list[Path]:
                 "Install a plugin that does, or name other files one by one."
             )
         return _one_of_each_set(images)
-    if path.exists():
-        return [path]
-    if glob.has_magic(pattern):
+    if glob.has_magic(pattern) and not os.path.lexists(path):
         matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
-        images = [match for match in matches if match.is_file() or is_zarr(match)]
+        images = [match for match in matches if os.path.isfile(match) or is_zarr(match)]
         if not images:
             raise InputError(f"No file matches {pattern}. Check the folder and the pattern.")
         return _one_of_each_set(images)
-    raise InputError(f"There is no file or folder {path}. Check the name.")
+    return [existing_path(path)]
+
+
+def _nested(folder: Path) -> list[Path]:
+    """Return the images in the subfolders of a folder, without looking into zarr folders."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        inside = [Path(place, name) for name in (*folders, *files)]
+        found += [path for path in inside if place != str(folder) and is_image_path(path)]
+        # Links are not followed, so none leads round in a circle.
+        folders[:] = [
+            name for name in folders if not name.startswith(".") and not is_zarr(Path(place, name))
+        ]
+    return found
 
 
 def _one_of_each_set(paths: Sequence[Path]) -> list[Path]:
@@ -270,7 +356,7 @@ def _one_of_each_set(paths: Sequence[Path]) -> list[Path]:
 
 def _for_plugins(paths: Sequence[Path]) -> list[Path]:
     """Return the files that installed napari plugins claim to read."""
-    files = [path for path in paths if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in paths if os.path.isfile(path) and not path.name.startswith(".")]
     if not files:
         return []
     # Asking all plugins takes a second, so it is done only for folders without other images.
@@ -281,7 +367,7 @@ def _for_plugins(paths: Sequence[Path]) -> list[Path]:
 
 
 def _in_folder(inputs: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
-    if folder.suffix.lower() in WRITE_SUFFIXES or folder.is_file():
+    if folder.suffix.lower() in WRITE_SUFFIXES or os.path.isfile(folder):
         raise InputError(
             f"Several images need an output folder, but {folder} is a file name. Give the name of "
             "a folder."
@@ -305,27 +391,20 @@ def _checked_file(target: Path) -> Path:
     return target
 
 
-def _one_of(candidates: list[Path], image: Path, folder: Path) -> Path:
-    if len(candidates) == 1:
-        return candidates[0]
-    many = f"{len(candidates)} files" if candidates else "no file"
-    raise InputError(
-        f"{image.name} needs one file of labels named {stem_of(image)!r} in {folder}, which has "
-        f"{many} of that name. Keep exactly one."
-    )
-
-
 __all__ = [
     "IMAGE_SUFFIXES",
     "WRITE_SUFFIXES",
     "PathLike",
+    "existing_path",
     "expand_inputs",
     "is_image_path",
     "is_zarr",
-    "pair_labels",
+    "named_path",
     "plan_outputs",
     "put",
+    "remove_unfinished",
     "stem_of",
+    "temporary_folder",
     "wants_folder",
     "writing",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.label_image import known_labels, label_image, without_single_axes
 from napari_unetseg.core.measure.column_units import measured_scale
 from napari_unetseg.core.measure.columns import Table, build_columns
 from napari_unetseg.core.measure.measure_options import MeasureOptions
@@ -96,10 +97,8 @@ def measure(
     in 4096×4096 pixels with one channel.
     """
     chosen = options or MeasureOptions()
-    _check(labels)
+    labels = _checked(labels)
     labels = measured_scale(labels, flat=is_flat(labels, chosen))
-    if labels.dtype == bool:
-        labels = labels.with_data(labels.data.astype(np.uint8))
     channels = _channels_of(labels, image)
     frames = list_frames(labels, chosen)
     measured = []
@@ -136,7 +135,7 @@ def measure_part(
         The columns of `measure` for these objects in the larger image.
     """
     chosen = options or MeasureOptions()
-    _check(labels)
+    labels = _checked(labels)
     labels = measured_scale(labels, flat=is_flat(labels, chosen))
     channels = _channels_of(labels, image)
     first = np.array([start.get(axis, 0) for axis in "ZYX"])
@@ -155,14 +154,12 @@ def measure_part(
     return table
 
 
-def _check(labels: Image) -> None:
-    if labels.dtype.kind not in "iub":
-        raise InputError(
-            f"Objects are whole numbers, 0 for background, not {labels.dtype}. Measure a layer of "
-            "labels."
-        )
+def _checked(labels: Image) -> Image:
+    """Return labels as integers of at least 0."""
+    labels = known_labels(label_image(labels, "The labels"))
     if "C" in labels.axes:
         raise InputError("Labels have no channels. Choose one of them, or leave the axis out.")
+    return labels.with_data(labels.data.astype(np.uint8)) if labels.dtype == bool else labels
 
 
 def _channels_of(labels: Image, images: Images) -> dict[str, Image]:
@@ -178,7 +175,7 @@ def _channels_of(labels: Image, images: Images) -> dict[str, Image]:
 
 
 def _of_one(labels: Image, image: Image, name: str, *, single: bool) -> dict[str, Image]:
-    grey = image.grey()
+    grey = without_single_axes(image.grey(), f"C{labels.axes}")
     axes = grey.axes.replace("C", "")
     shape = tuple(grey.length(axis) for axis in labels.axes)
     if sorted(axes) != sorted(labels.axes) or shape != labels.shape:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io.paths import named_path
 from napari_unetseg.core.model.trained_model import TrainedModel
 
 PathLike = str | os.PathLike[str]
@@ -51,7 +52,7 @@ def path_of(name: str) -> Path:
 def shipped_name(path: PathLike) -> str:
     """Return the name of the shipped model at a path; empty if it is another file."""
     file = Path(path)
-    ours = file.suffix == _SUFFIX and file.resolve().parent == FOLDER.resolve()
+    ours = file.suffix == _SUFFIX and Path(os.path.realpath(file)).parent == FOLDER.resolve()
     return file.stem if ours and file.stem in names() else ""
 
 
@@ -65,8 +66,13 @@ def resolved(path: PathLike) -> Path:
     """Return the model file of a path or name: an existing file, or else the shipped model.
 
     A folder without a model description does not count as an existing model.
+
+    Raises
+    ------
+    InputError
+        As `napari_unetseg.core.io.paths.named_path`.
     """
-    file = Path(path)
+    file = named_path(path)
     return path_of(file.name) if _is_name(file) and not _is_there(file) else file
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.label_image import known_labels
 from napari_unetseg.core.progress import Progress, silent, track
 
 Ring = NDArray[np.int64]
@@ -50,7 +51,7 @@ def outlines(labels: Image, *, progress: Progress = silent) -> Iterator[Outline]
     Parameters
     ----------
     labels
-        Integers, 0 for background, axes YX, optionally with Z and T.
+        Integers, 0 and less for background, axes YX, optionally with Z and T.
 
     Raises
     ------
@@ -65,6 +66,7 @@ def outlines(labels: Image, *, progress: Progress = silent) -> Iterator[Outline]
 
     if labels.dtype.kind not in "iub" or "C" in labels.axes:
         raise InputError("Outlines are those of objects: give whole numbers without channels.")
+    labels = known_labels(labels)
     loops = [axis for axis in labels.axes if axis not in "YX"]
     for index in track(labels.indices(), progress, "outlines"):
         at = dict(zip(loops, index, strict=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.predict_options import PredictOptions
-from napari_unetseg.core.io.paths import PathLike, writing
+from napari_unetseg.core.io.paths import PathLike, existing_path, named_path, writing
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
@@ -29,7 +29,7 @@ def read_recipe(path: PathLike) -> Recipe:
     InputError
         When the file cannot be read or is not a recipe; the message names the line and the field.
     """
-    source = Path(path)
+    source = named_path(path)
     try:
         with source.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -71,8 +71,10 @@ def model_file(step: ModelStep, folder: PathLike) -> Path:
     InputError
         When the file is missing or its hash differs.
     """
-    path = Path(os.path.normpath(Path(folder) / step.file))
-    if not path.exists() and step.file in shipped.names():
+    path = named_path(os.path.normpath(Path(folder) / named_path(step.file)))
+    if os.path.exists(path):
+        existing_path(path)
+    elif step.file in shipped.names():
         path = shipped.path_of(step.file)
     sha256 = file_sha256(path)
     if sha256 != step.sha256:

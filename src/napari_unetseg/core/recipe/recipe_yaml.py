@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_bytes
+from napari_unetseg.core.models_io.native.plain_yaml import read_yaml_nodes, yaml_bytes
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe
 
@@ -98,8 +98,8 @@ def _idle(step: Options, name: str) -> dict[str, tuple[Any, ...]]:
 def _read(data: bytes) -> tuple[Content, Mapping[Path, int]]:
     """Return the content of a YAML text, and the line of each name."""
     try:
-        content = read_yaml(data, "The recipe")
-        lines = dict(_lines_of(yaml.compose(data.decode("utf-8"), Loader=yaml.SafeLoader)))
+        content, root = read_yaml_nodes(data, "The recipe")
+        lines = dict(_lines_of(root))
     except RecipeError:
         raise
     except InputError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import plan_outputs, write_image, write_labels, write_table
-from napari_unetseg.core.io.paths import PathLike
+from napari_unetseg.core.io.paths import PathLike, named_path
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.execute import RecipeResult
 from napari_unetseg.core.recipe.finished_log import FinishedLog, file_identity
@@ -86,7 +86,7 @@ class ResultsFolder:
             When two images would share a name, an input file or a file that no recipe has made
             would be overwritten, or the folder is a file.
         """
-        if self.path.exists() and not self.path.is_dir():
+        if named_path(self.path).exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file. Give the name of a folder for the results.")
         outputs = [
             output

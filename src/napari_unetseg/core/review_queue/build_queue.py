@@ -80,7 +80,7 @@ def make_queue(
     probability of an object there.
     """
     frame_axes = frame_axes_of(labels, options.per)
-    ids = labels.asarray()
+    ids = labels.asarray(part(progress, 0, 0))
     locked = PixelSet(ids.shape) if locked is None else locked
     if options.order == "random sample":
         return BuiltQueue(_random_sample(labels, ids, locked, options, frame_axes, progress))

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.label_image import comparable
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.scoring.boundary_scores import boundary_scores
@@ -71,7 +72,7 @@ def judge_objects(
     ----------
     prediction, truth
         Ids, with the same axes up to their names; see `overlap_of` for the definition of an object.
-        Axes and spacing are those of the truth.
+        Axes and spacing are those of the truth. Pixels below 0 in either are left out.
     options
         Options of the comparison.
 
@@ -82,8 +83,10 @@ def judge_objects(
     """
     chosen = options or ObjectScoreOptions()
     frame_axes = frame_axes_of(truth, chosen.per)
-    predicted, true = prediction.asarray(), truth.asarray()
-    overlap = overlap_of(predicted, true, frame_axes=frame_axes, progress=part(progress, 0, 0.2))
+    predicted, true = comparable(
+        prediction.asarray(part(progress, 0, 0.05)), truth.asarray(part(progress, 0.05, 0.1))
+    )
+    overlap = overlap_of(predicted, true, frame_axes=frame_axes, progress=part(progress, 0.1, 0.2))
     spacing = truth.spacing[-(true.ndim - frame_axes) :]
     if chosen.units == "pixels":
         spacing = tuple(step / min(spacing) for step in spacing)

@@ -7,7 +7,6 @@ there: it is sent once to every worker, also to those that join later, and ident
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.io.paths import temporary_folder
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
@@ -139,14 +139,14 @@ def cluster(address: str = "", jobs: int = 1) -> Iterator[Any]:
         ) from error
     if not address:
         with (
-            tempfile.TemporaryDirectory(prefix="napari-unetseg-") as scratch,
+            temporary_folder() as scratch,
             distributed.LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
                 memory_limit=None,
                 dashboard_address=None,
                 silence_logs=logging.ERROR,
-                local_directory=scratch,
+                local_directory=str(scratch),
             ) as local,
             distributed.Client(local) as client,
         ):

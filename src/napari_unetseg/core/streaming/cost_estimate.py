@@ -1,16 +1,16 @@
 """Estimate the time, memory and disk space of a run from one block of the image."""
 
 import math
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.io.paths import temporary_folder
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
@@ -22,6 +22,7 @@ from napari_unetseg.core.streaming.stream_recipe import stream
 
 _WARM_UP_SIDE = 160
 _INTERVAL = 0.01
+_SMALL = 0.1  # gigabytes for the block of a quick estimate
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,39 @@ class Cost:
             f"of up to {self.side:,} pixels a side"
         )
 
+    @property
+    def in_short(self) -> str:
+        """The time, and the bytes on disk, in words."""
+        return (
+            f"about {_time(self.seconds)}, {_size(self.disk)} of disk while it runs and "
+            f"{_size(self.result)} for the result"
+        )
+
+
+def estimate_all(
+    recipe: Recipe,
+    images: Sequence[Image],
+    *,
+    model: TrainedModel | None = None,
+    progress: Progress = silent,
+) -> Cost:
+    """Estimate the cost of running a recipe on images one after another, in a few seconds.
+
+    A small block of the largest image is run, and the others are taken to cost as much per pixel.
+    The memory and the blocks are those of the small block.
+
+    Raises
+    ------
+    InputError
+        As `estimate`.
+    """
+    largest = max(images, key=lambda image: math.prod(image.shape))
+    one = estimate(recipe, largest, model=model, memory=_SMALL, progress=progress)
+    times = sum(math.prod(image.shape) for image in images) / math.prod(largest.shape)
+    # The results of the others lie beside the blocks of the largest one.
+    disk = one.disk + (times - 1) * one.result
+    return replace(one, seconds=times * one.seconds, disk=disk, result=times * one.result)
+
 
 def estimate(
     recipe: Recipe,
@@ -85,8 +119,8 @@ def estimate(
     shape = [image.length(axis) for axis in axes]
     per_pixel = THRESHOLD_BYTES if recipe.model is None else MODEL_BYTES
     sides = sides_for(shape, allowed(memory), per_pixel, (1,) * len(axes))
-    with tempfile.TemporaryDirectory(prefix="napari-unetseg-") as name:
-        out = Path(name) / "out.zarr"
+    with temporary_folder() as folder:
+        out = folder / "out.zarr"
         warm_up = _middle(image, dict(zip(axes, (_WARM_UP_SIDE,) * len(axes), strict=True)))
         stream(recipe, warm_up, out, model=model, progress=part(progress, 0, 0.3))
         block = _middle(image, dict(zip(axes, sides, strict=True)))
@@ -181,4 +215,4 @@ def _size(n_bytes: float) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 5e7 else f"{n_bytes / 1e6:.1f} MB"
 
 
-__all__ = ["Cost", "estimate"]
+__all__ = ["Cost", "estimate", "estimate_all"]

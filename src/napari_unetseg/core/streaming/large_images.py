@@ -1,6 +1,7 @@
 """Process the images of a batch block by block, from file to files."""
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import may_be_lazy, stem_of
+from napari_unetseg.core.io.stored_arrays import bytes_in_words
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.recipe import Batch
 from napari_unetseg.core.recipe.execute import recipe_image
 from napari_unetseg.core.recipe.results_folder import TABLES
+from napari_unetseg.core.streaming.cost_estimate import estimate_all
 from napari_unetseg.core.streaming.run_source import RunSource
 from napari_unetseg.core.streaming.runners import LocalRunner, Runner
 from napari_unetseg.core.streaming.stream_recipe import Streamed, stream
@@ -74,6 +78,26 @@ def make_run_source(batch: Batch, path: Path) -> RunSource:
     )
 
 
+def expected_cost(batch: Batch, paths: Sequence[Path], progress: Progress) -> str:
+    """Estimate the cost of the large images of a batch, in words; it takes a few seconds.
+
+    The words are empty if it cannot be estimated, for example because the middle of an image is
+    blank: running the batch reports what is wrong, for each image.
+    """
+    try:
+        images = [make_run_source(batch, path).open() for path in paths]
+        cost = estimate_all(batch.recipe, images, model=batch.model(), progress=progress)
+    except NeedsTrust:
+        raise
+    except InputError:
+        return ""
+    place = batch.out.absolute()
+    folder = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(folder).free
+    short = f", more than the {bytes_in_words(free)} that are free" if cost.disk > free else ""
+    return f"{cost.in_short}{short}"
+
+
 def too_large(batch: Batch, paths: Sequence[Path], memory: float = 0.0) -> list[Path]:
     """Return the images that do not fit in memory with their intermediate results.
 
@@ -91,4 +115,4 @@ def too_large(batch: Batch, paths: Sequence[Path], memory: float = 0.0) -> list[
     return large
 
 
-__all__ = ["ByBlocks", "make_run_source", "too_large"]
+__all__ = ["ByBlocks", "expected_cost", "make_run_source", "too_large"]

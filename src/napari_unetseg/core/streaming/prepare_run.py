@@ -78,7 +78,7 @@ def prepare(
         smoothed, options = smoothed_image(given, recipe.threshold), recipe.threshold
         values = options.values or None
         parameters["levels"] = group_values(smoothed, options, values, progress=remaining)
-        parameters["contrasts"] = compute_contrasts(smoothed, options)
+        parameters["contrasts"] = compute_contrasts(smoothed, options, part(progress, 0.6, 0.6))
     elif model is not None and recipe.model is not None:
         step = recipe.model
         sized_model, remaining = at_size(model, given, step, progress=remaining)

@@ -4,7 +4,6 @@ Most thresholds need only the histogram of an image, so this is the single pass 
 later steps work on a few hundred numbers.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.progress import Progress, map_chunks, part, silent
 
 T = TypeVar("T")
 Array = NDArray[Any]
@@ -276,18 +275,7 @@ def _over(data: Any, function: Callable[[Array], T], progress: Progress) -> list
 
     if isinstance(data, np.ndarray):
         return [function(flat(pixels)) for pixels in _contiguous(data)]
-    import dask
-
-    # A few chunks at a time: they are read in parallel, and the user can cancel in between.
-    chunks = data.to_delayed().ravel()
-    some = 2 * (os.cpu_count() or 1)
-    of_chunk = dask.delayed(lambda chunk: function(flat(np.asarray(chunk))), pure=False)
-    results: list[T] = []
-    for start in range(0, len(chunks), some):
-        progress(start / len(chunks), "reading")
-        results += dask.compute(*(of_chunk(chunk) for chunk in chunks[start : start + some]))
-    progress(1.0, "reading")
-    return results
+    return list(map_chunks(data, lambda chunk: function(flat(chunk)), progress))
 
 
 def _contiguous(data: Array) -> Iterator[Array]:

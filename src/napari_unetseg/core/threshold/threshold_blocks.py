@@ -11,6 +11,7 @@ from napari_unetseg.core.background.gaussian import kernel_radius
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
 from napari_unetseg.core.objects.cross_block_objects import Box, box_within
+from napari_unetseg.core.progress import Progress, map_chunks, silent
 from napari_unetseg.core.threshold import classify_block, group_number
 from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
 
@@ -105,31 +106,28 @@ class ThresholdObjectBuilder:
         )
 
 
-def compute_contrasts(smoothed: Image, options: ThresholdOptions) -> tuple[float, ...]:
+def compute_contrasts(
+    smoothed: Image, options: ThresholdOptions, progress: Progress = silent
+) -> tuple[float, ...]:
     """Compute the range of the finite values of each plane, if Sauvola's method needs it."""
     if options.method != "sauvola" or smoothed.dtype in (np.dtype(np.uint8), np.dtype(np.bool_)):
         return ()
     contrasts = []
     for index in smoothed.indices():
-        low, high = _ends(smoothed.data[smoothed.block_slices(index)])
+        low, high = _ends(smoothed.data[smoothed.block_slices(index)], progress)
         contrasts.append(max(high - low, 0.0))
     return tuple(contrasts)
 
 
-def _ends(plane: Any) -> tuple[float, float]:
-    if isinstance(plane, np.ndarray):
-        values = plane[np.isfinite(plane)]
-        return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    import dask
-    import dask.array
+def _ends(plane: Any, progress: Progress) -> tuple[float, float]:
+    ends = [chunk for chunk in map_chunks(plane, _ends_of, progress) if chunk is not None]
+    lows, highs = zip(*ends, strict=True) if ends else ((0.0,), (0.0,))
+    return min(lows), max(highs)
 
-    if plane.dtype.kind == "f":
-        low = dask.array.where(dask.array.isfinite(plane), plane, np.inf).min()
-        high = dask.array.where(dask.array.isfinite(plane), plane, -np.inf).max()
-    else:
-        low, high = plane.min(), plane.max()
-    ends = dask.compute(low, high)
-    return float(ends[0]), float(ends[1])
+
+def _ends_of(pixels: Any) -> tuple[float, float] | None:
+    values = pixels[np.isfinite(pixels)]
+    return (float(values.min()), float(values.max())) if values.size else None
 
 
 def _without_border(mask: Mask, box: Box, shape: tuple[int, ...]) -> Mask:

@@ -237,7 +237,7 @@ def _mass(pairs: Sequence[TrainingPair], model: TrainedModel) -> float:
     total = 0.0
     for pair in pairs:
         labels = np.asarray(pair.labels)
-        known = labels != 0
+        known = labels > 0
         if model.labels_are != "scribbles":
             everywhere = pair.region is None
             known = np.ones_like(known) if everywhere else known | (np.asarray(pair.region) != 0)

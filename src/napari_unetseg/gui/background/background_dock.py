@@ -197,7 +197,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
             return None
         ids = labels_of(labels)
         # Labels with fewer axes than the image apply to each of its planes.
-        return ids[index[len(index) - (ids.ndim - 2) :]] != 0 if index else ids != 0
+        return ids[index[len(index) - (ids.ndim - 2) :]] > 0 if index else ids > 0
 
 
 def _warm_up(dtype: Any, options: BackgroundOptions) -> None:

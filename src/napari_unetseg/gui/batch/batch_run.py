@@ -7,11 +7,12 @@ from typing import Any
 
 from napari_unetseg.core.io.table_files import table_rows
 from napari_unetseg.core.models_io.foreign import NeedsTrust
+from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Batch, ImageRow, run_batch
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE
 from napari_unetseg.core.recipe.draft import move_recipe
 from napari_unetseg.core.recipe.results_folder import RECIPE_FILE
-from napari_unetseg.core.streaming import ByBlocks, too_large
+from napari_unetseg.core.streaming import ByBlocks, expected_cost, too_large
 from napari_unetseg.gui.batch.batch_list import Extra
 from napari_unetseg.gui.shared.task import Reporter
 
@@ -86,9 +87,22 @@ def _run(batch: Batch, resume: bool, progress: Reporter) -> list[ImageRow]:
     """Run a batch, block by block if an image does not fit in memory."""
     arguments: Any = {"resume": resume, "on_row": _Rows(progress), "progress": progress}
     progress(0.0, "checking the images")
-    if not too_large(batch, batch.inputs):
+    large = too_large(batch, batch.inputs)
+    if not large:
         return run_batch(batch, **arguments)
+    progress(0.0, "estimating the time")
+    if cost := expected_cost(batch, large, part(progress, 0, 0)):
+        arguments["progress"] = _with_estimate(progress, cost)
     return run_batch(replace(batch, suffix=".zarr"), make=ByBlocks(resume=resume), **arguments)
+
+
+def _with_estimate(progress: Progress, cost: str) -> Progress:
+    """Add the estimated cost of the whole run to each message."""
+
+    def inner(fraction: float, message: str = "", /) -> None:
+        progress(fraction, f"{message} (all: {cost})".lstrip())
+
+    return inner
 
 
 class _Rows:

@@ -386,7 +386,7 @@ class CorrectWidget(Tool[CorrectOptions]):
     def _apply(self, layer: Layer, result: CorrectionResult) -> str:
         change = result.change
         locks = self.session.locks(layer)
-        if result.state != locks.state():
+        if result.state != locks.state() or (layer.data[change.index] != change.before).any():
             return _STALE
         if len(change) > UNDOABLE_PIXELS:
             return (

@@ -210,8 +210,10 @@ class FeaturesWidget(Tool[FeatureOptions]):
         at = layers.index(layer) + 1
         colours = "gray"
         if old is not None:
-            at, colours = layers.index(old), old.colormap.name
-            layers.remove(old)
+            at, colours = layers.index(old) + 1, old.colormap.name
+            if self.session.may_replace(old):
+                layers.remove(old)
+                at -= 1
         made = ImageLayer(data, colormap=colours, **look)
         layers.insert(at, made)
         self.viewer.dims.set_current_step(self.viewer.dims.ndim - made.ndim, 0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
+from napari_unetseg.core.label_image import has_below_zero
 from napari_unetseg.core.measure import MeasureOptions, Table
 from napari_unetseg.core.review_queue import count_columns
 from napari_unetseg.gui.measure.colouring import ColourBar, ColourScale, colours_of, scale_of
@@ -130,8 +131,9 @@ class MeasureWidget(Tool[MeasureOptions]):
             table, places, notes = measure_copy(labels, images, options, progress)
             if count is not None:
                 table |= count_columns(count, len(table["label"]))
+            below = not labels.lazy and has_below_zero(labels)
             return MeasuredObjects(
-                layer, ticked, options, state, labels.axes, table, *places, count, notes
+                layer, ticked, options, state, labels.axes, table, *places, count, below, notes
             )
 
         return work

@@ -39,6 +39,8 @@ class MeasuredObjects:
         Centre and corners of each row's object, (n, ndim).
     count
         Total count from a reviewed random sample, if there is one.
+    below_zero
+        Whether the labels have pixels below 0, which are left out.
     notes
         What a user must know of the sizes in the table.
     """
@@ -53,6 +55,7 @@ class MeasuredObjects:
     low: NDArray[Any]
     high: NDArray[Any]
     count: Count | None = None
+    below_zero: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -139,6 +142,8 @@ def summary_of(found: MeasuredObjects) -> str:
         line += (
             f" True count about {found.count}, 95 % confidence, from the reviewed random sample."
         )
+    if found.below_zero:
+        line += " Pixels below 0 are left out."
     if n == 1:
         line += " A single id counts as one object: if it is a mask, convert it to objects first."
     line = " ".join((line, *found.notes))

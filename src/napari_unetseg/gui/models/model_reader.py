@@ -1,6 +1,5 @@
 """napari reader for models, which adds a dropped file to the session."""
 
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unetseg.core.model.model_library import SUFFIXES
 from napari_unetseg.core.models_io.native.model_files import DESCRIPTIONS
+from napari_unetseg.core.models_io.native.zip_archive import names_in
 from napari_unetseg.gui.shared.model_opener import Opener
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.user_models import shelf
@@ -31,11 +31,10 @@ def looks_like_a_model(path: Path) -> bool:
     if path.suffix.lower() != ".zip":
         return True
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        with path.open("rb") as file:
+            return any(name.endswith((*DESCRIPTIONS, "data.pkl")) for name in names_in(file))
+    except OSError:
         return False
-    return any(name.endswith((*DESCRIPTIONS, "data.pkl")) for name in names)
 
 
 def read_model(path: Any) -> list[Any]:

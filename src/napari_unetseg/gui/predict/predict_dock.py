@@ -129,6 +129,10 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.live.drop()
         return show_prediction(self.session, self.viewer.layers, result)
 
+    def where_else(self, result: PredictRun) -> str:
+        path = result.prediction.path
+        return "" if path is None else f"It is in {path}. "
+
     def _show_in_passing(self, run: PredictRun) -> str:
         labels = run.prediction.result.asarray()
         words = [scale_in_words(run.prediction.zoom), PASSING]

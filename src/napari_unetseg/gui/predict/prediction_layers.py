@@ -33,7 +33,7 @@ _COUNTED_AT_ONCE = 8_000_000
 def show_prediction(session: Session, layers: Any, run: PredictRun) -> str:
     """Put the result of a run into layers, and return the message for the user."""
     if run.prediction.path is not None:
-        return _show_written(layers, run)
+        return _show_written(session, layers, run)
     if run.wants_objects:
         return _show_objects(session, layers, run)
     stopped = run.prediction.stopped_at
@@ -112,7 +112,7 @@ def _show_probabilities(layers: Any, run: PredictRun) -> None:
         )
 
 
-def _show_written(layers: Any, run: PredictRun) -> str:
+def _show_written(session: Session, layers: Any, run: PredictRun) -> str:
     """Put a file that was written into a layer, lazily, in place of an earlier one."""
     made, what, source = run.prediction, run.options.what, run.layer
     roles = {"objects": PREDICTED_OBJECTS, "classes": PREDICTED}
@@ -128,7 +128,7 @@ def _show_written(layers: Any, run: PredictRun) -> str:
         shown: Layer = ImageLayer(data, multiscale=True, contrast_limits=(0, 1), **look)
     else:
         shown = Labels(data, multiscale=True, **look)
-    if old is not None:
+    if old is not None and session.may_replace(old):
         layers.remove(old)
     layers.append(shown)
     n = "" if made.n_objects is None else f"{made.n_objects:,} objects. "

@@ -10,6 +10,7 @@ from napari.layers import Labels, Layer
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem
+from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layers import (
     KEY,
     KEY_OF,
@@ -34,7 +35,7 @@ def version_of(layer: Layer, session: Session) -> tuple[Any, ...]:
     """Return a key that changes whenever a layer's pixels change."""
     if isinstance(layer, Labels):
         return session.locks(layer).state()
-    return (id(layer.data), str(getattr(layer.data, "dtype", "")))
+    return (data_version(layer),)
 
 
 def contents_of(

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QLabel, QPushButton
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.label_image import comparable, has_below_zero
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.scoring.review_objects import (
@@ -74,7 +75,7 @@ class ReviewOptions(Options):
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A review, its picture, and the two layers."""
+    """A review, its picture, the two layers, and whether they have pixels below 0."""
 
     prediction: Layer
     truth: Layer
@@ -82,6 +83,7 @@ class _Found:
     review: Review
     picture: NDArray[np.uint8]
     options: ReviewOptions
+    below_zero: bool
 
 
 class ReviewWidget(Tool[ReviewOptions]):
@@ -153,10 +155,11 @@ class ReviewWidget(Tool[ReviewOptions]):
         )
 
     def show_result(self, layer: Layer, options: ReviewOptions, result: _Found) -> str:
-        if result.truth not in self.viewer.layers:
+        truth = result.truth
+        if truth not in self.viewer.layers or image_of(truth).shape != result.picture.shape:
             return (
-                "The truth was removed during the run, so the result was dropped. Choose two "
-                "layers and compare again."
+                "The truth was removed or got another shape during the run, so the result was "
+                "dropped. Choose two layers and compare again."
             )
         self._found = result
         self._watch(*self._layers())
@@ -305,13 +308,15 @@ class ReviewWidget(Tool[ReviewOptions]):
     def _show_picture(self, found: _Found) -> None:
         layers, source = self.viewer.layers, found.prediction
         old = find_layer(layers, REVIEW, source)
-        if isinstance(old, Labels) and old.data.shape == found.picture.shape:
+        fits = isinstance(old, Labels) and old.data.shape == found.picture.shape
+        if old is not None and fits and self.session.may_replace(old):
             old.data = found.picture
+            self.session.locks(old).remember()
             mark_again(old, marked(REVIEW, source, found.options.model_dump()))
             old.visible = True
             return
         active = layers.selection.active
-        new_labels(
+        made = new_labels(
             layers,
             source,
             REVIEW,
@@ -321,6 +326,7 @@ class ReviewWidget(Tool[ReviewOptions]):
             colormap=_colormap(),
             opacity=0.6,
         )
+        self.session.locks(made)
         layers.selection.active = active
 
 
@@ -334,18 +340,19 @@ def _compare(
     progress: Reporter,
 ) -> _Found:
     """Count, match and paint; the layers are passed through unchanged."""
-    ids = [image.asarray() for image in (predicted, true)]
+    ids = comparable(*(image.asarray(part(progress, 0, 0)) for image in (predicted, true)))
     counted = count_objects(*ids, frame_axes=frame_axes, progress=part(progress, 0, 0.6))
     review = review_objects(counted, options.threshold)
     picture = paint_review(counted, review, *ids, progress=part(progress, 0.6, 1))
-    return _Found(prediction, truth, counted, review, picture, options)
+    below = any(not one.lazy and has_below_zero(one) for one in (predicted, true))
+    return _Found(prediction, truth, counted, review, picture, options, below)
 
 
 def _matched(
     found: _Found, images: list[Image], options: ReviewOptions, progress: Progress
 ) -> _Found:
     review = review_objects(found.counted, options.threshold)
-    ids = [image.asarray() for image in images]
+    ids = comparable(*(image.asarray(part(progress, 0, 0)) for image in images))
     picture = paint_review(found.counted, review, *ids, progress=progress)
     return replace(found, review=review, picture=picture, options=options)
 
@@ -366,6 +373,8 @@ def _summary(found: _Found) -> str:
         f"{matching.n_matched} matched, {matching.n_missed} missed, {matching.n_invented} false "
         "positive."
     )
+    if found.below_zero:
+        line += " Pixels below 0 are left out."
     if min(matching.n_predicted, matching.n_true) == 1 < max(matching.n_predicted, matching.n_true):
         which = found.prediction if matching.n_predicted == 1 else found.truth
         line += (

@@ -68,6 +68,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
     run_text = "Compare"
     run_help = "Train every ticked model, judge all on the same held-out labels, keep the best."
     can_stop = True
+    makes_model = True
     stop_help = "End now and keep the models that are done."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
@@ -76,6 +77,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         self._board: Scoreboard | None = None
         self._used: Row | None = None
         self._kept: dict[Row, TrainedModel] = {}
+        self._note = ""
         self.labels = labels_pick(self.viewer)
         self.labels.picked.connect(self._on_labels)
         self.kind = kind_box()
@@ -102,7 +104,7 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
 
     def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
         kind = self.kind.currentData()
-        lesson = lesson_of(layer, self.labels.layer(), kind)
+        lesson, self._note = lesson_of(layer, self.labels.layer(), kind, self.preview.plane(layer))
         wanted = [tick.isChecked() for tick in self.ticks.values()]
         if not any(wanted):
             raise InputError("Tick at least one model, two to compare.")
@@ -124,7 +126,8 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
         name = self._use(result.kept)
         others = sum(row.model is not None for row in result.rows) > 1
         click = ", or click another model to use that" if others else ""
-        return f"{result.recommendation} Kept as {name!r}. Next: Predict{click}."
+        note = f" {self._note}" if self._note else ""
+        return f"{result.recommendation} Kept as {name!r}.{note} Next: Predict{click}."
 
     def shown(self) -> None:
         # Importing torch and compiling the filters takes seconds: start while the user paints.

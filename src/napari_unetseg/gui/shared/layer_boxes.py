@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections import ObjectBoxes, find_boxes
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.gui.shared.undo_history import Atom, histories, same_step
+from napari_unetseg.gui.shared.undo_history import Atom, changes_since, histories
 
 AT_ONCE = 300_000
 """Labels of so few pixels are searched on the spot; larger ones in another thread."""
@@ -93,41 +92,17 @@ class LayerBoxes:
         if self._layer.data is not self._data or history is not self._history:
             self._boxes = None
             return
-        now = list(history)
-        start = next(
-            (k for k, step in enumerate(self._steps) if now and same_step(step, now[0])), None
-        )
-        if start is None and self._steps and len(now) == history.maxlen:
+        changes = changes_since(self._steps, history, self._layer.data.shape)
+        self._steps = list(history)
+        if changes is None:
             self._boxes = None
             return
-        then = self._steps[start or 0 :]
-        common = 0
-        while common < min(len(then), len(now)) and same_step(then[common], now[common]):
-            common += 1
         try:
-            for step in reversed(then[common:]):
-                for atom in reversed(step):
-                    index, before, after = _pixels(atom, self._layer.data.shape)
-                    self._boxes.update(index, after, before)
-            for step in now[common:]:
-                for atom in step:
-                    self._boxes.update(*_pixels(atom, self._layer.data.shape))
+            for change in changes:
+                self._boxes.update(*change)
         except KeyError:
             # A step took pixels from an unknown object.
             self._boxes = None
-        self._steps = now
-
-
-def _pixels(atom: Atom, shape: tuple[int, ...]) -> tuple[tuple[NDArray[Any], ...], Any, Any]:
-    """Return the indices, old values and new values of one change in napari's history."""
-    if not hasattr(atom, "slice_key"):
-        index, before, after = atom
-        return tuple(np.ravel(axis) for axis in index), np.ravel(before), after
-    parts = [part.indices(n)[:2] for part, n in zip(atom.slice_key, shape, strict=True)]
-    mask = atom.mask if atom.mask is not None else np.ones([b - a for a, b in parts], bool)
-    inside = np.nonzero(mask)
-    index = tuple(axis + start for axis, (start, _) in zip(inside, parts, strict=True))
-    return index, np.ravel(atom.old_values), int(atom.new_value)
 
 
 __all__ = ["AT_ONCE", "LayerBoxes"]

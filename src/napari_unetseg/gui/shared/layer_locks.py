@@ -6,7 +6,7 @@ it leaves the history at the old end.
 """
 
 from collections import deque
-from typing import Any, Self
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -14,9 +14,24 @@ from napari.layers import Labels
 from napari.utils.events import Event
 from numpy.typing import NDArray
 from psygnal import Signal
+from scipy.ndimage import find_objects
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
-from napari_unetseg.gui.shared.undo_history import Atom, add_to_step, histories, same_step
+from napari_unetseg.gui.shared.confirmed_strokes import report_confirmed
+from napari_unetseg.gui.shared.data_versions import data_version
+from napari_unetseg.gui.shared.layers import role_of
+from napari_unetseg.gui.shared.undo_history import (
+    Approval,
+    Atom,
+    approve_in_step,
+    box_of,
+    changes_since,
+    end_step,
+    forget_steps,
+    histories,
+    same_step,
+    unfinished,
+)
 
 
 class LayerLocks:
@@ -35,10 +50,21 @@ class LayerLocks:
         self._ref = ref(layer)
         self._base = PixelSet(_shape(layer))
         self._history = histories(layer)[0]
-        self._strokes: list[tuple[list[Atom], bool]] = []
-        self._running = False
         self._revision = 0
+        self._strokes: list[tuple[list[Atom], bool]] = []
+        self._drawn = (self._key(), PixelSet(_shape(layer)))
+        self._running = False
+        # The labels that the runs and the undo history account for; of results alone, since
+        # no run writes into other layers.
+        self._known: NDArray[Any] | None = None
+        self._array: Any = None
+        self._steps: list[list[Atom]] = []
+        if role_of(layer):
+            self.remember()
         layer.events.paint.connect(self._on_paint)
+        layer.events.data.connect(self._on_data)
+        if not layer.multiscale:
+            report_confirmed(layer, self._confirm)
 
     @property
     def _layer(self) -> Labels:
@@ -51,14 +77,10 @@ class LayerLocks:
     def pixels(self) -> PixelSet:
         """Return a copy of the locked pixels."""
         self._settle()
-        if self._base.shape != _shape(self._layer):
-            self._base = PixelSet(_shape(self._layer))
         found = self._base.copy()
-        there = {id(atom) for step in self._history for atom in step}
-        for step, by_hand in self._strokes:
-            for atom in step:
-                if by_hand and id(atom) in there:
-                    _add(found, atom)
+        found.update(self._drawn_pixels())
+        for atom in unfinished(self._layer):
+            _add(found, atom)
         return found
 
     def __bool__(self) -> bool:
@@ -66,9 +88,51 @@ class LayerLocks:
 
     def state(self) -> tuple[int, ...]:
         """Return a key that changes with the labels and their locked pixels, undo included."""
-        history, undone = histories(self._layer)
-        latest = id(history[-1][0]) if history and history[-1] else 0
-        return (id(self._layer.data), len(history), latest, len(undone), self._revision)
+        layer = self._layer
+        return (data_version(layer), *self._key(), len(unfinished(layer)))
+
+    @property
+    def replaced(self) -> bool:
+        """Whether something else has put other labels into a layer that a run had written."""
+        layer = self._layer
+        if self._array is None or self._array() is layer.data:
+            return False
+        self._settle()
+        known = self._known
+        in_memory = known is not None and isinstance(layer.data, np.ndarray)
+        same = in_memory and np.array_equal(layer.data, np.asarray(known))
+        if same:
+            self.remember()
+        return not same
+
+    def remember(self) -> None:
+        """Take the present labels for those that a run wrote; see `replaced` and `lock_edits`."""
+        data = self._layer.data
+        in_memory = isinstance(data, np.ndarray)
+        self._array = ref(data) if in_memory else None
+        self._known = np.array(data) if in_memory else None
+        self._steps = list(self._history)
+
+    def lock_edits(self) -> int:
+        """Lock the pixels that were changed in place by another plugin or the console.
+
+        Returns
+        -------
+        int
+            Number of pixels that differ from those which a run wrote and the undo history explains.
+        """
+        layer = self._layer
+        end_step(layer)
+        self._settle()
+        if self._known is None or self.replaced:
+            return 0
+        differs = layer.data != self._known
+        if not differs.any():
+            return 0
+        self._known[differs] = layer.data[differs]
+        (box,) = find_objects(differs.astype(np.uint8))
+        self.approve(box, differs[box])
+        return int(np.count_nonzero(differs))
 
     def approve(self, box: tuple[slice, ...], mask: NDArray[np.bool_] | None = None) -> None:
         """Lock pixels that the user approved."""
@@ -91,9 +155,13 @@ class LayerLocks:
 
         Assigning `layer.data` would leave the old undo steps to write into the new array.
         """
+        layer = self._layer
+        # A stroke that is being drawn goes on in a step of its own.
+        end_step(layer)
         self._running = True
         try:
-            self._layer.data_setitem(indices, values)
+            with layer.block_history():
+                type(layer).data_setitem(layer, indices, values)
         finally:
             self._running = False
 
@@ -116,11 +184,36 @@ class LayerLocks:
         with layer.block_history():
             layer.data_setitem(indices, values)
             if approved:
-                add_to_step(layer, _Approval(layer, approved))
+                approve_in_step(layer, approved)
 
     def _announce(self) -> None:
         self._revision += 1
         self.changed.emit()
+
+    def _key(self) -> tuple[int, ...]:
+        history, undone = histories(self._layer)
+        return (self._revision, len(history), len(undone))
+
+    def _drawn_pixels(self) -> PixelSet:
+        """Return the pixels of the strokes that can be undone."""
+        if self._drawn[0] != self._key():
+            found = PixelSet(_shape(self._layer))
+            there = {id(atom) for step in self._history for atom in step}
+            for step, by_hand in self._strokes:
+                for atom in step:
+                    if by_hand and id(atom) in there:
+                        _add(found, atom)
+            self._drawn = (self._key(), found)
+        return self._drawn[1]
+
+    def _confirm(self, pixels: PixelSet) -> None:
+        """Lock pixels that were drawn over with the label they have, as part of the same step."""
+        self._settle()
+        drawn = self._drawn_pixels()
+        for box, _ in pixels.boxes():
+            pixels.discard(box, self._base.inside(box) | drawn.inside(box))
+        if pixels:
+            approve_in_step(self._layer, pixels)
 
     def _on_paint(self, event: Event) -> None:
         self._settle()
@@ -129,13 +222,35 @@ class LayerLocks:
         if not self._running:
             self.changed.emit()
 
+    def _on_data(self) -> None:
+        layer = self._layer
+        if self._base.shape != _shape(layer):
+            # To undo a step would write into an array that it was not made in.
+            forget_steps(layer)
+            self._base, self._strokes, self._steps = PixelSet(_shape(layer)), [], []
+            self._history = histories(layer)[0]
+        self._announce()
+
+    def _follow(self) -> None:
+        """Repeat in the known labels what was done, undone and redone since."""
+        if self._known is None or self._known.shape != _shape(self._layer):
+            return
+        changes = changes_since(self._steps, self._history, self._known.shape)
+        if changes is None:
+            self.remember()
+            return
+        self._steps = list(self._history)
+        for index, _, after in changes:
+            self._known[index] = after
+
     def _settle(self) -> None:
         """Keep the strokes that left the history at its old end, drop those undone for good."""
         history, undone = histories(self._layer)
+        self._follow()
         if history is not self._history:
             # napari began a new history: the steps of the old one can no longer be undone.
             self._keep_all(self._history)
-            self._history = history
+            self._history, self._steps = history, []
             return
         if history and len(history) == history.maxlen:
             oldest = history[0]
@@ -163,33 +278,16 @@ class LayerLocks:
                     _add(self._base, atom)
 
 
-class _Approval(tuple[Any, ...]):
-    """An entry of napari's history that changes no pixel and locks approved ones."""
-
-    pixels: PixelSet
-
-    def __new__(cls, layer: Labels, pixels: PixelSet) -> Self:
-        nowhere = (np.zeros(0, np.intp),) * len(_shape(layer))
-        nothing = np.zeros(0, layer.data.dtype)
-        approval = super().__new__(cls, (nowhere, nothing, nothing))
-        approval.pixels = pixels
-        return approval
-
-
 def _shape(layer: Labels) -> tuple[int, ...]:
     return tuple(layer.data[0].shape if layer.multiscale else layer.data.shape)
 
 
 def _add(pixels: PixelSet, atom: Atom) -> None:
     """Add the pixels of one change."""
-    if isinstance(atom, _Approval):
+    if isinstance(atom, Approval):
         pixels.update(atom.pixels)
     elif hasattr(atom, "slice_key"):
-        box = tuple(
-            slice(*part.indices(length)[:2])
-            for part, length in zip(atom.slice_key, pixels.shape, strict=True)
-        )
-        pixels.add(box, atom.mask)
+        pixels.add(box_of(atom, pixels.shape), atom.mask)
     else:
         pixels.add_indices(atom[0])
 

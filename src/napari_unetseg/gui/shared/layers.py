@@ -6,11 +6,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
+from napari.utils.notifications import show_info
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import AXES, Image
 from napari_unetseg.core.units import calibration_of, long_name_of, metres_of, symbol_of
+from napari_unetseg.gui.shared.data_versions import is_as_written, note_written
 
 METADATA_KEY = "napari-unetseg"
 """Key of the plugin's entry in `layer.metadata`."""
@@ -272,6 +274,8 @@ def show_image(
 ) -> ImageLayer:
     """Show an image result above its source, in the layer with that role or a new one.
 
+    A layer whose data something else has set is kept as it is, which a notification says.
+
     Parameters
     ----------
     layers
@@ -284,8 +288,11 @@ def show_image(
     """
     metadata = marked(role, source, options, before)
     old = find_layer(layers, role, source)
-    if isinstance(old, ImageLayer) and old.data.shape == data.shape:
+    if old is not None and not is_as_written(old):
+        show_info(kept_as_it_is(old))
+    elif isinstance(old, ImageLayer) and old.data.shape == data.shape:
         old.data = data
+        note_written(old)
         mark_again(old, metadata)
         # The numbers may have another range now (subtract, then divide).
         old.reset_contrast_limits()
@@ -293,8 +300,18 @@ def show_image(
             setattr(old, place, value)
         return old
     layer = ImageLayer(data, name=name, metadata=metadata, **geometry_of(source), **look)
-    _insert_above(layers, source, layer)
+    note_written(layer)
+    # Above an earlier one, so that the next run finds it.
+    _insert_above(layers, source if old is None else old, layer)
     return layer
+
+
+def kept_as_it_is(layer: Layer) -> str:
+    """Return a sentence about a layer that is not written over, since it holds more than a run."""
+    return (
+        f"{layer.name!r} was changed by hand, by another plugin or in the console since a run "
+        "wrote it, so it was kept as it is and the result is in a new layer."
+    )
 
 
 def new_labels(

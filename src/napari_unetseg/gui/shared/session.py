@@ -7,12 +7,21 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import numpy as np
 from napari.layers import Labels, Layer
+from napari.utils.notifications import show_info
 from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
+from napari_unetseg.gui.shared.data_versions import is_as_written
 from napari_unetseg.gui.shared.file_calibration import follow_files
 from napari_unetseg.gui.shared.layer_locks import LayerLocks
-from napari_unetseg.gui.shared.layers import LayerList, find_layer, mark_again, marked, new_labels
+from napari_unetseg.gui.shared.layers import (
+    LayerList,
+    find_layer,
+    kept_as_it_is,
+    mark_again,
+    marked,
+    new_labels,
+)
 
 if TYPE_CHECKING:
     from napari_unetseg.core.model.trained_model import TrainedModel
@@ -131,6 +140,17 @@ class Session:
             self._locks[layer] = LayerLocks(layer)
         return self._locks[layer]
 
+    def may_replace(self, layer: Layer) -> bool:
+        """Whether a result holds nothing but what a run wrote; if not, a notification says so."""
+        if isinstance(layer, Labels):
+            locks = self.locks(layer)
+            free = not (locks.replaced or locks.lock_edits() or locks)
+        else:
+            free = is_as_written(layer)
+        if not free:
+            show_info(kept_as_it_is(layer))
+        return free
+
     def show_labels(
         self,
         layers: LayerList,
@@ -163,7 +183,10 @@ class Session:
         known: dict[str, Any] = {"name": name, "options": options, "before": before}
         if not isinstance(old, Labels):
             return self._new(layers, source, role, data, **known), ""
-        locked = self.locks(old).pixels()
+        locks = self.locks(old)
+        if locks.replaced:
+            return self._new(layers, source, role, data, **known), kept_as_it_is(old)
+        edited, locked = locks.lock_edits(), locks.pixels()
         if locked and locked.shape != np.shape(data):
             layer = self._new(layers, source, role, data, **known)
             return layer, f"{old.name!r} holds your corrections and was kept; this is a new layer."
@@ -172,6 +195,8 @@ class Session:
             merge = merge_objects if objects else merge_classes
             data = merge(np.asarray(old.data), np.asarray(data), locked)
             remark = f"{len(locked):,} pixels that you corrected were kept."
+            if edited:
+                remark += f" {edited:,} of them were changed by another plugin or the console."
         can = self._can_write(old, data)
         if can and self._write(old, data):
             mark_again(old, marked(role, source, options, before))

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.options import Options
+from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
@@ -67,6 +68,8 @@ class Tool(QWidget, Generic[O]):
     stop_help: ClassVar[str] = "End now and keep the best result so far."
     pick_text: ClassVar[str] = "Image"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
+    makes_model: ClassVar[bool] = False
+    """Whether the result is a model, which is of use on other pixels too."""
 
     bar: QProgressBar
     reset_button: QPushButton
@@ -147,6 +150,10 @@ class Tool(QWidget, Generic[O]):
         """
         raise NotImplementedError
 
+    def where_else(self, result: Any) -> str:
+        """Return a sentence and a space on where a result is that no layer can show, or ``""``."""
+        return ""
+
     def show_on_the_way(self, thing: Any) -> None:
         """Show an intermediate result of the run."""
 
@@ -185,6 +192,7 @@ class Tool(QWidget, Generic[O]):
             self.say(str(error), problem=True)
             return
         self._source, self._options = layer, options
+        self._begun = (_shape(layer), data_version(layer))
         self.memory.keep()
         self.task = Task(work, self)
         self.task.progressed.connect(self._on_progressed)
@@ -353,10 +361,24 @@ class Tool(QWidget, Generic[O]):
             self.say(f"{message[:1].upper()}{message[1:]}...")
 
     def _on_returned(self, result: object) -> None:
-        if self._source is None or self._source not in self.viewer.layers:
+        layer = self._source
+        if layer is None or layer not in self.viewer.layers:
             self.say(_GONE, problem=True)
             return
-        self.say(self.show_result(self._source, self._options, result))
+        (shape, version), now = self._begun, _shape(layer)
+        if shape != now and not self.makes_model:
+            self.say(
+                f"{layer.name!r} had the shape {shape} when the run began and has {now} now, so "
+                f"the result was dropped. {self.where_else(result)}Run again.",
+                problem=True,
+            )
+            return
+        message = self.show_result(layer, self._options, result)
+        if isinstance(layer, ImageLayer) and version != data_version(layer):
+            message += (
+                f" {layer.name!r} was changed during the run: this comes from the pixels it had."
+            )
+        self.say(message)
         self.session.step_done.emit()
 
     def _on_refused(self, sentence: str) -> None:
@@ -375,6 +397,11 @@ class Tool(QWidget, Generic[O]):
             self.task.deleteLater()
         self.task, self._source = None, None
         self.refresh()
+
+
+def _shape(layer: Layer) -> tuple[int, ...]:
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    return tuple(getattr(data, "shape", ()))
 
 
 def _grows(widget: QWidget) -> bool:

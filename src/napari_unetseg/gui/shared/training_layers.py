@@ -1,5 +1,6 @@
 """Inputs of the training tools: an image, a Labels layer and its label type."""
 
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +12,6 @@ from qtpy.QtWidgets import QComboBox
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
-from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.corrected_labels import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.training.model_history import Learnt
@@ -61,11 +61,16 @@ def show_kind(box: QComboBox, labels: Layer) -> None:
     box.setCurrentIndex(box.findData(_KIND_OF_ROLE.get(role_of(labels), "scribbles")))
 
 
-def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> TrainingPair:
-    """Return an image layer and its Labels layer as a training pair.
+def lesson_of(
+    layer: Layer, labels: Layer | None, kind: Any, plane: tuple[int, ...] | None
+) -> tuple[TrainingPair, str]:
+    """Return an image layer and its Labels layer as a training pair, with notes for the user.
 
     Parameters
     ----------
+    plane
+        Index of the plane on screen, or None. Labels with fewer axes than the image annotate this
+        plane, or stack, alone.
     kind
         The label type, an `AnnotationKind`. If objects are learnt as a mask, all of them are
         foreground, because their ids are not classes.
@@ -73,14 +78,16 @@ def lesson_of(layer: Layer, labels: Layer | None, kind: Any) -> TrainingPair:
     Raises
     ------
     InputError
-        If there is no Labels layer.
+        If there is no Labels layer, or its labels are of one plane and no plane is on screen.
     """
     if not isinstance(labels, Labels):
         raise InputError(_NO_LABELS)
     image, painted = image_of(layer), labels_of(labels)
     if kind == "mask" and _KIND_OF_ROLE.get(role_of(labels)) == "objects":
         painted = (painted > 0).astype(np.uint8)
-    return TrainingPair(image, _on_image(painted, image))
+    pair, placed = _on_image(TrainingPair(image, painted), plane)
+    notes = [*pair.notes(kind, repr(layer.name), repr(labels.name)), *placed]
+    return pair, " ".join(notes)
 
 
 def learnt_of(
@@ -105,10 +112,28 @@ def warm_up() -> None:
         import_module("napari_unetseg.core.nn.training.fit_pixels")
 
 
-def _on_image(painted: Any, image: Image) -> Any:
-    """Broadcast labels to the image's shape, such as strokes of a plane to a stack of one."""
-    shape = image.grey().shape
-    return np.broadcast_to(painted, shape) if painted.shape == shape[-painted.ndim :] else painted
+def _on_image(pair: TrainingPair, plane: tuple[int, ...] | None) -> tuple[TrainingPair, list[str]]:
+    """Place labels of one plane, or of the last axes, in those of the image, and say where."""
+    image, painted = pair.image, pair.labels
+    axes = image.axes.replace("C", "")
+    shape = tuple(image.length(axis) for axis in axes)
+    lead = len(shape) - painted.ndim
+    if lead <= 0 or painted.shape != shape[lead:]:
+        return pair, []
+    if plane is None:
+        raise InputError(
+            "The labels are of one plane, and no plane of the image is on screen. Turn the view "
+            "back to 2D and go to the plane that they were painted on."
+        )
+    over = [axis for axis in image.axes if axis not in "YX" and not (axis == "C" and image.rgb)]
+    on_screen = dict(zip(over, plane, strict=True))
+    index = tuple(on_screen[axis] for axis in axes[:lead])
+    labels, counted = np.zeros(shape, painted.dtype), np.zeros(shape, np.bool_)
+    labels[index], counted[index] = painted, True
+    several = [axis for axis in axes[:lead] if image.length(axis) > 1]
+    where = " and ".join(f"{axis} = {on_screen[axis]}" for axis in several)
+    said = [f"The labels are of one plane: the one on screen, {where}."] if where else []
+    return replace(pair, labels=labels, counted=counted), said
 
 
 __all__ = [

@@ -4,12 +4,34 @@
 """
 
 from collections import deque
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
 
+import numpy as np
 from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
 
 Atom = Any
 """One change in napari's history: a box, a mask and values, or indices and values."""
+
+Pixels = tuple[tuple[NDArray[Any], ...], Any, Any]
+"""Indices, old values and new values of one change."""
+
+
+class Approval(tuple[Any, ...]):
+    """An entry of napari's history that changes no pixel and locks approved ones."""
+
+    pixels: PixelSet
+
+    def __new__(cls, layer: Labels, pixels: PixelSet) -> Self:
+        nowhere = (np.zeros(0, np.intp),) * layer.ndim
+        nothing = np.zeros(0, layer.data.dtype)
+        approval = super().__new__(cls, (nowhere, nothing, nothing))
+        approval.pixels = pixels
+        return approval
 
 
 def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
@@ -17,9 +39,40 @@ def histories(layer: Labels) -> "tuple[deque[list[Atom]], deque[list[Atom]]]":
     return layer._undo_history, layer._redo_history  # noqa: SLF001
 
 
-def add_to_step(layer: Labels, atom: Atom) -> None:
-    """Add a change to the step that is being recorded, which Ctrl+Z takes back as one."""
-    layer._save_history(atom)  # noqa: SLF001
+def unfinished(layer: Labels) -> list[Atom]:
+    """Return the changes of the stroke that is being drawn; they are no step yet."""
+    found: list[Atom] = layer._staged_history  # noqa: SLF001
+    return found
+
+
+def forget_steps(layer: Labels) -> None:
+    """Drop all steps, which belong to an array that the layer no longer has."""
+    layer._reset_history()  # noqa: SLF001
+
+
+@contextmanager
+def one_step(layer: Labels) -> Iterator[None]:
+    """Record changes as one step, or as part of the stroke that is being drawn."""
+    if layer._block_history:  # noqa: SLF001
+        yield
+    else:
+        with layer.block_history():
+            yield
+
+
+def end_step(layer: Labels) -> None:
+    """Make a step of the part of a stroke that is drawn so far."""
+    with layer.block_history():
+        pass
+
+
+def approve_in_step(layer: Labels, pixels: PixelSet) -> None:
+    """Lock pixels by the step that is being recorded, which Ctrl+Z takes back as one."""
+    last = next((one for one in reversed(unfinished(layer)) if isinstance(one, Approval)), None)
+    if last is None:
+        layer._save_history(Approval(layer, pixels))  # noqa: SLF001
+    else:
+        last.pixels.update(pixels)
 
 
 def same_step(step: list[Atom], other: list[Atom]) -> bool:
@@ -27,4 +80,63 @@ def same_step(step: list[Atom], other: list[Atom]) -> bool:
     return {id(atom) for atom in step} == {id(atom) for atom in other}
 
 
-__all__ = ["Atom", "add_to_step", "histories", "same_step"]
+def box_of(atom: Atom, shape: Sequence[int]) -> Box:
+    """Return the box of a change that is stored as a box and a mask."""
+    parts = zip(atom.slice_key, shape, strict=True)
+    return tuple(slice(*part.indices(length)[:2]) for part, length in parts)
+
+
+def pixels_of(atom: Atom, shape: Sequence[int]) -> Pixels:
+    """Return the indices, old values and new values of one change."""
+    if not hasattr(atom, "slice_key"):
+        index, before, after = atom
+        return tuple(np.ravel(axis) for axis in index), np.ravel(before), after
+    box = box_of(atom, shape)
+    mask = atom.mask if atom.mask is not None else np.ones([s.stop - s.start for s in box], bool)
+    index = tuple(axis + s.start for axis, s in zip(np.nonzero(mask), box, strict=True))
+    return index, np.ravel(atom.old_values), int(atom.new_value)
+
+
+def changes_since(
+    then: "Sequence[list[Atom]]", history: "deque[list[Atom]]", shape: Sequence[int]
+) -> list[Pixels] | None:
+    """Return what was done, undone and redone since the undo steps were `then`.
+
+    Returns
+    -------
+    list or None
+        Changes in the order in which they lead to the present labels; None if that is unknown,
+        since all steps of `then` have left the history.
+    """
+    now = list(history)
+    start = next((k for k, step in enumerate(then) if now and same_step(step, now[0])), None)
+    if start is None and then and len(now) == history.maxlen:
+        return None
+    rest = then[start or 0 :]
+    common = 0
+    while common < min(len(rest), len(now)) and same_step(rest[common], now[common]):
+        common += 1
+    found = []
+    for step in reversed(rest[common:]):
+        for atom in reversed(step):
+            index, before, after = pixels_of(atom, shape)
+            found.append((index, after, before))
+    found += [pixels_of(atom, shape) for step in now[common:] for atom in step]
+    return found
+
+
+__all__ = [
+    "Approval",
+    "Atom",
+    "Pixels",
+    "approve_in_step",
+    "box_of",
+    "changes_since",
+    "end_step",
+    "forget_steps",
+    "histories",
+    "one_step",
+    "pixels_of",
+    "same_step",
+    "unfinished",
+]

@@ -59,6 +59,7 @@ class FineTuneWidget(Tool[FineTuneOptions]):
     run_text = "Train on"
     run_help = "Train the model on the corrections. Labels and the old model stay as they are."
     can_stop = True
+    makes_model = True
 
     wanted = Signal()
     """Sent when this page is to be shown."""

@@ -119,13 +119,17 @@ def fine_tune_material(
         if place is None or not isinstance(painted, Labels) or (one.region_key and marks is None):
             lost.append(one.labels or one.image)
             continue
+        if painted.ndim < place.ndim:
+            # The plane it was painted on is not recorded.
+            lost.append(one.labels or one.image)
+            continue
         if one.ink:
             again = _corrected(session, place, painted, one.labels_are)
             if again.locked:
                 corrected.append(again)
                 learnt.append(learnt_of(place, painted, one.labels_are, locked=len(again.locked)))
         elif one.labels_are == model.labels_are:
-            lesson = lesson_of(place, painted, one.labels_are)
+            lesson, _ = lesson_of(place, painted, one.labels_are, None)
             region = None
             if marks is not None:
                 region = region_of(marks, place, np.shape(lesson.labels))

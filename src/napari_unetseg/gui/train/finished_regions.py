@@ -24,13 +24,13 @@ def region_of(layer: Layer, image: Layer, shape: tuple[int, ...]) -> NDArray[np.
     Parameters
     ----------
     layer
-        Labels, which mark all pixels but 0, or shapes, which mark their inside. With fewer axes
+        Labels, which mark all pixels above 0, or shapes, which mark their inside. With fewer axes
         than the image, they apply to all its planes.
     shape
         Shape of the image without its channels.
     """
     if isinstance(layer, Labels):
-        painted = labels_of(layer) != 0
+        painted = labels_of(layer) > 0
         fits = painted.shape == shape[-painted.ndim :]
         return np.broadcast_to(painted, shape) if fits else painted
     from skimage.draw import polygon2mask

@@ -14,6 +14,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pixel_specs import PixelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layers import image_of
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.task import Task
@@ -83,6 +84,8 @@ class Live(QObject):
         self._setting: tuple[Any, ...] = ()
         self._learner: Any = None
         self._all = True
+        self._painted_on: Index | None = None
+        self._painted = False
         self._task: Task | None = None
         self._again = False
         self._timer = QTimer(self)
@@ -109,7 +112,7 @@ class Live(QObject):
         seed: int,
     ) -> None:
         """Follow an image and its strokes; refit if the options changed."""
-        setting = (spec, features_from, seed, id(layer.data))
+        setting = (spec, features_from, seed, data_version(layer))
         others = (self._layer, self._labels) != (layer, labels)
         if not others and setting == self._setting:
             return
@@ -140,6 +143,7 @@ class Live(QObject):
         disconnect_events(self._viewer.dims.events, self)
         self._layer = self._labels = self._learner = None
         self._setting, self._all = (), True
+        self._painted_on, self._painted = None, False
 
     def same_plane(self, prediction: LivePrediction) -> bool:
         """Whether a prediction is of the plane that is on screen now."""
@@ -152,7 +156,22 @@ class Live(QObject):
         elif self.on and not self._timer.isActive():
             self._timer.start()
 
+    def _strokes(self, labels: Labels, index: Index) -> dict[Index, NDArray[Any]]:
+        """Return the strokes of the plane on screen, or those of one plane where it was painted."""
+        if labels.ndim > 2 or not index:
+            return {index: _plane_of(labels, index)}
+        before = self._painted_on
+        if before is None or self._painted:
+            self._painted_on = index
+        self._painted = False
+        now = self._painted_on or index
+        strokes = {now: np.array(labels.data)}
+        if before is not None and before != now:
+            strokes[before] = np.zeros_like(labels.data)
+        return strokes
+
     def _on_painted(self, event: object = None) -> None:
+        self._painted |= getattr(event, "type", "") in ("paint", "data")
         if getattr(event, "type", "") == "data":
             self._all = True
         self.later()
@@ -171,7 +190,7 @@ class Live(QObject):
         index = self._plane(layer)
         if index is None:
             return
-        strokes = {index: _plane_of(labels, index)}
+        strokes = self._strokes(labels, index)
         learner, setting, image = self._learner, self._setting, image_of(layer)
         box = in_view(layer)
         others = labels.data if self._all and labels.ndim > 2 else None

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
 from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layers import image_of, is_report
 from napari_unetseg.gui.shared.preview import is_preview
@@ -106,7 +107,7 @@ def _is_like(layer: Layer, image: Any) -> bool:
 
 def _key(layers: list[Layer]) -> tuple[str, ...]:
     """Return a key of images: the layers and their arrays."""
-    return tuple(f"{layer.unique_id} {id(layer.data)}" for layer in layers)
+    return tuple(f"{layer.unique_id} {data_version(layer)}" for layer in layers)
 
 
 __all__ = ["MEASURED", "PretrainPanel"]

@@ -79,6 +79,7 @@ class TrainWidget(Tool[TrainOptions]):
     run_text = "Train"
     run_help = "Train the model on the labels. The labels stay as they are."
     can_stop = True
+    makes_model = True
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, TrainOptions())
@@ -183,8 +184,8 @@ class TrainWidget(Tool[TrainOptions]):
 
     def work(self, layer: Layer, options: TrainOptions) -> Work:
         kind, spec = self.kind.currentData(), self.spec()
-        pair = lesson_of(layer, self.labels.layer(), kind)
         index = self.preview.plane(layer)
+        pair, note = lesson_of(layer, self.labels.layer(), kind, index)
         pixel = sees_features(spec)
         run = TrainRun(
             pair=replace(pair, region=self._region(layer, pair.labels.shape)),
@@ -197,6 +198,7 @@ class TrainWidget(Tool[TrainOptions]):
             features_from=self.features_from(),
             pretraining=None if pixel else self.pretraining.chosen(layer),
             pretrained_on=self.pretraining.key_of(layer),
+            note=note,
             field=None if index is None else plane_image(pair.image, index),
             learnt=learnt_of(layer, self.labels.layer(), kind, region=self._marks()),
         )

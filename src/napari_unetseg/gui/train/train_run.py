@@ -31,6 +31,8 @@ class TrainRun:
         Key of the images to pretrain on; see `PretrainPanel.key_of`.
     field
         Plane for the preview during training, or None.
+    note
+        Sentences about pixels that are left out and labels that were placed.
     learnt
         Record for the model history.
     """
@@ -46,6 +48,7 @@ class TrainRun:
     pretraining: Pretraining | None
     pretrained_on: tuple[str, ...]
     field: Image | None
+    note: str
     learnt: Learnt
 
     def __call__(self, report: Reporter) -> "TrainResult":
@@ -78,7 +81,8 @@ class TrainResult:
     def message(self) -> str:
         """Return a message with the outcome and the next step."""
         model = self.outcome.model
-        return f"{model.name}: {self.outcome.message} {_next_step(model)}"
+        note = f"{self.run.note} " if self.run.note else ""
+        return f"{model.name}: {self.outcome.message} {note}{_next_step(model)}"
 
 
 def _next_step(model: TrainedModel) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import stat
+import struct
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -29,15 +30,16 @@ from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.foreign import self_test
-from napari_unetseg.core.models_io.native import describe, load, model_files, save
+from napari_unetseg.core.models_io.native import describe, load, model_files, plain_yaml, save
 from napari_unetseg.core.models_io.native.npy_arrays import npy_bytes, read_npy
 from napari_unetseg.core.models_io.native.package_description import exact_scale, with_digest
 from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_bytes
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict, write_state_dict
-from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
+from napari_unetseg.core.models_io.native.zip_archive import MAX_LIST, Archive, names_in, zip_bytes
 from napari_unetseg.core.nn.restore import evidence_of_model
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.objects.decoders import DecoderSpec
+from napari_unetseg.core.recipe import parse_recipe
 
 Make = Callable[..., TrainedModel]
 Members = dict[str, bytes]
@@ -806,3 +808,45 @@ def test_normalisation_beyond_the_format_is_told(make_model: Make, tmp_path: Pat
     assert [step["id"] for step in steps] == ["ensure_dtype"]
     image = Image.of(np.random.default_rng(0).normal(size=(20, 20)))
     assert fit_normalisation(image, load(tmp_path / "model.zip").normalisation).scale
+
+
+def test_a_long_list_of_members_is_not_read(tmp_path: Path) -> None:
+    """The list of a million files takes a minute and a gigabyte."""
+    entry = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, 20, *(0,) * 7, 1, *(0,) * 6) + b"n"
+    many = entry * (MAX_LIST // len(entry) + 1)
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 2**16 - 1, 2**16 - 1, len(many), 0, 0)
+    path = tmp_path / "many.zip"
+    path.write_bytes(many + end)
+    with pytest.raises(InputError, match=r"many\.zip.*lists too many files"):
+        load(path)
+    assert names_in(io.BytesIO(many + end)) == []
+    few = zip_bytes({"rdf.yaml": b"", "weights.pt": b""})
+    assert names_in(io.BytesIO(few)) == ["rdf.yaml", "weights.pt"]
+
+
+def test_a_text_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+
+    class Counting(plain_yaml._Loader):
+        def __init__(self, text: str, what: str) -> None:
+            texts.append(text)
+            super().__init__(text, what)
+
+    monkeypatch.setattr(plain_yaml, "_Loader", Counting)
+    for name in ("load", "compose", "parse"):
+        monkeypatch.delattr(yaml, name)
+    recipe = parse_recipe("format: napari-unetseg recipe\nversion: 2\nthreshold: {}\n")
+    assert recipe.threshold is not None
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("parser", [yaml.SafeLoader, plain_yaml._Parser])
+def test_any_parser_is_held_to_the_limits(parser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loader(plain_yaml._CheckedComposer, parser):  # type: ignore[misc]
+        __init__ = plain_yaml._Loader.__init__
+
+    monkeypatch.setattr(plain_yaml, "_Parser", parser)
+    assert Loader("a: &x [1, 2]\nb: *x", "It").get_single_data() == {"a": [1, 2], "b": [1, 2]}
+    for text in ("[" * 40 + "]" * 40, "[" + "1," * plain_yaml.MAX_NODES + "]"):
+        with pytest.raises(InputError, match="nested too deep or too long"):
+            Loader(text, "It").get_single_data()

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError, decoding
+from napari_unetseg.core.io.paths import existing_path
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import native as packages
 from napari_unetseg.core.models_io.foreign.bare_weights import bare_onnx, bare_script
@@ -223,6 +225,8 @@ def _prefix_errors(path: Path) -> Iterator[None]:
 
 def _is_zip_or_folder(path: Path) -> bool:
     """Return whether a path is a zip or a folder; other files can only be ONNX."""
+    if not os.path.isdir(path) and os.path.exists(path):
+        existing_path(path)
     try:
         if path.is_dir() or path.suffix.lower() == ".zip":
             return True

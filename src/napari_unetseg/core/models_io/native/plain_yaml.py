@@ -1,14 +1,15 @@
 """Read untrusted YAML as plain data, within limits, and write plain data as YAML.
 
 A few lines of YAML can refer to themselves endlessly, or expand by repeated aliases to more than
-any memory. So a text is first checked event by event and then along its aliases, and is only
-loaded if its content is small.
+any memory. So a text is checked node by node as it is parsed, then along its aliases, and is only
+made into data if its content is small.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 
 from napari_unetseg.core.errors import InputError
 
@@ -19,8 +20,35 @@ MAX_NODES = 50_000
 _LONGEST_NUMBER = 64
 _TEXT = "tag:yaml.org,2002:str"
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _CheckedComposer(Composer):
+    """Compose nodes and check their number and depth, since the compiled composer cannot."""
+
+    _what, _depth, _count = "The text", 0, 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose a node, unless the text is longer or deeper than any description."""
+        self._count += 1
+        if self._depth >= MAX_DEPTH or self._count > MAX_NODES:
+            raise InputError(
+                f"{self._what} is nested too deep or too long. It was not read; check the file."
+            )
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _Loader(_CheckedComposer, _Parser):  # type: ignore[misc]
+    """Make data from a text that is parsed once."""
+
+    def __init__(self, text: str, what: str) -> None:
+        _Parser.__init__(self, text)
+        Composer.__init__(self)
+        self._what = what
 
 
 def read_yaml(data: bytes, what: str) -> dict[str, Any]:
@@ -38,22 +66,35 @@ def read_yaml(data: bytes, what: str) -> dict[str, Any]:
     InputError
         When it is not a YAML mapping, or is larger than any description.
     """
+    return read_yaml_nodes(data, what)[0]
+
+
+def read_yaml_nodes(data: bytes, what: str) -> tuple[dict[str, Any], Any]:
+    """Read the mapping in a YAML text, and its node, whose parts have their lines in the text.
+
+    See Also
+    --------
+    read_yaml : the parameters and the errors.
+    """
     if len(data) > MAX_BYTES:
         raise InputError(
             f"{what} is longer than {MAX_BYTES} bytes, the limit for a text. Choose another file."
         )
     try:
-        text = data.decode("utf-8")
-        _check_depth(text, what)
-        _check_growth(yaml.compose(text, Loader=_Loader), what)
-        content = yaml.load(text, Loader=_Loader)
+        loader = _Loader(data.decode("utf-8"), what)
+        try:
+            root = loader.get_single_node()
+            _check_growth(root, what)
+            content = None if root is None else loader.construct_document(root)
+        finally:
+            loader.dispose()
     except InputError:
         raise
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{what} cannot be read as YAML. Save or export it again.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(f"{what} is not a mapping of names to values. Save or export it again.")
-    return content
+    return content, root
 
 
 def yaml_bytes(content: dict[str, Any]) -> bytes:
@@ -61,18 +102,6 @@ def yaml_bytes(content: dict[str, Any]) -> bytes:
     dumper = type("_Plain", (_Dumper,), {"ignore_aliases": lambda self, data: True})
     text: str = yaml.dump(content, Dumper=dumper, sort_keys=False, allow_unicode=True, width=100)
     return text.encode("utf-8")
-
-
-def _check_depth(text: str, what: str) -> None:
-    """Check the depth and length of a text before a recursive function reads it."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH or count > MAX_NODES:
-            raise InputError(
-                f"{what} is nested too deep or too long. It was not read; check the file."
-            )
 
 
 def _check_growth(root: Any, what: str) -> None:
@@ -107,4 +136,4 @@ def _children(node: Any) -> Iterator[Any]:
             yield value
 
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "read_yaml", "yaml_bytes"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "read_yaml", "read_yaml_nodes", "yaml_bytes"]

@@ -13,11 +13,14 @@ import zlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self, cast
 
 from napari_unetseg.core.errors import InputError
 
 MAX_MEMBERS = 4096
+MAX_LIST = 2**20
+"""Maximum bytes of the list of members, of which each takes 46 and its name."""
+
 MAX_RATIO = 1100
 """Maximum ratio of a member's size to its compressed size: deflate reaches 1032."""
 
@@ -64,6 +67,32 @@ class Budget:
             )
 
 
+class _TooLong(Exception):
+    """Raised when a zip's list of members is longer than that of any model."""
+
+
+class _Opening:
+    """File that limits each read while zipfile lists the members, all of which it reads at once.
+
+    Parameters
+    ----------
+    file
+        Opened for reading in binary mode.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.limit = file, cast(int | None, MAX_LIST)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes; raise `_TooLong` for more than the limit."""
+        if self.limit is not None and size > self.limit:
+            raise _TooLong
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class Archive:
     """Read a zip file safely; a context manager.
 
@@ -90,7 +119,9 @@ class Archive:
         self._what = what
         self.budget = budget or Budget.of_file(file.seek(0, io.SEEK_END), max_bytes)
         try:
-            self._zip = zipfile.ZipFile(file)
+            self._zip = _opened(file)
+        except _TooLong as error:
+            raise self._refused("lists too many files") from error
         except (*_BROKEN, OSError) as error:
             raise self._damaged() from error
         try:
@@ -198,6 +229,22 @@ def zip_bytes(members: Mapping[str, bytes], *, alignment: int = 1) -> bytes:
     return out.getvalue()
 
 
+def names_in(file: IO[bytes]) -> list[str]:
+    """Return the names of the members of a zip file, unchecked; none if it cannot be opened."""
+    try:
+        return _opened(file).namelist()
+    except (*_BROKEN, OSError, _TooLong):
+        return []
+
+
+def _opened(file: IO[bytes]) -> zipfile.ZipFile:
+    """Open a zip file; raise `_TooLong` if it lists more than any model contains."""
+    opening = _Opening(file)
+    archive = zipfile.ZipFile(cast(IO[bytes], opening))
+    opening.limit = None
+    return archive
+
+
 def _padding(length: int, header: int = 4) -> bytes:
     """Return an extra field of `length` bytes, or longer by whole alignments."""
     while length < header:
@@ -218,4 +265,4 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= 60 else name[:57] + "...")
 
 
-__all__ = ["MAX_MEMBERS", "MAX_RATIO", "Archive", "Budget", "zip_bytes"]
+__all__ = ["MAX_MEMBERS", "MAX_RATIO", "Archive", "Budget", "names_in", "zip_bytes"]

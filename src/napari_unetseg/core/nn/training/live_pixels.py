@@ -246,12 +246,12 @@ class LivePixels:
         return self.classes(index, box, progress=part(progress, 0.6, 1))
 
     def _read(self, index: Index, number: int, labels: NDArray[Any]) -> None:
-        where = np.ones(labels.shape, bool) if self._kind != "scribbles" else labels != 0
+        where = labels >= 0 if self._kind != "scribbles" else labels > 0
         inputs = self._inputs_of(index, number)
         values = labels[where].astype(np.int64)
         if self._kind == "objects":
             values = np.minimum(values, 1)
-        if len(values) and (values.min() < 0 or values.max() >= IGNORED):
+        if len(values) and values.max() >= IGNORED:
             raise InputError(
                 f"The labels hold {int(values.max())}, more than {IGNORED - 1} classes: they look "
                 "like object ids. Say that the labels are objects."
