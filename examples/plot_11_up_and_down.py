@@ -119,11 +119,12 @@ print(f"picture of chance: the law holds within {np.abs(smooth[:, 1] - law).max(
 assert np.abs(smooth[:, 1] - law).max() < 1.5
 
 # %%
-# The lecture reports 21 and 54 dB, a gap of 33. A gap that large is reached where constant weights
-# give about 32 dB and linear ones 65, and no image whatever has 54 where constant weights, laid
-# where they belong, give 21: the most is twice that and 4. But a kernel of two has its middle
-# between two pixels. Laid one pixel off, it loses 7 dB more, and nothing goes wrong with a kernel
-# of three; then the cell gives nearly the lecture's pair. How its kernel was laid it does not say.
+# The lecture reports 21 and 54 dB, a gap of 33. If an image's power falls off like a Gaussian, a
+# gap that large is reached where constant weights give about 32 dB and linear ones 65. Other images
+# have other pairs: a triangle wave is straight but for its corners, which only interpolation gains
+# by. But a kernel of two has its middle between two pixels. Laid one pixel off, it loses 7 dB more,
+# and nothing goes wrong with a kernel of three; then the cell gives nearly the lecture's pair. How
+# its kernel was laid it does not say.
 
 gaps = measured["picture of chance"][:, 1] - measured["picture of chance"][:, 0]
 at_33 = [np.interp(33, gaps, measured["picture of chance"][:, k]) for k in (0, 1)]

@@ -145,7 +145,9 @@ def _summarise_fit(fit: dict[str, Any]) -> str:
     shape = ", ".join(terms) if len(terms) <= _NAMED_TERMS else f"{len(terms)} terms"
     surfaces = f" ({len(fit['surfaces'])} surfaces)" if len(fit["surfaces"]) > 1 else ""
     flatness = f"{fit['flatness_before']:.3g} to {fit['flatness_after']:.3g}"
-    return f"terms {shape}{surfaces}, flatness from {flatness}"
+    ignored = f", ignoring {' or '.join(fit['ignored'])} objects" * (fit["robust"] == "auto")
+    warning = f". {fit['warning']}" if fit["warning"] else ""
+    return f"terms {shape}{surfaces}{ignored}, flatness from {flatness}{warning}"
 
 
 def _summarise_threshold(result: Thresholded, options: ThresholdOptions) -> str:

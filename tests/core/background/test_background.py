@@ -9,6 +9,7 @@ import tifffile
 import zarr
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter, label
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.background.coarse_grid import choose_order
@@ -113,6 +114,71 @@ def test_objects_on_one_side_are_ignored(contrast, share, rng) -> None:
     assert error(fit(data, terms="quadratic", robust="both"), truth) < floor
     # Negative controls: nothing ignored, or the wrong side.
     assert error(fit(data, terms="quadratic", robust="none"), truth) > floor or share < 0.1
+
+
+def discs(shape, share: float, rng: np.random.Generator, radius: float = 12.0) -> np.ndarray:
+    """A mask of overlapping discs that cover a share."""
+    y, x = np.indices(shape)
+    mask = np.zeros(shape, bool)
+    while mask.mean() < share:
+        at, size = rng.uniform(0, 1, 2) * shape, radius * rng.uniform(0.6, 1.4)
+        mask |= (y - at[0]) ** 2 + (x - at[1]) ** 2 < size**2
+    return mask
+
+
+def covered(share: float, contrast: float, blur: float, noise: float = 10.0):
+    """An image of discs on a bowl, and the truth of the bowl."""
+    rng = np.random.default_rng(int(100 * share))
+    truth = bowl((384, 384), depth=30.0)
+    objects = contrast * discs(truth.shape, share, rng).astype(np.float64)
+    objects = gaussian_filter(objects, blur) if blur else objects
+    return (truth + objects + rng.normal(0, noise, truth.shape)).astype(np.float32), truth
+
+
+@pytest.mark.parametrize("blur", [0.0, 2.5])
+@pytest.mark.parametrize("contrast", [100.0, -100.0, 20.0, -20.0])
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.4, 0.6])
+def test_auto_finds_the_side_and_the_level_under_many_objects(share, contrast, blur) -> None:
+    data, truth = covered(share, contrast, blur)
+    background = fit(data, terms="quadratic")
+    bias = (background.surface().data - truth).mean() / abs(contrast)
+    # Edges blurred over ten pixels, under noise of half the contrast, leave next to no background.
+    assert abs(bias) < (0.03 if (share, abs(contrast), blur) == (0.6, 20.0, 2.5) else 0.02)
+    assert background.warning == ""
+    side = ("bright" if contrast > 0 else "dark") if share else "both"
+    assert background.ignored == (side,)
+    assert background.describe()["ignored"] == [side]
+    if share == 0.6:
+        # Negative control: what both kinds would mean.
+        followed = fit(data, terms="quadratic", robust="both").surface().data - truth
+        assert abs(followed.mean() / contrast) > 0.5
+
+
+@pytest.mark.parametrize("blur", [0.0, 2.5])
+@pytest.mark.parametrize("contrast", [100.0, -100.0])
+def test_too_many_objects_are_warned_of(contrast, blur) -> None:
+    data, _ = covered(0.8, contrast, blur)
+    side = "bright" if contrast > 0 else "dark"
+    assert "too little of the image" in fit(data, terms="quadratic", robust=side).warning
+
+
+def test_objects_of_both_kinds_stay_at_both() -> None:
+    rng = np.random.default_rng(5)
+    truth = bowl((384, 384), depth=30.0)
+    mask = discs(truth.shape, 0.3, rng)
+    labels, count = label(mask)
+    signs = rng.choice([-1.0, 1.0], count + 1)
+    data = truth + 100 * mask * signs[labels] + rng.normal(0, 10, truth.shape)
+    background = fit(data, terms="quadratic")
+    assert background.ignored == ("both",)
+    assert abs((background.surface().data - truth).mean()) < 2
+
+
+def test_one_side_is_chosen_for_all_planes_of_a_channel(rng) -> None:
+    bright, truth = covered(0.3, 100.0, 0.0)
+    empty = (truth + rng.normal(0, 10, truth.shape)).astype(np.float32)
+    background = fit(np.stack([bright, empty, bright]), terms="auto")
+    assert background.ignored == ("bright",)
 
 
 def test_one_side_stands_more_objects_than_background(rng) -> None:
@@ -284,7 +350,7 @@ def test_another_field_of_the_same_shape_is_flattened_and_no_other() -> None:
 # --- lazy equals whole ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("robust", ["none", "both"])
+@pytest.mark.parametrize("robust", ["none", "both", "bright", "auto"])
 @pytest.mark.parametrize("chunks", [(1, 50, 33), (3, 200, 240), (2, 7, 240)])
 def test_lazy_gives_the_same_pixels(robust, chunks, rng) -> None:
     data = bowl((200, 240)) + rng.normal(0, 4, (3, 200, 240))

@@ -195,6 +195,34 @@ def test_seeds_get_a_piece_each(seed, ndim):
         assert number in after
 
 
+@pytest.mark.parametrize("name", ["line", "seeds"])
+def test_both_ways_to_split_leave_objects_in_one_piece(name):
+    rng = np.random.default_rng(0)
+    split = 0
+    for _ in range(60):
+        blobs, _ = ndimage.label(
+            ndimage.gaussian_filter(rng.standard_normal((64, 64)), 3) > 0, np.ones((3, 3))
+        )
+        number = int(np.argmax(np.bincount(blobs[blobs > 0])))
+        box = parts_of(blobs)[number]
+        places = np.argwhere(blobs == number)
+        ends = places[rng.choice(len(places), 2, replace=False)].astype(float)
+        way = 20 * (ends[1] - ends[0])
+        try:
+            if name == "line":
+                line = [ends[0] - way, ends[1] + way]
+                change = fix.split_by_line(blobs, box, number, line, first=900)
+            else:
+                change = fix.split_by_seeds(blobs, box, number, ends, first=900)
+        except InputError:
+            continue
+        after = applied(blobs, change)
+        split += 1
+        for one in {number, *range(900, int(after.max()) + 1)}:
+            assert ndimage.label(after == one, np.ones((3, 3)))[1] == 1
+    assert split > 40
+
+
 @pytest.mark.parametrize("seeds", [[[20, 12], [22, 50]], [[9, 20], [20, 58]], [[20, 20], [31, 46]]])
 def test_dumbbells_are_split_at_the_waist_wherever_the_seeds_are(seeds):
     y, x = np.indices((40, 70))

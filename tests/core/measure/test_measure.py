@@ -100,7 +100,7 @@ def test_nothing_gives_an_empty_table(dtype):
 @pytest.mark.parametrize(
     ("labels", "image", "words"),
     [
-        (Image.of(np.ones((5, 5))), None, "whole numbers"),
+        (Image.of(np.full((5, 5), 0.5)), None, "whole numbers"),
         (Image.of(np.ones((2, 5, 5), int), "CYX"), None, "no channels"),
         (Image.of(np.ones((5, 5), int)), Image.of(np.ones((5, 6))), "do not fit"),
         (Image.of(np.ones((3, 5, 5), int)), Image.of(np.ones((5, 5))), "do not fit"),

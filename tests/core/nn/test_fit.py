@@ -145,7 +145,9 @@ def test_every_kind_of_network_and_annotation_trains(
 
 
 @pytest.mark.parametrize("stem", ["plain", "space-to-depth"])
-@pytest.mark.parametrize("upsampling", ["transposed-2", "transposed-3", "linear", "nearest"])
+@pytest.mark.parametrize(
+    "upsampling", ["transposed-2", "transposed-3", "transposed-4", "linear", "nearest"]
+)
 def test_without_padding_what_is_learnt_is_the_middle_of_what_is_seen(
     upsampling: Upsampling, stem: Stem
 ) -> None:

@@ -74,7 +74,9 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         residual=draw(st.booleans()),
         attention=draw(st.booleans()),
         pooling=draw(st.sampled_from(["max", "mean", "strided"])),
-        upsampling=draw(st.sampled_from(["transposed-2", "transposed-3", "linear", "nearest"])),
+        upsampling=draw(
+            st.sampled_from(["transposed-2", "transposed-3", "transposed-4", "linear", "nearest"])
+        ),
         skip=draw(st.sampled_from(["concat", "add"])),
         padding=draw(st.sampled_from(["same", "valid"])),
         **common,

@@ -56,7 +56,9 @@ def unets(draw: st.DrawFn, **fixed: Any) -> UNetSpec:
         "attention": draw(st.booleans()),
         "separable": draw(st.booleans()),
         "pooling": draw(st.sampled_from(["max", "mean", "strided"])),
-        "upsampling": draw(st.sampled_from(["transposed-2", "transposed-3", "linear", "nearest"])),
+        "upsampling": draw(
+            st.sampled_from(["transposed-2", "transposed-3", "transposed-4", "linear", "nearest"])
+        ),
         "skip": draw(st.sampled_from(["concat", "add"])),
         "padding": draw(st.sampled_from(["same", "valid"])),
         "flat_levels": draw(st.integers(0, 4)),
@@ -105,7 +107,9 @@ def test_nothing_beyond_the_halo_changes_a_tile(spec: UNetSpec, ndim: int) -> No
         assert after <= halo
 
 
-@pytest.mark.parametrize("upsampling", ["transposed-2", "transposed-3", "linear", "nearest"])
+@pytest.mark.parametrize(
+    "upsampling", ["transposed-2", "transposed-3", "transposed-4", "linear", "nearest"]
+)
 @pytest.mark.parametrize(("stem", "resolution"), LOWERED)
 def test_the_halo_is_not_wasteful(upsampling: str, stem: str, resolution: str) -> None:
     # Smooth and without dead units, so that whatever can be seen is seen.
@@ -160,12 +164,14 @@ def test_every_option_changes_something() -> None:
         "attention": [True],
         "separable": [True],
         "pooling": ["mean", "strided"],
-        "upsampling": ["transposed-3", "linear", "nearest"],
+        "upsampling": ["transposed-3", "transposed-4", "linear", "nearest"],
         "skip": ["add"],
         "flat_levels": [1],
     }
-    covered = set(changed) | {"padding", "position", "position_order"}
+    covered = set(changed) | {"padding", "alignment", "position", "position_order"}
     assert covered == set(UNetSpec.model_fields)
+    linear = base.model_copy(update={"upsampling": "linear"})
+    assert outcome(linear) != outcome(linear.model_copy(update={"alignment": "corners"}))
     variants = [base.model_copy(update={k: v}) for k, values in changed.items() for v in values]
     outcomes = [outcome(spec) for spec in (base, *variants)]
     assert len(set(outcomes)) == len(outcomes)

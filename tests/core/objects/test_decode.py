@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.measure import label as measure_label
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
@@ -11,6 +12,7 @@ from napari_unetseg.core.inference.predict_objects import decode_image
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.masks import label
+from napari_unetseg.core.objects.watershed import grow_seeds
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.object_scores import match
 from napari_unetseg.core.scoring.overlap import overlap_of
@@ -68,6 +70,26 @@ def test_each_piece_of_foreground_decodes_by_itself(
     overlap = overlap_of(whole, put_together)
     assert len(overlap.pixels) == n
     assert (overlap.iou() == 1).all()
+
+
+@pytest.mark.parametrize("split", ["learnt", "shape", "probability"])
+@pytest.mark.parametrize("decoding", ["distance", "boundary"])
+def test_decoded_objects_are_in_one_piece(split: str, decoding: str) -> None:
+    rng = np.random.default_rng(1)
+    options = DecodeOptions.checked(split=split, split_depth=0.05)
+    for _ in range(4):
+        noise = ndimage.gaussian_filter(rng.standard_normal((2, 128, 128)), (0, 1.5, 1.5))
+        foreground, distance = np.clip(0.5 + 0.3 * noise / noise.std(), 0, 1).astype(np.float32)
+        spec = DecoderSpec(decoding=decoding)  # type: ignore[arg-type]
+        found, n = decode(foreground, distance[None], spec, options)
+        assert n > 30
+        assert measure_label(found, connectivity=2).max() == n
+
+
+def test_the_largest_piece_of_a_seed_grows() -> None:
+    seeds = np.array([[1, 0, 2, 2, 0, 1, 1, 0]], np.int32)
+    grown = grow_seeds(seeds, np.ones(seeds.shape, bool))
+    assert grown.tolist() == [[2, 2, 2, 2, 2, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("decoding", ["distance", "boundary"])

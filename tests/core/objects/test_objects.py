@@ -112,6 +112,23 @@ def test_splitting_divides_objects_and_nothing_else(mask, depth):
         assert len(np.unique(whole[piece])) == 1
 
 
+@pytest.mark.parametrize("shape", [(150, 150), (16, 48, 48)])
+def test_split_objects_are_in_one_piece(shape):
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        mask = ndimage.gaussian_filter(rng.standard_normal(shape), 1.5) > 0
+        labels, n = split_touching(mask)
+        assert n > 1
+        assert measure.label(labels, connectivity=mask.ndim).max() == n
+
+
+def test_basins_joined_through_a_pixel_of_a_third_are_in_one_piece():
+    rows = ["..#...", "#.####", "#...#.", "#####.", "######", "##.###"]
+    labels, n = split_touching(np.array([list(row) for row in rows]) == "#")
+    assert n == 2
+    assert measure.label(labels, connectivity=2).max() == 2
+
+
 def test_spacing_counts_in_three_dimensions():
     # Two balls above each other, in planes four times as far apart as pixels.
     fine = discs((30, 24, 24, 14), (54, 24, 24, 14), shape=(84, 48, 48))

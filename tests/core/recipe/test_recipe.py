@@ -27,7 +27,7 @@ from napari_unetseg.core.recipe import (
 )
 from napari_unetseg.core.recipe import recipe_yaml as text
 
-HEAD = "format: napari-unetseg recipe\nversion: 2\n"
+HEAD = "format: napari-unetseg recipe\nversion: 3\n"
 HASH = "0" * 64
 
 
@@ -192,13 +192,13 @@ def test_no_text_at_all_does_more_than_be_refused(said: str) -> None:
 def test_a_later_version_is_refused_and_an_older_one_migrated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(RecipeError, match="version 3; this program reads up to 2"):
-        parse_recipe("format: napari-unetseg recipe\nversion: 3\nthreshold:\n")
-    monkeypatch.setattr(text, "VERSION", 3)
+    with pytest.raises(RecipeError, match="version 4; this program reads up to 3"):
+        parse_recipe("format: napari-unetseg recipe\nversion: 4\nthreshold:\n")
+    monkeypatch.setattr(text, "VERSION", 4)
     monkeypatch.setitem(
         text.MIGRATIONS, 1, lambda said: {"threshold": said["cut"]} if "cut" in said else said
     )
-    monkeypatch.setitem(text.MIGRATIONS, 2, lambda said: said | {"background": {"terms": "plane"}})
+    monkeypatch.setitem(text.MIGRATIONS, 3, lambda said: said | {"background": {"terms": "plane"}})
     recipe = parse_recipe("format: napari-unetseg recipe\nversion: 1\ncut: {sigma: 2.0}\n")
     assert recipe.threshold == ThresholdStep(sigma=2.0)
     assert recipe.background == BackgroundOptions(terms="plane")
@@ -281,3 +281,12 @@ def test_files_that_are_not_there_or_named_otherwise_are_said_so(tmp_path) -> No
     (tmp_path / "bad.yaml").write_text(HEAD + "threshold:\n  sigma: 99\n")
     with pytest.raises(InputError, match=r"bad\.yaml: Line 4: threshold\.sigma = 99"):
         read_recipe(tmp_path / "bad.yaml")
+
+
+def test_a_background_of_an_earlier_recipe_ignores_both_kinds_of_objects() -> None:
+    for said in ("background:\n", "background: {terms: plane}\n", "background: {robust: both}\n"):
+        older = parse_recipe(HEAD.replace("version: 3", "version: 2") + said)
+        assert older.background is not None
+        assert older.background.robust == "both"
+    today = parse_recipe(HEAD + "background:\n")
+    assert today.background == BackgroundOptions(robust="auto")

@@ -149,7 +149,7 @@ THRESHOLDS = [
 ]
 BACKGROUNDS = [
     *({"terms": t} for t in ("auto", "plane", "quartic", "lecture", "1,x,y,x*y")),
-    *({"robust": r} for r in ("bright", "dark", "none")),
+    *({"robust": r} for r in ("bright", "dark", "both", "none")),
     {"mode": "divide"},
     *({"per": p} for p in ("stack", "volume")),
     {"channel": "green"},

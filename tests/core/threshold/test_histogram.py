@@ -197,6 +197,15 @@ def test_triangle_is_that_of_scikit_image_for_any_histogram(counts):
     assert automatic_levels(Image.of(plane), "triangle") == (filters.threshold_triangle(plane),)
 
 
+@pytest.mark.parametrize("method", ["otsu", "li", "yen", "triangle", "isodata", "mean"])
+def test_levels_of_wide_integers_are_those_of_floats(method):
+    rng = np.random.default_rng(0)
+    dark, light = rng.normal(100_000, 20_000, 4000), rng.normal(300_000, 30_000, 2000)
+    plane = np.concatenate([dark, light]).astype(np.int32).reshape(60, 100)
+    expected = getattr(filters, f"threshold_{method}")(plane.astype(np.float64))
+    assert automatic_levels(Image.of(plane), method) == pytest.approx((expected,), rel=1e-6)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 4])
 def test_long_histograms_get_the_same_multi_otsu(classes):
     counted = compute_histogram(two_populations("uint8"))

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from napari_unetseg.core.background.coarse_grid import Robust
+from napari_unetseg.core.background.coarse_grid import Side
 from napari_unetseg.core.background.polynomial import ORDERS, Polynomial, Terms, scaled_positions
 from napari_unetseg.core.background.shared_planes import (
+    FitChoice,
     Group,
     Per,
+    Robust,
     broadcast_exclusion,
-    choose_terms,
+    choose_fits,
     group_planes,
     read_scene,
 )
@@ -40,10 +42,11 @@ class BackgroundOptions(Options):
         suggestions=_CHOICES,
     )
     robust: Robust = option(
-        "both",
+        "auto",
         "Ignore pixels",
-        "Which objects to ignore in the fit: bright, dark, both, or none. Choosing bright or "
-        "dark tolerates more objects than both, if the image has only that kind.",
+        "Which objects to ignore in the fit: bright, dark, both, or none. auto finds the kind in "
+        "the image. Bright or dark objects may cover up to 60 % of the image, both kinds together "
+        "up to 30 %.",
     )
     mode: Literal["subtract", "divide"] = option(
         "subtract",
@@ -103,6 +106,10 @@ class Surface:
         Mean of the surface: the value of a perfectly flat image after division.
     floor
         Lower limit of the divisor; 0 for a surface that is only subtracted.
+    ignored
+        The objects that were ignored: bright, dark, both or none.
+    doubt
+        Reason not to trust the surface, or ``""``.
     """
 
     at: Mapping[str, int]
@@ -114,6 +121,8 @@ class Surface:
     flatness_after: float
     mean: float
     floor: float
+    ignored: Side = "none"
+    doubt: str = ""
 
     def describe(self, spacing: tuple[float, ...]) -> dict[str, Any]:
         """Return the terms, their coefficients and the quality of the fit as values for JSON."""
@@ -130,6 +139,7 @@ class Surface:
             "flatness_after": self.flatness_after,
             "pixels_usable": self.n_usable,
             "pixels_used": self.n_used,
+            "ignored": self.ignored,
         }
 
 
@@ -159,6 +169,20 @@ class Background:
         terms = ", ".join(self.surfaces[0].polynomial.terms.names)
         count = f"{len(self.surfaces)} surface{'s' * (len(self.surfaces) != 1)}"
         return f"Background({count} of {terms}; mode={self.options.mode!r}, {self.template!r})"
+
+    @property
+    def warning(self) -> str:
+        """A sentence on why the surface may be wrong and what to do, or ``""``."""
+        doubts = [surface.doubt for surface in self.surfaces if surface.doubt]
+        if not doubts:
+            return ""
+        count = f" in {len(doubts)} of {len(self.surfaces)} fits" * (len(self.surfaces) > 1)
+        return f"The background may be wrong{count}: {doubts[0]}"
+
+    @property
+    def ignored(self) -> tuple[Side, ...]:
+        """The kinds of objects that were ignored, one if all surfaces have the same."""
+        return tuple(dict.fromkeys(surface.ignored for surface in self.surfaces))
 
     def surface(self) -> Image:
         """Evaluate the surface at every pixel, float32; lazy when the fitted image was."""
@@ -233,6 +257,8 @@ class Background:
             "unit": self.template.unit,
             **{key: float(np.mean([surface[key] for surface in surfaces])) for key in means},
             **{key: sum(surface[key] for surface in surfaces) for key in totals},
+            "ignored": list(self.ignored),
+            "warning": self.warning,
             "surfaces": surfaces,
         }
 
@@ -360,7 +386,7 @@ def fit_background(
     grey = image.grey(options.channel)
     excluded = broadcast_exclusion(grey, exclude)
     groups = group_planes(grey, options.per)
-    terms = choose_terms(
+    choices = choose_fits(
         grey,
         excluded,
         groups,
@@ -374,7 +400,7 @@ def fit_background(
         share = part(
             progress, 0.2 + 0.8 * number / len(groups), 0.2 + 0.8 * (number + 1) / len(groups)
         )
-        chosen = terms[group.at.get("C", 0)]
+        chosen = choices[group.at.get("C", 0)]
         surfaces.append(_fit(grey, excluded, group, chosen, options, share))
     progress(1.0, "fitted")
     return background_from_surfaces(image, options, tuple(surfaces))
@@ -397,14 +423,15 @@ def _fit(
     grey: Image,
     excluded: Any,
     group: Group,
-    terms: Terms,
+    choice: FitChoice,
     options: BackgroundOptions,
     progress: Progress,
 ) -> Surface:
     from napari_unetseg.core.background.fit_surface import fit_surface
 
     scene = read_scene(grey, excluded, group, part(progress, 0, 0.2))
-    fit = fit_surface(scene, terms, options.robust, progress=part(progress, 0.2, 1))
+    side = choice.ignored.side
+    fit = fit_surface(scene, choice.terms, side, progress=part(progress, 0.2, 1))
     return Surface(
         at=group.at,
         polynomial=fit.polynomial,
@@ -415,7 +442,23 @@ def _fit(
         flatness_after=fit.flatness_after,
         mean=fit.polynomial.mean(),
         floor=_floor(fit.polynomial) if options.mode == "divide" else 0.0,
+        ignored=side,
+        doubt=_doubt(fit.holds, choice, side),
     )
+
+
+def _doubt(holds: bool, choice: FitChoice, side: Side) -> str:
+    if not holds:
+        return (
+            f"too little of the image is free of {side} objects. Leave objects out by a mask, or "
+            "check the residual."
+        )
+    if not choice.ignored.certain:
+        return (
+            f"two levels of the image could be the background, and {side} objects were assumed. "
+            "If that is wrong, choose which pixels to ignore."
+        )
+    return ""
 
 
 def _floor(polynomial: Polynomial) -> float:

@@ -17,7 +17,7 @@ from napari_unetseg.core.progress import Progress, silent
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Robust = Literal["none", "bright", "dark", "both"]
+Side = Literal["none", "bright", "dark", "both"]
 
 MAX_ORDER = 8
 """Highest total power that `choose_order` tries."""
@@ -72,13 +72,18 @@ class CoarseGrid:
 
     def residuals(self, tensor: Array) -> Array:
         """Subtract the surface with these coefficients of powers of z, y, x from the values."""
+        above: Array = self.values - self.surface(tensor)
+        return above
+
+    def surface(self, tensor: Array) -> Array:
+        """Evaluate the surface with these coefficients of powers of z, y, x on the lattice."""
         z, y, x = (
             power_table(at, length - 1)
             for at, length in zip((self.z, self.y, self.x), tensor.shape, strict=True)
         )
         in_z = np.tensordot(z, tensor, (0, 0))
-        above: Array = self.values - np.matmul(y.T, np.matmul(in_z, x))
-        return above
+        surface: Array = np.matmul(y.T, np.matmul(in_z, x))
+        return surface
 
     def coarsened(self, largest: int) -> "CoarseGrid":
         """Average neighbours down to at most `largest` rows and columns and 16 planes."""
@@ -121,7 +126,7 @@ class Bounds:
     deviation: float
 
     @classmethod
-    def of(cls, residuals: Array, robust: Robust, floor: float) -> "Bounds":
+    def of(cls, residuals: Array, robust: Side, floor: float) -> "Bounds":
         """Estimate the bounds from residuals; the deviation comes from the side without objects."""
         if robust == "bright":
             residuals = residuals[residuals < 0]
@@ -172,7 +177,7 @@ def solve(gram: Array, values: Array) -> tuple[Array, float]:
     )
 
 
-def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mask]:
+def fit_grid(grid: CoarseGrid, basis: Basis, robust: Side) -> tuple[Array, Mask]:
     """Fit a surface to a lattice.
 
     Least absolute deviations (an off-centre quantile where the objects are on one side) on a
@@ -203,12 +208,12 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mas
     """
     used: Mask = grid.weights > 0
     if robust == "none":
-        return _fit(grid, grid.weights, basis), used
+        return fit_lattice(grid, grid.weights, basis), used
     try:
-        weights = _fit_quantile(grid.coarsened(_START_SIDE), basis, _QUANTILE[robust])
+        weights = fit_quantile(grid.coarsened(_START_SIDE), basis, _QUANTILE[robust])
     except InputError:
         # The full lattice has more positions, which may determine all terms.
-        weights = _fit_quantile(grid, basis, _QUANTILE[robust])
+        weights = fit_quantile(grid, basis, _QUANTILE[robust])
     present = used
     for _ in range(_CLIP_ROUNDS):
         residuals = grid.residuals(basis.tensor(weights))
@@ -217,7 +222,7 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mas
         if np.array_equal(inside, used):
             break
         try:
-            weights = _fit(grid, grid.weights * inside, basis)
+            weights = fit_lattice(grid, grid.weights * inside, basis)
         except InputError:
             # Clipping further would leave too few values, so keep the last mask.
             break
@@ -228,7 +233,7 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Robust) -> tuple[Array, Mas
 def choose_order(
     grid: CoarseGrid,
     shape: tuple[int, int, int],
-    robust: Robust,
+    robust: Side,
     *,
     ndim: int = 2,
     progress: Progress = silent,
@@ -254,7 +259,7 @@ def choose_order(
         Called before every order.
     """
     small = grid.coarsened(_START_SIDE)
-    folds = _folds(small.values.shape)
+    folds = patch_folds(small.values.shape)
     errors: list[float] = []
     for order in range(MAX_ORDER + 1):
         progress(order / (MAX_ORDER + 1), "choosing terms")
@@ -272,9 +277,7 @@ def choose_order(
     return next(order for order, error in enumerate(errors) if error <= enough)
 
 
-def _held_out_error(
-    grid: CoarseGrid, basis: Basis, robust: Robust, folds: NDArray[np.intp]
-) -> float:
+def _held_out_error(grid: CoarseGrid, basis: Basis, robust: Side, folds: NDArray[np.intp]) -> float:
     held_out = np.zeros_like(grid.values)
     for fold in range(int(folds.max()) + 1):
         out = folds == fold
@@ -288,8 +291,8 @@ def _held_out_error(
     return float(np.sqrt(np.mean(sizes**2)))
 
 
-def _folds(shape: Sequence[int]) -> NDArray[np.intp]:
-    """Return the fold number of every position, in patches; neighbouring patches differ in fold."""
+def patch_folds(shape: Sequence[int]) -> NDArray[np.intp]:
+    """Number the positions by fold, in patches; neighbouring patches differ in fold."""
     z, y, x = np.indices(shape)
     folds: NDArray[np.intp] = (
         2 * (y // max(shape[1] // 8, 1)) + x // max(shape[2] // 8, 1) + z
@@ -297,19 +300,33 @@ def _folds(shape: Sequence[int]) -> NDArray[np.intp]:
     return folds
 
 
-def _fit(grid: CoarseGrid, weights: Array, basis: Basis) -> Array:
+def fit_lattice(grid: CoarseGrid, weights: Array, basis: Basis) -> Array:
+    """Fit the functions to a lattice by least squares, with `weights` instead of its own.
+
+    Raises
+    ------
+    InputError
+        When the positions do not determine all functions.
+    """
     plain, valued = grid.moments(weights, basis.terms.degrees)
     return solve(basis.gram(plain), basis.project(valued))[0]
 
 
-def _fit_quantile(grid: CoarseGrid, basis: Basis, quantile: float) -> Array:
-    weights = _fit(grid, grid.weights, basis)
+def fit_quantile(grid: CoarseGrid, basis: Basis, quantile: float) -> Array:
+    """Fit the functions to a quantile of the lattice, by iterated reweighting.
+
+    Raises
+    ------
+    InputError
+        When the positions do not determine all functions.
+    """
+    weights = fit_lattice(grid, grid.weights, basis)
     residuals = grid.residuals(basis.tensor(weights))
     least = max(0.01 * float(np.median(np.abs(residuals[grid.weights > 0]))), grid.floor)
     for _ in range(_START_ROUNDS):
         size = np.maximum(np.abs(residuals), least)
         pull = np.where(residuals > 0, quantile, 1 - quantile) / size
-        weights = _fit(grid, grid.weights * pull, basis)
+        weights = fit_lattice(grid, grid.weights * pull, basis)
         residuals = grid.residuals(basis.tensor(weights))
     return weights
 
@@ -330,9 +347,12 @@ __all__ = [
     "MAX_ORDER",
     "Bounds",
     "CoarseGrid",
-    "Robust",
+    "Side",
     "averages",
     "choose_order",
     "fit_grid",
+    "fit_lattice",
+    "fit_quantile",
+    "patch_folds",
     "solve",
 ]

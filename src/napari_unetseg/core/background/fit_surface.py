@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.background.coarse_grid import (
     Bounds,
     CoarseGrid,
-    Robust,
+    Side,
     averages,
     fit_grid,
     solve,
@@ -27,9 +27,12 @@ from napari_unetseg.core.background.moments import (
     Plane,
     all_moments,
     areas,
+    block_side,
+    block_starts,
     clipped_moments,
     sample_positions,
 )
+from napari_unetseg.core.background.one_sided import LEAST_BLOCKS, OneSidedFit, fit_one_sided
 from napari_unetseg.core.background.polynomial import (
     Basis,
     Polynomial,
@@ -50,6 +53,9 @@ _ILL = 1e-6  # inverse condition below which rounding matters and the solution i
 _LEAST_SAMPLES = 100
 _LEAST_AREAS = 64  # per side: enough to follow any surface of the allowed order
 _MAX_SIDE, _MAX_AREAS = 32, 1 << 20
+_MAX_PLANES = 16  # planes of a stack whose blocks are looked at
+_STANDS_OUT, _FEW = 3.0, 0.03  # pixels beyond so many deviations are objects if more than this
+_LEAST_USED = 0.05  # share of areas that are background, below which all are searched for it
 
 
 @dataclass(frozen=True)
@@ -139,6 +145,31 @@ class SurfacePlanes:
             self._rounding() / side,
         )
 
+    def blocks(self) -> CoarseGrid:
+        """Return the means of small blocks of at most 16 planes as a lattice."""
+        side = block_side(self.planes[0].shape)
+        step = -(-len(self.areas) // _MAX_PLANES)
+        picked = [area.blocks for area in self.areas[::step]]
+        y, x = (
+            scaled_positions(length)[starts] + (side - 1) / max(length - 1, 1)
+            for length, starts in (
+                (length, block_starts(length, side)) for length in self.shape[1:]
+            )
+        )
+        return CoarseGrid(
+            np.stack([block.means for block in picked]),
+            np.stack([block.counts for block in picked]),
+            scaled_positions(self.depth)[list(self.heights[::step])],
+            y,
+            x,
+            self._rounding() / side,
+        )
+
+    def block_samples(self) -> Array:
+        """Return one pixel of each block of `blocks`; NaN where it is not usable."""
+        step = -(-len(self.areas) // _MAX_PLANES)
+        return np.stack([area.blocks.samples for area in self.areas[::step]])
+
     def samples(self, used: Mask) -> CoarseGrid:
         """Return one pixel of each area as a lattice; pixels of unused areas have weight 0."""
         side = self.areas[0].side
@@ -180,6 +211,8 @@ class SurfaceFit:
         deviation of the means of its areas (of up to 32 by 32 pixels, larger in long stacks; areas
         clipped as objects are ignored) over the image's range from its 1st to its 99th percentile.
         0 is flat.
+    holds
+        False when too little of the image is background for the surface to be trusted.
     """
 
     polynomial: Polynomial
@@ -188,6 +221,7 @@ class SurfaceFit:
     rms: float
     flatness_before: float
     flatness_after: float
+    holds: bool = True
 
 
 @dataclass(frozen=True)
@@ -203,7 +237,7 @@ class _Sums:
 def fit_surface(
     scene: SurfacePlanes,
     terms: Terms,
-    robust: Robust,
+    robust: Side,
     *,
     passes: int = _PASSES,
     settled: float = _SETTLED,
@@ -243,8 +277,16 @@ def fit_surface(
         )
     basis = Basis(terms, scene.shape)
     grid = scene.grid()
-    if robust == "none":
-        used: Mask = grid.weights > 0
+    blocks = scene.blocks() if robust in ("bright", "dark") else None
+    holds = True
+    if blocks is not None and np.count_nonzero(blocks.weights) >= LEAST_BLOCKS:
+        found = fit_one_sided(blocks, basis, robust)
+        holds = found.holds
+        weights, used, sums = _follow_one_side(
+            scene, basis, robust, found, grid, (passes, settled), progress
+        )
+    elif robust == "none":
+        used = grid.weights > 0
         weights, sums = _least_squares(scene, basis, grid, progress)
     else:
         start, used = fit_grid(grid, basis, robust)
@@ -252,9 +294,45 @@ def fit_surface(
             scene, basis, robust, start, used, grid, (passes, settled), progress
         )
     polynomial = Polynomial(basis, weights)
-    rms = float(np.sqrt(max(sums.squares, 0.0) / sums.count))
+    rms = float(np.sqrt(max(sums.squares, 0.0) / max(sums.count, 1)))
     before, after = _flatness(scene, grid, basis.tensor(weights), used)
-    return SurfaceFit(polynomial, scene.n_usable, sums.count, rms, before, after)
+    return SurfaceFit(polynomial, scene.n_usable, sums.count, rms, before, after, holds)
+
+
+def _follow_one_side(
+    scene: SurfacePlanes,
+    basis: Basis,
+    robust: Side,
+    found: OneSidedFit,
+    grid: CoarseGrid,
+    stop: tuple[int, float],
+    progress: Progress,
+) -> tuple[Array, Mask, _Sums]:
+    """Complete a fit to blocks; return the weights, the areas used, and the sums of the residuals.
+
+    Objects smaller than a block raise the blocks of background alike: only then are single pixels
+    clipped. Otherwise the fit to blocks is better, as faint edges of objects stay out of it.
+    """
+    sign = 1.0 if robust == "bright" else -1.0
+    near = grid.residuals(basis.tensor(found.weights)) * sign
+    present = grid.weights > 0
+    used = present & (np.abs(near) <= _STANDS_OUT * found.deviation)
+    if np.count_nonzero(used) < _LEAST_USED * np.count_nonzero(present):
+        used = present
+    surface = scene.blocks().surface(basis.tensor(found.weights))
+    above = sign * (scene.block_samples() - surface)
+    above = above[np.isfinite(above) & (found.background > 0.5)]
+    above -= np.median(above) if above.size else 0.0
+    # About the median, since small objects lift the surface above it.
+    spread = Bounds.of(above, "both", grid.floor).deviation
+    if above.size and np.mean(above > _STANDS_OUT * spread) > _FEW:
+        weights, sums = _clip_pixels(
+            scene, basis, robust, found.weights, used, grid, stop, progress
+        )
+        return weights, used, sums
+    limits = Bounds.of(sign * above, robust, grid.floor)
+    sums = _sum_pixels(scene, basis, found.weights, limits, used, progress=progress)
+    return found.weights, used, sums
 
 
 def _least_squares(
@@ -283,7 +361,7 @@ def _least_squares(
 def _clip_pixels(
     scene: SurfacePlanes,
     basis: Basis,
-    robust: Robust,
+    robust: Side,
     weights: Array,
     used: Mask,
     grid: CoarseGrid,

@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 
 _BAND_PIXELS = 1 << 24
+_BLOCKS = 32  # blocks along the shorter side, at least
+_RUNS, _RUN = 16, 8
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,33 @@ class Areas:
     samples
         Value of one pixel in each area, at `sample_rows` and `sample_columns`; NaN where it is not
         usable.
+    blocks
+        The blocks of the plane; see `BlockMeans`.
     """
 
     side: int
+    means: Array
+    counts: Array
+    samples: Array
+    blocks: "BlockMeans"
+
+
+@dataclass(frozen=True)
+class BlockMeans:
+    """Small square blocks of pixels at the positions of `block_starts`.
+
+    They are small, so that many hold background alone even where objects lie close together.
+
+    Parameters
+    ----------
+    means
+        Mean of the usable pixels, 0 where there are none, (block rows, block columns).
+    counts
+        Number of usable pixels.
+    samples
+        Value of the first pixel; NaN where it is not usable.
+    """
+
     means: Array
     counts: Array
     samples: Array
@@ -124,6 +150,24 @@ def sample_positions(length: int, side: int) -> NDArray[np.intp]:
     return positions
 
 
+def block_side(shape: tuple[int, int]) -> int:
+    """Return the rows and columns of a block: 4, or fewer in a small plane."""
+    return min(max(min(shape) // _BLOCKS, 1), 4)
+
+
+def block_starts(length: int, side: int) -> NDArray[np.intp]:
+    """Choose the first position of each block along an axis.
+
+    Blocks lie side by side; in a long axis, in 16 runs of 8, so that the outlines of objects are
+    seen while few pixels are read.
+    """
+    if length < side * 2 * _RUNS * _RUN:
+        return np.arange(0, length - side + 1, side)
+    runs = np.linspace(0, length - side * _RUN, _RUNS).astype(np.intp)
+    starts: NDArray[np.intp] = (runs[:, None] + side * np.arange(_RUN)).ravel()
+    return starts
+
+
 def areas(plane: Plane, side: int) -> Areas:
     """Compute the means of square areas of `plane` in one pass over the pixels.
 
@@ -138,6 +182,7 @@ def areas(plane: Plane, side: int) -> Areas:
     sums = np.zeros((-(-n_rows // side), -(-n_columns // side)))
     counts, samples = np.zeros_like(sums), np.full_like(sums, np.nan)
     rows, columns = sample_positions(n_rows, side), sample_positions(n_columns, side)
+    blocks = _BlockSums(plane.shape)
     for first, data, exclude in plane.bands(side):
 
         def strip(
@@ -157,8 +202,9 @@ def areas(plane: Plane, side: int) -> Areas:
         map_strips(strip, len(data), rows=_strip_rows(n_rows, side))
         inside = (rows >= first) & (rows < first + len(data))
         samples[inside] = _pick(data, exclude, rows[inside] - first, columns)
+        blocks.add(first, data, exclude)
     means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
-    return Areas(side, means, counts, samples)
+    return Areas(side, means, counts, samples, blocks.finished())
 
 
 def all_moments(plane: Plane, degrees: tuple[int, int], level: float) -> Moments:
@@ -299,6 +345,40 @@ def apply_surface(
     map_strips(strip, len(out))
 
 
+class _BlockSums:
+    """Sum the pixels of blocks, band by band."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.side = block_side(shape)
+        row_starts, column_starts = (block_starts(length, self.side) for length in shape)
+        self.rows, self.columns = (
+            (starts[:, None] + np.arange(self.side)).ravel()
+            for starts in (row_starts, column_starts)
+        )
+        self.sums = np.zeros((len(row_starts), len(column_starts)))
+        self.counts = np.zeros_like(self.sums)
+        self.samples = np.full_like(self.sums, np.nan)
+
+    def add(self, first: int, data: NDArray[Any], exclude: NDArray[Any] | None) -> None:
+        """Add the rows of a band."""
+        inside = np.flatnonzero((self.rows >= first) & (self.rows < first + len(data)))
+        picked = _pick(data, exclude, self.rows[inside] - first, self.columns)
+        usable = np.isfinite(picked)
+        shape = (len(inside), -1, self.side)
+        into = inside // self.side
+        np.add.at(self.sums, into, np.where(usable, picked, 0.0).reshape(shape).sum(axis=2))
+        np.add.at(self.counts, into, usable.reshape(shape).sum(axis=2))
+        starts = inside % self.side == 0
+        self.samples[into[starts]] = picked[starts, :: self.side]
+
+    def finished(self) -> BlockMeans:
+        """Return the blocks."""
+        means = np.divide(
+            self.sums, self.counts, out=np.zeros_like(self.sums), where=self.counts > 0
+        )
+        return BlockMeans(means, self.counts, self.samples)
+
+
 def _strip_rows(n_rows: int, multiple: int) -> int:
     """Return the number of rows in a strip: a multiple, so that no two strips share an area."""
     return round_up(max(n_rows // 32, 16), multiple)
@@ -357,12 +437,15 @@ def _pick(
 
 __all__ = [
     "Areas",
+    "BlockMeans",
     "Moments",
     "Operation",
     "Plane",
     "all_moments",
     "apply_surface",
     "areas",
+    "block_side",
+    "block_starts",
     "clipped_moments",
     "sample_positions",
 ]

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unetseg.core.background.coarse_grid import Robust, choose_order
+from napari_unetseg.core.background.coarse_grid import Side, choose_order
+from napari_unetseg.core.background.one_sided import (
+    LEAST_BLOCKS,
+    Ignored,
+    choose_one_sided_order,
+    choose_side,
+)
 from napari_unetseg.core.background.polynomial import Terms
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unetseg.core.background.fit_surface import SurfacePlanes
 
 Per = Literal["plane", "stack", "volume"]
+Robust = Literal["auto", "none", "bright", "dark", "both"]
 
 _SAMPLED = (
     3  # surfaces sampled to choose the terms; all fields of a series have similar illumination
@@ -39,6 +46,14 @@ class Group:
     at: Mapping[str, int]
     planes: tuple[Index, ...]
     heights: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FitChoice:
+    """The terms of the surfaces of a channel, and the objects that their fits ignore."""
+
+    terms: Terms
+    ignored: Ignored
 
 
 def broadcast_exclusion(grey: Image, exclude: Any) -> Any:
@@ -121,7 +136,7 @@ def read_scene(grey: Image, excluded: Any, group: Group, progress: Progress) -> 
     return SurfacePlanes.of(planes, heights=group.heights, progress=progress)
 
 
-def choose_terms(
+def choose_fits(
     grey: Image,
     excluded: Any,
     groups: Sequence[Group],
@@ -130,8 +145,10 @@ def choose_terms(
     robust: Robust,
     ndim: int,
     progress: Progress,
-) -> dict[int, Terms]:
-    """Choose the terms of each channel's surfaces.
+) -> dict[int, FitChoice]:
+    """Choose the terms of each channel's surfaces, and the objects to ignore.
+
+    All surfaces of a channel have the same, so that a series is treated alike.
 
     Parameters
     ----------
@@ -139,33 +156,72 @@ def choose_terms(
         The image, the pixels to ignore, and the groups of planes that share a surface.
     given
         The terms for all channels. When None, they are chosen per channel: the highest order chosen
-        for its first, middle or last surface, so that all surfaces of a series have the same terms.
-    robust, ndim, progress
+        for its first, middle or last surface.
+    robust
+        Which objects to ignore; ``"auto"`` to choose, by a majority of the same surfaces.
+    ndim, progress
         See `napari_unetseg.core.background.coarse_grid.choose_order`.
     """
     channels = sorted({group.at.get("C", 0) for group in groups})
-    if given is not None:
-        return dict.fromkeys(channels, given)
-    terms = {}
+    if given is not None and robust != "auto":
+        return dict.fromkeys(channels, FitChoice(given, Ignored(robust)))
+    choices = {}
     for done, channel in enumerate(channels):
         alike = [group for group in groups if group.at.get("C", 0) == channel]
         picked = np.unique(np.linspace(0, len(alike) - 1, _SAMPLED).round().astype(int))
         share = part(progress, done / len(channels), (done + 1) / len(channels))
-        orders = []
-        for number, at in enumerate(picked.tolist()):
-            listen = part(share, number / len(picked), (number + 1) / len(picked))
-            scene = read_scene(grey, excluded, alike[at], part(listen, 0, 0.2))
-            orders.append(
-                choose_order(
-                    scene.grid(),
-                    scene.shape,
-                    robust,
-                    ndim=ndim,
-                    progress=part(listen, 0.2, 1),
-                )
+        scenes = [
+            read_scene(
+                grey,
+                excluded,
+                alike[at],
+                part(share, 0.2 * k / len(picked), 0.2 * (k + 1) / len(picked)),
             )
-        terms[channel] = Terms.up_to(max(orders), ndim)
-    return terms
+            for k, at in enumerate(picked.tolist())
+        ]
+        ignored = (
+            _common([choose_side(scene.blocks(), scene.shape, given, ndim) for scene in scenes])
+            if robust == "auto"
+            else Ignored(robust)
+        )
+        terms = given
+        if terms is None:
+            listen = part(share, 0.2, 1)
+            orders = [
+                _order(
+                    scene,
+                    ignored.side,
+                    ndim,
+                    part(listen, number / len(scenes), (number + 1) / len(scenes)),
+                )
+                for number, scene in enumerate(scenes)
+            ]
+            terms = Terms.up_to(max(orders), ndim)
+        choices[channel] = FitChoice(terms, ignored)
+    return choices
 
 
-__all__ = ["Group", "Per", "broadcast_exclusion", "choose_terms", "group_planes", "read_scene"]
+def _order(scene: "SurfacePlanes", side: Side, ndim: int, progress: Progress) -> int:
+    blocks = scene.blocks()
+    if side in ("bright", "dark") and np.count_nonzero(blocks.weights) >= LEAST_BLOCKS:
+        return choose_one_sided_order(blocks, scene.shape, side, ndim=ndim, progress=progress)
+    return choose_order(scene.grid(), scene.shape, side, ndim=ndim, progress=progress)
+
+
+def _common(found: Sequence[Ignored]) -> Ignored:
+    """Return the side that most surfaces have, the first among equals."""
+    sides = [one.side for one in found]
+    side = max(sides, key=sides.count)
+    return Ignored(side, all(one.certain for one in found if one.side == side))
+
+
+__all__ = [
+    "FitChoice",
+    "Group",
+    "Per",
+    "Robust",
+    "broadcast_exclusion",
+    "choose_fits",
+    "group_planes",
+    "read_scene",
+]

@@ -13,7 +13,17 @@ from napari_unetseg.core.background import (
 from napari_unetseg.core.background.polynomial import Basis, Polynomial, Terms
 from napari_unetseg.core.image import Image
 
-_PLAIN = ("n_usable", "n_used", "rms", "flatness_before", "flatness_after", "mean", "floor")
+_PLAIN = (
+    "n_usable",
+    "n_used",
+    "rms",
+    "flatness_before",
+    "flatness_after",
+    "mean",
+    "floor",
+    "ignored",
+    "doubt",
+)
 
 
 def surfaces_to_data(background: Background) -> list[dict[str, Any]]:

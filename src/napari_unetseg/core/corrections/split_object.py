@@ -1,6 +1,7 @@
 """Corrections that split an object: by a line, by seeds, or into disconnected parts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +43,8 @@ def split_by_line(
     Returns
     -------
     Change
-        The largest part keeps the id. Pixels under the line go to the nearest part.
+        The largest part keeps the id. Pixels under the line go to the part that is the fewest steps
+        away within the object.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def split_by_line(
     ranks = np.zeros(n + 1, np.intp)
     ranks[large] = np.arange(1, len(large) + 1)
     markers = ranks[parts]
-    return _make_objects(labels, box, number, _spread(markers, cut), first)
+    return _make_objects(labels, box, number, _flood(np.zeros(cut.shape), markers, cut), first)
 
 
 def split_by_seeds(
@@ -112,7 +114,6 @@ def split_by_seeds(
     away.
     """
     from scipy import ndimage
-    from skimage.segmentation import watershed
 
     whole = padded(box, (1,) * labels.ndim, labels.shape)
     own = labels[whole] == number
@@ -128,7 +129,7 @@ def split_by_seeds(
     # The object may continue beyond the border of the image: only pixels of another id are its
     # outline.
     depth = ndimage.distance_transform_edt(own, sampling=relative_steps(spacing, own.ndim))
-    parts = watershed(*_relief(own, depth, pixels), mask=own)
+    parts = _flood(*_relief(own, depth, pixels), own)
     return _make_objects(labels, whole, number, parts, first)
 
 
@@ -204,14 +205,13 @@ def _without_fragments(parts: NDArray[np.int32], n: int, distance: Array) -> NDA
     return np.sort(1 + np.argsort(-np.bincount(parts.ravel())[1:], kind="stable")[:2])
 
 
-def _spread(markers: NDArray[np.intp], where: Mask) -> NDArray[np.intp]:
-    """Assign each pixel of `where` to the nearest marker."""
-    from scipy import ndimage
+def _flood(height: Array, markers: NDArray[Any], where: Mask) -> NDArray[Any]:
+    """Assign the pixels of `where` to markers by a watershed: through sides, then over corners."""
+    from skimage.segmentation import watershed
 
-    nearest = ndimage.distance_transform_edt(
-        markers == 0, return_distances=False, return_indices=True
-    )
-    return np.where(where, markers[tuple(nearest)], 0)
+    parts = watershed(height, markers, mask=where)
+    grown: NDArray[Any] = watershed(height, parts, connectivity=where.ndim, mask=where)
+    return grown
 
 
 def _make_objects(labels: Array, box: Box, number: int, parts: Array, first: int) -> Change:

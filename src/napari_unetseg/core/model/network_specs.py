@@ -4,6 +4,8 @@ Their receptive fields are computed by `receptive_field`.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
@@ -24,7 +26,8 @@ from napari_unetseg.core.options import Options, option
 NormalisationLayer = Literal["batch", "group", "instance", "none"]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "sigmoid"]
 Pooling = Literal["max", "mean", "strided"]
-Upsampling = Literal["transposed-2", "transposed-3", "linear", "nearest"]
+Upsampling = Literal["transposed-2", "transposed-3", "transposed-4", "linear", "nearest"]
+Alignment = Literal["middles", "corners"]
 
 Stem = Literal["plain", "space-to-depth", "space-to-depth-4"]
 
@@ -51,6 +54,9 @@ class ModelSpec(Options):
 
     kind: ClassVar[str] = ""
     """The rung's name, in files, on the command line and in the form."""
+
+    older: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Values of options in files that are older than the option, where not the default."""
 
     learns_features: ClassVar[bool] = True
     """Whether it is trained on patches within a budget; otherwise fitted at once to features."""
@@ -137,8 +143,22 @@ class ModelSpec(Options):
         return sizes | self.model_dump(exclude=_OF_THE_INPUT)
 
 
+def _alignment(when: dict[str, tuple[Any, ...]]) -> Any:
+    return option(
+        "middles",
+        "Alignment",
+        "How interpolation places the pixels of a halved image: in the middle of the 2 by 2 they "
+        "stand for, or at its first corner, which displaces the result by up to half of the "
+        "largest box. Corners is for models that were trained so, before there was a choice.",
+        when=when,
+        advanced=True,
+    )
+
+
 class ConvolutionalSpec(ModelSpec):
     """Base of the specifications of convolutional networks."""
+
+    older: ClassVar[Mapping[str, Any]] = MappingProxyType({"alignment": "corners"})
 
     width: int = option(
         16,
@@ -300,10 +320,12 @@ class UNetSpec(ConvolutionalSpec):
     upsampling: Upsampling = option(
         "transposed-2",
         "Upsampling",
-        "How the image is doubled: by a learnt kernel of 2 (fast, may leave a grid) or 3, by "
-        "linear interpolation (smooth, not learnt), or by repetition and a convolution.",
+        "How the image is doubled: by a learnt kernel of 2 (fast, may leave a grid), 3 (starts "
+        "off-centre by a tenth of a pixel or two) or 4, by linear interpolation (smooth, not "
+        "learnt), or by repetition and a convolution.",
         advanced=True,
     )
+    alignment: Alignment = _alignment({"upsampling": ("linear",)})
     skip: Literal["concat", "add"] = option(
         "concat",
         "Shortcuts",
@@ -356,6 +378,11 @@ class UNetSpec(ConvolutionalSpec):
         return f"{self.depth} levels below the first"
 
     @property
+    def _doubled(self) -> str:
+        between_middles = self.upsampling == "linear" and self.alignment == "middles"
+        return "middles" if between_middles else self.upsampling
+
+    @property
     def _stemmed(self) -> int:
         return STEM_HALVINGS[self.stem]
 
@@ -367,7 +394,7 @@ class UNetSpec(ConvolutionalSpec):
         multiple, box = self.multiple(ndim)[axis], self.box(ndim)[axis]
         length = 1000 * multiple // box
         start, kept = unpadded_output(
-            length, radii, strides, convolutions=self.convolutions, upsampling=self.upsampling
+            length, radii, strides, convolutions=self.convolutions, upsampling=self._doubled
         )
         lost = box * max(start, length - start - kept) + (enlarged > 1) * enlarged
         return round_up(lost, multiple)
@@ -378,7 +405,7 @@ class UNetSpec(ConvolutionalSpec):
             radii,
             strides,
             convolutions=self.convolutions,
-            upsampling=self.upsampling,
+            upsampling=self._doubled,
             box=self.box(ndim)[axis],
             enlarged=enlarged,
         )
@@ -414,6 +441,7 @@ class CnnSpec(ConvolutionalSpec):
         ge=1,
         le=5,
     )
+    alignment: Alignment = _alignment({"context": ("pooling",)})
 
     @model_validator(mode="after")
     def _enough_layers(self) -> Self:
@@ -451,7 +479,8 @@ class CnnSpec(ConvolutionalSpec):
         strides = [1 if is_flat else 2 for is_flat in flat[: self._n_poolings]]
         grows = 2 if self.context == "dilation" else 1
         reaches = [0 if is_flat else grows**layer for layer, is_flat in enumerate(flat)]
-        return cnn_needs(reaches, strides, enlarged)
+        upsampling = "middles" if self.alignment == "middles" else "linear"
+        return cnn_needs(reaches, strides, enlarged, upsampling=upsampling)
 
 
 __all__ = ["CnnSpec", "ConvolutionalSpec", "ModelSpec", "UNetSpec"]

@@ -5,6 +5,7 @@ pixels; a convolution widens it, down- and upsampling scale it. The part of it b
 starts and ends on the pooling grid is the halo.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from napari_unetseg.core.compute.rounding import round_up
@@ -22,6 +23,8 @@ _UPSAMPLED: dict[str, Callable[[int, int, int, int], Range]] = {
     "transposed-3": lambda first, last, stride, _: (first // stride, -(-last // stride)),
     "linear": lambda first, last, stride, _: (first // stride, -(-last // stride)),
     "nearest": lambda first, last, stride, r: ((first - r) // stride, (last + r) // stride),
+    "transposed-4": lambda first, last, stride, r: ((first - r) // stride, (last + r) // stride),
+    "middles": lambda first, last, stride, _: _interpolated(first, last, stride),
 }
 
 
@@ -48,7 +51,9 @@ def receptive_field_of(needs: Needs, multiple: int) -> int:
     return max(last - first + 1 for first, last in ranges)
 
 
-def cnn_needs(reaches: Sequence[int], strides: Sequence[int], enlarged: int) -> Needs:
+def cnn_needs(
+    reaches: Sequence[int], strides: Sequence[int], enlarged: int, *, upsampling: str
+) -> Needs:
     """Return the input ranges of a chain of convolutions along one axis.
 
     Parameters
@@ -59,12 +64,15 @@ def cnn_needs(reaches: Sequence[int], strides: Sequence[int], enlarged: int) -> 
         Strides of the pooling after the first convolutions; 1 where the axis is not halved.
     enlarged
         Factor by which the image is shrunk before and the result interpolated after.
+    upsampling
+        ``"middles"`` where the pooling is undone in one interpolation between the middles of its
+        boxes, ``"linear"`` where from corner to corner, one stride after the other.
     """
 
     def needs(first: int, last: int) -> Range:
         first, last = _interpolated(first, last, enlarged)
-        for stride in strides:
-            first, last = _UPSAMPLED["linear"](first, last, stride, 0)
+        for stride in [math.prod(strides)] if upsampling == "middles" else strides:
+            first, last = _UPSAMPLED[upsampling](first, last, stride, 0)
         for layer in reversed(range(len(reaches))):
             if layer < len(strides):
                 first, last = first * strides[layer], (last + 1) * strides[layer] - 1
@@ -94,7 +102,7 @@ def unet_needs(
     convolutions
         Number at each level, in the encoder and again in the decoder.
     upsampling
-        See `UNetSpec`.
+        See `UNetSpec`; ``"middles"`` for linear interpolation between the middles of boxes.
     box
         Pixels of the image that share one of the first level's.
     enlarged
@@ -148,7 +156,9 @@ def unpadded_output(
     start, length = start * stride, length * stride
     if upsampling in ("transposed-3", "linear"):
         length -= stride - 1
-    if upsampling == "nearest":
+    if upsampling == "middles" and stride > 1:
+        start, length = start + stride, length - 2 * stride
+    if upsampling in ("nearest", "transposed-4"):
         start, length = start + radii[0], length - 2 * radii[0]
     return trim + start + trim, length - 2 * trim
 

@@ -122,6 +122,18 @@ def spec_of(kind: str, options: Mapping[str, Any] = _NOTHING) -> ModelSpec:
     return RUNGS[kind].spec.checked(**options)
 
 
+def saved_spec(kind: str, options: Mapping[str, Any]) -> ModelSpec:
+    """Return the spec of a saved model, which may be older than some options.
+
+    Raises
+    ------
+    InputError
+        See `spec_of`.
+    """
+    older = RUNGS[kind].spec.older if kind in RUNGS else {}
+    return spec_of(kind, {**older, **options})
+
+
 def rungs_for(n_classes: int) -> tuple[str, ...]:
     """Return the rungs to compare for a number of classes, lowest first.
 
@@ -196,4 +208,4 @@ register(
     )
 )
 
-__all__ = ["RUNGS", "Rung", "import_callable", "register", "rungs_for", "spec_of"]
+__all__ = ["RUNGS", "Rung", "import_callable", "register", "rungs_for", "saved_spec", "spec_of"]

@@ -16,7 +16,7 @@ from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import pixel_inputs, sees_features
-from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
@@ -155,8 +155,8 @@ def image_network(
         Maps (N, C, *spatial) to evidence (N, K, *spatial), K = 1 for the logistic rung. The names
         of its weights are those of `TrainedModel.all_weights`.
     """
-    spec = spec_of(kind, options)
-    eyes = UNetSpec.checked(**features_from["options"])
+    spec = saved_spec(kind, options)
+    eyes = saved_spec(UNetSpec.kind, features_from["options"])
     features = NetworkFeatures(eyes, features_from["n_classes"])
     network = fresh(spec, n_channels, n_classes, ndim, features)
     network.features_from = fresh(eyes, n_channels, features.n_evidence, ndim)

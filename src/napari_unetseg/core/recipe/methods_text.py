@@ -22,6 +22,8 @@ _METHODS = {
     "mean": "the mean of the intensities",
 }
 _ROBUST = {
+    "auto": "leaving out pixels brighter than the background, darker, or both, whichever kind of "
+    "objects the image was found to have",
     "both": "leaving out pixels brighter or darker than the background",
     "bright": "leaving out pixels brighter than the background",
     "dark": "leaving out pixels darker than the background",

@@ -14,7 +14,7 @@ from napari_unetseg.core.models_io.native.plain_yaml import read_yaml_nodes, yam
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe
 
-FORMAT, VERSION = "napari-unetseg recipe", 2
+FORMAT, VERSION = "napari-unetseg recipe", 3
 MAX_BYTES = 2**18
 
 Path = tuple[str, ...]
@@ -29,7 +29,20 @@ def _objects_by_default(content: Content) -> Content:
     return {**content, "model": {"what": "objects", **step}}
 
 
-MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _objects_by_default}
+def _both_by_default(content: Content) -> Content:
+    """Write out the former default of version 2: a background ignores objects of both kinds."""
+    if "background" not in content:
+        return content
+    step = content["background"]
+    if step is not None and not isinstance(step, dict):
+        return content
+    return {**content, "background": {"robust": "both", **(step or {})}}
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {
+    1: _objects_by_default,
+    2: _both_by_default,
+}
 """Functions that convert the content of a format version to the next version, by version."""
 
 _MARKS = ("format", "version")

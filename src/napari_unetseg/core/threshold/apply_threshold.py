@@ -81,7 +81,7 @@ def threshold_values(
     -------
     tuple of float
         Ascending: one level, two for hysteresis, one fewer than classes for multi-Otsu, none for
-        local methods. Equal to scikit-image's.
+        local methods. See `automatic_levels` for where they equal scikit-image's.
 
     Raises
     ------

@@ -66,8 +66,9 @@ def automatic_levels(
     Returns
     -------
     tuple of float
-        Ascending; one level, or one fewer than classes. Equal to scikit-image's. Objects are above
-        the level. Booleans are separated by 0.5 whatever the method.
+        Ascending; one level, or one fewer than classes. Equal to scikit-image's; integers over more
+        than 65,536 levels are counted in bins, so that theirs are those of the same values as
+        floats. Objects are above the level. Booleans are separated by 0.5 whatever the method.
 
     Raises
     ------

@@ -34,6 +34,12 @@ _VIEW_HELP = {
     "Surface": "The surface fitted to the visible plane.",
     "Residual": "Image minus surface; blue below, orange above. A good fit leaves no slow waves.",
 }
+_IGNORING = {
+    "bright": "bright objects",
+    "dark": "dark objects",
+    "both": "bright and dark objects",
+    "none": "nothing",
+}
 # Blue below, orange above (safe for colour blindness), black at zero.
 _DIVERGING = Colormap(["#56b4e9", "#000000", "#e69f00"], name="unetseg residual")
 
@@ -246,7 +252,12 @@ def _look(view: str, plane: Any) -> dict[str, Any]:
 def _summary(facts: dict[str, Any]) -> str:
     before, after = (100 * facts[f"flatness_{when}"] for when in ("before", "after"))
     count = len(facts["surfaces"][0]["terms"])
+    found = ""
+    if facts["robust"] == "auto":
+        kinds = " or ".join(_IGNORING[kind] for kind in facts["ignored"])
+        found = f", ignoring {kinds} (found in the image)"
+    after_all = facts["warning"] or "Next: Threshold."
     return (
-        f"Flattened with {count} terms. Background variation: {before:.1f} % of the intensity "
-        f"range before, {after:.1f} % after. Next: Threshold."
+        f"Flattened with {count} terms{found}. Background variation: {before:.1f} % of the "
+        f"intensity range before, {after:.1f} % after. {after_all}"
     )

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.open_segmenter import check_weights
 from napari_unetseg.core.io.paths import writing
-from napari_unetseg.core.model.registry import spec_of
+from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.model.trained_model import FEATURES_FROM, ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import (
     MAX_PIXELS,
@@ -332,7 +332,7 @@ def _checked_model(own: _OwnFields, state: dict[str, NDArray[Any]], **more: Any)
     """Build a model and check its fingerprint against the saved one."""
     model = TrainedModel(
         name=own.name,
-        spec=spec_of(own.kind, own.options),
+        spec=saved_spec(own.kind, own.options),
         classes=tuple(own.classes),
         values=tuple(own.values),
         labels_are=own.labels_are,

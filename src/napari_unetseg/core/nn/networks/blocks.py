@@ -47,6 +47,7 @@ class Style:
     residual: bool = False
     separable: bool = False
     padding: str = "same"
+    alignment: str = "corners"
 
     def kernel(self, flat: bool, size: int = 3) -> Sizes:
         """Return the sides of a kernel or a stride: of a stack's plane alone when `flat`."""
@@ -189,6 +190,14 @@ def upsampling(kind: str, c_in: int, c_out: int, stride: Sizes, style: Style) ->
             padding=[step - 1 for step in stride],
             output_padding=extra,
         )
+    if kind == "transposed-4":
+        sides = [2 * step if step > 1 else 1 for step in stride]
+        beyond = style.trim(style.kernel(stride[0] == 1))
+        ends = [step - 1 + end for step, end in zip(stride, beyond, strict=True)]
+        return TRANSPOSED[style.ndim](c_in, c_out, sides, stride=stride, padding=ends)
+    if kind == "linear" and style.alignment == "middles":
+        whole = Enlarge(stride, trim=style.padding == "valid")
+        return nn.Sequential(CONVOLUTION[style.ndim](c_in, c_out, 1), whole)
     if kind == "linear":
         return nn.Sequential(CONVOLUTION[style.ndim](c_in, c_out, 1), Linear(stride, extra))
     sizes = style.kernel(stride[0] == 1)

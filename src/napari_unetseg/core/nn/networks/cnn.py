@@ -3,6 +3,7 @@
 Depends on torch and on `blocks` alone, so that it can travel inside a model file.
 """
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -50,6 +51,7 @@ class CNN(nn.Module):
         poolings: int,
         flat_levels: int,
         resolution: str,
+        alignment: str = "corners",
         **style: Any,
     ) -> None:
         super().__init__()
@@ -70,10 +72,11 @@ class CNN(nn.Module):
                 body.append(downsampling("max", width, strides[layer], ndim))
         if look.dropout:
             body.append(nn.Dropout(look.dropout))
-        back: list[nn.Module] = [
-            Linear(stride, [step - 1 for step in stride]) for stride in reversed(strides)
-        ]
-
+        back: list[nn.Module] = []
+        if alignment == "middles" and strides:
+            back.append(Enlarge(tuple(math.prod(sides) for sides in zip(*strides, strict=True))))
+        elif alignment == "corners":
+            back += [Linear(stride, [step - 1 for step in stride]) for stride in reversed(strides)]
         if lowered:
             back.append(Enlarge(shrunk))
 

@@ -186,7 +186,11 @@ class Level(nn.Module):
         super().__init__()
         entering, width, below = widths
         kernel, stride = style.kernel(flat), style.kernel(flat, size=2)
-        lost = style.trim(kernel) if upsampling_ == "nearest" else (0,) * style.ndim
+        lost = (0,) * style.ndim
+        if upsampling_ in ("nearest", "transposed-4"):
+            lost = style.trim(kernel)
+        elif upsampling_ == "linear" and style.alignment == "middles":
+            lost = Enlarge(stride, trim=style.padding == "valid").ends
         start = tuple(a * step + b for a, step, b in zip(offset, stride, lost, strict=True))
         ends = style.trim(kernel, style.convolutions)
 
