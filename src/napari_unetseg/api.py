@@ -59,7 +59,12 @@ from napari_unetseg.core.training import train as training
 
 
 def read(
-    path: PathLike, axes: str | None = None, *, channel: Channels = "", level: int = 0
+    path: PathLike,
+    axes: str | None = None,
+    *,
+    channel: Channels = "",
+    level: int = 0,
+    scene: str = "",
 ) -> Image:
     """Read an image, or labels, with axes and physical pixel size.
 
@@ -73,18 +78,21 @@ def read(
         Number from 0, or name, of a channel to read, or a list of them; empty for all.
     level
         Resolution of a file that has several: 0 is the full one.
+    scene
+        Name, or number from 0, of the image in a file that holds several.
 
     Returns
     -------
     Image
-        Lazy for zarr and for files above 1 GiB, otherwise in memory.
+        Lazy for zarr and for files above 1 GiB, otherwise in memory. `Image.notes` are remarks,
+        such as that the first of several images was taken.
 
     Raises
     ------
     InputError
         When the file is missing, damaged, empty or of an unknown kind.
     """
-    return read_image(path, axes, channel=channel, level=level)
+    return read_image(path, axes, channel=channel, level=level, scene=scene)
 
 
 def write(

@@ -67,6 +67,8 @@ def image_from(
         metadata["spacing"] = (float(np.asarray(spacing)),) * len(image.spatial_axes)
     elif len(spacing):  # type: ignore[arg-type]
         metadata["spacing"] = tuple(map(float, spacing))  # type: ignore[arg-type]
+    # With a given spacing, no step is unknown.
+    metadata |= {"assumed": ""} if metadata else {}
     metadata |= {"unit": unit} if unit else {}
     metadata |= {"channel_names": tuple(channel_names)} if channel_names else {}
     image = replace(image, **metadata) if metadata else image

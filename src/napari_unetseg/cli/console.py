@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from napari_unetseg.core.errors import InputError, escape_controls, named_error, shorten
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, silent
 
 
@@ -28,6 +29,28 @@ def note(line: str) -> None:
 
 def _one_line(text: str) -> str:
     return shorten(escape_controls(" ".join(text.split())))
+
+
+def with_notes(path: Path, image: Image) -> Image:
+    """Print the notes on an image that was read, each once; return the image."""
+    for remark in image.notes:
+        line = f"{path}: {remark}."
+        if line not in _NOTED:
+            _NOTED.add(line)
+            note(line)
+    return image
+
+
+def note_sizes(path: Path, image: Image, other_path: Path, other: Image) -> None:
+    """Print a note if two images that belong together differ in pixel size."""
+    from napari_unetseg.core.measure import size_difference
+
+    if differs := size_difference(image, other):
+        note(f"{path} and {other_path} differ in pixel size: {differs}. Check the pairing.")
+
+
+_NOTED: set[str] = set()
+"""Notes that were printed: a file may be read twice."""
 
 
 @contextmanager

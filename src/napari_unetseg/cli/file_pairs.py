@@ -12,6 +12,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.pairing import Pair, pair_paths
 from napari_unetseg.core.label_image import Note
+from napari_unetseg.core.measure import size_difference
 from napari_unetseg.core.recipe import ImageStep
 
 ListPairs = Annotated[
@@ -64,6 +65,8 @@ def read_label_pair(
             f"{pair.first} has the shape {first.shape} and {pair.second} {second.shape}. Give "
             "labels of the same image."
         )
+    if differs := size_difference(first, second):
+        note(f"{pair.first} and {pair.second} differ in pixel size: {differs}. Check the pairing.")
     return first, second
 
 

@@ -1,4 +1,4 @@
-"""The flags ``--axes`` and ``--channel`` of every command that reads images."""
+"""The flags ``--axes``, ``--channel`` and ``--scene`` of every command that reads images."""
 
 from pathlib import Path
 
@@ -10,25 +10,31 @@ from napari_unetseg.core.label_image import Note, no_note
 from napari_unetseg.core.recipe import ImageStep
 
 with_image_flags = with_options(ImageStep, into="seen")
-"""Decorator that turns the parameter `seen` of a command into ``--axes`` and ``--channel``."""
+"""Decorator that turns the parameter `seen` of a command into these flags."""
 
 
 def read_seen(path: Path, seen: ImageStep) -> Image:
-    """Read an image with the axes and channels of the flags; note axes that are hardly right."""
-    image = read_image(path, seen.axes or None, channel=seen.channel)
+    """Read an image with the axes, channels and scene of the flags, and print notes on it."""
+    image = read_image(path, seen.axes or None, channel=seen.channel, scene=seen.scene)
+    console.with_notes(path, image)
     doubt = "" if seen.axes else doubt_axes(image)
     if doubt:
         console.note(f"{path}: {doubt} Give --axes if they are others.")
     return image
 
 
-def read_seen_labels(path: Path, seen: ImageStep, note: Note = no_note) -> Image:
+def read_seen_labels(
+    path: Path, seen: ImageStep, note: Note = no_note, *, alone: bool = False
+) -> Image:
     """Read labels with the axes of the flags, if they have as many, and without channels.
+
+    The scene of the flags is that of the image, or of labels that are `alone`.
 
     Where labels have channels, as thresholds of several channels have, ``--channel`` chooses in
     them as in their image.
     """
-    return seen_labels(read_labels(path, note=note), seen)
+    labels = read_labels(path, scene=seen.scene if alone else "", note=note)
+    return seen_labels(console.with_notes(path, labels), seen)
 
 
 def seen_labels(labels: Image, seen: ImageStep) -> Image:

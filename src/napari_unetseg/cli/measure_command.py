@@ -28,7 +28,9 @@ from napari_unetseg.core.measure import (
     MeasureOptions,
     Table,
     copy_calibration,
+    is_flat,
     measure,
+    scale_notes,
     stacked_tables,
 )
 from napari_unetseg.core.objects.outlines import outlines
@@ -86,7 +88,8 @@ def measure_command(
     """Measure every object: size, shape, position and intensities, in physical units.
 
     Column names end in their unit (area_um2). Without a calibration the unit is the pixel; a
-    calibration of only one of the two files is used for both. A mask is one object: label it first.
+    calibration of only one of the two files is used for both; where they differ, that of LABELS.
+    A mask is one object: label it first.
     """
     check_table_name(out)
     if pairs:
@@ -104,6 +107,10 @@ def measure_command(
 
     def work(number: int, path: Path, progress: Progress) -> str:
         objects, values = _read(path, images[number] if images else None, seen)
+        flat = is_flat(objects, options)
+        of_images = {} if values is None else {images[number].name: values}
+        for remark in scale_notes(objects, of_images, flat=flat):
+            note(f"{path}: {remark}")
         table = measure(objects, values, options, progress=part(progress, 0, 0.8))
         if zips and len(table["label"]):
             write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
@@ -144,7 +151,7 @@ def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list
 
 def _read(path: Path, image: Path | None, seen: ImageStep) -> tuple[Image, Image | None]:
     """Read labels and their image; the pixel size is taken from the calibrated one."""
-    objects = read_seen_labels(path, seen, note)
+    objects = read_seen_labels(path, seen, note, alone=image is None)
     values = None if image is None else read_seen(image, seen)
     return (objects if values is None else copy_calibration(objects, [values])), values
 

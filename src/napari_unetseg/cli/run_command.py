@@ -1,18 +1,20 @@
 """Define `run`: run a recipe on images, with a report for each."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_unetseg.cli.console import bar, complain, note, say
+from napari_unetseg.cli.console import bar, complain, note, say, with_notes
 from napari_unetseg.cli.draft_commands import Images
 from napari_unetseg.cli.image_flags import with_image_flags
 from napari_unetseg.cli.predict_command import Trust
 from napari_unetseg.cli.run_blocks import by_blocks, print_costs
-from napari_unetseg.core.errors import named_error
-from napari_unetseg.core.io import expand_inputs
+from napari_unetseg.core.errors import InputError, named_error
+from napari_unetseg.core.io import expand_inputs, keeps_calibration, read_lazily
 from napari_unetseg.core.recipe import (
     Batch,
     ImageRow,
@@ -114,6 +116,7 @@ def run_command(
     shown = steps.image.model_copy(update=seen.model_dump(include=seen.model_fields_set))
     steps = steps.model_copy(update={"image": shown})
     inputs = tuple(expand_inputs(images))
+    _note_readings(inputs, steps.image.scene)
     batch = Batch(steps, inputs, out, recipe.parent, flattened, trust, level=level)
     if flattened and steps.background is None:
         note("--flattened has no effect: the recipe has no background step.")
@@ -142,6 +145,14 @@ def run_command(
         complain(f"{summary}.")
         raise typer.Exit(_FAILED)
     say(summary)
+
+
+def _note_readings(images: Sequence[Path], scene: str) -> None:
+    """Print the notes on images; one that cannot be read is reported by its run."""
+    for path in images:
+        with suppress(InputError):
+            if keeps_calibration(path):
+                with_notes(path, read_lazily(path, scene=scene))
 
 
 def _print_row(row: ImageRow) -> None:

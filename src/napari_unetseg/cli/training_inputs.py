@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from napari_unetseg.cli.console import bar, note
+from napari_unetseg.cli.console import bar, note, note_sizes
 from napari_unetseg.cli.file_pairs import Pair
 from napari_unetseg.cli.image_flags import read_seen
 from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
@@ -62,6 +62,7 @@ def read_training_pairs(
             said: list[str] = []
             image = read_seen(pair.first, seen)
             labels = labels_like(read_labels(pair.second, note=said.append), image)
+            note_sizes(pair.first, image, pair.second, labels)
             expected = tuple(image.length(axis) for axis in image.axes if axis != "C")
             if len(labels.shape) < len(expected) and labels.shape == expected[-2:]:
                 raise InputError(

@@ -59,6 +59,13 @@ class Image(NDArrayOperatorsMixin):
         is no intensity, and is left out.
     channel_names
         A name for each channel, or empty.
+    interval
+        Seconds between neighbours along T; 0 when unknown.
+    assumed
+        Axes whose step is unknown although others have a unit (Z, if at all): they have the step
+        of X, and nothing is measured along them in `unit`.
+    notes
+        Remarks of the file's reader on what is missing or was chosen, for the user.
 
     Raises
     ------
@@ -86,6 +93,9 @@ class Image(NDArrayOperatorsMixin):
     unit: str = "pixel"
     rgb: bool = False
     channel_names: tuple[str, ...] = field(default=())
+    interval: float = 0.0
+    assumed: str = ""
+    notes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         _check_numbers(self.data)
@@ -99,6 +109,8 @@ class Image(NDArrayOperatorsMixin):
             )
         if not all(math.isfinite(step) and step > 0 for step in self.spacing):
             raise InputError(f"The spacing {self.spacing} must be positive, finite numbers.")
+        if not (math.isfinite(self.interval) and self.interval >= 0):
+            raise InputError(f"The time between images must not be {self.interval} s.")
         if self.rgb and self.n_channels not in (3, 4):
             raise InputError(
                 f"An RGB image has 3 or 4 channels, not {self.n_channels}. "
@@ -119,6 +131,9 @@ class Image(NDArrayOperatorsMixin):
         unit: str = "pixel",
         rgb: bool | None = None,
         channel_names: Sequence[str] = (),
+        interval: float = 0.0,
+        assumed: str = "",
+        notes: Sequence[str] = (),
     ) -> Self:
         """Make an image, guessing the arguments that are not given.
 
@@ -147,13 +162,16 @@ class Image(NDArrayOperatorsMixin):
             # Four channels on an axis that is named are channels: none of them is lost as alpha.
             guess = axes.endswith("C") and array.shape[-1] == 3 and _looks_rgb(array)
             colour = guess if rgb is None else rgb
-        return cls(array, axes, tuple(map(float, spacing)), unit, colour, tuple(channel_names))
+        steps, names = tuple(map(float, spacing)), tuple(channel_names)
+        return cls(array, axes, steps, unit, colour, names, interval, assumed, tuple(notes))
 
     def __repr__(self) -> str:
         words = [f"axes={self.axes!r}", f"shape={self.shape}", f"dtype={self.dtype}"]
         if self.calibrated or set(self.spacing) != {1.0}:
             words.append(f"spacing={self.spacing} {symbol_of(self.unit)}")
         words += ["rgb"] * self.rgb + ["lazy"] * self.lazy
+        words += [f"interval={self.interval} s"] * bool(self.interval)
+        words += [f"assumed={self.assumed!r}"] * bool(self.assumed)
         if self.channel_names:
             words.append(f"channel_names={self.channel_names}")
         return f"Image({', '.join(words)})"
@@ -258,6 +276,35 @@ class Image(NDArrayOperatorsMixin):
         if tuple(data.shape) != self.shape:
             raise InputError(f"Expected an array of shape {self.shape}, got {tuple(data.shape)}.")
         return replace(self, data=data)
+
+    def like(
+        self, data: Any, axes: str, *, rgb: bool = False, channel_names: Sequence[str] = ()
+    ) -> "Image":
+        """Return an image of other pixels with the calibration of this one.
+
+        Parameters
+        ----------
+        data, axes
+            Numbers and their axes; the spatial ones are among those of this image.
+        rgb, channel_names
+            See `Image`.
+
+        Raises
+        ------
+        InputError
+            As `Image`.
+        """
+        steps = dict(zip(self.spatial_axes, self.spacing, strict=True))
+        return replace(
+            self,
+            data=data,
+            axes=axes,
+            spacing=tuple(steps[axis] for axis in axes if axis in steps),
+            rgb=rgb,
+            channel_names=tuple(channel_names),
+            interval=self.interval if "T" in axes else 0.0,
+            assumed="".join(axis for axis in self.assumed if axis in axes),
+        )
 
     def grey(self, channel: RgbChannel = "luminance") -> "Image":
         """Convert an RGB image to one grey value per pixel; return any other image unchanged.

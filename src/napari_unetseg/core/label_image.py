@@ -5,7 +5,6 @@ below 0 are left out everywhere: they are no object, are not learnt from and are
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,14 +122,9 @@ def without_single_axes(image: Image, keep: str = "YX") -> Image:
     if not any(single):
         return image
     axes = "".join(axis for axis, drop in zip(image.axes, single, strict=True) if not drop)
-    steps = zip(image.spatial_axes, image.spacing, strict=True)
-    return replace(
-        image,
-        data=image.data[tuple(0 if drop else slice(None) for drop in single)],
-        axes=axes,
-        spacing=tuple(step for axis, step in steps if axis in axes),
-        channel_names=image.channel_names if "C" in axes else (),
-    )
+    data = image.data[tuple(0 if drop else slice(None) for drop in single)]
+    names = image.channel_names if "C" in axes else ()
+    return image.like(data, axes, rgb=image.rgb, channel_names=names)
 
 
 def labels_like(labels: Image, image: Image) -> Image:
@@ -141,7 +135,7 @@ def labels_like(labels: Image, image: Image) -> Image:
         length for axis, length in zip(axes, shape, strict=True) if length > 1 or axis in "YX"
     ):
         return labels
-    return Image(labels.data.reshape(shape), axes, image.spacing, image.unit)
+    return image.like(labels.data.reshape(shape), axes)
 
 
 def has_below_zero(labels: Image) -> bool:

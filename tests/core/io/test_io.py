@@ -325,15 +325,26 @@ class TestOtherProgramsTiffs:
         image = read_image(tmp_path / "a.tif")
         assert (image.axes, image.rgb) == ("CYX", True)
 
-    def test_resolution_per_centimetre_is_a_scale_and_per_inch_is_not(self, tmp_path):
-        data = numbers((4, 5), np.uint8)
-        for unit in ("CENTIMETER", "INCH"):
-            tifffile.imwrite(
-                tmp_path / f"{unit}.tif", data, resolution=(20000, 20000), resolutionunit=unit
-            )
-        assert read_image(tmp_path / "CENTIMETER.tif").spacing == (0.5, 0.5)
-        assert read_image(tmp_path / "CENTIMETER.tif").unit == "µm"
-        assert not read_image(tmp_path / "INCH.tif").calibrated
+    @pytest.mark.parametrize(
+        ("unit", "per", "step"),
+        [
+            ("CENTIMETER", 20000, 0.5),
+            ("INCH", 50800, 0.5),
+            ("INCH", 508, 50.0),
+            ("INCH", 72, None),
+            ("INCH", 300, None),
+            ("CENTIMETER", 118.11, None),
+        ],
+    )
+    def test_a_resolution_is_a_scale_unless_it_is_for_print(self, tmp_path, unit, per, step):
+        data, path = numbers((4, 5), np.uint8), tmp_path / "a.tif"
+        tifffile.imwrite(path, data, resolution=(per, per), resolutionunit=unit)
+        image = read_image(path)
+        if step is None:
+            assert not image.calibrated
+            assert "for print" in image.notes[0]
+        else:
+            assert (image.spacing, image.unit, image.notes) == ((step, step), "µm", ())
 
     def test_ome_units(self, tmp_path):
         metadata = {"axes": "ZYX", "PhysicalSizeX": 80, "PhysicalSizeXUnit": "nm"}
@@ -341,7 +352,7 @@ class TestOtherProgramsTiffs:
         data = numbers((2, 4, 5), np.uint8)
         tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata=metadata)
         image = read_image(tmp_path / "a.ome.tif")
-        assert (image.spacing, image.unit) == ((1, 80, 80), "nm")
+        assert (image.spacing, image.unit) == ((80, 80, 80), "nm")
 
 
 class TestPictures:

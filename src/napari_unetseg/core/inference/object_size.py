@@ -129,6 +129,8 @@ def pixel_zoom(model: Sized, image: Image) -> tuple[float, ...]:
     spacing = image.spacing[-model.ndim :]
     if ours is None or theirs is None or len(spacing) != model.ndim:
         return ()
+    if model.ndim > 2 and image.assumed:
+        return ()
     pairs = zip(spacing, model.spacing, strict=True)
     return tuple(a * ours / (b * theirs) for a, b in pairs)
 
@@ -194,8 +196,7 @@ def measured_part(image: Image, ndim: int) -> Image:
         middle.append(rest if axis in block else length // 2)
     axes = "".join(axis for axis in image.axes if axis in block)
     data = np.asarray(image.data[tuple(middle)])
-    spacing = image.spacing[-ndim:] if len(image.spacing) >= ndim else image.spacing
-    return Image(data, axes, spacing, image.unit, image.rgb, image.channel_names)
+    return image.like(data, axes, rgb=image.rgb, channel_names=image.channel_names)
 
 
 def check_diameter(model: Sized) -> None:

@@ -257,9 +257,7 @@ def _labels_to(out: Any, image: Image, axes: str) -> Any:
 
 
 def _image_of(labels: Any, axes: str, like: Image) -> Image:
-    if isinstance(labels, Scratch):
-        return Image.of(labels, axes, spacing=like.spacing, unit=like.unit)
-    return Image(labels, axes, like.spacing, like.unit)
+    return like.like(Image.of(labels, axes).data if isinstance(labels, Scratch) else labels, axes)
 
 
 __all__ = ["AT_ONCE", "decode_image", "predict_objects_image", "unseen_as_background"]

@@ -71,7 +71,7 @@ def predict_proba_image(
         given, segmenter, normalisation, tile=tile, blend=blend, progress=progress
     ):
         grid.paste(result, one, proba, at=index)
-    return Image(result, axes, given.spacing, given.unit, False, segmenter.classes)
+    return given.like(result, axes, channel_names=segmenter.classes)
 
 
 def predict_maps_image(
@@ -141,7 +141,7 @@ def predict_classes_image(
         given, segmenter, normalisation, tile=tile, progress=progress
     ):
         grid.paste(result, one, likeliest(proba, first), at=index)
-    return Image(result, axes, given.spacing, given.unit)
+    return given.like(result, axes)
 
 
 def likeliest(proba: NDArray[np.float32], first: int = 0) -> NDArray[np.uint8]:

@@ -294,7 +294,7 @@ def classes_of(model: TrainedModel, proba: Image, *, out: NDArray[Any] | None = 
         out = np.zeros(shape, np.min_scalar_type(max(model.values)))
     values = np.array(model.values, out.dtype)
     np.copyto(out, values[numbers.argmax(at)], where=numbers.any(at))
-    return Image(out, proba.axes.replace("C", ""), proba.spacing, proba.unit)
+    return proba.like(out, proba.axes.replace("C", ""))
 
 
 def sized(
@@ -376,7 +376,7 @@ def _classes_image(
     made = predict_classes_image(
         image, segmenter, scaling, tile=tile, out=_Values(out, values), progress=progress
     )
-    return Image(out, made.axes, made.spacing, made.unit)
+    return made.like(out, made.axes)
 
 
 class _Values:

@@ -6,9 +6,12 @@ for ImageJ ROIs and GeoJSON. The Measure dock offers them in `gui/measure/export
 """
 
 from napari_unetseg.core.io.image_files import (
+    file_contents,
+    keeps_calibration,
     may_be_lazy,
     read_image,
     read_labels,
+    read_lazily,
     write_image,
     write_labels,
 )
@@ -26,12 +29,15 @@ from napari_unetseg.core.io.table_files import write_table
 
 __all__ = [
     "expand_inputs",
+    "file_contents",
     "is_image_path",
+    "keeps_calibration",
     "may_be_lazy",
     "pair_labels",
     "plan_outputs",
     "read_image",
     "read_labels",
+    "read_lazily",
     "stem_of",
     "wants_folder",
     "write_geojson",

@@ -14,7 +14,7 @@ from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr, writing
 from napari_unetseg.core.io.picture_files import is_jpeg, read_indices, read_picture
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
-from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE
+from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE, check_level, chosen_scene
 from napari_unetseg.core.label_image import (
     Note,
     label_image,
@@ -30,7 +30,12 @@ Reader = Callable[[Path, str | None], Image]
 
 
 def read_image(
-    path: PathLike, axes: str | None = None, *, channel: Channels = "", level: int = 0
+    path: PathLike,
+    axes: str | None = None,
+    *,
+    channel: Channels = "",
+    level: int = 0,
+    scene: str = "",
 ) -> Image:
     """Read an image with its axes and physical pixel size.
 
@@ -46,27 +51,85 @@ def read_image(
         Channels to read, by number or name; see `Image.channels`. Empty for all.
     level
         Resolution level of a multiscale image: 0 for the full resolution, 1 for the next coarser.
+    scene
+        Number, from 0, or name of the image, when the file holds several (OME-TIFF, OME-Zarr and
+        those that plugins read).
 
     Returns
     -------
     Image
-        In memory for files up to 1 GiB; lazy for zarr and for larger TIFF and ``.npy`` files.
+        In memory for files up to 1 GiB; lazy for zarr and for larger TIFF and ``.npy`` files. Its
+        `notes` are remarks for the user, such as that the first of several images was taken.
 
     Raises
     ------
     InputError
-        When the file, level or channel does not exist, or it is damaged, empty, pickled or of an
-        unknown kind.
+        When the file, level, scene or channel does not exist, or it is damaged, empty, pickled or
+        of an unknown kind.
     """
     source = existing_path(path)
     with _reading(source):
         reader = _reader_of(source)
         if reader is ngff.read_zarr:
-            image = ngff.read_zarr(source, axes, level)
+            image = ngff.read_zarr(source, axes, scene, level)
+        elif reader is tiff.read_tiff:
+            image = tiff.read_tiff(source, axes, scene, level)
         else:
-            ngff.check_level(level, 1)
-            image = reader(source, axes)
+            check_level(level, 1)
+            if reader is read_with_plugin:
+                image = read_with_plugin(source, axes, scene)
+            else:
+                chosen_scene({0: ""}, scene)
+                image = reader(source, axes)
         return image if isinstance(channel, str) and not channel else image.channels(channel)
+
+
+def read_lazily(path: PathLike, *, level: int = 0, scene: str = "") -> Image:
+    """Read the axes and the calibration of an image, whose pixels stay on disk where they can.
+
+    Parameters
+    ----------
+    path, level, scene
+        As in `read_image`.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    source = Path(path)
+    if source.is_file() and keeps_calibration(source):
+        with _reading(source):
+            return tiff.read_tiff(source, None, scene, level, lazy_above=0)
+    return read_image(source, level=level, scene=scene)
+
+
+def file_contents(path: PathLike) -> tuple[list[str], list[int]]:
+    """Return the names of the images in a file, and their numbers of resolutions.
+
+    Raises
+    ------
+    InputError
+        As `read_image`.
+    """
+    source = Path(path)
+    if not source.exists():
+        raise InputError(f"There is no file {source}. Check the name.")
+    with _reading(source):
+        reader = _reader_of(source)
+        if reader is ngff.read_zarr:
+            return ngff.zarr_contents(source)
+        if reader is tiff.read_tiff:
+            return tiff.tiff_contents(source)
+        return [""], [1]
+
+
+def keeps_calibration(path: PathLike) -> bool:
+    """Return whether files of this kind may hold a pixel size that is read here: TIFF, zarr."""
+    source = Path(path)
+    if source.is_dir():
+        return is_zarr(source)
+    return _READERS.get(source.suffix.lower()) is tiff.read_tiff
 
 
 def may_be_lazy(path: PathLike) -> bool:
@@ -84,7 +147,9 @@ def may_be_lazy(path: PathLike) -> bool:
     return size > tiff.LAZY_ABOVE
 
 
-def read_labels(path: PathLike, axes: str | None = None, *, note: Note = no_note) -> Image:
+def read_labels(
+    path: PathLike, axes: str | None = None, *, scene: str = "", note: Note = no_note
+) -> Image:
     """Read labels or a mask: an image of integers or booleans, negative ones included.
 
     Parameters
@@ -92,8 +157,8 @@ def read_labels(path: PathLike, axes: str | None = None, *, note: Note = no_note
     path
         As in `read_image`. Of a picture with a palette, the indices are read; a JPEG must be a
         mask and is taken at half.
-    axes
-        As in `read_image`. Without them, axes of length 1 are dropped.
+    axes, scene
+        As in `read_image`. Without axes, those of length 1 are dropped.
     note
         Receives sentences about changed or left-out pixels; see `label_image`.
 
@@ -110,7 +175,7 @@ def read_labels(path: PathLike, axes: str | None = None, *, note: Note = no_note
             lossy = is_jpeg(source)
             if axes is None and _reader_of(source) is read_picture:
                 indices = read_indices(source)
-    image = read_image(source, axes) if indices is None else indices
+    image = read_image(source, axes, scene=scene) if indices is None else indices
     labels = label_image(image, str(path), lossy=lossy, note=note)
     return labels if axes is not None else without_single_axes(labels)
 
@@ -270,6 +335,10 @@ _READERS: dict[str, Reader] = {
     ".tif": tiff.read_tiff,
     ".tiff": tiff.read_tiff,
     ".lsm": tiff.read_tiff,
+    ".svs": tiff.read_tiff,
+    ".ndpi": tiff.read_tiff,
+    ".scn": tiff.read_tiff,
+    ".qptiff": tiff.read_tiff,
     ".npy": _read_npy,
     ".png": read_picture,
     ".jpg": read_picture,
@@ -290,4 +359,13 @@ _STARTS: dict[bytes, Reader] = {
 }
 """First bytes of the formats that have some of their own."""
 
-__all__ = ["may_be_lazy", "read_image", "read_labels", "write_image", "write_labels"]
+__all__ = [
+    "file_contents",
+    "keeps_calibration",
+    "may_be_lazy",
+    "read_image",
+    "read_labels",
+    "read_lazily",
+    "write_image",
+    "write_labels",
+]

@@ -7,8 +7,9 @@ and adds transforms and registration that this program does not need, at the cos
 runtimes, over 100 MB.
 """
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +22,29 @@ from napari_unetseg.core.io.stored_arrays import (
     MAX_DECLARED,
     bytes_of,
     check_declared,
+    check_level,
+    chosen_scene,
     lazily,
 )
 from napari_unetseg.core.progress import Progress, part, silent, track
-from napari_unetseg.core.units import symbol_of
+from napari_unetseg.core.units import calibration_of
 
 _COLOURS = ("red", "green", "blue", "alpha")
 _LEVELS_SHARE = 0.3
 
 
-def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
+def read_zarr(path: Path, axes: str | None = None, scene: str = "", level: int = 0) -> Image:
     """Open one level of an OME-Zarr image, or a plain zarr array, lazily.
 
     Parameters
     ----------
     path
-        The folder: version 0.1 to 0.5, zarr format 2 or 3. The first of several images is opened.
+        The folder: version 0.1 to 0.5, zarr format 2 or 3.
     axes
         Names for the axes, when the file has none or wrong ones.
+    scene
+        Number, from 0, or name of the image, when there are several; the first by default, with a
+        note.
     level
         Resolution level: 0 for the full resolution, 1 for the next coarser and so on.
 
@@ -54,7 +60,7 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
         check_level(level, 1)
         return Image.of(_lazily(node, path), axes)
     with reading_fields():
-        group, multiscale = _find_image(node)
+        group, multiscale, notes = _find_image(node, scene)
         check_level(level, len(multiscale["datasets"]))
         described = multiscale["datasets"][level]
         array = group[described["path"]]
@@ -63,12 +69,12 @@ def read_zarr(path: Path, axes: str | None = None, level: int = 0) -> Image:
     with reading_fields():
         letters = axes.upper() if axes else _letters(multiscale, array.ndim)
         names = _channel_names(group, array.shape, letters)
-        spacing, unit = _spacing(multiscale, described, letters), _unit(multiscale)
+        calibration = _calibration(multiscale, described, letters)
+        calibration["notes"] = (*notes, *calibration["notes"])
     return Image.of(
         _lazily(array, path),
         letters,
-        spacing=spacing,
-        unit=unit,
+        **calibration,
         rgb=tuple(name.lower() for name in names) in (_COLOURS[:3], _COLOURS),
         channel_names=names,
     )
@@ -80,12 +86,33 @@ def _lazily(array: Any, path: Path) -> Any:
     return lazily(array, path)
 
 
-def read_levels(path: Path) -> list[Image]:
+def zarr_contents(path: Path) -> tuple[list[str], list[int]]:
+    """Return the names of the images in a zarr folder, and their numbers of resolutions.
+
+    Raises
+    ------
+    InputError
+        When it contains no image.
+    """
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        return [""], [1]
+    with reading_fields():
+        found = [described for _, described in _images(node).values()]
+    names = [str(described.get("name", "")) for described in found]
+    return names, [len(described["datasets"]) for described in found]
+
+
+def read_levels(path: Path, scene: str = "") -> list[Image]:
     """Open all levels of an OME-Zarr image, the full resolution first; see `read_zarr`."""
     import zarr
 
-    _, multiscale = _find_image(zarr.open_group(path, mode="r"))
-    return [read_zarr(path, level=level) for level in range(len(multiscale["datasets"]))]
+    _, multiscale, _ = _find_image(zarr.open_group(path, mode="r"), scene)
+    return [
+        read_zarr(path, level=level, scene=scene) for level in range(len(multiscale["datasets"]))
+    ]
 
 
 def write_zarr(
@@ -125,20 +152,9 @@ def plan_layout(image: Image, *, labels: bool = False) -> PyramidLayout:
         labels,
         image.rgb,
         image.channel_names,
+        interval=image.interval,
+        assumed=image.assumed,
     )
-
-
-def check_level(level: int, n_levels: int) -> None:
-    """Raise `InputError` unless an image has the level.
-
-    Raises
-    ------
-    InputError
-        When the level does not exist.
-    """
-    if not 0 <= level < n_levels:
-        has = "one resolution" if n_levels == 1 else f"the levels 0 to {n_levels - 1}"
-        raise InputError(f"there is no level {level}: it has {has}; choose another")
 
 
 def _metadata(group: Any) -> Mapping[str, Any]:
@@ -147,17 +163,36 @@ def _metadata(group: Any) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else attributes
 
 
-def _find_image(group: Any) -> tuple[Any, Mapping[str, Any]]:
-    """Return the group of the image and its multiscale metadata; it may be one level down."""
+def _find_image(group: Any, scene: str) -> tuple[Any, Mapping[str, Any], tuple[str, ...]]:
+    """Return the group of an image, its multiscale metadata and a remark on the choice."""
+    found = _images(group)
+    names = {key: str(described.get("name", "")) for key, (_, described) in found.items()}
+    key, notes = chosen_scene(names, scene)
+    return *found[key], notes
+
+
+def _images(group: Any) -> dict[str, tuple[Any, Mapping[str, Any]]]:
+    """Return the group and the multiscale metadata of every image."""
+    found: dict[str, tuple[Any, Mapping[str, Any]]] = {}
+    for key, candidate in _groups(group):
+        for number, described in enumerate(_metadata(candidate).get("multiscales") or []):
+            if described.get("datasets"):
+                found[f"{key}/{number}"] = candidate, described
+    if not found:
+        raise InputError(
+            "it contains no OME-Zarr image; for a plate, name one field, such as A/1/0"
+        )
+    return found
+
+
+def _groups(group: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the group, or if it is no image, those one level down that are numbered."""
     import zarr
 
-    for candidate in (group, group.get("0")):
-        if not isinstance(candidate, zarr.Group):
-            continue
-        described = _metadata(candidate).get("multiscales") or [{}]
-        if described[0].get("datasets"):
-            return candidate, described[0]
-    raise InputError("it contains no OME-Zarr image; for a plate, name one field, such as A/1/0")
+    yield "", group
+    for number in itertools.takewhile(lambda n: str(n) in group, itertools.count()):
+        if isinstance(group[str(number)], zarr.Group):
+            yield str(number), group[str(number)]
 
 
 def _letters(multiscale: Mapping[str, Any], ndim: int) -> str | None:
@@ -169,22 +204,21 @@ def _letters(multiscale: Mapping[str, Any], ndim: int) -> str | None:
     return "".join(str(name) for name in names).upper()
 
 
-def _spacing(
+def _calibration(
     multiscale: Mapping[str, Any], level: Mapping[str, Any], letters: str | None
-) -> list[float]:
-    scale = np.ones(len(letters or ""))
+) -> dict[str, Any]:
+    """Return the calibration of a level; see `calibration_of`."""
+    if not letters:
+        return {"notes": ()}
+    scale = np.ones(len(letters))
     for described in (level, multiscale):
         for transform in described.get("coordinateTransformations") or []:
             if transform.get("type") == "scale" and len(transform.get("scale", ())) == len(scale):
                 scale = scale * np.asarray(transform["scale"], dtype=float)
-    return [float(step) for step, axis in zip(scale, letters or "", strict=True) if axis in "ZYX"]
-
-
-def _unit(multiscale: Mapping[str, Any]) -> str:
-    for axis in reversed(multiscale.get("axes") or []):
-        if isinstance(axis, Mapping) and axis.get("type") == "space":
-            return symbol_of(axis.get("unit"))
-    return "pixel"
+    axes = multiscale.get("axes") or []
+    units = [axis.get("unit") if isinstance(axis, Mapping) else None for axis in axes]
+    pairs = zip(letters, units, strict=False)
+    return calibration_of(letters, dict(zip(letters, map(float, scale), strict=True)), dict(pairs))
 
 
 def _channel_names(group: Any, shape: tuple[int, ...], letters: str | None) -> tuple[str, ...]:
@@ -200,7 +234,7 @@ def ordered(image: Image) -> Image:
     order = "".join(axis for axis in ORDER if axis in image.axes)
     data = image.data.transpose([image.axes.index(axis) for axis in order])
     names = _COLOURS[: image.n_channels] if image.rgb else image.channel_names
-    return Image(data, order, image.spacing, image.unit, image.rgb, tuple(names))
+    return image.like(data, order, rgb=image.rgb, channel_names=names)
 
 
-__all__ = ["check_level", "ordered", "read_levels", "read_zarr", "write_zarr"]
+__all__ = ["ordered", "read_levels", "read_zarr", "write_zarr", "zarr_contents"]

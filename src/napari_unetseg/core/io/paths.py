@@ -21,6 +21,10 @@ IMAGE_SUFFIXES = (
     ".tif",
     ".tiff",
     ".lsm",
+    ".svs",
+    ".ndpi",
+    ".scn",
+    ".qptiff",
     ".zarr",
     ".npy",
     ".png",
@@ -110,8 +114,8 @@ def expand_inputs(patterns: Iterable[PathLike]) -> list[Path]:
     patterns
         Each a file (any format), a folder (its images by suffix; if there are none, those in its
         subfolders; then those that installed napari plugins read), or a glob such as
-        ``plate/*_c1.tif``
-        (``**`` descends). Hidden files are ignored.
+        ``plate/*_c1.tif`` (``**`` descends). Hidden files are ignored, and so are all but the
+        first of the files of one OME-TIFF image in a folder or glob.
 
     Returns
     -------
@@ -309,13 +313,13 @@ def _expand(pattern: str) -> list[Path]:
                 f"{', '.join(IMAGE_SUFFIXES)}, and no installed napari plugin reads another. "
                 "Install a plugin that does, or name other files one by one."
             )
-        return images
+        return _one_of_each_set(images)
     if glob.has_magic(pattern) and not os.path.lexists(path):
         matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
         images = [match for match in matches if os.path.isfile(match) or is_zarr(match)]
         if not images:
             raise InputError(f"No file matches {pattern}. Check the folder and the pattern.")
-        return images
+        return _one_of_each_set(images)
     return [existing_path(path)]
 
 
@@ -330,6 +334,24 @@ def _nested(folder: Path) -> list[Path]:
             name for name in folders if not name.startswith(".") and not is_zarr(Path(place, name))
         ]
     return found
+
+
+def _one_of_each_set(paths: Sequence[Path]) -> list[Path]:
+    """Leave out the further files of an OME-TIFF image of several, each of which opens it whole."""
+    candidates = [path for path in paths if path.name.lower().endswith(_COMPOUND[:2])]
+    if len(candidates) < 2:
+        return list(paths)
+    from napari_unetseg.core.io.tiff_files import ome_set
+
+    left_out: set[Path] = set()
+    for path in sorted(candidates):
+        try:
+            names = () if path in left_out else ome_set(path)
+        except InputError:
+            # Reading it will say why.
+            continue
+        left_out |= {path.parent / name for name in names} - {path}
+    return [path for path in paths if path not in left_out]
 
 
 def _for_plugins(paths: Sequence[Path]) -> list[Path]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_unetseg.core.errors import InputError, reading_fields
+from napari_unetseg.core.errors import InputError, decoding, reading_fields
 from napari_unetseg.core.image import AXES, Image
-from napari_unetseg.core.io.stored_arrays import lazily
-from napari_unetseg.core.units import symbol_of
+from napari_unetseg.core.io.stored_arrays import chosen_scene, lazily
+from napari_unetseg.core.units import calibration_of
 
 _KINDS = ("image", "labels")
 # Our own reader opens projects and models; napari's opens tables, and images that are read
@@ -22,47 +22,74 @@ _NOT_ASKED = ("napari-unetseg", "napari")
 _ANY = ("*", "*.*")
 
 
-def read_with_plugin(path: Path, axes: str | None) -> Image:
-    """Read a file with any napari plugin that accepts it.
+def read_with_plugin(path: Path, axes: str | None, scene: str = "") -> Image:
+    """Read a file with the first napari plugin that accepts it and does not fail.
 
     Parameters
     ----------
-    axes
+    axes, scene
         See `napari_unetseg.core.io.image_files.read_image`.
 
     Returns
     -------
     Image
-        The first image or labels from the plugin. One layer per channel becomes one image of
-        several channels. Times, planes and channels of length one are dropped.
+        An image or labels from the plugin: that of `scene`, or the first with a note. One layer per
+        channel becomes one image of several channels. Times, planes and channels of length one are
+        dropped.
 
     Raises
     ------
     InputError
-        When no plugin accepts the file, or it contains no image.
+        When no plugin accepts the file, all fail, or it contains no image.
     """
-    import npe2
-
-    _discover()
-    try:
-        layers = npe2.read([str(path)], stack=False)
-    except ValueError as error:
-        raise InputError(
-            "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
-            "or install a napari plugin that reads it"
-        ) from error
+    given = _layers_of(path)
     with reading_fields("what its napari reader gives"):
-        parts = [one for one in map(_parts_of, layers) if one is not None]
+        parts = [one for one in map(_parts_of, given) if one is not None]
         if not parts:
             raise InputError(
                 "its napari reader gives no image; open it in napari to see its content"
             )
+        notes: tuple[str, ...] = ()
         if _are_channels(parts) and axes is None:
             image = _joined([_of_layer(data, options, None) for data, options in parts], parts)
         else:
-            data, options = parts[0]
+            names = [str(options.get("name", "")) for _, options in parts]
+            at, notes = chosen_scene(dict(enumerate(names)), scene)
+            data, options = parts[at]
             image = _of_layer(data, options, axes)
+        if not image.calibrated:
+            notes += ("its napari reader gives no pixel size, so sizes are in pixels",)
+        image = replace(image, notes=(*notes, *image.notes))
     return replace(image, data=lazily(image.data, path)) if image.lazy else image
+
+
+def _layers_of(path: Path) -> list[Any]:
+    """Return the layers of the first plugin that reads a file: one may be broken, or refuse it."""
+    import npe2
+
+    failures = []
+    for plugin in _plugins_for(path):
+        try:
+            with decoding(path, failed=f"cannot be read by the plugin {plugin}"):
+                return list(npe2.read([str(path)], stack=False, plugin_name=plugin))
+        except InputError as error:
+            failures.append(str(error))
+    # A refusal has no reason; one that fails has.
+    reasons = [text for text in failures if "refused the file" not in text]
+    if reasons:
+        raise InputError(reasons[0])
+    raise InputError(
+        "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
+        "or install a napari plugin that reads it"
+    )
+
+
+def _plugins_for(path: Path) -> list[str]:
+    """Return the names of the plugins that claim a file, napari's own last."""
+    claims = _discover().iter_compatible_readers([str(path)])
+    names = dict.fromkeys(reader.plugin_name for reader in claims)
+    names.pop(_NOT_ASKED[0], None)
+    return sorted(names, key=lambda name: name == "napari")
 
 
 def plugin_patterns() -> tuple[str, ...]:
@@ -119,29 +146,32 @@ def _joined(images: Sequence[Image], layers: Sequence[tuple[Any, Mapping[str, An
     else:
         data = np.stack([image.data for image in images], axis=at)
     names = tuple(str(options.get("name", "")) for _, options in layers)
-    return Image(
-        data,
-        f"{first.axes[:at]}C{first.axes[at:]}",
-        first.spacing,
-        first.unit,
-        channel_names=names if all(names) else (),
-    )
+    axes = f"{first.axes[:at]}C{first.axes[at:]}"
+    return first.like(data, axes, channel_names=names if all(names) else ())
 
 
 def _of_layer(data: Any, options: Mapping[str, Any], axes: str | None) -> Image:
     if isinstance(data, list | tuple) or options.get("multiscale"):
         data = data[0]
     image = Image.of(data, axes or _axes_of(data, options), rgb=options.get("rgb"))
-    scale = [float(step) for step in _listed(options.get("scale"))][-len(image.spatial_axes) :]
+    scale = [float(step) for step in _listed(options.get("scale"))]
     units = options.get("units") or ("pixel",)
-    unit = units if isinstance(units, str) else str(units[-1])
-    if len(scale) == len(image.spatial_axes):
-        image = replace(image, spacing=tuple(abs(step) or 1.0 for step in scale))
+    # A layer may have no scale for its leading axes, and never has one for channels or colours.
+    letters = [axis for axis in image.axes if not (axis == "C" and _is_apart(options))]
+    units = [units] * len(scale) if isinstance(units, str) else list(map(str, units))
+    steps = dict(zip(letters[-len(scale) :], map(abs, scale[-len(letters) :]), strict=False))
+    named = dict(zip(letters[-len(units) :], units[-len(letters) :], strict=False))
+    if scale:
+        image = replace(image, **calibration_of(image.axes, steps, named))
     names = options.get("name")
     if isinstance(names, list | tuple) and len(names) == image.n_channels and not image.rgb:
         image = replace(image, channel_names=tuple(map(str, names)))
-    image = replace(image, unit=symbol_of(unit))
     return image if axes else _without_single(image)
+
+
+def _is_apart(options: Mapping[str, Any]) -> bool:
+    """Whether the channels are no axis of a layer: it is split along them, or shows colours."""
+    return options.get("channel_axis") is not None or bool(options.get("rgb"))
 
 
 def _listed(value: Any) -> Iterable[Any]:
@@ -167,14 +197,9 @@ def _without_single(image: Image) -> Image:
     if not single:
         return image
     at = tuple(0 if axis in single else slice(None) for axis in image.axes)
-    spacing = [
-        step
-        for axis, step in zip(image.spatial_axes, image.spacing, strict=True)
-        if axis not in single
-    ]
     names = () if "C" in single else image.channel_names
     axes = "".join(axis for axis in image.axes if axis not in single)
-    return Image(image.data[at], axes, tuple(spacing), image.unit, image.rgb, names)
+    return image.like(image.data[at], axes, rgb=image.rgb, channel_names=names)
 
 
 def pattern_fits(name: str | os.PathLike[str], patterns: Iterable[str]) -> bool:

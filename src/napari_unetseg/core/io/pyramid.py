@@ -45,7 +45,7 @@ class PyramidLayout:
     ----------
     shape, axes, dtype
         Those of the full resolution; the axes in the order of `ORDER`.
-    spacing, unit, rgb, channel_names
+    spacing, unit, rgb, channel_names, interval, assumed
         As in an `Image`.
     labels
         Whether the pixels are ids: the pyramid is then subsampled instead of averaged.
@@ -65,6 +65,8 @@ class PyramidLayout:
     channel_names: tuple[str, ...] = ()
     chunk: int = CHUNK
     depth: int = DEPTH
+    interval: float = 0.0
+    assumed: str = ""
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -113,7 +115,7 @@ def create(path: Path, layout: PyramidLayout) -> Any:
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )
         datasets.append({"path": f"s{level}", "coordinateTransformations": _place(layout, level)})
-    axes = [_axis(letter, layout.unit) for letter in layout.axes]
+    axes = [_axis(letter, layout) for letter in layout.axes]
     write_metadata(group, datasets=datasets, fmt=version, axes=axes, name=path.stem)
     if layout.labels:
         group.attrs["image-label"] = {"version": VERSION}
@@ -187,6 +189,7 @@ def _means(numbers: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
 def _place(layout: PyramidLayout, level: int) -> list[dict[str, Any]]:
     """Return the pixel distance of a level and the centre of its first pixel."""
     steps = dict(zip((axis for axis in layout.axes if axis in "ZYX"), layout.spacing, strict=True))
+    steps["T"] = layout.interval or 1.0
     scale, shift = [], []
     for axis, n in zip(layout.axes, layout.shape, strict=True):
         factor = 2**level if axis in "YX" and n > 1 else 1
@@ -206,11 +209,13 @@ def _writer() -> tuple[Any, Any]:
     return write_multiscales_metadata, FormatV04()
 
 
-def _axis(letter: str, unit: str) -> dict[str, str]:
+def _axis(letter: str, layout: PyramidLayout) -> dict[str, str]:
     described = {"name": letter.lower(), "type": _TYPES.get(letter, "space")}
-    name = long_name_of(unit)
-    if letter in "ZYX" and name is not None:
-        described["unit"] = name
+    if letter == "T" and layout.interval:
+        described["unit"] = "second"
+    if letter in "ZYX" and letter not in layout.assumed and layout.unit != "pixel":
+        # Any text is allowed, though only the long names are understood everywhere.
+        described["unit"] = long_name_of(layout.unit) or layout.unit
     return described
 
 

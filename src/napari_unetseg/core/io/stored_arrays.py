@@ -1,6 +1,6 @@
 """Arrays that stay on disk: damage is reported by the file's name, and sizes are checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,54 @@ def check_declared(
         )
 
 
+def check_level(level: int, n_levels: int) -> None:
+    """Raise `InputError` unless an image has the level.
+
+    Raises
+    ------
+    InputError
+        When the level does not exist.
+    """
+    if not 0 <= level < n_levels:
+        has = "one resolution" if n_levels == 1 else f"the levels 0 to {n_levels - 1}"
+        raise InputError(f"there is no level {level}: it has {has}; choose another")
+
+
+def chosen_scene(scenes: Mapping[Any, str], wanted: str) -> tuple[Any, tuple[str, ...]]:
+    """Choose one of the images of a file.
+
+    Parameters
+    ----------
+    scenes
+        Names of the images, by a key.
+    wanted
+        Number, from 0, or name of an image; empty when none was chosen.
+
+    Returns
+    -------
+    tuple
+        The key, and a remark when the first of several was taken.
+
+    Raises
+    ------
+    InputError
+        When there is no such image.
+    """
+    keys, names = list(scenes), list(scenes.values())
+    listed = ", ".join(f"{at} {name}".rstrip() for at, name in enumerate(names[:12]))
+    listed += ", ..." * (len(names) > 12)
+    if not wanted:
+        note = (
+            f"it holds {len(keys)} images ({listed}), of which the first is taken; choose a scene"
+        )
+        return keys[0], (note,) * (len(keys) > 1)
+    if wanted in names:
+        return keys[names.index(wanted)], ()
+    if wanted.isdecimal() and int(wanted) < len(keys):
+        return keys[int(wanted)], ()
+    raise InputError(f"it has no scene {wanted!r}, but these: {listed}; choose one of them")
+
+
 def bytes_in_words(count: int) -> str:
     """Return a number of bytes with its unit, such as ``137 GB``."""
     number, units = float(count), iter(("kB", "MB", "GB", "TB", "PB", "EB"))
@@ -119,6 +167,8 @@ __all__ = [
     "bytes_in_words",
     "bytes_of",
     "check_declared",
+    "check_level",
+    "chosen_scene",
     "count_chunks",
     "lazily",
 ]

@@ -1,10 +1,16 @@
 """Measurement of objects: the table, its options, and the location of its objects."""
 
 from napari_unetseg.core.measure.column_meanings import column_meaning
-from napari_unetseg.core.measure.column_units import copy_calibration, unit_suffix
+from napari_unetseg.core.measure.column_units import (
+    copy_calibration,
+    scale_notes,
+    size_difference,
+    unit_suffix,
+)
 from napari_unetseg.core.measure.locate_objects import find_positions, stacked_tables
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_table import Images, Table, measure, measure_part
+from napari_unetseg.core.measure.measured_frames import is_flat
 
 __all__ = [
     "Images",
@@ -13,8 +19,11 @@ __all__ = [
     "column_meaning",
     "copy_calibration",
     "find_positions",
+    "is_flat",
     "measure",
     "measure_part",
+    "scale_notes",
+    "size_difference",
     "stacked_tables",
     "unit_suffix",
 ]

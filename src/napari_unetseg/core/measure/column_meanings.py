@@ -2,6 +2,7 @@
 
 _HELP = {
     "t": "Index of the time point.",
+    "time": "Seconds since the first time point.",
     "z": "Index of the plane.",
     "label": "The id of the object.",
     "pixels": "Number of pixels or voxels.",

@@ -39,6 +39,8 @@ def build_columns(
     for axis in frames[0].position:
         positions = [objects.frame.position[axis] for objects in measured]
         table[axis.lower()] = np.repeat(positions, [len(objects.ids) for objects in measured])
+    if "t" in table and labels.interval:
+        table["time_s"] = table["t"] * labels.interval
     table["label"] = joined(lambda objects: objects.ids)
     pixels = table["pixels"] = joined(lambda objects: objects.pixels)
     size = joined(lambda objects: objects.size)

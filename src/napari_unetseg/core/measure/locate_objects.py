@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure.column_units import unit_suffix
+from napari_unetseg.core.measure.column_units import measured_scale, unit_suffix
 from napari_unetseg.core.measure.measure_table import Table
 
 
@@ -25,6 +25,7 @@ def find_positions(table: Table, labels: Image) -> tuple[NDArray[Any], NDArray[A
         In pixels from the centre of the first pixel: the centroid, and the first and last pixel of
         the box; axes as in `labels`.
     """
+    labels = measured_scale(labels, flat="Z" not in labels.axes or "z" in table)
     unit = unit_suffix(labels)
     steps = dict(zip(labels.spatial_axes, labels.spacing, strict=True))
     centre: list[NDArray[Any]] = []

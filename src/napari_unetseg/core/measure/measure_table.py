@@ -7,10 +7,11 @@ import numpy as np
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.label_image import known_labels, label_image, without_single_axes
+from napari_unetseg.core.measure.column_units import measured_scale
 from napari_unetseg.core.measure.columns import Table, build_columns
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_passes import Measured
-from napari_unetseg.core.measure.measured_frames import list_frames
+from napari_unetseg.core.measure.measured_frames import is_flat, list_frames
 from napari_unetseg.core.progress import Progress, part, silent
 
 Images = Image | Mapping[str, Image] | None
@@ -42,11 +43,14 @@ def measure(
     -------
     dict of str to ndarray
         Columns of equal length, a row for each object, ordered by time, plane and id. Columns with
-        a unit end in it: ``um`` below stands for `unit_suffix`, ``px`` without calibration.
+        a unit end in it: ``um`` below stands for `unit_suffix`, ``px`` without calibration and for
+        volumes without a known Z step.
 
         ``t``, ``z``
             Index of the time, if there is a T axis; index of the plane, if planes are measured
             separately.
+        ``time_s``
+            Seconds since the first time, if the time between images is known.
         ``label``
             The id of the object.
         ``pixels``
@@ -94,6 +98,7 @@ def measure(
     """
     chosen = options or MeasureOptions()
     labels = _checked(labels)
+    labels = measured_scale(labels, flat=is_flat(labels, chosen))
     channels = _channels_of(labels, image)
     frames = list_frames(labels, chosen)
     measured = []
@@ -131,6 +136,7 @@ def measure_part(
     """
     chosen = options or MeasureOptions()
     labels = _checked(labels)
+    labels = measured_scale(labels, flat=is_flat(labels, chosen))
     channels = _channels_of(labels, image)
     first = np.array([start.get(axis, 0) for axis in "ZYX"])
     measured = []
@@ -143,6 +149,8 @@ def measure_part(
     for axis in "TZ":
         if axis.lower() in table:
             table[axis.lower()] = table[axis.lower()] + start.get(axis, 0)
+    if "time_s" in table:
+        table["time_s"] = table["t"] * labels.interval
     return table
 
 

@@ -39,6 +39,11 @@ class MeasuredFrame:
         return image.block(index, self.axes)
 
 
+def is_flat(labels: Image, options: MeasureOptions) -> bool:
+    """Whether planes are measured, not volumes."""
+    return "Z" not in labels.axes or options.per == "plane"
+
+
 def list_frames(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
     """List the frames of labels, ordered by time and plane."""
     loops = [axis for axis in labels.axes if axis not in "YX"]
@@ -48,8 +53,9 @@ def list_frames(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
     for index in labels.indices():
         at = dict(zip(loops, index, strict=True))
         planes.setdefault(tuple(at[k] for k in keys), []).append((index, at.get("Z", 0)))
-    flat = "Z" not in loops or "Z" in keys
-    axes, spacing = ("YX", labels.spacing[-2:]) if flat else ("ZYX", labels.spacing)
+    axes, spacing = (
+        ("YX", labels.spacing[-2:]) if is_flat(labels, options) else ("ZYX", labels.spacing)
+    )
     return [
         MeasuredFrame(dict(zip(keys, key, strict=True)), tuple(planes[key]), axes, spacing)
         for key in sorted(planes)

@@ -1,7 +1,7 @@
 """From a model's plain data back to a network, checked weight by weight."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -156,7 +156,7 @@ def image_network(
         of its weights are those of `TrainedModel.all_weights`.
     """
     spec = saved_spec(kind, options)
-    eyes = saved_spec(UNetSpec.kind, features_from["options"])
+    eyes = cast("UNetSpec", saved_spec(UNetSpec.kind, features_from["options"]))
     features = NetworkFeatures(eyes, features_from["n_classes"])
     network = fresh(spec, n_channels, n_classes, ndim, features)
     network.features_from = fresh(eyes, n_channels, features.n_evidence, ndim)

@@ -70,7 +70,7 @@ def recipe_model(
 
 
 def recipe_image(recipe: Recipe, path: PathLike, *, level: int = 0) -> Image:
-    """Read an image with the axes that a recipe names.
+    """Read an image with the axes and the scene that a recipe names.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def recipe_image(recipe: Recipe, path: PathLike, *, level: int = 0) -> Image:
     InputError
         When the image cannot be read.
     """
-    return read_image(path, recipe.image.axes or None, level=level)
+    return read_image(path, recipe.image.axes or None, level=level, scene=recipe.image.scene)
 
 
 def run_recipe(

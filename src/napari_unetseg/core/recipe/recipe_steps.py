@@ -48,6 +48,12 @@ class ImageStep(Options):
         "Which channel to use: its name, or its number counted from 0; several parted by commas; "
         "of RGB images luminance, red, green or blue; empty for all channels.",
     )
+    scene: Annotated[str, BeforeValidator(_as_names)] = option(
+        "",
+        "Scene",
+        "Name, or number from 0, of the image to read from files that hold several; empty for the "
+        "first.",
+    )
 
 
 class ThresholdStep(ThresholdOptions):

@@ -67,8 +67,9 @@ def python_script(recipe: Recipe, folder: PathLike = ".") -> str:
 
 
 def _reading(recipe: Recipe) -> list[str]:
-    axes = {"axes": recipe.image.axes} if recipe.image.axes else {}
-    lines = [f"image = {_call('read', 'path', said=axes)}"]
+    named = {"axes": recipe.image.axes, "scene": recipe.image.scene}
+    given = {name: value for name, value in named.items() if value}
+    lines = [f"image = {_call('read', 'path', said=given)}"]
     channel = recipe.image.channel
     if not channel:
         return [*lines, "source = image"]

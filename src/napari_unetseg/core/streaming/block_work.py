@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -177,7 +177,7 @@ class Work:
     def empty_table(self) -> Arrays:
         """Return an empty table with all its columns."""
         axes, image = self.grid.axes, self.evidence.image
-        labels = Image(np.zeros((1,) * len(axes), np.int32), axes, image.spacing, image.unit)
+        labels = image.like(np.zeros((1,) * len(axes), np.int32), axes)
         start, single = dict.fromkeys(axes, 0), dict.fromkeys(axes, slice(0, 1))
         values = self._measured_image
         inner = None if values is None else _window(values, single)
@@ -328,7 +328,7 @@ class Work:
         selected[given["ids"]] = True
         labels = np.where(selected[labels], labels, 0)
         image = self.evidence.image
-        window = Image(labels, axes, image.spacing, image.unit)
+        window = image.like(labels, axes)
         values = self._measured_image
         spans = dict(zip(axes, box, strict=True))
         start = {axis: span.start for axis, span in spans.items()}
@@ -386,7 +386,7 @@ def _window(image: Image, spans: Mapping[str, slice]) -> Image:
     """Read a part of an image into memory."""
     at = tuple(spans.get(axis, slice(None)) for axis in image.axes)
     data = np.asarray(image.data[at])
-    return Image(data, image.axes, image.spacing, image.unit, image.rgb, image.channel_names)
+    return replace(image, data=data)
 
 
 def _threads() -> AbstractContextManager[Any]:

@@ -171,14 +171,13 @@ def _deep(recipe: Recipe, model: TrainedModel | None) -> bool:
 
 def _middle(image: Image, sides: dict[str, int]) -> Image:
     """Return the middle of an image, of one time point and one plane or stack."""
-    at, axes = [], ""
+    at = []
     for axis, n in zip(image.axes, image.shape, strict=True):
         side = n if axis == "C" else sides.get(axis, 1)
         start = max(0, (n - side) // 2)
         at.append(slice(start, start + side))
-        axes += axis
     data = image.data[tuple(at)]
-    return Image(data, axes, image.spacing, image.unit, image.rgb, image.channel_names)
+    return replace(image, data=data)
 
 
 @contextmanager

@@ -73,7 +73,9 @@ class ByBlocks:
 
 def make_run_source(batch: Batch, path: Path) -> RunSource:
     """Make the source of an image of a batch, with an absolute path."""
-    return RunSource(str(path.resolve()), batch.recipe.image.axes, batch.level)
+    return RunSource(
+        str(path.resolve()), batch.recipe.image.axes, batch.level, batch.recipe.image.scene
+    )
 
 
 def expected_cost(batch: Batch, paths: Sequence[Path], progress: Progress) -> str:

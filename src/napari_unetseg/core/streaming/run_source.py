@@ -26,11 +26,14 @@ class RunSource:
         Axes, if the file does not store them.
     level
         Resolution level; 0 is the full resolution.
+    scene
+        Name or number of the image, in a file of several.
     """
 
     path: str
     axes: str = ""
     level: int = 0
+    scene: str = ""
 
     def open(self) -> Image:
         """Open the image, its axes in the order TCZYX.
@@ -40,11 +43,11 @@ class RunSource:
         InputError
             As `read_image`.
         """
-        return ordered(read_image(self.path, self.axes or None, level=self.level))
+        return ordered(read_image(self.path, self.axes or None, level=self.level, scene=self.scene))
 
     def identity(self) -> str:
         """Return a key that changes when the file changes."""
-        return f"{file_identity(Path(self.path))}-{self.axes}-{self.level}"
+        return f"{file_identity(Path(self.path))}-{self.axes}-{self.level}{self.scene}"
 
 
 def image_identity(image: Image) -> str:

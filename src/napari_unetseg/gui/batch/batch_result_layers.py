@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
 from napari_unetseg.core.image import Image
@@ -14,6 +13,8 @@ from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Batch, RecipeResult, recipe_image, run_recipe
 from napari_unetseg.core.recipe.results_folder import FLATTENED, LABELS, PROBABILITIES
+from napari_unetseg.gui.shared.image_layers import image_layers
+from napari_unetseg.gui.shared.layers import image_place
 
 _SUFFIXES = (".tif", ".zarr")  # the second of images larger than memory
 
@@ -76,14 +77,14 @@ def look_at(batch: Batch, path: Path, progress: Progress, *, written: bool) -> L
 def result_layers(look: Look) -> list[Layer]:
     """Return layers of an image and its results, the lowest first."""
     name, made = stem_of(look.path), look.made
-    found: list[Layer] = _image_layers(look.image, name)
+    found: list[Layer] = image_layers(look.image, name)
     if made.flattened is not None:
-        found += _image_layers(made.flattened, f"{name} flattened")
+        found += image_layers(made.flattened, f"{name} flattened")
     if made.probabilities is not None:
-        found += _image_layers(made.probabilities, f"{name} probabilities")
+        found += image_layers(made.probabilities, f"{name} probabilities")
     if made.labels is not None:
         labels = made.labels
-        found.append(Labels(labels.data, name=f"{name} labels", **_place(labels, labels.axes)))
+        found.append(Labels(labels.data, name=f"{name} labels", **image_place(labels, labels.axes)))
     return found
 
 
@@ -94,37 +95,6 @@ def replace_layers(viewer: Any, old: Iterable[Layer], new: Iterable[Layer]) -> N
             viewer.layers.remove(layer)
     for layer in new:
         viewer.add_layer(layer)
-
-
-def _image_layers(image: Image, name: str) -> list[Layer]:
-    """Return a layer for each channel of an image; one of a colour picture."""
-    if image.rgb:
-        at = image.axes.index("C")
-        axes = image.axes.replace("C", "")
-        order = [k for k in range(image.ndim) if k != at] + [at]
-        data = image.data.transpose(order)
-        return [ImageLayer(data, name=name, rgb=True, **_place(image, axes))]
-    if "C" not in image.axes:
-        return [ImageLayer(image.data, name=name, **_place(image, image.axes))]
-    made: list[Layer] = []
-    for number in range(image.n_channels):
-        one = image.channel(number)
-        channel_name = image.channel_names[number] if image.channel_names else str(number)
-        look = {} if number == 0 else {"blending": "additive"}
-        made.append(
-            ImageLayer(one.data, name=f"{name} {channel_name}", **look, **_place(one, one.axes))
-        )
-    return made
-
-
-def _place(image: Image, axes: str) -> dict[str, Any]:
-    """Return scale, units and names of the axes of a layer."""
-    spacing = dict(zip(image.spatial_axes, image.spacing, strict=True))
-    return {
-        "scale": tuple(spacing.get(axis, 1.0) for axis in axes),
-        "units": tuple(image.unit if axis in spacing else "pixel" for axis in axes),
-        "axis_labels": tuple(axes.lower()),
-    }
 
 
 __all__ = ["Look", "look_at", "replace_layers", "result_layers"]

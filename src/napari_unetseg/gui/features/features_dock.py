@@ -192,9 +192,9 @@ class FeaturesWidget(Tool[FeatureOptions]):
         at = dict(zip((axis for axis in axes if axis not in "YX"), index, strict=True))
         block = "".join(axis for axis in image.axes if axis in "C" + spatial)
         spots = tuple(at[axis] for axis in image.axes if axis not in block)
-        spacing = image.spacing[-model.ndim :]
+        names = image.channel_names if "C" in block else ()
         numbers = image.block(spots, block)
-        read = Image(numbers, block, spacing, image.unit, image.rgb, image.channel_names)
+        read = image.like(numbers, block, rgb=image.rgb, channel_names=names)
         return read, tuple(at[axis] for axis in axes if axis not in spatial)
 
     def _show_maps(self, layer: Layer, result: _Maps) -> str:

@@ -50,7 +50,7 @@ PLAIN = "Plain colours"
 _STALE = "The labels have changed: press Measure again."
 _WAIT_MS = 120
 # Prefixes of columns that are no quantity: positions, ids, and values of all objects.
-_NO_QUANTITY = ("t", "z", "label", "first", "last", "true")
+_NO_QUANTITY = ("t", "time", "z", "label", "first", "last", "true")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +139,12 @@ class MeasureWidget(Tool[MeasureOptions]):
         count, state = count_in(layer), self._state_of(layer)
 
         def work(progress: Reporter) -> MeasuredObjects:
-            table, places = measure_copy(labels, images, options, progress)
+            table, places, notes = measure_copy(labels, images, options, progress)
             if count is not None:
                 table |= count_columns(count, len(table["label"]))
             below = not labels.lazy and has_below_zero(labels)
             return MeasuredObjects(
-                layer, ticked, options, state, labels.axes, table, *places, count, below
+                layer, ticked, options, state, labels.axes, table, *places, count, below, notes
             )
 
         return work

@@ -15,7 +15,9 @@ from napari_unetseg.core.measure import (
     column_meaning,
     copy_calibration,
     find_positions,
+    is_flat,
     measure,
+    scale_notes,
 )
 from napari_unetseg.core.review_queue import Count
 from napari_unetseg.core.units import symbol_of
@@ -39,6 +41,8 @@ class MeasuredObjects:
         Total count from a reviewed random sample, if there is one.
     below_zero
         Whether the labels have pixels below 0, which are left out.
+    notes
+        What a user must know of the sizes in the table.
     """
 
     layer: Labels
@@ -52,6 +56,7 @@ class MeasuredObjects:
     high: NDArray[Any]
     count: Count | None = None
     below_zero: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def objects(self) -> Table:
@@ -73,13 +78,14 @@ class MeasuredObjects:
 
 def measure_copy(
     labels: Image, images: dict[str, Image], options: MeasureOptions, progress: Reporter
-) -> tuple[Table, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Measure a copy of the labels; return the table and the positions of the objects."""
+) -> tuple[Table, tuple[NDArray[Any], NDArray[Any], NDArray[Any]], tuple[str, ...]]:
+    """Measure a copy of the labels; return the table, the positions of the objects, and notes."""
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
     labels = copy_calibration(labels, images.values())
     table = measure(labels, images or None, options, progress=progress)
-    return table, find_positions(table, labels)
+    notes = scale_notes(labels, images, flat=is_flat(labels, options))
+    return table, find_positions(table, labels), tuple(notes)
 
 
 def object_columns(table: Table) -> list[ObjectColumn]:
@@ -140,6 +146,7 @@ def summary_of(found: MeasuredObjects) -> str:
         line += " Pixels below 0 are left out."
     if n == 1:
         line += " A single id counts as one object: if it is a mask, convert it to objects first."
+    line = " ".join((line, *found.notes))
     return f"{line} Next: click a row to see the object, or save the table."
 
 

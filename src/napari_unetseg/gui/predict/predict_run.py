@@ -132,7 +132,7 @@ class PredictRun:
         block = "ZYX"[-model.ndim :]
         where = tuple(at[axis] for axis in maps.axes if axis not in "C" + block)
         numbers = maps.block(where, "C" + block)
-        part = Image(numbers, "C" + block, maps.spacing[-len(block) :], maps.unit)
+        part = maps.like(numbers, "C" + block)
         found = decode_maps(model, part, decoding, progress=progress).asarray()
         return np.asarray(found[at["Z"]] if "Z" in block else found)
 

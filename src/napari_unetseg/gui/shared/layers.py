@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import AXES, Image
-from napari_unetseg.core.units import symbol_of
+from napari_unetseg.core.units import calibration_of, long_name_of, metres_of, symbol_of
 from napari_unetseg.gui.shared.data_versions import is_as_written, note_written
 
 METADATA_KEY = "napari-unetseg"
@@ -156,9 +156,11 @@ def image_of(layer: Layer, *, whole: bool = False) -> Image:
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     rgb = bool(getattr(layer, "rgb", False))
     axes = _axes(layer, int(data.ndim) - rgb) + ("C" if rgb else "")
-    spatial = [k for k, axis in enumerate(axes) if axis in "ZYX"]
-    spacing = [abs(float(layer.scale[k])) or 1.0 for k in spatial]
-    image = Image.of(data, axes, spacing=spacing, unit=_unit(layer, spatial), rgb=rgb)
+    letters = axes[: layer.ndim]
+    sizes = [_size_along(layer, k) for k in range(layer.ndim)]
+    steps = {axis: step for axis, (step, _) in zip(letters, sizes, strict=True)}
+    units = {axis: unit for axis, (_, unit) in zip(letters, sizes, strict=True)}
+    image = Image.of(data, axes, rgb=rgb, **calibration_of(axes, steps, units))
     image = replace(image, channel_names=_channel_names(layer, image))
     if isinstance(layer, Labels):
         return without_channels(image)
@@ -176,7 +178,28 @@ def without_channels(labels: Image) -> Image:
         return labels.channel(0)
     data = labels.data.max(labels.axes.index("C"))
     axes = labels.axes.replace("C", "")
-    return Image(data, axes, labels.spacing, labels.unit)
+    return labels.like(data, axes)
+
+
+def image_place(image: Image, axes: str) -> dict[str, Any]:
+    """Return scale, units and names of the axes of a layer that shows an image.
+
+    Parameters
+    ----------
+    axes
+        Those of the layer: of the image, without that of colours.
+    """
+    steps = dict(zip(image.spatial_axes, image.spacing, strict=True))
+    # napari knows the usual units only. A step that is unknown has none.
+    unit = long_name_of(symbol_of(image.unit)) or "pixel"
+    units = {axis: "pixel" if axis in image.assumed else unit for axis in steps}
+    if image.interval:
+        steps["T"], units["T"] = image.interval, "second"
+    return {
+        "scale": tuple(steps.get(axis, 1.0) for axis in axes),
+        "units": tuple(units.get(axis, "pixel") for axis in axes),
+        "axis_labels": tuple(axes.lower()),
+    }
 
 
 def labels_of(layer: Labels) -> NDArray[Any]:
@@ -472,7 +495,7 @@ def plane_image(image: Image, index: tuple[int, ...], *, channels: bool = False)
     where = (min(at[axis], image.length(axis) - 1) for axis in image.axes if axis not in kept)
     block = image.block(tuple(where), axes)
     names = image.channel_names if "C" in axes else ()
-    return Image(block, axes, image.spacing[-2:], image.unit, image.rgb, names)
+    return image.like(block, axes, rgb=image.rgb, channel_names=names)
 
 
 def over_axes(layer: Layer, place: Any) -> NDArray[np.float64]:
@@ -643,10 +666,18 @@ def _channel_names(layer: Layer, image: Image) -> tuple[str, ...]:
     return tuple(map(str, names)) if fits else ()
 
 
-def _unit(layer: Layer, spatial: list[int]) -> str:
+def _size_along(layer: Layer, axis: int) -> tuple[float, str]:
+    """Return the step of a layer along an axis, and its unit."""
+    step = abs(float(layer.scale[axis]))
     units = getattr(layer, "units", None)
     if not units:
-        return "pixel"
-    unit = units[spatial[-1]]
+        return step, "pixel"
+    unit = units[axis]
+    if not hasattr(unit, "dimensionality"):
+        return step, symbol_of(unit)
     # The letter of micro is one of two, by the version of the library behind napari's units.
-    return symbol_of(f"{unit:~}" if hasattr(unit, "dimensionality") else unit)
+    symbol = symbol_of(f"{unit:~}")
+    if metres_of(symbol) is None and unit.dimensionality == {"[length]": 1}:
+        # A length that files do not use, such as a foot: by that library.
+        return float((step * unit).to("micrometer").magnitude), "µm"
+    return step, symbol

@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
 from napari_unetseg.gui.shared.data_versions import is_as_written
+from napari_unetseg.gui.shared.file_calibration import follow_files
 from napari_unetseg.gui.shared.layer_locks import LayerLocks
 from napari_unetseg.gui.shared.layers import (
     LayerList,
@@ -63,7 +64,11 @@ class Session:
     @classmethod
     def of(cls, viewer: Any) -> "Session":
         """Return the session of `viewer`, which may be napari's plugin proxy."""
-        return _BY_VIEWER.setdefault(unwrapped(viewer), cls())
+        plain = unwrapped(viewer)
+        if plain not in _BY_VIEWER:
+            _BY_VIEWER[plain] = cls()
+            follow_files(plain)
+        return _BY_VIEWER[plain]
 
     @cached_property
     def history(self) -> "History":

@@ -1,12 +1,25 @@
 """The start page of the Workbench, shown while no layer is open."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from napari.layers._source import layer_source
+from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QInputDialog,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
+from napari_unetseg.core.io import file_contents, keeps_calibration, read_lazily
 from napari_unetseg.gui.shared.dock_help import About, text_button
+from napari_unetseg.gui.shared.image_layers import file_layers
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 
 PLUGIN = "napari-unetseg"
@@ -73,9 +86,10 @@ class StartPage(QWidget):
         self.setStyleSheet(FOCUS)
 
     def open_files(self, paths: list[str]) -> None:
-        """Open files as layers, or show why they cannot be opened."""
+        """Open files as layers, with their pixel size and axes, or show why they cannot be."""
         try:
-            self._viewer.open(paths, stack=False)
+            for path in paths:
+                self._open(path)
         except (OSError, RuntimeError, ValueError) as error:
             # The errors of napari's readers are among these.
             self.message.setStyleSheet(PROBLEM)
@@ -83,6 +97,37 @@ class StartPage(QWidget):
                 f"napari could not open this: {error} "
                 "Try File > Open File(s), which lets you choose a reader, or save it as TIFF."
             )
+
+    def _open(self, path: str) -> None:
+        """Open a file: by this plugin if it holds a pixel size, else by any that napari has."""
+        if not keeps_calibration(path):
+            self._viewer.open([path], stack=False)
+            return
+        scene = self._choose_scene(path)
+        if scene is None:
+            return
+        with layer_source(path=path, reader_plugin=PLUGIN):
+            layers = file_layers(path, scene)
+        for layer in layers:
+            self._viewer.add_layer(layer)
+        for note in read_lazily(path, scene=str(scene)).notes:
+            show_info(f"{layers[0].name}: {note}.")
+
+    def _choose_scene(self, path: str) -> int | None:
+        """Return the number of the image to open, chosen by the user if there are several."""
+        names, _ = file_contents(path)
+        if len(names) == 1:
+            return 0
+        choices = [f"{number} {name}".rstrip() for number, name in enumerate(names)]
+        chosen, accepted = QInputDialog.getItem(
+            self,
+            "Choose an image",
+            f"{Path(path).name} holds {len(names)} images:",
+            choices,
+            0,
+            False,
+        )
+        return choices.index(chosen) if accepted else None
 
     def _ask(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", "Images (*)")
