@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io.paths import writing
 
 Column = Sequence[Any] | NDArray[Any]
 

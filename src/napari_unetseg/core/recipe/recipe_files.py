@@ -4,9 +4,10 @@ import hashlib
 import os
 from pathlib import Path
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.predict_options import PredictOptions
-from napari_unetseg.core.io.paths import PathLike, existing_path, named_path, writing
+from napari_unetseg.core.io.paths import PathLike, existing_path, named_path
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep

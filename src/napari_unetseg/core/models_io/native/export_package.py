@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import field_validator
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import input_sides
 from napari_unetseg.core.models_io.native.network_source import network_builder

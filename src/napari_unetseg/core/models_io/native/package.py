@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.open_segmenter import check_weights
-from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.model.trained_model import FEATURES_FROM, ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import (
