@@ -25,6 +25,8 @@ Types = dict[str, str]
 
 _JSON = "json"
 
+_NO_TYPE = "is not a type of columns: the list of tables is damaged. Restore a backup."
+
 # Characters that start a formula, which a spreadsheet would run.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -215,7 +217,10 @@ def _typed_column(cells: Sequence[str], kind: str) -> NDArray[Any]:
         column = np.empty(len(cells), object)
         column[:] = [json.loads(cell) for cell in cells]
         return column
-    dtype = np.dtype(kind)
+    try:
+        dtype = np.dtype(kind)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{kind!r} {_NO_TYPE}") from error
     match dtype.kind:
         case "f":
             return np.array([float(cell or "nan") for cell in cells], dtype)
@@ -223,7 +228,7 @@ def _typed_column(cells: Sequence[str], kind: str) -> NDArray[Any]:
             return np.array([int(cell) for cell in cells], dtype)
         case "M" | "m":
             return np.array([int(cell) for cell in cells], np.int64).view(dtype)
-    raise InputError(f"{kind!r} is not a type of columns: the table is damaged. Restore a backup.")
+    raise InputError(f"{kind!r} {_NO_TYPE}")
 
 
 def _array_of_json(column: list[Any]) -> NDArray[Any]:

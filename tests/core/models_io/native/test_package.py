@@ -372,7 +372,7 @@ def test_a_full_disk_leaves_the_old_file(
 def test_a_model_that_would_not_open_is_not_saved(saved: Path, make_model: Make) -> None:
     old = saved.read_bytes()
     model = make_model("cnn", card=ModelCard(description="word " * 2**18))
-    with pytest.raises(InputError, match=r"would not open again: .* is longer than 1048576 bytes"):
+    with pytest.raises(InputError, match=r"would not open again: .* limit of 1048576"):
         save(model, saved)
     assert saved.read_bytes() == old
 
