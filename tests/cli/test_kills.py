@@ -203,7 +203,7 @@ def kill(server: Server, code: str, place: Path, words: tuple[str, ...], wait: f
 
 def age(place: Path) -> None:
     """Make drafts look old, as they are when a person comes back."""
-    for path in place.rglob(".*/*"):
+    for path in (*place.rglob(".*/*"), *place.rglob(".*")):
         os.utime(path, (0, 0))
 
 

@@ -90,10 +90,14 @@ def test_the_draft_of_a_killed_process_is_removed_and_that_of_a_living_one_is_no
             (draft,) = tmp_path.iterdir()
             # A folder of another program, and one that is just being made, are left alone.
             (tmp_path / ".other").mkdir()
-            for held in tmp_path.rglob("*"):
+            for held in (draft, *tmp_path.rglob("*")):
                 os.utime(held, (0, 0))
-            shutil.copytree(draft, tmp_path / ".just made")
-            os.utime(tmp_path / ".just made" / atomic_files._HELD)
+            just_made = tmp_path / ".b.txt.00000000.draft"
+            shutil.copytree(draft, just_made)
+            os.utime(just_made / atomic_files._HELD)
+            # One that was killed before it had its lock.
+            (tmp_path / ".c.txt.00000000.draft").mkdir()
+            os.utime(tmp_path / ".c.txt.00000000.draft", (0, 0))
 
             def write() -> list[str]:
                 atomic_files.remove_old_drafts.cache_clear()
@@ -101,10 +105,10 @@ def test_the_draft_of_a_killed_process_is_removed_and_that_of_a_living_one_is_no
                     path.write_text("whole")
                 return sorted(path.name for path in tmp_path.iterdir())
 
-            assert write() == sorted([draft.name, ".just made", ".other", "b.txt"])
+            assert write() == sorted([draft.name, just_made.name, ".other", "b.txt"])
         finally:
             holder.kill()
-    assert write() == [".just made", ".other", "b.txt"]
+    assert write() == [just_made.name, ".other", "b.txt"]
 
 
 def test_outputs_are_checked_before_anything_is_written(tmp_path):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,8 @@ _MOMENT = 10.0
 """Seconds that a process may need to lock the folder that it made."""
 
 _LONGEST = 40
+_SUFFIX = ".draft"
+_DRAFTS = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_SUFFIX}", re.DOTALL)
 
 _ATTEMPTS = 20
 _moving = threading.Lock()
@@ -189,8 +192,8 @@ def _put_draft(draft: Path, target: Path) -> None:
         put(draft, target, aside=draft.with_name("replaced"))
 
 
-def _make_folder(prefix: str, parent: Path | None) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+def _make_folder(prefix: str, parent: Path | None, suffix: str = "") -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=parent))
     _temporary.add(folder)
     return folder
 
@@ -223,7 +226,7 @@ def _draft_folder(target: Path) -> Iterator[Path]:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             remove_old_drafts(target.parent.resolve())
-            folder = _make_folder(f".{target.name[:_LONGEST]}.", target.parent)
+            folder = _make_folder(f".{target.name[:_LONGEST]}.", target.parent, _SUFFIX)
         except OSError as error:
             raise CannotWriteError(
                 f"Nothing can be written in {target.parent}: {error.strerror}. Choose another "
@@ -251,14 +254,18 @@ def remove_old_drafts(folder: Path) -> None:
     from filelock import FileLock, Timeout
 
     for path in folder.iterdir() if folder.is_dir() else ():
-        held = path / _HELD
-        if not path.name.startswith(".") or not held.is_file():
+        if not _DRAFTS.fullmatch(path.name) or path.is_symlink():
             continue
+        held = path / _HELD
         with contextlib.suppress(OSError, NotImplementedError, Timeout):
-            if time.time() - held.stat().st_mtime > _MOMENT:
+            # Killed just after it made the folder, or before it removed it, it has no lock.
+            places = [place for place in (path, held) if os.path.exists(place)]
+            if time.time() - max(place.stat().st_mtime for place in places) < _MOMENT:
+                continue
+            if held in places:
                 with FileLock(held, blocking=False):
                     pass
-                shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 __all__ = [

@@ -121,8 +121,8 @@ class ResultsFolder:
         InputError
             When the recipe cannot be written.
         """
-        for file in self.files("").values():
-            remove_old_drafts(file.parent.resolve())
+        for path in self.files("").values():
+            remove_old_drafts(path.parent.resolve())
         recipe = self.recipe
         if recipe.model is not None:
             file = relative_to(Path(folder) / recipe.model.file, self.path)

@@ -189,7 +189,8 @@ def _table(layer: Labels) -> tuple[dict[str, NDArray[Any]] | None, dict[str, str
     features: Any = layer.features
     if not len(features.columns) or not len(features):
         return None, {}
-    table, types = {}, {}
+    table: dict[str, NDArray[Any]] = {}
+    types: dict[str, str] = {}
     for name, column in features.items():
         if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
             table[str(name)] = column.to_numpy(copy=True)
