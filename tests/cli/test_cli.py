@@ -242,6 +242,17 @@ class TestMistakes:
         other = image.with_name("mask.tif")
         assert "no file" in refused("background", image, "-o", other, "--mask", other)
 
+    def test_one_refused_output_leaves_no_other(self, image, tmp_path, refused):
+        flat, before = tmp_path / "flat.tif", sorted(tmp_path.rglob("*"))
+        line = refused("background", image, "-o", flat, "--surface", tmp_path / "surface.png")
+        assert ".png holds" in line
+        table = tmp_path / "t.csv"
+        for outlines in (("--rois", tmp_path / "r.zip"), ("--geojson", tmp_path / "r.geojson")):
+            (tmp_path / "t.csv").mkdir(exist_ok=True)
+            assert "is a folder" in refused("measure", image, "-o", table, *outlines)
+        table.rmdir()
+        assert sorted(tmp_path.rglob("*")) == before
+
     def test_a_mask_of_another_shape(self, image, tmp_path, refused):
         write_labels(tmp_path / "mask.tif", Image.of(np.ones((3, 3), np.uint8)))
         words = ("--mask", tmp_path / "mask.tif", "--terms", "plane")
@@ -301,7 +312,7 @@ class TestMistakes:
         out = tmp_path / "out"
         monkeypatch.setattr(tifffile, "imwrite", interrupted)
         assert run("threshold", image, "-o", out / "labels.tif") == 130
-        assert os.listdir(out) == []
+        assert not out.exists()
         assert "Interrupted" in capsys.readouterr().err
 
 

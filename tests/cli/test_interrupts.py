@@ -9,12 +9,12 @@ import threading
 import pytest
 
 from napari_unetseg.cli.watch_training import TrainingWatcher
-from napari_unetseg.core.io import paths
+from napari_unetseg.core import atomic_files
 
 STUCK = """
 import hashlib, sys
 from napari_unetseg.cli.interrupts import end_interrupted, watch_interrupts
-from napari_unetseg.core.io.paths import writing
+from napari_unetseg.core.atomic_files import writing
 
 watch_interrupts()
 try:
@@ -55,12 +55,12 @@ def test_the_first_ctrl_c_of_a_training_does_not_end_it():
 
 
 def test_a_file_is_not_moved_while_drafts_are_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "_moving", lock := threading.Lock())
-    monkeypatch.setattr(paths, "_temporary", set())
+    monkeypatch.setattr(atomic_files, "_moving", lock := threading.Lock())
+    monkeypatch.setattr(atomic_files, "_temporary", set())
     (tmp_path / "old").write_text("old")
-    with paths.writing(tmp_path / "a.txt") as draft:
+    with atomic_files.writing(tmp_path / "a.txt") as draft:
         draft.write_text("half")
-        paths.remove_unfinished()
+        atomic_files.remove_unfinished()
         assert lock.locked()
         lock.release()
         assert sorted(os.listdir(tmp_path)) == ["old"]

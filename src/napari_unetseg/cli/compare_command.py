@@ -27,6 +27,7 @@ from napari_unetseg.cli.training_inputs import (
 from napari_unetseg.cli.watch_training import watch_training
 from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
 from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
@@ -97,6 +98,8 @@ def compare_command(
     """
     if out is not None:
         check_out(out)
+    if table is not None:
+        check_output(table)
     check_choice("--labels-are", labels_are, KINDS)
     check_choice("--ndim", ndim, (2, 3))
     kinds = None if models is None else _kinds(models)

@@ -21,6 +21,7 @@ from napari_unetseg.core.io import (
     wants_folder,
     write_image,
     write_labels,
+    writing_together,
 )
 from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.progress import Progress, part
@@ -81,9 +82,10 @@ def background_command(
         image = read_seen(path, seen)
         exclude = _objects_on(image, masks[number]).data if masks else None
         fitted = fit_background(image, options, exclude=exclude, progress=part(progress, 0, 0.6))
-        write_image(outputs[number], fitted.flatten(image), progress=part(progress, 0.6, 0.9))
-        if surfaces:
-            write_image(surfaces[number], fitted.surface(), progress=part(progress, 0.9, 1))
+        with writing_together():
+            write_image(outputs[number], fitted.flatten(image), progress=part(progress, 0.6, 0.9))
+            if surfaces:
+                write_image(surfaces[number], fitted.surface(), progress=part(progress, 0.9, 1))
         return f"{outputs[number]}: {_summarise_fit(fitted.describe())}"
 
     for_each(inputs, work)

@@ -21,6 +21,7 @@ from napari_unetseg.cli.file_pairs import ListPairs, Pair, list_pairs, pair_file
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.cli.image_flags import with_image_flags
 from napari_unetseg.core.annotation.annotation import MAX_CLASSES
+from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.label_image import Note, comparable, no_note
@@ -128,6 +129,8 @@ def evaluate_command(
             "--foreground has no effect with --objects, where every value but 0 is an object. "
             "Leave one of them out."
         )
+    if table is not None:
+        check_output(table)
     chosen = _chosen(foreground)
     files = pair_files(predictions, truth, names=("predictions", "ground truth labels"))
     if pairs:

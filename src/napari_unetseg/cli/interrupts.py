@@ -51,8 +51,8 @@ class _Watchdog:
                 os.write(sys.stderr.fileno(), f"{NOTICE}\n".encode())
             for child in multiprocessing.active_children():
                 child.kill()
-            if paths := sys.modules.get("napari_unetseg.core.io.paths"):
-                paths.remove_unfinished()
+            if files := sys.modules.get("napari_unetseg.core.atomic_files"):
+                files.remove_unfinished()
         finally:
             os._exit(INTERRUPTED)
 

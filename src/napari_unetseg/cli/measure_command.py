@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from napari_unetseg.cli.console import for_each, note, say
 from napari_unetseg.cli.file_pairs import ListPairs, list_pairs, pair_files
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.cli.image_flags import read_seen, read_seen_labels, with_image_flags
+from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import (
@@ -21,6 +23,7 @@ from napari_unetseg.core.io import (
     write_geojson,
     write_rois,
     write_table,
+    writing_together,
 )
 from napari_unetseg.core.io.roi_files import check_geojson_name, check_rois_name
 from napari_unetseg.core.io.table_files import check_table_name
@@ -103,6 +106,8 @@ def measure_command(
     _check_free(out, sources)
     zips = _outputs(rois, stems, many, ".zip", sources)
     maps = _outputs(geojson, stems, many, ".geojson", sources)
+    for output in (out, *zips[:1], *maps[:1]):
+        check_output(output)
     tables: dict[str, Table] = {}
 
     def work(number: int, path: Path, progress: Progress) -> str:
@@ -112,22 +117,24 @@ def measure_command(
         for remark in scale_notes(objects, of_images, flat=flat):
             note(f"{path}: {remark}")
         table = measure(objects, values, options, progress=part(progress, 0, 0.8))
-        if zips and len(table["label"]):
-            write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
-        if maps:
-            outlined = outlines(objects, progress=part(progress, 0.9, 1))
-            write_geojson(maps[number], outlined, table, name=stems[number])
+        with writing_together():
+            if zips and len(table["label"]):
+                write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
+            if maps:
+                outlined = outlines(objects, progress=part(progress, 0.9, 1))
+                write_geojson(maps[number], outlined, table, name=stems[number])
         tables[stems[number]] = table
         return f"{path}: {_summarise_table(table)}"
 
-    try:
-        for_each(files, work)
-    except typer.Exit:
-        # Some of several images failed, with their errors printed: the table has the others.
-        if tables:
-            _write(out, tables, many)
-        raise
-    _write(out, tables, many)
+    with nullcontext() if many else writing_together():
+        try:
+            for_each(files, work)
+        except typer.Exit:
+            # Some of several images failed, with their errors printed: the table has the others.
+            if tables:
+                _write(out, tables, many)
+            raise
+        _write(out, tables, many)
 
 
 def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list[Path]]:

@@ -14,6 +14,7 @@ from napari_unetseg.cli.file_pairs import Pair
 from napari_unetseg.cli.image_flags import read_seen
 from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
+from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_labels
 from napari_unetseg.core.label_image import known_labels, labels_like
@@ -110,11 +111,7 @@ def check_out(out: Path) -> None:
     """Check that the model can be written, before spending time on training."""
     if out.suffix.lower() != SUFFIX:
         raise InputError(f"The model file {out} must end in {SUFFIX}.")
-    if out.is_dir():
-        raise InputError(f"{out} is a folder. Give the name of a file.")
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{folder} is not writable. Choose another folder.")
+    check_output(out)
 
 
 def check_choice(flag: str, value: object, choices: Sequence[object]) -> None:

@@ -290,3 +290,13 @@ def test_a_background_of_an_earlier_recipe_ignores_both_kinds_of_objects() -> No
         assert older.background.robust == "both"
     today = parse_recipe(HEAD + "background:\n")
     assert today.background == BackgroundOptions(robust="auto")
+
+
+def test_a_recipe_that_would_not_be_read_is_not_written(tmp_path, monkeypatch):
+    path = tmp_path / "r.yaml"
+    write_recipe(path, Recipe(threshold=ThresholdStep()))
+    old = path.read_bytes()
+    monkeypatch.setattr(text, "MAX_BYTES", 2**10)
+    with pytest.raises(InputError, match="would not open: The recipe is larger than 1 KiB"):
+        write_recipe(path, Recipe(model=ModelStep(file="m" * 2**11, sha256=HASH)))
+    assert path.read_bytes() == old

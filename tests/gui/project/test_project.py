@@ -1,6 +1,10 @@
 """A viewer's project: saved by itself, opened again as it was."""
 
+import copy
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
@@ -13,10 +17,12 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_image
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.project import ProjectFolder
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.project import autosave
 from napari_unetseg.gui.project.autosave import Autosave
 from napari_unetseg.gui.project.project_dock import ProjectWidget
+from napari_unetseg.gui.project.project_layers import layers_from_contents
 from napari_unetseg.gui.project.project_reader import get_project_reader, read_project
 from napari_unetseg.gui.shared.layers import find_layer
 from napari_unetseg.gui.shared.session import Session
@@ -273,6 +279,108 @@ def test_a_mended_failure_is_no_longer_told(qtbot, viewer, tmp_path):
     assert later.message.text().startswith("Saved")
     dock.close_tool()
     later.close_tool()
+
+
+def opened(qtbot, path):
+    """Return a new viewer with a project, and the sentence about it."""
+    viewer = ViewerModel()
+    keeper = Autosave.of(viewer)
+    with qtbot.waitSignal(keeper.opened, timeout=20_000) as told:
+        keeper.open(path)
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    return viewer, told.args[0]
+
+
+def test_a_long_table_comes_back_with_its_types(qtbot, viewer, tmp_path):
+    _, result = filled(viewer)
+    n = 20_001
+    table = pd.DataFrame(
+        {
+            "index": np.arange(n),
+            "area": np.random.default_rng(0).random(n).astype(np.float32),
+            "name": ["a", None, "c"] * (n // 3),
+            "count": pd.array([1, None, 3] * (n // 3), "Int64"),
+            "kind": pd.Categorical(["x", "y", "x"] * (n // 3)),
+        }
+    )
+    result.features = table
+    keeper = Autosave.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    assert (tmp_path / "p" / "project.json").stat().st_size < 10_000
+    result.features = table.assign(area=0.5)
+    keeper.autosave()  # a new table alone is a change
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    again, said = opened(qtbot, tmp_path / "p")
+    assert said.endswith("model" + "s.")
+    pd.testing.assert_frame_equal(again.layers[1].features, table.assign(area=0.5))
+    Autosave.of(again).save()
+    waits(qtbot, Autosave.of(again))
+    (file,) = (tmp_path / "p" / "tables").iterdir()
+    assert file.name.endswith("-2.csv"), "it has not changed"
+
+
+PLACES = {
+    "units": [["+", "+"], ["", ""], ["um"], [7, 8], "um", {"um": 1}],
+    "scale": [[1e308, 1e308], [float("nan"), 1], ["x", "y"], [1], [0, 0], [10**400, 1], {}],
+    "affine": [[[1]], "x", [[float("inf")] * 3] * 3],
+    "rotate": [[1, 2, 3], "x", {}, 10**400],
+    "opacity": [5, "x", None, []],
+    "blending": ["x", 3, None],
+    "order": ["x", None, []],
+}
+
+
+def test_a_damaged_position_is_told_and_the_layer_is_shown(qtbot, viewer, tmp_path):
+    filled(viewer)
+    keeper = Autosave.of(viewer)
+    keeper.save_as(tmp_path / "p")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    whole, n_told = json.loads((tmp_path / "p" / "project.json").read_text()), 0
+    for name, odd in ((name, odd) for name, oddities in PLACES.items() for odd in oddities):
+        content = copy.deepcopy(whole)
+        content["labels"][0]["place"][name] = odd
+        (tmp_path / "p" / "project.json").write_text(json.dumps(content))
+        found = ProjectFolder(tmp_path / "p").open()
+        layers, problems = layers_from_contents(found)
+        ViewerModel().layers.extend(layers)
+        assert len(layers) == 2
+        assert len(problems) <= 1
+        assert all(problem.startswith("cells mask ") for problem in problems), problems
+        n_told += len(problems)
+    assert n_told > 15
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_window_that_came_second_saves_beside(qtbot, viewer, tmp_path, monkeypatch, answer):
+    _, result = filled(viewer)
+    keeper = Autosave.of(viewer)
+    keeper.save_as(tmp_path / "p.unetseg")
+    waits(qtbot, keeper)
+    keeper.set_automatic(False)
+    other, _ = opened(qtbot, tmp_path / "p.unetseg")
+    result.paint((1, 1), 9)
+    keeper.save()
+    waits(qtbot, keeper)
+    second = Autosave.of(other)
+    other.layers[1].paint((15, 20), 8)
+    second.save()
+    waits(qtbot, second)
+    assert "another window" in second.problem
+    asked = []
+    monkeypatch.setattr(autosave, "ask", lambda *words: asked.append(words[-1]) or answer)
+    second.set_automatic(True)
+    second.finish()
+    second.set_automatic(False)
+    assert "p-2.unetseg" in asked[0]
+    assert (keeper.folder.open().labels[0].labels == 9).any()
+    beside = tmp_path / "p-2.unetseg"
+    assert beside.exists() == answer
+    if answer:
+        assert (ProjectFolder(beside).open().labels[0].labels == 8).any()
 
 
 def test_a_duplicate_and_its_original_are_saved_each(qtbot, viewer, tmp_path):

@@ -5,6 +5,7 @@ Each format has its own module, which loads its library on first use: `tiff_file
 for ImageJ ROIs and GeoJSON. The Measure dock offers them in `gui/measure/export_files.py`.
 """
 
+from napari_unetseg.core.atomic_files import writing, writing_together
 from napari_unetseg.core.io.image_files import (
     file_contents,
     keeps_calibration,
@@ -22,7 +23,6 @@ from napari_unetseg.core.io.paths import (
     plan_outputs,
     stem_of,
     wants_folder,
-    writing,
 )
 from napari_unetseg.core.io.roi_files import write_geojson, write_rois
 from napari_unetseg.core.io.table_files import write_table
@@ -46,4 +46,5 @@ __all__ = [
     "write_rois",
     "write_table",
     "writing",
+    "writing_together",
 ]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError, decoding, named_error
 from napari_unetseg.core.image import Channels, Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
-from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr, writing
+from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr
 from napari_unetseg.core.io.picture_files import is_jpeg, read_indices, read_picture
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
 from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE, check_level, chosen_scene

@@ -1,18 +1,13 @@
-"""Paths of inputs and outputs, and atomic replacement of files."""
+"""Paths of inputs and outputs."""
 
-import errno
 import glob
 import os
-import shutil
 import stat
-import sys
-import tempfile
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from napari_unetseg.core.atomic_files import check_output, named_path
 from napari_unetseg.core.errors import InputError
 
 PathLike = str | os.PathLike[str]
@@ -40,28 +35,6 @@ WRITE_SUFFIXES = (".tif", ".tiff", ".zarr", ".png")
 _COMPOUND = (".ome.tif", ".ome.tiff", ".ome.zarr")
 _LONGEST_PREFIX = 40  # letters, of up to four bytes each; a name has up to 255 bytes
 _ZARR_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-
-
-def named_path(name: PathLike) -> Path:
-    """Return the path of a name that a user or a file gave, whether or not it exists.
-
-    Raises
-    ------
-    InputError
-        When the name is blank, is too long, has a letter that no name can have, or is a link that
-        leads back to itself.
-    """
-    text = os.fspath(name)
-    if not text.strip():
-        raise InputError("The name of a file is empty. Give a name.")
-    try:
-        os.stat(text)
-    except (OSError, ValueError) as error:
-        # Whoever opens the file reports all else; Windows also refuses the star of a glob here.
-        if isinstance(error, ValueError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            reason = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"{text} is no name of a file: {reason}. Change the name.") from error
-    return Path(text)
 
 
 def existing_path(name: PathLike) -> Path:
@@ -174,7 +147,7 @@ def plan_outputs(
     ------
     InputError
         When the name is invalid, two images would share an output, or an output would overwrite an
-        input.
+        input or cannot be written.
     """
     target = named_path(out)
     if folder or (os.path.isdir(target) and not is_zarr(target)):
@@ -188,107 +161,9 @@ def plan_outputs(
                 f"{output} is one of the files to read; writing there would destroy it. Choose "
                 "another output."
             )
+    for output in {path.parent: path for path in outputs}.values():
+        check_output(output)
     return outputs
-
-
-_ATTEMPTS = 20
-_moving = threading.Lock()
-_temporary: set[Path] = set()
-"""Temporary folders of this process."""
-
-# Numpy gives no error number when an array is only partly written.
-_FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@contextmanager
-def writing(path: PathLike) -> Iterator[Path]:
-    """Provide a temporary path next to `path`, and move it there afterwards.
-
-    The file or folder at `path` is replaced atomically and only when the block succeeds: after an
-    error, cancel or Ctrl-C the old content remains, without a partial file. Missing parent folders
-    are created.
-
-    Raises
-    ------
-    InputError
-        When the path cannot be written.
-    """
-    target = named_path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft_folder = _make_folder(f".{target.name[:_LONGEST_PREFIX]}.", target.parent)
-    except OSError as error:
-        raise InputError(
-            f"Nothing can be written in {target.parent}: {error.strerror}. Choose another folder."
-        ) from error
-    draft = draft_folder / target.name
-    try:
-        yield draft
-        with _moving:
-            put(draft, target, aside=draft_folder / "replaced")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        if error.errno in _FULL:
-            reason += ". The disk is full: free some space, or choose another folder"
-        raise InputError(f"{target} cannot be written: {reason}.") from error
-    finally:
-        _remove_folder(draft_folder)
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Provide a folder that is removed afterwards."""
-    folder = _make_folder("napari-unetseg-", None)
-    try:
-        yield folder
-    finally:
-        _remove_folder(folder)
-
-
-def remove_unfinished() -> None:
-    """Remove all temporary folders of this process, which is about to end; no file is moved then.
-
-    Threads may still write into them, so they are removed until they stay away.
-    """
-    _moving.acquire()
-    for _ in range(_ATTEMPTS):
-        folders = list(_temporary)
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
-        if not any(map(os.path.exists, folders)):
-            return
-
-
-def _make_folder(prefix: str, parent: Path | None) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    _temporary.add(folder)
-    return folder
-
-
-def _remove_folder(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    # After an interrupt, a thread that still computes may write once more: see remove_unfinished.
-    if not isinstance(sys.exception(), KeyboardInterrupt):
-        _temporary.discard(folder)
-
-
-def put(draft: Path, target: Path, *, aside: Path) -> None:
-    """Move `draft` to `target`; an existing folder, which cannot be replaced, is moved aside first.
-
-    A folder is only replaced by a folder: replacing it by a file would be a mistake that costs all
-    in it.
-    """
-    if os.path.isdir(target) and not os.path.isdir(draft):
-        raise IsADirectoryError(errno.EISDIR, "there is a folder of that name")
-    if os.path.isdir(target):
-        os.replace(target, aside)
-        try:
-            os.replace(draft, target)
-        except OSError:
-            os.replace(aside, target)
-            raise
-    else:
-        os.replace(draft, target)
 
 
 def _is_many(pattern: str) -> bool:
@@ -401,10 +276,6 @@ __all__ = [
     "is_zarr",
     "named_path",
     "plan_outputs",
-    "put",
-    "remove_unfinished",
     "stem_of",
-    "temporary_folder",
     "wants_folder",
-    "writing",
 ]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.objects.outlines import Outline, Ring
 
 Table = Mapping[str, NDArray[Any]]

@@ -1,6 +1,8 @@
 """Table files: comma- or tab-separated values for spreadsheets."""
 
+import contextlib
 import csv
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,13 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io.paths import writing
+from napari_unetseg.core.atomic_files import writing
+from napari_unetseg.core.errors import InputError, decoding
 
 Column = Sequence[Any] | NDArray[Any]
 
 TABLE_SUFFIXES = {".csv": ",", ".tsv": "\t"}
 """Suffixes of table files, with their cell separators."""
+
+Types = dict[str, str]
+"""Names of columns, with their numpy types, or `json` for text and mixed cells."""
+
+_JSON = "json"
+
+_NO_TYPE = "is not a type of columns: the list of tables is damaged. Restore a backup."
 
 # Characters that start a formula, which a spreadsheet would run.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -87,6 +96,75 @@ def stack_tables(path: str | os.PathLike[str], tables: Mapping[str, Path]) -> No
                     out.writerow({"image": _harmless(image), **dict(zip(head, row, strict=False))})
 
 
+def write_typed_table(path: str | os.PathLike[str], columns: Mapping[str, NDArray[Any]]) -> Types:
+    """Write a table that `read_typed_table` reads back exactly, replacing it atomically.
+
+    Parameters
+    ----------
+    columns
+        Columns of one length. Text and mixed cells (type object) are written as JSON, times as
+        integers, and NaN as an empty cell.
+
+    Returns
+    -------
+    dict
+        The type of each column, which `read_typed_table` needs.
+
+    Raises
+    ------
+    InputError
+        When a cell is longer than what is read, or the file cannot be written.
+    """
+    target = Path(path)
+    types = {name: _type_of(column) for name, column in columns.items()}
+    cells = [_typed_cells(column, types[name]) for name, column in columns.items()]
+    for name, column in zip(types, cells, strict=True):
+        if any(isinstance(cell, str) and len(cell) > csv.field_size_limit() for cell in column):
+            raise InputError(
+                f"The column {name} has a cell of more than {csv.field_size_limit():,} letters, "
+                "which a table cannot hold. Shorten it."
+            )
+    with writing(target) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, delimiter=TABLE_SUFFIXES[target.suffix.lower()])
+        table.writerow(map(_header, types))
+        table.writerows(zip(*cells, strict=True))
+    return types
+
+
+def read_typed_table(path: str | os.PathLike[str], types: Types) -> dict[str, NDArray[Any]]:
+    """Read a table written by `write_typed_table`.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or has other columns than `types`.
+    """
+    with table_rows(path) as rows, decoding(path):
+        if next(rows, []) != list(map(_header, types)):
+            raise InputError(f"{path} has other columns than expected. Restore a backup.")
+        columns = list(zip(*rows, strict=True)) or [()] * len(types)
+        if len(columns) != len(types):
+            raise InputError(f"{path} has incomplete rows. Restore a backup.")
+        return {
+            name: _typed_column(cells, kind)
+            for cells, (name, kind) in zip(columns, types.items(), strict=True)
+        }
+
+
+def table_of_json(columns: Any) -> dict[str, NDArray[Any]]:
+    """Return the table that is stored in JSON as lists by name; null in numbers is NaN.
+
+    Raises
+    ------
+    InputError
+        When it is not a table.
+    """
+    lists = isinstance(columns, Mapping) and all(isinstance(c, list) for c in columns.values())
+    if not lists or len({len(column) for column in columns.values()}) > 1:
+        raise InputError("its columns are not lists of one length. Restore a backup.")
+    return {name: _array_of_json(column) for name, column in columns.items()}
+
+
 @contextmanager
 def table_rows(path: str | os.PathLike[str]) -> Iterator[Iterator[list[str]]]:
     """Open a table and yield its rows, the names of its columns first.
@@ -120,6 +198,57 @@ def _plain(column: Column) -> Sequence[Any]:
     return [_harmless(cell) for cell in cells]
 
 
+def _type_of(column: NDArray[Any]) -> str:
+    kind = column.dtype.kind
+    exact = kind in "biuMm" or (kind == "f" and column.dtype.itemsize <= 8)
+    return column.dtype.str if exact else _JSON
+
+
+def _typed_cells(column: NDArray[Any], kind: str) -> list[Any]:
+    if kind == _JSON:
+        return [json.dumps(cell, default=str) for cell in column.tolist()]
+    if column.dtype.kind in "bMm":
+        return column.view(np.uint8 if column.dtype.kind == "b" else np.int64).tolist()
+    return ["" if cell != cell else cell for cell in column.tolist()]
+
+
+def _typed_column(cells: Sequence[str], kind: str) -> NDArray[Any]:
+    if kind == _JSON:
+        column = np.empty(len(cells), object)
+        column[:] = [json.loads(cell) for cell in cells]
+        return column
+    try:
+        dtype = np.dtype(kind)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{kind!r} {_NO_TYPE}") from error
+    match dtype.kind:
+        case "f":
+            return np.array([float(cell or "nan") for cell in cells], dtype)
+        case "b" | "i" | "u":
+            return np.array([int(cell) for cell in cells], dtype)
+        case "M" | "m":
+            return np.array([int(cell) for cell in cells], np.int64).view(dtype)
+    raise InputError(f"{kind!r} {_NO_TYPE}")
+
+
+def _array_of_json(column: list[Any]) -> NDArray[Any]:
+    kinds = {type(cell) for cell in column}
+    if kinds and (kinds == {bool} or kinds <= {int} or kinds <= {int, float, type(None)}):
+        with contextlib.suppress(OverflowError, TypeError):
+            numbers = [np.nan if cell is None else cell for cell in column]
+            array = np.array(numbers) if kinds != {type(None)} else np.array(column, object)
+            if array.dtype.kind in "bif":
+                return array
+    array = np.empty(len(column), object)
+    array[:] = column
+    return array
+
+
+def _header(name: str) -> str:
+    """Return a column name without line ends and letters that UTF-8 lacks."""
+    return json.dumps(name)[1:-1]
+
+
 def _harmless(cell: Any) -> Any:
     if isinstance(cell, str):
         return f"'{cell}" if cell.startswith(_FORMULA) else cell
@@ -129,8 +258,12 @@ def _harmless(cell: Any) -> Any:
 __all__ = [
     "TABLE_SUFFIXES",
     "Column",
+    "Types",
     "check_table_name",
+    "read_typed_table",
     "stack_tables",
+    "table_of_json",
     "table_rows",
     "write_table",
+    "write_typed_table",
 ]

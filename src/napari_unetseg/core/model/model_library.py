@@ -98,10 +98,7 @@ class ModelLibrary:
             "folder": "" if self.folder is None else str(self.folder),
             "recent": [str(path) for path in self.recent],
         }
-        try:
-            write_settings(self.path, content)
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be written: {error.strerror}.") from error
+        write_settings(self.path, content)
 
 
 __all__ = ["MOST_RECENT", "SUFFIXES", "ModelLibrary"]

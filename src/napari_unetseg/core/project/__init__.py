@@ -1,7 +1,12 @@
 """Save and open project folders of images, labels, locked pixels and models, safe from crashes."""
 
 from napari_unetseg.core.project.project_contents import Contents, ImageItem, LabelsItem
-from napari_unetseg.core.project.project_folder import SUFFIX, ProjectFolder, is_project
+from napari_unetseg.core.project.project_folder import (
+    SUFFIX,
+    ProjectFolder,
+    SavedElsewhereError,
+    is_project,
+)
 
 __all__ = [
     "SUFFIX",
@@ -9,5 +14,6 @@ __all__ = [
     "ImageItem",
     "LabelsItem",
     "ProjectFolder",
+    "SavedElsewhereError",
     "is_project",
 ]

@@ -57,6 +57,8 @@ class LabelsItem:
         Ids or classes, of any shape.
     ink
         Locked pixels: those that were drawn or approved by hand.
+    table
+        Columns of equal length that describe the objects; None without any.
 
     See Also
     --------
@@ -67,6 +69,7 @@ class LabelsItem:
     name: str
     labels: NDArray[Any]
     ink: PixelSet | None = None
+    table: Mapping[str, NDArray[Any]] | None = None
     version: Hashable = None
     place: Place = field(default_factory=dict)
     mark: Mapping[str, Any] = field(default_factory=dict)

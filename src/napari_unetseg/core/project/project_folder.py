@@ -6,10 +6,15 @@ always lists complete files, even after a power failure.
 """
 
 import contextlib
+import hashlib
+import json
+import math
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +24,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.atomic_files import CannotWriteError
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, decoding
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels, writing
+from napari_unetseg.core.io.table_files import (
+    Types,
+    read_typed_table,
+    table_of_json,
+    write_typed_table,
+)
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, silent, track
 from napari_unetseg.core.project.project_contents import Contents, ImageItem, LabelsItem
@@ -48,11 +60,29 @@ SUFFIX = ".unetseg"
 Item: TypeAlias = ImageItem | LabelsItem
 Entry: TypeAlias = ImageEntry | LabelsEntry
 
-FOLDERS = ("images", "labels", "ink", "models", "history")
+FOLDERS = ("images", "labels", "ink", "tables", "models", "history")
+
+LOCK = ".lock"
+"""File in a project that a window holds locked while it saves; it stays there."""
+
+PATIENCE = 5.0
+"""Seconds to wait for another window that is saving the same project."""
+
+_NOT_AS_WRITTEN = (
+    "{path} was written, but does not read back as it was. What was saved before is still there; "
+    "save again, or on another disk."
+)
+
+# Names of the files that are written here; other files in these folders are not deleted.
+_OWN_NAMES = re.compile(r"[A-Za-z0-9-]+-[0-9]+\.(tif|npy|csv|json)|[0-9a-f]{16}-.*")
 
 _MAX_PIXELS = 2**40
 
 _OPEN_TRIES = 3
+
+
+class SavedElsewhereError(InputError):
+    """Report that another window saved the same project since this one last read or saved it."""
 
 
 def is_project(path: str | os.PathLike[str]) -> bool:
@@ -71,7 +101,8 @@ class ProjectFolder:
     Attributes
     ----------
     left_out
-        Sentences about models from other programs that the last save could not include.
+        Sentences about models from other programs, and tables, that the last save could not
+        include.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -85,6 +116,8 @@ class ProjectFolder:
         self._damaged: list[str] = []
         self._unopened: tuple[str, ...] = ()
         self._not_read: tuple[Entry, ...] = ()
+        # By key: what a table holds, its file, and the types of its columns.
+        self._tables: dict[str, tuple[bytes, str, Types]] = {}
         self.left_out: tuple[str, ...] = ()
 
     def save(self, contents: Contents, *, progress: Progress = silent) -> list[str]:
@@ -104,12 +137,21 @@ class ProjectFolder:
 
         Raises
         ------
+        SavedElsewhereError
+            When another window saved the project in the meantime: nothing is changed.
         InputError
-            When the folder cannot be written, contains other files, or was saved by another
-            window in the meantime.
+            When the folder cannot be written, contains other files, or is being saved by another
+            window.
         """
-        with self._lock:
-            return self._save(contents, progress)
+        with self._lock, self._alone():
+            before = self._own_files()
+            try:
+                return self._save(contents, progress)
+            except BaseException:
+                # A full disk is not left fuller.
+                listed = read_manifest(self.path).files if is_project(self.path) else set()
+                _delete(self._own_files() - before - {self.path / name for name in listed})
+                raise
 
     def remember(self, versions: Mapping[str, Hashable]) -> None:
         """Set the versions of items that are on disk, by key."""
@@ -122,7 +164,7 @@ class ProjectFolder:
             entry is not None
             and version is not None
             and self._versions.get(key) == version
-            and all((self.path / n).is_file() or n in self._damaged for n in entry.files)
+            and all((self.path / n).is_file() or n in self._damaged for n in entry.pixel_files)
         )
 
     def open(self, *, progress: Progress = silent) -> Contents:
@@ -157,13 +199,17 @@ class ProjectFolder:
         self._damaged = []
         for entry in track(entries, progress, "opening"):
             try:
-                if isinstance(entry, LabelsEntry):
-                    labels.append(self._read_labels(entry, missing))
-                else:
-                    images.append(self._read_image(entry))
+                # The list, and the paths in it, may come from anyone.
+                with decoding(entry.name):
+                    if isinstance(entry, LabelsEntry):
+                        labels.append(self._read_labels(entry, missing))
+                    else:
+                        images.append(self._read_image(entry))
             except InputError as error:
                 not_read.append(entry)
-                missing.append(f"{entry.name}: {error}")
+                sentence = str(error)
+                named = sentence.startswith(entry.name)
+                missing.append(sentence if named else f"{entry.name}: {sentence}")
         self._not_read = tuple(not_read)
         history = self._read_history(manifest.history, missing)
         models = self._read_models(manifest.models, history, missing)
@@ -181,12 +227,13 @@ class ProjectFolder:
 
     def _save(self, contents: Contents, progress: Progress) -> list[str]:
         number = self._next_number()
+        self.left_out = ()
         written: list[str] = []
         entries: list[Entry] = []
         items: list[Item] = list(contents.items)
         for item in track(items, progress, "saving"):
             entry = self._unchanged_entry(item) or self._new_entry(item, number, written)
-            entries.append(entry)
+            entries.append(self._with_table(entry, item, number, written))
         keys = {entry.key for entry in entries}
         # What could not be read may be there again when the project is opened next.
         kept = [entry for entry in self._not_read if entry.key not in keys]
@@ -209,19 +256,65 @@ class ProjectFolder:
         self._sweep(manifest)
         return written
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other windows and programs from saving this project meanwhile."""
+        from filelock import FileLock, Timeout
+
+        self._refuse_other_files()
+        is_new = not self.path.exists()
+        lock = FileLock(self.path / LOCK, timeout=PATIENCE, thread_local=False)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"{self.path.name} is being saved by another window. Nothing was changed; try "
+                "again in a moment."
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"Nothing can be written in {self.path}: {error.strerror or error}. Choose "
+                "another folder."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+            if is_new and not is_project(self.path):
+                with contextlib.suppress(OSError):
+                    (self.path / LOCK).unlink(missing_ok=True)
+                    self.path.rmdir()
+
+    def _refuse_other_files(self) -> None:
+        """Raise if the folder is no project and has files of its own."""
+        if self._last is not None or is_project(self.path):
+            return
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file. Choose another name for the project.")
+        # What a crash left of the first save is no reason.
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        other = {name for name in names if not name.startswith((LOCK, f".{NAME}."))}
+        if other - set(FOLDERS) or any(self._other_files()):
+            raise InputError(
+                f"{self.path} contains other files. Choose a new name for the project folder."
+            )
+
     def _next_number(self) -> int:
         """Return the number of this save; raise if another window saved here in the meantime."""
+        self._refuse_other_files()
         if not is_project(self.path):
-            if self.path.is_dir() and any(self.path.iterdir()) and self._last is None:
-                raise InputError(
-                    f"{self.path} contains other files. Choose a new name for the project folder."
-                )
             self._entries = {}
             return 1 if self._last is None else self._last.number + 1
         manifest = read_manifest(self.path)
         last = None if self._last is None else (self._last.saver, self._last.number)
+        if last is None:
+            raise SavedElsewhereError(
+                f"{self.path.name} is a project already. Open it, or save this one under another "
+                "name."
+            )
         if (manifest.saver, manifest.number) != last:
-            raise InputError(
+            raise SavedElsewhereError(
                 f"{self.path.name} was saved by another window. Save this one under another name."
             )
         return manifest.number + 1
@@ -238,6 +331,31 @@ class ProjectFolder:
         if isinstance(item, ImageItem):
             return self._image(item, number, written)
         return self._labels(item, number, written)
+
+    def _with_table(self, entry: Entry, item: Item, number: int, written: list[str]) -> Entry:
+        """Return an entry with the table of its layer, which is written if it changed."""
+        if isinstance(entry, ImageEntry) or isinstance(item, ImageItem):
+            return entry
+        none = entry.model_copy(update={"table": None, "columns": {}})
+        if not item.table:
+            return none
+        content = _fingerprint(item.table)
+        saved = self._tables.get(item.key)
+        if saved is not None and saved[0] == content and (self.path / saved[1]).is_file():
+            return entry.model_copy(update={"table": saved[1], "columns": saved[2]})
+        name = f"tables/{item.key}-{number}.csv"
+        try:
+            types = write_typed_table(self.path / name, item.table)
+        except CannotWriteError:
+            raise
+        except InputError as error:
+            self.left_out += (f"The table of {item.name} was not saved: {error}",)
+            return none
+        if _fingerprint(read_typed_table(self.path / name, types)) != content:
+            raise InputError(_NOT_AS_WRITTEN.format(path=self.path / name))
+        self._sync(name, written)
+        self._tables[item.key] = (content, name, types)
+        return entry.model_copy(update={"table": name, "columns": types})
 
     def _image(self, item: ImageItem, number: int, written: list[str]) -> ImageEntry:
         metadata: dict[str, Any] = {
@@ -305,7 +423,7 @@ class ProjectFolder:
                 if model.state:
                     raise
                 left_out.append(str(error))
-        self.left_out = tuple(left_out)
+        self.left_out += tuple(left_out)
         hashes = {fingerprint_prefix(name) for name in names}
         unopened = [name for name in self._unopened if fingerprint_prefix(name) not in hashes]
         return tuple(dict.fromkeys([*unopened, *names]))
@@ -400,15 +518,34 @@ class ProjectFolder:
         except InputError as error:
             self._damaged.append(str(entry.ink))
             missing.append(f"{entry.name} is not locked any more: {error}")
+        place = dict(entry.place)
+        table = self._read_table(entry, place.pop("features", None), missing)
         return LabelsItem(
             key=entry.key,
             name=entry.name,
             labels=labels.astype(_dtype(entry)),
             ink=ink,
+            table=table,
             version=("file", entry.file),
-            place=entry.place,
+            place=place,
             mark=entry.mark,
         )
+
+    def _read_table(
+        self, entry: LabelsEntry, older: Any, missing: list[str]
+    ) -> dict[str, NDArray[Any]] | None:
+        """Read the table of a layer; projects of version 1 have it in their list."""
+        try:
+            if entry.table is not None:
+                table = read_typed_table(self.path / entry.table, entry.columns)
+                self._tables[entry.key] = (_fingerprint(table), entry.table, entry.columns)
+                return table
+            return None if older is None else table_of_json(older)
+        except InputError as error:
+            if entry.table is not None:
+                self._damaged.append(entry.table)
+            missing.append(f"{entry.name} has no table any more: {error}")
+            return None
 
     def _write_array(self, name: str, array: NDArray[Any]) -> None:
         with writing(self.path / name) as draft:
@@ -421,16 +558,50 @@ class ProjectFolder:
         written.append(name)
 
     def _sweep(self, manifest: Manifest) -> None:
-        """Delete files that the manifest does not list, including drafts left by a crash."""
-        for draft in self.path.glob(f".{NAME}.*"):
-            shutil.rmtree(draft, ignore_errors=True)
+        """Delete own files that the manifest does not list, and drafts left by a crash."""
+        listed = {self.path / name for name in manifest.files}
+        _delete(self._own_files() - listed)
+
+    def _own_files(self) -> set[Path]:
+        """Return the files and drafts that were written here, by their names."""
+        drafts = set(self.path.glob(f".{NAME}.*"))
+        return drafts | {path for path in self._in_folders() if _is_own(path)}
+
+    def _other_files(self) -> set[Path]:
+        return {path for path in self._in_folders() if not _is_own(path)}
+
+    def _in_folders(self) -> Iterator[Path]:
+        """Yield what is in the folders of the project, unless a link leads elsewhere."""
         for folder in FOLDERS:
-            for path in (self.path / folder).glob("*"):
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                elif f"{folder}/{path.name}" not in manifest.files:
-                    with contextlib.suppress(OSError):
-                        path.unlink()
+            place = self.path / folder
+            if place.is_dir() and not place.is_symlink():
+                yield from place.iterdir()
+
+
+def _is_own(path: Path) -> bool:
+    draft = path.name.startswith(".") and path.is_dir() and not path.is_symlink()
+    return draft or _OWN_NAMES.fullmatch(path.name) is not None
+
+
+def _delete(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _fingerprint(table: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return a hash of all names, types and cells of a table."""
+    digest = hashlib.blake2b()
+    for name, column in table.items():
+        text = column.dtype.kind in "OUS"
+        cells = json.dumps(column.tolist(), default=str).encode() if text else column.tobytes()
+        kind = "" if text else column.dtype.str
+        for content in (name.encode("utf-8", "backslashreplace"), kind.encode(), cells):
+            digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.digest()
 
 
 def _with_unique_keys(entries: list[Entry]) -> list[Entry]:
@@ -454,10 +625,7 @@ def _check(found: Any, given: Any, path: Path) -> None:
     """
     planes = np.ndindex(*found.shape[:-2]) if found.shape == given.shape else None
     if planes is None or not all(_equal(found[plane], given[plane]) for plane in planes):
-        raise InputError(
-            f"{path} was written, but does not read back as it was. What was saved before is "
-            "still there; save again, or on another disk."
-        )
+        raise InputError(_NOT_AS_WRITTEN.format(path=path))
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -480,7 +648,7 @@ def _is_content_of(path: Path, image: Image) -> bool:
 
 
 def _shaped(array: NDArray[Any], entry: LabelsEntry) -> NDArray[Any]:
-    n_pixels = int(np.prod([float(length) for length in entry.shape]))
+    n_pixels = math.prod(entry.shape) if min(entry.shape, default=0) >= 0 else -1
     if n_pixels != array.size or n_pixels > _MAX_PIXELS:
         raise InputError(
             f"{entry.file} has {array.size} pixels, but project.json states the shape "
@@ -492,7 +660,7 @@ def _shaped(array: NDArray[Any], entry: LabelsEntry) -> NDArray[Any]:
 def _dtype(entry: LabelsEntry) -> np.dtype[Any]:
     try:
         dtype = np.dtype(entry.dtype)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(
             f"{entry.dtype!r} is not a data type of labels: project.json is damaged. "
             "Restore a backup."
@@ -520,4 +688,4 @@ def _write_through(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-__all__ = ["SUFFIX", "ProjectFolder", "is_project"]
+__all__ = ["SUFFIX", "ProjectFolder", "SavedElsewhereError", "is_project"]

@@ -1,5 +1,6 @@
 """Read and validate `project.json`, the manifest that lists the files of a project."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,18 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 from napari_unetseg.core.errors import InputError
 
 NAME = "project.json"
-MAX_BYTES = 10_000_000
+MAX_BYTES = 2**26
 """Largest manifest, for reading and writing."""
 
 # Names within the project's own folders: no path that could lead out of them.
 FileName = Annotated[
-    str, Field(pattern=r"^(images|labels|ink|models|history)/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
+    str, Field(pattern=r"^(images|labels|ink|tables|models|history)/[A-Za-z0-9_-][A-Za-z0-9._-]*$")
 ]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class ImageEntry(_Part):
@@ -36,35 +37,50 @@ class ImageEntry(_Part):
     mark: dict[str, Any] = {}
 
     @property
-    def files(self) -> list[str]:
+    def pixel_files(self) -> list[str]:
         """The files of the project that hold the image."""
         return [] if self.file is None else [self.file]
 
+    @property
+    def files(self) -> list[str]:
+        """The files of the project that hold the image."""
+        return self.pixel_files
+
 
 class LabelsEntry(_Part):
-    """Describe a Labels layer and its locked pixels."""
+    """Describe a Labels layer, its locked pixels and its table, with the types of the columns."""
 
     key: Key
     name: str
     file: FileName
     ink: FileName | None = None
+    table: FileName | None = None
+    columns: dict[str, str] = {}
     dtype: str
     shape: tuple[int, ...]
     place: dict[str, Any] = {}
     mark: dict[str, Any] = {}
 
     @property
+    def pixel_files(self) -> list[str]:
+        """The files of the project that hold the labels and the locked pixels."""
+        return [name for name in (self.file, self.ink) if name]
+
+    @property
     def files(self) -> list[str]:
         """The files of the project that hold the layer."""
-        return [name for name in (self.file, self.ink) if name]
+        return [*self.pixel_files, *([self.table] if self.table else [])]
 
 
 class Manifest(_Part):
-    """Define the content of `project.json`."""
+    """Define the content of `project.json`.
+
+    In version 1 the tables of layers were part of their `place`.
+    """
 
     format: Literal["napari-unetseg project"] = "napari-unetseg project"
-    version: Literal[1] = 1
-    number: int = 0
+    version: Literal[1, 2] = 2
+    number: Annotated[int, Field(ge=0, le=2**53)] = 0
     saver: str = ""
     saved: str = ""
     images: tuple[ImageEntry, ...] = ()
@@ -88,7 +104,7 @@ def written_manifest(manifest: Manifest) -> bytes:
     InputError
         When it is larger than what is read, or does not read back.
     """
-    content = manifest.model_dump_json(indent=1).encode()
+    content = _storable(manifest).model_dump_json(indent=1).encode()
     if len(content) > MAX_BYTES:
         raise InputError(
             f"The list of this project has {len(content):,} bytes; {MAX_BYTES:,} are the limit. "
@@ -102,6 +118,20 @@ def written_manifest(manifest: Manifest) -> bytes:
             "Nothing was changed; please report it."
         ) from error
     return content
+
+
+def _storable(value: Any) -> Any:
+    """Replace letters that UTF-8 lacks, as in names of damaged files, in every text."""
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        return value.model_copy(update=_storable(fields))
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_storable(name): _storable(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_storable(one) for one in value)
+    return value
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -4,10 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_unetseg.core.atomic_files import writing, writing_together
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.predict_options import PredictOptions
-from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.foreign.foreign_model import ForeignModel
@@ -85,6 +85,7 @@ def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
     InputError
         When the model is missing or differs, or a file cannot be written.
     """
+    copied = None
     if recipe.model is not None and path.parent.resolve() != folder.resolve():
         source = model_file(recipe.model, folder)
         if shipped.shipped_name(source):
@@ -97,11 +98,14 @@ def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
                     f"{target} is another model of the same name. Save the recipe elsewhere, or "
                     "rename that file."
                 )
-            with writing(target) as draft:
-                shutil.copyfile(source, draft)
+            copied = source
         model = recipe.model.model_copy(update={"file": source.name})
         recipe = recipe.model_copy(update={"model": model})
-    write_recipe(path, recipe)
+    with writing_together():
+        if copied is not None:
+            with writing(path.parent / copied.name) as draft:
+                shutil.copyfile(copied, draft)
+        write_recipe(path, recipe)
     return recipe
 
 

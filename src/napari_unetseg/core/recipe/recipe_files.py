@@ -4,9 +4,10 @@ import hashlib
 import os
 from pathlib import Path
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.predict_options import PredictOptions
-from napari_unetseg.core.io.paths import PathLike, existing_path, named_path, writing
+from napari_unetseg.core.io.paths import PathLike, existing_path, named_path
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
@@ -49,13 +50,19 @@ def write_recipe(path: PathLike, recipe: Recipe) -> None:
     Raises
     ------
     InputError
-        When the name does not end in .yaml or .yml, or the file cannot be written.
+        When the name does not end in .yaml or .yml, the file cannot be written, or would be larger
+        than what is read.
     """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise InputError(f"A recipe is written as .yaml, not {target.name!r}. Change the name.")
+    text = recipe_to_yaml(recipe)
+    try:
+        parse_recipe(text)
+    except RecipeError as error:
+        raise InputError(f"{target} was not written, for it would not open: {error}") from error
     with writing(target) as draft:
-        draft.write_text(recipe_to_yaml(recipe), encoding="utf-8", newline="\n")
+        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def model_file(step: ModelStep, folder: PathLike) -> Path:

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core.atomic_files import remove_old_drafts
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io import plan_outputs, write_image, write_labels, write_table
+from napari_unetseg.core.io import (
+    plan_outputs,
+    write_image,
+    write_labels,
+    write_table,
+    writing_together,
+)
 from napari_unetseg.core.io.paths import PathLike, named_path
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.execute import RecipeResult
@@ -102,7 +109,7 @@ class ResultsFolder:
                 )
 
     def begin(self, folder: PathLike) -> None:
-        """Write the recipe into the folder.
+        """Write the recipe into the folder, and remove what a killed run left.
 
         Parameters
         ----------
@@ -114,6 +121,8 @@ class ResultsFolder:
         InputError
             When the recipe cannot be written.
         """
+        for path in self.files("").values():
+            remove_old_drafts(path.parent.resolve())
         recipe = self.recipe
         if recipe.model is not None:
             file = relative_to(Path(folder) / recipe.model.file, self.path)
@@ -122,7 +131,7 @@ class ResultsFolder:
         write_recipe(self.path / RECIPE_FILE, recipe)
 
     def write(self, stem: str, results: RecipeResult, *, progress: Progress = silent) -> int | None:
-        """Write the results of an image, each atomically; return the number of objects.
+        """Write the results of an image, all or none; return the number of objects.
 
         Raises
         ------
@@ -130,12 +139,13 @@ class ResultsFolder:
             When a result cannot be written.
         """
         files, kinds = self.files(stem), self.kinds
-        for number, kind in enumerate(kinds):
-            write = write_labels if kind == LABELS else write_image
-            progress_of_kind = part(progress, number / len(kinds), (number + 1) / len(kinds))
-            write(files[kind], getattr(results, kind), progress=progress_of_kind)
-        if results.table is not None:
-            write_table(files[TABLES], results.table)
+        with writing_together():
+            for number, kind in enumerate(kinds):
+                write = write_labels if kind == LABELS else write_image
+                progress_of_kind = part(progress, number / len(kinds), (number + 1) / len(kinds))
+                write(files[kind], getattr(results, kind), progress=progress_of_kind)
+            if results.table is not None:
+                write_table(files[TABLES], results.table)
         if results.labels is None or not self.recipe.makes_objects:
             return None
         return _highest(results.labels.data)

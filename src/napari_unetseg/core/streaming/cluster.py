@@ -14,8 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core.atomic_files import temporary_folder, writing
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.io.paths import temporary_folder
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
@@ -174,7 +174,8 @@ def do_block(spec: str, stage: str, number: int, given: Arrays) -> Arrays:
 def keep_model(digest: str, suffix: str, data: bytes, place: str) -> None:
     """Save a model that was sent to this worker."""
     path = Path(place) / f"model-{digest}{suffix}"
-    path.write_bytes(data)
+    with writing(path) as draft:
+        draft.write_bytes(data)
     _MODELS[digest] = path
 
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_unetseg.core.atomic_files import temporary_folder
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.paths import temporary_folder
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe

@@ -5,7 +5,6 @@ atomically. So a marked block is complete whenever the run ended; other blocks a
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.pyramid import PyramidLayout, create
 
@@ -88,7 +88,6 @@ class RunFolder:
 
     def mark(self, stage: str, number: int, found: Arrays) -> None:
         """Mark a block as done, and store its results."""
-        (self.path / "done" / stage).mkdir(parents=True, exist_ok=True)
 
         def write(draft: Path) -> None:
             with draft.open("wb") as file:
@@ -154,10 +153,8 @@ class RunFolder:
         write
             Writes the draft file that is then moved into place.
         """
-        target = self.path / name
-        draft = target.with_name(target.name + ".draft")
-        write(draft)
-        os.replace(draft, target)
+        with writing(self.path / name) as draft:
+            write(draft)
 
 
 __all__ = ["RESULT", "Arrays", "RunFolder"]

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_unetseg.core.atomic_files import CannotWriteError, put
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_table
-from napari_unetseg.core.io.paths import PathLike, put
+from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.io.pyramid import chunk_boxes
 from napari_unetseg.core.measure import Table
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -67,6 +68,8 @@ _MESSAGES = {
     "levels": "building the pyramid",
 }
 _PREPARED = 0.15
+
+_RESUME = "Finished blocks are kept: free disk space and resume."
 
 _LEAST_PIECE = 2**20
 """Bounding box in pixels up to which a component is always processed."""
@@ -161,11 +164,11 @@ def stream(
             write_table(table, measured)
         if folder.result_path.exists():  # else an earlier run ended right after moving it
             put(folder.result_path, target, aside=folder.path / "replaced")
+    except CannotWriteError as error:
+        raise InputError(f"{error} {_RESUME}") from error
     except OSError as error:
-        raise InputError(
-            f"{target} cannot be written: {error.strerror or error}. Finished blocks are kept: "
-            "free disk space and resume."
-        ) from error
+        reason = error.strerror or error
+        raise InputError(f"{target} cannot be written: {reason}. {_RESUME}") from error
     folder.remove()
     progress(1.0, "done")
     return Streamed(target, read_image(target), n, measured, run.zoom)

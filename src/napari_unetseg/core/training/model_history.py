@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.errors import InputError
@@ -32,9 +32,16 @@ SIDE = 64
 """Side of a thumbnail, in pixels."""
 
 MAX_BYTES = 20_000_000
+"""Largest history, for reading and writing."""
 
 _POINTS = 60
-_Text = Annotated[str, Field(max_length=2000)]
+# Names of layers may be of any length.
+_LONGEST = 2000
+_Text = Annotated[
+    str,
+    BeforeValidator(lambda text: text[:_LONGEST] if isinstance(text, str) else text),
+    Field(max_length=_LONGEST),
+]
 _Key = Annotated[str, Field(max_length=200)]
 
 
@@ -265,8 +272,16 @@ class History:
 
 
 def format_history(versions: Iterable[Version]) -> bytes:
-    """Return the content of a history file."""
-    return _File(versions=tuple(versions)).model_dump_json(indent=1).encode()
+    """Return the content of a history file.
+
+    Raises
+    ------
+    InputError
+        When it is larger than what is read.
+    """
+    content = _File(versions=tuple(versions)).model_dump_json(indent=1).encode()
+    _check_size(content)
+    return content
 
 
 def read_history(content: bytes) -> tuple[Version, ...]:
@@ -277,10 +292,7 @@ def read_history(content: bytes) -> tuple[Version, ...]:
     InputError
         When it is damaged, or from a later version of this plugin.
     """
-    if len(content) > MAX_BYTES:
-        raise InputError(
-            f"The history of the models is larger than {MAX_BYTES // 10**6} MB. It was not read."
-        )
+    _check_size(content)
     try:
         return _File.model_validate_json(content).versions
     except ValidationError as error:
@@ -290,6 +302,14 @@ def read_history(content: bytes) -> tuple[Version, ...]:
             "The history of the models is damaged, or from a later version of this plugin "
             f"({where}: {first['msg'].lower()}). The models themselves are all there."
         ) from error
+
+
+def _check_size(content: bytes) -> None:
+    if len(content) > MAX_BYTES:
+        raise InputError(
+            f"The history of the models is larger than {MAX_BYTES // 10**6} MB, the limit for "
+            "reading and writing."
+        )
 
 
 def draw_thumbnail(

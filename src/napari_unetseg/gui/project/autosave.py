@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, ref
@@ -9,7 +11,7 @@ from weakref import WeakKeyDictionary, ref
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.project import Contents, ProjectFolder
+from napari_unetseg.core.project import Contents, ProjectFolder, SavedElsewhereError
 from napari_unetseg.gui.project.project_layers import (
     adopt,
     contents_of,
@@ -136,6 +138,10 @@ class Autosave(QObject):
         while wanted:
             try:
                 self.folder.save(self._contents())
+            except SavedElsewhereError as error:
+                beside = _free_name(self.folder.path)
+                wanted = ask(None, "Not saved", f"{error} Save it as {beside.name}?")
+                self.folder = ProjectFolder(beside)
             except InputError as error:
                 wanted = ask(None, "Not saved", f"{error} {name} is not saved. Try again?")
             else:
@@ -181,7 +187,10 @@ class Autosave(QObject):
     def _look(self) -> Any:
         """Return a key that changes whenever there is something to save."""
         layers = [
-            (layer_key(layer), layer.name, version_of(layer, self._session), revision_of(layer))
+            (
+                *(layer_key(layer), layer.name, version_of(layer, self._session)),
+                *(revision_of(layer), _Identity(getattr(layer, "features", None))),
+            )
             for layer in self._viewer.layers
         ]
         session = self._session
@@ -217,6 +226,24 @@ class Autosave(QObject):
         if self._task is not None:
             self._task.deleteLater()
         self._task = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Identity:
+    """Compare objects by identity, and keep them alive so that no other gets the same."""
+
+    value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and other.value is self.value
+
+    __hash__ = object.__hash__
+
+
+def _free_name(path: Path) -> Path:
+    """Return a name like that of a project, that no file has."""
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2))
+    return next(name for name in names if not name.exists())
 
 
 def _count(numbers: tuple[int, int, int]) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
+from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, decoding
 from napari_unetseg.core.project import Contents, ImageItem, LabelsItem
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layers import (
@@ -25,8 +26,10 @@ from napari_unetseg.gui.shared.layers import (
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 
-MAX_FEATURES = 10_000
-"""Maximum length of a layer's feature table in a project."""
+_TYPES = "feature_types"
+"""Entry of the `place` of a layer: types of its columns that numpy does not have."""
+
+_FARTHEST = 1e15
 
 _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _LOOK = ("visible", "opacity", "blending")
@@ -65,7 +68,10 @@ def contents_of(
         if isinstance(layer, Labels) and not layer.multiscale:
             saved = unchanged(common["key"], common["version"])
             data = np.asarray(layer.data) if saved else np.array(layer.data)
-            labels.append(LabelsItem(labels=data, ink=session.locks(layer).pixels(), **common))
+            table, types = _table(layer)
+            common["place"] |= {_TYPES: types} if types else {}
+            ink = session.locks(layer).pixels()
+            labels.append(LabelsItem(labels=data, ink=ink, table=table, **common))
         elif isinstance(layer, ImageLayer) and not isinstance(layer, Labels):
             try:
                 image = image_of(layer, whole=True)
@@ -97,10 +103,14 @@ def layers_from_contents(contents: Contents) -> tuple[list[Layer], list[str]]:
         metadata = {METADATA_KEY: {**item.mark, KEY: item.key}}
         place = _known(item.place, kind)
         try:
-            layer = kind(data, name=item.name, metadata=metadata, **place)
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            with decoding(item.name, failed="is shown without its stored position and look"):
+                layer = kind(data, name=item.name, metadata=metadata, **place)
+                _check_extent(layer)
+        except InputError as error:
             layer = kind(data, name=item.name, metadata=metadata)
-            problems.append(f"{item.name}: its position could not be read ({error}).")
+            problems.append(str(error))
+        if isinstance(item, LabelsItem) and item.table:
+            problems += _set_features(layer, item)
         order = item.place.get("order", 0)
         made.append((order if isinstance(order, int | float) else 0, layer))
     return [layer for _, layer in sorted(made, key=lambda pair: pair[0])], problems
@@ -165,16 +175,58 @@ def _place(layer: Layer) -> dict[str, Any]:
         found["colormap"] = layer.colormap.name
     if image:
         found["rgb"] = rgb
-    features = getattr(layer, "features", None)
-    if features is not None and 0 < len(features) <= MAX_FEATURES:
-        found["features"] = features.to_dict("list")
     return {name: _plain(value) for name, value in found.items()}
 
 
 def _known(place: Mapping[str, Any], kind: type[Layer]) -> dict[str, Any]:
     """Select the valid layer arguments, since the file may come from anyone."""
     look = _LOOK if kind is Labels else (*_IMAGE_LOOK, "rgb")
-    return {name: place[name] for name in (*_GEOMETRY, *look, "features") if name in place}
+    return {name: place[name] for name in (*_GEOMETRY, *look) if name in place}
+
+
+def _table(layer: Labels) -> tuple[dict[str, NDArray[Any]] | None, dict[str, str]]:
+    """Return the features of a layer as arrays, and the types that numpy does not have."""
+    features: Any = layer.features
+    if not len(features.columns) or not len(features):
+        return None, {}
+    table: dict[str, NDArray[Any]] = {}
+    types: dict[str, str] = {}
+    for name, column in features.items():
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
+            table[str(name)] = column.to_numpy(copy=True)
+        else:
+            types |= {} if isinstance(column.dtype, np.dtype) else {str(name): str(column.dtype)}
+            missing = column.isna().to_numpy()
+            cells = np.array(column.to_numpy(object), object)
+            floats = np.array([isinstance(cell, float) for cell in cells], bool)
+            cells[missing & ~floats] = None
+            table[str(name)] = cells
+    return table, types
+
+
+def _set_features(layer: Labels, item: LabelsItem) -> list[str]:
+    """Set the features of a layer from its table; return sentences about problems."""
+    types = item.place.get(_TYPES)
+    try:
+        with decoding(item.name, failed="is shown without its table"):
+            layer.features = dict(item.table or {})
+            for name, kind in types.items() if isinstance(types, Mapping) else ():
+                old = layer.features[name]
+                new = old.astype(kind)
+                if new.isna().equals(old.isna()):
+                    layer.features[name] = new
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+def _check_extent(layer: Layer) -> None:
+    """Raise unless a layer has a place in the viewer, which has numbers of limited size."""
+    corners = np.asarray(layer.extent.world, np.float64)
+    if not np.isfinite(corners).all() or np.abs(corners).max(initial=0) > _FARTHEST:
+        raise InputError(
+            f"{layer.name} is shown without its stored position, which lies outside of any window."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -143,7 +143,7 @@ def remember(dock: str, known: Known) -> None:
     A failure is ignored: it must not disturb the run.
     """
     path = _path()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(InputError):
         write_settings(path, {**read_settings(path), dock: known})
 
 

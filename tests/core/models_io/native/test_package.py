@@ -369,6 +369,14 @@ def test_a_full_disk_leaves_the_old_file(
 # No file does harm
 
 
+def test_a_model_that_would_not_open_is_not_saved(saved: Path, make_model: Make) -> None:
+    old = saved.read_bytes()
+    model = make_model("cnn", card=ModelCard(description="word " * 2**18))
+    with pytest.raises(InputError, match=r"would not open again: .* limit of 1048576"):
+        save(model, saved)
+    assert saved.read_bytes() == old
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         load(tmp_path / "none.zip")

@@ -11,11 +11,15 @@ from pydantic import field_validator
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import input_sides
 from napari_unetseg.core.models_io.native.network_source import network_builder
-from napari_unetseg.core.models_io.native.package import SUFFIX, PathLike, package_files
+from napari_unetseg.core.models_io.native.package import (
+    SUFFIX,
+    PathLike,
+    package_files,
+    write_package_file,
+)
 from napari_unetseg.core.models_io.native.package_description import OPSET
 from napari_unetseg.core.models_io.native.zip_archive import Archive, zip_bytes
 from napari_unetseg.core.normalisation import fit_normalisation
@@ -115,8 +119,7 @@ def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> Train
         return extra | _weights(described, image, options.formats)
 
     data = zip_bytes(package_files(described, max_pixels=_MAX_PIXELS, more=more))
-    with writing(path) as draft:
-        draft.write_bytes(data)
+    write_package_file(path, data)
     return described
 
 

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.open_segmenter import check_weights
-from napari_unetseg.core.io.paths import writing
 from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.model.trained_model import FEATURES_FROM, ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import (
@@ -126,7 +126,7 @@ def save(model: TrainedModel, path: PathLike, *, small: bool = False) -> None:
     Raises
     ------
     InputError
-        When the name has another suffix, or the file cannot be written.
+        When the name has another suffix, the file cannot be written, or would not open again.
 
     Notes
     -----
@@ -135,8 +135,25 @@ def save(model: TrainedModel, path: PathLike, *, small: bool = False) -> None:
     if Path(path).suffix.lower() != SUFFIX:
         raise InputError(f"The model file {path} must end in {SUFFIX}.")
     data = zip_bytes(package_files(model, context=_SMALL_EXAMPLE if small else MAX_PIXELS))
+    write_package_file(path, data)
+
+
+def write_package_file(path: PathLike, data: bytes) -> None:
+    """Write the bytes of a model file, and replace an existing one only if they open.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written, or would not open again.
+    """
     with writing(path) as draft:
         draft.write_bytes(data)
+        try:
+            load(draft, check=False)
+        except InputError as error:
+            raise InputError(
+                f"The model was not saved as {path}, for it would not open again: {error}"
+            ) from error
 
 
 def load(
@@ -419,4 +436,4 @@ def _unusable(why: str) -> InputError:
     return InputError(f"Its description cannot be used: {why[:200]}. Save or export it again.")
 
 
-__all__ = ["MAX_BYTES", "SUFFIX", "describe", "load", "package_files", "save"]
+__all__ = ["MAX_BYTES", "SUFFIX", "describe", "load", "package_files", "save", "write_package_file"]
