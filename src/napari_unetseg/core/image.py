@@ -1,7 +1,7 @@
 """`Image`: an array with named axes and physical spacing."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
@@ -66,6 +66,9 @@ class Image(NDArrayOperatorsMixin):
         of X, and nothing is measured along them in `unit`.
     notes
         Remarks of the file's reader on what is missing or was chosen, for the user.
+    parents
+        Of labels whose objects keep their id through time: the id of the mother of each daughter of
+        a division, by the daughter's id. None for all other images.
 
     Raises
     ------
@@ -96,6 +99,7 @@ class Image(NDArrayOperatorsMixin):
     interval: float = 0.0
     assumed: str = ""
     notes: tuple[str, ...] = field(default=())
+    parents: Mapping[int, int] | None = None
 
     def __post_init__(self) -> None:
         _check_numbers(self.data)

@@ -7,6 +7,7 @@ meanwhile, and is decoded block by block.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions, background_class, decode
 from napari_unetseg.core.objects.decode_blocks import LARGEST_COMPONENT, decode_blocks
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.objects.linking import link_objects
+from napari_unetseg.core.objects.linking import check_linking, link_objects, links_time
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 
 AT_ONCE = 2**24
@@ -99,8 +100,8 @@ def predict_objects_image(
     finally:
         if isinstance(maps, Scratch):
             maps.close()
-    work.link(block, to_the_end(part(progress, _DECODED_SHARE, 1)))
-    return _image_of(work.labels, axes, given)
+    work.link(given, block, to_the_end(part(progress, _DECODED_SHARE, 1)))
+    return work.image(given)
 
 
 def decode_image(
@@ -147,8 +148,8 @@ def decode_image(
         here = part(progress, done / len(indices), (done + 1) / len(indices))
         numbers = channels_first(maps, index, "C" + block)
         work.decode(index, numbers, maps.spacing[-ndim:], part(here, 0, _DECODED_SHARE))
-    work.link(block, part(progress, _DECODED_SHARE, 1))
-    return _image_of(work.labels, axes, maps)
+    work.link(maps, block, part(progress, _DECODED_SHARE, 1))
+    return work.image(maps)
 
 
 def unseen_as_background(
@@ -210,6 +211,8 @@ class _Objects:
         self.labels, self.axes, self.options, self.decoder = labels, axes, options, decoder
         self.n_classes, self.behind = len(values), background_class(values, options.background)
         self.n = 0
+        self.parents: dict[int, int] = {}
+        check_linking(axes, options)
 
     def decode(
         self, index: Index, maps: Any, spacing: tuple[float, ...], progress: Progress
@@ -242,22 +245,34 @@ class _Objects:
         out[(slice(None),) * labels.ndim] = labels
         self.n += found
 
-    def link(self, whole: str, progress: Progress) -> None:
+    def link(self, given: Image, whole: str, progress: Progress) -> None:
         """Link those of planes or stacks, whichever they are, as asked."""
         self.n = link_objects(
-            self.labels, self.axes, self.n, self.options, whole=whole, progress=progress
+            self.labels,
+            self.axes,
+            self.n,
+            self.options,
+            whole=whole,
+            spacing=given.spacing,
+            parents=self.parents,
+            progress=progress,
         )
         progress(1.0, "finding objects")
+
+    def image(self, given: Image) -> Image:
+        """Return the labels with the calibration of the image that they are made from."""
+        scratch = isinstance(self.labels, Scratch)
+        made = given.like(
+            Image.of(self.labels, self.axes).data if scratch else self.labels, self.axes
+        )
+        linked = links_time(self.axes, self.options)
+        return replace(made, parents=self.parents) if linked else made
 
 
 def _labels_to(out: Any, image: Image, axes: str) -> Any:
     if out is not None:
         return out
     return zeros([image.length(axis) for axis in axes], np.int32)
-
-
-def _image_of(labels: Any, axes: str, like: Image) -> Image:
-    return like.like(Image.of(labels, axes).data if isinstance(labels, Scratch) else labels, axes)
 
 
 __all__ = ["AT_ONCE", "decode_image", "predict_objects_image", "unseen_as_background"]

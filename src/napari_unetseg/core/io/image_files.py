@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetseg.core.atomic_files import writing
+from napari_unetseg.core.atomic_files import writing, writing_together
 from napari_unetseg.core.errors import InputError, decoding, named_error
 from napari_unetseg.core.image import Channels, Image
 from napari_unetseg.core.io import ome_zarr_files as ngff
@@ -16,6 +16,7 @@ from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path
 from napari_unetseg.core.io.picture_files import is_jpeg, read_indices, read_picture
 from napari_unetseg.core.io.plugin_readers import read_with_plugin
 from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE, check_level, chosen_scene
+from napari_unetseg.core.io.track_files import read_parents, write_tracks
 from napari_unetseg.core.label_image import (
     Note,
     label_image,
@@ -157,7 +158,7 @@ def read_labels(
     ----------
     path
         As in `read_image`. Of a picture with a palette, the indices are read; a JPEG must be a
-        mask and is taken at half.
+        mask and is taken at half. A file of tracks beside it, see `track_file`, gives the parents.
     axes, scene
         As in `read_image`. Without axes, those of length 1 are dropped.
     note
@@ -178,7 +179,8 @@ def read_labels(
                 indices = read_indices(source)
     image = read_image(source, axes, scene=scene) if indices is None else indices
     labels = label_image(image, str(path), lossy=lossy, note=note)
-    return labels if axes is not None else without_single_axes(labels)
+    labels = labels if axes is not None else without_single_axes(labels)
+    return replace(labels, parents=read_parents(source)) if "T" in labels.axes else labels
 
 
 def write_image(path: PathLike, image: Image, *, progress: Progress = silent) -> None:
@@ -205,6 +207,8 @@ def write_image(path: PathLike, image: Image, *, progress: Progress = silent) ->
 def write_labels(path: PathLike, labels: Image, *, progress: Progress = silent) -> None:
     """Write labels as the smallest unsigned integers that hold them, compressed.
 
+    Tracks of labels that are linked over time are in a text file beside them; see `write_tracks`.
+
     Parameters
     ----------
     path, progress
@@ -219,7 +223,9 @@ def write_labels(path: PathLike, labels: Image, *, progress: Progress = silent) 
         As `write_image`; and when a label is negative or needs more than 32 bits.
     """
     smallest = _smallest(labels, part(progress, 0, _READING_SHARE))
-    _write(Path(path), smallest, labels=True, progress=part(progress, _READING_SHARE, 1))
+    with writing_together():
+        _write(Path(path), smallest, labels=True, progress=part(progress, _READING_SHARE, 1))
+        write_tracks(path, labels)
 
 
 def _write(path: Path, image: Image, *, labels: bool, progress: Progress) -> None:

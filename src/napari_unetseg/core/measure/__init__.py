@@ -11,6 +11,7 @@ from napari_unetseg.core.measure.locate_objects import find_positions, stacked_t
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_table import Images, Table, measure, measure_part
 from napari_unetseg.core.measure.measured_frames import is_flat
+from napari_unetseg.core.measure.track_table import measure_tracks, with_parents
 
 __all__ = [
     "Images",
@@ -22,8 +23,10 @@ __all__ = [
     "is_flat",
     "measure",
     "measure_part",
+    "measure_tracks",
     "scale_notes",
     "size_difference",
     "stacked_tables",
     "unit_suffix",
+    "with_parents",
 ]

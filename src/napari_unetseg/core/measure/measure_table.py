@@ -12,6 +12,7 @@ from napari_unetseg.core.measure.columns import Table, build_columns
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_passes import Measured
 from napari_unetseg.core.measure.measured_frames import is_flat, list_frames
+from napari_unetseg.core.measure.track_table import with_parents
 from napari_unetseg.core.progress import Progress, part, silent
 
 Images = Image | Mapping[str, Image] | None
@@ -53,6 +54,8 @@ def measure(
             Seconds since the first time, if the time between images is known.
         ``label``
             The id of the object.
+        ``parent``
+            Of labels that are linked over time, the id of the mother; 0 for none.
         ``pixels``
             Number of pixels or voxels.
         ``area_um2`` or ``volume_um3``
@@ -107,7 +110,8 @@ def measure(
         measured.append(Measured(labels, channels, frame, chosen, share))
     progress(1.0, "measured")
     lengths = dict(zip(labels.axes, labels.shape, strict=True))
-    return build_columns(labels, channels, chosen, measured, lengths)
+    table = build_columns(labels, channels, chosen, measured, lengths)
+    return with_parents(table, labels.parents)
 
 
 def measure_part(

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.objects import masks as shapes
 from napari_unetseg.core.objects.decoders import SPLIT_DEPTH, DecoderSpec
-from napari_unetseg.core.objects.linking import Link, link_gap_option, link_iou_option, link_option
+from napari_unetseg.core.objects.linking import (
+    Link,
+    LinkBy,
+    link_by_option,
+    link_distance_option,
+    link_divisions_option,
+    link_gap_option,
+    link_iou_option,
+    link_option,
+)
 from napari_unetseg.core.options import Options, option
 
 Floats = NDArray[np.float32]
@@ -84,6 +93,9 @@ class DecodeOptions(Options):
         advanced=True,
     )
     link: Link = link_option()
+    link_by: LinkBy = link_by_option()
+    link_distance: float = link_distance_option()
+    link_divisions: bool = link_divisions_option()
     link_iou: float = link_iou_option()
     link_gap: int = link_gap_option()
 

@@ -1,31 +1,35 @@
-"""Linking of objects from plane to plane, or over time, by their overlap.
+"""Linking of objects from plane to plane by their overlap, or over time also by their movement.
 
-Two neighbouring planes at a time: each object gets at most one partner in the next plane, such that
-the sum of the intersections over union of all pairs is largest. Paired objects get one id. An
-object missing in a plane or two may be linked to the one after.
+By overlap, two neighbouring planes at a time: each object gets at most one partner in the next
+plane, such that the sum of the intersections over union of all pairs is largest. Paired objects get
+one id. An object missing in a plane or two may be linked to the one after. By movement, see
+`napari_unetseg.core.objects.tracking`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.objects.tracking import Frame, check_tracking, follow, frame_of
 from napari_unetseg.core.options import option
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.scoring.object_scores import best_pairs
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of_parts
 
 Link = Literal["none", "planes", "time", "both"]
+LinkBy = Literal["movement", "overlap"]
 When = dict[str, tuple[Any, ...]]
-Box = tuple[int | slice, ...]
+Box = tuple[Any, ...]
 
 _AXES: dict[Link, str] = {"none": "", "planes": "Z", "time": "T", "both": "ZT"}
 _SOME: tuple[Link, ...] = ("planes", "time", "both")
+_TIME: tuple[Link, ...] = ("time", "both")
 
-LINK_FIELDS = ("link", "link_iou", "link_gap")
+LINK_FIELDS = ("link", "link_by", "link_distance", "link_divisions", "link_iou", "link_gap")
 """Names of the option fields for linking."""
 
 _STRIP = 2**24
@@ -38,6 +42,18 @@ class Linking(Protocol):
     @property
     def link(self) -> Link:
         """Axes along which to link."""
+
+    @property
+    def link_by(self) -> LinkBy:
+        """How objects are linked over time."""
+
+    @property
+    def link_distance(self) -> float:
+        """Largest movement from one time to the next, in pixels; 0 to find it."""
+
+    @property
+    def link_divisions(self) -> bool:
+        """Whether an object may become two over time."""
 
     @property
     def link_iou(self) -> float:
@@ -59,13 +75,52 @@ def link_option(when: When | None = None) -> Any:
     )
 
 
+def link_by_option(when: When | None = None) -> Any:
+    """Declare the field `link_by` of an options class."""
+    return option(
+        "movement",
+        "Over time by",
+        "How objects are linked over time. Movement: to the nearest, also after fast movement, and "
+        "two daughters of a division get new numbers and their mother's as parent; needs the "
+        "package laptrack. Overlap: for objects that move less than half of their size, long or "
+        "branched ones in particular. Planes of a stack are always linked by overlap.",
+        when={"link": _TIME, **(when or {})},
+    )
+
+
+def link_distance_option(when: When | None = None) -> Any:
+    """Declare the field `link_distance` of an options class."""
+    return option(
+        0.0,
+        "Largest movement",
+        "Largest movement of an object from one time to the next, in pixels. 0 finds it: three "
+        "times the median movement, and at least the median diameter.",
+        when={"link": _TIME, "link_by": ("movement",), **(when or {})},
+        ge=0.0,
+        le=1e6,
+        step=1.0,
+    )
+
+
+def link_divisions_option(when: When | None = None) -> Any:
+    """Declare the field `link_divisions` of an options class."""
+    return option(
+        True,
+        "Divisions",
+        "Objects may become two, each smaller than 0.8 of the first. Switch it off for objects "
+        "that do not divide.",
+        when={"link": _TIME, "link_by": ("movement",), **(when or {})},
+    )
+
+
 def link_iou_option(when: When | None = None) -> Any:
     """Declare the field `link_iou` of an options class."""
     return option(
         0.05,
         "Least overlap",
-        "Minimum intersection over union to link two objects. Keep it low, since the round end "
-        "of an object is much smaller than its next section; raise it if neighbours are joined.",
+        "Minimum intersection over union to link two objects by overlap. Keep it low, "
+        "since the round end of an object is much smaller than its next section; raise it if "
+        "neighbours are joined.",
         when={"link": _SOME, **(when or {})},
         gt=0.0,
         le=1.0,
@@ -92,6 +147,29 @@ def links_along(axes: str, whole: str = "YX") -> str:
     return "".join(axis for axis in "ZT" if axis in axes and axis not in whole)
 
 
+def link_choices(axes: str, whole: str = "YX") -> tuple[Link, ...]:
+    """Return the values of `link` that have an effect on an image; see `link_objects`."""
+    along = links_along(axes, whole)
+    return tuple(link for link, those in _AXES.items() if set(those) <= set(along))
+
+
+def links_time(axes: str, options: Linking) -> bool:
+    """Return whether the objects of an image keep their number through time."""
+    return "T" in axes and "T" in _AXES[options.link]
+
+
+def check_linking(axes: str, options: Linking) -> None:
+    """Raise a sentence if objects cannot be linked as the options ask, before any are found.
+
+    Raises
+    ------
+    InputError
+        When they are to be followed by movement, and laptrack is not installed.
+    """
+    if links_time(axes, options) and options.link_by == "movement":
+        check_tracking()
+
+
 def link_objects(
     labels: Any,
     axes: str,
@@ -99,9 +177,11 @@ def link_objects(
     options: Linking,
     *,
     whole: str = "YX",
+    spacing: Sequence[float] = (),
+    parents: dict[int, int] | None = None,
     progress: Progress = silent,
 ) -> int:
-    """Link objects that overlap in neighbouring planes or times by giving them one id, in place.
+    """Link objects of neighbouring planes or times by giving them one id, in place.
 
     Parameters
     ----------
@@ -117,6 +197,10 @@ def link_objects(
         `DecodeOptions`, `ThresholdOptions` or the like.
     whole
         Axes along which objects are already connected: ``"ZYX"`` for objects of stacks.
+    spacing
+        Physical size of a pixel along each spatial axis of `axes`; equal when missing.
+    parents
+        Receives the id of the mother of each daughter, by the daughter's id.
     progress
         Called after each plane; may cancel, which leaves the ids unchanged unless they are already
         being written.
@@ -125,6 +209,11 @@ def link_objects(
     -------
     int
         Number of objects left, numbered from 1 in the order of their first ids.
+
+    Raises
+    ------
+    InputError
+        As `check_linking`.
 
     Notes
     -----
@@ -137,7 +226,16 @@ def link_objects(
     wanted = [axis for axis in links_along(axes, whole) if axis in _AXES[options.link]]
     for done, axis in enumerate(wanted):
         share = part(progress, done / len(wanted), (done + 1) / len(wanted))
-        n = _Linking(labels, axes, axis, n, options).linked(share)
+        linking = _Linking(labels, axes, axis, n, options)
+        if axis == "T" and options.link_by == "movement":
+            # Objects of planes that are not linked are followed within their plane.
+            linking.block = "".join(a for a in axes if a in (whole if wanted == ["T"] else "ZYX"))
+            linking.follow(spacing, part(share, 0, 0.8))
+        else:
+            linking.pair(part(share, 0, 0.8))
+        n, born = linking.numbered(part(share, 0.8, 1))
+        if parents is not None:
+            parents |= born
     return n
 
 
@@ -155,27 +253,60 @@ class _Linking:
     first: NDArray[np.int32] = field(init=False)
     has_next: NDArray[np.bool_] = field(init=False)
     has_previous: NDArray[np.bool_] = field(init=False)
+    # The axes within which objects already have one id.
+    block: str = field(init=False)
+    # By id of a daughter: the id of her mother in her last frame.
+    mothers: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.first = np.arange(self.n + 1, dtype=np.int32)
         self.has_next, self.has_previous = np.zeros((2, self.n + 1), np.bool_)
+        self.block = "".join(a for a in self.axes if a in ("YX" if self.axis == "Z" else "ZYX"))
 
-    @property
-    def block(self) -> str:
-        """The axes within which objects already have one id."""
-        return "YX" if self.axis == "Z" else "".join(a for a in self.axes if a in "ZYX")
-
-    def linked(self, progress: Progress) -> int:
-        """Link all planes, and return the number of objects."""
+    def pair(self, progress: Progress) -> None:
+        """Link all planes by overlap."""
         planes = [
             (index, at) for index in np.ndindex(*self._others) for at in range(1, self._length)
         ]
-        for index, at in track(planes, part(progress, 0, 0.8), "linking objects"):
+        for index, at in track(planes, progress, "linking objects"):
             self._link(index, at)
+
+    def follow(self, spacing: Sequence[float], progress: Progress) -> None:
+        """Link all times by movement."""
+        spatial = [axis for axis in self.axes if axis in "ZYX"]
+        size = dict(zip(spatial, spacing or (1.0,) * len(spatial), strict=True))
+        steps = np.array([size[axis] / size["X"] for axis in self.block])
+        others, frames = list(np.ndindex(*self._others)), range(self._length)
+        for done, index in enumerate(others):
+            share = part(progress, done / len(others), (done + 1) / len(others))
+            reading = track(frames, part(share, 0, 0.5), "linking objects")
+            found = follow(
+                [self._frame(index, at, steps) for at in reading],
+                distance=self.options.link_distance,
+                gap=self.options.link_gap,
+                divisions=self.options.link_divisions,
+                progress=part(share, 0.5, 1),
+            )
+            for before, now in found.links.tolist():
+                self.first[now] = self.first[before]
+                self.has_previous[now] = True
+            self.mothers |= found.parents
+
+    def numbered(self, progress: Progress) -> tuple[int, Mapping[int, int]]:
+        """Write the new ids; return the number of objects, and the mother of each daughter."""
         new = np.cumsum(self.first == np.arange(self.n + 1), dtype=np.int32) - 1
         if self.has_previous.any():
-            self._write(new[self.first], part(progress, 0.8, 1))
-        return int(new[-1])
+            self._write(new[self.first], progress)
+        born = {int(new[d]): int(new[self.first[m]]) for d, m in self.mothers.items()}
+        return int(new[-1]), born
+
+    def _frame(self, index: tuple[int, ...], at: int, steps: NDArray[np.float64]) -> Frame:
+        """Return the objects of one plane or volume, in the unit of X."""
+        first = self.axes.index(self.block[0])
+        rest = (0,) * (len(self.block) - 1)
+        strips = ((self._read(box), (box[first].start, *rest)) for box in self._strips(index, at))
+        found = frame_of(strips, len(self.block))
+        return Frame(found.ids, found.places * steps, found.sizes * float(np.prod(steps)))
 
     def _link(self, index: tuple[int, ...], at: int) -> None:
         """Link the objects of a plane with those of earlier planes, the nearest plane first."""
@@ -237,11 +368,18 @@ class _Linking:
 __all__ = [
     "LINK_FIELDS",
     "Link",
+    "LinkBy",
     "Linking",
     "When",
+    "check_linking",
+    "link_by_option",
+    "link_choices",
+    "link_distance_option",
+    "link_divisions_option",
     "link_gap_option",
     "link_iou_option",
     "link_objects",
     "link_option",
     "links_along",
+    "links_time",
 ]

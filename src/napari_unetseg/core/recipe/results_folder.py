@@ -15,6 +15,7 @@ from napari_unetseg.core.io import (
     writing_together,
 )
 from napari_unetseg.core.io.paths import PathLike, named_path
+from napari_unetseg.core.measure import Table, measure_tracks
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.execute import RecipeResult
 from napari_unetseg.core.recipe.finished_log import FinishedLog, file_identity
@@ -22,6 +23,7 @@ from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_files import relative_to, write_recipe
 
 LABELS, FLATTENED, PROBABILITIES, TABLES = "labels", "flattened", "probabilities", "tables"
+TRACKS = "tracks"
 RECIPE_FILE, LOG_FILE = "recipe.yaml", "finished.jsonl"
 
 
@@ -35,6 +37,7 @@ class ResultsFolder:
         flattened/NAME.tif      if asked for, or if nothing else is made
         probabilities/NAME.tif  of a model, if the recipe asks for them
         tables/NAME.csv         the measurements
+        tracks/NAME.csv         the tracks of objects that are linked over time and measured
         measurements.csv        all tables in one, with a column for the image
         images.csv              a row for each image
         recipe.yaml             the recipe
@@ -146,9 +149,15 @@ class ResultsFolder:
                 write(files[kind], getattr(results, kind), progress=progress_of_kind)
             if results.table is not None:
                 write_table(files[TABLES], results.table)
+                self.write_tracks(stem, results.table)
         if results.labels is None or not self.recipe.makes_objects:
             return None
         return _highest(results.labels.data)
+
+    def write_tracks(self, stem: str, table: Table) -> None:
+        """Write the table of the tracks of an image, if its objects are linked over time."""
+        if "parent" in table and "z" not in table:
+            write_table(self.path / TRACKS / f"{stem}.csv", measure_tracks(table))
 
     def made_by(self, source: Path) -> str:
         """Return a key that changes when the results of an image would change."""

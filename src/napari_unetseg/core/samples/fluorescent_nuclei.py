@@ -34,7 +34,7 @@ STAIN = 900.0
 
 
 @dataclass(frozen=True, eq=False)
-class _Nuclei:
+class Ellipsoids:
     """Ellipsoids in micrometres: centre, inverse of the matrix of half axes, brightness, lobes."""
 
     at: Doubles
@@ -102,10 +102,10 @@ def nuclei(
     check_parameters(unevenness=unevenness, upper=1.5)
     check_parameters(vignetting=vignetting, upper=0.9)
     rng = np.random.default_rng(seed)
-    stain, objects = _stained(rng, sizes, steps, _place(rng, sizes, steps, density, touching))
+    stain, objects = draw_stained(rng, sizes, steps, _place(rng, sizes, steps, density, touching))
     gain = vignette(sizes, vignetting)
     background = (DARK + GLOW * gain * (1 + unevenness * uneven(rng, sizes))).astype(np.float32)
-    blurred = ndimage.gaussian_filter(stain, _blur(steps, blur), truncate=3)
+    blurred = ndimage.gaussian_filter(stain, point_spread(steps, blur), truncate=3)
     light = background + STAIN * gain * blurred
     objects = consecutive(objects)
     return Sample(
@@ -126,7 +126,7 @@ def _place(
     steps: tuple[float, ...],
     density: float,
     touching: float,
-) -> _Nuclei:
+) -> Ellipsoids:
     """Scatter nuclei, then place some of them in contact with a neighbour."""
     extent = np.asarray(sizes) * steps
     ndim = len(sizes)
@@ -150,7 +150,7 @@ def _place(
     lobes = np.concatenate(
         [rng.normal(0, (0.05, 0.02), (n, 2)), rng.uniform(0, 6.3, (n, 2))], axis=1
     )
-    return _Nuclei(at, turn / half[:, None, :], reach, brightness, lobes)
+    return Ellipsoids(at, turn / half[:, None, :], reach, brightness, lobes)
 
 
 def _against(rng: np.random.Generator, at: Doubles, extent: Doubles, count: int) -> Doubles:
@@ -167,11 +167,11 @@ def _against(rng: np.random.Generator, at: Doubles, extent: Doubles, count: int)
     return np.stack(points)
 
 
-def _stained(
+def draw_stained(
     rng: np.random.Generator,
     sizes: tuple[int, ...],
     steps: tuple[float, ...],
-    cells: _Nuclei,
+    cells: Ellipsoids,
 ) -> tuple[Floats, Ints]:
     """Draw the nuclei; a pixel inside two belongs to the one with the nearer centre."""
     stain = np.zeros(sizes, np.float32)
@@ -217,7 +217,7 @@ def _around(
     return window, np.stack(grid) - at.reshape(-1, *([1] * len(sizes)))
 
 
-def _blur(steps: tuple[float, ...], factor: float) -> list[float]:
+def point_spread(steps: tuple[float, ...], factor: float) -> list[float]:
     """Return the width of the point spread function along each axis, in pixels."""
     lateral = 0.5 * factor
     axial = 2.5 * lateral

@@ -1,7 +1,7 @@
 """Common parts of the synthetic micrographs: the sample, uneven light, smooth noise, a camera."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,10 @@ class Sample:
     image
         uint16 counts of a camera, with the axes `axes`.
     classes
-        uint8, the spatial shape: 0 is background, 1..K the classes of `class_names`.
+        uint8, the spatial shape, with T of a movie: 0 is background, 1..K the classes of
+        `class_names`.
     objects
-        int32, the spatial shape: 0 is background, every other id is one object.
+        int32, of the same shape: 0 is background, every other id is one object.
     background
         float32, the shape of `image`: the mean camera counts of an empty field, including the
         camera's offset.
@@ -51,6 +52,8 @@ class Sample:
         One letter per axis of `image`, as in `Image`.
     unit
         Unit of `spacing`.
+    parents
+        Of a movie with divisions: the id of the mother of each daughter, by the daughter's id.
     """
 
     image: NDArray[np.uint16]
@@ -62,6 +65,7 @@ class Sample:
     class_names: tuple[str, ...]
     axes: str
     unit: str = "micrometer"
+    parents: Mapping[int, int] = field(default_factory=dict)
 
     def as_image(self) -> Image:
         """Return the micrograph as an `Image` with its axes and spacing."""

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.cross_block_objects import join_components, number_objects
 from napari_unetseg.core.objects.linking import link_objects
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.streaming.block_grid import BlockGrid
 from napari_unetseg.core.streaming.block_work import Work
 from napari_unetseg.core.streaming.run_folder import Arrays, RunFolder
@@ -159,16 +161,29 @@ class Numbering:
         return int(self._stops[at - 1]) if at else 0
 
 
-def link(work: Work, labels: Any, n: int, progress: Progress) -> int:
+def linking_of(recipe: Recipe, model: TrainedModel | None) -> Any:
+    """Return the options of a recipe that its objects are linked by."""
+    return recipe.threshold if model is None else recipe.decoding(model)
+
+
+def link(work: Work, labels: Any, n: int, parents: dict[int, int], progress: Progress) -> int:
     """Link objects of neighbouring planes or times as the recipe sets; return the number left.
+
+    `parents` receives the mothers, as in `link_objects`.
 
     Cannot be resumed half-way: ids change in place.
     """
-    options: Any = work.recipe.threshold
-    if work.model is not None:
-        options = work.recipe.decoding(work.model)
     grid = work.grid
-    return link_objects(labels, grid.axes, n, options, whole=grid.block_axes, progress=progress)
+    return link_objects(
+        labels,
+        grid.axes,
+        n,
+        linking_of(work.recipe, work.model),
+        whole=grid.block_axes,
+        spacing=work.evidence.image.spacing,
+        parents=parents,
+        progress=progress,
+    )
 
 
 def parts_to_measure(work: Work, n_jobs: int) -> list[Arrays]:
@@ -244,4 +259,4 @@ def _frame(work: Work, index: tuple[int, ...]) -> int:
     return int(np.ravel_multi_index([at[axis] for axis in _apart(work)], lengths))
 
 
-__all__ = ["Numbering", "groups_to_join", "link", "parts_to_measure", "plan_pieces"]
+__all__ = ["Numbering", "groups_to_join", "link", "linking_of", "parts_to_measure", "plan_pieces"]

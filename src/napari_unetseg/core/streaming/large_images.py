@@ -68,6 +68,8 @@ class ByBlocks:
             runner=self.runner(source),
             progress=progress,
         )
+        if streamed.table is not None:
+            batch.results.write_tracks(stem_of(path), streamed.table)
         return streamed.n_objects if batch.recipe.makes_objects else None
 
 

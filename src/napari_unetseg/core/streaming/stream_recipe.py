@@ -1,7 +1,7 @@
 """Run a recipe on one image of any size, block by block from disk to disk; can be resumed."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_table
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.io.pyramid import chunk_boxes
-from napari_unetseg.core.measure import Table
+from napari_unetseg.core.io.track_files import write_tracks
+from napari_unetseg.core.measure import Table, with_parents
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.cross_block_objects import LARGEST_COMPONENT
-from napari_unetseg.core.objects.linking import links_along
+from napari_unetseg.core.objects.linking import check_linking, links_along, links_time
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.execute import select_channel
@@ -32,6 +33,7 @@ from napari_unetseg.core.streaming.join_blocks import (
     Numbering,
     groups_to_join,
     link,
+    linking_of,
     parts_to_measure,
     plan_pieces,
 )
@@ -169,9 +171,11 @@ def stream(
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{target} cannot be written: {reason}. {_RESUME}") from error
+    made = replace(read_image(target), parents=run.parents)
+    write_tracks(target, made)
     folder.remove()
     progress(1.0, "done")
-    return Streamed(target, read_image(target), n, measured, run.zoom)
+    return Streamed(target, made, n, measured, run.zoom)
 
 
 @dataclass(eq=False)
@@ -192,6 +196,12 @@ class _Run:
         """Scale at which the model sees the image, once that is known."""
         return tuple(self.state["known"].get("zoom", ()))
 
+    @property
+    def parents(self) -> dict[int, int] | None:
+        """Mothers of the objects, once they are linked over time."""
+        found = self.state.get("parents")
+        return None if found is None else {int(d): int(m) for d, m in found}
+
     def ready(self, progress: Progress) -> Work:
         """Fit the parameters that need the whole image, and choose the block size."""
         if "known" not in self.state:
@@ -199,6 +209,8 @@ class _Run:
             prepared = prepare(self.recipe, segmented, self.model, progress)
             evidence = block_evidence(self.recipe, prepared, self.model)
             self._check_channels(evidence)
+            if evidence.kind == "objects":
+                check_linking(evidence.image.axes, linking_of(self.recipe, self.model))
             self._keep(known=prepared.parameters, sides=list(self._sides(evidence)))
             # The state as a resumed run would read it.
             self.state = self.folder.read()
@@ -310,8 +322,10 @@ class _Run:
             self.folder.forget("numbers")
             self._numbers(work, silent)
         self._keep(linking=True)
-        n_objects = link(work, work.result, self.state["n"], progress)
-        self._keep(linked=n_objects)
+        parents: dict[int, int] = {}
+        n_objects = link(work, work.result, self.state["n"], parents, progress)
+        timed = links_time(work.grid.axes, linking_of(self.recipe, self.model))
+        self._keep(linked=n_objects, parents=[*parents.items()] if timed else None)
 
     def _masks(self, work: Work, progress: Progress) -> None:
         if not self.folder.done("masks"):
@@ -363,11 +377,12 @@ class _Run:
     def _table(self, work: Work) -> Table:
         parts = [self.folder.found("measurements", k) for k in range(self.state["parts"])]
         if not parts:
-            return work.empty_table()
+            return with_parents(work.empty_table(), self.parents)
         table = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
         keys = [table[name] for name in ("label", "z", "t") if name in table]
         order = np.lexsort(keys)
-        return {name: column[order] for name, column in table.items()}
+        ordered = {name: column[order] for name, column in table.items()}
+        return with_parents(ordered, self.parents)
 
     def _work(self) -> Work:
         sides = tuple(self.state["sides"])

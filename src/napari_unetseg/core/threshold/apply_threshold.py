@@ -7,7 +7,7 @@ touching objects. Each plane is processed separately, or a whole stack at once.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from napari_unetseg.core.background.gaussian import gaussian, kernel_radius
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
-from napari_unetseg.core.objects.linking import link_objects
+from napari_unetseg.core.objects.linking import check_linking, link_objects, links_time
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.threshold.compare_levels import (
     beyond_surface,
@@ -111,7 +111,7 @@ def threshold(
     ----------
     image
         Any axes. Each channel is processed separately, but an RGB image as one grey image. Objects
-        are never linked over time.
+        are linked through planes and time as the options ask.
     options
         See `ThresholdOptions`; its defaults when missing.
     values
@@ -135,16 +135,17 @@ def threshold(
     without smoothing and splitting.
     """
     options = options or ThresholdOptions()
+    if options.result == "objects":
+        check_linking(image.axes, options)
     smoothed = smoothed_image(image, options)
     groups = group_values(smoothed, options, values, progress=part(progress, 0.0, 0.4))
     remaining = part(progress, 0.4, 1.0)
     if not needs_whole_objects(options):
-        labels: Any = _classified(smoothed, groups, options)
-        n = None
+        made, n = smoothed.with_data(_classified(smoothed, groups, options)), None
     else:
-        labels, n = _labelled(smoothed, groups, options, remaining)
+        made, n = _labelled(smoothed, groups, options, remaining)
     remaining(1.0, "done")
-    return Thresholded(smoothed.with_data(labels), groups, n)
+    return Thresholded(made, groups, n)
 
 
 def smoothed_image(image: Image, options: ThresholdOptions) -> Image:
@@ -395,7 +396,7 @@ def _classified(image: Image, groups: tuple[Values, ...], options: ThresholdOpti
 
 def _labelled(
     image: Image, groups: tuple[Values, ...], options: ThresholdOptions, progress: Progress
-) -> tuple[Array, int]:
+) -> tuple[Image, int]:
     """Return the cleaned classes or objects of all planes or stacks, and the number of objects."""
     deep = options.per == "stack" and image.length("Z") > 1
     block_axes = "ZYX" if deep else "YX"
@@ -409,10 +410,14 @@ def _labelled(
         labels, n_found = _cleaned(classes, options, spacing, n + 1)
         out[image.block_slices(index, block_axes)] = labels
         n += n_found
+    made = image.with_data(out)
     if options.result == "objects":
-        how: dict[str, Any] = {"whole": block_axes, "progress": part(progress, 0.8, 1)}
-        n = link_objects(out, image.axes, n, options, **how)
-    return out, n
+        parents: dict[int, int] = {}
+        how: dict[str, Any] = {"whole": block_axes, "spacing": image.spacing, "parents": parents}
+        n = link_objects(out, image.axes, n, options, **how, progress=part(progress, 0.8, 1))
+        if links_time(image.axes, options):
+            made = replace(made, parents=parents)
+    return made, n
 
 
 def _channel(image: Image, index: Index, block_axes: str) -> int:

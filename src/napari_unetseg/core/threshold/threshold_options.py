@@ -7,7 +7,11 @@ from pydantic import field_validator
 from napari_unetseg.core.image import RgbChannel
 from napari_unetseg.core.objects.linking import (
     Link,
+    LinkBy,
     When,
+    link_by_option,
+    link_distance_option,
+    link_divisions_option,
     link_gap_option,
     link_iou_option,
     link_option,
@@ -156,6 +160,9 @@ class ThresholdOptions(Options):
         "planes of a channel, and objects continue through z.",
     )
     link: Link = link_option(_OBJECTS)
+    link_by: LinkBy = link_by_option(_OBJECTS)
+    link_distance: float = link_distance_option(_OBJECTS)
+    link_divisions: bool = link_divisions_option(_OBJECTS)
     link_iou: float = link_iou_option(_OBJECTS)
     link_gap: int = link_gap_option(_OBJECTS)
     channel: RgbChannel = option(
