@@ -33,6 +33,7 @@ from napari_unetseg.core.measure import (
     copy_calibration,
     is_flat,
     measure,
+    measure_tracks,
     scale_notes,
     stacked_tables,
 )
@@ -72,6 +73,14 @@ def measure_command(
             show_default=False,
         ),
     ],
+    tracks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TRACKS",
+            help="Also write a .csv or .tsv file with one row per track, of objects that are "
+            "linked over time: begin, end, mother, path and speed.",
+        ),
+    ] = None,
     rois: Annotated[
         Path | None,
         typer.Option(
@@ -95,6 +104,9 @@ def measure_command(
     A mask is one object: label it first.
     """
     check_table_name(out)
+    if tracks is not None:
+        check_table_name(tracks)
+        _check_apart(tracks, out)
     if pairs:
         if image is None:
             raise InputError("--pairs lists labels with their images. Name the images too.")
@@ -103,12 +115,16 @@ def measure_command(
     stems, files, images = _inputs(labels, image)
     many = wants_folder([labels])
     sources = [*files, *images]
-    _check_free(out, sources)
+    for output in (out, tracks):
+        if output is not None:
+            _check_free(output, sources)
     zips = _outputs(rois, stems, many, ".zip", sources)
     maps = _outputs(geojson, stems, many, ".geojson", sources)
-    for output in (out, *zips[:1], *maps[:1]):
-        check_output(output)
+    for output in (out, tracks, *zips[:1], *maps[:1]):
+        if output is not None:
+            check_output(output)
     tables: dict[str, Table] = {}
+    followed: dict[str, Table] = {}
 
     def work(number: int, path: Path, progress: Progress) -> str:
         objects, values = _read(path, images[number] if images else None, seen)
@@ -117,6 +133,8 @@ def measure_command(
         for remark in scale_notes(objects, of_images, flat=flat):
             note(f"{path}: {remark}")
         table = measure(objects, values, options, progress=part(progress, 0, 0.8))
+        if tracks is not None:
+            followed[stems[number]] = measure_tracks(table)
         with writing_together():
             if zips and len(table["label"]):
                 write_rois(zips[number], outlines(objects, progress=part(progress, 0.8, 0.9)))
@@ -133,8 +151,10 @@ def measure_command(
             # Some of several images failed, with their errors printed: the table has the others.
             if tables:
                 _write(out, tables, many)
+                _write_tracks(tracks, followed, many)
             raise
         _write(out, tables, many)
+        _write_tracks(tracks, followed, many)
 
 
 def _inputs(labels: str, image: str | None) -> tuple[list[str], list[Path], list[Path]]:
@@ -198,6 +218,18 @@ def _write(out: Path, tables: dict[str, Table], many: bool) -> None:
             "The labels of each image have a single id, so one object. If they are masks, label "
             "their objects first (threshold --as objects)."
         )
+
+
+def _write_tracks(out: Path | None, tables: dict[str, Table], many: bool) -> None:
+    if out is None or not tables:
+        return
+    write_table(out, dict(stacked_tables(tables)) if many else next(iter(tables.values())))
+    say(f"{out}: {sum(len(table['label']) for table in tables.values())} tracks")
+
+
+def _check_apart(tracks: Path, out: Path) -> None:
+    if tracks.resolve() == out.resolve():
+        raise InputError(f"{out} would be both the objects and the tracks. Name another file.")
 
 
 def _summarise_table(table: Table) -> str:

@@ -14,6 +14,7 @@ SYNTHETIC = [
     sample_data.neurons_layers,
     sample_data.nuclei_layers,
     sample_data.nuclei_3d_layers,
+    sample_data.moving_nuclei_layers,
     sample_data.membranes_layers,
     sample_data.membranes_3d_layers,
     sample_data.tissue_layers,

@@ -169,10 +169,32 @@ def _linked(options: ThresholdOptions | DecodeOptions) -> list[str]:
     if options.link == "none":
         return []
     gap = f", over gaps of up to {options.link_gap}" if options.link_gap else ""
-    return [
-        f"Objects were linked {_LINKS[options.link]} one to one, by the greatest total "
-        f"intersection over union, if it was at least {options.link_iou:g}{gap}."
-    ]
+    moving = options.link_by == "movement" and options.link != "planes"
+    lines = []
+    if not moving or options.link == "both":
+        where = _LINKS["planes" if moving else options.link]
+        lines.append(
+            f"Objects were linked {where} one to one, by the greatest total intersection over "
+            f"union, if it was at least {options.link_iou:g}{gap}."
+        )
+    if moving:
+        far = (
+            f"{options.link_distance:g} pixels"
+            if options.link_distance
+            else "three times the median movement or one median diameter"
+        )
+        born = (
+            "; a new object next to it was taken for the second daughter of a division, if both "
+            "were smaller than 0.8 of the mother"
+            if options.link_divisions
+            else ""
+        )
+        lines.append(
+            "Objects were followed from one time to the next with laptrack (linear assignment, "
+            f"Jaqaman et al. 2008), by the least total of squared distances of their centres, up "
+            f"to {far}{gap}{born}."
+        )
+    return lines
 
 
 def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_geojson, write_rois, write_table
+from napari_unetseg.core.measure import measure_tracks
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import part
 from napari_unetseg.gui.measure.measured_objects import MeasuredObjects
@@ -13,6 +14,7 @@ from napari_unetseg.gui.shared.task import Reporter
 
 FILE_KINDS = {
     "table": ("Save table...", "Tables (*.csv *.tsv)", ".csv"),
+    "tracks": ("Save tracks...", "Tables (*.csv *.tsv)", ".csv"),
     "rois": ("ImageJ ROIs...", "ImageJ ROIs (*.zip)", ".zip"),
     "geojson": ("GeoJSON...", "GeoJSON for QuPath (*.geojson)", ".geojson"),
 }
@@ -22,7 +24,7 @@ FILE_KINDS = {
 def default_name(layer_name: str, kind: str) -> str:
     """Return a file name for a layer's objects, with characters valid on every system."""
     name = "".join(c if c.isalnum() or c in " .-_" else "_" for c in layer_name)
-    return f"{name}{FILE_KINDS[kind][2]}"
+    return f"{name}{' tracks' * (kind == 'tracks')}{FILE_KINDS[kind][2]}"
 
 
 def write_measured(
@@ -41,6 +43,10 @@ def write_measured(
     if kind == "table":
         write_table(path, found.table)
         return f"{path}: {n} rows."
+    if kind == "tracks":
+        tracks = measure_tracks(found.table)
+        write_table(path, tracks)
+        return f"{path}: {len(tracks['label'])} tracks."
     if not labels.lazy:
         labels = labels.with_data(np.array(labels.data))
     lines = outlines(labels, progress=part(progress, 0, 1))

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPu
 
 from napari_unetseg.core.label_image import has_below_zero
 from napari_unetseg.core.measure import MeasureOptions, Table
+from napari_unetseg.core.objects.lineage import lineage_of
 from napari_unetseg.core.review_queue import count_columns
 from napari_unetseg.gui.measure.colouring import ColourBar, ColourScale, colours_of, scale_of
 from napari_unetseg.gui.measure.export_files import FILE_KINDS, default_name, write_measured
@@ -44,13 +45,14 @@ from napari_unetseg.gui.shared.object_rows import ObjectTable
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Latest, Reporter, Task, Work
 from napari_unetseg.gui.shared.tool import Tool
+from napari_unetseg.gui.shared.track_layers import show_tracks
 
 PLAIN = "Plain colours"
 
 _STALE = "The labels have changed: press Measure again."
 _WAIT_MS = 120
 # Prefixes of columns that are no quantity: positions, ids, and values of all objects.
-_NO_QUANTITY = ("t", "time", "z", "label", "first", "last", "true")
+_NO_QUANTITY = ("t", "time", "z", "label", "parent", "first", "last", "true")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +145,19 @@ class MeasureWidget(Tool[MeasureOptions]):
             if count is not None:
                 table |= count_columns(count, len(table["label"]))
             below = not labels.lazy and has_below_zero(labels)
+            lineage = lineage_of(labels)
             return MeasuredObjects(
-                layer, ticked, options, state, labels.axes, table, *places, count, below, notes
+                layer,
+                ticked,
+                options,
+                state,
+                labels.axes,
+                table,
+                *places,
+                count,
+                below,
+                notes,
+                lineage,
             )
 
         return work
@@ -153,6 +166,8 @@ class MeasureWidget(Tool[MeasureOptions]):
         if self._found is not None and self._found.layer is not result.layer:
             self._uncolour()
         self._found = result
+        if result.lineage is not None:
+            show_tracks(self.viewer.layers, result.layer, result.lineage)
         note_measurement(result.layer, result.images, result.options)
         self._watch(result.layer)
         self._stale = self._state_of(result.layer) != result.state
@@ -174,6 +189,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         some = self._found is not None and len(self._found.table["label"]) > 0
         for kind, button in self.save_buttons.items():
             button.setEnabled(self._saving is None and (some or (there and kind == "table")))
+        self.save_buttons["tracks"].setVisible(there and "parent" in (self.found or {}))
         self.colour.setEnabled(some)
         self.run_button.setText("Measure again" if self._stale and there else self.run_text)
 
@@ -211,7 +227,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         if found is None or self._saving is not None:
             return
         self._look_for_edits()
-        if self._stale and kind != "table":
+        if self._stale and kind not in ("table", "tracks"):
             self.say(f"Outlines and numbers would not agree. {_STALE}", problem=True)
             return
         labels, name = image_of(found.layer), found.layer.name

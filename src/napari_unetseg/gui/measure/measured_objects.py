@@ -19,6 +19,7 @@ from napari_unetseg.core.measure import (
     measure,
     scale_notes,
 )
+from napari_unetseg.core.objects.lineage import Lineage
 from napari_unetseg.core.review_queue import Count
 from napari_unetseg.core.units import symbol_of
 from napari_unetseg.gui.shared.object_rows import ObjectColumn
@@ -43,6 +44,8 @@ class MeasuredObjects:
         Whether the labels have pixels below 0, which are left out.
     notes
         What a user must know of the sizes in the table.
+    lineage
+        Of objects that are linked over time.
     """
 
     layer: Labels
@@ -57,6 +60,7 @@ class MeasuredObjects:
     count: Count | None = None
     below_zero: bool = False
     notes: tuple[str, ...] = ()
+    lineage: Lineage | None = None
 
     @property
     def objects(self) -> Table:

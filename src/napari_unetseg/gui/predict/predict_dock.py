@@ -17,7 +17,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
+from napari_unetseg.core.objects.linking import LINK_FIELDS, Link, link_choices
 from napari_unetseg.gui.predict.live_splitting import LiveSplitting
 from napari_unetseg.gui.predict.load_and_save import LoadAndSave
 from napari_unetseg.gui.predict.predict_run import (
@@ -259,13 +259,15 @@ class PredictWidget(Tool[PredictDockOptions]):
     def _show_decoding(self) -> None:
         layer, model = self.pick.layer(), self.model()
         self.decoding.show_only({"background": model is None or model.decoder is None})
-        links = objects = False
+        objects = False
+        choices: tuple[Link, ...] = ()
         if model is not None:
             objects = settled_result(self.form.options, model).what == "objects"
         if layer is not None and model is not None:
             # Objects end with their plane or stack, and there is another.
-            links = bool(links_along(long_axes(image_of(layer)), "ZYX"[-model.ndim :]))
-        self.decoding.show_only(dict.fromkeys(LINK_FIELDS, links))
+            choices = link_choices(long_axes(image_of(layer)), "ZYX"[-model.ndim :])
+            self.decoding.offer("link", choices)
+        self.decoding.show_only(dict.fromkeys(LINK_FIELDS, len(choices) > 1))
         self.decoding.page.setVisible(objects)
 
     # Models

@@ -21,6 +21,7 @@ from napari_unetseg.core.inference.prediction import (
 )
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.lineage import Lineage, lineage_of
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.gui.shared.layers import (
@@ -78,6 +79,8 @@ class PredictRun:
         The model, its options and, after the run, its result.
     levels
         Pyramid of a result that was written to a file.
+    lineage
+        Of objects that are linked over time.
     """
 
     layer: Layer
@@ -88,6 +91,7 @@ class PredictRun:
     index: Index | None
     prediction: Prediction
     levels: tuple[Any, ...] = ()
+    lineage: Lineage | None = None
 
     @property
     def model(self) -> TrainedModel:
@@ -198,7 +202,7 @@ def predict_work(run: PredictRun, before: NDArray[Any] | None = None) -> Work:
         made = run_prediction(run.prediction, out=out, keep_maps=keep, progress=progress)
         if made.labels is not None:
             made = replace(made, labels=made.labels.with_data(made.labels.asarray()))
-        return replace(run, prediction=made)
+        return _finished(run, made)
 
     return work
 
@@ -213,9 +217,14 @@ def decode_work(kept: PredictRun, run: PredictRun) -> Work:
         decoding = run.prediction.decoding
         labels = decode_maps(run.model, maps, decoding, progress=progress)
         made = replace(run.prediction, labels=labels, maps=maps, zoom=kept.prediction.zoom)
-        return replace(run, prediction=made)
+        return _finished(run, made)
 
     return work
+
+
+def _finished(run: PredictRun, made: Prediction) -> PredictRun:
+    lineage = None if made.labels is None else lineage_of(made.labels)
+    return replace(run, prediction=made, lineage=lineage)
 
 
 def can_be_kept(model: TrainedModel, image: Image) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.io.ome_zarr_files import read_levels
+from napari_unetseg.core.objects.lineage import lineage_of
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_steps import ModelStep
@@ -102,7 +103,7 @@ class Slide:
                 raise Cancelled from None
             levels = tuple(level.data for level in read_levels(made.path))
             done = replace(run.prediction, path=made.path, n_objects=made.n_objects, zoom=made.zoom)
-            return replace(run, prediction=done, levels=levels)
+            return replace(run, prediction=done, levels=levels, lineage=lineage_of(made.image))
 
         return work
 

@@ -19,6 +19,7 @@ from napari_unetseg.gui.shared.layers import (
     show_image,
 )
 from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.track_layers import show_lineage
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
 PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
@@ -89,6 +90,7 @@ def _show_labels(
         options=run.metadata(),
         before=run.before,
         objects=kind == "objects",
+        lineage=run.lineage,
     )
     made.visible = True
     return remark
@@ -132,6 +134,8 @@ def _show_written(session: Session, layers: Any, run: PredictRun) -> str:
     if old is not None and session.may_replace(old):
         layers.remove(old)
     layers.append(shown)
+    if isinstance(shown, Labels):
+        show_lineage(layers, shown, run.lineage)
     n = "" if made.n_objects is None else f"{made.n_objects:,} objects. "
     return f"{n}Written to {made.path}, and shown from there. Next: Measure."
 

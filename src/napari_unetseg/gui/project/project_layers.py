@@ -25,6 +25,7 @@ from napari_unetseg.gui.shared.layers import (
 )
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
+from napari_unetseg.gui.shared.track_layers import is_tracks
 
 _TYPES = "feature_types"
 """Entry of the `place` of a layer: types of its columns that numpy does not have."""
@@ -79,7 +80,7 @@ def contents_of(
                 left_out.append(f"Not saved: {error}")
                 continue
             images.append(ImageItem(image=image, path=_path(layer), **common))
-        else:
+        elif not is_tracks(layer):  # the tracks can be made again, and their mothers are kept
             kind = "pyramid of labels" if isinstance(layer, Labels) else type(layer).__name__
             left_out.append(f"Not saved: {layer.name!r}, for projects hold no {kind} layers.")
     # Models of other programs stay in their own files.

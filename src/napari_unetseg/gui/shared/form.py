@@ -1,7 +1,7 @@
 """Forms of magicgui widgets for options objects: `Form(options).options == options`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from magicgui.widgets import (
@@ -130,6 +130,23 @@ class Form(Generic[O]):
             _set_range(widget, min(low, widget.value), max(high, widget.value))
         finally:
             self._silent = False
+
+    def offer(self, name: str, choices: Sequence[Any]) -> None:
+        """Offer some of the choices of field `name`; one that is gone becomes the first of them.
+
+        Does not send `changed`.
+        """
+        widget: Any = self.widget(name)
+        value = widget.value if widget.value in choices else choices[0]
+        if tuple(widget.choices) == tuple(choices):
+            return
+        self._silent = True
+        try:
+            widget.choices = list(choices)
+            widget.value = value
+        finally:
+            self._silent = False
+        self._arrange()
 
     def show_only(self, names: Mapping[str, bool]) -> None:
         """Show or hide fields for a reason outside the options (the layer has no Z...)."""

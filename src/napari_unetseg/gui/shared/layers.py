@@ -43,6 +43,9 @@ _GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_l
 FLATTENED, MASK, OBJECTS = "flattened", "mask", "objects"
 """Roles of the layers that Background and Threshold make."""
 
+PARENTS = "parents"
+"""Key, in that entry, of the mothers of objects that are linked over time; see `Image`."""
+
 BEFORE, MEASURED = "before", "measured"
 """Keys of the provenance of a layer's source and of the layer's measurement."""
 
@@ -163,7 +166,8 @@ def image_of(layer: Layer, *, whole: bool = False) -> Image:
     image = Image.of(data, axes, rgb=rgb, **calibration_of(axes, steps, units))
     image = replace(image, channel_names=_channel_names(layer, image))
     if isinstance(layer, Labels):
-        return without_channels(image)
+        parents = _parents(layer) if "T" in axes else None
+        return replace(without_channels(image), parents=parents)
     moved = str(_mark(layer).get(FILE_AXES, ""))
     if sorted(moved) == sorted(axes) and moved != axes and not rgb:
         data = image.data.transpose([axes.index(axis) for axis in moved])
@@ -200,6 +204,15 @@ def image_place(image: Image, axes: str) -> dict[str, Any]:
         "units": tuple(units.get(axis, "pixel") for axis in axes),
         "axis_labels": tuple(axes.lower()),
     }
+
+
+def _parents(layer: Labels) -> dict[int, int] | None:
+    """Return the mothers of a layer's objects, from this session or a project file."""
+    known = _mark(layer).get(PARENTS)
+    if not isinstance(known, Mapping):
+        return None
+    pairs = [(str(daughter), str(mother)) for daughter, mother in known.items()]
+    return {int(d): int(m) for d, m in pairs if d.isdecimal() and m.isdecimal()}
 
 
 def labels_of(layer: Labels) -> NDArray[Any]:

@@ -11,6 +11,7 @@ from napari.utils.notifications import show_info
 from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
+from napari_unetseg.core.objects.lineage import Lineage
 from napari_unetseg.gui.shared.data_versions import is_as_written
 from napari_unetseg.gui.shared.file_calibration import follow_files
 from napari_unetseg.gui.shared.layer_locks import LayerLocks
@@ -22,6 +23,7 @@ from napari_unetseg.gui.shared.layers import (
     marked,
     new_labels,
 )
+from napari_unetseg.gui.shared.track_layers import show_lineage, show_tracks
 
 if TYPE_CHECKING:
     from napari_unetseg.core.model.trained_model import TrainedModel
@@ -162,8 +164,11 @@ class Session:
         options: dict[str, Any],
         before: Mapping[str, Any] | None = None,
         objects: bool = False,
+        lineage: Lineage | None = None,
     ) -> tuple[Labels, str]:
         """Write a label result into its layer as one undoable step, around the locked pixels.
+
+        Objects that are linked over time also get a layer of their tracks.
 
         Parameters
         ----------
@@ -173,12 +178,36 @@ class Session:
             See `marked`.
         objects
             Whether `data` are ids of objects rather than classes; corrected objects stay whole.
+        lineage
+            Of objects that are linked over time.
 
         Returns
         -------
         layer, remark
             The layer, and a sentence for the user if something unusual was done, else ``""``.
         """
+        old = find_layer(layers, role, source)
+        layer, remark = self._shown(
+            layers, source, role, data, name=name, options=options, before=before, objects=objects
+        )
+        if isinstance(old, Labels) and old not in layers:
+            show_tracks(layers, old, None)
+        show_lineage(layers, layer, lineage)
+        return layer, remark
+
+    def _shown(
+        self,
+        layers: LayerList,
+        source: Layer,
+        role: str,
+        data: Any,
+        *,
+        name: str,
+        options: dict[str, Any],
+        before: Mapping[str, Any] | None,
+        objects: bool,
+    ) -> tuple[Labels, str]:
+        """Write a label result into its layer, or a new one."""
         old = find_layer(layers, role, source)
         known: dict[str, Any] = {"name": name, "options": options, "before": before}
         if not isinstance(old, Labels):

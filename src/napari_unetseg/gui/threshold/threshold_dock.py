@@ -8,7 +8,8 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.objects.linking import LINK_FIELDS, links_along
+from napari_unetseg.core.objects.lineage import Lineage, lineage_of
+from napari_unetseg.core.objects.linking import LINK_FIELDS, link_choices
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.threshold import (
     LOCAL_METHODS,
@@ -61,6 +62,8 @@ class _Result:
         Steps that made the image; see `steps_before`.
     channel
         The channel of several, by name or number, or ``""``.
+    lineage
+        Of objects that are linked over time.
     """
 
     found: Thresholded
@@ -68,6 +71,7 @@ class _Result:
     dragged: tuple[float, ...]
     before: Mapping[str, Any]
     channel: str
+    lineage: Lineage | None = None
 
 
 class ThresholdWidget(PreviewTool[ThresholdOptions]):
@@ -113,7 +117,8 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
 
         def work(progress: Progress) -> _Result:
             found = threshold(image, options, values=values, progress=progress)
-            return _Result(found, options, values or (), before, channel)
+            lineage = lineage_of(found.image)
+            return _Result(found, options, values or (), before, channel, lineage)
 
         return work
 
@@ -134,6 +139,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
             options=known,
             before=result.before,
             objects=role == OBJECTS,
+            lineage=result.lineage,
         )
         self.preview.remove()
         made.visible = True
@@ -192,8 +198,9 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
     def _offer_links(self, layer: Layer, options: ThresholdOptions) -> None:
         """Show the link options if objects end with their plane or stack."""
         whole = "ZYX" if options.per == "stack" else "YX"
-        can = bool(links_along(long_axes(self._image(layer)[0]), whole))
-        self.form.show_only(dict.fromkeys(LINK_FIELDS, can))
+        choices = link_choices(long_axes(self._image(layer)[0]), whole)
+        self.form.offer("link", choices)
+        self.form.show_only(dict.fromkeys(LINK_FIELDS, len(choices) > 1))
 
     def _on_dragged(self, values: tuple[float, ...]) -> None:
         options = self.form.options

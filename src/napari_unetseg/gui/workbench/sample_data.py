@@ -33,6 +33,11 @@ def nuclei_3d_layers(seed: int = 0) -> list[LayerData]:
     return _layers(samples.nuclei((32, 192, 192), seed=seed), seed)
 
 
+def moving_nuclei_layers(seed: int = 0) -> list[LayerData]:
+    """Draw a movie of fluorescent nuclei that move and divide."""
+    return _layers(samples.moving_nuclei((24, 256, 256), seed=seed), seed)
+
+
 def membranes_layers(seed: int = 0) -> list[LayerData]:
     """Draw a tissue of cells with bright membranes."""
     return _layers(samples.membranes((512, 512), seed=seed), seed)
@@ -98,8 +103,10 @@ def _layers(sample: Sample, seed: int) -> list[LayerData]:
 
 def _place(sample: Sample, axes: str) -> dict[str, Any]:
     """Return scale, units and names of the axes of a layer."""
-    axes = "Z" * ("Z" in sample.axes and "Z" not in axes) + axes
-    spatial = dict(zip(sample.axes.replace("C", ""), sample.spacing, strict=True))
+    lead = "".join(axis for axis in "TZ" if axis in sample.axes and axis not in axes)
+    axes = lead + axes
+    steps = sample.axes.replace("C", "").replace("T", "")
+    spatial = dict(zip(steps, sample.spacing, strict=True))
     return {
         "scale": tuple(spatial.get(axis, 1.0) for axis in axes),
         "units": tuple(sample.unit if axis in spatial else "pixel" for axis in axes),

@@ -30,6 +30,7 @@ SAMPLES = {
     "coins": "Coins, uneven light",
     "membranes": "Tissue with bright membranes",
     "nuclei_3d": "Nuclei in a volume",
+    "moving_nuclei": "Nuclei that move and divide",
 }
 """The samples offered here, a choice of those under File > Open Sample, with their names."""
 
