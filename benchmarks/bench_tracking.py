@@ -13,8 +13,8 @@ TRA         of the Cell Tracking Challenge, 1 for a perfect graph (weights 1.5 f
 switches    links of one object in which the number changes, in 100
 divisions   F1 of divisions, right when the mother and both daughters are
 
-With `--phase`, a folder of label images of cells in phase contrast, movies are made of them as well:
-every cell keeps its shape and moves within the field.
+With `--phase`, a folder of label images of cells in phase contrast, movies are made of them as
+well: every cell keeps its shape and moves within the field.
 """
 
 import argparse
@@ -136,7 +136,8 @@ def phase_movie(labels: np.ndarray, speed: float, seed: int, frames: int = 16) -
 def report(name: str, movies: list[tuple[np.ndarray, Mapping[int, int]]]) -> None:
     """Print one line for each way."""
     for way, options in WAYS.items():
-        mean = np.nanmean([scores(*movie, options) for movie in movies], 0)
+        each = np.array([scores(*movie, options) for movie in movies])
+        mean = np.ma.masked_invalid(each).mean(0).filled(np.nan)
         numbers = "".join(f"{value:10.3f}" for value in mean)
         print(f"{name:24}{way:24}{numbers}", flush=True)
 

@@ -126,3 +126,32 @@ def test_bad_input_is_one_line_and_exit_2(one, tmp_path, monkeypatch, capsys, wo
 def test_spurs_ask_for_the_skeleton(one, tmp_path):
     assert run("measure", one[0], "-o", tmp_path / "t.csv", "--spurs", "2") == 0
     assert "skeleton_length_px" in read(tmp_path / "t.csv")[0]
+
+
+def test_tracks_of_a_movie_go_into_files_and_a_table(tmp_path, capsys):
+    pytest.importorskip("laptrack")
+    grey = np.full((3, 40, 40), 10, np.uint8)
+    grey[0, 10:20, 5:15] = grey[1, 10:20, 17:27] = 200
+    grey[2, 7:13, 18:26] = grey[2, 17:23, 18:26] = 200
+    write_image(tmp_path / "m.tif", Image(grey, "TYX"))
+    ids = tmp_path / "ids.tif"
+    assert run("threshold", tmp_path / "m.tif", "-o", ids, "--as", "objects", "--link", "time") == 0
+    assert (tmp_path / "ids_tracks.txt").read_text() == "1 0 1 0\n2 2 2 1\n3 2 2 1\n"
+    words = ("measure", ids, "-o", tmp_path / "t.csv", "--tracks")
+    assert run(*words, tmp_path / "k.csv") == 0
+    assert [row["parent"] for row in read(tmp_path / "t.csv")] == ["0", "0", "1", "1"]
+    first, *_ = read(tmp_path / "k.csv")
+    assert (first["frames"], first["daughters"], first["path_px"]) == ("2", "2", "12.0")
+    assert "3 tracks" in capsys.readouterr().out
+    assert run(*words, tmp_path / "t.csv") == 2
+    (tmp_path / "ids_tracks.txt").unlink()
+    assert run(*words, tmp_path / "k.csv") == 2
+    assert "not linked over time" in capsys.readouterr().err
+
+    (tmp_path / "r.yaml").write_text(
+        "format: napari-unetseg recipe\nversion: 2\nthreshold: {result: objects, link: time}\n"
+        "measurement: {}\n"
+    )
+    assert run("run", tmp_path / "r.yaml", tmp_path / "m.tif", "-o", tmp_path / "out") == 0
+    assert (tmp_path / "out/labels/m_tracks.txt").read_text().startswith("1 0 1 0\n")
+    assert len(read(tmp_path / "out/tracks/m.csv")) == 3

@@ -1,6 +1,7 @@
 """Objects are followed by movement and through divisions, and their lineage reaches the files."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,9 @@ def test_the_lineage_reaches_the_file_beside_the_labels_and_the_tables(tmp_path)
     assert np.allclose(tracks["path_um"], 1.0)
     assert np.allclose(tracks["speed_um_per_frame"], 1.0)
     assert np.allclose(tracks["straightness"], 1.0)
+    timed = measure_tracks(measure(replace(again, interval=4.0)))
+    assert timed["duration_s"].tolist() == [4.0] * 3
+    assert np.allclose(timed["speed_um_per_s"], 0.25)
     write_labels(path, Image(found.data, "TYX"))
     assert not track_file(path).exists(), "tracks of other labels do not stay beside these"
     with pytest.raises(InputError, match="not linked over time"):

@@ -143,7 +143,9 @@ THRESHOLDS = [
     {"result": "objects"},
     {"result": "objects", "per": "stack"},
     *({"result": "objects", "link": w} for w in ("planes", "time", "both")),
-    {"result": "objects", "link": "time", "link_iou": 0.25},
+    {"result": "objects", "link": "time", "link_by": "overlap", "link_iou": 0.25},
+    {"result": "objects", "link": "time", "link_distance": 40.0},
+    {"result": "objects", "link": "both", "link_divisions": False},
     {"result": "objects", "link": "time", "link_gap": 2},
     {"channel": "red"},
 ]

@@ -76,7 +76,8 @@ THRESHOLDS = [
     ("yx", {"method": "sauvola", "k": -0.2, "sigma": 1.0}),
     ("zyx", {"result": "objects", "per": "stack", "split": True, "min_size": 5}),
     ("zyx", {"result": "objects", "per": "plane"}),
-    ("tyx", {"result": "objects", "per": "plane", "link": "time", "link_iou": 0.05}),
+    ("tyx", {"result": "objects", "link": "time", "link_by": "overlap", "link_iou": 0.05}),
+    ("tyx", {"result": "objects", "link": "time"}),
     ("zyx", {"result": "objects", "per": "plane", "link": "planes"}),
 ]
 SHAPES = {"yx": (150, 203), "zyx": (11, 70, 83), "tyx": (3, 100, 90)}

@@ -38,8 +38,8 @@ def measure_tracks(table: Table) -> Table:
     Returns
     -------
     dict of str to ndarray
-        Columns of equal length, ordered by id. ``um`` stands for the unit of the centroids; there
-        is no unit of time, so frames are counted.
+        Columns of equal length, ordered by id. ``um`` stands for the unit of the centroids. Times
+        are in seconds where the table has ``time_s``, else frames are counted.
 
         ``label``, ``parent``
             Id of the track, and of the mother after a division; 0 for none.
@@ -47,6 +47,8 @@ def measure_tracks(table: Table) -> Table:
             First and last time, both inclusive.
         ``frames``
             Number of times from the first to the last.
+        ``duration_s``
+            Seconds from the first time to the last, if they are known.
         ``daughters``
             Number of tracks whose mother it is.
         ``path_um``
@@ -55,8 +57,8 @@ def measure_tracks(table: Table) -> Table:
             Distance of the last centroid from the first.
         ``straightness``
             Displacement over path, 1 for a straight path; NaN without movement.
-        ``speed_um_per_frame``
-            Path over the number of steps in time; NaN for a single time.
+        ``speed_um_per_s`` or ``speed_um_per_frame``
+            Path over the duration, or over the number of steps; NaN for a single time.
 
     Raises
     ------
@@ -83,17 +85,24 @@ def measure_tracks(table: Table) -> Table:
     displacement = np.linalg.norm(places[ends] - places[starts], axis=1)
     mothers = table["parent"][order][starts]
     passed = times[ends] - times[starts]
+    timed: Table = {}
+    if "time_s" in table:
+        clock = table["time_s"][order]
+        timed["duration_s"] = clock[ends] - clock[starts]
     return {
         "label": ids[starts],
         "parent": mothers,
         "begin": times[starts],
         "end": times[ends],
         "frames": passed + 1,
+        **timed,
         "daughters": _counts(ids[starts], mothers),
         f"path_{unit}": path,
         f"displacement_{unit}": displacement,
         "straightness": _ratio(displacement, path),
-        f"speed_{unit}_per_frame": _ratio(path, passed),
+        f"speed_{unit}_per_{'s' if timed else 'frame'}": _ratio(
+            path, timed.get("duration_s", passed)
+        ),
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.objects.tracking import frame_of
+from napari_unetseg.core.objects.tracking import objects_at
 from napari_unetseg.core.progress import Progress, silent, track
 
 
@@ -55,7 +55,7 @@ def lineage_of(labels: Image, *, progress: Progress = silent) -> Lineage | None:
     block = labels.spatial_axes
     rows = [np.zeros((0, 2 + len(block)))]
     for index in track(labels.indices(block), progress, "following objects"):
-        frame = frame_of([(labels.block(index, block), (0,) * len(block))], len(block))
+        frame = objects_at([(labels.block(index, block), (0,) * len(block))], len(block))
         at = np.full(len(frame.ids), index[0])
         rows.append(np.column_stack([frame.ids, at, frame.places]))
     places = np.concatenate(rows)

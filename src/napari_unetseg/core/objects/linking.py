@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.objects.tracking import Frame, check_tracking, follow, frame_of
+from napari_unetseg.core.objects.tracking import Frame, check_tracking, follow, objects_at
 from napari_unetseg.core.options import option
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.scoring.object_scores import best_pairs
@@ -69,8 +69,8 @@ def link_option(when: When | None = None) -> Any:
     return option(
         "none",
         "Link",
-        "Give objects that were found plane by plane one number where they overlap: through the "
-        "planes of a stack, from one time to the next, or both.",
+        "Give objects that were found plane by plane one number: through the planes of a stack, "
+        "where they overlap; from one time to the next; or both.",
         when=when,
     )
 
@@ -305,7 +305,7 @@ class _Linking:
         first = self.axes.index(self.block[0])
         rest = (0,) * (len(self.block) - 1)
         strips = ((self._read(box), (box[first].start, *rest)) for box in self._strips(index, at))
-        found = frame_of(strips, len(self.block))
+        found = objects_at(strips, len(self.block))
         return Frame(found.ids, found.places * steps, found.sizes * float(np.prod(steps)))
 
     def _link(self, index: tuple[int, ...], at: int) -> None:
