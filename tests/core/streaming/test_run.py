@@ -85,6 +85,8 @@ SHAPES = {"yx": (150, 203), "zyx": (11, 70, 83), "tyx": (3, 100, 90)}
 
 @pytest.mark.parametrize(("axes", "options"), THRESHOLDS)
 def test_thresholds(axes, options, written, tmp_path) -> None:
+    if options.get("link") == "time" and "link_by" not in options:
+        pytest.importorskip("laptrack")
     sigma = [{"t": 0.3, "z": 1.0}.get(axis, 3.0) for axis in axes]
     data = noise(SHAPES[axes], 3, sigma)
     image = written(Image.of(data, axes, spacing=(0.5,) * axes.count("z") + (0.25, 0.25)))

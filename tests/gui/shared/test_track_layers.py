@@ -100,6 +100,9 @@ def test_links_through_time_are_offered_only_where_there_is_time(qtbot, viewer, 
     viewer.layers.selection.active = stack
     assert tuple(draft.form.widget("link").choices) == ("none", "planes")
     assert draft.form.options.link == "none"
+    with_time = draft.form.options.model_copy(update={"link": "time"})
+    draft.form.options = with_time
+    assert draft.form.options == with_time, "options of an earlier run can be shown"
     plane = viewer.add_image(movie()[0], name="plane")
     viewer.layers.selection.active = plane
     assert draft.form.options.link == "none"

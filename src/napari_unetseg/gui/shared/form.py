@@ -257,6 +257,9 @@ class _Row:
             return
         if isinstance(first, (SpinBox, FloatSpinBox, Slider, FloatSlider)):
             _set_range(first, min(first.min, value), max(first.max, value))
+        if isinstance(first, ComboBox) and value not in first.choices:
+            # Options that are put back may hold one that is not offered here.
+            first.choices = [*first.choices, value]
         first.value = value
 
     def matters(self, values: Mapping[str, Any]) -> bool:
