@@ -58,7 +58,10 @@ def test_threshold_and_measure_show_the_tracks_and_a_project_keeps_them(
     qtbot, viewer, draft, tmp_path
 ):
     assert tuple(draft.form.widget("link").choices) == ("none", "time")
+    assert draft.form.widget("link_iou").native.isHidden()
     run(qtbot, draft, link="time")
+    assert draft.form.widget("link_iou").native.isHidden(), "nothing is linked by overlap"
+    assert not draft.form.widget("link_distance").native.isHidden()
     labels = viewer.layers["movie objects"]
     (tracks,) = tracks_of(viewer)
     assert viewer.layers.selection.active is not tracks

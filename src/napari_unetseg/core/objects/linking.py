@@ -153,6 +153,20 @@ def link_choices(axes: str, whole: str = "YX") -> tuple[Link, ...]:
     return tuple(link for link, those in _AXES.items() if set(those) <= set(along))
 
 
+def link_fields(choices: Sequence[Link], options: Linking) -> dict[str, bool]:
+    """Return for each of `LINK_FIELDS` whether it has an effect.
+
+    Parameters
+    ----------
+    choices
+        From `link_choices`.
+    """
+    offered = dict.fromkeys(LINK_FIELDS, len(choices) > 1)
+    if options.link == "time" and options.link_by == "movement":
+        offered["link_iou"] = False
+    return offered
+
+
 def links_time(axes: str, options: Linking) -> bool:
     """Return whether the objects of an image keep their number through time."""
     return "T" in axes and "T" in _AXES[options.link]
@@ -376,6 +390,7 @@ __all__ = [
     "link_choices",
     "link_distance_option",
     "link_divisions_option",
+    "link_fields",
     "link_gap_option",
     "link_iou_option",
     "link_objects",

@@ -17,7 +17,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.objects.linking import LINK_FIELDS, Link, link_choices
+from napari_unetseg.core.objects.linking import Link, link_choices, link_fields
 from napari_unetseg.gui.predict.live_splitting import LiveSplitting
 from napari_unetseg.gui.predict.load_and_save import LoadAndSave
 from napari_unetseg.gui.predict.predict_run import (
@@ -70,7 +70,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.files = LoadAndSave(self.model, self._on_opened, self.say)
         self._warm = Latest(self)
         self._slide: Slide | None = None
-        self.decoding.changed.connect(lambda options: self.live.look(changed=True))
+        self.decoding.changed.connect(self._on_decoding)
         self.viewer.dims.events.current_step.connect(self.live.look)
         self.viewer.dims.events.ndisplay.connect(self.live.look)
         self.assemble(
@@ -256,6 +256,10 @@ class PredictWidget(Tool[PredictDockOptions]):
         wanted = {"diameter": known > 0, "auto_diameter": known > 0, "rescale": bool(differs)}
         self.form.show_only(wanted)
 
+    def _on_decoding(self, options: DecodeOptions) -> None:
+        self._show_decoding()
+        self.live.look(changed=True)
+
     def _show_decoding(self) -> None:
         layer, model = self.pick.layer(), self.model()
         self.decoding.show_only({"background": model is None or model.decoder is None})
@@ -267,7 +271,7 @@ class PredictWidget(Tool[PredictDockOptions]):
             # Objects end with their plane or stack, and there is another.
             choices = link_choices(long_axes(image_of(layer)), "ZYX"[-model.ndim :])
             self.decoding.offer("link", choices)
-        self.decoding.show_only(dict.fromkeys(LINK_FIELDS, len(choices) > 1))
+        self.decoding.show_only(link_fields(choices, self.decoding.options))
         self.decoding.page.setVisible(objects)
 
     # Models

@@ -73,7 +73,9 @@ def _show_objects(session: Session, layers: Any, run: PredictRun) -> str:
     remark = _show_labels(session, layers, run, ids, PREDICTED_OBJECTS, "objects")
     next_step = _TRY_OTHERS if made.maps is not None else _NEXT
     stopped = "" if made.stopped_at is None else _stopped(made.stopped_at)
-    counted = f"{int(ids.max(initial=0))} objects.{_specks(ids)}"
+    # Ids that last through time have the pixels of all times: a short track is no speck.
+    specks = "" if run.lineage is not None else _specks(ids)
+    counted = f"{int(ids.max(initial=0))} objects.{specks}"
     scaled = scale_in_words(made.zoom)
     return " ".join(filter(None, (stopped, counted, scaled, next_step, remark)))
 

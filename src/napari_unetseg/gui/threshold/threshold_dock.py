@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.lineage import Lineage, lineage_of
-from napari_unetseg.core.objects.linking import LINK_FIELDS, link_choices
+from napari_unetseg.core.objects.linking import link_choices, link_fields
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.threshold import (
     LOCAL_METHODS,
@@ -200,7 +200,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         whole = "ZYX" if options.per == "stack" else "YX"
         choices = link_choices(long_axes(self._image(layer)[0]), whole)
         self.form.offer("link", choices)
-        self.form.show_only(dict.fromkeys(LINK_FIELDS, len(choices) > 1))
+        self.form.show_only(link_fields(choices, options))
 
     def _on_dragged(self, values: tuple[float, ...]) -> None:
         options = self.form.options
