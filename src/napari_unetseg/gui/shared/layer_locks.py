@@ -14,7 +14,6 @@ from napari.layers import Labels
 from napari.utils.events import Event
 from numpy.typing import NDArray
 from psygnal import Signal
-from scipy.ndimage import find_objects
 
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.gui.shared.confirmed_strokes import report_confirmed
@@ -126,6 +125,8 @@ class LayerLocks:
         self._settle()
         if self._known is None or self.replaced:
             return 0
+        from scipy.ndimage import find_objects
+
         differs = layer.data != self._known
         if not differs.any():
             return 0
