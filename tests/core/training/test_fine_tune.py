@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, TrainingPair
@@ -30,7 +31,12 @@ from napari_unetseg.core.training.corrected_labels import (
     make_corrected_pair,
 )
 from napari_unetseg.core.training.fine_tune import FineTuneOptions, fine_tune
-from napari_unetseg.core.training.forgetting import Check, Counts, check_forgetting
+from napari_unetseg.core.training.forgetting import (
+    Check,
+    Counts,
+    _compared,
+    check_forgetting,
+)
 from napari_unetseg.core.training.train import train
 
 QUICK = TrainOptions(until="epochs", epochs=2, steps=8, patch=32, batch=2, averaging=0.0)
@@ -323,21 +329,115 @@ def test_a_cancelled_training_gives_nothing_and_a_stopped_one_a_model():
 # The check
 
 
-def test_counts_add_up():
-    old, new = np.array([1, 1, 1, 0, 0], bool), np.array([1, 0, 1, 1, 0], bool)
-    counts = Counts.of(old, new)
-    assert counts == Counts(5, 3, 3, 1)
-    assert counts.share == pytest.approx(1 / 3)
-    both = Check(counts) + Check(counts, Counts(40, 40, 20, 20))
-    assert both.pixels == Counts(10, 6, 6, 2)
-    assert both.forgotten == 0.5
-    assert "objects" in both.alarm("a", "b", 0.1)
-    assert both.alarm("a", "b", 0.5) == ""
-    few = Check(counts, Counts(4, 4, 2, 2))
-    assert few.forgotten == counts.share, "four objects say nothing"
-    assert "pixels" in few.alarm("a", "b", 0.1)
-    assert "of 4 objects 4 and 2" in few.describe("a", "b")
-    assert Check().forgotten == 0
+SIDE = 320
+
+
+def uneven(rng, share, smooth=0):
+    """Return booleans of which a share is true, as grain or in blobs."""
+    noise = rng.standard_normal((SIDE, SIDE))
+    if smooth:
+        noise = gaussian_filter(noise, smooth)
+    return noise < np.quantile(noise, share)
+
+
+def check_of(truth, *models):
+    """Check the second model against the first, given where each is right."""
+    annotation = Annotation.of(truth, "mask", values=(0, 1, 2), names=("cell", "debris"))
+    labels = [np.where(right, truth, (truth + 1) % 3) for right in models]
+    return _compared(annotation, *((one, None) for one in labels))
+
+
+def three_classes(rng):
+    """Return labels of three classes, of which one is 4 % of the pixels, in blobs."""
+    truth = np.zeros((SIDE, SIDE), np.uint8)
+    truth[:, SIDE // 2 :] = 1
+    truth[uneven(rng, 0.04, 6)] = 2
+    return truth
+
+
+def test_a_better_model_raises_no_alarm_though_its_errors_are_others():
+    rng = np.random.default_rng(0)
+    for smooth in (0, 2):
+        old, new = uneven(rng, 0.85, smooth), uneven(rng, 0.92, smooth)
+        found = check_of(three_classes(rng), old, new)
+        assert found.pixels.forgotten > 0.05 * found.pixels.before
+        assert found.alarm("old", "new", 0.05) == ""
+        assert found.forgotten < 0.05
+
+
+def test_a_small_class_that_is_lost_is_named_with_its_loss():
+    rng = np.random.default_rng(0)
+    truth, old = three_classes(rng), uneven(rng, 0.95)
+    found = check_of(truth, old, old & (truth != 2))
+    assert found.pixels.forgotten < 0.05 * found.pixels.before
+    alarm = found.alarm("old", "new", 0.05)
+    assert alarm.startswith("It forgot 'debris'")
+    assert "'new' has 0, a loss of 100.0 %, interval 100.0 to 100.0 %" in alarm
+    half = check_of(truth, old, old & ~((truth == 2) & uneven(rng, 0.5)))
+    loss = next(one.loss for one in half.losses() if one.name == "debris")
+    assert abs(loss.share - 0.5) < loss.margin < 0.1
+
+
+@pytest.mark.parametrize("width", [32, 160])
+def test_places_that_are_exchanged_for_as_many_others_raise_an_alarm(width):
+    rng = np.random.default_rng(0)
+    old, new = uneven(rng, 0.95), uneven(rng, 0.95)
+    old[:width], new[width : 2 * width] = False, False
+    found = check_of(three_classes(rng), old, new)
+    assert abs(found.pixels.before - found.pixels.after) < 0.01 * found.pixels.total
+    alarm = found.alarm("old", "new", 0.05)
+    assert "It forgot some places" in alarm
+    assert "pixels that 'old' had right" in alarm
+
+
+def test_noise_of_equally_good_models_rarely_raises_an_alarm():
+    alarms = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        truth, smooth = three_classes(rng), 2 * (seed % 2)
+        found = check_of(truth, uneven(rng, 0.9, smooth), uneven(rng, 0.9, smooth))
+        alarms += found.alarm("old", "new", 0.05) != ""
+    assert alarms <= 1
+
+
+def test_a_loss_in_one_place_or_of_little_is_not_measured():
+    truth = np.zeros((64, 64), np.uint8)
+    right = np.ones(truth.shape, bool)
+    truth[2:4, 2:20] = 2
+    lost = check_of(truth, right, right & (truth != 2))
+    assert lost.alarm("old", "new", 0.05) == "", "36 pixels"
+    truth[2:8, 2:20] = 2
+    lost = check_of(truth, right, right & (truth != 2))
+    assert "100.0 %, in 1 place, so without an interval" in lost.alarm("old", "new", 0.05)
+    some = right.copy()
+    some[2:4, 2:20] = False
+    assert check_of(truth, right, some).alarm("old", "new", 0.05) == ""
+
+
+def test_checks_of_images_add_up():
+    rng = np.random.default_rng(0)
+    old, new = uneven(rng, 0.9), uneven(rng, 0.8)
+    one, other = check_of(three_classes(rng), old, new), check_of(three_classes(rng), old, new)
+    both = one + other
+    for kind in ("total", "before", "after", "forgotten"):
+        assert getattr(both.pixels, kind) == 2 * getattr(one.pixels, kind)
+    assert len(both.classes["cell"].parts) == 2 * len(one.classes["cell"].parts)
+    assert both.pixels.forgotten == 2 * np.count_nonzero(old & ~new)
+    nothing = Check()
+    assert (nothing.forgotten, nothing.alarm("a", "b", 0)) == (0, "")
+    assert (nothing + one).pixels.total == one.pixels.total == SIDE**2
+
+
+def test_lost_objects_raise_an_alarm_from_ten_on():
+    old, new = np.ones(40, bool), np.arange(40) % 2 == 0
+    part, half = np.arange(40) // 4, np.arange(40) % 2
+    found = Check({}, Counts.of(old, new, part, half, 10))
+    assert "It forgot objects: of 40 objects, 'a' had 40 right and 'b' has 20" in found.alarm(
+        "a", "b", 0.05
+    )
+    assert "of 40 objects 40 and 20" in found.describe("a", "b")
+    few = Check({}, Counts.of(old[:8], new[:8], part[:8], half[:8], 2))
+    assert few.alarm("a", "b", 0.05) == "", "eight objects tell nothing"
 
 
 def test_a_model_forgets_nothing_against_itself(mask_model):

@@ -73,8 +73,8 @@ class FineTuneOptions(Options):
     alarm: float = option(
         0.05,
         "Alarm from",
-        "Warn if more than this fraction of the annotation that was predicted correctly before is "
-        "wrong afterwards.",
+        "Warn if a class, or the places that got worse, lost more than this fraction of what was "
+        "predicted correctly before, and more than its uncertainty.",
         ge=0,
         le=1,
         step=0.01,
@@ -114,7 +114,7 @@ class FineTuned:
     message
         A sentence about that comparison.
     alarm
-        A sentence about the forgotten share; empty when no more than the options allow.
+        Sentences about what was forgotten; empty when no more than the options allow.
     """
 
     model: TrainedModel

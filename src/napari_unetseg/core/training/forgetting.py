@@ -1,10 +1,11 @@
 """Gains and losses of a training on all annotations: a check for forgetting."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
 
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
@@ -25,81 +26,204 @@ CHECK_PIXELS = 2**23
 RIGHT = 0.5
 """Intersection over union from which an object counts as found."""
 
-FEWEST_OBJECTS = 10
-"""Smallest number of objects for which a share is meaningful."""
+FEWEST = {"pixels": 50, "objects": 10}
+"""Smallest numbers predicted correctly before for which a loss is meaningful."""
+
+CONFIDENCE = 0.95
+"""Probability that all intervals of the losses of a check hold."""
+
+_PARTS = {"pixels": 32, "objects": 128}  # side of a part, the sampling unit, in pixels
+_CELL = 16  # side of the cells of a part, which alternate between its halves
+_MOST_LOST = 0.5  # a loss in a single part, which has no interval, counts from here
+_ALL, _BEFORE, _AFTER, _FORGOTTEN = range(4)
 
 _Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Loss:
+    """Loss of one model against another, as a share of what the other predicted correctly.
+
+    Parameters
+    ----------
+    share
+        From -inf, for a gain, to 1.
+    margin
+        Half of the interval; infinite when all lies in a single part of an image.
+    places
+        Number of parts of images that it was estimated from.
+    """
+
+    share: float = 0.0
+    margin: float = np.inf
+    places: int = 0
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is a loss even at the lower end of its interval."""
+        return self.share > (self.margin if self.places > 1 else _MOST_LOST)
+
+    def __str__(self) -> str:
+        share = f"{100 * self.share:.1f} %"
+        if not np.isfinite(self.margin):
+            return f"{share}, in {self.places} place, so without an interval"
+        low, high = (100 * (self.share + sign * self.margin) for sign in (-1, 1))
+        return f"{share}, interval {max(low, 0):.1f} to {min(high, 100):.1f} %"
+
+
+@dataclass(frozen=True, eq=False)
 class Counts:
     """Numbers of annotated pixels or objects that two models predict correctly.
 
     Parameters
     ----------
-    total
-        Number of all.
-    before, after
-        Numbers predicted correctly by the old and by the new model.
-    forgotten
-        Number predicted correctly by the old model, but not by the new one.
+    parts
+        (parts, 2, 4) integers: for both halves of each part of the images the number of all, of
+        those predicted correctly by the old and by the new model, and of those by the old model
+        only. The halves are interleaved, as the colours of a chessboard.
     """
 
-    total: int = 0
-    before: int = 0
-    after: int = 0
-    forgotten: int = 0
-
-    @property
-    def share(self) -> float:
-        """Forgotten share of the old model's correct predictions."""
-        return self.forgotten / self.before if self.before else 0.0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.total + other.total,
-            self.before + other.before,
-            self.after + other.after,
-            self.forgotten + other.forgotten,
-        )
+    parts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2, 4), np.int64))
 
     @classmethod
-    def of(cls, old: _Mask, new: _Mask) -> "Counts":
-        """Count the correct predictions of two models, given as booleans of equal shape."""
-        return cls(
-            old.size,
-            int(np.count_nonzero(old)),
-            int(np.count_nonzero(new)),
-            int(np.count_nonzero(old & ~new)),
-        )
+    def of(cls, old: _Mask, new: _Mask, part: Any, half: Any, n_parts: int) -> "Counts":
+        """Count the correct predictions of two models.
+
+        Parameters
+        ----------
+        old, new
+            Whether each pixel or object is predicted correctly: (n,).
+        part, half
+            Index of its part, and of the half of that: (n,) integers.
+        n_parts
+            Number of parts.
+        """
+        index = 2 * part + half
+        kinds = [np.ones_like(old), old, new, old & ~new]
+        counts = [np.bincount(index[kind], minlength=2 * n_parts) for kind in kinds]
+        return cls(np.stack(counts, -1).reshape(n_parts, 2, 4).astype(np.int64))
+
+    @property
+    def total(self) -> int:
+        """Number of all."""
+        return self._sum(_ALL)
+
+    @property
+    def before(self) -> int:
+        """Number predicted correctly by the old model."""
+        return self._sum(_BEFORE)
+
+    @property
+    def after(self) -> int:
+        """Number predicted correctly by the new model."""
+        return self._sum(_AFTER)
+
+    @property
+    def forgotten(self) -> int:
+        """Number predicted correctly by the old model, but not by the new one."""
+        return self._sum(_FORGOTTEN)
+
+    def net_loss(self, confidence: float = CONFIDENCE) -> Loss:
+        """Estimate the loss, less what was gained."""
+        return _ratio(self._lost.sum(1), self.parts[..., _BEFORE].sum(1), confidence)
+
+    def local_loss(self, confidence: float = CONFIDENCE) -> Loss:
+        """Estimate the loss in those parts that got worse, whatever others gained.
+
+        Notes
+        -----
+        Some parts always get worse by chance. So one half of a part decides whether it got worse,
+        and the loss is counted in the other half, where it is zero on average if the first was
+        chance.
+        """
+        worse = self._lost[:, ::-1] > 0
+        lost = np.where(worse, self._lost, 0).sum(1)
+        return _ratio(lost, self.parts[..., _BEFORE].sum(1), confidence)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(np.concatenate([self.parts, other.parts]))
+
+    @property
+    def _lost(self) -> NDArray[np.int64]:
+        return self.parts[..., _BEFORE] - self.parts[..., _AFTER]
+
+    def _sum(self, kind: int) -> int:
+        return int(self.parts[..., kind].sum())
 
 
-@dataclass(frozen=True)
+def _ratio(lost: NDArray[np.int64], known: NDArray[np.int64], confidence: float) -> Loss:
+    """Estimate a ratio of sums over parts with its interval, by the variance between parts.
+
+    The degrees of freedom are those of the effective number of parts, since few large ones say
+    less than many equal ones.
+    """
+    some = (known != 0) | (lost != 0)
+    lost, known = lost[some].astype(float), known[some].astype(float)
+    n, whole = len(known), known.sum()
+    if not whole:
+        return Loss(places=n)
+    share = lost.sum() / whole
+    freedom = whole**2 / (known**2).sum() - 1
+    if n < 2 or freedom <= 0:
+        return Loss(share, places=1)
+    spread = np.sqrt(n / (n - 1) * ((lost - share * known) ** 2).sum()) / whole
+    factor = scipy.special.stdtrit(freedom, (1 + confidence) / 2)
+    return Loss(share, float(factor * spread) if spread > 0 else 0.0, n)
+
+
+@dataclass(frozen=True, eq=False)
 class Check:
     """Correct predictions before and after a training.
 
     Parameters
     ----------
-    pixels
-        Counts of pixels that a person annotated: strokes, masks, corrections.
+    classes
+        Counts by class name of pixels that a person annotated: strokes, masks, corrections. All
+        classes have the same parts.
     objects
         Counts of annotated whole objects, for models of objects: correct when a predicted one
         overlaps with an IoU of at least `RIGHT`.
     """
 
-    pixels: Counts = Counts()
+    classes: Mapping[str, Counts] = field(default_factory=dict)
     objects: Counts = Counts()
 
     @property
-    def forgotten(self) -> float:
-        """The larger forgotten share, of pixels or of objects.
+    def pixels(self) -> Counts:
+        """Counts of the pixels of all classes."""
+        several = [counts.parts for counts in self.classes.values()]
+        return Counts(np.sum(several, axis=0)) if several else Counts()
 
-        With fewer than `FEWEST_OBJECTS` objects it is that of pixels.
+    @property
+    def forgotten(self) -> float:
+        """The largest share of `losses`; 0 without one."""
+        return max((found.loss.share for found in self.losses()), default=0.0)
+
+    def losses(self) -> "list[Forgotten]":
+        """List the losses beyond their intervals: the largest first.
+
+        Net losses of each class and of objects, and local losses of pixels and of objects. Their
+        intervals hold together (Bonferroni).
         """
-        return self._worse()[0].share
+        asked = [Forgotten(name, "pixels", counts) for name, counts in self.classes.items()]
+        asked.append(Forgotten("objects", "objects", self.objects))
+        asked += [
+            Forgotten("", things, counts, local=True)
+            for things, counts in (("pixels", self.pixels), ("objects", self.objects))
+        ]
+        known = [one for one in asked if one.counts.before >= FEWEST[one.things]]
+        each = 1 - (1 - CONFIDENCE) / max(len(known), 1)
+        measured = [one.measured(each) for one in known]
+        certain = [one for one in measured if one.loss.certain]
+        return sorted(certain, key=lambda one: -one.loss.share)
 
     def __add__(self, other: "Check") -> "Check":
-        return Check(self.pixels + other.pixels, self.objects + other.objects)
+        names = self.classes if self.classes else other.classes
+        classes = {
+            name: self.classes.get(name, Counts()) + other.classes.get(name, Counts())
+            for name in names
+        }
+        return Check(classes, self.objects + other.objects)
 
     def describe(self, old: str, new: str) -> str:
         """Describe the counts before and after in a sentence."""
@@ -112,20 +236,57 @@ class Check:
         return f"{sentence}."
 
     def alarm(self, old: str, new: str, limit: float) -> str:
-        """Describe the forgotten share in a sentence; empty up to the limit."""
-        counts, things = self._worse()
-        if self.forgotten <= limit:
-            return ""
-        return (
-            f"It forgot: of {counts.before:,} {things} that {old!r} had right, {new!r} has "
-            f"{counts.forgotten:,} wrong ({_share(counts.forgotten, counts.before)})."
+        """Describe the losses above a limit; empty when there is none."""
+        return " ".join(
+            found.describe(old, new) for found in self.losses() if found.loss.share > limit
         )
 
-    def _worse(self) -> tuple[Counts, str]:
-        enough = self.objects.before >= FEWEST_OBJECTS
-        if enough and self.objects.share > self.pixels.share:
-            return self.objects, "objects"
-        return self.pixels, "pixels"
+
+@dataclass(frozen=True, eq=False)
+class Forgotten:
+    """A loss of a model, with the counts it was estimated from.
+
+    Parameters
+    ----------
+    name
+        The class, or objects.
+    things
+        Pixels or objects.
+    counts
+        Their counts.
+    local
+        Whether it is the loss in places that got worse, of all classes, instead of the net loss.
+    loss
+        The loss, once measured.
+    """
+
+    name: str
+    things: str
+    counts: Counts
+    local: bool = False
+    loss: Loss = Loss()
+
+    def measured(self, confidence: float) -> "Forgotten":
+        """Return it with its loss, whose interval holds with a probability."""
+        estimate = self.counts.local_loss if self.local else self.counts.net_loss
+        return replace(self, loss=estimate(confidence))
+
+    def describe(self, old: str, new: str) -> str:
+        """Describe it in a sentence."""
+        counts = self.counts
+        if self.local:
+            return (
+                f"It forgot some places, whatever it learnt in others: of {counts.before:,} "
+                f"{self.things} that {old!r} had right, {new!r} has {counts.forgotten:,} wrong, "
+                f"and where it got worse it lost {self.loss}."
+            )
+        classes = self.name != self.things
+        name = repr(self.name) if classes else self.name
+        whole = f"its {counts.total:,} pixels" if classes else f"{counts.total:,} objects"
+        return (
+            f"It forgot {name}: of {whole}, {old!r} had {counts.before:,} right and {new!r} has "
+            f"{counts.after:,}, a loss of {self.loss}."
+        )
 
 
 def check_forgetting(
@@ -190,12 +351,34 @@ def _compared(
     new: tuple[NDArray[Any], NDArray[Any] | None],
 ) -> Check:
     counted = annotation.counted
-    truth = np.array(annotation.values)[annotation.targets[counted]]
-    pixels = Counts.of(old[0][counted] == truth, new[0][counted] == truth)
+    targets = annotation.targets[counted]
+    truth = np.array(annotation.values)[targets]
+    right = [labels[counted] == truth for labels in (old[0], new[0])]
+    where = np.nonzero(counted)
+    part, n_parts = _part_of(where, annotation.shape, _PARTS["pixels"])
+    half = sum(axis // _CELL for axis in where) % 2
+    classes = {
+        name: Counts.of(*(each[targets == k] for each in (*right, part, half)), n_parts)
+        for k, name in enumerate(annotation.names)
+    }
     if annotation.objects is None or old[1] is None or new[1] is None:
-        return Check(pixels)
+        return Check(classes)
     true = np.where(counted, annotation.objects, 0)
-    return Check(pixels, Counts.of(_found(old[1], true), _found(new[1], true)))
+    found = [_found(predicted, true) for predicted in (old[1], new[1])]
+    _, first = np.unique(true, return_index=True)
+    corners = np.unravel_index(first[len(first) - len(found[0]) :], true.shape)
+    part, n_parts = _part_of(corners, true.shape, _PARTS["objects"])
+    return Check(classes, Counts.of(*found, part, np.arange(len(found[0])) % 2, n_parts))
+
+
+def _part_of(
+    where: tuple[NDArray[np.intp], ...], shape: tuple[int, ...], side: int
+) -> tuple[NDArray[np.intp], int]:
+    """Return the index of the part of an image that each position lies in, and their number."""
+    sides = tuple(-(-length // side) for length in shape)
+    index = np.ravel_multi_index(tuple(axis // side for axis in where), sides)
+    found, part = np.unique(index, return_inverse=True)
+    return part, len(found)
 
 
 def _found(predicted: NDArray[Any], true: NDArray[Any]) -> _Mask:
@@ -208,4 +391,4 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / max(whole, 1):.1f} %"
 
 
-__all__ = ["CHECK_PIXELS", "RIGHT", "Check", "Counts", "check_forgetting"]
+__all__ = ["CHECK_PIXELS", "RIGHT", "Check", "Counts", "Loss", "check_forgetting"]
