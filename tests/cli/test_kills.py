@@ -188,12 +188,14 @@ def untimed(files: dict[str, bytes]) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if name not in TIMED}
 
 
-def kill(server: Server, code: str, place: Path, words: tuple[str, ...], wait: float) -> bool:
-    """Run code in a process, and kill it a while after it changed the folder."""
+def kill(
+    server: Server, place: Path, words: tuple[str, ...], wait: float, *, writing: bool
+) -> bool:
+    """Run a command in a process, and kill it a while after it began, or began to write."""
     before = len(list(place.rglob("*")))
-    pid = server.start(code, place, words)
+    pid = server.start(COMMAND, place, words)
     started = time.monotonic()
-    while len(list(place.rglob("*"))) == before and time.monotonic() < started + 20:
+    while writing and len(list(place.rglob("*"))) == before and time.monotonic() < started + 20:
         time.sleep(0.0005)
     time.sleep(wait)
     with contextlib.suppress(ProcessLookupError):
@@ -219,7 +221,9 @@ def test_a_killed_command_leaves_its_files_whole(job, server, inputs, tmp_path):
     for trial in range(KILLS // 5):
         place = tmp_path / f"killed-{trial}"
         shutil.copytree(inputs, place)
-        n_killed += kill(server, COMMAND, place, words, float(rng.uniform(0, lasts)))
+        late = trial % 2 == 1
+        wait = float(rng.uniform(0, lasts / 8 if late else lasts))
+        n_killed += kill(server, place, words, wait, writing=late)
         # Each file is there whole, or not at all.
         for name, content in untimed(tree(place)).items():
             assert after.get(name) == content, name
