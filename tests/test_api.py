@@ -233,7 +233,7 @@ IDS = np.eye(20, dtype=int)
         (lambda: seg.flatten(PLANE, seg.fit_background(PLANE), terms="plane"), "fitted already"),
         (lambda: seg.flatten(IDS[:9], seg.fit_background(PLANE)), "fitted to an image of shape"),
         (lambda: seg.fit_background(PLANE).flatten(PLANE[:9]), "fitted to an image of shape"),
-        (lambda: seg.measure(PLANE), "whole numbers"),
+        (lambda: seg.measure(PLANE * 0.5), "whole numbers"),
         (lambda: seg.measure(IDS, PLANE[:9]), "do not fit"),
         (lambda: seg.measure(IDS, PLANE, spacing=(1, 2, 3)), "3 numbers"),
         (lambda: seg.measure(IDS, hul=True), "Did you mean hull?"),

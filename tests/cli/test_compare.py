@@ -1,5 +1,6 @@
 """`compare` on files: the table, the recommendation, and the model that is kept."""
 
+import errno
 import json
 
 import numpy as np
@@ -168,13 +169,26 @@ def test_what_is_wrong_is_one_line(labels, words, expected, data, capsys):
     assert expected in said.err.splitlines()[-1]
 
 
-def test_a_table_that_cannot_be_written_costs_no_model(data, tmp_path, capsys):
+def test_a_table_that_cannot_be_written_is_refused_before_the_training(data, tmp_path, capsys):
     best, table = tmp_path / "best.zip", tmp_path / "taken"
     table.mkdir()
     words = ("--models", "logistic", "-o", best, "--json", table)
     assert run("compare", data / "images", data / "strokes", *words) == 2
     assert str(table) in capsys.readouterr().err
+    assert not best.exists()
+
+
+def test_a_table_that_fails_at_the_end_costs_no_model(data, tmp_path, capsys, monkeypatch):
+    def fail(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Scoreboard, "as_json", fail)
+    best, table = tmp_path / "best.zip", tmp_path / "table.json"
+    words = ("--models", "logistic", "-o", best, "--json", table)
+    assert run("compare", data / "images", data / "strokes", *words) == 2
+    assert "The disk is full" in capsys.readouterr().err
     assert load(best).spec.kind == "logistic"
+    assert not table.exists()
 
 
 def test_three_classes_and_the_logistic_alone_say_why(data, tmp_path, capsys):

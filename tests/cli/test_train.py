@@ -542,7 +542,7 @@ class TestMistakes:
         images = (data / "images", data / "masks")
         assert ".zip" in refused("train", *images, "-o", tmp_path / "m.pt")
         file = data / "images" / "a.tif"
-        assert "is not writable" in refused("train", *images, "-o", file / "m.zip")
+        assert "not a folder" in refused("train", *images, "-o", file / "m.zip")
         (data / "folder.zip").mkdir()
         assert "is a folder" in refused("train", *images, "-o", data / "folder.zip")
 

@@ -151,7 +151,9 @@ def known_labels(labels: Image) -> Image:
 
 
 def comparable(*labels: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return label arrays of one shape with 0 wherever one of them is below 0."""
+    """Return label arrays with 0 wherever one of them is below 0; those of other shapes as given."""
+    if len({one.shape for one in labels}) > 1:
+        return labels
     signed = [one < 0 for one in labels if one.dtype.kind in "if"]
     left_out = np.logical_or.reduce(signed) if signed else np.False_
     if not left_out.any():

@@ -184,7 +184,7 @@ def test_labels_of_one_plane_annotate_the_plane_on_screen(qtbot, tool, viewer, s
     (model,) = Session.of(viewer).models
     found = predict(model, Image.of(sample.image[6])).asarray() == 2
     both = np.count_nonzero(found & sample.mask[6])
-    assert 2 * both / (np.count_nonzero(found) + np.count_nonzero(sample.mask[6])) > 0.75
+    assert 2 * both / (np.count_nonzero(found) + np.count_nonzero(sample.mask[6])) > 0.6
     with pytest.raises(InputError, match="back to 2D"):
         lesson_of(viewer.layers["stack"], viewer.layers["flat"], "mask", None)
 
