@@ -251,7 +251,7 @@ class _Frame:
         from skimage.measure import label
 
         parts, n = label(region & (found == 0), return_num=True, connectivity=1)
-        rest: Ids = np.where(parts > 0, parts + (self.beyond - 1), found)
+        rest: Ids = np.where(parts > 0, _ids_of(parts) + (self.beyond - 1), found)
         self.beyond += int(n)
         return rest
 
