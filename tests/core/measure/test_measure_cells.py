@@ -15,7 +15,7 @@ from napari_unetseg.core.measure import (
 from napari_unetseg.core.objects.compartments import find_compartments
 from napari_unetseg.core.samples import cells as draw_cells
 
-CASES = [("YX", (150, 180)), ("ZYX", (8, 90, 90))]
+CASES = [("YX", (150, 180)), ("ZYX", (8, 140, 140))]
 
 
 def sampled(axes, shape, **options):

@@ -37,7 +37,7 @@ from napari_unetseg.core.recipe.script_export import python_script
 from napari_unetseg.core.samples import cells as draw_cells
 from napari_unetseg.core.scoring.object_scores import object_scores
 from napari_unetseg.core.scoring.overlap import overlap_of
-from napari_unetseg.core.streaming import stream
+from napari_unetseg.core.streaming import ByBlocks, stream
 from napari_unetseg.core.threshold import threshold
 
 NUCLEI = ThresholdStep(result="objects", min_size=15)
@@ -198,6 +198,11 @@ def test_larger_than_memory_is_refused(sample, tmp_path):
     with pytest.raises(InputError, match="paired with cells in memory only"):
         stream(recipe_of(), sample.as_image(), tmp_path / "out.zarr")
     assert not list(tmp_path.iterdir())
+    write_image(tmp_path / "a.tif", sample.as_image())
+    batch = Batch(recipe_of(), (tmp_path / "a.tif",), tmp_path / "out", suffix=".zarr")
+    (row,) = run_batch(batch, make=ByBlocks())
+    assert row.state == "failed"
+    assert "paired with cells in memory only" in row.message
 
 
 def test_recipes_without_cells_keep_their_hash():
