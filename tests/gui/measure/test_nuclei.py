@@ -6,7 +6,7 @@ from napari.components import ViewerModel
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.measure import CellMeasureOptions, measure_cells
-from napari_unetseg.core.objects.compartments import find_compartments
+from napari_unetseg.core.objects.compartments import CellOptions, find_compartments
 from napari_unetseg.core.samples import cells as draw_cells
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.measure.nuclei_choice import PAIRED
@@ -119,8 +119,9 @@ def test_labels_are_not_their_own_nuclei(viewer, tool, run):
 
 def test_boundaries_are_followed_in_the_chosen_channel(viewer, tool, run):
     tool.nuclei.layer.pick(viewer.layers["nuclei"])
-    tool.nuclei.form.set(method="mask")
-    tool.nuclei.form.set(boundary="dark")
+    assert not tool.nuclei.image.isVisibleTo(tool)
+    tool.nuclei.form.put_back(CellOptions(method="mask", boundary="dark"))
+    assert tool.nuclei.image.isVisibleTo(tool)
     tool.nuclei.image.pick(viewer.layers["actin"])
     run()
     found = find_compartments(

@@ -125,6 +125,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             forms={"cells": self.nuclei.form},
             results=[self.table, line, self.bar_of_colours, files],
         )
+        self.nuclei.arrange()  # for the options remembered from another session
         self.ticks.changed.connect(self._on_ticks)
         self._on_ticks()
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_unetseg.core.errors import InputError
@@ -109,14 +108,7 @@ class NucleiChoice(QWidget):
         The napari viewer.
     accepts
         Whether a layer can be the nuclei.
-
-    Signals
-    -------
-    changed()
-        Other nuclei are chosen.
     """
-
-    changed = Signal()
 
     def __init__(self, viewer: Any, accepts: Callable[[Layer], bool]) -> None:
         super().__init__()
@@ -140,9 +132,9 @@ class NucleiChoice(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.form.page)
         column.addWidget(self._line)
-        self.layer.picked.connect(self._arrange)
-        self.form.changed.connect(self._arrange)
-        self._arrange()
+        self.layer.picked.connect(self.arrange)
+        self.form.changed.connect(self.arrange)
+        self.arrange()
 
     def chosen(self, labels: Layer) -> PairedLayers | None:
         """Return the inputs of a pairing with the picked labels; None without nuclei.
@@ -162,23 +154,22 @@ class NucleiChoice(QWidget):
                 f"{nuclei.name!r} is chosen as the nuclei and as the labels of the cells. Choose "
                 "other labels for the cells, or let the nuclei grow."
             )
-        image = None
-        if self._follows(options):
-            image = self.image.layer()
+        image = self.image.layer() if _follows(options) else None
         return PairedLayers(nuclei, None if grows else labels, image, options)
+
+    def arrange(self, _: object = None) -> None:
+        """Show what matters with the chosen nuclei and options."""
+        self.setVisible(self.layer.layer() is not None)
+        self._line.setVisible(_follows(self.form.options))
 
     def close_events(self) -> None:
         """Stop listening to the viewer."""
         self.layer.close_events()
         self.image.close_events()
 
-    def _follows(self, options: CellOptions) -> bool:
-        return options.method == "mask" and options.boundary != "middle"
 
-    def _arrange(self, _: object = None) -> None:
-        self.setVisible(self.layer.layer() is not None)
-        self._line.setVisible(self._follows(self.form.options))
-        self.changed.emit()
+def _follows(options: CellOptions) -> bool:
+    return options.method == "mask" and options.boundary != "middle"
 
 
 def _copied(layer: Labels) -> Image:
