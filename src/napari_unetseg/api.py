@@ -669,7 +669,7 @@ def measure_cells(
     several = isinstance(image, Mapping)
     images = {name: as_image(array) for name, array in image.items()} if several else None
     values = images if several or image is None else as_image(image)
-    known = [] if values is None else list(images.values()) if images else [values]
+    known = [values] if isinstance(values, Image) else list((images or {}).values())
     seeds = measuring.copy_calibration(seeds, known)
     chosen = chosen_options(CellMeasureOptions, options, keywords)
     found = find_compartments(
@@ -680,8 +680,13 @@ def measure_cells(
         progress=part(progress, 0, 0.3),
     )
     table = measuring.measure_cells(found, values, chosen, progress=part(progress, 0.3, 1))
-    parts = (like_given(nuclei, one) for one in (found.nuclei, found.cells, found.cytoplasm))
-    return MeasuredCells(*parts, table=table, summary=found.summary())
+    return MeasuredCells(
+        like_given(nuclei, found.nuclei),
+        like_given(nuclei, found.cells),
+        like_given(nuclei, found.cytoplasm),
+        table,
+        found.summary(),
+    )
 
 
 class Evaluation(dict[str, float]):

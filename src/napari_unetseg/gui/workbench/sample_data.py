@@ -118,7 +118,7 @@ def _channel_layers(sample: Sample, seed: int) -> list[LayerData]:
     truth = {"visible": False, "metadata": {**metadata, "truth": True}, **place}
     layers: list[LayerData] = [
         (sample.objects, {"name": "true cells", **truth}, "labels"),
-        (sample.nuclei, {"name": "true nuclei", **truth}, "labels"),
+        (np.asarray(sample.nuclei), {"name": "true nuclei", **truth}, "labels"),
     ]
     look = {"blending": "additive", "metadata": metadata, **place}
     for number, colour in reversed(list(enumerate(("bop blue", "green")))):
