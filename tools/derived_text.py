@@ -94,6 +94,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
     from napari_unetseg.core.measure import MeasureOptions
     from napari_unetseg.core.model.registry import RUNGS
     from napari_unetseg.core.models_io.native.export_package import ExportOptions
+    from napari_unetseg.core.objects.compartments import CellOptions
     from napari_unetseg.core.objects.decode import DecodeOptions
     from napari_unetseg.core.review_queue.queue_options import QueueOptions
     from napari_unetseg.core.threshold import ThresholdOptions
@@ -118,7 +119,7 @@ def options_of(dock: str) -> dict[str, type[Options]]:
         "correct": {"": CorrectOptions},
         "train_on": {"": FineTuneOptions},
         "review": {"": ReviewOptions},
-        "measure": {"": MeasureOptions},
+        "measure": {"": MeasureOptions, "How cells are found": CellOptions},
         "features": {"": FeatureOptions},
         "models": {"What Export asks": ExportOptions},
     }

@@ -6,7 +6,7 @@ array where the result is lazy.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
@@ -42,13 +42,14 @@ from napari_unetseg.core.inference.prediction import predict as run_model
 from napari_unetseg.core.io import read_image, write_image, write_labels, write_table
 from napari_unetseg.core.io.paths import PathLike
 from napari_unetseg.core.label_image import comparable, label_image
-from napari_unetseg.core.measure import MeasureOptions, Table
+from napari_unetseg.core.measure import CellMeasureOptions, MeasureOptions, Table
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.models_io.native import save
+from napari_unetseg.core.objects.compartments import find_compartments
 from napari_unetseg.core.objects.decode import DecodeOptions
-from napari_unetseg.core.progress import Progress, silent
+from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe, RecipeResult
 from napari_unetseg.core.scoring.pixel_scores import class_scores, mean_scores
 from napari_unetseg.core.scoring.score_summary import ObjectScoreOptions, judge_objects
@@ -575,6 +576,119 @@ def measure(
     return measuring.measure(ids, values, chosen_options(MeasureOptions, options, keywords))
 
 
+@dataclass(frozen=True, eq=False)
+class MeasuredCells:
+    """Cells with their nuclei and cytoplasm, and a table with a row for each cell.
+
+    Parameters
+    ----------
+    nuclei, cells, cytoplasm
+        Ids of one shape; what belongs together has one number.
+    table
+        See `napari_unetseg.core.measure.measure_cells`.
+    summary
+        The number of cells, with and without nuclei, in a sentence.
+    """
+
+    nuclei: Any
+    cells: Any
+    cytoplasm: Any
+    table: Table
+    summary: str
+
+    def __repr__(self) -> str:
+        return f"MeasuredCells({self.summary!r})"
+
+
+@offering(CellMeasureOptions)
+def measure_cells(
+    nuclei: Any,
+    cells: Any = None,
+    image: Any = None,
+    options: CellMeasureOptions | None = None,
+    *,
+    boundaries_in: Any = None,
+    axes: str | None = None,
+    spacing: Spacing = (),
+    unit: str = "",
+    channel_names: Sequence[str] = (),
+    progress: Progress = silent,
+    **keywords: Any,
+) -> MeasuredCells:
+    """Pair nuclei with cells, and measure nucleus, cytoplasm and cell of each.
+
+    Parameters
+    ----------
+    nuclei
+        Ids of nuclei, 0 for background: an `Image` or any array.
+    cells
+        Ids of cells, of the same shape; their foreground with ``method="mask"``; not needed with
+        ``method="grow"``.
+    image
+        Intensities to measure, with the labels' axes and optionally channels; or a dict of several
+        such images by name.
+    options
+        All options at once, instead of keywords.
+    boundaries_in
+        One channel to follow bright or dark boundaries in, with ``method="mask"``.
+    axes, spacing, unit, channel_names
+        As in `measure`.
+    progress
+        Called with the completed fraction; may raise `Cancelled`.
+
+    Returns
+    -------
+    MeasuredCells
+        Three label images and the table.
+
+    Raises
+    ------
+    InputError
+        When an input is missing, is no label image, or they do not fit each other.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> sample = seg.samples.cells((128, 128), seed=1)
+    >>> found = seg.measure_cells(sample.nuclei, sample.objects, sample.as_image())
+    >>> found
+    MeasuredCells('6 cells: 3 with one nucleus, 1 with several, 2 without.')
+    >>> bool((found.table["cell_pixels"] >= found.table["nucleus_pixels"]).all())
+    True
+    """
+    own = None if axes is None else axes.upper().replace("C", "")
+    metadata: Any = {"axes": own, "spacing": spacing, "unit": unit, "rgb": False}
+    seeds = image_from(nuclei, "nuclei", **metadata)
+
+    def as_image(array: Any) -> Image:
+        same = seeds.axes if axes is None and getattr(array, "ndim", 0) == seeds.ndim else axes
+        return image_from(
+            array, axes=None if isinstance(array, Image) else same, channel_names=channel_names
+        )
+
+    several = isinstance(image, Mapping)
+    images = {name: as_image(array) for name, array in image.items()} if several else None
+    values = images if several or image is None else as_image(image)
+    known = [values] if isinstance(values, Image) else list((images or {}).values())
+    seeds = measuring.copy_calibration(seeds, known)
+    chosen = chosen_options(CellMeasureOptions, options, keywords)
+    found = find_compartments(
+        seeds,
+        None if cells is None else image_from(cells, "cells", **metadata),
+        chosen,
+        image=None if boundaries_in is None else as_image(boundaries_in),
+        progress=part(progress, 0, 0.3),
+    )
+    table = measuring.measure_cells(found, values, chosen, progress=part(progress, 0.3, 1))
+    return MeasuredCells(
+        like_given(nuclei, found.nuclei),
+        like_given(nuclei, found.cells),
+        like_given(nuclei, found.cytoplasm),
+        table,
+        found.summary(),
+    )
+
+
 class Evaluation(dict[str, float]):
     """Scores by name, also as attributes: ``result["dice"]`` is ``result.dice``."""
 
@@ -712,18 +826,21 @@ def run_recipe(
         steps = steps.model_copy(update={"image": step})
     given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel_names=channel_names)
     model = recipes.recipe_model(steps, folder, trust=trust)
-    return recipes.run_recipe(steps, given, model=model, progress=progress)
+    cell_model = recipes.recipe_cell_model(steps, folder, trust=trust)
+    return recipes.run_recipe(steps, given, model=model, cell_model=cell_model, progress=progress)
 
 
 __all__ = [
     "Evaluation",
     "Image",
+    "MeasuredCells",
     "ModelLike",
     "Spacing",
     "evaluate",
     "fit_background",
     "flatten",
     "measure",
+    "measure_cells",
     "open_model",
     "predict",
     "read",

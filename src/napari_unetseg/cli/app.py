@@ -31,6 +31,7 @@ def run_program(arguments: list[str]) -> int:
 
 def build_app() -> typer.Typer:
     """Build the program with all its commands."""
+    from napari_unetseg.cli.cells_command import cells_command
     from napari_unetseg.cli.compare_command import compare_command
     from napari_unetseg.cli.draft_commands import (
         background_command,
@@ -64,6 +65,7 @@ def build_app() -> typer.Typer:
         "export": export_command,
         "train-on": fine_tune_command,
         "measure": measure_command,
+        "cells": cells_command,
         "run": run_command,
         "models": models_command,
     }

@@ -11,7 +11,15 @@ from scipy.ndimage import binary_erosion
 from skimage.filters import threshold_otsu
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.samples import Sample, membranes, micrograph, neurons, nuclei, tissue
+from napari_unetseg.core.samples import (
+    Sample,
+    cells,
+    membranes,
+    micrograph,
+    neurons,
+    nuclei,
+    tissue,
+)
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.samples.scene import consecutive, scatter, smooth_field, uneven
 
@@ -19,6 +27,8 @@ SMALL = {
     "neurons": lambda **knobs: neurons((200, 240), **knobs),
     "nuclei": lambda **knobs: nuclei((200, 240), **knobs),
     "nuclei 3D": lambda **knobs: nuclei((12, 80, 96), **knobs),
+    "cells": lambda **knobs: cells((200, 240), **knobs),
+    "cells 3D": lambda **knobs: cells((12, 80, 96), **knobs),
     "membranes": lambda **knobs: membranes((200, 240), **knobs),
     "membranes 3D": lambda **knobs: membranes((12, 80, 96), **knobs),
     "tissue": lambda **knobs: tissue((200, 240), **knobs),
@@ -301,3 +311,35 @@ def test_a_kind_that_nobody_draws_is_refused():
         micrograph(shape="spirals")
     with pytest.raises(InputError, match="no 'neon' to draw"):
         micrograph(look="neon")
+
+
+@pytest.mark.parametrize("shape", [(160, 200), (10, 140, 140)])
+def test_every_nucleus_lies_in_one_cell(shape):
+    sample = cells(shape, seed=2, binucleate=0.4, anucleate=0.3)
+    inside = sample.nuclei > 0
+    assert np.array_equal(inside, sample.classes == 2)
+    assert (sample.objects[inside] > 0).all()
+    pairs = np.unique(np.stack([sample.nuclei[inside], sample.objects[inside]]), axis=1)
+    assert len(np.unique(pairs[0])) == pairs.shape[1], "no nucleus lies in two cells"
+    counts = np.bincount(pairs[1], minlength=sample.objects.max() + 1)[1:]
+    assert (counts == 0).any()
+    assert (counts > 1).any()
+    assert sample.image[0][inside].mean() > 2 * sample.image[0][~inside].mean()
+    assert sample.as_image().channel_names == ("nuclei", "cytoplasm")
+
+
+def test_cells_can_all_have_one_nucleus():
+    sample = cells((120, 120), seed=1, binucleate=0, anucleate=0)
+    whole = np.setdiff1d(
+        sample.objects,
+        np.concatenate(
+            [
+                sample.objects[0],
+                sample.objects[-1],
+                sample.objects[:, 0],
+                sample.objects[:, -1],
+            ]
+        ),
+    )
+    for number in whole[whole > 0]:
+        assert len(np.setdiff1d(sample.nuclei[sample.objects == number], [0])) == 1

@@ -52,6 +52,27 @@ def test_a_synthetic_sample_shows_the_image_and_hides_the_truth(open_sample):
         assert np.allclose(layer.extent.world[:, -2:], image.extent.world[:, -2:])
 
 
+@pytest.mark.parametrize(
+    "open_sample", [sample_data.cells_layers, sample_data.cells_3d_layers], ids=lambda f: f.__name__
+)
+def test_a_sample_of_two_channels_has_a_layer_for_each(open_sample):
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    viewer = ViewerModel()
+    for data in open_sample():
+        viewer.add_layer(Layer.create(*data))
+    assert [layer.name for layer in viewer.layers] == [
+        "true cells",
+        "true nuclei",
+        "cytoplasm",
+        "nuclei",
+    ]
+    assert [layer.visible for layer in viewer.layers] == [False, False, True, True]
+    assert len({layer.data.shape for layer in viewer.layers}) == 1
+    assert len({tuple(layer.scale) for layer in viewer.layers}) == 1
+
+
 def test_another_seed_is_another_picture():
     assert not np.array_equal(
         sample_data.nuclei_layers()[-1][0], sample_data.nuclei_layers(seed=1)[-1][0]

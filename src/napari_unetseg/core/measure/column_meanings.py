@@ -46,11 +46,17 @@ _HELP = {
     "max": "Highest intensity.",
     "sum": "Sum of intensities.",
     "median": "Median intensity.",
+    "n_nuclei": "Number of nuclei of the cell.",
+    "nucleus_to_cell": "Area or volume of the nucleus over that of the cell.",
+    "nucleus_to_cytoplasm": "Mean intensity of the nucleus over that of the cytoplasm.",
     "true_count": "Estimated number of true objects, from the reviewed random sample of the Queue "
     "dock; low and high: 95 % confidence.",
     "true_precision": "Fraction of the labelled objects that are correct, from the same sample.",
     "true_missed": "Number of true objects without a label, from the same sample.",
 }
+
+COMPARTMENTS = ("cell", "nucleus", "cytoplasm")
+"""First words of the columns that are measured in one compartment of a cell."""
 
 
 def column_meaning(column: str) -> str:
@@ -63,7 +69,23 @@ def column_meaning(column: str) -> str:
     """
     parts = column.split("_")
     starts = ("_".join(parts[:n]) for n in range(len(parts), 0, -1))
-    return next((_HELP[start] for start in starts if start in _HELP), "")
+    found = next((_HELP[start] for start in starts if start in _HELP), "")
+    if found or parts[0] not in COMPARTMENTS:
+        return found
+    own = column_meaning("_".join(parts[1:]))
+    return f"Of the {parts[0]}: {own[:1].lower()}{own[1:]}" if own else ""
 
 
-__all__ = ["column_meaning"]
+def column_kind(column: str) -> str:
+    """Return the first word of a measurement, without the compartment it was measured in.
+
+    Examples
+    --------
+    >>> column_kind("nucleus_centroid_y_um"), column_kind("mean_dapi")
+    ('centroid', 'mean')
+    """
+    first, _, rest = column.partition("_")
+    return rest.partition("_")[0] if first in COMPARTMENTS else first
+
+
+__all__ = ["COMPARTMENTS", "column_kind", "column_meaning"]

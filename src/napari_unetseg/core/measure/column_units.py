@@ -21,12 +21,13 @@ def unit_suffix(image: Image) -> str:
     Examples
     --------
     >>> import numpy as np
-    >>> unit_suffix(Image.of(np.zeros((2, 2)), spacing=(0.5, 0.5), unit="µm"))
+    >>> unit_suffix(Image.of(np.zeros((2, 2)), spacing=(0.5, 0.5), unit="micrometer"))
     'um'
     """
     if not image.calibrated:
         return "px" if all(step == 1 for step in image.spacing) else _UNKNOWN
-    name = _PLAIN.get(image.unit, image.unit)
+    symbol = symbol_of(image.unit)
+    name = _PLAIN.get(symbol, symbol)
     plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in name).strip("_")
     return plain or _UNKNOWN
 

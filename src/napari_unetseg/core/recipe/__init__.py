@@ -1,7 +1,13 @@
 """Define, read, write and run recipes: the steps of an analysis and their options, as data."""
 
 from napari_unetseg.core.recipe.batch_summary import ImageRow, summarise_batch
-from napari_unetseg.core.recipe.execute import RecipeResult, recipe_image, recipe_model, run_recipe
+from napari_unetseg.core.recipe.execute import (
+    RecipeResult,
+    recipe_cell_model,
+    recipe_image,
+    recipe_model,
+    run_recipe,
+)
 from napari_unetseg.core.recipe.image_batch import Batch, run_batch
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_files import (
@@ -12,6 +18,7 @@ from napari_unetseg.core.recipe.recipe_files import (
     write_recipe,
 )
 from napari_unetseg.core.recipe.recipe_steps import (
+    CellStep,
     ImageStep,
     MeasurementStep,
     ModelStep,
@@ -27,6 +34,7 @@ from napari_unetseg.core.recipe.recipe_yaml import (
 __all__ = [
     "VERSION",
     "Batch",
+    "CellStep",
     "ImageRow",
     "ImageStep",
     "MeasurementStep",
@@ -40,6 +48,7 @@ __all__ = [
     "model_step",
     "parse_recipe",
     "read_recipe",
+    "recipe_cell_model",
     "recipe_image",
     "recipe_model",
     "recipe_to_yaml",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_unetseg.core.io.table_files import stack_tables, table_rows, write_table
+from napari_unetseg.core.measure import column_kind
 from napari_unetseg.core.recipe.results_folder import TABLES, ResultsFolder
 
 OBJECTS_TABLE, IMAGES_TABLE = "measurements.csv", "images.csv"
@@ -97,7 +98,7 @@ def _medians(table: Path) -> dict[str, float]:
         head, body = next(rows, []), list(rows)
     medians = {}
     for column, name in enumerate(head):
-        if name.split("_")[0] in _NO_QUANTITY:
+        if column_kind(name) in _NO_QUANTITY:
             continue
         values = np.array([float(row[column]) for row in body if row[column]])
         if len(values):

@@ -20,7 +20,12 @@ from napari_unetseg.core.recipe.recipe_files import (
     model_step,
     write_recipe,
 )
-from napari_unetseg.core.recipe.recipe_steps import ImageStep, MeasurementStep, ThresholdStep
+from napari_unetseg.core.recipe.recipe_steps import (
+    ImageStep,
+    MeasurementStep,
+    ModelStep,
+    ThresholdStep,
+)
 
 _HASH = 8
 _LONGEST = 40
@@ -85,28 +90,34 @@ def move_recipe(recipe: Recipe, folder: Path, path: Path) -> Recipe:
     InputError
         When the model is missing or differs, or a file cannot be written.
     """
-    copied = None
-    if recipe.model is not None and path.parent.resolve() != folder.resolve():
-        source = model_file(recipe.model, folder)
-        if shipped.shipped_name(source):
-            write_recipe(path, recipe)
-            return recipe
-        target = path.parent / source.name
-        if not (target.is_file() and file_sha256(target) == recipe.model.sha256):
-            if target.exists():
-                raise InputError(
-                    f"{target} is another model of the same name. Save the recipe elsewhere, or "
-                    "rename that file."
-                )
-            copied = source
-        model = recipe.model.model_copy(update={"file": source.name})
-        recipe = recipe.model_copy(update={"model": model})
+    copied: dict[Path, Path] = {}
+    if path.parent.resolve() != folder.resolve():
+        for name, step in (("model", recipe.model), ("cell_model", recipe.cell_model)):
+            if step is not None:
+                moved = _moved_model(step, folder, path.parent, copied)
+                recipe = recipe.model_copy(update={name: moved})
     with writing_together():
-        if copied is not None:
-            with writing(path.parent / copied.name) as draft:
-                shutil.copyfile(copied, draft)
+        for target, source in copied.items():
+            with writing(target) as draft:
+                shutil.copyfile(source, draft)
         write_recipe(path, recipe)
     return recipe
+
+
+def _moved_model(step: ModelStep, folder: Path, place: Path, copied: dict[Path, Path]) -> ModelStep:
+    """Return the step of a model for a recipe in another folder; note the file to copy there."""
+    source = model_file(step, folder)
+    if shipped.shipped_name(source):
+        return step
+    target = place / source.name
+    if not (target.is_file() and file_sha256(target) == step.sha256):
+        if target.exists() or copied.get(target, source) != source:
+            raise InputError(
+                f"{target} is another model of the same name. Save the recipe elsewhere, or "
+                "rename that file."
+            )
+        copied[target] = source
+    return step.model_copy(update={"file": source.name})
 
 
 def _saved_model(model: TrainedModel, folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """Run a recipe on an image, with the same functions as the docks and the single commands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_unetseg.core.background import fit_background
@@ -9,17 +9,18 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image
 from napari_unetseg.core.io.paths import PathLike
-from napari_unetseg.core.measure import Table, measure
+from napari_unetseg.core.measure import Table, measure, measure_cells
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.compartments import Compartments, find_compartments
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe.recipe import Recipe
 from napari_unetseg.core.recipe.recipe_files import model_file
 from napari_unetseg.core.recipe.recipe_steps import ImageStep, MeasurementStep, ModelStep
 from napari_unetseg.core.threshold import threshold
 
-_SHARES = {"background": 1.0, "segmentation": 2.0, "measurement": 0.5}
+_SHARES = {"background": 1.0, "segmentation": 2.0, "cells": 2.0, "measurement": 0.5}
 """Approximate duration of the steps relative to each other."""
 
 
@@ -32,17 +33,24 @@ class RecipeResult:
     flattened
         The background-corrected image.
     labels
-        Classes or objects.
+        Classes or objects; the cells if the recipe has cells.
     probabilities
         One channel for each class.
     table
-        The measurements of the labels.
+        The measurements of the labels; with cells, of each compartment.
+    nuclei, cytoplasm
+        With cells: the nuclei, with the number of their cell, and the cells without them.
+    n_cells
+        With cells: their number.
     """
 
     flattened: Image | None = None
     labels: Image | None = None
     probabilities: Image | None = None
     table: Table | None = None
+    nuclei: Image | None = None
+    cytoplasm: Image | None = None
+    n_cells: int | None = None
 
 
 def recipe_model(
@@ -69,6 +77,14 @@ def recipe_model(
     return open_model(path, trust=trust, normalisation=scaling)
 
 
+def recipe_cell_model(
+    recipe: Recipe, folder: PathLike = ".", *, trust: bool = False
+) -> TrainedModel | None:
+    """Open the model that finds the cells; see `recipe_model`."""
+    steps = recipe.cell_recipe
+    return None if steps is None else recipe_model(steps, folder, trust=trust)
+
+
 def recipe_image(recipe: Recipe, path: PathLike, *, level: int = 0) -> Image:
     """Read an image with the axes and the scene that a recipe names.
 
@@ -90,6 +106,7 @@ def run_recipe(
     image: Image,
     *,
     model: TrainedModel | None = None,
+    cell_model: TrainedModel | None = None,
     progress: Progress = silent,
 ) -> RecipeResult:
     """Run the steps of a recipe on one image.
@@ -102,6 +119,8 @@ def run_recipe(
         Any image; a lazy one stays lazy as far as the steps allow.
     model
         The model from `recipe_model`.
+    cell_model
+        The model from `recipe_cell_model`.
     progress
         Called by every step; may cancel.
 
@@ -129,7 +148,7 @@ def run_recipe(
         flattened = fitted.flatten(source)
         here(1.0, "taking the background out")
     given = source if flattened is None else flattened
-    labels = probabilities = table = None
+    labels = probabilities = table = found_cells = None
     if recipe.threshold is not None:
         values, here = recipe.threshold.values or None, shares.next("segmentation")
         labels = threshold(given, recipe.threshold, values=values, progress=here).image
@@ -137,12 +156,56 @@ def run_recipe(
         found = _predicted(recipe, recipe.model, model, given, shares.next("segmentation"))
         probabilities = found if recipe.model.what == "probabilities" else None
         labels = None if probabilities is not None else found
+    if recipe.cells is not None and labels is not None:
+        found_cells = _cells_of(recipe, image, labels, cell_model, shares.next("cells"))
+        labels = found_cells.cells
     if recipe.measurement is not None and labels is not None:
         seen = {"image": image, "flattened": flattened, "none": None}
         values_of = seen[recipe.measurement.intensities]
-        table = _measured(labels, values_of, recipe.measurement, shares.next("measurement"))
+        here = shares.next("measurement")
+        if found_cells is not None:
+            table = measure_cells(found_cells, values_of, recipe.measurement, progress=here)
+        else:
+            table = _measured(labels, values_of, recipe.measurement, here)
     progress(1.0, "done")
-    return RecipeResult(flattened, labels, probabilities, table)
+    made = RecipeResult(flattened, labels, probabilities, table)
+    if found_cells is None:
+        return made
+    return replace(
+        made,
+        nuclei=found_cells.nuclei,
+        cytoplasm=found_cells.cytoplasm,
+        n_cells=found_cells.n_cells,
+    )
+
+
+def _cells_of(
+    recipe: Recipe,
+    image: Image,
+    nuclei: Image,
+    model: TrainedModel | None,
+    progress: Progress,
+) -> Compartments:
+    """Find the cells of nuclei, as the recipe finds them."""
+    if "C" in nuclei.axes:
+        raise InputError(
+            f"Every one of the {nuclei.n_channels} channels has nuclei of its own. Name the "
+            "channel of the nuclei under image: channel."
+        )
+    step, steps, regions, channel = recipe.cells, recipe.cell_recipe, None, None
+    if steps is not None:
+        here = part(progress, 0, 0.8)
+        found = run_recipe(steps, image, model=model, progress=here)
+        regions, channel = found.labels, found.flattened
+        if channel is None:
+            channel = select_channel(image, steps.image)
+        if regions is not None and "C" in regions.axes:
+            raise InputError(
+                f"Every one of the {regions.n_channels} channels has cells of its own. Name the "
+                "channel of the cells under cells: channel."
+            )
+    rest = part(progress, 0.8, 1)
+    return find_compartments(nuclei, regions, step, image=channel, progress=rest)
 
 
 def _predicted(
@@ -179,6 +242,7 @@ class _Shares:
         there: dict[str, Any] = {
             "background": recipe.background,
             "segmentation": recipe.threshold or recipe.model,
+            "cells": recipe.cells,
             "measurement": recipe.measurement,
         }
         wanted = {name: _SHARES[name] for name, step in there.items() if step is not None}
@@ -192,4 +256,11 @@ class _Shares:
         return part(self._progress, start, self._done)
 
 
-__all__ = ["RecipeResult", "recipe_image", "recipe_model", "run_recipe", "select_channel"]
+__all__ = [
+    "RecipeResult",
+    "recipe_cell_model",
+    "recipe_image",
+    "recipe_model",
+    "run_recipe",
+    "select_channel",
+]

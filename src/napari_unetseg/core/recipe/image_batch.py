@@ -75,6 +75,10 @@ class Batch:
         """Open the model; see `recipe_model`."""
         return recipe_model(self.recipe, self.folder, trust=self.trust)
 
+    def cell_model(self) -> TrainedModel | None:
+        """Open the model that finds the cells, once for all images; see `recipe_cell_model`."""
+        return _cached_model(self.recipe.cell_model, None, self.folder, self.trust)
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -127,6 +131,7 @@ def run_batch(
     model = batch.model()
     batch = replace(batch, recipe=batch.recipe.for_model(model))
     results = batch.results
+    batch.cell_model()  # raises InputError before the first image
     results.begin(batch.folder)
     finished = results.log.read() if resume else {}
     if not resume:
@@ -205,7 +210,7 @@ def _process_in_pool(task: _Task) -> ImageRow:
     return _process(batch, task.path, model, raise_if_ended)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _cached_model(
     step: ModelStep | None, normalisation: NormalisationSpec | None, folder: Path, trust: bool
 ) -> TrainedModel | None:
@@ -242,7 +247,9 @@ def in_memory(
     progress(0.0, "reading")
     image = recipe_image(batch.recipe, path, level=batch.level)
     working = part(progress, 0, _WRITING_FROM)
-    results = run_recipe(batch.recipe, image, model=model, progress=working)
+    results = run_recipe(
+        batch.recipe, image, model=model, cell_model=batch.cell_model(), progress=working
+    )
     return batch.results.write(stem_of(path), results, progress=part(progress, _WRITING_FROM, 1))
 
 

@@ -9,7 +9,12 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe.recipe import Recipe
-from napari_unetseg.core.recipe.recipe_steps import MeasurementStep, ModelStep, ThresholdStep
+from napari_unetseg.core.recipe.recipe_steps import (
+    CellStep,
+    MeasurementStep,
+    ModelStep,
+    ThresholdStep,
+)
 from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
 
 _METHODS = {
@@ -42,7 +47,9 @@ _LINKS = {
 _FIRST = {"bright": "above", "dark": "at or below"}
 
 
-def methods_paragraph(recipe: Recipe, model: TrainedModel | None = None) -> str:
+def methods_paragraph(
+    recipe: Recipe, model: TrainedModel | None = None, cell_model: TrainedModel | None = None
+) -> str:
     """Return a recipe as a paragraph for the methods section of a paper.
 
     Parameters
@@ -51,6 +58,8 @@ def methods_paragraph(recipe: Recipe, model: TrainedModel | None = None) -> str:
         The steps and their options; the source of every number in the text.
     model
         The recipe's model, to describe it by more than the hash of its file.
+    cell_model
+        That of the cells.
     """
     recipe = recipe.for_model(model)
     sentences = [
@@ -59,6 +68,7 @@ def methods_paragraph(recipe: Recipe, model: TrainedModel | None = None) -> str:
         *(_background(recipe.background) if recipe.background else []),
         *(_threshold(recipe.threshold) if recipe.threshold else []),
         *(_model(recipe.model, recipe, model) if recipe.model else []),
+        *(_cells(recipe.cells, recipe, cell_model) if recipe.cells else []),
         *(_measurement(recipe.measurement, recipe) if recipe.measurement else []),
     ]
     return " ".join(sentences)
@@ -294,8 +304,49 @@ def _objects(recipe: Recipe, model: TrainedModel | None) -> list[str]:
     return done + _linked(options)
 
 
+def _cells(step: CellStep, recipe: Recipe, model: TrainedModel | None) -> list[str]:
+    """Return the sentences on the cells of the objects, which are nuclei."""
+    if step.method == "grow":
+        return [
+            "Cells were grown from the objects, which are nuclei, by a distance of "
+            f"{step.distance:g}; the cytoplasm is the cell without the nucleus."
+        ]
+    what = "Cells" if step.method == "objects" else "The foreground of cells"
+    found = recipe.cell_recipe
+    where = f" in the channel {step.channel}" if step.channel else ""
+    verb = "were" if step.method == "objects" else "was"
+    sentences = [f"{what}{where} {verb} found as follows."]
+    if found is not None:
+        sentences += _background(found.background) if found.background else []
+        sentences += _threshold(found.threshold) if found.threshold else []
+        sentences += _model(found.model, found, model) if found.model else []
+    meet = {
+        "middle": "in the middle between them",
+        "bright": "along bright lines of the channel",
+        "dark": "along dark gaps of the channel",
+    }[step.boundary]
+    if step.method == "mask":
+        sentences.append(
+            f"This foreground was divided among the nuclei by a seeded watershed, {meet}."
+        )
+    else:
+        together = (
+            "all nuclei of a cell were taken together"
+            if step.nucleus == "all"
+            else "of several nuclei the largest was measured"
+        )
+        sentences.append(
+            "A nucleus was assigned to the cell that holds most of it, if at least "
+            f"{step.overlap:g} of its pixels lie in it; {together}."
+        )
+    if step.without_nucleus == "remove":
+        sentences.append("Cells without a nucleus were removed.")
+    return [*sentences, "The cytoplasm is the cell without its nuclei."]
+
+
 def _measurement(step: MeasurementStep, recipe: Recipe) -> list[str]:
     of = "object" if recipe.makes_objects else "class"
+    of = "nucleus, cytoplasm and cell" if recipe.cells else of
     what = ["size", "position", "the ellipse of the same second moments", *_shapes(step)]
     source = {
         "image": "intensities of the image as recorded",

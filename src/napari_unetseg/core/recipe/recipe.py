@@ -14,6 +14,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.recipe.recipe_steps import (
+    CellStep,
     ImageStep,
     MeasurementStep,
     ModelStep,
@@ -40,8 +41,12 @@ class Recipe(BaseModel):
         Intensity scaling for bare weights, which do not define it; model packages do.
     objects
         Options for making objects from the prediction; unset options take the model's values.
+    cells
+        How the cells of the objects, which are nuclei, are found.
+    cell_background, cell_threshold, cell_model, cell_objects
+        Steps that find the cells, or their foreground, in their channel.
     measurement
-        Measurements of the labels.
+        Measurements of the labels; with `cells`, of nucleus, cytoplasm and cell in one row.
 
     Raises
     ------
@@ -57,6 +62,11 @@ class Recipe(BaseModel):
     model: ModelStep | None = None
     normalisation: NormalisationSpec | None = None
     objects: DecodeOptions | None = None
+    cells: CellStep | None = None
+    cell_background: BackgroundOptions | None = None
+    cell_threshold: ThresholdStep | None = None
+    cell_model: ModelStep | None = None
+    cell_objects: DecodeOptions | None = None
     measurement: MeasurementStep | None = None
 
     @model_validator(mode="after")
@@ -80,6 +90,21 @@ class Recipe(BaseModel):
             return self.threshold.result == "objects"
         return self.model is not None and self.model.what == "objects"
 
+    @property
+    def cell_recipe(self) -> "Recipe | None":
+        """The recipe that finds the cells, or their foreground; None if there is none to find."""
+        if self.cells is None or (self.cell_threshold is None and self.cell_model is None):
+            return None
+        kind: Any = "objects" if self.cells.method == "objects" else "classes"
+        threshold, model = self.cell_threshold, self.cell_model
+        return Recipe(
+            image=self.image.model_copy(update={"channel": self.cells.channel}),
+            background=self.cell_background,
+            threshold=threshold and threshold.model_copy(update={"result": kind}),
+            model=model and model.model_copy(update={"what": kind}),
+            objects=self.cell_objects,
+        )
+
     def decoding(self, model: TrainedModel) -> DecodeOptions:
         """Complete the options for making objects with the model's defaults."""
         return settle_decoding(model, self.objects)
@@ -91,7 +116,7 @@ class Recipe(BaseModel):
         """
         if self.model is None or self.model.what != "auto":
             return self
-        if self.objects is not None:
+        if self.objects is not None or self.cells is not None:
             step = self.model.model_copy(update={"what": "objects"})
         else:
             step = self.model if model is None else settle_what(self.model, model)
@@ -99,8 +124,13 @@ class Recipe(BaseModel):
 
     def digest(self) -> str:
         """Return a hash that changes whenever the recipe's result could change."""
-        content = self.model_dump(mode="json", exclude={"model": {"file"}, "objects": True})
+        files: Any = {"model": {"file"}, "cell_model": {"file"}}
+        content = self.model_dump(mode="json", exclude={**files, "objects": True})
         content["objects"] = explicit_options(self.objects) if self.objects is not None else None
+        if self.cell_objects is not None:
+            content["cell_objects"] = explicit_options(self.cell_objects)
+        # Recipes without cells have the hash that they had before there were cells.
+        content = {k: v for k, v in content.items() if v is not None or not k.startswith("cell")}
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
 
@@ -108,6 +138,10 @@ class Recipe(BaseModel):
 def explicit_options(objects: DecodeOptions) -> dict[str, Any]:
     """Return the object options that are set explicitly, without those left to the model."""
     return objects.model_dump(mode="json", exclude_unset=True)
+
+
+def _finds_cells(recipe: Recipe) -> bool:
+    return bool(recipe.cell_threshold or recipe.cell_model)
 
 
 _RULES: tuple[tuple[Callable[[Recipe], Any], str], ...] = (
@@ -143,6 +177,49 @@ _RULES: tuple[tuple[Callable[[Recipe], Any], str], ...] = (
         ),
         "measurement.intensities = flattened needs a background to take out. Give one, or "
         "intensities: image.",
+    ),
+    (
+        lambda recipe: (
+            recipe.cells
+            and not recipe.makes_objects
+            and (recipe.model is None or recipe.model.what != "auto")
+        ),
+        "cells needs nuclei as objects: give a threshold with result: objects, or a model with "
+        "what: objects.",
+    ),
+    (
+        lambda recipe: (
+            recipe.cells is None
+            and (_finds_cells(recipe) or recipe.cell_background or recipe.cell_objects)
+        ),
+        "cell_background, cell_threshold, cell_model and cell_objects find the cells of nuclei, "
+        "and there is no step cells. Give it, or leave them out.",
+    ),
+    (
+        lambda recipe: (
+            recipe.cells
+            and recipe.cells.method == "grow"
+            and (_finds_cells(recipe) or recipe.cell_background or recipe.cell_objects)
+        ),
+        "cells.method = grow makes cells of the nuclei alone. Leave cell_background, "
+        "cell_threshold, cell_model and cell_objects out.",
+    ),
+    (
+        lambda recipe: recipe.cells and recipe.cells.method != "grow" and not _finds_cells(recipe),
+        "cells needs cell_threshold or cell_model to find the cells. Give one, or grow them from "
+        "the nuclei (method: grow).",
+    ),
+    (
+        lambda recipe: recipe.cell_threshold and recipe.cell_model,
+        "cell_threshold and cell_model would both find the cells. Leave one out.",
+    ),
+    (
+        lambda recipe: (
+            recipe.cell_objects
+            and (recipe.cell_model is None or (recipe.cells and recipe.cells.method == "mask"))
+        ),
+        "cell_objects sets how a model's cells are made, so it needs cell_model, and cells with "
+        "method: objects. Give those, or leave it out.",
     ),
 )
 

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from napari_unetseg.core.inference.object_size import SizeOptions
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.measure import MeasureOptions
+from napari_unetseg.core.objects.compartments import CellOptions
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.threshold import check_values
 from napari_unetseg.core.threshold.threshold_options import ThresholdOptions
@@ -105,6 +106,18 @@ class ModelStep(PredictOptions, _WhichModel):
         return self
 
 
+class CellStep(CellOptions):
+    """Set how the cells of the nuclei are found, when the objects of the recipe are nuclei."""
+
+    channel: Annotated[str, BeforeValidator(_as_names)] = option(
+        "",
+        "Channel of the cells",
+        "Channel in which cells are found and boundaries followed: its name, or its number counted "
+        "from 0; empty for an image of one channel.",
+        when={"method": ("objects", "mask")},
+    )
+
+
 class MeasurementStep(MeasureOptions):
     """Set the measurements of objects and the source of their intensities."""
 
@@ -116,4 +129,4 @@ class MeasurementStep(MeasureOptions):
     )
 
 
-__all__ = ["ImageStep", "MeasurementStep", "ModelStep", "ThresholdStep"]
+__all__ = ["CellStep", "ImageStep", "MeasurementStep", "ModelStep", "ThresholdStep"]

@@ -96,7 +96,7 @@ def _effective(name: str, step: Options) -> Content:
     """Return the options of a step that have an effect."""
     if name == "image":
         return step.model_dump(mode="json", exclude_defaults=True)
-    options = step.model_dump(mode="json", exclude_unset=name == "objects")
+    options = step.model_dump(mode="json", exclude_unset=name in ("objects", "cell_objects"))
     return {key: options[key] for key in options if options[key] != [] and not _idle(step, key)}
 
 

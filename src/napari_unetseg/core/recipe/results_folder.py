@@ -24,6 +24,7 @@ from napari_unetseg.core.recipe.recipe_files import relative_to, write_recipe
 
 LABELS, FLATTENED, PROBABILITIES, TABLES = "labels", "flattened", "probabilities", "tables"
 TRACKS = "tracks"
+NUCLEI, CYTOPLASM = "nuclei", "cytoplasm"
 RECIPE_FILE, LOG_FILE = "recipe.yaml", "finished.jsonl"
 
 
@@ -33,7 +34,9 @@ class ResultsFolder:
 
     ::
 
-        labels/NAME.tif         classes or objects
+        labels/NAME.tif         classes or objects; the cells if the recipe has cells
+        nuclei/NAME.tif         with cells: the nuclei, with the number of their cell
+        cytoplasm/NAME.tif      with cells: the cells without their nuclei
         flattened/NAME.tif      if asked for, or if nothing else is made
         probabilities/NAME.tif  of a model, if the recipe asks for them
         tables/NAME.csv         the measurements
@@ -70,6 +73,8 @@ class ResultsFolder:
         background_only = recipe.threshold is None and recipe.model is None
         conditions = {
             LABELS: recipe.makes_labels,
+            NUCLEI: recipe.cells is not None,
+            CYTOPLASM: recipe.cells is not None,
             PROBABILITIES: recipe.model is not None and not recipe.makes_labels,
             FLATTENED: recipe.background is not None and (self.flattened or background_only),
         }
@@ -127,10 +132,10 @@ class ResultsFolder:
         for path in self.files("").values():
             remove_old_drafts(path.parent.resolve())
         recipe = self.recipe
-        if recipe.model is not None:
-            file = relative_to(Path(folder) / recipe.model.file, self.path)
-            model = recipe.model.model_copy(update={"file": file})
-            recipe = recipe.model_copy(update={"model": model})
+        for name, step in (("model", recipe.model), ("cell_model", recipe.cell_model)):
+            if step is not None:
+                file = relative_to(Path(folder) / step.file, self.path)
+                recipe = recipe.model_copy(update={name: step.model_copy(update={"file": file})})
         write_recipe(self.path / RECIPE_FILE, recipe)
 
     def write(self, stem: str, results: RecipeResult, *, progress: Progress = silent) -> int | None:
@@ -144,7 +149,7 @@ class ResultsFolder:
         files, kinds = self.files(stem), self.kinds
         with writing_together():
             for number, kind in enumerate(kinds):
-                write = write_labels if kind == LABELS else write_image
+                write = write_labels if kind in (LABELS, NUCLEI, CYTOPLASM) else write_image
                 progress_of_kind = part(progress, number / len(kinds), (number + 1) / len(kinds))
                 write(files[kind], getattr(results, kind), progress=progress_of_kind)
             if results.table is not None:
@@ -152,6 +157,8 @@ class ResultsFolder:
                 self.write_tracks(stem, results.table)
         if results.labels is None or not self.recipe.makes_objects:
             return None
+        if results.n_cells is not None:
+            return results.n_cells
         return _highest(results.labels.data)
 
     def write_tracks(self, stem: str, table: Table) -> None:
@@ -174,4 +181,4 @@ def _highest(labels: Any) -> int:
     return int(labels.max())
 
 
-__all__ = ["FLATTENED", "LABELS", "PROBABILITIES", "TABLES", "ResultsFolder"]
+__all__ = ["CYTOPLASM", "FLATTENED", "LABELS", "NUCLEI", "PROBABILITIES", "TABLES", "ResultsFolder"]

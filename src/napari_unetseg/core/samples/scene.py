@@ -54,6 +54,11 @@ class Sample:
         Unit of `spacing`.
     parents
         Of a movie with divisions: the id of the mother of each daughter, by the daughter's id.
+    channel_names
+        Names of the channels, or empty.
+    nuclei
+        int32, the spatial shape: the nuclei of the objects, if those are cells with nuclei. Each
+        lies within one object.
     """
 
     image: NDArray[np.uint16]
@@ -66,10 +71,14 @@ class Sample:
     axes: str
     unit: str = "micrometer"
     parents: Mapping[int, int] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+    nuclei: Ints | None = None
 
     def as_image(self) -> Image:
         """Return the micrograph as an `Image` with its axes and spacing."""
-        return Image(self.image, self.axes, self.spacing, self.unit)
+        return Image(
+            self.image, self.axes, self.spacing, self.unit, channel_names=self.channel_names
+        )
 
     @property
     def mask(self) -> NDArray[np.bool_]:

@@ -49,7 +49,7 @@ class ByBlocks:
         self, batch: Batch, path: Path, model: TrainedModel | None, progress: Progress
     ) -> int | None:
         """Process an image and return its number of objects."""
-        if len(batch.results.kinds) != 1:
+        if len(batch.results.kinds) != 1 and batch.recipe.cells is None:
             raise InputError(
                 "Processing block by block writes only one image, so flattened images cannot be "
                 "written as well as labels. Leave --flattened out, or run a recipe with the "

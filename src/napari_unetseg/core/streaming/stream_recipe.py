@@ -422,6 +422,11 @@ def _stages(work: Work) -> list[str]:
 
 
 def _check(recipe: Recipe) -> None:
+    if recipe.cells is not None:
+        raise InputError(
+            "Nuclei are paired with cells in memory only, and this image is processed block by "
+            "block. Run the recipe on parts of the image, or leave cells out."
+        )
     if recipe.measurement is not None and not recipe.makes_objects:
         raise InputError(
             "Only objects can be measured block by block, not classes, which extend over the whole "

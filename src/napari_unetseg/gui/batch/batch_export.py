@@ -57,14 +57,14 @@ def words_of(batch: Batch, recipe: Path) -> Words:
     # A command line with a thousand files is useless.
     named = inputs if len(inputs) <= _MOST_NAMED else tuple(folders)
     try:
-        model = batch.model()
+        model, cell_model = batch.model(), batch.cell_model()
     except NeedsTrust:
         # It could be described only by running it, which was not requested.
-        model = None
+        model = cell_model = None
     return Words(
         shell_command(recipe, named or (Path("IMAGES"),), batch.out, flattened=batch.flattened),
         python_script(batch.recipe, batch.folder),
-        methods_paragraph(batch.recipe, model),
+        methods_paragraph(batch.recipe, model, cell_model),
     )
 
 

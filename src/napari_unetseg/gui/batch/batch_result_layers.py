@@ -12,7 +12,13 @@ from napari_unetseg.core.io import read_image, read_labels, stem_of
 from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import Batch, RecipeResult, recipe_image, run_recipe
-from napari_unetseg.core.recipe.results_folder import FLATTENED, LABELS, PROBABILITIES
+from napari_unetseg.core.recipe.results_folder import (
+    CYTOPLASM,
+    FLATTENED,
+    LABELS,
+    NUCLEI,
+    PROBABILITIES,
+)
 from napari_unetseg.gui.shared.image_layers import image_layers
 from napari_unetseg.gui.shared.layers import image_place
 
@@ -64,13 +70,17 @@ def look_at(batch: Batch, path: Path, progress: Progress, *, written: bool) -> L
             flattened=read_image(files[FLATTENED]) if FLATTENED in files else None,
             labels=read_labels(files[LABELS]) if LABELS in files else None,
             probabilities=read_image(files[PROBABILITIES]) if PROBABILITIES in files else None,
+            nuclei=read_labels(files[NUCLEI]) if NUCLEI in files else None,
+            cytoplasm=read_labels(files[CYTOPLASM]) if CYTOPLASM in files else None,
         )
         return Look(path, image, made, True)
     try:
-        model = batch.model()
+        model, cells = batch.model(), batch.cell_model()
     except NeedsTrust as error:
         return error
-    made = run_recipe(batch.recipe, image, model=model, progress=part(progress, 0.1, 1))
+    made = run_recipe(
+        batch.recipe, image, model=model, cell_model=cells, progress=part(progress, 0.1, 1)
+    )
     return Look(path, image, made, False)
 
 
@@ -82,9 +92,11 @@ def result_layers(look: Look) -> list[Layer]:
         found += image_layers(made.flattened, f"{name} flattened")
     if made.probabilities is not None:
         found += image_layers(made.probabilities, f"{name} probabilities")
-    if made.labels is not None:
-        labels = made.labels
-        found.append(Labels(labels.data, name=f"{name} labels", **image_place(labels, labels.axes)))
+    shown = {"labels": made.labels, "cytoplasm": made.cytoplasm, "nuclei": made.nuclei}
+    for kind, labels in shown.items():
+        if labels is not None:
+            place = image_place(labels, labels.axes)
+            found.append(Labels(labels.data, name=f"{name} {kind}", **place))
     return found
 
 

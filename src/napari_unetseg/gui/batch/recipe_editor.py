@@ -122,6 +122,10 @@ def steps_in_words(recipe: Recipe) -> str:
         file = recipe.model.file.rsplit("/", 1)[-1]
         what = "objects or classes" if recipe.model.what == "auto" else recipe.model.what
         steps.append(f"find {what} with {file}")
+    if recipe.cells is not None:
+        steps.append(
+            "grow cells from them" if recipe.cells.method == "grow" else "find cells and pair them"
+        )
     if recipe.measurement is not None:
         steps.append("measure them")
     words = ", ".join(steps)

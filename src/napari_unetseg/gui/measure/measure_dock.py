@@ -1,7 +1,7 @@
 """The Measure dock: a table of the objects in a Labels layer, linked to the canvas."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core.label_image import has_below_zero
-from napari_unetseg.core.measure import MeasureOptions, Table
+from napari_unetseg.core.measure import MeasureOptions, Table, column_kind
 from napari_unetseg.core.objects.lineage import lineage_of
 from napari_unetseg.core.review_queue import count_columns
 from napari_unetseg.gui.measure.colouring import ColourBar, ColourScale, colours_of, scale_of
@@ -26,6 +26,7 @@ from napari_unetseg.gui.measure.measured_objects import (
     object_columns,
     summary_of,
 )
+from napari_unetseg.gui.measure.nuclei_choice import NucleiChoice, PairedLayers
 from napari_unetseg.gui.queue.queue_store import count_in
 from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.dock_help import text_button
@@ -98,6 +99,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.ticks = LayerTicks(self.viewer, self._fits, self._is_likely)
         self.ticks.setObjectName("images")
         self.ticks.setToolTip("Intensities are measured in every ticked image.")
+        self.nuclei = NucleiChoice(self.viewer, self.accepts)
         self.table = ObjectTable()
         self.table.setToolTip("Click a row to go to the object.")
         self.table.chosen.connect(self._go)
@@ -118,9 +120,12 @@ class MeasureWidget(Tool[MeasureOptions]):
         for button in self.save_buttons.values():
             across.addWidget(button)
         self.assemble(
-            rows=[("Intensities of", self.ticks)],
+            rows=[("Nuclei", self.nuclei.layer), ("Intensities of", self.ticks)],
+            extras=[self.nuclei],
+            forms={"cells": self.nuclei.form},
             results=[self.table, line, self.bar_of_colours, files],
         )
+        self.nuclei.arrange()  # for the options remembered from another session
         self.ticks.changed.connect(self._on_ticks)
         self._on_ticks()
 
@@ -137,6 +142,9 @@ class MeasureWidget(Tool[MeasureOptions]):
         labels = image_of(layer)
         ticked = tuple(self.ticks.layers())
         images = {image.name: image_of(image) for image in ticked}
+        paired = self.nuclei.chosen(layer)
+        if paired is not None:
+            return self._pairing(layer, paired, ticked, options)
         self._watch(layer)
         count, state = count_in(layer), self._state_of(layer)
 
@@ -162,20 +170,58 @@ class MeasureWidget(Tool[MeasureOptions]):
 
         return work
 
+    def _pairing(
+        self, layer: Layer, paired: PairedLayers, ticked: tuple[Layer, ...], options: MeasureOptions
+    ) -> Work:
+        """Return the computation that pairs nuclei with cells and measures them."""
+        measurement = paired.measurement({one.name: image_of(one) for one in ticked}, options)
+        sources = tuple((one, self._state_of(one)) for one in paired.labels)
+        axes = image_of(paired.nuclei).axes
+
+        def work(progress: Reporter) -> MeasuredObjects:
+            found, table, places, notes = measurement(progress)
+            return MeasuredObjects(
+                layer,
+                ticked,
+                options,
+                (),
+                axes,
+                table,
+                *places,
+                notes=notes,
+                paired=paired,
+                compartments=found,
+                sources=sources,
+            )
+
+        return work
+
     def show_result(self, layer: Layer, options: MeasureOptions, result: MeasuredObjects) -> str:
+        remark = ""
+        if result.paired is not None and result.compartments is not None:
+            cells, remark = result.paired.show(
+                self.session, self.viewer.layers, result.compartments
+            )
+            # New layers are made active by napari, and the choice of labels would follow.
+            self.viewer.layers.selection.active = layer
+            # Pixels that the user corrected in an earlier result are kept, and were not measured.
+            state = (-1,) if remark else self._state_of(cells)
+            result = replace(result, layer=cells, state=state)
         if self._found is not None and self._found.layer is not result.layer:
             self._uncolour()
         self._found = result
         if result.lineage is not None:
             show_tracks(self.viewer.layers, result.layer, result.lineage)
-        note_measurement(result.layer, result.images, result.options)
+        if result.paired is None:
+            note_measurement(result.layer, result.images, result.options)
         self._watch(result.layer)
-        self._stale = self._state_of(result.layer) != result.state
+        self._stale = self._has_changed(result)
         self.table.show_columns(object_columns(result.table))
         self._offer_columns(result.table)
         self._show_here()
         self.refresh()
-        return f"{summary_of(result)} {_STALE}" if self._stale else summary_of(result)
+        sentences = [summary_of(result), remark, _STALE if self._stale else ""]
+        return " ".join(filter(None, sentences))
 
     def layer_changed(self, layer: Layer | None) -> None:
         if layer is not None:
@@ -198,6 +244,7 @@ class MeasureWidget(Tool[MeasureOptions]):
             self._soon.stop()
             self._painter.forget()
             self.ticks.close_events()
+            self.nuclei.close_events()
             self._unwatch()
             disconnect_events(self.viewer.layers.events, self)
             disconnect_events(self.viewer.dims.events, self)
@@ -306,7 +353,7 @@ class MeasureWidget(Tool[MeasureOptions]):
                 return
             yield
         if str(layer.mode) == "pan_zoom" and self._found is not None:
-            label = layer.get_value(
+            label = self._found.layer.get_value(
                 event.position,
                 view_direction=event.view_direction,
                 dims_displayed=event.dims_displayed,
@@ -327,7 +374,9 @@ class MeasureWidget(Tool[MeasureOptions]):
     def _watch(self, layer: Layer) -> None:
         """Follow edits and clicks of `layer` and of the measured layer, and of no others."""
         self._unwatch()
-        layers = (layer,) if self._found is None else (layer, self._found.layer)
+        found = self._found
+        paired = () if found is None else (found.layer, *(one for one, _ in found.sources))
+        layers = (layer, *paired)
         self._watched = tuple(dict.fromkeys(layers))
         for one in self._watched:
             for event in (one.events.paint, one.events.data, one.events.set_data):
@@ -343,13 +392,21 @@ class MeasureWidget(Tool[MeasureOptions]):
         self._watched = ()
 
     def _on_edited(self, event: Event) -> None:
-        if self._found is not None and event.source is self._found.layer and not self.running:
+        found = self._found
+        if found is None or self.running:
+            return
+        if event.source is found.layer or any(event.source is one for one, _ in found.sources):
             self._look_for_edits()
+
+    def _has_changed(self, found: MeasuredObjects) -> bool:
+        """Whether the labels, or those that were paired, have changed since."""
+        known = ((found.layer, found.state), *found.sources)
+        return any(self._state_of(layer) != state for layer, state in known)
 
     def _look_for_edits(self) -> None:
         """Show a warning if the labels have changed since they were measured."""
         found = self._found
-        if found is None or self._stale or self._state_of(found.layer) == found.state:
+        if found is None or self._stale or not self._has_changed(found):
             return
         self._stale = True
         self.say(_STALE, problem=True)
@@ -374,7 +431,7 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.colour.clear()
         self.colour.addItem(PLAIN)
         for name, column in table.items():
-            if name.split("_")[0] not in _NO_QUANTITY and column.dtype.kind in "iufb":
+            if column_kind(name) not in _NO_QUANTITY and column.dtype.kind in "iufb":
                 self.colour.addItem(name)
         self.colour.setCurrentText(chosen)
         self.colour.blockSignals(blocked)

@@ -12,6 +12,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.measure import (
     MeasureOptions,
     Table,
+    column_kind,
     column_meaning,
     copy_calibration,
     find_positions,
@@ -19,9 +20,11 @@ from napari_unetseg.core.measure import (
     measure,
     scale_notes,
 )
+from napari_unetseg.core.objects.compartments import Compartments
 from napari_unetseg.core.objects.lineage import Lineage
 from napari_unetseg.core.review_queue import Count
 from napari_unetseg.core.units import symbol_of
+from napari_unetseg.gui.measure.nuclei_choice import PairedLayers
 from napari_unetseg.gui.shared.object_rows import ObjectColumn
 from napari_unetseg.gui.shared.task import Reporter
 
@@ -46,6 +49,10 @@ class MeasuredObjects:
         What a user must know of the sizes in the table.
     lineage
         Of objects that are linked over time.
+    paired, compartments
+        With nuclei: the inputs of the pairing, and the compartments.
+    sources
+        With nuclei: the Labels layers that were paired, and their state at that time.
     """
 
     layer: Labels
@@ -61,6 +68,9 @@ class MeasuredObjects:
     below_zero: bool = False
     notes: tuple[str, ...] = ()
     lineage: Lineage | None = None
+    paired: PairedLayers | None = None
+    compartments: Compartments | None = None
+    sources: tuple[tuple[Labels, tuple[int, ...]], ...] = ()
 
     @property
     def objects(self) -> Table:
@@ -136,9 +146,13 @@ def summary_of(found: MeasuredObjects) -> str:
         return (
             "There are no objects in these labels. Run Threshold or Predict first, or paint some."
         )
-    size = next(name for name in table if name.startswith(("area_", "volume_")))
+    size = next(name for name in table if column_kind(name) in ("area", "volume"))
+    amount = _amount(size.removeprefix("cell_"), float(np.median(table[size])))
     what = "row" if found.loops else "object"
-    line = f"{n:,} {what}{'s' * (n != 1)}, median {_amount(size, float(np.median(table[size])))}."
+    if found.compartments is not None:
+        line = f"{found.compartments.summary()} Median cell {amount}."
+    else:
+        line = f"{n:,} {what}{'s' * (n != 1)}, median {amount}."
     cut = int(np.count_nonzero(table["touches_border"]))
     if cut:
         line += f" {cut:,} touch{'es' * (cut == 1)} the border."
@@ -148,7 +162,7 @@ def summary_of(found: MeasuredObjects) -> str:
         )
     if found.below_zero:
         line += " Pixels below 0 are left out."
-    if n == 1:
+    if n == 1 and found.compartments is None:
         line += " A single id counts as one object: if it is a mask, convert it to objects first."
     line = " ".join((line, *found.notes))
     return f"{line} Next: click a row to see the object, or save the table."

@@ -38,6 +38,16 @@ def moving_nuclei_layers(seed: int = 0) -> list[LayerData]:
     return _layers(samples.moving_nuclei((24, 256, 256), seed=seed), seed)
 
 
+def cells_layers(seed: int = 0) -> list[LayerData]:
+    """Draw cells in two channels, nuclei and cytoplasm; some have two nuclei, some none."""
+    return _channel_layers(samples.cells((512, 512), seed=seed), seed)
+
+
+def cells_3d_layers(seed: int = 0) -> list[LayerData]:
+    """Draw a volume of cells in two channels, more than twice coarser along Z."""
+    return _channel_layers(samples.cells((24, 160, 160), seed=seed), seed)
+
+
 def membranes_layers(seed: int = 0) -> list[LayerData]:
     """Draw a tissue of cells with bright membranes."""
     return _layers(samples.membranes((512, 512), seed=seed), seed)
@@ -99,6 +109,22 @@ def _layers(sample: Sample, seed: int) -> list[LayerData]:
         (sample.classes, {"name": f"{sample.name}: true classes", **truth}, "labels"),
         (sample.image, {"name": sample.name, **image}, "image"),
     ]
+
+
+def _channel_layers(sample: Sample, seed: int) -> list[LayerData]:
+    """Return a sample as a layer for each channel, with its hidden truth below them."""
+    place = _place(sample, sample.axes.replace("C", ""))
+    metadata = {"sample": sample.name, "seed": seed}
+    truth = {"visible": False, "metadata": {**metadata, "truth": True}, **place}
+    layers: list[LayerData] = [
+        (sample.objects, {"name": "true cells", **truth}, "labels"),
+        (np.asarray(sample.nuclei), {"name": "true nuclei", **truth}, "labels"),
+    ]
+    look = {"blending": "additive", "metadata": metadata, **place}
+    for number, colour in reversed(list(enumerate(("bop blue", "green")))):
+        name = sample.channel_names[number]
+        layers.append((sample.image[number], {"name": name, "colormap": colour, **look}, "image"))
+    return layers
 
 
 def _place(sample: Sample, axes: str) -> dict[str, Any]:
