@@ -151,7 +151,7 @@ def known_labels(labels: Image) -> Image:
 
 
 def comparable(*labels: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """Return label arrays with 0 wherever one of them is below 0; those of other shapes as given."""
+    """Return label arrays with 0 wherever one of them is below 0; of several shapes as given."""
     if len({one.shape for one in labels}) > 1:
         return labels
     signed = [one < 0 for one in labels if one.dtype.kind in "if"]
