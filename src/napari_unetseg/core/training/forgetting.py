@@ -357,18 +357,19 @@ def _compared(
     where = np.nonzero(counted)
     part, n_parts = _part_of(where, annotation.shape, _PARTS["pixels"])
     half = sum(axis // _CELL for axis in where) % 2
+    of_class = {name: targets == k for k, name in enumerate(annotation.names)}
     classes = {
-        name: Counts.of(*(each[targets == k] for each in (*right, part, half)), n_parts)
-        for k, name in enumerate(annotation.names)
+        name: Counts.of(right[0][own], right[1][own], part[own], half[own], n_parts)
+        for name, own in of_class.items()
     }
     if annotation.objects is None or old[1] is None or new[1] is None:
         return Check(classes)
     true = np.where(counted, annotation.objects, 0)
-    found = [_found(predicted, true) for predicted in (old[1], new[1])]
+    found = (_found(old[1], true), _found(new[1], true))
     _, first = np.unique(true, return_index=True)
     corners = np.unravel_index(first[len(first) - len(found[0]) :], true.shape)
     part, n_parts = _part_of(corners, true.shape, _PARTS["objects"])
-    return Check(classes, Counts.of(*found, part, np.arange(len(found[0])) % 2, n_parts))
+    return Check(classes, Counts.of(found[0], found[1], part, np.arange(len(part)) % 2, n_parts))
 
 
 def _part_of(
