@@ -37,12 +37,15 @@ class RecipeResult:
         One channel for each class.
     table
         The measurements of the labels.
+    warning
+        A sentence on why the results may be wrong, or ``""``.
     """
 
     flattened: Image | None = None
     labels: Image | None = None
     probabilities: Image | None = None
     table: Table | None = None
+    warning: str = ""
 
 
 def recipe_model(
@@ -122,11 +125,11 @@ def run_recipe(
     recipe = recipe.for_model(model)
     shares = _Shares(recipe, progress)
     source = select_channel(image, recipe.image)
-    flattened = None
+    flattened, warning = None, ""
     if recipe.background is not None:
         here = shares.next("background")
         fitted = fit_background(source, recipe.background, progress=part(here, 0, 0.8))
-        flattened = fitted.flatten(source)
+        flattened, warning = fitted.flatten(source), fitted.warning
         here(1.0, "taking the background out")
     given = source if flattened is None else flattened
     labels = probabilities = table = None
@@ -142,7 +145,7 @@ def run_recipe(
         values_of = seen[recipe.measurement.intensities]
         table = _measured(labels, values_of, recipe.measurement, shares.next("measurement"))
     progress(1.0, "done")
-    return RecipeResult(flattened, labels, probabilities, table)
+    return RecipeResult(flattened, labels, probabilities, table, warning)
 
 
 def _predicted(
