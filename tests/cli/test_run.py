@@ -10,7 +10,7 @@ from napari_unetseg.core.samples import nuclei
 
 RECIPE = """\
 format: napari-unetseg recipe
-version: 1
+version: 3
 background: {terms: plane}
 threshold: {method: li, result: objects, min_size: 12, fill_holes: true}
 measurement: {outline: false}
