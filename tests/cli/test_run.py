@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.cli import main
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_labels, write_image
 from napari_unetseg.core.samples import nuclei
 
@@ -79,3 +80,19 @@ def test_flattened_images_are_kept_or_said_to_be_none(place, capsys):
     (place / "recipe.yaml").write_text(RECIPE.replace("background: {terms: plane}\n", ""))
     assert run("run", place / "recipe.yaml", place / "in", *words) == 0
     assert "--flattened has no effect" in capsys.readouterr().err
+
+
+def test_a_background_that_may_be_wrong_is_noted_for_each_image(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    data = rng.normal(160, 2, (128, 128))
+    data -= 60 * np.kron(np.indices((16, 16)).sum(0) % 16 == 0, np.ones((8, 8)))
+    write_image(tmp_path / "in" / "full.tif", Image.of(data.astype(np.float32)))
+    (tmp_path / "recipe.yaml").write_text(
+        "format: napari-unetseg recipe\nversion: 3\nbackground: {terms: plane, robust: bright}\n"
+    )
+    common = ("run", tmp_path / "recipe.yaml", tmp_path / "in", "-o")
+    for words in (("a",), ("a", "--resume"), ("b", "--memory", 1)):
+        assert run(*common, tmp_path / words[0], *words[1:]) == 0
+        said = capsys.readouterr().err
+        assert "full.tif: The background may be wrong: too little" in said
+        assert "may be wrong" in (tmp_path / words[0] / "images.csv").read_text()

@@ -137,12 +137,14 @@ def demo_command(
 def _summarise_fit(fit: dict[str, Any]) -> str:
     """Format the terms of a fit, and the flatness before and after."""
     terms = fit["surfaces"][0]["terms"]
-    shape = ", ".join(terms) if len(terms) <= _NAMED_TERMS else f"{len(terms)} terms"
+    shape = f"terms {', '.join(terms) if len(terms) <= _NAMED_TERMS else f'{len(terms)} terms'}"
+    if fit["surfaces"][0]["stiffness"]:
+        shape = "a smooth surface"
     surfaces = f" ({len(fit['surfaces'])} surfaces)" if len(fit["surfaces"]) > 1 else ""
     flatness = f"{fit['flatness_before']:.3g} to {fit['flatness_after']:.3g}"
     ignored = f", ignoring {' or '.join(fit['ignored'])} objects" * (fit["robust"] == "auto")
     warning = f". {fit['warning']}" if fit["warning"] else ""
-    return f"terms {shape}{surfaces}{ignored}, flatness from {flatness}{warning}"
+    return f"{shape}{surfaces}{ignored}, flatness from {flatness}{warning}"
 
 
 def _summarise_threshold(result: Thresholded, options: ThresholdOptions) -> str:

@@ -163,6 +163,8 @@ def _print_row(row: ImageRow) -> None:
         say(f"{row.stem}: kept{_object_count(row)}")
     elif row.state == "done":
         say(f"{row.stem}: done{_object_count(row)}, {row.seconds:.1f} s")
+    if row.state in ("kept", "done") and row.message:
+        note(named_error(row.path, row.message))
 
 
 def _object_count(row: ImageRow) -> str:

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, label
 
 from napari_unetseg.core.background import BackgroundOptions, fit_background
-from napari_unetseg.core.background.coarse_grid import choose_order
 from napari_unetseg.core.background.fit_surface import SurfacePlanes
 from napari_unetseg.core.background.moments import Plane
 from napari_unetseg.core.background.polynomial import Terms
+from napari_unetseg.core.background.term_choice import (
+    choose_terms,
+    polynomials,
+    smooth_surfaces,
+)
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Cancelled
@@ -241,7 +245,7 @@ def test_auto_finds_the_order(power, order, rng) -> None:
     truth = 100 + 40 * np.polynomial.legendre.legval(x, [0] * power + [1]) + 0 * y[:, None]
     data = truth + rng.normal(0, 2, truth.shape) + 90 * squares(truth.shape, 0.15, rng)
     scene = SurfacePlanes.of([Plane(data.astype(np.float32))])
-    assert choose_order(scene.grid(), scene.shape, "both") == order
+    assert choose_terms(scene, "both", polynomials(2) + smooth_surfaces(2)) == order
 
 
 def test_auto_uses_one_order_for_the_planes_of_a_channel(rng) -> None:

@@ -283,11 +283,12 @@ def test_files_that_are_not_there_or_named_otherwise_are_said_so(tmp_path) -> No
         read_recipe(tmp_path / "bad.yaml")
 
 
-def test_a_background_of_an_earlier_recipe_ignores_both_kinds_of_objects() -> None:
+def test_a_background_of_an_earlier_recipe_is_a_polynomial_and_ignores_both_kinds() -> None:
     for said in ("background:\n", "background: {terms: plane}\n", "background: {robust: both}\n"):
         older = parse_recipe(HEAD.replace("version: 3", "version: 2") + said)
         assert older.background is not None
         assert older.background.robust == "both"
+        assert older.background.terms == ("plane" if "plane" in said else "polynomial")
     today = parse_recipe(HEAD + "background:\n")
     assert today.background == BackgroundOptions(robust="auto")
 

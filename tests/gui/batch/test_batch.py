@@ -7,6 +7,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_unetseg.core.background import BackgroundOptions
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image
 from napari_unetseg.core.recipe import (
     MeasurementStep,
@@ -158,6 +159,23 @@ def test_it_runs_all_and_says_which_failed(qtbot, dock, folder):
     click(dock, "run")
     idle(qtbot, dock)
     assert states(dock) == ["failed", "kept", "kept", "kept"]
+
+
+def test_an_image_whose_background_may_be_wrong_is_marked(qtbot, dock, tmp_path):
+    rng = np.random.default_rng(3)
+    data = rng.normal(160, 2, (128, 128))
+    data -= 60 * np.kron(np.indices((16, 16)).sum(0) % 16 == 0, np.ones((8, 8)))
+    write_image(tmp_path / "in" / "full.tif", Image.of(data.astype(np.float32)))
+    recipe = Recipe(background=BackgroundOptions(terms="plane", robust="bright"))
+    write_recipe(tmp_path / "recipe.yaml", recipe)
+    ready(qtbot, dock, tmp_path / "in")
+    for state in ("done ?", "done before ?"):
+        click(dock, "run")
+        idle(qtbot, dock)
+        assert "1 may be wrong (?)" in said(dock)
+        assert dock.images.rows.data(dock.images.rows.index(0, 1)) == state
+        dock.images.clicked.emit(dock.images.rows.index(0, 0))
+        assert said(dock).startswith("The background may be wrong: too little")
 
 
 def test_a_cancel_keeps_what_is_finished_and_the_next_run_goes_on(qtbot, dock, folder):

@@ -1,4 +1,4 @@
-"""Background: a smooth polynomial surface fitted to an image and subtracted or divided out."""
+"""Background: a smooth surface fitted to an image and subtracted or divided out."""
 
 from napari_unetseg.core.background.background_fit import (
     Background,

@@ -21,12 +21,14 @@ from napari_unetseg.core.background.shared_planes import (
     group_planes,
     read_scene,
 )
+from napari_unetseg.core.background.term_choice import polynomials, smooth_surfaces
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index, RgbChannel
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part, silent
 
-_CHOICES = ("auto", *[name for name in ORDERS if name != "constant"], "lecture")
+_CHOSEN = ("auto", "polynomial", "smooth")  # from the image
+_CHOICES = (*_CHOSEN, *[name for name in ORDERS if name != "constant"], "lecture")
 _LATTICE = 65
 
 
@@ -37,8 +39,9 @@ class BackgroundOptions(Options):
         "auto",
         "Terms",
         f"Shape of the surface: {', '.join(_CHOICES)} (1, x, y, y²), or a list such as "
-        "1,x,y,x*y,x^2. auto tries all orders up to 8 and takes the one that best predicts parts "
-        "of the background held out of the fit.",
+        "1,x,y,x*y,x^2. polynomial is of the order up to 8 that predicts parts of the background "
+        "held out of the fit; smooth follows spots and vignettes by terms up to order 12, held "
+        "back from bending; auto takes the simplest of these that predicts well.",
         suggestions=_CHOICES,
     )
     robust: Robust = option(
@@ -70,20 +73,22 @@ class BackgroundOptions(Options):
 
     @model_validator(mode="after")
     def _terms_are_known(self) -> Self:
-        self.term_set()
+        self.candidates()
         return self
 
-    def term_set(self) -> Terms | None:
-        """Return the terms, or None when they are to be chosen from the image.
+    def candidates(self) -> tuple[Terms, ...]:
+        """Return the terms, or those to choose from in the image, simplest first.
 
         Raises
         ------
         InputError
             When the text cannot be read as terms.
         """
-        if self.terms.strip().lower() == "auto":
-            return None
-        return Terms.parse(self.terms, self.ndim)
+        name = self.terms.strip().lower()
+        if name not in _CHOSEN:
+            return (Terms.parse(self.terms, self.ndim),)
+        orders = polynomials(self.ndim) if name != "smooth" else ()
+        return orders + (smooth_surfaces(self.ndim) if name != "polynomial" else ())
 
     @property
     def ndim(self) -> int:
@@ -133,6 +138,7 @@ class Surface:
         return {
             "at": dict(self.at),
             "terms": list(names),
+            "stiffness": self.polynomial.terms.stiffness,
             "pixel_coefficients": dict(zip(names, pixel, strict=True)),
             "physical_coefficients": dict(zip(names, physical, strict=True)),
             "rms_residual": self.rms,
@@ -391,7 +397,7 @@ def fit_background(
         grey,
         excluded,
         groups,
-        options.term_set(),
+        options.candidates(),
         robust=options.robust,
         ndim=options.ndim,
         progress=part(progress, 0, 0.2),

@@ -1,26 +1,21 @@
-"""Robust surface fits on a small lattice of area means, and the choice of polynomial order.
+"""Robust surface fits on a small lattice of area means.
 
 The lattice holds area means of an image. They have little noise, so large faint objects stand out
 from them, and they are few, so that iterative methods are cheap.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.background.polynomial import Basis, Terms, power_table
+from napari_unetseg.core.background.polynomial import Basis, power_table
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.progress import Progress, silent
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Side = Literal["none", "bright", "dark", "both"]
-
-MAX_ORDER = 8
-"""Highest total power that `choose_order` tries."""
 
 _CLIP = 2.5  # robust standard deviations: 1.2 % of clean background is lost
 _GAUSSIAN = 1.4826  # standard deviation of a normal variable over its median absolute deviation
@@ -230,76 +225,6 @@ def fit_grid(grid: CoarseGrid, basis: Basis, robust: Side) -> tuple[Array, Mask]
     return weights, used
 
 
-def choose_order(
-    grid: CoarseGrid,
-    shape: tuple[int, int, int],
-    robust: Side,
-    *,
-    ndim: int = 2,
-    progress: Progress = silent,
-) -> int:
-    """Choose the total power whose surface best predicts background held out of the fit.
-
-    Patches an eighth of a side wide are held out in turn (5 folds) on a lattice of at most 64 rows
-    and columns. The error is that of the best predicted 60 % of the values, so that objects, which
-    no surface should follow, are ignored; without a robust fit, it is that of all values. The
-    lowest order within 5 % of the smallest error is taken.
-
-    Parameters
-    ----------
-    grid
-        Area means of the image.
-    shape
-        Planes, rows and columns of the image.
-    robust
-        Which values to ignore: none, those too bright, too dark, or both.
-    ndim
-        3 to let the surface change along z.
-    progress
-        Called before every order.
-    """
-    small = grid.coarsened(_START_SIDE)
-    folds = patch_folds(small.values.shape)
-    errors: list[float] = []
-    for order in range(MAX_ORDER + 1):
-        progress(order / (MAX_ORDER + 1), "choosing terms")
-        try:
-            basis = Basis(Terms.up_to(order, ndim), shape)
-            errors.append(_held_out_error(small, basis, robust, folds))
-        except InputError:
-            # Too few positions for this many terms; higher orders need more still.
-            break
-        if errors[-1] <= grid.floor:
-            break
-    if not errors:
-        return 0
-    enough = 1.05 * min(errors) + grid.floor
-    return next(order for order, error in enumerate(errors) if error <= enough)
-
-
-def _held_out_error(grid: CoarseGrid, basis: Basis, robust: Side, folds: NDArray[np.intp]) -> float:
-    held_out = np.zeros_like(grid.values)
-    for fold in range(int(folds.max()) + 1):
-        out = folds == fold
-        weights, _ = fit_grid(
-            replace(grid, weights=np.where(out, 0.0, grid.weights)), basis, robust
-        )
-        held_out[out] = grid.residuals(basis.tensor(weights))[out]
-    sizes = np.sort(np.abs(held_out[grid.weights > 0]))
-    if robust != "none":
-        sizes = sizes[: max(int(0.6 * len(sizes)), 1)]
-    return float(np.sqrt(np.mean(sizes**2)))
-
-
-def patch_folds(shape: Sequence[int]) -> NDArray[np.intp]:
-    """Number the positions by fold, in patches; neighbouring patches differ in fold."""
-    z, y, x = np.indices(shape)
-    folds: NDArray[np.intp] = (
-        2 * (y // max(shape[1] // 8, 1)) + x // max(shape[2] // 8, 1) + z
-    ) % 5
-    return folds
-
-
 def fit_lattice(grid: CoarseGrid, weights: Array, basis: Basis) -> Array:
     """Fit the functions to a lattice by least squares, with `weights` instead of its own.
 
@@ -344,15 +269,12 @@ def _pooled(values: Array, by: int) -> Array:
 
 
 __all__ = [
-    "MAX_ORDER",
     "Bounds",
     "CoarseGrid",
     "Side",
     "averages",
-    "choose_order",
     "fit_grid",
     "fit_lattice",
     "fit_quantile",
-    "patch_folds",
     "solve",
 ]

@@ -226,12 +226,16 @@ class SurfaceFit:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Normal equations of the residuals of some pixels, with the sum of squares and the count."""
+    """Normal equations of the residuals of some pixels, with the sum of squares and the count.
+
+    `cost` is the part of the Gram matrix that is due to the stiffness of the surface.
+    """
 
     gram: Array
     values: Array
     squares: float
     count: int
+    cost: Array
 
 
 def fit_surface(
@@ -345,9 +349,8 @@ def _least_squares(
         weights = level * basis.from_pixels[:, basis.terms.powers.index((0, 0, 0))]
     if scene.complete:
         x, y, _ = basis.terms.degrees
-        sums = _collect(
-            scene, basis, (all_moments(plane, (y, x), level) for plane in scene.planes), progress
-        )
+        moments = (all_moments(plane, (y, x), level) for plane in scene.planes)
+        sums = _collect(scene, basis, weights, moments, progress)
     else:
         sums = _sum_pixels(scene, basis, weights, progress=progress)
     weights, sums, condition = _step(weights, sums)
@@ -374,7 +377,7 @@ def _clip_pixels(
     the last pass sums everything, exactly.
     """
     passes, settled = stop
-    near = basis.gram(grid.moments(grid.weights * used, basis.terms.degrees)[0])
+    near = grid.moments(grid.weights * used, basis.terms.degrees)[0]
     samples = _scattered(scene, grid, used)
     for number in range(passes):
         listen = part(progress, number / passes, (number + 1) / passes)
@@ -408,8 +411,9 @@ def _step(weights: Array, sums: _Sums) -> tuple[Array, _Sums, float]:
     left = _Sums(
         sums.gram,
         sums.values - sums.gram @ change,
-        sums.squares - float(change @ sums.values),
+        sums.squares - float(change @ (sums.values + sums.cost @ (2 * weights + change))),
         sums.count,
+        sums.cost,
     )
     return weights + change, left, condition
 
@@ -424,7 +428,7 @@ def _sum_pixels(
     near: Array | None = None,
     progress: Progress = silent,
 ) -> _Sums:
-    """Sum the residuals within bounds, with `near` in place of the Gram matrix if given."""
+    """Sum the residuals within bounds, with the sums of weights `near` if given."""
     x, y, _ = basis.terms.degrees
     surface = Polynomial(basis, weights)
     low, high = (bounds.low, bounds.high) if bounds else (-np.inf, np.inf)
@@ -441,12 +445,13 @@ def _sum_pixels(
         )
         for number, (plane, height) in enumerate(zip(scene.planes, scene.heights, strict=True))
     )
-    return _collect(scene, basis, moments, progress, near)
+    return _collect(scene, basis, weights, moments, progress, near)
 
 
 def _collect(
     scene: SurfacePlanes,
     basis: Basis,
+    weights: Array,
     moments: Iterable[Moments],
     progress: Progress,
     near: Array | None = None,
@@ -463,8 +468,11 @@ def _collect(
             plain += heights[:, number, None, None] * sums.weights
         valued += heights[: z + 1, number, None, None] * sums.values
         squares += sums.squares
-    gram = basis.gram(plain) if near is None else near
-    return _Sums(gram, basis.project(valued), squares, round(plain[0, 0, 0]))
+    count = round(plain[0, 0, 0])
+    plain = plain if near is None else near
+    cost = plain[0, 0, 0] * basis.bends
+    values = basis.project(valued) - cost @ weights
+    return _Sums(basis.gram(plain), values, squares, count, cost)
 
 
 def _flatness(

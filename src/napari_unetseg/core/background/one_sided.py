@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.background.coarse_grid import (
-    MAX_ORDER,
     CoarseGrid,
     Side,
     fit_lattice,
     fit_quantile,
-    patch_folds,
 )
 from napari_unetseg.core.background.polynomial import Basis, Terms
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.progress import Progress, silent
 
 Array = NDArray[np.float64]
 Shape = tuple[int, int, int]
@@ -43,9 +40,6 @@ _LEAST_SHARE = 0.135  # of blocks that are background: that of objects covering 
 _ALIKE = 1.6  # ratio of two standard deviations up to which they do not tell which is background
 _CONVEX, _CLEARLY_CONVEX = 0.02, 0.4
 _SIDE_ORDER = 3  # order of the surface under which the kind of objects is judged
-_ORDER_SIDE = 64
-_BOUND = 2.5  # standard deviations at which the error of a held-out block is cut off
-_WORSE = 0.1  # of the background's variance: 5 % of its standard deviation
 _BLUR = 0.6  # blocks, before outlines are traced
 _ROOT_TWO_PI = float(np.sqrt(2 * np.pi))
 
@@ -186,39 +180,6 @@ def choose_side(grid: CoarseGrid, shape: Shape, terms: Terms | None, ndim: int) 
     return Ignored(side, certain)
 
 
-def choose_one_sided_order(
-    grid: CoarseGrid, shape: Shape, side: Side, *, ndim: int = 2, progress: Progress = silent
-) -> int:
-    """Choose the total power whose surface best predicts blocks held out of the fit.
-
-    As `coarse_grid.choose_order`, with the fits of this module. Squared errors are bounded at 2.5
-    standard deviations of the background, so that all objects count alike.
-    """
-    small = grid.thinned(_ORDER_SIDE)
-    folds = patch_folds(small.values.shape)
-    held_out: list[Array] = []
-    noise = np.inf
-    for order in range(MAX_ORDER + 1):
-        progress(order / (MAX_ORDER + 1), "choosing terms")
-        basis = Basis(Terms.up_to(order, ndim), shape)
-        try:
-            fit = fit_one_sided(small, basis, side)
-            left = _held_out(small, basis, fit.background, folds)
-        except InputError:
-            # Too few positions for this many terms; higher orders need more still.
-            break
-        held_out.append(left[small.weights > 0])
-        if fit.deviation < noise:
-            noise, share = fit.deviation, fit.share
-        if noise <= small.floor:
-            break
-    if not held_out:
-        return 0
-    errors = [float(np.mean(np.minimum(left / noise, _BOUND) ** 2)) for left in held_out]
-    enough = min(errors) + _WORSE * share
-    return next(order for order, error in enumerate(errors) if error <= enough)
-
-
 def convexity(height: Array) -> float:
     """Return how much of the outlines between 0 and 1 bulges towards 0, less how much towards 1.
 
@@ -308,21 +269,10 @@ def _is_sound(scaled: Array, prior: float) -> bool:
     return apart <= _APART + 1.2 / float(np.sqrt(len(inside)))
 
 
-def _held_out(grid: CoarseGrid, basis: Basis, background: Array, folds: NDArray[np.intp]) -> Array:
-    """Return the size of every residual of the fit to the background in other folds."""
-    left = np.zeros_like(grid.values)
-    for fold in range(int(folds.max()) + 1):
-        out = folds == fold
-        weights = fit_lattice(grid, np.where(out, 0.0, grid.weights * background), basis)
-        left[out] = np.abs(grid.residuals(basis.tensor(weights)))[out]
-    return left
-
-
 __all__ = [
     "LEAST_BLOCKS",
     "Ignored",
     "OneSidedFit",
-    "choose_one_sided_order",
     "choose_side",
     "convexity",
     "fit_one_sided",

@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import comb
+from math import comb, factorial, prod
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -29,6 +29,8 @@ ORDERS = {"constant": 0, "plane": 1, "quadratic": 2, "cubic": 3, "quartic": 4}
 
 MAX_POWER = 10
 
+_BENDS = 3  # order of the derivatives that a stiff surface avoids
+
 _FACTOR = re.compile(r"([xyz])(?:(?:\^|\*\*)?(\d+))?")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 
@@ -41,9 +43,14 @@ class Terms:
     ----------
     powers
         Power of x, of y and of z in each term.
+    stiffness
+        How much bends cost in a fit, for each unit of weight: 0 for plain least squares. The cost
+        is the mean square of the third derivatives of the surface, along positions scaled to
+        [-1, 1], so a quadratic surface costs nothing.
     """
 
     powers: tuple[Powers, ...]
+    stiffness: float = 0.0
 
     @classmethod
     def parse(cls, text: str, ndim: int = 2) -> "Terms":
@@ -109,7 +116,6 @@ class Basis:
         The terms spanned.
     shape
         Planes, rows and columns of the image; one plane for a surface in x and y only.
-
     Notes
     -----
     Positions are scaled to u in [-1, 1] along each axis. The functions are combinations (QR) of
@@ -127,6 +133,8 @@ class Basis:
     """Matrix from weights of the functions to coefficients in pixels, (n_terms, n_terms)."""
     from_pixels: Array = field(init=False, repr=False, compare=False)
     """The inverse of `to_pixels`."""
+    bends: Array = field(init=False, repr=False, compare=False)
+    """Matrix of the cost of bends, times the stiffness, (n_terms, n_terms)."""
 
     def __post_init__(self) -> None:
         hull = _closure(self.terms)
@@ -145,9 +153,11 @@ class Basis:
         object.__setattr__(self, "functions", rotation.T @ powers_of_u)
         object.__setattr__(self, "to_pixels", scale[:, None] * np.linalg.inv(triangle))
         object.__setattr__(self, "from_pixels", triangle / scale)
+        bends = rotation.T @ _bends(hull) @ rotation if self.terms.stiffness else 0 * triangle
+        object.__setattr__(self, "bends", self.terms.stiffness * bends)
 
     def gram(self, moments: Array) -> Array:
-        """Return the Gram matrix of the functions.
+        """Return the Gram matrix of the functions, with the cost of bends.
 
         Parameters
         ----------
@@ -157,7 +167,7 @@ class Basis:
         """
         z, y, x = (self.hull[:, None, axis] + self.hull[None, :, axis] for axis in (2, 1, 0))
         gram: Array = self.functions @ moments[z, y, x] @ self.functions.T
-        return gram
+        return gram + moments[0, 0, 0] * self.bends
 
     def project(self, moments: Array) -> Array:
         """Sum the functions times values, from the sums of powers of u times values.
@@ -316,6 +326,26 @@ def _closure(terms: Terms) -> NDArray[np.intp]:
         for lower in itertools.product(*(range(p + 1) for p in powers))
     }
     return np.array(sorted(below), dtype=np.intp)
+
+
+def _bends(hull: NDArray[np.intp]) -> Array:
+    """Return the mean of products of third derivatives of the Legendre products in `hull`."""
+    degree = int(hull.max())
+    norms = np.sqrt(2 * np.arange(degree + 1) + 1)
+    slopes = []
+    for order in range(_BENDS + 1):
+        # Column k: the derivative of the normalised polynomial k, in normalised polynomials.
+        derived = legendre.legder(np.diag(norms), order)
+        derived = derived / norms[: len(derived), None]
+        slopes.append(derived.T @ derived)
+    cost = np.zeros((len(hull), len(hull)))
+    for orders in itertools.product(range(_BENDS + 1), repeat=3):
+        if sum(orders) == _BENDS:
+            share = np.full_like(cost, factorial(_BENDS) / prod(map(factorial, orders)))
+            for axis, order in enumerate(orders):
+                share *= slopes[order][np.ix_(hull[:, axis], hull[:, axis])]
+            cost += share
+    return cost
 
 
 def _legendre_in_powers(degree: int) -> Array:

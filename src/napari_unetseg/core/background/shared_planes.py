@@ -6,14 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unetseg.core.background.coarse_grid import Side, choose_order
-from napari_unetseg.core.background.one_sided import (
-    LEAST_BLOCKS,
-    Ignored,
-    choose_one_sided_order,
-    choose_side,
-)
+from napari_unetseg.core.background.one_sided import Ignored, choose_side
 from napari_unetseg.core.background.polynomial import Terms
+from napari_unetseg.core.background.term_choice import choose_terms
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.progress import Progress, part
@@ -140,7 +135,7 @@ def choose_fits(
     grey: Image,
     excluded: Any,
     groups: Sequence[Group],
-    given: Terms | None,
+    candidates: Sequence[Terms],
     *,
     robust: Robust,
     ndim: int,
@@ -154,15 +149,18 @@ def choose_fits(
     ----------
     grey, excluded, groups
         The image, the pixels to ignore, and the groups of planes that share a surface.
-    given
-        The terms for all channels. When None, they are chosen per channel: the highest order chosen
-        for its first, middle or last surface.
+    candidates
+        The surfaces to choose from, simplest first. One is chosen per channel: the last of those
+        chosen for its first, middle and last surface.
     robust
         Which objects to ignore; ``"auto"`` to choose, by a majority of the same surfaces.
-    ndim, progress
-        See `napari_unetseg.core.background.coarse_grid.choose_order`.
+    ndim
+        3 to let the surface change along z.
+    progress
+        Called at every step.
     """
     channels = sorted({group.at.get("C", 0) for group in groups})
+    given = candidates[0] if len(candidates) == 1 else None
     if given is not None and robust != "auto":
         return dict.fromkeys(channels, FitChoice(given, Ignored(robust)))
     choices = {}
@@ -187,25 +185,18 @@ def choose_fits(
         terms = given
         if terms is None:
             listen = part(share, 0.2, 1)
-            orders = [
-                _order(
+            found = [
+                choose_terms(
                     scene,
                     ignored.side,
-                    ndim,
-                    part(listen, number / len(scenes), (number + 1) / len(scenes)),
+                    candidates,
+                    progress=part(listen, number / len(scenes), (number + 1) / len(scenes)),
                 )
                 for number, scene in enumerate(scenes)
             ]
-            terms = Terms.up_to(max(orders), ndim)
+            terms = candidates[max(found)]
         choices[channel] = FitChoice(terms, ignored)
     return choices
-
-
-def _order(scene: "SurfacePlanes", side: Side, ndim: int, progress: Progress) -> int:
-    blocks = scene.blocks()
-    if side in ("bright", "dark") and np.count_nonzero(blocks.weights) >= LEAST_BLOCKS:
-        return choose_one_sided_order(blocks, scene.shape, side, ndim=ndim, progress=progress)
-    return choose_order(scene.grid(), scene.shape, side, ndim=ndim, progress=progress)
 
 
 def _common(found: Sequence[Ignored]) -> Ignored:

@@ -32,6 +32,7 @@ def surfaces_to_data(background: Background) -> list[dict[str, Any]]:
         {
             "at": dict(surface.at),
             "powers": [list(powers) for powers in surface.polynomial.terms.powers],
+            "stiffness": surface.polynomial.terms.stiffness,
             "shape": list(surface.polynomial.shape),
             "weights": surface.polynomial.weights.tolist(),
             **{name: getattr(surface, name) for name in _PLAIN},
@@ -54,10 +55,12 @@ def background_from_data(
 
 
 def _surface(data: dict[str, Any]) -> Surface:
-    terms = Terms(tuple(tuple(powers) for powers in data["powers"]))
+    powers = tuple(tuple(powers) for powers in data["powers"])
+    terms = Terms(powers, data.get("stiffness", 0.0))
     basis = Basis(terms, tuple(data["shape"]))
     polynomial = Polynomial(basis, np.array(data["weights"], dtype=np.float64))
-    plain = {name: data[name] for name in _PLAIN}
+    # Runs begun by an older version lack the newest fields.
+    plain = {name: data[name] for name in _PLAIN if name in data}
     return Surface(at=data["at"], polynomial=polynomial, **plain)
 
 

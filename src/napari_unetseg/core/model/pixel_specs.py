@@ -152,7 +152,7 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         except ValidationError as error:
             raise InputError(
                 f"The surface has terms of degree {order}, more than position terms can have. "
-                "Fit a background surface of a lower order."
+                "Fit the background with other terms, such as quartic."
             ) from error
 
     def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:

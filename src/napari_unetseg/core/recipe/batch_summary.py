@@ -34,7 +34,7 @@ class ImageRow:
     seconds
         Processing time.
     message
-        The reason of a failure, or the current step.
+        The reason of a failure, a warning about the results, or the current step.
     fraction
         Progress, from 0 to 1.
     """

@@ -42,6 +42,8 @@ class RecipeResult:
         With cells: the nuclei, with the number of their cell, and the cells without them.
     n_cells
         With cells: their number.
+    warning
+        A sentence on why the results may be wrong, or ``""``.
     """
 
     flattened: Image | None = None
@@ -51,6 +53,7 @@ class RecipeResult:
     nuclei: Image | None = None
     cytoplasm: Image | None = None
     n_cells: int | None = None
+    warning: str = ""
 
 
 def recipe_model(
@@ -141,11 +144,11 @@ def run_recipe(
     recipe = recipe.for_model(model)
     shares = _Shares(recipe, progress)
     source = select_channel(image, recipe.image)
-    flattened = None
+    flattened, warning = None, ""
     if recipe.background is not None:
         here = shares.next("background")
         fitted = fit_background(source, recipe.background, progress=part(here, 0, 0.8))
-        flattened = fitted.flatten(source)
+        flattened, warning = fitted.flatten(source), fitted.warning
         here(1.0, "taking the background out")
     given = source if flattened is None else flattened
     labels = probabilities = table = found_cells = None
@@ -168,7 +171,7 @@ def run_recipe(
         else:
             table = _measured(labels, values_of, recipe.measurement, here)
     progress(1.0, "done")
-    made = RecipeResult(flattened, labels, probabilities, table)
+    made = RecipeResult(flattened, labels, probabilities, table, warning=warning)
     if found_cells is None:
         return made
     return replace(

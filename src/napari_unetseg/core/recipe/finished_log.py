@@ -31,12 +31,15 @@ class Finished:
         Number of objects; None if the recipe makes none.
     seconds
         Processing time.
+    message
+        A sentence on why the results may be wrong, or ``""``.
     """
 
     stem: str
     made_by: str
     objects: int | None = None
     seconds: float = 0.0
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def _read_line(line: bytes) -> Finished | None:
         entry = Finished(**json.loads(line))
     except (ValueError, TypeError):
         return None
-    named = isinstance(entry.stem, str) and isinstance(entry.made_by, str)
+    named = all(isinstance(text, str) for text in (entry.stem, entry.made_by, entry.message))
     counted = entry.objects is None or isinstance(entry.objects, int)
     return entry if named and counted and isinstance(entry.seconds, int | float) else None
 

@@ -22,8 +22,8 @@ from napari_unetseg.core.recipe.results_folder import ResultsFolder
 RowCallback = Callable[[ImageRow], None]
 """Callback with the state of an image: when it begins, while it runs and when it ends."""
 
-Make = Callable[["Batch", Path, TrainedModel | None, Progress], int | None]
-"""Function that writes the results of one image and returns its number of objects, if any."""
+Make = Callable[["Batch", Path, TrainedModel | None, Progress], "Made"]
+"""Function that writes the results of one image."""
 
 _PROCESS_ENDED = (
     "The system ended the process that worked on it, probably because memory ran out. Use "
@@ -31,6 +31,22 @@ _PROCESS_ENDED = (
 )
 _NO_MEMORY = "It does not fit in memory. Save it as .zarr, or set a smaller model.tile."
 _WRITING_FROM = 0.9
+
+
+@dataclass(frozen=True)
+class Made:
+    """Hold what is known of an image whose results are written.
+
+    Parameters
+    ----------
+    objects
+        Number of objects; None if the recipe makes none.
+    warning
+        A sentence on why the results may be wrong, or ``""``.
+    """
+
+    objects: int | None
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +158,9 @@ def run_batch(
     for path in batch.inputs:
         entry = finished.get(stem_of(path))
         if entry is not None and entry.made_by == keys[path] and results.has(entry.stem):
-            rows[path] = ImageRow(path, entry.stem, "kept", entry.objects, entry.seconds)
+            rows[path] = ImageRow(
+                path, entry.stem, "kept", entry.objects, entry.seconds, entry.message
+            )
             on_row(rows[path])
     waiting = [path for path in batch.inputs if path not in rows]
     remaining = part(progress, len(rows) / max(len(batch.inputs), 1), 1)
@@ -229,28 +247,28 @@ def _process(
 ) -> ImageRow:
     """Process one image from file to files; return a failure as a row, too."""
     start, stem = time.perf_counter(), stem_of(path)
-    objects, message = None, ""
     try:
-        objects = (make or in_memory)(batch, path, model, progress)
+        made = (make or in_memory)(batch, path, model, progress)
     except InputError as error:
-        message = str(error)
+        failure = str(error)
     except MemoryError:
-        message = _NO_MEMORY
-    seconds = time.perf_counter() - start
-    return ImageRow(path, stem, "failed" if message else "done", objects, seconds, message)
+        failure = _NO_MEMORY
+    else:
+        seconds = time.perf_counter() - start
+        return ImageRow(path, stem, "done", made.objects, seconds, made.warning)
+    return ImageRow(path, stem, "failed", seconds=time.perf_counter() - start, message=failure)
 
 
-def in_memory(
-    batch: Batch, path: Path, model: TrainedModel | None, progress: Progress
-) -> int | None:
-    """Write the results of one image that fits in memory; return its number of objects."""
+def in_memory(batch: Batch, path: Path, model: TrainedModel | None, progress: Progress) -> Made:
+    """Write the results of one image that fits in memory."""
     progress(0.0, "reading")
     image = recipe_image(batch.recipe, path, level=batch.level)
     working = part(progress, 0, _WRITING_FROM)
     results = run_recipe(
         batch.recipe, image, model=model, cell_model=batch.cell_model(), progress=working
     )
-    return batch.results.write(stem_of(path), results, progress=part(progress, _WRITING_FROM, 1))
+    writing = part(progress, _WRITING_FROM, 1)
+    return Made(batch.results.write(stem_of(path), results, progress=writing), results.warning)
 
 
 def _logged(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:
@@ -258,10 +276,10 @@ def _logged(results: ResultsFolder, row: ImageRow, made_by: str) -> ImageRow:
     if row.state != "done":
         return row
     try:
-        results.log.add(Finished(row.stem, made_by, row.objects, row.seconds))
+        results.log.add(Finished(row.stem, made_by, row.objects, row.seconds, row.message))
     except InputError as error:
         return replace(row, state="failed", message=str(error))
     return row
 
 
-__all__ = ["Batch", "Make", "RowCallback", "in_memory", "run_batch"]
+__all__ = ["Batch", "Made", "Make", "RowCallback", "in_memory", "run_batch"]

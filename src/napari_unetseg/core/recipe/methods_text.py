@@ -34,6 +34,13 @@ _ROBUST = {
     "dark": "leaving out pixels darker than the background",
     "none": "using all pixels",
 }
+_CHOSEN = {
+    "polynomial": "a polynomial of the pixel's position, of an order up to 8",
+    "smooth": "a polynomial of the pixel's position of order {order} with a penalty on its third "
+    "derivatives",
+    "auto": "a polynomial of the pixel's position, of an order up to 8, or of order {order} with a "
+    "penalty on its third derivatives",
+}
 _SURFACE_OF = {
     "plane": "of each plane",
     "stack": "common to all planes",
@@ -75,10 +82,12 @@ def methods_paragraph(
 
 
 def _background(options: BackgroundOptions) -> list[str]:
-    if options.term_set() is None:
+    name = options.terms.strip().lower()
+    if name in _CHOSEN:
+        order = sum(options.candidates()[-1].powers[-1])
         terms = (
-            "a polynomial of the pixel's position, of the order up to 8 that best predicted "
-            "background it was not fitted to,"
+            f"{_CHOSEN[name].format(order=order)}, the simplest that predicted background it was "
+            "not fitted to within two standard errors of the best,"
         )
     elif options.terms == "lecture":
         terms = "a polynomial of the pixel's position with the terms 1, x, y and y²"

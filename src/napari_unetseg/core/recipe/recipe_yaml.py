@@ -29,19 +29,22 @@ def _objects_by_default(content: Content) -> Content:
     return {**content, "model": {"what": "objects", **step}}
 
 
-def _both_by_default(content: Content) -> Content:
-    """Write out the former default of version 2: a background ignores objects of both kinds."""
+def _former_background(content: Content) -> Content:
+    """Write out the background of version 2: it ignored both kinds; auto meant a polynomial."""
     if "background" not in content:
         return content
     step = content["background"]
     if step is not None and not isinstance(step, dict):
         return content
-    return {**content, "background": {"robust": "both", **(step or {})}}
+    former = {"terms": "polynomial", "robust": "both", **(step or {})}
+    if str(former["terms"]).strip().lower() == "auto":
+        former["terms"] = "polynomial"
+    return {**content, "background": former}
 
 
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {
     1: _objects_by_default,
-    2: _both_by_default,
+    2: _former_background,
 }
 """Functions that convert the content of a format version to the next version, by version."""
 

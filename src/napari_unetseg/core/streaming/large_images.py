@@ -17,6 +17,7 @@ from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.recipe import Batch
 from napari_unetseg.core.recipe.execute import recipe_image
+from napari_unetseg.core.recipe.image_batch import Made
 from napari_unetseg.core.recipe.results_folder import TABLES
 from napari_unetseg.core.streaming.cost_estimate import estimate_all
 from napari_unetseg.core.streaming.run_source import RunSource
@@ -47,8 +48,8 @@ class ByBlocks:
 
     def __call__(
         self, batch: Batch, path: Path, model: TrainedModel | None, progress: Progress
-    ) -> int | None:
-        """Process an image and return its number of objects."""
+    ) -> Made:
+        """Process an image."""
         if len(batch.results.kinds) != 1 and batch.recipe.cells is None:
             raise InputError(
                 "Processing block by block writes only one image, so flattened images cannot be "
@@ -70,7 +71,7 @@ class ByBlocks:
         )
         if streamed.table is not None:
             batch.results.write_tracks(stem_of(path), streamed.table)
-        return streamed.n_objects if batch.recipe.makes_objects else None
+        return Made(streamed.n_objects if batch.recipe.makes_objects else None, streamed.warning)
 
 
 def make_run_source(batch: Batch, path: Path) -> RunSource:

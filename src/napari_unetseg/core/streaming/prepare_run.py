@@ -71,6 +71,7 @@ def prepare(
     if recipe.background is not None:
         fitted = fit_background(source, recipe.background, progress=part(progress, 0, 0.6))
         parameters["surfaces"] = surfaces_to_data(fitted)
+        parameters["warning"] = fitted.warning
     flattened = None if fitted is None else fitted.flatten(source)
     given = source if flattened is None else flattened
     remaining = part(progress, 0.6, 1)

@@ -93,6 +93,8 @@ class Streamed:
         The measurements.
     zoom
         Scale at which the model saw the image, per axis; empty where it saw the image as it is.
+    warning
+        A sentence on why the results may be wrong, or ``""``.
     """
 
     path: Path
@@ -100,6 +102,7 @@ class Streamed:
     n_objects: int | None
     table: Table | None
     zoom: tuple[float, ...] = ()
+    warning: str = ""
 
 
 def stream(
@@ -175,7 +178,8 @@ def stream(
     write_tracks(target, made)
     folder.remove()
     progress(1.0, "done")
-    return Streamed(target, made, n, measured, run.zoom)
+    warning = run.state["known"].get("warning", "")
+    return Streamed(target, made, n, measured, run.zoom, warning)
 
 
 @dataclass(eq=False)

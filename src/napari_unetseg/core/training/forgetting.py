@@ -356,7 +356,7 @@ def _compared(
     right = [labels[counted] == truth for labels in (old[0], new[0])]
     where = np.nonzero(counted)
     part, n_parts = _part_of(where, annotation.shape, _PARTS["pixels"])
-    half = sum(axis // _CELL for axis in where) % 2
+    half = np.sum([axis // _CELL for axis in where], 0) % 2
     of_class = {name: targets == k for k, name in enumerate(annotation.names)}
     classes = {
         name: Counts.of(right[0][own], right[1][own], part[own], half[own], n_parts)

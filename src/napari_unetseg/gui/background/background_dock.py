@@ -257,13 +257,14 @@ def _look(view: str, plane: Any) -> dict[str, Any]:
 
 def _summary(facts: dict[str, Any]) -> str:
     before, after = (100 * facts[f"flatness_{when}"] for when in ("before", "after"))
-    count = len(facts["surfaces"][0]["terms"])
+    surface = facts["surfaces"][0]
+    shape = "a smooth surface" if surface["stiffness"] else f"{len(surface['terms'])} terms"
     found = ""
     if facts["robust"] == "auto":
         kinds = " or ".join(_IGNORING[kind] for kind in facts["ignored"])
         found = f", ignoring {kinds} (found in the image)"
     after_all = facts["warning"] or "Next: Threshold."
     return (
-        f"Flattened with {count} terms{found}. Background variation: {before:.1f} % of the "
+        f"Flattened with {shape}{found}. Background variation: {before:.1f} % of the "
         f"intensity range before, {after:.1f} % after. {after_all}"
     )

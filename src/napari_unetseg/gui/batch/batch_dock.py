@@ -394,10 +394,10 @@ class BatchWidget(QWidget):
         self._out_is_ours = False
 
     def _on_clicked(self, index: QModelIndex) -> None:
-        """Show why an image failed."""
+        """Show why an image failed or may be wrong."""
         row = self.images.rows.row_of(index.row())
-        if row is not None and row.state == "failed" and not self.running:
-            self.page.say(row.message, problem=True)
+        if row is not None and row.message and not self.running:
+            self.page.say(row.message, problem=row.state == "failed")
 
     def _on_double(self, index: QModelIndex) -> None:
         self.look(index.row())
@@ -419,9 +419,12 @@ class BatchWidget(QWidget):
         self.images.rows.end(ended.extra)
         self.images.show_first("failed")
         failed = any(row.state == "failed" for row in ended.rows)
+        doubtful = sum(row.state != "failed" and bool(row.message) for row in ended.rows)
         measured = ended.batch.recipe.measurement is not None
         tables = f"{OBJECTS_TABLE} and {IMAGES_TABLE}" if measured else IMAGES_TABLE
         seen = "Click a failed image to see why." if failed else "Double-click an image to see it."
+        if doubtful:
+            seen = f"{doubtful} may be wrong (?): click to see why. {seen}"
         place = ended.batch.out.name
         message = (
             f"{summarise_batch(ended.rows)}. See {tables} in {place!r} (Show opens it). {seen}"

@@ -16,7 +16,7 @@ from napari_unetseg.gui.shared.style import PROBLEM_COLOUR, PROBLEM_TEXT
 _HEADS = ("Image", "State", "Objects", "Time")
 _HELP = (
     "Double-click to see the result.",
-    "Click a failed image to see why.",
+    "Click an image that failed, or one with a question mark, to see why.",
     "Number of objects.",
     "Time in seconds.",
 )
@@ -127,7 +127,8 @@ class BatchModel(QAbstractTableModel):
             return "waiting" if column == 1 and self.running else ""
         if column == 1:
             running = row.state == "running" and self.running
-            return f"{row.fraction:.0%}" if running else _STATES[row.state]
+            doubtful = row.state in ("done", "kept") and bool(row.message)
+            return f"{row.fraction:.0%}" if running else _STATES[row.state] + " ?" * doubtful
         if column == 2:
             return "" if row.objects is None else f"{row.objects:,}"
         return f"{row.seconds:.1f}" if row.state in ("done", "kept") else ""
