@@ -295,7 +295,7 @@ RECIPES = (
         name="coins",
         title="Coins under uneven light (scikit-image's own photograph)",
         load=functools.partial(_installed, "coins.png"),
-        background=BackgroundOptions(terms="quadratic", robust="bright"),
+        background=BackgroundOptions(),
         threshold=ThresholdOptions(
             method="otsu", sigma=1, fill_holes=True, result="objects", min_size=200
         ),
