@@ -57,7 +57,7 @@ def tracks_of(viewer):
 def test_threshold_and_measure_show_the_tracks_and_a_project_keeps_them(
     qtbot, viewer, draft, tmp_path
 ):
-    assert tuple(draft.form.widget("link").choices) == ("none", "time")
+    assert tuple(draft.form.widget("link").choices) == ("auto", "none", "time")
     assert draft.form.widget("link_iou").native.isHidden()
     run(qtbot, draft, link="time")
     assert draft.form.widget("link_iou").native.isHidden(), "nothing is linked by overlap"
