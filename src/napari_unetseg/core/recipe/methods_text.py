@@ -171,7 +171,7 @@ def _linked(options: ThresholdOptions | DecodeOptions, deep: bool) -> list[str]:
     if options.link == "none" or (deep and options.link in ("auto", "planes")):
         return []
     gap = f", over gaps of up to {options.link_gap}" if options.link_gap else ""
-    moving = options.link_by == "movement" and options.link != "planes"
+    moving = options.link_by == "movement" and options.link in ("time", "both")
     lines = []
     if not moving or options.link == "both":
         where = _LINKS["planes" if moving else options.link]
