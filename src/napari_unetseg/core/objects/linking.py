@@ -169,6 +169,8 @@ def link_fields(choices: Sequence[Link], options: Linking) -> dict[str, bool]:
     offered = dict.fromkeys(LINK_FIELDS, len(choices) > len(("auto", "none")))
     if options.link == "time" and options.link_by == "movement":
         offered["link_iou"] = False
+    if options.link == "auto" and "planes" not in choices:
+        offered["link_iou"] = offered["link_gap"] = False
     return offered
 
 
