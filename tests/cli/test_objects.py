@@ -81,9 +81,9 @@ def test_a_stack_is_linked_and_a_large_one_is_the_same(data, model, tmp_path, ca
     stack = np.stack([plane, np.roll(plane, 1, 1), np.roll(plane, 2, 1)])
     one = tmp_path / "stack.tif"
     write_image(one, Image.of(stack, "ZYX"))
-    made = {}
-    for name, words in (("a", ("--link", "none")), ("l", ("--link-iou", 0.3))):
-        assert run("predict", model, one, "-o", tmp_path / f"{name}.tif", *words) == 0
+    made, one_by_one = {}, ("--orientations", "one")
+    for name, words in (("a", ("--link", "none")), ("l", ("--link", "auto"))):
+        assert run("predict", model, one, "-o", tmp_path / f"{name}.tif", *one_by_one, *words) == 0
         made[name] = read_labels(tmp_path / f"{name}.tif").asarray()
     planes = [set(np.unique(plane)) - {0} for plane in made["a"]]
     assert not planes[0] & planes[1]
@@ -96,9 +96,9 @@ def test_a_stack_is_linked_and_a_large_one_is_the_same(data, model, tmp_path, ca
     capsys.readouterr()
     for suffix in ("tif", "zarr"):
         out = tmp_path / f"large.{suffix}"
-        assert run("predict", model, one, "-o", out, "--link-iou", 0.3) == 0
+        assert run("predict", model, one, "-o", out, *one_by_one) == 0
         np.testing.assert_array_equal(read_labels(out).asarray(), made["l"])
-        assert f"{made['l'].max()} objects" in capsys.readouterr().out
+        assert f"{made['l'].max()} objects, linked through 3 planes" in capsys.readouterr().out
 
 
 def test_info_says_how_objects_are_told_apart(model, capsys):

@@ -184,12 +184,14 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
     assert not shown(draft.form, "link")
     draft.form.set(result="objects", sigma=1.0, min_size=20)
     assert shown(draft.form, "link")
+    assert shown(draft.form, "link_iou")
+    draft.form.widget("link").value = "none"
     assert not shown(draft.form, "link_iou")
     hand.run(draft)
     apart = int(find_layer(hand.viewer.layers, "objects", stack).data.max())
-    draft.form.widget("link").value = "planes"
-    assert shown(draft.form, "link_iou")
+    draft.form.widget("link").value = "auto"
     hand.run(draft)
+    assert "linked through 6 planes" in draft.message.text()
     made = find_layer(hand.viewer.layers, "objects", stack)
     assert made.data.max() < apart / 2, draft.message.text()
     assert set(np.unique(made.data[2])) & set(np.unique(made.data[3])) - {0}
@@ -206,12 +208,16 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
     hand.turn_to(PREDICT)
     predict = hand.tool(PREDICT)
     predict.form.widget("what").value = "objects"
+    assert shown(predict.form, "orientations")
     assert shown(predict.decoding, "link")
+    predict.decoding.widget("link").value = "none"
     hand.run(predict)
+    assert "linked" not in predict.message.text()
     made = find_layer(hand.viewer.layers, PREDICTED_OBJECTS, stack)
     first = made.data.copy()
-    predict.decoding.widget("link").value = "planes"
+    predict.decoding.widget("link").value = "auto"
     hand.run(predict)
+    assert "linked through 6 planes" in predict.message.text()
     assert made.data.max() < first.max()
     np.testing.assert_array_equal(made.data > 0, first > 0)
     assert set(np.unique(made.data[2])) & set(np.unique(made.data[3])) - {0}
@@ -229,3 +235,4 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
     plane = hand.viewer.add_image(sample.image[0], name="plane")
     hand.viewer.layers.selection.active = plane
     hand.wait(lambda: not shown(predict.decoding, "link"))
+    assert not shown(predict.form, "orientations")

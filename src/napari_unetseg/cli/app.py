@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
         threshold_command,
     )
     from napari_unetseg.cli.evaluate_command import evaluate_command
+    from napari_unetseg.cli.fill_command import fill_command
     from napari_unetseg.cli.fine_tune_command import fine_tune_command
     from napari_unetseg.cli.measure_command import measure_command
     from napari_unetseg.cli.models_command import export_command, models_command
@@ -64,6 +65,7 @@ def build_app() -> typer.Typer:
         "info": info_command,
         "export": export_command,
         "train-on": fine_tune_command,
+        "fill": fill_command,
         "measure": measure_command,
         "cells": cells_command,
         "run": run_command,

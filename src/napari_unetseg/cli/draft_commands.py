@@ -26,7 +26,7 @@ from napari_unetseg.core.io import (
 from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.recipe import ImageStep
-from napari_unetseg.core.threshold import Thresholded, ThresholdOptions
+from napari_unetseg.core.threshold import Thresholded, ThresholdOptions, linked_in_words
 from napari_unetseg.core.threshold import threshold as threshold_image
 
 _NAMED_TERMS = 10  # a cubic surface
@@ -156,7 +156,8 @@ def _summarise_threshold(result: Thresholded, options: ThresholdOptions) -> str:
     elif levels:
         summary += f"s from {levels[0]:.6g} to {levels[-1]:.6g}"
     if result.n_objects is not None:
-        return f"{summary}, {result.n_objects} object{'' if result.n_objects == 1 else 's'}"
+        n = f"{result.n_objects} object{'' if result.n_objects == 1 else 's'}"
+        return f"{summary}, {n}{linked_in_words(result.image, options)}"
     if result.image.lazy:
         return summary
     return f"{summary}, {np.count_nonzero(result.labels) / result.labels.size:.2%} of the pixels"

@@ -114,7 +114,7 @@ def predict_command(
         made = run_prediction(prepared, progress=part(progress, 0, 0.9))
         write = write_labels if made.probabilities is None else write_image
         write(outputs[number], made.result, progress=part(progress, 0.9, 1))
-        return f"{outputs[number]}: {_found_in_words(made)}{_scale_in_words(made)}"
+        return f"{outputs[number]}: {_found_in_words(made)}{made.on_stack}{_scale_in_words(made)}"
 
     for_each(inputs, work)
 

@@ -146,10 +146,11 @@ def test_planes_of_a_stack_share_no_id_and_a_stack_of_3d_is_one() -> None:
     _, foreground, maps, spec = noisy(shape=(60, 70))
     stack = np.stack([np.concatenate([(1 - foreground, foreground), maps])] * 3)
     image = Image.of(stack, "ZCYX", spacing=(2.0, 1.0, 1.0), unit="µm")
-    planes = decode_image(image, (0, 1), spec)
+    planes = decode_image(image, (0, 1), spec, DecodeOptions(link="none"))
     _, n = decode(foreground, maps, spec)
     assert (planes.axes, planes.data.dtype, planes.unit) == ("ZYX", np.int32, "µm")
     assert np.array_equal(np.unique(planes.data), np.arange(3 * n + 1))
+    assert decode_image(image, (0, 1), spec).data.max() == n  # linked when nothing is said
     moved = Image.of(np.moveaxis(stack, 1, 0), "CZYX", spacing=(2.0, 1.0, 1.0))
     deep = decode_image(moved, (0, 1), spec, ndim=3)
     assert deep.data.max() < 3 * n

@@ -27,7 +27,7 @@ from napari_unetseg.core.recipe import (
 )
 from napari_unetseg.core.recipe import recipe_yaml as text
 
-HEAD = "format: napari-unetseg recipe\nversion: 3\n"
+HEAD = "format: napari-unetseg recipe\nversion: 4\n"
 HASH = "0" * 64
 
 
@@ -192,9 +192,8 @@ def test_no_text_at_all_does_more_than_be_refused(said: str) -> None:
 def test_a_later_version_is_refused_and_an_older_one_migrated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(RecipeError, match="version 4; this program reads up to 3"):
-        parse_recipe("format: napari-unetseg recipe\nversion: 4\nthreshold:\n")
-    monkeypatch.setattr(text, "VERSION", 4)
+    with pytest.raises(RecipeError, match="version 5; this program reads up to 4"):
+        parse_recipe("format: napari-unetseg recipe\nversion: 5\nthreshold:\n")
     monkeypatch.setitem(
         text.MIGRATIONS, 1, lambda said: {"threshold": said["cut"]} if "cut" in said else said
     )
@@ -273,6 +272,29 @@ def test_a_recipe_of_version_1_without_a_result_still_makes_objects(make_model) 
     assert parse_recipe(recipe_to_yaml(new)) == new
 
 
+def test_a_recipe_of_version_3_links_no_planes_and_predicts_them_one_by_one(make_model) -> None:
+    def read(version: int, steps: str) -> Recipe:
+        return parse_recipe(f"format: napari-unetseg recipe\nversion: {version}\n{steps}")
+
+    objects = "threshold: {result: objects}\n"
+    assert read(3, objects).threshold.link == "none"
+    assert read(4, objects).threshold.link == "auto"
+    assert read(3, "threshold: {result: objects, link: time}\n").threshold.link == "time"
+    assert read(3, "threshold: {}\n") == read(4, "threshold: {}\n")
+    step = f"model: {{file: a, sha256: '{HASH}'}}\n"
+    old, new = (read(version, step) for version in (3, 4))
+    learnt = make_model("unet", values=(0, 1), labels_are="objects", decoder=DecoderSpec())
+    assert (old.model.orientations, old.decoding(learnt).link) == ("one", "none")
+    assert (new.model.orientations, new.decoding(learnt).link) == ("auto", "auto")
+    # That objects are not linked does not ask for objects.
+    classes = make_model("unet", values=(0, 1), labels_are="mask")
+    assert old.for_model(classes).model.what == "classes"
+    assert old.for_model(learnt).model.what == "objects"
+    kept = read(3, f"{step}objects: {{min_size: 5, link: both}}\n")
+    assert (kept.objects.link, kept.objects.min_size) == ("both", 5)
+    assert parse_recipe(recipe_to_yaml(old)) == old
+
+
 def test_files_that_are_not_there_or_named_otherwise_are_said_so(tmp_path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_recipe(tmp_path / "none.yaml")
@@ -285,7 +307,7 @@ def test_files_that_are_not_there_or_named_otherwise_are_said_so(tmp_path) -> No
 
 def test_a_background_of_an_earlier_recipe_is_a_polynomial_and_ignores_both_kinds() -> None:
     for said in ("background:\n", "background: {terms: plane}\n", "background: {robust: both}\n"):
-        older = parse_recipe(HEAD.replace("version: 3", "version: 2") + said)
+        older = parse_recipe(HEAD.replace("version: 4", "version: 2") + said)
         assert older.background is not None
         assert older.background.robust == "both"
         assert older.background.terms == ("plane" if "plane" in said else "polynomial")

@@ -142,7 +142,7 @@ THRESHOLDS = [
     *({"split": True, "split_depth": d} for d in (0.1, 0.35)),
     {"result": "objects"},
     {"result": "objects", "per": "stack"},
-    *({"result": "objects", "link": w} for w in ("planes", "time", "both")),
+    *({"result": "objects", "link": w} for w in ("none", "time", "both")),
     {"result": "objects", "link": "time", "link_by": "overlap", "link_iou": 0.25},
     {"result": "objects", "link": "time", "link_distance": 40.0},
     {"result": "objects", "link": "both", "link_divisions": False},
@@ -163,6 +163,7 @@ MODELS = [
     *({"diameter": d} for d in (12.0, 30.0)),
     {"rescale": True},
     {"auto_diameter": True},
+    {"orientations": "three"},
 ]
 OBJECTS = [
     {},
@@ -172,7 +173,7 @@ OBJECTS = [
     {"foreground": 0.6},
     {"min_size": 12},
     {"fill_holes": True},
-    {"link": "planes"},
+    {"link": "none"},
 ]
 MEASUREMENTS = [
     {},

@@ -17,6 +17,7 @@ from napari_unetseg.core.scoring.pixel_scores import dice
 from napari_unetseg.core.threshold import (
     Method,
     ThresholdOptions,
+    linked_in_words,
     preview,
     smooth_plane,
     threshold,
@@ -348,13 +349,17 @@ def test_objects_of_planes_are_linked_to_those_of_the_volume() -> None:
     options = ThresholdOptions(result="objects", method="manual", value=100)
     apart, linked, deep = (
         threshold(image, options.model_copy(update=more))
-        for more in ({}, {"link": "planes", "link_iou": 0.01}, {"per": "stack"})
+        for more in ({"link": "none"}, {"link_iou": 0.01}, {"per": "stack"})
     )
     assert linked.n_objects == linked.labels.max() == deep.n_objects
     assert apart.n_objects is not None
     assert apart.n_objects > 4 * linked.n_objects
     pairs = np.unique(np.stack([linked.labels.ravel(), deep.labels.ravel()]), axis=1)
     assert pairs.shape[1] == linked.n_objects + 1
+    said = ", linked through 20 planes"
+    assert linked_in_words(linked.image, options) == said
+    assert not linked_in_words(deep.image, options.model_copy(update={"per": "stack"}))
+    assert not linked_in_words(Image(image.data, "TYX"), options)
     # What goes through the stack already is not linked again.
     again = threshold(image, options.model_copy(update={"per": "stack", "link": "both"}))
     np.testing.assert_array_equal(again.labels, deep.labels)

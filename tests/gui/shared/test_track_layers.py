@@ -57,7 +57,7 @@ def tracks_of(viewer):
 def test_threshold_and_measure_show_the_tracks_and_a_project_keeps_them(
     qtbot, viewer, draft, tmp_path
 ):
-    assert tuple(draft.form.widget("link").choices) == ("none", "time")
+    assert tuple(draft.form.widget("link").choices) == ("auto", "none", "time")
     assert draft.form.widget("link_iou").native.isHidden()
     run(qtbot, draft, link="time")
     assert draft.form.widget("link_iou").native.isHidden(), "nothing is linked by overlap"
@@ -101,14 +101,14 @@ def test_links_through_time_are_offered_only_where_there_is_time(qtbot, viewer, 
     draft.form.put_back(draft.form.options.model_copy(update={"link": "time"}))
     stack = viewer.add_image(movie(), name="stack")
     viewer.layers.selection.active = stack
-    assert tuple(draft.form.widget("link").choices) == ("none", "planes")
-    assert draft.form.options.link == "none"
+    assert tuple(draft.form.widget("link").choices) == ("auto", "none", "planes")
+    assert draft.form.options.link == "auto"
     with_time = draft.form.options.model_copy(update={"link": "time"})
     draft.form.options = with_time
     assert draft.form.options == with_time, "options of an earlier run can be shown"
     plane = viewer.add_image(movie()[0], name="plane")
     viewer.layers.selection.active = plane
-    assert draft.form.options.link == "none"
+    assert draft.form.options.link == "auto"
 
 
 def test_tracks_need_time_first_and_objects(viewer):

@@ -5,9 +5,10 @@ from typing import Any, Protocol, runtime_checkable
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.named_channels import named_channels
-from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions, sees_stacks
 from napari_unetseg.core.inference.predict_tiles import matched
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.inference.three_orientations import ThreeOrientations
 from napari_unetseg.core.inference.zoomed import at_zoom
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import Normalisation, fit_normalisation
@@ -52,11 +53,22 @@ def open_segmenter(
     InputError
         When torch is missing, or the weights are not those of the spec's network.
     """
+    return at_zoom(_bare(model, device, flips), model.zoom)
+
+
+def _bare(model: TrainedModel, device: Device, flips: bool) -> Segmenter:
+    """Build the network of a model, without its zoom."""
     if isinstance(model, RunsItself):
-        made = model.segmenter(device, flips=flips)
-    else:
-        made = _networks().segmenter_of(model, device=device, flips=flips)
-    return at_zoom(made, model.zoom)
+        return model.segmenter(device, flips=flips)
+    made: Segmenter = _networks().segmenter_of(model, device=device, flips=flips)
+    return made
+
+
+def _seen(bare: Segmenter, model: TrainedModel, image: Image, options: PredictOptions) -> Segmenter:
+    """Return a segmenter at the model's zoom, in three orientations where the options ask so."""
+    if model.ndim == 2 and sees_stacks(options, model, image):
+        return ThreeOrientations.of(bare, model.zoom, image.spacing)
+    return at_zoom(bare, model.zoom)
 
 
 def check_weights(model: TrainedModel) -> None:
@@ -98,8 +110,8 @@ def ready(
         given, bare, scaling, rest = model.ready(
             image, options.device, options.flips, progress, scaling
         )
-        return given, at_zoom(bare, model.zoom), scaling, rest
-    segmenter = open_segmenter(model, options.device, flips=options.flips)
+        return given, _seen(bare, model, image, options), scaling, rest
+    segmenter = _seen(_bare(model, options.device, options.flips), model, image, options)
     given = matched(image, segmenter)
     if scaling is None:
         first = to_the_end(part(progress, 0, _SCALING_SHARE))

@@ -5,9 +5,11 @@ Declared here for the dock, the command line, recipes and Python: another field 
 
 from typing import Literal, TypeVar
 
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import SizeOptions
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.linking import link_in_words
 from napari_unetseg.core.options import Device, Options, device_option, option
 
 P = TypeVar("P", bound="PredictOptions")
@@ -29,6 +31,14 @@ class _ResultOptions(Options):
 class PredictOptions(SizeOptions, _ResultOptions):
     """Result of a prediction, scale of the image, and how the network runs."""
 
+    orientations: Literal["auto", "one", "three"] = option(
+        "auto",
+        "Orientations",
+        "For a model of planes on a stack. One: plane by plane, and objects are linked (Link). "
+        "Three: planes along all three axes are averaged and objects are made in 3D, which "
+        "separates objects above each other and takes three times as long. Automatic: three for "
+        "models that learnt objects.",
+    )
     tile: int = option(
         0,
         "Tile side",
@@ -54,6 +64,32 @@ class PredictOptions(SizeOptions, _ResultOptions):
         return self.model_dump(include=names) == other.model_dump(include=names)
 
 
+def sees_stacks(options: PredictOptions, model: TrainedModel, image: Image) -> bool:
+    """Whether objects go through the planes of a stack: of a model of stacks, or of planes in
+    three orientations."""
+    if model.ndim == 3:
+        return True
+    if image.length("Z") < 2 or options.orientations == "one":
+        return False
+    return options.orientations == "three" or model.decoder is not None
+
+
+def stack_in_words(
+    options: PredictOptions, model: TrainedModel, image: Image, decoding: DecodeOptions | None
+) -> str:
+    """Format how a model of planes predicted a stack, as a clause after a comma; or empty.
+
+    Parameters
+    ----------
+    decoding
+        Options that objects were made with; None if there are none.
+    """
+    deep = sees_stacks(options, model, image)
+    if deep and model.ndim == 2:
+        return ", planes in three orientations combined"
+    return "" if decoding is None else link_in_words(image, decoding, "ZYX" if deep else "YX")
+
+
 def settle_what(options: P, model: TrainedModel, decoding: DecodeOptions | None = None) -> P:
     """Replace ``what="auto"`` by the result that suits the model.
 
@@ -64,8 +100,14 @@ def settle_what(options: P, model: TrainedModel, decoding: DecodeOptions | None 
     """
     if options.what != "auto":
         return options
-    objects = model.decoder is not None or bool(decoding and decoding.model_fields_set)
+    asked = decoding is not None and decoding.model_fields_set and asks_for_objects(decoding)
+    objects = model.decoder is not None or asked
     return options.model_copy(update={"what": "objects" if objects else "classes"})
+
+
+def asks_for_objects(decoding: DecodeOptions) -> bool:
+    """Whether options for making objects ask for objects; not if all they set is not to link."""
+    return decoding.model_dump(exclude_unset=True) != {"link": "none"}
 
 
 def settle_decoding(model: TrainedModel, decoding: DecodeOptions | None = None) -> DecodeOptions:
@@ -74,4 +116,12 @@ def settle_decoding(model: TrainedModel, decoding: DecodeOptions | None = None) 
     return model.decoding.model_copy(update=chosen)
 
 
-__all__ = ["PredictOptions", "What", "settle_decoding", "settle_what"]
+__all__ = [
+    "PredictOptions",
+    "What",
+    "asks_for_objects",
+    "sees_stacks",
+    "settle_decoding",
+    "settle_what",
+    "stack_in_words",
+]

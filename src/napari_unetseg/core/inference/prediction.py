@@ -28,6 +28,7 @@ from napari_unetseg.core.inference.predict_options import (
     PredictOptions,
     settle_decoding,
     settle_what,
+    stack_in_words,
 )
 from napari_unetseg.core.inference.predict_tiles import (
     predict_classes_image,
@@ -98,6 +99,12 @@ class Prediction:
         if made is None:
             raise ValueError("This prediction has not been run.")
         return made
+
+    @property
+    def on_stack(self) -> str:
+        """How the planes of a stack were brought together, as a clause; see `stack_in_words`."""
+        decoding = self.decoding if self.options.what == "objects" else None
+        return stack_in_words(self.options, self.model, self.image, decoding)
 
 
 def prepare_prediction(
@@ -266,7 +273,8 @@ def decode_maps(
         model.values,
         model.decoder,
         settle_decoding(model, decoding),
-        ndim=model.ndim,
+        # Maps of stacks have their channels before the planes.
+        ndim=3 if "CZ" in maps.axes else 2,
         out=out,
         progress=progress,
     )

@@ -14,19 +14,21 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects.tracking import Frame, check_tracking, follow, objects_at
 from napari_unetseg.core.options import option
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.scoring.object_scores import best_pairs
 from napari_unetseg.core.scoring.overlap import Overlap, overlap_of_parts
 
-Link = Literal["none", "planes", "time", "both"]
+Link = Literal["auto", "none", "planes", "time", "both"]
 LinkBy = Literal["movement", "overlap"]
 When = dict[str, tuple[Any, ...]]
 Box = tuple[Any, ...]
 
-_AXES: dict[Link, str] = {"none": "", "planes": "Z", "time": "T", "both": "ZT"}
-_SOME: tuple[Link, ...] = ("planes", "time", "both")
+_AXES: dict[Link, str] = {"auto": "Z", "none": "", "planes": "Z", "time": "T", "both": "ZT"}
+_SOME: tuple[Link, ...] = ("auto", "planes", "time", "both")
+_STEPS = {"Z": ("through", "plane"), "T": ("over", "time")}
 _TIME: tuple[Link, ...] = ("time", "both")
 
 LINK_FIELDS = ("link", "link_by", "link_distance", "link_divisions", "link_iou", "link_gap")
@@ -67,10 +69,11 @@ class Linking(Protocol):
 def link_option(when: When | None = None) -> Any:
     """Declare the field `link` of an options class; `when` as for `option`."""
     return option(
-        "none",
+        "auto",
         "Link",
         "Give objects that were found plane by plane one number: through the planes of a stack, "
-        "where they overlap; from one time to the next; or both.",
+        "where they overlap; from one time to the next; or both. "
+        "Automatic links through the planes of a stack, never over time.",
         when=when,
     )
 
@@ -148,9 +151,11 @@ def links_along(axes: str, whole: str = "YX") -> str:
 
 
 def link_choices(axes: str, whole: str = "YX") -> tuple[Link, ...]:
-    """Return the values of `link` that have an effect on an image; see `link_objects`."""
+    """Return the values of `link` for an image: automatic, and those that have an effect."""
     along = links_along(axes, whole)
-    return tuple(link for link, those in _AXES.items() if set(those) <= set(along))
+    return tuple(
+        link for link, those in _AXES.items() if link == "auto" or set(those) <= set(along)
+    )
 
 
 def link_fields(choices: Sequence[Link], options: Linking) -> dict[str, bool]:
@@ -161,9 +166,11 @@ def link_fields(choices: Sequence[Link], options: Linking) -> dict[str, bool]:
     choices
         From `link_choices`.
     """
-    offered = dict.fromkeys(LINK_FIELDS, len(choices) > 1)
+    offered = dict.fromkeys(LINK_FIELDS, len(choices) > len(("auto", "none")))
     if options.link == "time" and options.link_by == "movement":
         offered["link_iou"] = False
+    if options.link == "auto" and "planes" not in choices:
+        offered["link_iou"] = offered["link_gap"] = False
     return offered
 
 
@@ -182,6 +189,16 @@ def check_linking(axes: str, options: Linking) -> None:
     """
     if links_time(axes, options) and options.link_by == "movement":
         check_tracking()
+
+
+def link_in_words(image: Image, options: Linking, whole: str = "YX") -> str:
+    """Format how the objects of an image are linked: ``", linked through 32 planes"``, or empty."""
+    steps = []
+    for axis in links_along(image.axes, whole):
+        if axis in _AXES[options.link] and (n := image.length(axis)) > 1:
+            how, step = _STEPS[axis]
+            steps.append(f"{how} {n} {step}s")
+    return f", linked {' and '.join(steps)}" if steps else ""
 
 
 def link_objects(
@@ -392,6 +409,7 @@ __all__ = [
     "link_divisions_option",
     "link_fields",
     "link_gap_option",
+    "link_in_words",
     "link_iou_option",
     "link_objects",
     "link_option",

@@ -47,6 +47,7 @@ _SURFACE_OF = {
     "volume": "of each volume, changing along z,",
 }
 _LINKS = {
+    "auto": "in stacks from one plane to the next",
     "planes": "from one plane to the next",
     "time": "from one time point to the next",
     "both": "from one plane to the next and from one time point to the next",
@@ -181,14 +182,15 @@ def _cleaned(step: ThresholdStep) -> list[str]:
             f"the pass between them was lower than the smaller one by {step.split_depth:g} of its "
             "height."
         )
-    return done + (_linked(step) if step.result == "objects" else [])
+    return done + (_linked(step, step.per == "stack") if step.result == "objects" else [])
 
 
-def _linked(options: ThresholdOptions | DecodeOptions) -> list[str]:
-    if options.link == "none":
+def _linked(options: ThresholdOptions | DecodeOptions, deep: bool) -> list[str]:
+    """Return the sentence on linking; `deep` where objects go through stacks already."""
+    if options.link == "none" or (deep and options.link in ("auto", "planes")):
         return []
     gap = f", over gaps of up to {options.link_gap}" if options.link_gap else ""
-    moving = options.link_by == "movement" and options.link != "planes"
+    moving = options.link_by == "movement" and options.link in ("time", "both")
     lines = []
     if not moving or options.link == "both":
         where = _LINKS["planes" if moving else options.link]
@@ -232,8 +234,17 @@ def _model(step: ModelStep, recipe: Recipe, model: TrainedModel | None) -> list[
     sentences += _sized(step, model)
     if model is not None:
         sentences += _scaled(model.normalisation)
+    deep = model is not None and model.ndim == 3
+    asked = step.orientations
+    if not deep and (
+        asked == "three" or (asked == "auto" and model is not None and model.decoder is not None)
+    ):
+        deep = True
+        sentences += [
+            "In stacks, the predictions of planes in three orthogonal orientations were averaged."
+        ]
     if step.what == "objects":
-        sentences += _objects(recipe, model)
+        sentences += _objects(recipe, model, deep)
     return sentences
 
 
@@ -280,7 +291,7 @@ def _scaled(scaling: NormalisationSpec) -> list[str]:
     )
 
 
-def _objects(recipe: Recipe, model: TrainedModel | None) -> list[str]:
+def _objects(recipe: Recipe, model: TrainedModel | None, deep: bool) -> list[str]:
     options = recipe.objects or DecodeOptions()
     if model is not None:
         options = recipe.decoding(model)
@@ -310,7 +321,7 @@ def _objects(recipe: Recipe, model: TrainedModel | None) -> list[str]:
         done.append("Holes were filled.")
     if options.min_size > 1:
         done.append(f"Objects of fewer than {options.min_size:,} pixels were removed.")
-    return done + _linked(options)
+    return done + _linked(options, deep)
 
 
 def _cells(step: CellStep, recipe: Recipe, model: TrainedModel | None) -> list[str]:

@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.inference.predict_options import settle_decoding, settle_what
+from napari_unetseg.core.inference.predict_options import (
+    asks_for_objects,
+    settle_decoding,
+    settle_what,
+)
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -116,7 +120,8 @@ class Recipe(BaseModel):
         """
         if self.model is None or self.model.what != "auto":
             return self
-        if self.objects is not None or self.cells is not None:
+        asked = self.objects is not None and asks_for_objects(self.objects)
+        if asked or self.cells is not None:
             step = self.model.model_copy(update={"what": "objects"})
         else:
             step = self.model if model is None else settle_what(self.model, model)

@@ -14,7 +14,7 @@ from napari_unetseg.core.models_io.native.plain_yaml import read_yaml_nodes, yam
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.recipe.recipe import Recipe
 
-FORMAT, VERSION = "napari-unetseg recipe", 3
+FORMAT, VERSION = "napari-unetseg recipe", 4
 MAX_BYTES = 2**18
 
 Path = tuple[str, ...]
@@ -42,9 +42,24 @@ def _former_background(content: Content) -> Content:
     return {**content, "background": former}
 
 
+def _unlinked_by_default(content: Content) -> Content:
+    """Write out the former defaults of version 3: planes of stacks are predicted one by one, and
+    their objects are not linked."""
+    made = dict(content)
+    model, threshold, objects = (made.get(name) for name in ("model", "threshold", "objects"))
+    if isinstance(threshold, dict) and threshold.get("result") == "objects":
+        made["threshold"] = {"link": "none", **threshold}
+    if isinstance(model, dict):
+        made["model"] = {"orientations": "one", **model}
+        if model.get("what", "auto") in ("auto", "objects") and isinstance(objects, dict | None):
+            made["objects"] = {"link": "none", **(objects or {})}
+    return made
+
+
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {
     1: _objects_by_default,
     2: _former_background,
+    3: _unlinked_by_default,
 }
 """Functions that convert the content of a format version to the next version, by version."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from napari_unetseg.core.atomic_files import temporary_folder
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import sees_stacks
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.recipe import Recipe
@@ -114,7 +115,7 @@ def estimate(
     InputError
         As `stream`.
     """
-    deep = _deep(recipe, model) and "Z" in image.axes
+    deep = _deep(recipe, model, image) and "Z" in image.axes
     axes = "ZYX" if deep else "YX"
     shape = [image.length(axis) for axis in axes]
     per_pixel = THRESHOLD_BYTES if recipe.model is None else MODEL_BYTES
@@ -162,11 +163,13 @@ class _Watching(LocalRunner):
         self.most = max(self.most, _bytes_in(work.folder.path))
 
 
-def _deep(recipe: Recipe, model: TrainedModel | None) -> bool:
+def _deep(recipe: Recipe, model: TrainedModel | None, image: Image) -> bool:
     """Return whether blocks are blocks of stacks."""
     if recipe.threshold is not None:
         return recipe.threshold.per == "stack"
-    return model is not None and model.ndim == 3
+    return (
+        model is not None and recipe.model is not None and sees_stacks(recipe.model, model, image)
+    )
 
 
 def _middle(image: Image, sides: dict[str, int]) -> Image:

@@ -17,7 +17,12 @@ from napari_unetseg.core.background.gaussian import gaussian, kernel_radius
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.objects import masks as shapes
-from napari_unetseg.core.objects.linking import check_linking, link_objects, links_time
+from napari_unetseg.core.objects.linking import (
+    check_linking,
+    link_in_words,
+    link_objects,
+    links_time,
+)
 from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.threshold.compare_levels import (
     beyond_surface,
@@ -420,6 +425,11 @@ def _labelled(
     return made, n
 
 
+def linked_in_words(image: Image, options: ThresholdOptions) -> str:
+    """Format how the objects of a threshold were linked, as a clause; see `link_in_words`."""
+    return link_in_words(image, options, "ZYX" if options.per == "stack" else "YX")
+
+
 def _channel(image: Image, index: Index, block_axes: str) -> int:
     """Return the channel of the block at `index`."""
     looped = [axis for axis in image.axes if axis not in block_axes]
@@ -501,6 +511,7 @@ __all__ = [
     "classify_block",
     "group_number",
     "group_values",
+    "linked_in_words",
     "needs_whole_objects",
     "preview",
     "smooth_plane",

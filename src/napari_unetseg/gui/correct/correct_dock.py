@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QPushButton
 from napari_unetseg.core.corrections import along, ids_along
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import silent
+from napari_unetseg.core.training.fill_volume import FillOptions
 from napari_unetseg.gui.correct.correct_acts import CorrectOptions, Place
 from napari_unetseg.gui.correct.correct_hand import Hand, Keys, Marks
 from napari_unetseg.gui.correct.correct_scene import (
@@ -29,10 +30,12 @@ from napari_unetseg.gui.correct.correct_scene import (
 )
 from napari_unetseg.gui.correct.correct_tools import TOOLS, ToolKind
 from napari_unetseg.gui.correct.extent_box import ExtentBox
+from napari_unetseg.gui.correct.fill_stack import FilledLayer, fill_work, show_filled, stack_of
 from napari_unetseg.gui.correct.gathered_objects import Gathered
 from napari_unetseg.gui.correct.locked_view import LockedView
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.review.review_dock import REVIEW
+from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import role_of
@@ -109,10 +112,19 @@ class CorrectWidget(Tool[CorrectOptions]):
             "and starts."
         )
         self.train_on_button.clicked.connect(lambda: self._train_on())
+        self.fill = Form(FillOptions())
+        self.fill_button = QPushButton("Fill the stack from these planes")
+        self.fill_button.setToolTip(
+            "Paint or correct all objects of one or a few planes, then press: a UNet learns from "
+            "these planes and finds the objects of the whole stack in 3D. What you painted stays "
+            "and is locked. Correct the objects of another plane and press again."
+        )
+        self.fill_button.clicked.connect(lambda: self._fill())
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
             extras=[self.panel, self.show_locked, self.finish_button],
-            results=[self.train_on_button],
+            results=[self.fill.page, self.fill_button, self.train_on_button],
+            forms={"filling": self.fill},
         )
         self.run_button.hide()
         self.shapes.picked.connect(self._on_shapes)
@@ -130,6 +142,8 @@ class CorrectWidget(Tool[CorrectOptions]):
         return self._work
 
     def show_result(self, layer: Layer, options: CorrectOptions, result: Any) -> str:
+        if isinstance(result, FilledLayer):
+            return show_filled(self.session, self.viewer.layers, result)
         if layer is not self._layer or self._boxes is None:
             return "Another layer was chosen meanwhile, so nothing was done. Repeat it there."
         if isinstance(result, CorrectionResult):
@@ -199,6 +213,10 @@ class CorrectWidget(Tool[CorrectOptions]):
         found_boxes = self._layer is not None and self.session.current is not None
         self.train_on_button.setVisible(found_boxes)
         self.train_on_button.setEnabled(found_boxes and not self.running)
+        stack = stack_of(self.viewer.layers, self._layer) is not None
+        self.fill.page.setVisible(stack)
+        self.fill_button.setVisible(stack)
+        self.fill_button.setEnabled(stack and not self.running)
         self.finish_button.setVisible(self._kind is not None and self._kind.hand == "seeds")
         self.finish_button.setEnabled(not self.running and self.gathered.can_divide)
 
@@ -440,6 +458,16 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _hint(self) -> str:
         return self._kind.hint if self._kind is not None else ""
+
+    def _fill(self) -> None:
+        """Fill the stack from the planes with locked objects."""
+        layer = self._layer
+        source = stack_of(self.viewer.layers, layer)
+        if layer is None or source is None or self._busy():
+            return
+        self.leave()
+        self._work = fill_work(self.session, layer, source, self.fill.options)
+        self.run()
 
     def _train_on(self) -> None:
         layer = self._layer

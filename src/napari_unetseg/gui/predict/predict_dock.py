@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import mismatch
 from napari_unetseg.core.inference.open_segmenter import check_weights
+from napari_unetseg.core.inference.predict_options import sees_stacks
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.objects.decode import DecodeOptions, decode
@@ -83,8 +84,10 @@ class PredictWidget(Tool[PredictDockOptions]):
         self._fill_models()
 
     def whole_axes(self) -> str:
-        model = self.model()
-        return "YX" if model is None else "ZYX"[-model.ndim :]
+        model, layer = self.model(), self.pick.layer()
+        if model is None or layer is None:
+            return "YX"
+        return "ZYX" if sees_stacks(self.form.options, model, image_of(layer)) else "YX"
 
     def forgotten(self) -> frozenset[str]:
         return frozenset({"extent", "diameter", "split_depth"})
@@ -269,8 +272,10 @@ class PredictWidget(Tool[PredictDockOptions]):
             objects = settled_result(self.form.options, model).what == "objects"
         if layer is not None and model is not None:
             # Objects end with their plane or stack, and there is another.
-            choices = link_choices(long_axes(image_of(layer)), "ZYX"[-model.ndim :])
+            image = image_of(layer)
+            choices = link_choices(long_axes(image), self.whole_axes())
             self.decoding.offer("link", choices)
+            self.form.show_only({"orientations": model.ndim == 2 and image.length("Z") > 1})
         self.decoding.show_only(link_fields(choices, self.decoding.options))
         self.decoding.page.setVisible(objects)
 

@@ -133,7 +133,7 @@ class PredictRun:
             return decode_maps(model, maps, decoding, progress=progress).asarray()
         lead = [axis for axis in self.axes if axis not in "YX"]
         at = dict(zip(lead, index, strict=True))
-        block = "ZYX"[-model.ndim :]
+        block = "ZYX" if "CZ" in maps.axes else "YX"
         where = tuple(at[axis] for axis in maps.axes if axis not in "C" + block)
         numbers = maps.block(where, "C" + block)
         part = maps.like(numbers, "C" + block)

@@ -75,7 +75,7 @@ def _show_objects(session: Session, layers: Any, run: PredictRun) -> str:
     stopped = "" if made.stopped_at is None else _stopped(made.stopped_at)
     # Ids that last through time have the pixels of all times: a short track is no speck.
     specks = "" if run.lineage is not None else _specks(ids)
-    counted = f"{int(ids.max(initial=0))} objects.{specks}"
+    counted = f"{int(ids.max(initial=0))} objects{made.on_stack}.{specks}"
     scaled = scale_in_words(made.zoom)
     return " ".join(filter(None, (stopped, counted, scaled, next_step, remark)))
 
@@ -138,7 +138,7 @@ def _show_written(session: Session, layers: Any, run: PredictRun) -> str:
     layers.append(shown)
     if isinstance(shown, Labels):
         show_lineage(layers, shown, run.lineage)
-    n = "" if made.n_objects is None else f"{made.n_objects:,} objects. "
+    n = "" if made.n_objects is None else f"{made.n_objects:,} objects{made.on_stack}. "
     return f"{n}Written to {made.path}, and shown from there. Next: Measure."
 
 

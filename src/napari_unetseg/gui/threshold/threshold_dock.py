@@ -15,6 +15,7 @@ from napari_unetseg.core.threshold import (
     LOCAL_METHODS,
     Thresholded,
     ThresholdOptions,
+    linked_in_words,
     preview,
     smooth_plane,
     threshold,
@@ -143,7 +144,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         )
         self.preview.remove()
         made.visible = True
-        return " ".join(filter(None, (_summary(found, role), remark)))
+        return " ".join(filter(None, (_summary(result, role), remark)))
 
     def layer_changed(self, layer: Layer | None) -> None:
         self._dragged = self._previewed = None
@@ -275,7 +276,8 @@ def _span(histogram: Histogram) -> tuple[float, float]:
     return float(histogram.edges[0]), float(histogram.edges[-1])
 
 
-def _summary(result: Thresholded, role: str) -> str:
+def _summary(run: _Result, role: str) -> str:
+    result = run.found
     levels = sorted({value for values in result.values for value in values})
     if not levels:
         at = "with a local threshold"
@@ -284,7 +286,8 @@ def _summary(result: Thresholded, role: str) -> str:
     else:
         at = "at " + ", ".join(f"{value:.4g}" for value in levels)
     if role == OBJECTS:
-        return f"{result.n_objects} objects {at}. Next: Correct, then Measure."
+        linked = linked_in_words(result.image, run.options)
+        return f"{result.n_objects} objects {at}{linked}. Next: Correct, then Measure."
     return (
         f"Thresholded {at}. Next: fix mistakes with napari's brush and eraser, then Train. To "
         "correct, count or measure objects, choose Result: objects and run again."
