@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,25 +86,7 @@ def damage_list(path: Path, rng: np.random.Generator) -> None:
     (path / "project.json").write_text(json.dumps(content))
 
 
-def damage_bytes(path: Path, rng: np.random.Generator) -> None:
-    data = bytearray(path.read_bytes())
-    for _ in range(int(rng.integers(1, 4))):
-        at, span = int(rng.integers(0, len(data) + 1)), int(rng.integers(1, 9))
-        match int(rng.integers(5)):
-            case 0:
-                data[at : at + 1] = rng.bytes(1)
-            case 1:
-                del data[at : at + span]
-            case 2:
-                data[at:at] = data[at : at + span] * int(rng.integers(1, 30))
-            case 3:
-                data[at:at] = rng.bytes(span)
-            case _:
-                del data[at:]
-    path.write_bytes(data)
-
-
-def damage(path: Path, rng: np.random.Generator) -> str:
+def damage(path: Path, rng: np.random.Generator, mutations: Any) -> str:
     """Damage one file of a project; return its name within the project."""
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != ".lock")
     file = files[int(rng.integers(len(files)))]
@@ -120,7 +103,7 @@ def damage(path: Path, rng: np.random.Generator) -> str:
     elif kind == 5:
         file.write_bytes(files[int(rng.integers(len(files)))].read_bytes())
     else:
-        damage_bytes(file, rng)
+        file.write_bytes(mutations.bytes_broken(file.read_bytes(), rng))
     return file.relative_to(path).as_posix()
 
 
@@ -133,13 +116,13 @@ def attempt(act):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_projects_open_in_part_or_are_refused(sound, tmp_path):
+def test_damaged_projects_open_in_part_or_are_refused(sound, tmp_path, mutations):
     rng, outcome = np.random.default_rng(2), {"whole": 0, "in part": 0, "refused": 0}
     for k in range(FUZZ):
         path = tmp_path / "damaged"
         shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(sound, path)
-        damaged = damage(path, rng)
+        damaged = damage(path, rng, mutations)
         folder = ProjectFolder(path)
         found, sentence = attempt(folder.open)
         if found is None:

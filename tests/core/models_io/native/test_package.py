@@ -717,9 +717,9 @@ def test_arrays_that_lie_are_refused(old: bytes, new: bytes) -> None:
 # Anything at all
 
 
-def test_broken_files_are_refused_or_harmless(saved: Path, tmp_path: Path) -> None:
+def test_broken_files_are_refused_or_harmless(saved: Path, tmp_path: Path, mutations: Any) -> None:
     """Break packages at random, with right hashes so that it is found deep inside or not at all."""
-    rng = np.random.default_rng(0)
+    rng, mutated = np.random.default_rng(0), mutations.bytes_broken
     whole, members = saved.read_bytes(), members_of(saved)
     program = members_of_bytes(members["weights.pt"])
     sound = load(saved).fingerprint
@@ -750,28 +750,6 @@ def test_broken_files_are_refused_or_harmless(saved: Path, tmp_path: Path) -> No
 def members_of_bytes(data: bytes) -> Members:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
-
-
-def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """Change, cut, repeat, swap or insert some bytes."""
-    broken = bytearray(data)
-    for _ in range(int(rng.integers(1, 4))):
-        at = int(rng.integers(0, max(len(broken), 1)))
-        span = int(rng.integers(1, 9))
-        match int(rng.integers(0, 6)):
-            case 0:
-                broken[at : at + 1] = rng.bytes(1)
-            case 1:
-                del broken[at : at + span]
-            case 2:
-                broken[at:at] = broken[at : at + span] * int(rng.integers(1, 50))
-            case 3:
-                broken[at:at] = rng.bytes(span)
-            case 4:
-                broken[at : at + span] = b"\xff" * span
-            case _:
-                del broken[at:]
-    return bytes(broken)
 
 
 def test_loading_needs_only_what_it_says(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
