@@ -19,6 +19,7 @@ from napari_unetseg.cli import main
 from napari_unetseg.cli.set_options import parse_minutes
 from napari_unetseg.cli.watch_training import TrainingWatcher
 from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_step import TrainingStep
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, read_labels, write_image, write_labels
@@ -461,6 +462,14 @@ class TestStopping:
         said = capsys.readouterr().err
         assert "held-out Dice 0." in said
         assert "loss " in said
+
+    @pytest.mark.parametrize("least", [None, 49, 50])
+    def test_no_score_is_shown_where_little_is_held_out(self, least, capsys):
+        watcher = TrainingWatcher(lambda fraction, status: None, lines=True)
+        watcher.watch(TrainingStep(1, 1, 0.5, 0.1, 0.7, 0.01, 1.0, 0.2, least))
+        said = capsys.readouterr().err
+        assert ("too little held out for a score" in said) == (least == 49)
+        assert ("held-out Dice 1.000" in said) == (least != 49)
 
     def test_progress_is_a_bar_where_somebody_does(self, data, tmp_path, capsys, monkeypatch):
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)

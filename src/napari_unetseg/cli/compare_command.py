@@ -31,6 +31,7 @@ from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
+from napari_unetseg.core.model.validation_score import TOO_LITTLE, shown_dice
 from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.training.compare_models import Row, Scoreboard
 from napari_unetseg.core.training.compare_models import compare as compare_models
@@ -172,9 +173,10 @@ def _compared(
 
 
 def _in_words(row: Row) -> str:
-    if row.scores is None:
+    if row.model is None:
         return f"{row.label}: {row.message}"
-    return f"{row.label}: Dice {row.dice:.3f}, trained in {row.seconds:.1f} s"
+    score = TOO_LITTLE if shown_dice(row.model.scores) is None else f"Dice {row.dice:.3f}"
+    return f"{row.label}: {score}, trained in {row.seconds:.1f} s"
 
 
 def _lines(board: Scoreboard) -> list[str]:
@@ -206,7 +208,7 @@ def _keep(board: Scoreboard, out: Path | None) -> None:
     else:
         save_somewhere(best.model, out)
         if board.recommended is None:
-            note(f"{out} is the best model, the {best.kind}, but no better than a guess.")
+            note(f"{out} is the best model, the {best.kind}, but hardly better than a guess.")
         say(f"{out}: {best.kind}. Next: napari-unetseg predict {out} IMAGES -o FOLDER")
 
 

@@ -13,6 +13,7 @@ import typer
 from napari_unetseg.cli.console import note
 from napari_unetseg.cli.interrupts import ending_if
 from napari_unetseg.core.annotation.training_step import TrainingStep
+from napari_unetseg.core.model.validation_score import TOO_LITTLE, is_shown
 from napari_unetseg.core.progress import StopEarly
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -34,7 +35,8 @@ class TrainingWatcher:
         self._began = self._keeps = True
         self._loss = f"loss {record.loss:.3f}"
         if record.dice is not None:
-            self._dice = f"held-out Dice {record.dice:.3f}"
+            shown = is_shown(record.held_out_least)
+            self._dice = f"held-out Dice {record.dice:.3f}" if shown else TOO_LITTLE
             if self._lines and time.monotonic() >= self._line_due:
                 self._line_due = time.monotonic() + _SECONDS_BETWEEN_LINES
                 line = f"{record.fraction:4.0%}  {record.seconds:6.1f} s  {self._loss}  "

@@ -65,7 +65,9 @@ class TestContract:
         assert made.untried == ()
         for row in made.rows:
             assert row.model.name == row.kind
-            assert row.model.scores == {"dice": row.scores.dice, "iou": row.scores.iou}
+            counts = made.held_out.values()
+            amount = {"held_out_pixels": sum(counts), "held_out_least": min(counts)}
+            assert row.model.scores == {"dice": row.scores.dice, "iou": row.scores.iou} | amount
             assert row.seconds > 0
             assert 0 < row.seconds_per_megapixel < 1000
 
@@ -378,7 +380,7 @@ class TestRecommendation:
         assert board.recommended is rows[0]
         assert board.recommendation == (
             "Use logistic: Dice 0.915 on held-out labels, as good as unet (0.920) and 12 times "
-            "as fast."
+            "as fast. It is chosen from 3 by these labels, so a little optimistic."
         )
 
     def test_a_difference_that_a_clock_cannot_tell_is_no_reason(self):
@@ -390,13 +392,30 @@ class TestRecommendation:
         board = Scoreboard(rows, {"a": 500, "b": 800})
         assert board.recommended is rows[1]
         assert board.recommendation == (
-            "Use unet: Dice 0.920 on held-out labels, 0.070 above the next best, logistic."
+            "Use unet: Dice 0.920 on held-out labels, 0.070 above the next best, logistic. "
+            "It is chosen from 2 by these labels, so a little optimistic."
         )
 
     def test_few_pixels_and_missing_classes_are_said(self):
         board = Scoreboard((row("mlp", 0.9, 0.1),), {"a": 50, "b": 800, "c": 0})
-        assert "Only 50 pixels" in board.recommendation
+        assert "Only 50 pixels of a class were held out, too few to trust" in board.recommendation
         assert "Nothing of c could be held out" in board.recommendation
+
+    @pytest.mark.parametrize("unet", [1.0, 0.95])
+    def test_no_lead_is_reported_where_little_is_held_out(self, unet):
+        rows = (row("logistic", 1.0, 0.1), row("mlp", 1.0, 0.1), row("unet", unet, 1.2))
+        board = Scoreboard(rows, {"a": 18, "b": 800})
+        assert board.recommended is rows[0]
+        assert board.recommendation == (
+            "Use logistic: Dice 1.000 on held-out labels. Only 18 pixels of a class were held out, "
+            "too few to trust the score or to rank models: paint more."
+        )
+
+    def test_equal_scores_are_a_tie(self):
+        rows = (row("logistic", 0.9, 0.1), row("mlp", 0.9, 0.1))
+        said = Scoreboard(rows, {"a": 500, "b": 800}).recommendation
+        assert "tied with mlp" in said
+        assert "0.000" not in said
 
     def test_guessing_is_measured_against_chance(self):
         good, same = row("mlp", 0.6, 0.1, chance=0.2), row("mlp", 0.6, 0.1, chance=0.55)

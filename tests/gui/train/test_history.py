@@ -1,5 +1,7 @@
 """The history of the models in the window: a click goes back, and a project keeps it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -47,6 +49,19 @@ def test_rows_show_parent_data_and_score_the_newest_on_top(qtbot, session):
     assert made.text(1, 3) == "576"
     assert "cells with strokes" in made.table.item(1, 0).toolTip()
     assert not made.table.item(0, 0).icon().isNull()
+    made.close_events()
+
+
+def test_no_score_is_shown_of_too_little(qtbot, session):
+    made = HistoryList(session)
+    qtbot.addWidget(made)
+    scores = {"dice": 1.0, "held_out_pixels": 300, "held_out_least": 18, "held_out": "2 strokes"}
+    session.add_model(replace(model(0), scores=scores), origin="trained")
+    assert made.text(0, 2) == ""
+    said = made.table.item(0, 0).toolTip()
+    assert "Too little was held out for a score: 300 pixels in 2 strokes, only 18 of a" in said
+    assert "Dice" not in said
+    assert session.history.best().version.dice == 1.0
     made.close_events()
 
 

@@ -4,7 +4,7 @@ The split is made here, once. Fits, distillation, the validation of objects and 
 get the same set, so that no held-out pixel can leak into a training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -228,6 +228,36 @@ class TrainingSet:
         return any(image.annotation.counted.any() for image in self.held_out)
 
     @property
+    def held_out_counts(self) -> NDArray[np.int64]:
+        """Number of held-out pixels of each class: (classes,)."""
+        counts: NDArray[np.int64] = np.sum([i.annotation.counts() for i in self.held_out], axis=0)
+        return counts
+
+    @property
+    def held_out_least(self) -> int:
+        """Smallest number of held-out pixels of a class that has any; 0 if nothing is held out."""
+        return least_of(self.held_out_counts)
+
+    @property
+    def held_out_places(self) -> str:
+        """Number of strokes, tiles or images that are held out, such as ``"3 strokes"``."""
+        parts = [image.annotation for image in self.held_out if image.annotation.counted.any()]
+        if not parts or not parts[0].dense:
+            kind, n = "stroke", sum(part.strokes()[1] for part in parts)
+        elif all(part.counted.sum() == a.certain().counted.sum() for part, a in self._halves):
+            kind, n = "image", len(parts)
+        else:
+            kind, n = "tile", sum(part.tiles()[1] for part in parts)
+        return f"{n} {kind}" if n == 1 else f"{n} {kind}s"
+
+    @property
+    def _halves(self) -> list[tuple[Annotation, Annotation]]:
+        """Held-out part and whole annotation of each image with a held-out part."""
+        pairs = zip(self.held_out, self.images, strict=True)
+        halves = [(held.annotation, whole.annotation) for held, whole in pairs]
+        return [(held, whole) for held, whole in halves if held.counted.any()]
+
+    @property
     def validation(self) -> Images:
         """Images to validate on: the held-out ones, or all where nothing could be held out."""
         return self.held_out if self.holds_out else self.images
@@ -255,6 +285,11 @@ class TrainingSet:
         return learn, held_out
 
 
+def least_of(counts: Iterable[int]) -> int:
+    """Return the smallest number above 0; 0 if there is none."""
+    return min((int(count) for count in counts if count), default=0)
+
+
 def _with(images: Images, annotations: Sequence[Annotation]) -> Images:
     pairs = zip(images, annotations, strict=True)
     return tuple(replace(image, annotation=annotation) for image, annotation in pairs)
@@ -280,4 +315,4 @@ def _refuse(annotation: Annotation, tested: NDArray[Any]) -> None:
     )
 
 
-__all__ = ["Reading", "TrainingSet"]
+__all__ = ["Reading", "TrainingSet", "least_of"]

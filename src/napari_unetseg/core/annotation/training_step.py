@@ -25,6 +25,8 @@ class TrainingStep:
         Learning rate.
     dice, validation_loss
         Scores of the averaged network on the validation set; None in a step without validation.
+    held_out_least
+        Number of pixels of the smallest class of that set.
     """
 
     step: int
@@ -35,6 +37,7 @@ class TrainingStep:
     rate: float
     dice: float | None = None
     validation_loss: float | None = None
+    held_out_least: int | None = None
 
 
 Watch = Callable[[TrainingStep], None]

@@ -26,6 +26,7 @@ from napari_unetseg.core.model.model_card import ModelCard
 from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import sees_features
+from napari_unetseg.core.model.validation_score import shown_dice
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
@@ -69,7 +70,8 @@ class TrainedModel:
     history
         What each step of the training brought: flat dicts of numbers and None.
     scores
-        How good it is on what was held out.
+        Scores on labels that were held out from training, and their amount: see
+        `napari_unetseg.core.model.validation_score.describe_score`.
     parent
         `fingerprint` of the model it was trained on from; empty when from nothing.
     provenance
@@ -131,7 +133,8 @@ class TrainedModel:
         object.__setattr__(self, "state", MappingProxyType(state))
 
     def __repr__(self) -> str:
-        dice = f", dice={self.scores['dice']:.3g}" if "dice" in self.scores else ""
+        shown = shown_dice(self.scores)
+        dice = "" if shown is None else f", dice={shown:.3g}"
         kind = f"{self.name!r}, {self.spec.kind}, classes={self.classes}{dice}"
         return f"{type(self).__name__}({kind})"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, TrainingPair, check_shape
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
-from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
+from napari_unetseg.core.annotation.training_set import Reading, TrainingSet, least_of
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
@@ -37,11 +37,12 @@ AS_QUICK = 1.5
 """Ratio of times below which models count as equally fast, given the noise of a busy machine."""
 
 GUESSING = 0.2
-"""Smallest useful skill, on a scale from guessing (0) to perfect (1). For kappa, which has the same
-scale, agreement below it is called slight (Landis and Koch, Biometrics 33, 1977)."""
+"""Smallest useful skill, on a scale from random places (0) to perfect (1): a convention, no test.
+For kappa, which has the same scale, agreement below it is called slight (Landis and Koch,
+Biometrics 33, 1977)."""
 
 FEW = 200
-"""Held-out pixels of a class below which a difference may be chance."""
+"""Held-out pixels of a class below which no difference is reported: a rule of thumb, no test."""
 
 _AT_ONCE = 0.05  # time of a pixel rung's fit, relative to a network's training
 _TRAINING_SHARE = 0.9
@@ -66,7 +67,8 @@ class Row:
     classes
         Dice by class name.
     chance
-        Dice of a random guess with as many pixels of each class.
+        Dice on average of as many pixels of each class in random places: computed from the numbers
+        of pixels, and no test of significance.
     seconds
         Duration of the training.
     seconds_per_megapixel
@@ -106,7 +108,7 @@ class Row:
 
     @property
     def skill(self) -> float:
-        """Skill on a scale from guessing, 0, to perfect, 1."""
+        """Skill on a scale from random places, 0, to perfect, 1."""
         return (self.dice - self.chance) / max(1 - self.chance, 1e-9)
 
     def as_json(self) -> dict[str, Any]:
@@ -173,13 +175,18 @@ class Scoreboard:
             return "No model was finished, so there is nothing to compare."
         if chosen is None:
             return (
-                f"No model does better than guessing: the best, {best.label}, has a Dice of "
-                f"{best.dice:.3f}, and a guess {best.chance:.3f}. Check what the labels stand for, "
+                f"No model does much better than guessing: the best, {best.label}, has a Dice of "
+                f"{best.dice:.3f}, and as many pixels in random places have {best.chance:.3f} on "
+                "average. Check what the labels stand for, "
                 f"or paint more of them.{self._untried}"
             )
+        said = f"Use {chosen.label}: Dice {chosen.dice:.3f} on held-out labels"
+        if self._least < FEW:
+            return f"{said}.{self._caution}{self._untried}"
         why = self._lead(best) if chosen is best else _bargain(chosen, best)
-        said = f"Use {chosen.label}: Dice {chosen.dice:.3f} on held-out labels{why}."
-        return f"{said}{self._caution}{self._untried}"
+        of = len(self._candidates)
+        choice = f" It is chosen from {of} by these labels, so a little optimistic." * (of > 1)
+        return f"{said}{why}.{choice}{self._caution}{self._untried}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the scoreboard without its models, as data for JSON."""
@@ -221,13 +228,17 @@ class Scoreboard:
                 f" Nothing of {', '.join(unjudged)} could be held out: paint a second stroke of it "
                 "for a score."
             )
-        fewest = min((count for count in self.held_out.values() if count), default=0)
-        if fewest < FEW:
+        if self._least < FEW:
             said += (
-                f" Only {fewest} pixels of a class were held out: paint more before trusting small "
-                "differences."
+                f" Only {self._least} pixels of a class were held out, too few to trust the score "
+                "or to rank models: paint more."
             )
         return said
+
+    @property
+    def _least(self) -> int:
+        """Smallest number of held-out pixels of a class."""
+        return least_of(self.held_out.values())
 
     @property
     def _untried(self) -> str:
@@ -420,9 +431,10 @@ def _judged(
     # Expected Dice of two independent random sets of these sizes.
     guessed = 2 * found[front] * true[front] / confusion.sum() / (found[front] + true[front])
     kind = model.spec.kind
+    amount = {"held_out_pixels": int(true.sum()), "held_out_least": least_of(true)}
     return Row(
         spec.kind,
-        replace(model, name=kind, scores={"dice": scores.dice, "iou": scores.iou}),
+        replace(model, name=kind, scores={"dice": scores.dice, "iou": scores.iou} | amount),
         scores,
         {annotation.names[k]: score.dice for k, score in each.items()},
         float(guessed.mean()),

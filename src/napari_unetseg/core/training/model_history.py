@@ -21,6 +21,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.model.validation_score import describe_score, shown_dice
 
 KEPT = 10
 """Number of the newest models that are kept."""
@@ -102,9 +103,13 @@ class Version(_Part):
         Number of pixels labelled by a person.
     dice
         On the validation set; None without one.
+    too_little
+        Whether that set was too small for its Dice to be shown.
+    score
+        Description of that score in a sentence.
     right, forgotten
-        For a fine-tuned version: share of annotated pixels or objects that it has right, and share
-        of those its parent had right that it has wrong.
+        For a fine-tuned version: share of annotated pixels or objects that it has right, and the
+        largest loss beyond its uncertainty, as a share of what its parent had right.
     curve
         At most sixty points.
     thumbnail
@@ -121,6 +126,8 @@ class Version(_Part):
     learnt: tuple[Learnt, ...] = Field((), max_length=1000)
     labelled: int = Field(0, ge=0)
     dice: float | None = None
+    too_little: bool = False
+    score: str = Field("", max_length=1000)
     right: float | None = None
     forgotten: float | None = None
     curve: tuple[Point, ...] = Field((), max_length=_POINTS)
@@ -377,6 +384,8 @@ def _fields_of_model(model: TrainedModel) -> dict[str, Any]:
         "made": str(model.provenance.get("date") or _now()),
         "labelled": int(_number(model.provenance.get("labelled")) or 0),
         "dice": _number(model.scores.get("dice")),
+        "too_little": "dice" in model.scores and shown_dice(model.scores) is None,
+        "score": describe_score(model.scores),
         "right": right / annotated if right is not None and annotated else None,
         "forgotten": _number(check.get("forgotten")),
         "curve": _thinned(model),

@@ -23,6 +23,7 @@ from napari_unetseg.core.model.pixel_specs import (
     sees_features,
 )
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.model.validation_score import describe_score
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.training.pretraining import Pretraining
@@ -30,6 +31,8 @@ from napari_unetseg.core.training.resolution import resolve_resolution
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
+
+_NOTHING_HELD_OUT = "No stroke could be held out for validation: paint a second one of each class."
 
 
 @dataclass(frozen=True)
@@ -313,7 +316,7 @@ def _fit_pixels(
     options: TrainOptions,
     origin: Origin,
     callbacks: Callbacks,
-) -> tuple[Any, dict[str, float], str]:
+) -> tuple[Any, dict[str, Any], str]:
     """Fit a pixel rung; score it by the same fit without the held-out pixels."""
     from napari_unetseg.core.nn.training.distil import score_images
     from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
@@ -322,13 +325,14 @@ def _fit_pixels(
     progress = callbacks.progress
     shared: dict[str, Any] = {"seed": options.seed, "spacing": data.spacing}
     shared |= {"features_from": origin.features_from}
-    scores: dict[str, float] = {}
-    message = "No stroke could be held out for validation: paint a second one of each class."
+    scores: dict[str, Any] = {}
+    message = _NOTHING_HELD_OUT
     if data.holds_out:
         trial = fit_pixels(spec, data.learn, **shared, progress=part(progress, 0, 0.4))
         validation = [held for held in data.held_out if held.annotation.counted.any()]
         judgement, _ = score_images(trial, validation, progress=part(progress, 0.4, 0.6))
-        scores, message = {"dice": judgement.dice}, _validation_sentence(judgement.dice)
+        scores = _scores(data, {"dice": judgement.dice})
+        message = describe_score(scores)
     fitted = fit_pixels(spec, data.images, start=start, **shared, progress=part(progress, 0.6, 1))
     return fitted, scores, message
 
@@ -340,7 +344,7 @@ def _fit_network(
     start: TrainedModel | None,
     before: "Pretrained | None",
     callbacks: Callbacks,
-) -> tuple[Any, dict[str, float], str]:
+) -> tuple[Any, dict[str, Any], str]:
     """Train a network, by distillation of the lower rung where the annotation is sparse."""
     from napari_unetseg.core.nn.restore import network_of
     from napari_unetseg.core.nn.training.distil import distil
@@ -358,15 +362,14 @@ def _fit_network(
         if start is not None and keeps and fitted.unchanged:
             fitted = replace(fitted, decoder=start.decoder)
         judgement = fitted.judgement
-        scores = {} if judgement is None else {"dice": judgement.dice}
-        sentences = [_validation_sentence(judgement.dice)] if judgement is not None else []
+        found = {} if judgement is None else {"dice": judgement.dice}
         objects = _validate_objects(fitted, data, callbacks.progress)
         if objects is not None and fitted.decoder is not None:
             decoder = fitted.decoder.model_copy(update={"split_depth": objects.split_depth})
             fitted = replace(fitted, decoder=decoder)
-            scores |= {"ap50": objects.scores.ap50, "f1": objects.scores.f1}
-            sentences = [_validation_sentence(scores["dice"], objects.scores.ap50)]
-        return fitted, scores, " ".join([*sentences, fitted.message])
+            found |= {"ap50": objects.scores.ap50, "f1": objects.scores.f1}
+        scores = _scores(data, found, chosen_from=fitted.validations)
+        return fitted, scores, " ".join(filter(None, [describe_score(scores), fitted.message]))
     two_classes = LogisticSpec.suits(data.annotations[0].n_classes)
     lower = LogisticSpec() if two_classes else SoftmaxSpec()
     distilled = distil(
@@ -380,7 +383,14 @@ def _fit_network(
     network = distilled.kept == "network"
     best = distilled.upper if network else distilled.lower
     kept: Any = distilled.fitted if network else distilled.segmenter
-    return kept, {"dice": best.dice}, f"{distilled.message} {distilled.fitted.message}"
+    chosen_from = distilled.fitted.validations + 1 if data.holds_out else 0
+    scores = _scores(data, {"dice": best.dice}, chosen_from=chosen_from)
+    sentences = [
+        distilled.message,
+        describe_score(scores) or _NOTHING_HELD_OUT,
+        distilled.fitted.message,
+    ]
+    return kept, scores, " ".join(filter(None, sentences))
 
 
 def _same_outputs(
@@ -407,9 +417,16 @@ def _validate_objects(fitted: Any, data: TrainingSet, progress: Progress) -> Any
     return validate_objects(fitted.segmenter(), data, progress=without_stop)
 
 
-def _validation_sentence(dice: float, ap50: float | None = None) -> str:
-    objects = "" if ap50 is None else f", AP@0.5 {ap50:.3f}"
-    return f"Dice {dice:.3f}{objects} on held-out labels."
+def _scores(data: TrainingSet, found: dict[str, float], *, chosen_from: int = 0) -> dict[str, Any]:
+    """Return scores with the amount of labels they rest on; empty if those were learnt too."""
+    if not found or not data.holds_out:
+        return {}
+    amount = {
+        "held_out_pixels": int(data.held_out_counts.sum()),
+        "held_out_least": data.held_out_least,
+        "held_out": data.held_out_places,
+    }
+    return found | amount | {"chosen_from": chosen_from}
 
 
 __all__ = ["Origin", "Outcome", "check_torch", "train", "train_on_set"]

@@ -12,6 +12,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.model.validation_score import describe_score
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.training.compare_models import Row, Scoreboard, compare
 from napari_unetseg.gui.scoreboard.scoreboard_table import ScoreboardTable
@@ -167,7 +168,9 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
             self.say(row.message, problem=True)
         else:
             name = self._use(row)
-            self.say(f"Predict now uses {name!r}, a {row.label}: Dice {row.dice:.3f}.")
+            self.say(
+                f"Predict now uses {name!r}, a {row.label}. {describe_score(row.model.scores)}"
+            )
             self.refresh()
 
     def _use(self, row: Row) -> str:

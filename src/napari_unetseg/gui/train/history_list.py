@@ -23,7 +23,8 @@ from napari_unetseg.gui.train.loss_curve import LossPlot
 COLUMNS = {
     "Version": "The check mark is the current model, used by Predict, Train and Train on.",
     "From": "The version it was fine-tuned or started from.",
-    "Score": "Dice on held-out labels; or the percentage of your annotation that is right.",
+    "Score": "Dice on held-out labels, a little optimistic for a network, whose best step they "
+    "chose; or the percentage of your annotation that is right.",
     "Learnt": "Number of labelled pixels in training; the tooltip lists the images.",
 }
 _CURRENT = "✓ "
@@ -161,7 +162,9 @@ def describe_version(version: Version) -> list[str]:
             for one in version.learnt
         )
         sentences.append(f"Trained on {images}")
-    if version.dice is not None:
+    if version.score:
+        sentences.append(version.score.removesuffix("."))
+    elif version.dice is not None:
         sentences.append(f"Dice {version.dice:.3f} on held-out labels")
     if version.right is not None:
         forgot = "" if version.forgotten is None else f", forgot {100 * version.forgotten:.1f} %"
@@ -178,7 +181,7 @@ def icon_of(picture: np.ndarray) -> QIcon:
 
 
 def _score(version: Version) -> str:
-    if version.dice is not None:
+    if version.dice is not None and not version.too_little:
         return f"{version.dice:.3f}"
     return "" if version.right is None else f"{100 * version.right:.1f} %"
 

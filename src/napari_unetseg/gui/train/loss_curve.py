@@ -25,7 +25,7 @@ class LossPlot(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(
             "Orange: loss of each step, smoothed, as a share of the first. "
-            "Blue: Dice on held-out labels; the best is kept."
+            "Blue: Dice on held-out labels. The best is kept, so its score is a little optimistic."
         )
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)

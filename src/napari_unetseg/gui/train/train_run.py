@@ -9,6 +9,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.model.validation_score import shown_dice
 from napari_unetseg.core.training.model_history import Learnt, draw_prediction
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome, train
@@ -86,7 +87,8 @@ class TrainResult:
 
 
 def _next_step(model: TrainedModel) -> str:
-    if model.scores.get("dice", 1.0) >= _LITTLE:
+    dice = shown_dice(model.scores)
+    if dice is None or dice >= _LITTLE:
         return "Next: Predict."
     return (
         "Low score. Check that the labels match this image, annotate more, or train longer; then "

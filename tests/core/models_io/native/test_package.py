@@ -314,6 +314,14 @@ def test_the_readme_tells_scores_and_limits(make_model: Make, tmp_path: Path) ->
     assert "whole images, not blocks" in text
 
 
+def test_the_readme_gives_no_score_of_too_little(make_model: Make, tmp_path: Path) -> None:
+    scores = {"dice": 0.875, "held_out_pixels": 300, "held_out_least": 18, "held_out": "2 strokes"}
+    save(make_model("unet", scores=scores), tmp_path / "model.zip")
+    text = members_of(tmp_path / "model.zip")["README.md"].decode()
+    assert "Too little was held out for a score: 300 pixels in 2 strokes" in text
+    assert "0.875" not in text
+
+
 def test_a_file_is_small_when_it_is_to_be(make_model: Make, tmp_path: Path) -> None:
     model = make_model("unet", options={"resolution": "half", "depth": 4})
     save(model, tmp_path / "usual.zip")

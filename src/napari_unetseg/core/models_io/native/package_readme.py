@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.model.validation_score import describe_score, shown_dice
 from napari_unetseg.core.models_io.native.example_tensors import Sides
 from napari_unetseg.core.models_io.native.network_source import is_self_contained
 from napari_unetseg.core.models_io.native.package_description import TOLERANCE, normalisation_fits
@@ -82,9 +83,11 @@ def _validation(model: TrainedModel) -> str:
             "There was no validation set. Annotate images that the model was not trained on and "
             "compare: `napari-unetseg evaluate PREDICTIONS TRUTH`."
         )
+    table = "" if shown_dice(model.scores) is None else f"{_table(dict(model.scores))}\n\n"
     return (
-        "On the validation set, which was not used for training:\n\n"
-        f"{_table(dict(model.scores))}\n\n"
+        f"{describe_score(model.scores)} These labels were not used for training, except to choose "
+        "the best of several validations where that is said.\n\n"
+        f"{table}"
         "To evaluate it on other images: `napari-unetseg evaluate PREDICTIONS TRUTH`."
     )
 

@@ -29,6 +29,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.validation_score import is_shown
 from napari_unetseg.core.nn.training.fit_network import FittedNetwork, WarmStart, fit_network
 from napari_unetseg.core.nn.training.patches import Judgement, Tally
 from napari_unetseg.core.nn.training.prepare import Guess
@@ -109,7 +110,8 @@ def distil(
         callbacks=callbacks.part(_LOWER_SHARE, 1),
     )
     above, _ = score_images(fitted.segmenter(), data.validation)
-    return _outcome(fitted, above, below, lambda: lower(data.images))
+    shown = data.holds_out and is_shown(data.held_out_least)
+    return _outcome(fitted, above, below, lambda: lower(data.images), shown=shown)
 
 
 def score_images(
@@ -144,14 +146,19 @@ def score_images(
 
 
 def _outcome(
-    fitted: FittedNetwork, above: Judgement, below: Judgement, refit: Callable[[], Segmenter]
+    fitted: FittedNetwork,
+    above: Judgement,
+    below: Judgement,
+    refit: Callable[[], Segmenter],
+    *,
+    shown: bool,
 ) -> Distilled:
-    scores = f"Dice {above.dice:.3f} against {below.dice:.3f} on held-out labels"
     if round(above.dice, 3) >= round(below.dice, 3):
-        message = f"The network is kept: {scores}."
+        message = "The network is kept: it scored no lower than the simpler model."
         return Distilled(fitted.segmenter(), fitted, "network", above, below, message)
+    difference = f" by {below.dice - above.dice:.3f} in Dice" if shown else ""
     message = (
-        f"The simpler model was kept because the network scored lower: {scores}. Paint more "
+        f"The simpler model was kept because the network scored lower{difference}. Paint more "
         "strokes, or train longer."
     )
     return Distilled(refit(), fitted, "lower rung", above, below, message)

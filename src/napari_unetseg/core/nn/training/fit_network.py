@@ -74,6 +74,8 @@ class FittedNetwork:
         The decoder of the outputs after the foreground, when objects were learnt.
     unchanged
         Whether it is the network that was continued, unchanged, since no later one scored better.
+    validations
+        Number of validations of which it is the best, with that of the network it continued.
     """
 
     spec: ModelSpec
@@ -87,6 +89,7 @@ class FittedNetwork:
     message: str
     decoder: DecoderSpec | None = None
     unchanged: bool = False
+    validations: int = 0
 
     @property
     def seconds(self) -> float:
@@ -211,7 +214,7 @@ class Training:
         network = build_network(
             inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed
         )
-        self._starts = start is not None
+        self._starts, self._held_out_least = start is not None, data.held_out_least
         transfer = None
         self._keeps = False
         if start is not None:
@@ -231,7 +234,7 @@ class Training:
         self._epoch_steps = options.steps or max(FEWEST_STEPS, math.ceil(covering))
         self._history: list[TrainingStep] = []
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
-        self._judged_at, self._best_at, self._without_better = 0, 0, 0
+        self._judged_at, self._best_at, self._without_better, self._validations = 0, 0, 0, 0
         self._message = " ".join(
             filter(None, ("" if transfer is None else transfer.in_words, choice.message))
         )
@@ -280,6 +283,7 @@ class Training:
             self._message + kept,
             self._decoder,
             unchanged,
+            self._validations,
         )
 
     @property
@@ -347,6 +351,7 @@ class Training:
             self._average.network, self._judge, self._choice.device, self._ndim, self._decoder
         )
         self._judged_at = self._step
+        self._validations += 1
         self._without_better += 1
         if self._best is None or judgement.rank > self._best[0].rank:
             self._without_better = 0
@@ -358,6 +363,7 @@ class Training:
                 seconds=self._clock.seconds,
                 dice=judgement.dice,
                 validation_loss=judgement.loss,
+                held_out_least=self._held_out_least,
             )
 
     def _whole(self, weights: Mapping[str, torch.Tensor]) -> nn.Module:
