@@ -12,7 +12,7 @@ from napari.layers import Labels, Layer
 from napari.utils.events import Event, disconnect_events
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGridLayout, QPushButton, QWidget
 
 from napari_unetseg.core.label_image import has_below_zero
 from napari_unetseg.core.measure import MeasureOptions, Table, column_kind
@@ -114,11 +114,11 @@ class MeasureWidget(Tool[MeasureOptions]):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Colour by", self.colour)
         files = QWidget()
-        across = QHBoxLayout(files)
-        across.setContentsMargins(0, 0, 0, 0)
+        grid = QGridLayout(files)
+        grid.setContentsMargins(0, 0, 0, 0)
         self.save_buttons = {kind: self._save_button(kind) for kind in FILE_KINDS}
-        for button in self.save_buttons.values():
-            across.addWidget(button)
+        for number, button in enumerate(self.save_buttons.values()):
+            grid.addWidget(button, *divmod(number, 3))
         self.assemble(
             rows=[("Nuclei", self.nuclei.layer), ("Intensities of", self.ticks)],
             extras=[self.nuclei],
