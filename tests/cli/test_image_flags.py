@@ -79,7 +79,7 @@ def test_a_model_is_trained_on_chosen_channels_and_finds_them_by_name(tmp_path):
     tifffile.imwrite(tmp_path / "labels.tif", labels)
     model, out = tmp_path / "model.zip", tmp_path / "found.tif"
     given = [str(tmp_path / "a.zarr"), str(tmp_path / "labels.tif"), "-o", str(model)]
-    assert main(["train", *given, "--channel", "signal"]) == 0
+    assert main(["train", *given, "--channel", "signal", "--model", "logistic"]) == 0
     assert main(["predict", str(model), str(tmp_path / "b.zarr"), "-o", str(out)]) == 0
     assert np.mean(read_labels(out).data == labels) > 0.95
 

@@ -155,6 +155,7 @@ def test_stacks_and_models_without_objects(hand):
     assert not predict.decoding.page.isVisible()
     predict.form.widget("what").value = "objects"
     assert predict.decoding.page.isVisible()
+    predict.decoding.widget("link").value = "none"
     hand.run(predict)
     made = find_layer(hand.viewer.layers, PREDICTED_OBJECTS, stack)
     planes = [set(np.unique(plane)) - {0} for plane in made.data]

@@ -205,8 +205,8 @@ def test_cancelling_leaves_the_ids():
 
 
 def test_only_links_that_have_an_effect_are_offered():
-    assert link_choices("ZYX") == ("none", "planes")
-    assert link_choices("TYX") == ("none", "time")
-    assert link_choices("TZYX") == ("none", "planes", "time", "both")
-    assert link_choices("TZYX", "ZYX") == ("none", "time")
-    assert link_choices("YX") == link_choices("ZYX", "ZYX") == ("none",)
+    assert link_choices("ZYX") == ("auto", "none", "planes")
+    assert link_choices("TYX") == ("auto", "none", "time")
+    assert link_choices("TZYX") == ("auto", "none", "planes", "time", "both")
+    assert link_choices("TZYX", "ZYX") == ("auto", "none", "time")
+    assert link_choices("YX") == link_choices("ZYX", "ZYX") == ("auto", "none")

@@ -450,11 +450,16 @@ def _fit(
         mean=fit.polynomial.mean(),
         floor=_floor(fit.polynomial) if options.mode == "divide" else 0.0,
         ignored=side,
-        doubt=_doubt(fit.holds, choice, side),
+        doubt=_doubt(fit.holds, choice, side, named=options.terms not in ("auto", "polynomial")),
     )
 
 
-def _doubt(holds: bool, choice: FitChoice, side: Side) -> str:
+def _doubt(holds: bool, choice: FitChoice, side: Side, *, named: bool) -> str:
+    if not holds and named:
+        return (
+            f"it does not follow these terms, or too little of the image is free of {side} "
+            "objects. Choose auto, leave objects out by a mask, or check the residual."
+        )
     if not holds:
         return (
             f"too little of the image is free of {side} objects. Leave objects out by a mask, or "
