@@ -158,6 +158,18 @@ def test_auto_finds_the_side_and_the_level_under_many_objects(share, contrast, b
         assert abs(followed.mean() / contrast) > 0.5
 
 
+@pytest.mark.parametrize("contrast", [100.0, -100.0, 30.0])
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.5, 0.6])
+def test_the_defaults_choose_terms_by_the_background_alone(share, contrast) -> None:
+    """Where objects cover half of the image, a median over all positions is one of theirs."""
+    data, truth = covered(share, contrast, 0.0)
+    background = fit(data)
+    left = background.surface().data - truth
+    assert abs(left.mean()) < 0.02 * abs(contrast)
+    assert left.std() < 0.05 * abs(contrast)
+    assert background.warning == ""
+
+
 @pytest.mark.parametrize("blur", [0.0, 2.5])
 @pytest.mark.parametrize("contrast", [100.0, -100.0])
 def test_too_many_objects_are_warned_of(contrast, blur) -> None:

@@ -83,16 +83,15 @@ def choose_terms(
         progress(number / len(candidates), "choosing terms")
         try:
             basis = Basis(terms, scene.shape)
-            background = (
-                fit_one_sided(grid, basis, robust).background
-                if one_sided
-                else fit_grid(grid, basis, robust)[1]
-            )
+            fit = fit_one_sided(grid, basis, robust) if one_sided else None
+            background = fit.background if fit else fit_grid(grid, basis, robust)[1]
             left = _held_out(grid, basis, grid.weights * background, folds)
         except InputError:
             continue  # Too few positions for this many terms.
         held_out[number] = left
-        noise = min(noise, _GAUSSIAN * float(np.median(left[present])))
+        # Where objects cover half of the image, the median residual is one of theirs.
+        spread = fit.deviation if fit else _GAUSSIAN * float(np.median(left[present]))
+        noise = min(noise, spread)
         if noise <= grid.floor:
             break
     bound = np.inf if robust == "none" else _BOUND * max(noise, grid.floor)
