@@ -1,6 +1,5 @@
 """Boundary scores: Hausdorff distances, and precision and recall within a tolerance."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.progress import Progress, silent, track
+from napari_unetseg.core.progress import Progress, part, silent, track
 from napari_unetseg.core.scoring.overlap import check_same_shape, frames_in, ids_in
 
 Distances = NDArray[np.float32]
+Points = NDArray[np.float64]
 
 _ROBUST = 95
+_AT_ONCE = 2**18
+"""Points compared before a cancel is heard."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def boundary_scores(
 
     Notes
     -----
-    Distances are between centres of pixels, by an exact Euclidean distance transform, which takes
-    most of the time: about 5 bytes per pixel, and a second for about 15 million of them.
+    Distances are between centres of pixels, by a k-d tree of boundary pixels, which takes most of
+    the time: a second for about a million of them, and 50 bytes for each.
 
     Examples
     --------
@@ -100,7 +102,10 @@ def boundary_scores(
     if not tolerance >= 0:
         raise InputError(f"The tolerance is a distance, 0 or more, not {tolerance:g}.")
     pairs = list(frames_in(predicted, true, frame_axes))
-    distances = [_distances(*pair, steps) for pair in track(pairs, progress, "outlines")]
+    distances = []
+    for number, pair in enumerate(pairs):
+        share = part(progress, number / len(pairs), (number + 1) / len(pairs))
+        distances.append(_distances(*pair, steps, share))
     nothing: Distances = np.zeros(0, dtype=np.float32)
     forth = np.concatenate([nothing, *(pair[0] for pair in distances)])
     back = np.concatenate([nothing, *(pair[1] for pair in distances)])
@@ -138,20 +143,29 @@ def _steps(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
 
 
 def _distances(
-    predicted: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...]
+    predicted: NDArray[Any], true: NDArray[Any], steps: tuple[float, ...], progress: Progress
 ) -> tuple[Distances, Distances]:
     """Compute the distance from each boundary pixel of either image to the other's boundary."""
-    ours, theirs = mark_boundary(predicted), mark_boundary(true)
-    return _to(theirs, ours, steps), _to(ours, theirs, steps)
+    ours, theirs = (
+        np.multiply(np.argwhere(mark_boundary(ids)), steps, dtype=np.float64)
+        for ids in (predicted, true)
+    )
+    return _to(theirs, ours, part(progress, 0, 0.5)), _to(ours, theirs, part(progress, 0.5, 1))
 
 
-def _to(target: NDArray[np.bool_], at: NDArray[np.bool_], steps: tuple[float, ...]) -> Distances:
-    import edt
+def _to(target: Points, at: Points, progress: Progress) -> Distances:
+    """Compute the distance from each point of `at` to the nearest of `target`."""
+    from scipy.spatial import KDTree
 
-    if not target.any():
-        return np.full(np.count_nonzero(at), np.inf, dtype=np.float32)
-    far = edt.edt(~target, anisotropy=steps, black_border=False, parallel=os.cpu_count() or 1)
-    return far[at]
+    if not len(target):
+        return np.full(len(at), np.inf, dtype=np.float32)
+    # Balanced trees take far longer to build and answer no faster.
+    tree = KDTree(target, compact_nodes=False, balanced_tree=False)
+    found = np.empty(len(at), np.float32)
+    for start in track(range(0, len(at), _AT_ONCE), progress, "outlines"):
+        few = slice(start, start + _AT_ONCE)
+        found[few] = tree.query(at[few], workers=-1)[0]
+    return found
 
 
 def _scores(forth: Distances, back: Distances, tolerance: float) -> BoundaryScores:
