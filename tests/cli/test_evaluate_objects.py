@@ -74,7 +74,16 @@ def test_ids_are_taken_as_they_are(files, capsys):
     write("a", BOTH.astype(np.float32), BOTH > 0)
     found = judge()
     assert found["images"]["a"]["ap50"] == 0.5
-    assert "a mask counts as one object" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Every ground truth image has one object" in said
+    assert "Every predicted image" not in said
+
+
+def test_a_predicted_mask_is_one_object_and_noted(files, capsys):
+    write, judge = files
+    write("a", BOTH > 0, BOTH)
+    judge()
+    assert "Every predicted image has one object" in capsys.readouterr().err
 
 
 def test_empty_images_are_null_where_there_is_no_distance(files):

@@ -89,11 +89,16 @@ def evaluate_objects(
         f"all objects together: F1 {together['f1']:.3f}, AP@0.5 {together['ap50']:.3f}; "
         f"{_format_counts(together)}"
     )
-    if together["matched"] + together["missed"] == len(judged) and len(judged) > 0:
-        note(
-            "Every ground truth image has one object. If these are masks and not ids, label them "
-            "first: a mask counts as one object."
-        )
+    counts = {
+        "ground truth": [result.overlap.n_true for result in judged.values()],
+        "predicted": [result.overlap.n_predicted for result in judged.values()],
+    }
+    for which, numbers in counts.items():
+        if numbers and all(n == 1 for n in numbers):
+            note(
+                f"Every {which} image has one object. If these are masks and not ids, label them "
+                "first: a mask counts as one object."
+            )
     if table is not None:
         _write(table, overall, together, judged)
 
