@@ -1,7 +1,12 @@
 """Calibration of files: units per axis, what is missing, slides, scenes, and sets of files."""
 
 import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
+import dask.array
 import numpy as np
 import pytest
 import tifffile
@@ -213,6 +218,48 @@ def test_a_plugin_that_fails_does_not_hide_one_that_works(tmp_path, monkeypatch)
     assert (image.spacing, image.unit) == ((0.002, 0.5, 0.5), "µm")
     plugins.pop()
     with pytest.raises(InputError, match="plugin broken: cannot import name 'lazyattr'"):
+        read_image(path)
+
+
+class Bioio:
+    """A file of two scenes, as bioio's `BioImage` gives it."""
+
+    scenes = ("left", "right")
+    dims = SimpleNamespace(order="TCZYX")
+    physical_pixel_sizes = (1.5, 0.25, 0.25)
+    time_interval = timedelta(seconds=4)
+    dimension_properties = SimpleNamespace(
+        **{axis: SimpleNamespace(unit=None) for axis in "ZYX"},
+    )
+    channel_names = ("DAPI", "GFP")
+
+    def __init__(self, path):
+        if Path(path).read_text() != "x":
+            raise ValueError("not enough data")
+
+    def set_scene(self, scene):
+        self.at = self.scenes.index(scene)
+
+    def get_image_dask_data(self, order):
+        assert order == "TCZYX"
+        return dask.array.full((3, 2, 4, 5, 6), self.at, np.uint8)
+
+
+def test_bioio_keeps_pixel_size_names_and_scenes(tmp_path, monkeypatch):
+    from napari_unetseg.core.io import plugin_readers
+
+    monkeypatch.setitem(sys.modules, "bioio", SimpleNamespace(BioImage=Bioio))
+    monkeypatch.setattr(plugin_readers, "_bioio_knows", lambda path: True)
+    monkeypatch.setattr(plugin_readers, "_plugins_for", lambda path: [])
+    path = tmp_path / "a.czi"
+    path.write_text("x")
+    image = read_image(path)
+    assert (image.axes, image.spacing, image.unit) == ("TCZYX", (1.5, 0.25, 0.25), "µm")
+    assert (image.interval, image.channel_names) == (4.0, ("DAPI", "GFP"))
+    assert "left" in image.notes[0]
+    assert read_image(path, scene="right").asarray().min() == 1
+    path.write_text("half")
+    with pytest.raises(InputError, match="cannot be read by bioio: not enough data"):
         read_image(path)
 
 

@@ -1,9 +1,11 @@
-"""Readers of installed napari plugins, used without napari."""
+"""Readers of installed napari plugins, used without napari, and of bioio where it is installed."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +66,17 @@ def read_with_plugin(path: Path, axes: str | None, scene: str = "") -> Image:
 
 
 def _layers_of(path: Path) -> list[Any]:
-    """Return the layers of the first plugin that reads a file: one may be broken, or refuse it."""
+    """Return the layers of the first reader that reads a file: one may be broken, or refuse it."""
     import npe2
 
     failures = []
+    # Plugins built on bioio lose the pixel size, so it is asked first.
+    if _bioio_knows(path):
+        try:
+            with decoding(path, failed="cannot be read by bioio"):
+                return _layers_of_bioio(path)
+        except InputError as error:
+            failures.append(str(error))
     for plugin in _plugins_for(path):
         try:
             with decoding(path, failed=f"cannot be read by the plugin {plugin}"):
@@ -82,6 +91,44 @@ def _layers_of(path: Path) -> list[Any]:
         "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
         "or install a napari plugin that reads it"
     )
+
+
+def _bioio_knows(path: Path) -> bool:
+    """Whether bioio is installed with a reader for such files, other than one that needs Java."""
+    if not find_spec("bioio"):
+        return False
+    from bioio.plugins import get_plugins
+
+    return any(
+        entry.entrypoint.name != "bioio-bioformats"
+        for suffix, entries in get_plugins(use_cache=True).items()
+        if path.name.lower().endswith(suffix)
+        for entry in entries
+    )
+
+
+def _layers_of_bioio(path: Path) -> list[Any]:
+    """Return every scene of a file as bioio reads it: T, C, Z, Y, X, with pixel sizes and names."""
+    from bioio import BioImage
+
+    image = BioImage(path)
+    layers = []
+    for scene in image.scenes:
+        image.set_scene(scene)
+        axes = "TCZYXS" if "S" in image.dims.order else "TCZYX"
+        sizes, interval = image.physical_pixel_sizes, image.time_interval
+        seconds = interval.total_seconds() if isinstance(interval, timedelta) else interval or 0.0
+        named = [getattr(image.dimension_properties, axis).unit for axis in "ZYX"]
+        options = {
+            "name": scene,
+            "axis_labels": tuple("tczyx"),
+            "scale": (seconds, 1.0, *(size or 0.0 for size in sizes)),
+            "units": ("second", "pixel", *(str(unit or "micrometer") for unit in named)),
+            "rgb": "S" in axes,
+            "channel_names": [] if "S" in axes else list(map(str, image.channel_names or ())),
+        }
+        layers.append((image.get_image_dask_data(axes), options, "image"))
+    return layers
 
 
 def _plugins_for(path: Path) -> list[str]:
@@ -163,7 +210,7 @@ def _of_layer(data: Any, options: Mapping[str, Any], axes: str | None) -> Image:
     named = dict(zip(letters[-len(units) :], units[-len(letters) :], strict=False))
     if scale:
         image = replace(image, **calibration_of(image.axes, steps, named))
-    names = options.get("name")
+    names = options.get("channel_names") or options.get("name")
     if isinstance(names, list | tuple) and len(names) == image.n_channels and not image.rgb:
         image = replace(image, channel_names=tuple(map(str, names)))
     return image if axes else _without_single(image)
