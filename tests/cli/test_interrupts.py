@@ -43,7 +43,8 @@ def test_ctrl_c_ends_compiled_code(tmp_path):
     _, complained = process.communicate(timeout=60)
     assert process.returncode == 130
     assert complained == "error: Interrupted; unfinished results are not written.\n"
-    assert os.listdir(out) == []
+    # Where the interrupt came just before the loop, the new folder is gone, too.
+    assert not out.exists() or os.listdir(out) == []
 
 
 def test_the_first_ctrl_c_of_a_training_does_not_end_it():

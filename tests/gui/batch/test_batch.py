@@ -175,7 +175,7 @@ def test_an_image_whose_background_may_be_wrong_is_marked(qtbot, dock, tmp_path)
         assert "1 may be wrong (?)" in said(dock)
         assert dock.images.rows.data(dock.images.rows.index(0, 1)) == state
         dock.images.clicked.emit(dock.images.rows.index(0, 0))
-        assert said(dock).startswith("The background may be wrong: too little")
+        assert said(dock).startswith("The background may be wrong: it does not follow")
 
 
 def test_a_cancel_keeps_what_is_finished_and_the_next_run_goes_on(qtbot, dock, folder):
