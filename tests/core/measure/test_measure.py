@@ -142,3 +142,13 @@ def test_tables_in_other_units_keep_columns_of_their_own():
     np.testing.assert_array_equal(both["area_px2"], [3, np.nan])
     np.testing.assert_array_equal(both["area_nm2"], [np.nan, 12])
     assert both["label"].dtype.kind == "i"
+
+
+def test_a_stack_of_one_plane_has_areas() -> None:
+    """Many files have a Z axis of length 1: a plane has no volume."""
+    ids = np.zeros((2, 1, 6, 8), np.int32)
+    ids[:, 0, 1:4, 2:6] = 3
+    made = measure(Image.of(ids, "TZYX", spacing=(1.0, 0.5, 0.5), unit="um"))
+    flat = measure(Image.of(ids[:, 0], "TYX", spacing=(0.5, 0.5), unit="um"))
+    assert made["area_um2"].tolist() == flat["area_um2"].tolist() == [3.0, 3.0]
+    assert not [name for name in made if "volume" in name]

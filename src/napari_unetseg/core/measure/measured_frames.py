@@ -39,6 +39,11 @@ class MeasuredFrame:
         return image.block(index, self.axes)
 
 
+def settle_frames(options: MeasureOptions, depth: int) -> MeasureOptions:
+    """Return options that measure planes where the image has a single one: it has no volume."""
+    return options if depth > 1 else options.model_copy(update={"per": "plane"})
+
+
 def is_flat(labels: Image, options: MeasureOptions) -> bool:
     """Whether planes are measured, not volumes."""
     return "Z" not in labels.axes or options.per == "plane"
