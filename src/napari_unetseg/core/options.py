@@ -89,6 +89,18 @@ def option(
     return Field(default=default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 
+def seed_option() -> Any:
+    """Declare the field `seed` of an options class."""
+    return option(
+        0,
+        "Seed",
+        "Random seed: the same seed gives the same random choices.",
+        ge=0,
+        le=2**31 - 1,
+        advanced=True,
+    )
+
+
 def device_option() -> Any:
     """Declare the field that chooses the hardware to compute on, a `Device`."""
     return option(

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.options import Device, Options, device_option, option
+from napari_unetseg.core.options import Device, Options, device_option, option, seed_option
 
 
 class TrainOptions(Options):
@@ -221,14 +221,7 @@ class TrainOptions(Options):
         le=10_000,
         advanced=True,
     )
-    seed: int = option(
-        0,
-        "Seed",
-        "Random seed: the same seed gives the same random choices.",
-        ge=0,
-        le=2**31 - 1,
-        advanced=True,
-    )
+    seed: int = seed_option()
     device: Device = device_option()
     spare_core: bool = option(
         False,

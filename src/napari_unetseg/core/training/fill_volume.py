@@ -23,7 +23,7 @@ from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.options import Device, Options, device_option, option
+from napari_unetseg.core.options import Device, Options, device_option, option, seed_option
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.training.corrected_labels import RIM
 from napari_unetseg.core.training.train import train
@@ -50,14 +50,7 @@ class FillOptions(Options):
         le=600,
         step=0.5,
     )
-    seed: int = option(
-        0,
-        "Seed",
-        "Random seed: the same seed gives the same random choices.",
-        ge=0,
-        le=2**31 - 1,
-        advanced=True,
-    )
+    seed: int = seed_option()
     device: Device = device_option()
 
 

@@ -12,7 +12,7 @@ from napari_unetseg.core.annotation.training_set import Reading
 from napari_unetseg.core.annotation.training_step import Preview, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.options import Device, Options, device_option, option
+from napari_unetseg.core.options import Device, Options, device_option, option, seed_option
 from napari_unetseg.core.progress import Progress, part, silent
 from napari_unetseg.core.training.forgetting import Check, check_forgetting
 from napari_unetseg.core.training.train import train
@@ -90,14 +90,7 @@ class FineTuneOptions(Options):
         step=0.001,
         advanced=True,
     )
-    seed: int = option(
-        0,
-        "Seed",
-        "Random seed: the same seed gives the same random choices.",
-        ge=0,
-        le=2**31 - 1,
-        advanced=True,
-    )
+    seed: int = seed_option()
     device: Device = device_option()
 
 
