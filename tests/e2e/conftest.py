@@ -31,7 +31,7 @@ class Hand:
 
         On a busy machine the window gets little of each second, which says nothing about it.
         """
-        spent, longest = time.process_time() + seconds, 20 * seconds
+        spent, longest = time.process_time() + seconds, 6 * seconds
 
         def holds():
             if condition():

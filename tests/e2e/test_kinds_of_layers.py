@@ -93,9 +93,28 @@ def test_the_preview_follows_the_plane(hand):
     hand.wait(lambda: tool.plot.values and abs(tool.plot.values[0] - first - 5000) < 300)
     hand.viewer.dims.ndisplay = 3
     hand.run(tool)
-    # A preview that was under way may come after the run, and goes again.
-    hand.wait(lambda: role_of(hand.viewer.layers[-1]) == "mask")
+    assert role_of(hand.viewer.layers[-1]) == "mask"
     assert hand.viewer.layers[-1].data.shape == layer.data.shape
+
+
+def test_a_preview_on_its_way_never_covers_a_result(hand, monkeypatch):
+    hand.viewer.add_image(picture(96, 120))
+    hand.turn_to(THRESHOLD)
+    tool = hand.tool(THRESHOLD)
+    hand.wait(lambda: tool.preview.layer is not None)
+    end_preview = tool.end_preview
+
+    def ask_and_end():
+        tool.look(tool.pick.layer())
+        tool.look_later()
+        end_preview()
+
+    monkeypatch.setattr(tool, "end_preview", ask_and_end)
+    hand.run(tool)
+    hand.wait(lambda: not tool.latest.busy)
+    hand.qtbot.wait(300)
+    assert tool.preview.layer is None
+    assert "Thresholded" in tool.message.text()
 
 
 @pytest.mark.parametrize(

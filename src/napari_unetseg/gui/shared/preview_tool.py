@@ -63,8 +63,14 @@ class PreviewTool(Tool[O]):
     def shown(self) -> None:
         self.look_later()
 
-    def hidden(self) -> None:
+    def end_preview(self) -> None:
+        """Remove the preview, also one that is on its way, until something changes."""
+        self._timer.stop()
         self.latest.forget()
+        self.preview.remove()
+
+    def hidden(self) -> None:
+        self.end_preview()
         super().hidden()
 
     def close_tool(self) -> None:

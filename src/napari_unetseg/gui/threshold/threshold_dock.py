@@ -142,7 +142,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
             objects=role == OBJECTS,
             lineage=result.lineage,
         )
-        self.preview.remove()
+        self.end_preview()
         made.visible = True
         return " ".join(filter(None, (_summary(result, role), remark)))
 
