@@ -367,6 +367,24 @@ class TestHelp:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
+    @pytest.mark.parametrize(
+        ("arguments", "heavy"),
+        [
+            (["predict", "nuclei"], ("torch._dynamo", "sympy", "napari_unetseg.cli.run_command")),
+            (["threshold"], ("torch", "napari_unetseg.core.recipe", "skimage.measure")),
+        ],
+    )
+    def test_a_command_loads_what_it_needs(self, tmp_path, arguments, heavy):
+        image = np.indices((40, 40)).sum(0) % 20 * np.uint8(10)
+        write_image(tmp_path / "a.tif", Image.of(image))
+        given = [*arguments, str(tmp_path / "a.tif"), "-o", str(tmp_path / "made.tif")]
+        code = (
+            f"import sys; from napari_unetseg.cli import main; main({given}); "
+            f"print([m for m in {heavy} if m in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
 
 class Everything(Options):
     """One field of every kind."""

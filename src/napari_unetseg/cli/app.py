@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, get_args
 
 import typer
@@ -29,24 +30,28 @@ def run_program(arguments: list[str]) -> int:
     return _status(arguments or ["--help"])
 
 
-def build_app() -> typer.Typer:
-    """Build the program with all its commands."""
-    from napari_unetseg.cli.cells_command import cells_command
-    from napari_unetseg.cli.compare_command import compare_command
-    from napari_unetseg.cli.draft_commands import (
-        background_command,
-        demo_command,
-        threshold_command,
-    )
-    from napari_unetseg.cli.evaluate_command import evaluate_command
-    from napari_unetseg.cli.fill_command import fill_command
-    from napari_unetseg.cli.fine_tune_command import fine_tune_command
-    from napari_unetseg.cli.measure_command import measure_command
-    from napari_unetseg.cli.models_command import export_command, models_command
-    from napari_unetseg.cli.predict_command import info_command, predict_command
-    from napari_unetseg.cli.run_command import run_command
-    from napari_unetseg.cli.train_command import train_command
+_COMMANDS = {
+    "demo": "draft_commands:demo_command",
+    "background": "draft_commands:background_command",
+    "threshold": "draft_commands:threshold_command",
+    "train": "train_command:train_command",
+    "compare": "compare_command:compare_command",
+    "predict": "predict_command:predict_command",
+    "evaluate": "evaluate_command:evaluate_command",
+    "info": "predict_command:info_command",
+    "export": "models_command:export_command",
+    "train-on": "fine_tune_command:fine_tune_command",
+    "fill": "fill_command:fill_command",
+    "measure": "measure_command:measure_command",
+    "cells": "cells_command:cells_command",
+    "run": "run_command:run_command",
+    "models": "models_command:models_command",
+}
+"""Module and function of each command. Only the module of the given command is imported."""
 
+
+def build_app(only: str = "") -> typer.Typer:
+    """Build the program with all its commands, or with `only` one if there is one of that name."""
     app = typer.Typer(
         name=NAME,
         add_completion=False,
@@ -54,24 +59,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_program)
-    commands: dict[str, Callable[..., None]] = {
-        "demo": demo_command,
-        "background": background_command,
-        "threshold": threshold_command,
-        "train": train_command,
-        "compare": compare_command,
-        "predict": predict_command,
-        "evaluate": evaluate_command,
-        "info": info_command,
-        "export": export_command,
-        "train-on": fine_tune_command,
-        "fill": fill_command,
-        "measure": measure_command,
-        "cells": cells_command,
-        "run": run_command,
-        "models": models_command,
-    }
-    for name, command in commands.items():
+    for name in [only] if only in _COMMANDS else _COMMANDS:
+        command = resolve_name(f"napari_unetseg.cli.{_COMMANDS[name]}")
         _check_names_of(command)
         app.command(name)(command)
     return app
@@ -93,7 +82,7 @@ def _path(name: str) -> Path:
 
 
 def _status(arguments: list[str]) -> int:
-    command = typer.main.get_command(build_app())
+    command = typer.main.get_command(build_app(arguments[0]))
     try:
         status = command.main(arguments, prog_name=NAME, standalone_mode=False)
     except InputError as error:

@@ -21,6 +21,7 @@ from napari_unetseg.core.io import (
     write_table,
     writing_together,
 )
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.io.table_files import check_table_name
 from napari_unetseg.core.measure import (
     CellMeasureOptions,
@@ -33,7 +34,6 @@ from napari_unetseg.core.measure import (
 )
 from napari_unetseg.core.objects.compartments import find_compartments
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.recipe import ImageStep
 
 _COMPARTMENTS = ("nuclei", "cells", "cytoplasm")
 

@@ -30,9 +30,9 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
 from napari_unetseg.core.model.validation_score import TOO_LITTLE, shown_dice
-from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.training.compare_models import Row, Scoreboard
 from napari_unetseg.core.training.compare_models import compare as compare_models
 

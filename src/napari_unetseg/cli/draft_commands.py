@@ -23,9 +23,9 @@ from napari_unetseg.core.io import (
     write_labels,
     writing_together,
 )
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.threshold import Thresholded, ThresholdOptions, linked_in_words
 from napari_unetseg.core.threshold import threshold as threshold_image
 

@@ -24,9 +24,9 @@ from napari_unetseg.core.annotation.annotation import MAX_CLASSES
 from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.label_image import Note, comparable, no_note
 from napari_unetseg.core.progress import Progress, part, track
-from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.scoring.pixel_scores import (
     Areas,
     Scores,

@@ -10,8 +10,8 @@ from napari_unetseg.cli.console import bar, note, say
 from napari_unetseg.cli.file_pairs import Pair, read_label_pair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import writing
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.progress import part
-from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.scoring.score_summary import (
     Judged,
     ObjectScoreOptions,

@@ -10,10 +10,10 @@ from napari_unetseg.cli.console import note, say
 from napari_unetseg.cli.image_flags import read_seen_labels
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.io.pairing import Pair, pair_paths
 from napari_unetseg.core.label_image import Note
 from napari_unetseg.core.measure import size_difference
-from napari_unetseg.core.recipe import ImageStep
 
 ListPairs = Annotated[
     bool,

@@ -6,8 +6,8 @@ from napari_unetseg.cli import console
 from napari_unetseg.cli.flags import with_options
 from napari_unetseg.core.image import Image, doubt_axes
 from napari_unetseg.core.io import read_image, read_labels
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.label_image import Note, no_note
-from napari_unetseg.core.recipe import ImageStep
 
 with_image_flags = with_options(ImageStep, into="seen")
 """Decorator that turns the parameter `seen` of a command into these flags."""

@@ -25,6 +25,7 @@ from napari_unetseg.core.io import (
     write_table,
     writing_together,
 )
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.io.roi_files import check_geojson_name, check_rois_name
 from napari_unetseg.core.io.table_files import check_table_name
 from napari_unetseg.core.measure import (
@@ -39,7 +40,6 @@ from napari_unetseg.core.measure import (
 )
 from napari_unetseg.core.objects.outlines import outlines
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.recipe import ImageStep
 
 _NAMES = ("labels", "images")
 

@@ -26,6 +26,7 @@ from napari_unetseg.core.io import (
     write_image,
     write_labels,
 )
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.model.registry import RUNGS
@@ -34,7 +35,6 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part
-from napari_unetseg.core.recipe import ImageStep
 
 _NAMED_CLASSES = 8
 

@@ -34,6 +34,7 @@ from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import expand_inputs
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.registry import RUNGS, spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -41,7 +42,6 @@ from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.progress import track
-from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.train import Outcome
 from napari_unetseg.core.training.train import train as train_model

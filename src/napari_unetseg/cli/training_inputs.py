@@ -17,12 +17,12 @@ from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.atomic_files import check_output
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io import read_labels
+from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.label_image import known_labels, labels_like
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.models_io.native.package import SUFFIX
 from napari_unetseg.core.progress import track
-from napari_unetseg.core.recipe import ImageStep
 
 TrainingImages = Annotated[
     str, typer.Argument(metavar="IMAGES", help="A file, a folder or a quoted glob.")

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from napari_unetseg.core.inference.object_size import SizeOptions
 from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.io.image_step import ImageStep, Names
 from napari_unetseg.core.measure import MeasureOptions
 from napari_unetseg.core.objects.compartments import CellOptions
 from napari_unetseg.core.options import Options, option
@@ -19,42 +20,6 @@ def _as_tuple(value: Any) -> Any:
 
 
 Levels = Annotated[tuple[float, ...], BeforeValidator(_as_tuple)]
-
-
-def _as_letters(value: Any) -> Any:
-    """Convert letters to capitals."""
-    return value.upper() if isinstance(value, str) else value
-
-
-def _as_names(value: Any) -> Any:
-    """Convert numbers, and lists of numbers and names, to text."""
-    if isinstance(value, list | tuple):
-        return ", ".join(str(_as_names(one)) for one in value)
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-class ImageStep(Options):
-    """Set the axes and the channels of an image to process."""
-
-    axes: Annotated[str, BeforeValidator(_as_letters)] = option(
-        "",
-        "Axes",
-        "One letter of TCZYX for each axis, such as YXC, for files that do not store them; empty "
-        "uses the axes of the file.",
-        pattern=r"^[TCZYX]{0,5}$",
-    )
-    channel: Annotated[str, BeforeValidator(_as_names)] = option(
-        "",
-        "Channel",
-        "Which channel to use: its name, or its number counted from 0; several parted by commas; "
-        "of RGB images luminance, red, green or blue; empty for all channels.",
-    )
-    scene: Annotated[str, BeforeValidator(_as_names)] = option(
-        "",
-        "Scene",
-        "Name, or number from 0, of the image to read from files that hold several; empty for the "
-        "first.",
-    )
 
 
 class ThresholdStep(ThresholdOptions):
@@ -109,7 +74,7 @@ class ModelStep(PredictOptions, _WhichModel):
 class CellStep(CellOptions):
     """Set how the cells of the nuclei are found, when the objects of the recipe are nuclei."""
 
-    channel: Annotated[str, BeforeValidator(_as_names)] = option(
+    channel: Names = option(
         "",
         "Channel of the cells",
         "Channel in which cells are found and boundaries followed: its name, or its number counted "

@@ -372,7 +372,8 @@ def initialise(network: nn.Module) -> None:
     """
     for module in network.modules():
         weight: Any = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim > 2:
+        # Drawing a weight that has no memory loads the compiler of torch, which takes a second.
+        if isinstance(weight, Tensor) and weight.ndim > 2 and not weight.is_meta:
             nn.init.kaiming_normal_(weight, nonlinearity="relu")
             if isinstance(module.bias, Tensor):
                 nn.init.zeros_(module.bias)

@@ -133,6 +133,8 @@ class UNet(nn.Module):
         ----------
         Aitken et al.: Checkerboard artifact free sub-pixel convolution, 2017.
         """
+        if next(self.parameters()).is_meta:
+            return
         with torch.no_grad():
             for weights in self.head[0].parameters():
                 weights.copy_(torch.cat([weights[:n_outputs]] * pixels))
