@@ -48,6 +48,7 @@ class Hand:
 
     def drag_line(self, plot, share):
         """Drag the first threshold line to a share of the histogram's width."""
+        self.qtbot.wait(200)  # a message of a run lays the page out anew
         box = plot.getPlotItem().getViewBox()
         line = next(iter(plot.lines))
         low, high = box.viewRange()[0]

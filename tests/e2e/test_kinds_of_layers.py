@@ -97,6 +97,22 @@ def test_the_preview_follows_the_plane(hand):
     assert hand.viewer.layers[-1].data.shape == layer.data.shape
 
 
+def test_bright_or_dark_is_guessed_for_each_layer_until_it_is_chosen(hand):
+    bright = hand.viewer.add_image(picture(96, 120))
+    hand.turn_to(THRESHOLD)
+    tool = hand.tool(THRESHOLD)
+    hand.wait(lambda: tool.preview.layer is not None)
+    assert tool.form.options.objects == "bright"
+    dark = hand.viewer.add_image(10_000 - picture(96, 120))
+    hand.wait(lambda: tool.pick.layer() is dark and tool.form.options.objects == "dark")
+    tool.form.widget("objects").value = "bright"
+    hand.viewer.layers.selection.active = bright
+    hand.wait(lambda: tool.pick.layer() is bright)
+    hand.viewer.layers.selection.active = dark
+    hand.wait(lambda: tool.pick.layer() is dark and not tool.latest.busy)
+    assert tool.form.options.objects == "bright"
+
+
 def test_a_preview_on_its_way_never_covers_a_result(hand, monkeypatch):
     hand.viewer.add_image(picture(96, 120))
     hand.turn_to(THRESHOLD)

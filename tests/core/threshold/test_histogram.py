@@ -17,7 +17,7 @@ from napari_unetseg.core.threshold.histogram import (
     distinct_values,
     sum_above,
 )
-from napari_unetseg.core.threshold.levels import _best_levels, automatic_levels
+from napari_unetseg.core.threshold.levels import _best_levels, automatic_levels, guess_objects
 
 METHODS = ("otsu", "li", "triangle", "yen", "isodata", "minimum", "mean", "multiotsu")
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "float32", "float64")
@@ -240,3 +240,12 @@ def test_methods_that_fail_say_what_to_use_instead():
         automatic_levels(ramp, "minimum")
     with pytest.raises(InputError, match="too few for 3 classes"):
         automatic_levels(Image.of(np.eye(8, dtype=np.uint8)), "multiotsu")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_objects_are_guessed_on_the_longer_tail(dtype):
+    rng = np.random.default_rng(0)
+    image = rng.normal(1000, 20, (100, 100))
+    image[20:50, 30:60] += 300
+    assert guess_objects(compute_histogram(image.astype(dtype))) == "bright"
+    assert guess_objects(compute_histogram((2000 - image).astype(dtype))) == "dark"

@@ -164,7 +164,7 @@ def test_a_place_that_cannot_be_written_hurts_nobody(monkeypatch, tmp_path):
     assert remembered.recall("Threshold") == {}
 
 
-def test_enter_runs_and_escape_cancels(qtbot, viewer, show, monkeypatch):
+def test_enter_keeps_a_number_ctrl_enter_runs_and_escape_cancels(qtbot, viewer, show, monkeypatch):
     viewer.add_image(picture())
     tool = show(ThresholdWidget)
     seen = []
@@ -177,7 +177,12 @@ def test_enter_runs_and_escape_cancels(qtbot, viewer, show, monkeypatch):
     monkeypatch.setattr(tool, "work", lambda layer, options: endless)
     field = tool.form.widget("min_size").native
     field.setFocus()
+    field.selectAll()
+    qtbot.keyClicks(field, "25")
     qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert tool.form.options.min_size == 25
+    assert not tool.running
+    qtbot.keyClick(field, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: tool.running and bool(seen), timeout=30_000)
     qtbot.keyClick(field, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not tool.running, timeout=30_000)

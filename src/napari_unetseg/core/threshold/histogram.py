@@ -71,6 +71,12 @@ class Histogram:
         low, high = self.range
         return low == high
 
+    def quantile(self, share: float) -> float:
+        """Return the value that a share of the pixels, 0 to 1, do not exceed."""
+        cumulative = self.counts.cumsum()
+        at = int(np.searchsorted(cumulative, share * cumulative[-1]))
+        return float(self.centers[min(at, len(self.centers) - 1)])
+
     def coarse(self, bins: int = 256) -> "Histogram":
         """Merge bins down to at most `bins`, for drawing.
 

@@ -28,6 +28,9 @@ from napari_unetseg.core.threshold.histogram import (
 
 AutoMethod = Literal["otsu", "li", "triangle", "yen", "isodata", "minimum", "mean", "multiotsu"]
 
+Side = Literal["bright", "dark"]
+"""Whether objects are brighter or darker than the background."""
+
 _MAX_SEARCH = 200_000_000
 """Maximum number of level combinations for scikit-image's multi-Otsu: about half a second."""
 
@@ -38,6 +41,16 @@ _MAX_STEPS = 1000
 
 _FEW = 2**18
 """Number of pixels sampled by Li's method for distinct values, before it sorts them all."""
+
+
+def guess_objects(histogram: Histogram) -> Side:
+    """Guess whether objects are brighter or darker than the background.
+
+    Most pixels are background, so the median is its grey level and the objects are the longer tail
+    of the histogram: from the median to the 1st or to the 99th percentile.
+    """
+    low, middle, high = (histogram.quantile(share) for share in (0.01, 0.5, 0.99))
+    return "dark" if middle - low > high - middle else "bright"
 
 
 def automatic_levels(
@@ -273,4 +286,4 @@ _METHODS: dict[str, Callable[[Histogram], float]] = {
     "mean": _mean,
 }
 
-__all__ = ["AutoMethod", "automatic_levels"]
+__all__ = ["AutoMethod", "Side", "automatic_levels", "guess_objects"]

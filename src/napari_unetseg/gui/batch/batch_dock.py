@@ -30,11 +30,11 @@ from napari_unetseg.gui.batch.batch_result_layers import (
     result_layers,
 )
 from napari_unetseg.gui.batch.batch_run import Ended, Untrusted, run_and_read
+from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.layer_provenance import draft_of
 from napari_unetseg.gui.shared.model_opener import ask
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Latest, Task
-from napari_unetseg.gui.shared.tool import when_undocked
 
 _KINDS = "Recipes (*.yaml *.yml)"
 _UNSAVED = Path("RECIPE.yaml")
@@ -84,6 +84,7 @@ class BatchWidget(QWidget):
         self._words = self._asking(self._on_words)
         self._connect()
         when_undocked(self, self.close_tool)
+        open_as_tab(self)
         self.take()
         self.refresh()
 

@@ -35,13 +35,13 @@ from napari_unetseg.core.models_io.foreign import (
 )
 from napari_unetseg.core.models_io.native.export_package import ExportOptions, export
 from napari_unetseg.gui.shared.dock_help import About
+from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.model_choice import HEADING
 from napari_unetseg.gui.shared.model_opener import FILES, Opener, ask
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 from napari_unetseg.gui.shared.task import Latest
-from napari_unetseg.gui.shared.tool import when_undocked
 from napari_unetseg.gui.shared.user_models import shelf
 
 _WHAT = Qt.ItemDataRole.UserRole
@@ -76,6 +76,7 @@ class ModelsWidget(QWidget):
         self._build()
         self.session.models_changed.connect(self.fill)
         when_undocked(self, self.close_tool)
+        open_as_tab(self)
         self.fill()
 
     def close_tool(self) -> None:

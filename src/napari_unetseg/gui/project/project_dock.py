@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
 from napari_unetseg.core.project import SUFFIX, is_project
 from napari_unetseg.gui.project.autosave import SECONDS, Autosave
 from napari_unetseg.gui.shared.dock_help import About
+from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
-from napari_unetseg.gui.shared.tool import when_undocked
 
 
 class ProjectWidget(QWidget):
@@ -76,6 +76,7 @@ class ProjectWidget(QWidget):
         if self.keeper.problem:
             self._on_refused(self.keeper.problem)
         when_undocked(self, self.close_tool)
+        open_as_tab(self)
 
     def close_tool(self) -> None:
         """Disconnect the dock; the project is still saved."""

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
 
 from napari_unetseg.core.options import Options
+from napari_unetseg.gui.shared.tab_order import order_tabs
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
@@ -198,6 +199,7 @@ class Form(Generic[O]):
         if not self._complete:
             self._complete = True
             self._add(layout, rare=True)
+            order_tabs(self._holder)
             self._arrange()
 
     def _add(self, layout: QFormLayout, *, rare: bool) -> None:

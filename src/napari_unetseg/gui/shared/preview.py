@@ -175,7 +175,7 @@ def _painted(colours: tuple[tuple[float, ...], ...]) -> Colormap:
     inner = ((k + 0.5) / n for k in range(n))
     return Colormap(
         np.array([[0.0, 0.0, 0.0, 0.0], *([*colour, 1.0] for colour in colours)]),
-        name=f"unetseg classes {hash(colours)}",
+        name="classes",
         controls=np.array([0.0, *inner, 1.0]),
         interpolation="zero",
     )
@@ -190,7 +190,7 @@ def _hues() -> Colormap:
     inner = ((k + 0.5) / OBJECT_COLOURS for k in range(OBJECT_COLOURS))
     return Colormap(
         np.array([[0.0, 0.0, 0.0, 0.0], *colours]),
-        name="unetseg objects",
+        name="objects",
         controls=np.array([0.0, *inner, 1.0]),
         interpolation="zero",
     )
@@ -203,7 +203,7 @@ def _steps(inner: tuple[float, ...], dark: bool) -> Colormap:
     shades = [_rgba(THRESHOLD_COLOURS[k % len(THRESHOLD_COLOURS)]) for k in range(len(inner))]
     return Colormap(
         np.array([*reversed(shades), clear] if dark else [clear, *shades]),
-        name=f"unetseg threshold {len(inner)} {'dark' if dark else 'bright'}",
+        name="dark" if dark else "bright",
         controls=np.array([0.0, *inner, 1.0]),
         interpolation="zero",
     )

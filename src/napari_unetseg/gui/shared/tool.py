@@ -1,11 +1,11 @@
 """The page common to all tools: inputs, form, Run, Cancel, Stop, progress bar and message."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -27,6 +27,7 @@ from napari_unetseg.core.options import Options
 from napari_unetseg.gui.shared.axes_line import AxesLine, use_in_words
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
+from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
@@ -41,6 +42,7 @@ from napari_unetseg.gui.shared.preview import Preview, is_preview
 from napari_unetseg.gui.shared.remembered_options import RESET_HELP, Memory
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+from napari_unetseg.gui.shared.tab_order import order_tabs
 from napari_unetseg.gui.shared.task import Task, Work
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
@@ -131,6 +133,8 @@ class Tool(QWidget, Generic[O]):
         )
         self.memory.take_up()
         when_undocked(self, self.close_tool)
+        open_as_tab(self)
+        order_tabs(self)
         self.pick.picked.connect(self._on_picked)
         self.form.changed.connect(self._on_form_changed)
         self._on_picked(self.pick.layer())
@@ -271,12 +275,15 @@ class Tool(QWidget, Generic[O]):
             self.pick.close_events()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Run on Enter and cancel on Escape; Enter presses a focused button instead."""
+        """Press the focused button on Enter, run on Ctrl+Enter and cancel on Escape.
+
+        Enter in a field keeps its value and starts nothing.
+        """
         key = None if event is None else event.key()
-        if key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            focused = self.focusWidget()
-            pressed = focused if isinstance(focused, QAbstractButton) else self.run_button
-            if pressed.isEnabled() and pressed.isVisible():
+        if event is not None and key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            runs = event.modifiers() & Qt.KeyboardModifier.ControlModifier
+            pressed = self.run_button if runs else self.focusWidget()
+            if isinstance(pressed, QAbstractButton) and pressed.isEnabled() and pressed.isVisible():
                 pressed.click()
         elif key == Qt.Key.Key_Escape and self.running:
             self.cancel()
@@ -352,9 +359,6 @@ class Tool(QWidget, Generic[O]):
         column.addWidget(self.form.page)
         for widget in extras:
             column.addWidget(widget)
-        column.addLayout(buttons)
-        column.addWidget(self.bar)
-        column.addWidget(self.message)
         for widget in results:
             column.addWidget(widget, int(_grows(widget)))
         column.addStretch(0 if any(map(_grows, results)) else 1)
@@ -366,6 +370,13 @@ class Tool(QWidget, Generic[O]):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scroll)
+        # Below what scrolls, so that they are always in sight.
+        foot = QVBoxLayout()
+        foot.setContentsMargins(8, 0, 8, 6)
+        foot.addLayout(buttons)
+        foot.addWidget(self.bar)
+        foot.addWidget(self.message)
+        whole.addLayout(foot)
         self.setMinimumWidth(280)
         self.setStyleSheet(FOCUS)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -462,24 +473,3 @@ def check_button(group: QButtonGroup, number: int) -> None:
     button = group.button(number)
     if button is not None:
         button.setChecked(True)
-
-
-def when_undocked(widget: QWidget, call: Callable[[], None]) -> None:
-    """Call `call` when `widget` leaves its dock: closing a dock does not destroy the widget."""
-    _Undocking(widget, call)
-
-
-class _Undocking(QObject):
-    def __init__(self, widget: QWidget, call: Callable[[], None]) -> None:
-        super().__init__(widget)
-        self._widget, self._call = widget, call
-        self._docked = False
-        widget.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        if event is not None and event.type() == QEvent.Type.ParentChange:
-            parent = self._widget.parent()
-            if parent is None and self._docked:
-                self._call()
-            self._docked = parent is not None
-        return False

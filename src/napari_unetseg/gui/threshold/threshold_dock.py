@@ -1,8 +1,9 @@
 """The Threshold dock: a histogram with draggable thresholds, and labels on Run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Layer
 from qtpy.QtWidgets import QCheckBox
@@ -22,6 +23,7 @@ from napari_unetseg.core.threshold import (
     threshold_values,
 )
 from napari_unetseg.core.threshold.histogram import Histogram, compute_histogram
+from napari_unetseg.core.threshold.levels import Side, guess_objects
 from napari_unetseg.gui.shared.layers import (
     IMAGE_CHANNEL,
     MASK,
@@ -96,6 +98,8 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         super().__init__(napari_viewer, ThresholdOptions())
         self._previewed: _Look | None = None
         self._dragged: tuple[float, ...] | None = None
+        # Whether the objects of each layer are bright or dark, as guessed or chosen.
+        self._sides: WeakKeyDictionary[Layer, Side] = WeakKeyDictionary()
         self.plot = HistogramPlot()
         self.plot.dragged.connect(self._on_dragged)
         self.live = QCheckBox("Preview")
@@ -110,7 +114,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
     def forgotten(self) -> frozenset[str]:
         # Grey levels of one image do not apply to another.
         drawn = self.form.options.method in ("manual", "hysteresis")
-        return frozenset({"value", "high", *(["method"] if drawn else [])})
+        return frozenset({"value", "high", "objects", *(["method"] if drawn else [])})
 
     def work(self, layer: Layer, options: ThresholdOptions) -> Work:
         image, channel = self._image(layer)
@@ -153,6 +157,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         else:
             several = bool(self._image(layer)[0].grey().loop_shape())
             self.form.show_only({"per": several, "channel": bool(layer.rgb)})
+            self.form.set(objects=self._sides.get(layer, "bright"))
             self._offer_links(layer, self.form.options)
         super().layer_changed(layer)
 
@@ -160,6 +165,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self._dragged = None
         layer = self.pick.layer()
         if layer is not None:
+            self._sides[layer] = options.objects
             self._offer_links(layer, options)
         super().options_changed(options)
 
@@ -185,12 +191,19 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
             return
         if self._previewed is None or self._previewed.histogram is not answer.histogram:
             self.plot.show_histogram(answer.histogram.counts, answer.histogram.edges)
-        self._previewed = answer
+        self._previewed = answer = self._with_side(answer)
         self.plot.show_values(answer.values)
         if answer.values:
             self.form.set_range("value", *_span(answer.histogram))
         self._show_preview()
         self.unsay()
+
+    def _with_side(self, answer: _Look) -> _Look:
+        """Return the answer for bright or dark objects: guessed when a layer is first seen."""
+        if answer.layer not in self._sides and self.form.options.objects == "bright":
+            self.form.set(objects=guess_objects(answer.histogram))
+        self._sides[answer.layer] = side = self.form.options.objects
+        return replace(answer, options=answer.options.model_copy(update={"objects": side}))
 
     def _image(self, layer: Layer) -> tuple[Image, str]:
         """Return the image of a layer with one channel, and which of several that is."""

@@ -6,8 +6,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetseg.gui.shared.dock_help import text_button
+from napari_unetseg.gui.shared.docking import when_undocked
 from napari_unetseg.gui.shared.style import FOCUS
-from napari_unetseg.gui.shared.tool import when_undocked
 from napari_unetseg.gui.workbench.pointer import Pointer
 from napari_unetseg.gui.workbench.tour_stage import Stage
 from napari_unetseg.gui.workbench.tour_steps import STEPS, TourStep

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from napari.utils.events import disconnect_events
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -16,13 +16,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS
-from napari_unetseg.gui.shared.tool import check_button, when_undocked
+from napari_unetseg.gui.shared.tool import check_button
 from napari_unetseg.gui.workbench.dock_registry import TITLES, DockRegistry
 from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
 
-_COLUMNS = 4
+_COLUMNS = 3
+_WIDTH = 296
 _PAUSE_MS = 100
 # These follow the user's edits from the moment they are built.
 _FIRST = ("Correct", "Train on")
@@ -56,11 +58,13 @@ class WorkbenchWidget(QWidget):
         self._later.setInterval(_PAUSE_MS)
         self._later.timeout.connect(self._build_next)
         self._places = [_place(self._pages) for _ in TITLES]
-        self._steps = [_step(number, title) for number, title in enumerate(TITLES)]
-        for number, button in enumerate(self._steps):
+        self._steps = [_step(f"{number + 1} {title}") for number, title in enumerate(TITLES)]
+        home = _step("Start")
+        home.setToolTip("Open an image or a sample, or take the guided tour.")
+        for number, button in enumerate([*self._steps, home]):
             self._buttons.addButton(button, number)
             steps.addWidget(button, number // _COLUMNS, number % _COLUMNS)
-        self._buttons.idClicked.connect(self.open_step)
+        self._buttons.idClicked.connect(self._on_button)
         # napari adds a stretch below the last widget of a vertical box, which would halve the page.
         column = QGridLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -75,12 +79,17 @@ class WorkbenchWidget(QWidget):
         self.start = StartPage(self._viewer)
         self.start.tour_wanted.connect(self.open_tour)
         self._pages.addWidget(self.start)
-        self._pages.setCurrentWidget(self.start)
+        self.open_start()
         layers = self._viewer.layers.events
         layers.inserted.connect(self._on_layers)
         layers.removed.connect(self._on_layers)
         self._on_layers()
         when_undocked(self, self.close_tools)
+        open_as_tab(self)
+
+    def sizeHint(self) -> QSize:
+        """Return a width that leaves at least half of a small window to the canvas."""
+        return QSize(_WIDTH, super().sizeHint().height())
 
     @property
     def tools(self) -> list[Any]:
@@ -116,6 +125,11 @@ class WorkbenchWidget(QWidget):
         self._pages.setCurrentIndex(number)
         check_button(self._buttons, number)
 
+    def open_start(self) -> None:
+        """Show the start page."""
+        self._pages.setCurrentWidget(self.start)
+        check_button(self._buttons, len(TITLES))
+
     def open_tour(self) -> None:
         """Open the guided tour beside the Workbench."""
         from napari_unetseg.gui.workbench.tour_dock import TourWidget
@@ -141,17 +155,23 @@ class WorkbenchWidget(QWidget):
         elif QApplication.mouseButtons() == Qt.MouseButton.NoButton:
             self.tool(min(left, key=lambda n: (TITLES[n] not in _FIRST, n)))
 
-    def _on_layers(self, event: object = None) -> None:
-        """Show the start page while there is no layer, then the last tool."""
+    def _on_button(self, number: int) -> None:
+        if number < len(TITLES):
+            self.open_step(number)
+        else:
+            self.open_start()
+
+    def _on_layers(self, event: Any = None) -> None:
+        """Show the start page while there is no layer, and the last tool when one comes."""
         if not self._viewer.layers:
-            self._pages.setCurrentWidget(self.start)
-        elif self._pages.currentWidget() is self.start:
+            self.open_start()
+        elif self._pages.currentWidget() is self.start and getattr(event, "type", "") != "removed":
             self.open_step(self._at)
 
 
-def _step(number: int, title: str) -> QPushButton:
+def _step(text: str) -> QPushButton:
     button = QPushButton()
-    button.setText(f"{number + 1} {title}")
+    button.setText(text)
     button.setCheckable(True)
     return button
 

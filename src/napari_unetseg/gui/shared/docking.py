@@ -1,0 +1,70 @@
+"""Follow a widget into and out of its dock."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+_TABBED = "unetseg_tab"
+
+
+def when_undocked(widget: QWidget, call: Callable[[], None]) -> None:
+    """Call `call` when `widget` leaves its dock: closing a dock does not destroy the widget."""
+    _Docking(widget, call, docked=False)
+
+
+def open_as_tab(widget: QWidget) -> None:
+    """Show the dock of `widget` as a tab over another dock of this plugin, never below it."""
+    widget.setProperty(_TABBED, True)
+    # napari places a dock after the widget is in it. A timer of the widget ends with it.
+    soon = QTimer(widget)
+    soon.setSingleShot(True)
+    soon.timeout.connect(lambda: _join_tabs(widget))
+    _Docking(widget, soon.start, docked=True)
+
+
+class _Docking(QObject):
+    """Calls back when a widget gets a parent (`docked`), or loses it."""
+
+    def __init__(self, widget: QWidget, call: Callable[[], None], *, docked: bool) -> None:
+        super().__init__(widget)
+        self._widget, self._call, self._wanted = widget, call, docked
+        self._docked = False
+        widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            docked = self._widget.parent() is not None
+            changed, self._docked = docked != self._docked, docked
+            if changed and docked is self._wanted:
+                self._call()
+        return False
+
+
+def _join_tabs(widget: QWidget) -> None:
+    dock = widget.parent()
+    while dock is not None and not isinstance(dock, QDockWidget):
+        if dock.property(_TABBED):
+            return  # a page of the Workbench
+        dock = dock.parent()
+    window = None if dock is None else dock.parent()
+    if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow):
+        return
+    area = window.dockWidgetArea(dock)
+    for other in window.findChildren(QDockWidget):
+        here = other is not dock and window.dockWidgetArea(other) == area
+        if here and not other.isHidden() and not other.isFloating() and _holds_a_tab(other):
+            window.tabifyDockWidget(other, dock)
+            dock.show()
+            dock.raise_()
+            return
+
+
+def _holds_a_tab(dock: QDockWidget) -> bool:
+    inside = dock.widget()
+    if inside is None:
+        return False
+    return any(one.property(_TABBED) for one in [inside, *inside.findChildren(QWidget)])
+
+
+__all__ = ["open_as_tab", "when_undocked"]

@@ -1,0 +1,60 @@
+"""Docks of this plugin share one place as tabs, and Tab follows the screen."""
+
+from itertools import pairwise
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget
+
+from napari_unetseg.gui.models.models_dock import ModelsWidget
+from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
+from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
+
+
+def dock_of(widget):
+    """Return the dock that a widget is in."""
+    while not isinstance(widget, QDockWidget):
+        widget = widget.parent()
+    return widget
+
+
+def test_a_second_dock_opens_as_a_tab(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    workbench = WorkbenchWidget(viewer)
+    viewer.window.add_dock_widget(workbench, name="Workbench", area="right")
+    models = ModelsWidget(viewer)
+    viewer.window.add_dock_widget(models, name="Models", area="right")
+    window = viewer.window._qt_window
+    qtbot.waitUntil(lambda: dock_of(models) in window.tabifiedDockWidgets(dock_of(workbench)))
+    qtbot.waitUntil(models.isVisible)
+    # A page that is built later does not raise the Workbench.
+    workbench.tool(2)
+    qtbot.wait(50)
+    assert not models.visibleRegion().isEmpty()
+
+
+def test_tab_goes_from_top_to_bottom(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.eye(64))
+    tool = ThresholdWidget(viewer)
+    viewer.window.add_dock_widget(tool, area="right")
+    qtbot.waitUntil(tool.isVisible)
+    tool.pick.setFocus()
+    tops = []
+    for _ in range(6):
+        widget = tool.focusWidget()
+        tops.append(widget.mapTo(tool, widget.rect().topLeft()).y())
+        qtbot.keyClick(widget, Qt.Key.Key_Tab)
+    assert tops == sorted(tops)
+    assert len(set(tops)) > 4
+    assert any(after > before for before, after in pairwise(tops))
+
+
+def test_run_and_message_stay_in_sight(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.eye(64))
+    tool = ThresholdWidget(viewer)
+    viewer.window.add_dock_widget(tool, area="right")
+    qtbot.waitUntil(tool.isVisible)
+    for widget in (tool.run_button, tool.cancel_button, tool.message):
+        assert not tool.scroller.isAncestorOf(widget)
