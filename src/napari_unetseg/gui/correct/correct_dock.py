@@ -100,7 +100,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.pressed.connect(self.press)
         self.finish_button = QPushButton("Split at the clicked points (Enter)")
         self.finish_button.clicked.connect(lambda: self.finish())
-        self.show_locked = QCheckBox("Show locked pixels (white: drawn, red: erased)")
+        self.show_locked = QCheckBox("Show locked pixels")
         self.show_locked.setToolTip(
             "Highlight what you drew or approved (white) and erased (red). Key over the canvas: "
             f"{LOCKED_KEY}."

@@ -24,7 +24,7 @@ from napari_unetseg.gui.workbench.dock_registry import TITLES, DockRegistry
 from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
 
 _COLUMNS = 3
-_WIDTH = 296
+_WIDTH = 312
 _PAUSE_MS = 100
 # These follow the user's edits from the moment they are built.
 _FIRST = ("Correct", "Train on")
