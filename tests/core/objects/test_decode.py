@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.measure import label as measure_label
 
@@ -9,7 +11,7 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_objects import decode_image
-from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decode import DecodeOptions, decode, object_certainty
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.masks import label
 from napari_unetseg.core.objects.watershed import grow_seeds
@@ -72,18 +74,47 @@ def test_each_piece_of_foreground_decodes_by_itself(
     assert (overlap.iou() == 1).all()
 
 
-@pytest.mark.parametrize("split", ["learnt", "shape", "probability"])
-@pytest.mark.parametrize("decoding", ["distance", "boundary"])
-def test_decoded_objects_are_in_one_piece(split: str, decoding: str) -> None:
-    rng = np.random.default_rng(1)
-    options = DecodeOptions.checked(split=split, split_depth=0.05)
-    for _ in range(4):
-        noise = ndimage.gaussian_filter(rng.standard_normal((2, 128, 128)), (0, 1.5, 1.5))
-        foreground, distance = np.clip(0.5 + 0.3 * noise / noise.std(), 0, 1).astype(np.float32)
-        spec = DecoderSpec(decoding=decoding)  # type: ignore[arg-type]
-        found, n = decode(foreground, distance[None], spec, options)
-        assert n > 30
-        assert measure_label(found, connectivity=2).max() == n
+@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(
+    st.sampled_from(["learnt", "shape", "probability", "none"]),
+    st.sampled_from(["distance", "boundary"]),
+    st.sampled_from([(60, 70), (9, 24, 26)]),
+    st.sampled_from([0.6, 1.0, 2.0]),
+    st.sampled_from([0.01, 0.15, 0.4]),
+    st.sampled_from([0.0, 0.4]),
+    st.booleans(),
+    st.integers(0, 10**6),
+)
+def test_decoded_objects_are_in_one_piece(
+    split, decoding, shape, sigma, depth, seed_height, fill_holes, seed
+) -> None:
+    noise = np.random.default_rng(seed).standard_normal((2, *shape))
+    noise = ndimage.gaussian_filter(noise, (0, *(sigma,) * len(shape)))
+    foreground, distance = np.clip(0.5 + 0.3 * noise / noise.std(), 0, 1).astype(np.float32)
+    options = DecodeOptions(
+        split=split, split_depth=depth, seed_height=seed_height, fill_holes=fill_holes, min_size=3
+    )
+    spec = DecoderSpec(decoding=decoding)
+    found, n = decode(foreground, distance[None], spec, options)
+    assert n == found.max() >= 1
+    assert measure_label(found, connectivity=len(shape)).max() == n
+
+
+def test_an_object_scores_by_its_probability_and_its_peak() -> None:
+    foreground = np.zeros((12, 40), np.float32)
+    foreground[2:6, 2:10], foreground[2:6, 14:22], foreground[2:6, 26:34] = 0.9, 0.6, 0.9
+    maps = np.zeros((1, 12, 40), np.float32)
+    maps[0, 3, 5], maps[0, 3, 17], maps[0, 3, 30] = 0.8, 0.8, 0.2
+    whole = decode(foreground, maps, DISTANCE)
+    scores = object_certainty(*whole, foreground, maps, DISTANCE)
+    np.testing.assert_allclose(scores, [0.72, 0.48, 0.18], atol=1e-6)
+    found, n = decode(foreground, maps, DISTANCE, DecodeOptions(min_score=0.4))
+    assert n == 2
+    np.testing.assert_array_equal(found, np.where(whole[0] == 3, 0, whole[0]))
+    # A hole that is filled does not lower the score.
+    ring = np.where(np.pad(np.zeros((4, 4)), 3, constant_values=1) > 0, 0.9, 0).astype(np.float32)
+    options = DecodeOptions(split="none", fill_holes=True, min_score=0.8)
+    assert (decode(np.pad(ring, 2), options=options)[0] > 0).sum() == 100
 
 
 def test_the_largest_piece_of_a_seed_grows() -> None:

@@ -43,6 +43,8 @@ OPTIONS = [
     (DecodeOptions(split="probability"), None),
     (DecodeOptions(split="none", fill_holes=True), None),
     (DecodeOptions(split="learnt", fill_holes=True, min_size=5), DecoderSpec()),
+    (DecodeOptions(split="learnt", min_size=20, min_score=0.3), DecoderSpec()),
+    (DecodeOptions(split="none", fill_holes=True, min_score=0.8), None),
 ]
 
 

@@ -172,6 +172,7 @@ OBJECTS = [
     {"seed_height": 0.3},
     {"foreground": 0.6},
     {"min_size": 12},
+    {"min_score": 0.2},
     {"fill_holes": True},
     {"link": "none"},
 ]

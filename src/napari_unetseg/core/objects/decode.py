@@ -78,7 +78,22 @@ class DecodeOptions(Options):
         slider=True,
     )
     min_size: int = option(
-        0, "Smallest size", "Remove objects with fewer pixels than this.", ge=0, le=1_000_000_000
+        0,
+        "Smallest size",
+        "Remove objects with fewer pixels than this. 0 is as trained: the size that the model was "
+        "given, scaled with the image; 1 removes none.",
+        ge=0,
+        le=1_000_000_000,
+    )
+    min_score: float = option(
+        0.0,
+        "Lowest score",
+        "Remove objects with a lower score: their mean probability times the height of their peak, "
+        "on the model's scale from 0 to 1.",
+        ge=0.0,
+        lt=1.0,
+        step=0.05,
+        slider=True,
     )
     fill_holes: bool = option(
         False, "Fill holes", "Fill background that an object surrounds on all sides."
@@ -98,6 +113,10 @@ class DecodeOptions(Options):
     link_divisions: bool = link_divisions_option()
     link_iou: float = link_iou_option()
     link_gap: int = link_gap_option()
+
+
+LEARNT = ("split", "split_depth", "seed_height", "foreground", "min_size", "min_score")
+"""Options that a model may have of its own, as trained."""
 
 
 def decode(
@@ -142,6 +161,59 @@ def decode(
     is uncertain, and their ripples are not objects. About 0.2 s for a plane of 1024×1024 pixels
     with half of it objects.
     """
+    labels, n = _split(foreground, maps, decoder, options, spacing)
+    if n == 0 or options.min_score == 0:
+        return labels, n
+    scores = object_certainty(labels, n, foreground, maps, decoder, level=options.foreground)
+    return shapes.keep_objects(labels, scores >= options.min_score)
+
+
+def object_certainty(
+    labels: Labels,
+    n: int,
+    foreground: Floats,
+    maps: Floats | None = None,
+    decoder: DecoderSpec | None = None,
+    *,
+    level: float = 0.5,
+) -> NDArray[np.float64]:
+    """Compute the score of each object: its mean probability times the height of its peak.
+
+    Parameters
+    ----------
+    labels, n
+        (*spatial): ids from 1 to `n`, all present.
+    foreground, maps, decoder
+        As for `decode`. Without maps the height is the probability.
+    level
+        Pixels below it, in filled holes, do not count in the mean.
+
+    Returns
+    -------
+    array (n,), float64, from 0 to 1
+    """
+    heights = foreground
+    if maps is not None and decoder is not None:
+        heights = decoder.decoder.heights(foreground, maps)
+    inside = (labels > 0) & (foreground >= level)
+    ids = labels[inside]
+    # Sums run over the pixels of an object in their order, so that a part of an image gives the
+    # same score.
+    counts = np.bincount(ids, minlength=n + 1)
+    sums = np.bincount(ids, foreground[inside], minlength=n + 1)
+    peaks = np.zeros(n + 1, np.float32)
+    np.maximum.at(peaks, ids, heights[inside])
+    scores: NDArray[np.float64] = sums[1:] / np.maximum(counts[1:], 1) * peaks[1:]
+    return scores
+
+
+def _split(
+    foreground: Floats,
+    maps: Floats | None,
+    decoder: DecoderSpec | None,
+    options: DecodeOptions,
+    spacing: Sequence[float],
+) -> tuple[Labels, int]:
     split = _settled(options.split, decoder)
     mask, n = shapes.clean(
         foreground >= options.foreground, fill_holes=options.fill_holes, min_size=options.min_size
@@ -205,4 +277,4 @@ def _flooded(
     return shapes.keep_large(labels, options.min_size)
 
 
-__all__ = ["DecodeOptions", "Split", "background_class", "decode"]
+__all__ = ["LEARNT", "DecodeOptions", "Split", "background_class", "decode", "object_certainty"]

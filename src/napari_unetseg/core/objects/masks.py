@@ -170,11 +170,21 @@ def keep_large(labels: Labels, min_size: int) -> tuple[Labels, int]:
         Number of objects left.
     """
     sizes = np.bincount(labels.reshape(-1))
-    wanted = sizes >= max(min_size, 1)
-    wanted[0] = False
-    ids = np.where(wanted, np.cumsum(wanted), 0).astype(np.int32)
-    if wanted[1:].all():
-        return labels, len(sizes) - 1
+    return keep_objects(labels, sizes[1:] >= max(min_size, 1))
+
+
+def keep_objects(labels: Labels, wanted: Mask) -> tuple[Labels, int]:
+    """Keep the objects of which `wanted`, (n,), is true, renumbered in the same order.
+
+    Returns
+    -------
+    labels : array, int32
+    n : int
+        Number of objects left.
+    """
+    if wanted.all():
+        return labels, len(wanted)
+    ids = np.append(np.int32(0), np.where(wanted, np.cumsum(wanted), 0)).astype(np.int32)
     return ids[labels], int(wanted.sum())
 
 
@@ -260,6 +270,7 @@ __all__ = [
     "cut_apart",
     "first_pixels",
     "keep_large",
+    "keep_objects",
     "label",
     "relabel_in_order",
     "split_touching",

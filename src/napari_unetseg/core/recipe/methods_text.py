@@ -321,6 +321,11 @@ def _objects(recipe: Recipe, model: TrainedModel | None, deep: bool) -> list[str
         done.append("Holes were filled.")
     if options.min_size > 1:
         done.append(f"Objects of fewer than {options.min_size:,} pixels were removed.")
+    if options.min_score:
+        done.append(
+            "Objects whose mean probability times the height of their peak was under "
+            f"{options.min_score:g} were removed."
+        )
     return done + _linked(options, deep)
 
 
