@@ -4,6 +4,7 @@ import pytest
 
 from napari_unetseg.core.inference.predict_options import (
     PredictOptions,
+    decoding_at_scale,
     settle_decoding,
     settle_what,
 )
@@ -31,6 +32,16 @@ def test_decoding_options_that_are_not_set_suit_the_model(make_model):
     assert (found.min_size, found.split_depth) == (7, model.decoding.split_depth)
     said = DecodeOptions(split_depth=0.7)
     assert settle_decoding(model, said).split_depth == 0.7
+
+
+def test_a_smallest_size_as_trained_is_in_the_pixels_the_model_is_shown(make_model):
+    known = {"decoder": DecoderSpec(), "labels_are": "objects"}
+    model = make_model("unet", values=(0, 1), **known, decoding=DecodeOptions(min_size=40))
+    assert settle_decoding(model).min_size == 0
+    sizes = [decoding_at_scale(model.zoomed(z)).min_size for z in ((), (2.0, 2.0), (0.5, 0.5))]
+    assert sizes == [40, 10, 160]
+    assert decoding_at_scale(model.zoomed((2.0, 2.0)), DecodeOptions(min_size=7)).min_size == 7
+    assert decoding_at_scale(model, DecodeOptions(min_size=0)).min_size == 40
 
 
 def test_options_compute_the_same_whatever_is_made_of_it():

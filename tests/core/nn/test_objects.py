@@ -22,6 +22,8 @@ from napari_unetseg.core.inference.prediction import (
     decode_maps,
     predict,
     predict_maps,
+    prepare_prediction,
+    run_prediction,
 )
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
@@ -29,15 +31,10 @@ from napari_unetseg.core.nn.training.fit_network import fit_network
 from napari_unetseg.core.nn.training.losses import maps_loss
 from napari_unetseg.core.nn.training.patches import Drawer, Reader, Shape
 from napari_unetseg.core.nn.training.prepare import build_target_maps
-from napari_unetseg.core.nn.training.validate_objects import (
-    DEPTHS,
-    FEWEST_OBJECTS,
-    choose_split_depth,
-    validate_objects,
-)
+from napari_unetseg.core.nn.training.validate_objects import validate_objects
 from napari_unetseg.core.normalisation import Normalisation
-from napari_unetseg.core.objects.decode import DecodeOptions, decode
-from napari_unetseg.core.objects.decoders import DECODERS, SPLIT_DEPTH, DecoderSpec
+from napari_unetseg.core.objects.decode import LEARNT, DecodeOptions, decode
+from napari_unetseg.core.objects.decoders import DECODERS, DecoderSpec
 from napari_unetseg.core.progress import Cancelled, StopEarly
 from napari_unetseg.core.scoring.object_scores import match
 from napari_unetseg.core.scoring.overlap import overlap_of
@@ -228,7 +225,7 @@ def test_what_was_held_out_is_examined(outcome: Outcome) -> None:
     assert 0.3 < outcome.model.scores["f1"] <= 1
 
 
-def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
+def test_how_objects_are_made_is_chosen_on_what_is_held_out(outcome: Outcome) -> None:
     lessons = [lesson(seed=seed) for seed in (1, 2, 8, 9)]
     examples = [
         AnnotatedImage(np.asarray(one.image.data)[None], Annotation.of(one.labels, "objects"))
@@ -238,30 +235,47 @@ def test_the_depth_that_suits_is_found_and_kept(outcome: Outcome) -> None:
     segmenter = open_segmenter(outcome.model)
     exam = validate_objects(segmenter, TrainingSet.of_images(examples, options))
     assert exam is not None
-    assert exam.split_depth in DEPTHS
-    assert exam.scores.matched + exam.scores.missed >= FEWEST_OBJECTS
-    few = validate_objects(segmenter, TrainingSet.of_images(examples[:1], QUICK))
+    assert exam.searched
+    assert set(LEARNT) - {"split"} == exam.options.model_fields_set
+    assert exam.after.ap50 + exam.after.ap75 >= exam.before.ap50 + exam.before.ap75
+    own = DecodeOptions(split_depth=0.33)
+    few = validate_objects(segmenter, TrainingSet.of_images(examples[:1], QUICK), own)
     assert few is not None
-    assert few.split_depth == SPLIT_DEPTH
-    known = open_segmenter(replace(outcome.model, decoder=DecoderSpec(split_depth=0.33)))
-    of_its_own = validate_objects(known, TrainingSet.of_images(examples[:1], QUICK))
-    assert of_its_own is not None
-    assert of_its_own.split_depth == 0.33
+    assert (few.searched, few.options) == (False, own)
     nothing = QUICK.model_copy(update={"validation": 0.0})
     assert validate_objects(segmenter, TrainingSet.of_images(examples, nothing)) is None
-    decoder = DecoderSpec(split_depth=0.33)
-    kept = replace(outcome.model, decoder=decoder)
-    assert kept.decoding.split_depth == 0.33
-    image = lessons[0].image
-    given = predict(kept, image, PredictOptions(what="objects")).data
-    same = predict(
-        outcome.model,
-        image,
-        PredictOptions(what="objects"),
-        decoding=DecodeOptions(split_depth=0.33),
-    ).data
-    if outcome.model.decoder is not None and outcome.model.decoder.decoding == "distance":
-        np.testing.assert_array_equal(given, same)
+
+
+def test_objects_are_made_as_the_model_keeps_it(outcome: Outcome) -> None:
+    image, objects = lesson(seed=1).image, PredictOptions(what="objects")
+    bare = replace(outcome.model, decoding=DecodeOptions())
+    everything = predict(bare, image, objects).asarray()
+    half = int(np.median(np.bincount(everything.ravel())[1:]))
+    kept = DecodeOptions(split_depth=0.33, foreground=0.4, min_size=half, min_score=0.3)
+    learnt = replace(outcome.model, decoding=kept)
+    given = predict(learnt, image, objects).asarray()
+    np.testing.assert_array_equal(given, predict(bare, image, objects, decoding=kept).data)
+    assert 0 < given.max() < everything.max()
+    # The user's choice comes first.
+    all_of_them = predict(learnt, image, objects, decoding=DecodeOptions(min_size=1, min_score=0))
+    assert all_of_them.asarray().max() > given.max()
+
+
+def test_a_learnt_smallest_size_is_scaled_with_the_image(outcome: Outcome) -> None:
+    image = lesson(seed=1).image
+    bare = replace(outcome.model, decoding=DecodeOptions())
+    twice = PredictOptions(what="objects", diameter=outcome.model.diameter / 2)
+    everything = predict(bare, image, twice).asarray()
+    half = int(np.median(np.bincount(everything.ravel())[1:]))
+    learnt = replace(outcome.model, decoding=DecodeOptions(min_size=4 * half))
+    as_trained = predict(learnt, image, twice).asarray()
+    in_pixels = [DecodeOptions(min_size=size) for size in (half, 4 * half)]
+    same, fewer = (predict(bare, image, twice, decoding=one).asarray() for one in in_pixels)
+    np.testing.assert_array_equal(as_trained, same)
+    assert fewer.max() < as_trained.max() < everything.max()
+    kept = run_prediction(prepare_prediction(learnt, image, twice), keep_maps=True)
+    assert kept.labels is not None
+    np.testing.assert_array_equal(kept.labels.asarray(), as_trained)
 
 
 def test_tiled_objects_equal_whole_ones(outcome: Outcome) -> None:
@@ -293,11 +307,13 @@ def test_training_goes_on_from_classes_and_from_another_decoding(outcome: Outcom
     ).model
     assert more.decoder is not None
     assert more.decoder.decoding == "distance"
-    deep = replace(outcome.model, decoder=DecoderSpec(split_depth=0.33))
+    waist = DecodeOptions(split_depth=0.33)
+    deep = replace(outcome.model, decoder=DecoderSpec(), decoding=waist)
     awful = STEPS.model_copy(update={"learning_rate": 1.0, "schedule": "constant"})
     kept = train(TINY, [lesson()], awful, name="kept", labels_are="objects", start=deep)
     assert "as it was" in kept.message
     assert kept.model.decoder == deep.decoder
+    assert kept.model.decoding.split_depth == 0.33
     mask = [TrainingPair(lesson().image, (lesson().labels > 0).astype(np.uint8))]
     classes = train(TINY, mask, STEPS, name="mask", labels_are="mask").model
     assert classes.decoder is None
@@ -440,11 +456,3 @@ def test_images_are_drawn_by_their_objects_and_not_by_how_large_they_are() -> No
 
     assert 0.8 < share([float(source.annotation.n_objects) for source in sources]) < 0.95
     assert share(None) < 0.5
-
-
-def test_of_depths_that_are_as_good_the_usual_one_is_kept() -> None:
-    flat = {0.05: 0.7, 0.15: 0.834, 0.25: 0.838, 0.4: 0.842}
-    assert choose_split_depth(flat, 1000) == SPLIT_DEPTH
-    assert choose_split_depth(flat | {0.4: 0.9}, 1000) == 0.4
-    assert choose_split_depth(flat | {0.4: 0.9}, 20) == SPLIT_DEPTH
-    assert choose_split_depth(flat, 1000, 0.3) == 0.25

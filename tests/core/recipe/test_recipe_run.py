@@ -206,7 +206,7 @@ class TestModels:
     def test_what_is_not_said_of_objects_is_as_suits_the_model(self, model) -> None:
         step = {"file": "m.zip", "sha256": "0" * 64, "what": "objects"}
         said = Recipe(model=step, objects={"min_size": 9})
-        suits = type(model).decoding.fget(model)
+        suits = model.decoding
         assert said.decoding(model) == suits.model_copy(update={"min_size": 9})
 
     def test_workers_open_it_by_themselves(self, model, folder, tmp_path) -> None:

@@ -22,6 +22,7 @@ from napari_unetseg.core.label_image import (
     whole_numbers,
 )
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.objects.masks import label
 
 IGNORED = 255
 """Target of pixels that are ignored."""
@@ -152,6 +153,12 @@ class Annotation:
         if self.objects is None:
             return 0
         return int(np.count_nonzero(np.unique(self.objects[self.counted])))
+
+    def object_ids(self) -> NDArray[np.int32]:
+        """Return the object id of each pixel; of a mask, its connected components are objects."""
+        if self.objects is not None:
+            return self.objects
+        return label(self.counted & (self.targets > 0))[0]
 
     def counts(self) -> NDArray[np.int64]:
         """Count the pixels of each class: (classes,)."""

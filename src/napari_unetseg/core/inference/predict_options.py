@@ -3,6 +3,7 @@
 Declared here for the dock, the command line, recipes and Python: another field is added here alone.
 """
 
+import math
 from typing import Literal, TypeVar
 
 from napari_unetseg.core.image import Image
@@ -111,15 +112,32 @@ def asks_for_objects(decoding: DecodeOptions) -> bool:
 
 
 def settle_decoding(model: TrainedModel, decoding: DecodeOptions | None = None) -> DecodeOptions:
-    """Complete decoding options: those that were not set get the model's defaults."""
+    """Complete decoding options: those that were not set get the model's defaults.
+
+    A smallest size of 0, as trained, stays: see `decoding_at_scale`.
+    """
     chosen = {} if decoding is None else decoding.model_dump(exclude_unset=True)
-    return model.decoding.model_copy(update=chosen)
+    return model.decoding.model_copy(update={"min_size": 0} | chosen)
+
+
+def decoding_at_scale(model: TrainedModel, decoding: DecodeOptions | None = None) -> DecodeOptions:
+    """Complete decoding options for the pixels of an image.
+
+    A smallest size as trained is in the pixels that the model is shown: of an image that is
+    enlarged for it, objects are smaller, see `TrainedModel.zoomed`.
+    """
+    settled = settle_decoding(model, decoding)
+    if settled.min_size or not model.decoding.min_size:
+        return settled
+    size = max(1, round(model.decoding.min_size / math.prod(model.zoom)))
+    return settled.model_copy(update={"min_size": size})
 
 
 __all__ = [
     "PredictOptions",
     "What",
     "asks_for_objects",
+    "decoding_at_scale",
     "sees_stacks",
     "settle_decoding",
     "settle_what",

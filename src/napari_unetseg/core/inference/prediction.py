@@ -26,6 +26,7 @@ from napari_unetseg.core.inference.predict_objects import (
 )
 from napari_unetseg.core.inference.predict_options import (
     PredictOptions,
+    decoding_at_scale,
     settle_decoding,
     settle_what,
     stack_in_words,
@@ -62,7 +63,7 @@ class Prediction:
     options
         Options of the run; `what` is never ``"auto"``.
     decoding
-        Options for making objects, complete.
+        Options for making objects, complete; a smallest size of 0 is as trained, at `zoom`.
     zoom
         Scale at which the model saw the image, per axis; empty where it saw the image as it is.
     stopped_at
@@ -163,7 +164,7 @@ def run_prediction(
             segmenter,
             scaling,
             model.values,
-            prediction.decoding,
+            decoding_at_scale(seen, prediction.decoding),
             tile=tile,
             out=out,
             progress=working,
@@ -261,6 +262,8 @@ def decode_maps(
 
     Parameters
     ----------
+    model
+        As it was shown the image, see `TrainedModel.zoomed`.
     maps
         As `predict_maps` gives them.
     decoding
@@ -272,7 +275,7 @@ def decode_maps(
         maps,
         model.values,
         model.decoder,
-        settle_decoding(model, decoding),
+        decoding_at_scale(model, decoding),
         # Maps of stacks have their channels before the planes.
         ndim=3 if "CZ" in maps.axes else 2,
         out=out,
@@ -357,9 +360,9 @@ def _objects_with_maps(
     model, decoding = prediction.model, prediction.decoding
     if heard.stopped_at is not None:
         filled = unseen_as_background(maps, model.values, decoding)
-        labels = decode_maps(model, filled, decoding, progress=rest)
+        labels = decode_maps(seen, filled, decoding, progress=rest)
         return replace(prediction, labels=labels, stopped_at=heard.stopped_at)
-    labels = decode_maps(model, maps, decoding, progress=rest)
+    labels = decode_maps(seen, maps, decoding, progress=rest)
     return replace(prediction, labels=labels, maps=maps)
 
 

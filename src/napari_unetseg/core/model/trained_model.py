@@ -82,6 +82,9 @@ class TrainedModel:
         What people say about it.
     decoder
         What the network's outputs after the foreground mean, if it learnt objects.
+    decoding
+        Options for making objects as trained: those that were not chosen are at their defaults.
+        The smallest size is in pixels that the network is shown, see `zoomed`.
     features_from
         The UNet whose features a pixel rung sees beside the filter bank or instead of it, with its
         weights but without its history and example. Its channels, axes and normalisation are the
@@ -118,6 +121,7 @@ class TrainedModel:
     example: Array | None = None
     card: ModelCard = ModelCard()  # noqa: RUF009 - frozen
     decoder: DecoderSpec | None = None
+    decoding: DecodeOptions = DecodeOptions()  # noqa: RUF009 - frozen
     features_from: "TrainedModel | None" = None
     diameter: float = 0.0
     zoom: tuple[float, ...] = ()
@@ -199,11 +203,9 @@ class TrainedModel:
         return len(self.classes) if self.decoder is None else self.decoder.n_outputs
 
     @property
-    def decoding(self) -> DecodeOptions:
-        """How objects are made when nobody says otherwise."""
-        if self.decoder is None:
-            return DecodeOptions()
-        return DecodeOptions(split_depth=self.decoder.split_depth)
+    def chosen_decoding(self) -> dict[str, Any]:
+        """Options for making objects that were chosen for this model, by name."""
+        return self.decoding.model_dump(exclude_unset=True)
 
     @property
     def n_parameters(self) -> int:
@@ -272,6 +274,8 @@ class TrainedModel:
 
     @property
     def _signature(self) -> dict[str, Any]:
+        # The waist has never been part of it: models of earlier versions keep theirs.
+        decoding = {k: v for k, v in self.chosen_decoding.items() if k != "split_depth"}
         return {
             "kind": self.spec.kind,
             "classes": self.classes,
@@ -279,6 +283,7 @@ class TrainedModel:
             "n_channels": self.n_channels,
             "ndim": self.ndim,
             **({} if self.decoder is None else {"decoder": self.decoder.decoding}),
+            **({"decoding": decoding} if decoding else {}),
         }
 
 

@@ -86,14 +86,6 @@ class DecoderSpec(Options):
         "the object's edge, relative to the largest in the object, or the probability that it is "
         "at the edge.",
     )
-    split_depth: float = option(
-        SPLIT_DEPTH,
-        "Waist",
-        "How deep the saddle between two objects must be to be cut: the value that worked best "
-        "on the validation set.",
-        gt=0.0,
-        lt=1.0,
-    )
 
     @property
     def names(self) -> tuple[str, ...]:

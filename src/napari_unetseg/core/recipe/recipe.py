@@ -11,7 +11,7 @@ from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.predict_options import (
     asks_for_objects,
-    settle_decoding,
+    decoding_at_scale,
     settle_what,
 )
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -110,8 +110,8 @@ class Recipe(BaseModel):
         )
 
     def decoding(self, model: TrainedModel) -> DecodeOptions:
-        """Complete the options for making objects with the model's defaults."""
-        return settle_decoding(model, self.objects)
+        """Complete the options for making objects with the model's defaults, at its zoom."""
+        return decoding_at_scale(model, self.objects)
 
     def for_model(self, model: TrainedModel | None) -> Self:
         """Replace ``what: auto`` by the result that suits the opened model.

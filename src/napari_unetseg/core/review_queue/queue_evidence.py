@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import settle_decoding
 from napari_unetseg.core.inference.prediction import decode_maps, predict_maps
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -88,7 +89,7 @@ def gather_evidence(
     evidence = QueueEvidence()
     predicts = options.by in ("all", "entropy", "margin", "views")
     if predicts and sources.model is not None and sources.image is not None:
-        decoding = sources.decoding or sources.model.decoding
+        decoding = sources.decoding or settle_decoding(sources.model)
         _predict_views(
             labels, sources.image, sources.model, decoding, options, frame_axes, evidence, progress
         )

@@ -292,11 +292,8 @@ def _finished(
             "forgotten": check.forgotten,
         },
     }
-    decoder = new.decoder
-    if decoder is not None and model.decoder is not None:
-        # Nothing was held out to choose a depth by.
-        decoder = decoder.model_copy(update={"split_depth": model.decoder.split_depth})
-    return replace(new, provenance=provenance, parent=model.fingerprint, decoder=decoder)
+    # Nothing was held out to choose the decoding by.
+    return replace(new, provenance=provenance, parent=model.fingerprint, decoding=model.decoding)
 
 
 __all__ = ["FineTuneOptions", "FineTuned", "fine_tune"]

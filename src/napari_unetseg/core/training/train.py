@@ -25,6 +25,13 @@ from napari_unetseg.core.model.pixel_specs import (
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.model.validation_score import describe_score
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.choose_decoding import (
+    DecodingChoice,
+    cautious_decoding,
+    describe_decoding,
+)
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.resolution import resolve_resolution
@@ -192,6 +199,7 @@ def train_on_set(
     """
     start, image = origin.start, data.pairs[0].image
     before: Pretrained | None = None
+    choice: DecodingChoice | None = None
     if sees_features(spec):
         fit, scores, message = _fit_pixels(spec, data, options, origin, callbacks)
     else:
@@ -202,8 +210,11 @@ def train_on_set(
                 spec, data.n_channels, data.ndim, options, data.scaling, callbacks.progress
             )
             callbacks = replace(callbacks, progress=remaining)
-        fit, scores, message = _fit_network(spec, data, options, start, before, callbacks)
+        fit, scores, message, choice = _fit_network(spec, data, options, start, before, callbacks)
     annotations = data.annotations
+    decoding = _decoding_of(data, start, choice, getattr(fit, "decoder", None))
+    if annotations[0].dense:
+        message = " ".join(filter(None, [message, describe_decoding(decoding, choice)]))
     provenance = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "images": len(data.pairs),
@@ -223,6 +234,7 @@ def train_on_set(
         normalisation=data.scaling,
         parent="" if start is None else start.fingerprint,
         diameter=_diameter_of(data),
+        decoding=decoding,
         scores=scores,
         provenance=provenance,
     )
@@ -344,7 +356,7 @@ def _fit_network(
     start: TrainedModel | None,
     before: "Pretrained | None",
     callbacks: Callbacks,
-) -> tuple[Any, dict[str, Any], str]:
+) -> tuple[Any, dict[str, Any], str, DecodingChoice | None]:
     """Train a network, by distillation of the lower rung where the annotation is sparse."""
     from napari_unetseg.core.nn.restore import network_of
     from napari_unetseg.core.nn.training.distil import distil
@@ -363,13 +375,12 @@ def _fit_network(
             fitted = replace(fitted, decoder=start.decoder)
         judgement = fitted.judgement
         found = {} if judgement is None else {"dice": judgement.dice}
-        objects = _validate_objects(fitted, data, callbacks.progress)
-        if objects is not None and fitted.decoder is not None:
-            decoder = fitted.decoder.model_copy(update={"split_depth": objects.split_depth})
-            fitted = replace(fitted, decoder=decoder)
-            found |= {"ap50": objects.scores.ap50, "f1": objects.scores.f1}
+        choice = _validate_objects(fitted, data, start, callbacks.progress)
+        if choice is not None and fitted.decoder is not None:
+            found |= {"ap50": choice.after.ap50, "f1": choice.after.f1}
         scores = _scores(data, found, chosen_from=fitted.validations)
-        return fitted, scores, " ".join(filter(None, [describe_score(scores), fitted.message]))
+        message = " ".join(filter(None, [describe_score(scores), fitted.message]))
+        return fitted, scores, message, choice
     two_classes = LogisticSpec.suits(data.annotations[0].n_classes)
     lower = LogisticSpec() if two_classes else SoftmaxSpec()
     distilled = distil(
@@ -390,7 +401,7 @@ def _fit_network(
         describe_score(scores) or _NOTHING_HELD_OUT,
         distilled.fitted.message,
     ]
-    return kept, scores, " ".join(filter(None, sentences))
+    return kept, scores, " ".join(filter(None, sentences)), None
 
 
 def _same_outputs(
@@ -402,11 +413,13 @@ def _same_outputs(
     return old == new
 
 
-def _validate_objects(fitted: Any, data: TrainingSet, progress: Progress) -> Any:
-    """Score the held-out objects, if objects were learnt and some are held out."""
+def _validate_objects(
+    fitted: Any, data: TrainingSet, start: TrainedModel | None, progress: Progress
+) -> DecodingChoice | None:
+    """Score the held-out objects or regions of a mask, if there are some."""
     from napari_unetseg.core.nn.training.validate_objects import validate_objects
 
-    if fitted.decoder is None or fitted.judgement is None:
+    if fitted.judgement is None or not data.annotations[0].dense:
         return None
 
     def without_stop(fraction: float, message: str = "") -> None:
@@ -414,7 +427,29 @@ def _validate_objects(fitted: Any, data: TrainingSet, progress: Progress) -> Any
         with contextlib.suppress(StopEarly):
             progress(1.0, message)
 
-    return validate_objects(fitted.segmenter(), data, progress=without_stop)
+    usual = _usual_decoding(data, start, fitted.decoder)
+    return validate_objects(fitted.segmenter(), data, usual, progress=without_stop)
+
+
+def _usual_decoding(
+    data: TrainingSet, start: TrainedModel | None, decoder: DecoderSpec | None
+) -> DecodeOptions:
+    """Return the options for making objects to start from: those of the model continued, if any."""
+    if start is not None and start.decoder == decoder:
+        return start.decoding
+    return DecodeOptions(split="none") if data.annotations[0].kind == "mask" else DecodeOptions()
+
+
+def _decoding_of(
+    data: TrainingSet, start: TrainedModel | None, choice: DecodingChoice | None, decoder: Any
+) -> DecodeOptions:
+    """Return the chosen options for making objects, or cautious ones by the size of the objects."""
+    if choice is not None and choice.searched:
+        return choice.options
+    usual = _usual_decoding(data, start, decoder)
+    if not data.annotations[0].dense:
+        return usual
+    return cautious_decoding(usual, (one.object_ids() for one in data.annotations))
 
 
 def _scores(data: TrainingSet, found: dict[str, float], *, chosen_from: int = 0) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from napari.layers import Layer
 from napari.utils.events import disconnect_events
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QLabel
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import mismatch
@@ -16,7 +16,7 @@ from napari_unetseg.core.inference.open_segmenter import check_weights
 from napari_unetseg.core.inference.predict_options import sees_stacks
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
-from napari_unetseg.core.objects.decode import DecodeOptions, decode
+from napari_unetseg.core.objects.decode import LEARNT, DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import Link, link_choices, link_fields
 from napari_unetseg.gui.predict.live_splitting import LiveSplitting
@@ -90,7 +90,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         return "ZYX" if sees_stacks(self.form.options, model, image_of(layer)) else "YX"
 
     def forgotten(self) -> frozenset[str]:
-        return frozenset({"extent", "diameter", "split_depth"})
+        return frozenset({"extent", "diameter", *LEARNT})
 
     def model(self) -> TrainedModel | None:
         """Return the chosen model."""
@@ -242,11 +242,20 @@ class PredictWidget(Tool[PredictDockOptions]):
         """Offer what the chosen model is for."""
         model = self.model()
         if model is not None:
-            self.decoding.set(split_depth=model.decoding.split_depth)
+            self._show_learnt(model.decoding)
         self.live.forget()
         self._show_decoding()
         self._show_sizes()
         self.refresh()
+
+    def _show_learnt(self, learnt: DecodeOptions) -> None:
+        """Show how objects are made as trained; the smallest size depends on the image's scale."""
+        shown = learnt.model_dump(include=set(LEARNT)) | {"min_size": 0}
+        size = f" (0: {learnt.min_size})" if learnt.min_size else ""
+        box = self.decoding.widget("min_size")
+        label = cast(QLabel, self.decoding.layout.labelForField(box.native))
+        label.setText(f"{box.label}{size}")
+        self.decoding.set(**shown)
 
     def _show_sizes(self) -> None:
         """Offer to scale the image, where the model knows a size and the image has another."""

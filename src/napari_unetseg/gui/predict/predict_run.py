@@ -124,9 +124,14 @@ class PredictRun:
             and self.index in (None, other.index)
         )
 
+    @property
+    def seen_model(self) -> TrainedModel:
+        """The model at the scale that it saw the image."""
+        return self.model.zoomed(self.prediction.zoom)
+
     def plane(self, index: Index, decoding: DecodeOptions, progress: Progress) -> NDArray[Any]:
         """Make the objects of one plane of the maps; of stacks, those that pass through it."""
-        model, maps = self.model, self.prediction.maps
+        model, maps = self.seen_model, self.prediction.maps
         if maps is None:
             raise ValueError("This run kept no maps.")
         if self.index is not None:
@@ -215,7 +220,7 @@ def decode_work(kept: PredictRun, run: PredictRun) -> Work:
 
     def work(progress: Progress) -> PredictRun:
         decoding = run.prediction.decoding
-        labels = decode_maps(run.model, maps, decoding, progress=progress)
+        labels = decode_maps(kept.seen_model, maps, decoding, progress=progress)
         made = replace(run.prediction, labels=labels, maps=maps, zoom=kept.prediction.zoom)
         return _finished(run, made)
 

@@ -30,14 +30,26 @@ from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.foreign import self_test
-from napari_unetseg.core.models_io.native import describe, load, model_files, plain_yaml, save
+from napari_unetseg.core.models_io.native import (
+    describe,
+    load,
+    model_files,
+    package,
+    plain_yaml,
+    save,
+)
 from napari_unetseg.core.models_io.native.npy_arrays import npy_bytes, read_npy
-from napari_unetseg.core.models_io.native.package_description import exact_scale, with_digest
+from napari_unetseg.core.models_io.native.package_description import (
+    exact_scale,
+    own_fields,
+    with_digest,
+)
 from napari_unetseg.core.models_io.native.plain_yaml import read_yaml, yaml_bytes
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict, write_state_dict
 from napari_unetseg.core.models_io.native.zip_archive import MAX_LIST, Archive, names_in, zip_bytes
 from napari_unetseg.core.nn.restore import evidence_of_model
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.recipe import parse_recipe
 
@@ -168,18 +180,17 @@ def test_every_field_comes_back(make_model: Make, tmp_path: Path) -> None:
 
 
 def test_a_model_of_objects_says_what_its_outputs_mean(make_model: Make, tmp_path: Path) -> None:
-    decoder = DecoderSpec(decoding="boundary", split_depth=0.3)
-    model = make_model("unet", **OBJECTS, decoder=decoder)
+    decoder = DecoderSpec(decoding="boundary")
+    decoding = DecodeOptions(split_depth=0.3, min_size=20)
+    model = make_model("unet", **OBJECTS, decoder=decoder, decoding=decoding)
     save(model, tmp_path / "model.zip")
     again = load(tmp_path / "model.zip")
-    assert again.decoder == model.decoder
+    assert (again.decoder, again.decoding) == (decoder, decoding)
+    assert again.chosen_decoding == {"split_depth": 0.3, "min_size": 20}
     assert describe(tmp_path / "model.zip")["separates objects by"] == "boundary"
     members = members_of(tmp_path / "model.zip")
     content = content_of(members)
-    assert content["config"]["unetseg"]["decoder"] == {
-        "decoding": "boundary",
-        "split_depth": 0.3,
-    }
+    assert content["config"]["unetseg"]["decoder"] == {"decoding": "boundary"}
     (output,) = content["outputs"]
     assert output["axes"][1]["channel_names"] == ["class_1", "boundary"]
     assert output["postprocessing"] == [{"id": "sigmoid"}]
@@ -188,6 +199,16 @@ def test_a_model_of_objects_says_what_its_outputs_mean(make_model: Make, tmp_pat
     # Another decoder is another model, though the weights have the same shapes.
     other = replace(model, decoder=DecoderSpec())
     assert other.fingerprint != model.fingerprint
+    # So is one that makes other objects of them.
+    assert replace(model, decoding=DecodeOptions()).fingerprint != model.fingerprint
+
+
+def test_an_older_file_keeps_its_waist_and_fingerprint(make_model: Make) -> None:
+    model = make_model("unet", **OBJECTS, decoder=DecoderSpec())
+    fields = own_fields(model) | {"decoder": {"decoding": "distance", "split_depth": 0.3}}
+    again = package._checked_model(package._OwnFields.model_validate(fields), dict(model.state))
+    assert again.chosen_decoding == {"split_depth": 0.3}
+    assert again.fingerprint == model.fingerprint
 
 
 def test_what_an_unknown_decoder_says_is_not_guessed(make_model: Make, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ from napari_unetseg.core.models_io.native.state_dict import MAX_BYTES as MAX_WEI
 from napari_unetseg.core.models_io.native.state_dict import read_state_dict, write_state_dict
 from napari_unetseg.core.models_io.native.zip_archive import zip_bytes
 from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
 
 PathLike = str | os.PathLike[str]
@@ -102,6 +103,7 @@ class _OwnFields(BaseModel):
     provenance: dict[str, JsonValue] = Field(default_factory=dict)
     card: dict[str, str] = Field(default_factory=dict)
     decoder: dict[str, str | float] | None = None
+    decoding: dict[str, bool | int | float | str] = Field(default_factory=dict)
     diameter: float = Field(0.0, ge=0, le=1e6)
 
 
@@ -200,6 +202,7 @@ def describe(path: PathLike, content: dict[str, Any] | None = None) -> dict[str,
         "classes": dict(zip(model.values, model.classes, strict=True)),
         "trained on": model.labels_are,
         "separates objects by": "" if model.decoder is None else model.decoder.decoding,
+        "objects are made with": model.chosen_decoding,
         "diameter of the objects": f"{model.diameter:.3g} pixels" if model.diameter else "",
         "channels": list(model.channel_names) or model.n_channels,
         "axes": "YX" if model.ndim == 2 else "ZYX",
@@ -365,7 +368,7 @@ def _checked_model(own: _OwnFields, state: dict[str, NDArray[Any]], **more: Any)
         parent=own.parent,
         provenance=own.provenance,
         card=ModelCard.checked(**own.card),
-        decoder=None if own.decoder is None else DecoderSpec.checked(**own.decoder),
+        **_object_options(own),
         diameter=own.diameter,
         **more,
     )
@@ -375,6 +378,16 @@ def _checked_model(own: _OwnFields, state: dict[str, NDArray[Any]], **more: Any)
             "damaged or was changed; copy or download it again."
         )
     return model
+
+
+def _object_options(own: _OwnFields) -> dict[str, Any]:
+    """Return the decoder and the decoding; the waist of older files is beside their decoder."""
+    decoder = dict(own.decoder or {})
+    waist = {"split_depth": decoder.pop("split_depth")} if "split_depth" in decoder else {}
+    return {
+        "decoder": None if own.decoder is None else DecoderSpec.checked(**decoder),
+        "decoding": DecodeOptions.checked(**waist | own.decoding),
+    }
 
 
 def package_files(

@@ -143,6 +143,7 @@ def _own_fields(model: TrainedModel) -> dict[str, Any]:
         "provenance": plain(model.provenance),
         "card": model.card.model_dump(),
         **({} if model.decoder is None else {"decoder": model.decoder.model_dump()}),
+        **({"decoding": model.chosen_decoding} if model.chosen_decoding else {}),
         **({"diameter": model.diameter} if model.diameter else {}),
     }
 

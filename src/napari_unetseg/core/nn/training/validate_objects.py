@@ -1,111 +1,81 @@
-"""Validation of a network's objects on held-out pixels, and choice of the splitting depth."""
+"""Validation of a network's objects on held-out pixels, and choice of how they are made."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import ndimage
 
-from napari_unetseg.core.annotation.annotation import Annotation
+from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import predict_maps_image
 from napari_unetseg.core.inference.segmenter import Segmenter, decoder_of
-from napari_unetseg.core.objects.decode import DecodeOptions, decode
-from napari_unetseg.core.objects.decoders import SPLIT_DEPTH
-from napari_unetseg.core.progress import Progress, silent, track
-from napari_unetseg.core.scoring.object_scores import ObjectScores, object_scores
-from napari_unetseg.core.scoring.overlap import Overlap, overlap_of
+from napari_unetseg.core.objects.choose_decoding import (
+    DecodingChoice,
+    KnownObjects,
+    choose_decoding,
+)
+from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.progress import Progress, part, silent, track
 
 VALIDATION_PIXELS = 2**21
 """Largest number of pixels predicted for a validation."""
 
-DEPTHS = (0.05, 0.1, SPLIT_DEPTH, 0.2, 0.25, 0.3, 0.4)
-"""Splitting depths to choose from; see `DecodeOptions`."""
-
-FEWEST_OBJECTS = 20
-"""Smallest number of true objects from which a depth is chosen."""
-
-
-@dataclass(frozen=True)
-class ObjectValidation:
-    """Scores of objects on the validation set, and the best splitting depth.
-
-    Parameters
-    ----------
-    scores
-        With that depth, over all images together.
-    split_depth
-        See `DecodeOptions`.
-    """
-
-    scores: ObjectScores
-    split_depth: float
+_PREDICTING_SHARE = 0.5
 
 
 def validate_objects(
     segmenter: Segmenter,
     data: TrainingSet,
+    usual: DecodeOptions = DecodeOptions(),  # noqa: B008 - frozen
     *,
     progress: Progress = silent,
-) -> ObjectValidation | None:
-    """Score a segmenter on the held-out objects.
+) -> DecodingChoice | None:
+    """Choose how objects are made by the held-out objects, and score a segmenter on them.
 
     Parameters
     ----------
     data
-        The training set of the segmenter, with object ids.
+        The training set of the segmenter, with object ids or masks.
+    usual
+        Options for making objects to start from.
 
     Returns
     -------
-    ObjectValidation or None
+    DecodingChoice or None
         None when nothing was held out. Objects that reach beyond the held-out pixels are cropped
         to them, in truth and prediction alike; of an image larger than `VALIDATION_PIXELS` only a
-        held-out piece is predicted. With too few objects for a choice, the depth is the
-        segmenter's own.
+        held-out piece is predicted.
     """
-    validation = [held for held in data.held_out if held.annotation.counted.any()]
-    decoder = decoder_of(segmenter)
-    own = SPLIT_DEPTH if decoder is None else decoder.split_depth
-    found: dict[float, list[Overlap]] = {depth: [] for depth in sorted({*DEPTHS, own})}
-    room = VALIDATION_PIXELS
-    for held in track(validation, progress, "validating"):
-        annotation = held.annotation
-        box = _piece(annotation)
-        counted = annotation.counted[box]
-        if annotation.objects is None or counted.size > room:
+    held_out = [held for held in data.held_out if held.annotation.counted.any()]
+    known = known_objects(
+        segmenter, held_out, VALIDATION_PIXELS, part(progress, 0, _PREDICTING_SHARE)
+    )
+    return choose_decoding(
+        known, decoder_of(segmenter), usual, progress=part(progress, _PREDICTING_SHARE, 1)
+    )
+
+
+def known_objects(
+    segmenter: Segmenter,
+    images: Sequence[AnnotatedImage],
+    room: int,
+    progress: Progress = silent,
+) -> list[KnownObjects]:
+    """Predict annotated images, up to `room` pixels in all, beside their true objects."""
+    known = []
+    for image in track(images, progress, "validating"):
+        box = _piece(image.annotation)
+        counted = image.annotation.counted[box]
+        if counted.size > room:
             continue
         room -= counted.size
-        truth = np.where(counted, annotation.objects[box], 0)
-        image = Image(held.image[:, *box], held.axes)
-        maps = predict_maps_image(image, segmenter, held.scale()).asarray()
-        for depth, overlaps in found.items():
-            options = DecodeOptions(split_depth=depth)
-            extra = maps[len(segmenter.classes) :]
-            objects, _ = decode(1 - maps[0], extra, decoder, options)
-            overlaps.append(overlap_of(np.where(counted, objects, 0), truth))
-    if not found[own]:
-        return None
-    scores = {depth: object_scores(Overlap.joined(several)) for depth, several in found.items()}
-    n = scores[own].matched + scores[own].missed
-    if n < FEWEST_OBJECTS:
-        return ObjectValidation(scores[own], own)
-    best = choose_split_depth({depth: one.ap50 for depth, one in scores.items()}, n, own)
-    return ObjectValidation(scores[best], best)
-
-
-def choose_split_depth(
-    scores: Mapping[float, float], n: float, usual: float = SPLIT_DEPTH
-) -> float:
-    """Choose the depth nearest to the usual one among those as good as the best.
-
-    Scores count as equally good within the standard error of a share of `n` objects. The curve is
-    flat, and its maximum may lie at a depth that suits other images badly.
-    """
-    top = max(scores.values())
-    error = (top * (1 - top) / n) ** 0.5
-    good = [depth for depth, score in scores.items() if score >= top - error]
-    return min(good, key=lambda depth: abs(depth - usual))
+        given = Image(image.image[:, *box], image.axes)
+        maps = predict_maps_image(given, segmenter, image.scale()).asarray()
+        truth = np.where(counted, image.annotation.object_ids()[box], 0)
+        extra = maps[len(segmenter.classes) :]
+        known.append(KnownObjects(1 - maps[0], extra, truth, counted, image.spacing))
+    return known
 
 
 def _piece(held: Annotation) -> tuple[slice, ...]:
@@ -120,11 +90,4 @@ def _piece(held: Annotation) -> tuple[slice, ...]:
     return tuple(slice(part.start, min(part.stop, part.start + side)) for part in box)
 
 
-__all__ = [
-    "DEPTHS",
-    "FEWEST_OBJECTS",
-    "VALIDATION_PIXELS",
-    "ObjectValidation",
-    "choose_split_depth",
-    "validate_objects",
-]
+__all__ = ["VALIDATION_PIXELS", "known_objects", "validate_objects"]
