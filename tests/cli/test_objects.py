@@ -143,3 +143,23 @@ def test_regions_say_what_is_finished(data, tmp_path, capsys):
     scribbles = [w if w != "objects" else "scribbles" for w in said]
     assert run(*scribbles, "--regions", folder / "regions") == 2
     assert "scribbles" in capsys.readouterr().err
+
+
+def test_a_model_is_calibrated_by_other_images(data, model, tmp_path, capsys):
+    out, folder = tmp_path / "better.zip", data / "train"
+    assert run("calibrate", model, folder / "images", folder / "ids", "-o", out) == 0
+    said = capsys.readouterr().out
+    assert "Objects are made with" in said
+    old, new = load(model), load(out)
+    assert all(np.array_equal(old.state[name], new.state[name]) for name in old.state)
+    assert {"foreground", "min_size", "min_score"} < set(new.chosen_decoding)
+    told = new.provenance["calibrated"]
+    assert (told["model"], told["images"]) == (old.fingerprint, 2)
+    assert f"the best for {told['objects']} known objects" in said
+    assert run("info", out) == 0
+    assert "objects are made with" in capsys.readouterr().out
+    write_labels(tmp_path / "few.tif", Image.of(np.eye(192, dtype=np.int32)))
+    few = (folder / "images/a.tif", tmp_path / "few.tif", "-o", tmp_path / "m.zip")
+    assert run("calibrate", model, *few) == 2
+    assert "at least 20 objects" in capsys.readouterr().err
+    assert not (tmp_path / "m.zip").exists()

@@ -41,6 +41,7 @@ _COMMANDS = {
     "info": "predict_command:info_command",
     "export": "models_command:export_command",
     "train-on": "fine_tune_command:fine_tune_command",
+    "calibrate": "calibrate_command:calibrate_command",
     "fill": "fill_command:fill_command",
     "measure": "measure_command:measure_command",
     "cells": "cells_command:cells_command",
