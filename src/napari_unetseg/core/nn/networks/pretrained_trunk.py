@@ -1,0 +1,111 @@
+"""The first layers of EfficientNet-Lite0, down to a sixteenth of the image's resolution.
+
+Batch normalisation is folded into the convolutions. Convolutions that halve the image pad it as the
+original does, more at the end than at the beginning, so their grid is the same wherever a block of
+whole multiples of 16 pixels begins.
+
+References
+----------
+Tan and Le: EfficientNet, rethinking model scaling for convolutional neural networks, ICML 2019.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class HalvingConv(nn.Conv2d):
+    """A convolution padded to keep the sides, or to halve even ones on a grid that starts at 0.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs, kernel, stride, groups
+        See `torch.nn.Conv2d`; the kernel's side is odd, the stride 1 or 2.
+    """
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
+        even = before == after
+        super().__init__(
+            n_inputs, n_outputs, kernel, stride, padding=before if even else 0, groups=groups
+        )
+        self.more = None if even else (before, after, before, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, n_inputs, Y, X)."""
+        return super().forward(x if self.more is None else F.pad(x, self.more))
+
+
+class InvertedResidual(nn.Module):
+    """A block that widens, filters each channel by itself, and narrows again.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs
+        Channels before and after. Where they and the sides are equal, the input is added.
+    kernel, stride
+        Of the filters.
+    widening
+        Channels in the middle for each before.
+    """
+
+    def __init__(
+        self, n_inputs: int, n_outputs: int, kernel: int, stride: int, widening: int
+    ) -> None:
+        super().__init__()
+        wide = n_inputs * widening
+        self.expand = HalvingConv(n_inputs, wide, 1) if widening > 1 else None
+        self.depthwise = HalvingConv(wide, wide, kernel, stride, groups=wide)
+        self.project = HalvingConv(wide, n_outputs, 1)
+        self.adds = stride == 1 and n_inputs == n_outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, n_inputs, Y, X) to (N, n_outputs, Y / stride, X / stride)."""
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        return y + x if self.adds else y
+
+
+class PretrainedTrunk(nn.Module):
+    """Stem and stages of inverted residuals.
+
+    Parameters
+    ----------
+    stem
+        Channels of the first convolution, of stride 2.
+    stages
+        Of each stage: channels, kernel, stride, widening, blocks.
+    taps
+        Numbers of the stages whose output is wanted, from 1; 0 is the stem.
+    """
+
+    def __init__(
+        self, stem: int, stages: Sequence[tuple[int, int, int, int, int]], taps: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.stem = HalvingConv(3, stem, 3, 2)
+        self.stages, before = nn.ModuleList(), stem
+        for channels, kernel, stride, widening, n_blocks in stages:
+            blocks = []
+            for number in range(n_blocks):
+                step = stride if number == 0 else 1
+                blocks.append(InvertedResidual(before, channels, kernel, step, widening))
+                before = channels
+            self.stages.append(nn.Sequential(*blocks))
+        self.taps = frozenset(taps)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map (N, 3, Y, X), sides multiples of 16, to the outputs wanted, finest first."""
+        x = F.relu6(self.stem(x), inplace=True)
+        found = [x] if 0 in self.taps else []
+        for number, stage in enumerate(self.stages, start=1):
+            x = stage(x)
+            if number in self.taps:
+                found.append(x)
+        return found
+
+
+__all__ = ["HalvingConv", "InvertedResidual", "PretrainedTrunk"]
