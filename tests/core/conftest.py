@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_unetseg.core.model.pretrained_features import PRETRAINED
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
 
@@ -28,7 +29,8 @@ def random_model(kind: str, ndim: int = 2, *, seed: int = 0, **fields: Any) -> T
     rng = np.random.default_rng(seed)
     decoder = fields.get("decoder")
     unet = fields.get("features_from")
-    features = None if unet is None else unet.features(n_channels, ndim)
+    features: Any = PRETRAINED if getattr(spec, "uses_pretrained", False) else None
+    features = features if unet is None else unet.features(n_channels, ndim)
     n_outputs = decoder.n_outputs if decoder else len(values)
     network = fresh(spec, n_channels, n_outputs, ndim, features)
     state = {}

@@ -47,9 +47,18 @@ def over_a_frozen_unet(make: Make, kind: str, ndim: int) -> TrainedModel:
     return make(kind, ndim, options={"features": "both"}, features_from=unet)
 
 
+def over_the_pretrained_network(make: Make, kind: str, ndim: int) -> TrainedModel:
+    return make(kind, ndim, options={"features": "bank+pretrained", "position": "polynomial"})
+
+
 CASES = [
     *((kind, way) for kind in RUNGS for way in (plain, with_position, zoomed)),
-    *((kind, over_a_frozen_unet) for kind, rung in RUNGS.items() if rung.takes_frozen_features),
+    *(
+        (kind, way)
+        for kind, rung in RUNGS.items()
+        if rung.takes_frozen_features
+        for way in (over_a_frozen_unet, over_the_pretrained_network)
+    ),
     *(
         (kind, way)
         for kind, rung in RUNGS.items()

@@ -130,9 +130,9 @@ def test_filters_see_the_image_as_they_do_alone() -> None:
     padded = np.pad(block, [(0, 0), (edge, edge), (edge, edge)], mode="symmetric")
     seen = eyes.inputs(padded, origin=(-edge,) * 2, shape=(40, 36))
     n_features = alone.n_features(2)
-    inside = seen[:n_features, edge : edge + 40, edge : edge + 36]
+    inside = seen.whole()[:n_features, edge : edge + 40, edge : edge + 36]
     plain = PixelSegmenter(build_network(alone, 1, 2, 2), alone, ("a", "b"), 1, 2)
-    np.testing.assert_array_equal(inside, plain.inputs(block))
+    np.testing.assert_array_equal(inside, plain.inputs(block).whole())
 
 
 # Trained, saved, continued
@@ -230,7 +230,7 @@ def test_automatic_is_both_and_stays_so_when_continued(make_model: Make) -> None
         )
     bank = train(spec, lessons, options, name="bank").model
     assert bank.features_from is None
-    with pytest.raises(InputError, match="filter bank alone"):
+    with pytest.raises(InputError, match="no UNet's features"):
         train(spec, lessons, options, name="on", start=bank, features_from=unet)
 
 
@@ -366,5 +366,5 @@ def test_statistics_are_of_the_whole_image(make_model: Make) -> None:
     direct = frozen(scaled, origin=(0, 0), shape=sides)
     inputs: Any = open_segmenter(model)
     np.testing.assert_array_equal(
-        inputs.inputs(scaled, origin=(0, 0), shape=sides)[-len(direct) :], direct
+        inputs.inputs(scaled, origin=(0, 0), shape=sides).whole()[-len(direct) :], direct
     )

@@ -1,7 +1,7 @@
 """Labelled pixels as rows of a table: the training data of the pixel rungs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.annotation.annotation import IGNORED
 from napari_unetseg.core.annotation.class_balance import pixel_weights
+from napari_unetseg.core.compute.coarse_maps import MixedInputs
 from napari_unetseg.core.errors import InputError
 
 FloatArray = NDArray[np.float32]
@@ -28,12 +29,16 @@ class PixelTable:
         (n,), float64: number of labelled pixels that each row represents.
     n_classes
         Number of classes, with or without pixels.
+    coarse
+        First of the inputs that come from coarser grids, which are the features of the pretrained
+        network, and the one after the last.
     """
 
     inputs: FloatArray
     targets: NDArray[np.uint8]
     counts: NDArray[np.float64]
     n_classes: int
+    coarse: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -41,7 +46,7 @@ class PixelTable:
     @classmethod
     def gather(
         cls,
-        inputs: FloatArray,
+        inputs: FloatArray | MixedInputs,
         targets: NDArray[np.uint8],
         n_classes: int,
         *,
@@ -54,7 +59,7 @@ class PixelTable:
         Parameters
         ----------
         inputs
-            (F, *spatial), from `pixel_inputs`.
+            (F, *spatial), from `pixel_inputs` or `mixed_inputs`.
         targets
             (*spatial), uint8: see `Annotation.targets`.
         n_classes
@@ -79,12 +84,13 @@ class PixelTable:
             places.append(of_class)
             counts.append(np.full(len(of_class), n / max(len(of_class), 1)))
         rows = np.concatenate(places)
-        columns = inputs.reshape(len(inputs), -1)
-        chosen = np.ascontiguousarray(columns[:, rows].T)
+        mixed = MixedInputs.of(inputs)
+        n_coarse = sum(len(maps.values) for maps in mixed.coarse)
+        coarse = mixed.at, mixed.at + n_coarse
         represented = np.concatenate(counts)
         if weights is not None:
             represented = represented * weights.ravel()[rows]
-        return cls(chosen, flat[rows], represented, n_classes)
+        return cls(mixed.rows(rows), flat[rows], represented, n_classes, coarse)
 
     @classmethod
     def joined(cls, tables: Sequence["PixelTable"]) -> Self:
@@ -94,6 +100,7 @@ class PixelTable:
             np.concatenate([table.targets for table in tables]),
             np.concatenate([table.counts for table in tables]),
             tables[0].n_classes,
+            tables[0].coarse,
         )
 
     def of_classes(self) -> NDArray[np.float64]:
@@ -136,8 +143,11 @@ class PixelTable:
         """Sort the rows, in an order that depends only on their values."""
         keys: list[Any] = [self.counts, *self.inputs.T[:4][::-1], self.targets]
         order = np.lexsort(keys)
-        return PixelTable(
-            self.inputs[order], self.targets[order], self.counts[order], self.n_classes
+        return replace(
+            self,
+            inputs=self.inputs[order],
+            targets=self.targets[order],
+            counts=self.counts[order],
         )
 
 

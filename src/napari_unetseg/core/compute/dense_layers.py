@@ -10,6 +10,7 @@ from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 _compiled: Any = njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
 
@@ -82,10 +83,55 @@ def _layer(
 
 
 @_compiled
+def _add_enlarged(
+    acc: Array, at: int, first: int, n: int, maps: Array, grids: Ints, places: Ints, shares: Array
+) -> None:
+    """Add to the rows of `acc`, from column `at` on, maps interpolated at pixels from `first` on.
+
+    See `dense` for the maps; their number of units is that of the rows.
+    """
+    n_planes, height, width = grids[0, 0], grids[0, 1], grids[0, 2]
+    line = np.empty(grids[1:, 2].max(), np.float32)
+    done = 0
+    while done < n:
+        pixel = first + done
+        z, y, x = pixel // (height * width), pixel // width % height, pixel % width
+        length = min(width - x, n - done)
+        for k in range(1, len(grids)):
+            start, rows, columns = grids[k, 0], grids[k, 1], grids[k, 2]
+            above, below, down = places[k, 0, y], places[k, 1, y], shares[k, 0, y]
+            left, right, aside = places[k, 2], places[k, 3], shares[k, 1]
+            begin, end = left[x], right[x + length - 1] + 1
+            for unit in range(grids[k, 3]):
+                base = start + (unit * n_planes + z) * rows * columns
+                upper = maps[base + above * columns : base + (above + 1) * columns]
+                lower = maps[base + below * columns : base + (below + 1) * columns]
+                for j in range(begin, end):
+                    line[j] = upper[j] + down * (lower[j] - upper[j])
+                target = acc[unit][at + done : at + done + length]
+                for j in range(length):
+                    one = line[left[x + j]]
+                    target[j] += one + aside[x + j] * (line[right[x + j]] - one)
+        done += length
+
+
+@_compiled
 def dense(
-    inputs: Array, packed: Array, sizes: NDArray[np.int64], out: Array, start: int, stop: int
+    inputs: Array,
+    packed: Array,
+    sizes: Ints,
+    maps: Array,
+    grids: Ints,
+    places: Ints,
+    shares: Array,
+    out: Array,
+    start: int,
+    stop: int,
 ) -> None:
     """Evaluate dense layers with ReLU between them.
+
+    The first layer may have further inputs, known on coarser grids. Their weighted sums are given,
+    and interpolated here.
 
     Parameters
     ----------
@@ -95,6 +141,17 @@ def dense(
         The weights (outputs, inputs) and the biases of each layer, concatenated.
     sizes
         F, the units of each hidden layer, and the outputs.
+    maps
+        Weighted sums on coarser grids, all in one array: of each grid (units, planes, rows,
+        columns), where the units are those of the first layer.
+    grids
+        (1 + grids, 4): planes, height and width of the block, and 0; then of each grid its first
+        number in `maps`, its rows, its columns, and the units.
+    places
+        (1 + grids, 4, side): rows of the grid before and after each row of pixels, and columns of
+        the grid before and after each column of pixels. The first of the axis is not used.
+    shares
+        (1 + grids, 2, side): share of the row after, and of the column after.
     out
         (K, N), written: the score of each class.
     start, stop
@@ -112,13 +169,24 @@ def dense(
             bias = packed[at + n_in * n_out : at + n_in * n_out + n_out]
             at += n_in * n_out + n_out
             source, where = (inputs, first) if k == 0 else (work[k % 2], 0)
-            if k == n_layers - 1:
-                _layer(source, where, n, weight, bias, out, first)
+            last = k == n_layers - 1
+            target, column = (out, first) if last else (work[(k + 1) % 2], 0)
+            _layer(source, where, n, weight, bias, target, column)
+            if k == 0 and len(grids) > 1:
+                _add_enlarged(target, column, first, n, maps, grids, places, shares)
+            if last:
                 continue
-            target = work[(k + 1) % 2]
-            _layer(source, where, n, weight, bias, target, 0)
             for unit in range(n_out):
                 _relu(target[unit])
+
+
+NO_MAPS = (
+    np.zeros(0, np.float32),
+    np.zeros((0, 4), np.int64),
+    np.zeros((0, 4, 0), np.int64),
+    np.zeros((0, 2, 0), np.float32),
+)
+"""Maps, grids, places and shares of a model whose inputs are all known for each pixel."""
 
 
 def n_chunks(n_pixels: int) -> int:

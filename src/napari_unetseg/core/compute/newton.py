@@ -15,6 +15,8 @@ _ENOUGH = 1e-12
 # BLAS computes products up to this size in the calling thread; for larger ones it starts its pool,
 # which slows down all other threads.
 _SMALL = 2**17
+_SIDE = 48
+"""Inputs at most of one side of a product."""
 # Keeps biases finite when a class has no pixel, and shares a constant among the classes.
 _BIAS_PENALTY = 1e-8
 
@@ -32,13 +34,14 @@ class Problem:
     weights
         (n,), with the sum 1.
     penalty
-        Factor of half the squared weights; biases are not penalised.
+        Factor of half the squared weights, one for all or one for each input, (F,); biases are
+        not penalised.
     """
 
     inputs: Doubles
     targets: Doubles
     weights: Doubles
-    penalty: float
+    penalty: float | Doubles
 
     @property
     def n_units(self) -> int:
@@ -69,8 +72,8 @@ def minimise(problem: Problem, start: Doubles, *, progress: Progress = silent) -
     Learning, section 4.4.1). A step costs n (U F)² / 2 products and a solve of U F equations.
     """
     rows = _Rows.of(problem)
-    penalty = np.full(start.shape[1], problem.penalty)
-    penalty[-1] = _BIAS_PENALTY
+    penalty = np.full(start.shape[1], _BIAS_PENALTY)
+    penalty[:-1] = problem.penalty
     theta = start.copy()
     loss, proba = rows.evaluate(theta, penalty)
     try:
@@ -113,7 +116,7 @@ class _Rows:
     @classmethod
     def of(cls, problem: Problem) -> "_Rows":
         n, n_features = problem.inputs.shape
-        length = max(_SMALL // (n_features + 1) ** 2, 16)
+        length = max(_SMALL // min(n_features + 1, _SIDE) ** 2, 16)
         n_blocks = -(-n // length)
 
         def blocks(array: Doubles) -> Doubles:
@@ -146,12 +149,19 @@ class _Rows:
         """Compute the Hessian of the loss and the penalty, (U (F + 1), U (F + 1))."""
         n_terms = len(penalty)
         hessian = np.empty((self.n_units, n_terms, self.n_units, n_terms))
+        spans = [slice(a, a + _SIDE) for a in range(0, n_terms, _SIDE)]
         turned = self.design.transpose(0, 2, 1)
         for k in range(self.n_units):
             for m in range(k + 1):
                 curvature = self.weights * proba[..., k] * ((k == m) - proba[..., m])
-                block = (turned * curvature[:, None]) @ self.design
-                hessian[k, :, m] = hessian[m, :, k] = block.sum(0)
+                curved = turned * curvature[:, None]
+                block = np.empty((n_terms, n_terms))
+                for number, rows in enumerate(spans):
+                    for columns in spans[: number + 1]:
+                        products = curved[:, rows] @ self.design[:, :, columns]
+                        block[rows, columns] = products.sum(0)
+                        block[columns, rows] = block[rows, columns].T
+                hessian[k, :, m] = hessian[m, :, k] = block
             hessian[k, :, k] += np.diag(penalty)
         return hessian.reshape(self.n_units * n_terms, -1)
 

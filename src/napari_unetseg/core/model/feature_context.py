@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.model.network_features import NetworkFeatures
+    from napari_unetseg.core.model.network_features import PixelFeatures
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class FeatureContext:
     spacing
         Physical pixel size along each spatial axis; isotropic when empty.
     network
-        Features of the frozen UNet; None for the filter bank alone.
+        Features of the frozen network; None for the filter bank alone.
     """
 
     spacing: tuple[float, ...] = ()
-    network: "NetworkFeatures | None" = None
+    network: "PixelFeatures | None" = None
 
 
 NO_CONTEXT = FeatureContext()

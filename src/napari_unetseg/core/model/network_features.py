@@ -1,4 +1,4 @@
-"""Features of a frozen UNet for the pixel models: their number and their receptive field.
+"""Features of a frozen network for the pixel models: their number and their receptive field.
 
 Only the pixel model is trained, on the features of the frozen network. The network was trained on
 many images, the pixel model on a few strokes of one, which is why its features are useful.
@@ -7,12 +7,10 @@ many images, the pixel model on a few strokes of one, which is why its features 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.coarse_maps import CoarseMaps
 from napari_unetseg.core.model.network_specs import UNetSpec
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,20 +48,41 @@ class NetworkFeatures:
         return self.spec.border(ndim)
 
 
-class FeatureSource(Protocol):
-    """Frozen UNet with its weights.
+class PixelFeatures(Protocol):
+    """Features of a frozen network at each pixel: a UNet's, or those of the pretrained network."""
 
-    See `napari_unetseg.core.nn.inference.frozen_network.FrozenNetwork`.
+    @property
+    def count(self) -> int:
+        """Number of features per pixel."""
+
+    def halo(self, ndim: int) -> tuple[int, ...]:
+        """Return the halo in pixels that a tile needs, per axis."""
+
+    def multiple(self, ndim: int) -> tuple[int, ...]:
+        """Return the divisor of a block's position and sides, per axis."""
+
+    def border(self, ndim: int) -> tuple[int, ...]:
+        """Return how far the image is mirrored beyond its edges, per axis."""
+
+
+class FeatureSource(Protocol):
+    """Frozen network with its weights.
+
+    See `napari_unetseg.core.nn.inference`: `FrozenNetwork` for a UNet, `PretrainedSource`.
     """
 
     @property
-    def features(self) -> NetworkFeatures:
+    def features(self) -> PixelFeatures:
         """Number and receptive field of the features."""
 
-    def __call__(
+    @property
+    def model(self) -> Any:
+        """The `TrainedModel` whose features they are; None for the pretrained network."""
+
+    def maps(
         self, block: NDArray[Any], *, origin: tuple[int, ...], shape: tuple[int, ...]
-    ) -> FloatArray:
-        """Compute features (count, *spatial) of a block, as `Segmenter.predict_proba` does."""
+    ) -> tuple[CoarseMaps, ...]:
+        """Compute the features of a block, as `Segmenter.predict_proba` does."""
 
 
-__all__ = ["FeatureSource", "NetworkFeatures"]
+__all__ = ["FeatureSource", "NetworkFeatures", "PixelFeatures"]

@@ -1,8 +1,8 @@
 """Options and inputs of the pixel rungs, which classify each pixel by its features.
 
-A pixel's inputs are its features, of the filter bank or of a trained UNet or of both, and its
-position terms if wanted. The three rungs differ in the function of them: one weighted sum, one for
-each class, or a multilayer perceptron.
+A pixel's inputs are its features, of the filter bank, of a network or of both, and its position
+terms if wanted. The network is the pretrained one of the package or a trained UNet. The three rungs
+differ in the function of them: one weighted sum, one for each class, or a multilayer perceptron.
 """
 
 from collections.abc import Sequence
@@ -13,22 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from napari_unetseg.core.compute.coarse_maps import MixedInputs
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import FilterBankSpec, filter_bank
 from napari_unetseg.core.features.filter_passes import axis_sigmas
 from napari_unetseg.core.features.position import n_position_terms, position_terms
 from napari_unetseg.core.model.feature_context import NO_CONTEXT, FeatureContext
-from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
+from napari_unetseg.core.model.network_features import FeatureSource, PixelFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.pretrained_features import PRETRAINED
 from napari_unetseg.core.options import option
 
 FloatArray = NDArray[np.float32]
 
 Balance = Literal["equal", "root", "pixels"]
-Features = Literal["auto", "bank", "network", "both"]
+Features = Literal["auto", "bank", "pretrained", "bank+pretrained", "network", "both"]
 
-_AUTO: Features = "both"
-"""Meaning of automatic features where a network is given."""
+_ALONE: Features = "bank"
+"""Meaning of automatic features where no UNet is given."""
+
+OF_BANK: tuple[Features, ...] = ("auto", "bank", "bank+pretrained", "both")
+"""Features that include the filter bank."""
+
+_OF_PRETRAINED: tuple[Features, ...] = ("pretrained", "bank+pretrained")
+_OF_UNET: tuple[Features, ...] = ("network", "both")
 
 
 class PixelSpec(FilterBankSpec, ModelSpec):
@@ -39,12 +47,16 @@ class PixelSpec(FilterBankSpec, ModelSpec):
     caution: ClassVar[float] = 30.0
     """Factor of the regularisation, larger for rungs that overfit more easily."""
 
+    caution_of_network: ClassVar[float] = 100.0
+    """The same for the features of the pretrained network."""
+
     features: Features = option(
         "auto",
         "Features",
-        "Features of each pixel: the responses of the filter bank (bank), the activations of a "
-        "trained UNet (network), or both. Automatic uses both if such a UNet is given, and the "
-        "bank otherwise.",
+        "Features of each pixel: brightness, edges and textures at several scales (bank), the "
+        "activations of a small network that was pretrained on photographs (pretrained), or both "
+        "(bank+pretrained); where a trained UNet is given, its activations (network), alone or "
+        "beside the bank (both). Automatic uses the bank, with the given UNet if there is one.",
         advanced=True,
     )
     regularisation: float = option(
@@ -77,29 +89,65 @@ class PixelSpec(FilterBankSpec, ModelSpec):
     @property
     def uses_bank(self) -> bool:
         """Whether the filter bank is among the features."""
-        return self.features != "network"
+        return self.features in OF_BANK
 
-    def seeing(self, network: NetworkFeatures | None) -> Self:
+    @property
+    def uses_pretrained(self) -> bool:
+        """Whether the features of the pretrained network are among them."""
+        return self.features in _OF_PRETRAINED
+
+    def for_fit(self, network: PixelFeatures | None) -> Self:
+        """Return these options with automatic features resolved, for a fit.
+
+        Parameters
+        ----------
+        network
+            Features of the UNet that is given, if any.
+
+        Raises
+        ------
+        InputError
+            See `seeing`.
+        """
+        spec = self
+        if self.features == "auto":
+            automatic = _ALONE if network is None else "both"
+            spec = self.model_copy(update={"features": automatic})
+        return spec.seeing(PRETRAINED if network is None and spec.uses_pretrained else network)
+
+    def seeing(self, network: PixelFeatures | None) -> Self:
         """Return these options with automatic features resolved for a network, or for none.
 
         Raises
         ------
         InputError
-            When they ask for a network and none is given, or do not use the given one.
+            When they ask for another network than the given one, or do not use it.
         """
         if network is None:
-            if self.features in ("network", "both"):
+            if self.features in _OF_UNET:
                 raise InputError(
                     f"The {self.kind} model needs the features of a trained UNet "
-                    f"(features={self.features}), but none is given. Give one, or choose the bank."
+                    f"(features={self.features}), but none is given. Give one, or choose "
+                    "bank+pretrained or bank."
+                )
+            if self.uses_pretrained:
+                raise InputError(
+                    f"The {self.kind} model needs the features of the pretrained network "
+                    f"(features={self.features}). Choose bank where there is none."
                 )
             return self
-        if self.features == "bank":
-            raise InputError(
-                "A UNet is given for its features, but features=bank does not use it. Choose "
-                "network or both, or leave the UNet out."
+        if network is PRETRAINED:
+            return (
+                self.model_copy(update={"features": "bank+pretrained"})
+                if (self.features == "auto")
+                else self
             )
-        return self.model_copy(update={"features": _AUTO}) if self.features == "auto" else self
+        if self.features not in ("auto", *_OF_UNET):
+            raise InputError(
+                f"A UNet is given for its features, but features={self.features} does not use it. "
+                "Choose network or both, or leave the UNet out."
+            )
+        return self.model_copy(update={"features": "both"}) if self.features == "auto" else self
 
     def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
@@ -262,13 +310,44 @@ def pixel_inputs(
     origin: Sequence[int] = (),
     shape: Sequence[int] = (),
     network: FeatureSource | None = None,
-    out: FloatArray | None = None,
 ) -> FloatArray:
     """Compute the inputs of a pixel rung for every pixel of a block.
 
+    See Also
+    --------
+    mixed_inputs : the parameters, and the errors raised.
+
+    Returns
+    -------
+    ndarray
+        (`spec.n_inputs`, *spatial without the margins), float32.
+    """
+    return mixed_inputs(
+        block,
+        spec,
+        spacing=spacing,
+        margin=margin,
+        origin=origin,
+        shape=shape,
+        network=network,
+    ).whole()
+
+
+def mixed_inputs(
+    block: NDArray[Any],
+    spec: PixelSpec,
+    *,
+    spacing: Sequence[float] = (),
+    margin: Sequence[int] = (),
+    origin: Sequence[int] = (),
+    shape: Sequence[int] = (),
+    network: FeatureSource | None = None,
+) -> MixedInputs:
+    """Compute the inputs of a pixel rung, those of a network on its own grids.
+
     Parameters
     ----------
-    block, spec, spacing, margin, out
+    block, spec, spacing, margin
         See `filter_bank`.
     origin
         Position of the block's first pixel, margin included, in the whole image; zeros when not
@@ -276,14 +355,13 @@ def pixel_inputs(
     shape
         Spatial shape of the whole image; that of the block when not given.
     network
-        The UNet whose features are inputs, if the options ask for them. Then the block may reach
-        beyond the image, mirrored; the filters are applied to the image alone.
+        The network whose features are inputs, if the options ask for them. Then the block may
+        reach beyond the image, mirrored; the filters are applied to the image alone.
 
     Returns
     -------
-    ndarray
-        (`spec.n_inputs`, *spatial without the margins), float32: features of the bank, then of
-        the network, then position terms.
+    MixedInputs
+        Of `spec.n_inputs`: features of the bank, then of the network, then position terms.
 
     Raises
     ------
@@ -293,36 +371,35 @@ def pixel_inputs(
         When the block is too large for the network.
     """
     ndim = block.ndim - 1
-    offered = None if network is None else network.features
-    spec = spec.seeing(offered)
+    spec = spec.seeing(None if network is None else network.features)
     n_terms = n_position_terms(spec.position, spec.position_order, ndim)
-    if not n_terms and network is None:
-        return filter_bank(block, spec, spacing=spacing, margin=margin, out=out)
     edges = tuple(margin) or (0,) * ndim
     start, whole = tuple(origin) or (0,) * ndim, tuple(shape) or block.shape[1:]
     inner = tuple(n - 2 * edge for n, edge in zip(block.shape[1:], edges, strict=True))
-    n_inputs = spec.n_inputs(len(block), ndim, FeatureContext(network=offered))
-    inputs = np.empty((n_inputs, *inner), np.float32) if out is None else out
-    of_bank, of_network, of_position = np.split(
-        inputs, [n_inputs - n_terms - (0 if offered is None else offered.count), n_inputs - n_terms]
-    )
+    kept = tuple(slice(edge, edge + n) for edge, n in zip(edges, inner, strict=True))
+    found = () if network is None else network.maps(block, origin=start, shape=whole)
+    maps = tuple(one.window(kept) for one in found)
+    fine = [one.values for one in maps if one.is_fine]
+    n_bank = spec.n_features(ndim, n_channels=len(block)) if spec.uses_bank else 0
+    n_fine = sum(map(len, fine))
+    inputs = np.empty((n_bank + n_fine + n_terms, *inner), np.float32)
     if network is None:
-        filter_bank(block, spec, spacing=spacing, margin=edges, out=of_bank)
-    else:
-        kept = tuple(slice(edge, edge + n) for edge, n in zip(edges, inner, strict=True))
-        if len(of_bank):
-            of_bank[...] = _bank_within(block, spec, spacing, start, whole)[(slice(None), *kept)]
-        features = network(block, origin=start, shape=whole)
-        of_network[...] = features[(slice(None), *kept)]
+        filter_bank(block, spec, spacing=spacing, margin=edges, out=inputs[:n_bank])
+    elif n_bank:
+        responses = _bank_within(block, spec, spacing, start, whole)
+        inputs[:n_bank] = responses[(slice(None), *kept)]
+    if fine:
+        np.concatenate(fine, out=inputs[n_bank : n_bank + n_fine])
     if n_terms:
-        of_position[...] = position_terms(
+        inputs[n_bank + n_fine :] = position_terms(
             spec.position,
             spec.position_order,
             origin=tuple(o + e for o, e in zip(start, edges, strict=True)),
             block=inner,
             shape=whole,
         )
-    return inputs
+    coarse = tuple(one for one in maps if not one.is_fine)
+    return MixedInputs(inputs, coarse, n_bank + n_fine)
 
 
 def _bank_within(
@@ -348,12 +425,14 @@ def _bank_within(
 
 
 __all__ = [
+    "OF_BANK",
     "Balance",
     "Features",
     "LogisticSpec",
     "MlpSpec",
     "PixelSpec",
     "SoftmaxSpec",
+    "mixed_inputs",
     "pixel_inputs",
     "sees_features",
 ]

@@ -23,9 +23,10 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.fitted_parts import FitResult, known_of
 from napari_unetseg.core.model.model_card import ModelCard
-from napari_unetseg.core.model.network_features import NetworkFeatures
+from napari_unetseg.core.model.network_features import NetworkFeatures, PixelFeatures
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import sees_features
+from napari_unetseg.core.model.pretrained_features import PRETRAINED, SHA256
 from napari_unetseg.core.model.validation_score import shown_dice
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -185,6 +186,8 @@ class TrainedModel:
             digest.update(np.ascontiguousarray(array).tobytes())
         if self.features_from is not None:
             digest.update(self.features_from.fingerprint.encode())
+        elif self.network_features is PRETRAINED:
+            digest.update(SHA256.encode())
         return digest.hexdigest()
 
     @property
@@ -224,10 +227,12 @@ class TrainedModel:
         return FeatureContext(self.spacing, self.network_features)
 
     @property
-    def network_features(self) -> NetworkFeatures | None:
-        """What the UNet whose features it sees tells of each pixel; None when it sees none."""
+    def network_features(self) -> PixelFeatures | None:
+        """What the network whose features it sees tells of each pixel; None when it sees none."""
         eyes = self.features_from
-        return None if eyes is None else eyes.features(self.n_channels, self.ndim)
+        if eyes is not None:
+            return eyes.features(self.n_channels, self.ndim)
+        return PRETRAINED if sees_features(self.spec) and self.spec.uses_pretrained else None
 
     def features(self, n_channels: int, ndim: int) -> NetworkFeatures:
         """Return what this model can tell a pixel rung of each pixel.
@@ -368,8 +373,7 @@ def _check_features(model: TrainedModel) -> None:
                 f"{eyes.name!r}. Leave it out."
             )
         return
-    told = None if eyes is None else eyes.features(model.n_channels, model.ndim)
-    if model.spec.seeing(told) != model.spec:
+    if model.spec.seeing(model.network_features) != model.spec:
         raise InputError(
             "A model that sees the features of a UNet must say whether it sees the filter bank as "
             "well: set features to network or both."

@@ -13,7 +13,11 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.feature_context import FeatureContext
-from napari_unetseg.core.model.network_features import FeatureSource, NetworkFeatures
+from napari_unetseg.core.model.network_features import (
+    FeatureSource,
+    NetworkFeatures,
+    PixelFeatures,
+)
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import pixel_inputs, sees_features
 from napari_unetseg.core.model.registry import saved_spec
@@ -24,8 +28,10 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelNetwork,
     PixelSegmenter,
 )
+from napari_unetseg.core.nn.inference.pretrained_source import PretrainedSource
 from napari_unetseg.core.nn.inference.runtime import choose_device
 from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Device
 
 _KEPT: WeakKeyDictionary[TrainedModel, dict[tuple[str, bool], NetworkSegmenter]] = (
@@ -46,12 +52,66 @@ def segmenter_of(model: TrainedModel, *, device: Device = "cpu", flips: bool = F
     network = network_of(model)
     taken = (model.spec, model.classes, model.n_channels, model.ndim)
     if isinstance(network, PixelNetwork):
-        eyes = model.features_from
-        frozen = None if eyes is None else frozen_of(eyes, model.n_channels, model.ndim, device)
+        frozen = source_of(model, device)
         return PixelSegmenter(network, *taken, model.values, model.spacing, frozen)  # type: ignore[arg-type]
     made = NetworkSegmenter(network, *taken, where, flips, model.decoder)
     kept[where, flips] = made
     return made
+
+
+def source_of(model: TrainedModel, device: Device = "cpu") -> FeatureSource | None:
+    """Return the network whose features a model's inputs are, if any.
+
+    Raises
+    ------
+    InputError
+        As `frozen_of`, or when the pretrained network's weights are damaged.
+    """
+    return feature_source(
+        model.spec,
+        model.features_from,
+        model.n_channels,
+        model.ndim,
+        scaling=model.normalisation,
+        device=device,
+    )
+
+
+def feature_source(
+    spec: ModelSpec,
+    features_from: TrainedModel | None,
+    n_channels: int,
+    ndim: int,
+    *,
+    scaling: NormalisationSpec,
+    device: Device = "cpu",
+) -> FeatureSource | None:
+    """Return the network whose features a pixel rung's options ask for, with its weights.
+
+    Parameters
+    ----------
+    spec
+        The rung, with its features chosen, see `PixelSpec.for_fit`.
+    features_from
+        The trained UNet, if it is one.
+    n_channels, ndim
+        Of the images.
+    scaling
+        How they are normalised.
+    device
+        What to compute on.
+
+    Raises
+    ------
+    InputError
+        As `source_of`, or when the images are not normalised as the network needs it.
+    """
+    if features_from is not None:
+        return frozen_of(features_from, n_channels, ndim, device)
+    if sees_features(spec) and spec.uses_pretrained:
+        where = str(choose_device(device).device)
+        return PretrainedSource(n_channels, ndim, scaling.method, where)
+    return None
 
 
 def frozen_of(
@@ -132,7 +192,8 @@ def image_network(
     n_classes: int,
     ndim: int,
     spacing: Sequence[float],
-    features_from: Mapping[str, Any],
+    features_from: Mapping[str, Any] | None = None,
+    scaling: str = "percentile",
 ) -> nn.Module:
     """Return a pixel rung's network that takes normalised images and needs nothing else.
 
@@ -147,7 +208,10 @@ def image_network(
     n_channels, n_classes, ndim, spacing
         See `TrainedModel`.
     features_from
-        ``options`` and ``n_classes`` of the UNet whose features it sees.
+        ``options`` and ``n_classes`` of the UNet whose features it sees; not given when they are
+        those of the pretrained network.
+    scaling
+        How images are normalised, see `NormalisationSpec`.
 
     Returns
     -------
@@ -156,6 +220,11 @@ def image_network(
         of its weights are those of `TrainedModel.all_weights`.
     """
     spec = saved_spec(kind, options)
+    if features_from is None:
+        source = PretrainedSource(n_channels, ndim, scaling)
+        network = fresh(spec, n_channels, n_classes, ndim, source.features)
+        network.register_forward_pre_hook(_showing(spec, tuple(spacing), source))
+        return network.eval()
     eyes = cast("UNetSpec", saved_spec(UNetSpec.kind, features_from["options"]))
     features = NetworkFeatures(eyes, features_from["n_classes"])
     network = fresh(spec, n_channels, n_classes, ndim, features)
@@ -177,9 +246,8 @@ def evidence_of_model(model: TrainedModel, image: NDArray[np.float32]) -> NDArra
     array (K, *spatial), float32
         Evidence, smaller than the image where convolutions are not padded.
     """
-    network, eyes = network_of(model), model.features_from
-    frozen = None if eyes is None else frozen_of(eyes, model.n_channels, model.ndim)
-    network.register_forward_pre_hook(_showing(model.spec, model.spacing, frozen))
+    network = network_of(model)
+    network.register_forward_pre_hook(_showing(model.spec, model.spacing, source_of(model)))
     with torch.inference_mode():
         evidence: NDArray[np.float32] = network(torch.from_numpy(image[None]))[0].numpy()
     return evidence
@@ -199,7 +267,7 @@ def fresh(
     n_channels: int,
     n_outputs: int,
     ndim: int,
-    network: NetworkFeatures | None = None,
+    network: PixelFeatures | None = None,
 ) -> nn.Module:
     """Return the network of any rung, with weights that mean nothing yet."""
     return build_network(spec, n_channels, n_outputs, ndim, FeatureContext(network=network))
@@ -244,10 +312,12 @@ def _showing(
 __all__ = [
     "check_state",
     "evidence_of_model",
+    "feature_source",
     "fresh",
     "frozen_of",
     "image_network",
     "lost_by",
     "network_of",
     "segmenter_of",
+    "source_of",
 ]

@@ -296,15 +296,15 @@ def _resolve_features(
     if features_from is not None and (
         feature_model is None or feature_model.fingerprint != features_from.fingerprint
     ):
-        own = (
-            "the filter bank alone" if feature_model is None else f"the UNet {feature_model.name!r}"
-        )
+        own = "no UNet's features" if feature_model is None else f"the UNet {feature_model.name!r}"
         raise InputError(
             f"The model to start from uses {own}, not the UNet {features_from.name!r}. Leave "
             "that out, or start from nothing."
         )
     if spec.features == "auto" and sees_features(start.spec):
-        spec = spec.model_copy(update={"features": start.spec.features})
+        # In a model, automatic features are the bank's alone.
+        own_features = "bank" if start.spec.features == "auto" else start.spec.features
+        spec = spec.model_copy(update={"features": own_features})
     return spec, feature_model
 
 

@@ -54,7 +54,8 @@ class Live(QObject):
     """A predictor with a model that is refitted whenever the strokes on an image change.
 
     One computation runs at a time, and all changes meanwhile go into the next one, so there is no
-    queue of stale results and no starvation while the mouse is dragged.
+    queue of stale results and no starvation while the mouse is dragged. Features of the pretrained
+    network are computed beside it, and join when they are there.
 
     Parameters
     ----------
@@ -87,6 +88,7 @@ class Live(QObject):
         self._painted_on: Index | None = None
         self._painted = False
         self._task: Task | None = None
+        self._preparing: Task | None = None
         self._again = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -101,7 +103,8 @@ class Live(QObject):
     @property
     def busy(self) -> bool:
         """Whether a prediction is pending."""
-        return self._task is not None or self._timer.isActive()
+        tasks = (self._task, self._preparing)
+        return self._timer.isActive() or any(task is not None for task in tasks)
 
     def begin(
         self,
@@ -127,15 +130,17 @@ class Live(QObject):
             camera.events.zoom.connect(self._on_moved)
             self._viewer.dims.events.current_step.connect(self._on_moved)
             self._viewer.dims.events.ndisplay.connect(self._on_moved)
-        self._setting, self._learner, self._all = setting, None, True
+        self._setting = setting
+        self._forget()
         self.later()
 
     def end(self) -> None:
         """Stop following, and drop the pending prediction."""
         self._timer.stop()
         self._again = False
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, self._preparing):
+            if task is not None:
+                task.cancel()
         for layer in (self._layer, self._labels):
             if layer is not None:
                 disconnect_events(layer.events, self)
@@ -180,8 +185,14 @@ class Live(QObject):
         self.later()
 
     def _on_image(self, event: object = None) -> None:
-        self._learner, self._all = None, True
+        self._forget()
         self.later()
+
+    def _forget(self) -> None:
+        """Drop the learner, whose image or options are no longer the current ones."""
+        self._learner, self._all = None, True
+        if self._preparing is not None:
+            self._preparing.cancel()
 
     def _start(self) -> None:
         layer, labels = self._layer, self._labels
@@ -202,7 +213,7 @@ class Live(QObject):
             fitted = learner or _new_learner(image, setting)
             if others is not None:
                 strokes.update(_painted_planes(others, skip=at))
-            place, classes = fitted.update(strokes, at, box, progress=progress)
+            place, classes = fitted.update(strokes, at, box, wait=False, progress=progress)
             return fitted, LivePrediction(layer, labels, index, place, classes, fitted.values[-1])
 
         self._task = Task(work, self)
@@ -217,6 +228,27 @@ class Live(QObject):
         if (prediction.layer, prediction.labels) == (self._layer, self._labels):
             self._learner = learner
             self.predicted.emit(prediction)
+            self._prepare(learner, prediction)
+
+    def _prepare(self, learner: Any, prediction: LivePrediction) -> None:
+        """Compute what is missing of the pretrained features, and predict again."""
+        box = in_view(prediction.layer)
+        if self._preparing is not None or not learner.missing(prediction.index, box):
+            return
+
+        def work(progress: Progress) -> None:
+            learner.prepare(prediction.index, box, progress=progress)
+
+        task = self._preparing = Task(work, self)
+        task.failed.connect(self._on_failed)
+        task.finished.connect(self._on_prepared)
+        task.start()
+
+    def _on_prepared(self) -> None:
+        if self._preparing is not None:
+            self._preparing.deleteLater()
+        self._preparing = None
+        self.later()
 
     def _on_failed(self, error: Exception) -> None:
         self._again = False

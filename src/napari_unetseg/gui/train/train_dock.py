@@ -117,8 +117,10 @@ class TrainWidget(Tool[TrainOptions]):
         self.features = QComboBox()
         self.features.setObjectName("features")
         self.features.setToolTip(
-            "The features of each pixel: the filter bank, the frozen features of a UNet, or both. "
-            "The new model contains a copy of the UNet."
+            "The features of each pixel: the filter bank, which is brightness, edges and textures "
+            "at several scales; the activations of a small network that was pretrained on "
+            "photographs; those of a trained UNet, of which the new model contains a copy; or the "
+            "bank with one of the two."
         )
         # A long name must not widen the dock.
         self.features.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

@@ -7,7 +7,7 @@ from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.features import FilterBankSpec
 from napari_unetseg.core.model.network_specs import UNetSpec
-from napari_unetseg.core.model.pixel_specs import Features, sees_features
+from napari_unetseg.core.model.pixel_specs import OF_BANK, Features, sees_features
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
@@ -21,7 +21,7 @@ _PIXEL_FIELDS = ("validation", "seed")
 
 @dataclass(frozen=True, eq=False)
 class FeatureChoice:
-    """The features for a pixel model: the filter bank, a UNet's, or both.
+    """The features for a pixel model: the filter bank, a network's, or both.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class FeatureChoice:
     features
         The kind of features.
     network
-        The UNet whose features are used; None for the bank alone.
+        The UNet whose features are used; None for the bank and the pretrained network.
     """
 
     text: str
@@ -46,6 +46,10 @@ class FeatureChoice:
 
 
 BANK = FeatureChoice("filter bank", "auto")
+PRETRAINED = (
+    FeatureChoice("filter bank and pretrained network", "bank+pretrained"),
+    FeatureChoice("pretrained network", "pretrained"),
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -153,7 +157,7 @@ def resolve(state: TrainState) -> TrainView:
         if model.spec.kind == state.rung and model.ndim == ndim and model.state
     ]
     starts_shipped = (state.rung, ndim) == (shipped.KIND, shipped.NDIM)
-    features = [BANK, *_network_features(state.models)]
+    features = [BANK, *PRETRAINED, *_network_features(state.models)]
     features_shipped = [FeatureChoice(name, "both", name) for name in state.shipped]
     feature = _kept(state.features, [*features, *features_shipped])
     shows_live = pixel and scribbles and ndim == 2
@@ -183,8 +187,10 @@ def resolve(state: TrainState) -> TrainView:
 def features_of(model: TrainedModel) -> FeatureChoice:
     """Return the features of a trained pixel model."""
     network = model.features_from
-    if network is None or not sees_features(model.spec):
+    if not sees_features(model.spec):
         return BANK
+    if network is None:
+        return _kept(FeatureChoice("", model.spec.features), [BANK, *PRETRAINED])
     return FeatureChoice(network.name, model.spec.features, network)
 
 
@@ -232,7 +238,7 @@ def _training_options(pixel: bool, labels_are: AnnotationKind) -> dict[str, bool
 
 def _filter_options(features: Features) -> dict[str, bool]:
     """Return the visibility of the filter options, hidden if only a network's features are used."""
-    return {**dict.fromkeys(FilterBankSpec.model_fields, features != "network"), "features": False}
+    return {**dict.fromkeys(FilterBankSpec.model_fields, features in OF_BANK), "features": False}
 
 
 __all__ = [

@@ -100,9 +100,10 @@ def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> Train
             f"{model.name!r} has no licence, so nobody else may use it. Choose one, such as "
             "CC-BY-4.0 or CC0-1.0."
         )
-    if options.formats and model.features_from is not None:
+    if options.formats and model.network_features is not None:
+        source = "the pretrained network" if model.features_from is None else "a UNet"
         raise InputError(
-            f"{model.name!r} uses the features of a UNet: its weights can be written as a state "
+            f"{model.name!r} uses the features of {source}: its weights can be written as a state "
             "dict only. Leave the further weights empty."
         )
     least = input_sides(model).least

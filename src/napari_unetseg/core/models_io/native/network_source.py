@@ -20,7 +20,7 @@ def {name}(inputs, **options):
 
 def is_self_contained(model: TrainedModel) -> bool:
     """Return whether the network needs only torch: not if it uses the features of another one."""
-    return model.features_from is None
+    return model.network_features is None
 
 
 def network_builder(model: TrainedModel) -> tuple[str, dict[str, Any]]:
@@ -29,9 +29,13 @@ def network_builder(model: TrainedModel) -> tuple[str, dict[str, Any]]:
     The function is in `network_source` if the model is self-contained, else in `LIBRARY`.
     """
     eyes, spec = model.features_from, model.spec
-    if eyes is not None:
+    if model.network_features is not None:
         taken = {"n_channels": model.n_channels, "ndim": model.ndim}
-        seen = {"spacing": list(model.spacing), "features_from": _sizes(eyes)}
+        seen: dict[str, Any] = {"spacing": list(model.spacing)}
+        if eyes is None:
+            seen["scaling"] = model.normalisation.method
+        else:
+            seen["features_from"] = _sizes(eyes)
         return "image_network", {"kind": spec.kind, **_sizes(model), **taken, **seen}
     n_inputs = spec.n_inputs(model.n_channels, model.ndim)
     options = spec.network_options(n_inputs, model.n_outputs, model.ndim)

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from napari_unetseg.core.atomic_files import writing
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.open_segmenter import check_weights
+from napari_unetseg.core.model.pretrained_features import NAME, PRETRAINED, SHA256
 from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.model.trained_model import FEATURES_FROM, ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import (
@@ -111,6 +112,7 @@ class _OwnConfig(_OwnFields):
     """Validate ``config: unetseg``, with the fields of the UNet whose features are used."""
 
     features_from: _OwnFields | None = None
+    pretrained: dict[str, str] | None = None
 
 
 def save(model: TrainedModel, path: PathLike, *, small: bool = False) -> None:
@@ -225,6 +227,8 @@ def describe(path: PathLike, content: dict[str, Any] | None = None) -> dict[str,
 def _describe_features(model: TrainedModel) -> dict[str, Any]:
     """Describe the UNet whose features a model uses."""
     feature_model = model.features_from
+    if model.network_features is PRETRAINED:
+        return {"features from": {"name": NAME, "sha256": SHA256}}
     if feature_model is None:
         return {}
     summary = {
@@ -333,6 +337,12 @@ def _build_model(
     history: list[dict[str, Any]],
     example: NDArray[Any] | None,
 ) -> TrainedModel:
+    if own.pretrained is not None and own.pretrained.get("sha256") != SHA256:
+        raise InputError(
+            f"The model uses the features of {own.pretrained.get('name', 'a network')!r} with "
+            f"other weights than those of the {NAME} that come with this version of "
+            "napari-unetseg. Open it in the version that saved it, or train it again."
+        )
     if own.features_from is None:
         return _checked_model(own, weights, history=history, example=example)
     feature_weights = {

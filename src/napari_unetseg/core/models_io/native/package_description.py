@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unetseg.core.model.pretrained_features import NAME, PRETRAINED, SHA256
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import Sides
 from napari_unetseg.core.models_io.native.network_source import (
@@ -118,8 +119,12 @@ def own_fields(model: TrainedModel) -> dict[str, Any]:
     """Return the fields of a model except weights, history and example, as plain data."""
     program = importlib.metadata.version(_PROGRAM)
     feature_model = model.features_from
-    features_from = {} if feature_model is None else {"features_from": _own_fields(feature_model)}
-    return {"version": VERSION, "program": program, **_own_fields(model), **features_from}
+    source: dict[str, Any] = {}
+    if feature_model is not None:
+        source = {"features_from": _own_fields(feature_model)}
+    elif model.network_features is PRETRAINED:
+        source = {"pretrained": {"name": NAME, "sha256": SHA256}}
+    return {"version": VERSION, "program": program, **_own_fields(model), **source}
 
 
 def _own_fields(model: TrainedModel) -> dict[str, Any]:

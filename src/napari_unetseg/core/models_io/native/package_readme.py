@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
+from napari_unetseg.core.model.pretrained_features import NAME, PRETRAINED
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.model.validation_score import describe_score, shown_dice
 from napari_unetseg.core.models_io.native.example_tensors import Sides
@@ -62,6 +63,12 @@ def _facts(model: TrainedModel) -> dict[str, Any]:
 
 def _features(model: TrainedModel) -> dict[str, Any]:
     feature_model = model.features_from
+    if model.network_features is PRETRAINED:
+        bank = " and a filter bank" if getattr(model.spec, "uses_bank", False) else ""
+        return {
+            "Inputs": f"frozen features of {NAME}, pretrained on photographs, which come with "
+            f"napari-unetseg{bank}"
+        }
     if feature_model is None:
         return {}
     bank = " and a filter bank" if getattr(model.spec, "features", "") == "both" else ""

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_unetseg.core.compute.coarse_maps import CoarseMaps
 from napari_unetseg.core.features.position import position_terms
 from napari_unetseg.core.model.network_features import NetworkFeatures
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -84,6 +85,13 @@ class FrozenNetwork:
             out[: spec.width] = known[0].cpu().numpy()
             out[spec.width :] = evidence[0].cpu().numpy()
         return out
+
+    def maps(
+        self, block: FloatArray, *, origin: tuple[int, ...], shape: tuple[int, ...]
+    ) -> tuple[CoarseMaps, ...]:
+        """Return the features of each pixel of a block, see `FeatureSource`."""
+        values = self(block, origin=origin, shape=shape)
+        return (CoarseMaps(values, (1,) * self.ndim, (0.0,) * self.ndim),)
 
     def _told(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the last level knows and the evidence, both of the image's sides."""

@@ -1,20 +1,23 @@
 """The networks of the pixel rungs, and the segmenter they make."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from napari_unetseg.core.background.linear_unit import LinearUnit
+from napari_unetseg.core.compute.coarse_maps import CoarseMaps, MixedInputs
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.feature_context import FeatureContext
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, pixel_inputs
+from napari_unetseg.core.model.network_features import FeatureSource
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, PixelSpec, mixed_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.networks.perceptron import Dense, PixelNetwork
 from napari_unetseg.core.normalisation import Normalisation
 
@@ -42,7 +45,7 @@ class PixelSegmenter:
     spacing
         Physical pixel size along each spatial axis, for scales in 3D; all the same when not given.
     frozen
-        The UNet whose features are among the inputs, where the options say so.
+        The network whose features are among the inputs, where the options say so.
     """
 
     network: PixelNetwork
@@ -52,7 +55,7 @@ class PixelSegmenter:
     ndim: int
     values: tuple[int, ...] = ()
     spacing: tuple[float, ...] = ()
-    frozen: FrozenNetwork | None = None
+    frozen: FeatureSource | None = None
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -80,53 +83,43 @@ class PixelSegmenter:
         return FeatureContext(self.spacing, network)
 
     def inputs(
-        self,
-        block: FloatArray,
-        *,
-        origin: Sequence[int] = (),
-        shape: Sequence[int] = (),
-        out: FloatArray | None = None,
-    ) -> FloatArray:
-        """Return what the network is shown of each pixel: (F, *spatial), see `pixel_inputs`.
+        self, block: FloatArray, *, origin: Sequence[int] = (), shape: Sequence[int] = ()
+    ) -> MixedInputs:
+        """Return what the network is shown of each pixel, see `mixed_inputs`.
 
         They do not depend on the weights: whoever refits at every stroke keeps them.
         """
-        return pixel_inputs(
+        return mixed_inputs(
             block,
             self.spec,
             spacing=self.spacing,
             origin=origin,
             shape=shape,
             network=self.frozen,
-            out=out,
         )
 
-    def evidence(self, inputs: FloatArray) -> FloatArray:
-        """Return the evidence of each class: (outputs, *spatial) from (F, *spatial).
+    def evidence(self, inputs: FloatArray | MixedInputs) -> FloatArray:
+        """Return the evidence of each class: (outputs, *spatial).
 
         Parameters
         ----------
         inputs
-            From `inputs`, of this or any segmenter with the same options.
+            (F, *spatial), or from `inputs`, of this or any segmenter with the same options.
 
         Notes
         -----
         Compiled here rather than run by torch: as fast on a quiet machine, and with no threads
         that spin and starve the window on a busy one.
         """
-        from napari_unetseg.core.compute.dense_layers import dense, n_chunks
+        mixed = MixedInputs.of(inputs)
+        weights, sizes, packed = self._split(mixed.at, sum(len(m.values) for m in mixed.coarse))
+        flat = np.ascontiguousarray(mixed.dense, np.float32)
+        flat = flat.reshape(len(flat), math.prod(mixed.sides))
+        maps = _summed(mixed, weights) if mixed.coarse else None
+        return _run(flat, sizes, packed, maps).reshape(-1, *mixed.sides)
 
-        sizes, packed = self._packed
-        flat = np.ascontiguousarray(inputs, np.float32).reshape(len(inputs), -1)
-        out = np.empty((int(sizes[-1]), flat.shape[1]), np.float32)
-        map_strips(
-            lambda start, stop: dense(flat, packed, sizes, out, start, stop),
-            n_chunks(flat.shape[1]),
-        )
-        return out.reshape(-1, *inputs.shape[1:])
-
-    def proba_of(self, inputs: FloatArray) -> FloatArray:
-        """Return the probability of each class: (K, *spatial) from (F, *spatial)."""
+    def proba_of(self, inputs: FloatArray | MixedInputs) -> FloatArray:
+        """Return the probability of each class: (K, *spatial), see `evidence`."""
         evidence = self.evidence(inputs)
         return _sigmoid(evidence) if len(evidence) == 1 else _softmax(evidence)
 
@@ -136,12 +129,84 @@ class PixelSegmenter:
         """Return the probability of each class in each pixel; see `Segmenter`."""
         return self.proba_of(self.inputs(block, origin=origin, shape=shape))
 
+    def _split(self, at: int, n_coarse: int) -> tuple[FloatArray, NDArray[np.int64], FloatArray]:
+        """Split off the weights of coarse inputs.
+
+        Returns
+        -------
+        weights
+            (units, n_coarse): of the first layer, from column `at` on.
+        sizes, packed
+            Sizes of the layers without them, and all their weights and biases in one array.
+        """
+        key = at, n_coarse
+        if key not in self._splits:
+            arrays = [
+                part.detach().cpu().float().numpy()
+                for layer in self.network.dense
+                for part in (layer.weight, layer.bias)
+            ]
+            coarse = np.ascontiguousarray(arrays[0][:, at : at + n_coarse])
+            arrays[0] = np.delete(arrays[0], np.s_[at : at + n_coarse], axis=1)
+            sizes = np.array(self.network.sizes, np.int64)
+            sizes[0] -= n_coarse
+            self._splits[key] = coarse, sizes, np.concatenate([array.ravel() for array in arrays])
+        return self._splits[key]
+
     @functools.cached_property
-    def _packed(self) -> tuple[NDArray[np.int64], FloatArray]:
-        """The sizes of the layers, and all weights and biases in one array."""
-        parts = [p for layer in self.network.dense for p in (layer.weight, layer.bias)]
-        flat = [part.detach().cpu().float().numpy().ravel() for part in parts]
-        return np.array(self.network.sizes, np.int64), np.concatenate(flat)
+    def _splits(self) -> dict[tuple[int, int], tuple[FloatArray, NDArray[np.int64], FloatArray]]:
+        return {}
+
+
+def _run(
+    flat: FloatArray, sizes: NDArray[np.int64], packed: FloatArray, maps: Any = None
+) -> FloatArray:
+    """Evaluate dense layers, (outputs, N) from (F, N), on all cores."""
+    from napari_unetseg.core.compute.dense_layers import NO_MAPS, dense, n_chunks
+
+    out = np.empty((int(sizes[-1]), flat.shape[1]), np.float32)
+    more = NO_MAPS if maps is None else maps
+    map_strips(
+        lambda start, stop: dense(flat, packed, sizes, *more, out, start, stop),
+        n_chunks(flat.shape[1]),
+    )
+    return out
+
+
+def _summed(mixed: MixedInputs, weights: FloatArray) -> tuple[NDArray[Any], ...]:
+    """Return the weighted sums (units, n) of coarse inputs and their places, see `dense`.
+
+    Inputs on the same grid are summed together.
+    """
+    alike: dict[Any, list[tuple[CoarseMaps, FloatArray]]] = {}
+    first = 0
+    for maps in mixed.coarse:
+        part = weights[:, first : first + len(maps.values)]
+        first += len(maps.values)
+        grid = maps.step, maps.first, maps.values.shape[1:]
+        alike.setdefault(grid, []).append((maps, part))
+    units, sides = len(weights), mixed.sides
+    height, width = sides[-2:]
+    places = np.zeros((1 + len(alike), 4, max(height, width)), np.int64)
+    shares = np.zeros((1 + len(alike), 2, max(height, width)), np.float32)
+    grids = [(math.prod(sides[:-2]), height, width, 0)]
+    sums, start = [], 0
+    for number, found in enumerate(alike.values(), start=1):
+        maps = found[0][0]
+        values = np.concatenate([one.values for one, _ in found])
+        part = np.concatenate([part for _, part in found], axis=1)
+        packed = np.concatenate([part.ravel(), np.zeros(units, np.float32)])
+        flat = values.reshape(len(values), -1)
+        sums.append(_run(flat, np.array([len(flat), units], np.int64), packed))
+        rows, columns = values.shape[-2:]
+        grids.append((start, rows, columns, units))
+        start += sums[-1].size
+        for k, side in enumerate((height, width)):
+            low, high, share = maps.along(maps.values.ndim - 3 + k, np.arange(side))
+            places[number, 2 * k, :side], places[number, 2 * k + 1, :side] = low, high
+            shares[number, k, :side] = share
+    joined = np.concatenate([total.ravel() for total in sums])
+    return joined, np.array(grids, np.int64), places, shares
 
 
 def from_linear_unit(

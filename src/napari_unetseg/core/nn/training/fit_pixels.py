@@ -15,18 +15,19 @@ from torch import Tensor, nn
 
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation, check_trainable
 from napari_unetseg.core.annotation.pixel_table import PixelTable
+from napari_unetseg.core.compute.coarse_maps import MixedInputs
 from napari_unetseg.core.compute.newton import Problem, mean_cross_entropy, minimise
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.tiles import TileGrid
 from napari_unetseg.core.model.feature_context import FeatureContext
-from napari_unetseg.core.model.pixel_specs import PixelSpec, pixel_inputs
+from napari_unetseg.core.model.network_features import FeatureSource
+from napari_unetseg.core.model.pixel_specs import PixelSpec, mixed_inputs
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
     PixelNetwork,
     PixelSegmenter,
 )
-from napari_unetseg.core.nn.restore import frozen_of
+from napari_unetseg.core.nn.restore import feature_source
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, track
 
@@ -67,7 +68,8 @@ def fit_pixels(
     spacing
         Physical pixel size along each spatial axis; isotropic when not given.
     features_from
-        A trained UNet, whose features are inputs as the options ask. It is not changed.
+        A trained UNet, whose features are inputs as the options ask. It is not changed. Without it
+        they may be those of the pretrained network.
     seed
         Of the sample of pixels where there are too many, and of a perceptron's first weights.
     progress
@@ -95,10 +97,11 @@ def fit_pixels(
                 "cannot train one model. Choose images of the same channels and axes."
             )
     spec.count_outputs(first.annotation.n_classes)
-    frozen = None if features_from is None else frozen_of(features_from, n_channels, ndim)
-    spec = spec.seeing(None if frozen is None else frozen.features)
     if scaling is None:
         scaling = NormalisationSpec() if features_from is None else features_from.normalisation
+    given = None if features_from is None else features_from.features(n_channels, ndim)
+    spec = spec.for_fit(given)
+    frozen = feature_source(spec, features_from, n_channels, ndim, scaling=scaling)
     first_part = part(progress, 0, _FEATURES_SHARE)
     table = _table(spec, data, scaling, tuple(spacing), frozen, seed, first_part)
     network = fit_table(
@@ -215,7 +218,7 @@ def _table(
     data: Sequence[AnnotatedImage],
     scaling: NormalisationSpec,
     spacing: tuple[float, ...],
-    frozen: FrozenNetwork | None,
+    frozen: FeatureSource | None,
     seed: int,
     progress: Progress,
 ) -> PixelTable:
@@ -233,7 +236,8 @@ def _table(
             continue
         normalisation = example.scale(scaling)
         if frozen is None:
-            inputs = pixel_inputs(normalisation.apply(example.image), spec, spacing=spacing)
+            scaled = normalisation.apply(example.image)
+            inputs = mixed_inputs(scaled, spec, spacing=spacing)
         else:
             inputs = _tiled_inputs(spec, example, normalisation, spacing, frozen)
         for layer, quota in zip(layers[number], quotas, strict=True):
@@ -274,25 +278,25 @@ def _tiled_inputs(
     example: AnnotatedImage,
     normalisation: Normalisation,
     spacing: tuple[float, ...],
-    frozen: FrozenNetwork,
-) -> NDArray[np.float32]:
-    """Compute the inputs tile by tile as in prediction: (F, *spatial), in annotated tiles only.
+    frozen: FeatureSource,
+) -> MixedInputs:
+    """Compute the inputs tile by tile as in prediction, in annotated tiles only.
 
     A network applied to a large image at once would need gigabytes.
     """
-    image, ndim, context = example.image, frozen.ndim, FeatureContext(spacing, frozen.features)
-    sides = image.shape[1:]
+    image, context = example.image, FeatureContext(spacing, frozen.features)
+    sides, ndim = image.shape[1:], image.ndim - 1
     grid = TileGrid.planned(
         sides,
         halo=spec.halo(ndim, context),
         multiple=spec.multiple(ndim, context),
         border=spec.border(ndim, context),
     )
-    inputs = np.zeros((spec.n_inputs(len(image), ndim, context), *sides), np.float32)
+    whole: MixedInputs | None = None
     for tile in grid:
         if example.annotation.counted[tile.region].any():
             block = normalisation.apply(grid.cut(image, tile))
-            found = pixel_inputs(
+            found = mixed_inputs(
                 block,
                 spec,
                 spacing=spacing,
@@ -300,25 +304,35 @@ def _tiled_inputs(
                 shape=sides,
                 network=frozen,
             )
-            grid.paste(inputs, tile, found)
-    return inputs
+            whole = found.empty(sides) if whole is None else whole
+            whole.paste(found, tile.region, tile.inside)
+    return MixedInputs(np.zeros((0, *sides), np.float32)) if whole is None else whole
 
 
-def _penalty(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> float:
-    """Return the L2 penalty: the factor of half the squared weights in the mean loss.
+def _penalty(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> Doubles:
+    """Return the L2 penalty of each input, (F,): the factor of half its squared weights.
 
     As in ridge regression it grows with the unexplained part, here the cross-entropy of a linear
     fit relative to that of a uniform guess, and falls with the number of pixels. So separable
     classes get sharp borders, and overlapping ones a fit that does not follow each pixel.
+
+    The features of the pretrained network are so many that a few strokes are always separable by
+    them: they have a larger penalty, and are not asked how well the classes separate.
     """
-    some = slice(None, None, -(-len(table) // _ROWS_TO_JUDGE))
-    classes = np.arange(table.n_classes)
-    targets = (table.targets[some, None] == classes).astype(np.float64)
-    shares = weights[some] / weights[some].sum()
-    problem = Problem(inputs[some], targets, shares, 1 / len(targets))
-    theta = minimise(problem, np.zeros((len(classes), inputs.shape[1] + 1)))
-    left = mean_cross_entropy(problem, theta) / np.log(len(classes))
-    return spec.caution * spec.regularisation * max(left, _LEAST_LEFT) / len(table)
+    of_network = np.zeros(inputs.shape[1], np.bool_)
+    of_network[slice(*table.coarse)] = True
+    penalty = np.full(len(of_network), spec.caution_of_network)
+    if not of_network.all():
+        some = slice(None, None, -(-len(table) // _ROWS_TO_JUDGE))
+        classes = np.arange(table.n_classes)
+        targets = (table.targets[some, None] == classes).astype(np.float64)
+        shares = weights[some] / weights[some].sum()
+        problem = Problem(inputs[some][:, ~of_network], targets, shares, 1 / len(targets))
+        theta = minimise(problem, np.zeros((len(classes), problem.inputs.shape[1] + 1)))
+        left = mean_cross_entropy(problem, theta) / np.log(len(classes))
+        penalty[~of_network] = spec.caution * max(left, _LEAST_LEFT)
+    scaled: Doubles = penalty * spec.regularisation / len(table)
+    return scaled
 
 
 def _fit_linear(
@@ -326,7 +340,7 @@ def _fit_linear(
     targets: NDArray[np.uint8],
     inputs: Doubles,
     weights: Doubles,
-    penalty: float,
+    penalty: Doubles,
     progress: Progress,
 ) -> None:
     """Set the one layer of `network` to the minimum of the loss."""
@@ -344,7 +358,7 @@ def _fit_layers(
     targets: NDArray[np.uint8],
     inputs: Doubles,
     weights: Doubles,
-    penalty: float,
+    penalty: Doubles,
     iterations: int,
     progress: Progress,
 ) -> None:
@@ -352,6 +366,9 @@ def _fit_layers(
     x = torch.from_numpy(inputs.T.astype(np.float32))[None]
     classes = torch.from_numpy(targets.astype(np.int64))
     shares = torch.from_numpy(weights.astype(np.float32))
+    # The penalty of later layers is that of the filters, which is the smallest.
+    later = float(penalty.min())
+    first = torch.from_numpy((penalty - later).astype(np.float32))
     optimiser = torch.optim.LBFGS(
         network.parameters(),
         max_iter=1,
@@ -363,7 +380,8 @@ def _fit_layers(
     def loss() -> Tensor:
         each = nn.functional.cross_entropy(network(x)[0].T, classes, reduction="none")
         squares = sum(layer.weight.square().sum() for layer in network.dense)
-        return each @ shares + penalty / 2 * squares
+        more = (network.dense[0].weight.square() * first).sum()
+        return each @ shares + later / 2 * squares + more / 2
 
     def closure() -> Tensor:
         optimiser.zero_grad()
