@@ -84,35 +84,63 @@ def _layer(
 
 @_compiled
 def _add_enlarged(
-    acc: Array, at: int, first: int, n: int, maps: Array, grids: Ints, places: Ints, shares: Array
+    acc: Array,
+    at: int,
+    first: int,
+    n: int,
+    maps: Array,
+    grids: Ints,
+    places: Ints,
+    shares: Array,
+    lines: Array,
+    held: Ints,
 ) -> None:
     """Add to the rows of `acc`, from column `at` on, maps interpolated at pixels from `first` on.
 
-    See `dense` for the maps; their number of units is that of the rows.
+    See `dense` for the maps; their number of units is that of the rows. Rows of maps are enlarged
+    to the width of the block once, and kept in `lines` with their number in `held`: the one before
+    and the one after a row of pixels have places of their own, for their numbers are consecutive.
     """
-    n_planes, height, width = grids[0, 0], grids[0, 1], grids[0, 2]
-    line = np.empty(grids[1:, 2].max(), np.float32)
+    height, width = grids[0, 1], grids[0, 2]
     done = 0
     while done < n:
         pixel = first + done
         z, y, x = pixel // (height * width), pixel // width % height, pixel % width
         length = min(width - x, n - done)
         for k in range(1, len(grids)):
-            start, rows, columns = grids[k, 0], grids[k, 1], grids[k, 2]
-            above, below, down = places[k, 0, y], places[k, 1, y], shares[k, 0, y]
-            left, right, aside = places[k, 2], places[k, 3], shares[k, 1]
-            begin, end = left[x], right[x + length - 1] + 1
+            n_rows = grids[k, 1]
+            above, below = z * n_rows + places[k, 0, y], z * n_rows + places[k, 1, y]
+            for row in (above, below):
+                if held[k, row % 2] != row:
+                    _enlarge_line(maps, grids, places, shares, k, row, lines[k, row % 2])
+                    held[k, row % 2] = row
+            down = shares[k, 0, y]
             for unit in range(grids[k, 3]):
-                base = start + (unit * n_planes + z) * rows * columns
-                upper = maps[base + above * columns : base + (above + 1) * columns]
-                lower = maps[base + below * columns : base + (below + 1) * columns]
-                for j in range(begin, end):
-                    line[j] = upper[j] + down * (lower[j] - upper[j])
-                target = acc[unit][at + done : at + done + length]
-                for j in range(length):
-                    one = line[left[x + j]]
-                    target[j] += one + aside[x + j] * (line[right[x + j]] - one)
+                upper = lines[k, above % 2, unit][x : x + length]
+                lower = lines[k, below % 2, unit][x : x + length]
+                _add_between(acc[unit][at + done : at + done + length], upper, lower, down)
         done += length
+
+
+@_compiled
+def _add_between(acc: Array, one: Array, two: Array, share: float) -> None:
+    for j in range(acc.size):
+        acc[j] += one[j] + share * (two[j] - one[j])
+
+
+@_compiled
+def _enlarge_line(
+    maps: Array, grids: Ints, places: Ints, shares: Array, k: int, row: int, out: Array
+) -> None:
+    """Set `out` to a row of a grid, counted over all planes, at every column of pixels."""
+    start, n_rows, n_columns, units = grids[k, 0], grids[k, 1], grids[k, 2], grids[k, 3]
+    left, right, aside = places[k, 2], places[k, 3], shares[k, 1]
+    for unit in range(units):
+        base = start + (unit * grids[0, 0] * n_rows + row) * n_columns
+        line, target = maps[base : base + n_columns], out[unit]
+        for x in range(grids[0, 2]):
+            one = line[left[x]]
+            target[x] = one + aside[x] * (line[right[x]] - one)
 
 
 @_compiled
@@ -159,6 +187,9 @@ def dense(
     """
     n_layers = sizes.size - 1
     work = np.empty((2, sizes.max(), _CHUNK), np.float32)
+    width = grids[0, 2] if len(grids) else 0
+    lines = np.empty((len(grids), 2, sizes[1] if len(grids) else 0, width), np.float32)
+    held = np.full((len(grids), 2), -1, np.int64)
     for chunk in range(start, stop):
         first = chunk * _CHUNK
         n = min(_CHUNK, inputs.shape[1] - first)
@@ -173,7 +204,7 @@ def dense(
             target, column = (out, first) if last else (work[(k + 1) % 2], 0)
             _layer(source, where, n, weight, bias, target, column)
             if k == 0 and len(grids) > 1:
-                _add_enlarged(target, column, first, n, maps, grids, places, shares)
+                _add_enlarged(target, column, first, n, maps, grids, places, shares, lines, held)
             if last:
                 continue
             for unit in range(n_out):

@@ -336,7 +336,7 @@ def _fit_pixels(
     start: Any = open_segmenter(origin.start) if origin.start is not None else None
     progress = callbacks.progress
     shared: dict[str, Any] = {"seed": options.seed, "spacing": data.spacing}
-    shared |= {"features_from": origin.features_from}
+    shared |= {"features_from": origin.features_from, "scaling": data.scaling}
     scores: dict[str, Any] = {}
     message = _NOTHING_HELD_OUT
     if data.holds_out:

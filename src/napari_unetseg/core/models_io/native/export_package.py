@@ -13,7 +13,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native.example_tensors import input_sides
-from napari_unetseg.core.models_io.native.network_source import network_builder
+from napari_unetseg.core.models_io.native.network_source import shown_inputs
 from napari_unetseg.core.models_io.native.package import (
     SUFFIX,
     PathLike,
@@ -100,10 +100,9 @@ def export(model: TrainedModel, path: PathLike, options: ExportOptions) -> Train
             f"{model.name!r} has no licence, so nobody else may use it. Choose one, such as "
             "CC-BY-4.0 or CC0-1.0."
         )
-    if options.formats and model.network_features is not None:
-        source = "the pretrained network" if model.features_from is None else "a UNet"
+    if options.formats and model.features_from is not None:
         raise InputError(
-            f"{model.name!r} uses the features of {source}: its weights can be written as a state "
+            f"{model.name!r} uses the features of a UNet: its weights can be written as a state "
             "dict only. Leave the further weights empty."
         )
     least = input_sides(model).least
@@ -129,7 +128,7 @@ def _weights(model: TrainedModel, image: Array, formats: tuple[str, ...]) -> dic
         return {}
     from napari_unetseg.core.nn.inference.exported import onnx_of, torchscript_of
 
-    inputs = network_builder(model)[1].get("inputs", {})
+    inputs = shown_inputs(model)
     whole = Image(image, "C" + "ZYX"[-model.ndim :])
     scaled = fit_normalisation(whole, model.normalisation).apply(image)
     made = {}

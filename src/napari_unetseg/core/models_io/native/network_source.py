@@ -41,7 +41,18 @@ def network_builder(model: TrainedModel) -> tuple[str, dict[str, Any]]:
     options = spec.network_options(n_inputs, model.n_outputs, model.ndim)
     if not _is_shown_more(model):
         return RUNGS[spec.kind].network_name, options
-    return _SHOWING, {"inputs": spec.input_options(model.ndim, model.spacing), **options}
+    return _SHOWING, {"inputs": shown_inputs(model), **options}
+
+
+def shown_inputs(model: TrainedModel) -> dict[str, Any]:
+    """Return the arguments of `ImageInputs` for the network; none when it takes images alone."""
+    spec = model.spec
+    if not _is_shown_more(model):
+        return {}
+    shown = spec.input_options(model.ndim, model.spacing)
+    if not getattr(spec, "uses_bank", True):
+        shown |= {"scales": [], "intensity": False}
+    return shown
 
 
 def network_source(model: TrainedModel) -> str:
@@ -83,4 +94,4 @@ def _without_own_imports(source: str) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-__all__ = ["LIBRARY", "is_self_contained", "network_builder", "network_source"]
+__all__ = ["LIBRARY", "is_self_contained", "network_builder", "network_source", "shown_inputs"]

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.pretrained_features import PRETRAINED
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.nn.inference.pretrained_source import pretrained_module
 from napari_unetseg.core.nn.networks.image_inputs import ImageInputs, showing
 from napari_unetseg.core.nn.restore import network_of
 
@@ -22,9 +24,10 @@ def torchscript_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any) -
     Parameters
     ----------
     model
-        Sees no other network's features.
+        Sees no UNet's features.
     inputs
-        What `ImageInputs` is to show it; nothing when it sees the image alone.
+        What `ImageInputs` is to show it, besides the features of the pretrained network; nothing
+        when it sees the image alone.
     image
         (C, *spatial), to trace it on; it works on others.
     """
@@ -78,7 +81,12 @@ def onnx_of(model: TrainedModel, inputs: Mapping[str, Any], image: Any, opset: i
 
 def _network(model: TrainedModel, inputs: Mapping[str, Any]) -> nn.Module:
     network = network_of(model)
-    return showing(network, ImageInputs(**inputs)).eval() if inputs else network
+    if not inputs:
+        return network
+    pretrained = None
+    if model.network_features is PRETRAINED:
+        pretrained = pretrained_module(model.n_channels, model.normalisation.method)
+    return showing(network, ImageInputs(**inputs, pretrained=pretrained)).eval()
 
 
 def _example(image: Any) -> torch.Tensor:

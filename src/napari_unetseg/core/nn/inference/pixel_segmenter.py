@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,13 +98,17 @@ class PixelSegmenter:
             network=self.frozen,
         )
 
-    def evidence(self, inputs: FloatArray | MixedInputs) -> FloatArray:
+    def evidence(
+        self, inputs: FloatArray | MixedInputs, sums: Sequence[CoarseMaps] | None = None
+    ) -> FloatArray:
         """Return the evidence of each class: (outputs, *spatial).
 
         Parameters
         ----------
         inputs
             (F, *spatial), or from `inputs`, of this or any segmenter with the same options.
+        sums
+            The `sums` of its coarse inputs, if they are known; then it needs none.
 
         Notes
         -----
@@ -112,15 +116,39 @@ class PixelSegmenter:
         that spin and starve the window on a busy one.
         """
         mixed = MixedInputs.of(inputs)
-        weights, sizes, packed = self._split(mixed.at, sum(len(m.values) for m in mixed.coarse))
+        if sums is None:
+            sums = self.sums(mixed.coarse, mixed.at)
+        _, sizes, packed = self._split(mixed.at, self.network.sizes[0] - len(mixed.dense))
         flat = np.ascontiguousarray(mixed.dense, np.float32)
         flat = flat.reshape(len(flat), math.prod(mixed.sides))
-        maps = _summed(mixed, weights) if mixed.coarse else None
+        maps = _packed(sums, mixed.sides) if sums else None
         return _run(flat, sizes, packed, maps).reshape(-1, *mixed.sides)
 
-    def proba_of(self, inputs: FloatArray | MixedInputs) -> FloatArray:
+    def sums(self, coarse: Sequence[CoarseMaps], at: int) -> tuple[CoarseMaps, ...]:
+        """Return the weighted sums of the first layer over coarse inputs, on their grids.
+
+        Parameters
+        ----------
+        coarse, at
+            See `MixedInputs`.
+        """
+        weights = self._split(at, sum(len(maps.values) for maps in coarse))[0]
+        found, first, units = [], 0, len(weights)
+        for maps in coarse:
+            n = len(maps.values)
+            part = weights[:, first : first + n].ravel()
+            first += n
+            flat = np.ascontiguousarray(maps.values).reshape(n, -1)
+            packed = np.concatenate([part, np.zeros(units, np.float32)])
+            total = _run(flat, np.array([n, units], np.int64), packed)
+            found.append(replace(maps, values=total.reshape(units, *maps.values.shape[1:])))
+        return tuple(found)
+
+    def proba_of(
+        self, inputs: FloatArray | MixedInputs, sums: Sequence[CoarseMaps] | None = None
+    ) -> FloatArray:
         """Return the probability of each class: (K, *spatial), see `evidence`."""
-        evidence = self.evidence(inputs)
+        evidence = self.evidence(inputs, sums)
         return _sigmoid(evidence) if len(evidence) == 1 else _softmax(evidence)
 
     def predict_proba(
@@ -173,39 +201,21 @@ def _run(
     return out
 
 
-def _summed(mixed: MixedInputs, weights: FloatArray) -> tuple[NDArray[Any], ...]:
-    """Return the weighted sums (units, n) of coarse inputs and their places, see `dense`.
-
-    Inputs on the same grid are summed together.
-    """
-    alike: dict[Any, list[tuple[CoarseMaps, FloatArray]]] = {}
-    first = 0
-    for maps in mixed.coarse:
-        part = weights[:, first : first + len(maps.values)]
-        first += len(maps.values)
-        grid = maps.step, maps.first, maps.values.shape[1:]
-        alike.setdefault(grid, []).append((maps, part))
-    units, sides = len(weights), mixed.sides
+def _packed(sums: Sequence[CoarseMaps], sides: tuple[int, ...]) -> tuple[NDArray[Any], ...]:
+    """Return weighted sums on coarser grids and their places in a block, see `dense`."""
     height, width = sides[-2:]
-    places = np.zeros((1 + len(alike), 4, max(height, width)), np.int64)
-    shares = np.zeros((1 + len(alike), 2, max(height, width)), np.float32)
-    grids = [(math.prod(sides[:-2]), height, width, 0)]
-    sums, start = [], 0
-    for number, found in enumerate(alike.values(), start=1):
-        maps = found[0][0]
-        values = np.concatenate([one.values for one, _ in found])
-        part = np.concatenate([part for _, part in found], axis=1)
-        packed = np.concatenate([part.ravel(), np.zeros(units, np.float32)])
-        flat = values.reshape(len(values), -1)
-        sums.append(_run(flat, np.array([len(flat), units], np.int64), packed))
-        rows, columns = values.shape[-2:]
-        grids.append((start, rows, columns, units))
-        start += sums[-1].size
+    places = np.zeros((1 + len(sums), 4, max(height, width)), np.int64)
+    shares = np.zeros((1 + len(sums), 2, max(height, width)), np.float32)
+    grids, start = [(math.prod(sides[:-2]), height, width, 0)], 0
+    for number, maps in enumerate(sums, start=1):
+        rows, columns = maps.values.shape[-2:]
+        grids.append((start, rows, columns, len(maps.values)))
+        start += maps.values.size
         for k, side in enumerate((height, width)):
-            low, high, share = maps.along(maps.values.ndim - 3 + k, np.arange(side))
+            low, high, share = maps.along(len(sides) - 2 + k, np.arange(side))
             places[number, 2 * k, :side], places[number, 2 * k + 1, :side] = low, high
             shares[number, k, :side] = share
-    joined = np.concatenate([total.ravel() for total in sums])
+    joined = np.concatenate([maps.values.ravel() for maps in sums])
     return joined, np.array(grids, np.int64), places, shares
 
 

@@ -24,7 +24,7 @@ from napari_unetseg.core.model.pretrained_features import (
     pretrained_weights,
 )
 from napari_unetseg.core.nn.inference.network_segmenter import memory_errors
-from napari_unetseg.core.nn.networks.pretrained_trunk import PretrainedTrunk
+from napari_unetseg.core.nn.networks.pretrained_trunk import PretrainedTrunk, TrunkOfImages
 
 FloatArray = NDArray[np.float32]
 
@@ -62,21 +62,15 @@ class PretrainedSource:
     _network: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.method not in BRIGHTNESS:
-            raise InputError(
-                "The pretrained features need normalised images, but the normalisation is "
-                f"{self.method}. Choose percentile, or features=bank."
-            )
-        network: Any = PretrainedTrunk(STEM, STAGES, TAPS).eval().requires_grad_(False)
-        weights = pretrained_weights()
-        network.load_state_dict({name: torch.tensor(weights[name]) for name in weights})
+        _brightness(self.method)
+        network: Any = pretrained_trunk()
         network = network.to(self.device, memory_format=torch.channels_last)
         object.__setattr__(self, "_network", network)
 
     def maps(
         self, block: FloatArray, *, origin: tuple[int, ...], shape: tuple[int, ...]
     ) -> tuple[CoarseMaps, ...]:
-        """Return the features of a block, on the grids of the network's outputs.
+        """Return the features of a block: one set of maps for each grid of outputs.
 
         Parameters
         ----------
@@ -92,25 +86,70 @@ class PretrainedSource:
         planes = block.reshape(len(block), -1, *sides[-2:])
         with memory_errors(sides), torch.inference_mode():
             found = [self._of_plane(planes[:, z]) for z in range(planes.shape[1])]
-        each = [np.stack(of_tap, axis=1) for of_tap in zip(*found, strict=True)]
         flat = (1,) * (self.ndim - 2)
+        maps: dict[int, list[FloatArray]] = {}
+        for tap, of_tap in zip(OUTPUTS, zip(*found, strict=True), strict=True):
+            values = np.stack(of_tap, axis=1) if self.ndim == 3 else of_tap[0]
+            maps.setdefault(tap.step, []).append(values)
         return tuple(
             CoarseMaps(
-                values if self.ndim == 3 else values[:, 0],
-                (*flat, tap.step, tap.step),
-                (*(0.0,) * len(flat), tap.first, tap.first),
+                values[0] if len(values) == 1 else np.concatenate(values),
+                (*flat, step, step),
+                (*(0.0,) * len(flat), (step - 1) / 2, (step - 1) / 2),
             )
-            for values, tap in zip(each, OUTPUTS, strict=True)
+            for step, values in maps.items()
         )
 
     def _of_plane(self, plane: FloatArray) -> list[FloatArray]:
         """Return each output (channels, *coarse) for a plane (C, Y, X)."""
-        factor, summand = BRIGHTNESS[self.method]
+        factor, summand = _brightness(self.method)
         mixed = np.tensordot(colours(self.n_channels), plane, 1)
         x = torch.from_numpy((mixed * factor + (summand - GREY)) / np.float32(CONTRAST))[None]
         x = _filled(x, PRETRAINED.multiple(2)).to(self.device)
         outputs = self._network(x.contiguous(memory_format=torch.channels_last))
         return [output[0].contiguous().cpu().numpy() for output in outputs]
+
+
+def pretrained_trunk() -> PretrainedTrunk:
+    """Return the network with its weights, on the CPU and in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        When the weights are missing or damaged.
+    """
+    trunk = PretrainedTrunk(STEM, STAGES, TAPS).eval().requires_grad_(False)
+    weights = pretrained_weights()
+    trunk.load_state_dict({name: torch.tensor(weights[name]) for name in weights})
+    return trunk
+
+
+def pretrained_module(n_channels: int, method: str) -> TrunkOfImages:
+    """Return the features of normalised images as a module that needs torch alone.
+
+    Parameters
+    ----------
+    n_channels, method
+        See `PretrainedSource`.
+
+    Raises
+    ------
+    InputError
+        As `PretrainedSource`.
+    """
+    factor, summand = _brightness(method)
+    mixture = torch.from_numpy(colours(n_channels)) * (factor / CONTRAST)
+    step = PRETRAINED.multiple(2)[0]
+    return TrunkOfImages(pretrained_trunk(), mixture, (summand - GREY) / CONTRAST, step).eval()
+
+
+def _brightness(method: str) -> tuple[float, float]:
+    if method not in BRIGHTNESS:
+        raise InputError(
+            "The pretrained features need normalised images, but the normalisation is "
+            f"{method}. Choose percentile, or features=bank."
+        )
+    return BRIGHTNESS[method]
 
 
 def _filled(x: Tensor, multiple: tuple[int, ...]) -> Tensor:
@@ -122,4 +161,4 @@ def _filled(x: Tensor, multiple: tuple[int, ...]) -> Tensor:
     return x
 
 
-__all__ = ["PretrainedSource"]
+__all__ = ["PretrainedSource", "pretrained_module", "pretrained_trunk"]

@@ -31,6 +31,8 @@ class ImageInputs(nn.Module):
         Whether the image itself is an input.
     position, position_order
         Kind and order of the position terms, over the whole image.
+    pretrained
+        Features of another network, (N, features, *spatial) from the image; None without them.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class ImageInputs(nn.Module):
         intensity: bool = True,
         position: str = "none",
         position_order: int = 1,
+        pretrained: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        self.pretrained = pretrained
         self.intensity, self.position, self.order = intensity, position, position_order
         self.scales = nn.ModuleList([Scale(sigmas, chosen) for sigmas in scales])
 
@@ -49,9 +53,14 @@ class ImageInputs(nn.Module):
         channels = images.flatten(0, 1).unsqueeze(1)
         features = [channels] if self.intensity else []
         features += [scale(channels) for scale in self.scales]
-        shown = torch.unflatten(torch.cat(features, 1), 0, (-1, images.shape[1])).flatten(1, 2)
+        shown = []
+        if features:
+            each = torch.unflatten(torch.cat(features, 1), 0, (-1, images.shape[1]))
+            shown.append(each.flatten(1, 2))
+        if self.pretrained is not None:
+            shown.append(self.pretrained(images))
         terms = place_terms(images, self.position, self.order)
-        return torch.cat([shown, *terms], 1)
+        return torch.cat([*shown, *terms], 1)
 
 
 class Scale(nn.Module):

@@ -11,6 +11,7 @@ Tan and Le: EfficientNet, rethinking model scaling for convolutional neural netw
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -108,4 +109,52 @@ class PretrainedTrunk(nn.Module):
         return found
 
 
-__all__ = ["HalvingConv", "InvertedResidual", "PretrainedTrunk"]
+class TrunkOfImages(nn.Module):
+    """The features of a trunk for each pixel of whole images, plane by plane.
+
+    Parameters
+    ----------
+    trunk
+        With its weights.
+    colours
+        (3, C): shares of the image's channels in red, green and blue, times their brightness.
+    summand
+        Added to all three.
+    step
+        Multiple that sides are mirrored to at their end.
+    """
+
+    colours: Tensor
+
+    def __init__(self, trunk: PretrainedTrunk, colours: Tensor, summand: float, step: int) -> None:
+        super().__init__()
+        self.trunk, self.summand, self.step = trunk, summand, step
+        self.register_buffer("colours", colours)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, C, *spatial) to (N, features, *spatial)."""
+        # Planes of stacks go with the images.
+        flat = images.ndim == 4
+        planes = images if flat else images.transpose(1, 2).flatten(0, 1)
+        height, width = planes.shape[2:]
+        mixed = torch.einsum("oc,ncyx->noyx", self.colours, planes) + self.summand
+        filled = self._filled(self._filled(mixed, 2), 3)
+        sides = filled.shape[2:]
+        found = [
+            F.interpolate(output, size=sides, mode="bilinear", align_corners=False)
+            for output in self.trunk(filled)
+        ]
+        features = torch.cat(found, 1)[:, :, :height, :width]
+        if flat:
+            return features
+        depth = images.shape[2]
+        return torch.unflatten(features, 0, (-1, depth)).transpose(1, 2)
+
+    def _filled(self, x: Tensor, axis: int) -> Tensor:
+        n = x.shape[axis]
+        place = torch.arange((n + self.step - 1) // self.step * self.step, device=x.device)
+        place = place % (2 * n)
+        return x.index_select(axis, torch.minimum(place, 2 * n - 1 - place))
+
+
+__all__ = ["HalvingConv", "InvertedResidual", "PretrainedTrunk", "TrunkOfImages"]

@@ -284,8 +284,18 @@ class LivePixels:
         last = [max(tile.region[axis].stop for _, tile in touched) for axis in (0, 1)]
         out = np.zeros([b - a for a, b in zip(first, last, strict=True)], np.uint8)
         values = np.array(segmenter.values, np.uint8)
+        sums: dict[int, tuple[CoarseMaps, ...]] = {}
         for number, tile in track(touched, progress, "predicting"):
-            proba = segmenter.proba_of(self._inputs_of(index, number, segmenter.spec))
+            inputs = self._dense_of(index, number)
+            within: tuple[CoarseMaps, ...] = ()
+            if segmenter.spec.uses_pretrained:
+                # The sums are those of the network's whole tile, which is not copied for that.
+                whole = self._network_tile_of(tile)
+                if whole not in sums:
+                    outer = self._network_of(index, self._network_tiles[whole], whole)
+                    sums[whole] = segmenter.sums(outer.coarse, inputs.at)
+                within = self._within(sums[whole], tile)
+            proba = segmenter.proba_of(inputs, within)
             place = tuple(
                 slice(span.start - at, span.stop - at)
                 for span, at in zip(tile.region, first, strict=True)
@@ -361,13 +371,6 @@ class LivePixels:
             self._network_rows[key] = bare.rows(np.flatnonzero(where))
         return self._network_rows[key]
 
-    def _inputs_of(self, index: Index, number: int, spec: PixelSpec) -> MixedInputs:
-        """Return the inputs of a tile, computed unless cached."""
-        inputs = self._dense_of(index, number)
-        if not spec.uses_pretrained:
-            return inputs
-        return replace(inputs, coarse=self._coarse_of(index, self._tiles[number]))
-
     def _dense_of(self, index: Index, number: int) -> MixedInputs:
         """Return the inputs of a tile without those of the pretrained network."""
         key = ("tile", index, number)
@@ -376,13 +379,17 @@ class LivePixels:
     def _coarse_of(self, index: Index, tile: Tile) -> tuple[CoarseMaps, ...]:
         """Return the pretrained features of a tile, computed unless cached."""
         number = self._network_tile_of(tile)
-        outer = self._network_tiles[number]
-        inputs = self._network_of(index, outer, number)
-        within = [
+        inputs = self._network_of(index, self._network_tiles[number], number)
+        return self._within(inputs.coarse, tile)
+
+    def _within(self, maps: Sequence[CoarseMaps], tile: Tile) -> tuple[CoarseMaps, ...]:
+        """Return the part of maps of a network's tile that belongs to a tile in it."""
+        outer = self._network_tiles[self._network_tile_of(tile)]
+        region = [
             slice(span.start - first.start, span.stop - first.start)
             for span, first in zip(tile.region, outer.region, strict=True)
         ]
-        return tuple(maps.window(within) for maps in inputs.coarse)
+        return tuple(one.window(region) for one in maps)
 
     def _network_of(self, index: Index, tile: Tile, number: int) -> MixedInputs:
         """Return the pretrained features of a tile of the network's grid."""
