@@ -42,7 +42,13 @@ for row in (40, 128, 216):
     strokes[row : row + 2] = truth[row : row + 2]
 names = ("glass", "fibres", "gland")
 image = sample.as_image()
-how = {"model": "softmax", "labels_are": "scribbles", "class_names": names, "validation": 0.0}
+how = {
+    "model": "softmax",
+    "labels_are": "scribbles",
+    "class_names": names,
+    "validation": 0.0,
+    "features": "bank",
+}
 model = seg.train(image, strokes, name="tissue", **how)
 proba = seg.predict(image, model, "probabilities").asarray()
 classes = seg.predict(image, model)

@@ -34,7 +34,11 @@ from napari_unetseg.core.scoring.pixel_scores import dice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-RUNGS: list[PixelSpec] = [LogisticSpec(), SoftmaxSpec(), MlpSpec()]
+RUNGS: list[PixelSpec] = [
+    LogisticSpec(features="bank"),
+    SoftmaxSpec(features="bank"),
+    MlpSpec(features="bank"),
+]
 
 
 def scribbled(
@@ -115,15 +119,15 @@ def test_hidden_layers_tell_apart_what_no_line_does() -> None:
         found = evidence.argmax(0) if len(evidence) > 1 else evidence[0] > 0
         return float((found.numpy() == targets).mean())
 
-    assert accuracy(LogisticSpec()) < 0.65
-    assert accuracy(MlpSpec(regularisation=0.01)) > 0.97
+    assert accuracy(LogisticSpec(features="bank")) < 0.65
+    assert accuracy(MlpSpec(features="bank", regularisation=0.01)) > 0.97
 
 
 def test_logistic_is_softmax_of_two_classes() -> None:
     strokes, unseen = scribbled()
-    one = proba_of(fit_pixels(LogisticSpec(), [strokes]), unseen)
+    one = proba_of(fit_pixels(LogisticSpec(features="bank"), [strokes]), unseen)
     # Evidence split among two units has half the squared weights.
-    two = proba_of(fit_pixels(SoftmaxSpec(regularisation=2.0), [strokes]), unseen)
+    two = proba_of(fit_pixels(SoftmaxSpec(features="bank", regularisation=2.0), [strokes]), unseen)
     np.testing.assert_allclose(one, two, atol=1e-3)
 
 
@@ -142,7 +146,7 @@ def test_the_same_seed_in_any_order_gives_the_same(spec: PixelSpec) -> None:
 
 def test_another_seed_gives_another_perceptron() -> None:
     strokes, _ = scribbled()
-    spec = MlpSpec(sigmas="1", iterations=3)
+    spec = MlpSpec(features="bank", sigmas="1", iterations=3)
     weights = [fit_pixels(spec, [strokes], seed=seed).network.dense[0].weight for seed in (0, 1)]
     assert not torch.equal(*weights)
 
@@ -166,10 +170,10 @@ def test_a_start_saves_steps_and_changes_nothing_else() -> None:
     def count(fraction: float, message: str = "", /) -> None:
         steps.append(message)
 
-    first = fit_pixels(LogisticSpec(), [strokes], progress=count)
+    first = fit_pixels(LogisticSpec(features="bank"), [strokes], progress=count)
     cold = steps.count("fitting")
     steps.clear()
-    second = fit_pixels(LogisticSpec(), [strokes], start=first, progress=count)
+    second = fit_pixels(LogisticSpec(features="bank"), [strokes], start=first, progress=count)
     assert steps.count("fitting") < cold
     np.testing.assert_allclose(proba_of(first, unseen), proba_of(second, unseen), atol=1e-4)
 
@@ -199,7 +203,7 @@ def test_compiled_layers_do_as_torch_does(hidden: tuple[int, ...], n_outputs: in
     with torch.no_grad():
         for weights in network.parameters():
             weights.copy_(torch.from_numpy(rng.normal(size=tuple(weights.shape))))
-    segmenter = PixelSegmenter(network, LogisticSpec(), ("a", "b"), 1, 2)
+    segmenter = PixelSegmenter(network, LogisticSpec(features="bank"), ("a", "b"), 1, 2)
     inputs = rng.normal(size=(7, 31, 35)).astype(np.float32)
     expected = network(torch.from_numpy(inputs)[None])[0]
     np.testing.assert_allclose(segmenter.evidence(inputs), expected.detach(), atol=1e-4)
@@ -213,7 +217,7 @@ def test_extreme_evidence_overflows_nowhere() -> None:
     network = PixelNetwork(1, 1)
     with torch.no_grad():
         network.dense[0].weight.fill_(1e6)
-    segmenter = PixelSegmenter(network, LogisticSpec(), ("a", "b"), 1, 2)
+    segmenter = PixelSegmenter(network, LogisticSpec(features="bank"), ("a", "b"), 1, 2)
     proba = segmenter.proba_of(np.array([[[-1, 0, 1]]], np.float32))
     assert proba.tolist() == [[[1, 0.5, 0]], [[0, 0.5, 1]]]
 
@@ -266,7 +270,7 @@ def test_mean_and_spread_are_folded_into_the_weights() -> None:
 
 def test_saved_weights_are_all_there_is() -> None:
     strokes, unseen = scribbled()
-    segmenter = fit_pixels(MlpSpec(), [strokes])
+    segmenter = fit_pixels(MlpSpec(features="bank"), [strokes])
     fresh = build_network(segmenter.spec, 1, 2, 2)
     fresh.load_state_dict(segmenter.network.state_dict())
     other = replace(segmenter, network=fresh)
@@ -276,14 +280,14 @@ def test_saved_weights_are_all_there_is() -> None:
 def test_units_of_the_image_do_not_matter() -> None:
     strokes, unseen = scribbled()
     large = replace(strokes, image=strokes.image * np.float32(1000) + np.float32(5))
-    one = proba_of(fit_pixels(LogisticSpec(), [strokes]), unseen)
-    other = proba_of(fit_pixels(LogisticSpec(), [large]), unseen)
+    one = proba_of(fit_pixels(LogisticSpec(features="bank"), [strokes]), unseen)
+    other = proba_of(fit_pixels(LogisticSpec(features="bank"), [large]), unseen)
     np.testing.assert_allclose(one, other, atol=2e-3)
 
 
 def test_a_mask_is_thinned_evenly_over_images() -> None:
     pair = [replace(scribbled(seed)[1], normalisation=None) for seed in (0, 1)]
-    spec = LogisticSpec(sigmas="1, 2, 4", max_pixels=500)
+    spec = LogisticSpec(features="bank", sigmas="1, 2, 4", max_pixels=500)
     assert mean_dice(fit_pixels(spec, pair), scribbled(2)[1]) > 0.6
 
 
@@ -297,7 +301,9 @@ def test_starts_exactly_as_background_and_threshold(mode: str, bright: bool) -> 
     value = surface.mean() - 300 if mode == "divide" else -300.0
     unit = LinearUnit.from_background(surface, value, mode=mode, bright=bright, gain=0.01)
     normalisation = fit_normalisation(image, NormalisationSpec())
-    segmenter = from_linear_unit(unit, normalisation, spec=LogisticSpec(sigmas="1"))
+    segmenter = from_linear_unit(
+        unit, normalisation, spec=LogisticSpec(features="bank", sigmas="1")
+    )
     found = predict_proba_image(image, segmenter, normalisation).asarray()[1]
     expected = unit.probability(sample.image)
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -332,17 +338,17 @@ def test_what_cannot_be_learnt_gets_a_sentence() -> None:
     annotation = strokes.annotation
     nothing = replace(strokes, annotation=annotation.only(np.zeros(annotation.shape, bool)))
     with pytest.raises(InputError, match="Nothing is annotated"):
-        fit_pixels(LogisticSpec(), [nothing])
+        fit_pixels(LogisticSpec(features="bank"), [nothing])
     with pytest.raises(InputError, match="Nothing is annotated"):
-        fit_pixels(LogisticSpec(), [])
+        fit_pixels(LogisticSpec(features="bank"), [])
     single = replace(strokes, annotation=annotation.only(annotation.targets == 0))
     with pytest.raises(InputError, match="Only one class"):
-        fit_pixels(LogisticSpec(), [single])
+        fit_pixels(LogisticSpec(features="bank"), [single])
     with pytest.raises(InputError, match="Choose softmax or mlp"):
-        fit_pixels(LogisticSpec(), [scribbled(kind="tissue")[0]])
+        fit_pixels(LogisticSpec(features="bank"), [scribbled(kind="tissue")[0]])
     colour = replace(strokes, image=np.repeat(strokes.image, 3, 0))
     with pytest.raises(InputError, match="same channels"):
-        fit_pixels(LogisticSpec(), [strokes, colour])
-    start = fit_pixels(LogisticSpec(sigmas="1"), [strokes])
+        fit_pixels(LogisticSpec(features="bank"), [strokes, colour])
+    start = fit_pixels(LogisticSpec(features="bank", sigmas="1"), [strokes])
     with pytest.raises(InputError, match="start from"):
-        fit_pixels(LogisticSpec(sigmas="2, 4"), [strokes], start=start)
+        fit_pixels(LogisticSpec(features="bank", sigmas="2, 4"), [strokes], start=start)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.background.linear_unit import LinearUnit
+from napari_unetseg.core.background.polynomial import Polynomial, Terms
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.open_segmenter import open_segmenter
@@ -34,11 +36,12 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.native import describe, load, save
 from napari_unetseg.core.models_io.native.network_source import network_builder, shown_inputs
 from napari_unetseg.core.nn.inference.exported import torchscript_of
+from napari_unetseg.core.nn.inference.pixel_segmenter import from_linear_unit
 from napari_unetseg.core.nn.inference.pretrained_source import PretrainedSource
 from napari_unetseg.core.nn.restore import evidence_of_model, image_network
 from napari_unetseg.core.nn.training import live_pixels as live_module
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
-from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import neurons
 from napari_unetseg.core.training.train import train
 
@@ -214,6 +217,7 @@ def test_other_programs_build_it_with_this_package() -> None:
     np.testing.assert_allclose(found, evidence_of_model(model, image), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_script_contains_the_network(make_model: Make, spec: Any, ndim: int) -> None:
@@ -221,7 +225,7 @@ def test_a_script_contains_the_network(make_model: Make, spec: Any, ndim: int) -
     options = spec.model_dump(include={"sigmas", "features", "position"})
     model = make_model(spec.kind, ndim, options=options, spacing=())
     traced = noise(1, *(3, 40, 48)[-ndim:])
-    script = torch.jit.load(io.BytesIO(torchscript_of(model, shown_inputs(model), traced)))
+    script = torch.jit.load(io.BytesIO(torchscript_of(model, shown_inputs(model), traced)))  # type: ignore[no-untyped-call]
     for sides in ((3, 40, 48), (4, 37, 66)):
         image = noise(1, *sides[-ndim:])
         found = script(torch.from_numpy(image[None]))[0].numpy()
@@ -294,9 +298,23 @@ def test_images_must_be_normalised() -> None:
     block = np.random.default_rng(0).normal(size=(1, 32, 32)).astype(np.float32)
     found = segmenter.inputs(block).coarse[0].values
     scaled = PretrainedSource(1, 2).maps(block / 4 + 0.5, origin=(0, 0), shape=(32, 32))
-    np.testing.assert_allclose(found, scaled[0].values, atol=1e-5)
+    np.testing.assert_allclose(found, scaled[0].values, atol=1e-3)
     with pytest.raises(InputError, match="need normalised images"):
         taught(BARE, scaling=NormalisationSpec(method="none"))
+
+
+def test_automatic_features_leave_chosen_filters_alone() -> None:
+    assert taught(LogisticSpec()).spec.features == "bank+pretrained"  # type: ignore[attr-defined]
+    assert taught(LogisticSpec(sigmas="1")).spec.features == "bank"  # type: ignore[attr-defined]
+    raw = taught(LogisticSpec(), scaling=NormalisationSpec(method="none"))
+    assert raw.spec.features == "bank"  # type: ignore[attr-defined]
+    surface = from_linear_unit(
+        LinearUnit.from_background(
+            Polynomial.from_pixels(Terms.parse("plane"), (1, 9, 9), [100, 1, 2]), -300.0
+        ),
+        Normalisation((0.0,), (1.0,)),
+    )
+    assert surface.spec.n_inputs(1, 2) == surface.network.sizes[0]
 
 
 def test_it_goes_with_no_unet(make_model: Make) -> None:

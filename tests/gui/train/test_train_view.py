@@ -11,10 +11,12 @@ import pytest
 
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.gui.train.train_view import (
     BANK,
+    SUGGESTED,
     FeatureChoice,
     TrainState,
     features_of,
@@ -146,7 +148,9 @@ def test_features_are_of_the_networks_of_the_session_each_once():
     seeing = with_features(model("sees"), unet, "both")
     view = resolve(state(models=(unet, seeing), shipped={"nuclei": None}))
     assert [choice.text for choice in view.features] == [
+        "filter bank and pretrained network",
         "filter bank",
+        "pretrained network",
         "eyes and filter bank",
         "eyes",
     ]
@@ -158,17 +162,19 @@ def test_chosen_features_stay_while_they_are_offered():
     unet = model("eyes", "unet")
     again = features_of(with_features(model("sees"), unet, "network"))
     view = resolve(state(models=(unet,), features=again))
-    assert view.feature is view.features[2], "the same weights are the same features"
+    assert view.feature is view.features[4], "the same weights are the same features"
     assert view.spec_options["sigmas"] is False, "no filters, no options of filters"
     gone = resolve(state(features=again))
-    assert gone.feature.key == BANK.key
+    assert gone.feature.key == SUGGESTED.key
     assert gone.spec_options["sigmas"] is True
     assert gone.spec_options["features"] is False, "the box above says it"
 
 
 def test_a_model_of_the_filter_bank_goes_on_with_it():
     assert features_of(model("plain")) is BANK
-    assert features_of(model("network", "unet")) is BANK
+    assert features_of(model("network", "unet")) is SUGGESTED
+    pretrained = replace(model("p"), spec=LogisticSpec(features="pretrained"))
+    assert features_of(pretrained).text == "pretrained network"
     assert isinstance(model("network", "unet").spec, UNetSpec)
 
 

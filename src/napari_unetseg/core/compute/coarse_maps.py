@@ -72,7 +72,8 @@ class CoarseMaps:
 
         def between(known: tuple[NDArray[np.int64], ...], rest: Sequence[Axis]) -> FloatArray:
             if not rest:
-                found: FloatArray = self.values[(slice(None), *known)]
+                place: Any = (slice(None), *known)
+                found: FloatArray = self.values[place]
                 return found
             # The last axis is interpolated last, as where whole images are enlarged.
             *others, (low, high, share) = rest

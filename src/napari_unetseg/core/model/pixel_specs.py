@@ -29,9 +29,6 @@ FloatArray = NDArray[np.float32]
 Balance = Literal["equal", "root", "pixels"]
 Features = Literal["auto", "bank", "pretrained", "bank+pretrained", "network", "both"]
 
-_ALONE: Features = "bank"
-"""Meaning of automatic features where no UNet is given."""
-
 OF_BANK: tuple[Features, ...] = ("auto", "bank", "bank+pretrained", "both")
 """Features that include the filter bank."""
 
@@ -47,7 +44,7 @@ class PixelSpec(FilterBankSpec, ModelSpec):
     caution: ClassVar[float] = 30.0
     """Factor of the regularisation, larger for rungs that overfit more easily."""
 
-    caution_of_network: ClassVar[float] = 100.0
+    caution_of_network: ClassVar[float] = 300.0
     """The same for the features of the pretrained network."""
 
     features: Features = option(
@@ -56,7 +53,9 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         "Features of each pixel: brightness, edges and textures at several scales (bank), the "
         "activations of a small network that was pretrained on photographs (pretrained), or both "
         "(bank+pretrained); where a trained UNet is given, its activations (network), alone or "
-        "beside the bank (both). Automatic uses the bank, with the given UNet if there is one.",
+        "beside the bank (both). Automatic uses the bank with the given UNet, or else with the "
+        "pretrained network; the bank alone where its filters were changed, or where images are "
+        "not normalised.",
         advanced=True,
     )
     regularisation: float = option(
@@ -96,13 +95,21 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         """Whether the features of the pretrained network are among them."""
         return self.features in _OF_PRETRAINED
 
-    def for_fit(self, network: PixelFeatures | None) -> Self:
+    @property
+    def _changed_filters(self) -> bool:
+        """Whether an option of the filter bank is not the default."""
+        fields = FilterBankSpec.model_fields
+        return any(getattr(self, name) != field.default for name, field in fields.items())
+
+    def for_fit(self, network: PixelFeatures | None, *, normalised: bool = True) -> Self:
         """Return these options with automatic features resolved, for a fit.
 
         Parameters
         ----------
         network
             Features of the UNet that is given, if any.
+        normalised
+            Whether images are, which the pretrained network needs.
 
         Raises
         ------
@@ -111,7 +118,10 @@ class PixelSpec(FilterBankSpec, ModelSpec):
         """
         spec = self
         if self.features == "auto":
-            automatic = _ALONE if network is None else "both"
+            automatic: Features = "both"
+            if network is None:
+                alone = not normalised or self._changed_filters
+                automatic = "bank" if alone else "bank+pretrained"
             spec = self.model_copy(update={"features": automatic})
         return spec.seeing(PRETRAINED if network is None and spec.uses_pretrained else network)
 
@@ -152,26 +162,32 @@ class PixelSpec(FilterBankSpec, ModelSpec):
     def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""
         bank = self.reach(ndim, context.spacing) if self.uses_bank else (0,) * ndim
-        if context.network is None:
-            return bank
-        return tuple(map(max, bank, context.network.halo(ndim)))
+        network = self._network(context)
+        return bank if network is None else tuple(map(max, bank, network.halo(ndim)))
 
     def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the divisor of a block's position and sides, per axis."""
-        return (1,) * ndim if context.network is None else context.network.multiple(ndim)
+        network = self._network(context)
+        return (1,) * ndim if network is None else network.multiple(ndim)
 
     def border(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return how far the image is mirrored beyond its edges before predicting, per axis.
 
         The filters mirror the image themselves.
         """
-        return (0,) * ndim if context.network is None else context.network.border(ndim)
+        network = self._network(context)
+        return (0,) * ndim if network is None else network.border(ndim)
 
     def n_inputs(self, n_channels: int, ndim: int, context: FeatureContext = NO_CONTEXT) -> int:
         """Return the number of inputs of each pixel: features, then position terms."""
         terms = n_position_terms(self.position, self.position_order, ndim)
         bank = self.n_features(ndim, n_channels=n_channels) if self.uses_bank else 0
-        return bank + (0 if context.network is None else context.network.count) + terms
+        network = self._network(context)
+        return bank + (0 if network is None else network.count) + terms
+
+    def _network(self, context: FeatureContext) -> PixelFeatures | None:
+        """Return the features of the given network, or of the pretrained one if they are used."""
+        return PRETRAINED if self.uses_pretrained else context.network
 
     def position_powers(self, ndim: int) -> list[tuple[int, int, int]]:
         """Return the powers of x, y and z of each polynomial position term, in their order."""

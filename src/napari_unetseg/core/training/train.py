@@ -387,7 +387,9 @@ def _fit_network(
         spec,
         data,
         options,
-        lambda images: fit_pixels(lower, images, spacing=data.spacing, seed=options.seed),
+        lambda images: fit_pixels(
+            lower, images, scaling=data.scaling, spacing=data.spacing, seed=options.seed
+        ),
         start=warm,
         callbacks=callbacks,
     )

@@ -47,7 +47,7 @@ from napari_unetseg.gui.train.network_drawing import NetworkWindow
 from napari_unetseg.gui.train.pretrain_panel import PretrainPanel
 from napari_unetseg.gui.train.train_run import TrainResult, TrainRun
 from napari_unetseg.gui.train.train_view import (
-    BANK,
+    SUGGESTED,
     FeatureChoice,
     TrainState,
     TrainView,
@@ -286,7 +286,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _feature(self) -> FeatureChoice:
         chosen: FeatureChoice | None = self.features.currentData()
-        return chosen or BANK
+        return chosen or SUGGESTED
 
     def _update(self, *_: object) -> None:
         """Show the current state."""

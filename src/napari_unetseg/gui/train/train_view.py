@@ -45,11 +45,9 @@ class FeatureChoice:
         return self.features, self.network or ""
 
 
-BANK = FeatureChoice("filter bank", "auto")
-PRETRAINED = (
-    FeatureChoice("filter bank and pretrained network", "bank+pretrained"),
-    FeatureChoice("pretrained network", "pretrained"),
-)
+SUGGESTED = FeatureChoice("filter bank and pretrained network", "bank+pretrained")
+BANK = FeatureChoice("filter bank", "bank")
+_OWN = (SUGGESTED, BANK, FeatureChoice("pretrained network", "pretrained"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,7 +85,7 @@ class TrainState:
     has_labels: bool = False
     is_stack: bool = False
     start: ModelOrName | None = None
-    features: FeatureChoice = BANK
+    features: FeatureChoice = SUGGESTED
     models: Sequence[TrainedModel] = ()
     shipped: Mapping[str, TrainedModel | None]
     live_ticked: bool = False
@@ -157,7 +155,7 @@ def resolve(state: TrainState) -> TrainView:
         if model.spec.kind == state.rung and model.ndim == ndim and model.state
     ]
     starts_shipped = (state.rung, ndim) == (shipped.KIND, shipped.NDIM)
-    features = [BANK, *PRETRAINED, *_network_features(state.models)]
+    features = [*_OWN, *_network_features(state.models)]
     features_shipped = [FeatureChoice(name, "both", name) for name in state.shipped]
     feature = _kept(state.features, [*features, *features_shipped])
     shows_live = pixel and scribbles and ndim == 2
@@ -188,9 +186,10 @@ def features_of(model: TrainedModel) -> FeatureChoice:
     """Return the features of a trained pixel model."""
     network = model.features_from
     if not sees_features(model.spec):
-        return BANK
+        return SUGGESTED
     if network is None:
-        return _kept(FeatureChoice("", model.spec.features), [BANK, *PRETRAINED])
+        # In a model, automatic features are the bank's alone.
+        return _kept(FeatureChoice("", model.spec.features), [BANK, *_OWN])
     return FeatureChoice(network.name, model.spec.features, network)
 
 
@@ -212,7 +211,7 @@ def _network_features(models: Sequence[TrainedModel]) -> list[FeatureChoice]:
 
 
 def _kept(wanted: FeatureChoice, offered: Sequence[FeatureChoice]) -> FeatureChoice:
-    """Return the choice if it is offered, else the filter bank."""
+    """Return the choice if it is offered, else the first."""
     return next((choice for choice in offered if choice.key == wanted.key), offered[0])
 
 
@@ -243,6 +242,7 @@ def _filter_options(features: Features) -> dict[str, bool]:
 
 __all__ = [
     "BANK",
+    "SUGGESTED",
     "FeatureChoice",
     "ModelOrName",
     "TrainState",

@@ -100,7 +100,7 @@ def fit_pixels(
     if scaling is None:
         scaling = NormalisationSpec() if features_from is None else features_from.normalisation
     given = None if features_from is None else features_from.features(n_channels, ndim)
-    spec = spec.for_fit(given)
+    spec = spec.for_fit(given, normalised=scaling.method != "none")
     frozen = feature_source(spec, features_from, n_channels, ndim, scaling=scaling)
     first_part = part(progress, 0, _FEATURES_SHARE)
     table = _table(spec, data, scaling, tuple(spacing), frozen, seed, first_part)
