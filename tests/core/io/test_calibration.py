@@ -249,7 +249,7 @@ def test_bioio_keeps_pixel_size_names_and_scenes(tmp_path, monkeypatch):
     from napari_unetseg.core.io import plugin_readers
 
     monkeypatch.setitem(sys.modules, "bioio", SimpleNamespace(BioImage=Bioio))
-    monkeypatch.setattr(plugin_readers, "_bioio_knows", lambda path: True)
+    monkeypatch.setattr(plugin_readers, "bioio_knows", lambda path: True)
     monkeypatch.setattr(plugin_readers, "_plugins_for", lambda path: [])
     path = tmp_path / "a.czi"
     path.write_text("x")

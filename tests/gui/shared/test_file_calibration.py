@@ -1,11 +1,17 @@
 """Layers of files: their pixel size, units and axes, whichever reader opens them."""
 
+import sys
+from datetime import timedelta
+from types import SimpleNamespace
+
+import dask.array
 import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
+from napari.layers._source import layer_source
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import read_image, write_image
@@ -113,6 +119,57 @@ def scenes(tmp_path):
             size = {"axes": "YX", "Name": name, "PhysicalSizeX": n + 1.0}
             file.write(np.full((8 + n, 9), n, np.uint8), metadata=size)
     return path
+
+
+class Bioio:
+    """A CZI of two scenes, as bioio's `BioImage` gives it."""
+
+    scenes = ("left", "right")
+    dims = SimpleNamespace(order="TCZYX")
+    physical_pixel_sizes = (1.5, 0.25, 0.25)
+    time_interval = timedelta(seconds=4)
+    dimension_properties = SimpleNamespace(Z=None, Y=None, X=None)
+    channel_names = ("DAPI",)
+
+    def __init__(self, path):
+        for axis in "ZYX":
+            setattr(self.dimension_properties, axis, SimpleNamespace(unit=None))
+
+    def set_scene(self, scene):
+        self.at = self.scenes.index(scene)
+
+    def get_image_dask_data(self, order):
+        return dask.array.full((3, 1, 4, 5, 6), self.at, np.uint8)
+
+
+@pytest.fixture
+def czi(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bioio", SimpleNamespace(BioImage=Bioio))
+    for module in ("plugin_readers", "image_files"):
+        known = f"napari_unetseg.core.io.{module}.bioio_knows"
+        monkeypatch.setattr(known, lambda path: path.suffix == ".czi")
+    path = tmp_path / "a.czi"
+    path.write_text("x")
+    return path
+
+
+def test_a_czi_opens_with_its_scenes_and_pixel_size(czi):
+    viewer = ViewerModel()
+    # No reader is named: ours is the only one that claims it.
+    left, right = viewer.open(czi, plugin=None)
+    assert [layer.name for layer in (left, right)] == ["a left", "a right"]
+    assert (left.visible, right.visible) == (True, False)
+    same(right, read_image(czi, scene="right"))
+    assert (image_of(right).spacing, image_of(right).interval) == ((1.5, 0.25, 0.25), 4.0)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (3, 1, 4, 5, 6), (4, 3, 5, 6)])
+def test_another_reader_s_layer_gets_the_pixel_size_if_the_shape_is_that_of_the_file(czi, shape):
+    viewer = ViewerModel()
+    Session.of(viewer)
+    with layer_source(path=str(czi), reader_plugin="another"):
+        layer = viewer.add_image(np.zeros(shape, np.uint8))
+    assert image_of(layer).spacing == ((1, 1, 1) if shape[0] == 4 else (1.5, 0.25, 0.25))
 
 
 def test_the_first_of_several_images_is_not_silent(scenes, monkeypatch):

@@ -14,7 +14,7 @@ from napari_unetseg.core.io import ome_zarr_files as ngff
 from napari_unetseg.core.io import tiff_files as tiff
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES, PathLike, existing_path, is_zarr
 from napari_unetseg.core.io.picture_files import is_jpeg, read_indices, read_picture
-from napari_unetseg.core.io.plugin_readers import read_with_plugin
+from napari_unetseg.core.io.plugin_readers import bioio_knows, read_with_plugin, scenes_of_plugin
 from napari_unetseg.core.io.stored_arrays import NOT_AN_IMAGE, check_level, chosen_scene
 from napari_unetseg.core.io.track_files import read_parents, write_tracks
 from napari_unetseg.core.label_image import (
@@ -100,7 +100,7 @@ def read_lazily(path: PathLike, *, level: int = 0, scene: str = "") -> Image:
         As `read_image`.
     """
     source = Path(path)
-    if source.is_file() and keeps_calibration(source):
+    if source.is_file() and _suffix_reader(source) is tiff.read_tiff:
         with _reading(source):
             return tiff.read_tiff(source, None, scene, level, lazy_above=0)
     return read_image(source, level=level, scene=scene)
@@ -123,15 +123,17 @@ def file_contents(path: PathLike) -> tuple[list[str], list[int]]:
             return ngff.zarr_contents(source)
         if reader is tiff.read_tiff:
             return tiff.tiff_contents(source)
-        return [""], [1]
+        names = scenes_of_plugin(source) if reader is read_with_plugin else [""]
+        return names, [1] * len(names)
 
 
 def keeps_calibration(path: PathLike) -> bool:
-    """Return whether files of this kind may hold a pixel size that is read here: TIFF, zarr."""
+    """Whether files of this kind may hold a pixel size that is read here: TIFF, zarr, by bioio."""
     source = Path(path)
     if source.is_dir():
         return is_zarr(source)
-    return _READERS.get(source.suffix.lower()) is tiff.read_tiff
+    reader = _suffix_reader(source)
+    return reader is tiff.read_tiff or (reader is read_with_plugin and bioio_knows(source))
 
 
 def may_be_lazy(path: PathLike) -> bool:

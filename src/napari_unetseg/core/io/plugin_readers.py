@@ -44,19 +44,13 @@ def read_with_plugin(path: Path, axes: str | None, scene: str = "") -> Image:
     InputError
         When no plugin accepts the file, all fail, or it contains no image.
     """
-    given = _layers_of(path)
+    parts = _images_in(path)
     with reading_fields("what its napari reader gives"):
-        parts = [one for one in map(_parts_of, given) if one is not None]
-        if not parts:
-            raise InputError(
-                "its napari reader gives no image; open it in napari to see its content"
-            )
         notes: tuple[str, ...] = ()
         if _are_channels(parts) and axes is None:
             image = _joined([_of_layer(data, options, None) for data, options in parts], parts)
         else:
-            names = [str(options.get("name", "")) for _, options in parts]
-            at, notes = chosen_scene(dict(enumerate(names)), scene)
+            at, notes = chosen_scene(dict(enumerate(_names(parts))), scene)
             data, options = parts[at]
             image = _of_layer(data, options, axes)
         if not image.calibrated:
@@ -65,13 +59,39 @@ def read_with_plugin(path: Path, axes: str | None, scene: str = "") -> Image:
     return replace(image, data=lazily(image.data, path)) if image.lazy else image
 
 
+def scenes_of_plugin(path: Path) -> list[str]:
+    """Return the names of the images in a file, as `read_with_plugin` takes them; one may be empty.
+
+    Raises
+    ------
+    InputError
+        As `read_with_plugin`.
+    """
+    parts = _images_in(path)
+    return [""] if _are_channels(parts) else _names(parts)
+
+
+def _images_in(path: Path) -> list[tuple[Any, dict[str, Any]]]:
+    """Return the data and options of the images in a file."""
+    given = _layers_of(path)
+    with reading_fields("what its napari reader gives"):
+        parts = [one for one in map(_parts_of, given) if one is not None]
+    if not parts:
+        raise InputError("its napari reader gives no image; open it in napari to see its content")
+    return parts
+
+
+def _names(parts: Sequence[tuple[Any, Mapping[str, Any]]]) -> list[str]:
+    return [str(options.get("name", "")) for _, options in parts]
+
+
 def _layers_of(path: Path) -> list[Any]:
     """Return the layers of the first reader that reads a file: one may be broken, or refuse it."""
     import npe2
 
     failures = []
     # Plugins built on bioio lose the pixel size, so it is asked first.
-    if _bioio_knows(path):
+    if bioio_knows(path):
         try:
             with decoding(path, failed="cannot be read by bioio"):
                 return _layers_of_bioio(path)
@@ -89,11 +109,11 @@ def _layers_of(path: Path) -> list[Any]:
         raise InputError(reasons[0])
     raise InputError(
         "no reader knows this kind of file; give TIFF, OME-Zarr, .npy, PNG or JPEG, "
-        "or install a napari plugin that reads it"
+        "or install a package of bioio or a napari plugin that reads it"
     )
 
 
-def _bioio_knows(path: Path) -> bool:
+def bioio_knows(path: Path) -> bool:
     """Whether bioio is installed with a reader for such files, other than one that needs Java."""
     if not find_spec("bioio"):
         return False
@@ -255,4 +275,4 @@ def pattern_fits(name: str | os.PathLike[str], patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(lower, pattern) for pattern in patterns)
 
 
-__all__ = ["pattern_fits", "plugin_patterns", "read_with_plugin"]
+__all__ = ["bioio_knows", "pattern_fits", "plugin_patterns", "read_with_plugin", "scenes_of_plugin"]

@@ -1,4 +1,4 @@
-"""Calibration of the layers that napari opens from files without their pixel size."""
+"""Calibration of the layers that other readers open from files without their pixel size."""
 
 from typing import Any
 from weakref import ref

@@ -8,7 +8,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
-from napari_unetseg.core.image import Image
+from napari_unetseg.core.image import AXES, Image
 from napari_unetseg.core.io import (
     file_contents,
     keeps_calibration,
@@ -16,11 +16,11 @@ from napari_unetseg.core.io import (
     read_lazily,
     stem_of,
 )
-from napari_unetseg.gui.shared.layers import image_place
+from napari_unetseg.gui.shared.layers import FILE_CHANNEL, METADATA_KEY, axes_of, image_place
 
 # napari takes images of these for labels, when it opens a file itself.
 _LABELS = (np.int32, np.uint32, np.int64, np.uint64)
-_NAPARI = "napari"
+_OURS = "napari-unetseg"
 
 
 def image_layers(image: Image, name: str, coarser: Sequence[Image] = ()) -> list[Layer]:
@@ -44,10 +44,15 @@ def image_layers(image: Image, name: str, coarser: Sequence[Image] = ()) -> list
     for number in range(image.n_channels):
         one = image.channel(number)
         data = [level.channel(number).data for level in levels]
-        channel_name = image.channel_names[number] if image.channel_names else str(number)
-        look = {} if number == 0 else {"blending": "additive"}
+        several = str(number) * (image.n_channels > 1)
+        channel_name = image.channel_names[number] if image.channel_names else several
+        look: dict[str, Any] = {} if number == 0 else {"blending": "additive"}
+        if image.n_channels > 1:
+            look |= {"metadata": {METADATA_KEY: {FILE_CHANNEL: _choice_of(image, number)}}}
         place = image_place(one, one.axes)
-        made.append(ImageLayer(_pyramid(data), name=f"{name} {channel_name}", **look, **place))
+        made.append(
+            ImageLayer(_pyramid(data), name=f"{name} {channel_name}".strip(), **look, **place)
+        )
     return made
 
 
@@ -75,9 +80,9 @@ def file_layers(path: str | Path, scene: int = 0) -> list[Layer]:
 
 
 def calibrate(layer: Layer) -> tuple[str, ...] | None:
-    """Give a layer that napari itself has opened the pixel size, units and axes of its file.
+    """Give a layer that another reader has opened the pixel size, units and axes of its file.
 
-    napari's own reader leaves them out. Only metadata are read.
+    napari's own reader leaves them out, and so do some plugins. Only metadata are read.
 
     Returns
     -------
@@ -91,18 +96,32 @@ def calibrate(layer: Layer) -> tuple[str, ...] | None:
         When the file is damaged, or one of several of which one is missing.
     """
     path, plugin = layer.source.path, layer.source.reader_plugin
-    if plugin != _NAPARI or not is_plain(layer) or not isinstance(path, str):
+    if plugin in (None, _OURS) or not is_plain(layer) or not isinstance(path, str):
         return None
     if not keeps_calibration(path):
         return None
     image = read_lazily(path)
-    rgb = bool(getattr(layer, "rgb", False))
-    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-    axes = image.axes.removesuffix("C") if rgb else image.axes
-    if tuple(data.shape) != image.shape or len(axes) != layer.ndim:
+    axes = _axes_over(layer, image)
+    if not axes:
         return None
     _put(layer, image_place(image, axes))
     return image.notes
+
+
+def _axes_over(layer: Layer, image: Image) -> str:
+    """Return the axes of a layer that shows an image, perhaps with more axes of length 1."""
+    data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
+    rgb = bool(getattr(layer, "rgb", False))
+    axes = image.axes.removesuffix("C") if rgb else image.axes
+    if tuple(data.shape) == image.shape and len(axes) == layer.ndim:
+        return axes
+    if not 2 <= layer.ndim <= len(AXES):
+        return ""
+    named = axes_of(layer)
+    lengths = dict(zip(named, data.shape, strict=False))
+    same = all(lengths.get(axis, 1) == image.length(axis) for axis in axes)
+    single = all(lengths[axis] == 1 for axis in named if axis not in axes)
+    return named if same and single else ""
 
 
 def is_plain(layer: Layer) -> bool:
@@ -123,6 +142,13 @@ def calibrate_like(layer: Layer, source: Layer) -> None:
     if getattr(source, "units", None) is not None:
         found |= {"units": source.units[last], "axis_labels": source.axis_labels[last]}
     _put(layer, found)
+
+
+def _choice_of(image: Image, number: int) -> str:
+    """Return a channel as `Image.channels` takes it: its name, if that is one of its own."""
+    names = image.channel_names
+    own = bool(names) and names.count(names[number]) == 1 and "," not in names[number]
+    return names[number] if own and not names[number].isdecimal() else str(number)
 
 
 def _put(layer: Layer, place: dict[str, Any]) -> None:

@@ -159,7 +159,7 @@ def _of_several(layer: Layer, layers: Sequence[Layer]) -> Iterator[str]:
     while first is not None and role_of(first):
         first = by_id.get(source_of_layer(first))
     path = None if first is None else first.source.path
-    if first is None or not path:
+    if first is None or not path or options_of_layer(layer, BEFORE).get(IMAGE_CHANNEL):
         return
     same = [one for one in layers if one.source.path == path and not role_of(one)]
     if len(same) > 1:

@@ -26,6 +26,9 @@ CHOSEN_AXES, CHOSEN_CHANNEL, FILE_AXES = "axes", "channel", "file_axes"
 """Keys, in that entry, of the axes and channels that were chosen for a layer, and of the axes that
 its file has, if they are in another order."""
 
+FILE_CHANNEL = "file_channel"
+"""Key, in that entry, of the channel of its file that a layer shows alone."""
+
 BY_HAND = "axes_by_hand"
 """Key, in that entry, of whether the user named the axes."""
 
@@ -646,7 +649,8 @@ def _seen(layer: Layer) -> dict[str, str]:
     """Return the axes named by hand, in the order of the file, and the channels of a layer."""
     mark = _mark(layer)
     axes = str(mark.get(FILE_AXES) or mark.get(CHOSEN_AXES, "")) if mark.get(BY_HAND) else ""
-    found = {IMAGE_AXES: axes, IMAGE_CHANNEL: channel_choice(layer)}
+    channel = channel_choice(layer) or str(mark.get(FILE_CHANNEL, ""))
+    found = {IMAGE_AXES: axes, IMAGE_CHANNEL: channel}
     return {key: value for key, value in found.items() if value}
 
 

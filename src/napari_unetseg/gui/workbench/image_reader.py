@@ -1,7 +1,8 @@
 """napari reader for images whose pixel size, axes or pyramid napari's own reader leaves out.
 
-It claims folders and whole-slide files. Of other TIFF files napari keeps the reading, for with two
-readers it would ask at each one: `gui/shared/file_calibration.py` adds what is missing.
+It claims folders, whole-slide files, and files of microscopes that bioio reads. Of other TIFF files
+napari keeps the reading, for with two readers it would ask at each one:
+`gui/shared/file_calibration.py` adds what is missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,7 +53,8 @@ def read_images(path: Any) -> list[LayerData]:
 
 def _image_in(path: Path) -> Path | None:
     """Return the file to read: itself, or the one image of a folder, of one file or a set."""
-    if keeps_calibration(path):
+    # napari asks for the files of the manifest alone. One that nothing here reads is a sentence.
+    if path.is_file() or keeps_calibration(path):
         return path
     if not path.is_dir():
         return None
