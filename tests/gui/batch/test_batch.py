@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
@@ -350,6 +351,41 @@ def test_a_dock_closed_in_mid_run_ends_it(qtbot, viewer, folder):
     run_tool(qtbot, tool)
     tool.close_tool()
     assert not dock.busy
+
+
+def test_axes_and_channels_are_chosen_for_all_images_and_kept_in_the_recipe(qtbot, dock, tmp_path):
+    planes = nuclei((3, 48, 56), seed=0).image
+    two = Image(np.stack([np.zeros_like(planes), planes]), "CZYX", channel_names=("a", "b"))
+    write_image(tmp_path / "in" / "two.tif", two)
+    write_recipe(tmp_path / "recipe.yaml", RECIPE)
+    line = dock.page.axes_line
+    ready(qtbot, dock, tmp_path / "in")
+    assert not line.isHidden()
+    assert "two.tif: axes " in line.text.text()
+    line.channel.setCurrentIndex(line.channel.findData("b"))
+    line.channel.activated.emit(2)
+    idle(qtbot, dock)
+    assert "channel: b" in dock.editor.text.toPlainText()
+    assert line.channel.currentData() == "b"
+    dock.run()
+    idle(qtbot, dock)
+    row = dock.images.rows.row_of(0)
+    assert row.state == "done", row.message
+    # The first channel is empty.
+    assert row.objects > 1
+    dock.remove()
+    idle(qtbot, dock)
+    assert line.isHidden()
+
+
+def test_the_notes_on_the_first_image_are_shown(qtbot, dock, tmp_path):
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as file:
+        for name in ("left", "right"):
+            file.write(np.zeros((8, 9), np.uint8), metadata={"axes": "YX", "Name": name})
+    dock.add([path])
+    idle(qtbot, dock)
+    assert "holds 2 images (0 left, 1 right)" in dock.page.axes_line.text.text()
 
 
 def test_a_list_of_many_is_cheap_to_change(folder):

@@ -14,13 +14,16 @@ from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import expand_inputs
 from napari_unetseg.core.models_io.foreign import NeedsTrust
 from napari_unetseg.core.recipe import Batch, ImageRow, Recipe, read_recipe, summarise_batch
 from napari_unetseg.core.recipe.batch_summary import IMAGES_TABLE, OBJECTS_TABLE
 from napari_unetseg.core.recipe.draft import move_recipe
 from napari_unetseg.core.recipe.recipe_files import SUFFIXES
+from napari_unetseg.core.recipe.recipe_steps import ImageStep
 from napari_unetseg.core.recipe.results_folder import RECIPE_FILE
+from napari_unetseg.gui.batch.batch_axes import first_image
 from napari_unetseg.gui.batch.batch_export import Words, WordsDialog, words_of
 from napari_unetseg.gui.batch.batch_page import BatchPage
 from napari_unetseg.gui.batch.batch_result_layers import (
@@ -66,6 +69,7 @@ class BatchWidget(QWidget):
         self._closed = self._trust = False
         self._untrusted: Untrusted | None = None
         self._recipe: Recipe | None = None
+        self._first: tuple[Path, ImageStep] | None = None
         self._shown: list[Layer] = []
         self.page = BatchPage(self.viewer, self.help_text)
         self.editor, self.images = self.page.editor, self.page.images
@@ -82,6 +86,7 @@ class BatchWidget(QWidget):
         self._scans = self._asking(self._on_scanned)
         self._looks = self._asking(self._on_look)
         self._words = self._asking(self._on_words)
+        self._heads = self._asking(self._on_head)
         self._connect()
         when_undocked(self, self.close_tool)
         open_as_tab(self)
@@ -98,8 +103,7 @@ class BatchWidget(QWidget):
     @property
     def busy(self) -> bool:
         """Whether another thread is at work."""
-        others = (self._takes, self._files, self._scans, self._looks, self._words)
-        return self.running or any(one.busy for one in others)
+        return self.running or any(one.busy for one in self._others())
 
     def take(self, layer: Layer | None = None) -> None:
         """Read the recipe of a layer, or of the picked one."""
@@ -142,6 +146,7 @@ class BatchWidget(QWidget):
             kept = [p for n, p in enumerate(self.images.rows.paths) if n not in chosen]
             self.images.rows.show_paths(kept)
             self.refresh()
+            self._read_first()
 
     def run(self) -> None:
         """Run the recipe on all images; a second call while running does nothing."""
@@ -224,7 +229,7 @@ class BatchWidget(QWidget):
         if not self._closed:
             self._closed = True
             self.cancel()
-            for one in (self._takes, self._files, self._scans, self._looks, self._words):
+            for one in self._others():
                 one.forget()
             self.page.pick.close_events()
             self.session.step_done.disconnect(self._on_step, missing_ok=True)
@@ -277,6 +282,12 @@ class BatchWidget(QWidget):
         self.images.doubleClicked.connect(self._on_double)
         self.images.clicked.connect(self._on_clicked)
         self.images.rows.modelReset.connect(lambda: self.refresh())
+        self.page.axes_line.chosen.connect(self._on_axes)
+
+    def _others(self) -> tuple[Latest, ...]:
+        """Return what runs in other threads beside the run."""
+        given = (self._takes, self._files, self._scans)
+        return (*given, self._looks, self._words, self._heads)
 
     def _asking(self, slot: Callable[[Any], None]) -> Latest:
         latest = Latest(self)
@@ -363,6 +374,7 @@ class BatchWidget(QWidget):
             self.page.out.setText(str(_place_for(given[0])))
         self.page.say("")
         self.refresh()
+        self._read_first()
 
     def _on_look(self, answer: tuple[Path, Look | NeedsTrust]) -> None:
         path, look = answer
@@ -387,6 +399,33 @@ class BatchWidget(QWidget):
     def _on_checked(self, recipe: Recipe | None) -> None:
         self._recipe = recipe
         self.refresh()
+        self._read_first()
+
+    def _read_first(self) -> None:
+        """Show the axes of the first image, as the recipe reads them."""
+        step = ImageStep() if self._recipe is None else self._recipe.image
+        paths = self.images.rows.paths
+        asked = (paths[0], step) if paths else None
+        if asked == self._first:
+            return
+        self._first = asked
+        if asked is None:
+            self.page.axes_line.hide()
+        else:
+            path = paths[0]
+            self._heads.ask(lambda progress: (path, first_image(path, step), step))
+
+    def _on_head(self, answer: tuple[Path, Image | None, ImageStep]) -> None:
+        self.page.axes_line.show_image(*answer)
+
+    def _on_axes(self, step: ImageStep) -> None:
+        """Keep other axes or channels in the recipe."""
+        recipe = self.editor.recipe()
+        if recipe is None:
+            self.page.say("There is no recipe yet to keep the axes in.", problem=True)
+        elif not self.running:
+            self._on_edited()
+            self.editor.show_recipe(recipe.model_copy(update={"image": step}))
 
     def _on_edited(self) -> None:
         self._follows = False

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unetseg.gui.batch.batch_axes import BatchAxes
 from napari_unetseg.gui.batch.batch_list import BatchList
 from napari_unetseg.gui.batch.recipe_editor import RecipeEditor
 from napari_unetseg.gui.shared.dock_help import About
@@ -68,6 +69,7 @@ class BatchPage(QWidget):
         self.remarks = _line()
         self.remarks.setStyleSheet("font-style: italic;")
         self.remarks.hide()
+        self.axes_line = BatchAxes()
         self.images = BatchList()
         self.count = _line()
         self.out = QLineEdit()
@@ -113,6 +115,7 @@ class BatchPage(QWidget):
         column.addWidget(self.remarks)
         column.addLayout(self._buttons("open", "save", "export"))
         column.addWidget(_head("Images"))
+        column.addWidget(self.axes_line)
         column.addWidget(self.images, 2)
         column.addWidget(self.count)
         column.addLayout(self._buttons("files", "folder", "remove"))

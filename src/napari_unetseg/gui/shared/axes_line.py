@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import AXES, doubt_axes
+from napari_unetseg.core.image import AXES, Image, doubt_axes
 from napari_unetseg.gui.shared.dock_help import small_button
 from napari_unetseg.gui.shared.layers import (
     axes_of,
@@ -90,21 +90,9 @@ class AxesLine(QWidget):
             if self.axes.findData(axes) < 0:
                 self.axes.addItem(" ".join(axes), axes)
             self.axes.setCurrentIndex(self.axes.findData(axes))
-            self.channel.clear()
-            several = image.n_channels > 1 and not image.rgb and not isinstance(layer, Labels)
-            self.channel.setVisible(several)
-            if several:
-                self._fill_channels(layer, image)
-
-    def _fill_channels(self, layer: Layer, image: Any) -> None:
-        self.channel.addItem("all channels", "")
-        names = image.channel_names or ("",) * image.n_channels
-        for number, name in enumerate(names):
-            self.channel.addItem(f"channel {number} {name}".strip(), name or str(number))
-        chosen = channel_choice(layer)
-        if self.channel.findData(chosen) < 0:
-            self.channel.addItem(f"channels {chosen}", chosen)
-        self.channel.setCurrentIndex(self.channel.findData(chosen))
+            fill_channels(self.channel, image, channel_choice(layer))
+            if isinstance(layer, Labels):
+                self.channel.hide()
 
     def _toggle(self) -> None:
         self.boxes.setVisible(self.boxes.isHidden())
@@ -118,6 +106,19 @@ class AxesLine(QWidget):
             self.text.setText(str(error))
             return
         self.chosen.emit()
+
+
+def fill_channels(box: QComboBox, image: Image, chosen: str) -> None:
+    """Offer the channels of an image in a box, which is hidden if there is no choice."""
+    box.clear()
+    box.setVisible(image.n_channels > 1 and not image.rgb)
+    box.addItem("all channels", "")
+    names = image.channel_names or ("",) * image.n_channels
+    for number, name in enumerate(names):
+        box.addItem(f"channel {number} {name}".strip(), name or str(number))
+    if box.findData(chosen) < 0:
+        box.addItem(f"channels {chosen}", chosen)
+    box.setCurrentIndex(box.findData(chosen))
 
 
 def axes_for(ndim: int) -> tuple[str, ...]:
@@ -149,4 +150,4 @@ def use_in_words(axes: str, whole: str, channels: str) -> str:
     return ", ".join([*parts, *([channels] if channels else [])])
 
 
-__all__ = ["AxesLine", "axes_for", "use_in_words"]
+__all__ = ["AxesLine", "axes_for", "fill_channels", "use_in_words"]
