@@ -9,6 +9,7 @@ from napari.layers import Labels, Tracks
 
 from napari_unetseg.core.objects.lineage import Lineage
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
+from napari_unetseg.gui.project.autosave import Autosave
 from napari_unetseg.gui.project.project_layers import contents_of, layers_from_contents
 from napari_unetseg.gui.shared.layers import image_of
 from napari_unetseg.gui.shared.session import Session
@@ -91,6 +92,14 @@ def test_threshold_and_measure_show_the_tracks_and_a_project_keeps_them(
     opened, _ = layers_from_contents(contents)
     kept = next(layer for layer in opened if isinstance(layer, Labels))
     assert image_of(kept).parents == {2: 1, 3: 1}
+    Autosave.of(viewer).save_as(tmp_path / "p.unetseg")
+    qtbot.waitUntil(lambda: not Autosave.of(viewer).busy)
+    other = ViewerModel()
+    Autosave.of(other).open(tmp_path / "p.unetseg")
+    qtbot.waitUntil(lambda: bool(tracks_of(other)))
+    (drawn,) = tracks_of(other)
+    assert drawn.graph == {2: [1], 3: [1]}
+    np.testing.assert_array_equal(drawn.data, again.data)
 
     run(qtbot, draft, link="none")
     assert not tracks_of(viewer), "objects that are not linked have no tracks"

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
+from napari.layers import Labels
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.objects.lineage import Lineage, lineage_of
 from napari_unetseg.core.project import Contents, ProjectFolder, SavedElsewhereError
 from napari_unetseg.gui.project.project_layers import (
     adopt,
@@ -19,10 +21,11 @@ from napari_unetseg.gui.project.project_layers import (
     version_of,
 )
 from napari_unetseg.gui.queue.queue_store import revision_of
-from napari_unetseg.gui.shared.layers import layer_key
+from napari_unetseg.gui.shared.layers import image_of, layer_key
 from napari_unetseg.gui.shared.model_opener import ask
 from napari_unetseg.gui.shared.session import Session, unwrapped
-from napari_unetseg.gui.shared.task import Task
+from napari_unetseg.gui.shared.task import Latest, Task
+from napari_unetseg.gui.shared.track_layers import show_tracks
 
 SECONDS = 5.0
 """Seconds between automatic saves."""
@@ -59,6 +62,9 @@ class Autosave(QObject):
         # What the viewer held when the disk last held all of it.
         self._seen: Any = None
         self.problem = ""
+        self._paths = Latest(self)
+        self._paths.answered.connect(self._on_paths)
+        self._tracked: list[Labels] = []
         self._timer = QTimer(self)
         self._timer.setInterval(round(1000 * SECONDS))
         self._timer.timeout.connect(self.autosave)
@@ -155,7 +161,10 @@ class Autosave(QObject):
 
     def take_over(self, folder: ProjectFolder, contents: Contents, problems: list[str]) -> None:
         """Continue to save an opened project whose layers are in the viewer."""
-        adopt(self._viewer, self._session, contents)
+        self._tracked = tracked = adopt(self._viewer, self._session, contents)
+        if tracked:
+            images = [image_of(layer) for layer in tracked]
+            self._paths.ask(lambda progress: [lineage_of(one, progress=progress) for one in images])
         self.folder = folder
         items = {item.key: item for item in contents.items}
         versions = {}
@@ -210,6 +219,15 @@ class Autosave(QObject):
         for layer in layers:
             self._viewer.add_layer(layer)
         self.take_over(folder, contents, problems)
+
+    def _on_paths(self, lineages: list[Lineage | None]) -> None:
+        """Show the tracks of an opened project, of the layers that are still there."""
+        tracked, self._tracked = self._tracked, []
+        if self._viewer is None:
+            return
+        for layer, lineage in zip(tracked, lineages, strict=True):
+            if layer in self._viewer.layers:
+                show_tracks(self._viewer.layers, layer, lineage)
 
     def _on_refused(self, sentence: str) -> None:
         self.problem = sentence

@@ -19,16 +19,20 @@ from napari_unetseg.gui.shared.layers import (
     KEY_OF,
     METADATA_KEY,
     claim_key,
+    find_layer,
     geometry_of_file,
     image_of,
     layer_key,
 )
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
-from napari_unetseg.gui.shared.track_layers import is_tracks
+from napari_unetseg.gui.shared.track_layers import TRACKS, is_tracks
 
 _TYPES = "feature_types"
 """Entry of the `place` of a layer: types of its columns that numpy does not have."""
+
+_TRACKED = "tracks"
+"""Entry of the `place` of a layer: whether the paths of its objects are shown."""
 
 _FARTHEST = 1e15
 
@@ -71,6 +75,8 @@ def contents_of(
             data = np.asarray(layer.data) if saved else np.array(layer.data)
             table, types = _table(layer)
             common["place"] |= {_TYPES: types} if types else {}
+            if find_layer(viewer.layers, TRACKS, layer) is not None:
+                common["place"][_TRACKED] = True
             ink = session.locks(layer).pixels()
             labels.append(LabelsItem(labels=data, ink=ink, table=table, **common))
         elif isinstance(layer, ImageLayer) and not isinstance(layer, Labels):
@@ -117,8 +123,15 @@ def layers_from_contents(contents: Contents) -> tuple[list[Layer], list[str]]:
     return [layer for _, layer in sorted(made, key=lambda pair: pair[0])], problems
 
 
-def adopt(viewer: Any, session: Session, contents: Contents) -> None:
-    """Restore the sources and locked pixels of opened layers, and the models."""
+def adopt(viewer: Any, session: Session, contents: Contents) -> list[Labels]:
+    """Restore the sources and locked pixels of opened layers, and the models.
+
+    Returns
+    -------
+    list of Labels
+        The layers whose tracks were shown when the project was saved.
+    """
+    tracked = []
     by_key = {item.key: claim_key(viewer.layers, item.key) for item in contents.items}
     for item in contents.items:
         layer = by_key.get(item.key)
@@ -133,7 +146,10 @@ def adopt(viewer: Any, session: Session, contents: Contents) -> None:
             locks = session.locks(layer)
             if item.ink is not None and not locks:
                 locks.restore(item.ink)
+            if item.place.get(_TRACKED) is True:
+                tracked.append(layer)
     session.adopt_models(contents.models, contents.history)
+    return tracked
 
 
 def _path(layer: Layer) -> Path | None:
