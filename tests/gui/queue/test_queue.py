@@ -15,6 +15,7 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.review_queue import Queue
+from napari_unetseg.core.threshold import ThresholdOptions
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY
 from napari_unetseg.gui.correct.correct_tools import TOOLS
@@ -24,7 +25,7 @@ from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.queue.queue_panel import KEYS
 from napari_unetseg.gui.queue.queue_store import count_in, queue_of, revision_of
 from napari_unetseg.gui.review.review_dock import NEXT_KEY
-from napari_unetseg.gui.shared.layers import UNCERTAINTY, role_of
+from napari_unetseg.gui.shared.layers import OBJECTS, UNCERTAINTY, new_labels, role_of
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED_OBJECTS
@@ -106,6 +107,13 @@ def test_without_a_model_it_is_honest(tool, layer, make):
     assert "object 9" in tool.panel.item.text()
     assert "0 of 7" in tool.panel.bar.text()
     assert len(queue) == 7
+
+
+def test_objects_of_a_threshold_have_no_decoding(viewer, tool, make):
+    image = viewer.add_image(example() > 0)
+    options = ThresholdOptions(result="objects").model_dump()
+    new_labels(viewer.layers, image, OBJECTS, example(), name="found", options=options)
+    assert len(make()) == 7
 
 
 def test_the_camera_goes_there_with_a_frame(tool, viewer, layer, make):

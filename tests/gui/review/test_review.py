@@ -69,6 +69,14 @@ def cells(table, row):
     return [model.data(model.index(row, column)) for column in range(model.columnCount())]
 
 
+def test_other_pixel_sizes_are_noted(tool, two, compare):
+    compare()
+    assert "differ" not in tool.message.text()
+    two[0].scale = (0.25, 0.25)
+    compare()
+    assert "differ in pixel size (0.25 and 0.5" in tool.message.text()
+
+
 def test_it_says_what_it_needs(tool, viewer):
     assert "two Labels layers" in tool.message.text()
     viewer.add_image(np.zeros((4, 4)))

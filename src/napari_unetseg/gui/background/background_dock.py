@@ -91,6 +91,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
             lambda layer: isinstance(layer, Labels),
             follow=lambda layer: False,
             nothing="nothing",
+            images=True,
         )
         self.exclude.setObjectName("exclude")
         self.exclude.picked.connect(self.look_later)

@@ -67,6 +67,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         "leave them alone."
     )
     pick_text = "Labels"
+    runs_on_labels = True
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -77,6 +77,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     run_text = "Measure"
     run_help = "Measure every object of the labels."
     pick_text = "Labels"
+    runs_on_labels = True
     nothing_text = "Open or make a Labels layer: its objects are measured."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821

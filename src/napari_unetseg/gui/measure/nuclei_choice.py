@@ -113,7 +113,7 @@ class NucleiChoice(QWidget):
     def __init__(self, viewer: Any, accepts: Callable[[Layer], bool]) -> None:
         super().__init__()
         self.layer = LayerChoice(
-            viewer, accepts, follow=lambda layer: False, nothing="None: labels alone"
+            viewer, accepts, follow=lambda layer: False, nothing="None: labels alone", images=True
         )
         self.layer.setObjectName("nuclei")
         self.layer.setWhatsThis(

@@ -36,7 +36,7 @@ from napari_unetseg.gui.shared.model_choice import ModelChoice
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Work
 from napari_unetseg.gui.shared.tool import Tool
-from napari_unetseg.gui.shared.training_layers import PREDICTED
+from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
 _CLASSES = (PREDICTED, "mask")
 _CORRECT = "Correct"
@@ -77,6 +77,7 @@ class QueueWidget(Tool[QueueOptions]):
     run_text = "Make the queue"
     run_help = "Find the items to review. Corrected and approved objects are left out."
     pick_text = "Labels"
+    runs_on_labels = True
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
@@ -94,7 +95,7 @@ class QueueWidget(Tool[QueueOptions]):
             "The model whose uncertainty is used, on the image and its mirrored and turned copies."
         )
         self.other = LayerChoice(
-            self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing"
+            self.viewer, self.accepts, follow=lambda layer: False, nothing="nothing", images=True
         )
         self.other.setToolTip(
             "Labels from another model or annotator: differences are reviewed first."
@@ -142,6 +143,7 @@ class QueueWidget(Tool[QueueOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
+        self.models.fit_to(layer)
         self._let_go()
         if not isinstance(layer, Labels):
             self._show()
@@ -336,8 +338,8 @@ def _at_its_size(model: TrainedModel, layer: Labels) -> TrainedModel:
 
 
 def _decoding(layer: Labels) -> DecodeOptions | None:
-    """Return the decoding options stored in a layer, if any."""
-    options = options_of_layer(layer)
+    """Return the decoding options stored in a layer, if a model made it."""
+    options = options_of_layer(layer) if role_of(layer) == PREDICTED_OBJECTS else {}
     known = {name: options[name] for name in DecodeOptions.model_fields if name in options}
     return DecodeOptions.checked(**known) if known else None
 

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QLabel, QPushButton
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.label_image import comparable, has_below_zero
+from napari_unetseg.core.measure import size_difference
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.core.scoring.review_objects import (
@@ -75,7 +76,9 @@ class ReviewOptions(Options):
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """A review, its picture, the two layers, and whether they have pixels below 0."""
+    """A review, its picture, the two layers, whether they have pixels below 0, and how their
+    pixel sizes differ.
+    """
 
     prediction: Layer
     truth: Layer
@@ -84,6 +87,7 @@ class _Found:
     picture: NDArray[np.uint8]
     options: ReviewOptions
     below_zero: bool
+    sizes: str = ""
 
 
 class ReviewWidget(Tool[ReviewOptions]):
@@ -100,6 +104,7 @@ class ReviewWidget(Tool[ReviewOptions]):
     run_text = "Compare"
     run_help = "Match the objects of both layers and list them, worst first."
     pick_text = "Prediction"
+    runs_on_labels = True
     nothing_text = "Open or make two Labels layers: a prediction, and the truth."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
@@ -116,7 +121,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.run)
         self.viewer.layers.events.removed.connect(self._on_removed)
-        self.truth = LayerChoice(self.viewer, self.accepts, follow=self._is_other)
+        self.truth = LayerChoice(self.viewer, self.accepts, follow=self._is_other, images=True)
         self.truth.setObjectName("truth")
         self.truth.picked.connect(self._on_truth)
         self.pick.avoid(self.truth)
@@ -348,7 +353,8 @@ def _compare(
     review = review_objects(counted, options.threshold)
     picture = paint_review(counted, review, *ids, progress=part(progress, 0.6, 1))
     below = any(not one.lazy and has_below_zero(one) for one in (predicted, true))
-    return _Found(prediction, truth, counted, review, picture, options, below)
+    sizes = size_difference(predicted, true)
+    return _Found(prediction, truth, counted, review, picture, options, below, sizes)
 
 
 def _matched(
@@ -378,6 +384,8 @@ def _summary(found: _Found) -> str:
     )
     if found.below_zero:
         line += " Pixels below 0 are left out."
+    if found.sizes:
+        line += f" The two differ in pixel size ({found.sizes}), but are compared pixel by pixel."
     if min(matching.n_predicted, matching.n_true) == 1 < max(matching.n_predicted, matching.n_true):
         which = found.prediction if matching.n_predicted == 1 else found.truth
         line += (

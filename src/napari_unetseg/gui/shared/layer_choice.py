@@ -8,6 +8,8 @@ from napari.utils.events import disconnect_events
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from napari_unetseg.gui.shared.labels_from_images import convert_to_labels, may_be_labels
+
 
 class LayerChoice(QComboBox):
     """A box with the layers that a tool accepts.
@@ -23,6 +25,8 @@ class LayerChoice(QComboBox):
         others when there is a choice.
     nothing
         Text of a first entry for no layer; there is no such entry if it is empty.
+    images
+        Whether images that may be labels are offered as well. Picking one makes it a Labels layer.
 
     Signals
     -------
@@ -39,12 +43,15 @@ class LayerChoice(QComboBox):
         *,
         follow: Callable[[Layer], bool] = lambda layer: True,
         nothing: str = "",
+        images: bool = False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._layers = viewer.layers
         self._accepts = accepts
         self._nothing = nothing
+        self._images = images
+        self._convertible: list[Layer] = []
         self._entries: list[Layer | None] = []
         self._last: Layer | None = None
         events = self._layers.events
@@ -56,17 +63,19 @@ class LayerChoice(QComboBox):
         self._other: LayerChoice | None = None
         self._watched: list[Layer] = []
         self.currentIndexChanged.connect(self._announce)
+        self.activated.connect(self._on_activated)
+        self.setPlaceholderText("none")
         self._refill()
         self._on_active()
 
     def layer(self) -> Layer | None:
         """Return the picked layer, or None."""
-        at = self.currentIndex()
-        return self._entries[at] if 0 <= at < len(self._entries) else None
+        entry = self._entry(self.currentIndex())
+        return None if self._is_image(entry) else entry
 
     def pick(self, layer: Layer) -> None:
-        """Pick `layer` if it is offered."""
-        if layer in self._entries:
+        """Pick `layer` if it is offered and needs no conversion."""
+        if layer in self._entries and not self._is_image(layer):
             self.setCurrentIndex(self._entries.index(layer))
 
     def avoid(self, other: "LayerChoice") -> None:
@@ -84,14 +93,18 @@ class LayerChoice(QComboBox):
         kept = self.layer()
         self._watch_names()
         offered: list[Layer | None] = [layer for layer in self._layers if self._accepts(layer)]
-        self._entries = [None, *offered] if self._nothing else offered
+        images = [one for one in self._layers if self._images and may_be_labels(one)]
+        self._convertible = [one for one in images if one not in offered]
+        self._entries = [*([None] if self._nothing else ()), *offered, *self._convertible]
         blocked = self.blockSignals(True)
         self.clear()
         for entry in self._entries:
-            self.addItem(self._nothing if entry is None else entry.name)
-        if kept in self._entries:
+            name = self._nothing if entry is None else entry.name
+            self.addItem(f"{name} (image, to labels)" if self._is_image(entry) else name)
+        self.setCurrentIndex(0 if self._nothing else -1)
+        if kept is not None and kept in self._entries:
             self.setCurrentIndex(self._entries.index(kept))
-        elif not self._nothing and self._entries:
+        elif not self._nothing and offered:
             likely = [layer for layer in offered if layer is not None and self._follows(layer)]
             self.setCurrentIndex(self._entries.index((likely or offered)[-1]))
         self.blockSignals(blocked)
@@ -110,6 +123,22 @@ class LayerChoice(QComboBox):
         active = self._layers.selection.active
         if active is not None and self._accepts(active) and self._follows(active):
             self.pick(active)
+
+    def _entry(self, at: int) -> Layer | None:
+        return self._entries[at] if 0 <= at < len(self._entries) else None
+
+    def _is_image(self, entry: Layer | None) -> bool:
+        """Whether an entry becomes a Labels layer when it is picked."""
+        return entry is not None and entry in self._convertible
+
+    def _on_activated(self, at: int) -> None:
+        entry = self._entry(at)
+        if entry is not None and self._is_image(entry):
+            made = convert_to_labels(self._layers, entry)
+            if made is None:
+                self._refill()
+            else:
+                self.pick(made)
 
     def _follows(self, layer: Layer) -> bool:
         taken = self._other is not None and self._other.layer() is layer

@@ -80,6 +80,8 @@ class Tool(QWidget, Generic[O]):
     pick_text: ClassVar[str] = "Image"
     channels_text: ClassVar[str] = "all channels together"
     nothing_text: ClassVar[str] = "Open an image (File menu), or drop one on the window."
+    runs_on_labels: ClassVar[bool] = False
+    """Whether the layer is one of labels, so that masks opened as images are offered too."""
     makes_model: ClassVar[bool] = False
     """Whether the result is a model, which is of use on other pixels too."""
 
@@ -91,7 +93,12 @@ class Tool(QWidget, Generic[O]):
         self.viewer = viewer = unwrapped(viewer)
         self.session = Session.of(viewer)
         self.form: Form[O] = Form(options)
-        self.pick = LayerChoice(viewer, self.accepts, follow=lambda layer: not is_report(layer))
+        self.pick = LayerChoice(
+            viewer,
+            self.accepts,
+            follow=lambda layer: not is_report(layer),
+            images=self.runs_on_labels,
+        )
         self.axes_line = AxesLine()
         self.axes_line.chosen.connect(lambda: self._on_picked(self.pick.layer()))
         self._axes_seen: tuple[object, ...] = ()

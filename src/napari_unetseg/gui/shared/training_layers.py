@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
+from napari_unetseg.core.measure import size_difference
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.corrected_labels import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.training.model_history import Learnt
@@ -26,7 +27,10 @@ _KINDS = {
     "objects": "objects: an id for each",
 }
 _KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objects"}
-_NO_LABELS = "Add a Labels layer (the tag button), paint a few strokes of each class, then train."
+_NO_LABELS = (
+    "Add a Labels layer (the tag button), paint a few strokes of each class, then train. If a mask "
+    "was opened as an image, choose it in Labels."
+)
 
 
 def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
@@ -42,7 +46,7 @@ def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
     def follow(layer: Layer) -> bool:
         return not layer.metadata.get("truth") and (predictions or role_of(layer) not in RESULTS)
 
-    pick = LayerChoice(viewer, lambda layer: isinstance(layer, Labels), follow=follow)
+    pick = LayerChoice(viewer, lambda layer: isinstance(layer, Labels), follow=follow, images=True)
     pick.setObjectName("labels")
     return pick
 
@@ -88,6 +92,8 @@ def lesson_of(
     at = None if plane is None else index_along(layer, image.grey().axes, plane)
     pair, placed = _on_image(TrainingPair(image, painted), at)
     notes = [*pair.notes(kind, repr(layer.name), repr(labels.name)), *placed]
+    if differs := size_difference(image_of(labels), image):
+        notes.append(f"Labels and image differ in pixel size ({differs}): the image's is taken.")
     return pair, " ".join(notes)
 
 

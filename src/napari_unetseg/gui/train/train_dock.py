@@ -90,7 +90,11 @@ class TrainWidget(Tool[TrainOptions]):
         self.labels = labels_pick(self.viewer)
         self.kind = kind_box()
         self.region = LayerChoice(
-            self.viewer, marks_regions, follow=lambda layer: False, nothing="the whole image"
+            self.viewer,
+            marks_regions,
+            follow=lambda layer: False,
+            nothing="the whole image",
+            images=True,
         )
         self.region.setObjectName("region")
         self.region.setStatusTip(_REGION_HELP)
