@@ -161,6 +161,10 @@ class FeaturesWidget(Tool[FeatureOptions]):
             return self._show_maps(layer, result)
         return self._show_excited(layer, result)
 
+    def layer_changed(self, layer: Layer | None) -> None:
+        super().layer_changed(layer)
+        self.models.fit_to(layer)
+
     def shown(self) -> None:
         if self.layers.count() == 0:
             self._read_layers()

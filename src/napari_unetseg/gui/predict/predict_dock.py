@@ -207,6 +207,7 @@ class PredictWidget(Tool[PredictDockOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         self.live.forget()
+        self.models.fit_to(layer)
         super().layer_changed(layer)
         self._show_decoding()
         self._show_sizes()

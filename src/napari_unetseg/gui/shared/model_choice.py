@@ -2,23 +2,35 @@
 
 from collections.abc import Callable, Sequence
 
+from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox
 
+from napari_unetseg.core.image import AXES
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
+from napari_unetseg.gui.shared.layers import axes_of
 
 HEADING = "Shipped with napari-unetseg"
 """Heading above the shipped models, here and in the Models dock."""
 
 _NO_MODEL = ""
+_NEEDS_STACK = "Trained on stacks: the image has no Z axis. Name its axes in the line Axes."
 
 
 class ModelChoice(QComboBox):
     """A box to choose one model.
 
-    A shipped model is read from its file on first use, in some hundredths of a second.
+    A shipped model is read from its file on first use, in some hundredths of a second. Models of
+    stacks cannot be chosen for an image without Z, see `fit_to`.
     """
+
+    _stacks = True
+
+    def fit_to(self, layer: Layer | None) -> None:
+        """Offer models of stacks only if a layer has the axis Z; now and when the box is filled."""
+        self._stacks = layer is None or not 2 <= layer.ndim <= len(AXES) or "Z" in axes_of(layer)
+        self._enable()
 
     def fill(
         self,
@@ -49,6 +61,15 @@ class ModelChoice(QComboBox):
                 self.addItem(after, None)
             add_shipped(self, [name for name in shipped.names() if ships and not _in(models, name)])
             self.setCurrentIndex(1 if self.itemData(0) == _NO_MODEL else 0)
+            self._enable()
+
+    def _enable(self) -> None:
+        for row in range(self.count()):
+            model = self.itemData(row)
+            if model is not None and not isinstance(model, str) and model.ndim == 3:
+                item = self.model().item(row)  # type: ignore[union-attr]  # a standard model
+                item.setEnabled(self._stacks)
+                item.setToolTip("" if self._stacks else _NEEDS_STACK)
 
     def chosen(self) -> TrainedModel | None:
         """Return the chosen model."""
