@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
+from napari_unetseg.core.normalisation import (
+    Normalisation,
+    NormalisationSpec,
+    check_finite,
+    fit_normalisation,
+)
 from napari_unetseg.core.progress import Cancelled
 
 NOISE = np.random.default_rng(0).normal(100, 20, size=(3, 40, 50)).astype(np.float32)
@@ -117,3 +122,13 @@ def test_can_be_cancelled() -> None:
 
     with pytest.raises(Cancelled):
         fit_normalisation(Image.of(NOISE, "ZYX"), NormalisationSpec(), progress=cancel)
+
+
+def test_an_image_without_a_number_is_refused():
+    holes = np.full((2, 8, 9), np.nan, np.float32)
+    holes[1, 3] = np.inf
+    with pytest.raises(InputError, match="Every pixel of the image is NaN or infinite"):
+        check_finite(Image(holes, "ZYX"))
+    holes[1, 3, 4] = 7
+    check_finite(Image(holes, "ZYX"))
+    check_finite(Image(np.zeros((8, 9), bool), "YX"))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress, silent, track
@@ -133,6 +134,24 @@ def fit_normalisation(
     return Normalisation(offsets, scales)
 
 
+def check_finite(image: Image) -> None:
+    """Raise unless an image has a number that is neither NaN nor infinite.
+
+    Reads planes of floats up to the first that has one.
+
+    Raises
+    ------
+    InputError
+        When it has none.
+    """
+    planes = image.indices("CYX") if image.dtype.kind == "f" else ()
+    if planes and not any(np.isfinite(image.block(index, "CYX")).any() for index in planes):
+        raise InputError(
+            "Every pixel of the image is NaN or infinite, so nothing can be found in it. Choose "
+            "another image."
+        )
+
+
 def _offset_and_scale(sample: NDArray[Any], spec: NormalisationSpec) -> tuple[float, float]:
     if not sample.size:
         return 0.0, 1.0
@@ -166,4 +185,4 @@ def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
     return [values.astype(np.uint8) if values.dtype.kind == "b" else values for values in joined]
 
 
-__all__ = ["Normalisation", "NormalisationSpec", "fit_normalisation", "intensities"]
+__all__ = ["Normalisation", "NormalisationSpec", "check_finite", "fit_normalisation", "intensities"]

@@ -11,7 +11,7 @@ from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.inference.three_orientations import ThreeOrientations
 from napari_unetseg.core.inference.zoomed import at_zoom
 from napari_unetseg.core.model.trained_model import TrainedModel
-from napari_unetseg.core.normalisation import Normalisation, fit_normalisation
+from napari_unetseg.core.normalisation import Normalisation, check_finite, fit_normalisation
 from napari_unetseg.core.options import Device
 from napari_unetseg.core.progress import Progress, part, to_the_end
 
@@ -104,8 +104,15 @@ def ready(
     image, segmenter, scaling, progress
         The image in the channels of the model, the network, the scaling of the intensities, and
         the progress that is left.
+
+    Raises
+    ------
+    InputError
+        When the channels or axes do not fit the model, or no pixel is a finite number.
     """
     image = named_channels(model, image)
+    if scaling is None:
+        check_finite(image)
     if isinstance(model, RunsItself):
         given, bare, scaling, rest = model.ready(
             image, options.device, options.flips, progress, scaling
