@@ -9,7 +9,14 @@ from skimage.measure import label, regionprops_table
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.measure import MeasureOptions, find_positions, measure, stacked_tables
+from napari_unetseg.core.measure import (
+    MeasureOptions,
+    find_positions,
+    is_flat,
+    measure,
+    scale_notes,
+    stacked_tables,
+)
 from napari_unetseg.core.progress import Cancelled
 
 
@@ -152,3 +159,5 @@ def test_a_stack_of_one_plane_has_areas() -> None:
     flat = measure(Image.of(ids[:, 0], "TYX", spacing=(0.5, 0.5), unit="um"))
     assert made["area_um2"].tolist() == flat["area_um2"].tolist() == [3.0, 3.0]
     assert not [name for name in made if "volume" in name]
+    unknown = Image(ids, "TZYX", (0.5, 0.5, 0.5), "um", assumed="Z")
+    assert scale_notes(unknown, {}, flat=is_flat(unknown, MeasureOptions())) == []

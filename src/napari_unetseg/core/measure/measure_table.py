@@ -11,7 +11,7 @@ from napari_unetseg.core.measure.column_units import measured_scale
 from napari_unetseg.core.measure.columns import Table, build_columns
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measure_passes import Measured
-from napari_unetseg.core.measure.measured_frames import is_flat, list_frames, settle_frames
+from napari_unetseg.core.measure.measured_frames import list_frames, measures_planes, settle_frames
 from napari_unetseg.core.measure.track_table import with_parents
 from napari_unetseg.core.progress import Progress, part, silent
 
@@ -102,7 +102,7 @@ def measure(
     chosen = options or MeasureOptions()
     labels = _checked(labels)
     chosen = settle_frames(chosen, labels.length("Z"))
-    labels = measured_scale(labels, flat=is_flat(labels, chosen))
+    labels = measured_scale(labels, flat=measures_planes(labels, chosen))
     channels = _channels_of(labels, image)
     frames = list_frames(labels, chosen)
     measured = []
@@ -142,7 +142,7 @@ def measure_part(
     chosen = options or MeasureOptions()
     labels = _checked(labels)
     chosen = settle_frames(chosen, whole.get("Z", 1))
-    labels = measured_scale(labels, flat=is_flat(labels, chosen))
+    labels = measured_scale(labels, flat=measures_planes(labels, chosen))
     channels = _channels_of(labels, image)
     first = np.array([start.get(axis, 0) for axis in "ZYX"])
     measured = []

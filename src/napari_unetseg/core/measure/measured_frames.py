@@ -45,7 +45,12 @@ def settle_frames(options: MeasureOptions, depth: int) -> MeasureOptions:
 
 
 def is_flat(labels: Image, options: MeasureOptions) -> bool:
-    """Whether planes are measured, not volumes."""
+    """Whether planes of whole labels are measured, not volumes; a single plane has none."""
+    return measures_planes(labels, settle_frames(options, labels.length("Z")))
+
+
+def measures_planes(labels: Image, options: MeasureOptions) -> bool:
+    """Whether planes of labels, or of a part of them, are measured by the options of the whole."""
     return "Z" not in labels.axes or options.per == "plane"
 
 
@@ -59,7 +64,7 @@ def list_frames(labels: Image, options: MeasureOptions) -> list[MeasuredFrame]:
         at = dict(zip(loops, index, strict=True))
         planes.setdefault(tuple(at[k] for k in keys), []).append((index, at.get("Z", 0)))
     axes, spacing = (
-        ("YX", labels.spacing[-2:]) if is_flat(labels, options) else ("ZYX", labels.spacing)
+        ("YX", labels.spacing[-2:]) if measures_planes(labels, options) else ("ZYX", labels.spacing)
     )
     return [
         MeasuredFrame(dict(zip(keys, key, strict=True)), tuple(planes[key]), axes, spacing)
