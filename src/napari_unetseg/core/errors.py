@@ -99,6 +99,9 @@ def decoding(name: object, *, failed: str = "cannot be read") -> Iterator[None]:
         if not (isinstance(error, _DAMAGE) or _is_of_library(error)):
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if isinstance(error, TypeError | AttributeError):
+            # Their words are on functions of the library.
+            reason = "a value in it is not of the expected kind"
         raise InputError(f"{name} {failed}: {reason or type(error).__name__}.") from error
 
 

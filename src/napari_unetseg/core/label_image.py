@@ -90,6 +90,11 @@ def whole_numbers(data: Any, name: str = "The label image", note: Note = no_note
     if n:
         note(f"{name} has {n} pixels that are NaN, taken as 0.")
         data = np.where(missing, 0, data)
+    if bool(np.isinf(data).any()):
+        raise InputError(
+            f"{name} holds infinite numbers; labels are whole numbers, 0 for background. Replace "
+            "them, or make a mask of it with Threshold."
+        )
     # Floats hold whole numbers exactly up to 2 to the power of 53.
     if bool(((np.floor(data) != data) | (abs(data) > 2**53)).any()):
         raise InputError(

@@ -107,6 +107,12 @@ def test_a_programmers_error_flies():
         np.lib.format.read_array(io.BytesIO(b"\x93NUMPY\x01\x00\x02\x00{("))
 
 
+def test_words_on_functions_of_a_library_are_not_shown():
+    sentence = "x is shown plainly: a value in it is not of the expected kind"
+    with pytest.raises(InputError, match=sentence), decoding("x", failed="is shown plainly"):
+        np.tri()  # type: ignore[call-overload]
+
+
 def test_declared_sizes_are_compared_with_what_is_stored(tmp_path):
     huge = tmp_path / "huge.zarr"
     zarr.create_array(huge, shape=(10**6,) * 3, chunks=(64,) * 3, dtype="u2")

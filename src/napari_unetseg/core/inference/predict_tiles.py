@@ -168,7 +168,7 @@ def matched(image: Image, segmenter: Segmenter) -> Image:
     if image.n_channels != n:
         way_out = "another image"
         if image.n_channels > n:
-            way_out = f"{n} of the channels {image.list_channels()}"
+            way_out = f"{n} of the channels {image.list_channels()} (--channel, or the line Axes)"
         raise InputError(
             f"The image has {image.n_channels} channel(s), but the model was trained on "
             f"{n}. Choose {way_out}, or train a model on images like this one."
