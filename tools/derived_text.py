@@ -239,6 +239,8 @@ def default_of(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value == 0 and (word := _extra(field).get("zero")):
+        return f"{word} (`{value}`)"
     return f"`{value}`" if value not in ("", (), None) else "nothing"
 
 

@@ -51,6 +51,7 @@ def option(
     advanced: bool = False,
     flag: str = "",
     suggestions: tuple[str, ...] = (),
+    zero: str = "",
     **bounds: Any,
 ) -> Any:
     """Declare a field of an `Options` class.
@@ -74,6 +75,8 @@ def option(
         Command-line flag, when it is not the field's own name.
     suggestions
         Values offered for a `str` field that also accepts free text.
+    zero
+        Word for 0 in the form and on the pages, for a number whose lowest value is 0.
     **bounds
         `ge`, `gt`, `le`, `lt` and anything else pydantic's `Field` takes.
     """
@@ -84,6 +87,7 @@ def option(
         "advanced": advanced,
         "flag": flag,
         "suggestions": suggestions,
+        "zero": zero,
     }
     extra: Any = {key: value for key, value in layout.items() if value}
     return Field(default=default, title=title, description=help, json_schema_extra=extra, **bounds)

@@ -5,6 +5,7 @@ from typing import Literal
 import pytest
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.gui.shared.form import Form
 
@@ -110,3 +111,12 @@ def test_options_are_held_before_there_are_widgets(qtbot, options):
     form.unfold()
     assert form.widget("rare").value == options.rare
     assert form.options == options
+
+
+def test_zero_is_shown_by_its_word(qtbot):
+    form = Form(DecodeOptions(link="time"))
+    qtbot.addWidget(form.page)
+    box = form.widget("link_distance").native
+    assert box.text() == "automatic"
+    form.set(link_distance=4.0)
+    assert box.text() == "4.00"

@@ -43,8 +43,9 @@ class PredictOptions(SizeOptions, _ResultOptions):
     tile: int = option(
         0,
         "Tile side",
-        "Side in pixels of the pieces that are predicted at once; 0 chooses by cost. Smaller tiles "
-        "take less memory and more time.",
+        "Side in pixels of the pieces that are predicted at once. Automatic, which is 0, chooses "
+        "by cost. Smaller tiles take less memory and more time.",
+        zero="automatic",
         ge=0,
         le=8192,
         step=32,

@@ -96,9 +96,10 @@ def link_distance_option(when: When | None = None) -> Any:
     return option(
         0.0,
         "Largest movement",
-        "Largest movement of an object from one time to the next, in pixels. 0 finds it: three "
-        "times the median movement, and at least the median diameter.",
+        "Largest movement of an object from one time to the next, in pixels. Automatic, which is "
+        "0: three times the median movement, and at least the median diameter.",
         when={"link": _TIME, "link_by": ("movement",), **(when or {})},
+        zero="automatic",
         ge=0.0,
         le=1e6,
         step=1.0,

@@ -323,12 +323,18 @@ def _number(
     low, high = _bounds(field, kind)
     slider = bool(layout.get("slider", False))
     step = layout.get("step")
-    if kind is int:
-        make = Slider if slider else SpinBox
-        return make(name=name, value=value, min=low, max=high, step=int(step or 1))
+    if kind is int and slider:
+        return Slider(name=name, value=value, min=low, max=high, step=int(step or 1))
     if slider:
         return FloatSlider(name=name, value=value, min=low, max=high)
-    return FloatSpinBox(name=name, value=value, min=low, max=high, step=step or 0.1)
+    box: Any
+    if kind is int:
+        box = SpinBox(name=name, value=value, min=low, max=high, step=int(step or 1))
+    else:
+        box = FloatSpinBox(name=name, value=value, min=low, max=high, step=step or 0.1)
+    # Qt shows it for the lowest value, which is 0.
+    box.native.setSpecialValueText(str(layout.get("zero", "")))
+    return box
 
 
 def _bounds(field: FieldInfo, kind: Any) -> tuple[Any, Any]:
