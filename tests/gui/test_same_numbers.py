@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
@@ -14,6 +14,8 @@ from napari_unetseg.cli import main
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io import write_image, write_labels
 from napari_unetseg.core.measure import MeasureOptions
+from napari_unetseg.core.recipe import Batch, MeasurementStep, Recipe, ThresholdStep, run_batch
+from napari_unetseg.core.threshold import ThresholdOptions, threshold
 from napari_unetseg.gui.measure.measured_objects import measure_copy
 from napari_unetseg.gui.shared.layers import image_of, image_place
 
@@ -110,6 +112,34 @@ def test_units_of_a_layer_do_not_change_sizes(units):
     else:
         assert table["volume_um3"].tolist() == pytest.approx([100.0])
         assert notes == ()
+
+
+@given(images(), st.sampled_from([".ome.tif", ".zarr"]))
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_recipe_gives_the_same_as_python_and_a_moved_layer(tmp_path, pair, suffix):
+    _, image = pair
+    # Files put T before Z, in which order objects are numbered.
+    assume(image.axes != "ZTYX")
+    made = seg.threshold(image, result="objects")
+    expected = seg.measure(made, image, outline=False)
+    place = image_place(image, image.axes) | {"translate": range(1, image.ndim + 1)}
+    layer = image_of(ImageLayer(image.data, **place))
+    found = threshold(layer, ThresholdOptions(result="objects"))
+    table, _, _ = measure_copy(found.image, {"v": layer}, OPTIONS, lambda *a: None)
+    equal(expected, table)
+    path, out = tmp_path / f"a{suffix}", tmp_path / "out"
+    write_image(path, image)
+    recipe = Recipe(
+        threshold=ThresholdStep(result="objects"), measurement=MeasurementStep(outline=False)
+    )
+    (row,) = run_batch(Batch(recipe, (path,), out), resume=False)
+    assert row.state == "done", row.message
+    equal(expected, rows_of(out / "tables" / "a.csv"))
 
 
 def test_a_recipe_gives_the_same(tmp_path):
