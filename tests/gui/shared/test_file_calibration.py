@@ -139,7 +139,8 @@ class Bioio:
         self.at = self.scenes.index(scene)
 
     def get_image_dask_data(self, order):
-        return dask.array.full((3, 1, 4, 5, 6), self.at, np.uint8)
+        shape = (3, len(self.channel_names), 4, 5, 6)
+        return dask.array.full(shape, self.at, np.uint8)
 
 
 @pytest.fixture
@@ -170,6 +171,15 @@ def test_another_reader_s_layer_gets_the_pixel_size_if_the_shape_is_that_of_the_
     with layer_source(path=str(czi), reader_plugin="another"):
         layer = viewer.add_image(np.zeros(shape, np.uint8))
     assert image_of(layer).spacing == ((1, 1, 1) if shape[0] == 4 else (1.5, 0.25, 0.25))
+
+
+def test_another_reader_s_layer_of_one_channel_gets_the_pixel_size(czi, monkeypatch):
+    monkeypatch.setattr(Bioio, "channel_names", ("DAPI", "GFP"))
+    viewer = ViewerModel()
+    Session.of(viewer)
+    with layer_source(path=str(czi), reader_plugin="another"):
+        layer = viewer.add_image(np.zeros((3, 4, 5, 6), np.uint8))
+    assert image_of(layer).spacing == (1.5, 0.25, 0.25)
 
 
 def test_the_first_of_several_images_is_not_silent(scenes, monkeypatch):

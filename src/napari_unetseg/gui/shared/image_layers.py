@@ -109,7 +109,10 @@ def calibrate(layer: Layer) -> tuple[str, ...] | None:
 
 
 def _axes_over(layer: Layer, image: Image) -> str:
-    """Return the axes of a layer that shows an image, perhaps with more axes of length 1."""
+    """Return the axes of a layer that shows an image, or one of its channels; else nothing.
+
+    It may have more axes of length 1.
+    """
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
     rgb = bool(getattr(layer, "rgb", False))
     axes = image.axes.removesuffix("C") if rgb else image.axes
@@ -119,6 +122,7 @@ def _axes_over(layer: Layer, image: Image) -> str:
         return ""
     named = axes_of(layer)
     lengths = dict(zip(named, data.shape, strict=False))
+    axes = axes if "C" in named else axes.replace("C", "")
     same = all(lengths.get(axis, 1) == image.length(axis) for axis in axes)
     single = all(lengths[axis] == 1 for axis in named if axis not in axes)
     return named if same and single else ""
