@@ -82,6 +82,6 @@ def test_every_tool_that_needs_no_network(hand, tmp_path, channels):
     assert ("channel: DAPI" in batch.editor.text.toPlainText()) == (channels == 2)
     hand.click(batch.page.buttons["run"])
     hand.wait(lambda: not batch.busy)
-    assert "1 of 1 images done" in batch.page.message.text()
+    assert "1 of 1 image done" in batch.page.message.text()
     made = read_labels(tmp_path / "in results" / "labels" / "five.tif")
     np.testing.assert_array_equal(made.data, found.data)

@@ -70,6 +70,8 @@ def cells(table, row):
 
 
 def test_other_pixel_sizes_are_noted(tool, two, compare):
+    for layer in two:
+        layer.units = ("um", "um")
     compare()
     assert "differ" not in tool.message.text()
     two[0].scale = (0.25, 0.25)

@@ -185,6 +185,8 @@ def test_labels_of_one_plane_annotate_the_plane_on_screen(qtbot, tool, viewer, s
     found = predict(model, Image.of(sample.image[6])).asarray() == 2
     both = np.count_nonzero(found & sample.mask[6])
     assert 2 * both / (np.count_nonzero(found) + np.count_nonzero(sample.mask[6])) > 0.6
+    viewer.layers["stack"].units = ("um",) * 3
+    viewer.layers["flat"].units = ("um",) * 2
     viewer.layers["flat"].scale = (0.25, 0.25)
     _, note = lesson_of(viewer.layers["stack"], viewer.layers["flat"], "scribbles", (6,))
     assert "differ in pixel size (0.25 and 0.5" in note
