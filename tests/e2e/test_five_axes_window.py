@@ -78,7 +78,7 @@ def test_every_tool_that_needs_no_network(hand, tmp_path, channels):
     hand.wait(lambda: not batch.busy)
     batch.add([path.parent])
     hand.wait(lambda: not batch.busy)
-    assert "five.zarr: axes T C Z Y X" in batch.page.axes_line.text.text()
+    hand.wait(lambda: "five.zarr: axes T C Z Y X" in batch.page.axes_line.text.text())
     assert ("channel: DAPI" in batch.editor.text.toPlainText()) == (channels == 2)
     hand.click(batch.page.buttons["run"])
     hand.wait(lambda: not batch.busy)

@@ -360,7 +360,7 @@ def test_axes_and_channels_are_chosen_for_all_images_and_kept_in_the_recipe(qtbo
     write_recipe(tmp_path / "recipe.yaml", RECIPE)
     line = dock.page.axes_line
     ready(qtbot, dock, tmp_path / "in")
-    assert not line.isHidden()
+    qtbot.waitUntil(lambda: not line.isHidden(), timeout=30000)
     assert "two.tif: axes " in line.text.text()
     line.channel.setCurrentIndex(line.channel.findData("b"))
     line.channel.activated.emit(2)
@@ -384,8 +384,9 @@ def test_the_notes_on_the_first_image_are_shown(qtbot, dock, tmp_path):
         for name in ("left", "right"):
             file.write(np.zeros((8, 9), np.uint8), metadata={"axes": "YX", "Name": name})
     dock.add([path])
-    idle(qtbot, dock)
-    assert "holds 2 images (0 left, 1 right)" in dock.page.axes_line.text.text()
+    line = dock.page.axes_line
+    qtbot.waitUntil(lambda: not line.isHidden(), timeout=30000)
+    assert "holds 2 images (0 left, 1 right)" in line.text.text()
 
 
 def test_a_list_of_many_is_cheap_to_change(folder):

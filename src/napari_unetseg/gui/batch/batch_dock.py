@@ -410,10 +410,12 @@ class BatchWidget(QWidget):
             return
         self._first = asked
         if asked is None:
+            self._heads.forget()
             self.page.axes_line.hide()
         else:
+            # Lists and recipes change step by step: the last is enough.
             path = paths[0]
-            self._heads.ask(lambda progress: (path, first_image(path, step), step))
+            self._heads.ask_soon(lambda progress: (path, first_image(path, step), step))
 
     def _on_head(self, answer: tuple[Path, Image | None, ImageStep]) -> None:
         self.page.axes_line.show_image(*answer)
