@@ -172,6 +172,29 @@ def test_an_erased_object_leaves_the_lineage():
     assert lineage_of(Image(labels, "TYX")) is None
 
 
+def test_ids_of_other_programs_may_be_huge_or_below_zero():
+    labels = np.zeros((2, 8, 8), np.int64)
+    labels[:, 1:3, 1:3], labels[1, 5:7, 5:7], labels[:, 5:7, 1:3] = 2**40, 2**41, -4
+    found = lineage_of(Image(labels, "TYX", parents={2**41: 2**40}))
+    assert found.extents().tolist() == [[2**40, 0, 1, 0], [2**41, 1, 1, 2**40]]
+    assert found.places[0].tolist() == [2**40, 0, 1.5, 1.5]
+
+
+def test_a_mother_that_is_gone_or_comes_later_is_none(tmp_path):
+    labels, _ = discs([(10, 10, 4)], [(10, 10, 4), (40, 40, 4)], [(25, 10, 3)])
+    path = tmp_path / "ids.tif"
+    write_labels(path, Image(labels, "TYX"))
+    lines = "\ufeff1 0 0 3\n2 1 1 2\n3 1 1 1\n4 2 2 9\n"
+    track_file(path).write_text(lines, encoding="utf-8")
+    given = read_labels(path)
+    assert given.parents == {1: 3, 2: 2, 3: 1, 4: 9}
+    assert lineage_of(given).parents == {3: 1}
+    assert measure(given)["parent"].tolist() == [0, 0, 1, 0]
+    track_file(path).write_text(f"1 0 0 {10**19}\n")
+    with pytest.raises(InputError, match="four whole numbers"):
+        read_labels(path)
+
+
 def test_without_the_library_a_sentence_names_it_before_anything_is_computed(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(

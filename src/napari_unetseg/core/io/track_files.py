@@ -13,6 +13,9 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.paths import PathLike, stem_of
 from napari_unetseg.core.objects.lineage import lineage_of
 
+_DIGITS = 19
+"""Digits of a number that is too large for an id."""
+
 
 def track_file(labels: PathLike) -> Path:
     """Return the name of the track file of a file of labels: ``NAME_tracks.txt`` beside it."""
@@ -62,11 +65,11 @@ def read_parents(path: PathLike) -> Mapping[int, int] | None:
     if not source.is_file():
         return None
     parents: dict[int, int] = {}
-    for number, line in enumerate(source.read_text("utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(source.read_text("utf-8-sig", errors="replace").splitlines(), 1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 4 or not all(word.isdecimal() for word in words):
+        if len(words) != 4 or not all(w.isdecimal() and len(w) < _DIGITS for w in words):
             raise InputError(
                 f"Line {number} of {source} is {line[:40]!r}; a track is four whole numbers, L B E "
                 "P. Correct it, or move the file away."

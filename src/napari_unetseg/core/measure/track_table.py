@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.measure.columns import Table
+from napari_unetseg.core.objects.lineage import known_mothers
 
 
 def with_parents(table: Table, parents: Mapping[int, int] | None) -> Table:
@@ -19,11 +20,12 @@ def with_parents(table: Table, parents: Mapping[int, int] | None) -> Table:
     """
     if parents is None or "t" not in table:
         return table
+    mothers = known_mothers(parents, table["label"], table["t"])
     made: Table = {}
     for name, column in table.items():
         made[name] = column
         if name == "label":
-            made["parent"] = np.array([parents.get(int(one), 0) for one in column], np.int64)
+            made["parent"] = np.array([mothers.get(one, 0) for one in column.tolist()], np.int64)
     return made
 
 
@@ -107,7 +109,9 @@ def measure_tracks(table: Table) -> Table:
 
 
 def _counts(ids: NDArray[np.int64], mothers: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.array([np.count_nonzero(mothers == one) for one in ids], np.int64)
+    known, counts = np.unique(mothers, return_counts=True)
+    of = dict(zip(known.tolist(), counts.tolist(), strict=True))
+    return np.array([of.get(one, 0) for one in ids.tolist()], np.int64)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:

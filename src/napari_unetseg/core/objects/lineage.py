@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ class Lineage:
     places
         (N, 2 + spatial axes): id, time and centre in pixels, ordered by id and time.
     parents
-        Id of the mother of each daughter, by the daughter's id; both have places.
+        Id of the mother of each daughter, by the daughter's id; both have places, and the mother
+        is there first.
     """
 
     places: NDArray[np.float64]
@@ -42,7 +44,8 @@ def lineage_of(labels: Image, *, progress: Progress = silent) -> Lineage | None:
     Parameters
     ----------
     labels
-        With the axis T, and `parents`, which may name objects that are there no more.
+        With the axis T, and `parents`, which may name objects that are there no more, or that
+        come later.
     progress
         Called after each time; may cancel.
 
@@ -60,9 +63,28 @@ def lineage_of(labels: Image, *, progress: Progress = silent) -> Lineage | None:
         rows.append(np.column_stack([frame.ids, at, frame.places]))
     places = np.concatenate(rows)
     places = places[np.lexsort((places[:, 1], places[:, 0]))]
-    there = set(places[:, 0].astype(np.int64).tolist())
-    parents = {d: m for d, m in labels.parents.items() if d in there and m in there}
-    return Lineage(places, parents)
+    return Lineage(places, known_mothers(labels.parents, places[:, 0], places[:, 1]))
 
 
-__all__ = ["Lineage", "lineage_of"]
+def known_mothers(
+    parents: Mapping[int, int], ids: NDArray[Any], times: NDArray[Any]
+) -> dict[int, int]:
+    """Return the mothers that are there before their daughters.
+
+    Corrections erase objects, and files of other programs may name mothers that come later.
+
+    Parameters
+    ----------
+    parents
+        As in `Image`.
+    ids, times
+        (N,): of each object at each time.
+    """
+    order = np.lexsort((times, ids))
+    there, first = np.unique(ids[order].astype(np.int64), return_index=True)
+    begins = dict(zip(there.tolist(), times[order][first].tolist(), strict=True))
+    later = float("inf")
+    return {d: m for d, m in parents.items() if begins.get(m, later) < begins.get(d, -later)}
+
+
+__all__ = ["Lineage", "known_mothers", "lineage_of"]

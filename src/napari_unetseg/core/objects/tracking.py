@@ -76,22 +76,33 @@ def objects_at(parts: Iterable[tuple[NDArray[Any], Sequence[int]]], ndim: int) -
     ----------
     parts
         Parts of the labels that together are the plane or volume, with the index of the first pixel
-        of each.
+        of each. Pixels below 0 are left out.
     ndim
         Number of axes.
     """
-    n: NDArray[Any] = np.zeros(0, np.int64)
-    sums = np.zeros((ndim, 0))
+    found, rows = [np.zeros(0, np.int64)], [np.zeros((0, 1 + ndim))]
     for part_of, start in parts:
-        places = np.nonzero(part_of)
-        ids = part_of[places]
-        length = max(int(ids.max(initial=0)) + 1, len(n))
-        n = np.bincount(ids, minlength=length) + np.pad(n, (0, length - len(n)))
-        sums = np.pad(sums, ((0, 0), (0, length - sums.shape[1])))
-        for k, along in enumerate(places):
-            sums[k] += np.bincount(ids, along + start[k], length)
-    there = np.flatnonzero(n)
-    return Frame(there, (sums[:, there] / n[there]).T, n[there])
+        places = np.nonzero(part_of > 0)
+        ids, of = _distinct(part_of[places])
+        sums = [
+            np.bincount(of, along + k, len(ids)) for along, k in zip(places, start, strict=True)
+        ]
+        found.append(ids.astype(np.int64))
+        rows.append(np.column_stack([np.bincount(of, minlength=len(ids)), *sums]))
+    ids, of = np.unique(np.concatenate(found), return_inverse=True)
+    n, *sums = (np.bincount(of, column, len(ids)) for column in np.concatenate(rows).T)
+    there = n > 0
+    n = n[there]
+    return Frame(ids[there], np.stack(sums, 1)[there] / n[:, None], n.astype(np.int64))
+
+
+def _distinct(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the ids there may be, and the index of each into them; at once where they are low."""
+    top = int(ids.max(initial=0))
+    if top <= len(ids):
+        return np.arange(top + 1), ids.astype(np.intp, copy=False)
+    found, of = np.unique(ids, return_inverse=True)
+    return found, of
 
 
 def check_tracking() -> None:
