@@ -67,6 +67,19 @@ def test_it_is_the_mean_of_the_planes_along_each_axis(make_model: Make) -> None:
     np.testing.assert_allclose(found.asarray(), total / 3, atol=1e-5)
 
 
+def test_planes_along_z_are_shown_with_square_pixels_but_never_endless(make_model: Make) -> None:
+    flat = open_segmenter(make_model("unet", **OBJECTS))
+
+    def zooms(spacing: tuple[float, ...]) -> list[tuple[float, ...]]:
+        seen = ThreeOrientations.of(flat, (), spacing)
+        return [getattr(one, "zoom", ()) for one in seen.planes]
+
+    assert zooms((3.0, 0.5, 1.5)) == [(), (2.0, 1.0), (6.0, 1.0)]
+    assert zooms((1000.0, 1.0, 1.0)) == [(), (10.0, 1.0), (10.0, 1.0)]
+    assert zooms((0.001, 1.0, 1.0)) == [(), (0.1, 1.0), (0.1, 1.0)]
+    assert zooms(()) == [(), (), ()]
+
+
 def test_it_is_for_models_of_objects_on_stacks(make_model: Make) -> None:
     stack, plane, movie = noise((4, 20, 20)), noise((20, 20)), Image.of(np.zeros((4, 9, 9)), "TYX")
     objects, classes, deep = (

@@ -23,6 +23,9 @@ Sizes = tuple[int, ...]
 _ACROSS = (0, 1, 2)
 """The axis of ZYX that the planes of each orientation lie across."""
 
+_DEEPEST = 10.0
+"""Most pixels made of one along Z: between thicker planes there is nothing to see."""
+
 
 @dataclass(frozen=True, eq=False)
 class ThreeOrientations:
@@ -60,12 +63,12 @@ class ThreeOrientations:
             Pixels it is shown for one of the image, along Y and X; empty for one.
         spacing
             Size of a pixel along Z, Y and X: planes along Z are stretched to pixels as wide as
-            high. Empty where it is not known.
+            high, ten times at most. Empty where it is not known.
         """
         by_y, by_x = zoom or (1.0, 1.0)
-        deep = spacing[0] / spacing[-1] if len(spacing) == 3 else 1.0
-        zooms = (by_y, by_x), (deep * by_x, by_x), (deep * by_y, by_y)
-        yx, zx, zy = (at_zoom(segmenter, z if z != (1.0, 1.0) else ()) for z in zooms)
+        z, y, x = spacing if len(spacing) == 3 else (1.0, 1.0, 1.0)
+        zooms = (by_y, by_x), (_deep(z, x) * by_x, by_x), (_deep(z, y) * by_y, by_y)
+        yx, zx, zy = (at_zoom(segmenter, by if by != (1.0, 1.0) else ()) for by in zooms)
         return cls((yx, zx, zy))
 
     @property
@@ -123,6 +126,11 @@ class ThreeOrientations:
     def _along_axes(self, name: str, most: Any) -> Sizes:
         yx, zx, zy = (getattr(one, name) for one in self.planes)
         return most(zx[0], zy[0]), most(yx[0], zy[1]), most(yx[1], zx[1])
+
+
+def _deep(step: float, pixel: float) -> float:
+    """Return how many pixels one along Z is stretched to."""
+    return min(max(step / pixel, 1 / _DEEPEST), _DEEPEST)
 
 
 __all__ = ["ThreeOrientations"]
