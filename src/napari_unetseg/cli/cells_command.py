@@ -123,8 +123,9 @@ def cells_command(
 
     def work(number: int, path: Path, progress: Progress) -> str:
         seeds, regions, values = sources.read(number, seen)
-        images = {} if values is None else {"image": values}
-        for remark in scale_notes(seeds, images, flat=is_flat(seeds, options)):
+        others = {"the cells": regions, "image": values}
+        there = {name: one for name, one in others.items() if one is not None}
+        for remark in scale_notes(seeds, there, flat=is_flat(seeds, options)):
             note(f"{path}: {remark}")
         follows = values is not None and options.boundary != "middle"
         channel = values.channels(boundaries_in) if values is not None and follows else None

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.measure import measure_cells, measure_tracks
+from napari_unetseg.core.objects import compartments
 from napari_unetseg.core.objects.compartments import CellOptions, find_compartments
 from napari_unetseg.core.samples import cells as draw_cells
 
@@ -32,7 +34,9 @@ def check_rules(found):
     nuclei, cells, cytoplasm = (
         np.asarray(part.data) for part in (found.nuclei, found.cells, found.cytoplasm)
     )
-    own = np.isin(nuclei, cells[cells > 0]) & (nuclei > 0)
+    times = nuclei.shape[0] if "T" in found.nuclei.axes else 1
+    frames = zip(np.split(nuclei, times), np.split(cells, times), strict=True)
+    own = np.concatenate([np.isin(n, c[c > 0]) & (n > 0) for n, c in frames])
     assert np.array_equal(nuclei[own], cells[own]), "a nucleus lies in the cell of its number"
     assert not ((cytoplasm > 0) & own).any()
     rest = cytoplasm > 0
@@ -223,7 +227,28 @@ def test_what_holds_for_any_labels(seed, axes, overlap, method, nucleus, without
         assert np.array_equal(whole[cells > 0], cells[cells > 0]), "cells keep their ids"
 
 
-def test_inputs_that_do_not_fit_are_refused():
+def test_mothers_are_those_of_the_numbers_that_stay():
+    cells, nuclei = np.stack([CELLS] * 2), np.stack([NUCLEI] * 2)
+    nuclei[0][nuclei[0] == 8], cells[0][cells[0] == 9] = 0, 0
+    own = Image(nuclei, "TYX", parents={8: 1})
+    theirs = Image(cells, "TYX", parents={9: 7})
+    for method, parents in (("objects", {9: 7}), ("mask", {8: 1}), ("grow", {8: 1})):
+        found = find_compartments(own, theirs, CellOptions(method=method))
+        assert found.cells.parents == parents == found.nuclei.parents, method
+        table = measure_cells(found)
+        assert [name for name in table if "parent" in name] == ["parent"]
+        its = dict(zip(table["label"].tolist(), table["parent"].tolist(), strict=True))
+        assert {one: mother for one, mother in its.items() if mother} == (
+            {} if method == "mask" else parents
+        ), "of a mask, nucleus 8 is outside"
+        assert len(measure_tracks(table)["label"]) == len(set(table["label"]))
+    masked = find_compartments(own, theirs, CellOptions(method="mask"))
+    assert set(np.unique(masked.nuclei.data[1][NUCLEI == 8])) == {8}, "a nucleus keeps its number"
+
+
+def test_inputs_that_do_not_fit_are_refused(monkeypatch):
+    with pytest.raises(InputError, match="too large"):
+        found_in(NUCLEI.astype(np.uint64) << 60)
     with pytest.raises(InputError, match="needs labels of the cells"):
         found_in(cells=None)
     with pytest.raises(InputError, match=r"\(20, 29\)\) does not fit"):
@@ -234,3 +259,6 @@ def test_inputs_that_do_not_fit_are_refused():
         found_in(NUCLEI + 0.5)
     with pytest.raises(InputError, match="has channels"):
         find_compartments(Image.of(np.stack([NUCLEI] * 2), "CYX"), Image.of(CELLS))
+    monkeypatch.setattr(compartments, "allowed", lambda: 20 * 30 * 30)
+    with pytest.raises(InputError, match=r"\(20, 30\) pixels needs 0.0 GB .* cut the images"):
+        found_in()

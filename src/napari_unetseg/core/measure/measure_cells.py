@@ -13,7 +13,7 @@ from napari_unetseg.core.objects.compartments import CellOptions, Compartments
 from napari_unetseg.core.progress import Progress, part, silent
 
 _KEYS = ("t", "z", "label")
-_OF_ROWS = ("t", "time", "z", "label")
+_OF_ROWS = ("t", "time", "z", "label", "parent")
 _PLACES = ("centroid", "first", "last", "touches")
 _SHARES = (0.0, 0.4, 0.6, 1.0)
 
@@ -45,7 +45,7 @@ def measure_cells(
     dict of str to ndarray
         Columns of equal length, a row for each cell, ordered by time, plane and number:
 
-        ``t``, ``z``, ``label``
+        ``t``, ``z``, ``label``, ``parent``
             As in `measure`; `label` is the number in all three label images.
         ``n_nuclei``
             Number of nuclei of the cell.

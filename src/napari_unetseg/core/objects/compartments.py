@@ -1,5 +1,6 @@
 """Cells with their nuclei: paired by overlap, divided from a mask, or grown from the nuclei."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.label_image import (
@@ -25,6 +27,11 @@ _OF_CELLS = "The image of the cells"
 
 _SMOOTHED = 1.0
 """Standard deviation of the blur before boundaries are followed, in pixels."""
+
+_LARGEST = 2**62
+
+_BYTES, _BYTES_AT_ONCE = 12, 72
+"""Memory for a pixel: of the whole, and of one time in addition."""
 
 
 class CellOptions(Options):
@@ -88,7 +95,8 @@ class Compartments:
     nuclei, cells, cytoplasm
         Integers of one shape; a nucleus and a cytoplasm have the number of their cell. The nucleus
         lies in its cell, and the cytoplasm is the rest of the cell. Nuclei outside of cells have
-        numbers that no cell has.
+        numbers that no cell has at that time. The mothers are those of the inputs whose ids they
+        keep.
     pairs
         (n, 3): time, number of the cell, id of the nucleus in the input; a row for each nucleus in
         a cell.
@@ -161,11 +169,12 @@ def find_compartments(
     Raises
     ------
     InputError
-        When an input is missing, is no label image, or they are not of one shape.
+        When an input is missing, is no label image, or they are not of one shape, or do not fit in
+        memory.
 
     Notes
     -----
-    Keeps the labels and about six times one time point in memory.
+    Keeps three label images and nine 64-bit copies of one time in memory.
     """
     chosen = options or CellOptions()
     nuclei = _checked(nuclei, "The image of the nuclei")
@@ -188,16 +197,34 @@ def find_compartments(
         )
     else:
         image = _alike(nuclei, without_single_axes(image.grey(), nuclei.axes), "The image")
+    _check_memory(nuclei)
     times = nuclei.indices("ZYX")
-    frames = []
     beyond = 1 + max(_highest(nuclei), 0 if cells is None else _highest(cells))
+    if beyond > _LARGEST:
+        raise InputError(
+            f"The labels have the id {beyond - 1}, which is too large. Number the objects from 1."
+        )
+    # At most every pixel gets a number that nothing has.
+    dtype = np.int32 if beyond + math.prod(nuclei.shape) <= 2**31 else np.int64
+    maps = {name: np.zeros(nuclei.shape, dtype) for name in ("nuclei", "cells", "cytoplasm")}
+    pairs, counts = [np.zeros((0, 3), dtype=np.int64)], np.zeros(3, dtype=np.int64)
     for number, index in enumerate(times):
         progress(number / len(times), "finding cells")
         frame = _Frame(nuclei, cells, image, index, chosen, beyond)
         beyond = frame.beyond
-        frames.append(frame)
+        for name, whole in maps.items():
+            whole[nuclei.block_slices(index, "ZYX")] = getattr(frame, name)
+        pairs.append(np.insert(frame.pairs, 0, number, axis=1))
+        counts += frame.n_cells, len(frame.outside), frame.n_removed
     progress(1.0, "found cells")
-    return _joined(nuclei, times, frames)
+    # Cells that were found on their own keep their ids, and so their mothers; others have those of
+    # their nuclei.
+    parents = cells.parents if cells is not None and chosen.method == "objects" else nuclei.parents
+    return Compartments(
+        *(replace(nuclei, data=one, channel_names=(), parents=parents) for one in maps.values()),
+        np.concatenate(pairs),
+        *counts.tolist(),
+    )
 
 
 class _Frame:
@@ -272,8 +299,11 @@ class _Frame:
         self.cells, self.n_cells = cells, len(numbers)
         self.cytoplasm = np.where(inside, 0, cells)
         self.outside = ids[owners == 0]
-        fresh = np.arange(len(self.outside)) + self.beyond
-        self.beyond += len(self.outside)
+        fresh = self.outside
+        if options.method == "objects":
+            # Only here are the numbers those of other objects.
+            fresh = np.arange(len(self.outside)) + self.beyond
+            self.beyond += len(self.outside)
         self.nuclei = np.where(shown, owner, _mapped(seeds, self.outside, fresh))
         self.pairs = np.column_stack([owners, ids])[owners > 0]
 
@@ -344,29 +374,24 @@ def _mapped(labels: Ids, ids: Ids, values: Ids | None) -> Ids:
     return mapped
 
 
-def _joined(nuclei: Image, times: Sequence[Index], frames: Sequence[_Frame]) -> Compartments:
-    dtype = np.int32 if max(frame.beyond for frame in frames) <= 2**31 else np.int64
-    arrays = {name: np.zeros(nuclei.shape, dtype) for name in ("nuclei", "cells", "cytoplasm")}
-    pairs = [np.zeros((0, 3), dtype=np.int64)]
-    for number, (index, frame) in enumerate(zip(times, frames, strict=True)):
-        for name, array in arrays.items():
-            array[nuclei.block_slices(index, "ZYX")] = getattr(frame, name)
-        pairs.append(np.insert(frame.pairs, 0, number, axis=1))
-    return Compartments(
-        **{name: replace(nuclei, data=array, channel_names=()) for name, array in arrays.items()},
-        pairs=np.concatenate(pairs),
-        n_cells=sum(frame.n_cells for frame in frames),
-        n_outside=sum(len(frame.outside) for frame in frames),
-        n_removed=sum(frame.n_removed for frame in frames),
-    )
-
-
 def _ids_of(labels: NDArray[Any]) -> Ids:
     return np.ascontiguousarray(labels, dtype=np.int64)
 
 
 def _highest(labels: Image) -> int:
     return max(int(labels.block(index).max()) for index in labels.indices())
+
+
+def _check_memory(nuclei: Image) -> None:
+    at_once = math.prod(nuclei.length(axis) for axis in nuclei.spatial_axes)
+    need = _BYTES * math.prod(nuclei.shape) + _BYTES_AT_ONCE * at_once
+    free = 2 * allowed()
+    if need > free:
+        raise InputError(
+            f"Pairing nuclei with cells in {nuclei.shape} pixels needs {need / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free. It is not done block by block: cut the "
+            "images into parts."
+        )
 
 
 def _checked(labels: Image, name: str) -> Image:

@@ -21,6 +21,7 @@ from napari_unetseg.core.measure import (
     scale_notes,
 )
 from napari_unetseg.core.objects.compartments import CellOptions, Compartments, find_compartments
+from napari_unetseg.core.objects.lineage import lineage_of
 from napari_unetseg.core.progress import part
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
@@ -31,6 +32,8 @@ from napari_unetseg.gui.shared.task import Reporter
 
 PAIRED = {"cells": "paired cells", "nuclei": "paired nuclei", "cytoplasm": "cytoplasm"}
 """Roles of the layers that pairing makes, by compartment."""
+
+_OF_CELLS = "the cells"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +71,14 @@ class PairedLayers:
         def run(
             progress: Reporter,
         ) -> tuple[Compartments, Table, tuple[Any, Any, Any], tuple[str, ...]]:
-            seeds = copy_calibration(nuclei, images.values())
+            others = images if cells is None else images | {_OF_CELLS: cells}
+            seeds = copy_calibration(nuclei, others.values())
             found = find_compartments(
                 seeds, cells, self.options, image=image, progress=part(progress, 0, 0.3)
             )
             rest = part(progress, 0.3, 1)
             table = measure_cells(found, images or None, options, progress=rest)
-            notes = scale_notes(found.cells, images, flat=is_flat(found.cells, options))
+            notes = scale_notes(found.cells, others, flat=is_flat(found.cells, options))
             return found, table, find_positions(table, found.cells), tuple(notes)
 
         return run
@@ -92,6 +96,7 @@ class PairedLayers:
                 name=f"{self.nuclei.name}: {name}",
                 options=self.options.model_dump(),
                 objects=True,
+                lineage=lineage_of(found.cells) if name == "cells" else None,
             )
             remarks.append(remark)
             if name == "cytoplasm" and shown[name] not in there:
