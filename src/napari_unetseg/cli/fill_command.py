@@ -7,14 +7,16 @@ import typer
 
 from napari_unetseg.cli.console import for_each, note
 from napari_unetseg.cli.flags import with_options
+from napari_unetseg.cli.image_flags import read_seen, read_seen_labels, with_image_flags
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.image import Image
-from napari_unetseg.core.io import plan_outputs, read_image, read_labels, write_labels
-from napari_unetseg.core.label_image import known_labels, labels_like
+from napari_unetseg.core.io import plan_outputs, write_labels
+from napari_unetseg.core.label_image import known_labels, labels_like, without_single_axes
 from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.core.recipe import ImageStep
 from napari_unetseg.core.training.fill_volume import FillOptions, fill_volume
 
 
+@with_image_flags
 @with_options(FillOptions)
 def fill_command(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A stack.", show_default=False)],
@@ -32,6 +34,7 @@ def fill_command(
     ],
     *,
     options: FillOptions,
+    seen: ImageStep,
     planes: Annotated[
         str,
         typer.Option(
@@ -50,9 +53,8 @@ def fill_command(
     chosen = _numbers(planes)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        given = read_image(path)
-        painted = known_labels(labels_like(read_labels(labels, note=note), given))
-        _check_planes(chosen, painted)
+        given = without_single_axes(read_seen(path, seen), "CZYX")
+        painted = known_labels(labels_like(read_seen_labels(labels, seen, note), given))
         ids = painted.asarray()
         made = fill_volume(given, ids, options, planes=chosen, progress=part(progress, 0, 0.95))
         filled = painted.with_data(made.labels)
@@ -70,15 +72,6 @@ def _numbers(planes: str) -> list[int]:
         raise InputError(
             f"--planes {planes}: give the numbers of planes, such as 5,12,20."
         ) from None
-
-
-def _check_planes(planes: list[int], painted: Image) -> None:
-    depth = painted.length("Z")
-    outside = [at for at in planes if not 0 <= at < depth]
-    if outside:
-        raise InputError(
-            f"--planes: there is no plane {outside[0]}, for the stack has {depth}, counted from 0."
-        )
 
 
 __all__ = ["fill_command"]

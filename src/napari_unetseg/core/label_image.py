@@ -19,6 +19,9 @@ Note = Callable[[str], None]
 LARGEST_CLASS = 2**31 - 1
 """Largest class value that a label image of a model can hold."""
 
+LARGEST_ID = 2**62
+"""Largest id of an object, so that there are numbers left for others."""
+
 _FAR = 8
 _NEAR_ENDS = 0.9
 """Smallest share of a soft mask's pixels in the lowest and the highest eighth of its range."""
@@ -153,6 +156,20 @@ def known_labels(labels: Image) -> Image:
     if not has_below_zero(labels):
         return labels
     return labels.with_data(labels.data.clip(0))
+
+
+def check_id(highest: int) -> None:
+    """Check that the highest id of labels leaves room for new objects.
+
+    Raises
+    ------
+    InputError
+        When it is too large.
+    """
+    if highest > LARGEST_ID:
+        raise InputError(
+            f"The labels have the id {highest}, which is too large. Number the objects from 1."
+        )
 
 
 def comparable(*labels: NDArray[Any]) -> tuple[NDArray[Any], ...]:

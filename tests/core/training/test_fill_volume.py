@@ -79,6 +79,21 @@ def test_of_a_corrected_plane_the_corrected_objects_are_true() -> None:
     assert not np.delete(whole, 3, 0).any()
 
 
+def test_ids_may_be_huge_and_planes_empty_or_below_zero() -> None:
+    ids = painted({(4, 0): 7, (4, 1): 3}).astype(np.int64)
+    ids[ids > 0] += 2**40
+    ids[2, 0, 0] = ids[4, 0, 0] = -1
+    kept = kept_sections(ids)
+    assert np.flatnonzero(kept.any((1, 2))).tolist() == [4], (
+        "a plane without objects is not painted"
+    )
+    out = continue_sections(columns(), ids, kept)
+    assert set(np.unique(out[0])) == {0, 2**40 + 3, 2**40 + 7, 2**40 + 8}
+    empty = continue_sections(columns(), ids, kept_sections(ids, planes=[4, 6]))
+    assert not empty[6].any(), "a painted plane without objects stays without"
+    assert empty[7].any()
+
+
 @pytest.fixture(scope="module")
 def drawn() -> tuple[Image, np.ndarray]:
     sample = samples.nuclei((10, 64, 64), seed=2, touching=0.3, density=1.5)
@@ -102,6 +117,20 @@ def test_a_painted_plane_fills_the_stack_and_stays(drawn: tuple[Image, np.ndarra
     np.testing.assert_array_equal(again.labels[5], ids[5])
 
 
+def test_labels_keep_their_ids_and_what_is_below_zero(drawn: tuple[Image, np.ndarray]) -> None:
+    pytest.importorskip("torch", reason="the networks need PyTorch")
+    image, objects = drawn
+    ids = np.zeros(objects.shape, np.int64)
+    ids[5] = np.where(objects[5] > 0, objects[5] + np.int64(2**31 - 3), 0)
+    ids[2, :3] = ids[5, 0, :3] = -1
+    made = fill_volume(image, ids, FillOptions(minutes=0.01))
+    np.testing.assert_array_equal(made.labels[5], ids[5])
+    assert (made.labels[2, :3] == -1).all()
+    others = np.delete(made.labels, [2, 5], 0)
+    assert others.min() == 0
+    assert made.n_objects == len(np.unique(made.labels[made.labels > 0]))
+
+
 def test_it_is_refused_in_words_and_cancelled(drawn: tuple[Image, np.ndarray]) -> None:
     image, objects = drawn
     with pytest.raises(InputError, match="No plane has a painted object"):
@@ -110,6 +139,13 @@ def test_it_is_refused_in_words_and_cancelled(drawn: tuple[Image, np.ndarray]) -
         fill_volume(Image.of(image.asarray(), "TYX"), objects)
     with pytest.raises(InputError, match="painted on this image"):
         fill_volume(image, objects[1:])
+    for plane in (10, -1):
+        with pytest.raises(InputError, match=f"no plane {plane}: the stack has 10 planes"):
+            fill_volume(image, objects, planes=[5, plane])
+    with pytest.raises(InputError, match="fractions"):
+        fill_volume(image, objects + 0.5)
+    with pytest.raises(InputError, match="too large"):
+        fill_volume(image, np.where(objects > 0, np.uint64(2**63), np.uint64(0)))
 
     def cancel(fraction: float, message: str = "") -> None:
         raise Cancelled

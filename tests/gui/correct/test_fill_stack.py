@@ -94,7 +94,32 @@ def test_the_button_is_for_stacks_and_cancel_changes_nothing(qtbot, viewer, tool
     np.testing.assert_array_equal(painted.data, before)
     assert not tool.session.models
     viewer.add_image(np.zeros((20, 20)), name="plane")
+    viewer.add_image(np.zeros((2,) * 6), name="of no tool")
     flat = viewer.add_labels(np.zeros((20, 20), np.uint8), name="flat")
     tool.pick.pick(flat)
     assert not tool.fill_button.isVisible()
     assert not tool.fill.page.isVisible()
+
+
+def test_what_was_painted_elsewhere_counts_too_also_lazily_and_at_one_time(qtbot, viewer, tool):
+    da = pytest.importorskip("dask.array")
+    sample = samples.nuclei((8, 64, 64), seed=2, touching=0.2, density=1.5)
+    ids = np.zeros((1, *sample.objects.shape), np.uint8)
+    ids[0, 2] = sample.objects[2]
+    viewer.layers.clear()
+    axes = {"axis_labels": ("t", "z", "y", "x")}
+    viewer.add_image(sample.image[None], name="movie", **axes)
+    layer = viewer.add_labels(ids.copy(), name="opened", **axes)
+    tool.pick.pick(layer)
+    qtbot.waitUntil(lambda: not tool.running, timeout=10000)
+    layer.data_setitem((np.zeros(9, int), np.full(9, 5), *np.indices((3, 3)).reshape(2, 9)), 99)
+    press(qtbot, tool)
+    assert "from 2 planes" in tool.message.text(), tool.message.text()
+    np.testing.assert_array_equal(layer.data[0, 2], ids[0, 2])
+    assert (layer.data[0, 5, :3, :3] == 99).all()
+    viewer.layers.remove(layer)
+    lazy = viewer.add_labels(da.from_array(ids), name="lazy", **axes)
+    tool.pick.pick(lazy)
+    press(qtbot, tool)
+    assert "in the new layer 'movie objects'" in tool.message.text(), tool.message.text()
+    np.testing.assert_array_equal(viewer.layers["movie objects"].data[0, 2], ids[0, 2])

@@ -12,6 +12,7 @@ from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.label_image import (
+    check_id,
     known_labels,
     label_image,
     labels_like,
@@ -27,8 +28,6 @@ _OF_CELLS = "The image of the cells"
 
 _SMOOTHED = 1.0
 """Standard deviation of the blur before boundaries are followed, in pixels."""
-
-_LARGEST = 2**62
 
 _BYTES, _BYTES_AT_ONCE = 12, 72
 """Memory for a pixel: of the whole, and of one time in addition."""
@@ -200,10 +199,7 @@ def find_compartments(
     _check_memory(nuclei)
     times = nuclei.indices("ZYX")
     beyond = 1 + max(_highest(nuclei), 0 if cells is None else _highest(cells))
-    if beyond > _LARGEST:
-        raise InputError(
-            f"The labels have the id {beyond - 1}, which is too large. Number the objects from 1."
-        )
+    check_id(beyond - 1)
     # At most every pixel gets a number that nothing has.
     dtype = np.int32 if beyond + math.prod(nuclei.shape) <= 2**31 else np.int64
     maps = {name: np.zeros(nuclei.shape, dtype) for name in ("nuclei", "cells", "cytoplasm")}
@@ -220,10 +216,13 @@ def find_compartments(
     # Cells that were found on their own keep their ids, and so their mothers; others have those of
     # their nuclei.
     parents = cells.parents if cells is not None and chosen.method == "objects" else nuclei.parents
+    cells_of, nuclei_of, cytoplasm = (
+        replace(nuclei, data=maps[name], channel_names=(), parents=parents)
+        for name in ("cells", "nuclei", "cytoplasm")
+    )
+    n_cells, n_outside, n_removed = counts.tolist()
     return Compartments(
-        *(replace(nuclei, data=one, channel_names=(), parents=parents) for one in maps.values()),
-        np.concatenate(pairs),
-        *counts.tolist(),
+        nuclei_of, cells_of, cytoplasm, np.concatenate(pairs), n_cells, n_outside, n_removed
     )
 
 

@@ -21,20 +21,25 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
+from napari_unetseg.core.label_image import check_id, whole_numbers
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.options import Device, Options, device_option, option, seed_option
 from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.scoring.overlap import overlap_of
 from napari_unetseg.core.training.corrected_labels import RIM
 from napari_unetseg.core.training.train import train
 
-Ids = NDArray[np.int32]
+Ids = NDArray[np.signedinteger]
 Mask = NDArray[np.bool_]
 
 _UNREVIEWED = 0.5
 _CONTINUES = 0.5
 """Share of the smaller of two sections that a predicted and a painted object must have in common
 for the one to continue the other."""
+_MANY = 2**30
+"""Highest id in 32 bits, so that there are numbers left for new objects."""
+
 _TRAINING_SHARE = 0.75
 _IN_PLANE = np.ones((1, 3, 3), np.bool_)
 
@@ -61,7 +66,7 @@ class FilledVolume:
     Parameters
     ----------
     labels
-        int32, the shape of the painted labels.
+        Integers of the shape of the painted labels.
     kept
         Painted and corrected pixels of `labels`, to be locked.
     planes
@@ -78,7 +83,7 @@ class FilledVolume:
     @property
     def n_objects(self) -> int:
         """Number of objects."""
-        return int(np.count_nonzero(np.unique(self.labels)))
+        return int(np.count_nonzero(np.unique(self.labels) > 0))
 
 
 def fill_volume(
@@ -101,6 +106,7 @@ def fill_volume(
         A stack, with or without channels.
     labels
         (Z, Y, X): ids of objects, 0 is background. All objects of a painted plane must be there.
+        Pixels below 0 stay, and are not learnt from.
     locked
         Locked pixels of `labels`. Objects of a plane that have any are taken as true in this plane,
         and the rest of the plane counts half.
@@ -108,7 +114,7 @@ def fill_volume(
         Planes to take as true as a whole, beside those with locked pixels. If neither is given,
         all planes with an object.
     start
-        Model of an earlier filling, to learn on from.
+        Model of an earlier filling, to learn on from; not where it has other channels.
     name
         Name of the model.
     watch
@@ -119,7 +125,8 @@ def fill_volume(
     Raises
     ------
     InputError
-        When the image is no single stack, the labels do not fit it, or no object is painted.
+        When the image is no single stack, the labels or planes do not fit it, or no object is
+        painted.
     """
     given = image.grey() if image.rgb else image
     if given.axes.replace("C", "") != "ZYX":
@@ -128,9 +135,10 @@ def fill_volume(
             "stack, or one time of it."
         )
     check_shape(given, labels)
-    ids = np.asarray(labels).astype(np.int32)
+    ids = _ids_of(labels)
+    _check_planes(planes, len(ids))
     kept = kept_sections(ids, locked, planes)
-    if not ids[kept].any():
+    if not (ids[kept] > 0).any():
         raise InputError(
             "No plane has a painted object yet. Paint all objects of one plane, or correct them, "
             "and repeat."
@@ -142,7 +150,7 @@ def fill_volume(
     how = TrainOptions(
         budget=options.minutes, validation=0.0, seed=options.seed, device=options.device
     )
-    begin = start if start is not None and start.ndim == 2 and start.decoder is not None else None
+    begin = start if start is not None and _goes_on(start, given) else None
     model = train(
         UNetSpec() if begin is None else begin.spec,
         [pair],
@@ -156,6 +164,7 @@ def fill_volume(
     wanted = PredictOptions(what="objects", orientations="three", device=options.device)
     found = predict(model, given, wanted, progress=part(progress, _TRAINING_SHARE, 1)).asarray()
     filled = continue_sections(found, ids, kept, given.spacing)
+    np.copyto(filled, ids, where=ids < 0)
     return FilledVolume(filled, kept, tuple(np.flatnonzero(truth).tolist()), model)
 
 
@@ -175,9 +184,9 @@ def kept_sections(ids: Ids, locked: PixelSet | None = None, planes: Sequence[int
     for at in np.flatnonzero(kept.any((1, 2))):
         corrected = np.unique(ids[at][kept[at]])
         kept[at] |= np.isin(ids[at], corrected[corrected > 0])
-        if not ids[at][~kept[at]].any():
+        if not (ids[at][~kept[at]] > 0).any():
             kept[at] = True
-    whole = list(planes) or ([] if locked else np.flatnonzero(ids.any((1, 2))))
+    whole = list(planes) or ([] if locked else np.flatnonzero((ids > 0).any((1, 2))))
     kept[whole] = True
     return kept
 
@@ -198,16 +207,16 @@ def continue_sections(found: Ids, ids: Ids, kept: Mask, spacing: Sequence[float]
 
     Returns
     -------
-    array (Z, Y, X), int32
-        An object that continues several sections is divided: each pixel has the id of the nearest.
-        One that continues none has a new id.
+    array (Z, Y, X)
+        Of the type of `ids`. An object that continues several sections is divided: each pixel has
+        the id of the nearest. One that continues none has a new id.
     """
-    painted = np.where(kept, ids, 0)
+    painted = np.where(kept & (ids > 0), ids, 0)
     continues: dict[int, set[int]] = {}
     for at in np.flatnonzero(painted.any((1, 2))):
         for one, its in _continued(found[at], painted[at]):
             continues.setdefault(one, set()).add(its)
-    new = np.zeros(int(found.max(initial=0)) + 1, np.int32)
+    new = np.zeros(int(found.max(initial=0)) + 1, ids.dtype)
     others = [one for one in range(1, len(new)) if one not in continues]
     new[others] = int(painted.max(initial=0)) + 1 + np.arange(len(others))
     for one, sources in continues.items():
@@ -228,15 +237,35 @@ def continue_sections(found: Ids, ids: Ids, kept: Mask, spacing: Sequence[float]
 
 def _continued(found: Ids, painted: Ids) -> list[tuple[int, int]]:
     """Return the pairs of an object and a painted one that share half of the smaller section."""
-    sizes, its_sizes = np.bincount(found.ravel()), np.bincount(painted.ravel())
-    there = (found > 0) & (painted > 0)
-    both = np.stack([found[there], painted[there]])
-    pairs, counts = np.unique(both, axis=1, return_counts=True)
-    return [
-        (one, its)
-        for one, its, n in zip(*pairs.tolist(), counts.tolist(), strict=True)
-        if n >= _CONTINUES * min(sizes[one], its_sizes[its])
-    ]
+    both = overlap_of(found, painted)
+    smaller = np.minimum(both.prediction_sizes[both.prediction], both.truth_sizes[both.truth])
+    those = both.pixels >= _CONTINUES * smaller
+    ones, its = both.prediction_ids[both.prediction[those]], both.truth_ids[both.truth[those]]
+    return list(zip(ones.tolist(), its.tolist(), strict=True))
+
+
+def _ids_of(labels: Any) -> Ids:
+    """Return labels as integers with room for the ids of new objects."""
+    array = np.asarray(labels)
+    if array.dtype.kind == "f":
+        array = whole_numbers(array)
+    highest = int(array.max(initial=0))
+    check_id(highest)
+    return array.astype(np.int32 if highest <= _MANY else np.int64)
+
+
+def _goes_on(start: TrainedModel, image: Image) -> bool:
+    """Whether a model can learn on from an image: its channels may be others than before."""
+    one = start.ndim == 2 and start.decoder is not None
+    return one and start.n_channels == image.n_channels
+
+
+def _check_planes(planes: Sequence[int], depth: int) -> None:
+    outside = [at for at in planes if not 0 <= at < depth]
+    if outside:
+        raise InputError(
+            f"There is no plane {outside[0]}: the stack has {depth} planes, counted from 0."
+        )
 
 
 __all__ = ["FillOptions", "FilledVolume", "continue_sections", "fill_volume", "kept_sections"]

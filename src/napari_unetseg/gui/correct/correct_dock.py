@@ -124,7 +124,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
             extras=[self.panel, self.show_locked, self.finish_button],
-            results=[self.fill.page, self.fill_button, self.train_on_button],
+            results=[self.fill_button, self.fill.page, self.train_on_button],
             forms={"filling": self.fill},
         )
         self.run_button.hide()
