@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.compute.scratch_arrays import Scratch
+from napari_unetseg.core.image import Image
 from napari_unetseg.core.objects import linking
 from napari_unetseg.core.objects.decode import DecodeOptions
-from napari_unetseg.core.objects.linking import link_objects
+from napari_unetseg.core.objects.linking import link_in_words, link_objects
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.scoring.object_scores import match
 from napari_unetseg.core.scoring.overlap import overlap_of
@@ -149,6 +150,23 @@ def test_nothing_is_nothing_and_cancelling_leaves_the_ids():
     with pytest.raises(Cancelled):
         link_objects(labels, "ZYX", 4, how(), progress=cancels)
     np.testing.assert_array_equal(labels, before)
+
+
+@pytest.mark.parametrize(
+    ("axes", "link", "words"),
+    [
+        ("ZYX", "auto", ", linked through 4 planes"),
+        ("TYX", "auto", ""),
+        ("TYX", "time", ", linked over 4 times"),
+        ("ZYX", "time", ", not linked over time (the axes are ZYX)"),
+        ("ZYX", "both", ", linked through 4 planes, not linked over time (the axes are ZYX)"),
+        ("YX", "planes", ", not linked through planes (the axes are YX)"),
+        ("YX", "none", ""),
+    ],
+)
+def test_words_say_along_which_axes_objects_are_linked_and_which_are_not_there(axes, link, words):
+    image = Image.of(np.zeros((4, 5, 5)[-len(axes) :]), axes)
+    assert link_in_words(image, how(link)) == words
 
 
 def test_all_who_link_have_the_same_options():

@@ -10,7 +10,8 @@ from napari_unetseg.core.objects.compartments import CellOptions, find_compartme
 from napari_unetseg.core.samples import cells as draw_cells
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.measure.nuclei_choice import PAIRED
-from napari_unetseg.gui.shared.layers import role_of
+from napari_unetseg.gui.shared.layers import METADATA_KEY, PARENTS, image_of, role_of
+from napari_unetseg.gui.shared.track_layers import is_tracks
 
 SAMPLE = draw_cells((110, 130), seed=3, binucleate=0.3, anucleate=0.2)
 
@@ -106,6 +107,34 @@ def test_corrections_of_the_result_are_kept_and_said(viewer, tool, run):
     assert cells.data[0, 0] == 77
     assert tool.stale
     assert "2 pixels that you corrected were kept" in tool.message.text()
+
+
+def test_cells_that_are_followed_keep_their_mothers_tracks_and_pixel_size(qtbot, viewer):
+    pytest.importorskip("laptrack")
+    viewer.layers.clear()
+    axes = {"axis_labels": ("t", "y", "x")}
+    cells = np.stack([SAMPLE.objects, SAMPLE.objects])
+    cells[0][cells[0] == 2] = 0
+    movie = viewer.add_labels(np.stack([SAMPLE.nuclei, SAMPLE.nuclei]), name="nuclei", **axes)
+    own = {"metadata": {METADATA_KEY: {PARENTS: {2: 1}}}}
+    place = {"scale": (1, 0.5, 0.5), "units": ("pixel", "um", "um")}
+    layer = viewer.add_labels(cells, name="cells", **axes, **own, **place)
+    tool = MeasureWidget(viewer)
+    qtbot.addWidget(tool)
+    tool.pick.pick(layer)
+    tool.nuclei.layer.pick(movie)
+    tool.run()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    qtbot.waitUntil(lambda: not tool._painter.busy)
+    table = tool.found
+    assert table["parent"][table["label"] == 2].tolist() == [1]
+    assert "cell_area_um2" in table, "only the cells have a pixel size"
+    shown = paired(viewer)[PAIRED["cells"]]
+    assert image_of(shown).parents == {2: 1}
+    (tracks,) = (one for one in viewer.layers if is_tracks(one))
+    assert tracks.graph == {2: [1]}
+    assert tool.save_buttons["tracks"].isVisibleTo(tool)
+    tool.close_tool()
 
 
 def test_labels_are_not_their_own_nuclei(viewer, tool, run):

@@ -74,8 +74,10 @@ def test_threshold_and_measure_show_the_tracks_and_a_project_keeps_them(
     viewer.layers.selection.active = labels
     tool = MeasureWidget(viewer)
     qtbot.addWidget(tool)
+    assert tool.form.widget("per").native.isHidden(), "a movie has no planes to measure"
     tracks.tail_length = 7
     run(qtbot, tool)
+    assert "6 rows of 3 tracks" in tool.message.text()
     assert tool.found["parent"].tolist() == [0, 0, 1, 1, 1, 1]
     (again,) = tracks_of(viewer)
     assert again is not tracks

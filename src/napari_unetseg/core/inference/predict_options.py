@@ -87,9 +87,10 @@ def stack_in_words(
         Options that objects were made with; None if there are none.
     """
     deep = sees_stacks(options, model, image)
-    if deep and model.ndim == 2:
-        return ", planes in three orientations combined"
-    return "" if decoding is None else link_in_words(image, decoding, "ZYX" if deep else "YX")
+    words = ", planes in three orientations combined" if deep and model.ndim == 2 else ""
+    if decoding is None:
+        return words
+    return words + link_in_words(image, decoding, "ZYX" if deep else "YX")
 
 
 def settle_what(options: P, model: TrainedModel, decoding: DecodeOptions | None = None) -> P:

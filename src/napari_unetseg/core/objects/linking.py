@@ -29,6 +29,7 @@ Box = tuple[Any, ...]
 _AXES: dict[Link, str] = {"auto": "Z", "none": "", "planes": "Z", "time": "T", "both": "ZT"}
 _SOME: tuple[Link, ...] = ("auto", "planes", "time", "both")
 _STEPS = {"Z": ("through", "plane"), "T": ("over", "time")}
+_ALONG = {"Z": "through planes", "T": "over time"}
 _TIME: tuple[Link, ...] = ("time", "both")
 
 LINK_FIELDS = ("link", "link_by", "link_distance", "link_divisions", "link_iou", "link_gap")
@@ -193,13 +194,21 @@ def check_linking(axes: str, options: Linking) -> None:
 
 
 def link_in_words(image: Image, options: Linking, whole: str = "YX") -> str:
-    """Format how the objects of an image are linked: ``", linked through 32 planes"``, or empty."""
+    """Format how the objects of an image are linked: ``", linked through 32 planes"``, or empty.
+
+    Where it has not the axis that they were to be linked along, that is said.
+    """
     steps = []
     for axis in links_along(image.axes, whole):
         if axis in _AXES[options.link] and (n := image.length(axis)) > 1:
             how, step = _STEPS[axis]
             steps.append(f"{how} {n} {step}s")
-    return f", linked {' and '.join(steps)}" if steps else ""
+    asked = _AXES[options.link] if options.link != "auto" else ""
+    missing = [_ALONG[axis] for axis in asked if axis not in image.axes]
+    words = f", linked {' and '.join(steps)}" if steps else ""
+    if missing:
+        words += f", not linked {' or '.join(missing)} (the axes are {image.axes})"
+    return words
 
 
 def link_objects(

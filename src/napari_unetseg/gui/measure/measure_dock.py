@@ -34,6 +34,7 @@ from napari_unetseg.gui.shared.layer_provenance import note_measurement
 from napari_unetseg.gui.shared.layer_ticks import LayerTicks
 from napari_unetseg.gui.shared.layers import (
     axes_of,
+    has_planes,
     image_of,
     index_along,
     over_axes,
@@ -226,7 +227,7 @@ class MeasureWidget(Tool[MeasureOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         if layer is not None:
-            self.form.show_only({"per": layer.ndim > 2})
+            self.form.show_only({"per": has_planes(layer)})
         self.ticks.refill()
         super().layer_changed(layer)
 

@@ -138,6 +138,14 @@ def _amount(column: str, value: float) -> str:
     return f"{name} {digits} {'px' if symbol == 'pixel' else symbol}{power}"
 
 
+def _tracks_of(found: MeasuredObjects) -> str:
+    """Format the number of tracks, ``" of 23 tracks"``; empty without."""
+    if found.lineage is None:
+        return ""
+    many = len(np.unique(found.table["label"]))
+    return f" of {many:,} track{'s' * (many != 1)}"
+
+
 def summary_of(found: MeasuredObjects) -> str:
     """Return a summary: number of objects, median size, warnings and the next step."""
     table = found.table
@@ -152,7 +160,7 @@ def summary_of(found: MeasuredObjects) -> str:
     if found.compartments is not None:
         line = f"{found.compartments.summary()} Median cell {amount}."
     else:
-        line = f"{n:,} {what}{'s' * (n != 1)}, median {amount}."
+        line = f"{n:,} {what}{'s' * (n != 1)}{_tracks_of(found)}, median {amount}."
     cut = int(np.count_nonzero(table["touches_border"]))
     if cut:
         line += f" {cut:,} touch{'es' * (cut == 1)} the border."

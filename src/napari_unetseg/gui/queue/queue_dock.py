@@ -25,6 +25,7 @@ from napari_unetseg.gui.shared.layer_provenance import maker_of
 from napari_unetseg.gui.shared.layers import (
     UNCERTAINTY,
     find_layer,
+    has_planes,
     image_of,
     options_of_layer,
     plain_shape,
@@ -148,7 +149,7 @@ class QueueWidget(Tool[QueueOptions]):
         if not isinstance(layer, Labels):
             self._show()
             return
-        self.form.show_only({"per": layer.ndim > 2})
+        self.form.show_only({"per": has_planes(layer)})
         self.form.set(labels_are="classes" if role_of(layer) in _CLASSES else "objects")
         self._pick_image(layer)
         self._review = QueueRun(self.viewer, self.session, layer)

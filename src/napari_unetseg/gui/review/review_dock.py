@@ -34,6 +34,7 @@ from napari_unetseg.gui.review.review_table import COLOURS, ReviewTable
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
     find_layer,
+    has_planes,
     image_of,
     mark_again,
     marked,
@@ -178,7 +179,7 @@ class ReviewWidget(Tool[ReviewOptions]):
 
     def layer_changed(self, layer: Layer | None) -> None:
         if layer is not None:
-            self.form.show_only({"per": layer.ndim > 2})
+            self.form.show_only({"per": has_planes(layer)})
         if layer is not None and self.truth.layer() is layer:
             # The prediction was chosen last, so the truth changes.
             for other in self.viewer.layers:

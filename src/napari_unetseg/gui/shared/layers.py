@@ -359,6 +359,11 @@ def _named(layer: Layer) -> str:
     return axes_of(layer) if 2 <= layer.ndim <= len(AXES) else ""
 
 
+def has_planes(layer: Layer) -> bool:
+    """Whether a layer is a stack of planes, along Z."""
+    return "Z" in _named(layer)
+
+
 def plain_shape(layer: Layer) -> tuple[int, ...]:
     """Return the shape of a layer without channels and colours: that of labels of it."""
     data = layer.data[0] if getattr(layer, "multiscale", False) else layer.data

@@ -300,7 +300,8 @@ def _summary(run: _Result, role: str) -> str:
         at = "at " + ", ".join(f"{value:.4g}" for value in levels)
     if role == OBJECTS:
         linked = linked_in_words(result.image, run.options)
-        return f"{result.n_objects} objects {at}{linked}. Next: Correct, then Measure."
+        many = f"object{'s' * (result.n_objects != 1)}"
+        return f"{result.n_objects} {many} {at}{linked}. Next: Correct, then Measure."
     return (
         f"Thresholded {at}. Next: fix mistakes with napari's brush and eraser, then Train. To "
         "correct, count or measure objects, choose Result: objects and run again."
