@@ -13,6 +13,9 @@ TRA         of the Cell Tracking Challenge, 1 for a perfect graph (weights 1.5 f
 switches    links of one object in which the number changes, in 100
 divisions   F1 of divisions, right when the mother and both daughters are
 
+With `--missing`, shares of the objects are erased at random, and links go to the next frame with
+the object, so that gaps matter.
+
 With `--phase`, a folder of label images of cells in phase contrast, movies are made of them as
 well: every cell keeps its shape and moves within the field.
 """
@@ -36,25 +39,41 @@ WAYS = {
     "movement": {"link_by": "movement"},
     "movement, no divisions": {"link_by": "movement", "link_divisions": False},
 }
+WITH_GAPS = {
+    "overlap": {"link_by": "overlap"},
+    "overlap, gap 1": {"link_by": "overlap", "link_gap": 1},
+    "movement": {"link_by": "movement"},
+    "movement, gap 1": {"link_by": "movement", "link_gap": 1},
+    "movement, gap 2": {"link_by": "movement", "link_gap": 2},
+}
 
 Node = tuple[int, int]
 Edges = set[tuple[Node, Node]]
 
 
 def edges_of(objects: np.ndarray, parents: Mapping[int, int], truth: np.ndarray) -> Edges:
-    """Return the links of a movie between true objects, each (frame, true id)."""
+    """Return the links of a movie between true objects, each (frame, true id), also over gaps."""
     edges: Edges = set()
-    before: dict[int, int] = {}
+    last: dict[int, Node] = {}
     for frame, (ids, true) in enumerate(zip(objects, truth, strict=True)):
         inside = true > 0
         pairs = np.unique(np.stack([ids[inside], true[inside]], 1), axis=0)
-        now = {int(one): int(of) for one, of in pairs if one}
-        for one, of in now.items():
-            source = one if one in before else parents.get(one, 0)
-            if source in before:
-                edges.add(((frame - 1, before[source]), (frame, of)))
-        before = now
+        now = {int(one): (frame, int(of)) for one, of in pairs if one}
+        for one, node in now.items():
+            source = one if one in last else parents.get(one, 0)
+            if source in last:
+                edges.add((last[source], node))
+        last |= now
     return edges
+
+
+def with_missing(truth: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Erase a share of the objects of each frame."""
+    rng, made = np.random.default_rng(seed), truth.copy()
+    for frame in made:
+        present = np.unique(frame[frame > 0])
+        frame[np.isin(frame, present[rng.random(len(present)) < share])] = 0
+    return made
 
 
 def divisions_of(edges: Edges) -> set[tuple[Node, frozenset[Node]]]:
@@ -133,9 +152,11 @@ def phase_movie(labels: np.ndarray, speed: float, seed: int, frames: int = 16) -
     return movie
 
 
-def report(name: str, movies: list[tuple[np.ndarray, Mapping[int, int]]]) -> None:
+def report(
+    name: str, movies: list[tuple[np.ndarray, Mapping[int, int]]], ways: Mapping[str, dict] = WAYS
+) -> None:
     """Print one line for each way."""
-    for way, options in WAYS.items():
+    for way, options in ways.items():
         each = np.array([scores(*movie, options) for movie in movies])
         mean = np.ma.masked_invalid(each).mean(0).filled(np.nan)
         numbers = "".join(f"{value:10.3f}" for value in mean)
@@ -147,6 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--movies", type=int, default=3)
     parser.add_argument("--phase", type=Path)
+    parser.add_argument("--missing", type=float, nargs="*", default=[], metavar="SHARE")
     given = parser.parse_args()
     names = ("links", "right", "TRA", "switches", "divisions", "seconds")
     print(" " * 48 + "".join(f"{name:>10}" for name in names))
@@ -158,7 +180,13 @@ def main() -> None:
                 )
                 for seed in range(given.movies)
             ]
-            report(f"{field}, {speed:g} diameters", [(one.objects, one.parents) for one in drawn])
+            movies = [(one.objects, one.parents) for one in drawn]
+            if not given.missing:
+                report(f"{field}, {speed:g} diameters", movies)
+            for share in given.missing:
+                name = f"{field}, {speed:g}, {100 * share:g} %"
+                some = [(with_missing(one, share, k), of) for k, (one, of) in enumerate(movies)]
+                report(name, some, WITH_GAPS)
     if given.phase is not None:
         images = [read_labels(path).asarray() for path in expand_inputs([given.phase])]
         for speed in SPEEDS:
