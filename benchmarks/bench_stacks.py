@@ -29,7 +29,6 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
-from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import SoftmaxSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.shipped_models import open_shipped
@@ -132,23 +131,6 @@ def propagated(image: Image, painted: Array, planes: list[int]) -> Array:
     return out
 
 
-def of_stacks(stack: Stack, painted: Array, planes: list[int], minutes: float) -> Array:
-    """Return the objects of a UNet of stacks that learns from painted planes."""
-    image, weights = stack[0], np.zeros(painted.shape, np.float16)
-    weights[planes] = 1
-    model = train(
-        UNetSpec(),
-        [TrainingPair(image, painted, weights=weights)],
-        TrainOptions(budget=minutes, validation=0.0),
-        name="stacks",
-        labels_are="objects",
-        ndim=3,
-    ).model
-    return continue_sections(
-        seen(model, image, "auto"), painted, kept_sections(painted, planes=planes)
-    )
-
-
 def from_planes(name: str, stack: Stack, planes: list[int], asked: argparse.Namespace) -> None:
     """Report what painted planes lead to."""
     image, ids = stack
@@ -161,6 +143,7 @@ def from_planes(name: str, stack: Stack, planes: list[int], asked: argparse.Name
         models.append(made.model)
         return made.labels
 
+    deep = FillOptions(minutes=asked.minutes, learn="stacks")
     report(f"{title} | three orientations", stack, filled)
     kept = kept_sections(painted, planes=planes)
     report(
@@ -175,7 +158,7 @@ def from_planes(name: str, stack: Stack, planes: list[int], asked: argparse.Name
         report(
             f"{title} | UNet of stacks",
             stack,
-            lambda: of_stacks(stack, painted, planes, asked.minutes),
+            lambda: fill_volume(image, painted, deep).labels,
         )
 
 

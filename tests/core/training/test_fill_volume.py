@@ -126,6 +126,10 @@ def test_labels_keep_their_ids_and_what_is_below_zero(drawn: tuple[Image, np.nda
     made = fill_volume(image, ids, FillOptions(minutes=0.01))
     np.testing.assert_array_equal(made.labels[5], ids[5])
     assert (made.labels[2, :3] == -1).all()
+    deep = FillOptions(minutes=0.01, learn="stacks")
+    again = fill_volume(image, ids, deep, start=made.model)
+    assert (again.model.ndim, again.model.parent) == (3, ""), "it cannot go on from one of planes"
+    np.testing.assert_array_equal(again.labels[5], ids[5])
     others = np.delete(made.labels, [2, 5], 0)
     assert others.min() == 0
     assert made.n_objects == len(np.unique(made.labels[made.labels > 0]))

@@ -1,13 +1,13 @@
 """Objects of a whole stack from a few planes in which they were painted or corrected.
 
-A UNet learns from these planes alone and predicts the stack in three orientations. What was painted
-stays pixel for pixel: predicted objects take the ids of the painted ones that they continue, and
-one that continues several is divided between them.
+A UNet learns from these planes alone and predicts the stack, either plane by plane in three
+orientations or in 3D. What was painted stays pixel for pixel: predicted objects take the ids of the
+painted ones that they continue, and one that continues several is divided between them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy
@@ -54,6 +54,13 @@ class FillOptions(Options):
         gt=0,
         le=600,
         step=0.5,
+    )
+    learn: Literal["planes", "stacks"] = option(
+        "planes",
+        "Learn",
+        "Planes: a network of planes, which sees the stack in three orientations and learns most "
+        "from few planes. Stacks: a network in 3D, for stacks so noisy that an object is only seen "
+        "over several planes.",
     )
     seed: int = seed_option()
     device: Device = device_option()
@@ -114,7 +121,7 @@ def fill_volume(
         Planes to take as true as a whole, beside those with locked pixels. If neither is given,
         all planes with an object.
     start
-        Model of an earlier filling, to learn on from; not where it has other channels.
+        Model of an earlier filling, to learn on from; not where it has other channels or axes.
     name
         Name of the model.
     watch
@@ -150,13 +157,15 @@ def fill_volume(
     how = TrainOptions(
         budget=options.minutes, validation=0.0, seed=options.seed, device=options.device
     )
-    begin = start if start is not None and _goes_on(start, given) else None
+    ndim = 3 if options.learn == "stacks" else 2
+    begin = start if start is not None and _goes_on(start, given, ndim) else None
     model = train(
         UNetSpec() if begin is None else begin.spec,
         [pair],
         how,
         name=name,
         labels_are="objects",
+        ndim=ndim,
         start=begin,
         watch=watch,
         progress=part(progress, 0, _TRAINING_SHARE),
@@ -254,10 +263,10 @@ def _ids_of(labels: Any) -> Ids:
     return array.astype(np.int32 if highest <= _MANY else np.int64)
 
 
-def _goes_on(start: TrainedModel, image: Image) -> bool:
-    """Whether a model can learn on from an image: its channels may be others than before."""
-    one = start.ndim == 2 and start.decoder is not None
-    return one and start.n_channels == image.n_channels
+def _goes_on(start: TrainedModel, image: Image, ndim: int) -> bool:
+    """Whether a model can learn on from an image: its channels and axes may be others now."""
+    same = (start.n_channels, start.ndim) == (image.n_channels, ndim)
+    return same and start.decoder is not None
 
 
 def _check_planes(planes: Sequence[int], depth: int) -> None:
