@@ -20,6 +20,7 @@ from napari_unetseg.core.corrections.locked_pixels import merge_objects
 from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY, CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.correct.locked_view import DRAWN, ERASED
+from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.review.review_dock import NEXT_KEY
 from napari_unetseg.gui.shared import layer_boxes
 from napari_unetseg.gui.shared.layer_boxes import LayerBoxes
@@ -611,3 +612,20 @@ def test_the_ink_outlives_the_dock(tool, viewer, layer, mouse):
     mouse.click((10, 10))
     tool.close_tool()
     assert Session.of(viewer).locks(layer).pixels().array().sum() == 400
+
+
+def test_no_tool_is_clipped_in_a_narrow_dock(qtbot):
+    panel = ToolPanel()
+    qtbot.addWidget(panel)
+    panel.show()
+
+    def columns():
+        tops = [button.y() for button in panel.buttons.values()]
+        return max(tops.count(top) for top in set(tops))
+
+    for width, beside in ((290, 3), (900, 4), (290, 3)):
+        panel.resize(width, 500)
+        qtbot.waitUntil(lambda beside=beside: columns() == beside)
+        for button in panel.buttons.values():
+            text = button.fontMetrics().horizontalAdvance(button.text())
+            assert button.width() >= text, button.text()

@@ -3,11 +3,12 @@
 from collections.abc import Collection
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_unetseg.gui.correct.correct_tools import TOOLS, ToolKind
 
-_COLUMNS = 4
+_COLUMNS, _GAP = 4, 4
 
 
 class ToolPanel(QWidget):
@@ -24,21 +25,38 @@ class ToolPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.buttons: dict[str, QPushButton] = {}
-        grid = QGridLayout(self)
+        self._titles = {kind.group: QLabel(kind.group) for kind in TOOLS}
+        for kind in TOOLS:
+            self.buttons[kind.name] = self._button(kind)
+        self._grid = grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(4)
+        grid.setHorizontalSpacing(_GAP)
         grid.setVerticalSpacing(2)
-        row = -1
-        for group in dict.fromkeys(kind.group for kind in TOOLS):
-            row += 1
-            grid.addWidget(QLabel(group), row, 0, 1, _COLUMNS)
-            for number, kind in enumerate(kind for kind in TOOLS if kind.group == group):
-                if number % _COLUMNS == 0:
-                    row += 1
-                grid.addWidget(self._button(kind), row, number % _COLUMNS)
-        for column in range(_COLUMNS):
-            grid.setColumnStretch(column, 1)
+        self._columns = 0
+        self._place(_COLUMNS)
         self.show_keys(())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Lay fewer buttons beside each other where their words would be clipped."""
+        super().resizeEvent(event)
+        widest = max(button.sizeHint().width() for button in self.buttons.values())
+        fits = self.width() >= _COLUMNS * (widest + _GAP) - _GAP
+        self._place(_COLUMNS if fits else _COLUMNS - 1)
+
+    def _place(self, columns: int) -> None:
+        """Lay out the buttons in rows below the name of their group."""
+        if columns == self._columns:
+            return
+        self._columns = columns
+        row = -1
+        for group, title in self._titles.items():
+            row += 1
+            self._grid.addWidget(title, row, 0, 1, columns)
+            for number, kind in enumerate(kind for kind in TOOLS if kind.group == group):
+                row += number % columns == 0
+                self._grid.addWidget(self.buttons[kind.name], row, number % columns)
+        for column in range(_COLUMNS):
+            self._grid.setColumnStretch(column, int(column < columns))
 
     def show_current(self, kind: ToolKind | None) -> None:
         """Check the button of the active tool only."""
@@ -60,7 +78,6 @@ class ToolPanel(QWidget):
         button.setStyleSheet("QPushButton { padding: 4px 2px; }")
         button.setMinimumWidth(60)
         button.clicked.connect(lambda: self.pressed.emit(kind))
-        self.buttons[kind.name] = button
         return button
 
 
