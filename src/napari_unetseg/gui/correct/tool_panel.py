@@ -36,7 +36,7 @@ class ToolPanel(QWidget):
         self._place(_COLUMNS)
         self.show_keys(())
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Lay fewer buttons beside each other where their words would be clipped."""
         super().resizeEvent(event)
         widest = max(button.sizeHint().width() for button in self.buttons.values())
