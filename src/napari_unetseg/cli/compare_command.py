@@ -188,7 +188,8 @@ def _lines(board: Scoreboard) -> list[str]:
         if row.scores is None:
             lines.append(f"{name}  {row.message}")
         else:
-            scores = f"{row.scores.dice:5.3f}  {row.scores.iou:5.3f}"
+            shown = row.model is not None and shown_dice(row.model.scores) is not None
+            scores = f"{row.scores.dice:5.3f}  {row.scores.iou:5.3f}" if shown else "    –      –"
             lines.append(
                 f"{name}  {scores}  {row.seconds:6.1f} s  {row.seconds_per_megapixel:11.2f}"
             )

@@ -35,7 +35,7 @@ class TrainingWatcher:
         self._began = self._keeps = True
         self._loss = f"loss {record.loss:.3f}"
         if record.dice is not None:
-            shown = is_shown(record.held_out_least)
+            shown = is_shown(record.held_out_least, record.held_out_strokes)
             self._dice = f"held-out Dice {record.dice:.3f}" if shown else TOO_LITTLE
             if self._lines and time.monotonic() >= self._line_due:
                 self._line_due = time.monotonic() + _SECONDS_BETWEEN_LINES

@@ -219,7 +219,7 @@ def test_touching_nuclei_become_objects_and_components_do_not(outcome: Outcome) 
 
 
 def test_what_was_held_out_is_examined(outcome: Outcome) -> None:
-    amount = {"held_out", "held_out_pixels", "held_out_least", "chosen_from"}
+    amount = {"held_out", "held_out_pixels", "held_out_least", "chosen_from", "chosen_apart"}
     assert set(outcome.model.scores) == {"dice", "ap50", "f1"} | amount
     assert "AP@0.5" in outcome.message
     assert 0.3 < outcome.model.scores["f1"] <= 1

@@ -67,6 +67,7 @@ class TestContract:
             assert row.model.name == row.kind
             counts = made.held_out.values()
             amount = {"held_out_pixels": sum(counts), "held_out_least": min(counts)}
+            amount["held_out_strokes"] = 1
             assert row.model.scores == {"dice": row.scores.dice, "iou": row.scores.iou} | amount
             assert row.seconds > 0
             assert 0 < row.seconds_per_megapixel < 1000
@@ -79,7 +80,11 @@ class TestContract:
         assert made.recommended in made.rows
         assert made.recommended.dice > made.best.dice - module.WORTH
         assert made.kept is made.recommended
-        assert made.recommendation.startswith(f"Use {made.recommended.kind}: Dice 0.")
+        said = made.recommendation
+        assert said.startswith(
+            f"Use {made.recommended.kind}. Only one stroke of a class was held out"
+        )
+        assert "Dice" not in said
 
     def test_scores_are_those_of_strokes_that_no_rung_saw(self, board, sample, strokes):
         """The same numbers come from predicting anew and scoring with other code."""
@@ -352,7 +357,7 @@ class TestFallingBack:
         assert (row.asked, row.kind, row.model.spec.kind) == ("cnn", "logistic", "logistic")
         assert row.model.name == "logistic"
         assert row.label == "logistic (cnn fell back on it)"
-        assert board.recommendation.startswith("Use logistic (cnn fell back on it): Dice")
+        assert board.recommendation.startswith("Use logistic (cnn fell back on it). Only one")
         assert board.as_json()["models"][0]["model"] == "logistic"
 
     def test_it_gives_way_to_the_rung_itself(self, lesson):
@@ -407,9 +412,13 @@ class TestRecommendation:
         board = Scoreboard(rows, {"a": 18, "b": 800})
         assert board.recommended is rows[0]
         assert board.recommendation == (
-            "Use logistic: Dice 1.000 on held-out labels. Only 18 pixels of a class were held out, "
-            "too few to trust the score or to rank models: paint more."
+            "Use logistic. Only 18 pixels of a class were held out, too few to trust the score or "
+            "to rank models: paint more."
         )
+        more = Scoreboard(rows, {"a": 180, "b": 800}).recommendation
+        assert more.startswith("Use logistic: Dice 1.000 on held-out labels. Only 180 pixels of a")
+        one = Scoreboard(rows, {"a": 180, "b": 800}, held_out_strokes=1).recommendation
+        assert one.startswith("Use logistic. Only one stroke of a class was held out")
 
     def test_equal_scores_are_a_tie(self):
         rows = (row("logistic", 0.9, 0.1), row("mlp", 0.9, 0.1))

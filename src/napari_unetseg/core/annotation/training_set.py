@@ -239,6 +239,11 @@ class TrainingSet:
         return least_of(self.held_out_counts)
 
     @property
+    def held_out_strokes(self) -> int | None:
+        """Smallest number of held-out strokes of a class that has any; None without strokes."""
+        return fewest_strokes([image.annotation for image in self.held_out])
+
+    @property
     def held_out_places(self) -> str:
         """Number of strokes, tiles or images that are held out, such as ``"3 strokes"``."""
         parts = [image.annotation for image in self.held_out if image.annotation.counted.any()]
@@ -285,6 +290,17 @@ class TrainingSet:
         return learn, held_out
 
 
+def fewest_strokes(annotations: Sequence[Annotation]) -> int | None:
+    """Return the smallest number of strokes of a class that has any; None without strokes."""
+    parts = [part for part in annotations if part.counted.any()]
+    if not parts or parts[0].dense:
+        return None
+    classes = range(parts[0].n_classes)
+    return least_of(
+        sum(part.only(part.targets == k).strokes()[1] for part in parts) for k in classes
+    )
+
+
 def least_of(counts: Iterable[int]) -> int:
     """Return the smallest number above 0; 0 if there is none."""
     return min((int(count) for count in counts if count), default=0)
@@ -315,4 +331,4 @@ def _refuse(annotation: Annotation, tested: NDArray[Any]) -> None:
     )
 
 
-__all__ = ["Reading", "TrainingSet", "least_of"]
+__all__ = ["Reading", "TrainingSet", "fewest_strokes", "least_of"]

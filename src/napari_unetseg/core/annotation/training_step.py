@@ -25,8 +25,8 @@ class TrainingStep:
         Learning rate.
     dice, validation_loss
         Scores of the averaged network on the validation set; None in a step without validation.
-    held_out_least
-        Number of pixels of the smallest class of that set.
+    held_out_least, held_out_strokes
+        Number of pixels, and of strokes if it has any, of the smallest class of that set.
     """
 
     step: int
@@ -38,6 +38,7 @@ class TrainingStep:
     dice: float | None = None
     validation_loss: float | None = None
     held_out_least: int | None = None
+    held_out_strokes: int | None = None
 
 
 Watch = Callable[[TrainingStep], None]

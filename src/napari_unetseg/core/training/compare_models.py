@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, TrainingPair, check_shape
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
-from napari_unetseg.core.annotation.training_set import Reading, TrainingSet, least_of
+from napari_unetseg.core.annotation.training_set import (
+    Reading,
+    TrainingSet,
+    fewest_strokes,
+    least_of,
+)
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep, Watch
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features import filter_bank
@@ -23,6 +28,7 @@ from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.model.validation_score import is_shown
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent, to_the_end
 from napari_unetseg.core.scoring.pixel_scores import Scores, mean_scores
@@ -136,11 +142,14 @@ class Scoreboard:
         Number of held-out pixels by class name.
     untried
         Names of the rungs that were not trained, since the user stopped early.
+    held_out_strokes
+        Number of held-out strokes of the class with the fewest; None where there are none.
     """
 
     rows: tuple[Row, ...]
     held_out: Mapping[str, int]
     untried: tuple[str, ...] = ()
+    held_out_strokes: int | None = None
 
     @property
     def best(self) -> Row | None:
@@ -180,7 +189,10 @@ class Scoreboard:
                 "average. Check what the labels stand for, "
                 f"or paint more of them.{self._untried}"
             )
-        said = f"Use {chosen.label}: Dice {chosen.dice:.3f} on held-out labels"
+        said = f"Use {chosen.label}"
+        if not is_shown(self._least, self.held_out_strokes):
+            return f"{said}.{self._caution}{self._untried}"
+        said += f": Dice {chosen.dice:.3f} on held-out labels"
         if self._least < FEW:
             return f"{said}.{self._caution}{self._untried}"
         why = self._lead(best) if chosen is best else _bargain(chosen, best)
@@ -228,7 +240,12 @@ class Scoreboard:
                 f" Nothing of {', '.join(unjudged)} could be held out: paint a second stroke of it "
                 "for a score."
             )
-        if self._least < FEW:
+        if not is_shown(None, self.held_out_strokes):
+            said += (
+                " Only one stroke of a class was held out, too few for a score or to rank models: "
+                "look at the picture, and paint more."
+            )
+        elif self._least < FEW:
             said += (
                 f" Only {self._least} pixels of a class were held out, too few to trust the score "
                 "or to rank models: paint more."
@@ -326,7 +343,8 @@ def compare(
         raise InputError(f"No model could be trained. {rows[0].asked}: {rows[0].message}")
     untried = tuple(spec.kind for spec in specs[len(rows) :])
     held_out = dict(zip(annotation.names, map(int, counts), strict=True))
-    return Scoreboard(tuple(rows), held_out, untried)
+    strokes = fewest_strokes([example.annotation for example in test_images])
+    return Scoreboard(tuple(rows), held_out, untried, strokes)
 
 
 class _StopListener:
@@ -432,6 +450,8 @@ def _judged(
     guessed = 2 * found[front] * true[front] / confusion.sum() / (found[front] + true[front])
     kind = model.spec.kind
     amount = {"held_out_pixels": int(true.sum()), "held_out_least": least_of(true)}
+    strokes = fewest_strokes([example.annotation for example in test_images])
+    amount |= {} if strokes is None else {"held_out_strokes": strokes}
     return Row(
         spec.kind,
         replace(model, name=kind, scores={"dice": scores.dice, "iou": scores.iou} | amount),

@@ -373,12 +373,14 @@ def _fit_network(
         fitted = fit_network(spec, data, options, start=warm, callbacks=callbacks)
         if start is not None and keeps and fitted.unchanged:
             fitted = replace(fitted, decoder=start.decoder)
-        judgement = fitted.judgement
-        found = {} if judgement is None else {"dice": judgement.dice}
+        judgement, apart = fitted.judgement, fitted.dice_apart
+        found: dict[str, float] = {}
+        if judgement is not None:
+            found["dice"] = judgement.dice if apart is None else min(judgement.dice, apart)
         choice = _validate_objects(fitted, data, start, callbacks.progress)
         if choice is not None and fitted.decoder is not None:
             found |= {"ap50": choice.after.ap50, "f1": choice.after.f1}
-        scores = _scores(data, found, chosen_from=fitted.validations)
+        scores = _scores(data, found, chosen_from=fitted.validations, apart=apart is not None)
         message = " ".join(filter(None, [describe_score(scores), fitted.message]))
         return fitted, scores, message, choice
     two_classes = LogisticSpec.suits(data.annotations[0].n_classes)
@@ -397,7 +399,9 @@ def _fit_network(
     best = distilled.upper if network else distilled.lower
     kept: Any = distilled.fitted if network else distilled.segmenter
     chosen_from = distilled.fitted.validations + 1 if data.holds_out else 0
-    scores = _scores(data, {"dice": best.dice}, chosen_from=chosen_from)
+    apart = distilled.fitted.dice_apart if network else None
+    found = {"dice": best.dice if apart is None else min(best.dice, apart)}
+    scores = _scores(data, found, chosen_from=chosen_from, apart=apart is not None)
     sentences = [
         distilled.message,
         describe_score(scores) or _NOTHING_HELD_OUT,
@@ -454,16 +458,20 @@ def _decoding_of(
     return cautious_decoding(usual, (one.object_ids() for one in data.annotations))
 
 
-def _scores(data: TrainingSet, found: dict[str, float], *, chosen_from: int = 0) -> dict[str, Any]:
+def _scores(
+    data: TrainingSet, found: dict[str, float], *, chosen_from: int = 0, apart: bool = False
+) -> dict[str, Any]:
     """Return scores with the amount of labels they rest on; empty if those were learnt too."""
     if not found or not data.holds_out:
         return {}
-    amount = {
+    amount: dict[str, Any] = {
         "held_out_pixels": int(data.held_out_counts.sum()),
         "held_out_least": data.held_out_least,
         "held_out": data.held_out_places,
     }
-    return found | amount | {"chosen_from": chosen_from}
+    if data.held_out_strokes is not None:
+        amount["held_out_strokes"] = data.held_out_strokes
+    return found | amount | {"chosen_from": chosen_from, "chosen_apart": apart}
 
 
 __all__ = ["Origin", "Outcome", "check_torch", "train", "train_on_set"]

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unetseg.core.model.validation_score import TOO_LITTLE, shown_dice
 from napari_unetseg.core.training.compare_models import Row
 
 COLUMNS = {
@@ -94,17 +95,17 @@ class ScoreboardTable(QTableWidget):
         row = self._rows[at]
         # On two lines, because a narrow dock would cut off the end.
         name = f"{row.asked}\n→ {row.kind}" if row.fell_back else row.kind
+        shown = row.model is not None and shown_dice(row.model.scores) is not None
         class_scores = ", ".join(f"{label} {dice:.3f}" for label, dice in row.classes.items())
-        help_text = " ".join(
-            filter(None, [row.message, class_scores and f"Dice of {class_scores}."])
-        )
+        told = f"Dice of {class_scores}." if shown else f"There is {TOO_LITTLE}."
+        help_text = " ".join(filter(None, [row.message, class_scores and told]))
         if row.scores is None:
             cells = [name, "failed", "", "", ""]
         else:
             cells = [
                 f"{_CURRENT if held else ''}{name}",
-                f"{row.scores.dice:.3f}",
-                f"{row.scores.iou:.3f}",
+                f"{row.scores.dice:.3f}" if shown else "–",
+                f"{row.scores.iou:.3f}" if shown else "–",
                 _seconds(row.seconds),
                 f"{row.seconds_per_megapixel:.2f}",
             ]

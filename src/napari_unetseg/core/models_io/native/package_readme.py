@@ -93,7 +93,7 @@ def _validation(model: TrainedModel) -> str:
     table = "" if shown_dice(model.scores) is None else f"{_table(dict(model.scores))}\n\n"
     return (
         f"{describe_score(model.scores)} These labels were not used for training, except to choose "
-        "the best of several validations where that is said.\n\n"
+        "the best of several validations where that is mentioned.\n\n"
         f"{table}"
         "To evaluate it on other images: `napari-unetseg evaluate PREDICTIONS TRUTH`."
     )

@@ -110,7 +110,7 @@ def distil(
         callbacks=callbacks.part(_LOWER_SHARE, 1),
     )
     above, _ = score_images(fitted.segmenter(), data.validation)
-    shown = data.holds_out and is_shown(data.held_out_least)
+    shown = data.holds_out and is_shown(data.held_out_least, data.held_out_strokes)
     return _outcome(fitted, above, below, lambda: lower(data.images), shown=shown)
 
 

@@ -31,7 +31,7 @@ from napari_unetseg.core.nn.networks.output_heads import (
 )
 from napari_unetseg.core.nn.training.augment import TrainingBatch, augment
 from napari_unetseg.core.nn.training.losses import guess_loss, maps_loss, segmentation_loss
-from napari_unetseg.core.nn.training.patches import Judge, Judgement, Tally
+from napari_unetseg.core.nn.training.patches import Judge, Judgement, Tally, dice_without_choice
 from napari_unetseg.core.nn.training.prepare import Guess, patch_shape, prepare_training
 from napari_unetseg.core.nn.training.schedule import Clock, Every, guess_share, learning_rate
 from napari_unetseg.core.nn.training.transfer import (
@@ -68,6 +68,9 @@ class FittedNetwork:
         A record for each step.
     judgement
         Scores on the validation set; None without one.
+    dice_apart
+        Dice on it of which each part is scored by the step that the other parts choose, see
+        `dice_without_choice`; None where there are no parts, or nothing was chosen.
     message
         A sentence about the device and the start of the training.
     decoder
@@ -90,6 +93,7 @@ class FittedNetwork:
     decoder: DecoderSpec | None = None
     unchanged: bool = False
     validations: int = 0
+    dice_apart: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -214,7 +218,8 @@ class Training:
         network = build_network(
             inside, self._n_channels, self._n_outputs, self._ndim, seed=options.seed
         )
-        self._starts, self._held_out_least = start is not None, data.held_out_least
+        self._starts = start is not None
+        self._held_out = data.held_out_least, data.held_out_strokes
         transfer = None
         self._keeps = False
         if start is not None:
@@ -234,7 +239,8 @@ class Training:
         self._epoch_steps = options.steps or max(FEWEST_STEPS, math.ceil(covering))
         self._history: list[TrainingStep] = []
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
-        self._judged_at, self._best_at, self._without_better, self._validations = 0, 0, 0, 0
+        self._judged_at, self._best_at, self._without_better = 0, 0, 0
+        self._validations: list[list[Tally]] = []
         self._message = " ".join(
             filter(None, ("" if transfer is None else transfer.in_words, choice.message))
         )
@@ -283,7 +289,8 @@ class Training:
             self._message + kept,
             self._decoder,
             unchanged,
-            self._validations,
+            len(self._validations),
+            dice_without_choice(self._validations) if len(self._validations) > 1 else None,
         )
 
     @property
@@ -347,11 +354,12 @@ class Training:
 
     def _judge_now(self) -> None:
         """Validate the averaged network, and keep it if it is the best."""
-        judgement = validate_network(
+        parts = validate_network(
             self._average.network, self._judge, self._choice.device, self._ndim, self._decoder
         )
+        judgement = Tally.joined(parts).judgement()
         self._judged_at = self._step
-        self._validations += 1
+        self._validations.append(parts)
         self._without_better += 1
         if self._best is None or judgement.rank > self._best[0].rank:
             self._without_better = 0
@@ -363,7 +371,8 @@ class Training:
                 seconds=self._clock.seconds,
                 dice=judgement.dice,
                 validation_loss=judgement.loss,
-                held_out_least=self._held_out_least,
+                held_out_least=self._held_out[0],
+                held_out_strokes=self._held_out[1],
             )
 
     def _whole(self, weights: Mapping[str, torch.Tensor]) -> nn.Module:
@@ -399,21 +408,24 @@ def validate_network(
     device: torch.device,
     ndim: int,
     decoder: DecoderSpec | None = None,
-) -> Judgement:
-    """Score a network in evaluation mode on the windows of `judge`."""
-    tally = Tally(judge.n_classes, judge.foreground)
+) -> list[Tally]:
+    """Score a network in evaluation mode on the windows of `judge`; return totals of each part."""
+    tallies = [Tally(judge.n_classes, judge.foreground) for _ in range(judge.parts[-1] + 1)]
+    window = iter(judge.parts)
     with torch.no_grad(), mixed_precision(device):
         for image, target, maps, guess in judge.batches(4):
             batch = image.to(device).contiguous(memory_format=MEMORY_FORMAT[ndim])
             evidence = predict_middle(network, batch, target.shape[1:]).float()
             predicted = probabilities(evidence, decoder).cpu().numpy()
             classes, found = predicted[:, : judge.n_classes], predicted[:, judge.n_classes :]
-            tally.add(classes, target)
-            if maps is not None:
-                tally.add_maps(found, maps, target)
-            if guess is not None:
-                tally.add_guess(classes, guess, target)
-    return tally.judgement()
+            for k in range(len(target)):
+                tally, one = tallies[next(window)], slice(k, k + 1)
+                tally.add(classes[one], target[one])
+                if maps is not None:
+                    tally.add_maps(found[one], maps[one], target[one])
+                if guess is not None:
+                    tally.add_guess(classes[one], guess[one], target[one])
+    return tallies
 
 
 def _optimiser(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:

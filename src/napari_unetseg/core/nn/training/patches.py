@@ -20,6 +20,9 @@ Sizes = tuple[int, ...]
 PLACES = 200_000
 """Largest number of labelled pixels per class and image that patches are drawn around."""
 
+_PARTS = 5
+"""Number of parts of the validation set, see `dice_without_choice`."""
+
 WINDOW_PIXELS = 2**22
 """Largest number of pixels predicted in one validation."""
 
@@ -251,6 +254,9 @@ class Judge:
         # A fixed stride could coincide with the grid's columns and select only one of them.
         chosen = np.random.default_rng(0).permutation(len(windows))[:most]
         self._chosen = [windows[k] for k in sorted(chosen)]
+        n_parts = min(len(self._chosen), _PARTS)
+        self.parts = [n_parts * k // len(self._chosen) for k in range(len(self._chosen))]
+        """Number of the part of each window: neighbouring windows are in the same one."""
 
     def __bool__(self) -> bool:
         return bool(self._chosen)
@@ -296,21 +302,21 @@ class Tally:
     """Running totals of a confusion matrix, cross-entropy and map errors over batches."""
 
     def __init__(self, n_classes: int, foreground: Sequence[int]) -> None:
-        self._confusion = np.zeros((n_classes, n_classes), np.int64)
-        self._cross_entropy = np.zeros(n_classes)
-        self._foreground = foreground
-        self._maps, self._guess = _Mean(), _Mean()
+        self.confusion = np.zeros((n_classes, n_classes), np.int64)
+        self.cross_entropy = np.zeros(n_classes)
+        self.foreground = foreground
+        self.maps, self.guess = _Mean(), _Mean()
 
     def add(self, proba: NDArray[np.float32], target: NDArray[np.uint8]) -> None:
         """Add (N, classes, *spatial) probabilities against (N, *spatial) targets."""
         known = target != IGNORED
         truth = target[known].astype(np.int64)
         predicted = np.moveaxis(proba, 1, -1)[known]
-        n = len(self._confusion)
+        n = len(self.confusion)
         pairs = np.bincount(truth * n + predicted.argmax(1), minlength=n * n)
-        self._confusion += pairs.reshape(n, n)
+        self.confusion += pairs.reshape(n, n)
         losses = -np.log(np.maximum(predicted[np.arange(len(truth)), truth], 1e-7))
-        self._cross_entropy += np.bincount(truth, losses, minlength=n)
+        self.cross_entropy += np.bincount(truth, losses, minlength=n)
 
     def add_maps(
         self,
@@ -320,7 +326,7 @@ class Tally:
     ) -> None:
         """Add (N, maps, *spatial) maps against the true ones where `target` is foreground."""
         objects = (target != IGNORED) & (target > 0)
-        self._maps.add(np.abs(predicted - true).mean(1)[objects])
+        self.maps.add(np.abs(predicted - true).mean(1)[objects])
 
     def add_guess(
         self,
@@ -329,38 +335,88 @@ class Tally:
         target: NDArray[np.uint8],
     ) -> None:
         """Add (N, classes, *spatial) probabilities against the guess where nothing is annotated."""
-        self._guess.add(np.abs(predicted - guess).mean(1)[target == IGNORED])
+        self.guess.add(np.abs(predicted - guess).mean(1)[target == IGNORED])
+
+    @classmethod
+    def joined(cls, tallies: Sequence["Tally"]) -> "Tally":
+        """Add up the totals of one or more tallies."""
+        first = tallies[0]
+        whole = cls(len(first.confusion), first.foreground)
+        whole.confusion = sum((one.confusion for one in tallies), whole.confusion)
+        whole.cross_entropy = sum((one.cross_entropy for one in tallies), whole.cross_entropy)
+        for one in tallies:
+            whole.maps.join(one.maps)
+            whole.guess.join(one.guess)
+        return whole
 
     def judgement(self) -> Judgement:
         """Return the scores of all batches."""
-        both = self._confusion.diagonal()
-        truth, predicted = self._confusion.sum(1), self._confusion.sum(0)
+        both = self.confusion.diagonal()
+        truth, predicted = self.confusion.sum(1), self.confusion.sum(0)
         dice = np.where(truth > 0, 2 * both / np.maximum(truth + predicted, 1), np.nan)
-        front = [k for k in self._foreground if truth[k]]
+        front = [k for k in self.foreground if truth[k]]
         present = truth > 0
-        losses = self._cross_entropy[present] / truth[present]
+        losses = self.cross_entropy[present] / truth[present]
         return Judgement(
             float(dice[front].mean()) if front else 0.0,
             float(losses.mean()) if present.any() else 0.0,
             tuple(map(float, dice)),
-            self._maps.value,
-            self._guess.value,
+            self.maps.value,
+            self.guess.value,
         )
+
+
+def dice_without_choice(validations: Sequence[Sequence[Tally]]) -> float | None:
+    """Return the Dice of the best validation, on labels that took no part in its choice.
+
+    The best of many validations is better on the labels that chose it than on others. So each part
+    of the validation set is scored by the validation that is best on the other parts.
+
+    Parameters
+    ----------
+    validations
+        Totals of each part, of every validation.
+
+    Returns
+    -------
+    float or None
+        The Dice of all parts together; None where a class to score is in less than two parts.
+    """
+    if not validations:
+        return None
+    n_parts, front = len(validations[0]), list(validations[0][0].foreground)
+    truth = np.array([part.confusion.sum(1) for part in validations[0]])[:, front]
+    in_parts = (truth > 0).sum(0)
+    if not in_parts.any() or in_parts[in_parts > 0].min() < 2:
+        return None
+
+    def rank(parts: Sequence[Tally], out: int) -> tuple[float, float]:
+        return Tally.joined([one for k, one in enumerate(parts) if k != out]).judgement().rank
+
+    scored = []
+    for out in range(n_parts):
+        best = max(validations, key=lambda parts, out=out: rank(parts, out))  # type: ignore[misc]
+        scored.append(best[out])
+    return Tally.joined(scored).judgement().dice
 
 
 class _Mean:
     """A running mean; 0 of no numbers."""
 
     def __init__(self) -> None:
-        self._sum, self._n = 0.0, 0
+        self.total, self.count = 0.0, 0
 
     def add(self, numbers: NDArray[np.float32]) -> None:
-        self._sum += float(numbers.sum())
-        self._n += numbers.size
+        self.total += float(numbers.sum())
+        self.count += numbers.size
+
+    def join(self, other: "_Mean") -> None:
+        self.total += other.total
+        self.count += other.count
 
     @property
     def value(self) -> float:
-        return self._sum / max(self._n, 1)
+        return self.total / max(self.count, 1)
 
 
 def _places(annotation: Annotation, rng: np.random.Generator) -> list[NDArray[np.int64]]:
