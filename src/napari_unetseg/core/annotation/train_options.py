@@ -81,7 +81,7 @@ class TrainOptions(Options):
     patch_depth: int = option(
         16, "Patch depth", "Planes per patch of a stack.", ge=1, le=512, advanced=True
     )
-    batch: int = option(4, "Batch", "Patches per step.", ge=1, le=256)
+    batch: int = option(4, "Batch", "Patches per step.", ge=1, le=256, advanced=True)
 
     dice: float = option(
         0.5,
@@ -119,9 +119,9 @@ class TrainOptions(Options):
         advanced=True,
     )
 
-    flips: bool = option(True, "Flips", "Augment with mirrored patches.")
+    flips: bool = option(True, "Flips", "Augment with mirrored patches.", advanced=True)
     quarter_turns: bool = option(
-        True, "Quarter turns", "Augment with patches turned by 90 degrees."
+        True, "Quarter turns", "Augment with patches turned by 90 degrees.", advanced=True
     )
     rotation: float = option(
         0.0,
@@ -186,6 +186,7 @@ class TrainOptions(Options):
         ge=0,
         le=0.8,
         step=0.05,
+        advanced=True,
     )
     patience: int = option(
         0,
@@ -211,6 +212,7 @@ class TrainOptions(Options):
         "Distil",
         "Use the logistic model as a guide: where nothing is painted, train on its predictions; "
         "your strokes take priority. Automatic is on for scribbles.",
+        advanced=True,
     )
     freeze: int = option(
         0,
