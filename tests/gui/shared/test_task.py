@@ -140,3 +140,9 @@ def test_a_forgotten_wish_is_not_answered(qtbot):
     gate.set()
     qtbot.waitUntil(lambda: not latest.busy, timeout=5000)
     assert answers == []
+
+
+def test_a_computation_has_a_name_for_the_user():
+    """The window shows it where it asks whether to wait for the computation."""
+    task = Task(print, name="Train (UNet Segmentation)")
+    assert str(task._worker._compute) == "Train (UNet Segmentation)"

@@ -59,7 +59,7 @@ def test_no_score_is_shown_of_too_little(qtbot, session):
     session.add_model(replace(model(0), scores=scores), origin="trained")
     assert made.text(0, 2) == ""
     said = made.table.item(0, 0).toolTip()
-    assert "Too little was held out for a score: 300 pixels in 2 strokes, only 18 of a" in said
+    assert "Too little was held out for a score: 300 pixels in 2 strokes, only 18 pix" in said
     assert "Dice" not in said
     assert session.history.best().version.dice == 1.0
     made.close_events()

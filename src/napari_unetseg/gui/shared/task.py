@@ -86,8 +86,28 @@ class _Worker(FunctionWorker):
             self.signals.progressed.emit(float(fraction), message)
 
 
+class _NamedWork:
+    """A computation with a name, which napari shows where it asks whether to wait for it."""
+
+    def __init__(self, work: Work, name: str) -> None:
+        self._work, self._name = work, name
+
+    def __call__(self, report: Reporter) -> Any:
+        return self._work(report)
+
+    def __str__(self) -> str:
+        return self._name
+
+
 class Task(QObject):
     """A computation in another thread, controlled from the window's thread.
+
+    Parameters
+    ----------
+    work
+        The computation.
+    name
+        Name of it for the user.
 
     Signals
     -------
@@ -114,10 +134,12 @@ class Task(QObject):
     failed = Signal(object)
     finished = Signal()
 
-    def __init__(self, work: Work, parent: QObject | None = None) -> None:
+    def __init__(
+        self, work: Work, parent: QObject | None = None, *, name: str = "a computation"
+    ) -> None:
         super().__init__(parent)
         self._worker: _Worker | None = create_worker(
-            work, _worker_class=_Worker, _start_thread=False, _ignore_errors=True
+            _NamedWork(work, name), _worker_class=_Worker, _start_thread=False, _ignore_errors=True
         )
         self._worker.progressed.connect(self._on_progressed)
         self._worker.shown.connect(self._on_shown)

@@ -222,7 +222,7 @@ class Tool(QWidget, Generic[O]):
         self._source, self._options = layer, options
         self._begun = (_shape(layer), data_version(layer))
         self.memory.keep()
-        self.task = Task(work, self)
+        self.task = Task(work, self, name=f"{self.title} (UNet Segmentation)")
         self.task.progressed.connect(self._on_progressed)
         self.task.shown.connect(self.show_on_the_way)
         self.task.returned.connect(self._on_returned)
@@ -429,7 +429,7 @@ class Tool(QWidget, Generic[O]):
 
     def _on_returned(self, result: object) -> None:
         layer = self._source
-        if layer is None or layer not in self.viewer.layers:
+        if layer is None or (layer not in self.viewer.layers and not self.makes_model):
             self.say(_GONE, problem=True)
             return
         (shape, version), now = self._begun, _shape(layer)

@@ -89,9 +89,9 @@ class FineTuneWidget(Tool[FineTuneOptions]):
         self.history = HistoryList(self.session)
         self.assemble(
             rows=[("Labels", self.labels), ("Label type", self.kind), ("Model", self.models)],
-            extras=[self.curve],
             results=[
                 self.alarm,
+                self.curve,
                 QLabel("<b>Model history</b>: click a version to go back"),
                 self.history,
             ],

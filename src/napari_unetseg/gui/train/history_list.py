@@ -23,8 +23,8 @@ from napari_unetseg.gui.train.loss_curve import LossPlot
 COLUMNS = {
     "Version": "The check mark is the current model, used by Predict, Train and Train on.",
     "From": "The version it was fine-tuned or started from.",
-    "Score": "Dice on held-out labels, a little optimistic for a network, whose best step they "
-    "chose; or the percentage of your annotation that is right.",
+    "Score": "Dice on held-out labels, without what the choice of the best step gained where that "
+    "is known; or the percentage of your annotation that is right.",
     "Learnt": "Number of labelled pixels in training; the tooltip lists the images.",
 }
 _CURRENT = "✓ "
@@ -142,7 +142,8 @@ class HistoryList(QWidget):
         self.details.setText("" if version is None else ". ".join(describe_version(version)) + ".")
         self.curve.clear_curves()
         for point in version.curve if version is not None else ():
-            self.curve.add(point.seconds, point.loss, point.dice)
+            dice = None if version is None or version.too_little else point.dice
+            self.curve.add(point.seconds, point.loss, dice)
         self.curve.setVisible(self.curve.n_points > 1)
 
     def _fit(self) -> None:

@@ -24,11 +24,12 @@ class LossPlot(QWidget):
         self.setFixedHeight(140)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Orange: loss of each step, smoothed, as a share of the first. "
-            "Blue: Dice on held-out labels. The best is kept, so its score is a little optimistic."
+            "Orange: loss of each step, smoothed, as a share of the largest. "
+            "Blue: Dice on held-out labels. The best is kept, so expect less on new images."
         )
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
+        self._plot: Any = None
         self._curves: tuple[Any, Any] | None = None
         self.clear_curves()
 
@@ -57,11 +58,11 @@ class LossPlot(QWidget):
         """Build the plot the first time."""
         super().showEvent(event)
         if self._curves is None:
-            self._curves = self._build_plot()
+            self._plot, self._curves = self._build_plot()
             self._draw()
 
-    def _build_plot(self) -> tuple[Any, Any]:
-        """Build the plot and return its curves of loss and Dice."""
+    def _build_plot(self) -> tuple[Any, tuple[Any, Any]]:
+        """Build the plot and return it with its curves of loss and Dice."""
         import pyqtgraph as pg
 
         plot = pg.PlotWidget(background=None, enableMenu=False)
@@ -69,23 +70,28 @@ class LossPlot(QWidget):
         plot.setMouseEnabled(x=False, y=False)
         plot.setLabel("bottom", "seconds")
         plot.setYRange(0, 1, padding=0.05)
-        plot.addLegend(offset=(-5, 5))
         loss, dice = THRESHOLD_COLOURS[:2]
         curves = (
-            plot.plot([], [], pen=pg.mkPen(loss, width=2), name="loss"),
-            plot.plot([], [], pen=pg.mkPen(dice, width=2), symbol="o", symbolSize=5, name="Dice"),
+            plot.plot([], [], pen=pg.mkPen(loss, width=2)),
+            plot.plot([], [], pen=pg.mkPen(dice, width=2), symbol="o", symbolSize=5),
         )
         self._column.addWidget(plot)
-        return curves
+        return plot, curves
 
     def _draw(self) -> None:
         if self._curves is None:
             return
         loss, dice = self._curves
-        top = max(self._losses[:1] or [1.0]) or 1.0
+        top = max(self._losses, default=1.0) or 1.0
         step = -(-len(self._seconds) // _MOST_POINTS) or 1
         loss.setData(self._seconds[::step], [value / top for value in self._losses[::step]])
         dice.setData([s for s, _ in self._scores], [d for _, d in self._scores])
+        # Above the plot, where no line runs through it; without Dice while there is none.
+        named = zip(("loss", "Dice")[: 1 + bool(self._scores)], THRESHOLD_COLOURS, strict=False)
+        self._plot.setTitle(
+            " ".join(f'<span style="color: {colour}">{name}</span>' for name, colour in named),
+            size="8pt",
+        )
 
 
 __all__ = ["LossPlot"]

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from napari.layers import Labels
+
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import matched, predict_classes_image
+from napari_unetseg.core.model.validation_score import is_shown
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
-from napari_unetseg.gui.shared.preview import classes_look
+from napari_unetseg.gui.shared.preview import classes_look, labels_look
 from napari_unetseg.gui.shared.task import Reporter
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.train.loss_curve import LossPlot
@@ -37,14 +40,24 @@ def preview_callback(
     return preview
 
 
-def show_training(tool: Tool[Any], curve: LossPlot, thing: Any) -> None:
-    """Show an intermediate result of training: a preview, or a `TrainingStep` in the curve."""
+def show_training(
+    tool: Tool[Any], curve: LossPlot, thing: Any, *, painted: Labels | None = None
+) -> None:
+    """Show an intermediate result of training: a preview, or a `TrainingStep` in the curve.
+
+    Parameters
+    ----------
+    painted
+        The labels whose colours the classes have; those of every preview when missing.
+    """
     if not isinstance(thing, TrainingPreview):
-        curve.add(thing.seconds, thing.loss, thing.dice)
+        shown = is_shown(thing.held_out_least, thing.held_out_strokes)
+        curve.add(thing.seconds, thing.loss, thing.dice if shown else None)
         return
     layer = tool.source
     if layer is not None and layer in tool.viewer.layers and tool.isVisible():
-        look = classes_look(int(thing.classes.max()))
+        n = int(thing.classes.max())
+        look = classes_look(n) if painted is None else labels_look(painted, n)
         tool.preview.show(layer, thing.classes, name="training preview", **look)
 
 
