@@ -33,7 +33,7 @@ def live(hand):
 
 def settle(hand):
     hand.qtbot.wait(60)
-    hand.wait(lambda: not hand.tool(TRAIN)._live.busy)
+    hand.wait(lambda: not hand.tool(TRAIN).live_row.live.busy)
 
 
 def stroke(hand, value):

@@ -4,7 +4,7 @@ In scribbles 0 means "not labelled"; in a mask it is the background. `Annotation
 difference: every pixel either counts, with the index of its class, or is ignored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -467,6 +467,14 @@ def values_of(labels: Sequence[NDArray[Any]], kind: AnnotationKind) -> tuple[int
             "Renumber the classes from 1, or say that the labels are objects."
         )
     return tuple(sorted(found))
+
+
+def class_names_of(
+    values: Sequence[int], kind: AnnotationKind, known: Mapping[int, str]
+) -> tuple[str, ...]:
+    """Return a name for each class but the background of a mask: the known one, or a default."""
+    front = [value for value in values if value or kind == "scribbles"]
+    return tuple(known.get(value) or f"class {value}" for value in front)
 
 
 def check_trainable(annotations: Sequence[Annotation], *, apart: bool = False) -> None:

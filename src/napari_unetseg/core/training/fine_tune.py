@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
+from napari_unetseg.core.annotation.annotation import TrainingPair, class_names_of, values_of
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading
 from napari_unetseg.core.annotation.training_step import Preview, Watch
@@ -171,7 +171,8 @@ def fine_tune(
     start = base if anew else model
     painted = values_of([pair.labels for pair in pairs], model.labels_are)
     values = tuple(sorted({*model.values, *painted}))
-    names = _names(model, values)
+    known = dict(zip(model.values, model.classes, strict=True))
+    names = class_names_of(values, model.labels_are, known)
     reading = Reading(model.labels_are, model.ndim, model.normalisation, names, values)
     if start is not None and not _can_begin(start, model, values):
         start = None
@@ -197,14 +198,6 @@ def fine_tune(
     new = _finished(outcome.model, model, check, options)
     alarm = check.alarm(model.name, new.name, options.alarm)
     return FineTuned(new, check, check.describe(model.name, new.name), alarm)
-
-
-def _names(model: TrainedModel, values: Sequence[int]) -> tuple[str, ...]:
-    """Return a name for each class but the background: the model's, or a default for new ones."""
-    known = dict(zip(model.values, model.classes, strict=True))
-    scribbles = model.labels_are == "scribbles"
-    front = [value for value in values if value or scribbles]
-    return tuple(known.get(value, f"class {value}") for value in front)
 
 
 def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) -> bool:

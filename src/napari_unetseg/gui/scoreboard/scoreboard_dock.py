@@ -1,13 +1,13 @@
 """The Scoreboard dock: comparison of several models on the same labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QWidget
 
-from napari_unetseg.core.annotation.annotation import TrainingPair, values_of
+from napari_unetseg.core.annotation.annotation import TrainingPair, class_names_of, values_of
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.registry import RUNGS, rungs_for
@@ -16,6 +16,7 @@ from napari_unetseg.core.model.validation_score import describe_score
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.training.compare_models import Row, Scoreboard, compare
 from napari_unetseg.gui.scoreboard.scoreboard_table import ScoreboardTable
+from napari_unetseg.gui.shared.stroke_layer import class_names
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import (
@@ -105,11 +106,13 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
 
     def work(self, layer: Layer, options: ScoreboardOptions) -> Work:
         kind = self.kind.currentData()
-        lesson, self._note = lesson_of(layer, self.labels.layer(), kind, self.preview.plane(layer))
+        labels = self.labels.layer()
+        lesson, self._note = lesson_of(layer, labels, kind, self.preview.plane(layer))
+        names = class_names(labels) if isinstance(labels, Labels) else {}
         wanted = [tick.isChecked() for tick in self.ticks.values()]
         if not any(wanted):
             raise InputError("Tick at least one model, two to compare.")
-        return lambda report: _compared(lesson, kind, wanted, options, report)
+        return lambda report: _compared(lesson, kind, names, wanted, options, report)
 
     def show_on_the_way(self, thing: Any) -> None:
         if isinstance(thing, Row):
@@ -188,18 +191,20 @@ class ScoreboardWidget(Tool[ScoreboardOptions]):
 def _compared(
     lesson: TrainingPair,
     labels_are: Any,
+    names: Mapping[int, str],
     wanted: Sequence[bool],
     options: ScoreboardOptions,
     report: Reporter,
 ) -> Scoreboard:
-    n_classes = len(values_of([lesson.labels], labels_are))
-    kinds = [k for k, one in zip(rungs_for(n_classes), wanted, strict=True) if one]
+    values = values_of([lesson.labels], labels_are)
+    kinds = [k for k, one in zip(rungs_for(len(values)), wanted, strict=True) if one]
     report.show(tuple(kinds))
     return compare(
         [RUNGS[kind].spec() for kind in kinds],
         [lesson],
         TrainOptions(**options.model_dump()),
         labels_are=labels_are,
+        class_names=class_names_of(values, labels_are, names) if names else (),
         on_row=report.show,
         progress=report,
     )

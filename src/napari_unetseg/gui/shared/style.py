@@ -9,7 +9,7 @@ PROBLEM = f"background: {PROBLEM_COLOUR}; color: {PROBLEM_TEXT}; padding: 4px; b
 """Style of a label that shows a problem."""
 
 POINTER = "#e69f00"
-"""Colour of the tour's pointer: the orange of Okabe and Ito."""
+"""Colour of the tour's pointer and of a chosen class: the orange of Okabe and Ito."""
 
 FOCUS = (
     "QPushButton:focus, QToolButton:focus, QComboBox:focus, QAbstractSpinBox:focus,"

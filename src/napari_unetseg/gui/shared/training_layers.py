@@ -28,8 +28,8 @@ _KINDS = {
 }
 _KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objects"}
 _NO_LABELS = (
-    "Add a Labels layer (the tag button), paint a few strokes of each class, then train. If a mask "
-    "was opened as an image, choose it in Labels."
+    "There is no Labels layer: press New strokes layer in Train, paint a few strokes of each "
+    "class, then train. If a mask was opened as an image, choose it in Labels."
 )
 
 
@@ -61,8 +61,9 @@ def kind_box() -> QComboBox:
 
 
 def show_kind(box: QComboBox, labels: Layer) -> None:
-    """Choose the label type by the role of a layer; painted layers are scribbles."""
-    box.setCurrentIndex(box.findData(_KIND_OF_ROLE.get(role_of(labels), "scribbles")))
+    """Choose the label type by the role of a layer, or as a sample has it; else scribbles."""
+    kind = _KIND_OF_ROLE.get(role_of(labels)) or labels.metadata.get("labels_are")
+    box.setCurrentIndex(max(box.findData(kind), box.findData("scribbles")))
 
 
 def lesson_of(

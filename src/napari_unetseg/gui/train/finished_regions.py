@@ -6,16 +6,56 @@ import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import labels_over
 from napari_unetseg.gui.shared.preview import is_preview
 
 _AREAS = ("rectangle", "polygon", "ellipse")
 _CORNERS_OF_AN_ELLIPSE = 64
+_REGION_HELP = (
+    "Regions in which 0 means background: inside the shapes of a Shapes layer, or where another "
+    "Labels layer is painted. Elsewhere 0 is unknown and not used for training."
+)
 
 
 def marks_regions(layer: Layer) -> bool:
     """Whether a layer can mark fully labelled regions."""
     return isinstance(layer, (Labels, Shapes)) and not is_preview(layer)
+
+
+def region_choice(viewer: Any) -> LayerChoice:
+    """Make the box for the layer that marks fully labelled regions."""
+    choice = LayerChoice(
+        viewer,
+        marks_regions,
+        follow=lambda layer: False,
+        nothing="the whole image",
+        images=True,
+    )
+    choice.setObjectName("region")
+    choice.setStatusTip(_REGION_HELP)
+    return choice
+
+
+def chosen_region(
+    marks: Layer | None, labels: Layer | None, image: Layer, shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """Return the mask of the region that `marks` is chosen to mark, or None for everywhere.
+
+    Raises
+    ------
+    InputError
+        If it is the layer of the labels themselves.
+    """
+    if marks is None:
+        return None
+    if marks is labels:
+        raise InputError(
+            "The labels cannot mark their own fully labelled regions. Choose the whole image, a "
+            "Shapes layer, or another Labels layer painted over those regions."
+        )
+    return region_of(marks, image, shape)
 
 
 def region_of(layer: Layer, image: Layer, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -73,4 +113,4 @@ def _ellipse(corners: NDArray[np.float64]) -> NDArray[np.float64]:
     return outline
 
 
-__all__ = ["marks_regions", "region_of"]
+__all__ = ["chosen_region", "marks_regions", "region_choice", "region_of"]

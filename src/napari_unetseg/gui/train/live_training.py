@@ -66,12 +66,15 @@ class Live(QObject):
 
     Signals
     -------
+    started()
+        A computation begins.
     predicted(object)
         A `LivePrediction`.
     refused(str)
         The reason why nothing can be predicted yet.
     """
 
+    started = Signal()
     predicted = Signal(object)
     refused = Signal(str)
 
@@ -221,6 +224,7 @@ class Live(QObject):
         self._task.refused.connect(self.refused)
         self._task.failed.connect(self._on_failed)
         self._task.finished.connect(self._on_finished)
+        self.started.emit()
         self._task.start()
 
     def _on_answer(self, answer: tuple[Any, LivePrediction]) -> None:

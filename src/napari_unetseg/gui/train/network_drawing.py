@@ -3,13 +3,17 @@
 import math
 from typing import Any
 
+import numpy as np
+from napari.layers import Layer
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QDialog, QLabel, QVBoxLayout, QWidget
 
+from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.model.diagram import Architecture, DiagramPart, describe_architecture
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.gui.shared.layers import image_of
 from napari_unetseg.gui.shared.task import Latest
 
 _COLOURS = {
@@ -211,4 +215,34 @@ def _left(box: QRectF) -> QPointF:
     return QPointF(box.left(), box.center().y())
 
 
-__all__ = ["NetworkDrawing", "NetworkWindow"]
+def sizes_for_drawing(
+    layer: Layer | None, labels: Layer | None, kind: AnnotationKind, ndim: int
+) -> dict[str, Any]:
+    """Return the arguments of `NetworkWindow.show_model` that follow from an image and its labels.
+
+    Parameters
+    ----------
+    layer, labels
+        The image and its labels, or None for usual sizes.
+    kind
+        Meaning of the labels.
+    ndim
+        2 for planes, 3 for stacks.
+    """
+    sides: tuple[int, ...] = (512, 512)
+    channels = 1
+    if layer is not None:
+        image = image_of(layer)
+        channels = image.n_channels
+        sides = tuple(image.length(axis) for axis in "ZYX"[-ndim:])
+    painted = 0 if labels is None else int(np.max(labels.data, initial=0))
+    classes = painted if kind == "scribbles" else 2
+    return {
+        "n_channels": channels,
+        "n_classes": min(max(classes, 2), 64),
+        "ndim": ndim,
+        "image": sides,
+    }
+
+
+__all__ = ["NetworkDrawing", "NetworkWindow", "sizes_for_drawing"]

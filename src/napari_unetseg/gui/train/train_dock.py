@@ -3,11 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFormLayout,
     QPushButton,
@@ -25,26 +23,24 @@ from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.gui.shared.form import Form
-from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import field_of, image_of
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
-from napari_unetseg.gui.shared.preview import labels_look
 from napari_unetseg.gui.shared.task import Latest, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import (
     kind_box,
-    labels_pick,
     learnt_of,
     lesson_of,
     show_kind,
     warm_up,
 )
-from napari_unetseg.gui.train.finished_regions import marks_regions, region_of
+from napari_unetseg.gui.train.finished_regions import chosen_region, region_choice
 from napari_unetseg.gui.train.history_list import HistoryList
-from napari_unetseg.gui.train.live_training import Live, LivePrediction
+from napari_unetseg.gui.train.live_row import LiveRow
 from napari_unetseg.gui.train.loss_curve import LossPlot
-from napari_unetseg.gui.train.network_drawing import NetworkWindow
+from napari_unetseg.gui.train.network_drawing import NetworkWindow, sizes_for_drawing
 from napari_unetseg.gui.train.pretrain_panel import PretrainPanel
+from napari_unetseg.gui.train.strokes_panel import StrokesPanel
 from napari_unetseg.gui.train.train_run import TrainResult, TrainRun
 from napari_unetseg.gui.train.train_view import (
     SUGGESTED,
@@ -55,11 +51,6 @@ from napari_unetseg.gui.train.train_view import (
     resolve,
 )
 from napari_unetseg.gui.train.training_preview import show_training
-
-_REGION_HELP = (
-    "Regions in which 0 means background: inside the shapes of a Shapes layer, or where another "
-    "Labels layer is painted. Elsewhere 0 is unknown and not used for training."
-)
 
 
 class TrainWidget(Tool[TrainOptions]):
@@ -84,20 +75,12 @@ class TrainWidget(Tool[TrainOptions]):
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
         super().__init__(napari_viewer, TrainOptions())
         self._warm = Latest(self)
-        self._live = Live(self.viewer, self.preview.plane, self)
-        self._live.predicted.connect(self._on_predicted)
-        self._live.refused.connect(self._on_nothing_live)
-        self.labels = labels_pick(self.viewer)
+        self.live_row = LiveRow(self)
+        self.live = self.live_row.tick
+        self.strokes = StrokesPanel(self)
+        self.labels = self.strokes.labels
         self.kind = kind_box()
-        self.region = LayerChoice(
-            self.viewer,
-            marks_regions,
-            follow=lambda layer: False,
-            nothing="the whole image",
-            images=True,
-        )
-        self.region.setObjectName("region")
-        self.region.setStatusTip(_REGION_HELP)
+        self.region = region_choice(self.viewer)
         self.rung = QComboBox()
         self.rung.setObjectName("rung")
         for rung in RUNGS:
@@ -145,10 +128,6 @@ class TrainWidget(Tool[TrainOptions]):
         unfold.addWidget(self.see)
         unfold.addWidget(self._pages)
         unfold.addWidget(self.pretraining)
-        self.live = QCheckBox("Live")
-        self.live.setToolTip(
-            "Refit the model after every stroke and colour the visible part. Train keeps the model."
-        )
         self.curve = LossPlot()
         self.curve.hide()
         self.history = HistoryList(self.session)
@@ -156,18 +135,19 @@ class TrainWidget(Tool[TrainOptions]):
         history.addWidget(self.history)
         self.assemble(
             rows=[
-                ("Labels", self.labels),
+                ("Labels", self.strokes),
                 ("Label type", self.kind),
                 ("Fully labelled in", self.region),
                 ("Model", self.rung),
                 ("Learn", self.extent),
                 ("Start from", self.start),
             ],
-            extras=[self.live, unfold, self.curve],
-            results=[history],
+            extras=[self.live_row, unfold],
+            results=[self.curve, history],
             forms=self.specs,
             choices={"model": self.rung},
         )
+        self.strokes.insert_classes(self.form.layout)
         self._connect()
 
     def spec(self) -> ModelSpec:
@@ -197,7 +177,10 @@ class TrainWidget(Tool[TrainOptions]):
         pair, note = lesson_of(layer, self.labels.layer(), kind, index)
         pixel = sees_features(spec)
         run = TrainRun(
-            pair=replace(pair, region=self._region(layer, pair.labels.shape)),
+            pair=replace(
+                pair,
+                region=chosen_region(self._marks(), self.labels.layer(), layer, pair.labels.shape),
+            ),
             spec=spec,
             options=options,
             name=self.session.name_for(spec.kind),
@@ -207,6 +190,7 @@ class TrainWidget(Tool[TrainOptions]):
             features_from=self.features_from(),
             pretraining=None if pixel else self.pretraining.chosen(layer),
             pretrained_on=self.pretraining.key_of(layer),
+            class_names=self.strokes.names(),
             note=note,
             field=None if index is None else field_of(layer, pair.image, index),
             learnt=learnt_of(layer, self.labels.layer(), kind, region=self._marks()),
@@ -216,7 +200,7 @@ class TrainWidget(Tool[TrainOptions]):
         return run
 
     def show_on_the_way(self, thing: Any) -> None:
-        show_training(self, self.curve, thing)
+        show_training(self, self.curve, thing, painted=self.strokes.colours())
 
     def show_result(self, layer: Layer, options: TrainOptions, result: TrainResult) -> str:
         run, outcome = result.run, result.outcome
@@ -232,7 +216,7 @@ class TrainWidget(Tool[TrainOptions]):
         self._update()
 
     def hidden(self) -> None:
-        self._live.end()
+        self.live_row.end()
         super().hidden()
 
     def layer_changed(self, layer: Layer | None) -> None:
@@ -244,7 +228,7 @@ class TrainWidget(Tool[TrainOptions]):
 
     def close_tool(self) -> None:
         if not self._closed:
-            self.labels.close_events()
+            self.strokes.close_events()
             self.region.close_events()
             self.session.models_changed.disconnect(self._update)
             self.session.model_chosen.disconnect(self._take_up)
@@ -311,7 +295,8 @@ class TrainWidget(Tool[TrainOptions]):
             self.start.choose(view.start)
         with QSignalBlocker(self.features):
             self._fill_features(view)
-        self.live.setVisible(view.shows_live)
+        self.live_row.show_tick(view.shows_live)
+        self.strokes.show_classes(view.classes_least)
         self._follow_live(view.runs_live)
         if not view.keeps_preview:
             self.preview.remove()
@@ -362,32 +347,14 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _follow_live(self, wanted: bool) -> None:
         """Start or stop live mode, or change its options."""
-        layer, labels = self.pick.layer(), self.labels.layer()
         spec = self.spec() if wanted else None
-        if spec is not None and sees_features(spec) and layer is not None and labels is not None:
-            seed = self.form.options.seed
-            self._live.begin(layer, labels, spec, self.features_from(), seed)
-        elif self._live.on:
-            self._live.end()
-            self.preview.remove()
-            self.say("")
-
-    def _on_predicted(self, prediction: LivePrediction) -> None:
-        if prediction.layer not in self.viewer.layers or not self._live.on:
-            return
-        image = image_of(prediction.layer)
-        plane = np.zeros((image.length("Y"), image.length("X")), np.uint8)
-        plane[prediction.box] = prediction.classes
-        if self._live.same_plane(prediction):
-            look = labels_look(prediction.labels, prediction.last_class)
-            self.preview.show(prediction.layer, plane, name="live preview", **look)
-            if not self.running:
-                self.say("Live: keep painting to correct it, then press Train to keep the model.")
-
-    def _on_nothing_live(self, sentence: str) -> None:
-        self.preview.remove()
-        if not self.running:
-            self.say(sentence)
+        self.live_row.follow(
+            spec if spec is not None and sees_features(spec) else None,
+            self.pick.layer(),
+            self.labels.layer(),
+            self.features_from(),
+            self.form.options.seed,
+        )
 
     # The network
 
@@ -404,40 +371,14 @@ class TrainWidget(Tool[TrainOptions]):
         window, layer = self.network, self.pick.layer()
         if window is None or not window.isVisible():
             return
-        sides: tuple[int, ...] = (512, 512)
-        channels = 1
-        if layer is not None:
-            image = image_of(layer)
-            channels = image.n_channels
-            sides = tuple(image.length(axis) for axis in "ZYX"[-ndim:])
-        labels = self.labels.layer()
-        painted = 0 if labels is None else int(np.max(labels.data, initial=0))
-        classes = painted if self.kind.currentData() == "scribbles" else 2
-        window.show_model(
-            self.specs[self.rung.currentData()].options,
-            n_channels=channels,
-            n_classes=min(max(classes, 2), 64),
-            ndim=ndim,
-            image=sides,
-        )
+        sizes = sizes_for_drawing(layer, self.labels.layer(), self.kind.currentData(), ndim)
+        window.show_model(self.specs[self.rung.currentData()].options, **sizes)
 
     # Finished regions
 
     def _marks(self) -> Layer | None:
         """Return the layer that marks the fully labelled regions, if any."""
         return None if self.kind.currentData() == "scribbles" else self.region.layer()
-
-    def _region(self, layer: Layer, shape: tuple[int, ...]) -> Any:
-        """Return the mask of the fully labelled region, or None for everywhere."""
-        marks = self._marks()
-        if marks is None:
-            return None
-        if marks is self.labels.layer():
-            raise InputError(
-                "The labels cannot mark their own fully labelled regions. Choose the whole image, "
-                "a Shapes layer, or another Labels layer painted over those regions."
-            )
-        return region_of(marks, layer, shape)
 
 
 def _is_stack(layer: Layer) -> bool:

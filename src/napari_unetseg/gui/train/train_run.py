@@ -1,9 +1,10 @@
 """A run of the Train dock: its inputs and its result."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.annotation import TrainingPair, class_names_of, values_of
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
@@ -32,6 +33,8 @@ class TrainRun:
         Key of the images to pretrain on; see `PretrainPanel.key_of`.
     field
         Plane for the preview during training, or None.
+    class_names
+        Names of classes, by their number in the labels.
     note
         Sentences about pixels that are left out and labels that were placed.
     learnt
@@ -49,11 +52,13 @@ class TrainRun:
     pretraining: Pretraining | None
     pretrained_on: tuple[str, ...]
     field: Image | None
+    class_names: Mapping[int, str]
     note: str
     learnt: Learnt
 
     def __call__(self, report: Reporter) -> "TrainResult":
         """Train in the calling thread."""
+        values = values_of([self.pair.labels], self.labels_are) if self.class_names else ()
         outcome = train(
             self.spec,
             [self.pair],
@@ -61,6 +66,7 @@ class TrainRun:
             name=self.name,
             labels_are=self.labels_are,
             ndim=self.ndim,
+            class_names=class_names_of(values, self.labels_are, self.class_names),
             start=self.start,
             features_from=self.features_from,
             pretraining=self.pretraining,

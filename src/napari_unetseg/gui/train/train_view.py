@@ -17,6 +17,7 @@ ModelOrName = TrainedModel | str
 
 _OBJECT_FIELDS = ("objects", "maps")
 _PIXEL_FIELDS = ("validation", "seed")
+_LEAST_CLASSES: Mapping[AnnotationKind, int] = {"scribbles": 2, "mask": 1, "objects": 0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +110,8 @@ class TrainView:
         Visibility of each training option.
     spec_options
         The same for the options of the model; others are visible.
+    classes_least
+        Number of classes that have a button before anything is painted; 0 for no buttons.
     starts
         Models of the session to start from.
     starts_shipped
@@ -134,6 +137,7 @@ class TrainView:
     shows_live: bool
     options: Mapping[str, bool]
     spec_options: Mapping[str, bool]
+    classes_least: int
     starts: Sequence[TrainedModel]
     starts_shipped: bool
     start: ModelOrName | None
@@ -170,6 +174,7 @@ def resolve(state: TrainState) -> TrainView:
         shows_pretraining=not pixel,
         shows_live=shows_live,
         options=_training_options(pixel, state.labels_are),
+        classes_least=_LEAST_CLASSES[state.labels_are],
         spec_options=_filter_options(feature.features) if pixel else {},
         starts=starts,
         starts_shipped=starts_shipped,

@@ -95,7 +95,11 @@ def _layers(sample: Sample, seed: int) -> list[LayerData]:
     it is additive so that the truth below it is visible when switched on.
     """
     metadata = {"sample": sample.name, "seed": seed, "class_names": list(sample.class_names)}
-    truth = {"visible": False, "metadata": {**metadata, "truth": True}, **_place(sample, "YX")}
+    place = _place(sample, "YX")
+    objects, classes = (
+        {"visible": False, "metadata": {**metadata, "truth": True, "labels_are": kind}, **place}
+        for kind in ("objects", "mask")
+    )
     background = sample.background
     light = {
         "visible": False,
@@ -105,8 +109,8 @@ def _layers(sample: Sample, seed: int) -> list[LayerData]:
     image = {"blending": "additive", "metadata": metadata, **_place(sample, sample.axes)}
     return [
         (background, {"name": f"{sample.name}: true background", **light}, "image"),
-        (sample.objects, {"name": f"{sample.name}: true objects", **truth}, "labels"),
-        (sample.classes, {"name": f"{sample.name}: true classes", **truth}, "labels"),
+        (sample.objects, {"name": f"{sample.name}: true objects", **objects}, "labels"),
+        (sample.classes, {"name": f"{sample.name}: true classes", **classes}, "labels"),
         (sample.image, {"name": sample.name, **image}, "image"),
     ]
 
@@ -115,7 +119,8 @@ def _channel_layers(sample: Sample, seed: int) -> list[LayerData]:
     """Return a sample as a layer for each channel, with its hidden truth below them."""
     place = _place(sample, sample.axes.replace("C", ""))
     metadata = {"sample": sample.name, "seed": seed}
-    truth = {"visible": False, "metadata": {**metadata, "truth": True}, **place}
+    known = {**metadata, "truth": True, "labels_are": "objects"}
+    truth = {"visible": False, "metadata": known, **place}
     layers: list[LayerData] = [
         (sample.objects, {"name": "true cells", **truth}, "labels"),
         (np.asarray(sample.nuclei), {"name": "true nuclei", **truth}, "labels"),
