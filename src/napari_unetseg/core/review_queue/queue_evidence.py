@@ -89,7 +89,9 @@ def gather_evidence(
     evidence = QueueEvidence()
     predicts = options.by in ("all", "entropy", "margin", "views")
     if predicts and sources.model is not None and sources.image is not None:
-        decoding = sources.decoding or settle_decoding(sources.model)
+        # Labels of another origin may be objects that touch, which a model of masks joins.
+        parted = DecodeOptions(split="auto")
+        decoding = sources.decoding or settle_decoding(sources.model, parted)
         _predict_views(
             labels, sources.image, sources.model, decoding, options, frame_axes, evidence, progress
         )
