@@ -158,8 +158,13 @@ def test_a_model_is_calibrated_by_other_images(data, model, tmp_path, capsys):
     assert f"the best for {told['objects']} known objects" in said
     assert run("info", out) == 0
     assert "objects are made with" in capsys.readouterr().out
-    write_labels(tmp_path / "few.tif", Image.of(np.eye(192, dtype=np.int32)))
-    few = (folder / "images/a.tif", tmp_path / "few.tif", "-o", tmp_path / "m.zip")
-    assert run("calibrate", model, *few) == 2
-    assert "at least 20 objects" in capsys.readouterr().err
+    few, ids = tmp_path / "few.tif", np.zeros((192, 192), np.int32)
+    given = (folder / "images/a.tif", few, "-o", tmp_path / "m.zip")
+    write_labels(few, Image.of(ids))
+    assert run("calibrate", model, *given) == 2
     assert not (tmp_path / "m.zip").exists()
+    ids[20:40, 20:40], ids[60:80, 60:80] = 1, 2
+    write_labels(few, Image.of(ids))
+    assert run("calibrate", model, *given) == 0
+    assert "2 objects are too few" in capsys.readouterr().out
+    assert load(tmp_path / "m.zip").decoding.min_size == 20

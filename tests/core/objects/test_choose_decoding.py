@@ -88,7 +88,7 @@ def test_too_few_objects_choose_nothing_but_a_cautious_size():
     assert choice.n_true < FEWEST_OBJECTS
     cautious = cautious_decoding(usual, [ids])
     assert cautious.model_dump(exclude_unset=True) == {"split_depth": 0.3, "min_size": 5}
-    assert "only 3 were held out" in describe_decoding(cautious, choice)
+    assert "3 objects are too few" in describe_decoding(cautious, choice)
     ids[55, 55] = 4
     tiny = cautious_decoding(usual, [ids])
     assert "min_size" not in tiny.model_fields_set

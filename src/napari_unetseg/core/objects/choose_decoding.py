@@ -201,10 +201,10 @@ def describe_decoding(options: DecodeOptions, choice: DecodingChoice | None) -> 
         )
     if not options.min_size:
         return ""
-    held_out = "no object was" if choice is None else f"only {choice.n_true} were"
+    known = "no object was held out" if choice is None else f"{choice.n_true} objects are too few"
     return (
         f"Objects under {options.min_size} pixels, far below the usual size, are removed: "
-        f"{held_out} held out to choose by."
+        f"{known} to choose by."
     )
 
 

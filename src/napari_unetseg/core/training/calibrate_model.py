@@ -12,6 +12,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.objects.choose_decoding import (
     FEWEST_OBJECTS,
     DecodingChoice,
+    cautious_decoding,
     choose_decoding,
     describe_decoding,
 )
@@ -48,12 +49,13 @@ def calibrate_model(
     Returns
     -------
     Calibration
-        A copy of the model, with the images and scores in its provenance.
+        A copy of the model, with the images and scores in its provenance. With fewer than
+        `FEWEST_OBJECTS` objects only a cautious smallest size is chosen.
 
     Raises
     ------
     InputError
-        When image and model do not fit each other, or too few objects are known.
+        When image and model do not fit each other, or no object is known.
     """
     from napari_unetseg.core.nn.training.validate_objects import known_objects
 
@@ -70,12 +72,15 @@ def calibrate_model(
         usual = usual.model_copy(update={"split": "none"})
     rest = part(progress, _PREDICTING_SHARE, 1)
     choice = choose_decoding(known, model.decoder, usual, progress=rest)
-    if choice is None or not choice.searched:
-        n = 0 if choice is None else choice.n_true
+    if choice is None:
         raise InputError(
-            f"The labels hold {n} objects, too few to choose by how objects are made. Give images "
-            f"with at least {FEWEST_OBJECTS} objects in all."
+            "The labels hold no objects, so there is nothing to choose by how objects are made. "
+            f"Give images with objects, at least {FEWEST_OBJECTS} in all."
         )
+    decoding = choice.options
+    if not choice.searched:
+        truths = (image.annotation.object_ids() for image in images)
+        decoding = cautious_decoding(usual, truths)
     record = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "images": len(images),
@@ -85,8 +90,8 @@ def calibrate_model(
         "map": [choice.before.map, choice.after.map],
     }
     provenance = {**model.provenance, "calibrated": record}
-    calibrated = replace(model, decoding=choice.options, provenance=provenance)
-    return Calibration(calibrated, choice, describe_decoding(choice.options, choice))
+    calibrated = replace(model, decoding=decoding, provenance=provenance)
+    return Calibration(calibrated, choice, describe_decoding(decoding, choice))
 
 
 __all__ = ["CALIBRATION_PIXELS", "Calibration", "calibrate_model"]
