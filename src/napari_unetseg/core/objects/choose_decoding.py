@@ -37,11 +37,9 @@ SCORES = tuple(step / 20 for step in range(13))
 THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 """IoU thresholds of the AP whose mean is maximised."""
 
-SAME = 0.002
-"""Difference in the mean AP below which a lower score does as well."""
-
-SIZE_TOLERANCE = 0.5
-"""Difference in the mean AP below which a smaller size does as well, in standard errors."""
+TOLERANCE = 0.02
+"""Difference in the mean AP below which options are as good as others; with few objects, half the
+standard error of a share of as many."""
 
 _ROUNDS = 3
 _SEARCHED: dict[str, tuple[float, ...]] = {
@@ -129,9 +127,9 @@ def choose_decoding(
     Notes
     -----
     Coordinate search: one option is changed at a time, until none of them improves. About 20
-    decodings of each image, each of 0.1 s a megapixel. An option leaves its usual value only for a
-    gain above the standard error of a share of as many objects: the curves are flat, and their
-    maxima lie where they suit other images badly.
+    decodings of each image, each of 0.1 s a megapixel. Of options that are as good within
+    `TOLERANCE`, those nearest to the usual ones, or that remove least, are chosen: the curves are
+    flat, and their maxima lie where they suit other images badly.
     """
     sizes = true_sizes([one.truth for one in known])
     if not sizes.size:
@@ -153,7 +151,7 @@ def choose_decoding(
                 search.trial(best.options.model_copy(update={name: value}))
                 for value in sorted({*values, own}, key=lambda value: abs(value - own))
             ]
-            best = _first_as_good(trials, search.error(trials))
+            best = search.first_as_good(trials)
     return DecodingChoice(best.options, before, search.scores(best.options), sizes.size)
 
 
@@ -216,12 +214,6 @@ class _Trial:
     ap: float
 
 
-def _first_as_good(trials: Sequence[_Trial], tolerance: float) -> _Trial:
-    """Return the first trial that is as good as the best."""
-    top = max(trial.ap for trial in trials)
-    return next(trial for trial in trials if trial.ap >= top - tolerance)
-
-
 class _Search:
     """Decodings of known objects, each made once."""
 
@@ -244,28 +236,25 @@ class _Search:
             found = [self._objects(one, whole) for one in self._known]
             self._found[whole] = np.concatenate(found)
         sizes, scores, iou = self._found[whole].T
-        by_size = [
-            _first_as_good(
-                [
-                    _Trial(
-                        options.model_copy(update={"min_size": smallest, **lowest}),
-                        self._mean_ap(
-                            iou[(sizes >= smallest) & (scores >= lowest.get("min_score", 0.0))]
-                        ),
-                    )
-                    for lowest in self._lowest
-                ],
-                SAME,
-            )
-            for smallest in self._smallest
-        ]
-        # A score means the same for objects of every size, and a size does not.
-        return _first_as_good(by_size, SIZE_TOLERANCE * self.error(by_size))
+        return self.first_as_good(
+            [
+                _Trial(
+                    options.model_copy(update={"min_size": smallest, **lowest}),
+                    self._mean_ap(
+                        iou[(sizes >= smallest) & (scores >= lowest.get("min_score", 0.0))]
+                    ),
+                )
+                for lowest in self._lowest
+                for smallest in self._smallest
+            ]
+        )
 
-    def error(self, trials: Sequence[_Trial]) -> float:
-        """Compute the standard error of the best mean AP, as that of a share of the objects."""
+    def first_as_good(self, trials: Sequence[_Trial]) -> _Trial:
+        """Return the first trial that is as good as the best; see `TOLERANCE`."""
         top = max(trial.ap for trial in trials)
-        return float((top * (1 - top) / self._n_true) ** 0.5)
+        error = (top * (1 - top) / self._n_true) ** 0.5
+        tolerance = max(TOLERANCE, error / 2)
+        return next(trial for trial in trials if trial.ap >= top - tolerance)
 
     def scores(self, options: DecodeOptions) -> ObjectScores:
         """Compute the scores of one decoding."""
