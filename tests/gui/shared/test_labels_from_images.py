@@ -53,9 +53,11 @@ def test_a_converted_image_keeps_its_place(qapp):
 def boxes(qtbot, viewer):
     measure, review = MeasureWidget(viewer), ReviewWidget(viewer)
     train, background = TrainWidget(viewer), BackgroundWidget(viewer)
-    for dock in (measure, review, train, background):
+    docks = (measure, review, train, background)
+    for dock in docks:
         qtbot.addWidget(dock)
-    return {
+    # The docks live as long as their boxes are used.
+    return docks, {
         "measure": measure.pick,
         "truth": review.truth,
         "train": train.labels,
@@ -68,7 +70,8 @@ def test_picking_it_makes_it_a_labels_layer(qtbot, name):
     viewer = ViewerModel()
     viewer.add_image(PICTURE, name="picture")
     viewer.add_image(IDS, name="ids")
-    box = boxes(qtbot, viewer)[name]
+    _docks, found = boxes(qtbot, viewer)
+    box = found[name]
     # It is offered, and never picked without a click.
     assert box.layer() is None
     assert "picture" not in " ".join(box.itemText(at) for at in range(box.count()))
