@@ -59,8 +59,10 @@ class StrokesPanel(QWidget):
         layer = self.labels.layer() if least else None
         self.classes.follow(layer, least=max(least, 1))
         self.classes.setVisible(layer is not None)
-        # The name of a layer needs the room.
-        self.new_button.setText("New" if self.labels.layer() is not None else _NEW)
+        # Without anything to choose the button has the row, otherwise the names of layers do.
+        choice = self.labels.layer() is not None or self.labels.count() > 1
+        self.labels.setVisible(choice)
+        self.new_button.setText("New" if choice else _NEW)
 
     def names(self) -> dict[int, str]:
         """Return the names that the classes of the chosen layer have now."""
