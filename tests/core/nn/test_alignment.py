@@ -18,6 +18,7 @@ from napari_unetseg.core.inference.prediction import PredictOptions, predict
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,6 +48,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         growth=1.0,
         convolutions=draw(st.integers(1, 2)),
         stem=draw(st.sampled_from(["plain", "space-to-depth"])),
+        head=draw(st.sampled_from(["linear", "learnt"])),
         residual=draw(st.booleans()),
         attention=draw(st.booleans()),
         separable=draw(st.booleans()),
@@ -108,6 +110,13 @@ def test_models_from_before_there_was_a_choice_are_aligned_as_they_were_trained(
         assert saved_spec(spec.kind, options).alignment == "corners"
 
 
+def test_models_from_before_the_linear_head_keep_theirs():
+    options = json.loads(UNetSpec().model_dump_json())
+    assert saved_spec("unet", options).head == "linear"
+    del options["head"]
+    assert saved_spec("unet", options).head == "learnt"
+
+
 def discs(seed: int, n: int = 160) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:n, :n]
@@ -150,3 +159,38 @@ def test_a_short_training_leaves_edges_where_they_are(spec):
         probability = predict(model, Image(image, "YX"), wanted).asarray()[1]
         shifts.append([displacement(probability, mask, axis) for axis in (0, 1)])
     assert np.abs(np.mean(shifts, axis=0)).max() < 0.3
+
+
+def period_two(network: Any) -> float:
+    """Return the part of the evidence on a smooth image that alternates from pixel to pixel."""
+    y, x = np.mgrid[:96, :96]
+    smooth = (np.sin(y / 11) + np.sin(x / 13 + 1)).astype(np.float32)
+    with torch.inference_mode():
+        evidence = network.eval()(torch.from_numpy(smooth)[None, None])[0, 1].numpy()
+    found = []
+    for axis in (0, 1):
+        lines = np.moveaxis(evidence, axis, 0)[16:-16, 16:-16]
+        rough = lines[1:-1] - (lines[:-2] + lines[2:]) / 2
+        rough *= (-1.0) ** np.arange(len(rough))[:, None]
+        found.append(np.abs(ndimage.uniform_filter(rough, 8)).mean() / evidence.std())
+    return float(max(found))
+
+
+@pytest.mark.parametrize("upsampling", ["transposed-2", "linear"])
+def test_a_barely_trained_network_leaves_no_grid(upsampling):
+    """Taught with the ragged edges of a draft; weights learnt for each pixel alternate."""
+    image, mask = discs(0)
+    edge = ndimage.binary_dilation(mask, iterations=3) & ~ndimage.binary_erosion(mask, iterations=3)
+    ragged = mask ^ (edge & (np.random.default_rng(0).random(mask.shape) < 0.4))
+    options = TrainOptions(
+        until="epochs", epochs=1, steps=20, patch=64, validation=0, schedule="constant"
+    )
+    spec = UNetSpec(depth=2, width=6, upsampling=upsampling, resolution="full")
+    pairs = [TrainingPair(Image(image, "YX"), ragged.astype(np.uint8))]
+    alternating = {}
+    for head in ("linear", "learnt"):
+        asked = spec.model_copy(update={"head": head})
+        model = train(asked, pairs, options, name="new", labels_are="mask").model
+        alternating[head] = period_two(network_of(model))
+    assert alternating["linear"] < 0.01
+    assert alternating["learnt"] > 0.02

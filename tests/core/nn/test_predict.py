@@ -71,6 +71,7 @@ def specs(draw: st.DrawFn) -> ModelSpec:
         depth=draw(st.integers(1, 2)),
         convolutions=draw(st.integers(1, 2)),
         stem=draw(st.sampled_from(["plain", "space-to-depth", "space-to-depth-4"])),
+        head=draw(st.sampled_from(["linear", "learnt"])),
         residual=draw(st.booleans()),
         attention=draw(st.booleans()),
         pooling=draw(st.sampled_from(["max", "mean", "strided"])),

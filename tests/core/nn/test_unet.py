@@ -48,6 +48,7 @@ def unets(draw: st.DrawFn, **fixed: Any) -> UNetSpec:
         "growth": draw(st.sampled_from([1.0, 1.5, 2.0])),
         "convolutions": draw(st.integers(1, 2)),
         "stem": stem,
+        "head": draw(st.sampled_from(["linear", "learnt"])),
         "resolution": resolution,
         "normalisation": draw(st.sampled_from(["batch", "group", "instance", "none"])),
         "activation": draw(st.sampled_from(["relu", "leaky_relu", "elu", "gelu", "sigmoid"])),
@@ -111,13 +112,15 @@ def test_nothing_beyond_the_halo_changes_a_tile(spec: UNetSpec, ndim: int) -> No
     "upsampling", ["transposed-2", "transposed-3", "transposed-4", "linear", "nearest"]
 )
 @pytest.mark.parametrize(("stem", "resolution"), LOWERED)
-def test_the_halo_is_not_wasteful(upsampling: str, stem: str, resolution: str) -> None:
+@pytest.mark.parametrize("head", ["linear", "learnt"])
+def test_the_halo_is_not_wasteful(upsampling: str, stem: str, resolution: str, head: str) -> None:
     # Smooth and without dead units, so that whatever can be seen is seen.
     spec = UNetSpec.checked(
         depth=2,
         width=4,
         upsampling=upsampling,
         stem=stem,
+        head=head,
         resolution=resolution,
         activation="gelu",
         pooling="mean",
@@ -156,6 +159,7 @@ def test_every_option_changes_something() -> None:
         "growth": [1.5],
         "convolutions": [1],
         "stem": ["plain"],
+        "head": ["learnt"],
         "resolution": ["half", "quarter"],
         "normalisation": ["group", "instance", "none"],
         "activation": ["leaky_relu", "elu", "gelu", "sigmoid"],
@@ -220,7 +224,7 @@ def test_features_are_what_the_head_reads() -> None:
 def test_known_size() -> None:
     # The head: 4 weights and a bias for each of two classes.
     assert n_parameters(nn.Conv2d(4, 2, 1)) == 10
-    assert n_parameters(build_network(UNetSpec(), 1, 2, 2)) == 483_000
+    assert n_parameters(build_network(UNetSpec(), 1, 2, 2)) == 482_898
 
 
 def test_not_a_network() -> None:
@@ -319,11 +323,14 @@ def test_2d_and_3d_are_one_definition() -> None:
 
 
 def test_sizes_of_valid_fit_the_halo() -> None:
-    for depth, convolutions, (stem, resolution) in itertools.product((1, 2, 3), (1, 2, 3), LOWERED):
+    for depth, convolutions, (stem, resolution), head in itertools.product(
+        (1, 2, 3), (1, 2, 3), LOWERED, ("linear", "learnt")
+    ):
         spec = UNetSpec.checked(
             depth=depth,
             convolutions=convolutions,
             stem=stem,
+            head=head,
             resolution=resolution,
             padding="valid",
             width=2,

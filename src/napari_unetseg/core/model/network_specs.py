@@ -264,6 +264,9 @@ class UNetSpec(ConvolutionalSpec):
     """
 
     kind: ClassVar[str] = "unet"
+    older: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {**ConvolutionalSpec.older, "head": "learnt"}
+    )
 
     depth: int = option(
         3,
@@ -290,6 +293,15 @@ class UNetSpec(ConvolutionalSpec):
         "resolution: three to four times faster. With 4 it takes every 4 by 4 pixels: four times "
         "faster again, with twice the receptive field, for large images without finer details. "
         "Plain works on single pixels: for structures one pixel wide.",
+    )
+    head: Literal["linear", "learnt"] = option(
+        "linear",
+        "Head",
+        "How the result of a space-to-depth stem's boxes becomes that of pixels: by linear "
+        "interpolation between the middles of the boxes, or by learnt weights for each pixel of a "
+        "box, which can separate neighbouring pixels, but may leave one-pixel stripes at edges.",
+        when={"stem": ("space-to-depth", "space-to-depth-4")},
+        advanced=True,
     )
     residual: bool = option(
         False,
@@ -359,8 +371,9 @@ class UNetSpec(ConvolutionalSpec):
         return tuple(2 ** sum(not self._flat(a, ndim, k) for k in halvings) for a in range(ndim))
 
     def features_halo(self, ndim: int) -> tuple[int, ...]:
-        """Return the halo of the last level's activations, interpolated to pixels, per axis."""
-        return tuple(self._halo(axis, ndim, box) for axis, box in enumerate(self.box(ndim)))
+        """Return the halo of the last level's activations, interpolated, and of the evidence."""
+        steps = enumerate(zip(self.box(ndim), self.shrink(ndim), strict=True))
+        return tuple(max(self._halo(axis, ndim, step) for step in both) for axis, both in steps)
 
     @model_validator(mode="after")
     def _within_reason(self) -> Self:
@@ -397,6 +410,7 @@ class UNetSpec(ConvolutionalSpec):
             length, radii, strides, convolutions=self.convolutions, upsampling=self._doubled
         )
         lost = box * max(start, length - start - kept) + (enlarged > 1) * enlarged
+        lost += (self.head == "linear" and box > enlarged) * box
         return round_up(lost, multiple)
 
     def _needs(self, axis: int, ndim: int, enlarged: int) -> Needs:
@@ -408,6 +422,7 @@ class UNetSpec(ConvolutionalSpec):
             upsampling=self._doubled,
             box=self.box(ndim)[axis],
             enlarged=enlarged,
+            head=self.head,
         )
 
     def _levels(self, axis: int, ndim: int) -> tuple[list[int], list[int]]:

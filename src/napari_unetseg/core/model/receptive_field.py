@@ -90,6 +90,7 @@ def unet_needs(
     upsampling: str,
     box: int,
     enlarged: int,
+    head: str = "learnt",
 ) -> Needs:
     """Return the input ranges of a UNet along one axis.
 
@@ -107,6 +108,8 @@ def unet_needs(
         Pixels of the image that share one of the first level's.
     enlarged
         Factor by which the result is interpolated.
+    head
+        See `UNetSpec`.
     """
 
     def of_level(first: int, last: int, level: int) -> Range:
@@ -122,8 +125,8 @@ def unet_needs(
 
     def needs(first: int, last: int) -> Range:
         first, last = _interpolated(first, last, enlarged)
-        stem = box // enlarged
-        below = of_level(first // stem, last // stem, 0)
+        by = "middles" if head == "linear" else "transposed-2"
+        below = of_level(*_UPSAMPLED[by](first, last, box // enlarged, 0), 0)
         return below[0] * box, below[1] * box + box - 1
 
     return needs

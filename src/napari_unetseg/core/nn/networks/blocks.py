@@ -24,6 +24,7 @@ BATCH_NORM: dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.Batc
 DROPOUT: dict[int, Callable[..., nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 MAX_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 MEAN_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_DOUBLING = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 RESOLUTION_HALVINGS = {"auto": 0, "full": 0, "half": 1, "quarter": 2}
 """Halvings of the image at each resolution."""
 ACTIVATION: dict[str, Callable[[], nn.Module]] = {
@@ -366,9 +367,14 @@ class Add(nn.Module):
 def initialise(network: nn.Module) -> None:
     """Draw random weights for every convolution that keep the variance of signals across layers.
 
+    A transposed convolution whose kernel is its stride gets the same weights for every pixel of the
+    kernel: drawn one by one they would start as a pattern of that size, which a short training
+    does not remove.
+
     References
     ----------
-    He et al.: Delving deep into rectifiers, ICCV 2015.
+    He et al.: Delving deep into rectifiers, ICCV 2015. Aitken et al.: Checkerboard artifact free
+    sub-pixel convolution, 2017.
     """
     for module in network.modules():
         weight: Any = getattr(module, "weight", None)
@@ -377,3 +383,6 @@ def initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(weight, nonlinearity="relu")
             if isinstance(module.bias, Tensor):
                 nn.init.zeros_(module.bias)
+            if isinstance(module, _DOUBLING) and module.kernel_size == module.stride:
+                first = weight.data.flatten(2)[..., :1]
+                weight.data.flatten(2).copy_(first.expand(-1, -1, math.prod(module.stride)))

@@ -73,6 +73,7 @@ class UNet(nn.Module):
         width: int,
         growth: float,
         stem: str,
+        head: str,
         pooling: str,
         upsampling: str,
         skip: str,
@@ -110,10 +111,15 @@ class UNet(nn.Module):
 
         self.stem: nn.Module = SpaceToDepth(box)
         self.body = inside
-        self.head = nn.Sequential(
-            CONVOLUTION[ndim](width, n_outputs * pixels, 1), DepthToSpace(box)
-        )
         self.offset = tuple(step * size for step, size in zip(offset, box, strict=True))
+        if head == "linear" and pixels > 1:
+            enlarge = Enlarge(box, trim=look.padding == "valid")
+            self.head = nn.Sequential(CONVOLUTION[ndim](width, n_outputs, 1), enlarge)
+            self.offset = tuple(a + b for a, b in zip(self.offset, enlarge.ends, strict=True))
+        else:
+            self.head = nn.Sequential(
+                CONVOLUTION[ndim](width, n_outputs * pixels, 1), DepthToSpace(box)
+            )
         if lowered:
             whole = Enlarge(shrunk, trim=look.padding == "valid")
             self.stem = nn.Sequential(Shrink(shrunk), self.stem)
@@ -121,9 +127,9 @@ class UNet(nn.Module):
             steps = zip(self.offset, shrunk, whole.ends, strict=True)
             self.offset = tuple(start * side + end for start, side, end in steps)
         initialise(self)
-        self._smooth_head(n_outputs, pixels)
+        self._smooth_head(n_outputs)
 
-    def _smooth_head(self, n_outputs: int, pixels: int) -> None:
+    def _smooth_head(self, n_outputs: int) -> None:
         """Initialise the weights of every pixel of a box alike.
 
         Drawn one by one they would start as a pattern of the box's size, which training removes
@@ -137,7 +143,7 @@ class UNet(nn.Module):
             return
         with torch.no_grad():
             for weights in self.head[0].parameters():
-                weights.copy_(torch.cat([weights[:n_outputs]] * pixels))
+                weights.copy_(torch.cat([weights[:n_outputs]] * (len(weights) // n_outputs)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return evidence (N, n_outputs, *spatial) for images (N, n_inputs, *spatial)."""
