@@ -1,8 +1,10 @@
 """The training loop: it learns what is there, nothing that is not, and leaves all else be."""
 
 import copy
+import itertools
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, Stem, UN
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.inference.runtime import choose_device, threads
 from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.training import schedule
 from napari_unetseg.core.nn.training.fit_network import (
     FittedNetwork,
     WarmStart,
@@ -219,6 +222,18 @@ def test_a_budget_ends_the_training() -> None:
     assert fitted.history[-1].fraction < 1
 
 
+def test_a_training_on_time_ends_with_a_falling_rate_and_averaged_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = itertools.count(step=0.05)
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    timed = QUICK.model_copy(update={"until": "time", "budget": 0.15})
+    fitted = fitted_on(TINY, [example()], timed)
+    assert fitted.history[-1].rate < 0.1 * max(r.rate for r in fitted.history)
+    assert fitted.judgement is not None
+    assert fitted.judgement.dice > 0.8
+
+
 def test_stopping_keeps_the_best_and_cancelling_leaves_all(trained: FittedNetwork) -> None:
     start, before = trained.network, copy.deepcopy(trained.network)
     calls = []
@@ -309,6 +324,29 @@ def test_for_other_channels_and_classes_the_ends_are_new(spec: ModelSpec) -> Non
     ends = [name for name in new if old[name].shape != new[name].shape]
     assert len([name for name in ends if "head" not in name]) == 1
     assert all(torch.equal(fresh[name], new[name]) for name in ends)
+
+
+@pytest.mark.parametrize("spec", [TINY, TINY.model_copy(update={"head": "learnt"})])
+def test_the_classes_of_a_model_of_objects_go_on_as_a_mask(spec: ModelSpec) -> None:
+    objects, mask = build_network(spec, 1, 3, 2, seed=0), build_network(spec, 1, 2, 2, seed=1)
+    taken = transfer_weights(mask, objects, head=False, classes=2)
+    assert taken == CopiedEnds(first=True, head=False, classes=True)
+    assert "apart from those that separate objects" in taken.in_words
+    x = torch.rand(1, 1, 16, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(mask.eval()(x), objects.eval()(x)[:, :2])
+        transfer_weights(objects, mask, head=False, classes=2)
+        torch.testing.assert_close(objects(x)[:, :2], mask(x))
+
+
+def test_a_learnt_head_goes_on_as_a_linear_one_with_the_mean_of_its_pixels() -> None:
+    learnt = build_network(TINY.model_copy(update={"head": "learnt"}), 1, 2, 2, seed=0).eval()
+    linear: Any = build_network(TINY, 1, 2, 2, seed=1).eval()
+    assert transfer_weights(linear, learnt) == CopiedEnds(first=True, head=True)
+    x = torch.rand(1, 1, 16, 16)
+    with torch.inference_mode():
+        boxes = torch.nn.functional.avg_pool2d(learnt(x), 2)
+        torch.testing.assert_close(linear.head[0](linear.features(x)), boxes)
 
 
 @pytest.mark.parametrize("normalisation", ["batch", "group"])

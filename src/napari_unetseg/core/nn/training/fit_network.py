@@ -129,6 +129,8 @@ class WarmStart:
         number of outputs differs, its first where the number of channels does.
     keep_head
         Whether its outputs mean the same; otherwise its last layer is replaced.
+    keep_classes
+        Whether its outputs of classes mean the same, even if the last layer is replaced otherwise.
     keep_statistics
         Whether its running averages for normalisation are kept, see `keep_averages`. They are not
         where its first layer is replaced, after which they no longer apply.
@@ -136,6 +138,7 @@ class WarmStart:
 
     network: nn.Module
     keep_head: bool = True
+    keep_classes: bool = False
     keep_statistics: bool = True
 
 
@@ -223,7 +226,12 @@ class Training:
         transfer = None
         self._keeps = False
         if start is not None:
-            transfer = transfer_weights(network, start.network, head=start.keep_head)
+            transfer = transfer_weights(
+                network,
+                start.network,
+                head=start.keep_head,
+                classes=start.keep_classes * self._annotation.n_classes,
+            )
             self._keeps = start.keep_statistics and transfer.first
         shape = patch_shape(spec, data.images, options, network)
         layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}

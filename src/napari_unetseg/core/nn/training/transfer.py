@@ -1,5 +1,6 @@
 """Warm start from a trained network: from all its weights, or all but its first or last layer."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.nn.networks.blocks import TrackedGroupNorm
+from napari_unetseg.core.nn.networks.blocks import DepthToSpace, TrackedGroupNorm
 
 
 @dataclass(frozen=True)
@@ -18,16 +19,24 @@ class CopiedEnds:
     ----------
     first, head
         Whether the first layer, which takes the image, and the last, of the classes, were copied.
+    classes
+        Whether the part of the last layer that is of classes was copied, but not that of objects.
     """
 
     first: bool
     head: bool
+    classes: bool = False
 
     @property
     def in_words(self) -> str:
         """A sentence for people."""
         if self.first and self.head:
             return "It began with all weights of the model to start from."
+        if self.first and self.classes:
+            return (
+                "It began with the weights of the model to start from, apart from those that "
+                "separate objects."
+            )
         ends = {"first": self.first, "last": self.head}
         new = " and ".join(name for name, taken in ends.items() if not taken)
         layer = "layer is" if self.first or self.head else "layers are"
@@ -35,7 +44,13 @@ class CopiedEnds:
         return f"{kept}; the {new} {layer} new."
 
 
-def transfer_weights(network: nn.Module, start: nn.Module, *, head: bool = True) -> CopiedEnds:
+def transfer_weights(
+    network: nn.Module,
+    start: nn.Module,
+    *,
+    head: bool = True,
+    classes: int = 0,
+) -> CopiedEnds:
     """Copy the weights of `start` into `network`, as far as they fit.
 
     Parameters
@@ -47,13 +62,16 @@ def transfer_weights(network: nn.Module, start: nn.Module, *, head: bool = True)
         A trained network of the same options; not changed.
     head
         Whether the outputs mean the same, so that the last layer may be copied.
+    classes
+        Number of the first outputs that mean the same where not all do: those of the classes, of
+        networks that separate objects in another way or not at all.
 
     Raises
     ------
     InputError
         When anything but the ends differs.
     """
-    have, want = start.state_dict(), network.state_dict()
+    have, want = _with_boxes(start, _pixels(network)), network.state_dict()
     unlike = {
         name
         for name in want
@@ -69,8 +87,42 @@ def transfer_weights(network: nn.Module, start: nn.Module, *, head: bool = True)
             "from nothing."
         )
     known = {name: have[name] for name in want if name not in unlike}
+    partly = unlike - first if classes else set()
+    for name in partly:
+        known[name] = _with_classes(want[name], have[name], classes, _pixels(network))
     network.load_state_dict(known, strict=False)
-    return CopiedEnds(first=not first, head=unlike == first)
+    return CopiedEnds(first=not first, head=unlike == first, classes=bool(partly))
+
+
+def _pixels(network: nn.Module) -> int:
+    """Return for how many pixels of a box the last layer has weights, which follow each other."""
+    parts = getattr(network, "head", nn.Identity()).modules()
+    steps = [step for part in parts if isinstance(part, DepthToSpace) for _, step in part.steps]
+    return math.prod(steps)
+
+
+def _with_boxes(network: nn.Module, pixels: int) -> dict[str, torch.Tensor]:
+    """Return the weights of a network with a last layer for so many pixels of a box.
+
+    Where the number is another, every pixel gets the mean over the pixels.
+    """
+    weights, own = network.state_dict(), _pixels(network)
+    if own == pixels:
+        return weights
+    of_each = {name: _by_pixel(weights[name], own) for name in weights if name.startswith("head.")}
+    return weights | {name: torch.cat([w.mean(0)] * pixels) for name, w in of_each.items()}
+
+
+def _with_classes(new: torch.Tensor, old: torch.Tensor, classes: int, pixels: int) -> torch.Tensor:
+    """Return weights of a last layer with those of the first outputs from another one."""
+    mixed, known = _by_pixel(new.clone(), pixels), _by_pixel(old, pixels)
+    mixed[:, :classes] = known[:, :classes]
+    return mixed.flatten(0, 1)
+
+
+def _by_pixel(weights: torch.Tensor, pixels: int) -> torch.Tensor:
+    """Return weights (pixels * outputs, ...) of a last layer as (pixels, outputs, ...)."""
+    return weights.reshape(pixels, -1, *weights.shape[1:])
 
 
 def _first_block(names: Iterable[str]) -> str:
