@@ -73,6 +73,22 @@ def test_the_breadth_of_lines_and_discs(width: int) -> None:
     assert measure_width([Annotation.of(disc, "mask")]) == pytest.approx(width, abs=2)
 
 
+def test_specks_and_ragged_edges_do_not_make_a_structure_fine() -> None:
+    y, x = np.mgrid[:240, :240]
+    disc = (y - 120) ** 2 + (x - 120) ** 2 < 30**2
+    draft = disc | (np.random.default_rng(0).random(disc.shape) < 0.005)
+    assert 50 < measure_width([Annotation.of(draft.astype(np.uint8), "mask")]) <= 62
+    classes = stripes(40) + (np.arange(240)[:, None] % 80 == 60)
+    fine = Annotation.of(classes.astype(np.uint8), "mask")
+    assert measure_width([fine]) < 3, "the finest class counts"
+
+
+def test_wide_structures_in_some_images_do_not_hide_narrow_ones_in_others() -> None:
+    widths = (40, 3, 60, 5, 40, 60)
+    mixed = [Annotation.of(stripes(width), "mask") for width in widths]
+    assert measure_width(mixed) < 7
+
+
 @pytest.mark.parametrize("spec", [UNetSpec(), CnnSpec()])
 def test_automatic_follows_the_finest_class(spec: UNetSpec | CnnSpec) -> None:
     kinds = {"fine": stripes(3), "middling": stripes(28), "broad": stripes(60)}
