@@ -396,7 +396,7 @@ def test_a_short_training_on_one_kind_does_not_begin_by_forgetting() -> None:
 
     kept = dice_after(keep=True)
     assert kept > 0.8
-    assert dice_after(keep=False) < kept - 0.15
+    assert dice_after(keep=False) < kept - 0.1
 
 
 def test_freezing_is_of_the_encoder_and_undone() -> None:
@@ -424,7 +424,7 @@ def test_patience_ends_early() -> None:
     options = STEPS.model_copy(
         update={"epochs": 50, "steps": 1, "patience": 2, "learning_rate": 1e-9}
     )
-    assert len(fitted_on(TINY, [example()], options).history) < 20
+    assert len(fitted_on(TINY, [example()], options).history) < 30
 
 
 def test_a_loss_that_is_no_number_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,8 @@ def test_several_images_train_one_model(sample, strokes):
 
 
 def test_a_model_is_a_start_and_stays_as_it_was(sample, strokes):
-    options = QUICK.model_copy(update={"climbing": "off"})
+    # Nothing is held out, by which the first model might be the better one.
+    options = QUICK.model_copy(update={"climbing": "off", "validation": 0.0})
     first = train(quick("unet"), lessons(sample, strokes), options, name="a").model
     before = first.fingerprint
     second = train(quick("unet"), lessons(sample, strokes), options, name="b", start=first).model
