@@ -55,6 +55,7 @@ from napari_unetseg.core.scoring.pixel_scores import class_scores, mean_scores
 from napari_unetseg.core.scoring.score_summary import ObjectScoreOptions, judge_objects
 from napari_unetseg.core.threshold import ThresholdOptions
 from napari_unetseg.core.training import train as training
+from napari_unetseg.core.training.suggested_start import SUGGESTED_START
 
 # Files
 
@@ -325,7 +326,7 @@ def train(
     name: str = "",
     class_names: Sequence[str] = (),
     ndim: int = 2,
-    start: ModelLike | None = None,
+    start: ModelLike | Literal["suggested"] | None = None,
     features_from: ModelLike | None = None,
     axes: str | None = None,
     channel: Channels = "",
@@ -360,7 +361,8 @@ def train(
     ndim
         2 to learn planes, 3 to learn stacks.
     start
-        A model of the same kind to continue from; it is not changed.
+        A model of the same kind to continue from; it is not changed. ``"suggested"`` is the shipped
+        model that agrees best with the labels, or none if they do not agree well.
     features_from
         A UNet whose features a logistic, softmax or mlp model uses.
     axes, spacing, unit, channel_names
@@ -407,7 +409,8 @@ def train(
         )
         for image, truth, region in paired_lists(images, labels, regions)
     ]
-    start_model = None if start is None else model_from(start)
+    suggests = isinstance(start, str) and start == SUGGESTED_START
+    start_model = None if start is None or suggests else model_from(start)
     spec, options = model_and_training(model, start_model, keywords)
     outcome = training.train(
         spec,
@@ -417,7 +420,7 @@ def train(
         labels_are=labels_are,
         class_names=class_names,
         ndim=ndim,
-        start=start_model,
+        start=SUGGESTED_START if suggests else start_model,
         features_from=None if features_from is None else model_from(features_from),
         progress=progress,
     )

@@ -292,6 +292,15 @@ class TestTrainPredictEvaluate:
         assert (after.parent, after.classes) == (before.fingerprint, before.classes)
         assert after.labels_are == "mask"
 
+    def test_a_start_is_suggested_unless_nothing_is_asked_for(self, data, tmp_path, capsys):
+        for start, note in (("suggested", "no shipped model has these options."), ("nothing", "")):
+            words = (*QUICK, "--labels-are", "mask", "-o", tmp_path / f"{start}.zip")
+            given = () if start == "suggested" else ("--from", start)
+            assert run("train", data / "images", data / "masks", *words, *given) == 0
+            said = " ".join(capsys.readouterr().out.split())
+            assert ("Started from nothing" in said) == bool(note)
+            assert note in said
+
     def test_settings_reach_the_model_its_training_and_its_scaling(self, data, unet, tmp_path):
         model = load(unet)
         assert (model.spec.width, model.spec.depth) == (4, 1)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,10 +43,12 @@ from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.options import Options
 from napari_unetseg.core.progress import track
 from napari_unetseg.core.training.pretraining import Pretraining
+from napari_unetseg.core.training.suggested_start import SUGGESTED_START
 from napari_unetseg.core.training.train import Outcome
 from napari_unetseg.core.training.train import train as train_model
 
 _DEFAULT = "unet"
+_NOTHING = "nothing"
 _FLAGS = ("validation", "seed", "device")
 _AT_ONCE = ("validation", "seed")
 """Training options used by the rungs that are fitted in one step."""
@@ -104,14 +106,16 @@ def train_command(
     options: TrainOptions,
     seen: ImageStep,
     start: Annotated[
-        Path | None,
+        Path,
         typer.Option(
             "--from",
-            metavar="MODEL",
+            metavar="MODEL|suggested|nothing",
             help="Start from this model, which stays unchanged; may be a shipped one. For other "
-            "channels or classes, a network gets a new first or last layer.",
+            "channels or classes, a network gets a new first or last layer. 'suggested' is the "
+            "shipped model that agrees best with the labels, or nothing if none agrees well; "
+            "'nothing' is random weights.",
         ),
-    ] = None,
+    ] = Path(SUGGESTED_START),
     pretrain: Annotated[
         str | None,
         typer.Option(
@@ -155,7 +159,10 @@ def train_command(
     spare_waiting_threads()
     flags: dict[str, Any] = {"budget": None if budget is None else parse_minutes(budget)}
     flags |= {"epochs": epochs} | options.model_dump(include=options.model_fields_set)
-    plan = _make_plan(model, _load_start(start), _load_start(features_from), flags, settings or ())
+    begin = None if str(start) in (SUGGESTED_START, _NOTHING) else _load_start(start)
+    plan = _make_plan(model, begin, _load_start(features_from), flags, settings or ())
+    if str(start) == SUGGESTED_START:
+        plan = replace(plan, suggests=True)
     if pretrain is None and plan.pretraining is not None:
         raise InputError(
             "Pretraining options are given, but no images to pretrain on. Give --pretrain IMAGES, "
@@ -195,6 +202,7 @@ class _Plan:
     start: TrainedModel | None
     features_from: TrainedModel | None
     pretraining: PretrainOptions | None
+    suggests: bool = False
 
     def default(self, name: str, otherwise: Any) -> Any:
         """Return an attribute of the model to continue, or a default without one."""
@@ -263,6 +271,8 @@ def _train(
     pretraining: Pretraining | None,
 ) -> Outcome:
     from_start = _start_arguments(plan.start, pairs, labels_are)
+    if plan.suggests:
+        from_start = {"start": SUGGESTED_START}
     with watch_training(f"train {plan.spec.kind}") as watcher:
         try:
             return train_model(

@@ -160,7 +160,7 @@ def test_a_pixel_size_of_another_kind_is_offered(qtbot, viewer, package):
 def test_training_starts_from_it(qtbot, viewer):
     tool = opened(qtbot, TrainWidget, viewer)
     tool.rung.setCurrentIndex(tool.rung.findData("unet"))
-    assert texts(tool.start) == ["nothing", HEADING, "nuclei"]
+    assert texts(tool.start) == ["suggested", "nothing", HEADING, "nuclei"]
     tool.start.choose("nuclei")
     assert tool.spec() == tool.start.chosen().spec
     labels = np.zeros((64, 72), np.uint8)

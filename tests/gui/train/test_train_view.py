@@ -14,6 +14,7 @@ from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.training.suggested_start import SUGGESTED_START
 from napari_unetseg.gui.train.train_view import (
     BANK,
     SUGGESTED,
@@ -143,6 +144,13 @@ def test_a_shipped_start_stays_chosen_when_it_becomes_one_of_the_session():
         assert resolve(replace(ships, **other)).start is None
 
 
+def test_a_start_is_suggested_where_models_ship():
+    asked = state(rung="unet", shipped={"nuclei": None}, start=SUGGESTED_START)
+    assert resolve(asked).start == SUGGESTED_START
+    for other in ({"rung": "logistic"}, {"is_stack": True, "extent": 3}):
+        assert resolve(replace(asked, **other)).start is None
+
+
 def test_features_are_of_the_networks_of_the_session_each_once():
     unet = model("eyes", "unet")
     seeing = with_features(model("sees"), unet, "both")
@@ -181,7 +189,7 @@ def test_a_model_of_the_filter_bank_goes_on_with_it():
 def test_every_state_has_one_view():
     """Chosen start and features are always among those offered, whatever the state."""
     unet, pixel, stack = model("u", "unet"), model("p"), model("s", "unet", ndim=3)
-    starts = (None, unet, pixel, stack, "nuclei", "gone")
+    starts = (None, unet, pixel, stack, "nuclei", "gone", SUGGESTED_START)
     features = (BANK, FeatureChoice("u", "network", unet), FeatureChoice("n", "both", "nuclei"))
     for rung, extent, is_stack, start, feature, models in itertools.product(
         RUNGS, (2, 3), (False, True), starts, features, ((), (unet, pixel, stack))
@@ -197,7 +205,7 @@ def test_every_state_has_one_view():
                 shipped={"nuclei": None},
             )
         )
-        names = ["nuclei"] if view.starts_shipped else []
+        names = ["nuclei", SUGGESTED_START] if view.starts_shipped else []
         assert view.start is None or view.start in [*view.starts, *names]
         assert view.feature in [*view.features, *view.features_shipped]
         assert all(one.spec.kind == rung and one.ndim == view.ndim for one in view.starts)

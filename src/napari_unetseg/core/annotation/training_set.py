@@ -60,7 +60,7 @@ class Reading:
         --------
         napari_unetseg.core.annotation.annotation.examples_of : Read those of one pair.
         """
-        values = self._values(pairs)
+        values = self.values_of(pairs)
         return [
             image
             for pair in pairs
@@ -87,7 +87,7 @@ class Reading:
         InputError
             When fewer than two classes are annotated, or fewer than two can be held out.
         """
-        values = self._values(pairs)
+        values = self.values_of(pairs)
         annotations = [self._annotation(pair, values) for pair in pairs]
         check_trainable(annotations)
         halves = split(annotations, options.validation, seed=options.seed)
@@ -100,7 +100,8 @@ class Reading:
         )
         return learn, held_out
 
-    def _values(self, pairs: Sequence[TrainingPair]) -> tuple[int, ...]:
+    def values_of(self, pairs: Sequence[TrainingPair]) -> tuple[int, ...]:
+        """Return the classes of all pairs together, painted ones and those of the model."""
         painted = values_of([pair.labels for pair in pairs], self.labels_are)
         return tuple(sorted({*painted, *self.values}))
 

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_unetseg.core.annotation.annotation import Annotation, TrainingPair
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
@@ -32,12 +32,16 @@ from napari_unetseg.core.objects.choose_decoding import (
 )
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.decoders import DecoderSpec
-from napari_unetseg.core.progress import Progress, StopEarly, part, silent
+from napari_unetseg.core.progress import Progress, StopEarly, part, silent, to_the_end
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.core.training.resolution import resolve_resolution
+from napari_unetseg.core.training.suggested_start import suggest_start
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
+
+_TRYING_SHARE = 0.05
+"""Part of a training's progress that goes to the choice of a start."""
 
 _NOTHING_HELD_OUT = "No stroke could be held out for validation: paint a second one of each class."
 
@@ -81,7 +85,7 @@ def train(
     scaling: NormalisationSpec | None = None,
     class_names: Sequence[str] = (),
     values: Sequence[int] = (),
-    start: TrainedModel | None = None,
+    start: TrainedModel | Literal["suggested"] | None = None,
     features_from: TrainedModel | None = None,
     pretraining: Pretraining | None = None,
     watch: Watch | None = None,
@@ -109,7 +113,8 @@ def train(
         Classes of the model, whether they are painted or not.
     start
         A model of the same spec to continue from; not changed. It keeps its features. A network's
-        first or last layer is new where channels or outputs differ.
+        first or last layer is new where channels or outputs differ. ``"suggested"`` is the shipped
+        model that `suggest_start` chooses, with its options, or none.
     features_from
         A trained UNet, whose features are inputs of a pixel rung as its options ask: by default
         beside the filter bank. The new model holds a copy of it.
@@ -131,6 +136,16 @@ def train(
         When nothing is annotated, when the arguments do not match each other, or without torch.
     """
     check_torch()
+    if not pairs:
+        raise InputError("There is no image to learn from. Give at least one with its labels.")
+    note = ""
+    if isinstance(start, str):
+        start = None
+        if pretraining is None:
+            asked = Reading(labels_are, ndim, scaling or NormalisationSpec(), values=tuple(values))
+            first, progress = part(progress, 0, _TRYING_SHARE), part(progress, _TRYING_SHARE, 1)
+            suggestion = suggest_start(spec, pairs, asked, progress=to_the_end(first))
+            start, spec, note = suggestion.start, suggestion.spec, suggestion.reason
     if start is not None and start.spec.kind != spec.kind:
         raise InputError(
             f"The model to start from is a {start.spec.kind}, not a {spec.kind}. "
@@ -147,13 +162,11 @@ def train(
     if scaling is None and start is not None:
         scaling = start.normalisation
     scaling = _scaling(scaling, feature_model)
-    if not pairs:
-        raise InputError("There is no image to learn from. Give at least one with its labels.")
     if start is not None and start.n_channels == 1:
         # As a grey-level model, it converts colour images to grey in prediction too.
         pairs = [replace(pair, image=pair.image.grey()) for pair in pairs]
     reading = Reading(labels_are, ndim, scaling, tuple(class_names), tuple(values))
-    return train_on_set(
+    outcome = train_on_set(
         spec,
         TrainingSet.of(pairs, options, reading),
         options,
@@ -161,6 +174,7 @@ def train(
         origin=Origin(start, feature_model, pretraining),
         callbacks=Callbacks(progress, watch, preview),
     )
+    return replace(outcome, message=" ".join(filter(None, (outcome.message, note))))
 
 
 def train_on_set(
@@ -368,7 +382,8 @@ def _fit_network(
         # The statistics of pretraining are those of corrupted images.
         warm = WarmStart(before.network, keep_head=False, keep_statistics=False)
     elif start is not None:
-        warm = WarmStart(network_of(start), keep_head=keeps)
+        alike = len(start.classes) == data.annotations[0].n_classes
+        warm = WarmStart(network_of(start), keep_head=keeps, keep_classes=alike)
     if not options.climbs(dense=all(annotation.dense for annotation in data.annotations)):
         fitted = fit_network(spec, data, options, start=warm, callbacks=callbacks)
         if start is not None and keeps and fitted.unchanged:

@@ -1,7 +1,7 @@
 """The Train dock: training on painted labels, with loss curve and live preview."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker
@@ -22,6 +22,7 @@ from napari_unetseg.core.model.pixel_specs import sees_features
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
+from napari_unetseg.core.training.suggested_start import SUGGESTED_START
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layers import field_of, image_of
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
@@ -45,6 +46,7 @@ from napari_unetseg.gui.train.train_run import TrainResult, TrainRun
 from napari_unetseg.gui.train.train_view import (
     SUGGESTED,
     FeatureChoice,
+    ModelOrName,
     TrainState,
     TrainView,
     features_of,
@@ -95,10 +97,12 @@ class TrainWidget(Tool[TrainOptions]):
         )
         self.start = ModelChoice()
         self.start.setToolTip(
-            "Transfer learning: start with the weights of an earlier or a shipped model. Useful if "
-            "it was trained on images like yours and you have few labels. If the channels or "
-            "classes differ, its first or last layer is new."
+            "Transfer learning: start with the weights of an earlier or a shipped model. Suggested "
+            "takes the shipped model that agrees best with your labels, or none if none agrees "
+            "well, and reports which. If the channels or classes differ, the first or last layer "
+            "is new."
         )
+        self._begin: ModelOrName | None = SUGGESTED_START
         self.specs: dict[str, Form[Any]] = {kind: Form(rung.spec()) for kind, rung in RUNGS.items()}
         self._pages = QStackedWidget()
         self.features = QComboBox()
@@ -161,6 +165,12 @@ class TrainWidget(Tool[TrainOptions]):
         """Return 2 to learn planes, 3 to learn stacks."""
         return resolve(self._state()).ndim
 
+    def _chosen_start(self) -> TrainedModel | Literal["suggested"] | None:
+        """Return the model to start from; a suggested one is chosen by the training."""
+        return (
+            SUGGESTED_START if self.start.currentData() == SUGGESTED_START else self.start.chosen()
+        )
+
     def features_from(self) -> TrainedModel | None:
         """Return the UNet whose frozen features the chosen model uses, if any."""
         if not RUNGS[self.rung.currentData()].takes_frozen_features:
@@ -186,7 +196,7 @@ class TrainWidget(Tool[TrainOptions]):
             name=self.session.name_for(spec.kind),
             labels_are=kind,
             ndim=self.ndim(),
-            start=self.start.chosen(),
+            start=self._chosen_start(),
             features_from=self.features_from(),
             pretraining=None if pixel else self.pretraining.chosen(layer),
             pretrained_on=self.pretraining.key_of(layer),
@@ -263,7 +273,7 @@ class TrainWidget(Tool[TrainOptions]):
             has_image=layer is not None,
             has_labels=self.labels.layer() is not None,
             is_stack=layer is not None and _is_stack(layer),
-            start=self.start.currentData(),
+            start=self._begin,
             features=self._feature(),
             models=models,
             shipped={name: taken.get(name) for name in shipped.names()},
@@ -292,6 +302,8 @@ class TrainWidget(Tool[TrainOptions]):
         self.pretraining.setVisible(view.shows_pretraining)
         with QSignalBlocker(self.start):
             self.start.fill(view.starts, before="nothing", ships=view.starts_shipped)
+            if view.starts_shipped:
+                self.start.insertItem(0, SUGGESTED_START, SUGGESTED_START)
             self.start.choose(view.start)
         with QSignalBlocker(self.features):
             self._fill_features(view)
@@ -326,7 +338,10 @@ class TrainWidget(Tool[TrainOptions]):
 
     def _on_start(self) -> None:
         """Copy the options of a network to start from, or the features of a pixel model."""
-        start, state = self.start.chosen(), self._state()
+        self._begin = self.start.currentData()
+        start, state = self._chosen_start(), self._state()
+        if isinstance(start, str):
+            start = None
         if start is not None and sees_features(start.spec):
             state = replace(state, features=features_of(start))
         elif start is not None:
@@ -341,7 +356,8 @@ class TrainWidget(Tool[TrainOptions]):
         self.rung.setCurrentIndex(self.rung.findData(model.spec.kind))
         self.extent.setCurrentIndex(self.extent.findData(model.ndim))
         self.specs[model.spec.kind].options = model.spec
-        self._apply(resolve(replace(self._state(), start=model, features=features_of(model))))
+        self._begin = model
+        self._apply(resolve(replace(self._state(), features=features_of(model))))
 
     # Live mode
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from napari_unetseg.core.annotation.annotation import TrainingPair, class_names_of, values_of
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
@@ -47,7 +47,7 @@ class TrainRun:
     name: str
     labels_are: AnnotationKind
     ndim: int
-    start: TrainedModel | None
+    start: TrainedModel | Literal["suggested"] | None
     features_from: TrainedModel | None
     pretraining: Pretraining | None
     pretrained_on: tuple[str, ...]

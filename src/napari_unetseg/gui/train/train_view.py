@@ -11,6 +11,7 @@ from napari_unetseg.core.model.pixel_specs import OF_BANK, Features, sees_featur
 from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
+from napari_unetseg.core.training.suggested_start import SUGGESTED_START
 
 ModelOrName = TrainedModel | str
 """A model of the session, or the name of a shipped one that was not opened yet."""
@@ -115,9 +116,9 @@ class TrainView:
     starts
         Models of the session to start from.
     starts_shipped
-        Whether the shipped models are offered as a start too.
+        Whether the shipped models are offered as a start too, and the suggestion of one.
     start
-        The chosen one.
+        The chosen one; `SUGGESTED_START` to choose it when the training starts.
     features, features_shipped
         Features to choose from, those of shipped models separately.
     feature
@@ -225,6 +226,8 @@ def _start(
 ) -> ModelOrName | None:
     """Return the chosen start if it is offered, as a model of the session if it was opened."""
     chosen = state.start
+    if chosen == SUGGESTED_START:
+        return SUGGESTED_START if starts_shipped else None
     if isinstance(chosen, str):
         if not starts_shipped or chosen not in state.shipped:
             return None

@@ -1,0 +1,171 @@
+"""The suggested start of a training: the shipped model that already finds what is annotated.
+
+Every shipped model of the same kind is tried on the annotated images, and the one whose prediction
+agrees best with the annotation is taken if its Dice is at least `ENOUGH`. A worse one has learnt
+another kind of image, and a network trained from it is no better after a minute than one trained
+from random weights; then the training starts from nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.annotation.annotation import IGNORED, AnnotatedImage, TrainingPair
+from napari_unetseg.core.annotation.training_set import Reading
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.open_segmenter import ready
+from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.predict_tiles import predict_proba_image
+from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models
+from napari_unetseg.core.progress import Progress, part, silent, track
+
+SUGGESTED_START: Literal["suggested"] = "suggested"
+"""Name of the suggested start, where the name or file of a model may stand."""
+
+ENOUGH = 0.5
+"""Dice with the annotation from which a shipped model is taken as a start."""
+
+_IMAGES, _SIDE = 4, 768
+"""Most annotated images that models are tried on, and most pixels a side of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Suggestion:
+    """The suggested start of a training.
+
+    Parameters
+    ----------
+    start
+        The shipped model to start from; None to start from random weights.
+    spec
+        The network to train: the wanted one, or that of the model to start from, with the head
+        that was wanted.
+    reason
+        A sentence about the choice; empty for models that are not started from others.
+    """
+
+    start: TrainedModel | None
+    spec: ModelSpec
+    reason: str = ""
+
+
+def suggest_start(
+    spec: ModelSpec,
+    pairs: Sequence[TrainingPair],
+    reading: Reading,
+    *,
+    progress: Progress = silent,
+) -> Suggestion:
+    """Choose the shipped model to start from, or none.
+
+    Parameters
+    ----------
+    spec
+        The wanted network. Options that are not the default ones must be those of the start.
+    pairs
+        Annotated images; at most four are tried, 768 by 768 pixels of each.
+    reading
+        How the pairs are read.
+    progress
+        May cancel.
+
+    Notes
+    -----
+    Takes less than a second for each shipped model and annotated image.
+    """
+    if spec.kind != shipped_models.KIND or not pairs:
+        return Suggestion(None, spec)
+
+    def nothing(reason: str) -> Suggestion:
+        return Suggestion(None, spec, f"Started from nothing: {reason}.")
+
+    if reading.ndim != shipped_models.NDIM:
+        return nothing("the shipped models are of planes, not of stacks")
+    models = [shipped_models.open_shipped(name) for name in shipped_models.names()]
+    models = [model for model in models if _has_options(model, spec, reading)]
+    if not models:
+        return nothing("no shipped model has these options")
+    examples = _examples(pairs, reading)
+    n_classes = examples[0][1].annotation.n_classes if examples else 0
+    models = [model for model in models if len(model.classes) == n_classes]
+    if not models:
+        return nothing(f"no shipped model has {n_classes} classes")
+    scores: dict[str, float] = {}
+    for done, model in enumerate(models):
+        here = part(progress, done / len(models), (done + 1) / len(models))
+        dice = _agreement(model, examples, here)
+        if dice is not None:
+            scores[model.name] = dice
+    if not scores:
+        return nothing("no shipped model takes the channels of the images")
+    best = max(scores, key=lambda name: scores[name])
+    found = f"{best} agrees best with the labels (Dice {scores[best]:.2f})"
+    if scores[best] < ENOUGH:
+        return nothing(f"of the shipped models {found}, which is too low")
+    start = next(model for model in models if model.name == best)
+    network = start.spec.model_copy(update={"head": spec.model_dump()["head"]})
+    return Suggestion(start, network, f"Started from the shipped model {best}: {found}.")
+
+
+def _has_options(model: TrainedModel, spec: ModelSpec, reading: Reading) -> bool:
+    """Whether a model has the normalisation and all options that were changed from the default."""
+    wanted, default, own = (each.model_dump() for each in (spec, type(spec)(), model.spec))
+    changed = [name for name in wanted if wanted[name] != default[name] and name != "head"]
+    alike = all(wanted[name] == own[name] for name in changed)
+    return alike and model.normalisation == reading.scaling
+
+
+def _examples(
+    pairs: Sequence[TrainingPair], reading: Reading
+) -> list[tuple[TrainingPair, AnnotatedImage]]:
+    """Return an annotated plane of each of some pairs."""
+    chosen = pairs[:: -(-len(pairs) // _IMAGES)]
+    reading = replace(reading, values=reading.values_of(pairs))
+    planes = [(pair, reading.images([pair])) for pair in chosen]
+    return [(pair, found[len(found) // 2]) for pair, found in planes if found]
+
+
+def _agreement(
+    model: TrainedModel,
+    examples: Sequence[tuple[TrainingPair, AnnotatedImage]],
+    progress: Progress,
+) -> float | None:
+    """Return the mean Dice of the annotated classes; None when the channels do not fit."""
+    n_classes = len(model.classes)
+    confusion = np.zeros((n_classes, n_classes), np.int64)
+    for pair, example in track(examples, progress, f"trying {model.name}"):
+        image = Image(example.image, example.axes, rgb=pair.image.rgb)
+        try:
+            given, segmenter, scaling, _ = ready(model, image, PredictOptions(), silent)
+        except InputError:
+            return None
+        window = _window(example.annotation.targets)
+        tried = replace(given, data=np.asarray(given.data)[(..., *window)])
+        predicted = predict_proba_image(tried, segmenter, scaling).asarray().argmax(0)
+        target = example.annotation.targets[window]
+        known = target != IGNORED
+        pairs_of = target[known].astype(np.int64) * n_classes + predicted[known]
+        confusion += np.bincount(pairs_of, minlength=n_classes**2).reshape(confusion.shape)
+    front = [k for k in examples[0][1].annotation.foreground if confusion[k].any()]
+    both, either = confusion.diagonal(), confusion.sum(0) + confusion.sum(1)
+    return float(np.mean([2 * both[k] / either[k] for k in front])) if front else 0.0
+
+
+def _window(targets: NDArray[Any]) -> tuple[slice, ...]:
+    """Return the part of a plane that models are tried on, around the middle of its annotation."""
+    places = np.argwhere((targets != IGNORED) & (targets > 0))
+    middle = np.median(places, axis=0) if len(places) else np.array(targets.shape) / 2
+    starts = [
+        int(np.clip(centre - _SIDE / 2, 0, max(length - _SIDE, 0)))
+        for centre, length in zip(middle, targets.shape, strict=True)
+    ]
+    return tuple(slice(start, start + _SIDE) for start in starts)
+
+
+__all__ = ["ENOUGH", "SUGGESTED_START", "Suggestion", "suggest_start"]

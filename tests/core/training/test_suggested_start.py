@@ -1,0 +1,84 @@
+"""The suggested start: the shipped model that agrees with the labels, or none and why."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_unetseg.core.annotation.annotation import TrainingPair
+from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.training_set import Reading
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
+from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.models_io.shipped_models import open_shipped
+from napari_unetseg.core.normalisation import NormalisationSpec
+from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.training.suggested_start import ENOUGH, SUGGESTED_START, suggest_start
+from napari_unetseg.core.training.train import train
+
+SAMPLE = nuclei((96, 96), seed=1)
+MASK = Reading("mask")
+
+
+def pair(labels: NDArray[Any] = SAMPLE.mask, image: NDArray[Any] = SAMPLE.image) -> TrainingPair:
+    return TrainingPair(Image(image, "CYX"[-image.ndim :]), labels.astype(np.uint8))
+
+
+def test_a_shipped_model_that_agrees_with_the_labels_is_taken():
+    found = suggest_start(UNetSpec(), [pair()], MASK)
+    assert found.start is not None
+    assert found.start is open_shipped(found.start.name)
+    assert f"Started from the shipped model {found.start.name}" in found.reason
+    score = float(found.reason.split("Dice ")[1].split(")")[0])
+    assert ENOUGH < score < 1
+    strokes = np.where(np.arange(96) % 9 < 2, SAMPLE.mask + 1, 0)
+    assert suggest_start(UNetSpec(), [pair(strokes)], Reading()).start is found.start
+
+
+def test_labels_of_something_else_start_from_nothing():
+    found = suggest_start(UNetSpec(), [pair(~SAMPLE.mask)], MASK)
+    assert found.start is None
+    assert "Started from nothing" in found.reason
+    assert "too low" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "reading", "why"),
+    [
+        (UNetSpec(), pair(), replace(MASK, ndim=3), "of planes, not of stacks"),
+        (UNetSpec(width=4), pair(), MASK, "has these options"),
+        (UNetSpec(), pair(), Reading("mask", scaling=NormalisationSpec(low=3)), "these options"),
+        (UNetSpec(), pair(np.arange(9216).reshape(96, 96) % 5), MASK, "has 5 classes"),
+        (UNetSpec(), pair(image=np.stack([SAMPLE.image] * 2)), MASK, "takes the channels"),
+        (CnnSpec(), pair(), MASK, ""),
+        (LogisticSpec(), pair(), MASK, ""),
+    ],
+)
+def test_a_start_that_does_not_fit_falls_back_with_a_sentence(spec, given, reading, why):
+    found = suggest_start(spec, [given], reading)
+    assert found.start is None
+    assert why in found.reason
+    assert bool(found.reason) == bool(why)
+
+
+def test_training_takes_the_suggestion_with_its_options_and_says_so():
+    quick = TrainOptions(until="epochs", epochs=1, steps=1, patch=32, batch=1)
+    outcome = train(
+        UNetSpec(), [pair()], quick, name="new", labels_are="mask", start=SUGGESTED_START
+    )
+    begun = suggest_start(UNetSpec(), [pair()], MASK).start
+    assert begun is not None
+    assert outcome.model.parent == begun.fingerprint
+    assert outcome.model.spec == begun.spec.model_copy(update={"head": "linear"})
+    assert f"Started from the shipped model {begun.name}" in outcome.message
+    asked = UNetSpec(width=2, depth=1)
+    outcome = train(asked, [pair()], quick, name="new", labels_are="mask", start=SUGGESTED_START)
+    assert not outcome.model.parent
+    assert (
+        outcome.model.spec.model_dump()
+        == asked.model_copy(update={"resolution": outcome.model.spec.resolution}).model_dump()
+    )
+    assert "Started from nothing: no shipped model has these options." in outcome.message
