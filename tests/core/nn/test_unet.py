@@ -350,8 +350,8 @@ def test_the_stems_of_options_and_network_agree() -> None:
 
 
 @pytest.mark.parametrize("stem", STEMS[1:])
-def test_a_fresh_network_shows_no_grid(stem: str) -> None:
-    spec = UNetSpec(depth=1, width=4, stem=stem, upsampling="nearest")
+def test_a_fresh_network_with_a_learnt_head_shows_no_grid(stem: str) -> None:
+    spec = UNetSpec(depth=1, width=4, stem=stem, head="learnt", upsampling="nearest")
     evidence = build_network(spec, 1, 2, 2, seed=0).eval()(torch.rand(1, 1, 32, 32)).detach()
     side = 2 ** models.STEM_HALVINGS[stem]
     boxes = SpaceToDepth((side, side))(evidence).unflatten(1, (side * side, 2))
