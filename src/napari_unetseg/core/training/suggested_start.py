@@ -146,7 +146,8 @@ def _agreement(
         except InputError:
             return None
         window = _window(example.annotation.targets)
-        tried = replace(given, data=np.asarray(given.data)[(..., *window)])
+        inside: Any = (..., *window)
+        tried = replace(given, data=np.asarray(given.data)[inside])
         predicted = predict_proba_image(tried, segmenter, scaling).asarray().argmax(0)
         target = example.annotation.targets[window]
         known = target != IGNORED
