@@ -2,8 +2,8 @@
 
 Every shipped model of the same kind is tried on the annotated images, and the one whose prediction
 agrees best with the annotation is taken if its Dice is at least `ENOUGH`; otherwise the training
-starts from nothing. On images of three kinds that ship,
-and for poor threshold drafts of neurons, the model of the kind agreed best every time.
+starts from nothing. On images of the three kinds that models ship for, and on poor threshold drafts
+of neurons, the model of the kind agreed best every time.
 """
 
 from collections.abc import Sequence
