@@ -332,7 +332,7 @@ class UNetSpec(ConvolutionalSpec):
     upsampling: Upsampling = option(
         "transposed-2",
         "Upsampling",
-        "How the image is doubled: by a learnt kernel of 2 (fast, may leave a grid), 3 (starts "
+        "How the image is doubled: by a learnt kernel of 2 (fast), 3 (starts "
         "off-centre by a tenth of a pixel or two) or 4, by linear interpolation (smooth, not "
         "learnt), or by repetition and a convolution.",
         advanced=True,
