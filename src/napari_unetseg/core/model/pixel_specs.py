@@ -146,18 +146,15 @@ class PixelSpec(FilterBankSpec, ModelSpec):
                     f"(features={self.features}). Choose bank where there is none."
                 )
             return self
-        if network is PRETRAINED:
-            return (
-                self.model_copy(update={"features": "bank+pretrained"})
-                if (self.features == "auto")
-                else self
-            )
-        if self.features not in ("auto", *_OF_UNET):
+        both: Features = "bank+pretrained" if network is PRETRAINED else "both"
+        if self.features == "auto":
+            return self.model_copy(update={"features": both})
+        if network is not PRETRAINED and self.features not in _OF_UNET:
             raise InputError(
                 f"A UNet is given for its features, but features={self.features} does not use it. "
                 "Choose network or both, or leave the UNet out."
             )
-        return self.model_copy(update={"features": "both"}) if self.features == "auto" else self
+        return self
 
     def halo(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
         """Return the halo: pixels beyond a tile that a prediction in it may need, per axis."""

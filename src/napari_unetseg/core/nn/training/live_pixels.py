@@ -120,11 +120,8 @@ class LivePixels:
             scaling = NormalisationSpec() if features_from is None else features_from.normalisation
         n_channels = image.n_channels
         given = None if features_from is None else features_from.features(n_channels, 2)
-        self._image, self._spec, self._kind = (
-            image,
-            spec.for_fit(given, normalised=scaling.method != "none"),
-            labels_are,
-        )
+        self._image, self._kind = image, labels_are
+        self._spec = spec.for_fit(given, normalised=scaling.method != "none")
         self._source = feature_source(self._spec, features_from, n_channels, 2, scaling=scaling)
         self._memory, self._seed = memory, seed
         self._normalisation = fit_normalisation(image, scaling)
