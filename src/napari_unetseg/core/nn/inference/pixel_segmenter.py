@@ -258,7 +258,8 @@ def from_linear_unit(
             "The background changes from plane to plane, but the model sees planes one by one. "
             "Use a model of stacks, or fit a background for each plane."
         )
-    spec = spec.seeing(None).with_position_order(order).model_copy(update={"intensity": True})
+    own = {"intensity": True, "features": "bank"}
+    spec = spec.seeing(None).with_position_order(order).model_copy(update=own)
     network = PixelNetwork(**spec.network_options(spec.n_inputs(1, ndim), 2, ndim))
     n_features = spec.n_features(ndim)
     theta = np.zeros(network.sizes[0])
