@@ -160,15 +160,25 @@ def test_features_of_a_unet(live):
     unet = unet_of("eyes")
     tool.session.add_model(unet)
     # Models that ship stand after those of the session.
-    offered = [tool.features.itemText(k) for k in range(3)]
-    assert offered == ["filter bank", "eyes and filter bank", "eyes"]
+    offered = [tool.features.itemText(k) for k in range(5)]
+    assert offered == [
+        "filter bank and pretrained network",
+        "filter bank",
+        "pretrained network",
+        "eyes and filter bank",
+        "eyes",
+    ]
     tool.live.setChecked(True)
     stroke(live, 1)
     stroke(live, 2)
     settle(live)
+    pretrained = shown(live).copy()
+    tool.features.setCurrentIndex(1)
+    settle(live)
     bank = shown(live).copy()
+    assert not np.array_equal(pretrained, bank)
     sigmas = tool.specs["logistic"].widget("sigmas").native
-    for number, kept in ((1, "both"), (2, "network")):
+    for number, kept in ((3, "both"), (4, "network")):
         tool.features.setCurrentIndex(number)
         assert tool.spec().features == kept
         assert sigmas.isHidden() == (kept == "network")
@@ -201,7 +211,7 @@ def test_features_of_a_unet(live):
     # A model that is gone from the session takes its features along.
     tool.session.models.clear()
     tool.session.models_changed.emit()
-    assert tool.features.currentText() == "filter bank"
+    assert tool.features.currentText() == "filter bank and pretrained network"
     settle(live)
-    assert np.array_equal(shown(live), bank)
+    assert np.array_equal(shown(live), pretrained)
     tool.live.setChecked(False)
