@@ -39,6 +39,7 @@ from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import role_of
+from napari_unetseg.gui.shared.outlines_box import OutlinesBox
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.shared.task import Work
@@ -107,6 +108,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             f"{LOCKED_KEY}."
         )
         self.show_locked.toggled.connect(self._on_show_locked)
+        self.outlines = OutlinesBox(lambda: [self._layer])
         self.train_on_button = QPushButton("Train on these corrections")
         self.train_on_button.setToolTip(
             "Fine-tune the model that predicted these labels on your corrections. Opens Train on "
@@ -123,7 +125,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.fill_button.clicked.connect(lambda: self._fill())
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
-            extras=[self.panel, self.show_locked, self.finish_button],
+            extras=[self.panel, self.show_locked, self.outlines, self.finish_button],
             results=[self.fill_button, self.fill.page, self.train_on_button],
             forms={"filling": self.fill},
         )
@@ -188,6 +190,7 @@ class CorrectWidget(Tool[CorrectOptions]):
     def shown(self) -> None:
         """Bind the keys, and search the objects of a large layer in advance."""
         layer = self._layer
+        self.outlines.read()
         if layer is None:
             return
         if self._boxes is not None:
@@ -211,6 +214,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.show_current(self._kind)
         self.cancel_button.setVisible(self.running)
         self.show_locked.setEnabled(self._layer is not None)
+        self.outlines.setEnabled(self._layer is not None)
         found_boxes = self._layer is not None and self.session.current is not None
         self.train_on_button.setVisible(found_boxes)
         self.train_on_button.setEnabled(found_boxes and not self.running)

@@ -42,6 +42,7 @@ from napari_unetseg.gui.shared.layers import (
     role_of,
 )
 from napari_unetseg.gui.shared.navigate import go_to
+from napari_unetseg.gui.shared.outlines_box import OutlinesBox
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
@@ -130,6 +131,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         self.legend.setToolTip("Colours of the layer and of the table.")
         self.table = ReviewTable()
         self.table.chosen.connect(self._go)
+        self.outlines = OutlinesBox(self._shown_layers)
         self.next_button = QPushButton(f"Next worst ({NEXT_KEY})")
         self.next_button.setToolTip(
             f"Go to the next row of the table. With the mouse over the canvas the key {NEXT_KEY} "
@@ -138,7 +140,7 @@ class ReviewWidget(Tool[ReviewOptions]):
         self.next_button.clicked.connect(lambda: self.next_worst())
         self.assemble(
             rows=[("Truth", self.truth)],
-            results=[self.legend, self.table, self.next_button],
+            results=[self.outlines, self.legend, self.table, self.next_button],
         )
 
     # Definition of the tool
@@ -186,6 +188,7 @@ class ReviewWidget(Tool[ReviewOptions]):
                 if self.accepts(other) and other is not layer:
                     self.truth.pick(other)
         super().layer_changed(layer)
+        self.outlines.read()
         self.refresh()
 
     def options_changed(self, options: ReviewOptions) -> None:
@@ -202,6 +205,7 @@ class ReviewWidget(Tool[ReviewOptions]):
 
     def shown(self) -> None:
         """Bind the key, unless it is bound already."""
+        self.outlines.read()
         if not self._bound and NEXT_KEY not in {str(key) for key in self.viewer.keymap}:
             self.viewer.bind_key(NEXT_KEY, self._on_key)
             self._bound = True
@@ -285,6 +289,12 @@ class ReviewWidget(Tool[ReviewOptions]):
         found = self._found
         return () if found is None else (found.prediction, found.truth)
 
+    def _shown_layers(self) -> list[Layer | None]:
+        """Return the layers that are compared or to be, and their comparison."""
+        picked = self.pick.layer()
+        review = None if picked is None else find_layer(self.viewer.layers, REVIEW, picked)
+        return [picked, self.truth.layer(), review]
+
     def _watch(self, *layers: Layer) -> None:
         """Follow changes of `layers`, and of no others."""
         for layer in self._watched:
@@ -336,6 +346,7 @@ class ReviewWidget(Tool[ReviewOptions]):
             opacity=0.6,
         )
         self.session.locks(made)
+        self.outlines.apply()
         layers.selection.active = active
 
 
