@@ -45,6 +45,7 @@ from napari_unetseg.core.label_image import comparable, label_image
 from napari_unetseg.core.measure import CellMeasureOptions, MeasureOptions, Table
 from napari_unetseg.core.model.network_specs import ModelSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io.compare_shipped import choose_shipped, means_auto
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.compartments import find_compartments
@@ -451,7 +452,9 @@ def predict(
     image
         An `Image` or any array, with the channels that the model was trained on.
     model
-        A model, its file, or the name of one that ships, such as ``"nuclei"``.
+        A model, its file, or the name of one that ships, such as ``"nuclei"``. ``"auto"`` tries
+        those on the image and takes the one that fits best; see
+        `napari_unetseg.core.models_io.compare_shipped`.
     what
         ``"classes"``, ``"objects"`` or ``"probabilities"``; ``"auto"`` is objects where the model
         learnt objects, otherwise classes.
@@ -474,7 +477,8 @@ def predict(
     Raises
     ------
     InputError
-        When image, model and options do not fit each other; or without torch.
+        When image, model and options do not fit each other; when no shipped model fits; or without
+        torch.
 
     Examples
     --------
@@ -485,7 +489,6 @@ def predict(
     True
     """
     given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel=channel)
-    chosen = model_from(model)
     chosen_result, decoding = sorted_keywords(keywords, PredictOptions, DecodeOptions)
     check_keyword("what", what, get_args(What))
     if decoding and what not in ("auto", "objects"):
@@ -493,13 +496,15 @@ def predict(
             f"{', '.join(decoding)} would only matter for objects, and {what} are asked for. "
             'Set what="objects", or leave them out.'
         )
-    prediction = run_model(
-        chosen,
-        given,
-        PredictOptions.checked(what=what, **chosen_result),
-        decoding=DecodeOptions.checked(**decoding),
-        progress=progress,
-    )
+    options = PredictOptions.checked(what=what, **chosen_result)
+    objects = DecodeOptions.checked(**decoding)
+    if isinstance(model, str | Path) and means_auto(model):
+        chosen, reason = choose_shipped(given, progress=part(progress, 0, 0.2))
+        progress = part(progress, 0.2, 1)
+        progress(0.0, reason)
+    else:
+        chosen = model_from(model)
+    prediction = run_model(chosen, given, options, decoding=objects, progress=progress)
     return like_given(image, prediction)
 
 

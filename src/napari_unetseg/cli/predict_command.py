@@ -30,6 +30,7 @@ from napari_unetseg.core.io.image_step import ImageStep
 from napari_unetseg.core.io.metadata_text import metadata_lines
 from napari_unetseg.core.io.paths import WRITE_SUFFIXES
 from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.models_io.compare_shipped import AUTO, choose_shipped, means_auto
 from napari_unetseg.core.models_io.foreign import describe_model, open_model, self_test
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
@@ -71,7 +72,8 @@ def predict_command(
         Path,
         typer.Argument(
             metavar="MODEL",
-            help=MODEL_HELP,
+            help=f"{MODEL_HELP} Or {AUTO}: the shipped models are tried on each image, and the one "
+            "that fits best is taken.",
             show_default=False,
         ),
     ],
@@ -106,12 +108,16 @@ def predict_command(
     folder = wants_folder(images) or out.suffix.lower() not in WRITE_SUFFIXES
     outputs = plan_outputs(inputs, out, folder=folder, keep=[model])
     method = NormalisationSpec() if scaling is None else NormalisationSpec(method=scaling.value)
-    trained = open_model(model, trust=trust, normalisation=method)
+    given = None if means_auto(model) else open_model(model, trust=trust, normalisation=method)
     say_fallback(options.device)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        prepared = prepare_prediction(trained, read_seen(path, seen), options, decoding)
-        made = run_prediction(prepared, progress=part(progress, 0, 0.9))
+        image, trained = read_seen(path, seen), given
+        if trained is None:
+            trained, reason = choose_shipped(image, progress=part(progress, 0, 0.2))
+            note(f"{path}: {reason}")
+        prepared = prepare_prediction(trained, image, options, decoding)
+        made = run_prediction(prepared, progress=part(progress, 0.0 if given else 0.2, 0.9))
         write = write_labels if made.probabilities is None else write_image
         write(outputs[number], made.result, progress=part(progress, 0.9, 1))
         return f"{outputs[number]}: {_found_in_words(made)}{made.on_stack}{_scale_in_words(made)}"

@@ -187,19 +187,20 @@ def find(model: Any, image: Image, options: PredictOptions, **how: Any) -> Image
 
 
 @pytest.mark.parametrize("by", [0.5, 2.0])
-def test_a_diameter_is_measured_in_the_middle_of_the_image(
+def test_a_diameter_is_measured_in_the_middle_of_a_stack(
     by: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction, "predict", find)
     measure = PredictOptions(auto_diameter=True)
-    plane = spots(by)[0].data
-    stack = np.zeros((5, *plane.shape), np.float32)
-    stack[2] = plane
-    model: Any = Finder(**vars(model_of()), zoom=())
+    side = round(LEARNT * by)
+    stack = np.zeros((3 * side, 200, 200), np.float32)
+    z, y, x = np.indices(stack.shape)
+    stack[np.hypot(np.hypot(z - 1.5 * side, y - 100), x - 100) < side / 2] = 1
+    model: Any = Finder(**vars(model_of(ndim=3, spacing=(0.5, 0.5, 0.5))), zoom=())
     seen: Any = prediction.sized(model, Image.of(stack), measure)
-    assert seen.zoom == pytest.approx((1 / by, 1 / by), rel=0.05)
-    assert max(model.shape) <= 1024
-    empty = Image.of(np.zeros((40, 40), np.float32))
+    assert seen.zoom == pytest.approx((1 / by,) * 3, rel=0.1)
+    assert max(model.shape) <= 160
+    empty = Image.of(np.zeros((8, 40, 40), np.float32))
     unchanged: Any = prediction.sized(model, empty, measure)
     assert unchanged.zoom == ()
     unsized: Any = Finder(**vars(model_of(diameter=0.0)))

@@ -2,6 +2,9 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.named_channels import named_channels
@@ -10,6 +13,7 @@ from napari_unetseg.core.inference.predict_tiles import matched
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.inference.three_orientations import ThreeOrientations
 from napari_unetseg.core.inference.zoomed import at_zoom
+from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import Normalisation, check_finite, fit_normalisation
 from napari_unetseg.core.options import Device
@@ -69,6 +73,36 @@ def _seen(bare: Segmenter, model: TrainedModel, image: Image, options: PredictOp
     if model.ndim == 2 and sees_stacks(options, model, image):
         return ThreeOrientations.of(bare, model.zoom, image.spacing)
     return at_zoom(bare, model.zoom)
+
+
+def familiarity_of(
+    model: TrainedModel,
+    image: Image,
+    scaling: Normalisation,
+    foreground: NDArray[np.bool_],
+) -> float:
+    """Compare the activations of a model's network with those of its training. Imports torch.
+
+    Parameters
+    ----------
+    image, scaling
+        A plane or stack as `ready` gives it.
+    foreground
+        (*spatial): where the model finds objects.
+
+    Returns
+    -------
+    float
+        From 0 to 1, see `napari_unetseg.core.nn.inference.familiarity`; 1 when the model does not
+        know the activations of its training.
+    """
+    if isinstance(model, RunsItself) or not isinstance(model.spec, UNetSpec):
+        return 1.0
+    numbers = image.asarray()
+    first = np.moveaxis(numbers, image.axes.index("C"), 0) if "C" in image.axes else numbers[None]
+    block = scaling.apply(first)
+    known: float = _networks().familiarity_to(model, block, foreground)
+    return known
 
 
 def check_weights(model: TrainedModel) -> None:
@@ -140,4 +174,4 @@ def _networks() -> Any:
     return restore
 
 
-__all__ = ["RunsItself", "check_weights", "open_segmenter", "ready"]
+__all__ = ["RunsItself", "check_weights", "familiarity_of", "open_segmenter", "ready"]

@@ -19,6 +19,7 @@ from napari_unetseg.core.inference.object_size import (
     zoom_for,
 )
 from napari_unetseg.core.inference.open_segmenter import ready
+from napari_unetseg.core.inference.plausibility import plausible_zoom
 from napari_unetseg.core.inference.predict_objects import (
     decode_image,
     predict_objects_image,
@@ -327,6 +328,8 @@ def sized(
     if not options.auto_diameter:
         return model
     check_diameter(model)
+    if model.ndim == 2:
+        return model.zoomed(plausible_zoom(model, image, progress=progress))
     piece = measured_part(image, model.ndim)
     as_it_is = PredictOptions(what="objects", device=options.device)
     found = predict(model, piece, as_it_is, progress=progress).asarray()

@@ -22,6 +22,7 @@ from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import pixel_inputs, sees_features
 from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.nn.inference.familiarity import familiarity
 from napari_unetseg.core.nn.inference.frozen_network import FrozenNetwork
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.inference.pixel_segmenter import (
@@ -157,6 +158,33 @@ def network_of(model: TrainedModel) -> nn.Module:
 def _fresh_of(model: TrainedModel) -> nn.Module:
     told = model.network_features
     return fresh(model.spec, model.n_channels, model.n_outputs, model.ndim, told)
+
+
+def familiarity_to(
+    model: TrainedModel, block: NDArray[np.float32], foreground: NDArray[np.bool_]
+) -> float:
+    """Return how like its training images an image looks to a network of convolutions.
+
+    Parameters
+    ----------
+    block
+        (C, *spatial), normalised; mirrored at its ends to sides that the network takes.
+    foreground
+        (*spatial): where the model finds objects.
+    """
+    sides = zip(block.shape[1:], model.multiple, strict=True)
+    ends = [(0, -side % multiple) for side, multiple in sides]
+    shown = torch.from_numpy(np.pad(block, [(0, 0), *ends], mode="symmetric"))
+    found = torch.from_numpy(np.pad(foreground, ends, mode="symmetric").astype(np.float32))
+    terms = position_terms(
+        model.spec.position,
+        model.spec.position_order,
+        origin=(0,) * model.ndim,
+        block=tuple(found.shape),
+        shape=tuple(found.shape),
+    )
+    given = torch.cat([shown, torch.from_numpy(terms)])[None]
+    return familiarity(network_of(model), given, found)
 
 
 def check_state(model: TrainedModel) -> None:

@@ -260,8 +260,8 @@ def _sized(step: ModelStep, model: TrainedModel | None) -> list[str]:
         return ["The image was scaled to the pixel size of the model's training images."]
     if step.auto_diameter:
         return [
-            "The image was scaled so that its objects, measured in a first prediction of its "
-            "centre, had the diameter of the objects in the model's training images."
+            "The image was scaled so that the prediction of its centre was the most plausible, and "
+            "that its objects had the diameter of the objects in the model's training images."
         ]
     return []
 
