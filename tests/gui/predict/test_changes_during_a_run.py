@@ -29,7 +29,7 @@ from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJEC
 
 TINY = UNetSpec(depth=1, width=4, convolutions=1, resolution="full")
 STEPS = TrainOptions(until="epochs", epochs=1, steps=3, patch=64, batch=1, validation=0.0)
-STARTED = {"tile": 48, "device": "cpu", "flips": True}
+STARTED = {"tile": 48, "device": "cpu", "flips": True, "auto_diameter": False}
 CHANGED = {
     "extent": "visible plane",
     "what": "probabilities",

@@ -52,6 +52,9 @@ def viewer(package, monkeypatch):
 def opened(qtbot, kind, viewer):
     made = kind(viewer)
     qtbot.addWidget(made)
+    if isinstance(made, PredictWidget):
+        assert made.models.choose("nuclei")
+        made.form.set(auto_diameter=False)
     return made
 
 
@@ -65,7 +68,7 @@ def texts(box):
 
 def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool = opened(qtbot, PredictWidget, viewer)
-    assert texts(tool.models) == [HEADING, "nuclei"]
+    assert texts(tool.models) == ["automatic", HEADING, "nuclei"]
     assert tool.models.currentText().strip() == "nuclei"
     assert tool.form.options.what == "auto"
     tool.run()
@@ -73,7 +76,8 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
     assert labels.data.shape == (64, 72)
     assert [model.name for model in Session.of(viewer).models] == ["nuclei"]
-    assert texts(tool.models) == ["nuclei"]
+    assert texts(tool.models) == ["automatic", "nuclei"]
+    assert tool.models.choose("nuclei"), "by its name, when it was used too"
     assert tool.live.kept is not None, "they can be split anew without predicting"
     tool.close_tool()
 

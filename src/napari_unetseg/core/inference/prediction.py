@@ -328,7 +328,7 @@ def sized(
     if not options.auto_diameter:
         return model
     check_diameter(model)
-    if model.ndim == 2:
+    if model.ndim == 2 and model.decoder is not None:
         return model.zoomed(plausible_zoom(model, image, progress=progress))
     piece = measured_part(image, model.ndim)
     as_it_is = PredictOptions(what="objects", device=options.device)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.models_io.model_pictures import edge_pixels
 from napari_unetseg.gui.predict.predict_run import PredictRun
 from napari_unetseg.gui.shared.layers import find_layer
 from napari_unetseg.gui.shared.preview import Preview, object_colours, objects_look
@@ -38,6 +39,8 @@ class LiveSplitting(QObject):
         be shown, since a run is under way or the dock is out of sight. Raises `InputError`.
     say
         Shows a message.
+    outlined
+        Returns whether objects are shown as outlines.
     """
 
     def __init__(
@@ -47,9 +50,11 @@ class LiveSplitting(QObject):
         preview: Preview,
         wanted: Callable[[], PredictRun | None],
         say: Say,
+        outlined: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(parent)
         self.kept: PredictRun | None = None
+        self._outlined = outlined
         self._viewer, self._preview, self._wanted, self._say = viewer, preview, wanted, say
         self._hidden: Layer | None = None
         self._latest = Latest(self)
@@ -93,7 +98,8 @@ class LiveSplitting(QObject):
         if written is not None and written.visible:
             written.visible = False
             self._hidden = written
-        self._preview.show(layer, object_colours(ids), name="objects preview", **objects_look())
+        shown = np.where(edge_pixels(ids), ids, 0) if self._outlined() else ids
+        self._preview.show(layer, object_colours(shown), name="objects preview", **objects_look())
 
     def drop(self) -> None:
         """End the look: the layer that it stood in for is shown again."""

@@ -16,19 +16,24 @@ from napari_unetseg.core.inference.open_segmenter import check_weights
 from napari_unetseg.core.inference.predict_options import sees_stacks
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
+from napari_unetseg.core.models_io.model_pictures import edge_pixels
 from napari_unetseg.core.objects.decode import LEARNT, DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import Link, link_choices, link_fields
+from napari_unetseg.core.progress import part, to_the_end
 from napari_unetseg.gui.predict.live_splitting import LiveSplitting
 from napari_unetseg.gui.predict.load_and_save import LoadAndSave
+from napari_unetseg.gui.predict.model_finder import ModelFinder, Tried, try_shipped
 from napari_unetseg.gui.predict.predict_run import (
     PredictDockOptions,
     PredictRun,
     begin_run,
     decode_work,
+    finds_scale,
     is_larger_than_memory,
     predict_work,
     settled_result,
+    visible_part,
 )
 from napari_unetseg.gui.predict.prediction_layers import (
     PASSING,
@@ -36,15 +41,23 @@ from napari_unetseg.gui.predict.prediction_layers import (
     scale_in_words,
     show_prediction,
 )
+from napari_unetseg.gui.shared.dock_help import text_button
 from napari_unetseg.gui.shared.form import Form
-from napari_unetseg.gui.shared.layers import image_of, long_axes
-from napari_unetseg.gui.shared.model_choice import ModelChoice
+from napari_unetseg.gui.shared.layers import find_layer, image_of, long_axes
+from napari_unetseg.gui.shared.model_choice import ModelChoice, beside
+from napari_unetseg.gui.shared.outlines_box import OutlinesBox
 from napari_unetseg.gui.shared.preview import classes_look
-from napari_unetseg.gui.shared.task import Latest, Work
+from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
+from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
 if TYPE_CHECKING:
     from napari_unetseg.gui.predict.predict_to_file import Slide
+
+
+_AUTOMATIC = "automatic"
+_FINDER_ROW = 3
+"""Row of the form below the model."""
 
 
 class PredictWidget(Tool[PredictDockOptions]):
@@ -64,10 +77,27 @@ class PredictWidget(Tool[PredictDockOptions]):
     stop_help = "End now and keep what is predicted so far; elsewhere nothing changes."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
-        super().__init__(napari_viewer, PredictDockOptions())
+        # Measured: better for objects of other sizes, and no worse for those of the trained one.
+        super().__init__(napari_viewer, PredictDockOptions(auto_diameter=True))
         self.models = ModelChoice()
+        self.models.setToolTip(
+            "Automatic tries the shipped models on the image, and takes the one that fits best."
+        )
+        self.try_button = text_button(
+            "Try all",
+            "Run every shipped model on the visible part of the image, and show the results side "
+            "by side, the most plausible first.",
+            self.try_all,
+        )
+        self._only_try = False
+        self.finder = ModelFinder()
+        self.finder.taken.connect(self.models.choose)
+        self.outlines = OutlinesBox(self._results)
         self.decoding = Form(DecodeOptions())
-        self.live = LiveSplitting(self, self.viewer, self.preview, self._wanted, self.say)
+        self.live = LiveSplitting(
+            self, self.viewer, self.preview, self._wanted, self.say, self.outlines.isChecked
+        )
+        self.outlines.toggled.connect(lambda: self.live.look())
         self.files = LoadAndSave(self.model, self._on_opened, self.say)
         self._warm = Latest(self)
         self._slide: Slide | None = None
@@ -75,10 +105,12 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.viewer.dims.events.current_step.connect(self.live.look)
         self.viewer.dims.events.ndisplay.connect(self.live.look)
         self.assemble(
-            rows=[("Model", self.models)],
+            rows=[("Model", beside(self.models, self.try_button))],
             extras=[self.decoding.page, self.files],
+            results=[self.outlines],
             forms={"splitting": self.decoding},
         )
+        self.form.layout.insertRow(_FINDER_ROW, self.finder)
         self.models.currentIndexChanged.connect(self._on_model)
         self.session.models_changed.connect(self._fill_models)
         self._fill_models()
@@ -93,25 +125,28 @@ class PredictWidget(Tool[PredictDockOptions]):
         return frozenset({"extent", "diameter", *LEARNT})
 
     def model(self) -> TrainedModel | None:
-        """Return the chosen model."""
+        """Return the chosen model; None while it is left to the image, or there is none."""
         return self.models.chosen()
 
     # Runs
 
+    def try_all(self) -> None:
+        """Run every shipped model on the visible part of the image."""
+        self._only_try = True
+        try:
+            self.run()
+        finally:
+            self._only_try = False
+
     def work(self, layer: Layer, options: PredictDockOptions) -> Work:
         model = self.model()
+        if self._only_try or (model is None and shipped.names()):
+            return self._try_work(layer, options)
         if model is None:
             raise InputError(
                 "There is no model yet. Train one (Train), or load one (Load model...)."
             )
-        index = None
-        if options.extent == "visible plane":
-            index = self.preview.plane(layer)
-            if index is None:
-                raise InputError(
-                    "The plane on screen is not one of the image's last two axes. Turn the view "
-                    "back to 2D, or predict everything."
-                )
+        index = self._chosen_plane(layer, options)
         run = begin_run(layer, model, options, self.decoding.options, index)
         if index is None and is_larger_than_memory(run.prediction.image):
             return self._large_run().work(run, self._ask_out(run))
@@ -124,8 +159,64 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.live.kept = None
         return predict_work(run)
 
-    def show_result(self, layer: Layer, options: PredictDockOptions, result: PredictRun) -> str:
+    def _chosen_plane(self, layer: Layer, options: PredictDockOptions) -> tuple[int, ...] | None:
+        """Return the index of the plane to predict alone; None for everything."""
+        if options.extent != "visible plane":
+            return None
+        index = self.preview.plane(layer)
+        if index is None:
+            raise InputError(
+                "The plane on screen is not one of the image's last two axes. Turn the view back "
+                "to 2D, or predict everything."
+            )
+        return index
+
+    def _try_work(self, layer: Layer, options: PredictDockOptions) -> Work:
+        """Return what tries the shipped models, and unless that is all runs the best of them."""
+        seen = visible_part(layer, self.preview.plane(layer))
+        runs: dict[str, PredictRun] = {}
+        if not self._only_try and not is_larger_than_memory(image_of(layer)):
+            index = self._chosen_plane(layer, options)
+            for name in shipped.names():
+                chosen = shipped.open_shipped(name)
+                runs[name] = begin_run(layer, chosen, options, DecodeOptions(), index)
+
+        def work(progress: Reporter) -> Tried:
+            share = 0.4 if runs else 1.0
+            tried = try_shipped(seen, to_the_end(part(progress, 0, share)))
+            best = tried.comparison.best
+            if best is None or best.model.name not in runs:
+                return tried
+            run = replace(runs[best.model.name], trial=best)
+            made = predict_work(run)(_Onward(progress, share))
+            return replace(tried, run=made)
+
+        return work
+
+    def show_result(
+        self, layer: Layer, options: PredictDockOptions, result: "PredictRun | Tried"
+    ) -> str:
         """Show a run: everything that is said and noted of it comes from the run itself."""
+        if isinstance(result, PredictRun):
+            self.finder.forget()
+            self._show_finder()
+            return self._show_run(result)
+        best, reason = result.comparison.best, result.comparison.reason
+        if result.run is not None:
+            self.finder.forget()
+            return f"{reason} {self._show_run(result.run)}"
+        if layer is not self.pick.layer():
+            return f"{reason} Another image was chosen meanwhile."
+        self.finder.show_tried(result)
+        if best is not None and self.model() is None:
+            self.models.choose(best.model.name)
+        self._show_finder()
+        self.scroller.ensureVisible(0, 0)
+        if best is None:
+            return reason
+        return f"{reason} Press {self.run_text} to run the marked model, or click another picture."
+
+    def _show_run(self, result: PredictRun) -> str:
         if result.model not in self.session.models:
             # A shipped model that was run is one of the session, for what comes next.
             self.session.use_model(result.model)
@@ -134,10 +225,13 @@ class PredictWidget(Tool[PredictDockOptions]):
         if result.index is not None:
             return self._show_in_passing(result)
         self.live.drop()
-        return show_prediction(self.session, self.viewer.layers, result)
+        message = show_prediction(self.session, self.viewer.layers, result)
+        if self.outlines.isChecked():
+            self.outlines.apply()
+        return message
 
-    def where_else(self, result: PredictRun) -> str:
-        path = result.prediction.path
+    def where_else(self, result: "PredictRun | Tried") -> str:
+        path = result.prediction.path if isinstance(result, PredictRun) else None
         return "" if path is None else f"It is in {path}. "
 
     def _show_in_passing(self, run: PredictRun) -> str:
@@ -148,6 +242,8 @@ class PredictWidget(Tool[PredictDockOptions]):
             words.insert(0, f"{int(labels.max(initial=0))} objects.")
         else:
             look = classes_look(int(labels.max()))
+            if self.outlines.isChecked():
+                labels = np.where(edge_pixels(labels), labels, 0).astype(labels.dtype)
             self.preview.show(run.layer, labels, name="prediction preview", **look)
         return " ".join(filter(None, words))
 
@@ -208,17 +304,23 @@ class PredictWidget(Tool[PredictDockOptions]):
     def layer_changed(self, layer: Layer | None) -> None:
         self.live.forget()
         self.models.fit_to(layer)
+        self.finder.forget()
         super().layer_changed(layer)
+        self._show_finder()
+        self.outlines.read()
         self._show_decoding()
         self._show_sizes()
 
     def options_changed(self, options: PredictDockOptions) -> None:
         self._show_decoding()
+        self._show_sizes()
 
     def shown(self) -> None:
         # Torch takes seconds to load: begin while the user looks for the button.
         model = self.model()
         self._warm.ask_soon(lambda progress: _warm_up(model))
+        self.outlines.read()
+        self._show_finder()
 
     def hidden(self) -> None:
         self.live.drop()
@@ -227,6 +329,7 @@ class PredictWidget(Tool[PredictDockOptions]):
     def close_tool(self) -> None:
         if not self._closed:
             self.live.kept = None
+            self.finder.close_finder()
             if self._slide is not None:
                 self._slide.end()
             disconnect_events(self.viewer.dims.events, self.live)
@@ -236,7 +339,9 @@ class PredictWidget(Tool[PredictDockOptions]):
     def refresh(self) -> None:
         super().refresh()
         model = self.model()
-        self.run_button.setEnabled(self.run_button.isEnabled() and model is not None)
+        able = self.run_button.isEnabled()
+        self.run_button.setEnabled(able and (model is not None or bool(shipped.names())))
+        self.try_button.setEnabled(able and bool(shipped.names()))
         self.files.save_button.setEnabled(model is not None and bool(model.state))
 
     def _on_model(self, number: int = 0) -> None:
@@ -247,6 +352,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.live.forget()
         self._show_decoding()
         self._show_sizes()
+        self._show_finder()
         self.refresh()
 
     def _show_learnt(self, learnt: DecodeOptions) -> None:
@@ -258,6 +364,24 @@ class PredictWidget(Tool[PredictDockOptions]):
         label.setText(f"{box.label}{size}")
         self.decoding.set(**shown)
 
+    def _show_finder(self) -> None:
+        """Show the gallery while no model is chosen, or after the shipped ones were tried."""
+        model = self.model()
+        wanted = bool(shipped.names()) and (model is None or self.finder.tried is not None)
+        self.finder.setVisible(wanted)
+        if wanted and self.isVisible():
+            self.finder.show_examples()
+        self.finder.gallery.check("" if model is None else model.name)
+
+    def _results(self) -> list[Layer | None]:
+        """Return the layers that hold predictions of the picked image."""
+        layer = self.pick.layer()
+        if layer is None:
+            return []
+        return [
+            find_layer(self.viewer.layers, role, layer) for role in (PREDICTED_OBJECTS, PREDICTED)
+        ]
+
     def _show_sizes(self) -> None:
         """Offer to scale the image, where the model knows a size and the image has another."""
         layer, model = self.pick.layer(), self.model()
@@ -266,7 +390,10 @@ class PredictWidget(Tool[PredictDockOptions]):
         box, tick = self.form.widget("diameter"), self.form.widget("rescale")
         box.native.setSpecialValueText(f"as learnt: {known:.3g}")
         tick.text = f"pixel size {differs} as learnt"  # type: ignore[attr-defined]  # a CheckBox
-        wanted = {"diameter": known > 0, "auto_diameter": known > 0, "rescale": bool(differs)}
+        found = False
+        if layer is not None and model is not None:
+            found = finds_scale(self.form.options, model, image_of(layer))
+        wanted = {"diameter": known > 0, "auto_diameter": found, "rescale": bool(differs)}
         self.form.show_only(wanted)
 
     def _on_decoding(self, options: DecodeOptions) -> None:
@@ -280,7 +407,9 @@ class PredictWidget(Tool[PredictDockOptions]):
         choices: tuple[Link, ...] = ()
         if model is not None:
             objects = settled_result(self.form.options, model).what == "objects"
-        if layer is not None and model is not None:
+        if model is None:
+            self.form.show_only({"orientations": False})
+        elif layer is not None:
             # Objects end with their plane or stack, and there is another.
             image = image_of(layer)
             choices = link_choices(long_axes(image), self.whole_axes())
@@ -293,8 +422,8 @@ class PredictWidget(Tool[PredictDockOptions]):
 
     def _fill_models(self) -> None:
         before, ships = self.models.currentData(), bool(shipped.names())
-        nothing = "" if self.session.models or ships else "none yet: train or load one"
-        self.models.fill(self.session.models, before=nothing)
+        nothing = "" if self.session.models else "none yet: train or load one"
+        self.models.fill(self.session.models, before=_AUTOMATIC if ships else nothing)
         if self.session.current is not None:
             self.models.choose(self.session.current)
         if self.models.currentData() is not before or before is None:
@@ -308,10 +437,21 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.say(f"Loaded {model.name}: {kind}. Next: {self.run_text}.")
 
 
+class _Onward:
+    """The rest of a run's progress; what is shown on the way goes on."""
+
+    def __init__(self, progress: Reporter, start: float) -> None:
+        self._rest, self.show = part(progress, start, 1), progress.show
+
+    def __call__(self, fraction: float, message: str = "", /) -> None:
+        self._rest(fraction, message)
+
+
 def _warm_up(model: TrainedModel | None) -> None:
     """Load and compile what the first prediction would have to wait for."""
-    if find_spec("torch") is not None and model is not None and model.state:
-        check_weights(model)
+    models = [model] if model is not None else [shipped.open_shipped(n) for n in shipped.names()]
+    if find_spec("torch") is not None and models and models[0].state:
+        check_weights(models[0])
     one = np.ones((16, 16), np.float32)
     decode(one, one[None], DecoderSpec())
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from napari_unetseg.core.compute.memory_limit import allowed
 from napari_unetseg.core.compute.scratch_arrays import IN_MEMORY
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.object_size import mismatch
-from napari_unetseg.core.inference.predict_options import PredictOptions, settle_what
+from napari_unetseg.core.inference.object_size import measured_part, mismatch, window_of
+from napari_unetseg.core.inference.plausibility import Trial, try_model
+from napari_unetseg.core.inference.predict_options import PredictOptions, sees_stacks, settle_what
 from napari_unetseg.core.inference.prediction import (
     Prediction,
     decode_maps,
@@ -20,10 +21,12 @@ from napari_unetseg.core.inference.prediction import (
     run_prediction,
 )
 from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.models_io import shipped_models as shipped
+from napari_unetseg.core.models_io.compare_shipped import TRIED_SIDE
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.objects.lineage import Lineage, lineage_of
 from napari_unetseg.core.options import Options, option
-from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.progress import Progress, part, to_the_end
 from napari_unetseg.gui.shared.layers import (
     axes_of,
     field_of,
@@ -31,10 +34,17 @@ from napari_unetseg.gui.shared.layers import (
     steps_before,
 )
 from napari_unetseg.gui.shared.task import Work
+from napari_unetseg.gui.train.live_training import in_view
 
 Index = tuple[int, ...]
 
 _WHAT = PredictOptions.model_fields["what"]
+
+_LEAST_VISIBLE = 256
+"""Pixels along a side at least that models are tried on, however near the view is."""
+
+_PREDICTING = 0.9
+"""Part of a run that goes to the prediction, where its plausibility is judged afterwards."""
 
 _AT_ONCE_BYTES = 40
 """Memory of a pixel that is predicted at once: the image, the output of the network, labels."""
@@ -81,6 +91,8 @@ class PredictRun:
         Pyramid of a result that was written to a file.
     lineage
         Of objects that are linked over time.
+    trial
+        How plausible the result of a shipped model is, on a part of the image.
     """
 
     layer: Layer
@@ -92,6 +104,7 @@ class PredictRun:
     prediction: Prediction
     levels: tuple[Any, ...] = ()
     lineage: Lineage | None = None
+    trial: Trial | None = None
 
     @property
     def model(self) -> TrainedModel:
@@ -175,6 +188,31 @@ def begin_run(
     )
 
 
+def visible_part(layer: Layer, index: Index | None) -> Image:
+    """Return what is visible of a layer's plane, for a look at it; everything in a 3D view.
+
+    Parameters
+    ----------
+    index
+        The plane on screen, None if there is none.
+    """
+    whole = image_of(layer)
+    if index is None:
+        return whole
+    plane = field_of(layer, whole, index)
+    spans = [
+        _at_least(span, plane.length(axis)) for span, axis in zip(in_view(layer), "YX", strict=True)
+    ]
+    return window_of(plane, *spans)
+
+
+def _at_least(span: slice, length: int) -> slice:
+    """Return a span widened to `_LEAST_VISIBLE` pixels, as far as the image reaches."""
+    more = max(0, _LEAST_VISIBLE - (span.stop - span.start))
+    start = max(0, span.start - more // 2)
+    return slice(start, min(length, max(span.stop, start + _LEAST_VISIBLE)))
+
+
 def settled_result(options: PredictDockOptions, model: TrainedModel) -> PredictDockOptions:
     """Settle the result; a passing look shows the one that suits the model."""
     if options.extent == "visible plane":
@@ -187,9 +225,16 @@ def _offered(options: PredictDockOptions, model: TrainedModel, image: Image) -> 
     update: dict[str, Any] = {}
     if not model.diameter:
         update |= {"diameter": 0.0, "auto_diameter": False}
+    if not finds_scale(options, model, image):
+        update["auto_diameter"] = False
     if not mismatch(model, image):
         update["rescale"] = False
     return options.model_copy(update=update)
+
+
+def finds_scale(options: PredictOptions, model: TrainedModel, image: Image) -> bool:
+    """Whether finding the scale is offered: in stacks it makes no model better."""
+    return model.diameter > 0 and not sees_stacks(options, model, image)
 
 
 def predict_work(run: PredictRun, before: NDArray[Any] | None = None) -> Work:
@@ -204,12 +249,24 @@ def predict_work(run: PredictRun, before: NDArray[Any] | None = None) -> Work:
     def work(progress: Progress) -> PredictRun:
         out = None if before is None else np.array(before)
         keep = run.wants_objects and can_be_kept(run.model, run.prediction.image)
-        made = run_prediction(run.prediction, out=out, keep_maps=keep, progress=progress)
+        made = run_prediction(
+            run.prediction, out=out, keep_maps=keep, progress=part(progress, 0, _PREDICTING)
+        )
         if made.labels is not None:
             made = replace(made, labels=made.labels.with_data(made.labels.asarray()))
-        return _finished(run, made)
+        rest = to_the_end(part(progress, _PREDICTING, 1))
+        return replace(_finished(run, made), trial=run.trial or _judged(made, rest))
 
     return work
+
+
+def _judged(made: Prediction, progress: Progress) -> Trial | None:
+    """Judge a shipped model on a part of the image; None of other models."""
+    model = made.model
+    if not shipped.name_of_model(model):
+        return None
+    seen = model.zoomed(made.zoom) if made.zoom else model
+    return try_model(seen, measured_part(made.image, 2, TRIED_SIDE), progress=progress)
 
 
 def decode_work(kept: PredictRun, run: PredictRun) -> Work:
@@ -222,7 +279,7 @@ def decode_work(kept: PredictRun, run: PredictRun) -> Work:
         decoding = run.prediction.decoding
         labels = decode_maps(kept.seen_model, maps, decoding, progress=progress)
         made = replace(run.prediction, labels=labels, maps=maps, zoom=kept.prediction.zoom)
-        return _finished(run, made)
+        return replace(_finished(run, made), trial=kept.trial)
 
     return work
 
@@ -250,6 +307,7 @@ __all__ = [
     "begin_run",
     "can_be_kept",
     "decode_work",
+    "finds_scale",
     "is_larger_than_memory",
     "predict_work",
     "settled_result",

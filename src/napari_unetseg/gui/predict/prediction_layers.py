@@ -9,6 +9,7 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from napari_unetseg.core.inference.object_size import zoom_in_words
+from napari_unetseg.core.inference.plausibility import FITS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.gui.predict.predict_run import PredictRun
 from napari_unetseg.gui.shared.layers import (
@@ -23,7 +24,13 @@ from napari_unetseg.gui.shared.track_layers import show_lineage
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
 PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
+_CORRECT = "Next: Correct, then Train on."
 _NEXT = "Next: Measure; or Correct them first, then Train on."
+_DOUBT = (
+    "The result does not look like what {name} was trained on: plausibility {plausibility:.2f}, it "
+    "fits from {fits:g} on. Next: Try all compares the shipped models on this image; if none "
+    "fits, paint a few strokes and Train."
+)
 _TRY_OTHERS = f"{_NEXT} Where they are split wrongly, change that and see it at once."
 _SPECK = 0.1
 """Share of the median size under which an object is called a speck."""
@@ -46,7 +53,7 @@ def show_prediction(session: Session, layers: Any, run: PredictRun) -> str:
         labels = run.prediction.labels.asarray()
         remark = _show_labels(session, layers, run, labels, PREDICTED, "classes")
         scaled = scale_in_words(run.prediction.zoom)
-        remarks += [_shares(labels, run.model), scaled, remark]
+        remarks += [_shares(labels, run.model), scaled, _doubt(run) or _CORRECT, remark]
     return " ".join(filter(None, remarks))
 
 
@@ -61,6 +68,14 @@ def earlier_classes(layers: Any, run: PredictRun) -> NDArray[Any] | None:
     return old.data if old.data.shape == shape and old.data.dtype == dtype else None
 
 
+def _doubt(run: PredictRun) -> str:
+    """Return a warning where the model hardly fits the image, and what to do; or nothing."""
+    trial = run.trial
+    if trial is None or trial.fits:
+        return ""
+    return _DOUBT.format(name=run.model.name, plausibility=trial.plausibility, fits=FITS)
+
+
 def scale_in_words(zoom: Sequence[float]) -> str:
     """Return a sentence on how the image was scaled; nothing where it was not."""
     said = zoom_in_words(zoom) if zoom else ""
@@ -71,7 +86,7 @@ def _show_objects(session: Session, layers: Any, run: PredictRun) -> str:
     made = run.prediction
     ids = made.result.asarray()
     remark = _show_labels(session, layers, run, ids, PREDICTED_OBJECTS, "objects")
-    next_step = _TRY_OTHERS if made.maps is not None else _NEXT
+    next_step = _doubt(run) or (_TRY_OTHERS if made.maps is not None else _NEXT)
     stopped = "" if made.stopped_at is None else _stopped(made.stopped_at)
     # Ids that last through time have the pixels of all times: a short track is no speck.
     specks = "" if run.lineage is not None else _specks(ids)
@@ -152,7 +167,7 @@ def _shares(labels: NDArray[Any], model: TrainedModel) -> str:
         f"{name} {100 * counts[value]:.1f} %"
         for name, value in zip(model.classes, model.values, strict=True)
     ]
-    return f"{', '.join(shares)}. Next: Correct, then Train on."
+    return f"{', '.join(shares)}."
 
 
 def _specks(ids: NDArray[Any]) -> str:

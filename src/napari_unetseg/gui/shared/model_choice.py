@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_unetseg.core.image import AXES
 from napari_unetseg.core.model.trained_model import TrainedModel
@@ -85,6 +85,17 @@ class ModelChoice(QComboBox):
         return at >= 0
 
 
+def beside(box: QComboBox, button: QPushButton) -> QWidget:
+    """Return a widget with a box and a button beside it."""
+    both = QWidget()
+    line = QHBoxLayout(both)
+    line.setContentsMargins(0, 0, 0, 0)
+    box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    line.addWidget(box, 1)
+    line.addWidget(button)
+    return both
+
+
 def add_shipped(
     box: QComboBox, names: Sequence[str], data_of: Callable[[str], object] = lambda name: name
 ) -> None:
@@ -110,7 +121,10 @@ def _in(models: Sequence[TrainedModel], name: str) -> bool:
 
 
 def _same(data: object, model: TrainedModel | str | None) -> bool:
-    return data == model if isinstance(model, str) else data is model
+    if not isinstance(model, str) or data == model:
+        return data is model or data == model
+    # A shipped model that was used is one of the session.
+    return model in shipped.names() and data is shipped.open_shipped(model)
 
 
-__all__ = ["HEADING", "ModelChoice", "add_shipped"]
+__all__ = ["HEADING", "ModelChoice", "add_shipped", "beside"]

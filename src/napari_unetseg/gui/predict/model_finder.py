@@ -1,0 +1,145 @@
+"""The shipped models to choose from: with an example each, or tried on the image."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.plausibility import FITS, Trial
+from napari_unetseg.core.models_io import shipped_models as shipped
+from napari_unetseg.core.models_io.compare_shipped import Comparison, compare_shipped
+from napari_unetseg.core.models_io.model_pictures import Picture, draw_picture, example_picture
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.gui.predict.model_gallery import SIDE, CardText, ModelGallery
+from napari_unetseg.gui.predict.predict_run import PredictRun
+from napari_unetseg.gui.shared.task import Latest
+
+_EXAMPLES = "What looks like your image? Click it; or compare them with <b>Try all</b>."
+_TRIED = "On a part of your image, the most plausible first. Click one to take it."
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """The shipped models on what is visible of an image, as the window shows them.
+
+    Parameters
+    ----------
+    comparison
+        The models, the most plausible first.
+    pictures
+        The objects of each, outlined, by name.
+    run
+        The run of the model that fits best, if that was asked for.
+    """
+
+    comparison: Comparison
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    run: PredictRun | None = None
+
+
+def try_shipped(image: Image, progress: Progress) -> Tried:
+    """Compare the shipped models on an image and draw a picture of each."""
+    made = compare_shipped(image, progress=progress)
+    view = made.view
+    drawn = {one.model.name: draw_picture(made.part, one.labels, SIDE, view) for one in made.trials}
+    return Tried(made, drawn)
+
+
+class ModelFinder(QWidget):
+    """A gallery of the shipped models: examples of what they learnt, or how they do on the image.
+
+    Signals
+    -------
+    taken(str)
+        The user pressed a picture: the name of its model.
+    """
+
+    taken = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried: Tried | None = None
+        self.heading = QLabel(_EXAMPLES)
+        self.heading.setWordWrap(True)
+        self.gallery = ModelGallery()
+        self.gallery.taken.connect(self.taken)
+        self._examples: tuple[Sequence[CardText], Mapping[str, Picture]] = ((), {})
+        self._reading = Latest(self)
+        self._reading.answered.connect(self._on_examples)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 2, 0, 2)
+        column.setSpacing(2)
+        column.addWidget(self.heading)
+        column.addWidget(self.gallery)
+
+    def show_examples(self) -> None:
+        """Show a piece of the images that each model learnt, read in another thread."""
+        if not self._examples[0]:
+            plain = [CardText(name, "", name) for name in shipped.names()]
+            self._examples = (plain, {})
+            self._reading.ask_soon(lambda progress: _examples(progress, outlined=False))
+            self._show()
+
+    def show_tried(self, tried: Tried) -> None:
+        """Show how the models do on the image."""
+        self.tried = tried
+        self._show()
+
+    def forget(self) -> None:
+        """Show the examples again: what was tried is of another image."""
+        if self.tried is not None:
+            self.tried = None
+            self._show()
+
+    def close_finder(self) -> None:
+        """Drop what is still being read."""
+        self._reading.forget()
+
+    def _show(self) -> None:
+        if self.tried is None:
+            self.heading.setText(_EXAMPLES)
+            self.gallery.show_cards(*self._examples)
+            return
+        self.heading.setText(_TRIED)
+        texts = [_text_of(one) for one in self.tried.comparison.trials]
+        self.gallery.show_cards(texts, self.tried.pictures)
+
+    def _on_examples(self, found: tuple[Sequence[CardText], Mapping[str, Picture], bool]) -> None:
+        texts, pictures, outlined = found
+        self._examples = (texts, pictures)
+        if self.tried is None:
+            self._show()
+        if not outlined:
+            self._reading.ask(lambda progress: _examples(progress, outlined=True))
+
+
+def _text_of(trial: Trial) -> CardText:
+    verdict = "fits" if trial.plausibility >= FITS else "unlikely"
+    return CardText(
+        trial.model.name,
+        f"{trial.found}<br>{verdict}, {trial.plausibility:.2f}",
+        f"{trial.model.card.description}<br>Plausibility {trial.plausibility:.2f}: agreement "
+        f"{trial.agreement:.2f} times familiarity {trial.familiarity:.2f}. From {FITS:g} on a "
+        "model fits.",
+    )
+
+
+def _examples(
+    progress: Progress, *, outlined: bool
+) -> tuple[list[CardText], dict[str, Picture], bool]:
+    texts: list[CardText] = []
+    pictures: dict[str, Picture] = {}
+    for number, name in enumerate(shipped.names()):
+        progress(number / len(shipped.names()))
+        model = shipped.open_shipped(name)
+        line = model.card.description.rstrip(".")
+        texts.append(CardText(name, line, f"{line}."))
+        picture = example_picture(model, SIDE, outlined=outlined)
+        if picture is not None:
+            pictures[name] = picture
+    return texts, pictures, outlined
+
+
+__all__ = ["ModelFinder", "Tried", "try_shipped"]
