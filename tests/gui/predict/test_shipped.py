@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
@@ -70,6 +71,8 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     tool = opened(qtbot, PredictWidget, viewer)
     assert texts(tool.models) == ["automatic", HEADING, "nuclei"]
     assert tool.models.currentText().strip() == "nuclei"
+    hint = tool.models.itemData(tool.models.currentIndex(), Qt.ItemDataRole.ToolTipRole)
+    assert hint == shipped.LINES["nuclei"]
     assert tool.form.options.what == "auto"
     tool.run()
     finish(qtbot, tool)
@@ -188,7 +191,8 @@ def test_the_models_dock_lists_it(qtbot, viewer):
     shelf().path.unlink(missing_ok=True)
     dock = opened(qtbot, ModelsWidget, viewer)
     rows = [dock.list.item(row).text() for row in range(dock.list.count())]
-    assert rows == [HEADING, "nuclei"]
+    line = f"nuclei\n    {shipped.LINES['nuclei']}"
+    assert rows == [HEADING, line]
     dock.list.setCurrentRow(1)
     assert not dock.delete_button.isEnabled()
     assert not dock.rename_button.isEnabled()
@@ -197,7 +201,7 @@ def test_the_models_dock_lists_it(qtbot, viewer):
     qtbot.waitUntil(lambda: "Loaded nuclei" in dock.message.text(), timeout=60_000)
     assert shelf().recent == []
     rows = [dock.list.item(row).text() for row in range(dock.list.count())]
-    assert rows == ["In this session", "nuclei", HEADING, "nuclei"]
+    assert rows == ["In this session", "nuclei", HEADING, line]
     dock.close_tool()
 
 

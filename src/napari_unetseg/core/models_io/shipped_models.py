@@ -21,13 +21,23 @@ KIND, NDIM = "unet", 2
 """Rung and number of spatial axes of every shipped model, known without opening one."""
 
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
-_FIRST = ("nuclei", "phase_cells", "neurons", "general")
+
+LINES = {
+    "nuclei": "Nuclei in fluorescence, bright on dark, from small to large.",
+    "stained_nuclei": "Dark nuclei in stained tissue sections, in colour.",
+    "cytology_nuclei": "Dark nuclei of single cells in bright field.",
+    "phase_cells": "Living cells in phase contrast, touching.",
+    "neurons": "Neurons and their processes in bright field and phase contrast, as a mask.",
+    "axons": "Axons and their myelin in electron micrographs, as classes.",
+    "general": "Cells of many kinds, bright or dark: a start for training, and for features.",
+}
+"""A line about each model, the most used first; known without opening one."""
 
 
 def names() -> tuple[str, ...]:
     """Return the names of the shipped models, the most used first."""
     available = {path.stem for path in FOLDER.glob(f"*{_SUFFIX}")}
-    first = [name for name in _FIRST if name in available]
+    first = [name for name in LINES if name in available]
     return (*first, *sorted(available - set(first)))
 
 
@@ -110,6 +120,7 @@ def open_shipped(name: str) -> TrainedModel:
 __all__ = [
     "FOLDER",
     "KIND",
+    "LINES",
     "NDIM",
     "hides_shipped",
     "listed",

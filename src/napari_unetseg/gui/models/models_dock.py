@@ -105,7 +105,10 @@ class ModelsWidget(QWidget):
         ]
         groups: dict[str, list[tuple[str, str, TrainedModel | Path]]] = {
             "In this session": [(model.name, "", model) for model in self.session.models],
-            HEADING: [(name, "", shipped.path_of(name)) for name in shipped.names()],
+            HEADING: [
+                (name, shipped.LINES.get(name, ""), shipped.path_of(name))
+                for name in shipped.names()
+            ],
             "In your folder": [(path.name, "", path) for path in own],
             "Opened last": [(path.name, str(path.parent), path) for path in last],
         }
@@ -212,19 +215,19 @@ class ModelsWidget(QWidget):
         models: Sequence[tuple[str, str, TrainedModel | Path]],
         kept: TrainedModel | Path | None,
     ) -> None:
-        """List models under a heading, each with its name and optional folder."""
+        """List models under a heading, each with its name and an optional line below it."""
         if not models:
             return
         head = QListWidgetItem(heading)
         head.setFlags(Qt.ItemFlag.NoItemFlags)
         self.list.addItem(head)
-        for name, place, what in models:
-            self._add(name, place, what)
+        for name, line, what in models:
+            self._add(name, line, what)
             if what == kept:
                 self.list.setCurrentRow(self.list.count() - 1)
 
-    def _add(self, name: str, place: str, what: TrainedModel | Path) -> None:
-        item = QListWidgetItem(f"{name}\n    {place}" if place else name)
+    def _add(self, name: str, line: str, what: TrainedModel | Path) -> None:
+        item = QListWidgetItem(f"{name}\n    {line}" if line else name)
         item.setData(_WHAT, what)
         item.setToolTip(str(what) if isinstance(what, Path) else name)
         self.list.addItem(item)

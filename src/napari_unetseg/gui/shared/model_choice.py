@@ -113,6 +113,7 @@ def add_shipped(
     item.setFlags(item.flags() & ~(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable))
     for name in names:
         box.addItem(name, data_of(name))
+        box.setItemData(box.count() - 1, shipped.LINES.get(name, ""), Qt.ItemDataRole.ToolTipRole)
 
 
 def _in(models: Sequence[TrainedModel], name: str) -> bool:
