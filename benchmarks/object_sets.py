@@ -43,11 +43,11 @@ class ObjectSet:
     Parameters
     ----------
     learnt, tested
-        Training and test images, grey, and their ids.
+        Training and test images, grey or (rows, columns, 3), and their ids.
     seconds
         Processor seconds of a training: ten or fifteen minutes of two cores.
     apart
-        Whether the ids separate objects; otherwise they are a mask.
+        Whether the ids separate objects; otherwise they are a mask, or classes.
     """
 
     learnt: Pairs
@@ -67,12 +67,14 @@ class ObjectSet:
         return int(0.5 * np.percentile(sizes[sizes > 0], 1))
 
 
-def folder(place: Path, *, without: frozenset[str] = frozenset()) -> Pairs:
-    """Return the images of a folder with the ids of the same names."""
+def folder(place: Path, *, without: frozenset[str] = frozenset(), colour: bool = False) -> Pairs:
+    """Return the images of a folder with the ids of the same names, in colour or grey."""
     masks = {path.stem: path for path in (place / "masks").iterdir()}
     names = {path.stem: path for path in (place / "images").iterdir()}
     both = sorted(names.keys() & masks.keys() - without)
-    return [(_grey(imread(names[name])), imread(masks[name]).astype(np.int32)) for name in both]
+    images = [imread(names[name]) for name in both]
+    ids = [imread(masks[name]).astype(np.int32) for name in both]
+    return list(zip(images if colour else map(grey, images), ids, strict=True))
 
 
 def nuclei(data: Path) -> ObjectSet:
@@ -88,6 +90,21 @@ def phase_cells(data: Path) -> ObjectSet:
 def neurons(data: Path) -> ObjectSet:
     """Return neurons in bright field and phase contrast, without ids of single cells."""
     return ObjectSet(*_folders(data, "neurons_rgb_cc0"), 1200, apart=False)
+
+
+def stained_nuclei(data: Path) -> ObjectSet:
+    """Return nuclei in stained tissue sections, in colour."""
+    return ObjectSet(*_folders(data, "stained_nuclei_cc0", colour=True), 1200)
+
+
+def cytology_nuclei(data: Path) -> ObjectSet:
+    """Return dark nuclei of single cells in bright field."""
+    return ObjectSet(*_folders(data, "cytology_cc0"), 1200)
+
+
+def axons(data: Path) -> ObjectSet:
+    """Return electron micrographs of axons: 1 is myelin, 2 is the axon inside it."""
+    return ObjectSet(*_folders(data, "axon_sem_mit"), 1200, apart=False)
 
 
 def nuclei_3d(data: Path) -> ObjectSet:
@@ -115,7 +132,14 @@ PLANES: dict[str, Callable[[Path], ObjectSet]] = {
     "phase cells": phase_cells,
     "neurons": neurons,
 }
-"""Those of planes, masks among them."""
+"""Those of grey planes, masks among them."""
+
+KNOWN: dict[str, Callable[[Path], ObjectSet]] = PLANES | {
+    "stained nuclei": stained_nuclei,
+    "cytology nuclei": cytology_nuclei,
+    "axons": axons,
+}
+"""Those of planes that models are shipped for, in grey or colour."""
 
 
 def kinds(of: Callable[[Shape, Look], bool]) -> list[tuple[Shape, Look]]:
@@ -209,13 +233,15 @@ def keep(asked: argparse.Namespace, name: str, result: dict[str, Any], found: li
         )
 
 
-def _folders(data: Path, name: str) -> tuple[Pairs, Pairs]:
+def _folders(data: Path, name: str, *, colour: bool = False) -> tuple[Pairs, Pairs]:
     """Return the training images of a set, without those with a test name, and the test images."""
     seen = frozenset(path.stem for path in (data / name / "images").iterdir())
-    return folder(data / "train" / name, without=seen), folder(data / name)
+    learnt = folder(data / "train" / name, without=seen, colour=colour)
+    return learnt, folder(data / name, colour=colour)
 
 
-def _grey(image: Array) -> Array:
+def grey(image: Array) -> Array:
+    """Return an image (rows, columns) or (rows, columns, 3) as grey values."""
     return image if image.ndim == 2 else Image.of(image, "YXC", rgb=True).grey().asarray()
 
 
