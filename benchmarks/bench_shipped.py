@@ -3,7 +3,7 @@
     python benchmarks/bench_shipped.py DATA [--models FOLDER] [--names NAME ...] [--out FILE]
 
 DATA contains the sets that `object_sets.py` reads. Every model is scored on its own kind, and what
-it finds is counted on every other kind. Of enlarged images only as many are predicted as make 12
+it finds is counted on every other kind. Of enlarged images only as many are predicted as make 4
 megapixels. Prints Markdown.
 """
 
@@ -29,7 +29,7 @@ from napari_unetseg.core.models_io.native import load
 SETS = {name.replace(" ", "_"): read for name, read in KNOWN.items()}
 
 SIZES = (0.25, 0.5, 2.0, 4.0)
-MOST_PIXELS = 12_000_000
+MOST_PIXELS = 4_000_000
 
 NOISE = 0.1
 """Standard deviation of the added noise, as a fraction of the range of intensities."""

@@ -17,7 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.models_io.shipped_models import LINES
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
+from napari_unetseg.core.training.calibrate_model import calibrate_model
 from napari_unetseg.core.training.train import Origin, train_on_set
 
 Sources = Callable[[Path, frozenset[str]], Iterator[tuple[Pairs, float]]]
@@ -60,7 +61,7 @@ RECORDS = 300
 """Steps of the training that the file tells of, at most."""
 
 HELD_OUT = 0.1
-"""Share of the images, or pieces of large ones, that the best step and the decoding come from."""
+"""Share of the images, or pieces of large ones, that the decoding is chosen by."""
 
 PIECE = 512
 """Side of the pieces that larger images are cut into."""
@@ -112,14 +113,14 @@ def lessons(
 
     An image is drawn in proportion to its number of objects plus one: see `image_shares`.
     """
-    rng = np.random.default_rng(SEED)
+    holding, seeing = np.random.default_rng(SEED), np.random.default_rng(SEED)
     learn: list[TrainingPair] = []
     held: list[TrainingPair] = []
     for pairs, share in found:
         cut = [piece for pair in pairs for piece in pieces(*pair, PIECE)]
-        out = set(rng.permutation(len(cut))[: max(1, round(HELD_OUT * len(cut)))].tolist())
+        out = set(holding.permutation(len(cut))[: max(1, round(HELD_OUT * len(cut)))].tolist())
         seen = [pair for k, pair in enumerate(cut) if k not in out]
-        seen += [view for pair in seen for view in views.of(*pair, rng)]
+        seen += [view for pair in seen for view in views.of(*pair, seeing)]
         met = sum(np.unique(ids[ids > 0]).size + 1 for _, ids in seen) if apart else len(seen)
         times = share / met if share else 1.0
         learn += [TrainingPair(as_image(image), ids, times=times) for image, ids in seen]
@@ -127,25 +128,16 @@ def lessons(
     return learn, held
 
 
+def held_out(name: str, data: Path, without: frozenset[str]) -> list[TrainingPair]:
+    """Return the pieces of images that a model does not learn from."""
+    plan = MODELS[name]
+    objects = plan.labels_are == "objects"
+    return lessons(plan.found(data, without), Views(count=0), apart=objects)[1]
+
+
 def as_image(image: Array) -> Image:
     """Return an array of rows and columns, and colours if it has any, as an image."""
     return Image.of(image) if image.ndim == 2 else Image.of(image, "YXC", rgb=True)
-
-
-def divided(
-    learn: list[TrainingPair], held: list[TrainingPair], options: TrainOptions, reading: Reading
-) -> TrainingSet:
-    """Return a training set with the given pairs held out."""
-    both = [*learn, *held]
-    everything = TrainingSet.of(both, options.model_copy(update={"validation": 0.0}), reading)
-    nothing = everything.without_validation().held_out
-    images = everything.images
-    n = len(learn)
-    return replace(
-        everything,
-        learn=(*images[:n], *nothing[n:]),
-        held_out=(*nothing[:n], *images[n:]),
-    )
 
 
 @dataclass(frozen=True)
@@ -161,7 +153,8 @@ class Shipped:
     judged
         Sets that it is evaluated on, its own first.
     start
-        Name of the earlier model that it continues from; empty for none.
+        Name of the earlier model that it continues from where there is none of its own name; empty
+        for none.
     settings, options
         Of its network and its training, where they differ from the defaults.
     """
@@ -200,7 +193,6 @@ MODELS = {
         ("nuclei", "phase_cells"),
         steps=5400,
         views=Views(count=2, sizes=(0.4, 2.5), light=0.4, inverted=0.1),
-        start="nuclei",
         settings=_FULL,
         options=(*_FINE, ("scale", 0.4), ("blur", 1.0), ("noise", 0.15), ("intensity", 0.3)),
     ),
@@ -210,7 +202,7 @@ MODELS = {
         (_STAINED,),
         ("stained_nuclei",),
         steps=2400,
-        views=Views(count=6, sizes=(0.6, 1.8), light=0.2, stain=0.5),
+        views=Views(count=10, sizes=(0.5, 1.8), light=0.2, stain=0.7),
         start="general",
         settings=_FULL,
         options=(*_FINE, ("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
@@ -221,7 +213,7 @@ MODELS = {
         (_CYTOLOGY,),
         ("cytology_nuclei", "nuclei"),
         steps=1200,
-        views=Views(count=4, sizes=(0.6, 1.8), light=0.3),
+        views=Views(count=6, sizes=(0.6, 1.6), light=0.3),
         start="general",
         settings=_FULL,
         options=(*_FINE, ("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
@@ -233,7 +225,6 @@ MODELS = {
         ("phase_cells", "nuclei"),
         steps=3600,
         views=Views(count=2, sizes=(0.6, 1.5), light=0.3, piece=512),
-        start="phase_cells",
         # Better than at the full resolution after the same time: AP50 0.61 instead of 0.55.
         settings=(("resolution", "half"),),
         options=(("patch", 256), ("scale", 0.3), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
@@ -271,7 +262,6 @@ MODELS = {
         tuple(SETS),
         steps=2400,
         views=Views(count=1, sizes=(0.4, 1.6), light=0.3, inverted=0.3),
-        start="general",
         settings=_FULL,
         options=(*_FINE, ("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
     ),
@@ -287,14 +277,23 @@ def trained(
     learn, held = lessons(plan.found(data, without), plan.views, apart=objects)
     epochs = max(1, round((steps or plan.steps) / STEPS_AN_EPOCH))
     options = TrainOptions(
-        until="epochs", epochs=epochs, steps=STEPS_AN_EPOCH, seed=SEED, **dict(plan.options)
+        until="epochs",
+        epochs=epochs,
+        steps=STEPS_AN_EPOCH,
+        seed=SEED,
+        validation=0.0,
+        **dict(plan.options),
     )
-    start = load(earlier / f"{plan.start}.zip", check=False) if plan.start else None
+    own = name if (earlier / f"{name}.zip").exists() else plan.start
+    start = load(earlier / f"{own}.zip", check=False) if own else None
     reading = Reading(plan.labels_are, class_names=plan.classes)
+    # Nothing is held out here: the model that is continued may have learnt from what is held out
+    # now, and would seem to be better than all later ones.
+    to_learn = TrainingSet.of(learn, options, reading)
     began = time.process_time()
     outcome = train_on_set(
         spec_of("unet", dict(plan.settings)),
-        divided(learn, held, options, reading),
+        to_learn,
         options,
         name=lacking(name, without),
         origin=Origin(start),
@@ -305,12 +304,28 @@ def trained(
     model = halved(outcome.model)
     told: dict[str, Any] = {"sources": list(plan.sources), "seed": SEED}
     told |= {"without": sorted(without)} if without else {}
-    told |= {"continues": plan.start} if plan.start else {}
     told |= {"learnt_from": len(learn), "held_out": len(held)}
-    told |= {"processor_seconds": round(seconds)}
+    round_ = {
+        "continues": own,
+        "steps": epochs * STEPS_AN_EPOCH,
+        "processor_seconds": round(seconds),
+        "options": dict(plan.options),
+        "views": asdict(plan.views),
+    }
+    told["rounds"] = [*rounds_of(start), round_]
+    told["processor_seconds"] = sum(one["processor_seconds"] for one in told["rounds"])
     card = ModelCard(description=LINES[name], authors="napari-unetseg", licence=plan.licence)
     kept = model.history[:: -(-len(model.history) // RECORDS)]
     return replace(model, provenance=dict(model.provenance) | told, card=card, history=kept)
+
+
+def rounds_of(start: TrainedModel | None) -> list[dict[str, Any]]:
+    """Return the rounds of training of the model that another one continues from."""
+    if start is None:
+        return []
+    known = start.provenance
+    first = {"processor_seconds": known.get("processor_seconds"), "options": known["options"]}
+    return list(known.get("rounds", [{"continues": "", **first}]))
 
 
 def halved(model: TrainedModel) -> TrainedModel:
@@ -322,10 +337,19 @@ def halved(model: TrainedModel) -> TrainedModel:
     return replace(model, state=state)
 
 
+def calibrated(model: TrainedModel, held: list[TrainingPair]) -> TrainedModel:
+    """Return a model that makes objects as suits what is held out best."""
+    if model.labels_are == "mask" and len(model.classes) > 2:
+        return model
+    calibration = calibrate_model(model, held)
+    print(f"{model.name}: {calibration.message}", flush=True)
+    return calibration.model
+
+
 def watch(step: TrainingStep) -> None:
-    """Print the validation after each epoch."""
-    if step.dice is not None:
-        print(f"  step {step.step}: {step.seconds:.0f} s, Dice {step.dice:.4f}", flush=True)
+    """Print the loss once in an epoch."""
+    if step.step % STEPS_AN_EPOCH == 0:
+        print(f"  step {step.step}: {step.seconds:.0f} s, loss {step.loss:.4f}", flush=True)
 
 
 def evaluated(model: TrainedModel, data: Path, judged: Sequence[str]) -> TrainedModel:
@@ -367,6 +391,9 @@ def main() -> None:
         default=Path("src/napari_unetseg/shipped"),
         help="folder of the models that training continues from",
     )
+    asking.add_argument(
+        "--calibrate", action="store_true", help="choose again how a trained model makes objects"
+    )
     asking.add_argument("--steps", type=int, help="instead of the model's own")
     asking.add_argument("--without", nargs="*", default=[], metavar="KIND")
     asking.add_argument("--json", type=Path, help="where the scores are written")
@@ -375,12 +402,14 @@ def main() -> None:
         asking.error(f"Models are {', '.join(MODELS)}; kinds {', '.join(KINDS)}")
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in asked.names:
-        model = trained(name, asked.data, asked.steps, frozenset(asked.without), asked.earlier)
-        path = asked.out / f"{model.name}.zip"
-        # Before it is evaluated, so that the training is not lost.
-        save(model, path, small=True)
-        judged = sorted(asked.without) or MODELS[name].judged
-        model = evaluated(model, asked.data, judged)
+        without = frozenset(asked.without)
+        path = asked.out / f"{lacking(name, without)}.zip"
+        if not asked.calibrate:
+            model = trained(name, asked.data, asked.steps, without, asked.earlier)
+            # Before all else, so that the training is not lost.
+            save(model, path, small=True)
+        model = calibrated(halved(load(path)), held_out(name, asked.data, without))
+        model = evaluated(model, asked.data, sorted(without) or MODELS[name].judged)
         save(model, path, small=True)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB", flush=True)
         if asked.json:
