@@ -10,7 +10,7 @@ megapixels. Prints Markdown.
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,14 @@ MOST_PIXELS = 4_000_000
 
 NOISE = 0.1
 """Standard deviation of the added noise, as a fraction of the range of intensities."""
+
+
+SCORES = ("ap50", "map", "f1", "dice", "count_error")
+
+
+def cells(numbers: Iterable[float]) -> str:
+    """Format numbers as cells of a row."""
+    return " | ".join(f"{number:.3f}" for number in numbers)
 
 
 def as_image(image: Array) -> Image:
@@ -82,7 +90,7 @@ def scored(model: TrainedModel, pairs: Pairs, options: PredictOptions) -> dict[s
     found = found_in(model, pairs, options)
     if model.decoder is not None:
         told = scores(found, pairs)
-        return {key: told[key] for key in ("ap50", "map", "f1", "dice", "count_error")}
+        return {key: told[key] for key in SCORES}
     classes = [value for value in model.values if value]
     each = [
         foreground(
@@ -90,9 +98,7 @@ def scored(model: TrainedModel, pairs: Pairs, options: PredictOptions) -> dict[s
         )
         for value in classes
     ]
-    return {"dice": float(np.mean(each))} | dict(
-        zip(model.classes[-len(each) :], each, strict=True)
-    )
+    return {"dice": float(np.mean(each))} | dict(zip(model.classes[1:], each, strict=True))
 
 
 def on_its_kind(model: TrainedModel, pairs: Pairs) -> dict[str, dict[str, Any]]:
@@ -103,11 +109,18 @@ def on_its_kind(model: TrainedModel, pairs: Pairs) -> dict[str, dict[str, Any]]:
 
     def row(name: str, pairs: Pairs, options: PredictOptions) -> None:
         began = time.process_time()
-        result[name] = scored(model, pairs, options)
+        try:
+            result[name] = scored(model, pairs, options)
+        except InputError as error:
+            print(f"| {name} | {error} |", flush=True)
+            return
         spent = time.process_time() - began
         result[name]["seconds_a_megapixel"] = spent / sum(ids.size / 1e6 for _, ids in pairs)
-        print(name, {key: round(value, 3) for key, value in result[name].items()}, flush=True)
+        print(f"| {name} | {cells(result[name].values())} |", flush=True)
 
+    keys = SCORES if model.decoder is not None else ("dice", *model.classes[1:])
+    print(f"| images | {' | '.join([*keys, 'seconds a megapixel'])} |")
+    print("| --- " + "| --: " * (len(keys) + 1) + "|")
     row("as it is", pairs, plain)
     row("mirrored", pairs, PredictOptions(what=what, flips=True))
     changes: dict[str, Callable[[Array, Array], tuple[Array, Array]]]
@@ -161,7 +174,8 @@ def main() -> None:
         if name in SETS:
             result = on_its_kind(model, SETS[name](asked.data).tested)
         others = on_other_kinds(model, asked.data, name)
-        print(others, flush=True)
+        for kind, said in others.items():
+            print(f"- {kind}: {said}", flush=True)
         if asked.out:
             known = json.loads(asked.out.read_text()) if asked.out.exists() else {}
             known[name] = {"own": result, "others": others}
