@@ -33,6 +33,8 @@ class Views:
         Largest change of the optical density of each colour, as a factor minus 1.
     piece
         Largest side in pixels.
+    times
+        Frequency in training relative to that of the image itself.
     """
 
     count: int = 2
@@ -41,6 +43,7 @@ class Views:
     inverted: float = 0.0
     stain: float = 0.0
     piece: int = 384
+    times: float = 1.0
 
     def of(
         self, image: Array, labels: Array, rng: np.random.Generator

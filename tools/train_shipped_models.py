@@ -119,11 +119,14 @@ def lessons(
     for pairs, share in found:
         cut = [piece for pair in pairs for piece in pieces(*pair, PIECE)]
         out = set(holding.permutation(len(cut))[: max(1, round(HELD_OUT * len(cut)))].tolist())
-        seen = [pair for k, pair in enumerate(cut) if k not in out]
-        seen += [view for pair in seen for view in views.of(*pair, seeing)]
-        met = sum(np.unique(ids[ids > 0]).size + 1 for _, ids in seen) if apart else len(seen)
-        times = share / met if share else 1.0
-        learn += [TrainingPair(as_image(image), ids, times=times) for image, ids in seen]
+        whole = [pair for k, pair in enumerate(cut) if k not in out]
+        seen = [(pair, 1.0) for pair in whole]
+        seen += [(view, views.times) for pair in whole for view in views.of(*pair, seeing)]
+        met = sum(np.unique(ids[ids > 0]).size + 1 if apart else 1 for (_, ids), _ in seen)
+        shared = share / met if share else 1.0
+        learn += [
+            TrainingPair(as_image(image), ids, times=often * shared) for (image, ids), often in seen
+        ]
         held += [TrainingPair(as_image(image), ids) for image, ids in map(cut.__getitem__, out)]
     return learn, held
 
@@ -191,10 +194,14 @@ MODELS = {
         of_set("nuclei"),
         (_NUCLEI,),
         ("nuclei", "phase_cells"),
-        steps=5400,
-        views=Views(count=2, sizes=(0.4, 2.5), light=0.4, inverted=0.1),
+        steps=1800,
+        # The last round: a first one with many sizes, blur and noise made it robust, not better.
+        views=Views(count=1, sizes=(0.5, 2.0), light=0.3, inverted=0.1, times=0.3),
         settings=_FULL,
-        options=(*_FINE, ("scale", 0.4), ("blur", 1.0), ("noise", 0.15), ("intensity", 0.3)),
+        options=(
+            *(("patch", 128), ("batch", 8), ("learning_rate", 0.002)),
+            *(("scale", 0.15), ("noise", 0.05), ("intensity", 0.2)),
+        ),
     ),
     "stained_nuclei": Shipped(
         "CC0-1.0",

@@ -53,7 +53,17 @@ def run(*words: object) -> int:
 
 
 def test_the_models_of_the_package_are_found() -> None:
-    assert {"nuclei", "general"} <= set(shipped.names())
+    assert {"nuclei", "stained_nuclei", "cytology_nuclei", "general"} <= set(shipped.names())
+    assert set(shipped.names()) <= set(shipped.LINES), "each has a line"
+
+
+@pytest.mark.skipif("stained_nuclei" not in shipped.names(), reason="needs the shipped model")
+def test_a_model_of_colour_takes_colour_only() -> None:
+    model = shipped.open_shipped("stained_nuclei")
+    shown = np.random.default_rng(0).integers(0, 255, (64, 72, 3)).astype(np.uint8)
+    assert predict(model, Image.of(shown, "YXC", rgb=True)).shape == (64, 72)
+    with pytest.raises(InputError, match="has 1 channel"):
+        predict(model, Image.of(shown[..., 0]))
 
 
 @pytest.mark.parametrize("name", shipped.names())
