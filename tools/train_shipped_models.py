@@ -41,6 +41,7 @@ from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.models_io.shipped_models import LINES
+from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.training.calibrate_model import calibrate_model
 from napari_unetseg.core.training.train import Origin, train_on_set
@@ -219,11 +220,14 @@ MODELS = {
         of_set("cytology_nuclei"),
         (_CYTOLOGY,),
         ("cytology_nuclei", "nuclei"),
-        steps=1200,
+        steps=600,
         views=Views(count=6, sizes=(0.6, 1.6), light=0.3),
         start="general",
         settings=_FULL,
-        options=(*_FINE, ("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
+        options=(
+            *(("patch", 128), ("batch", 8), ("learning_rate", 0.002)),
+            *(("scale", 0.3), ("noise", 0.1), ("intensity", 0.3)),
+        ),
     ),
     "phase_cells": Shipped(
         "MIT",
@@ -348,7 +352,7 @@ def calibrated(model: TrainedModel, held: list[TrainingPair]) -> TrainedModel:
     """Return a model that makes objects as suits what is held out best."""
     if model.labels_are == "mask" and len(model.classes) > 2:
         return model
-    calibration = calibrate_model(model, held)
+    calibration = calibrate_model(replace(model, decoding=DecodeOptions()), held)
     print(f"{model.name}: {calibration.message}", flush=True)
     return calibration.model
 
