@@ -159,6 +159,8 @@ class Shipped:
     start
         Name of the earlier model that it continues from where there is none of its own name; empty
         for none.
+    calibrates
+        Whether it makes objects as suits what is held out. No decoding suits all kinds.
     settings, options
         Of its network and its training, where they differ from the defaults.
     """
@@ -172,6 +174,7 @@ class Shipped:
     labels_are: AnnotationKind = "objects"
     classes: tuple[str, ...] = ()
     start: str = ""
+    calibrates: bool = True
     settings: tuple[tuple[str, Any], ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
 
@@ -219,7 +222,7 @@ MODELS = {
         "CC0-1.0",
         of_set("cytology_nuclei"),
         (_CYTOLOGY,),
-        ("cytology_nuclei", "nuclei"),
+        ("cytology_nuclei", "stained_nuclei"),
         steps=600,
         views=Views(count=6, sizes=(0.6, 1.6), light=0.3),
         start="general",
@@ -260,6 +263,7 @@ MODELS = {
         views=Views(count=3, sizes=(0.6, 1.8), light=0.2, piece=512),
         labels_are="mask",
         classes=("myelin", "axon"),
+        calibrates=False,
         settings=(("resolution", "half"),),
         options=(("patch", 192), ("scale", 0.3), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
     ),
@@ -273,6 +277,7 @@ MODELS = {
         tuple(SETS),
         steps=2400,
         views=Views(count=1, sizes=(0.4, 1.6), light=0.3, inverted=0.3),
+        calibrates=False,
         settings=_FULL,
         options=(*_FINE, ("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
     ),
@@ -350,8 +355,6 @@ def halved(model: TrainedModel) -> TrainedModel:
 
 def calibrated(model: TrainedModel, held: list[TrainingPair]) -> TrainedModel:
     """Return a model that makes objects as suits what is held out best."""
-    if model.labels_are == "mask" and len(model.classes) > 2:
-        return model
     calibration = calibrate_model(replace(model, decoding=DecodeOptions()), held)
     print(f"{model.name}: {calibration.message}", flush=True)
     return calibration.model
@@ -419,7 +422,9 @@ def main() -> None:
             model = trained(name, asked.data, asked.steps, without, asked.earlier)
             # Before all else, so that the training is not lost.
             save(model, path, small=True)
-        model = calibrated(halved(load(path)), held_out(name, asked.data, without))
+        model = halved(load(path))
+        if MODELS[name].calibrates:
+            model = calibrated(model, held_out(name, asked.data, without))
         model = evaluated(model, asked.data, sorted(without) or MODELS[name].judged)
         save(model, path, small=True)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB", flush=True)
