@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from skimage.measure import label
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -35,12 +36,15 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.plausibility import fullest_window
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.models_io.shipped_models import LINES
+from napari_unetseg.core.nn.restore import network_of
+from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
 from napari_unetseg.core.training.calibrate_model import calibrate_model
@@ -63,6 +67,9 @@ RECORDS = 300
 
 HELD_OUT = 0.1
 """Share of the images, or pieces of large ones, that the decoding is chosen by."""
+
+STATISTICS, STATISTICS_SIDE = 32, 256
+"""Number and side of the windows that the statistics of activations are computed from."""
 
 PIECE = 512
 """Side of the pieces that larger images are cut into."""
@@ -344,10 +351,49 @@ def rounds_of(start: TrainedModel | None) -> list[dict[str, Any]]:
     return list(known.get("rounds", [{"continues": "", **first}]))
 
 
+def restated(model: TrainedModel, pairs: list[TrainingPair]) -> TrainedModel:
+    """Return the same function with the statistics of the activations in images like these.
+
+    A network that is continued keeps the statistics that its normalisation began with, and an image
+    is familiar to it by them. Scale and shift after the normalisation make up for the change.
+    """
+    network = network_of(model).eval()
+    norms = {n: m for n, m in network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in norms}
+    for name, norm in norms.items():
+        norm.register_forward_pre_hook(
+            lambda _, entering, name=name: seen[name].append(entering[0][0].flatten(1).double())
+        )
+    for pair in pairs:
+        image = pair.image if model.n_channels > 1 else pair.image.grey()
+        part = fullest_window(np.asarray(pair.labels) > 0, STATISTICS_SIDE)
+        sides = (range(*s.indices(n)) for s, n in zip(part, pair.labels.shape, strict=True))
+        given = np.moveaxis(np.atleast_3d(image.asarray()), -1, 0)
+        block = fit_normalisation(image, model.normalisation).apply(given)
+        rows, columns = (slice(s[0], s[0] + len(s) // 32 * 32) for s in sides)
+        with torch.inference_mode():
+            network(torch.from_numpy(block[:, rows, columns].copy())[None])
+    state = dict(model.state)
+    for name in norms:
+        keys = [f"{name}.{key}" for key in ("running_mean", "running_var", "weight", "bias")]
+        mean, var, weight, bias = (np.asarray(state[key], np.float64) for key in keys)
+        activations = torch.cat(seen[name], 1).numpy()
+        usual, spread = activations.mean(1), activations.var(1)
+        gain = weight / np.sqrt(var + norms[name].eps)
+        new = (
+            usual,
+            spread,
+            gain * np.sqrt(spread + norms[name].eps),
+            bias + gain * (usual - mean),
+        )
+        state |= {k: v.astype(np.float32) for k, v in zip(keys, new, strict=True)}
+    return replace(model, state=state)
+
+
 def halved(model: TrainedModel) -> TrainedModel:
-    """Return a model with weights in half precision, which its file keeps in half the bytes."""
+    """Return a model with filters in half precision, which its file keeps in half the bytes."""
     state = {
-        name: array.astype(np.float16) if array.dtype == np.float32 else array
+        name: array.astype(np.float16) if array.dtype == np.float32 and array.ndim > 1 else array
         for name, array in model.state.items()
     }
     return replace(model, state=state)
@@ -422,7 +468,9 @@ def main() -> None:
             model = trained(name, asked.data, asked.steps, without, asked.earlier)
             # Before all else, so that the training is not lost.
             save(model, path, small=True)
-        model = halved(load(path))
+        known = lessons(MODELS[name].found(asked.data, without), Views(count=0), apart=True)[0]
+        some = [known[k] for k in np.linspace(0, len(known) - 1, STATISTICS).astype(int)]
+        model = halved(restated(load(path), some))
         if MODELS[name].calibrates:
             model = calibrated(model, held_out(name, asked.data, without))
         model = evaluated(model, asked.data, sorted(without) or MODELS[name].judged)
