@@ -50,6 +50,7 @@ class GalleryCard(QPushButton):
         self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.picture.setStyleSheet("background: #202428;")
         title = QLabel(f"<b>{text.name.replace('_', ' ')}</b>")
+        title.setWordWrap(True)
         self.line.setWordWrap(True)
         self.line.setStyleSheet("font-size: 9pt;")
         column = QVBoxLayout(self)
@@ -64,14 +65,18 @@ class GalleryCard(QPushButton):
             label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
             label.setAutoFillBackground(False)
         self.setToolTip(text.help)
-        self.setFixedWidth(_COLUMN)
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height of what it holds, which a button does not ask for."""
+        layout = self.layout()
+        return layout.heightForWidth(width) if layout is not None else 0
 
     def sizeHint(self) -> QSize:
-        """Return the size of what it holds, which a button does not ask for."""
-        layout = self.layout()
-        width = self.width()
-        return QSize(width, layout.heightForWidth(width) if layout is not None else 0)
+        """Return the size of what it holds in the narrowest column."""
+        return QSize(_COLUMN, self.heightForWidth(_COLUMN))
 
     def minimumSizeHint(self) -> QSize:
         """Return `sizeHint`."""
@@ -151,9 +156,9 @@ class ModelGallery(QWidget):
             return
         self._columns = columns
         for number, card in enumerate(self.cards):
-            self._grid.addWidget(card, *divmod(number, columns), Qt.AlignmentFlag.AlignLeft)
+            self._grid.addWidget(card, *divmod(number, columns))
         for column in range(self._grid.columnCount()):
-            self._grid.setColumnStretch(column, int(column == columns))
+            self._grid.setColumnStretch(column, int(column < columns))
         self.updateGeometry()
 
     def _on_clicked(self, name: str, checked: bool = False) -> None:
