@@ -70,7 +70,8 @@ def test_where_nothing_fits_nothing_is_written(viewer, tool, finish):
     assert "strokes" in tool.message.text()
     assert "Measure" not in tool.message.text()
     assert tool.model() is None
-    assert sorted(cards(tool)) == sorted(shipped.names()), "to see for oneself"
+    grey = [name for name in shipped.names() if shipped.open_shipped(name).n_channels == 1]
+    assert sorted(cards(tool)) == sorted(grey), "to see for oneself"
 
 
 def test_all_are_tried_and_a_click_takes_one(viewer, tool, finish):
