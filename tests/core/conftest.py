@@ -15,7 +15,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "softmax": {"sigmas": "1"},
     "mlp": {"sigmas": "1", "layers": 1, "width": 4},
     "cnn": {"layers": 2, "width": 3},
-    "unet": {"depth": 1, "width": 4, "convolutions": 1},
+    "unet": {"depth": 1, "width": 4, "convolutions": 1, "head": "learnt"},
 }
 
 

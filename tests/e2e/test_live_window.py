@@ -203,6 +203,7 @@ def test_features_of_a_unet(live):
     assert tool.features_from() is None
     tool.rung.setCurrentIndex(tool.rung.findData("logistic"))
     tool.session.add_model(unet_of("colour", 3))
+    tool.start.setCurrentIndex(tool.start.findText("nothing"))
     tool.features.setCurrentIndex(tool.features.findText("colour"))
     settle(live)
     assert "images have 1" in tool.message.text()

@@ -15,6 +15,7 @@ import pytest
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference import prediction
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict, sized
 from napari_unetseg.core.io import read_image, read_labels, write_image
@@ -168,8 +169,10 @@ class TestModels:
 
     @pytest.mark.parametrize("size", [{"diameter": 6.0}, {"auto_diameter": True}])
     def test_it_sees_the_image_at_the_size_that_is_said(
-        self, make_model, image, tmp_path, size
+        self, make_model, image, tmp_path, size, monkeypatch
     ) -> None:
+        # No scale is the most plausible to a random model.
+        monkeypatch.setattr(prediction, "plausible_zoom", lambda *_, **__: (0.7, 0.7))
         decoder, known = DecoderSpec(), {"values": (0, 1), "labels_are": "objects"}
         model = make_model("unet", decoder=decoder, diameter=9.0, **known)
         save(model, tmp_path / "m.zip")

@@ -9,6 +9,7 @@ from napari_unetseg.core import samples
 from napari_unetseg.core.background import BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference import prediction
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.io import read_image, write_image
@@ -148,7 +149,9 @@ def test_models(what, size, make_model, written, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("size", [{"diameter": 14.0}, {"auto_diameter": True}])
-def test_models_that_see_another_size(size, make_model, written, tmp_path) -> None:
+def test_models_that_see_another_size(size, make_model, written, tmp_path, monkeypatch) -> None:
+    # No scale is the most plausible to a random model.
+    monkeypatch.setattr(prediction, "plausible_zoom", lambda *_, **__: (0.7, 0.7))
     known = {"labels_are": "objects", "decoder": DecoderSpec(), "diameter": 20.0}
     model = make_model("unet", values=(0, 1), **known)
     save(model, tmp_path / "m.zip")

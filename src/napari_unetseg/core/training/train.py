@@ -383,7 +383,8 @@ def _fit_network(
         warm = WarmStart(before.network, keep_head=False, keep_statistics=False)
     elif start is not None:
         alike = len(start.classes) == data.annotations[0].n_classes
-        warm = WarmStart(network_of(start), keep_head=keeps, keep_classes=alike)
+        of_objects = start.decoder is not None
+        warm = WarmStart(network_of(start), keeps, keep_classes=alike, of_objects=of_objects)
     if not options.climbs(dense=all(annotation.dense for annotation in data.annotations)):
         fitted = fit_network(spec, data, options, start=warm, callbacks=callbacks)
         if start is not None and keeps and fitted.unchanged:

@@ -131,6 +131,8 @@ class WarmStart:
         Whether its outputs mean the same; otherwise its last layer is replaced.
     keep_classes
         Whether its outputs of classes mean the same, even if the last layer is replaced otherwise.
+    of_objects
+        Whether it is a network of objects.
     keep_statistics
         Whether its running averages for normalisation are kept, see `keep_averages`. They are not
         where its first layer is replaced, after which they no longer apply.
@@ -139,6 +141,7 @@ class WarmStart:
     network: nn.Module
     keep_head: bool = True
     keep_classes: bool = False
+    of_objects: bool = False
     keep_statistics: bool = True
 
 
@@ -230,7 +233,9 @@ class Training:
                 network,
                 start.network,
                 head=start.keep_head,
-                classes=start.keep_classes * self._annotation.n_classes,
+                classes=(start.of_objects, self._decoder is not None)
+                if start.keep_classes
+                else None,
             )
             self._keeps = start.keep_statistics and transfer.first
         shape = patch_shape(spec, data.images, options, network)

@@ -49,7 +49,7 @@ def transfer_weights(
     start: nn.Module,
     *,
     head: bool = True,
-    classes: int = 0,
+    classes: tuple[bool, bool] | None = None,
 ) -> CopiedEnds:
     """Copy the weights of `start` into `network`, as far as they fit.
 
@@ -63,8 +63,8 @@ def transfer_weights(
     head
         Whether the outputs mean the same, so that the last layer may be copied.
     classes
-        Number of the first outputs that mean the same where not all do: those of the classes, of
-        networks that separate objects in another way or not at all.
+        Where the outputs differ and the classes mean the same: whether `start` and `network` are of
+        objects. Those have one output for the foreground, then maps; others one for each class.
 
     Raises
     ------
@@ -87,9 +87,10 @@ def transfer_weights(
             "from nothing."
         )
     known = {name: have[name] for name in want if name not in unlike}
-    partly = unlike - first if classes else set()
-    for name in partly:
-        known[name] = _with_classes(want[name], have[name], classes, _pixels(network))
+    partly: set[str] = set()
+    if classes is not None:
+        partly = unlike - first
+        known |= {n: _with_classes(want[n], have[n], _pixels(network), *classes) for n in partly}
     network.load_state_dict(known, strict=False)
     return CopiedEnds(first=not first, head=unlike == first, classes=bool(partly))
 
@@ -113,10 +114,20 @@ def _with_boxes(network: nn.Module, pixels: int) -> dict[str, torch.Tensor]:
     return weights | {name: torch.cat([w.mean(0)] * pixels) for name, w in of_each.items()}
 
 
-def _with_classes(new: torch.Tensor, old: torch.Tensor, classes: int, pixels: int) -> torch.Tensor:
-    """Return weights of a last layer with those of the first outputs from another one."""
+def _with_classes(
+    new: torch.Tensor, old: torch.Tensor, pixels: int, from_objects: bool, to_objects: bool
+) -> torch.Tensor:
+    """Return weights of a last layer whose classes have the evidence of another one.
+
+    The evidence of the background of a network of objects is 0.
+    """
     mixed, known = _by_pixel(new.clone(), pixels), _by_pixel(old, pixels)
-    mixed[:, :classes] = known[:, :classes]
+    if from_objects:
+        known = torch.stack([torch.zeros_like(known[:, 0]), known[:, 0]], 1)
+    if to_objects:
+        mixed[:, 0] = known[:, 1] - known[:, 0]
+    else:
+        mixed[:] = known
     return mixed.flatten(0, 1)
 
 
