@@ -333,9 +333,8 @@ def test_two_strokes_a_class_give_no_score(qtbot, tool, viewer, strokes):
     assert "1.000" not in said
 
 
-def test_enter_in_a_number_does_not_begin_a_training(tool, strokes, monkeypatch):
+def test_enter_in_a_number_does_not_begin_a_training(qtbot, tool, strokes, monkeypatch):
     begun = []
-    monkeypatch.setattr(tool, "run", lambda: begun.append(True))
     tool.run_button.clicked.connect(lambda: begun.append("clicked"))
     tool.rung.setCurrentIndex(tool.rung.findData("unet"))
     tool.show()
@@ -344,8 +343,11 @@ def test_enter_in_a_number_does_not_begin_a_training(tool, strokes, monkeypatch)
     monkeypatch.setattr(tool, "focusWidget", lambda: number)
     QTest.keyClick(number, Qt.Key.Key_Return)
     assert not begun
+    assert not tool.running
     QTest.keyClick(number, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     assert "clicked" in begun
+    tool.cancel()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
 
 
 @pytest.mark.parametrize(("part", "kind"), [("objects", "objects"), ("classes", "mask")])
