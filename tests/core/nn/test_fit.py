@@ -328,15 +328,18 @@ def test_for_other_channels_and_classes_the_ends_are_new(spec: ModelSpec) -> Non
 
 @pytest.mark.parametrize("spec", [TINY, TINY.model_copy(update={"head": "learnt"})])
 def test_the_classes_of_a_model_of_objects_go_on_as_a_mask(spec: ModelSpec) -> None:
+    # One output for the foreground and two maps; one output for each class.
     objects, mask = build_network(spec, 1, 3, 2, seed=0), build_network(spec, 1, 2, 2, seed=1)
-    taken = transfer_weights(mask, objects, head=False, classes=2)
+    taken = transfer_weights(mask, objects, head=False, classes=(True, False))
     assert taken == CopiedEnds(first=True, head=False, classes=True)
     assert "apart from those that separate objects" in taken.in_words
     x = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
-        torch.testing.assert_close(mask.eval()(x), objects.eval()(x)[:, :2])
-        transfer_weights(objects, mask, head=False, classes=2)
-        torch.testing.assert_close(objects(x)[:, :2], mask(x))
+        front = objects.eval()(x)[:, 0]
+        torch.testing.assert_close(mask.eval()(x), torch.stack([0 * front, front], 1))
+        again = build_network(spec, 1, 3, 2, seed=2).eval()
+        transfer_weights(again, mask, head=False, classes=(False, True))
+        torch.testing.assert_close(again(x)[:, 0], front)
 
 
 def test_a_learnt_head_goes_on_as_a_linear_one_with_the_mean_of_its_pixels() -> None:
