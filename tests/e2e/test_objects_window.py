@@ -222,7 +222,7 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
     assert made.data.max() < first.max()
     np.testing.assert_array_equal(made.data > 0, first > 0)
     assert set(np.unique(made.data[2])) & set(np.unique(made.data[3])) - {0}
-    assert "see it at once" in predict.message.text()
+    assert "the result follows at once" in predict.message.text()
 
     # Too large to keep: the same objects, but other options mean to predict again.
     linked = made.data.copy()
@@ -230,7 +230,7 @@ def test_planes_are_linked_in_threshold_and_predict(hand, monkeypatch):
     monkeypatch.setattr(scratch, "IN_MEMORY", 1000)
     predict.form.set(tile=48)  # another tiling, so that what is kept does not do
     hand.run(predict)
-    assert "see it at once" not in predict.message.text()
+    assert "the result follows at once" not in predict.message.text()
     np.testing.assert_array_equal(made.data, linked)
 
     plane = hand.viewer.add_image(sample.image[0], name="plane")

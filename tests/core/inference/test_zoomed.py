@@ -159,7 +159,7 @@ def test_nothing_is_done_for_nothing() -> None:
     ("options", "known", "said"),
     [
         (SizeOptions(diameter=9), {"diameter": 0.0}, "not known how large"),
-        (SizeOptions(diameter=0.5), {}, "28 by 28 times"),
+        (SizeOptions(diameter=0.5), {}, "scaled by 28,"),
         (SizeOptions(rescale=True), {}, "pixel size of the image"),
     ],
 )

@@ -142,7 +142,7 @@ def test_the_command_line_knows_them(
     assert "object" in capsys.readouterr().out
     assert read_image(standins / "ids.tif").shape == (40, 48)
     assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--diameter", 10) == 0
-    assert "scaled 2 by 2 times" in capsys.readouterr().out
+    assert "scaled by 2 for" in capsys.readouterr().out
     assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--auto-diameter") == 0
     words = ("--diameter", 10, "--auto-diameter")
     assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", *words) == 2
@@ -166,7 +166,7 @@ def test_the_pixel_size_is_compared(standins: Path, capsys: pytest.CaptureFixtur
     assert run("predict", "nuclei", "image.tif", "-o", "ids.tif") == 0
     assert "0.65 → 0.5 µm" in capsys.readouterr().out
     assert run("predict", "nuclei", "image.tif", "-o", "ids.tif", "--rescale") == 0
-    assert "scaled 1.3 by 1.3 times" in capsys.readouterr().out
+    assert "scaled by 1.3 for" in capsys.readouterr().out
 
 
 @pytest.mark.skipif("nuclei" not in shipped.names(), reason="needs the shipped model of nuclei")

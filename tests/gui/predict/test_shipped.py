@@ -127,7 +127,7 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
     finish(qtbot, tool)
     queue = opened(qtbot, QueueWidget, viewer)
     assert queue._sources(layer).model.zoom == pytest.approx((2, 2), rel=0.01)
-    assert "scaled 2 by 2 times" in tool.message.text()
+    assert "scaled by 2 for" in tool.message.text()
     queue.close_tool()
     tool.form.set(diameter=0.0, auto_diameter=True)
     for what in ("classes", "objects"):

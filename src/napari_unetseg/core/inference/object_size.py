@@ -117,9 +117,9 @@ def zoom_for(model: Sized, image: Image, options: SizeOptions) -> tuple[float, .
         return ()
     if max(*zoom, 0) > _FURTHEST or min(zoom) < 1 / _FURTHEST:
         raise InputError(
-            f"For {model.name!r} the image would have to be scaled {_times(zoom)}, where at most "
-            f"{_FURTHEST:g} times or a {_FURTHEST:g}th makes sense. Check the diameter or the "
-            "pixel size."
+            f"For {model.name!r} the image would have to be scaled by {_factors(zoom)}, where at "
+            f"most {_FURTHEST:g} or 1/{_FURTHEST:g} makes sense. Check the diameter or the pixel "
+            "size."
         )
     return () if all(abs(by - 1) < _NEGLIGIBLE for by in zoom) else zoom
 
@@ -253,11 +253,12 @@ def _at_border(ids: NDArray[Any]) -> NDArray[Any]:
 
 def zoom_in_words(zoom: Sequence[float]) -> str:
     """Say how an image is scaled for a model."""
-    return f"the image scaled {_times(zoom)} for the model"
+    return f"the image was scaled by {_factors(zoom)} for the model"
 
 
-def _times(zoom: Sequence[float]) -> str:
-    return " by ".join(f"{by:.3g}" for by in zoom) + " times"
+def _factors(zoom: Sequence[float]) -> str:
+    factors = [f"{by:.3g}" for by in zoom]
+    return " × ".join(factors if len(set(factors)) > 1 else factors[:1])
 
 
 __all__ = [

@@ -31,7 +31,10 @@ _DOUBT = (
     "fits from {fits:g} on. Next: Try all compares the shipped models on this image; if none "
     "fits, paint a few strokes and Train."
 )
-_TRY_OTHERS = f"{_NEXT} Where they are split wrongly, change that and see it at once."
+_TRY_OTHERS = (
+    f"{_NEXT} If touching objects are split wrongly, adjust Split touching: the result follows at "
+    "once."
+)
 _SPECK = 0.1
 """Share of the median size under which an object is called a speck."""
 
