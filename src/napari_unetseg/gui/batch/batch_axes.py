@@ -2,22 +2,21 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, doubt_axes
 from napari_unetseg.core.io import read_image, read_lazily
 from napari_unetseg.core.recipe.recipe_steps import ImageStep
-from napari_unetseg.gui.shared.axes_line import axes_for, fill_channels
-from napari_unetseg.gui.shared.dock_help import small_button
+from napari_unetseg.gui.shared.axes_line import AxesBoxes, fill_channels
 
 _CHANGE_HELP = (
     "Name the axes otherwise, or choose the channels, for all images. Kept in the recipe."
 )
 
 
-class BatchAxes(QWidget):
+class BatchAxes(AxesBoxes):
     """The axes of the first image of a list, its notes, and boxes for the recipe's image step.
 
     Signals
@@ -29,29 +28,8 @@ class BatchAxes(QWidget):
     chosen = Signal(object)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_CHANGE_HELP, "The channels that the recipe sees.")
         self._step = ImageStep()
-        self.text = QLabel()
-        self.text.setObjectName("axes")
-        self.text.setWordWrap(True)
-        self.axes = QComboBox()
-        self.axes.setToolTip("T is time, C channel, Z depth, Y row, X column.")
-        self.channel = QComboBox()
-        self.channel.setToolTip("The channels that the recipe sees.")
-        self.button = small_button("Change", _CHANGE_HELP, self._toggle)
-        self.boxes = QWidget()
-        across = QHBoxLayout(self.boxes)
-        across.setContentsMargins(0, 0, 0, 0)
-        across.addWidget(self.axes)
-        across.addWidget(self.channel)
-        row = QHBoxLayout()
-        row.addWidget(self.text, 1)
-        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(row)
-        column.addWidget(self.boxes)
-        self.boxes.hide()
         self.axes.activated.connect(lambda _: self._choose("axes", self.axes))
         self.channel.activated.connect(lambda _: self._choose("channel", self.channel))
         self.hide()
@@ -77,16 +55,9 @@ class BatchAxes(QWidget):
         with QSignalBlocker(self.axes), QSignalBlocker(self.channel):
             self.axes.clear()
             self.axes.addItem("as in the file", "")
-            for one in axes_for(image.ndim):
-                self.axes.addItem(" ".join(one), one)
-            if self.axes.findData(step.axes) < 0:
-                self.axes.addItem(" ".join(step.axes), step.axes)
-            self.axes.setCurrentIndex(self.axes.findData(step.axes))
+            self.offer_axes(image.ndim, step.axes)
             fill_channels(self.channel, image, step.channel)
         self.show()
-
-    def _toggle(self) -> None:
-        self.boxes.setVisible(self.boxes.isHidden())
 
     def _choose(self, key: str, box: QComboBox) -> None:
         change = {key: box.currentData()}

@@ -23,28 +23,25 @@ _CHANGE_HELP = (
 )
 
 
-class AxesLine(QWidget):
-    """The axes of a layer with more than two, and boxes to change them and to choose channels.
+class AxesBoxes(QWidget):
+    """A line of text on axes, and boxes for axes and channels that its button shows.
 
-    Signals
-    -------
-    chosen()
-        Other axes or channels were chosen.
+    Parameters
+    ----------
+    change_help, channel_help
+        Tooltips of the button and of the box of channels.
     """
 
-    chosen = Signal()
-
-    def __init__(self) -> None:
+    def __init__(self, change_help: str, channel_help: str) -> None:
         super().__init__()
-        self._layer: Layer | None = None
         self.text = QLabel()
         self.text.setObjectName("axes")
         self.text.setWordWrap(True)
         self.axes = QComboBox()
         self.axes.setToolTip("T is time, C channel, Z depth, Y row, X column.")
         self.channel = QComboBox()
-        self.channel.setToolTip("The channels that the tools see.")
-        self.button = small_button("Change", _CHANGE_HELP, self._toggle)
+        self.channel.setToolTip(channel_help)
+        self.button = small_button("Change", change_help, self._toggle)
         self.boxes = QWidget()
         across = QHBoxLayout(self.boxes)
         across.setContentsMargins(0, 0, 0, 0)
@@ -58,6 +55,33 @@ class AxesLine(QWidget):
         column.addLayout(row)
         column.addWidget(self.boxes)
         self.boxes.hide()
+
+    def offer_axes(self, ndim: int, chosen: str) -> None:
+        """Add the axes that `ndim` axes may be to their box, and choose some."""
+        for one in axes_for(ndim):
+            self.axes.addItem(" ".join(one), one)
+        if self.axes.findData(chosen) < 0:
+            self.axes.addItem(" ".join(chosen), chosen)
+        self.axes.setCurrentIndex(self.axes.findData(chosen))
+
+    def _toggle(self) -> None:
+        self.boxes.setVisible(self.boxes.isHidden())
+
+
+class AxesLine(AxesBoxes):
+    """The axes of a layer with more than two, and boxes to change them and to choose channels.
+
+    Signals
+    -------
+    chosen()
+        Other axes or channels were chosen.
+    """
+
+    chosen = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(_CHANGE_HELP, "The channels that the tools see.")
+        self._layer: Layer | None = None
         self.axes.activated.connect(lambda _: self._choose(choose_axes, self.axes))
         self.channel.activated.connect(lambda _: self._choose(choose_channel, self.channel))
 
@@ -85,17 +109,10 @@ class AxesLine(QWidget):
         self.text.setText(" ".join(sentences).strip())
         with QSignalBlocker(self.axes), QSignalBlocker(self.channel):
             self.axes.clear()
-            for one in axes_for(layer.ndim):
-                self.axes.addItem(" ".join(one), one)
-            if self.axes.findData(axes) < 0:
-                self.axes.addItem(" ".join(axes), axes)
-            self.axes.setCurrentIndex(self.axes.findData(axes))
+            self.offer_axes(layer.ndim, axes)
             fill_channels(self.channel, image, channel_choice(layer))
             if isinstance(layer, Labels):
                 self.channel.hide()
-
-    def _toggle(self) -> None:
-        self.boxes.setVisible(self.boxes.isHidden())
 
     def _choose(self, choose: Any, box: QComboBox) -> None:
         if self._layer is None:
@@ -150,4 +167,4 @@ def use_in_words(axes: str, whole: str, channels: str) -> str:
     return ", ".join([*parts, *([channels] if channels else [])])
 
 
-__all__ = ["AxesLine", "axes_for", "fill_channels", "use_in_words"]
+__all__ = ["AxesBoxes", "AxesLine", "axes_for", "fill_channels", "use_in_words"]
