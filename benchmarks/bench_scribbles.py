@@ -30,7 +30,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.open_segmenter import open_segmenter
 from napari_unetseg.core.inference.predict_tiles import predict_classes_image
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, mixed_inputs
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import Sample, neurons, tissue
 from napari_unetseg.core.training.train import train
@@ -127,7 +127,7 @@ def forest_run(name: str, lesson: TrainingPair, exam: list[Sample]) -> float:
 
     def inputs(image: Image) -> np.ndarray:
         scaled = fit_normalisation(image, NormalisationSpec()).apply(np.asarray(image.data)[None])
-        return pixel_inputs(scaled, LogisticSpec())
+        return mixed_inputs(scaled, LogisticSpec()).whole()
 
     kind = RandomForestClassifier if name == FORESTS[0] else ExtraTreesClassifier
     known = lesson.labels > 0

@@ -13,7 +13,7 @@ from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.compute.newton import Problem, minimise
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.features.position import position_terms
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, pixel_inputs
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec, mixed_inputs
 from napari_unetseg.core.progress import Cancelled, StopEarly
 
 
@@ -31,7 +31,7 @@ def test_options_need_no_torch() -> None:
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_knows_its_inputs_and_its_halo(spec: LogisticSpec, ndim: int) -> None:
     block = np.zeros((2, *(12,) * ndim), np.float32)
-    assert pixel_inputs(block, spec).shape == (spec.n_inputs(2, ndim), *block.shape[1:])
+    assert mixed_inputs(block, spec).whole().shape == (spec.n_inputs(2, ndim), *block.shape[1:])
     assert spec.halo(ndim) == spec.reach(ndim)
     assert spec.multiple(ndim) == (1,) * ndim
 
@@ -39,7 +39,7 @@ def test_knows_its_inputs_and_its_halo(spec: LogisticSpec, ndim: int) -> None:
 def test_position_is_that_of_the_whole_image() -> None:
     spec = LogisticSpec(sigmas="1", position="polynomial", position_order=2)
     block = np.zeros((1, 30, 34), np.float32)
-    found = pixel_inputs(block, spec, margin=(8, 8), origin=(-3, 10), shape=(100, 90))
+    found = mixed_inputs(block, spec, margin=(8, 8), origin=(-3, 10), shape=(100, 90)).whole()
     expected = position_terms("polynomial", 2, origin=(5, 18), block=(14, 18), shape=(100, 90))
     np.testing.assert_array_equal(found[-5:], expected)
 

@@ -59,7 +59,7 @@ class PixelTable:
         Parameters
         ----------
         inputs
-            (F, *spatial), from `pixel_inputs` or `mixed_inputs`.
+            (F, *spatial), from `mixed_inputs`.
         targets
             (*spatial), uint8: see `Annotation.targets`.
         n_classes

@@ -314,38 +314,6 @@ def sees_features(spec: ModelSpec) -> TypeGuard[PixelSpec]:
     return not spec.learns_features
 
 
-def pixel_inputs(
-    block: NDArray[Any],
-    spec: PixelSpec,
-    *,
-    spacing: Sequence[float] = (),
-    margin: Sequence[int] = (),
-    origin: Sequence[int] = (),
-    shape: Sequence[int] = (),
-    network: FeatureSource | None = None,
-) -> FloatArray:
-    """Compute the inputs of a pixel rung for every pixel of a block.
-
-    See Also
-    --------
-    mixed_inputs : the parameters, and the errors raised.
-
-    Returns
-    -------
-    ndarray
-        (`spec.n_inputs`, *spatial without the margins), float32.
-    """
-    return mixed_inputs(
-        block,
-        spec,
-        spacing=spacing,
-        margin=margin,
-        origin=origin,
-        shape=shape,
-        network=network,
-    ).whole()
-
-
 def mixed_inputs(
     block: NDArray[Any],
     spec: PixelSpec,
@@ -446,6 +414,5 @@ __all__ = [
     "PixelSpec",
     "SoftmaxSpec",
     "mixed_inputs",
-    "pixel_inputs",
     "sees_features",
 ]

@@ -19,7 +19,7 @@ from napari_unetseg.core.model.network_features import (
     PixelFeatures,
 )
 from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import pixel_inputs, sees_features
+from napari_unetseg.core.model.pixel_specs import mixed_inputs, sees_features
 from napari_unetseg.core.model.registry import saved_spec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.familiarity import familiarity
@@ -322,7 +322,7 @@ def _showing(
 
     def inputs(image: NDArray[np.float32]) -> NDArray[np.float32]:
         if sees_features(spec):
-            return pixel_inputs(image, spec, spacing=spacing, network=frozen)
+            return mixed_inputs(image, spec, spacing=spacing, network=frozen).whole()
         sides = image.shape[1:]
         terms = position_terms(
             spec.position, spec.position_order, origin=(0,) * len(sides), block=sides, shape=sides

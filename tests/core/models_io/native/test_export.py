@@ -13,7 +13,7 @@ import yaml
 from PIL import Image as Picture
 
 from napari_unetseg.core.errors import InputError
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, pixel_inputs
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, mixed_inputs
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.models_io.native.export_package import ExportOptions, export
@@ -61,7 +61,7 @@ def test_the_travelling_filters_give_the_numbers_of_the_compiled(
         spacing=spacing,
     )
     shown = ImageInputs(**network_builder(model)[1]["inputs"])(torch.from_numpy(image[None]))[0]
-    expected = pixel_inputs(image, spec, spacing=spacing)
+    expected = mixed_inputs(image, spec, spacing=spacing).whole()
     np.testing.assert_allclose(shown.numpy(), expected, atol=2e-5)
 
 
