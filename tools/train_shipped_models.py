@@ -139,13 +139,6 @@ def lessons(
     return learn, held
 
 
-def held_out(name: str, data: Path, without: frozenset[str]) -> list[TrainingPair]:
-    """Return the pieces of images that a model does not learn from."""
-    plan = MODELS[name]
-    objects = plan.labels_are == "objects"
-    return lessons(plan.found(data, without), Views(count=0), apart=objects)[1]
-
-
 def as_image(image: Array) -> Image:
     """Return an array of rows and columns, and colours if it has any, as an image."""
     return Image.of(image) if image.ndim == 2 else Image.of(image, "YXC", rgb=True)
@@ -468,11 +461,11 @@ def main() -> None:
             model = trained(name, asked.data, asked.steps, without, asked.earlier)
             # Before all else, so that the training is not lost.
             save(model, path, small=True)
-        known = lessons(MODELS[name].found(asked.data, without), Views(count=0), apart=True)[0]
+        known, held = lessons(MODELS[name].found(asked.data, without), Views(count=0), apart=True)
         some = [known[k] for k in np.linspace(0, len(known) - 1, STATISTICS).astype(int)]
         model = halved(restated(load(path), some))
         if MODELS[name].calibrates:
-            model = calibrated(model, held_out(name, asked.data, without))
+            model = calibrated(model, held)
         model = evaluated(model, asked.data, sorted(without) or MODELS[name].judged)
         save(model, path, small=True)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB", flush=True)

@@ -116,7 +116,7 @@ class ModelFinder(QWidget):
 
 
 def _text_of(trial: Trial) -> CardText:
-    verdict = "fits" if trial.plausibility >= FITS else "unlikely"
+    verdict = "fits" if trial.fits else "unlikely"
     return CardText(
         trial.model.name,
         f"{trial.found}<br>{verdict}, {trial.plausibility:.2f}",
