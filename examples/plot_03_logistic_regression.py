@@ -27,7 +27,7 @@ from skimage import data
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.compute.newton import Problem, mean_cross_entropy, minimise
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.model.pixel_specs import LogisticSpec, pixel_inputs
+from napari_unetseg.core.model.pixel_specs import LogisticSpec, mixed_inputs
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import StopEarly
@@ -70,7 +70,7 @@ assert weights[0] < -10 < 10 < weights[1]
 # The cost, by hand
 # -----------------
 
-features = pixel_inputs(normalisation.apply(retina[None]), spec)
+features = mixed_inputs(normalisation.apply(retina[None]), spec).whole()
 painted = strokes > 0
 x = features[:, painted].T.astype(float)
 y = (strokes[painted] == 2).astype(float)

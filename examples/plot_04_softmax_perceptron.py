@@ -22,7 +22,7 @@ from matplotlib.colors import ListedColormap
 from skimage import data
 
 import napari_unetseg as seg
-from napari_unetseg.core.model.pixel_specs import pixel_inputs
+from napari_unetseg.core.model.pixel_specs import mixed_inputs
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
 
@@ -115,9 +115,9 @@ figure.colorbar(shown, ax=axes[1].tolist(), shrink=0.8)
 # %%
 # The layer's weights, each times the spread of its feature: who speaks for which class.
 
-inputs = pixel_inputs(
+inputs = mixed_inputs(
     fit_normalisation(image, model.normalisation).apply(sample.image[None]), model.spec
-)
+).whole()
 (layer,) = network_of(model).dense
 weights = layer.weight.numpy() * inputs.reshape(len(inputs), -1).std(1)
 figure, axis = plt.subplots(figsize=(9, 2.6), layout="constrained")

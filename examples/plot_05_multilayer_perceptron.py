@@ -26,7 +26,7 @@ import torch
 from torch.nn import functional
 
 from napari_unetseg.core.annotation.annotation import AnnotatedImage, Annotation
-from napari_unetseg.core.model.pixel_specs import MlpSpec, SoftmaxSpec, pixel_inputs
+from napari_unetseg.core.model.pixel_specs import MlpSpec, SoftmaxSpec, mixed_inputs
 from napari_unetseg.core.nn.networks.perceptron import PixelNetwork
 from napari_unetseg.core.nn.training.fit_pixels import fit_pixels
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
@@ -42,7 +42,7 @@ sample = membranes((192, 192), seed=3)
 image = sample.as_image()
 normalisation = fit_normalisation(image, NormalisationSpec())
 bank = {"sigmas": "1, 2", "gaussian": True, "gradient": True, "hessian": True}
-inputs = pixel_inputs(normalisation.apply(sample.image[None]), SoftmaxSpec(**bank))
+inputs = mixed_inputs(normalisation.apply(sample.image[None]), SoftmaxSpec(**bank)).whole()
 wall = sample.classes == 1
 rng = np.random.default_rng(0)
 chosen = rng.choice(wall.size, 200, replace=False)
