@@ -169,7 +169,7 @@ def main() -> None:
     numbers = numbers[:: max(len(numbers) // REPEATS, 1)][:REPEATS]
     print("\none object")
     for name, single in SINGLE.items():
-        bench.told(
+        bench.print_medians(
             name,
             lambda k, single=single: partial(
                 single, labels, boxes.box(numbers[k]), numbers[k], bench.first
@@ -181,7 +181,9 @@ def main() -> None:
     bench = Bench(labels, viewer)
     parts = bench.boxes.parts(bench.frame)
     for name, every in EVERY.items():
-        bench.told(name, lambda k, every=every: partial(every, labels, parts, bench.first), 3)
+        bench.print_medians(
+            name, lambda k, every=every: partial(every, labels, parts, bench.first), 3
+        )
     if viewer is not None:
         viewer.close()
 

@@ -143,7 +143,7 @@ def main() -> None:
                 spent[name].append(time.process_time() - began)
     labels = {name: foreground(one, model.decoder) for name, one in found.items()}
     known = labels["ours, bare"]
-    print(f"{asked.model}, {model.spec.resolution} resolution, {picture.shape}")
+    print(f"{asked.model}, {model.spec.size_in_words}, {picture.shape}")
     print("| way | Mpx per processor s | times Predict | agree, % | Dice |\n|---|--:|--:|--:|--:|")
     for name, seconds in spent.items():
         ratio = np.median(np.asarray(spent[ours]) / np.asarray(seconds))

@@ -129,7 +129,7 @@ def at_once(folder: Path) -> tuple[Stages, float]:
     return stages, megabytes() - before
 
 
-def in_its_own_process(way, folder: Path):
+def in_its_own_process(way, folder: Path) -> tuple[Stages, float]:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(way, folder).result()
 

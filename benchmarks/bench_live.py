@@ -109,19 +109,19 @@ def window(side: int, n: int) -> None:
         tool.features.setCurrentText(texts[spec.features])
         tool.live.setChecked(True)
         seen: list[float] = []
-        tool._live.seen.connect(lambda answer, seen=seen: seen.append(time.perf_counter()))  # noqa: SLF001
+        tool.live_row.live.seen.connect(lambda answer, seen=seen: seen.append(time.perf_counter()))
         seconds = []
         for number, (y, x, value) in enumerate(strokes_of(sample.mask, n)):
             before, began = len(seen), time.perf_counter()
             labels.selected_label = value
             labels.paint((y, x), value)
             if number < 2:
-                until(lambda: not tool._live.busy)  # noqa: SLF001
+                until(lambda: not tool.live_row.live.busy)
                 continue
             until(lambda before=before, seen=seen: len(seen) > before)
             QApplication.processEvents()
             seconds.append(time.perf_counter() - began)
-            until(lambda: not tool._live.busy)  # noqa: SLF001
+            until(lambda: not tool.live_row.live.busy)
         print_figures(f"window {spec.kind} {spec.features}", seconds)
     viewer.close()
 

@@ -22,7 +22,7 @@ from matplotlib.colors import ListedColormap
 from skimage import data
 
 import napari_unetseg as seg
-from napari_unetseg.core.model.pixel_specs import mixed_inputs
+from napari_unetseg.core.model.pixel_specs import mixed_inputs, sees_features
 from napari_unetseg.core.nn.restore import network_of
 from napari_unetseg.core.normalisation import fit_normalisation
 
@@ -115,16 +115,17 @@ figure.colorbar(shown, ax=axes[1].tolist(), shrink=0.8)
 # %%
 # The layer's weights, each times the spread of its feature: who speaks for which class.
 
-inputs = mixed_inputs(
-    fit_normalisation(image, model.normalisation).apply(sample.image[None]), model.spec
-).whole()
+spec = model.spec
+assert sees_features(spec)
+scaled = fit_normalisation(image, model.normalisation).apply(sample.image[None])
+inputs = mixed_inputs(scaled, spec).whole()
 (layer,) = network_of(model).dense
 weights = layer.weight.numpy() * inputs.reshape(len(inputs), -1).std(1)
 figure, axis = plt.subplots(figsize=(9, 2.6), layout="constrained")
 limit = np.abs(weights).max()
 axis.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
 axis.set_yticks(range(3), names)
-axis.set_xticks(range(len(inputs)), model.spec.names(2), rotation=60, ha="right", fontsize=7)
+axis.set_xticks(range(len(inputs)), spec.names(2), rotation=60, ha="right", fontsize=7)
 axis.set_title("evidence for (red) and against (blue)")
 
 # %%
