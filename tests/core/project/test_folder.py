@@ -19,8 +19,9 @@ from napari_unetseg.core.project import (
     LabelsItem,
     ProjectFolder,
     is_project,
+    project_folder,
+    project_items,
 )
-from napari_unetseg.core.project import project_folder as folder_module
 from napari_unetseg.core.training.model_history import History
 from napari_unetseg.core.training.train import train
 
@@ -154,7 +155,7 @@ def test_a_crash_before_the_list_is_replaced_leaves_the_old_history(tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder_module, "writing", crash)
+        patched.setattr(project_folder, "writing", crash)
         with pytest.raises(KeyboardInterrupt):
             folder.save(Contents(models=(model,), history=history.versions))
     assert ProjectFolder(tmp_path / "p").open().history == old
@@ -260,7 +261,7 @@ def test_a_file_that_does_not_read_back_is_not_saved(tmp_path, monkeypatch):
         write_labels(path, image.with_data(image.data * 0))
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder_module, "write_labels", write_wrongly)
+        patched.setattr(project_items, "write_labels", write_wrongly)
         with pytest.raises(InputError, match="does not read back"):
             folder.save(Contents(labels=(labels_item(1),)))
     assert same(ProjectFolder(tmp_path / "p").open().labels[0], labels_item(0))
