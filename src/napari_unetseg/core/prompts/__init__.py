@@ -1,0 +1,1 @@
+"""Prompts: clicks, strokes and boxes that mark one object, and the object proposed for them."""

@@ -1,0 +1,122 @@
+"""Prompts: what a proposed object always keeps, on any image."""
+
+import dask.array
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.prompts.open_prompts import GrownPrompts, open_prompts
+from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject, settled
+
+CENTRE = (60.0, 80.0)
+
+
+def two_discs(size: int = 160) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """Return two discs that touch, on a noisy field, and the mask of the first."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size]
+    one = np.hypot(y - CENTRE[0], x - CENTRE[1]) < 18
+    other = np.hypot(y - 60, x - 122) < 18
+    image = 300 + 500 * one + 700 * other + rng.normal(0, 12, (size, size))
+    return image.astype(np.uint16), one
+
+
+def overlap(found: ProposedObject | None, truth: NDArray[np.bool_]) -> float:
+    assert found is not None
+    mask = found.whole(truth.shape)
+    return float((mask & truth).sum() / (mask | truth).sum())
+
+
+def test_a_click_outlines_the_object() -> None:
+    image, truth = two_discs()
+    found = GrownPrompts(Image.of(image)).propose(Prompt((CENTRE,)))
+    assert overlap(found, truth) > 0.85
+
+
+def test_the_same_object_in_colour_in_channels_and_lazily() -> None:
+    image, truth = two_discs()
+    eight = (image / 5).astype(np.uint8)
+    rgb = np.stack([eight, eight, eight], -1)
+    prompt = Prompt((CENTRE,))
+    for given in (
+        Image.of(rgb, "YXC", rgb=True),
+        Image.of(np.stack([image, image]), "CYX"),
+        Image.of(dask.array.from_array(image, chunks=40), "YX"),
+    ):
+        assert overlap(GrownPrompts(given).propose(prompt), truth) > 0.85
+
+
+def test_only_windows_of_a_large_image_are_read() -> None:
+    read = []
+
+    def block(block_info: dict) -> NDArray[np.float32]:
+        read.append(block_info[None]["chunk-location"])
+        return np.zeros((512, 512), np.float32)
+
+    lazy = dask.array.map_blocks(block, chunks=((512,) * 32,) * 2, dtype=np.float32)
+    found = open_prompts(Image.of(lazy, "YX")).propose(Prompt(((8000, 8000),)))
+    assert found is None
+    assert len(set(read)) < 100
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
+def test_nothing_is_found_in_an_image_without_contrast(value: float) -> None:
+    image = Image.of(np.full((64, 64), value))
+    assert open_prompts(image).propose(Prompt(((30, 30),))) is None
+
+
+def test_clicks_outside_the_image_find_nothing() -> None:
+    prompts = open_prompts(Image.of(two_discs()[0]))
+    for point in ((-5.0, 10.0), (10.0, 400.0), (np.nan, 3.0)):
+        assert prompts.propose(Prompt((point,))) is None
+
+
+def test_a_prompt_without_marks_and_a_stack_are_refused() -> None:
+    with pytest.raises(InputError, match="marks nothing"):
+        open_prompts(Image.of(two_discs()[0])).propose(Prompt())
+    with pytest.raises(InputError, match="one plane"):
+        open_prompts(Image.of(np.zeros((4, 32, 32))))
+
+
+def test_the_object_keeps_clear_of_taken_pixels_and_clicks_outside() -> None:
+    image, _ = two_discs()
+    taken = np.zeros(image.shape, bool)
+    taken[:, 85:] = True
+    prompt = Prompt((CENTRE,), ((50.0, 75.0),))
+    prompts = GrownPrompts(Image.of(image))
+    for given in (taken, lambda window: taken[window]):
+        found = prompts.propose(prompt, taken=given)
+        assert found is not None
+        whole = found.whole(image.shape)
+        assert whole[60, 80]
+        assert not whole[50, 75]
+        assert not (whole & taken).any()
+    assert prompts.propose(Prompt(((60.0, 100.0),)), taken=taken) is None
+
+
+def test_a_settled_object_is_one_piece_without_small_holes() -> None:
+    field = np.zeros((40, 40), np.float32)
+    field[5:20, 5:20] = 1
+    field[10, 10] = 0
+    field[30:38, 30:38] = 1
+    found = settled(field, (100, 200), Prompt(((107, 207),)), None, 0.5)
+    assert found is not None
+    assert found.origin == (105, 205)
+    assert found.mask.shape == (15, 15)
+    assert found.mask.all()
+    boxed = settled(field, (100, 200), Prompt(box=(100, 200, 140, 240)), None, 0.5)
+    assert boxed is not None
+    assert boxed.area == found.area
+
+
+def test_a_cancelled_proposal_gives_nothing() -> None:
+    prompts = open_prompts(Image.of(two_discs()[0]))
+    assert prompts.propose(Prompt((CENTRE,)), cancelled=lambda: True) is None
+
+
+def test_a_box_keeps_the_object_within_it() -> None:
+    image, truth = two_discs()
+    found = GrownPrompts(Image.of(image)).propose(Prompt(box=(40, 60, 80, 100)))
+    assert overlap(found, truth) > 0.8
