@@ -113,6 +113,17 @@ def test_the_scale_at_which_objects_are_as_learnt_is_found(times: int) -> None:
     assert zoom[0] == pytest.approx(model.diameter / (usual * times), rel=0.25)
 
 
+def test_one_object_is_less_of_a_sign_than_many_like_it() -> None:
+    y, x = np.mgrid[:64, :64] - 31.5
+    one = np.exp(-(((y**2 + x**2) / 14**2) ** 3)).astype(np.float32)
+    model = shipped.open_shipped("nuclei")
+    alone = try_model(model, Image.of(one))
+    many = try_model(model, Image.of(np.tile(one, (4, 4))))
+    assert (alone.found, many.found) == ("1 object", "16 objects")
+    assert many.agreement > 0.9
+    assert alone.agreement < 0.7
+
+
 def test_a_model_of_colours_is_given_colours(make_model: Callable[..., TrainedModel]) -> None:
     model = make_model("unet", n_channels=3, rgb=True)
     colours = Image.of(np.stack([NUCLEI.image] * 3, -1), "YXC", rgb=True)

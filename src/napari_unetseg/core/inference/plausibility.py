@@ -5,8 +5,9 @@ It is judged by two signs alone.
 - *Agreement*. A model of objects predicts a map beside the foreground, such as the distance to the
   edge of the object. The objects found by it have such a map too, computed from their shapes: the
   correlation of both, inside the objects, is the agreement. It is high where objects look like
-  those that were learnt, and low where shapes are guessed. Of a model of classes it is the share of
-  the foreground that stays when the level rises from 0.35 to 0.65.
+  those that were learnt, and low where shapes are guessed. A few objects may agree by chance, so
+  that of n objects n / (n + 1/2) of it counts. Of a model of classes it is the share of the
+  foreground that stays when the level rises from 0.35 to 0.65.
 - *Familiarity*. The network knows the mean and variance of its activations during training. The
   less those of this image differ, the more familiar it looks to the network.
 
@@ -53,6 +54,7 @@ _REFINED = 1.8
 
 _FAMILIAR_SIDE = 384
 _LEVELS = (0.35, 0.65)
+_BY_CHANCE = 0.5
 _THICK = 2.0
 """Objects that are nowhere further than this from their edge say nothing of distances."""
 
@@ -128,7 +130,9 @@ def try_model(model: TrainedModel, plane: Image, *, progress: Progress = silent)
     else:
         made = decode_image(maps, model.values, model.decoder, decoding_at_scale(bare))
         labels = made.asarray()
+        n_objects = int(labels.max(initial=0))
         agreement = agreement_of_maps(numbers[classes:], labels, model.decoder)
+        agreement *= n_objects / (n_objects + _BY_CHANCE)
     trial = Trial(model, labels, agreement, 0.0)
     if agreement > 0:
         rows, columns = fullest_window(trial.foreground, _FAMILIAR_SIDE)
