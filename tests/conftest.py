@@ -30,7 +30,8 @@ _isolate_settings()
 def _options_are_the_default() -> None:
     """Let no test begin with options that another one ran a dock with."""
     settings = Path(os.environ["NAPARI_CONFIG"])
-    settings.with_name("unetseg-options.json").unlink(missing_ok=True)
+    for name in ("unetseg-options.json", "unetseg-projects.json"):
+        settings.with_name(name).unlink(missing_ok=True)
 
 
 # Compiling and a busy machine make single examples slow, which says nothing about the code.

@@ -49,6 +49,7 @@ def main(walk: str, data: Path, out: Path) -> None:
         csv.writer(file).writerows([("step", "seconds", "message"), *person.diary])
     for step, seconds, message in person.diary:
         print(f"{seconds:7.1f} s  {step:28} {message}")
+    print(f"{person.clicks} clicks")
     viewer.close()
 
 

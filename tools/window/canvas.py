@@ -30,6 +30,7 @@ class Canvas:
 
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
+        self.clicks = 0
         self.native: QWidget = viewer.window._qt_viewer.canvas.native  # noqa: SLF001
 
     def at(self, layer: Any, place: Place) -> QPoint:
@@ -45,6 +46,7 @@ class Canvas:
         point = self.at(layer, place)
         QTest.mouseMove(self.native, point)
         QTest.mouseClick(self.native, _LEFT, _NO_KEY, point)
+        self.clicks += 1
         QTest.qWait(_PAUSE)
 
     def drag(self, layer: Any, places: Sequence[Place]) -> None:

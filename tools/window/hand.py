@@ -9,8 +9,9 @@ import napari
 from PIL import Image as Picture
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QCheckBox, QComboBox, QWidget
 
+from napari_unetseg.gui.workbench.dock_registry import STAGES
 from window.canvas import Canvas, Place
 
 PLUGIN = "napari-unetseg"
@@ -144,9 +145,12 @@ class Hand:
         self.choose(box, box.itemText(box.findData(data)))
 
     def turn_to(self, bench: Any, title: str) -> Any:
-        """Click the button of a tool in the workbench and return its page."""
-        buttons = bench.findChildren(QPushButton)
-        self.click(next(one for one in buttons if one.text().endswith(f" {title}")))
+        """Click the stage and the tab of a tool in the workbench and return its page."""
+        stage = next(k for k, one in enumerate(STAGES) if title in one.tools)
+        self.click(bench.bar.buttons[stage])
+        tabs = bench.bar.tabs
+        place = tabs.tabRect(STAGES[stage].tools.index(title)).center()
+        QTest.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=place)
         return next(tool for tool in bench.tools if tool.title == title)
 
     def layer(self, ending: str) -> Any:

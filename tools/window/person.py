@@ -19,9 +19,12 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QScrollArea,
+    QTabBar,
+    QToolButton,
     QWidget,
 )
 
+from napari_unetseg.gui.workbench.dock_registry import STAGES
 from window.canvas import Canvas
 
 LEFT = Qt.MouseButton.LeftButton
@@ -47,6 +50,12 @@ class Person:
         self.canvas = Canvas(viewer)
         self.diary: list[tuple[str, float, str]] = []
         """The name of each step, its seconds, and the message that was there in the end."""
+        self._clicks = 0
+
+    @property
+    def clicks(self) -> int:
+        """The clicks so far, on controls and on the canvas; a typed number counts as one."""
+        return self._clicks + self.canvas.clicks
 
     # Steps
 
@@ -110,8 +119,19 @@ class Person:
         widget = self.button(what) if isinstance(what, str) else what
         self._scroll_to(widget)
         self.wait(widget.isEnabled, 20)
-        QTest.mouseClick(widget, LEFT, pos=widget.rect().center())
+        self._press(widget, widget.rect().center())
         self.rest()
+
+    def turn_to(self, title: str) -> None:
+        """Turn to a tool of the Workbench: click its stage, then its tab, unless it is in sight."""
+        at = next(k for k, stage in enumerate(STAGES) if title in stage.tools)
+        button = next(b for b in self._all(QToolButton) if b.text() == STAGES[at].title)
+        if not button.isChecked():
+            self.click(button)
+        tabs = next(bar for bar in self._all(QTabBar) if bar.tabText(0) == STAGES[at].tools[0])
+        number = STAGES[at].tools.index(title)
+        if tabs.currentIndex() != number:
+            self._press(tabs, tabs.tabRect(number).center())
 
     def run(self, text: str, seconds: float = 300) -> str:
         """Press the button that runs a tool, wait until it can be pressed again, and read."""
@@ -127,7 +147,7 @@ class Person:
         box = self.field(label, QCheckBox)
         self._scroll_to(box)
         if not box.isChecked():
-            QTest.mouseClick(box, LEFT, pos=QPoint(8, box.height() // 2))
+            self._press(box, QPoint(8, box.height() // 2))
         self.rest()
 
     def choose(self, label: str, text: str) -> None:
@@ -143,12 +163,12 @@ class Person:
             if box.currentText() == text:
                 return
             if not view.isVisible():
-                QTest.mouseClick(box, LEFT)
+                self._press(box, box.rect().center())
                 self.wait(view.isVisible, 5)
                 # A list takes a click right after it was opened for the end of the opening one.
                 self.rest(QApplication.doubleClickInterval() + 50)
             view.scrollTo(index)
-            QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+            self._press(view.viewport(), view.visualRect(index).center())
             self.rest(200)
         raise AssertionError(f"{text!r} of {label!r} cannot be clicked.")
 
@@ -156,6 +176,7 @@ class Person:
         """Type a number beside a label."""
         box = self.field(label, QAbstractSpinBox)
         self._scroll_to(box)
+        self._clicks += 1
         box.setFocus()
         box.selectAll()
         QTest.keyClicks(box, f"{value:g}")
@@ -170,7 +191,7 @@ class Person:
             if not entries:
                 raise AssertionError(f"The menu has no {text!r}.")
             action = entries[0]
-            QTest.mouseClick(bar, LEFT, pos=bar.actionGeometry(action).center())
+            self._press(bar, bar.actionGeometry(action).center())
             self.rest(150)
             if depth + 1 < len(path):
                 bar = action.menu()
@@ -216,9 +237,14 @@ class Person:
         timer.start()
         act()
         timer.stop()
+        self._clicks += 1
         if not seen:
             raise AssertionError("No file dialog came.")
         self.rest(200)
+
+    def _press(self, widget: QWidget, place: QPoint) -> None:
+        self._clicks += 1
+        QTest.mouseClick(widget, LEFT, pos=place)
 
     # Finding
 

@@ -23,11 +23,11 @@ def nuclei(person: Person, image: Path, out: Path) -> Path:
     """Walk from an image of fluorescent nuclei to a table of them; return its path."""
     begin(person, image)
     with person.step("turn to Predict"):
-        person.click("5 Predict")
+        person.turn_to("Predict")
     with person.step("predict"):
         person.run("Predict")
     with person.step("measure"):
-        person.click("10 Measure")
+        person.turn_to("Measure")
         person.run("Measure")
     table = out / "nuclei.csv"
     with person.step("save the table"):
@@ -40,10 +40,10 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
     """Walk through background, threshold, correction and a UNet; return its labels."""
     begin(person, image)
     with person.step("flatten"):
-        person.click("1 Background")
+        person.turn_to("Background")
         person.run("Flatten")
     with person.step("threshold"):
-        person.click("2 Threshold")
+        person.turn_to("Threshold")
         person.choose("Objects", "dark")
         person.number("Smoothing", 2)
         person.number("Smallest size", 300)
@@ -51,13 +51,13 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         person.run("Run")
     with person.step("correct"):
         labels = person.viewer.layers[-1]
-        person.click("7 Correct")
+        person.turn_to("Correct")
         person.click("Delete")
         for place in _beside_the_neuron(np.asarray(labels.data)):
             person.canvas.click(labels, place)
         person.canvas.key("Esc")
     with person.step("train a UNet"):
-        person.click("3 Train")
+        person.turn_to("Train")
         person.choose("Labels", labels.name)
         # One neuron is a region: as objects it would come apart.
         person.choose("Label type", "mask: 0 is background")
@@ -65,7 +65,7 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         person.number("Minutes", minutes)
         person.run("Train", 60 * minutes + 240)
     with person.step("predict"):
-        person.click("5 Predict")
+        person.turn_to("Predict")
         person.run("Predict")
     return person.viewer.layers[-1]
 
@@ -74,15 +74,15 @@ def folder(person: Person, place: Path) -> Path:
     """Walk from one image of a folder to the tables of all; return where they are."""
     begin(person, sorted(place.iterdir())[0])
     with person.step("threshold"):
-        person.click("2 Threshold")
+        person.turn_to("Threshold")
         person.tick("Split touching")
         person.choose("Result", "objects")
         person.run("Run")
     with person.step("measure"):
-        person.click("10 Measure")
+        person.turn_to("Measure")
         person.run("Measure")
     with person.step("add the folder"):
-        person.click("11 Batch")
+        person.turn_to("Batch")
         person.wait(lambda: person.button("Save...").isEnabled(), 30)
         person.answer_file_dialog(place, lambda: person.click("Add folder..."))
         person.wait(lambda: person.button("Run all").isEnabled(), 30)

@@ -14,8 +14,9 @@ from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.streaming import block_grid
 from napari_unetseg.core.training.train import TrainingPair, train
-from napari_unetseg.gui.predict import predict_dock, predict_run
+from napari_unetseg.gui.predict import predict_run
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.shared import save_dialog
 from napari_unetseg.gui.shared.layer_provenance import draft_of
 from napari_unetseg.gui.shared.layers import (
     BEFORE,
@@ -208,7 +209,7 @@ def test_a_result_in_a_file_says_it_too(qtbot, tool, viewer, models, held, monke
     monkeypatch.setattr(predict_run, "allowed", lambda: 1)
     monkeypatch.setattr(block_grid, "CHUNK", 64)
     chosen = str(tmp_path / "o.zarr")
-    monkeypatch.setattr(predict_dock.QFileDialog, "getSaveFileName", lambda *given: (chosen, ""))
+    monkeypatch.setattr(save_dialog.QFileDialog, "getSaveFileName", lambda *given: (chosen, ""))
     real = predict_to_file.stream
 
     def waiting(*given, **how):

@@ -15,9 +15,10 @@ from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.streaming import block_grid as grid
 from napari_unetseg.core.training.train import train
-from napari_unetseg.gui.predict import predict_dock, predict_run
+from napari_unetseg.gui.predict import predict_run
 from napari_unetseg.gui.predict import predict_to_file as slide
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
+from napari_unetseg.gui.shared import save_dialog
 from napari_unetseg.gui.shared.layers import find_layer, role_of
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -42,7 +43,7 @@ def tool(qtbot, model, tmp_path, monkeypatch):
     monkeypatch.setitem(grid._LARGEST, 2, 64)
     monkeypatch.setattr(slide, "_OVERVIEW", 100)
     out = str(tmp_path / "o.zarr")
-    monkeypatch.setattr(predict_dock.QFileDialog, "getSaveFileName", lambda *given: (out, ""))
+    monkeypatch.setattr(save_dialog.QFileDialog, "getSaveFileName", lambda *given: (out, ""))
     viewer = ViewerModel()
     data = da.from_array(samples.nuclei(SIDES, seed=8).image, chunks=64)
     viewer.layers.selection.active = viewer.add_image(data, name="slide", scale=(0.5, 0.5))
@@ -121,7 +122,7 @@ def test_the_field_on_screen_comes_first_and_cancel_keeps_what_is_done(
 
 
 def test_no_place_or_two_results_are_said(tool, monkeypatch) -> None:
-    monkeypatch.setattr(predict_dock.QFileDialog, "getSaveFileName", lambda *given: ("", ""))
+    monkeypatch.setattr(save_dialog.QFileDialog, "getSaveFileName", lambda *given: ("", ""))
     tool.run()
     assert "Choose where the result is to be written" in tool.message.text()
     tool.form.set(what="both")

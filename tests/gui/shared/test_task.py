@@ -7,7 +7,7 @@ from qtpy.QtCore import QThread
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import StopEarly
-from napari_unetseg.gui.shared.task import Latest, Task
+from napari_unetseg.gui.shared.task import Latest, Task, time_left
 
 
 class Heard:
@@ -146,3 +146,18 @@ def test_a_computation_has_a_name_for_the_user():
     """The window shows it where it asks whether to wait for the computation."""
     task = Task(print, name="Train (UNet Segmentation)")
     assert str(task._worker._compute) == "Train (UNet Segmentation)"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "seconds", "words"),
+    [
+        (0.5, 1, ""),
+        (0.01, 60, ""),
+        (1.0, 60, ""),
+        (0.5, 20, "about 20 s left"),
+        (0.99, 60, "about 5 s left"),
+        (0.1, 60, "about 9 min left"),
+    ],
+)
+def test_the_time_left_is_told_once_it_can_be_guessed(fraction, seconds, words):
+    assert time_left(fraction, seconds) == words

@@ -9,8 +9,6 @@ from qtpy.QtWidgets import QLabel
 
 from napari_unetseg.core.threshold import ThresholdOptions
 from napari_unetseg.gui.batch.batch_dock import BatchWidget
-from napari_unetseg.gui.models.models_dock import ModelsWidget
-from napari_unetseg.gui.project.project_dock import ProjectWidget
 from napari_unetseg.gui.shared import remembered_options as remembered
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
@@ -47,12 +45,12 @@ def test_an_empty_workbench_says_what_to_do_first(show, viewer):
     assert "Open an image to begin" in workbench.start.findChild(QLabel, "help").text()
     layer = viewer.add_image(picture())
     assert not workbench.start.isVisible()
-    assert workbench.tools[0].isVisible()
-    workbench.open_step(4)
+    assert workbench.tools[4].isVisible()
+    workbench.open_step(2)
     viewer.layers.remove(layer)
     assert workbench.start.isVisible()
     viewer.add_image(picture())
-    assert workbench.tools[4].isVisible()
+    assert workbench.tools[2].isVisible()
 
 
 def test_a_step_can_be_looked_at_before_anything_is_open(show):
@@ -71,9 +69,7 @@ def test_a_file_that_cannot_be_opened_is_said(show, tmp_path):
     assert "File > Open File(s)" in start.message.text()
 
 
-@pytest.mark.parametrize(
-    "kind", [*WorkbenchWidget.rungs, ModelsWidget, ProjectWidget], ids=lambda kind: kind.title
-)
+@pytest.mark.parametrize("kind", list(WorkbenchWidget.rungs), ids=lambda kind: kind.title)
 def test_every_dock_says_what_it_is_for_and_leads_to_its_help(show, kind):
     dock = show(kind)
     about = dock.findChild(About)

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
-from napari_unetseg.gui.workbench.dock_registry import TITLES, DockRegistry
+from napari_unetseg.gui.workbench.dock_registry import HOME, STAGES, TITLES, DockRegistry
 from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 
@@ -38,20 +38,22 @@ def test_the_titles_are_those_of_the_tools():
 
 
 def test_only_the_page_in_sight_is_built(bench):
-    assert built(bench) == ["Background"]
+    assert built(bench) == ["Predict"]
     bench.open_tool("Measure")
-    assert built(bench) == ["Background", "Measure"]
+    assert built(bench) == ["Predict", "Measure"]
 
 
 def test_the_others_follow_while_the_window_is_idle(bench, qtbot):
     bench.show()
     qtbot.waitUntil(lambda: len(built(bench)) > 2, timeout=20_000)
     # Those that watch what a hand draws come first.
-    assert {"Background", "Correct", "Train on"} <= set(built(bench))
+    assert {"Predict", "Correct", "Train on"} <= set(built(bench))
     qtbot.waitUntil(lambda: len(built(bench)) == len(TITLES), timeout=60_000)
     qtbot.waitUntil(lambda: not bench._later.isActive())
     assert [tool.title for tool in bench.tools] == list(TITLES)
-    assert all(button.toolTip() for button in bench._steps)
+    for number, stage in enumerate(STAGES[1:], 1):
+        bench.bar.buttons[number].click()
+        assert all(bench.bar.tabs.tabToolTip(k) for k in range(len(stage.tools)))
 
 
 def test_nothing_is_built_once_it_is_closed(bench, qtbot):
@@ -68,6 +70,57 @@ def test_a_page_that_was_never_seen_is_found_by_its_title(bench, viewer):
     labels = viewer.add_labels(np.zeros((40, 40), np.uint8))
     assert open_fine_tune(viewer, labels)
     assert TITLES[bench._at] == "Train on"
+
+
+def test_every_tool_belongs_to_one_stage():
+    listed = [title for stage in STAGES for title in stage.tools if title != HOME]
+    assert sorted(listed) == sorted(TITLES)
+
+
+def test_a_stage_opens_with_the_tool_that_was_used_there_last(bench):
+    learn = next(k for k, stage in enumerate(STAGES) if "Train on" in stage.tools)
+    bench.bar.buttons[learn].click()
+    assert TITLES[bench._at] == "Train"
+    bench.bar.tabs.setCurrentIndex(STAGES[learn].tools.index("Train on"))
+    assert TITLES[bench._at] == "Train on"
+    bench.bar.buttons[0].click()
+    assert bench._pages.currentWidget() is bench.start
+    bench.bar.buttons[learn].click()
+    assert TITLES[bench._at] == "Train on"
+
+
+def test_a_run_is_marked_at_its_stage_and_its_tab(bench, qtbot):
+    tool = bench.tool(TITLES.index("Background"))
+    draft = next(k for k, stage in enumerate(STAGES) if "Background" in stage.tools)
+    tool.run()
+    assert "Background" in bench.bar.buttons[draft].toolTip()
+    bench.bar.buttons[draft].click()
+    assert not bench.bar.tabs.tabIcon(0).isNull()
+    assert bench.bar.tabs.tabIcon(1).isNull()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60_000)
+    assert bench.bar.tabs.tabIcon(0).isNull()
+    assert "Background" not in bench.bar.buttons[draft].toolTip()
+
+
+def test_icons_follow_the_theme(bench, viewer):
+    before = bench.bar.buttons[0].icon().pixmap(20, 20).toImage()
+    viewer.theme = "light"
+    assert bench.bar.buttons[0].icon().pixmap(20, 20).toImage() != before
+
+
+def test_a_model_is_taken_by_its_picture_and_run_once_there_is_an_image(qtbot):
+    viewer = ViewerModel()
+    bench = WorkbenchWidget(viewer)
+    qtbot.addWidget(bench)
+    bench.start.show_models()
+    cards = bench.start.finder.gallery.cards
+    next(card for card in cards if card.name == "neurons").click()
+    assert "neurons is chosen" in bench.start.message.text()
+    assert bench._pages.currentWidget() is bench.start
+    viewer.add_image(np.zeros((40, 40), np.uint8))
+    assert TITLES[bench._at] == "Predict"
+    assert bench.tool(bench._at).model().name == "neurons"
+    bench.close_tools()
 
 
 def test_opening_loads_no_plots_and_no_other_tools():

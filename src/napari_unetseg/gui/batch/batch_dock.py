@@ -36,6 +36,7 @@ from napari_unetseg.gui.batch.batch_run import Ended, Untrusted, run_and_read
 from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.layer_provenance import draft_of
 from napari_unetseg.gui.shared.model_opener import ask
+from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.task import Latest, Task
 
@@ -173,6 +174,7 @@ class BatchWidget(QWidget):
         self.page.bar.setRange(0, 0)
         self.page.say("Working...")
         self.refresh()
+        self.session.runs_changed.emit()
         self.task.start()
 
     def cancel(self) -> None:
@@ -490,6 +492,7 @@ class BatchWidget(QWidget):
         if self.images.rows.running:
             self.images.rows.end()
         self.refresh()
+        self.session.runs_changed.emit()
         asked, self._untrusted = self._untrusted, None
         if asked is not None and self._trusts(asked.question):
             self._start(replace(asked.batch, trust=True), resume=asked.resume)
@@ -503,9 +506,9 @@ class BatchWidget(QWidget):
 
     def _ask_save(self) -> None:
         start = str(self.path or "recipe.yaml")
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", start, _KINDS)
-        if path:
-            self.save_recipe(Path(path))
+        path = ask_to_save(self, "Save the recipe", start, _KINDS)
+        if path is not None:
+            self.save_recipe(path)
 
     def _ask_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, "Add images", "", _FILE_KINDS)

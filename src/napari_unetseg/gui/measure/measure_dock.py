@@ -12,7 +12,7 @@ from napari.layers import Labels, Layer
 from napari.utils.events import Event, disconnect_events
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QGridLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QPushButton, QWidget
 
 from napari_unetseg.core.label_image import has_below_zero
 from napari_unetseg.core.measure import MeasureOptions, Table, column_kind
@@ -45,6 +45,7 @@ from napari_unetseg.gui.shared.layers import (
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.object_rows import ObjectTable
 from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.task import Latest, Reporter, Task, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.track_layers import show_tracks
@@ -302,12 +303,11 @@ class MeasureWidget(Tool[MeasureOptions]):
     def _ask(self, kind: str) -> None:
         if self._found is None:
             return
-        text, kinds, suffix = FILE_KINDS[kind]
+        text, kinds, _ = FILE_KINDS[kind]
         name = default_name(self._found.layer.name, kind)
-        path, _ = QFileDialog.getSaveFileName(self, text.rstrip("."), name, kinds)
-        if path:
-            chosen = Path(path)
-            self.save(kind, chosen if chosen.suffix else chosen.with_suffix(suffix))
+        path = ask_to_save(self, text.rstrip("."), name, kinds)
+        if path is not None:
+            self.save(kind, path)
 
     def _on_saved(self, sentence: str) -> None:
         self.say(sentence)

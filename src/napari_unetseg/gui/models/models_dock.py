@@ -39,6 +39,7 @@ from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.model_choice import HEADING
 from napari_unetseg.gui.shared.model_opener import FILES, Opener, ask
+from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 from napari_unetseg.gui.shared.task import Latest
@@ -319,11 +320,9 @@ class ModelsWidget(QWidget):
         if dialog.exec() != QDialog.DialogCode.Accepted:
             return
         name = what.stem if isinstance(what, Path) else what.name.replace(" ", "-")
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export the model", f"{name}-export.zip", "Model packages (*.zip)"
-        )
-        if path:
-            self._try(lambda: self.export_to(Path(path).with_suffix(".zip"), dialog.form.options))
+        path = ask_to_save(self, "Export the model", f"{name}-export.zip", "Model packages (*.zip)")
+        if path is not None:
+            self._try(lambda: self.export_to(path, dialog.form.options))
 
 
 class ExportDialog(QDialog):

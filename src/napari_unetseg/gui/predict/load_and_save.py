@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.gui.predict.live_splitting import Say
 from napari_unetseg.gui.shared.model_opener import FILES, Opener
+from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.task import Latest
 
 _PACKAGES = "Model packages (*.zip)"
@@ -75,11 +76,9 @@ class LoadAndSave(QWidget):
         model = self._model()
         if model is None:
             return
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the model", f"{model.name.replace(' ', '-')}.zip", _PACKAGES
-        )
-        if path:
-            self.save(Path(path).with_suffix(".zip"))
+        path = ask_to_save(self, "Save the model", f"{model.name.replace(' ', '-')}.zip", _PACKAGES)
+        if path is not None:
+            self.save(path)
 
     def _on_written(self, path: Path) -> None:
         self._say(f"Saved {path}. Load model... opens it again, here or in another window.")

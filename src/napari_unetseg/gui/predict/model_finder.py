@@ -50,6 +50,11 @@ def try_shipped(image: Image, progress: Progress) -> Tried:
 class ModelFinder(QWidget):
     """A gallery of the shipped models: examples of what they learnt, or how they do on the image.
 
+    Parameters
+    ----------
+    invitation
+        The line above the examples.
+
     Signals
     -------
     taken(str)
@@ -58,10 +63,11 @@ class ModelFinder(QWidget):
 
     taken = Signal(str)
 
-    def __init__(self) -> None:
+    def __init__(self, invitation: str = _EXAMPLES) -> None:
         super().__init__()
         self.tried: Tried | None = None
-        self.heading = QLabel(_EXAMPLES)
+        self._invitation = invitation
+        self.heading = QLabel(invitation)
         self.heading.setWordWrap(True)
         self.gallery = ModelGallery()
         self.gallery.taken.connect(self.taken)
@@ -99,7 +105,7 @@ class ModelFinder(QWidget):
 
     def _show(self) -> None:
         if self.tried is None:
-            self.heading.setText(_EXAMPLES)
+            self.heading.setText(self._invitation)
             self.gallery.show_cards(*self._examples)
             return
         self.heading.setText(_TRIED)

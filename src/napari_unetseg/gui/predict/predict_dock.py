@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from napari.layers import Layer
 from napari.utils.events import disconnect_events
-from qtpy.QtWidgets import QFileDialog, QLabel
+from qtpy.QtWidgets import QLabel
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import mismatch
@@ -47,6 +47,7 @@ from napari_unetseg.gui.shared.layers import find_layer, image_of, long_axes
 from napari_unetseg.gui.shared.model_choice import ModelChoice, beside
 from napari_unetseg.gui.shared.outlines_box import OutlinesBox
 from napari_unetseg.gui.shared.preview import classes_look
+from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -274,15 +275,15 @@ class PredictWidget(Tool[PredictDockOptions]):
                 "This image is larger than memory, and one result is written at a time. "
                 "Choose classes, objects or probabilities."
             )
-        path, _ = QFileDialog.getSaveFileName(
+        path = ask_to_save(
             self,
             "This image is larger than memory: where to write the result",
             f"{run.layer.name} {what}.zarr",
             "OME-Zarr (*.zarr)",
         )
-        if not path:
+        if path is None:
             raise InputError("Choose where the result is to be written, and press Predict again.")
-        return Path(path).with_suffix(".zarr")
+        return path
 
     def show_on_the_way(self, thing: Any) -> None:
         if self._slide is not None:

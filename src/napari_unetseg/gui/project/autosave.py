@@ -20,6 +20,7 @@ from napari_unetseg.gui.project.project_layers import (
     layers_from_contents,
     version_of,
 )
+from napari_unetseg.gui.project.recent_projects import note_project
 from napari_unetseg.gui.queue.queue_store import revision_of
 from napari_unetseg.gui.shared.layers import image_of, layer_key
 from napari_unetseg.gui.shared.model_opener import ask
@@ -110,6 +111,7 @@ class Autosave(QObject):
     def save_as(self, path: Path) -> None:
         """Save everything in the viewer as a new project, and turn on automatic saving."""
         self.folder, self._seen = ProjectFolder(path), None
+        note_project(path)
         self.save()
         self.set_automatic(True)
 
@@ -166,6 +168,7 @@ class Autosave(QObject):
             images = [image_of(layer) for layer in tracked]
             self._paths.ask(lambda progress: [lineage_of(one, progress=progress) for one in images])
         self.folder = folder
+        note_project(folder.path)
         items = {item.key: item for item in contents.items}
         versions = {}
         for layer in self._viewer.layers:

@@ -5,17 +5,15 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
-    QMessageBox,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_unetseg.core.project import SUFFIX, is_project
 from napari_unetseg.gui.project.autosave import SECONDS, Autosave
+from napari_unetseg.gui.project.project_files import ask_what_to_open, ask_where_to_save
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
@@ -100,22 +98,14 @@ class ProjectWidget(QWidget):
         self.keeper.open(path)
 
     def _ask_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save the project as a folder", f"project{SUFFIX}", f"Projects (*{SUFFIX})"
-        )
-        if path:
-            self.save_as(Path(path).with_suffix(SUFFIX))
+        path = ask_where_to_save(self)
+        if path is not None:
+            self.save_as(path)
 
     def _ask_open(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a project's folder")
-        if not path:
-            return
-        if not is_project(path):
-            QMessageBox.information(
-                self, "No project", f"{Path(path).name} is not a project: it has no project.json."
-            )
-            return
-        self.open(Path(path))
+        path = ask_what_to_open(self)
+        if path is not None:
+            self.open(path)
 
     def _on_told(self, sentence: str) -> None:
         self.message.setStyleSheet("")

@@ -55,6 +55,9 @@ class Session:
     page_wanted = Signal(str)
     """Sent with the title of the tool to show."""
 
+    runs_changed = Signal()
+    """Sent when a run begins or has ended."""
+
     step_done = Signal()
     """Sent when a tool has put its result into layers."""
 

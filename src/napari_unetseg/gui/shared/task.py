@@ -29,6 +29,26 @@ _SECONDS_BETWEEN_REPORTS = 0.05
 
 _SOON_MS = 300
 
+_NO_GUESS_SECONDS, _NO_GUESS_SHARE = 3.0, 0.03
+
+
+def time_left(fraction: float, seconds: float) -> str:
+    """Return how much longer a run takes, as in ``"about 20 s left"``; empty at its beginning.
+
+    Parameters
+    ----------
+    fraction
+        The part that is done.
+    seconds
+        Since the run began.
+    """
+    if seconds < _NO_GUESS_SECONDS or not _NO_GUESS_SHARE < fraction < 1:
+        return ""
+    left = seconds * (1 - fraction) / fraction
+    if left > 90:
+        return f"about {left / 60:.0f} min left"
+    return f"about {max(5 * round(left / 5), 5)} s left"
+
 
 class _Signals(QObject):
     started = Signal()

@@ -1,5 +1,6 @@
 """The page common to all tools: inputs, form, Run, Cancel, Stop, progress bar and message."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -43,7 +44,7 @@ from napari_unetseg.gui.shared.remembered_options import RESET_HELP, Memory
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 from napari_unetseg.gui.shared.tab_order import order_tabs
-from napari_unetseg.gui.shared.task import Task, Work
+from napari_unetseg.gui.shared.task import Task, Work, time_left
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - an Options
 
@@ -231,7 +232,9 @@ class Tool(QWidget, Generic[O]):
         self.task.finished.connect(self._on_finished)
         self.say("Working...")
         self.bar.setRange(0, 0)
+        self._clock = time.monotonic()
         self.refresh()
+        self.session.runs_changed.emit()
         self.task.start()
 
     def cancel(self) -> None:
@@ -424,6 +427,8 @@ class Tool(QWidget, Generic[O]):
     def _on_progressed(self, fraction: float, message: str) -> None:
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * fraction))
+        left = time_left(fraction, time.monotonic() - self._clock)
+        self.bar.setFormat(f"%p %, {left}" if left else "%p %")
         if message:
             self.say(f"{message[:1].upper()}{message[1:]}...")
 
@@ -464,6 +469,7 @@ class Tool(QWidget, Generic[O]):
             self.task.deleteLater()
         self.task, self._source = None, None
         self.refresh()
+        self.session.runs_changed.emit()
 
 
 def _shape(layer: Layer) -> tuple[int, ...]:

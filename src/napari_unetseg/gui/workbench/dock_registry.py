@@ -1,6 +1,7 @@
-"""Registry of the tools in the order of the ladder, each imported on first use."""
+"""Registry of the tools and of the stages of work that they belong to; tools load on first use."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -16,10 +17,62 @@ _PLACES = {
     "Review": "review.review_dock:ReviewWidget",
     "Measure": "measure.measure_dock:MeasureWidget",
     "Batch": "batch.batch_dock:BatchWidget",
+    "Models": "models.models_dock:ModelsWidget",
+    "Features": "features.features_dock:FeaturesWidget",
+    "Project": "project.project_dock:ProjectWidget",
 }
 
 TITLES = tuple(_PLACES)
 """The titles of the tools, available before any of them is imported."""
+
+HOME = "Home"
+"""Title of the start page among the tools of its stage."""
+
+
+@dataclass(frozen=True)
+class WorkStage:
+    """A stage of work, with the titles of its tools.
+
+    Parameters
+    ----------
+    title
+        Its button; in lower case the name of its icon.
+    help
+        The tooltip of its button.
+    tools
+        Titles, in the order of use.
+    """
+
+    title: str
+    help: str
+    tools: tuple[str, ...]
+
+
+STAGES = (
+    WorkStage(
+        "Start",
+        "Open an image or a sample, choose a model by its picture, or open a project.",
+        (HOME, "Project", "Models"),
+    ),
+    WorkStage(
+        "Draft",
+        "A first segmentation without training: even out the light, choose a grey level.",
+        ("Background", "Threshold"),
+    ),
+    WorkStage(
+        "Learn",
+        "Train a model on your labels, compare kinds of models, and look inside.",
+        ("Train", "Train on", "Scoreboard", "Features"),
+    ),
+    WorkStage("Apply", "Run a model on an image, or a recipe on a folder.", ("Predict", "Batch")),
+    WorkStage("Fix", "Correct objects by hand, the most uncertain first.", ("Correct", "Queue")),
+    WorkStage(
+        "Results",
+        "Measure the objects, or compare them with the truth.",
+        ("Measure", "Review"),
+    ),
+)
+"""The stages in the order of work."""
 
 
 class DockRegistry(Sequence[Any]):
@@ -33,4 +86,4 @@ class DockRegistry(Sequence[Any]):
         return getattr(import_module(f"napari_unetseg.gui.{module}"), name)
 
 
-__all__ = ["TITLES", "DockRegistry"]
+__all__ = ["HOME", "STAGES", "TITLES", "DockRegistry", "WorkStage"]

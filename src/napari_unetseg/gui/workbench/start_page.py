@@ -2,25 +2,32 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers._source import layer_source
 from napari.utils.notifications import show_info
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
+    QGridLayout,
     QInputDialog,
     QLabel,
     QMenu,
     QPushButton,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_unetseg.core.io import file_contents, keeps_calibration, read_lazily
-from napari_unetseg.gui.shared.dock_help import About, text_button
+from napari_unetseg.gui.project.recent_projects import recent_projects
+from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
 from napari_unetseg.gui.shared.image_layers import file_layers
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
+
+if TYPE_CHECKING:
+    from napari_unetseg.gui.predict.model_finder import ModelFinder
 
 PLUGIN = "napari-unetseg"
 
@@ -35,18 +42,24 @@ SAMPLES = {
 """The samples offered here, a choice of those under File > Open Sample, with their names."""
 
 _TEXT = (
-    "<b>Open an image to begin.</b><br>Try Predict with a ready-made model first. If none fits, "
-    "start at step 1. Each message names the next step."
+    "<b>Open an image to begin.</b><br>A ready-made model may fit it: press Predict. If none does, "
+    "go on with Draft or Learn. Each message names the next step."
 )
+_MODELS = "<b>Models that are ready to use.</b> What looks like your image? Click it."
+_RECENT = 3
 
 
 class StartPage(QWidget):
-    """A page with three ways to begin: the user's own image, a sample, or the guided tour.
+    """A page with the ways to begin: an image, a sample, a project, a model, or the guided tour.
 
     Signals
     -------
     tour_wanted()
         The user pressed Guided tour.
+    project_wanted(object)
+        The user wants to open a project: its folder, or None to be asked.
+    model_wanted(str)
+        The user pressed the picture of a shipped model: its name.
 
     Parameters
     ----------
@@ -55,6 +68,8 @@ class StartPage(QWidget):
     """
 
     tour_wanted = Signal()
+    project_wanted = Signal(object)
+    model_wanted = Signal(str)
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -74,17 +89,74 @@ class StartPage(QWidget):
             "open is not touched.",
             self.tour_wanted.emit,
         )
+        self.project_button = text_button(
+            "Open a &project...",
+            "Open the layers and models of a saved project.",
+            lambda: self.project_wanted.emit(None),
+        )
         self.message = _line("You can also drop files on the window.")
         self.message.setObjectName("message")
-        column = QVBoxLayout(self)
-        column.setContentsMargins(12, 12, 12, 12)
-        column.setSpacing(8)
+        self.recent = QVBoxLayout()
+        self.recent.setSpacing(2)
+        self.finder: ModelFinder | None = None
+        page = QWidget()
+        self._column = column = QVBoxLayout(page)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.setSpacing(6)
         column.addWidget(About("Workbench", _TEXT, self))
-        for button in (self.open_button, self.sample_button, self.tour_button):
-            column.addWidget(button)
+        ways = QGridLayout()
+        ways.setSpacing(6)
+        buttons = (self.open_button, self.sample_button, self.project_button, self.tour_button)
+        for number, button in enumerate(buttons):
+            ways.addWidget(button, *divmod(number, 2))
+        column.addLayout(ways)
+        column.addLayout(self.recent)
         column.addWidget(self.message)
         column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(page)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scroll)
         self.setStyleSheet(FOCUS)
+
+    def show_models(self) -> None:
+        """Show the shipped models as pictures, once; their code is imported here."""
+        from napari_unetseg.core.models_io import shipped_models as shipped
+        from napari_unetseg.gui.predict.model_finder import ModelFinder
+
+        if self.finder is None and shipped.names():
+            self.finder = ModelFinder(_MODELS)
+            self.finder.taken.connect(self._on_model)
+            self._column.insertWidget(self._column.count() - 1, self.finder)
+            self.finder.show_examples()
+
+    def close_page(self) -> None:
+        """Drop what is still being read."""
+        if self.finder is not None:
+            self.finder.close_finder()
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """List the projects that were used last."""
+        super().showEvent(event)
+        while (item := self.recent.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        for path in recent_projects()[:_RECENT]:
+            button = small_button(
+                path.stem, f"Open the project {path}.", partial(self.project_wanted.emit, path)
+            )
+            self.recent.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
+
+    def _on_model(self, name: str) -> None:
+        if not self._viewer.layers:
+            self.message.setStyleSheet("")
+            self.message.setText(f"{name} is chosen. Open an image now, then press Predict.")
+        self.model_wanted.emit(name)
 
     def open_files(self, paths: list[str]) -> None:
         """Open files as layers, with their pixel size and axes, or show why they cannot be."""

@@ -1,4 +1,4 @@
-"""The Workbench: all tools in the order of the ladder, in one dock."""
+"""The Workbench: all tools in the order of work, in one dock."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -8,9 +8,7 @@ from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QApplication,
-    QButtonGroup,
     QGridLayout,
-    QPushButton,
     QStackedWidget,
     QVBoxLayout,
     QWidget,
@@ -19,19 +17,20 @@ from qtpy.QtWidgets import (
 from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS
-from napari_unetseg.gui.shared.tool import check_button
-from napari_unetseg.gui.workbench.dock_registry import TITLES, DockRegistry
+from napari_unetseg.gui.workbench.dock_registry import HOME, TITLES, DockRegistry
+from napari_unetseg.gui.workbench.project_bar import ProjectBar
+from napari_unetseg.gui.workbench.stage_bar import StageBar
 from napari_unetseg.gui.workbench.start_page import PLUGIN, StartPage
 
-_COLUMNS = 3
 _WIDTH = 312
+_FIRST_PAGE = "Predict"
 _PAUSE_MS = 100
 # These follow the user's edits from the moment they are built.
 _FIRST = ("Correct", "Train on")
 
 
 class WorkbenchWidget(QWidget):
-    """A dock with one numbered button per tool, and the page of the chosen one.
+    """A dock with the stages of work, the tools of a stage as tabs, and the page of the chosen one.
 
     A page is built when it is first opened, and the others one by one while the window is idle, so
     that the dock opens at once.
@@ -48,36 +47,33 @@ class WorkbenchWidget(QWidget):
         super().__init__()
         self._viewer = unwrapped(napari_viewer)
         self._pages = QStackedWidget()
-        self._buttons = QButtonGroup(self)
-        steps = QGridLayout()
-        steps.setContentsMargins(8, 6, 8, 0)
-        steps.setSpacing(4)
+        self.project = ProjectBar(self._viewer)
+        self.bar = StageBar(self._viewer)
+        self.bar.chosen.connect(self._on_chosen)
         self._built: dict[int, Any] = {}
         self._closed = False
         self._later = QTimer(self)
         self._later.setInterval(_PAUSE_MS)
         self._later.timeout.connect(self._build_next)
         self._places = [_place(self._pages) for _ in TITLES]
-        self._steps = [_step(f"{number + 1} {title}") for number, title in enumerate(TITLES)]
-        home = _step("Start")
-        home.setToolTip("Open an image or a sample, or take the guided tour.")
-        for number, button in enumerate([*self._steps, home]):
-            self._buttons.addButton(button, number)
-            steps.addWidget(button, number // _COLUMNS, number % _COLUMNS)
-        self._buttons.idClicked.connect(self._on_button)
         # napari adds a stretch below the last widget of a vertical box, which would halve the page.
         column = QGridLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(steps, 0, 0)
-        column.addWidget(self._pages, 1, 0)
-        column.setRowStretch(1, 1)
+        column.setVerticalSpacing(0)
+        for row, widget in enumerate((self.project, self.bar, self._pages)):
+            column.addWidget(widget, row, 0)
+        column.setRowStretch(2, 1)
         self.setStyleSheet(FOCUS)
         self._session = Session.of(napari_viewer)
         self._session.page_wanted.connect(self.open_tool)
-        self._at = 0
+        self._session.runs_changed.connect(self._show_runs)
+        # A model that is ready to use may be all that an image needs.
+        self._at = TITLES.index(_FIRST_PAGE)
         self._session.workbench = self
         self.start = StartPage(self._viewer)
         self.start.tour_wanted.connect(self.open_tour)
+        self.start.project_wanted.connect(self.project.open)
+        self.start.model_wanted.connect(self._take_model)
         self._pages.addWidget(self.start)
         self.open_start()
         layers = self._viewer.layers.events
@@ -93,7 +89,7 @@ class WorkbenchWidget(QWidget):
 
     @property
     def tools(self) -> list[Any]:
-        """All tools in the order of the ladder; missing ones are built."""
+        """All tools in the order of the registry; missing ones are built."""
         return [self.tool(number) for number in range(len(TITLES))]
 
     def tool(self, number: int) -> Any:
@@ -102,7 +98,9 @@ class WorkbenchWidget(QWidget):
             kind = self.rungs[number]
             self._built[number] = tool = kind(self._viewer)
             self._places[number].addWidget(tool)
-            self._steps[number].setToolTip(kind.help_text)
+            self.bar.show_help(kind.title, kind.help_text)
+            if kind.title == "Project":
+                self.project.follow()
             if hasattr(tool, "wanted"):
                 tool.wanted.connect(lambda: self.open_step(number))
         return self._built[number]
@@ -113,7 +111,11 @@ class WorkbenchWidget(QWidget):
         self._later.stop()
         for tool in self._built.values():
             tool.close_tool()
+        self.project.close_bar()
+        self.bar.close_bar()
+        self.start.close_page()
         self._session.page_wanted.disconnect(self.open_tool, missing_ok=True)
+        self._session.runs_changed.disconnect(self._show_runs, missing_ok=True)
         disconnect_events(self._viewer.layers.events, self)
         if self._session.workbench is self:
             self._session.workbench = None
@@ -123,12 +125,12 @@ class WorkbenchWidget(QWidget):
         self._at = number
         self.tool(number)
         self._pages.setCurrentIndex(number)
-        check_button(self._buttons, number)
+        self.bar.show_tool(TITLES[number])
 
     def open_start(self) -> None:
         """Show the start page."""
         self._pages.setCurrentWidget(self.start)
-        check_button(self._buttons, len(TITLES))
+        self.bar.show_tool(HOME)
 
     def open_tour(self) -> None:
         """Open the guided tour beside the Workbench."""
@@ -148,18 +150,34 @@ class WorkbenchWidget(QWidget):
             self._later.start()
 
     def _build_next(self) -> None:
-        """Build one more page, unless a mouse button is pressed."""
+        """Build one more part, unless a mouse button is pressed."""
         left = [n for n in range(len(TITLES)) if n not in self._built]
         if not left:
             self._later.stop()
-        elif QApplication.mouseButtons() == Qt.MouseButton.NoButton:
+        elif QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            return
+        elif self._pages.currentWidget() is self.start and self.start.finder is None:
+            self.start.show_models()
+        else:
             self.tool(min(left, key=lambda n: (TITLES[n] not in _FIRST, n)))
 
-    def _on_button(self, number: int) -> None:
-        if number < len(TITLES):
-            self.open_step(number)
-        else:
+    def _on_chosen(self, title: str) -> None:
+        if title == HOME:
             self.open_start()
+        else:
+            self.open_tool(title)
+
+    def _take_model(self, name: str) -> None:
+        """Choose a shipped model in Predict, and turn to it once there is an image."""
+        self._at = TITLES.index(_FIRST_PAGE)
+        self.tool(self._at).models.choose(name)
+        if self._viewer.layers:
+            self.open_step(self._at)
+
+    def _show_runs(self) -> None:
+        """Mark the tools in which a run goes on."""
+        running = [t.title for t in self._built.values() if getattr(t, "running", False)]
+        self.bar.show_running(running)
 
     def _on_layers(self, event: Any = None) -> None:
         """Show the start page while there is no layer, and the last tool when one comes."""
@@ -167,13 +185,6 @@ class WorkbenchWidget(QWidget):
             self.open_start()
         elif self._pages.currentWidget() is self.start and getattr(event, "type", "") != "removed":
             self.open_step(self._at)
-
-
-def _step(text: str) -> QPushButton:
-    button = QPushButton()
-    button.setText(text)
-    button.setCheckable(True)
-    return button
 
 
 def _place(pages: QStackedWidget) -> QVBoxLayout:
