@@ -9,6 +9,7 @@ from typing import Any
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QAbstractSpinBox,
     QApplication,
     QCheckBox,
@@ -98,9 +99,10 @@ class Person:
         seen = [one for one in self._all(QLabel, "message") if one.text()]
         return str(seen[-1].text()) if seen else ""
 
-    def button(self, text: str) -> QPushButton:
+    def button(self, text: str) -> QAbstractButton:
         """Find a button in sight by its words."""
-        found = [one for one in self._all(QPushButton) if one.text().replace("&", "") == text]
+        buttons = [*self._all(QPushButton), *self._all(QToolButton)]
+        found = [one for one in buttons if one.text().replace("&", "") == text]
         return self._only(found, f"button {text!r}")
 
     def field(self, label: str, kind: type[QWidget] = QWidget) -> Any:

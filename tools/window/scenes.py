@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtWidgets import QToolButton
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.io import write_image
@@ -36,7 +37,7 @@ def nuclei(hand: Hand, scratch: Path) -> None:
     predict = hand.turn_to(bench, "Predict")
     hand.choose(predict.models, "nuclei")
     hand.run(predict)
-    objects = hand.layer("objects")
+    objects = hand.layer("objects, nuclei")
     hand.home()
     hand.picture("workbench")
     _measure(hand, objects)
@@ -76,8 +77,7 @@ def inside(hand: Hand, scratch: Path) -> None:
     hand.wait(features.layers.count, "the layers of the model")
     features.layers.setCurrentIndex(1)
     hand.run(features)
-    maps = hand.layer("down 2").data
-    hand.viewer.dims.set_current_step(0, int(np.argmax(np.std(maps, axis=(1, 2)))))
+    hand.click(features.sheet.findChildren(QToolButton)[1])
     hand.home()
     hand.picture("features")
 

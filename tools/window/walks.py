@@ -45,6 +45,7 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
     with person.step("threshold"):
         person.turn_to("Threshold")
         person.choose("Objects", "dark")
+        person.click("More")
         person.number("Smoothing", 2)
         person.number("Smallest size", 300)
         person.choose("Result", "objects")
@@ -60,7 +61,7 @@ def neurons(person: Person, image: Path, minutes: float = 1.0) -> Any:
         person.turn_to("Train")
         person.choose("Labels", labels.name)
         # One neuron is a region: as objects it would come apart.
-        person.choose("Label type", "mask: 0 is background")
+        person.choose("Label type", "mask (0: background)")
         person.choose("Model", "unet")
         person.number("Minutes", minutes)
         person.run("Train", 60 * minutes + 240)
@@ -83,7 +84,7 @@ def folder(person: Person, place: Path) -> Path:
         person.run("Measure")
     with person.step("add the folder"):
         person.turn_to("Batch")
-        person.wait(lambda: person.button("Save...").isEnabled(), 30)
+        person.wait(lambda: person.button("Add folder...").isEnabled(), 30)
         person.answer_file_dialog(place, lambda: person.click("Add folder..."))
         person.wait(lambda: person.button("Run all").isEnabled(), 30)
     with person.step("run all"):

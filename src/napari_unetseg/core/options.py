@@ -49,6 +49,7 @@ def option(
     step: float | None = None,
     slider: bool = False,
     advanced: bool = False,
+    group: str = "",
     flag: str = "",
     suggestions: tuple[str, ...] = (),
     zero: str = "",
@@ -71,6 +72,8 @@ def option(
         Increment and widget of a number in the form.
     advanced
         Shown only when the advanced part of the form is expanded.
+    group
+        Heading of the fields that belong together, in the advanced part of the form.
     flag
         Command-line flag, when it is not the field's own name.
     suggestions
@@ -85,6 +88,7 @@ def option(
         "step": step,
         "slider": slider,
         "advanced": advanced,
+        "group": group,
         "flag": flag,
         "suggestions": suggestions,
         "zero": zero,
@@ -93,7 +97,7 @@ def option(
     return Field(default=default, title=title, description=help, json_schema_extra=extra, **bounds)
 
 
-def seed_option() -> Any:
+def seed_option(group: str = "") -> Any:
     """Declare the field `seed` of an options class."""
     return option(
         0,
@@ -102,14 +106,16 @@ def seed_option() -> Any:
         ge=0,
         le=2**31 - 1,
         advanced=True,
+        group=group,
     )
 
 
-def device_option() -> Any:
+def device_option(group: str = "") -> Any:
     """Declare the field that chooses the hardware to compute on, a `Device`."""
     return option(
         "auto",
         "Device",
         "Processor to compute on. Automatic uses a graphics processor if there is one.",
         advanced=True,
+        group=group,
     )

@@ -1,13 +1,16 @@
 """The form shows an options object and gives it back."""
 
+import re
 from typing import Literal
 
 import pytest
+from qtpy.QtWidgets import QLabel
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.gui.shared.form import Form
+from napari_unetseg.gui.shared.more import More
 
 
 class Kitchen(Options):
@@ -33,7 +36,9 @@ CASES = [
 def form(qtbot):
     made = Form(Kitchen())
     qtbot.addWidget(made.page)
+    qtbot.addWidget(made.rare)
     made.page.show()
+    made.rare.show()
     return made
 
 
@@ -67,9 +72,70 @@ def test_a_field_that_does_not_matter_is_hidden(form):
 
 
 def test_rare_fields_are_folded_away_until_asked_for(form):
-    assert not form.widget("rare").visible
-    form.unfold()
+    assert form.rare.layout().count() == 0
+    form.fill_rare()
     assert form.widget("rare").visible
+    assert form.page.isAncestorOf(form.widget("minutes").native)
+    assert form.rare.isAncestorOf(form.widget("rare").native)
+
+
+def test_the_page_decides_what_is_at_first_sight(qtbot):
+    form = Form(Kitchen(), first=("kind", "rare"))
+    qtbot.addWidget(form.page)
+    qtbot.addWidget(form.rare)
+    assert form.page.isAncestorOf(form.widget("rare").native)
+    assert form.rare.isAncestorOf(form.widget("minutes").native)
+
+
+class Grouped(Options):
+    """Fields in two groups, one of which is not always there."""
+
+    slow: bool = option(True, "Slow", "Whether.")
+    steps: int = option(1, "Steps", "How many.", advanced=True, group="Training")
+    turns: int = option(
+        1, "Turns", "How many.", advanced=True, group="Looks", when={"slow": (True,)}
+    )
+    rate: float = option(1.0, "Rate", "How fast.", advanced=True, group="Training")
+
+
+def test_rare_fields_stand_below_the_heading_of_their_group(qtbot):
+    form = Form(Grouped())
+    qtbot.addWidget(form.page)
+    qtbot.addWidget(form.rare)
+    form.fill_rare()
+    form.rare.show()
+    labels = form.rare.findChildren(QLabel)
+    in_order = sorted((one.mapTo(form.rare, one.pos()).y(), one.text()) for one in labels)
+    assert [re.sub("<.*?>", "", text) for _, text in in_order] == [
+        "Training",
+        "Steps",
+        "Rate",
+        "Looks",
+        "Turns",
+    ]
+    form.set(slow=False)
+    assert not form._headings["Looks"].isVisible()
+    assert form._headings["Training"].isVisible()
+
+
+def test_more_is_offered_while_it_holds_something(qtbot):
+    more, extra, form = More(), QLabel("extra"), Form(Kitchen(), first=("kind", "minutes"))
+    qtbot.addWidget(more)
+    more.add("Extra", extra)
+    more.add("", form)
+    more.show()
+    assert not extra.isVisible()
+    assert form.rare.layout().count() == 0
+    more.button.click()
+    assert extra.isVisible()
+    assert form.widget("salt").visible
+    form.show_rare(False)
+    assert not form.rare.isVisible()
+    assert more.button.isVisible()
+    extra.hide()
+    assert not more.button.isVisible()
+    form.show_rare(True)
+    assert more.button.isVisible()
 
 
 def test_every_widget_carries_label_and_help(form):
@@ -108,7 +174,8 @@ def test_options_are_held_before_there_are_widgets(qtbot, options):
     form.page.show()
     assert form.options == options
     assert not form.widget("salt").visible
-    form.unfold()
+    qtbot.addWidget(form.rare)
+    form.fill_rare()
     assert form.widget("rare").value == options.rare
     assert form.options == options
 
@@ -116,6 +183,7 @@ def test_options_are_held_before_there_are_widgets(qtbot, options):
 def test_zero_is_shown_by_its_word(qtbot):
     form = Form(DecodeOptions(link="time"))
     qtbot.addWidget(form.page)
+    qtbot.addWidget(form.rare)
     box = form.widget("link_distance").native
     assert box.text() == "automatic"
     form.set(link_distance=4.0)

@@ -48,9 +48,9 @@ def test_the_key_in_the_workbench_asks_once_and_then_saves(window, qtbot):
     bar = window.bench.project
     assert bar.name.text() == "Not saved yet"
     save_by_key(qtbot, bar.save_button)
-    qtbot.waitUntil(lambda: bar.keeper.path is not None and not bar.keeper.busy)
+    qtbot.waitUntil(lambda: bar.keeper.path is not None and not bar.keeper.busy, timeout=60_000)
     assert "cells" in bar.name.text()
-    with qtbot.waitSignal(bar.keeper.saved, timeout=20_000):
+    with qtbot.waitSignal(bar.keeper.saved, timeout=60_000):
         save_by_key(qtbot, window.rest)
     assert len(window.asked) == 1
     assert recent_projects() == [bar.keeper.path.resolve()]

@@ -16,6 +16,7 @@ class TrainOptions(Options):
         "time",
         "Train for",
         "A number of minutes or of epochs. Only epochs give reproducible results.",
+        group="Training",
     )
     budget: float = option(
         2.0,
@@ -34,6 +35,7 @@ class TrainOptions(Options):
         when={"until": ("epochs",)},
         ge=1,
         le=100_000,
+        group="Training",
     )
     steps: int = option(
         0,
@@ -42,6 +44,7 @@ class TrainOptions(Options):
         ge=0,
         le=100_000,
         advanced=True,
+        group="Training",
     )
     learning_rate: float = option(
         0.003,
@@ -51,6 +54,7 @@ class TrainOptions(Options):
         le=1,
         step=0.001,
         advanced=True,
+        group="Training",
     )
     schedule: Literal["one-cycle", "cosine", "constant"] = option(
         "one-cycle",
@@ -58,6 +62,7 @@ class TrainOptions(Options):
         "Course of the learning rate: long rise and fall, short rise and fall, or short rise and "
         "then constant.",
         advanced=True,
+        group="Training",
     )
     weight_decay: float = option(
         0.0001,
@@ -67,6 +72,7 @@ class TrainOptions(Options):
         le=1,
         step=0.0001,
         advanced=True,
+        group="Training",
     )
     patch: int = option(
         128,
@@ -77,11 +83,20 @@ class TrainOptions(Options):
         ge=8,
         le=2048,
         advanced=True,
+        group="Training",
     )
     patch_depth: int = option(
-        16, "Patch depth", "Planes per patch of a stack.", ge=1, le=512, advanced=True
+        16,
+        "Patch depth",
+        "Planes per patch of a stack.",
+        ge=1,
+        le=512,
+        advanced=True,
+        group="Training",
     )
-    batch: int = option(4, "Batch", "Patches per step.", ge=1, le=256, advanced=True)
+    batch: int = option(
+        4, "Batch", "Patches per step.", ge=1, le=256, advanced=True, group="Training"
+    )
 
     dice: float = option(
         0.5,
@@ -91,6 +106,7 @@ class TrainOptions(Options):
         le=1,
         step=0.1,
         advanced=True,
+        group="Classes and objects",
     )
     balance: Literal["auto", "none", "patches", "loss", "both"] = option(
         "auto",
@@ -98,6 +114,7 @@ class TrainOptions(Options):
         "Compensate for rare classes: draw patches equally often from each class, weight the loss "
         "of rare classes higher, or both. Automatic is both for scribbles and patches for masks.",
         advanced=True,
+        group="Classes and objects",
     )
 
     objects: Literal["distance", "boundary", "none"] = option(
@@ -107,6 +124,7 @@ class TrainOptions(Options):
         "distance of each pixel from the edge of its object, relative to its middle, or the "
         "boundary. None trains on foreground only.",
         advanced=True,
+        group="Classes and objects",
     )
     maps: float = option(
         1.0,
@@ -117,11 +135,18 @@ class TrainOptions(Options):
         le=100,
         step=0.5,
         advanced=True,
+        group="Classes and objects",
     )
 
-    flips: bool = option(True, "Flips", "Augment with mirrored patches.", advanced=True)
+    flips: bool = option(
+        True, "Flips", "Augment with mirrored patches.", advanced=True, group="Augmentation"
+    )
     quarter_turns: bool = option(
-        True, "Quarter turns", "Augment with patches turned by 90 degrees.", advanced=True
+        True,
+        "Quarter turns",
+        "Augment with patches turned by 90 degrees.",
+        advanced=True,
+        group="Augmentation",
     )
     rotation: float = option(
         0.0,
@@ -131,6 +156,7 @@ class TrainOptions(Options):
         le=180,
         step=5,
         advanced=True,
+        group="Augmentation",
     )
     scale: float = option(
         0.0,
@@ -140,6 +166,7 @@ class TrainOptions(Options):
         le=1,
         step=0.05,
         advanced=True,
+        group="Augmentation",
     )
     elastic: float = option(
         0.0,
@@ -149,6 +176,7 @@ class TrainOptions(Options):
         le=50,
         step=1,
         advanced=True,
+        group="Augmentation",
     )
     intensity: float = option(
         0.2,
@@ -158,6 +186,7 @@ class TrainOptions(Options):
         le=1,
         step=0.05,
         advanced=True,
+        group="Augmentation",
     )
     blur: float = option(
         0.0,
@@ -167,6 +196,7 @@ class TrainOptions(Options):
         le=5,
         step=0.5,
         advanced=True,
+        group="Augmentation",
     )
     noise: float = option(
         0.0,
@@ -176,6 +206,7 @@ class TrainOptions(Options):
         le=1,
         step=0.05,
         advanced=True,
+        group="Augmentation",
     )
 
     validation: float = option(
@@ -187,6 +218,7 @@ class TrainOptions(Options):
         le=0.8,
         step=0.05,
         advanced=True,
+        group="Validation",
     )
     patience: int = option(
         0,
@@ -196,6 +228,7 @@ class TrainOptions(Options):
         ge=0,
         le=10_000,
         advanced=True,
+        group="Validation",
     )
     averaging: float = option(
         0.99,
@@ -206,6 +239,7 @@ class TrainOptions(Options):
         lt=1,
         step=0.01,
         advanced=True,
+        group="Training",
     )
     climbing: Literal["auto", "on", "off"] = option(
         "auto",
@@ -213,6 +247,7 @@ class TrainOptions(Options):
         "Use the logistic model as a guide: where nothing is painted, train on its predictions; "
         "your strokes take priority. Automatic is on for scribbles.",
         advanced=True,
+        group="Training",
     )
     freeze: int = option(
         0,
@@ -222,14 +257,16 @@ class TrainOptions(Options):
         ge=0,
         le=10_000,
         advanced=True,
+        group="Training",
     )
-    seed: int = seed_option()
-    device: Device = device_option()
+    seed: int = seed_option("Computer")
+    device: Device = device_option("Computer")
     spare_core: bool = option(
         False,
         "Spare a core",
         "Leave one processor core to other programs.",
         advanced=True,
+        group="Computer",
     )
     preview_every: float = option(
         5.0,
@@ -239,6 +276,7 @@ class TrainOptions(Options):
         le=3600,
         step=1,
         advanced=True,
+        group="Computer",
     )
 
     @property

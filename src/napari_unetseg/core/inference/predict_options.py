@@ -50,6 +50,7 @@ class PredictOptions(SizeOptions, _ResultOptions):
         le=8192,
         step=32,
         advanced=True,
+        group="Computer",
     )
     flips: bool = option(
         False,
@@ -57,8 +58,9 @@ class PredictOptions(SizeOptions, _ResultOptions):
         "Average the predictions of all mirror images (test-time augmentation): a little better, "
         "four times slower, eight times for stacks.",
         advanced=True,
+        group="Computer",
     )
-    device: Device = device_option()
+    device: Device = device_option("Computer")
 
     def computes_as(self, other: "PredictOptions") -> bool:
         """Whether the network gives the same output with other options, whatever is made of it."""

@@ -67,6 +67,7 @@ class ModelSpec(Options):
         "Add the position of a pixel to the model's inputs: as powers of its coordinates "
         "(polynomial) or as waves across the image (sinusoidal). Use it for uneven illumination "
         "and fixed layouts, but not if objects may lie anywhere and only one corner is annotated.",
+        group="Inputs",
     )
     position_order: int = option(
         2,
@@ -75,6 +76,7 @@ class ModelSpec(Options):
         when={"position": ("polynomial", "sinusoidal")},
         ge=1,
         le=6,
+        group="Inputs",
     )
 
     @classmethod
@@ -152,6 +154,7 @@ def _alignment(when: dict[str, tuple[Any, ...]]) -> Any:
         "largest box. Corners is for models that were trained so, before there was a choice.",
         when=when,
         advanced=True,
+        group="Layers",
     )
 
 
@@ -166,6 +169,7 @@ class ConvolutionalSpec(ModelSpec):
         "Channels of the first level. Twice as many cost about four times as much.",
         ge=1,
         le=256,
+        group="Size",
     )
     normalisation: NormalisationLayer = option(
         "batch",
@@ -174,6 +178,7 @@ class ConvolutionalSpec(ModelSpec):
         "single channels of each patch, or not at all. Prediction always uses the averages of the "
         "training, so that the result of a pixel does not depend on its tile.",
         advanced=True,
+        group="Layers",
     )
     activation: Activation = option(
         "relu",
@@ -181,6 +186,7 @@ class ConvolutionalSpec(ModelSpec):
         "Nonlinear function after each convolution. The sigmoid is here to compare: with it, deep "
         "networks learn slowly.",
         advanced=True,
+        group="Layers",
     )
     dropout: float = option(
         0.0,
@@ -191,6 +197,7 @@ class ConvolutionalSpec(ModelSpec):
         le=0.9,
         step=0.05,
         advanced=True,
+        group="Layers",
     )
     flat_levels: int = option(
         0,
@@ -201,6 +208,7 @@ class ConvolutionalSpec(ModelSpec):
         ge=0,
         le=8,
         advanced=True,
+        group="Size",
     )
     resolution: Resolution = option(
         "auto",
@@ -209,6 +217,7 @@ class ConvolutionalSpec(ModelSpec):
         "its output: each step is four times faster and has twice the receptive field. Best if "
         "the finest structures are several pixels wide. Automatic chooses by the width of the "
         "annotated structures in a mask or objects, and full for scribbles.",
+        group="Size",
     )
 
     def shrink(self, ndim: int) -> tuple[int, ...]:
@@ -274,6 +283,7 @@ class UNetSpec(ConvolutionalSpec):
         "Number of times the network halves the image. Each doubles the receptive field.",
         ge=1,
         le=6,
+        group="Size",
     )
     growth: float = option(
         2.0,
@@ -282,9 +292,15 @@ class UNetSpec(ConvolutionalSpec):
         ge=1.0,
         le=3.0,
         advanced=True,
+        group="Size",
     )
     convolutions: int = option(
-        2, "Convolutions a level", "3 by 3 convolutions in a row at each level.", ge=1, le=4
+        2,
+        "Convolutions a level",
+        "3 by 3 convolutions in a row at each level.",
+        ge=1,
+        le=4,
+        group="Size",
     )
     stem: Stem = option(
         "space-to-depth",
@@ -293,6 +309,7 @@ class UNetSpec(ConvolutionalSpec):
         "resolution: three to four times faster. With 4 it takes every 4 by 4 pixels: four times "
         "faster again, with twice the receptive field, for large images without finer details. "
         "Plain works on single pixels: for structures one pixel wide.",
+        group="Size",
     )
     head: Literal["linear", "learnt"] = option(
         "linear",
@@ -302,6 +319,7 @@ class UNetSpec(ConvolutionalSpec):
         "box, which can separate neighbouring pixels, but may leave one-pixel stripes at edges.",
         when={"stem": ("space-to-depth", "space-to-depth-4")},
         advanced=True,
+        group="Layers",
     )
     residual: bool = option(
         False,
@@ -309,6 +327,7 @@ class UNetSpec(ConvolutionalSpec):
         "Each level adds its output to its input. Use it in deep networks: with a depth of 5 or "
         "more, or three or more convolutions per level.",
         advanced=True,
+        group="Layers",
     )
     attention: bool = option(
         False,
@@ -316,18 +335,21 @@ class UNetSpec(ConvolutionalSpec):
         "Weight each skip connection by an attention map from the coarser level. Try it for small "
         "objects in a crowded image.",
         advanced=True,
+        group="Layers",
     )
     separable: bool = option(
         False,
         "Separable convolutions",
         "Filter each channel by itself, then mix channels: far fewer multiplications and weights.",
         advanced=True,
+        group="Layers",
     )
     pooling: Pooling = option(
         "max",
         "Pooling",
         "How the image is halved: by the maximum, the mean, or learnt weights of 2 by 2 pixels.",
         advanced=True,
+        group="Layers",
     )
     upsampling: Upsampling = option(
         "transposed-2",
@@ -336,6 +358,7 @@ class UNetSpec(ConvolutionalSpec):
         "off-centre by a tenth of a pixel or two) or 4, by linear interpolation (smooth, not "
         "learnt), or by repetition and a convolution.",
         advanced=True,
+        group="Layers",
     )
     alignment: Alignment = _alignment({"upsampling": ("linear",)})
     skip: Literal["concat", "add"] = option(
@@ -343,6 +366,7 @@ class UNetSpec(ConvolutionalSpec):
         "Shortcuts",
         "Concatenate the channels of the fine and the coarse level, or add them (faster).",
         advanced=True,
+        group="Layers",
     )
     padding: Literal["same", "valid"] = option(
         "same",
@@ -350,6 +374,7 @@ class UNetSpec(ConvolutionalSpec):
         "Same pads a block with zeros; valid computes only pixels whose receptive field lies in "
         "the block, so that training patches must be larger than the halo.",
         advanced=True,
+        group="Layers",
     )
 
     def multiple(self, ndim: int, context: FeatureContext = NO_CONTEXT) -> tuple[int, ...]:
@@ -441,12 +466,13 @@ class CnnSpec(ConvolutionalSpec):
 
     kind: ClassVar[str] = "cnn"
 
-    layers: int = option(4, "Layers", "3 by 3 convolutions in a row.", ge=1, le=8)
+    layers: int = option(4, "Layers", "3 by 3 convolutions in a row.", ge=1, le=8, group="Size")
     context: Literal["dilation", "pooling", "none"] = option(
         "dilation",
         "Context",
         "How the receptive field grows: by holes between the weights that double from layer to "
         "layer, by halving the image, or not at all.",
+        group="Size",
     )
     poolings: int = option(
         2,
@@ -455,6 +481,7 @@ class CnnSpec(ConvolutionalSpec):
         when={"context": ("pooling",)},
         ge=1,
         le=5,
+        group="Size",
     )
     alignment: Alignment = _alignment({"context": ("pooling",)})
 

@@ -11,12 +11,16 @@ from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QWidget
 from napari_unetseg.core.background import Background, BackgroundOptions, fit_background
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Progress, part
+from napari_unetseg.gui.shared.data_versions import is_as_written
+from napari_unetseg.gui.shared.form import labelled_rows
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
     FLATTENED,
+    SURFACE,
     find_layer,
     image_of,
     index_along,
+    is_input,
     labels_of,
     labels_over,
     plane_image,
@@ -27,9 +31,9 @@ from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Latest, Work
 from napari_unetseg.gui.shared.tool import check_button
 
-SURFACE = "surface"
-_OURS = (FLATTENED, SURFACE)
 _VIEWS = ("Before", "After", "Surface", "Residual")
+_AT_SIGHT = 2
+"""Views whose buttons are at first sight; the others are under More."""
 _VIEW_HELP = {
     "Before": "The original image.",
     "After": "The flattened plane: the surface is removed.",
@@ -88,7 +92,7 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         self._warm = Latest(self)
         self.exclude = LayerChoice(
             self.viewer,
-            lambda layer: isinstance(layer, Labels),
+            lambda layer: isinstance(layer, Labels) and is_input(layer),
             follow=lambda layer: False,
             nothing="nothing",
             images=True,
@@ -96,25 +100,32 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         self.exclude.setObjectName("exclude")
         self.exclude.picked.connect(self.look_later)
         self._views = QButtonGroup(self)
-        self.assemble(rows=[("Leave out", self.exclude)], extras=[self._row_of_views()])
+        self.assemble(
+            extras=[self._row_of_views(range(_AT_SIGHT))],
+            more=[
+                ("Check the fit", self._row_of_views(range(_AT_SIGHT, len(_VIEWS)))),
+                ("Labels to leave out of the fit", labelled_rows(("Leave out", self.exclude))),
+            ],
+        )
+        self._views.idClicked.connect(lambda number: self.set_view(_VIEWS[number]))
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
-        return super().accepts(layer) and role_of(layer) not in _OURS
+        return super().accepts(layer) and role_of(layer) != FLATTENED
 
-    def _row_of_views(self) -> QWidget:
+    def _row_of_views(self, numbers: range) -> QWidget:
         row = QWidget()
         line = QHBoxLayout(row)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(2)
-        for number, view in enumerate(_VIEWS):
+        for number in numbers:
+            view = _VIEWS[number]
             button = QPushButton(view)
             button.setCheckable(True)
             button.setToolTip(_VIEW_HELP[view])
             button.setChecked(view == self._view)
             self._views.addButton(button, number)
             line.addWidget(button)
-        self._views.idClicked.connect(lambda number: self.set_view(_VIEWS[number]))
         return row
 
     def set_view(self, view: str) -> None:
@@ -175,6 +186,17 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         if self._view == "Before":
             self.set_view("After")
         super().options_changed(options)
+
+    def hidden(self) -> None:
+        super().hidden()
+        self._remove_surfaces()
+
+    def _remove_surfaces(self) -> None:
+        """Remove the surfaces, which the button Surface shows again."""
+        layers = self.viewer.layers
+        for layer in [one for one in layers if role_of(one) == SURFACE]:
+            if is_as_written(layer) and not layer.visible:
+                layers.remove(layer)
 
     def close_tool(self) -> None:
         if not self._closed:

@@ -218,6 +218,7 @@ class BatchWidget(QWidget):
         buttons["look"].setEnabled(there and n > 0)
         buttons["run"].setEnabled(idle and there and n > 0 and place)
         buttons["cancel"].setEnabled(not idle)
+        buttons["cancel"].setVisible(not idle)
         buttons["show"].setEnabled(place and Path(self.page.out.text().strip()).is_dir())
         self.editor.text.setReadOnly(not idle)
         self.page.out.setEnabled(idle)

@@ -22,6 +22,7 @@ from napari_unetseg.gui.batch.recipe_editor import RecipeEditor
 from napari_unetseg.gui.shared.dock_help import About
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layer_provenance import has_steps
+from napari_unetseg.gui.shared.more import More
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
 
 _BUTTONS = {
@@ -82,6 +83,7 @@ class BatchPage(QWidget):
             "the recipe changed."
         )
         self.flattened = QCheckBox("Save flattened images too")
+        self.more = More()
         self.bar = QProgressBar()
         self.message = _line()
         self.message.setObjectName("message")
@@ -90,7 +92,6 @@ class BatchPage(QWidget):
         font.setBold(True)
         self.buttons["run"].setFont(font)
         self.buttons["place"].setMaximumWidth(34)
-        self.buttons["show"].setMaximumWidth(60)
         self._lay_out(help_text)
         self.setStyleSheet(FOCUS)
 
@@ -110,19 +111,22 @@ class BatchPage(QWidget):
         column.setContentsMargins(8, 6, 8, 6)
         column.addWidget(About("Batch", help_text, self))
         column.addWidget(_head("Recipe"))
-        column.addLayout(_row(QLabel("Steps of"), self.pick, self.buttons["take"], stretch=1))
-        column.addWidget(self.editor, 3)
+        column.addLayout(_row(QLabel("Steps of"), self.pick, stretch=1))
+        column.addWidget(self.editor.remark)
         column.addWidget(self.remarks)
-        column.addLayout(self._buttons("open", "save", "export"))
         column.addWidget(_head("Images"))
         column.addWidget(self.axes_line)
-        column.addWidget(self.images, 2)
+        column.addWidget(self.images, 1)
         column.addWidget(self.count)
-        column.addLayout(self._buttons("files", "folder", "remove"))
-        column.addWidget(_head("Results"))
-        column.addLayout(_row(self.out, self.buttons["place"], self.buttons["show"], stretch=0))
-        column.addWidget(self.keep)
-        column.addWidget(self.flattened)
+        column.addLayout(self._buttons("files", "folder"))
+        column.addLayout(_row(QLabel("Results"), self.out, self.buttons["place"], stretch=1))
+        self.more.add("Recipe", self._buttons_in_a_row("take", "open", "save", "export"))
+        self.more.add("", self.editor)
+        self.more.add("Images", self._buttons_in_a_row("remove", "look"))
+        self.more.add("Results", self.buttons["show"])
+        self.more.add("", self.keep)
+        self.more.add("", self.flattened)
+        column.addWidget(self.more)
         self.scroller = scroller = QScrollArea()
         scroller.setWidgetResizable(True)
         scroller.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -134,10 +138,16 @@ class BatchPage(QWidget):
         whole.addWidget(scroller, 1)
         foot = QVBoxLayout()
         foot.setContentsMargins(8, 4, 8, 6)
-        foot.addLayout(self._buttons("run", "cancel", "look"))
+        foot.addLayout(self._buttons("run", "cancel"))
         foot.addWidget(self.bar)
         foot.addWidget(self.message)
         whole.addLayout(foot)
+
+    def _buttons_in_a_row(self, *names: str) -> QWidget:
+        row, line = QWidget(), self._buttons(*names)
+        line.setContentsMargins(0, 0, 0, 0)
+        row.setLayout(line)
+        return row
 
     def _buttons(self, *names: str) -> QHBoxLayout:
         return _row(*(self.buttons[name] for name in names))

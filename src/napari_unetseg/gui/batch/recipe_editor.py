@@ -53,7 +53,6 @@ class RecipeEditor(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.text)
-        column.addWidget(self.remark)
         self.text.textChanged.connect(self._on_changed)
 
     @property

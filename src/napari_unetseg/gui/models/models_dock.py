@@ -336,7 +336,7 @@ class ExportDialog(QDialog):
             "the model."
         )
         about.setWordWrap(True)
-        self.form = Form(options)
+        self.form = Form(options, first=type(options).model_fields)
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )

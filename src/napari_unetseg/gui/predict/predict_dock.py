@@ -3,12 +3,11 @@
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
 from napari.utils.events import disconnect_events
-from qtpy.QtWidgets import QLabel
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import mismatch
@@ -73,6 +72,7 @@ class PredictWidget(Tool[PredictDockOptions]):
     title = "Predict"
     help_text = "Run a trained model on the image. The result is a Labels layer to correct."
     run_text = "Predict"
+    at_sight = ("what", "diameter")
     run_help = "Run the model. Labels that you have corrected are kept."
     can_stop = True
     stop_help = "End now and keep what is predicted so far; elsewhere nothing changes."
@@ -94,7 +94,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.finder = ModelFinder()
         self.finder.taken.connect(self.models.choose)
         self.outlines = OutlinesBox(self._results)
-        self.decoding = Form(DecodeOptions())
+        self.decoding = Form(DecodeOptions(), first=("split", "min_size"))
         self.live = LiveSplitting(
             self, self.viewer, self.preview, self._wanted, self.say, self.outlines.isChecked
         )
@@ -107,7 +107,8 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.viewer.dims.events.ndisplay.connect(self.live.look)
         self.assemble(
             rows=[("Model", beside(self.models, self.try_button))],
-            extras=[self.decoding.page, self.files],
+            extras=[self.decoding.page],
+            more=[("Objects", self.decoding), ("Model files", self.files)],
             results=[self.outlines],
             forms={"splitting": self.decoding},
         )
@@ -361,8 +362,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         shown = learnt.model_dump(include=set(LEARNT)) | {"min_size": 0}
         size = f" (0: {learnt.min_size})" if learnt.min_size else ""
         box = self.decoding.widget("min_size")
-        label = cast(QLabel, self.decoding.layout.labelForField(box.native))
-        label.setText(f"{box.label}{size}")
+        self.decoding.label("min_size").setText(f"{box.label}{size}")
         self.decoding.set(**shown)
 
     def _show_finder(self) -> None:
@@ -389,8 +389,8 @@ class PredictWidget(Tool[PredictDockOptions]):
         differs = "" if layer is None or model is None else mismatch(model, image_of(layer))
         known = 0.0 if model is None else model.diameter
         box, tick = self.form.widget("diameter"), self.form.widget("rescale")
-        box.native.setSpecialValueText(f"as learnt: {known:.3g}")
-        tick.text = f"pixel size {differs} as learnt"  # type: ignore[attr-defined]  # a CheckBox
+        box.native.setSpecialValueText(f"as trained: {known:.3g} px")
+        tick.text = f"pixel size {differs} as trained"  # type: ignore[attr-defined]  # a CheckBox
         found = False
         if layer is not None and model is not None:
             found = finds_scale(self.form.options, model, image_of(layer))
@@ -418,6 +418,7 @@ class PredictWidget(Tool[PredictDockOptions]):
             self.form.show_only({"orientations": model.ndim == 2 and image.length("Z") > 1})
         self.decoding.show_only(link_fields(choices, self.decoding.options))
         self.decoding.page.setVisible(objects)
+        self.decoding.show_rare(objects)
 
     # Models
 

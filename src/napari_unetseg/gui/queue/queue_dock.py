@@ -19,7 +19,7 @@ from napari_unetseg.core.review_queue import BuiltQueue, QueueOptions, Sources, 
 from napari_unetseg.gui.correct.correct_hand import Keys
 from napari_unetseg.gui.queue.queue_panel import KEYS, QueuePanel
 from napari_unetseg.gui.queue.queue_run import QueueRun
-from napari_unetseg.gui.review.review_dock import REVIEW
+from napari_unetseg.gui.shared.form import labelled_rows
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layer_provenance import maker_of
 from napari_unetseg.gui.shared.layers import (
@@ -27,6 +27,7 @@ from napari_unetseg.gui.shared.layers import (
     find_layer,
     has_planes,
     image_of,
+    is_input,
     options_of_layer,
     plain_shape,
     role_of,
@@ -34,7 +35,6 @@ from napari_unetseg.gui.shared.layers import (
     source_of_layer,
 )
 from napari_unetseg.gui.shared.model_choice import ModelChoice
-from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
@@ -78,6 +78,7 @@ class QueueWidget(Tool[QueueOptions]):
     run_text = "Make the queue"
     run_help = "Find the items to review. Corrected and approved objects are left out."
     pick_text = "Labels"
+    at_sight = ("order", "labels_are", "n")
     runs_on_labels = True
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
@@ -88,7 +89,7 @@ class QueueWidget(Tool[QueueOptions]):
         self.keys = Keys(self.viewer)
         self.image = LayerChoice(
             self.viewer,
-            lambda layer: isinstance(layer, ImageLayer) and not is_preview(layer),
+            lambda layer: isinstance(layer, ImageLayer) and is_input(layer),
             follow=lambda layer: not role_of(layer),
         )
         self.models = ModelChoice()
@@ -108,7 +109,8 @@ class QueueWidget(Tool[QueueOptions]):
         self.session.models_changed.connect(self._fill_models)
         self._fill_models()
         self.assemble(
-            rows=[("Image", self.image), ("Model", self.models), ("Compare with", self.other)],
+            rows=[("Image", self.image), ("Model", self.models)],
+            more=[("", labelled_rows(("Compare with", self.other)))],
             results=[self.panel],
         )
 
@@ -116,8 +118,7 @@ class QueueWidget(Tool[QueueOptions]):
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
-        of_ours = is_preview(layer) or role_of(layer) == REVIEW
-        return isinstance(layer, Labels) and not of_ours and not layer.multiscale
+        return isinstance(layer, Labels) and is_input(layer) and not layer.multiscale
 
     def whole_axes(self) -> str:
         return "ZYX" if self.form.options.per == "stack" else "YX"

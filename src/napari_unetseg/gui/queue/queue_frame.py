@@ -8,9 +8,8 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 
 from napari_unetseg.core.review_queue import Item
-from napari_unetseg.gui.shared.layers import geometry_of, marked
+from napari_unetseg.gui.shared.layers import PREVIEW, geometry_of, marked
 from napari_unetseg.gui.shared.navigate import camera_of
-from napari_unetseg.gui.shared.preview import PREVIEW
 
 COLOUR = "#ff9d4d"
 

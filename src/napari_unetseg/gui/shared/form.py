@@ -1,7 +1,7 @@
 """Forms of magicgui widgets for options objects: `Form(options).options == options`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from magicgui.widgets import (
@@ -10,7 +10,6 @@ from magicgui.widgets import (
     FloatSlider,
     FloatSpinBox,
     LineEdit,
-    PushButton,
     Slider,
     SpinBox,
 )
@@ -31,35 +30,76 @@ _FLOAT_RANGE = (-1e12, 1e12)
 
 
 class Form(Generic[O]):
-    """Widgets for every field of an options object.
+    """Widgets for every field of an options object: some at first sight, the rare ones elsewhere.
 
     Parameters
     ----------
     options
         The initial values; their class defines the fields.
+    first
+        Names of the fields at first sight; those that are not advanced when missing.
 
     Attributes
     ----------
     changed : psygnal.Signal
         Sent with the new options whenever the user changed a field.
+    arranged : psygnal.Signal
+        Sent when other fields matter than before.
     """
 
     changed = Signal(Options)
+    arranged = Signal()
 
-    def __init__(self, options: O) -> None:
+    def __init__(self, options: O, *, first: Collection[str] | None = None) -> None:
         self._type = type(options)
         self._rows = {
-            name: _Row(name, field, getattr(options, name))
+            name: _Row(name, field, getattr(options, name), first)
             for name, field in self._type.model_fields.items()
         }
-        self._folded, self._complete, self._silent = True, False, False
+        self._complete = self._silent = False
+        self._offered = True
         self._sheet: QFormLayout | None = None
+        self._rare: QWidget | None = None
+        self._headings: dict[str, QLabel] = {}
 
     @property
     def page(self) -> QWidget:
-        """The widgets: one row per field, irrelevant fields hidden, rare ones folded away."""
+        """The widgets at first sight: one row per field, irrelevant fields hidden."""
         _ = self.layout
         return self._holder
+
+    @property
+    def rare(self) -> QWidget:
+        """The widgets of the rare fields, below the headings of their groups.
+
+        It is empty until `fill_rare`.
+        """
+        if self._rare is None:
+            self._rare = QWidget()
+            _new_sheet(self._rare)
+        return self._rare
+
+    def show_rare(self, wanted: bool) -> None:
+        """Offer the rare fields, or hide all of them."""
+        if self._offered != wanted:
+            self._offered = wanted
+            self.arranged.emit()
+
+    @property
+    def has_rare(self) -> bool:
+        """Whether a rare field matters."""
+        if not self._offered:
+            return False
+        values = {name: row.value for name, row in self._rows.items()}
+        return any(row.rare and row.wanted and row.matters(values) for row in self._rows.values())
+
+    def fill_rare(self) -> None:
+        """Make the widgets of the rare fields, once: most are never looked at."""
+        if not self._complete:
+            self._complete = True
+            self._add_rare(_sheet_of(self.rare))
+            order_tabs(self.rare)
+            self._arrange()
 
     @property
     def layout(self) -> QFormLayout:
@@ -115,10 +155,15 @@ class Form(Generic[O]):
 
     def widget(self, name: str) -> ValueWidget[Any]:
         """Return the widget that edits field `name`."""
-        layout = self.layout
-        if self._rows[name].advanced:
-            self._add_rare(layout)
+        _ = self.layout
+        if self._rows[name].rare:
+            self.fill_rare()
         return self._rows[name].inputs[0]
+
+    def label(self, name: str) -> QLabel:
+        """Return the label of field `name`."""
+        _ = self.widget(name)
+        return self._rows[name].label
 
     def set_range(self, name: str, low: float, high: float) -> None:
         """Set the range of the number `name`, widened to include its present value."""
@@ -155,15 +200,6 @@ class Form(Generic[O]):
             self._rows[name].wanted = wanted
         self._arrange()
 
-    def unfold(self, folded: bool = False) -> None:
-        """Show the rare fields, or fold them away."""
-        layout = self.layout
-        if not folded:
-            self._add_rare(layout)
-        self._folded = folded
-        self._fold.text = "More options" if folded else "Fewer options"
-        self._arrange()
-
     def _safe_options(self) -> O | None:
         try:
             return self.options
@@ -178,59 +214,93 @@ class Form(Generic[O]):
         if options is not None:
             self.changed.emit(options)
 
-    def _toggle_fold(self) -> None:
-        self.unfold(not self._folded)
-
     def _laid_out(self) -> QFormLayout:
         # The widget that holds the rows goes with the layout, which it owns.
         self._holder = QWidget()
-        layout = QFormLayout(self._holder)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setVerticalSpacing(4)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._add(layout, rare=False)
-        self._fold = PushButton(text="More options")
-        self._fold.changed.connect(self._toggle_fold)
-        layout.addRow(self._fold.native)
+        layout = _new_sheet(self._holder)
+        self._add(layout, [row for row in self._rows.values() if not row.rare])
         return layout
 
     def _add_rare(self, layout: QFormLayout) -> None:
-        """Add the rare fields, once: most forms are never unfolded."""
-        if not self._complete:
-            self._complete = True
-            self._add(layout, rare=True)
-            order_tabs(self._holder)
-            self._arrange()
+        """Add the rare fields, those of a group together."""
+        rare = [row for row in self._rows.values() if row.rare]
+        for group in dict.fromkeys(row.group for row in rare):
+            if group:
+                self._headings[group] = heading = heading_label(group)
+                layout.addRow(heading)
+            self._add(layout, [row for row in rare if row.group == group])
 
-    def _add(self, layout: QFormLayout, *, rare: bool) -> None:
-        for row in self._rows.values():
-            if row.advanced == rare:
-                row.add_to(layout)
-                for widget in row.inputs:
-                    widget.changed.connect(self._on_changed)
+    def _add(self, layout: QFormLayout, rows: Sequence["_Row"]) -> None:
+        for row in rows:
+            row.add_to(layout)
+            for widget in row.inputs:
+                widget.changed.connect(self._on_changed)
 
     def _arrange(self) -> None:
-        layout = self._sheet
-        if layout is None:
-            return
+        """Show the fields that matter, and the headings of groups that have some."""
         values = {name: row.value for name, row in self._rows.items()}
-        rare = False
+        shown: set[str] = set()
         for row in self._rows.values():
-            matters = row.wanted and row.matters(values)
-            rare |= matters and row.advanced
-            row.show(layout, matters and not (row.advanced and self._folded))
-        layout.setRowVisible(self._fold.native, rare)
+            sheet = (
+                self._sheet if not row.rare else _sheet_of(self.rare) if self._complete else None
+            )
+            if sheet is not None:
+                matters = row.wanted and row.matters(values)
+                row.show(sheet, matters)
+                if matters and row.rare:
+                    shown.add(row.group)
+        for group, heading in self._headings.items():
+            _sheet_of(self.rare).setRowVisible(heading, group in shown)
+        self.arranged.emit()
+
+
+def heading_label(text: str) -> QLabel:
+    """Return the heading of a group of rows."""
+    label = QLabel(f"<b>{text}</b>")
+    label.setContentsMargins(0, 6, 0, 0)
+    return label
+
+
+def labelled_rows(*rows: tuple[str, QWidget]) -> QWidget:
+    """Return a widget with labelled rows, which long names do not widen."""
+    page = QWidget()
+    layout = _new_sheet(page)
+    for label, widget in rows:
+        widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        widget.setMinimumWidth(80)
+        layout.addRow(label, widget)
+    return page
+
+
+def _new_sheet(holder: QWidget) -> QFormLayout:
+    layout = QFormLayout(holder)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(4)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return layout
+
+
+def _sheet_of(holder: QWidget) -> QFormLayout:
+    layout = holder.layout()
+    if not isinstance(layout, QFormLayout):
+        raise TypeError("The widget has no form layout.")
+    return layout
 
 
 class _Row:
     """One field: its value, held by its widgets once they are made."""
 
-    def __init__(self, name: str, field: FieldInfo, value: Any) -> None:
+    label: QLabel
+
+    def __init__(
+        self, name: str, field: FieldInfo, value: Any, first: Collection[str] | None
+    ) -> None:
         extra = field.json_schema_extra
         layout: Mapping[str, Any] = extra if isinstance(extra, Mapping) else {}
         self.name = name
         self.wanted = True
-        self.advanced = bool(layout.get("advanced", False))
+        self.rare = bool(layout.get("advanced", False)) if first is None else name not in first
+        self.group = str(layout.get("group", ""))
         self._when: Mapping[str, Any] = layout.get("when", {})
         self._choices = [str(choice) for choice in layout.get("suggestions", ())]
         self._field, self._value, self._layout = field, value, layout
@@ -275,6 +345,8 @@ class _Row:
             title = self._field.title or self.name.replace("_", " ")
             widget.label = f"own {self.name}" if number else title
             label = QLabel(widget.label)
+            if not number:
+                self.label = label
             label.setToolTip(widget.tooltip)
             label.setBuddy(widget.native)
             if not isinstance(widget, CheckBox):

@@ -24,7 +24,7 @@ _SIDE = 20
 _SCALES = (1, 2)
 
 
-def icon_of(name: str, viewer: Any, *, busy: bool = False) -> QIcon:
+def line_icon(name: str, viewer: Any, *, busy: bool = False) -> QIcon:
     """Draw an icon in the text colour of the viewer's theme.
 
     Parameters
@@ -92,4 +92,4 @@ def _dot(painter: QPainter, place: QRectF) -> None:
     painter.drawEllipse(place)
 
 
-__all__ = ["LINES", "dot_icon", "icon_of", "icon_size", "text_colour"]
+__all__ = ["LINES", "dot_icon", "icon_size", "line_icon", "text_colour"]

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.label_image import label_image
-from napari_unetseg.gui.shared.layers import LayerList, geometry_of, image_of, role_of
-from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.layers import LayerList, geometry_of, image_of, is_input, role_of
 
 _MOST = 1_000_000
 _REPEATS = 0.8
@@ -28,7 +27,7 @@ def may_be_labels(layer: Layer) -> bool:
     if not isinstance(layer, ImageLayer) or isinstance(layer, Labels) or layer.multiscale:
         return False
     data = layer.data
-    if is_preview(layer) or role_of(layer) or not isinstance(data, np.ndarray):
+    if not is_input(layer) or role_of(layer) or not isinstance(data, np.ndarray):
         return False
     known = _KNOWN.get(layer)
     if known is None or known[0] is not data:

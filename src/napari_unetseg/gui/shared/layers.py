@@ -35,6 +35,10 @@ BY_HAND = "axes_by_hand"
 IMAGE_AXES, IMAGE_CHANNEL = "image_axes", "image_channel"
 """Keys of the provenance of a layer's axes and channels; see `steps_before`."""
 
+GIVEN_NAME = "given_name"
+"""Key, in that entry, of the name that a run gave a layer: another run gives it another one, unless
+the user has changed it."""
+
 LayerList: TypeAlias = Any  # napari.components.LayerList, or the proxy a plugin is handed
 
 _NOT_PLANE = str.maketrans("", "", "TCZ")
@@ -54,6 +58,26 @@ BEFORE, MEASURED = "before", "measured"
 
 PROBABILITIES, UNCERTAINTY, FEATURE_MAPS = "probabilities", "uncertainty", "feature maps"
 """Roles (or their beginnings) of image layers that report on others and are not processed."""
+
+PREVIEW, SURFACE, REVIEW = "preview", "surface", "review"
+"""Roles of layers that no tool works on: what is shown in passing, a background surface, and the
+comparison with the truth."""
+
+
+def is_input(layer: Layer) -> bool:
+    """Whether tools work on a layer: not on previews, surfaces, reviews and a sample's truth."""
+    return role_of(layer) not in (PREVIEW, SURFACE, REVIEW) and not is_truth(layer)
+
+
+def is_truth(layer: Layer) -> bool:
+    """Whether a layer is the truth of a sample."""
+    return bool(layer.metadata.get("truth"))
+
+
+def is_by_product(layer: Layer) -> bool:
+    """Whether a layer can be computed again from others at any time, and is not kept."""
+    kinds = (PREVIEW, SURFACE, REVIEW, UNCERTAINTY, FEATURE_MAPS)
+    return role_of(layer).startswith(kinds)
 
 
 def is_report(layer: Layer) -> bool:
@@ -87,6 +111,26 @@ def claim_key(layers: LayerList, key: str) -> Layer | None:
         owner = str(layer.unique_id) if layer is read[-1] else ""
         mark_again(layer, {METADATA_KEY: {KEY_OF: owner}})
     return read[-1]
+
+
+def give_name(layer: Layer, name: str) -> None:
+    """Name a result by its maker, unless the user has named it."""
+    given = _mark(layer).get(GIVEN_NAME)
+    if given is None or given == layer.name:
+        if given is not None:
+            layer.name = name
+        mark_again(layer, {METADATA_KEY: {GIVEN_NAME: layer.name}})
+
+
+def family_of(layers: LayerList, layer: Layer) -> str:
+    """Return the id of the first image that a layer was made from, which may be gone: its own if it
+    was made from none."""
+    made, seen = {str(one.unique_id): source_of_layer(one) for one in layers}, set()
+    found = str(layer.unique_id)
+    while made.get(found) and found not in seen:
+        seen.add(found)
+        found = made[found]
+    return found
 
 
 def options_of_layer(layer: Layer, part: str = "options") -> Mapping[str, Any]:
@@ -629,6 +673,7 @@ def new_labels(
     place = geometry_of(source, ndim=np.ndim(data))
     layer = Labels(data, name=name, metadata=metadata, **place, **look)
     layers.append(layer)
+    give_name(layer, name)
     return layer
 
 

@@ -9,13 +9,10 @@ from napari.layers import Layer
 from napari.utils.colormaps import Colormap
 from numpy.typing import NDArray
 
-from napari_unetseg.gui.shared.layers import geometry_of, marked, plane_index, role_of
+from napari_unetseg.gui.shared.layers import PREVIEW, geometry_of, marked, plane_index, role_of
 
 # Okabe and Ito's palette, safe for colour blindness; orange first.
 THRESHOLD_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2")
-
-PREVIEW = "preview"
-"""Role of the preview layer."""
 
 OBJECT_COLOURS = 2 * len(THRESHOLD_COLOURS)
 """Number of colours that objects cycle through: each of the palette, light and dark."""

@@ -1,7 +1,7 @@
 """The page common to all tools: inputs, form, Run, Cancel, Stop, progress bar and message."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from napari.layers import Image as ImageLayer
@@ -35,11 +35,13 @@ from napari_unetseg.gui.shared.layers import (
     axes_of,
     channel_choice,
     image_of,
+    is_input,
     is_report,
     long_axes,
     put_channels_first,
 )
-from napari_unetseg.gui.shared.preview import Preview, is_preview
+from napari_unetseg.gui.shared.more import More
+from napari_unetseg.gui.shared.preview import Preview
 from napari_unetseg.gui.shared.remembered_options import RESET_HELP, Memory
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
@@ -85,6 +87,8 @@ class Tool(QWidget, Generic[O]):
     """Whether the layer is one of labels, so that masks opened as images are offered too."""
     makes_model: ClassVar[bool] = False
     """Whether the result is a model, which is of use on other pixels too."""
+    at_sight: ClassVar[Collection[str] | None] = None
+    """Names of the options at first sight, the others are under More; see `Form`."""
 
     bar: QProgressBar
     reset_button: QPushButton
@@ -93,7 +97,8 @@ class Tool(QWidget, Generic[O]):
         super().__init__()
         self.viewer = viewer = unwrapped(viewer)
         self.session = Session.of(viewer)
-        self.form: Form[O] = Form(options)
+        self.form: Form[O] = Form(options, first=self.at_sight)
+        self.more = More()
         self.pick = LayerChoice(
             viewer,
             self.accepts,
@@ -114,6 +119,7 @@ class Tool(QWidget, Generic[O]):
         rows: Sequence[tuple[str, QWidget]] = (),
         lead: Sequence[QWidget] = (),
         extras: Sequence[QWidget] = (),
+        more: Sequence[tuple[str, QWidget | Form[Any]]] = (),
         results: Sequence[QWidget] = (),
         forms: Mapping[str, Form[Any]] | None = None,
         choices: Mapping[str, QComboBox] | None = None,
@@ -125,13 +131,16 @@ class Tool(QWidget, Generic[O]):
         rows
             Inputs below the layer, as pairs of label and widget.
         lead, extras
-            Widgets above the form, and between the form and the buttons.
+            Widgets above the form, and below it.
+        more
+            Sections under More, as pairs of heading and content; the rare options of the form
+            follow them, unless the form is among them.
         results
-            Widgets below the message.
+            Widgets below all options.
         forms, choices
             More forms, and boxes, whose values are remembered between sessions.
         """
-        self._lay_out(rows, lead, extras, results)
+        self._lay_out(rows, lead, extras, more, results)
         self.memory = Memory(
             self.title,
             {"options": self.form, **(forms or {})},
@@ -151,8 +160,8 @@ class Tool(QWidget, Generic[O]):
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
-        """Whether this tool can run on `layer`; by default any image."""
-        return isinstance(layer, ImageLayer) and not is_preview(layer)
+        """Whether this tool can run on `layer`; by default any image that is an input."""
+        return isinstance(layer, ImageLayer) and is_input(layer)
 
     def work(self, layer: Layer, options: O) -> Work:
         """Return the computation, which holds arrays and options only and runs in another thread.
@@ -268,7 +277,8 @@ class Tool(QWidget, Generic[O]):
         self._show_axes()
         self.run_button.setEnabled(idle and self.pick.layer() is not None)
         self.cancel_button.setEnabled(not idle)
-        self.stop_button.setVisible(self.can_stop)
+        self.cancel_button.setVisible(not idle)
+        self.stop_button.setVisible(self.can_stop and not idle)
         self.stop_button.setEnabled(self.can_stop and not idle)
         self.bar.setVisible(not idle)
         if self.pick.layer() is None and idle:
@@ -329,6 +339,7 @@ class Tool(QWidget, Generic[O]):
         rows: Sequence[tuple[str, QWidget]],
         lead: Sequence[QWidget],
         extras: Sequence[QWidget],
+        more: Sequence[tuple[str, QWidget | Form[Any]]],
         results: Sequence[QWidget],
     ) -> None:
         about = About(self.title, self.help_text, self)
@@ -369,6 +380,11 @@ class Tool(QWidget, Generic[O]):
         column.addWidget(self.form.page)
         for widget in extras:
             column.addWidget(widget)
+        for heading, content in more:
+            self.more.add(heading, content)
+        if all(content is not self.form for _, content in more):
+            self.more.add("", self.form)
+        column.addWidget(self.more)
         for widget in results:
             column.addWidget(widget, int(_grows(widget)))
         column.addStretch(0 if any(map(_grows, results)) else 1)

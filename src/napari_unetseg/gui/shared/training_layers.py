@@ -17,13 +17,20 @@ from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.training.corrected_labels import PREDICTED, PREDICTED_OBJECTS
 from napari_unetseg.core.training.model_history import Learnt
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import image_of, index_along, labels_over, layer_key, role_of
+from napari_unetseg.gui.shared.layers import (
+    image_of,
+    index_along,
+    is_input,
+    labels_over,
+    layer_key,
+    role_of,
+)
 
 RESULTS = (PREDICTED, PREDICTED_OBJECTS)
 
 _KINDS = {
-    "scribbles": "scribbles: 0 is not labelled",
-    "mask": "mask: 0 is background",
+    "scribbles": "scribbles (0: unlabelled)",
+    "mask": "mask (0: background)",
     "objects": "objects: an id for each",
 }
 _KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objects"}
@@ -39,14 +46,16 @@ def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
     Parameters
     ----------
     predictions
-        Whether selecting a prediction picks it. If not, predictions must be picked here by hand,
-        as a sample's truth always must.
+        Whether selecting a prediction picks it. If not, predictions must be picked here by hand.
     """
 
-    def follow(layer: Layer) -> bool:
-        return not layer.metadata.get("truth") and (predictions or role_of(layer) not in RESULTS)
+    def accepts(layer: Layer) -> bool:
+        return isinstance(layer, Labels) and is_input(layer)
 
-    pick = LayerChoice(viewer, lambda layer: isinstance(layer, Labels), follow=follow, images=True)
+    def follow(layer: Layer) -> bool:
+        return predictions or role_of(layer) not in RESULTS
+
+    pick = LayerChoice(viewer, accepts, follow=follow, images=True)
     pick.setObjectName("labels")
     return pick
 

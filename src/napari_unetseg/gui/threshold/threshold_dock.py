@@ -89,6 +89,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
     title = "Threshold"
     help_text = "Separate objects from background by a grey level. Drag the line, then press Run."
     run_text = "Run"
+    at_sight = ("method", "classes", "window", "objects", "min_size", "split", "result", "per")
     channels_text = "the channel on screen alone"
     run_help = "Threshold the whole image and show the result in a Labels layer."
 
@@ -106,7 +107,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.live.setChecked(True)
         self.live.setToolTip("Colour the selected pixels while you change the threshold.")
         self.live.toggled.connect(self._show_preview)
-        self.assemble(lead=[self.plot], extras=[self.live])
+        self.assemble(lead=[self.plot], more=[("", self.live)])
 
     def whole_axes(self) -> str:
         return "ZYX" if self.form.options.per == "stack" else "YX"
@@ -140,7 +141,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
             layer,
             role,
             found.labels,
-            name=f"{layer.name} {role}",
+            name=f"{layer.name} {role}, threshold",
             options=known,
             before=result.before,
             objects=role == OBJECTS,

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import labels_over
-from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.layers import is_input, labels_over
 
 _AREAS = ("rectangle", "polygon", "ellipse")
 _CORNERS_OF_AN_ELLIPSE = 64
@@ -21,7 +20,7 @@ _REGION_HELP = (
 
 def marks_regions(layer: Layer) -> bool:
     """Whether a layer can mark fully labelled regions."""
-    return isinstance(layer, (Labels, Shapes)) and not is_preview(layer)
+    return isinstance(layer, (Labels, Shapes)) and is_input(layer)
 
 
 def region_choice(viewer: Any) -> LayerChoice:

@@ -10,8 +10,7 @@ from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
 from napari_unetseg.core.training.pretraining import Pretraining
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.form import Form
-from napari_unetseg.gui.shared.layers import image_of, is_report
-from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.layers import image_of, is_input, is_report
 
 if TYPE_CHECKING:
     from napari_unetseg.core.nn.training.pretrain import Pretrained
@@ -47,7 +46,9 @@ class PretrainPanel(QWidget):
             "images of one kind and few of them are labelled."
         )
         self.on.currentIndexChanged.connect(lambda: self._arrange())
-        self.form: Form[PretrainOptions] = Form(PretrainOptions())
+        self.form: Form[PretrainOptions] = Form(
+            PretrainOptions(), first=PretrainOptions.model_fields
+        )
         self.about = QLabel(MEASURED)
         self.about.setWordWrap(True)
         row = QFormLayout()
@@ -99,7 +100,7 @@ class PretrainPanel(QWidget):
 
 def _is_like(layer: Layer, image: Any) -> bool:
     """Whether a layer is an image of the user with the same channels and axes."""
-    if not isinstance(layer, ImageLayer) or is_report(layer) or is_preview(layer):
+    if not isinstance(layer, ImageLayer) or is_report(layer) or not is_input(layer):
         return False
     other = image_of(layer)
     return bool(other.n_channels == image.n_channels and other.axes == image.axes)

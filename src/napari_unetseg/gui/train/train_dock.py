@@ -9,11 +9,10 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QPushButton,
-    QSizePolicy,
     QStackedWidget,
+    QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
@@ -23,7 +22,7 @@ from napari_unetseg.core.model.registry import RUNGS
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.training.suggested_start import SUGGESTED_START
-from napari_unetseg.gui.shared.form import Form
+from napari_unetseg.gui.shared.form import Form, labelled_rows
 from napari_unetseg.gui.shared.layers import field_of, image_of
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
 from napari_unetseg.gui.shared.task import Latest, Work
@@ -70,6 +69,7 @@ class TrainWidget(Tool[TrainOptions]):
         "Start with logistic."
     )
     run_text = "Train"
+    at_sight = ("budget",)
     run_help = "Train the model on the labels. The labels stay as they are."
     can_stop = True
     makes_model = True
@@ -103,7 +103,9 @@ class TrainWidget(Tool[TrainOptions]):
             "is new."
         )
         self._begin: ModelOrName | None = SUGGESTED_START
-        self.specs: dict[str, Form[Any]] = {kind: Form(rung.spec()) for kind, rung in RUNGS.items()}
+        self.specs: dict[str, Form[Any]] = {
+            kind: Form(rung.spec(), first=()) for kind, rung in RUNGS.items()
+        }
         self._pages = QStackedWidget()
         self.features = QComboBox()
         self.features.setObjectName("features")
@@ -113,12 +115,7 @@ class TrainWidget(Tool[TrainOptions]):
             "photographs; those of a trained UNet, of which the new model contains a copy; or the "
             "bank with one of the two."
         )
-        # A long name must not widen the dock.
-        self.features.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self._features_row = QWidget()
-        row = QFormLayout(self._features_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addRow("Features", self.features)
+        self._features_row = labelled_rows(("Features", self.features))
         self.pretraining = PretrainPanel(self.viewer)
         self.see = QPushButton("See the network")
         self.see.setToolTip(
@@ -127,27 +124,32 @@ class TrainWidget(Tool[TrainOptions]):
         )
         self.see.clicked.connect(lambda: self._show_network())
         self.network: NetworkWindow | None = None
-        unfold = QCollapsible("Options of the model")
-        unfold.addWidget(self._features_row)
-        unfold.addWidget(self.see)
-        unfold.addWidget(self._pages)
-        unfold.addWidget(self.pretraining)
+        self._labels_rows = labelled_rows(
+            ("Fully labelled in", self.region), ("Learn", self.extent), ("Start from", self.start)
+        )
+        model = QWidget()
+        column = QVBoxLayout(model)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self._features_row, self._pages, self.see):
+            column.addWidget(widget)
         self.curve = LossPlot()
         self.curve.hide()
         self.history = HistoryList(self.session)
-        history = QCollapsible("Model history")
-        history.addWidget(self.history)
         self.assemble(
             rows=[
                 ("Labels", self.strokes),
                 ("Label type", self.kind),
-                ("Fully labelled in", self.region),
                 ("Model", self.rung),
-                ("Learn", self.extent),
-                ("Start from", self.start),
             ],
-            extras=[self.live_row, unfold],
-            results=[self.curve, history],
+            extras=[self.live_row],
+            more=[
+                ("Labels and start", self._labels_rows),
+                ("Model", model),
+                ("", self.form),
+                ("Pretraining", self.pretraining),
+                ("Model history", self.history),
+            ],
+            results=[self.curve],
             forms=self.specs,
             choices={"model": self.rung},
         )
@@ -256,6 +258,7 @@ class TrainWidget(Tool[TrainOptions]):
         for box in (self.kind, self.rung, self.extent, self.features):
             box.currentIndexChanged.connect(self._update)
         self.live.toggled.connect(self._update)
+        self.more.button.toggled.connect(self._update)
         for form in self.specs.values():
             form.changed.connect(self._update)
         self.session.models_changed.connect(self._update)
@@ -293,10 +296,12 @@ class TrainWidget(Tool[TrainOptions]):
     def _apply(self, view: TrainView) -> None:
         rung = self.rung.currentData()
         self.rung.setToolTip(view.hint)
-        self.form.layout.setRowVisible(self.region, view.shows_region)
-        self.form.layout.setRowVisible(self.extent, view.shows_extent)
+        layout = self._labels_rows.layout()
+        if isinstance(layout, QFormLayout):
+            layout.setRowVisible(self.region, view.shows_region)
+            layout.setRowVisible(self.extent, view.shows_extent)
         self.form.show_only(view.options)
-        self._show_page(self.specs[rung].page)
+        self._show_page(self.specs[rung])
         self.specs[rung].show_only(view.spec_options)
         self._features_row.setVisible(view.shows_features)
         self.pretraining.setVisible(view.shows_pretraining)
@@ -314,11 +319,13 @@ class TrainWidget(Tool[TrainOptions]):
             self.preview.remove()
         self._draw_network(view.ndim)
 
-    def _show_page(self, page: QWidget) -> None:
+    def _show_page(self, form: Form[Any]) -> None:
         """Show the form of a kind of model, which is made on first use."""
-        if self._pages.currentWidget() is not page:
-            self._pages.addWidget(page)
-            self._pages.setCurrentWidget(page)
+        if self.more.unfolded:
+            form.fill_rare()
+        if self._pages.currentWidget() is not form.rare:
+            self._pages.addWidget(form.rare)
+            self._pages.setCurrentWidget(form.rare)
 
     def _fill_features(self, view: TrainView) -> None:
         by_name = {choice.text: choice for choice in view.features_shipped}

@@ -10,7 +10,7 @@ from qtpy.QtGui import QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from napari_unetseg.gui.shared.dock_help import small_button
-from napari_unetseg.gui.shared.icons import icon_of
+from napari_unetseg.gui.shared.icons import line_icon
 from napari_unetseg.gui.shared.style import PROBLEM
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ProjectBar(QWidget):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self._window: QWidget | None = None
+        self._closed = False
         self.name = QLabel(_NOT_YET)
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.save_button = small_button("Save", _HELP, self.save)
@@ -93,8 +93,7 @@ class ProjectBar(QWidget):
     def close_bar(self) -> None:
         """Stop listening; the project is still saved."""
         disconnect_events(self._viewer.events, self)
-        if self._window is not None:
-            self._window.removeEventFilter(self)
+        self._closed = True
         if "keeper" in vars(self):
             self.keeper.saved.disconnect(self._on_saved)
             self.keeper.opened.disconnect(self._on_saved)
@@ -103,11 +102,10 @@ class ProjectBar(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Watch for Ctrl+S in the window that the bar is in now."""
         super().showEvent(event)
-        if self._window is not None:
-            self._window.removeEventFilter(self)
-        self._window = self.window()
-        if self._window is not None:
-            self._window.installEventFilter(self)
+        # No reference to the window is kept: it would keep the viewer alive.
+        window = self.window()
+        if window is not None:
+            window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Take Ctrl+S before napari's menu does, where it saves the project."""
@@ -116,6 +114,7 @@ class ProjectBar(QWidget):
             and event.type() == QEvent.Type.ShortcutOverride
             and event.matches(QKeySequence.StandardKey.Save)
             and self.isVisible()
+            and not self._closed
         )
         if not asked or event is None:
             return False
@@ -130,7 +129,8 @@ class ProjectBar(QWidget):
     def _takes_key(self) -> bool:
         if self.keeper.path is not None:
             return True
-        bench, focus = self.parentWidget(), self.window().focusWidget()
+        bench, window = self.parentWidget(), self.window()
+        focus = None if window is None else window.focusWidget()
         return bench is not None and focus is not None and bench.isAncestorOf(focus)
 
     def _tell(self, text: str, *, problem: bool = False, more: str = "") -> None:
@@ -147,7 +147,7 @@ class ProjectBar(QWidget):
         self._tell("Not saved: point here", problem=True, more=sentence)
 
     def _paint(self, event: object = None) -> None:
-        self.save_button.setIcon(icon_of("save", self._viewer))
+        self.save_button.setIcon(line_icon("save", self._viewer))
 
 
 __all__ = ["ProjectBar"]

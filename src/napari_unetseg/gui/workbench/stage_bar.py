@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetseg.gui.shared.icons import dot_icon, icon_of, icon_size
+from napari_unetseg.gui.shared.icons import dot_icon, icon_size, line_icon
 from napari_unetseg.gui.shared.tool import check_button
 from napari_unetseg.gui.workbench.dock_registry import STAGES
 
@@ -121,7 +121,7 @@ class StageBar(QWidget):
         self.setStyleSheet(_STYLE.format(**colours))
         for stage, button in zip(STAGES, self.buttons, strict=True):
             busy = [title for title in stage.tools if title in self._running]
-            button.setIcon(icon_of(stage.title.lower(), self._viewer, busy=bool(busy)))
+            button.setIcon(line_icon(stage.title.lower(), self._viewer, busy=bool(busy)))
             goes_on = f" {_GOES_ON.format(', '.join(busy))}" if busy else ""
             button.setToolTip(stage.help + goes_on)
         self._mark_tabs()
