@@ -1,8 +1,9 @@
-"""The Features dock on a bare viewer model: maps as a stack over the plane, places, messages."""
+"""The Features dock on a bare viewer model: small maps, one over the plane, places, messages."""
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QToolButton
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.annotation.annotation import TrainingPair
@@ -55,20 +56,34 @@ def show(qtbot, tool, layer):
     return tool.message.text()
 
 
-def test_maps_lie_as_a_stack_over_the_plane_on_screen(qtbot, tool, viewer):
+def maps_in(tool):
+    return sorted(tool.sheet.findChildren(QToolButton), key=lambda one: int(one.text()))
+
+
+def test_every_map_is_a_small_picture_that_a_click_puts_over_the_plane(qtbot, tool, viewer):
     said = show(qtbot, tool, "bottom")
     stack = viewer.layers["stack"]
-    maps = find_layer(viewer.layers, FEATURE_MAPS, stack)
-    assert maps.data.shape == (8, 1, 16, 18)
     assert "8 maps of bottom, one value per 4 x 4 pixels" in said
+    assert len(viewer.layers) == 1, "nothing is put over the image unasked"
+    pictures = maps_in(tool)
+    assert len(pictures) == 8
+    assert not any(one.icon().isNull() for one in pictures)
+    pictures[3].click()
+    first = find_layer(viewer.layers, FEATURE_MAPS, stack)
+    assert first is viewer.layers[-1]
+    assert first.name == "stack bottom 3, net"
+    assert first.data.shape == (1, 16, 18)
     # The middle of the first value is that of the first 4 by 4 pixels of plane 2.
-    assert np.allclose(maps.data_to_world((0, 0, 0, 0))[1:], stack.data_to_world((2, 1.5, 1.5)))
-    assert np.allclose(maps.data_to_world((0, 0, 3, 5))[1:], stack.data_to_world((2, 13.5, 21.5)))
+    assert np.allclose(first.data_to_world((0, 0, 0)), stack.data_to_world((2, 1.5, 1.5)))
+    assert np.allclose(first.data_to_world((0, 3, 5)), stack.data_to_world((2, 13.5, 21.5)))
     assert viewer.layers.extent.units is not None, "the units of the layers are at odds"
-    show(qtbot, tool, "evidence")
+    maps_in(tool)[5].click()
     again = find_layer(viewer.layers, FEATURE_MAPS, stack)
-    assert again.data.shape == (2, 1, 64, 72)
-    assert len(viewer.layers) == 2, "the maps are shown in one layer"
+    assert not np.array_equal(again.data, first.data)
+    assert len(viewer.layers) == 2, "one map at a time"
+    viewer.layers.clear()
+    maps_in(tool)[0].click()
+    assert "removed" in tool.message.text()
 
 
 def test_what_excites_a_channel_is_drawn_and_framed(qtbot, tool, viewer):

@@ -319,3 +319,29 @@ def test_pixels_below_0_are_no_object(run, tool, labels):
     labels.refresh()
     assert list(run()["label"]) == [4, 7, 90]
     assert "Pixels below 0 are left out." in tool.message.text()
+
+
+def test_a_range_of_the_histogram_filters_table_and_canvas(run, viewer, tool, labels, colour):
+    table = run()
+    assert tool._histogram_place.isHidden()
+    area = next(name for name in table if name.startswith("area"))
+    colour(area)
+    assert not tool._histogram_place.isHidden()
+    plot, sizes = tool.histogram, table[area]
+    assert plot.chosen is None
+    plot.choose(float(sizes.min()), float(np.sort(sizes)[1]))
+    colour(area)
+    assert tool.table.rows.rowCount() == 2
+    assert "2 of 3 objects" in tool.message.text()
+    largest = int(table["label"][np.argmax(sizes)])
+    assert labels.colormap.map(np.array([largest]))[0, 3] == 0
+    others = [int(n) for n in table["label"] if n != largest]
+    assert (labels.colormap.map(np.array(others))[:, 3] == 1).all()
+    tool.table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
+    assert tool.table.rows.rowCount() == 2
+    # An object that is filtered away has no row to go to.
+    tool._show_row_of(largest)
+    plot.mouseDoubleClickEvent(None)
+    assert tool.table.rows.rowCount() == 3
+    colour(PLAIN)
+    assert tool._histogram_place.isHidden()

@@ -7,9 +7,9 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer, Shapes
 from numpy.typing import NDArray
-from qtpy.QtCore import QSignalBlocker
-from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
+from qtpy.QtCore import QSignalBlocker, QSize, Qt
+from qtpy.QtGui import QIcon, QImage, QPixmap
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QToolButton, QWidget
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
@@ -42,9 +42,9 @@ class FeatureOptions(Options):
     show: Literal["feature maps", "what excites a channel"] = option(
         "feature maps",
         "Show",
-        "Feature maps: the activations of every channel of the layer on the plane on screen, as a "
-        "stack. What excites a channel: a synthetic pattern that maximises its response, and the "
-        "image patches with the strongest response.",
+        "Feature maps: the activations of every channel of the layer on the plane on screen, as "
+        "small pictures; click one to put it over the image. What excites a channel: a synthetic "
+        "pattern that maximises its response, and the image patches with the strongest response.",
     )
     channel: int = option(
         0,
@@ -202,34 +202,59 @@ class FeaturesWidget(Tool[FeatureOptions]):
         return read, tuple(at[axis] for axis in axes if axis not in spatial)
 
     def _show_maps(self, layer: Layer, result: _Maps) -> str:
-        found, layers = result.found, self.viewer.layers
+        """Show the maps as small pictures."""
+        found = result.found
         ndim = len(found.layer.step)
-        lead = (1,) * len(result.index)
-        data = found.maps.reshape(len(found.maps), *lead, *found.maps.shape[1:])
-        details = {"layer": found.layer.name, "model": result.model.name}
-        look = {
-            "name": f"{layer.name} {found.layer.name}",
-            "metadata": marked(FEATURE_MAPS, layer, details),
-            **reduced_geometry(layer, found.layer.step, result.index),
-        }
-        old = find_layer(layers, FEATURE_MAPS, layer)
-        at = layers.index(layer) + 1
-        colours = "gray"
-        if old is not None:
-            at, colours = layers.index(old) + 1, old.colormap.name
-            if self.session.may_replace(old):
-                layers.remove(old)
-                at -= 1
-        made = ImageLayer(data, colormap=colours, **look)
-        layers.insert(at, made)
-        self.viewer.dims.set_current_step(self.viewer.dims.ndim - made.ndim, 0)
+        self._clear_sheet()
+        for number, values in enumerate(found.maps):
+            self._add_map(number, _flat(_reduced(values)[None]), layer, result)
+        self.sheet.show()
         each = " x ".join(map(str, found.layer.step))
         silent = int((found.maps.reshape(len(found.maps), -1).max(1) <= 0).sum())
         quiet = f" {silent} of them are zero here." if silent else ""
         return (
             f"{found.layer.channels} maps of {found.layer.name}, one value per {each} "
-            f"{'voxels' if ndim == 3 else 'pixels'}: use the slider of the first axis.{quiet}"
+            f"{'voxels' if ndim == 3 else 'pixels'}. Click one to put it over the image.{quiet}"
         )
+
+    def _add_map(
+        self, number: int, picture: NDArray[np.uint8], layer: Layer, result: _Maps
+    ) -> None:
+        """Add the small picture of a map; a click shows its layer."""
+        button = QToolButton()
+        button.setAutoRaise(True)
+        button.setIcon(QIcon(_pixmap(picture)))
+        button.setIconSize(QSize(_SHOWN_SIDE, _SHOWN_SIDE))
+        button.setText(str(number))
+        button.setToolTip(f"Channel {number} of {result.found.layer.name}: show it as a layer.")
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+        button.clicked.connect(lambda: self.show_map(layer, result, number))
+        row, column = divmod(number, _COLUMNS)
+        self._cells.addWidget(button, row, column)
+
+    def show_map(self, layer: Layer, result: _Maps, number: int) -> None:
+        """Put one feature map over its image, as a layer that the next one replaces."""
+        found, layers = result.found, self.viewer.layers
+        if layer not in layers:
+            self.say("The image of these maps was removed. Choose another and press Show.")
+            return
+        lead = (1,) * len(result.index)
+        data = found.maps[number].reshape(*lead, *found.maps.shape[1:])
+        details = {"layer": found.layer.name, "model": result.model.name, "channel": number}
+        look = {
+            "name": f"{layer.name} {found.layer.name} {number}, {result.model.name}",
+            "metadata": marked(FEATURE_MAPS, layer, details),
+            **reduced_geometry(layer, found.layer.step, result.index, channels=False),
+        }
+        old, colours = find_layer(layers, FEATURE_MAPS, layer), "gray"
+        if old is not None:
+            colours = old.colormap.name
+            if self.session.may_replace(old):
+                layers.remove(old)
+        made = ImageLayer(data, colormap=colours, **look)
+        # On top, where it is seen.
+        layers.append(made)
+        layers.selection.active = layer
 
     def _show_excited(self, layer: Layer, result: _Excited) -> str:
         self._clear_sheet()
@@ -279,11 +304,8 @@ class FeaturesWidget(Tool[FeatureOptions]):
             layers.selection.active = layer
 
     def _add_picture(self, number: int, caption: str, picture: NDArray[np.uint8]) -> None:
-        height, width = picture.shape
-        raw = np.ascontiguousarray(picture).tobytes()
-        image = QImage(raw, width, height, width, QImage.Format.Format_Grayscale8)
         shown, words = QLabel(), QLabel(caption)
-        shown.setPixmap(QPixmap.fromImage(image.copy()).scaledToWidth(_SHOWN_SIDE))
+        shown.setPixmap(_pixmap(picture))
         row, column = divmod(number, _COLUMNS)
         self._cells.addWidget(shown, 2 * row, column)
         self._cells.addWidget(words, 2 * row + 1, column)
@@ -369,6 +391,20 @@ def _excited(
         plane = planes if planes.ndim == 2 else planes[min(place[0], len(planes) - 1)]
         patches += patches_of(plane[None].astype(np.float32), [place[-2:]], PATCH_SIDE)
     return _Excited(name, options.channel, drawn, patches, places, index)
+
+
+def _pixmap(picture: NDArray[np.uint8]) -> QPixmap:
+    """Return a grey picture (Y, X) as it is shown in the dock."""
+    height, width = picture.shape
+    raw = np.ascontiguousarray(picture).tobytes()
+    image = QImage(raw, width, height, width, QImage.Format.Format_Grayscale8)
+    return QPixmap.fromImage(image.copy()).scaledToWidth(_SHOWN_SIDE)
+
+
+def _reduced(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return every n-th value of a map (*spatial), as many as a small picture shows."""
+    step = max(1, min(values.shape[-2:]) // (2 * _SHOWN_SIDE))
+    return values[..., ::step, ::step]
 
 
 def _frame(middle: int, length: int) -> tuple[float, float]:

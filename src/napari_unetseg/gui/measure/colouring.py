@@ -56,11 +56,16 @@ def scale_of(name: str, values: NDArray[Any]) -> ColourScale:
     return ColourScale(name, low, high, bool(numbers.min() < low), bool(numbers.max() > high))
 
 
-def colours_of(ids: NDArray[Any], values: NDArray[Any], scale: ColourScale) -> DirectLabelColormap:
+def colours_of(
+    ids: NDArray[Any],
+    values: NDArray[Any],
+    scale: ColourScale,
+    kept: NDArray[np.bool_] | None = None,
+) -> DirectLabelColormap:
     """Return a colormap of labels by the value of each.
 
-    Objects without a value, or not among `ids`, are grey. Takes a tenth of a second for 10,000
-    objects, so it runs in another thread.
+    Objects without a value, or not among `ids`, are grey; those that are not `kept` are clear.
+    Takes a tenth of a second for 10,000 objects, so it runs in another thread.
     """
     span = scale.high - scale.low or 1.0
     with np.errstate(invalid="ignore"):
@@ -68,8 +73,10 @@ def colours_of(ids: NDArray[Any], values: NDArray[Any], scale: ColourScale) -> D
     palette = ensure_colormap(_MAP).map(np.linspace(0, 1, _STEPS)).astype(np.float32)
     grey = np.array(_GREY, dtype=np.float32)
     colours: dict[int | None, Any] = {None: grey, 0: np.zeros(4, dtype=np.float32)}
-    for label, at in zip(ids.tolist(), share.tolist(), strict=True):
-        colours[label] = palette[round(at * (_STEPS - 1))] if at == at else grey
+    shown = [True] * len(ids) if kept is None else kept.tolist()
+    for label, at, seen in zip(ids.tolist(), share.tolist(), shown, strict=True):
+        colour = palette[round(at * (_STEPS - 1))] if at == at else grey
+        colours[label] = colour if seen else colours[0]
     return DirectLabelColormap(color_dict=defaultdict(lambda: grey, colours))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,7 +12,7 @@ from napari.layers import Labels, Layer
 from napari.utils.events import Event, disconnect_events
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.label_image import has_below_zero
 from napari_unetseg.core.measure import MeasureOptions, Table, column_kind
@@ -28,7 +28,6 @@ from napari_unetseg.gui.measure.measured_objects import (
 )
 from napari_unetseg.gui.measure.nuclei_choice import NucleiChoice, PairedLayers
 from napari_unetseg.gui.queue.queue_store import count_in
-from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.dock_help import text_button
 from napari_unetseg.gui.shared.layer_provenance import note_measurement
 from napari_unetseg.gui.shared.layer_ticks import LayerTicks
@@ -37,6 +36,7 @@ from napari_unetseg.gui.shared.layers import (
     has_planes,
     image_of,
     index_along,
+    is_input,
     over_axes,
     plain_shape,
     plane_index,
@@ -44,11 +44,13 @@ from napari_unetseg.gui.shared.layers import (
 )
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.object_rows import ObjectTable
-from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.task import Latest, Reporter, Task, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.track_layers import show_tracks
+
+if TYPE_CHECKING:
+    from napari_unetseg.gui.measure.column_histogram import ColumnHistogram
 
 PLAIN = "Plain colours"
 
@@ -79,6 +81,7 @@ class MeasureWidget(Tool[MeasureOptions]):
     run_text = "Measure"
     run_help = "Measure every object of the labels."
     pick_text = "Labels"
+    at_sight = ("per",)
     runs_on_labels = True
     nothing_text = "Open or make a Labels layer: its objects are measured."
 
@@ -107,26 +110,43 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.table.setToolTip("Click a row to go to the object.")
         self.table.chosen.connect(self._go)
         self.colour = QComboBox()
-        self.colour.setToolTip("Colour the labels by the values of a column.")
+        self.colour.setToolTip(
+            "Colour the labels by the values of a column, and show its histogram, in which a range "
+            "of values can be chosen."
+        )
         self.colour.addItem(PLAIN)
-        self.colour.currentIndexChanged.connect(self._colour)
+        self.colour.currentIndexChanged.connect(self._on_column)
         self.bar_of_colours = ColourBar()
+        # Loading the plots takes time: it is made with the first table.
+        self.histogram: ColumnHistogram | None = None
+        self._kept: NDArray[np.bool_] | None = None
+        self._histogram_place = QWidget()
+        self._histogram_place.hide()
+        QVBoxLayout(self._histogram_place).setContentsMargins(0, 0, 0, 0)
         line = QWidget()
         form = QFormLayout(line)
         form.setContentsMargins(0, 0, 0, 0)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Colour by", self.colour)
+        self.save_buttons = {kind: self._save_button(kind) for kind in FILE_KINDS}
         files = QWidget()
         grid = QGridLayout(files)
         grid.setContentsMargins(0, 0, 0, 0)
-        self.save_buttons = {kind: self._save_button(kind) for kind in FILE_KINDS}
-        for number, button in enumerate(self.save_buttons.values()):
-            grid.addWidget(button, *divmod(number, 3))
+        others = [kind for kind in FILE_KINDS if kind != "table"]
+        for number, kind in enumerate(others):
+            grid.addWidget(self.save_buttons[kind], 0, number)
         self.assemble(
             rows=[("Nuclei", self.nuclei.layer), ("Intensities of", self.ticks)],
             extras=[self.nuclei],
+            more=[("Other files", files)],
             forms={"cells": self.nuclei.form},
-            results=[self.table, line, self.bar_of_colours, files],
+            results=[
+                self.table,
+                line,
+                self.bar_of_colours,
+                self._histogram_place,
+                self.save_buttons["table"],
+            ],
         )
         self.nuclei.arrange()  # for the options remembered from another session
         self.ticks.changed.connect(self._on_ticks)
@@ -136,7 +156,7 @@ class MeasureWidget(Tool[MeasureOptions]):
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
+        return isinstance(layer, Labels) and is_input(layer)
 
     def whole_axes(self) -> str:
         return "ZYX" if self.form.options.per == "stack" else "YX"
@@ -439,6 +459,49 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.colour.blockSignals(blocked)
         if self.colour.currentText() == PLAIN:
             self.bar_of_colours.show_scale(None)
+        self._show_histogram()
+
+    def _on_column(self) -> None:
+        self._show_histogram()
+        self._colour()
+
+    def _show_histogram(self) -> None:
+        """Show the histogram of the chosen column, with all of its objects."""
+        found, name = self._found, self.colour.currentText()
+        wanted = found is not None and name in found.table
+        self._histogram_place.setVisible(wanted)
+        self._kept = None
+        self.table.rows.show_only(None)
+        if found is not None and wanted:
+            self._made_histogram().show_values(np.asarray(found.table[name], float))
+
+    def _made_histogram(self) -> "ColumnHistogram":
+        if self.histogram is None:
+            from napari_unetseg.gui.measure.column_histogram import ColumnHistogram
+
+            self.histogram = ColumnHistogram()
+            self.histogram.range_changed.connect(self._filter)
+            layout = self._histogram_place.layout()
+            if layout is not None:
+                layout.addWidget(self.histogram)
+        return self.histogram
+
+    def _filter(self) -> None:
+        """Show the objects within the chosen range, in the table and on the canvas."""
+        found, name = self._found, self.colour.currentText()
+        if found is None or self.histogram is None or name not in found.table:
+            return
+        chosen, values = self.histogram.chosen, np.asarray(found.table[name], float)
+        self._kept = None
+        if chosen is not None:
+            self._kept = (values >= chosen[0]) & (values <= chosen[1])
+            n = int(self._kept.sum())
+            self.say(
+                f"{n} of {len(values)} objects have {name} from {chosen[0]:.4g} to "
+                f"{chosen[1]:.4g}. A saved table has all of them."
+            )
+        self.table.rows.show_only(self._kept)
+        self._colour()
 
     def _on_moved(self) -> None:
         found = self._found
@@ -477,8 +540,9 @@ class MeasureWidget(Tool[MeasureOptions]):
             return
         rows = found.rows_at(self._index_of(found.layer))
         ids, values = found.table["label"][rows], found.table[name]
+        kept = None if self._kept is None else self._kept[rows]
         # One scale for all times and planes, so that equal colours are equal values.
-        self._painter.ask(lambda progress: _coloured(found, name, ids, values[rows], values))
+        self._painter.ask(lambda progress: _coloured(found, name, ids, values[rows], values, kept))
 
     def _on_coloured(self, answer: _Coloured) -> None:
         found = self._found
@@ -506,20 +570,24 @@ class MeasureWidget(Tool[MeasureOptions]):
 
     def _fits(self, layer: Layer) -> bool:
         labels = self.pick.layer()
-        if labels is None or not isinstance(layer, ImageLayer) or is_preview(layer):
+        if labels is None or not isinstance(layer, ImageLayer) or not is_input(layer):
             return False
         return plain_shape(layer) == plain_shape(labels)
 
     def _is_likely(self, layer: Layer) -> bool:
-        # The true background of a synthetic sample is not an image to measure.
-        return not role_of(layer) and not layer.metadata.get("truth")
+        return not role_of(layer)
 
 
 def _coloured(
-    found: MeasuredObjects, name: str, ids: NDArray[Any], values: NDArray[Any], whole: NDArray[Any]
+    found: MeasuredObjects,
+    name: str,
+    ids: NDArray[Any],
+    values: NDArray[Any],
+    whole: NDArray[Any],
+    kept: NDArray[np.bool_] | None,
 ) -> _Coloured:
     scale = scale_of(name, whole)
-    return _Coloured(found, colours_of(ids, values, scale), scale)
+    return _Coloured(found, colours_of(ids, values, scale, kept), scale)
 
 
 __all__ = ["PLAIN", "MeasureWidget"]

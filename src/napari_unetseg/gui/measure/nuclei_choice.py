@@ -25,8 +25,7 @@ from napari_unetseg.core.objects.lineage import lineage_of
 from napari_unetseg.core.progress import part
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import LayerList, image_of
-from napari_unetseg.gui.shared.preview import is_preview
+from napari_unetseg.gui.shared.layers import LayerList, image_of, is_input
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.task import Reporter
 
@@ -183,7 +182,7 @@ def _copied(layer: Labels) -> Image:
 
 
 def _is_image(layer: Layer) -> bool:
-    return isinstance(layer, ImageLayer) and not is_preview(layer)
+    return isinstance(layer, ImageLayer) and is_input(layer)
 
 
 __all__ = ["PAIRED", "NucleiChoice", "PairedLayers"]

@@ -48,21 +48,27 @@ class ObjectModel(QAbstractTableModel):
         super().__init__(parent)
         self._columns: Sequence[ObjectColumn] = ()
         self._order: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+        self._sorted = self._order
+        self._kept: NDArray[np.bool_] | None = None
 
     def show_columns(self, columns: Sequence[ObjectColumn]) -> None:
         """Show `columns`, all of one length, unsorted."""
-        self.beginResetModel()
-        self._columns = columns
-        self._order = np.arange(len(columns[0].key) if columns else 0)
-        self.endResetModel()
+        self._columns, self._kept = columns, None
+        self._reorder(np.arange(len(columns[0].key) if columns else 0))
+
+    def show_only(self, kept: NDArray[np.bool_] | None) -> None:
+        """Show the objects at the positions that are True, or all without an argument."""
+        self._kept = kept
+        self._reorder(self._sorted)
 
     def object_at(self, row: int) -> int:
         """Return the position of the object that a row shows."""
         return int(self._order[row])
 
     def row_of(self, at: int) -> int:
-        """Return the row of the object at a position."""
-        return int(np.flatnonzero(self._order == at)[0])
+        """Return the row of the object at a position; -1 if it is not shown."""
+        rows = np.flatnonzero(self._order == at)
+        return int(rows[0]) if len(rows) else -1
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self._order)
@@ -97,7 +103,7 @@ class ObjectModel(QAbstractTableModel):
         if column >= len(self._columns):
             return
         if column < 0:
-            self._reorder(np.arange(len(self._order)))
+            self._reorder(np.arange(len(self._sorted)))
             return
         key = self._columns[column].key
         new = np.argsort(key, kind="stable") if key.ndim == 1 else np.lexsort(key.T[::-1])
@@ -111,7 +117,8 @@ class ObjectModel(QAbstractTableModel):
 
     def _reorder(self, order: NDArray[np.intp]) -> None:
         self.beginResetModel()
-        self._order = order
+        self._sorted = order
+        self._order = order if self._kept is None else order[self._kept[order]]
         self.endResetModel()
 
 
@@ -167,11 +174,17 @@ class ObjectTable(QTableView):
         return True
 
     def show_object(self, at: int) -> None:
-        """Make the row of the object at a position current, without sending `chosen`."""
+        """Make the row of the object at a position current, without sending `chosen`.
+
+        Nothing happens if the object is not shown.
+        """
+        row = self.rows.row_of(at)
+        if row < 0:
+            return
         self._quiet = True
         try:
             column = max(self.currentIndex().column(), 0)
-            self.setCurrentIndex(self.rows.index(self.rows.row_of(at), column))
+            self.setCurrentIndex(self.rows.index(row, column))
         finally:
             self._quiet = False
 
