@@ -8,7 +8,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from napari_unetseg import demo
+from napari_unetseg import demo, demo_climb
 from napari_unetseg.cli import main
 from napari_unetseg.core.io import read_image, read_labels
 
@@ -102,8 +102,24 @@ def test_with_a_screen_it_shows_every_case(cases, monkeypatch):
 
 def test_runs_from_the_command_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "RECIPES", demo.RECIPES[:1])
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--headless"]) == 0
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--headless", "--minutes", "0"]) == 0
     said = capsys.readouterr()
     assert "Next:" in said.out
     assert said.err == ""
     assert (tmp_path / "demo" / "cell.png").exists()
+    assert "neurons, phase contrast: Dice of threshold" in said.out
+    assert "they need PyTorch" in said.out
+    figure = imageio.imread(tmp_path / "demo" / demo_climb.FIGURE)
+    assert figure.std() > 20
+
+
+def test_networks_beat_thresholds_and_the_figure_shows_all(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(demo_climb, "_SIDE", 192)
+    monkeypatch.setattr(demo_climb, "CLIMBS", demo_climb.CLIMBS[:1])
+    (climb,) = demo_climb.run_climbs(0.06)
+    raw, flattened, own, shipped = climb.scores.values()
+    assert raw < flattened < shipped
+    assert own > raw
+    assert "UNet, 4 s" in "".join(demo_climb.report_climbs([climb]))
+    assert imageio.imread(demo_climb.write_climbs([climb], tmp_path)).std() > 20

@@ -118,17 +118,29 @@ def demo_command(
         Path, typer.Option(metavar="DIR", help="Folder for the results; created if missing.")
     ] = Path("napari-unetseg-demo"),
     *,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            metavar="N", min=0, help="Minutes to train UNets on drawn samples; 0 for thresholds."
+        ),
+    ] = 1.0,
     headless: Annotated[
         bool, typer.Option("--headless", help="Do not open napari on the result.")
     ] = False,
 ) -> None:
-    """Segment three examples, write the results, and summarise them."""
+    """Segment three examples, and two drawn samples by every method; write and summarise it."""
     from napari_unetseg import demo as example
+    from napari_unetseg import demo_climb as climb
 
     with bar("demo") as progress:
-        cases = example.run_case(out, progress=progress)
+        cases = example.run_case(out, progress=part(progress, 0, 0.2))
+        climbs = climb.run_climbs(minutes, progress=part(progress, 0.2, 1))
+        figure = climb.write_climbs(climbs, out)
     for line in example.report(cases, out):
         say(line)
+    for line in climb.report_climbs(climbs):
+        say(line)
+    say(f"Every method beside each other: {figure}")
     if not headless:
         leave_interrupts()
         say(example.show(cases))
