@@ -53,7 +53,7 @@ def test_the_keys_of_the_contract(files, capsys):
     assert found["mean"]["matched"] == 1.5
     out = capsys.readouterr().out
     assert "b: F1 0.667, AP@0.5 0.500" in out
-    assert "3 matched, 1 missed, 0 invented" in out
+    assert "3 matched, 1 missed, 0 false positive" in out
 
 
 def test_real_shapes_and_the_negative_control(files):

@@ -150,7 +150,7 @@ class TestInputs:
         write_labels(tmp_path / "found.tif", Image.of(found))
         assert run("evaluate", tmp_path / "found.tif", tmp_path / "true.tif", "--objects") == 0
         said = capsys.readouterr()
-        assert "2 matched, 0 missed, 0 invented" in said.out
+        assert "2 matched, 0 missed, 0 false positive" in said.out
         assert "true.tif has 120 pixels below 0" in said.err
         assert run("evaluate", tmp_path / "found.tif", tmp_path / "true.tif") == 0
         assert "Dice 1.000" in capsys.readouterr().out

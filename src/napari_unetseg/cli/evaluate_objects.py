@@ -112,7 +112,7 @@ def _format_scores(scores: Mapping[str, float]) -> str:
 
 def _format_counts(scores: Mapping[str, float]) -> str:
     matched, missed, invented = (scores[name] for name in ("matched", "missed", "invented"))
-    return f"{matched:.0f} matched, {missed:.0f} missed, {invented:.0f} invented"
+    return f"{matched:.0f} matched, {missed:.0f} missed, {invented:.0f} false positive"
 
 
 def _write(

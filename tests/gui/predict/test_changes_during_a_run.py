@@ -198,7 +198,7 @@ def test_a_passing_look_is_one_although_all_was_asked_for_since(qtbot, tool, vie
     tool.models.choose(models[1])
     held.open.set()
     qtbot.waitUntil(lambda: not tool.running, timeout=60000)
-    assert "passing look" in tool.message.text()
+    assert "preview of the plane" in tool.message.text()
     assert not [layer for layer in viewer.layers if role_of(layer) == PREDICTED_OBJECTS]
 
 

@@ -179,7 +179,7 @@ def _cleaned(step: ThresholdStep) -> list[str]:
     if step.split:
         done.append(
             "Touching objects were divided by a watershed of the distance to the background, where "
-            f"the pass between them was lower than the smaller one by {step.split_depth:g} of its "
+            f"the notch between them was lower than the smaller one by {step.split_depth:g} of its "
             "height."
         )
     return done + (_linked(step, step.per == "stack") if step.result == "objects" else [])

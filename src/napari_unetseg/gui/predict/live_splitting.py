@@ -126,7 +126,7 @@ class LiveSplitting(QObject):
             return
         n = int(np.count_nonzero(np.unique(ids)))
         self.show(asked.layer, ids)
-        again = "" if kept.index is not None else " Predict writes them; nothing is computed anew."
+        again = "" if kept.index is not None else " Press Predict to keep this result."
         self._say(f"{n} objects on the plane on screen.{again}")
 
 

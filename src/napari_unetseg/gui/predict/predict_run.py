@@ -54,7 +54,7 @@ class _ExtentOptions(Options):
     extent: Literal["everything", "visible plane"] = option(
         "everything",
         "On",
-        "Every plane into a layer, or only a passing look at the plane on screen.",
+        "Predict every plane into a layer, or only show a preview of the plane on screen.",
     )
 
 
@@ -214,7 +214,7 @@ def _at_least(span: slice, length: int) -> slice:
 
 
 def settled_result(options: PredictDockOptions, model: TrainedModel) -> PredictDockOptions:
-    """Settle the result; a passing look shows the one that suits the model."""
+    """Settle the result; a preview shows the one that suits the model."""
     if options.extent == "visible plane":
         options = options.model_copy(update={"what": "auto"})
     return settle_what(options, model)
