@@ -22,7 +22,7 @@ def test_what_is_done_with_one_is_done_with_a_folder(hand, tmp_path):
     hand.turn_to(1)
     hand.tool(1).form.set(result="objects", min_size=10)
     hand.run(hand.tool(1))
-    shown = np.asarray(hand.viewer.layers["n1 flattened objects"].data)
+    shown = np.asarray(hand.viewer.layers["n1 flattened objects, threshold"].data)
 
     hand.turn_to(BATCH)
     dock = hand.tool(BATCH)

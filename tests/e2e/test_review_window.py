@@ -5,8 +5,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unetseg.core import samples
-from napari_unetseg.gui.review.review_dock import REVIEW, ReviewWidget
-from napari_unetseg.gui.shared.layers import role_of
+from napari_unetseg.gui.review.review_dock import ReviewWidget
+from napari_unetseg.gui.shared.layers import REVIEW, role_of
 
 
 @pytest.fixture

@@ -85,8 +85,8 @@ def test_background_threshold_and_measure_are_the_same_everywhere(
     use(BackgroundWidget, "cells", terms="quadratic", mode="divide")
     said = {"method": "li", "result": "objects", "min_size": 12, "split": True}
     use(ThresholdWidget, "cells flattened", **said)
-    measuring = use(MeasureWidget, "cells flattened objects", hull=True)
-    name = "cells flattened objects"
+    measuring = use(MeasureWidget, "cells flattened objects, threshold", hull=True)
+    name = "cells flattened objects, threshold"
     dock = np.asarray(viewer.layers[name].data)
     assert dock.max() > 1
 
@@ -176,12 +176,14 @@ def test_dragged_levels_are_part_of_the_recipe(viewer, use):
         tool._on_dragged((80.0, 200.0))
 
     use(ThresholdWidget, "cells", drag, method="multiotsu", classes=3, result="classes")
-    step = draft(viewer, "cells mask").threshold
+    step = draft(viewer, "cells mask, threshold").threshold
     assert step == ThresholdStep(
         method="multiotsu", classes=3, result="classes", values=(80.0, 200.0)
     )
-    dock = viewer.layers["cells mask"].data
-    made = run_recipe(draft(viewer, "cells mask").recipe("."), image_of(viewer.layers["cells"]))
+    dock = viewer.layers["cells mask, threshold"].data
+    made = run_recipe(
+        draft(viewer, "cells mask, threshold").recipe("."), image_of(viewer.layers["cells"])
+    )
     np.testing.assert_array_equal(made.labels.data, dock)
 
 
@@ -190,7 +192,7 @@ def test_it_is_known_when_the_image_is_gone(viewer, use):
     use(ThresholdWidget, "cells flattened", result="objects")
     for name in ("cells flattened", "cells"):
         viewer.layers.remove(name)
-    found = draft(viewer, "cells flattened objects")
+    found = draft(viewer, "cells flattened objects, threshold")
     assert found.background == BackgroundOptions(terms="plane")
 
 
@@ -203,7 +205,7 @@ def test_what_cannot_be_repeated_is_said(viewer, use, sample):
     use(BackgroundWidget, "cells", leave_out, terms="plane")
     assert "'cells by hand'" in draft(viewer, "cells flattened").remarks[0]
     use(ThresholdWidget, "cells flattened", result="objects")
-    layer = viewer.layers["cells flattened objects"]
+    layer = viewer.layers["cells flattened objects, threshold"]
     Session.of(viewer).locks(layer)
     layer.paint((50, 50), 3)
     first, second = draft(viewer, layer.name).remarks
@@ -218,10 +220,10 @@ def test_one_of_several_channels_is_to_be_named(viewer, use, sample, tmp_path):
             viewer.add_image(sample.image, name=name)
     use(ThresholdWidget, "GFP")
     session = Session.of(viewer)
-    (said,) = draft_of(viewer.layers["GFP mask"], session, viewer.layers).remarks
+    (said,) = draft_of(viewer.layers["GFP mask, threshold"], session, viewer.layers).remarks
     assert "'GFP' is one of 2 layers of both.tif" in said
     viewer.layers.remove("DAPI")
-    assert not draft_of(viewer.layers["GFP mask"], session, viewer.layers).remarks
+    assert not draft_of(viewer.layers["GFP mask, threshold"], session, viewer.layers).remarks
 
 
 def test_layers_without_steps_are_refused(viewer, use, model, sample):

@@ -5,9 +5,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_unetseg.gui.correct.correct_dock import CorrectWidget
-from napari_unetseg.gui.review.review_dock import REVIEW, ReviewWidget
+from napari_unetseg.gui.review.review_dock import ReviewWidget
 from napari_unetseg.gui.shared import outlines_box as module
-from napari_unetseg.gui.shared.layers import find_layer
+from napari_unetseg.gui.shared.layers import REVIEW, find_layer
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from napari_unetseg.gui.correct import correct_dock
 from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
-from napari_unetseg.gui.review.review_dock import REVIEW, ReviewWidget
+from napari_unetseg.gui.review.review_dock import ReviewWidget
 from napari_unetseg.gui.shared import layers as layers_module
 from napari_unetseg.gui.shared.data_versions import data_version
-from napari_unetseg.gui.shared.layers import OBJECTS, find_layer, role_of, show_image
+from napari_unetseg.gui.shared.layers import OBJECTS, REVIEW, find_layer, role_of, show_image
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
 

@@ -63,7 +63,7 @@ def test_threshold_and_measure_show_the_tracks_and_a_project_keeps_them(
     run(qtbot, draft, link="time")
     assert draft.form.widget("link_iou").native.isHidden(), "nothing is linked by overlap"
     assert not draft.form.widget("link_distance").native.isHidden()
-    labels = viewer.layers["movie objects"]
+    labels = viewer.layers["movie objects, threshold"]
     (tracks,) = tracks_of(viewer)
     assert viewer.layers.selection.active is not tracks
     assert tracks.graph == {2: [1], 3: [1]}
@@ -105,7 +105,7 @@ def test_threshold_and_measure_show_the_tracks_and_a_project_keeps_them(
 
     run(qtbot, draft, link="none")
     assert not tracks_of(viewer), "objects that are not linked have no tracks"
-    assert image_of(viewer.layers["movie objects"]).parents is None
+    assert image_of(viewer.layers["movie objects, threshold"]).parents is None
 
 
 def test_links_through_time_are_offered_only_where_there_is_time(qtbot, viewer, draft):

@@ -34,11 +34,10 @@ from napari_unetseg.gui.correct.fill_stack import FilledLayer, fill_work, show_f
 from napari_unetseg.gui.correct.gathered_objects import Gathered
 from napari_unetseg.gui.correct.locked_view import LockedView
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
-from napari_unetseg.gui.review.review_dock import REVIEW
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
-from napari_unetseg.gui.shared.layers import role_of
+from napari_unetseg.gui.shared.layers import is_input
 from napari_unetseg.gui.shared.outlines_box import OutlinesBox
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
@@ -137,7 +136,7 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
+        return isinstance(layer, Labels) and is_input(layer)
 
     def work(self, layer: Layer, options: CorrectOptions) -> Work:
         if self._work is None:

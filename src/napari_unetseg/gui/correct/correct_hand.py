@@ -10,8 +10,8 @@ from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QObject, Signal
 
 from napari_unetseg.gui.correct.correct_acts import Place
-from napari_unetseg.gui.shared.layers import geometry_of, marked
-from napari_unetseg.gui.shared.preview import PREVIEW, is_preview
+from napari_unetseg.gui.shared.layers import PREVIEW, geometry_of, marked
+from napari_unetseg.gui.shared.preview import is_preview
 
 _CLICK_REACH = 4
 """Canvas pixels that the mouse may move between press and release of a click."""

@@ -23,7 +23,7 @@ from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.track_layers import show_lineage
 from napari_unetseg.gui.shared.training_layers import PREDICTED, PREDICTED_OBJECTS
 
-PASSING = "This is a passing look at the plane on screen. Predict everything to keep it."
+PASSING = "A preview of the plane on screen: nothing was kept. Predict everything to keep it."
 _CORRECT = "Next: Correct, then Train on."
 _NEXT = "Next: Measure; or Correct them first, then Train on."
 _DOUBT = (
@@ -54,7 +54,7 @@ def show_prediction(session: Session, layers: Any, run: PredictRun) -> str:
         remarks.append("Probabilities are in Image layers, one a class.")
     if run.prediction.labels is not None:
         labels = run.prediction.labels.asarray()
-        remark = _show_labels(session, layers, run, labels, PREDICTED, "classes")
+        _, remark = _show_labels(session, layers, run, labels, PREDICTED, "classes")
         scaled = scale_in_words(run.prediction.zoom)
         remarks += [_shares(labels, run.model), scaled, _doubt(run) or _CORRECT, remark]
     return " ".join(filter(None, remarks))
@@ -88,32 +88,35 @@ def scale_in_words(zoom: Sequence[float]) -> str:
 def _show_objects(session: Session, layers: Any, run: PredictRun) -> str:
     made = run.prediction
     ids = made.result.asarray()
-    remark = _show_labels(session, layers, run, ids, PREDICTED_OBJECTS, "objects")
+    shown, remark = _show_labels(session, layers, run, ids, PREDICTED_OBJECTS, "objects")
+    if remark:
+        # Corrections were kept beside what was predicted.
+        ids = np.asarray(shown.data)
     next_step = _doubt(run) or (_TRY_OTHERS if made.maps is not None else _NEXT)
     stopped = "" if made.stopped_at is None else _stopped(made.stopped_at)
     # Ids that last through time have the pixels of all times: a short track is no speck.
     specks = "" if run.lineage is not None else _specks(ids)
-    counted = f"{int(ids.max(initial=0))} objects{made.on_stack}.{specks}"
+    counted = f"{_count(ids)} objects{made.on_stack}.{specks}"
     scaled = scale_in_words(made.zoom)
     return " ".join(filter(None, (stopped, counted, scaled, next_step, remark)))
 
 
 def _show_labels(
     session: Session, layers: Any, run: PredictRun, labels: NDArray[Any], role: str, kind: str
-) -> str:
+) -> tuple[Labels, str]:
     made, remark = session.show_labels(
         layers,
         run.layer,
         role,
         labels,
-        name=f"{run.layer.name} {kind}",
+        name=f"{run.layer.name} {kind}, {run.model.name}",
         options=run.metadata(),
         before=run.before,
         objects=kind == "objects",
         lineage=run.lineage,
     )
     made.visible = True
-    return remark
+    return made, remark
 
 
 def _show_probabilities(layers: Any, run: PredictRun) -> None:
@@ -127,7 +130,7 @@ def _show_probabilities(layers: Any, run: PredictRun) -> None:
             run.layer,
             f"{PROBABILITIES} {name}",
             np.take(proba.data, number, axis=at),
-            name=f"{run.layer.name} {name}",
+            name=f"{run.layer.name} {name}, {run.model.name}",
             options=run.metadata(),
             before=run.before,
             contrast_limits=(0, 1),
@@ -142,7 +145,7 @@ def _show_written(session: Session, layers: Any, run: PredictRun) -> str:
     role = roles.get(what, PROBABILITIES)
     data = list(run.levels)
     look: dict[str, Any] = {
-        "name": f"{source.name} {what}",
+        "name": f"{source.name} {what}, {run.model.name}",
         "metadata": marked(role, source, run.metadata(), run.before),
         **geometry_of(source, ndim=data[0].ndim),
     }
@@ -173,6 +176,11 @@ def _shares(labels: NDArray[Any], model: TrainedModel) -> str:
     return f"{', '.join(shares)}."
 
 
+def _count(ids: NDArray[Any]) -> int:
+    """Return the number of ids, which have gaps where corrections were kept."""
+    return int(np.count_nonzero(np.bincount(ids.ravel())[1:]))
+
+
 def _specks(ids: NDArray[Any]) -> str:
     """Return how many objects are so small that they are hardly meant."""
     if ids.size > _COUNTED_AT_ONCE:
@@ -182,8 +190,8 @@ def _specks(ids: NDArray[Any]) -> str:
     n = int(np.count_nonzero(sizes < _SPECK * np.median(sizes))) if len(sizes) else 0
     if not n:
         return ""
-    what = "1 is a speck" if n == 1 else f"{n} are specks"
-    return f" {what}, under a tenth of the usual size: Smallest size drops them."
+    what = "1 is tiny" if n == 1 else f"{n} are tiny"
+    return f" {what} (less than 10 % of the median size): raise Smallest size to remove them."
 
 
 __all__ = ["PASSING", "earlier_classes", "scale_in_words", "show_prediction"]

@@ -22,9 +22,9 @@ from napari_unetseg.gui.shared.layers import (
     find_layer,
     geometry_of_file,
     image_of,
+    is_by_product,
     layer_key,
 )
-from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.track_layers import TRACKS, is_tracks
 
@@ -61,7 +61,7 @@ def contents_of(
     keys = {str(layer.unique_id): layer_key(layer) for layer in viewer.layers}
     images, labels, left_out = [], [], []
     for order, layer in enumerate(viewer.layers):
-        if is_preview(layer):
+        if is_by_product(layer):
             continue
         common: dict[str, Any] = {
             "key": layer_key(layer),

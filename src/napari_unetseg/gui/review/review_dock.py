@@ -33,9 +33,12 @@ from napari_unetseg.core.scoring.score_summary import frame_axes_of
 from napari_unetseg.gui.review.review_table import COLOURS, ReviewTable
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
+    REVIEW,
     find_layer,
     has_planes,
     image_of,
+    is_input,
+    is_truth,
     mark_again,
     marked,
     new_labels,
@@ -43,11 +46,9 @@ from napari_unetseg.gui.shared.layers import (
 )
 from napari_unetseg.gui.shared.navigate import go_to
 from napari_unetseg.gui.shared.outlines_box import OutlinesBox
-from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.task import Latest, Reporter, Work
 from napari_unetseg.gui.shared.tool import Tool
 
-REVIEW = "review"
 """Role of the layer that shows matched, missed and false-positive objects."""
 
 NEXT_KEY = "N"
@@ -123,7 +124,12 @@ class ReviewWidget(Tool[ReviewOptions]):
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.run)
         self.viewer.layers.events.removed.connect(self._on_removed)
-        self.truth = LayerChoice(self.viewer, self.accepts, follow=self._is_other, images=True)
+        self.truth = LayerChoice(
+            self.viewer,
+            lambda layer: self.accepts(layer) or (isinstance(layer, Labels) and is_truth(layer)),
+            follow=self._is_other,
+            images=True,
+        )
         self.truth.setObjectName("truth")
         self.truth.picked.connect(self._on_truth)
         self.pick.avoid(self.truth)
@@ -147,7 +153,7 @@ class ReviewWidget(Tool[ReviewOptions]):
 
     @classmethod
     def accepts(cls, layer: Layer) -> bool:
-        return isinstance(layer, Labels) and not is_preview(layer) and role_of(layer) != REVIEW
+        return isinstance(layer, Labels) and is_input(layer)
 
     def whole_axes(self) -> str:
         return "ZYX" if self.form.options.per == "stack" else "YX"
@@ -206,6 +212,7 @@ class ReviewWidget(Tool[ReviewOptions]):
     def shown(self) -> None:
         """Bind the key, unless it is bound already."""
         self.outlines.read()
+        self._show_reviews(visible=True)
         if not self._bound and NEXT_KEY not in {str(key) for key in self.viewer.keymap}:
             self.viewer.bind_key(NEXT_KEY, self._on_key)
             self._bound = True
@@ -214,7 +221,14 @@ class ReviewWidget(Tool[ReviewOptions]):
         if self._bound:
             self.viewer.bind_key(NEXT_KEY, None)
             self._bound = False
+        self._show_reviews(visible=False)
         super().hidden()
+
+    def _show_reviews(self, *, visible: bool) -> None:
+        """Show the review layers while the page is visible, and hide them with it."""
+        for layer in self.viewer.layers:
+            if role_of(layer) == REVIEW:
+                layer.visible = visible
 
     def close_tool(self) -> None:
         if not self._closed:

@@ -17,11 +17,15 @@ from napari_unetseg.gui.shared.file_calibration import follow_files
 from napari_unetseg.gui.shared.layer_locks import LayerLocks
 from napari_unetseg.gui.shared.layers import (
     LayerList,
+    family_of,
     find_layer,
+    give_name,
+    is_input,
     kept_as_it_is,
     mark_again,
     marked,
     new_labels,
+    source_of_layer,
 )
 from napari_unetseg.gui.shared.track_layers import show_lineage, show_tracks
 
@@ -195,6 +199,7 @@ class Session:
         )
         if isinstance(old, Labels) and old not in layers:
             show_tracks(layers, old, None)
+        _hide_others(layers, layer)
         show_lineage(layers, layer, lineage)
         return layer, remark
 
@@ -232,6 +237,7 @@ class Session:
         can = self._can_write(old, data)
         if can and self._write(old, data):
             mark_again(old, marked(role, source, options, before))
+            give_name(old, name)
             return old, remark
         if locked:
             remark += f" {old.name!r} is still there; this is a new layer."
@@ -262,6 +268,15 @@ class Session:
             where = np.nonzero(differs)
             self.locks(layer).write(where, data[where])
         return True
+
+
+def _hide_others(layers: LayerList, shown: Labels) -> None:
+    """Hide the other results of the same image, which would blend with the one that is new."""
+    family = family_of(layers, shown)
+    for layer in layers:
+        made = isinstance(layer, Labels) and source_of_layer(layer) and is_input(layer)
+        if made and layer is not shown and family_of(layers, layer) == family:
+            layer.visible = False
 
 
 _BY_VIEWER: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()

@@ -59,7 +59,9 @@ def _predict(stage: Stage, tool: Any) -> None:
         stage.drawn.visible = False
     stage.viewer.layers.selection.active = stage.image
     tool.pick.pick(stage.image)
-    tool.models.choose(_MODEL)
+    tool.form.set(what="auto", extent="everything", diameter=0.0)
+    if not tool.models.choose(_MODEL):
+        raise LookupError(f"Predict does not offer the shipped model {_MODEL}.")
 
 
 def _measure(stage: Stage, tool: Any) -> None:
