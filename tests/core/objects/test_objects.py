@@ -17,6 +17,7 @@ from napari_unetseg.core.objects.masks import (
     cut_apart,
     keep_large,
     label,
+    label_classes,
     split_touching,
 )
 
@@ -171,3 +172,22 @@ def test_masks_of_other_than_two_or_three_axes_are_refused():
             function(np.zeros((2, 2, 2, 2), bool))
     with pytest.raises(InputError, match="one for each"):
         split_touching(np.zeros((4, 4), bool), spacing=(1.0, 1.0, 1.0))
+
+
+def test_parts_of_each_class_are_objects_in_every_plane_of_the_other_axes():
+    classes = np.zeros((2, 6, 9), np.uint8)
+    classes[:, 1:3, 1:3], classes[:, 1:3, 3:5], classes[0, 4:, 6:] = 1, 2, 1
+    ids, n = label_classes(classes, 2)
+    assert n == 5
+    assert sorted(np.unique(ids)) == list(range(6))
+    np.testing.assert_array_equal(ids > 0, classes > 0)
+    assert ids[0, 1, 1] != ids[0, 1, 3] != ids[1, 1, 3]
+    assert label_classes(classes, 3)[1] == 3
+
+
+def test_without_a_zero_the_smallest_class_is_the_background():
+    classes = np.ones((6, 8), np.uint8)
+    classes[2:4, 2:4] = 2
+    ids, n = label_classes(classes, 2)
+    assert n == 1
+    np.testing.assert_array_equal(ids > 0, classes == 2)

@@ -24,6 +24,7 @@ from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.review.review_dock import NEXT_KEY
 from napari_unetseg.gui.shared import layer_boxes
 from napari_unetseg.gui.shared.layer_boxes import LayerBoxes
+from napari_unetseg.gui.shared.layers import MASK, marked
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 
@@ -238,6 +239,7 @@ def test_small_and_cut_off_ones_go_but_not_approved_ones(tool, layer, mouse):
     assert ids(layer) == [3, 4, 5, 7]
     press_key(layer, "Shift-D")
     assert "nothing to do. One corrected object was kept." in tool.message.text()
+    assert not tool.message.property("problem"), "it is no problem"
     tool.form.set(spare=False)
     steps(tool, layer, lambda: press_key(layer, "Shift-D"))
     assert ids(layer) == [3, 4, 7]
@@ -629,3 +631,38 @@ def test_no_tool_is_clipped_in_a_narrow_dock(qtbot):
         for button in panel.buttons.values():
             text = button.fontMetrics().horizontalAdvance(button.text())
             assert button.width() >= text, button.text()
+
+
+def test_classes_become_objects_on_one_click_and_no_tool_takes_a_whole_class(qtbot, viewer, tool):
+    source = viewer.add_image(np.zeros((40, 60)), name="photo")
+    classes = np.zeros((40, 60), np.uint8)
+    classes[2:8, 2:8] = classes[20:30, 20:30] = 1
+    layer = viewer.add_labels(classes, name="mask", metadata=marked(MASK, source, {}))
+    tool.pick.pick(layer)
+    before = layer.data.copy()
+    tool.press(KINDS["delete"])
+    assert tool.kind is None
+    assert "Make objects" in tool.message.text()
+    tool.press(KINDS["border"])
+    np.testing.assert_array_equal(layer.data, before)
+    tool.objects_button.click()
+    qtbot.waitUntil(lambda: not tool.running, timeout=30_000)
+    made = tool.pick.layer()
+    assert made is not layer
+    assert made.data[4, 4] != made.data[25, 25] != 0
+    assert "2 objects" in tool.message.text()
+    assert tool.objects_button.isHidden()
+    assert not layer.visible
+    tool.press(KINDS["delete"])
+    assert tool.kind is KINDS["delete"]
+
+
+def test_what_was_approved_together_is_unlocked_one_by_one(tool, layer, mouse):
+    steps(tool, layer, lambda: tool.press(KINDS["view"]))
+    assert inked(tool, layer)[layer.data > 0].all()
+    tool.press(KINDS["unlock"])
+    mouse.click((10, 10))
+    assert "Unlocked object 3" in tool.message.text()
+    locked = inked(tool, layer)
+    assert not locked[layer.data == 3].any()
+    assert locked[layer.data == 4].all()

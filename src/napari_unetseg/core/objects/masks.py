@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.progress import Progress, silent, track
 
 if TYPE_CHECKING:
     from napari_unetseg.core.compute.run_length import Components
@@ -103,6 +104,36 @@ def label(
     parts = _cleaned(mask, fill_holes, min_size, clear_border)
     labels: Labels = paint_runs(parts.runs, parts.ids + np.int32(first))
     return labels, parts.number
+
+
+def label_classes(classes: Array, ndim: int, *, progress: Progress = silent) -> tuple[Labels, int]:
+    """Label the connected parts of each class.
+
+    Parameters
+    ----------
+    classes
+        (..., *spatial): 0 is background; where no pixel is 0, the smallest class is.
+    ndim
+        Number of spatial axes, 2 or 3; objects end with each of the others.
+
+    Returns
+    -------
+    labels : array of the shape of the classes, int32
+        Numbered from 1.
+    n : int
+        Number of objects.
+    """
+    values = np.unique(classes)
+    labels = np.zeros(classes.shape, np.int32)
+    inside = values[1:] if len(values) and values[0] >= 0 else values[values > 0]
+    n = 0
+    loop = list(np.ndindex(classes.shape[: classes.ndim - ndim]))
+    for index in track(loop, progress, "separating objects"):
+        for value in inside:
+            found, more = label(classes[index] == value, first=n + 1)
+            labels[index] += found
+            n += more
+    return labels, n
 
 
 def split_touching(

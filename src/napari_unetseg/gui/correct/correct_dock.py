@@ -33,7 +33,13 @@ from napari_unetseg.gui.correct.extent_box import ExtentBox
 from napari_unetseg.gui.correct.fill_stack import FilledLayer, fill_work, show_filled, stack_of
 from napari_unetseg.gui.correct.gathered_objects import Gathered
 from napari_unetseg.gui.correct.locked_view import LockedView
+from napari_unetseg.gui.correct.objects_of_classes import (
+    SeparatedClasses,
+    separate_work,
+    show_separated,
+)
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
+from napari_unetseg.gui.shared.dock_help import text_button
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
@@ -122,9 +128,20 @@ class CorrectWidget(Tool[CorrectOptions]):
             "and is locked. Correct the objects of another plane and press again."
         )
         self.fill_button.clicked.connect(lambda: self._fill())
+        self.objects_button = text_button(
+            "Make objects of these classes",
+            "Give every connected part of a class a number of its own, in a new layer.",
+            self._make_objects,
+        )
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
-            extras=[self.panel, self.show_locked, self.outlines, self.finish_button],
+            extras=[
+                self.objects_button,
+                self.panel,
+                self.show_locked,
+                self.outlines,
+                self.finish_button,
+            ],
             results=[self.fill_button, self.fill.page, self.train_on_button],
             forms={"filling": self.fill},
         )
@@ -146,6 +163,11 @@ class CorrectWidget(Tool[CorrectOptions]):
     def show_result(self, layer: Layer, options: CorrectOptions, result: Any) -> str:
         if isinstance(result, FilledLayer):
             return show_filled(self.session, self.viewer.layers, result)
+        if isinstance(result, SeparatedClasses):
+            made, message = show_separated(self.session, self.viewer.layers, result)
+            self.pick.pick(made)
+            self.viewer.layers.selection.active = made
+            return message
         if layer is not self._layer or self._boxes is None:
             return "Another layer was chosen meanwhile, so nothing was done. Repeat it there."
         if isinstance(result, CorrectionResult):
@@ -212,6 +234,9 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.panel.setEnabled(not self.running and self._boxes is not None)
         self.panel.show_current(self._kind)
         self.cancel_button.setVisible(self.running)
+        classes = self._layer is not None and bool(class_warning(self._layer))
+        self.objects_button.setVisible(classes)
+        self.objects_button.setEnabled(classes and not self.running and self._boxes is not None)
         self.show_locked.setEnabled(self._layer is not None)
         self.outlines.setEnabled(self._layer is not None)
         found_boxes = self._layer is not None and self.session.current is not None
@@ -415,7 +440,11 @@ class CorrectWidget(Tool[CorrectOptions]):
                 f"This would change {len(change):,} pixels, more than can be undone "
                 f"({UNDOABLE_PIXELS:,}). Act on less: a plane, or the objects you click."
             )
-        if result.kind.locks:
+        if result.is_empty:
+            return " ".join(filter(None, [result.message(), self._hint()]))
+        if result.kind.name == "unlock":
+            locks.unlock(result.approved)
+        elif result.kind.locks:
             locks.correct(change.index, change.after, result.approved)
         else:
             locks.write(change.index, change.after)
@@ -472,6 +501,14 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.leave()
         self._work = fill_work(self.session, layer, source, self.fill.options)
         self.run()
+
+    def _make_objects(self) -> None:
+        """Make objects of the classes in the layer."""
+        layer = self._layer
+        if layer is not None and not self._busy():
+            self.leave()
+            self._work = separate_work(layer)
+            self.run()
 
     def _train_on(self) -> None:
         layer = self._layer

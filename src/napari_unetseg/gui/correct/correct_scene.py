@@ -30,8 +30,8 @@ from napari_unetseg.gui.shared.layers import MASK, role_of
 from napari_unetseg.gui.shared.training_layers import PREDICTED
 
 _CLASSES = (
-    "These are classes, not objects: a tool treats all pixels of a class as one object. Choose "
-    "Result: objects in Threshold or Predict and run again, or use napari's brush and eraser."
+    "These are classes, not objects: a tool would change a whole class at once. Press Make objects "
+    "of these classes, or use napari's brush and eraser."
 )
 _CLOSED = ("polygon", "rectangle", "ellipse")
 
@@ -64,8 +64,15 @@ class CorrectionResult:
     here: tuple[int, ...]
     shown: tuple[int, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be changed or locked."""
+        return not len(self.change) and not self.approved
+
     def message(self) -> str:
         """Return a sentence about the correction."""
+        if self.is_empty:
+            return _nothing(self.kind, self.spared)
         objects = list(dict.fromkeys([*self.change.objects, *_ids(self.change.before)]))
         objects = objects or _ids(self.change.after)
         n = len(objects)
@@ -105,6 +112,8 @@ def refusal_of(kind: ToolKind, layer: Layer, ndisplay: int) -> str:
         return f"{kind.text} needs the 2D view: press the 2D/3D button below the layer list."
     if kind.planes and layer.ndim < 3:
         return f"{kind.text} needs a stack; {layer.name!r} is one plane."
+    if warning := class_warning(layer):
+        return warning
     if not layer.visible:
         return f"{layer.name!r} is hidden. Show it first: click the eye in the layer list."
     return ""
@@ -249,11 +258,6 @@ def corrected(
         See `CorrectionResult`.
     spare
         Locked pixels that must not change, nor the objects that contain any.
-
-    Raises
-    ------
-    InputError
-        If there is nothing to correct.
     """
     n = len(parts)
     if spare is not None:
@@ -267,8 +271,6 @@ def corrected(
     if kind.locks:
         right = {number: scene.parts[number] for number in change.objects if number in scene.parts}
         approved = collect_pixels(scene.labels, right, scene.frame, labels.shape)
-    if not len(whole) and not approved:
-        raise InputError(_nothing(kind, n - len(parts)))
     return CorrectionResult(kind, whole, approved, state, n - len(parts), scene.here, scene.shown)
 
 

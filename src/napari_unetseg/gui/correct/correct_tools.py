@@ -273,6 +273,17 @@ TOOLS = (
         "Approved {n}.",
     ),
     ToolKind(
+        "unlock",
+        "Unlock",
+        "Shift-U",
+        "Keep and tidy",
+        "click",
+        "Click an object that runs may change again.",
+        "Take back the approval or correction of one object: runs may change it again.",
+        acts.approve_objects,
+        "Unlocked {ids}.",
+    ),
+    ToolKind(
         "renumber",
         "Renumber",
         "R",

@@ -151,6 +151,15 @@ class LayerLocks:
         self._strokes = [(step, False) for step, _ in self._strokes]
         self._announce()
 
+    def unlock(self, pixels: PixelSet) -> None:
+        """Unlock some pixels: runs may change them again. Undo does not take it back."""
+        self._settle()
+        self._base.update(self._drawn_pixels())
+        self._strokes = [(step, False) for step, _ in self._strokes]
+        for box, mask in pixels.boxes():
+            self._base.discard(box, mask)
+        self._announce()
+
     def write(self, indices: tuple[NDArray[Any], ...], values: NDArray[Any]) -> None:
         """Change pixels as one undo step of a run, which locks none.
 

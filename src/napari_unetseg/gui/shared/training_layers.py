@@ -33,7 +33,12 @@ _KINDS = {
     "mask": "mask (0: background)",
     "objects": "objects: an id for each",
 }
-_KIND_OF_ROLE = {"mask": "mask", "objects": "objects", PREDICTED_OBJECTS: "objects"}
+_KIND_OF_ROLE = {
+    "mask": "mask",
+    "objects": "objects",
+    "objects of classes": "objects",
+    PREDICTED_OBJECTS: "objects",
+}
 _NO_LABELS = (
     "There is no Labels layer: press New strokes layer in Train, paint a few strokes of each "
     "class, then train. If a mask was opened as an image, choose it in Labels."
