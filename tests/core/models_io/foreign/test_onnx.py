@@ -134,3 +134,24 @@ def test_a_network_of_a_lower_resolution_takes_images_of_any_size(
         image = rng.random((1, *sides), dtype=np.float32)
         (found,) = engine.run(image[None])
         np.testing.assert_allclose(found[0], evidence_of_model(model, image), atol=1e-4)
+
+
+@needs_runtime
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_pixel_model_contains_the_pretrained_network(
+    make_model: Callable[..., Any], ndim: int
+) -> None:
+    pytest.importorskip("onnx", reason="runs with tox -e bioimageio")
+    from napari_unetseg.core.models_io.native.network_source import shown_inputs
+    from napari_unetseg.core.nn.inference.exported import onnx_of
+    from napari_unetseg.core.nn.restore import evidence_of_model
+
+    model = make_model("softmax", ndim, options={"features": "pretrained"}, spacing=())
+    rng = np.random.default_rng(0)
+    traced = rng.random((1, *(3, 32, 48)[-ndim:]))
+    engine = OnnxEngine(onnx_of(model, shown_inputs(model), traced, 17))
+    for sides in ((3, 32, 48), (4, 53, 37)):
+        image = rng.random((1, *sides[-ndim:]), dtype=np.float32)
+        (found,) = engine.run(image[None])
+        expected = evidence_of_model(model, image)
+        np.testing.assert_allclose(found[0], expected, atol=1e-4 * np.abs(expected).max())
