@@ -40,6 +40,7 @@ from napari_unetseg.core.nn.inference.pixel_segmenter import from_linear_unit
 from napari_unetseg.core.nn.inference.pretrained_source import PretrainedSource
 from napari_unetseg.core.nn.restore import evidence_of_model, image_network
 from napari_unetseg.core.nn.training import live_pixels as live_module
+from napari_unetseg.core.nn.training import pretrained_tiles
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import neurons
@@ -243,8 +244,8 @@ def test_live_says_what_a_training_says(spec: Any) -> None:
 
 def test_the_bank_answers_until_the_network_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "SIDE", 64)
-    monkeypatch.setattr(live_module, "NETWORK_SIDE", 128)
-    monkeypatch.setattr(live_module, "PIXELS_AT_ONCE", {2: 100})
+    monkeypatch.setattr(pretrained_tiles, "SIDE", 128)
+    monkeypatch.setattr(pretrained_tiles, "PIXELS_AT_ONCE", {2: 100})
     image, strokes = scene(200)
     corner, whole = (slice(0, 40), slice(0, 40)), (slice(0, 200), slice(0, 200))
     live = LivePixels(image, SPECS[0])
@@ -252,13 +253,13 @@ def test_the_bank_answers_until_the_network_is_there(monkeypatch: pytest.MonkeyP
     alone = LivePixels(image, LogisticSpec(sigmas="1, 2", features="bank"))
     np.testing.assert_array_equal(first, alone.update({(): strokes}, (), whole)[1])
     order: list[int] = []
-    compute = live._network_of
-    monkeypatch.setattr(live, "_network_of", lambda *a: order.append(a[2]) or compute(*a))
+    tiles: Any = live._pretrained
+    compute = tiles.of
+    monkeypatch.setattr(tiles, "of", lambda *a: order.append(a[1]) or compute(*a))
     thread = threading.Thread(target=live.prepare, args=((), corner))
     thread.start()
     thread.join()
-    assert sorted(order) == [0, 1, 2, 3]
-    assert order[0] == 0
+    assert list(dict.fromkeys(order)) == [0, 1, 2, 3]
     assert not live.missing((), whole)
     _, later = live.update({(): strokes}, (), whole, wait=False)
     _, at_once = LivePixels(image, SPECS[0]).update({(): strokes}, (), whole)
@@ -269,11 +270,40 @@ def test_the_bank_answers_until_the_network_is_there(monkeypatch: pytest.MonkeyP
 def test_a_field_too_large_for_the_memory_is_left_to_the_bank() -> None:
     image, strokes = scene()
     box = (slice(0, 120), slice(0, 120))
-    live = LivePixels(image, SPECS[0], memory=100_000)
+    live = LivePixels(image, SPECS[0], memory=100_000, disk=100_000)
     _, found = live.update({(): strokes}, (), box, wait=False)
     assert not live.missing((), box)
     alone = LivePixels(image, LogisticSpec(sigmas="1, 2", features="bank"))
     np.testing.assert_array_equal(found, alone.update({(): strokes}, (), box)[1])
+
+
+def test_what_leaves_the_memory_is_read_from_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "SIDE", 64)
+    monkeypatch.setattr(pretrained_tiles, "SIDE", 64)
+    monkeypatch.setattr(pretrained_tiles, "PIXELS_AT_ONCE", {2: 100})
+    image, strokes = scene(200)
+    whole = (slice(0, 200), slice(0, 200))
+    live = LivePixels(image, BARE, memory=500_000, disk=10**8)
+    live.prepare((), whole)
+    assert live.n_bytes <= 500_000
+    assert not live.missing((), whole)
+    monkeypatch.setattr(PretrainedSource, "maps", lambda *a, **k: pytest.fail("computed again"))
+    _, found = live.update({(): strokes}, (), whole)
+    monkeypatch.undo()
+    _, kept = LivePixels(image, BARE).update({(): strokes}, (), whole)
+    np.testing.assert_array_equal(found, kept)
+
+
+def test_strokes_on_more_planes_than_can_be_kept_are_read_as_they_come() -> None:
+    image, strokes = scene()
+    stack = Image.of(np.stack([np.asarray(image.data)] * 4), "ZYX")
+    painted = {(z,): np.where(np.arange(120)[:, None] // 30 == z, strokes, 0) for z in range(4)}
+    box = (slice(0, 120), slice(0, 120))
+    live = LivePixels(stack, SPECS[0], memory=2_000_000, disk=0)
+    live.update(painted, (0,), box, wait=False)
+    live.prepare((0,), box)
+    live.prepare((0,), box)
+    assert not live.missing((0,), box)
 
 
 def test_a_stack_is_learnt_with_filters_in_three_axes() -> None:

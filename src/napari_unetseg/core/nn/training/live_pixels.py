@@ -4,14 +4,13 @@ The inputs of a pixel depend on the image alone. They are computed once for each
 painted on or in view, and cached within the memory allowed; those of labelled pixels are always
 kept. So a stroke costs a comparison of labels, a fit, and the evidence of the pixels in view.
 
-The features of the pretrained network take a second for a field of a million pixels. They have
-larger tiles of their own, which another thread may compute: until they are there, the filter bank
-answers alone.
+The features of the pretrained network, see `PretrainedTiles`, may be computed by another thread:
+until they are there, the filter bank answers alone. They are also kept on disk.
 """
 
-import math
+import shutil
+import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,17 +22,23 @@ from napari_unetseg.core.annotation.annotation import IGNORED
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.annotation.pixel_table import PixelTable
 from napari_unetseg.core.compute.coarse_maps import CoarseMaps, MixedInputs
+from napari_unetseg.core.compute.tile_cache import TileCache
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.predict_tiles import channels_first, likeliest
-from napari_unetseg.core.inference.tiles import PIXELS_AT_ONCE, Tile, TileGrid
+from napari_unetseg.core.inference.tiles import Tile, TileGrid
 from napari_unetseg.core.model.feature_context import FeatureContext
 from napari_unetseg.core.model.pixel_specs import PixelSpec, mixed_inputs
-from napari_unetseg.core.model.pretrained_features import OUTPUTS, PRETRAINED
+from napari_unetseg.core.model.pretrained_features import PRETRAINED
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.pixel_segmenter import PixelSegmenter
 from napari_unetseg.core.nn.restore import feature_source
 from napari_unetseg.core.nn.training.fit_pixels import fit_table
+from napari_unetseg.core.nn.training.pretrained_tiles import (
+    WITHOUT_MAPS,
+    PretrainedTiles,
+    bytes_of_field,
+)
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
 from napari_unetseg.core.progress import Progress, part, silent, track
 
@@ -49,8 +54,8 @@ MEMORY = 768 * 2**20
 for the pretrained network.
 """
 
-NETWORK_SIDE = 1024
-"""Side of a tile of the pretrained network at most, in pixels, where an image is not one tile."""
+DISK = 8 * 2**30
+"""Bytes of temporary files for features of the pretrained network; of free space, half at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +94,8 @@ class LivePixels:
         A trained UNet, whose features are inputs as the options ask; computed once for each tile.
     memory
         Bytes of inputs to cache.
+    disk
+        Bytes of features of the pretrained network to keep in temporary files; by default `DISK`.
     seed
         Of the sample of pixels where there are too many, and of a perceptron's first weights.
 
@@ -114,6 +121,7 @@ class LivePixels:
         scaling: NormalisationSpec | None = None,
         features_from: TrainedModel | None = None,
         memory: int = MEMORY,
+        disk: int | None = None,
         seed: int = 0,
     ) -> None:
         if scaling is None:
@@ -123,7 +131,7 @@ class LivePixels:
         self._image, self._kind = image, labels_are
         self._spec = spec.for_fit(given, normalised=scaling.method != "none")
         self._source = feature_source(self._spec, features_from, n_channels, 2, scaling=scaling)
-        self._memory, self._seed = memory, seed
+        self._seed = seed
         self._normalisation = fit_normalisation(image, scaling)
         self._both = self._spec.uses_pretrained and self._spec.uses_bank
         self._alone = (
@@ -133,9 +141,13 @@ class LivePixels:
         halo, multiple, border = self._sizes_of_tiles()
         self._grid = TileGrid(shape, (SIDE, SIDE), halo=halo, multiple=multiple, border=border)
         self._tiles = list(self._grid)
-        self._network_grid = _network_grid(self._grid)
-        self._network_tiles = list(self._network_grid)
-        self._inputs: OrderedDict[tuple[str, Index, int], MixedInputs] = OrderedDict()
+        if disk is None:
+            disk = min(DISK, shutil.disk_usage(tempfile.gettempdir()).free // 2)
+        self._largest_field = max(memory, disk) / 2
+        self._inputs = TileCache(memory, disk)
+        self._pretrained: PretrainedTiles | None = None
+        if self._spec.uses_pretrained and self._source is not None:
+            self._pretrained = PretrainedTiles(self._source, self._grid, self._block, self._inputs)
         self._lock = threading.RLock()
         self._rows: dict[tuple[Index, int], Rows] = {}
         self._network_rows: dict[tuple[Index, int], FloatArray] = {}
@@ -143,9 +155,8 @@ class LivePixels:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of cached inputs of tiles, labelled or not."""
-        with self._lock:
-            return sum(inputs.nbytes for inputs in self._inputs.values())
+        """Bytes of cached inputs of tiles in memory, labelled or not."""
+        return self._inputs.n_bytes
 
     @property
     def n_labelled(self) -> int:
@@ -192,8 +203,8 @@ class LivePixels:
     def missing(self, index: Index, box: Box) -> bool:
         """Return whether features of the pretrained network are still to be computed.
 
-        A field so large that they would not fit the memory has none to compute: there the filter
-        bank answers alone.
+        A field so large that they could not be kept has none to compute: there the filter bank
+        answers alone.
 
         Parameters
         ----------
@@ -213,9 +224,15 @@ class LivePixels:
         index, box
             See `missing`.
         """
+        pretrained = self._pretrained
+        if pretrained is None:
+            return
         tiles = self._missing(index, box)
         for where, number in track(tiles, progress, "computing pretrained features"):
-            self._network_of(where, self._network_tiles[number], number)
+            pretrained.of(where, number)
+            for key in self._unread():
+                if (key[0], pretrained.number_of(self._tiles[key[1]])) == (where, number):
+                    self._rows_of_network(pretrained, *key)
 
     def fit(self, *, wait: bool = True, progress: Progress = silent) -> PixelSegmenter:
         """Fit the model to all labelled pixels.
@@ -232,7 +249,7 @@ class LivePixels:
             When nothing or one class alone is labelled, or there are more classes than the rung
             can separate.
         """
-        return self._fit(not self._both or wait or not self._unread(), progress)
+        return self._fit(not self._both or wait or not self._missing((), None), progress)
 
     def _fit(self, with_network: bool, progress: Progress) -> PixelSegmenter:
         values, spec = self.values, self._spec if with_network else self._alone
@@ -289,13 +306,12 @@ class LivePixels:
         for number, tile in track(touched, progress, "predicting"):
             inputs = self._dense_of(index, number)
             within: tuple[CoarseMaps, ...] = ()
-            if segmenter.spec.uses_pretrained:
+            if self._pretrained is not None and segmenter.spec.uses_pretrained:
                 # The sums are those of the network's whole tile, which is not copied for that.
-                whole = self._network_tile_of(tile)
+                whole = self._pretrained.number_of(tile)
                 if whole not in sums:
-                    outer = self._network_of(index, self._network_tiles[whole], whole)
-                    sums[whole] = segmenter.sums(outer.coarse, inputs.at)
-                within = self._within(sums[whole], tile)
+                    sums[whole] = segmenter.sums(self._pretrained.of(index, whole), inputs.at)
+                within = self._pretrained.within(sums[whole], tile)
             proba = segmenter.proba_of(inputs, within)
             place = tuple(
                 slice(span.start - at, span.stop - at)
@@ -330,7 +346,7 @@ class LivePixels:
         return self.classes(index, box, progress=part(progress, 0.6, 1))
 
     def _read(self, index: Index, number: int, labels: NDArray[Any]) -> None:
-        where = labels >= 0 if self._kind != "scribbles" else labels > 0
+        where = self._labelled(labels)
         inputs = self._dense_of(index, number)
         values = labels[where].astype(np.int64)
         if self._kind == "objects":
@@ -341,8 +357,13 @@ class LivePixels:
                 "like object ids. Say that the labels are objects."
             )
         rows = inputs.rows(np.flatnonzero(where))
-        self._rows[index, number] = Rows(labels.copy(), rows, values)
-        self._network_rows.pop((index, number), None)
+        with self._lock:
+            self._rows[index, number] = Rows(labels.copy(), rows, values)
+            self._network_rows.pop((index, number), None)
+
+    def _labelled(self, labels: NDArray[Any]) -> NDArray[np.bool_]:
+        where: NDArray[np.bool_] = labels >= 0 if self._kind != "scribbles" else labels > 0
+        return where
 
     def _table(self, values: Sequence[int], with_network: bool) -> PixelTable:
         """Gather the rows of all tiles, no more of each class than the options allow."""
@@ -353,105 +374,60 @@ class LivePixels:
         found = np.concatenate([self._rows[key].values for key in keys])
         targets = np.searchsorted(np.array(values), found).astype(np.uint8)
         limit = [self._spec.max_pixels] * len(values)
-        if not (with_network and self._spec.uses_pretrained):
+        if not with_network or self._pretrained is None:
             return PixelTable.gather(inputs.T, targets, len(values), most=limit, seed=self._seed)
         at = self._dense_of(*keys[0]).at
-        coarse = np.concatenate([self._rows_of_network(*key) for key in keys])
+        coarse = np.concatenate([self._rows_of_network(self._pretrained, *key) for key in keys])
         whole = np.concatenate([inputs[:, :at], coarse, inputs[:, at:]], axis=1)
         table = PixelTable.gather(whole.T, targets, len(values), most=limit, seed=self._seed)
         return replace(table, coarse=(at, at + coarse.shape[1]))
 
-    def _rows_of_network(self, index: Index, number: int) -> FloatArray:
+    def _rows_of_network(
+        self, pretrained: PretrainedTiles, index: Index, number: int
+    ) -> FloatArray:
         """Return the pretrained features of the labelled pixels of a tile: (n, F)."""
         key = (index, number)
-        if key not in self._network_rows:
-            labels, tile = self._rows[key].labels, self._tiles[number]
-            where = labels >= 0 if self._kind != "scribbles" else labels > 0
-            sides = tuple(span.stop - span.start for span in tile.region)
-            bare = MixedInputs(np.zeros((0, *sides), np.float32), self._coarse_of(index, tile))
-            self._network_rows[key] = bare.rows(np.flatnonzero(where))
-        return self._network_rows[key]
+        with self._lock:
+            known, rows = self._network_rows.get(key), self._rows[key]
+        if known is None:
+            where = self._labelled(rows.labels)
+            known = pretrained.rows(index, self._tiles[number], where)
+            with self._lock:
+                # Another thread may have read new labels meanwhile.
+                if self._rows[key] is rows:
+                    self._network_rows[key] = known
+        return known
 
     def _dense_of(self, index: Index, number: int) -> MixedInputs:
         """Return the inputs of a tile without those of the pretrained network."""
         key = ("tile", index, number)
-        return self._cached(key) or self._kept(key, self._computed(index, self._tiles[number]))
-
-    def _coarse_of(self, index: Index, tile: Tile) -> tuple[CoarseMaps, ...]:
-        """Return the pretrained features of a tile, computed unless cached."""
-        number = self._network_tile_of(tile)
-        inputs = self._network_of(index, self._network_tiles[number], number)
-        return self._within(inputs.coarse, tile)
-
-    def _within(self, maps: Sequence[CoarseMaps], tile: Tile) -> tuple[CoarseMaps, ...]:
-        """Return the part of maps of a network's tile that belongs to a tile in it."""
-        outer = self._network_tiles[self._network_tile_of(tile)]
-        region = [
-            slice(span.start - first.start, span.stop - first.start)
-            for span, first in zip(tile.region, outer.region, strict=True)
-        ]
-        return tuple(one.window(region) for one in maps)
-
-    def _network_of(self, index: Index, tile: Tile, number: int) -> MixedInputs:
-        """Return the pretrained features of a tile of the network's grid."""
-        key = ("network", index, number)
-        found = self._cached(key)
-        if found is not None:
-            return found
-        source: Any = self._source
-        block = self._normalisation.apply(self._network_grid.cut(self._plane(index), tile))
-        maps = source.maps(block, origin=tile.block_start, shape=self._grid.shape)
-        coarse = tuple(one.window(tile.inside) for one in maps)
-        return self._kept(key, MixedInputs(np.zeros((0, 0, 0), np.float32), coarse).copied())
-
-    def _cached(self, key: tuple[str, Index, int]) -> MixedInputs | None:
-        with self._lock:
-            if key in self._inputs:
-                self._inputs.move_to_end(key)
-            return self._inputs.get(key)
-
-    def _kept(self, key: tuple[str, Index, int], inputs: MixedInputs) -> MixedInputs:
-        """Cache inputs, and drop what was not used for longest."""
-        with self._lock:
-            self._inputs[key] = inputs
-            self._inputs.move_to_end(key)
-            while len(self._inputs) > 1 and self.n_bytes > self._memory:
-                self._inputs.popitem(last=False)
-        return inputs
+        found = self._inputs.get(key)
+        if found is None:
+            found = self._inputs.keep(key, self._computed(index, self._tiles[number]))
+        return found
 
     def _unread(self) -> list[tuple[Index, int]]:
-        """Return painted tiles whose pretrained features are missing, as plane and network tile."""
-        found = []
-        for index, number in sorted(self._rows):
-            there = (index, number) in self._network_rows
-            if len(self._rows[index, number].values) and not there:
-                found.append((index, self._network_tile_of(self._tiles[number])))
-        return self._not_cached(found)
+        """Return plane and number of labelled tiles whose pretrained features were not read."""
+        with self._lock:
+            return [
+                key
+                for key, rows in sorted(self._rows.items(), key=lambda item: item[0])
+                if len(rows.values) and key not in self._network_rows
+            ]
 
-    def _missing(self, index: Index, box: Box) -> list[tuple[Index, int]]:
+    def _missing(self, index: Index, box: Box | None) -> list[tuple[Index, int]]:
         """Return the network's tiles to compute, as plane and number, those in view first."""
-        if not self._spec.uses_pretrained or self._too_large(box):
+        pretrained = self._pretrained
+        if pretrained is None or (box is not None and self._too_large(box)):
             return []
-        seen = [tile for tile in self._tiles if _meet(tile.region, box)]
-        in_view = self._not_cached([(index, self._network_tile_of(tile)) for tile in seen])
-        return list(dict.fromkeys([*in_view, *self._unread()]))
+        seen = [] if box is None else [tile for tile in self._tiles if _meet(tile.region, box)]
+        wanted = [(index, tile) for tile in seen]
+        wanted += [(where, self._tiles[number]) for where, number in self._unread()]
+        return pretrained.missing([(where, pretrained.number_of(tile)) for where, tile in wanted])
 
     def _too_large(self, box: Box) -> bool:
-        """Return whether the pretrained features of a field take more than half the memory."""
-        numbers = sum(tap.channels / tap.step**2 for tap in OUTPUTS)
-        pixels = math.prod(span.stop - span.start for span in box)
-        return 4 * numbers * pixels > self._memory / 2
-
-    def _not_cached(self, tiles: list[tuple[Index, int]]) -> list[tuple[Index, int]]:
-        with self._lock:
-            return [one for one in dict.fromkeys(tiles) if ("network", *one) not in self._inputs]
-
-    def _network_tile_of(self, tile: Tile) -> int:
-        """Return the number of the network's tile that a tile lies in."""
-        down, aside = (
-            start // side for start, side in zip(tile.start, self._network_grid.side, strict=True)
-        )
-        return down * self._network_grid.counts[1] + aside
+        """Return whether the pretrained features of a field could not be kept."""
+        return bytes_of_field(box) > self._largest_field
 
     def _sizes_of_tiles(self) -> tuple[tuple[int, ...], ...]:
         """Return the halo, multiple and border of tiles, without those of the network's grid."""
@@ -465,50 +441,19 @@ class LivePixels:
         return halo, PRETRAINED.multiple(2), PRETRAINED.border(2)
 
     def _computed(self, index: Index, tile: Tile) -> MixedInputs:
-        block = self._normalisation.apply(self._grid.cut(self._plane(index), tile))
         whole = mixed_inputs(
-            block,
+            self._block(index, self._grid, tile),
             self._spec,
             origin=tile.block_start,
             shape=self._grid.shape,
-            network=_WITHOUT_MAPS if self._spec.uses_pretrained else self._source,
+            network=WITHOUT_MAPS if self._spec.uses_pretrained else self._source,
         )
         return whole.window(tile.inside).copied()
 
-    def _plane(self, index: Index) -> Any:
-        """Return a plane, (C, Y, X), unread when lazy."""
-        return channels_first(self._image, index, "YX")
-
-
-class _WithoutMaps:
-    """The pretrained network as a source of features that are computed elsewhere."""
-
-    features, model = PRETRAINED, None
-
-    def maps(
-        self, block: NDArray[Any], *, origin: tuple[int, ...], shape: tuple[int, ...]
-    ) -> tuple[CoarseMaps, ...]:
-        """Return nothing."""
-        return ()
-
-
-_WITHOUT_MAPS = _WithoutMaps()
-
-
-def _network_grid(grid: TileGrid) -> TileGrid:
-    """Return the tiles of the pretrained network: each made up of whole tiles of `grid`."""
-    if math.prod(grid.shape) <= PIXELS_AT_ONCE[2]:
-        side = grid.shape
-    else:
-        side = tuple(side * max(NETWORK_SIDE // side, 1) for side in grid.side)
-    return TileGrid(
-        grid.shape,
-        side,
-        halo=PRETRAINED.halo(2),
-        multiple=PRETRAINED.multiple(2),
-        border=PRETRAINED.border(2),
-        even=False,
-    )
+    def _block(self, index: Index, grid: TileGrid, tile: Tile) -> FloatArray:
+        """Return the normalised pixels of a tile with its halo, (C, Y, X)."""
+        plane = channels_first(self._image, index, "YX")
+        return self._normalisation.apply(grid.cut(plane, tile))
 
 
 def _meet(region: tuple[slice, ...], box: Box) -> bool:
@@ -518,4 +463,4 @@ def _meet(region: tuple[slice, ...], box: Box) -> bool:
     )
 
 
-__all__ = ["MEMORY", "SIDE", "LivePixels"]
+__all__ = ["DISK", "MEMORY", "SIDE", "LivePixels"]
