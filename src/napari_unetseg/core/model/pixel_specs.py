@@ -47,6 +47,9 @@ class PixelSpec(FilterBankSpec, ModelSpec):
     caution_of_network: ClassVar[float] = 300.0
     """The same for the features of the pretrained network."""
 
+    caution_with_network: ClassVar[float] = 30.0
+    """The same for the filters beside them, whatever part they leave unexplained."""
+
     features: Features = option(
         "auto",
         "Features",

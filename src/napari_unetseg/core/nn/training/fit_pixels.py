@@ -312,25 +312,26 @@ def _tiled_inputs(
 def _penalty(spec: PixelSpec, table: PixelTable, inputs: Doubles, weights: Doubles) -> Doubles:
     """Return the L2 penalty of each input, (F,): the factor of half its squared weights.
 
-    As in ridge regression it grows with the unexplained part, here the cross-entropy of a linear
-    fit relative to that of a uniform guess, and falls with the number of pixels. So separable
-    classes get sharp borders, and overlapping ones a fit that does not follow each pixel.
+    As in ridge regression it falls with the number of pixels. Filters alone have one that grows
+    with the unexplained part, here the cross-entropy of a linear fit relative to that of a uniform
+    guess. So separable classes get sharp borders, and overlapping ones a fit that does not follow
+    each pixel.
 
-    The features of the pretrained network are so many that a few strokes are always separable by
-    them: they have a larger penalty, and are not asked how well the classes separate.
+    With the features of the pretrained network a few strokes are always separable, which says
+    nothing about the rest of the image: filters and network then have a penalty of their own each.
     """
-    of_network = np.zeros(inputs.shape[1], np.bool_)
-    of_network[slice(*table.coarse)] = True
-    penalty = np.full(len(of_network), spec.caution_of_network)
-    if not of_network.all():
+    if table.coarse[1] > table.coarse[0]:
+        penalty = np.full(inputs.shape[1], spec.caution_with_network)
+        penalty[slice(*table.coarse)] = spec.caution_of_network
+    else:
         some = slice(None, None, -(-len(table) // _ROWS_TO_JUDGE))
         classes = np.arange(table.n_classes)
         targets = (table.targets[some, None] == classes).astype(np.float64)
         shares = weights[some] / weights[some].sum()
-        problem = Problem(inputs[some][:, ~of_network], targets, shares, 1 / len(targets))
-        theta = minimise(problem, np.zeros((len(classes), problem.inputs.shape[1] + 1)))
+        problem = Problem(inputs[some], targets, shares, 1 / len(targets))
+        theta = minimise(problem, np.zeros((len(classes), inputs.shape[1] + 1)))
         left = mean_cross_entropy(problem, theta) / np.log(len(classes))
-        penalty[~of_network] = spec.caution * max(left, _LEAST_LEFT)
+        penalty = np.full(inputs.shape[1], spec.caution * max(left, _LEAST_LEFT))
     scaled: Doubles = penalty * spec.regularisation / len(table)
     return scaled
 
