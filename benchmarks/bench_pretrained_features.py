@@ -1,7 +1,7 @@
 """Count the strokes that a logistic model needs with the filter bank, pretrained features, or both.
 
     python benchmarks/bench_pretrained_features.py DATA [SET ...] [--images 4] [--seeds 1]
-        [--strokes 28] [--side 384] [--control]
+        [--strokes 28] [--side 384] [--features bank pretrained bank+pretrained] [--control]
 
 DATA contains the folders of `SETS`. An oracle paints as in `bench_unet_features.py`: first a stroke
 of each class near a random place, which depends on the seed, then each stroke in the largest wrong
@@ -37,6 +37,8 @@ SETS = {
     "axons": ("axon_sem_mit", "grey"),
     "membranes": ("em_fibsem_bsd", "grey"),
 }
+KINDS = ("bank", "pretrained", "bank+pretrained")
+
 AXON = 2
 """Class of axons in their masks; all else is the rest."""
 
@@ -165,7 +167,7 @@ def compare(name: str, images: list[Pair], asked: argparse.Namespace) -> None:
     print(f"\n{name}: {len(images)} images, {asked.seeds} seed(s) each, {asked.strokes} strokes")
     print("| features | .8 / .9 / .95 | after 6 | 12 | the last | other images (worst) |")
     print("|---|---|--:|--:|--:|--:|")
-    kinds = [(kind, kind, False) for kind in ("bank", "pretrained", "bank+pretrained")]
+    kinds = [(kind, kind, False) for kind in asked.features]
     if asked.control:
         kinds.append(("bank+random", "bank+pretrained", True))
     for title, features, control in kinds:
@@ -193,6 +195,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--strokes", type=int, default=28)
     parser.add_argument("--side", type=int, default=384)
+    parser.add_argument("--features", nargs="*", default=KINDS, choices=KINDS)
     parser.add_argument("--control", action="store_true")
     asked = parser.parse_args()
     for name in asked.sets or SETS:
