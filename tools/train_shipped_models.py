@@ -44,6 +44,7 @@ from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.models_io.shipped_models import LINES
 from napari_unetseg.core.nn.restore import network_of
+from napari_unetseg.core.nn.training.transfer import restate_averages
 from napari_unetseg.core.normalisation import fit_normalisation
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.samples.mixed_micrographs import LOOKS, SHAPES
@@ -345,42 +346,24 @@ def rounds_of(start: TrainedModel | None) -> list[dict[str, Any]]:
 
 
 def restated(model: TrainedModel, pairs: list[TrainingPair]) -> TrainedModel:
-    """Return the same function with the statistics of the activations in images like these.
+    """Return the same function with the statistics of the activations in whole images like these.
 
-    A network that is continued keeps the statistics that its normalisation began with, and an image
-    is familiar to it by them. Scale and shift after the normalisation make up for the change.
+    Those of a training are of augmented patches.
     """
-    network = network_of(model).eval()
-    norms = {n: m for n, m in network.named_modules() if isinstance(m, torch.nn.BatchNorm2d)}
-    seen: dict[str, list[torch.Tensor]] = {name: [] for name in norms}
-    for name, norm in norms.items():
-        norm.register_forward_pre_hook(
-            lambda _, entering, name=name: seen[name].append(entering[0][0].flatten(1).double())
-        )
-    for pair in pairs:
-        image = pair.image if model.n_channels > 1 else pair.image.grey()
-        part = fullest_window(np.asarray(pair.labels) > 0, STATISTICS_SIDE)
-        sides = (range(*s.indices(n)) for s, n in zip(part, pair.labels.shape, strict=True))
-        given = np.moveaxis(np.atleast_3d(image.asarray()), -1, 0)
-        block = fit_normalisation(image, model.normalisation).apply(given)
-        rows, columns = (slice(s[0], s[0] + len(s) // 32 * 32) for s in sides)
-        with torch.inference_mode():
-            network(torch.from_numpy(block[:, rows, columns].copy())[None])
-    state = dict(model.state)
-    for name in norms:
-        keys = [f"{name}.{key}" for key in ("running_mean", "running_var", "weight", "bias")]
-        mean, var, weight, bias = (np.asarray(state[key], np.float64) for key in keys)
-        activations = torch.cat(seen[name], 1).numpy()
-        usual, spread = activations.mean(1), activations.var(1)
-        gain = weight / np.sqrt(var + norms[name].eps)
-        new = (
-            usual,
-            spread,
-            gain * np.sqrt(spread + norms[name].eps),
-            bias + gain * (usual - mean),
-        )
-        state |= {k: v.astype(np.float32) for k, v in zip(keys, new, strict=True)}
-    return replace(model, state=state)
+    network = network_of(model)
+
+    def blocks() -> Iterator[torch.Tensor]:
+        for pair in pairs:
+            image = pair.image if model.n_channels > 1 else pair.image.grey()
+            part = fullest_window(np.asarray(pair.labels) > 0, STATISTICS_SIDE)
+            sides = (range(*s.indices(n)) for s, n in zip(part, pair.labels.shape, strict=True))
+            given = np.moveaxis(np.atleast_3d(image.asarray()), -1, 0)
+            block = fit_normalisation(image, model.normalisation).apply(given)
+            rows, columns = (slice(s[0], s[0] + len(s) // 32 * 32) for s in sides)
+            yield torch.from_numpy(block[:, rows, columns].copy())[None]
+
+    restate_averages(network, blocks())
+    return replace(model, state={n: w.numpy() for n, w in network.state_dict().items()})
 
 
 def halved(model: TrainedModel) -> TrainedModel:

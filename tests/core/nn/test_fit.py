@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,9 +19,11 @@ from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
+from napari_unetseg.core.nn.inference.familiarity import familiarity
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
 from napari_unetseg.core.nn.inference.runtime import choose_device, threads
 from napari_unetseg.core.nn.networks.build_network import build_network
+from napari_unetseg.core.nn.training import fit_network as fit_module
 from napari_unetseg.core.nn.training import schedule
 from napari_unetseg.core.nn.training.fit_network import (
     FittedNetwork,
@@ -35,6 +37,7 @@ from napari_unetseg.core.nn.training.schedule import learning_rate
 from napari_unetseg.core.nn.training.transfer import (
     Average,
     CopiedEnds,
+    restate_averages,
     set_frozen,
     transfer_weights,
 )
@@ -289,9 +292,12 @@ def test_a_frozen_encoder_stays_and_heads_are_replaced(trained: FittedNetwork) -
         start=WarmStart(trained.network),
     )
     old, new = trained.network.state_dict(), fitted.network.state_dict()
-    frozen = [name for name in old if ".encode." in name and not name.endswith("tracked")]
+    frozen = [name for name in old if ".encode." in name and old[name].ndim > 1]
     assert frozen
     assert all(torch.equal(old[name], new[name]) for name in frozen)
+    first, x = (cast("Any", one.network) for one in (trained, fitted)), torch.rand(1, 1, 16, 16)
+    before, after = (network.body.encode(network.stem(x)) for network in first)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
     assert any(not torch.equal(old[n], new[n]) for n in old if ".decode." in n)
     assert len(fitted.classes) == 3
     assert fitted.judgement is None
@@ -353,7 +359,10 @@ def test_a_learnt_head_goes_on_as_a_linear_one_with_the_mean_of_its_pixels() -> 
 
 
 @pytest.mark.parametrize("normalisation", ["batch", "group"])
-def test_what_is_continued_normalises_by_the_averages_it_has(normalisation: str) -> None:
+def test_what_is_continued_normalises_by_the_averages_it_has(
+    normalisation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "restate_averages", lambda network, blocks: None)
     spec = TINY.model_copy(update={"normalisation": normalisation})
     begun = build_network(spec, 1, 2, 2, seed=0)
     averages = {n: w.clone() for n, w in begun.state_dict().items() if "running" in n}
@@ -369,6 +378,45 @@ def test_what_is_continued_normalises_by_the_averages_it_has(normalisation: str)
         assert any(
             not torch.equal(after[n], w) for n, w in begun.state_dict().items() if "head" in n
         )
+
+
+@pytest.mark.parametrize("normalisation", ["batch", "group"])
+def test_averages_are_restated_without_changing_the_network(normalisation: str) -> None:
+    network = build_network(
+        TINY.model_copy(update={"normalisation": normalisation}), 1, 2, 2, seed=0
+    )
+    for module in network.modules():
+        if isinstance(getattr(module, "running_var", None), torch.Tensor):
+            module.running_mean.uniform_(-1, 1)
+            module.running_var.uniform_(0.5, 2)
+    blocks = list(3 + 2 * torch.randn(2, 3, 1, 16, 16))
+    with torch.no_grad():
+        before = network.eval()(blocks[0])
+        restate_averages(network, blocks)
+        torch.testing.assert_close(network(blocks[0]), before, rtol=1e-3, atol=1e-4)
+    first: Any = network.body.encode[0]
+    entering = first[0](network.stem(torch.cat(blocks))).movedim(1, 0).flatten(1)
+    torch.testing.assert_close(first[1].running_mean, entering.mean(1), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        first[1].running_var, entering.var(1, correction=0), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("resolution", ["full", "half"])
+def test_images_of_a_continued_training_are_familiar_to_it(resolution: str) -> None:
+    spec = TINY.model_copy(update={"resolution": resolution})
+    dark, bright = example(), example()
+    bright = AnnotatedImage(
+        np.random.default_rng(5).normal(4, 3, dark.image.shape).astype(np.float32),
+        dark.annotation,
+    )
+    options = STEPS.model_copy(update={"validation": 0.0})
+    known = fitted_on(spec, [dark], QUICK).network
+    after = fitted_on(spec, [bright], options, start=WarmStart(known)).network
+    block = torch.from_numpy(bright.scale().apply(bright.image))[None]
+    inside = torch.from_numpy((bright.annotation.targets == 1).astype(np.float32))
+    assert familiarity(known, block, inside) < 0.7
+    assert familiarity(after, block, inside) > 0.9
 
 
 def test_a_short_training_on_one_kind_does_not_begin_by_forgetting() -> None:

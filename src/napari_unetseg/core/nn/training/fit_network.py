@@ -37,6 +37,7 @@ from napari_unetseg.core.nn.training.schedule import Clock, Every, guess_share, 
 from napari_unetseg.core.nn.training.transfer import (
     Average,
     keep_averages,
+    restate_averages,
     set_frozen,
     transfer_weights,
 )
@@ -47,6 +48,7 @@ FEWEST_STEPS = 20
 """Smallest number of batches in an epoch."""
 
 _PREVIEW_SHARE = 0.2
+_RESTATED_BATCHES = 16
 _LARGEST_GRADIENT = 1.0
 
 
@@ -284,11 +286,18 @@ class Training:
             self._judge_now()
 
     def fitted(self) -> FittedNetwork:
-        """Return the best network so far."""
-        network = self._whole(self._average.network.state_dict())
-        if self._best is not None:
-            network.load_state_dict(self._best[1])
+        """Return the best network so far.
+
+        One that kept the averages of the network it continued gets those of its own images.
+        """
         unchanged = self._starts and self._best is not None and not self._best_at
+        best = self._average.network
+        if self._best is not None:
+            best.load_state_dict(self._best[1])
+        if self._keeps and self._history and not unchanged:
+            drawn = (self._drawer.draw(self._options.batch) for _ in range(_RESTATED_BATCHES))
+            restate_averages(best, (batch.image.to(self._choice.device) for batch in drawn))
+        network = self._whole(best.state_dict())
         kept = " Nothing later did better than that, so it is as it was." if unchanged else ""
         return FittedNetwork(
             self._spec,

@@ -1,8 +1,9 @@
 """Warm start from a trained network: from all its weights, or all but its first or last layer."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -163,6 +164,58 @@ def keep_averages(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d, TrackedGroupNorm)):
             module.eval()
+
+
+@torch.no_grad()
+def restate_averages(network: nn.Module, blocks: Iterable[torch.Tensor]) -> None:
+    """Set the running averages of a network to the statistics of its activations for some images.
+
+    Scale and shift after each normalisation make up for it, so that the network computes the same
+    as before. After a training that kept the averages of another one, see `keep_averages`, its own
+    images would not look familiar to the network; see `familiarity`.
+
+    Parameters
+    ----------
+    network
+        Changed in place, and left in evaluation mode.
+    blocks
+        (N, inputs, *spatial) each, normalised, of sides that the network takes.
+    """
+    network.eval()
+    norms: list[Any] = [
+        module
+        for module in network.modules()
+        if isinstance(getattr(module, "running_var", None), torch.Tensor)
+    ]
+    sums = [torch.zeros(3, len(norm.running_var), dtype=torch.float64) for norm in norms]
+
+    def adding(total: torch.Tensor) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
+        def add(_: nn.Module, entering: tuple[torch.Tensor, ...]) -> None:
+            x = entering[0].movedim(1, 0).flatten(1).cpu().double()
+            total.add_(torch.stack([torch.ones_like(x), x, x.square()]).sum(2))
+
+        return add
+
+    listening = zip(norms, sums, strict=True)
+    hooks = [norm.register_forward_pre_hook(adding(total)) for norm, total in listening]
+    try:
+        for block in blocks:
+            network(block)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for norm, (counts, first, second) in zip(norms, sums, strict=True):
+        mean = first / counts
+        var = (second / counts - mean.square()).clamp_min(0)
+        usual, spread, scale, shift = (
+            tensor.cpu().double()
+            for tensor in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        )
+        gain = scale / (spread + norm.eps).sqrt()
+        norm.bias.copy_(shift + gain * (mean - usual))
+        norm.weight.copy_(gain * (var + norm.eps).sqrt())
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(var)
 
 
 def _encoder(network: nn.Module) -> list[nn.Module]:
