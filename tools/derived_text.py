@@ -377,6 +377,33 @@ def export_options() -> str:
     return option_table(ExportOptions)
 
 
+def decodings() -> str:
+    """Return a table of how each shipped model makes objects, as its file tells."""
+    from napari_unetseg.core.models_io import shipped_models as shipped
+
+    rows = []
+    for name in shipped.names():
+        model = shipped.open_shipped(name)
+        known = model.provenance.get("calibrated", {})
+        made, learnt = model.decoding, model.decoder is not None
+        rows.append(
+            (
+                f"`{name}`",
+                f"{made.foreground:g}",
+                f"{made.split_depth:g}" if learnt else "not split",
+                f"{made.seed_height:g}" if learnt else "-",
+                f"{made.min_size}",
+                f"{made.min_score:g}" if learnt else "-",
+                f"{model.diameter:.1f}" if model.diameter else "-",
+                str(known["objects"]) if known else "-",
+            )
+        )
+    options = type(made).model_fields
+    titles = ("foreground", "split_depth", "seed_height", "min_size", "min_score")
+    chosen = [str(options[title].title) for title in titles]
+    return table(("Model", *chosen, "Diameter", "Chosen by objects"), rows)
+
+
 MAKERS: dict[str, Callable[..., str]] = {
     "controls": controls,
     "menus": menus,
@@ -388,6 +415,7 @@ MAKERS: dict[str, Callable[..., str]] = {
     "tree": tree,
     "api": api,
     "reference": reference,
+    "decodings": decodings,
 }
 
 

@@ -14,6 +14,7 @@ from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.training.calibrate_model import calibrate_model
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.predict.predict_dock import PredictWidget
 from napari_unetseg.gui.shared.layer_provenance import draft_of
@@ -84,3 +85,44 @@ def test_a_run_makes_objects_as_trained_and_so_does_its_recipe(qtbot, tool, mode
     )
     # Made again of the maps that were kept, at the same scale.
     np.testing.assert_array_equal(run(qtbot, tool).data, layer.data)
+
+
+def test_a_fit_to_labels_is_a_new_model_like_that_of_the_command_line(qtbot, tool, models):
+    sample = samples.nuclei((128, 144), seed=1)
+    tool.viewer.layers["image"].data = sample.image
+    known = tool.viewer.add_labels(sample.objects, name="known")
+    tool.viewer.layers.selection.active = tool.viewer.layers["image"]
+    own = models[0]
+    tool.models.choose(own)
+    assert tool.fitting.labels.layer() is known
+    tool.fitting.button.click()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    fitted = tool.model()
+    pair = TrainingPair(Image.of(sample.image), sample.objects)
+    assert fitted.decoding == calibrate_model(own, [pair]).model.decoding
+    assert fitted.provenance["calibrated"]["model"] == own.fingerprint
+    assert fitted.name.startswith("own fitted")
+    assert own in tool.session.models
+    assert own.decoding == LEARNT
+    assert tool.decoding.options.split_depth == fitted.decoding.split_depth
+    assert "'own' is as it was" in tool.message.text()
+    assert tool.session.history.versions[-1].learnt[0].labels == "known"
+
+
+def test_a_fit_that_is_cancelled_or_lacks_something_changes_nothing(qtbot, tool, models):
+    before = list(tool.session.models)
+    tool.models.choose(models[0])
+    tool.fitting.button.click()
+    assert "There is no Labels layer" in tool.message.text()
+    tool.viewer.add_labels(samples.nuclei((64, 72), seed=1).objects, name="known")
+    tool.viewer.layers.selection.active = tool.viewer.layers["image"]
+    tool.fitting.button.click()
+    assert tool.running
+    assert not tool.fitting.button.isEnabled()
+    tool.cancel()
+    qtbot.waitUntil(lambda: not tool.running, timeout=60000)
+    assert tool.session.models == before
+    foreign = replace(models[0], state={})
+    tool.session.add_model(foreign)
+    tool.fitting.button.click()
+    assert "trained here" in tool.message.text()

@@ -20,6 +20,7 @@ from napari_unetseg.core.objects.decode import LEARNT, DecodeOptions, decode
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import Link, link_choices, link_fields
 from napari_unetseg.core.progress import part, to_the_end
+from napari_unetseg.gui.predict.fit_decoding import FittedDecoding, FittingRow
 from napari_unetseg.gui.predict.live_splitting import LiveSplitting
 from napari_unetseg.gui.predict.load_and_save import LoadAndSave
 from napari_unetseg.gui.predict.model_finder import ModelFinder, Tried, try_shipped
@@ -91,6 +92,8 @@ class PredictWidget(Tool[PredictDockOptions]):
             self.try_all,
         )
         self._only_try = False
+        self._only_fit = False
+        self.fitting = FittingRow(self.viewer, self.fit_decoding)
         self.finder = ModelFinder()
         self.finder.taken.connect(self.models.choose)
         self.outlines = OutlinesBox(self._results)
@@ -108,7 +111,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.assemble(
             rows=[("Model", beside(self.models, self.try_button))],
             extras=[self.decoding.page],
-            more=[("Objects", self.decoding), ("Model files", self.files)],
+            more=[("Objects", self.decoding), ("", self.fitting), ("Model files", self.files)],
             results=[self.outlines],
             forms={"splitting": self.decoding},
         )
@@ -140,8 +143,18 @@ class PredictWidget(Tool[PredictDockOptions]):
         finally:
             self._only_try = False
 
+    def fit_decoding(self) -> None:
+        """Choose how the model makes objects by the labels chosen for it."""
+        self._only_fit = True
+        try:
+            self.run()
+        finally:
+            self._only_fit = False
+
     def work(self, layer: Layer, options: PredictDockOptions) -> Work:
         model = self.model()
+        if self._only_fit:
+            return self.fitting.work(layer, model, self.preview.plane(layer))
         if self._only_try or (model is None and shipped.names()):
             return self._try_work(layer, options)
         if model is None:
@@ -196,9 +209,14 @@ class PredictWidget(Tool[PredictDockOptions]):
         return work
 
     def show_result(
-        self, layer: Layer, options: PredictDockOptions, result: "PredictRun | Tried"
+        self,
+        layer: Layer,
+        options: PredictDockOptions,
+        result: "PredictRun | Tried | FittedDecoding",
     ) -> str:
         """Show a run: everything that is said and noted of it comes from the run itself."""
+        if isinstance(result, FittedDecoding):
+            return result.keep(self.session)
         if isinstance(result, PredictRun):
             self.finder.forget()
             self._show_finder()
@@ -232,7 +250,7 @@ class PredictWidget(Tool[PredictDockOptions]):
             self.outlines.apply()
         return message
 
-    def where_else(self, result: "PredictRun | Tried") -> str:
+    def where_else(self, result: "PredictRun | Tried | FittedDecoding") -> str:
         path = result.prediction.path if isinstance(result, PredictRun) else None
         return "" if path is None else f"It is in {path}. "
 
@@ -332,6 +350,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         if not self._closed:
             self.live.kept = None
             self.finder.close_finder()
+            self.fitting.labels.close_events()
             if self._slide is not None:
                 self._slide.end()
             disconnect_events(self.viewer.dims.events, self.live)
@@ -344,6 +363,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         able = self.run_button.isEnabled()
         self.run_button.setEnabled(able and (model is not None or bool(shipped.names())))
         self.try_button.setEnabled(able and bool(shipped.names()))
+        self.fitting.button.setEnabled(able and model is not None)
         self.files.save_button.setEnabled(model is not None and bool(model.state))
 
     def _on_model(self, number: int = 0) -> None:
@@ -419,6 +439,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.decoding.show_only(link_fields(choices, self.decoding.options))
         self.decoding.page.setVisible(objects)
         self.decoding.show_rare(objects)
+        self.fitting.setVisible(objects)
 
     # Models
 
