@@ -108,6 +108,26 @@ def test_it_ends_with_its_reasons(live):
     tool.live.setChecked(False)
 
 
+def test_features_are_there_before_the_first_stroke_and_options_are_followed(live):
+    tool = live.tool(TRAIN)
+    tool.live.setChecked(True)
+    settle(live)
+    following = tool.live_row.live
+    learner = following._learner
+    assert not learner.missing((), (slice(0, 160), slice(0, 192)))
+    stroke(live, 1)
+    stroke(live, 2)
+    settle(live)
+    assert following._learner is learner
+    # Options that change during a computation hold for the next one.
+    live.labels.paint((2, 2), 2)
+    live.wait(lambda: following._task is not None)
+    tool.rung.setCurrentIndex(tool.rung.findData("softmax"))
+    settle(live)
+    assert following._learner._segmenter.spec.kind == "softmax"
+    tool.live.setChecked(False)
+
+
 def test_three_classes_are_too_many_for_the_logistic_model(live):
     tool = live.tool(TRAIN)
     tool.live.setChecked(True)

@@ -50,12 +50,22 @@ class LivePrediction:
     last_class: int
 
 
+@dataclass(eq=False)
+class _Making:
+    """A computation: its layer, the plane on screen, and the learner once there is one."""
+
+    layer: Layer
+    index: Index
+    learner: Any = None
+
+
 class Live(QObject):
     """A predictor with a model that is refitted whenever the strokes on an image change.
 
     One computation runs at a time, and all changes meanwhile go into the next one, so there is no
     queue of stale results and no starvation while the mouse is dragged. Features of the pretrained
-    network are computed beside it, and join when they are there.
+    network are computed beside it from the beginning, before anything is painted, and join when
+    they are there.
 
     Parameters
     ----------
@@ -87,6 +97,7 @@ class Live(QObject):
         self._labels: Labels | None = None
         self._setting: tuple[Any, ...] = ()
         self._learner: Any = None
+        self._making: _Making | None = None
         self._all = True
         self._painted_on: Index | None = None
         self._painted = False
@@ -149,7 +160,7 @@ class Live(QObject):
                 disconnect_events(layer.events, self)
         disconnect_events(camera_of(self._viewer).events, self)
         disconnect_events(self._viewer.dims.events, self)
-        self._layer = self._labels = self._learner = None
+        self._layer = self._labels = self._learner = self._making = None
         self._setting, self._all = (), True
         self._painted_on, self._painted = None, False
 
@@ -193,7 +204,7 @@ class Live(QObject):
 
     def _forget(self) -> None:
         """Drop the learner, whose image or options are no longer the current ones."""
-        self._learner, self._all = None, True
+        self._learner, self._making, self._all = None, None, True
         if self._preparing is not None:
             self._preparing.cancel()
 
@@ -211,37 +222,44 @@ class Live(QObject):
         box = in_view(layer)
         others = painted if self._all and painted.ndim > 2 else None
         self._all = False
+        making = self._making = _Making(layer, index)
 
-        def work(progress: Progress) -> tuple[Any, LivePrediction]:
-            fitted = learner or _new_learner(image, setting)
+        def work(progress: Progress) -> LivePrediction:
+            fitted = making.learner = learner or _new_learner(image, setting)
             if others is not None:
                 strokes.update(_painted_planes(others, skip=at))
             place, classes = fitted.update(strokes, at, box, wait=False, progress=progress)
-            return fitted, LivePrediction(layer, labels, index, place, classes, fitted.values[-1])
+            return LivePrediction(layer, labels, index, place, classes, fitted.values[-1])
 
         self._task = Task(work, self)
         self._task.returned.connect(self._on_answer)
-        self._task.refused.connect(self.refused)
+        self._task.refused.connect(self._on_refused)
         self._task.failed.connect(self._on_failed)
         self._task.finished.connect(self._on_finished)
         self.started.emit()
         self._task.start()
 
-    def _on_answer(self, answer: tuple[Any, LivePrediction]) -> None:
-        learner, prediction = answer
-        if (prediction.layer, prediction.labels) == (self._layer, self._labels):
-            self._learner = learner
+    def _on_answer(self, prediction: LivePrediction) -> None:
+        if self._making is not None:
+            self._keep(self._making)
             self.predicted.emit(prediction)
-            self._prepare(learner, prediction)
 
-    def _prepare(self, learner: Any, prediction: LivePrediction) -> None:
-        """Compute what is missing of the pretrained features, and predict again."""
-        box = in_view(prediction.layer)
-        if self._preparing is not None or not learner.missing(prediction.index, box):
+    def _on_refused(self, sentence: str) -> None:
+        if self._making is not None:
+            self._keep(self._making)
+            self.refused.emit(sentence)
+
+    def _keep(self, making: _Making) -> None:
+        """Keep the learner, and compute what it misses of the pretrained features."""
+        learner = self._learner = making.learner
+        if learner is None or self._preparing is not None:
+            return
+        index, box = making.index, in_view(making.layer)
+        if not learner.missing(index, box):
             return
 
         def work(progress: Progress) -> None:
-            learner.prepare(prediction.index, box, progress=progress)
+            learner.prepare(index, box, progress=progress)
 
         task = self._preparing = Task(work, self)
         task.failed.connect(self._on_failed)
