@@ -41,6 +41,7 @@ from napari_unetseg.core.nn.inference.pretrained_source import PretrainedSource
 from napari_unetseg.core.nn.restore import evidence_of_model, image_network
 from napari_unetseg.core.nn.training import live_pixels as live_module
 from napari_unetseg.core.nn.training import pretrained_tiles
+from napari_unetseg.core.nn.training.fit_pixels import fit_table
 from napari_unetseg.core.nn.training.live_pixels import LivePixels
 from napari_unetseg.core.normalisation import Normalisation, NormalisationSpec, fit_normalisation
 from napari_unetseg.core.samples import neurons
@@ -177,6 +178,20 @@ def test_strokes_are_fitted_to_the_inputs_of_their_pixels() -> None:
     dense = PixelTable.gather(inputs.whole(), targets, 2)
     np.testing.assert_allclose(rows.inputs, dense.inputs, atol=1e-5)
     assert rows.coarse[1] - rows.coarse[0] == PRETRAINED.count
+
+
+def test_separable_strokes_leave_the_filters_their_penalty() -> None:
+    """Few strokes are always separable: by weights that stay as small as those of others."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(400, 30)).astype(np.float32)
+    apart = (inputs[:, 0] > 0).astype(np.uint8)
+
+    def size(coarse: tuple[int, int]) -> float:
+        table = PixelTable(inputs, apart, np.ones(400), 2, coarse)
+        return float(fit_table(BARE, table).dense[0].weight.abs().max())
+
+    assert size((25, 30)) < 2.5
+    assert size((0, 0)) > 3.5
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
