@@ -33,7 +33,7 @@ _ASKED = re.compile(
 _CHANGING = ("rung",)
 """Names of choices whose help is that of what is chosen."""
 
-EVERYWHERE = ("Help", "Reset")
+EVERYWHERE = ("More", "Help", "Reset")
 """Buttons of every dock, which the page of all docks tells of."""
 
 PACKAGE = napari_unetseg.__name__

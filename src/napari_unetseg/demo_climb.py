@@ -130,7 +130,8 @@ def _networks(
     )
     shipped, own = open_shipped(case.model), PredictOptions(what="classes")
     what = "objects" if shipped.decoder is not None else "classes"
-    found = predict(shipped, image, PredictOptions(what=what, auto_diameter=True))
+    sized = PredictOptions(what=what, auto_diameter=shipped.diameter > 0)
+    found = predict(shipped, image, sized)
     progress(1.0, case.name)
     return {
         f"UNet, {60 * minutes:.0f} s": predict(made.model, image, own).asarray() > 0,
