@@ -32,7 +32,7 @@ def nuclei(hand):
 
 
 def shown(form, name):
-    return form.widget(name).visible
+    return not form.widget(name).native.isHidden()
 
 
 def choose(box, entry):
@@ -118,9 +118,9 @@ def test_a_look_at_the_plane_and_objects_that_a_hand_touched(hand, nuclei):
 def test_finished_regions_are_chosen_in_the_dock(hand, nuclei):
     hand.turn_to(TRAIN)
     tool = hand.tool(TRAIN)
-    assert not tool.region.isVisible()
+    assert tool.region.isHidden()
     choose(tool.kind, "objects")
-    assert tool.region.isVisible()
+    assert not tool.region.isHidden()
     tool.region.pick(tool.labels.layer())
     hand.click(tool.run_button)
     assert "cannot mark their own fully labelled" in tool.message.text()

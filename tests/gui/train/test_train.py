@@ -61,13 +61,13 @@ def test_a_stack_is_learnt_as_planes_or_as_a_stack(qtbot, tool, viewer, sample, 
 
 
 def test_stacks_are_offered_for_stacks_alone(tool, viewer):
-    assert tool.form.layout.isRowVisible(tool.extent)
+    assert tool._labels_rows.layout().isRowVisible(tool.extent)
     tool.extent.setCurrentIndex(tool.extent.findData(3))
     assert tool.ndim() == 3
     tool.live.setChecked(True)
     assert tool.live.isHidden(), "live mode looks at planes"
     viewer.layers.selection.active = viewer.layers["plane"]
-    assert not tool.form.layout.isRowVisible(tool.extent)
+    assert not tool._labels_rows.layout().isRowVisible(tool.extent)
     assert tool.ndim() == 2
     viewer.layers.selection.active = viewer.layers["stack"]
     assert tool.ndim() == 3
