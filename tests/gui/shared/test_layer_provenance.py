@@ -236,7 +236,7 @@ def test_layers_without_steps_are_refused(viewer, use, model, sample):
     )
     use(ThresholdWidget, report.name)
     with pytest.raises(InputError, match="is a result itself"):
-        draft(viewer, "p mask")
+        draft(viewer, "p mask, threshold")
     Session.of(viewer).add_model(model)
     use(PredictWidget, "cells")
     Session.of(viewer).models.clear()
