@@ -162,6 +162,7 @@ def test_labels_leave_pixels_out_of_the_fit(hand):
     layer = hand.viewer.add_image(data)
     hand.viewer.add_labels((data > 3000).astype(np.uint8))
     hand.viewer.layers.selection.active = layer
+    hand.turn_to(BACKGROUND)
     tool = hand.tool(BACKGROUND)
     tool.form.set(terms="plane", robust="none")
     tool.exclude.setCurrentIndex(1)
