@@ -97,6 +97,13 @@ def test_the_network_is_drawn_as_the_form_stands(qtbot, tool, viewer):
     tool.rung.setCurrentIndex(tool.rung.findData("unet"))
     tool.see.click()
     window = tool.network
+    # Where it would have opened half off the screen.
+    room = window.screen().availableGeometry()
+    window.hide()
+    window.move(room.right() - 20, 40)
+    window.show()
+    beyond = window.frameGeometry().right() - room.right()
+    assert beyond <= 0 or window.frameGeometry().left() == room.left()
     parts = [part.name for part in window.drawing._built.parts]
     assert parts == [
         "image",

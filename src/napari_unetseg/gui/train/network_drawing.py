@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF, QShowEvent
 from qtpy.QtWidgets import QDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
@@ -113,6 +113,16 @@ class NetworkWindow(QDialog):
         self._speeds = Latest(self)
         self._speeds.answered.connect(self._on_measured)
         self._asked: tuple[Any, ...] | None = None
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Open within the screen, although the dock is at its edge."""
+        super().showEvent(event)
+        screen = self.screen()
+        if screen is not None:
+            room, frame = screen.availableGeometry(), self.frameGeometry()
+            left = max(min(frame.left(), room.right() - frame.width()), room.left())
+            top = max(min(frame.top(), room.bottom() - frame.height()), room.top())
+            self.move(left, top)
 
     def show_model(
         self,
