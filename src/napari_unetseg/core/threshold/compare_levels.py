@@ -1,4 +1,4 @@
-"""Comparison of pixels with levels: one compiled pass, or a separate level for every pixel."""
+"""Comparison of pixels with levels, or with a separate level for every pixel."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.background.gaussian import gaussian
 from napari_unetseg.core.compute.parallel_rows import map_strips
+from napari_unetseg.core.threshold.histogram import PIECE, flat
 
 Array = NDArray[Any]
 Classes = NDArray[np.uint8]
@@ -36,16 +37,12 @@ def count_beyond(
     -------
     array of the same shape, uint8
     """
-    from napari_unetseg.core.threshold.pixel_kernels import between, flat
-
     if out is None:
         out = np.empty(pixels.shape, dtype=np.uint8)
     row, marks = flat(pixels), out.reshape(-1)
     for number, level in enumerate(levels):
         least, most = _range_beyond(level, row.dtype, dark)
-        add = number > 0
-        of_strip = partial(between, row, least, most, add, marks)
-        map_strips(of_strip, row.size)
+        map_strips(partial(_mark, row, least, most, number > 0, marks), row.size, rows=PIECE)
     return out
 
 
@@ -82,6 +79,20 @@ def gaussian_level(plane: Array, window: int) -> Array:
     As ``skimage.filters.threshold_local``: the window is six standard deviations wide.
     """
     return gaussian(plane, (window - 1) / 6)
+
+
+def _mark(
+    row: Array, least: Any, most: Any, add: bool, marks: Classes, start: int, stop: int
+) -> None:
+    """Set the marks of the pixels from `least` to `most` to 1 and others to 0, or add these."""
+    pixels, target = row[start:stop], marks[start:stop]
+    with np.errstate(invalid="ignore"):
+        within = pixels >= least
+        within &= pixels <= most
+    if add:
+        target += within
+    else:
+        target[:] = within
 
 
 def _range_beyond(level: float, dtype: np.dtype[Any], dark: bool) -> tuple[Any, Any]:
