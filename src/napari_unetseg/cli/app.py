@@ -1,7 +1,9 @@
 """Build the program: its commands, exit status and one-line error messages."""
 
+import functools
 import inspect
 import logging
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Annotated, get_args
 
 import typer
 
-from napari_unetseg.cli.console import complain, say
+from napari_unetseg.cli.console import complain, note, say
 from napari_unetseg.cli.interrupts import INTERRUPTED
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.io.paths import named_path
@@ -27,7 +29,22 @@ def run_program(arguments: list[str]) -> int:
     """Run one command; see `napari_unetseg.cli.main`."""
     # A library's own report on a damaged file would appear next to our one-line error.
     logging.getLogger("tifffile").addHandler(logging.NullHandler())
+    if sys.stderr.isatty():
+        _show_log()
     return _status(arguments or ["--help"])
+
+
+@functools.lru_cache
+def _show_log() -> None:
+    """Print what the package logs, such as that it compiles, as notes."""
+    log = logging.getLogger("napari_unetseg")
+    log.addHandler(_Notes())
+    log.setLevel(logging.INFO)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
 
 
 _COMMANDS = {

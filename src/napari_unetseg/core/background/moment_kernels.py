@@ -8,15 +8,16 @@ This module imports numba and is itself imported only when a surface is fitted o
 """
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
+
+from napari_unetseg.core.compute.compilation import compiled
 
 _CHUNK = 512
 
 # Infinities and NaN must keep their meaning: they mark pixels that are ignored.
-_compile = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+_compile = compiled(fastmath={"reassoc", "contract", "nsz"})
 
 
-@njit(nogil=True, inline="always")
+@compiled(inline="always")
 def start_horner(coefficients, position, values):  # type: ignore[no-untyped-def]
     """Evaluate a polynomial of the position by Horner's rule, except for the last step.
 

@@ -6,13 +6,14 @@ This module imports numba and is itself imported only for predictions of pixel m
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
+
+from napari_unetseg.core.compute.compilation import compiled
 
 Array = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
-_compiled: Any = njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+_compiled: Any = compiled(fastmath={"contract", "nsz"})
 
 # Number of pixels processed at once: long rows for vectorisation, short enough for the cache.
 _CHUNK = 512

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.compilation import compiled
 
-@njit(nogil=True, cache=True)
+
+@compiled()
 def find_root(parent: NDArray[Any], k: int) -> int:
     """Return the root of the set that thing `k` is in, halving the way to it.
 

@@ -7,10 +7,11 @@ imported only for large labels.
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
-_compiled: Any = njit(nogil=True, cache=True)
+from napari_unetseg.core.compute.compilation import compiled
+
+_compiled: Any = compiled()
 
 # An odd constant with well-mixed bits, so that neighbouring ids hash to distant slots.
 _MIX = np.uint64(0x9E3779B97F4A7C15)

@@ -7,12 +7,13 @@ numba and is itself imported only when features are computed.
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
+
+from napari_unetseg.core.compute.compilation import compiled
 
 Array = NDArray[np.float32]
 
-_compiled: Any = njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+_compiled: Any = compiled(fastmath={"contract", "nsz"})
 
 _TINY = np.float32(1e-30)
 _PI = np.float32(np.pi)

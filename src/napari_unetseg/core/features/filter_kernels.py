@@ -11,14 +11,14 @@ This module imports numba and is itself imported only when features are computed
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.compilation import compiled
 from napari_unetseg.core.features.eigenvalues import eigenvalues_2, eigenvalues_3, root
 
 Array = NDArray[np.float32]
 
-_compiled: Any = njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
+_compiled: Any = compiled(fastmath={"contract", "nsz"})
 
 # Fourth-order central differences: five samples, exact for polynomials up to the fourth degree.
 _NEAR = np.float32(8 / 12)

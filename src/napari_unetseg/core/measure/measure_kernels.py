@@ -7,12 +7,12 @@ run. This module imports numba and is itself imported only to measure labels.
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.compilation import compiled
 from napari_unetseg.core.compute.label_kernels import next_run
 
-_compiled: Any = njit(nogil=True, cache=True)
+_compiled: Any = compiled()
 
 
 @_compiled

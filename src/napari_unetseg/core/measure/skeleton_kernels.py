@@ -7,10 +7,11 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
-_compiled: Any = njit(nogil=True, cache=True)
+from napari_unetseg.core.compute.compilation import compiled
+
+_compiled: Any = compiled()
 
 STEPS: NDArray[np.int64] = np.array(
     [step for step in itertools.product((-1, 0, 1), repeat=3) if any(step)], dtype=np.int64

@@ -7,14 +7,14 @@ is itself imported only when objects are split.
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.compilation import compiled
 from napari_unetseg.core.compute.union_find import find_root
 
 Array = NDArray[Any]
 
-_compiled: Any = njit(nogil=True, cache=True)
+_compiled: Any = compiled()
 
 _STEPS = 32
 

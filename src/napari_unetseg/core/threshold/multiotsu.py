@@ -7,10 +7,11 @@ combinations of levels.
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
-_compiled: Any = njit(nogil=True, cache=True)
+from napari_unetseg.core.compute.compilation import compiled
+
+_compiled: Any = compiled()
 
 
 def best_cuts(

@@ -14,6 +14,7 @@ from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_o
 from napari_unetseg.core.objects.lineage import Lineage
 from napari_unetseg.gui.shared.data_versions import is_as_written
 from napari_unetseg.gui.shared.file_calibration import follow_files
+from napari_unetseg.gui.shared.first_compilation import compile_once
 from napari_unetseg.gui.shared.layer_locks import LayerLocks
 from napari_unetseg.gui.shared.layers import (
     LayerList,
@@ -77,6 +78,7 @@ class Session:
         if plain not in _BY_VIEWER:
             _BY_VIEWER[plain] = cls()
             follow_files(plain)
+            compile_once(plain)
         return _BY_VIEWER[plain]
 
     @cached_property

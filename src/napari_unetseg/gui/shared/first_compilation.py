@@ -1,0 +1,55 @@
+"""Compilation of all kernels in a process of its own, once per installed version."""
+
+import contextlib
+import sys
+from typing import Any
+
+from qtpy.QtCore import QProcess
+from qtpy.QtWidgets import QApplication
+
+from napari_unetseg.compile_kernels import made_by
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.settings import read_settings, write_settings
+from napari_unetseg.gui.shared.user_models import beside_settings
+
+COMPILED_SETTINGS = "unetseg-compiled.json"
+"""File beside napari's settings that names the version whose kernels are compiled."""
+
+_COMMAND = ("-m", "napari_unetseg.compile_kernels")
+_MESSAGE = (
+    "UNet Segmentation compiles its code in the background, once after installation. Until this "
+    "is done, in about two minutes, the first use of a tool takes some seconds longer."
+)
+
+
+def compile_once(viewer: Any) -> None:
+    """Start to compile every kernel in another process, unless that was done for this version.
+
+    Nothing waits for it, and it ends with the window. If it fails, kernels are compiled when they
+    are first used, and the next window tries again.
+    """
+    app = QApplication.instance()
+    path, current = beside_settings(COMPILED_SETTINGS), made_by()
+    if app is None or app.findChild(QProcess, COMPILED_SETTINGS) or read_settings(path) == current:
+        return
+    process = QProcess(app)
+    process.setObjectName(COMPILED_SETTINGS)
+    process.setStandardOutputFile(QProcess.nullDevice())
+    process.setStandardErrorFile(QProcess.nullDevice())
+
+    def finished(code: int, status: QProcess.ExitStatus) -> None:
+        if status == QProcess.ExitStatus.NormalExit and code == 0:
+            with contextlib.suppress(InputError):
+                write_settings(path, current)
+
+    def end() -> None:
+        process.kill()
+        process.waitForFinished(1000)
+
+    process.finished.connect(finished)
+    app.aboutToQuit.connect(end)
+    process.start(sys.executable, _COMMAND)
+    viewer.status = _MESSAGE
+
+
+__all__ = ["COMPILED_SETTINGS", "compile_once"]
