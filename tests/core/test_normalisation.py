@@ -83,6 +83,35 @@ def test_a_large_image_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (fitted.offset[0], 1 / fitted.scale[0]) == pytest.approx((5, 2), abs=0.3)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.floats(0, 99), st.booleans())
+@settings(max_examples=40)
+def test_percentiles_of_short_integers_are_those_of_numpy(
+    seed: int, size: int, low: float, short: bool
+) -> None:
+    kind = np.uint8 if short else np.uint16
+    values = np.random.default_rng(seed).integers(0, np.iinfo(kind).max, (1, size)).astype(kind)
+    spec = NormalisationSpec(low=low, high=99.5)
+    found = fit_normalisation(Image.of(values, axes="YX"), spec)
+    offset, top = np.percentile(values, [low, 99.5])
+    assert found.offset == (float(offset),)
+    assert found.scale == (float(1 / (top - offset)) if top > offset else 1.0,)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.float32])
+def test_colour_is_scaled_in_its_own_order_of_memory(dtype: type) -> None:
+    interleaved = np.random.default_rng(1).integers(0, 120, (90, 70, 3)).astype(dtype)
+    scaling = Normalisation((3.0, 5.5, 7.0), (0.5, 0.25, 2.0))
+    block = np.moveaxis(interleaved, -1, 0)
+    scaled = scaling.apply(block)
+    assert scaled.dtype == np.float32
+    assert np.moveaxis(scaled, 0, -1).flags.c_contiguous
+    assert np.array_equal(scaled, scaling.apply(np.ascontiguousarray(block)))
+    expected = (block - np.reshape(scaling.offset, (3, 1, 1))) * np.reshape(
+        scaling.scale, (3, 1, 1)
+    )
+    np.testing.assert_allclose(scaled, expected, rtol=1e-6)
+
+
 def test_survives_json() -> None:
     fitted = fit_normalisation(Image.of(NOISE, "ZYX"), NormalisationSpec())
     assert Normalisation.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted

@@ -6,6 +6,7 @@ gives the same numbers in about a second.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.options import Options, option
@@ -20,6 +22,9 @@ from napari_unetseg.core.progress import Progress, silent, track
 
 _PLANES, _PIXELS = 64, 2**22
 """Upper limits of the planes sampled, and of the pixels per channel sampled from all of them."""
+
+_AT_ONCE = 2**16
+"""Number of intensities that a thread scales at once."""
 
 
 class NormalisationSpec(Options):
@@ -83,18 +88,28 @@ class Normalisation:
     scale: tuple[float, ...]
 
     def apply(self, block: NDArray[Any]) -> NDArray[np.float32]:
-        """Scale a block (C, *spatial) of any dtype into a new float32 array.
+        """Scale a block (C, *spatial) of any dtype into a new float32 array, on all cores.
 
-        NaN and infinite pixels become 0, as pixels equal to the offset do.
+        NaN and infinite pixels become 0, as pixels equal to the offset do. Its axes lie in memory
+        in the order of those of the block.
         """
         each = (-1, *(1,) * (block.ndim - 1))
         # Subtracting before going to single precision keeps large 32-bit integers apart.
         wide = np.float64 if block.dtype.itemsize > 2 and block.dtype.kind in "ui" else np.float32
         offset = np.asarray(self.offset, dtype=wide).reshape(each)
-        scaled: NDArray[np.float32] = np.subtract(block, offset, dtype=wide).astype(np.float32)
-        scaled *= np.asarray(self.scale, dtype=np.float32).reshape(each)
-        if block.dtype.kind == "f":
-            np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        scale = np.asarray(self.scale, dtype=np.float32).reshape(each)
+        scaled = np.empty_like(block, dtype=np.float32)
+
+        def of_rows(start: int, stop: int) -> None:
+            rows = scaled[:, start:stop]
+            np.subtract(block[:, start:stop], offset, out=rows, dtype=wide, casting="same_kind")
+            rows *= scale
+            if block.dtype.kind == "f":
+                np.nan_to_num(rows, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+
+        # Few enough pixels at once for the cache of a core.
+        n_rows = block.shape[1]
+        map_strips(of_rows, n_rows, rows=max(_AT_ONCE * n_rows // max(block.size, 1), 1))
         return scaled
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,12 +171,26 @@ def _offset_and_scale(sample: NDArray[Any], spec: NormalisationSpec) -> tuple[fl
     if not sample.size:
         return 0.0, 1.0
     if spec.method == "percentile":
-        offset, top = map(float, np.percentile(sample, [spec.low, spec.high]))
+        offset, top = _percentiles(sample, (spec.low, spec.high))
         spread = top - offset
     else:
         offset, spread = float(sample.mean(dtype=np.float64)), float(sample.std(dtype=np.float64))
     # A spread as small as the rounding errors counts as zero.
     return offset, 1.0 / spread if spread > 1e-6 * max(abs(offset), 1e-30) else 1.0
+
+
+def _percentiles(sample: NDArray[Any], shares: Sequence[float]) -> list[float]:
+    """Return what `numpy.percentile` does; of short integers from their counts, which is faster."""
+    if sample.dtype.kind != "u" or sample.dtype.itemsize > 2:
+        return [float(value) for value in np.percentile(sample, shares)]
+    ranks, found = np.bincount(sample).cumsum(), []
+    for place in (share / 100 * (sample.size - 1) for share in shares):
+        low = int(place)
+        below, above = np.searchsorted(ranks, [low, min(low + 1, sample.size - 1)], side="right")
+        part, step = place - low, above - below
+        # In the order of numpy, for the same rounding.
+        found.append(float(below + step * part if part < 0.5 else above - step * (1 - part)))
+    return found
 
 
 def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
@@ -179,7 +208,9 @@ def intensities(image: Image, progress: Progress) -> list[NDArray[Any]]:
         plane = np.asarray(image.data[image.block_slices(index, "CYX")][thin])
         channels = np.moveaxis(plane, inner.index("C"), 0) if "C" in inner else plane[None]
         for values, channel in zip(samples, channels, strict=True):
-            values.append(channel[np.isfinite(channel)])
+            values.append(
+                channel[np.isfinite(channel)] if channel.dtype.kind == "f" else channel.ravel()
+            )
     # Percentiles are differences, which booleans do not have.
     joined = (np.concatenate(values) for values in samples)
     return [values.astype(np.uint8) if values.dtype.kind == "b" else values for values in joined]

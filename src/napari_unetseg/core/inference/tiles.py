@@ -238,14 +238,15 @@ class TileGrid:
         array
             (..., *shape), numpy or anything that slices alike; only what is needed is read.
         """
+        pads = [(0, 0)] * (array.ndim - len(self.shape))
         for axis, (first, last) in enumerate(zip(tile.block_start, tile.block_stop, strict=True)):
             places = _mirrored(np.arange(first, last), self.shape[axis])
-            lowest = int(places.min())
-            near = slice(lowest, int(places.max()) + 1)
-            array = _along(array, axis - len(self.shape), near)
-            if not np.array_equal(places, np.arange(near.start, near.stop)):
-                array = _along(array, axis - len(self.shape), places - lowest)
-        return np.asarray(array)
+            array = _along(
+                array, axis - len(self.shape), slice(int(places.min()), int(places.max()) + 1)
+            )
+            pads.append((max(-first, 0), max(last - self.shape[axis], 0)))
+        block = np.asarray(array)
+        return np.pad(block, pads, mode="symmetric") if np.any(pads) else block
 
     def paste(self, out: Any, tile: Tile, block: NDArray[Any], at: tuple[int, ...] = ()) -> None:
         """Put what was computed of the block of `tile` where it belongs.

@@ -98,12 +98,15 @@ class NetworkSegmenter:
             shape=shape,
         )
         with memory_errors(block.shape[1:]), torch.inference_mode():
-            x = torch.from_numpy(np.concatenate([block, terms])[None]).to(self.device)
+            whole = np.concatenate([block, terms]) if len(terms) else block
+            x = torch.from_numpy(whole[None]).to(self.device)
             proba: NDArray[np.float32] = self._proba(x)[0].cpu().numpy()
         return proba
 
     def _proba(self, x: Tensor) -> Tensor:
-        axes = range(2, 2 + self.ndim) if self.flips else ()
+        if not self.flips:
+            return self._one_way(x)
+        axes = range(2, 2 + self.ndim)
         views = [c for n in range(len(axes) + 1) for c in itertools.combinations(axes, n)]
         total = sum(self._one_way(x.flip(view)).flip(view) for view in views)
         return torch.as_tensor(total) / len(views)

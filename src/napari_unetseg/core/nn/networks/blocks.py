@@ -24,6 +24,7 @@ BATCH_NORM: dict[int, Callable[..., nn.Module]] = {2: nn.BatchNorm2d, 3: nn.Batc
 DROPOUT: dict[int, Callable[..., nn.Module]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 MAX_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 MEAN_POOL: dict[int, Callable[..., nn.Module]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_FEW = 4
 _DOUBLING = (nn.ConvTranspose2d, nn.ConvTranspose3d)
 RESOLUTION_HALVINGS = {"auto": 0, "full": 0, "half": 1, "quarter": 2}
 """Halvings of the image at each resolution."""
@@ -257,15 +258,21 @@ class Enlarge(nn.Module):
         Sides of the boxes.
     trim
         Crop the outermost boxes, which have no neighbour beyond them.
+    n
+        Number of channels, where known: torch interpolates up to three of them four times faster
+        one after another than interleaved, with the same result.
     """
 
-    def __init__(self, box: Sizes, *, trim: bool = False) -> None:
+    def __init__(self, box: Sizes, *, trim: bool = False, n: int = _FEW) -> None:
         super().__init__()
+        self.planar = n < _FEW
         self.scale = tuple(map(float, box))
         self.mode = {2: "bilinear", 3: "trilinear"}[len(box)]
         self.ends = tuple(side * (trim and side > 1) for side in box)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.planar:
+            x = x.contiguous()
         x = F.interpolate(x, scale_factor=self.scale, mode=self.mode, align_corners=False)
         for axis, end in enumerate(self.ends, start=2):
             x = slice_axis(x, axis, end, x.shape[axis] - end)

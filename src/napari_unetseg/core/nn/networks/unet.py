@@ -113,7 +113,7 @@ class UNet(nn.Module):
         self.body = inside
         self.offset = tuple(step * size for step, size in zip(offset, box, strict=True))
         if head == "linear" and pixels > 1:
-            enlarge = Enlarge(box, trim=look.padding == "valid")
+            enlarge = Enlarge(box, trim=look.padding == "valid", n=n_outputs)
             self.head = nn.Sequential(CONVOLUTION[ndim](width, n_outputs, 1), enlarge)
             self.offset = tuple(a + b for a, b in zip(self.offset, enlarge.ends, strict=True))
         else:
@@ -121,7 +121,7 @@ class UNet(nn.Module):
                 CONVOLUTION[ndim](width, n_outputs * pixels, 1), DepthToSpace(box)
             )
         if lowered:
-            whole = Enlarge(shrunk, trim=look.padding == "valid")
+            whole = Enlarge(shrunk, trim=look.padding == "valid", n=n_outputs)
             self.stem = nn.Sequential(Shrink(shrunk), self.stem)
             self.head.append(whole)
             steps = zip(self.offset, shrunk, whole.ends, strict=True)
