@@ -30,7 +30,7 @@ from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.objects.linking import check_linking, link_objects, links_time
 from napari_unetseg.core.progress import Progress, part, silent, to_the_end
 
-AT_ONCE = 2**24
+AT_ONCE = 2**20
 """Pixels of a plane or stack above which blocks are decoded: faster then, in a tenth of memory."""
 
 _DECODED_SHARE = 0.95

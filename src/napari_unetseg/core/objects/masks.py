@@ -186,8 +186,9 @@ def split_touching(
     bits = np.ascontiguousarray(mask != 0)
     if bits.all():  # without background there is no distance to it
         return keep_large(bits.astype(np.int32), min_size)
-    distance = edt.edt(bits, anisotropy=anisotropy, parallel=os.cpu_count() or 1)
-    labels = basins(distance, depth, _LEAST_DEPTH)
+    labels = basins(
+        edt.edt(bits, anisotropy=anisotropy, parallel=os.cpu_count() or 1), depth, _LEAST_DEPTH
+    )
     return keep_large(labels, min_size)
 
 

@@ -56,15 +56,18 @@ def basins(
     Watershed by flooding with dynamics (Grimaud 1992), as a union-find over sorted pixels.
     About 150 ns for each pixel of an object.
     """
-    volume = np.ascontiguousarray(distance).reshape((-1, *distance.shape[-2:]))
+    shape = distance.shape
+    volume = np.ascontiguousarray(distance).reshape((-1, *shape[-2:]))
     index = np.int32 if volume.size < 2**31 else np.int64
     order = np.empty(np.count_nonzero(volume), dtype=index)
     _sort(volume.reshape(-1), steps, order)
     parent = np.full(volume.size, -1, dtype=index)
     _flood(volume, order, parent, depth, least, seed)
-    labels = np.zeros(volume.size, dtype=np.int32)
+    # Large images have no memory to spare for what is not needed any more.
+    del distance, volume, order
+    labels = np.zeros(parent.size, dtype=np.int32)
     _number(parent, labels)
-    return labels.reshape(distance.shape)
+    return labels.reshape(shape)
 
 
 def grow_seeds(seeds: NDArray[np.int32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
