@@ -92,7 +92,7 @@ def test_every_kernel_is_compiled_in_advance_for_what_it_meets(tmp_path: Path) -
 def test_nothing_is_compiled_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "keeps_code", lambda: False)
     monkeypatch.setattr(compile_kernels, "steps", lambda: pytest.fail("compiled for nothing"))
-    assert compile_kernels.main() == 0
+    assert compile_kernels.compile_all() == 0
 
 
 def test_a_kernel_works_where_nothing_can_be_kept() -> None:

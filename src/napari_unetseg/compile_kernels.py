@@ -30,6 +30,7 @@ def steps() -> Iterator[Step]:
             yield lambda image=image: _surface(image)  # type: ignore[misc]
             yield lambda image=image: _levels(image)  # type: ignore[misc]
             yield lambda image=image, labels=labels: _measures(image, labels)  # type: ignore[misc]
+    yield lambda: _proposal(_scene(np.uint16, volume=False)[0])
     # Such as flattened images of wide integers.
     yield lambda: _surface(_scene(np.float64, volume=False)[0])
     for volume in (False, True):
@@ -52,7 +53,7 @@ def made_by() -> dict[str, str]:
     }
 
 
-def main() -> int:
+def compile_all() -> int:
     """Compile all kernels; return the exit status."""
     import psutil
 
@@ -133,6 +134,13 @@ def _comparison(labels: Any) -> None:
     paint_review(counted, review_objects(counted), ids, np.where(ids > 2, ids, 0))
 
 
+def _proposal(image: Any) -> None:
+    from napari_unetseg.core.prompts.grow_region import distances
+
+    cost = np.asarray(image.data, np.float32)
+    distances(cost, cost > cost.mean())
+
+
 def _pixel_model(image: Any, labels: Any) -> None:
     from napari_unetseg import api
 
@@ -149,4 +157,4 @@ def _features(image: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compile_all())

@@ -6,10 +6,11 @@ This module imports numba and is itself imported only for prompts.
 from typing import Any
 
 import numpy as np
-from numba import njit  # noqa: TID253 - see above
 from numpy.typing import NDArray
 
-_compiled: Any = njit(nogil=True, cache=True)
+from napari_unetseg.core.compute.compilation import compiled
+
+_compiled: Any = compiled()
 
 
 @_compiled
