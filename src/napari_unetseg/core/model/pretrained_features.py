@@ -9,23 +9,19 @@ References
 Tan and Le: EfficientNet, rethinking model scaling for convolutional neural networks, ICML 2019.
 """
 
-import hashlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.model.shipped_weights import FOLDER, read_weights
 
 FloatArray = NDArray[np.float32]
 
 NAME = "EfficientNet-Lite0"
-FILE = Path(__file__).parents[2] / "shipped" / "pretrained_features.npz"
+FILE = FOLDER / "pretrained_features.npz"
 SHA256 = "88a2d68581773240beb8247ac8d5d190e0cc5b2be7e4f142aab543c0bd812ae0"
 """Of the weights file."""
 
@@ -143,20 +139,9 @@ def pretrained_weights() -> Mapping[str, FloatArray]:
     InputError
         When the file is missing or damaged.
     """
-    try:
-        data = FILE.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"The weights of the pretrained features, {FILE.name}, cannot be read ({error}). "
-            "Install napari-unetseg again, or choose the filter bank."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise InputError(
-            f"The weights of the pretrained features, {FILE.name}, are damaged (their SHA-256 "
-            "differs). Install napari-unetseg again, or choose the filter bank."
-        )
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return MappingProxyType({name: arrays[name].astype(np.float32) for name in arrays.files})
+    return read_weights(
+        FILE, SHA256, of="the pretrained features", instead="choose the filter bank"
+    )
 
 
 def colours(n_channels: int) -> FloatArray:
