@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.prompts.open_prompts import GrownPrompts, open_prompts
+from napari_unetseg.core.prompts import open_prompts as open_prompts_module
+from napari_unetseg.core.prompts.grown_prompts import GrownPrompts
+from napari_unetseg.core.prompts.open_prompts import open_prompts
 from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject, settled
 
 CENTRE = (60.0, 80.0)
@@ -33,6 +35,11 @@ def test_a_click_outlines_the_object() -> None:
     image, truth = two_discs()
     found = GrownPrompts(Image.of(image)).propose(Prompt((CENTRE,)))
     assert overlap(found, truth) > 0.85
+
+
+def test_objects_are_grown_where_torch_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_prompts_module, "find_spec", lambda _: None)
+    assert isinstance(open_prompts(Image.of(two_discs()[0])), GrownPrompts)
 
 
 def test_the_same_object_in_colour_in_channels_and_lazily() -> None:

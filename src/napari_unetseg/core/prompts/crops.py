@@ -3,29 +3,31 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.pretrained_features import colours
-from napari_unetseg.core.prompts.prompt import Point, ProposedObject
+from napari_unetseg.core.prompts.prompt import Point, Prompt, ProposedObject
 
 FloatArray = NDArray[np.float32]
 
 SIDE = 96
 """Rows and columns of a crop."""
 
-SMALLEST_WINDOW, LARGEST_WINDOW = 32, 2048
+SMALLEST_WINDOW, LARGEST_WINDOW = 32, 1024
 """Sides of the windows that objects are searched for in, in pixels."""
 
-KEPT = 1024
+FINEST = 512
+"""Largest side of a window of which every pixel is read; of larger ones every second, and so on."""
+
+KEPT = 1536
 """Side of the part of the plane that is kept after it was read; a larger window is read alone."""
 
 
 @dataclass(frozen=True)
-class Window:
+class CropWindow:
     """A square of a plane, which may extend beyond it.
 
     Parameters
@@ -41,10 +43,15 @@ class Window:
     side: int
 
     @classmethod
-    def around(cls, middle: Point, side: float) -> "Window":
+    def around(cls, middle: Point, side: float) -> "CropWindow":
         """Return the window of a side around a point."""
         n = max(round(side), 8)
         return cls(round(middle[0] - (n - 1) / 2), round(middle[1] - (n - 1) / 2), n)
+
+    @property
+    def step(self) -> int:
+        """Pixels from one that is read to the next."""
+        return max(self.side // FINEST, 1)
 
     def crop_points(self, points: Iterable[Point]) -> NDArray[np.float64]:
         """Return points of the plane as rows and columns (n, 2) of the crop."""
@@ -74,7 +81,7 @@ class Crop:
         float32 (SIDE, SIDE): 1 within the image, 0 outside.
     """
 
-    window: Window
+    window: CropWindow
     pixels: FloatArray
     valid: FloatArray
 
@@ -92,26 +99,63 @@ def resampling(before: int, after: int) -> FloatArray:
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
-def to_crop(part: FloatArray, window: Window, shape: tuple[int, ...]) -> FloatArray:
-    """Resample what a window has of a plane, (..., Y, X), to (..., SIDE, SIDE); 0 outside of it."""
+def to_crop(part: FloatArray, window: CropWindow, shape: tuple[int, ...]) -> FloatArray:
+    """Resample what a window has of a plane to (..., SIDE, SIDE); 0 outside of it.
+
+    Parameters
+    ----------
+    part
+        (..., Y, X), with every `CropWindow.step`-th row and column.
+    window, shape
+        Where it is in a plane of this shape.
+    """
     rows, columns = window.clipped(shape)
-    whole = resampling(window.side, SIDE)
-    down = whole[:, rows.start - window.top : rows.stop - window.top]
-    across = whole[:, columns.start - window.left : columns.stop - window.left]
+    step = window.step
+    whole = resampling(window.side, SIDE) * np.float32(step)
+    down = whole[:, rows.start - window.top : rows.stop - window.top : step]
+    across = whole[:, columns.start - window.left : columns.stop - window.left : step]
     return np.asarray(down @ part @ across.T, np.float32)
 
 
-def from_crop(field: FloatArray, window: Window, shape: tuple[int, ...]) -> FloatArray:
-    """Resample a map (SIDE, SIDE) to the pixels of its window within a plane of this shape."""
-    rows, columns = window.clipped(shape)
+def from_crop(field: FloatArray, window: CropWindow, part: tuple[slice, slice]) -> FloatArray:
+    """Resample a map (SIDE, SIDE) to the pixels of a part of its window."""
+    rows, columns = part
     whole = resampling(SIDE, window.side)
     down = whole[rows.start - window.top : rows.stop - window.top]
     across = whole[columns.start - window.left : columns.stop - window.left]
     return np.asarray(down @ field @ across.T, np.float32)
 
 
-def scaled_crop(part: FloatArray, window: Window, shape: tuple[int, ...]) -> Crop:
-    """Make the crop of a window from its pixels in the plane, (C, Y, X); NaN becomes the mean."""
+def fullest_part(
+    field: FloatArray, window: CropWindow, points: Iterable[Point], shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Return the part of a window, within a plane of this shape, with all of an object.
+
+    Parameters
+    ----------
+    field
+        (SIDE, SIDE): the object where above 0.5.
+    points
+        Places that belong to it, too.
+    """
+    scale = window.side / SIDE
+    high = field > 0.5
+    points = np.array(list(points), float).reshape(-1, 2)
+    part = []
+    for axis, (first, within) in enumerate(
+        zip((window.top, window.left), window.clipped(shape), strict=True)
+    ):
+        at = np.flatnonzero(high.any(1 - axis))
+        ends = [first + (at[0] - 1) * scale, first + (at[-1] + 2) * scale] if len(at) else []
+        ends += [points[:, axis].min() - 2, points[:, axis].max() + 3] if len(points) else []
+        start, stop = (min(ends), max(ends)) if ends else (within.start, within.stop)
+        start = min(max(int(np.floor(start)), within.start), within.stop)
+        part.append(slice(start, max(min(int(np.ceil(stop)), within.stop), start)))
+    return part[0], part[1]
+
+
+def scaled_crop(part: FloatArray, window: CropWindow, shape: tuple[int, ...]) -> Crop:
+    """Make the crop of a window from its pixels (C, Y, X), see `to_crop`; NaN becomes the mean."""
     finite = np.isfinite(part)
     if not finite.all():
         usual = float(part[finite].mean()) if finite.any() else 0.0
@@ -146,31 +190,32 @@ class PlaneReader:
         self.shape = image.spatial_shape
         self._kept: tuple[tuple[slice, slice], FloatArray] | None = None
 
-    def read(self, part: tuple[slice, slice]) -> FloatArray:
-        """Return the pixels of a part of the plane as float32 (C, Y, X)."""
+    def read(self, part: tuple[slice, slice], step: int = 1) -> FloatArray:
+        """Return each `step`-th pixel of a part of the plane as float32 (C, Y, X)."""
         if not self._image.lazy:
-            return self._pixels(part)
+            return self._pixels(part, step)
         kept = self._kept
         if kept is None or not _holds(kept[0], part):
             if max(s.stop - s.start for s in part) > KEPT:
-                return self._pixels(part)
-            around = tuple(_widened(s, n) for s, n in zip(part, self.shape, strict=True))
-            kept = self._kept = (around, self._pixels(around))
+                return self._pixels(part, step)
+            around = _widened(part[0], self.shape[0]), _widened(part[1], self.shape[1])
+            kept = self._kept = (around, self._pixels(around, 1))
         inner = tuple(
-            slice(s.start - k.start, s.stop - k.start) for s, k in zip(part, kept[0], strict=True)
+            slice(s.start - k.start, s.stop - k.start, step)
+            for s, k in zip(part, kept[0], strict=True)
         )
         return kept[1][(slice(None), *inner)]
 
-    def crop(self, window: Window) -> Crop | None:
+    def crop(self, window: CropWindow) -> Crop | None:
         """Return the crop of a window; None if it lies outside the plane."""
         part = window.clipped(self.shape)
         if any(s.start >= s.stop for s in part):
             return None
-        return scaled_crop(self.read(part), window, self.shape)
+        return scaled_crop(self.read(part, window.step), window, self.shape)
 
-    def _pixels(self, part: Any) -> FloatArray:
+    def _pixels(self, part: tuple[slice, slice], step: int) -> FloatArray:
         image = self._image
-        of_axis = {"Y": part[0], "X": part[1]}
+        of_axis = {a: slice(s.start, s.stop, step) for a, s in zip("YX", part, strict=True)}
         block = np.asarray(image.data[tuple(of_axis.get(a, slice(None)) for a in image.axes)])
         if "C" in image.axes:
             return np.moveaxis(block, image.axes.index("C"), 0).astype(np.float32)
@@ -179,7 +224,7 @@ class PlaneReader:
 
 def windows_around(
     middle: Point, shape: tuple[int, ...], size: float | None, extent: float = 0.0
-) -> list[Window]:
+) -> list[CropWindow]:
     """Return the windows to search an object in, the smallest first.
 
     Parameters
@@ -200,16 +245,29 @@ def windows_around(
         count = max(int(np.ceil(np.log2(max(largest, 33) / SMALLEST_WINDOW))), 1)
         sides = [float(SMALLEST_WINDOW * 2**k) for k in range(count + 1)]
         sides = [side for side in sides if side >= 1.2 * extent] or [1.5 * extent]
-    return [Window.around(middle, side) for side in sides]
+    return [CropWindow.around(middle, side) for side in sides]
 
 
-def windows_of(found: ProposedObject, points: Iterable[Point]) -> list[Window]:
-    """Return windows around a proposed object and points, narrow and wide."""
+def windows_of(found: ProposedObject, prompt: Prompt) -> list[CropWindow]:
+    """Return windows around a proposed object and the points inside, narrow and wide.
+
+    Where a point outside is near those inside, there is a window of that scale, too.
+    """
+    points = prompt.inside
     low, high = np.array(found.origin, float), np.array(found.origin) + found.mask.shape - 1.0
     for point in points:
         low, high = np.minimum(low, point), np.maximum(high, point)
     middle, extent = (low + high) / 2, float((high - low).max()) + 1
-    return [Window.around((middle[0], middle[1]), f * max(extent, 8)) for f in (1.5, 2.2)]
+    windows = [CropWindow.around((middle[0], middle[1]), f * max(extent, 8)) for f in (1.5, 2.2)]
+    if prompt.outside and points:
+        inside, outside = np.array(points), np.array(prompt.outside)
+        away = np.abs(outside[:, None] - inside).max(2).min(1).min()
+        spread = float(np.ptp(inside, axis=0).max())
+        near = max(3 * float(away), 1.5 * spread, 12.0)
+        if near < 0.7 * windows[0].side:
+            centre = inside.mean(0)
+            windows.insert(0, CropWindow.around((centre[0], centre[1]), near))
+    return windows
 
 
 def _holds(outer: tuple[slice, ...], inner: tuple[slice, ...]) -> bool:
@@ -225,9 +283,10 @@ def _widened(part: slice, n: int) -> slice:
 __all__ = [
     "SIDE",
     "Crop",
+    "CropWindow",
     "PlaneReader",
-    "Window",
     "from_crop",
+    "fullest_part",
     "resampling",
     "scaled_crop",
     "to_crop",

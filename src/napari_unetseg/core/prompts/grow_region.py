@@ -1,4 +1,4 @@
-"""Growing of an object from a click without any training: geodesic distance and edge contrast."""
+"""Growing of an object from a click without any training: edges, and ways that avoid them."""
 
 from dataclasses import dataclass
 
@@ -18,15 +18,9 @@ FAR = np.float32(1e6)
 FLAT = 0.03
 """Cost of a step without any edge, beside 1 for the strongest edges."""
 
-LEVELS = 28
-"""Sizes that are tried."""
-
-SMALLEST_SHARE, LARGEST_SHARE = 0.004, 0.6
-"""Of the pixels of a crop, in an object."""
-
 
 @dataclass(frozen=True, eq=False)
-class Grown:
+class GrownObject:
     """An object in a crop.
 
     Parameters
@@ -48,7 +42,11 @@ def edges_of(crop: Crop) -> FloatArray:
         strength = np.maximum(strength, ndimage.gaussian_gradient_magnitude(channel, 1.0))
         if np.array_equal(crop.pixels[0], crop.pixels[-1]):
             break
-    return np.minimum(strength / max(float(np.percentile(strength, 95)), 1e-6), 1.0)
+    within = crop.valid > 0.5
+    usual = float(np.percentile(strength[within], 95)) if within.any() else 0.0
+    strength = np.minimum(strength / max(usual, 1e-6), 1.0)
+    strength[~within] = 1.0
+    return strength
 
 
 def discs(points: NDArray[np.float64], radius: float = RADIUS) -> NDArray[np.bool_]:
@@ -67,48 +65,37 @@ def distances(cost: FloatArray, seeds: NDArray[np.bool_]) -> FloatArray:
     return np.asarray(spread(cost, np.where(seeds, np.float32(0), FAR), 6))
 
 
-def grown(crop: Crop, prompt: Prompt) -> Grown | None:
-    """Grow an object from the points of a prompt in a crop, as far as its edges are strongest.
+def grown(crop: Crop, prompt: Prompt) -> GrownObject | None:
+    """Grow an object from the points of a prompt: edges are flooded from these and from outside.
 
     Returns
     -------
-    Grown or None
-        None where no size has an edge around it.
+    GrownObject or None
+        None where no point lies in the crop.
     """
-    edges = edges_of(crop)
-    cost = np.float32(FLAT) + edges
+    from skimage.segmentation import watershed
+
     points = prompt.inside or ((prompt.anchor,) if prompt.anchor else ())
     inside = discs(crop.window.crop_points(points), 1.5)
     if not inside.any():
         return None
-    away = distances(cost, inside)
-    allowed = crop.valid > 0.5
+    outside = np.ones((SIDE, SIDE), bool)
+    outside[1:-1, 1:-1] = False
     if prompt.box is not None:
-        corners = crop.window.crop_points([prompt.box[:2], prompt.box[2:]])
-        y, x = np.ogrid[:SIDE, :SIDE]
-        allowed &= (y >= corners[0, 0]) & (y <= corners[1, 0])
-        allowed &= (x >= corners[0, 1]) & (x <= corners[1, 1])
-    if prompt.outside:
-        outside = discs(crop.window.crop_points(prompt.outside), 1.5) & ~inside
-        if outside.any():
-            allowed &= away < distances(cost, outside)
-    away = np.where(allowed, away, FAR)
-    order = np.sort(away[allowed])
-    areas = np.unique(np.geomspace(SMALLEST_SHARE, LARGEST_SHARE, LEVELS) * SIDE**2).astype(int)
-    levels = [float(order[area]) for area in areas if area < len(order)]
-    if prompt.box is not None and len(order):
-        levels.append(float(order[-1]))
-    best: Grown | None = None
-    for level in levels:
-        score = _edge_score(edges, away <= level, crop, boxed=prompt.box is not None)
-        if best is None or score > best.score:
-            width = max(0.15 * level, 1e-6)
-            field = 1 / (1 + np.exp(np.clip((away - level) / width, -30, 30)))
-            best = Grown(field.astype(np.float32), score)
-    return best
+        first, last = np.round(crop.window.crop_points([prompt.box[:2], prompt.box[2:]])).astype(
+            int
+        )
+        outside[:] = True
+        outside[max(first[0], 0) : last[0] + 1, max(first[1], 0) : last[1] + 1] = False
+    outside |= discs(crop.window.crop_points(prompt.outside), 1.5)
+    seeds = np.where(inside, 1, np.where(outside, 2, 0)).astype(np.int32)
+    edges = edges_of(crop)
+    region = watershed(edges, seeds) == 1
+    boxed = prompt.box is not None
+    return GrownObject(region.astype(np.float32), edge_score(edges, region, crop, boxed=boxed))
 
 
-def _edge_score(edges: FloatArray, region: NDArray[np.bool_], crop: Crop, *, boxed: bool) -> float:
+def edge_score(edges: FloatArray, region: NDArray[np.bool_], crop: Crop, *, boxed: bool) -> float:
     """Rate a region by the strength of the edges around it, beside those within it."""
     filled = ndimage.binary_fill_holes(region)
     inner = ndimage.binary_erosion(filled, border_value=1)
@@ -126,4 +113,14 @@ def _edge_score(edges: FloatArray, region: NDArray[np.bool_], crop: Crop, *, box
     return float(np.clip(score, 0, 1))
 
 
-__all__ = ["Grown", "discs", "distances", "edges_of", "grown"]
+def agreement(finer: GrownObject, coarser: GrownObject) -> float:
+    """Return the overlap of two objects, the second in a window of twice the side."""
+    quarter = SIDE // 4
+    middle = coarser.field[quarter:-quarter, quarter:-quarter].repeat(2, 0).repeat(2, 1) > 0.5
+    one = finer.field > 0.5
+    both = int(np.count_nonzero(middle & one))
+    either = int(np.count_nonzero(one)) + 4 * int(np.count_nonzero(coarser.field > 0.5)) - both
+    return both / max(either, 1)
+
+
+__all__ = ["GrownObject", "agreement", "discs", "distances", "edge_score", "edges_of", "grown"]

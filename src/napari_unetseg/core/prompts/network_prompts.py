@@ -1,0 +1,146 @@
+"""`NetworkPrompts`: objects proposed by the network that comes with the package."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.prompts.click_maps import maps_of
+from napari_unetseg.core.prompts.crops import (
+    CropWindow,
+    PlaneReader,
+    from_crop,
+    fullest_part,
+    to_crop,
+)
+from napari_unetseg.core.prompts.place_windows import starts_within, windows_for
+from napari_unetseg.core.prompts.prompt import (
+    Point,
+    Prompt,
+    ProposedObject,
+    Taken,
+    never,
+    settled,
+)
+
+FloatArray = NDArray[np.float32]
+
+LEAST = 0.5
+"""Expected overlap below which a single click has not met an object."""
+
+
+class OutlinesPrompts(Protocol):
+    """A network that outlines the object of each of several crops."""
+
+    def run(self, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the probability of the object (N, Y, X), and the expected overlap (N,)."""
+        ...
+
+
+class NetworkPrompts:
+    """Proposes objects of a plane by a network, in windows of several scales.
+
+    Parameters
+    ----------
+    image
+        One plane, see `open_prompts`.
+    size
+        See `open_prompts`.
+    network
+        The one that comes with the package if None.
+    least
+        Expected overlap below which a single click has not met an object.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        *,
+        size: float | None = None,
+        network: OutlinesPrompts | None = None,
+        least: float = LEAST,
+    ) -> None:
+        self._reader, self._size, self._least = PlaneReader(image), size, least
+        self._network = network
+
+    def prepare(self, point: Point | None = None) -> None:
+        """See `PromptSegmenter`."""
+        height, width = self._reader.shape
+        self.propose(Prompt((point or (height / 2, width / 2),)))
+
+    def propose(
+        self,
+        prompt: Prompt,
+        *,
+        previous: ProposedObject | None = None,
+        taken: Taken = None,
+        size: float | None = None,
+        cancelled: Callable[[], bool] = never,
+    ) -> ProposedObject | None:
+        """See `PromptSegmenter`."""
+        shape = self._reader.shape
+        if not starts_within(prompt, shape):
+            return None
+        windows = windows_for(prompt, shape, size or self._size, previous)
+        best = self._best(prompt, windows, previous)
+        if best is None or cancelled():
+            return None
+        field, window, score = best
+        asked = len(prompt.inside) == 1 and prompt.box is None and previous is None
+        if asked and score < self._least:
+            return None
+        part = fullest_part(field, window, prompt.inside, shape)
+        near = from_crop(field, window, part)
+        return settled(near, (part[0].start, part[1].start), prompt, taken, score)
+
+    def _best(
+        self, prompt: Prompt, windows: Sequence[CropWindow], previous: ProposedObject | None
+    ) -> tuple[FloatArray, CropWindow, float] | None:
+        """Return the probability in the window that is expected to be right most, or None."""
+        crops = [crop for crop in map(self._reader.crop, windows) if crop]
+        if not crops:
+            return None
+        maps = []
+        for crop in crops:
+            at = crop.window
+            box = at.crop_points([prompt.box[:2], prompt.box[2:]]) if prompt.box else None
+            before = _resampled(previous, at, self._reader.shape) if previous else None
+            inside, outside = at.crop_points(prompt.inside), at.crop_points(prompt.outside)
+            maps.append(maps_of(crop, inside, outside, box, before))
+        given = np.stack(maps)
+        # Also turned by half: the mean is right more often, and expects more reliably.
+        turned = np.ascontiguousarray(given[..., ::-1, ::-1])
+        fields, scores = self._outlines().run(np.concatenate([given, turned]))
+        n = len(crops)
+        score = (scores[:n] + scores[n:]) / 2
+        k = int(np.argmax(score))
+        field = (fields[k] + fields[n + k][::-1, ::-1]) / 2
+        return field, crops[k].window, float(score[k])
+
+    def _outlines(self) -> OutlinesPrompts:
+        if self._network is None:
+            from napari_unetseg.core.nn.inference.prompt_network_source import prompt_network
+
+            self._network = prompt_network()
+        return self._network
+
+
+def _resampled(found: ProposedObject, window: CropWindow, shape: tuple[int, ...]) -> FloatArray:
+    """Return the probability of an object in the crop of a window."""
+    rows, columns = window.clipped(shape)
+    part = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    known = found.mask if found.probability is None else found.probability * found.mask
+    (y, x), (height, width) = found.origin, found.mask.shape
+    top, bottom = max(y, rows.start), min(y + height, rows.stop)
+    left, right = max(x, columns.start), min(x + width, columns.stop)
+    if top < bottom and left < right:
+        part[
+            top - rows.start : bottom - rows.start, left - columns.start : right - columns.start
+        ] = known[top - y : bottom - y, left - x : right - x]
+    step = window.step
+    return to_crop(part[::step, ::step], window, shape)
+
+
+__all__ = ["LEAST", "NetworkPrompts", "OutlinesPrompts"]
