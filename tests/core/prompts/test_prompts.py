@@ -116,6 +116,13 @@ def test_a_settled_object_is_one_piece_without_small_holes() -> None:
     boxed = settled(field, (100, 200), Prompt(box=(100, 200, 140, 240)), None, 0.5)
     assert boxed is not None
     assert boxed.area == found.area
+    narrow = Prompt(((107, 207),), box=(100, 200, 111, 240))
+    part = settled(field, (100, 200), narrow, None, 0.5)
+    assert part is not None
+    assert part.mask.shape == (8, 15)
+    beyond = settled(field, (100, 200), narrow.with_inside((118, 210)), None, 0.5)
+    assert beyond is not None
+    assert beyond.area == found.area
 
 
 def test_a_cancelled_proposal_gives_nothing() -> None:

@@ -62,7 +62,8 @@ class GrownPrompts:
             if found:
                 every.append((found, window))
         best = _steadiest(every)
-        if best is None or (best[0].score < LEAST and previous is None and prompt.box is None):
+        missed = prompt.single and previous is None
+        if best is None or (missed and best[0].score < LEAST):
             return None
         found, window = best
         part = fullest_part(found.field, window, prompt.inside, shape)

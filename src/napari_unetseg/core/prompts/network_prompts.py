@@ -88,8 +88,7 @@ class NetworkPrompts:
         if best is None or cancelled():
             return None
         field, window, score = best
-        asked = len(prompt.inside) == 1 and prompt.box is None and previous is None
-        if asked and score < self._least:
+        if prompt.single and previous is None and score < self._least:
             return None
         part = fullest_part(field, window, prompt.inside, shape)
         near = from_crop(field, window, part)

@@ -64,6 +64,11 @@ class Prompt:
         return replace(self, box=(min(y0, y1), min(x0, x1), max(y0, y1), max(x0, x1)))
 
     @property
+    def single(self) -> bool:
+        """Whether it is one point alone, which may have missed every object."""
+        return len(self.inside) == 1 and not self.outside and self.box is None
+
+    @property
     def anchor(self) -> Point | None:
         """The point that the object surely holds: the first inside, or the middle of the box."""
         if self.inside:
@@ -152,8 +157,9 @@ class PromptSegmenter(Protocol):
         Returns
         -------
         ProposedObject or None
-            It holds the pixel of the first point inside and none of the points outside. None where
-            there is no object, such as on the background, outside the image or on taken pixels.
+            It holds the pixel of the first point inside and none of the points outside, and stays
+            in the box unless a point inside is beyond it. None where there is no object, such as
+            on the background, outside the image or on taken pixels.
         """
         ...
 
@@ -198,6 +204,8 @@ def settled(
         at = _within(point, origin, shape)
         if at:
             barred[at] = True
+    if prompt.box is not None and all(_in_box(point, prompt.box) for point in prompt.inside):
+        barred |= ~_box_mask(prompt.box, window)
     inside = [_within(point, origin, shape) for point in prompt.inside]
     mask = (probability > 0.5) & ~barred
     for at in inside:
@@ -227,6 +235,17 @@ def _within(point: Point, origin: tuple[int, int], shape: Sequence[int]) -> Any:
     y, x = pixel_of(point)
     at = y - origin[0], x - origin[1]
     return at if 0 <= at[0] < shape[0] and 0 <= at[1] < shape[1] else None
+
+
+def _in_box(point: Point, box: Box) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def _box_mask(box: Box, window: tuple[slice, slice]) -> Mask:
+    """Return which pixels of a window lie in a box, or next to it."""
+    y, x = (np.arange(part.start, part.stop) for part in window)
+    rows, columns = (y >= box[0] - 1) & (y <= box[2] + 1), (x >= box[1] - 1) & (x <= box[3] + 1)
+    return rows[:, None] & columns
 
 
 def _around(at: tuple[int, int]) -> tuple[slice, slice]:
