@@ -28,7 +28,7 @@ from napari_unetseg.core.models_io.native import load
 
 SETS = {name.replace(" ", "_"): read for name, read in KNOWN.items()}
 
-SIZES = (0.25, 0.5, 2.0, 4.0)
+SIZES = (0.2, 0.5, 2.0, 5.0)
 MOST_PIXELS = 4_000_000
 
 NOISE = 0.1

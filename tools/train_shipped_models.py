@@ -201,6 +201,8 @@ _FULL = (("resolution", "full"),)
 _FINER = (*_FULL, ("stem", "plain"), ("width", 8), ("depth", 4))
 """The same with one more level, since most objects that are merged are smaller than 18 pixels."""
 _FINE = (("patch", 192), ("batch", 6))
+_OFTEN = (("patch", 128), ("batch", 8))
+"""More steps in the same time, of as many pixels."""
 
 _NUCLEI = "428 images of fluorescent nuclei of many experiments, CC0 (BBBC038)"
 _STAINED = "65 images of nuclei in stained tissue sections, in colour, CC0 (BBBC038)"
@@ -218,13 +220,14 @@ MODELS = {
         of_set("nuclei"),
         (_NUCLEI,),
         ("nuclei", "phase_cells"),
-        steps=1800,
+        steps=2400,
         # The last round: a first one with many sizes, blur and noise made it robust, not better.
-        views=Views(count=1, sizes=(0.5, 2.0), light=0.3, inverted=0.1, times=0.3),
-        settings=_FULL,
+        views=Views(count=1, sizes=(0.5, 2.0), light=0.3, inverted=0.15, times=0.4),
+        settings=_FINER,
         options=(
-            *(("patch", 128), ("batch", 8), ("learning_rate", 0.002)),
-            *(("scale", 0.15), ("noise", 0.05), ("intensity", 0.2)),
+            *_OFTEN,
+            *(("scale", 0.2), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
+            ("averaging", 0.997),
         ),
     ),
     "stained_nuclei": Shipped(
@@ -232,24 +235,29 @@ MODELS = {
         of_set("stained_nuclei"),
         (_STAINED,),
         ("stained_nuclei",),
-        steps=1300,
+        steps=3700,
         views=Views(count=6, sizes=(0.6, 1.8), light=0.2, stain=0.5),
         start="general",
-        settings=_FULL,
-        options=(*_FINE, ("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
+        settings=_FINER,
+        options=(
+            *_OFTEN,
+            *(("scale", 0.3), ("blur", 1.0), ("noise", 0.1), ("intensity", 0.3)),
+            ("averaging", 0.995),
+        ),
     ),
     "cytology_nuclei": Shipped(
         "CC0-1.0",
         dark_nuclei,
         (_CYTOLOGY, _STAINED, _NUCLEI),
         ("cytology_nuclei", "stained_nuclei"),
-        steps=600,
-        views=Views(count=6, sizes=(0.6, 1.6), light=0.3),
+        steps=1900,
+        views=Views(count=4, sizes=(0.6, 1.6), light=0.3),
         start="general",
-        settings=_FULL,
+        settings=_FINER,
         options=(
-            *(("patch", 128), ("batch", 8), ("learning_rate", 0.002)),
-            *(("scale", 0.3), ("noise", 0.1), ("intensity", 0.3)),
+            *_OFTEN,
+            *(("scale", 0.3), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
+            ("averaging", 0.995),
         ),
     ),
     "phase_cells": Shipped(
@@ -257,11 +265,14 @@ MODELS = {
         of_set("phase_cells"),
         (_PHASE,),
         ("phase_cells", "nuclei"),
-        steps=600,
-        views=Views(count=2, sizes=(0.6, 1.5), light=0.3, piece=512),
+        steps=2500,
+        views=Views(count=3, sizes=(0.5, 1.6), light=0.3, piece=512),
         # Better than at the full resolution after the same time: AP50 0.61 instead of 0.55.
         settings=(("resolution", "half"),),
-        options=(("patch", 256), ("scale", 0.3), ("blur", 0.5), ("noise", 0.1), ("intensity", 0.3)),
+        options=(
+            *(("patch", 256), ("rotation", 45), ("elastic", 6), ("scale", 0.4)),
+            *(("blur", 1.0), ("noise", 0.2), ("intensity", 0.4), ("averaging", 0.997)),
+        ),
     ),
     "neurons": Shipped(
         "CC0-1.0",
