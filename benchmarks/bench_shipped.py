@@ -1,6 +1,7 @@
 """Score the shipped models on test images: as they are, at other sizes, inverted, noisy.
 
-    python benchmarks/bench_shipped.py DATA [--models FOLDER] [--names NAME ...] [--out FILE]
+    python benchmarks/bench_shipped.py DATA [--models FOLDER] [--names NAME ...]
+        [--sizes FACTOR ...] [--out FILE]
 
 DATA contains the sets that `object_sets.py` reads. Every model is scored on its own kind, and what
 it finds is counted on every other kind. Of enlarged images only as many are predicted as make 4
@@ -10,7 +11,7 @@ megapixels. Prints Markdown.
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from napari_unetseg.core.models_io.native import load
 
 SETS = {name.replace(" ", "_"): read for name, read in KNOWN.items()}
 
-SIZES = (0.2, 0.5, 2.0, 5.0)
+SIZES = (0.25, 0.5, 2.0, 4.0)
 MOST_PIXELS = 4_000_000
 
 NOISE = 0.1
@@ -101,7 +102,9 @@ def scored(model: TrainedModel, pairs: Pairs, options: PredictOptions) -> dict[s
     return {"dice": float(np.mean(each))} | dict(zip(model.classes[1:], each, strict=True))
 
 
-def on_its_kind(model: TrainedModel, pairs: Pairs) -> dict[str, dict[str, Any]]:
+def on_its_kind(
+    model: TrainedModel, pairs: Pairs, sizes: Sequence[float] = SIZES
+) -> dict[str, dict[str, Any]]:
     """Score a model on images of its own kind and their variants."""
     what = "classes" if model.decoder is None else "objects"
     plain = PredictOptions(what=what)
@@ -127,7 +130,7 @@ def on_its_kind(model: TrainedModel, pairs: Pairs) -> dict[str, dict[str, Any]]:
     changes = {"inverted": inverted, "noisy": noisy}
     for name, change in changes.items():
         row(name, [change(*pair) for pair in pairs], plain)
-    for by in SIZES:
+    for by in sizes:
         some = [resized(*pair, by) for pair in few(pairs, by)]
         row(f"{by:g} times as large", some, plain)
         if model.diameter:
@@ -164,6 +167,7 @@ def main() -> None:
     asking.add_argument("data", type=Path)
     asking.add_argument("--models", type=Path, default=shipped.FOLDER)
     asking.add_argument("--names", nargs="*", default=[], metavar="NAME")
+    asking.add_argument("--sizes", nargs="*", type=float, default=SIZES, help="factors of size")
     asking.add_argument("--out", type=Path, help="JSON that the scores are added to")
     asked = asking.parse_args()
     for name in asked.names or [path.stem for path in sorted(asked.models.glob("*.zip"))]:
@@ -172,7 +176,7 @@ def main() -> None:
         print(f"## {name}, {path.stat().st_size / 1e6:.2f} MB", flush=True)
         result: dict[str, Any] = {}
         if name in SETS:
-            result = on_its_kind(model, SETS[name](asked.data).tested)
+            result = on_its_kind(model, SETS[name](asked.data).tested, asked.sizes)
         others = on_other_kinds(model, asked.data, name)
         for kind, said in others.items():
             print(f"- {kind}: {said}", flush=True)
