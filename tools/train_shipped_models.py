@@ -251,13 +251,14 @@ MODELS = {
         of_set("phase_cells"),
         (_PHASE,),
         ("phase_cells", "nuclei"),
-        steps=2500,
-        views=Views(count=3, sizes=(0.5, 1.6), light=0.3, piece=512),
-        # Better than at the full resolution after the same time: AP50 0.61 instead of 0.55.
+        steps=2100,
+        views=Views(count=2, sizes=(0.6, 1.6), light=0.3, piece=512),
+        # Better than at the full resolution after the same time: AP50 0.61 instead of 0.55. More
+        # rounds make it worse on images that were held out: there are 21 frames.
         settings=(("resolution", "half"),),
         options=(
-            *(("patch", 256), ("rotation", 45), ("elastic", 6), ("scale", 0.4)),
-            *(("blur", 1.0), ("noise", 0.2), ("intensity", 0.4), ("averaging", 0.997)),
+            *(("patch", 256), ("rotation", 45), ("elastic", 8), ("scale", 0.3)),
+            *(("blur", 1.0), ("noise", 0.2), ("intensity", 0.4), ("averaging", 0.995)),
         ),
     ),
     "neurons": Shipped(
