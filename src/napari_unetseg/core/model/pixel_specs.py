@@ -284,9 +284,9 @@ class MlpSpec(PixelSpec):
     kind: ClassVar[str] = "mlp"
     caution: ClassVar[float] = 100.0
 
-    layers: int = option(2, "Hidden layers", "Layers between features and classes.", ge=1, le=8)
+    layers: int = option(1, "Hidden layers", "Layers between features and classes.", ge=1, le=8)
     width: int = option(
-        32,
+        16,
         "Units a layer",
         "Units in each hidden layer. More can fit more complex borders between classes.",
         ge=1,
