@@ -90,8 +90,9 @@ def minimise(problem: Problem, start: Doubles, *, progress: Progress = silent) -
                 move = (inverse @ gradient.ravel()).reshape(gradient.shape)
                 gain = float((gradient * move).sum())
             if inverse is None or not 0 <= gain <= _STALE * before:
-                inverse = np.linalg.inv(rows.hessian(proba, penalty))
-                move = (inverse @ gradient.ravel()).reshape(gradient.shape)
+                fresh: Doubles = np.linalg.inv(rows.hessian(proba, penalty)).astype(np.float64)
+                inverse = fresh
+                move = (fresh @ gradient.ravel()).reshape(gradient.shape)
                 gain = float((gradient * move).sum())
             before = gain
             if gain <= _ENOUGH * max(loss, 1e-3):
