@@ -238,15 +238,19 @@ class TileGrid:
         array
             (..., *shape), numpy or anything that slices alike; only what is needed is read.
         """
-        pads = [(0, 0)] * (array.ndim - len(self.shape))
+        leading = array.ndim - len(self.shape)
+        pads, inside = [(0, 0)] * leading, [slice(None)] * leading
         for axis, (first, last) in enumerate(zip(tile.block_start, tile.block_stop, strict=True)):
             places = _mirrored(np.arange(first, last), self.shape[axis])
-            array = _along(
-                array, axis - len(self.shape), slice(int(places.min()), int(places.max()) + 1)
-            )
-            pads.append((max(-first, 0), max(last - self.shape[axis], 0)))
+            near = slice(int(places.min()), int(places.max()) + 1)
+            array = _along(array, axis - len(self.shape), near)
+            before = max(-first, 0)
+            pads.append((before, max(last - self.shape[axis], 0)))
+            # What is mirrored may reach farther into the image than the block itself.
+            start = first - near.start + before
+            inside.append(slice(start, start + last - first))
         block = np.asarray(array)
-        return np.pad(block, pads, mode="symmetric") if np.any(pads) else block
+        return np.pad(block, pads, mode="symmetric")[tuple(inside)] if np.any(pads) else block
 
     def paste(self, out: Any, tile: Tile, block: NDArray[Any], at: tuple[int, ...] = ()) -> None:
         """Put what was computed of the block of `tile` where it belongs.

@@ -98,7 +98,9 @@ class NetworkSegmenter:
             shape=shape,
         )
         with memory_errors(block.shape[1:]), torch.inference_mode():
-            whole = np.concatenate([block, terms]) if len(terms) else block
+            # torch knows no negative strides.
+            copies = len(terms) > 0 or min(block.strides) < 0
+            whole = np.concatenate([block, terms]) if copies else block
             x = torch.from_numpy(whole[None]).to(self.device)
             proba: NDArray[np.float32] = self._proba(x)[0].cpu().numpy()
         return proba
