@@ -15,7 +15,8 @@ from napari_unetseg.gui.shared.user_models import beside_settings
 COMPILED_SETTINGS = "unetseg-compiled.json"
 """File beside napari's settings that names the version whose kernels are compiled."""
 
-_COMMAND = ("-m", "napari_unetseg.compile_kernels")
+# Without -P, Python would import modules that happen to lie in the current folder.
+_COMMAND = ("-P", "-m", "napari_unetseg.compile_kernels")
 _MESSAGE = (
     "UNet Segmentation compiles its code in the background, once after installation. Until this "
     "is done, in about two minutes, the first use of a tool takes some seconds longer."
