@@ -13,7 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from napari_unetseg.compile_kernels import made_by
+from napari_unetseg.compile_kernels import COMPILED_SETTINGS, made_by
 from napari_unetseg.core.settings import write_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,7 +25,7 @@ def _isolate_settings() -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
     # No window of a test starts the compilation of every kernel.
-    write_settings(Path(folder) / "unetseg-compiled.json", made_by())
+    write_settings(Path(folder) / COMPILED_SETTINGS, made_by())
 
 
 _isolate_settings()

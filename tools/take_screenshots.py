@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napari_unetseg.compile_kernels import COMPILED_SETTINGS, made_by
+from napari_unetseg.core.settings import write_settings
+
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "screenshots"
 README = ROOT / "docs" / "images"
@@ -105,6 +108,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="unetseg-") as folder, display():
         scratch = Path(folder)
         os.environ["NAPARI_CONFIG"] = str(scratch / "settings.yaml")
+        # No picture shows that code is compiled after an installation.
+        write_settings(scratch / COMPILED_SETTINGS, made_by())
         os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
         take(names, asked.out, scratch)
     if asked.readme:

@@ -19,6 +19,9 @@ import numpy as np
 DTYPES = (np.uint8, np.uint16, np.float32)
 """Types of pixels that are compiled in advance; others are compiled when they are first used."""
 
+COMPILED_SETTINGS = "unetseg-compiled.json"
+"""File beside napari's settings that holds `made_by` of what was compiled."""
+
 Step = Callable[[], object]
 
 

@@ -9,10 +9,10 @@ import pytest
 from qtpy.QtCore import QProcess
 from qtpy.QtWidgets import QApplication
 
-from napari_unetseg.compile_kernels import made_by
+from napari_unetseg.compile_kernels import COMPILED_SETTINGS, made_by
 from napari_unetseg.core.settings import read_settings
 from napari_unetseg.gui.shared import first_compilation
-from napari_unetseg.gui.shared.first_compilation import COMPILED_SETTINGS, compile_once
+from napari_unetseg.gui.shared.first_compilation import compile_once
 
 
 @pytest.fixture

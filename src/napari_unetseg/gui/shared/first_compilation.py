@@ -7,13 +7,10 @@ from typing import Any
 from qtpy.QtCore import QProcess
 from qtpy.QtWidgets import QApplication
 
-from napari_unetseg.compile_kernels import made_by
+from napari_unetseg.compile_kernels import COMPILED_SETTINGS, made_by
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.settings import read_settings, write_settings
 from napari_unetseg.gui.shared.user_models import beside_settings
-
-COMPILED_SETTINGS = "unetseg-compiled.json"
-"""File beside napari's settings that names the version whose kernels are compiled."""
 
 # Without -P, Python would import modules that happen to lie in the current folder.
 _COMMAND = ("-P", "-m", "napari_unetseg.compile_kernels")
@@ -53,4 +50,4 @@ def compile_once(viewer: Any) -> None:
     viewer.status = _MESSAGE
 
 
-__all__ = ["COMPILED_SETTINGS", "compile_once"]
+__all__ = ["compile_once"]
