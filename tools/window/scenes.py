@@ -68,6 +68,7 @@ def inside(hand: Hand, scratch: Path) -> None:
     rows = [models.list.item(k).text() for k in range(models.list.count())]
     models.list.setCurrentRow(rows.index("nuclei"))
     hand.wait(models.facts.toPlainText, "the facts of the model")
+    models.more.unfold()
     hand.click(models.test_button)
     hand.wait(lambda: "passed" in models.message.text(), "the model's own test")
     hand.home()

@@ -39,6 +39,7 @@ from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.model_choice import HEADING
 from napari_unetseg.gui.shared.model_opener import FILES, Opener, ask
+from napari_unetseg.gui.shared.more import More
 from napari_unetseg.gui.shared.save_dialog import ask_to_save
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.style import FOCUS, PROBLEM
@@ -180,7 +181,6 @@ class ModelsWidget(QWidget):
         self.facts = QPlainTextEdit()
         self.facts.setReadOnly(True)
         self.facts.setPlaceholderText("Select a model to see its details.")
-        buttons = QGridLayout()
         self.load_button = _button("Load", "Load it into this session, for Predict.", self.load)
         self.test_button = _button(
             "Test",
@@ -196,15 +196,22 @@ class ModelsWidget(QWidget):
         )
         self.open_button = _button("Open file...", "Load a model from anywhere.", self._ask_open)
         self.folder_button = _button("Folder...", "Choose your folder of models.", self._ask_folder)
-        of_files = [self.load_button, self.test_button, self.export_button, self.rename_button]
-        others = [self.delete_button, self.open_button, self.folder_button]
-        for number, button in enumerate(of_files + others):
-            buttons.addWidget(button, number // 3, number % 3)
+        rare = QWidget()
+        buttons, others = QGridLayout(), QGridLayout(rare)
+        others.setContentsMargins(0, 0, 0, 0)
+        for number, button in enumerate((self.load_button, self.open_button, self.export_button)):
+            buttons.addWidget(button, 0, number)
+        kept = (self.test_button, self.rename_button, self.delete_button, self.folder_button)
+        for number, button in enumerate(kept):
+            others.addWidget(button, *divmod(number, 2))
+        self.more = More()
+        self.more.add("", rare)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         for widget in (about, self.list, self.folder):
             column.addWidget(widget)
         column.addLayout(buttons)
+        column.addWidget(self.more)
         column.addWidget(self.message)
         column.addWidget(self.facts, 1)
         self.setMinimumWidth(280)
