@@ -143,20 +143,20 @@ def test_a_diameter_scales_and_is_remembered(qtbot, viewer):
 def test_a_pixel_size_of_another_kind_is_offered(qtbot, viewer, package):
     tool = opened(qtbot, PredictWidget, viewer)
     row = tool.form.widget("rescale").native
-    assert not row.isVisibleTo(tool)
+    assert row.isHidden()
     other = viewer.add_image(samples.nuclei((64, 72)).image, scale=(0.65, 0.65))
     other.units = ("µm", "µm")
     model = tool.model()
     Session.of(viewer).add_model(_calibrated(model))
     viewer.layers.selection.active = other
-    assert row.isVisibleTo(tool)
+    assert not row.isHidden()
     assert "0.65 → 0.5 µm" in tool.form.widget("rescale").text
     tool.form.set(rescale=True)
     tool.run()
     finish(qtbot, tool)
     assert options_of_layer(find_layer(viewer.layers, PREDICTED_OBJECTS, other))["rescale"]
     viewer.layers.selection.active = viewer.layers["image"]
-    assert not row.isVisibleTo(tool)
+    assert row.isHidden()
     tool.run()  # what is not offered has no effect
     finish(qtbot, tool)
     labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])

@@ -305,7 +305,7 @@ def test_fix_leads_to_the_tools_and_next_back(qtbot, viewer):
     bench.open_tool("Correct")
     assert coerce_keybinding(KEYS["accept"]) not in layer.keymap
     bench.close_tools()
-    qtbot.waitUntil(lambda: not any(tool.running for tool in bench.tools))
+    qtbot.waitUntil(lambda: not any(getattr(tool, "running", False) for tool in bench.tools))
 
 
 @pytest.fixture(scope="module")
