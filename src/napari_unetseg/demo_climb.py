@@ -109,21 +109,25 @@ def _climb(case: ClimbCase, minutes: float, progress: Progress) -> Climb:
         "flattened, threshold": threshold(flattened, case.threshold).labels > 0,
     }
     if minutes > 0 and find_spec("torch") is not None:
-        masks |= _networks(case, image, minutes, part(progress, _EVEN, 1))
+        masks |= _networks(case, image, flattened, minutes, part(progress, _EVEN, 1))
     return Climb(case, image, flattened, sample.mask, masks)
 
 
 def _networks(
-    case: ClimbCase, image: Image, minutes: float, progress: Progress
+    case: ClimbCase, image: Image, flattened: Image, minutes: float, progress: Progress
 ) -> dict[str, NDArray[np.bool_]]:
-    """Return the masks of a UNet that is trained here, and of a shipped model."""
+    """Return the masks of a UNet that is trained here on flattened images, and of a shipped model
+    on the image as it is."""
     from napari_unetseg.core.inference.prediction import predict
     from napari_unetseg.core.model.network_specs import UNetSpec
     from napari_unetseg.core.models_io.shipped_models import open_shipped
     from napari_unetseg.core.training.train import train
 
     taught = [case.draw((_SIDE, _SIDE), seed=seed) for seed in _TAUGHT]
-    pairs = [TrainingPair(one.as_image(), one.mask.astype(np.uint8)) for one in taught]
+    pairs = [
+        TrainingPair(_flattened(case, one.as_image(), silent), one.mask.astype(np.uint8))
+        for one in taught
+    ]
     options = TrainOptions(budget=minutes)
     made = train(
         UNetSpec(), pairs, options, name="unet", labels_are="mask", progress=part(progress, 0, 0.9)
@@ -134,7 +138,7 @@ def _networks(
     found = predict(shipped, image, sized)
     progress(1.0, case.name)
     return {
-        f"UNet, {60 * minutes:.0f} s": predict(made.model, image, own).asarray() > 0,
+        f"UNet, {60 * minutes:.0f} s": predict(made.model, flattened, own).asarray() > 0,
         f"shipped model {case.model}": found.asarray() > 0,
     }
 

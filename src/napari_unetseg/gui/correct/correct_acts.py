@@ -33,8 +33,8 @@ class CorrectOptions(Options):
     size: int = option(
         50, "Small is under", "Small deletes objects with fewer pixels than this.", ge=2, le=10**9
     )
-    target: Literal["clicked object", "every object"] = option(
-        "clicked object",
+    target: Literal["clicked one", "every object"] = option(
+        "clicked one",
         "Shape tools on",
         "Apply Fill holes, Smooth, Grow, Shrink and Split parts to the object you click, or to "
         "every object at once.",

@@ -56,6 +56,7 @@ PLAIN = "Plain colours"
 
 _STALE = "The labels have changed: press Measure again."
 _WAIT_MS = 120
+_TABLE_HEIGHT = 140
 # Prefixes of columns that are no quantity: positions, ids, and values of all objects.
 _NO_QUANTITY = ("t", "time", "z", "label", "parent", "first", "last", "true")
 
@@ -108,6 +109,8 @@ class MeasureWidget(Tool[MeasureOptions]):
         self.nuclei = NucleiChoice(self.viewer, self.accepts)
         self.table = ObjectTable()
         self.table.setToolTip("Click a row to go to the object.")
+        # The histogram below it is in sight on a small screen, too.
+        self.table.setMinimumHeight(_TABLE_HEIGHT)
         self.table.chosen.connect(self._go)
         self.colour = QComboBox()
         self.colour.setToolTip(

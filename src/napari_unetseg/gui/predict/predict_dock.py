@@ -111,7 +111,12 @@ class PredictWidget(Tool[PredictDockOptions]):
         self.assemble(
             rows=[("Model", beside(self.models, self.try_button))],
             extras=[self.decoding.page],
-            more=[("Objects", self.decoding), ("", self.fitting), ("Model files", self.files)],
+            more=[
+                ("Objects", self.decoding),
+                ("", self.fitting),
+                ("Image and scale", self.form),
+                ("Model files", self.files),
+            ],
             results=[self.outlines],
             forms={"splitting": self.decoding},
         )
