@@ -12,7 +12,7 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.background import BackgroundOptions, fit_background
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions, What
 from napari_unetseg.core.io import writing
 from napari_unetseg.core.io.figure import Panel, draw_figure, to_grey, with_labels
 from napari_unetseg.core.progress import Progress, part, silent
@@ -44,7 +44,7 @@ class ClimbCase:
     background, threshold
         Options of the first two steps.
     model
-        Name of the shipped model.
+        Name of a shipped model that suits such images, or ``""``.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ClimbCase:
     draw: Callable[..., Sample]
     background: BackgroundOptions
     threshold: ThresholdOptions
-    model: str
+    model: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +132,18 @@ def _networks(
     made = train(
         UNetSpec(), pairs, options, name="unet", labels_are="mask", progress=part(progress, 0, 0.9)
     )
-    shipped, own = open_shipped(case.model), PredictOptions(what="classes")
-    what = "objects" if shipped.decoder is not None else "classes"
+    own = PredictOptions(what="classes")
+    masks = {
+        f"UNet, {60 * minutes:.0f} s": predict(made.model, flattened, own).asarray() > 0,
+    }
+    progress(0.95, case.name)
+    if not case.model:
+        return masks
+    shipped = open_shipped(case.model)
+    what: What = "objects" if shipped.decoder is not None else "classes"
     sized = PredictOptions(what=what, auto_diameter=shipped.diameter > 0)
     found = predict(shipped, image, sized)
-    progress(1.0, case.name)
-    return {
-        f"UNet, {60 * minutes:.0f} s": predict(made.model, flattened, own).asarray() > 0,
-        f"shipped model {case.model}": found.asarray() > 0,
-    }
+    return masks | {f"shipped model {case.model}": found.asarray() > 0}
 
 
 def _flattened(case: ClimbCase, image: Image, progress: Progress) -> Image:
@@ -150,6 +153,7 @@ def _flattened(case: ClimbCase, image: Image, progress: Progress) -> Image:
 def draw_climbs(climbs: Sequence[Climb]) -> bytes:
     """Draw one figure of all climbs, a row for each, as a PNG file."""
     panels: list[Panel] = []
+    most = max(len(climb.masks) for climb in climbs)
     for climb in climbs:
         raw = to_grey(climb.image.grey().asarray())
         panels += [
@@ -160,6 +164,8 @@ def draw_climbs(climbs: Sequence[Climb]) -> bytes:
             Panel(with_labels(raw, mask.astype(np.uint8) * 2), f"{name}: Dice {score:.2f}")
             for (name, mask), score in zip(climb.masks.items(), climb.scores.values(), strict=True)
         ]
+        truth = with_labels(raw, climb.truth.astype(np.uint8) * 2)
+        panels += [Panel(truth, "ground truth")] * (most - len(climb.masks))
     columns = len(panels) // len(climbs)
     return draw_figure(
         panels,
@@ -190,12 +196,13 @@ def report_climbs(climbs: Sequence[Climb]) -> list[str]:
     for climb in climbs:
         steps = ", ".join(f"{name} {score:.2f}" for name, score in climb.scores.items())
         lines.append(f"{climb.case.title}: Dice of {steps}.")
-    if all(len(climb.masks) < len(_STEPS) for climb in climbs):
+    if all(len(climb.masks) == _N_THRESHOLDS for climb in climbs):
         lines.append("Networks were left out: they need PyTorch, and --minutes above 0.")
     return lines
 
 
-_STEPS = ("threshold", "flattened", "own", "shipped")
+_N_THRESHOLDS = 2
+"""Number of steps that need no network."""
 
 CLIMBS = (
     ClimbCase(
@@ -204,7 +211,6 @@ CLIMBS = (
         draw=neurons,
         background=BackgroundOptions(terms="auto", robust="both"),
         threshold=ThresholdOptions(objects="dark", sigma=1.5, min_size=60),
-        model="neurons",
     ),
     ClimbCase(
         name="nuclei",
