@@ -170,3 +170,16 @@ def test_a_project_holds_no_by_products(viewer):
     viewer.add_labels(np.ones((96, 112), np.uint8), name="r", metadata=marked(REVIEW, photo, {}))
     kept = contents_of(viewer, Session.of(viewer), lambda key, version: False)
     assert [item.name for item in (*kept.images, *kept.labels)] == ["photo"]
+
+
+def test_views_of_a_plane_say_so_in_the_3d_view(viewer, dock):
+    viewer.add_image(np.zeros((3, 8, 9), np.float32), name="stack")
+    tool = dock(BackgroundWidget)
+    tool.pick.pick(viewer.layers["stack"])
+    viewer.dims.ndisplay = 3
+    tool.set_view("Surface")
+    tool.look(tool.pick.layer())
+    assert "back to 2D" in tool.message.text()
+    tool.set_view("Before")
+    tool.look(tool.pick.layer())
+    assert tool.message.text() == ""

@@ -32,6 +32,7 @@ from napari_unetseg.gui.shared.task import Latest, Work
 from napari_unetseg.gui.shared.tool import check_button
 
 _VIEWS = ("Before", "After", "Surface", "Residual")
+_FLAT = "After, Surface and Residual show one plane: turn the view back to 2D."
 _AT_SIGHT = 2
 """Views whose buttons are at first sight; the others are under More."""
 _VIEW_HELP = {
@@ -212,6 +213,10 @@ class BackgroundWidget(PreviewTool[BackgroundOptions]):
         if self._view == "Before" or stands or index is None:
             self.latest.forget()
             self.preview.remove()
+            if self._view != "Before" and index is None and not stands:
+                self.say(_FLAT, problem=True)
+            else:
+                self.unsay()
             return
         image, options, view = image_of(layer), self.form.options, self._view
         mask = self._excluded(index_along(layer, image.axes.replace("C", ""), index))
