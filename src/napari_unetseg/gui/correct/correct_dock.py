@@ -14,6 +14,9 @@ from napari_unetseg.core.corrections import along, ids_along
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.training.fill_volume import FillOptions
+from napari_unetseg.gui.correct.click_objects import HINT, ObjectClicks
+from napari_unetseg.gui.correct.click_panel import CLICK_KEY, ClickPanel
+from napari_unetseg.gui.correct.click_scene import likely_image, may_be_clicked
 from napari_unetseg.gui.correct.correct_acts import CorrectOptions, Place
 from napari_unetseg.gui.correct.correct_hand import Hand, Keys, Marks
 from napari_unetseg.gui.correct.correct_scene import (
@@ -47,6 +50,7 @@ from napari_unetseg.gui.shared.layers import is_input
 from napari_unetseg.gui.shared.outlines_box import OutlinesBox
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
+from napari_unetseg.gui.shared.stroke_layer import add_object_layer
 from napari_unetseg.gui.shared.task import Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.train.fine_tune_dock import open_fine_tune
@@ -82,6 +86,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._boxes: LayerBoxes | None = None
         self._layer: Labels | None = None
         self._work: Work | None = None
+        self._searching = False
         self.keys, self.marks = Keys(self.viewer), Marks(self.viewer)
         self.gathered = Gathered(self.marks)
         self.locked_view = LockedView(self.viewer, self.session)
@@ -103,6 +108,20 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.shapes.setToolTip(
             "The layer whose polygons, rectangles and ellipses From shapes draws."
         )
+        image = LayerChoice(self.viewer, may_be_clicked)
+        self.clicks = ObjectClicks(
+            self.viewer,
+            self.session,
+            self.keys,
+            image=image.layer,
+            boxes=lambda: None if self._boxes is None else self._boxes.boxes(),
+            busy=lambda: not self._searching and self._busy(),
+            parent=self,
+        )
+        self.clicks.said.connect(lambda text, problem: self.say(text, problem=problem))
+        self.click_panel = ClickPanel(self.clicks, image)
+        self.click_panel.toggled.connect(self.click_objects)
+        self.click_panel.new_wanted.connect(lambda: self.new_objects())
         self.panel = ToolPanel()
         self.panel.pressed.connect(self.press)
         self.finish_button = QPushButton("Split at the clicked points (Enter)")
@@ -135,6 +154,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         )
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
+            lead=[self.click_panel],
             extras=[
                 self.objects_button,
                 self.panel,
@@ -219,7 +239,10 @@ class CorrectWidget(Tool[CorrectOptions]):
                 kind.key: partial(self.press, kind) for kind in TOOLS
             }
             calls[LOCKED_KEY] = self.show_locked.toggle
-            self.panel.show_keys(self.keys.bind(layer, calls))
+            calls[CLICK_KEY] = self.click_objects
+            bound = self.keys.bind(layer, calls)
+            self.panel.show_keys(bound)
+            self.click_panel.show_key(CLICK_KEY in bound)
             self._soon.start(0)
         self._on_show_locked(self.show_locked.isChecked())
 
@@ -231,7 +254,12 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def refresh(self) -> None:
         super().refresh()
+        self._searching = self._searching and self.running
         self.panel.setEnabled(not self.running and self._boxes is not None)
+        free = not self.running or self._searching
+        images = self.click_panel.image.layer() is not None
+        self.click_panel.button.setEnabled(free and images)
+        self.click_panel.new_button.setEnabled(free and images)
         self.panel.show_current(self._kind)
         self.cancel_button.setVisible(self.running)
         classes = self._layer is not None and bool(class_warning(self._layer))
@@ -256,6 +284,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             disconnect_events(self.viewer.dims.events, self)
             self.session.models_changed.disconnect(self.refresh)
             self.shapes.close_events()
+            self.click_panel.image.close_events()
             if self._layer is not None:
                 disconnect_events(self._layer.events, self)
             if self._boxes is not None:
@@ -290,8 +319,52 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.say(kind.hint)
         self.refresh()
 
+    def click_objects(self) -> None:
+        """Switch the mode in which objects are clicked on or off; new labels are made for it."""
+        on = self.clicks.layer is not None
+        self.leave()
+        # Qt checks a clicked button; only the mode itself keeps it checked.
+        self.click_panel.look()
+        if on or (self.running and not self._searching):
+            return
+        if self._layer is None and not self.new_objects():
+            return
+        layer, choice = self._layer, self.click_panel.image
+        if layer is None:
+            return
+        problem = problem_of(layer)
+        likely = None if problem else likely_image(self.viewer.layers, layer)
+        if likely is not None:
+            choice.pick(likely)
+        try:
+            if problem:
+                raise InputError(problem)
+            self.clicks.start(layer)
+        except InputError as error:
+            self.say(str(error), problem=True)
+
+    def new_objects(self) -> bool:
+        """Add an empty Labels layer over the image, and return whether there is one now."""
+        image = self.click_panel.image.layer()
+        if image is None:
+            self.say("Open an image first: objects are found in it.", problem=True)
+            return False
+        try:
+            layer = add_object_layer(self.viewer, image)
+        except MemoryError:
+            self.say(
+                f"The memory does not hold labels of {image.name!r}. Crop a part of the image, and "
+                "click on that.",
+                problem=True,
+            )
+            return False
+        self.pick.pick(layer)
+        self.viewer.layers.selection.active = layer
+        return True
+
     def leave(self) -> None:
         """Deactivate the tool; napari's own tools work as before."""
+        self.clicks.stop()
         if self._kind is None:
             return
         self._kind = None
@@ -316,10 +389,11 @@ class CorrectWidget(Tool[CorrectOptions]):
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Give Esc and Enter the same effect in the dock as over the canvas."""
         key = None if event is None else event.key()
+        clicking = self.clicks.layer is not None
         if key == Qt.Key.Key_Escape:
-            self.leave()
+            (self.clicks.drop if clicking else self.leave)()
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.finish()
+            (self.clicks.keep if clicking else self.finish)()
         else:
             super().keyPressEvent(event)
 
@@ -458,6 +532,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             return
         search, state = found_boxes.search(), self.session.locks(layer).state()
         self._work = lambda progress: (search(progress), state)
+        self._searching = True
         self.run()
         self.say("Finding the objects; the tools are ready afterwards...")
 
@@ -490,6 +565,8 @@ class CorrectWidget(Tool[CorrectOptions]):
         return bool(refusal)
 
     def _hint(self) -> str:
+        if self.clicks.layer is not None:
+            return HINT
         return self._kind.hint if self._kind is not None else ""
 
     def _fill(self) -> None:

@@ -22,6 +22,13 @@ _LEFT = 1
 class Hand(QObject):
     """A listener for clicks and strokes on one layer while a tool is active.
 
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    allowed
+        Names of the keys that may be held; with any other one, the mouse does as in napari.
+
     Signals
     -------
     clicked(object)
@@ -39,11 +46,13 @@ class Hand(QObject):
     moved = Signal(object)
     left = Signal()
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, *, allowed: Collection[str] = ()) -> None:
         super().__init__()
         self._viewer = viewer
         self._layer: Labels | None = None
         self._draws = False
+        self._allowed = frozenset(allowed)
+        self.held: frozenset[str] = frozenset()
 
     @property
     def layer(self) -> Labels | None:
@@ -89,8 +98,10 @@ class Hand(QObject):
             self.left.emit()
 
     def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
-        if event.button != _LEFT or event.modifiers:
+        held = frozenset(str(getattr(key, "name", key)) for key in event.modifiers)
+        if event.button != _LEFT or held - self._allowed:
             return
+        self.held = held
         start, canvas = place_of(layer, event), np.array(event.pos, dtype=float)
         stroke, reach = [start], 0.0
         yield

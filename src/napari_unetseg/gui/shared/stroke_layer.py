@@ -1,4 +1,4 @@
-"""The Labels layer that strokes are painted into, and the names of its classes."""
+"""New Labels layers over an image, for strokes or for objects, and the names of classes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +23,9 @@ from napari_unetseg.gui.shared.navigate import camera_of
 CLASS_NAMES = "class_names"
 """Key, in the plugin's metadata of a layer, of the names of its classes, by their number."""
 
+LABELS_ARE = "labels_are"
+"""Key of a layer's metadata for the meaning of its numbers, as samples have it."""
+
 _FIRST_NAMES = {1: "background", 2: "object"}
 _LONGEST_NAME = 60
 # A brush of so many screen pixels, and its limits in pixels of the image.
@@ -37,6 +40,7 @@ def strokes_of(layers: Any, image: Layer) -> Labels | None:
         if isinstance(layer, Labels)
         and source_of_layer(layer) == str(image.unique_id)
         and not role_of(layer)
+        and layer.metadata.get(LABELS_ARE) != "objects"
     ]
     return found[-1] if found else None
 
@@ -49,18 +53,18 @@ def add_stroke_layer(viewer: Any, image: Layer) -> Labels:
     MemoryError
         If the image is too large for labels in memory.
     """
-    flat = put_channels_first(image, viewer.layers)
-    data = image.data[0] if getattr(image, "multiscale", False) else image.data
-    shape = plain_shape(image) if flat else tuple(data.shape[: image.ndim])
     names = {str(value): name for value, name in _FIRST_NAMES.items()}
-    layer = Labels(
-        np.zeros(shape, np.uint8),
-        name=f"{image.name} strokes",
-        metadata={METADATA_KEY: {"source": str(image.unique_id), CLASS_NAMES: names}},
-        **geometry_of(image, ndim=len(shape)),
-    )
+    layer = _empty_labels(viewer, image, np.uint8, "strokes", {CLASS_NAMES: names})
     zoom = float(camera_of(viewer).zoom) * abs(float(image.scale[-1]))
     layer.brush_size = int(np.clip(round(_BRUSH / max(zoom, 1e-9)), _THINNEST, _THICKEST))
+    viewer.layers.append(layer)
+    return layer
+
+
+def add_object_layer(viewer: Any, image: Layer) -> Labels:
+    """Add an empty Labels layer for objects over an image; see `add_stroke_layer`."""
+    layer = _empty_labels(viewer, image, np.uint16, "objects", {})
+    layer.metadata = {**layer.metadata, LABELS_ARE: "objects"}
     viewer.layers.append(layer)
     return layer
 
@@ -91,8 +95,25 @@ def set_class_names(layer: Labels, names: Mapping[int, str]) -> None:
     mark_again(layer, {METADATA_KEY: {CLASS_NAMES: kept}})
 
 
+def _empty_labels(
+    viewer: Any, image: Layer, dtype: Any, name: str, mark: Mapping[str, Any]
+) -> Labels:
+    """Make a Labels layer with the transform of an image."""
+    flat = put_channels_first(image, viewer.layers)
+    data = image.data[0] if getattr(image, "multiscale", False) else image.data
+    shape = plain_shape(image) if flat else tuple(data.shape[: image.ndim])
+    return Labels(
+        np.zeros(shape, dtype),
+        name=f"{image.name} {name}",
+        metadata={METADATA_KEY: {"source": str(image.unique_id), **mark}},
+        **geometry_of(image, ndim=len(shape)),
+    )
+
+
 __all__ = [
     "CLASS_NAMES",
+    "LABELS_ARE",
+    "add_object_layer",
     "add_stroke_layer",
     "arm_brush",
     "class_names",

@@ -228,10 +228,13 @@ class Latest(QObject):
         The result of the latest request.
     refused(str)
         The reason why the latest request failed.
+    idle()
+        Nothing is computed any more, and nothing is pending.
     """
 
     answered = Signal(object)
     refused = Signal(str)
+    idle = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -289,3 +292,5 @@ class Latest(QObject):
             self._task.deleteLater()
         self._task = None
         self._start()
+        if self._task is None:
+            self.idle.emit()

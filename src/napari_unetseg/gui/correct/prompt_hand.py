@@ -1,0 +1,68 @@
+"""Mouse of the prompts: hovering, clicks, boxes and strokes, while Space still moves the view."""
+
+from collections.abc import Generator
+from typing import Any
+
+from napari.layers import Labels
+from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtCore import Signal
+
+from napari_unetseg.gui.correct.correct_hand import Hand, place_of
+
+MORE, LESS = "Control", "Shift"
+"""Keys held for a stroke in an object, and for a click or stroke that is not in it."""
+
+_SPACE = "Space"
+
+
+class PromptHand(Hand):
+    """A hand that also follows the mouse without a button, and knows the keys held with it.
+
+    Signals
+    -------
+    hovered(object)
+        The point under the mouse.
+    """
+
+    hovered = Signal(object)
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__(viewer, allowed=(MORE, LESS))
+        self._panning = False
+
+    def take(self, layer: Labels, *, draws: bool = True) -> None:
+        """Start to follow the mouse on a layer; see `Hand`."""
+        super().take(layer, draws=draws)
+        layer.mouse_move_callbacks.append(self._on_hover)
+        if coerce_keybinding(_SPACE) not in layer.keymap:
+            layer.bind_key(_SPACE, self._on_space)
+
+    def let_go(self) -> None:
+        """Stop following, and give back the layer's mouse and Space key."""
+        layer = self.layer
+        if layer is not None:
+            if self._on_hover in layer.mouse_move_callbacks:
+                layer.mouse_move_callbacks.remove(self._on_hover)
+            if layer.keymap.get(coerce_keybinding(_SPACE)) == self._on_space:
+                layer.bind_key(_SPACE, None)
+        self._panning = False
+        super().let_go()
+
+    def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
+        if not self._panning:
+            yield from super()._on_press(layer, event)
+
+    def _on_hover(self, layer: Labels, event: Any) -> None:
+        if not self._panning:
+            self.hovered.emit(place_of(layer, event))
+
+    def _on_space(self, layer: Labels) -> Generator[None, None, None]:
+        """Let a drag move the view while the key is held."""
+        self._panning = layer.mouse_pan = True
+        yield
+        # The key may be let go after the mode was left.
+        if self.layer is layer:
+            self._panning = layer.mouse_pan = False
+
+
+__all__ = ["LESS", "MORE", "PromptHand"]
