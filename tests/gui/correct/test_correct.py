@@ -17,6 +17,7 @@ from napari.utils.shortcuts import default_shortcuts
 
 from napari_unetseg.core.corrections import find_boxes
 from napari_unetseg.core.corrections.locked_pixels import merge_objects
+from napari_unetseg.gui.correct.click_panel import CLICK_KEY
 from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY, CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.correct.locked_view import DRAWN, ERASED
@@ -388,8 +389,8 @@ def test_a_turned_view(tool, viewer, stack):
 
 
 def test_keys_are_free_and_given_back(qtbot, tool, viewer, layer):
-    ours = {coerce_keybinding(kind.key) for kind in TOOLS} | {coerce_keybinding(LOCKED_KEY)}
-    assert len(ours) == len(TOOLS) + 1
+    ours = {coerce_keybinding(key) for key in (*(k.key for k in TOOLS), LOCKED_KEY, CLICK_KEY)}
+    assert len(ours) == len(TOOLS) + 2
     # napari's own come in this order: the viewer's, those of Labels, then those of other layers.
     names = list(default_shortcuts)
     concerned = names[: names.index("napari:activate_points_add_mode")]

@@ -1,7 +1,7 @@
 """Click an object: from the mouse over the canvas to a proposal, and from there to the labels."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,8 +33,8 @@ from napari_unetseg.gui.correct.click_state import (
     ClickState,
     Gesture,
     Plane,
-    beside,
     cut_from,
+    reaches,
     thinned,
 )
 from napari_unetseg.gui.correct.correct_acts import Place
@@ -225,7 +225,7 @@ class ObjectClicks(QObject):
         self.faint.open(layer)
         self.overlay.open(layer)
         self._keys.bind_over(layer, "Escape", self.drop)
-        self._keys.bind_over(layer, "Enter", self.keep)
+        self._keys.bind_over(layer, "Enter", self._on_enter)
         dims = self._viewer.dims.events
         dims.current_step.connect(self._on_plane)
         dims.ndisplay.connect(self._on_view)
@@ -338,7 +338,7 @@ class ObjectClicks(QObject):
                 and shown is not None
                 and shown.proposed is not None
                 and shown.plane == spot[0]
-                and beside(shown.proposed, spot[1])
+                and reaches(shown.proposed, spot[1])
             )
             if not within:
                 self._forget_hover()
@@ -361,7 +361,7 @@ class ObjectClicks(QObject):
             return
         self._ask(Candidate(plane, Prompt((point,)), number), hover=True)
 
-    def _add(self, kind: Any, places: list[Place | None]) -> None:
+    def _add(self, kind: Any, places: Sequence[Place | None]) -> None:
         """Add a gesture to those to work on."""
         if self._layer is None or self._busy():
             return
@@ -505,8 +505,6 @@ class ObjectClicks(QObject):
     def _check(self, layer: Labels) -> None:
         """Raise `InputError` if objects cannot be clicked into labels now."""
         dims, image = self._viewer.dims, self._image()
-        if not layer.data.size:
-            raise InputError(f"{layer.name!r} has no pixels. Choose other labels.")
         warning = class_warning(layer)
         if warning:
             raise InputError(
@@ -605,6 +603,9 @@ class ObjectClicks(QObject):
             self.state.hovered = None
             if self._layer is not None:
                 self.faint.show(self._layer, None)
+
+    def _on_enter(self) -> None:
+        self.keep()
 
     def _on_plane(self) -> None:
         self._mouse = None

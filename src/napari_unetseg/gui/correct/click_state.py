@@ -97,7 +97,7 @@ class ClickState:
         if number and number != current.target:
             return False
         near = max(reach, _NEAR * float(np.sqrt(current.proposed.area)))
-        return beside(current.proposed, gesture.points[0], near)
+        return reaches(current.proposed, gesture.points[0], near)
 
     def begun(self, gesture: Gesture, target: int) -> Candidate:
         """Return a candidate that a gesture begins: of a click in the outline shown, that one."""
@@ -107,7 +107,7 @@ class ClickState:
             and shown.proposed is not None
             and (shown.plane, shown.target) == (gesture.plane, target)
             and (gesture.kind, len(gesture.points)) == ("more", 1)
-            and beside(shown.proposed, gesture.points[0])
+            and reaches(shown.proposed, gesture.points[0])
         ):
             return replace(shown, prompt=prompt)
         return Candidate(gesture.plane, prompt, target)
@@ -142,7 +142,7 @@ class ClickState:
         self.current = self.hovered = None
 
 
-def beside(proposed: ProposedObject, point: Point, near: float = 0.0) -> bool:
+def reaches(proposed: ProposedObject, point: Point, near: float = 0.0) -> bool:
     """Whether a point is in an object or within a distance of it."""
     y, x = np.nonzero(proposed.mask)
     rows, columns = y + proposed.origin[0] - point[0], x + proposed.origin[1] - point[1]
@@ -232,9 +232,9 @@ __all__ = [
     "ClickState",
     "Gesture",
     "Plane",
-    "beside",
     "cut_from",
     "mask_within",
     "outlined",
+    "reaches",
     "thinned",
 ]

@@ -167,6 +167,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         )
         self.run_button.hide()
         self.shapes.picked.connect(self._on_shapes)
+        image.picked.connect(lambda: self.refresh())
         self.session.models_changed.connect(self.refresh)
 
     # Definition of the tool
@@ -342,6 +343,15 @@ class CorrectWidget(Tool[CorrectOptions]):
             self.clicks.start(layer)
         except InputError as error:
             self.say(str(error), problem=True)
+
+    def begin_clicks(self) -> None:
+        """Switch that mode on, with new labels unless the chosen ones can be clicked into."""
+        if self.clicks.layer is not None:
+            return
+        if self._layer is not None and not self._layer.metadata.get("truth"):
+            self.click_objects()
+        if self.clicks.layer is None and self.new_objects():
+            self.click_objects()
 
     def new_objects(self) -> bool:
         """Add an empty Labels layer over the image, and return whether there is one now."""

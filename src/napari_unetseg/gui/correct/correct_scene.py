@@ -96,6 +96,8 @@ def problem_of(layer: Layer) -> str:
             f"{layer.name!r} is not in memory ({type(layer.data).__module__.split('.')[0]}). "
             "Duplicate the layer as an array first: layer.data = numpy.asarray(layer.data)."
         )
+    if not layer.data.size:
+        return f"{layer.name!r} has no pixels. Choose other labels."
     if not layer.editable:
         return f"{layer.name!r} is locked. Allow editing it first."
     return ""

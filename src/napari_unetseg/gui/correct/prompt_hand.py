@@ -58,11 +58,15 @@ class PromptHand(Hand):
 
     def _on_space(self, layer: Labels) -> Generator[None, None, None]:
         """Let a drag move the view while the key is held."""
-        self._panning = layer.mouse_pan = True
+        self._pan(layer, True)
         yield
         # The key may be let go after the mode was left.
         if self.layer is layer:
-            self._panning = layer.mouse_pan = False
+            self._pan(layer, False)
+
+    def _pan(self, layer: Labels, on: bool) -> None:
+        self._panning = on
+        layer.mouse_pan = on
 
 
 __all__ = ["LESS", "MORE", "PromptHand"]

@@ -421,7 +421,7 @@ class Tool(QWidget, Generic[O]):
     def _axes_now(self) -> tuple[object, ...]:
         """Return what the page shows of the layer depends on: its axes and channels."""
         layer = self.pick.layer()
-        if layer is None or not 2 < layer.ndim <= len(AXES):
+        if layer is None or not 2 < layer.ndim <= len(AXES) or 0 in _shape(layer):
             return ()
         return layer, axes_of(layer), channel_choice(layer)
 

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image as ImageLayer
 from napari.layers._source import layer_source
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Qt, Signal
@@ -50,10 +51,12 @@ _RECENT = 3
 
 
 class StartPage(QWidget):
-    """A page with the ways to begin: an image, a sample, a project, a model, or the guided tour.
+    """A page with the ways to begin: an image, a sample, clicks, a project, a model, or the tour.
 
     Signals
     -------
+    clicks_wanted()
+        The user pressed Click objects, and an image is open.
     tour_wanted()
         The user pressed Guided tour.
     project_wanted(object)
@@ -67,6 +70,7 @@ class StartPage(QWidget):
         The napari viewer.
     """
 
+    clicks_wanted = Signal()
     tour_wanted = Signal()
     project_wanted = Signal(object)
     model_wanted = Signal(str)
@@ -83,6 +87,12 @@ class StartPage(QWidget):
             if action is not None:
                 action.triggered.connect(partial(self._open_sample, key))
         self.sample_button.setMenu(self.samples)
+        self.click_button = text_button(
+            "&Click objects",
+            "Outline the objects of an image by clicking them, in Correct. If no image is open, "
+            "choose one first.",
+            self._click,
+        )
         self.tour_button = text_button(
             "&Guided tour",
             "From an image to a table of its objects in a few minutes, on a sample. What you have "
@@ -106,8 +116,8 @@ class StartPage(QWidget):
         column.addWidget(About("Workbench", _TEXT, self))
         ways = QGridLayout()
         ways.setSpacing(6)
-        buttons = (self.open_button, self.sample_button, self.project_button, self.tour_button)
-        for number, button in enumerate(buttons):
+        first = (self.open_button, self.sample_button, self.click_button)
+        for number, button in enumerate((*first, self.project_button, self.tour_button)):
             ways.addWidget(button, *divmod(number, 2))
         column.addLayout(ways)
         column.addLayout(self.recent)
@@ -206,6 +216,12 @@ class StartPage(QWidget):
         paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", "Images (*)")
         if paths:
             self.open_files(paths)
+
+    def _click(self) -> None:
+        if not any(isinstance(layer, ImageLayer) for layer in self._viewer.layers):
+            self._ask()
+        if any(isinstance(layer, ImageLayer) for layer in self._viewer.layers):
+            self.clicks_wanted.emit()
 
     def _open_sample(self, key: str, checked: bool = False) -> None:
         self._viewer.open_sample(PLUGIN, key)

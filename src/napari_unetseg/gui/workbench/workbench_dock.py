@@ -71,6 +71,7 @@ class WorkbenchWidget(QWidget):
         self._at = TITLES.index(_FIRST_PAGE)
         self._session.workbench = self
         self.start = StartPage(self._viewer)
+        self.start.clicks_wanted.connect(self.open_clicks)
         self.start.tour_wanted.connect(self.open_tour)
         self.start.project_wanted.connect(self.project.open)
         self.start.model_wanted.connect(self._take_model)
@@ -131,6 +132,11 @@ class WorkbenchWidget(QWidget):
         """Show the start page."""
         self._pages.setCurrentWidget(self.start)
         self.bar.show_tool(HOME)
+
+    def open_clicks(self) -> None:
+        """Show Correct, with the mode in which objects are clicked."""
+        self.open_tool("Correct")
+        self.tool(TITLES.index("Correct")).begin_clicks()
 
     def open_tour(self) -> None:
         """Open the guided tour beside the Workbench."""
