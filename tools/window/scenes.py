@@ -48,6 +48,25 @@ def nuclei(hand: Hand, scratch: Path) -> None:
     _project(hand, scratch / "experiment.unetseg")
 
 
+def clicking(hand: Hand, scratch: Path) -> None:
+    """Nuclei outlined with a click each: four that are kept, and one in the making."""
+    hand.sample("nuclei")
+    truth = hand.layer("true objects")
+    bench = hand.open("Workbench")
+    bench.open_start()
+    hand.click(bench.start.click_button)
+    correct = next(tool for tool in bench.tools if tool.title == "Correct")
+    hand.wait(lambda: correct.clicks.layer is not None and not correct.clicks.busy, "the mode")
+    hand.home()
+    for number in _largest(truth.data, 5):
+        middle = [float(at.mean()) for at in np.nonzero(truth.data == number)]
+        hand.canvas.click(correct.clicks.layer, middle)
+        hand.wait(lambda: not correct.clicks.busy, "the outline")
+    hand.picture("click")
+    hand.canvas.key("Esc")
+    hand.canvas.key("Esc")
+
+
 def predicting(hand: Hand, scratch: Path) -> None:
     """Nuclei of twice the size that the model learnt: their diameter is measured first."""
     sample = samples.nuclei((384, 384), seed=4)
@@ -190,6 +209,7 @@ def folder(hand: Hand, scratch: Path) -> None:
 SCENES = {
     first: ("start", "tour"),
     nuclei: ("workbench", "measure", "queue", "correct", "train_on", "review", "project"),
+    clicking: ("click",),
     predicting: ("predict",),
     inside: ("models", "features"),
     neurons: (
@@ -205,6 +225,13 @@ SCENES = {
     folder: ("batch",),
 }
 """Each scene, and the pictures that are taken in it."""
+
+
+def _largest(labels: Any, n: int) -> list[int]:
+    """Return the ids of the largest objects that are not at the border."""
+    inner = np.setdiff1d(labels, np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    sizes = np.bincount(labels.ravel())
+    return sorted((int(number) for number in inner if number), key=lambda k: -sizes[k])[:n]
 
 
 def _measure(hand: Hand, objects: Any) -> None:
