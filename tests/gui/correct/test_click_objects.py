@@ -24,6 +24,7 @@ from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.measure.measure_dock import MeasureWidget
 from napari_unetseg.gui.shared.layers import geometry_of
+from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.preview import is_preview
 
 MIDDLES = {"a": (20, 20), "b": (20, 50), "c": (50, 35)}
@@ -264,11 +265,26 @@ def test_clicks_that_come_fast_are_all_done(clicking, segmenter):
     for at in MIDDLES.values():
         clicking.click(at)
     assert clicking.clicks.busy
+    clicking.key("Enter")
+    assert not clicking.layer.data.any()
     segmenter.gate.set()
     segmenter.gate = None
     clicking.settle()
-    clicking.key("Enter")
     assert [clicking.layer.data[at] for at in MIDDLES.values()] == [1, 2, 3]
+
+
+def test_a_double_click_is_two_clicks_and_does_not_zoom(clicking, viewer):
+    zoom = camera_of(viewer).zoom
+    clicking.click(MIDDLES["a"])
+    for one in (*clicking.layer.mouse_double_click_callbacks, *viewer.mouse_double_click_callbacks):
+        one(clicking.layer, clicking.event("mouse_double_click", (12, 12)))
+    clicking.settle()
+    assert camera_of(viewer).zoom == zoom
+    assert clicking.clicks.state.current.prompt.inside == ((20, 20), (12, 12))
+    clicking.key("Escape")
+    clicking.key("Escape")
+    assert not clicking.layer.mouse_double_click_callbacks
+    assert len(viewer.mouse_double_click_callbacks) == 1
 
 
 def test_shift_click_takes_away_and_a_click_adds(clicking):

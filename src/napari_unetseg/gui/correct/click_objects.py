@@ -160,7 +160,7 @@ class ObjectClicks(QObject):
         self._guard: PlaneGuard | None = None
         self._queue: deque[Gesture] = deque()
         self._asked: _Asked | None = None
-        self._preparing = False
+        self._preparing = self._keep_next = False
         self._mouse: tuple[Plane, Point] | None = None
         self._opened = _Opened()
         self._latest = Latest(self)
@@ -225,7 +225,7 @@ class ObjectClicks(QObject):
         self.faint.open(layer)
         self.overlay.open(layer)
         self._keys.bind_over(layer, "Escape", self.drop)
-        self._keys.bind_over(layer, "Enter", self._on_enter)
+        self._keys.bind_over(layer, "Enter", self.keep_soon)
         dims = self._viewer.dims.events
         dims.current_step.connect(self._on_plane)
         dims.ndisplay.connect(self._on_view)
@@ -252,24 +252,32 @@ class ObjectClicks(QObject):
 
     def image_changed(self) -> None:
         """React to another image below the labels."""
-        if self._layer is not None:
-            self._forget_hover()
-            self._prepare()
+        layer = self._layer
+        if layer is None:
+            return
+        self._forget_hover()
+        try:
+            self._check(layer)
+        except InputError as error:
+            self.said.emit(str(error), True)
+            return
+        self._prepare()
 
     def drop(self) -> None:
         """Drop the object in the making; without one, switch the mode off."""
         if self._layer is None:
             return
-        if (
-            self.state.current is None
-            and not self._queue
-            and (self._asked is None or self._asked.hover)
-        ):
+        if self.state.current is None and not self._queue and not self.computing:
             self.stop(keep=False)
             return
         self._forget()
         self.said.emit(f"Dropped. {HINT}", False)
         self.changed.emit()
+
+    def keep_soon(self) -> None:
+        """Keep the object in the making, once everything clicked so far is computed."""
+        self._keep_next = True
+        self._next()
 
     def keep(self) -> bool:
         """Write the object in the making into the labels, locked, as one undo step.
@@ -398,6 +406,9 @@ class ObjectClicks(QObject):
                 self._work_on(gesture)
             except InputError as error:
                 self.said.emit(str(error), True)
+        if self._keep_next and not self.computing:
+            self._keep_next = False
+            self.keep()
 
     def _work_on(self, gesture: Gesture) -> None:
         layer, guard = self._layer, self._guard
@@ -589,7 +600,8 @@ class ObjectClicks(QObject):
         self._pause.stop()
         self._queue.clear()
         self.state.clear()
-        self._asked, self._preparing, self._mouse = None, False, None
+        self._asked, self._mouse = None, None
+        self._preparing = self._keep_next = False
         self._latest.forget()
         self._marks.remove()
         self._show()
@@ -603,9 +615,6 @@ class ObjectClicks(QObject):
             self.state.hovered = None
             if self._layer is not None:
                 self.faint.show(self._layer, None)
-
-    def _on_enter(self) -> None:
-        self.keep()
 
     def _on_plane(self) -> None:
         self._mouse = None

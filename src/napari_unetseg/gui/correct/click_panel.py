@@ -70,7 +70,7 @@ class ClickPanel(QWidget):
         )
         self.spare.setChecked(True)
         self.keep_button = text_button(
-            "Keep (Enter)", "Write the outlined object into the labels, locked.", clicks.keep
+            "Keep (Enter)", "Write the outlined object into the labels, locked.", clicks.keep_soon
         )
         self.drop_button = text_button(
             "Drop (Esc)", "Drop the outlined object; nothing is changed.", clicks.drop

@@ -144,8 +144,10 @@ class ClickState:
 
 def reaches(proposed: ProposedObject, point: Point, near: float = 0.0) -> bool:
     """Whether a point is in an object or within a distance of it."""
-    y, x = np.nonzero(proposed.mask)
-    rows, columns = y + proposed.origin[0] - point[0], x + proposed.origin[1] - point[1]
+    away = near + 0.5
+    window = tuple(slice(int(np.floor(at - away)), int(np.ceil(at + away)) + 1) for at in point)
+    y, x = np.nonzero(mask_within(proposed, (window[0], window[1])))
+    rows, columns = y + window[0].start - point[0], x + window[1].start - point[1]
     # A point in a pixel is up to half a pixel from its middle.
     inside = np.maximum(np.abs(rows), np.abs(columns)) <= 0.5
     return bool((inside | (rows**2 + columns**2 <= near**2)).any())

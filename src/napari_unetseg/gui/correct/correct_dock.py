@@ -403,7 +403,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         if key == Qt.Key.Key_Escape:
             (self.clicks.drop if clicking else self.leave)()
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            (self.clicks.keep if clicking else self.finish)()
+            (self.clicks.keep_soon if clicking else self.finish)()
         else:
             super().keyPressEvent(event)
 

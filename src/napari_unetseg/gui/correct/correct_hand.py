@@ -87,6 +87,11 @@ class Hand(QObject):
             layer.mouse_drag_callbacks.remove(self._on_press)
         layer.mouse_pan = str(layer.mode) == "pan_zoom"
 
+    def may_use(self, event: Any) -> bool:
+        """Whether a press of the mouse is for this hand; remember the keys held with it."""
+        self.held = frozenset(str(getattr(key, "name", key)) for key in event.modifiers)
+        return event.button == _LEFT and not self.held - self._allowed
+
     def _on_mode(self) -> None:
         if self._layer is not None and str(self._layer.mode) != "pan_zoom":
             self.left.emit()
@@ -98,10 +103,8 @@ class Hand(QObject):
             self.left.emit()
 
     def _on_press(self, layer: Labels, event: Any) -> Generator[None, None, None]:
-        held = frozenset(str(getattr(key, "name", key)) for key in event.modifiers)
-        if event.button != _LEFT or held - self._allowed:
+        if not self.may_use(event):
             return
-        self.held = held
         start, canvas = place_of(layer, event), np.array(event.pos, dtype=float)
         stroke, reach = [start], 0.0
         yield
