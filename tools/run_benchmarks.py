@@ -69,6 +69,9 @@ BENCHMARKS = {
     ),
     "inference": Benchmark("bench_inference", "UNet prediction", "--rounds 3"),
     "training": Benchmark("bench_training", "UNet training steps", "--rounds 1 --steps 6"),
+    "clicks-window": Benchmark(
+        "bench_clicks_window", "Mouse to outline, in a window", "--clicks 6", window=True
+    ),
     "window": Benchmark("bench_window", "The window while it trains", "--seconds 20", window=True),
     "objects": Benchmark(
         "bench_large_objects", "Objects of a large image", "--side 4096 --minutes 0.5"
