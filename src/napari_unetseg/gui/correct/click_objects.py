@@ -357,9 +357,9 @@ class ObjectClicks(QObject):
         layer, guard, mouse = self._layer, self._guard, self._mouse
         if layer is None or guard is None or mouse is None or self._queue:
             return
-        if self.computing:
-            return
         plane, point = mouse
+        if self.computing or not guard.is_there(plane):
+            return
         gesture = Gesture("more", plane, (point,))
         protection = guard.of_plane(plane, spare=self._spare)
         number = protection.number_at(point)
@@ -578,7 +578,7 @@ class ObjectClicks(QObject):
         return _REACH / max(float(camera_of(self._viewer).zoom) * step, 1e-9)
 
     def _prepare(self) -> None:
-        """Load what the first click needs."""
+        """Load the network and the pixels that the first click needs."""
         layer, image = self._layer, self._image()
         if layer is None or image is None:
             return

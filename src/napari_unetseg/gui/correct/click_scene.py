@@ -53,8 +53,6 @@ def likely_image(layers: Any, labels: Labels) -> Layer | None:
 
 def misfit_of(image: Layer, labels: Labels, layers: Any) -> str:
     """Return the reason why labels do not lie pixel by pixel on an image, or ``""``."""
-    if image.ndim < 2 or not put_channels_first(image, layers):
-        return f"The channels of {image.name!r} come after its rows. Split them into layers first."
     try:
         plane = image_of(image)
     except InputError as error:
@@ -65,6 +63,8 @@ def misfit_of(image: Layer, labels: Labels, layers: Any) -> str:
             f"{image.name!r} has planes of {sides[0]} x {sides[1]} pixels and {labels.name!r} of "
             f"{wanted[0]} x {wanted[1]}. Choose the image that the labels are of."
         )
+    if not put_channels_first(image, layers):
+        return f"The channels of {image.name!r} come after its rows. Split them into layers first."
     if not _together(image, labels, sides):
         return (
             f"{image.name!r} and {labels.name!r} lie at different places: their scale, position or "
@@ -89,7 +89,7 @@ def _together(image: Layer, labels: Layer, sides: tuple[int, int]) -> bool:
 def plane_on_screen(viewer: Any, image: Layer) -> tuple[ImageKey, Image]:
     """Return the plane of an image that the viewer shows, unread, with all its channels."""
     whole = image_of(image)
-    axes = whole.grey().axes if whole.rgb else whole.axes
+    axes = whole.axes.replace("C", "") if whole.rgb else whole.axes
     index = index_along(image, axes, plane_index(image, viewer.dims.current_step))
     lead = iter(zip((axis for axis in axes if axis not in "YX"), index, strict=True))
     at = {axis: min(place, whole.length(axis) - 1) for axis, place in lead if axis != "C"}
@@ -97,7 +97,7 @@ def plane_on_screen(viewer: Any, image: Layer) -> tuple[ImageKey, Image]:
     kept = "".join(axis for axis in whole.axes if axis not in at)
     names = whole.channel_names if "C" in kept else ()
     plane = whole.like(whole.data[part], kept, rgb=whole.rgb, channel_names=names)
-    key = (id(image), data_version(image), whole.axes, channel_choice(image), *at.items())
+    key = (image.unique_id, data_version(image), whole.axes, channel_choice(image), *at.items())
     return key, plane
 
 
