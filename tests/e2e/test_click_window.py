@@ -119,7 +119,7 @@ def middle(name):
 def test_every_gesture(mouse, hand, correct):
     layer, clicks = mouse.layer, correct.clicks
     mouse.move(middle("a"))
-    hand.wait(lambda: clicks.faint.layer.visible)
+    hand.wait(lambda: clicks.overlay.layer.visible)
     assert overlap(clicks.state.hovered.proposed.whole(layer.data.shape), "a") > 0.6
     assert not layer.data.any()
 

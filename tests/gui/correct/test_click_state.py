@@ -9,8 +9,8 @@ from napari_unetseg.gui.correct.click_state import (
     ClickState,
     Gesture,
     cut_from,
+    edges_of,
     mask_within,
-    outlined,
     reaches,
     thinned,
 )
@@ -128,17 +128,20 @@ def test_masks_in_other_windows():
     assert reaches(proposed, (9.5, 8), near=2)
 
 
-def test_a_picture_has_a_rim_inside_the_object():
-    mask = np.zeros((9, 9), bool)
-    mask[:, 2:8] = True
-    erased = np.zeros_like(mask)
-    erased[0] = True
-    picture = outlined(mask, 1, erased)
-    assert np.array_equal(picture > 0, mask | erased)
-    assert (picture[1:-1, 3:7] == 1).all()
-    assert (picture[:, 2] == 2).all()
-    assert picture[0].tolist() == [3, 3, 2, 2, 2, 2, 2, 2, 3]
-    assert (outlined(mask, 3)[:, 2:8] == 2).all()
+def test_an_outline_runs_along_the_edges_of_pixels():
+    lines = edges_of(square((10, 20), 4))
+    found = {tuple(np.r_[start, start + way]) for start, way in lines}
+    assert found == {
+        (9.5, 19.5, 9.5, 23.5),
+        (13.5, 19.5, 13.5, 23.5),
+        (9.5, 19.5, 13.5, 19.5),
+        (9.5, 23.5, 13.5, 23.5),
+    }
+    mask = np.random.default_rng(0).random((9, 12)) > 0.5
+    lines = edges_of(ProposedObject(mask, (0, 0), 1.0))
+    around = np.pad(mask, 1).astype(int)
+    edges = sum(np.abs(np.diff(around, axis=axis)).sum() for axis in (0, 1))
+    assert np.abs(lines[:, 1]).sum() == edges
 
 
 def test_long_strokes_are_thinned_evenly():

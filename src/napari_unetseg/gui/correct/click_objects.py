@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from napari.utils.events import disconnect_events
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unetseg.core.corrections import ObjectBoxes, along
+from napari_unetseg.core.corrections import ObjectBoxes
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Cancelled, Progress
@@ -38,7 +38,7 @@ from napari_unetseg.gui.correct.click_state import (
     thinned,
 )
 from napari_unetseg.gui.correct.correct_acts import Place
-from napari_unetseg.gui.correct.correct_hand import Keys, Marks
+from napari_unetseg.gui.correct.correct_hand import Keys
 from napari_unetseg.gui.correct.correct_scene import class_warning
 from napari_unetseg.gui.correct.prompt_hand import LESS, MORE, PromptHand
 from napari_unetseg.gui.shared.navigate import camera_of
@@ -167,9 +167,7 @@ class ObjectClicks(QObject):
         self._latest.answered.connect(self._on_answered)
         self._latest.refused.connect(self._on_refused)
         self._latest.idle.connect(self._on_idle)
-        self.overlay = ClickOverlay(viewer, "clicked object", 0.9)
-        self.faint = ClickOverlay(viewer, "object under the mouse", 0.45)
-        self._marks = Marks(viewer)
+        self.overlay = ClickOverlay(viewer)
         self.hand = PromptHand(viewer)
         self.hand.clicked.connect(self._on_clicked)
         self.hand.drawn.connect(self._on_drawn)
@@ -222,7 +220,6 @@ class ObjectClicks(QObject):
         if self._last != layer.unique_id:
             self._last, self.ids = layer.unique_id, []
         self.hand.take(layer)
-        self.faint.open(layer)
         self.overlay.open(layer)
         self._keys.bind_over(layer, "Escape", self.drop)
         self._keys.bind_over(layer, "Enter", self.keep_soon)
@@ -246,8 +243,7 @@ class ObjectClicks(QObject):
         disconnect_events(self._viewer.dims.events, self)
         self._keys.release_only(layer, ("Escape", "Enter"))
         self.hand.let_go()
-        for overlay in (self.overlay, self.faint):
-            overlay.close()
+        self.overlay.close()
         self.changed.emit()
 
     def image_changed(self) -> None:
@@ -269,6 +265,7 @@ class ObjectClicks(QObject):
             return
         if self.state.current is None and not self._queue and not self.computing:
             self.stop(keep=False)
+            self.said.emit("Click objects is off.", False)
             return
         self._forget()
         self.said.emit(f"Dropped. {HINT}", False)
@@ -310,7 +307,7 @@ class ObjectClicks(QObject):
         self._add("less" if LESS in self.hand.held else "more", [place])
 
     def _on_drawn(self, places: list[Place]) -> None:
-        self._marks.remove()
+        self.overlay.draw((), ())
         if not places:
             return
         if LESS in self.hand.held:
@@ -325,16 +322,12 @@ class ObjectClicks(QObject):
         if self._layer is None or len(places) < 2:
             return
         self._forget_hover()
-        drawn: list[Place] = list(places)
+        points = [(float(place[-2]), float(place[-1])) for place in places]
         if not self.hand.held:
-            (*_, y0, x0), (*_, y1, x1) = places[0], places[-1]
-            lead = places[0][:-2]
-            corners = ((y0, x0), (y0, x1), (y1, x1), (y1, x0), (y0, x0))
-            drawn = [(*lead, *corner) for corner in corners]
-        line = [tuple(map(float, at)) for at in along(drawn)]
-        # A long line of dots would be slow to draw.
-        step = max(len(line) // 400, 1)
-        self._marks.show(self._layer, line[::step])
+            (y0, x0), (y1, x1) = points[0], points[-1]
+            points = [(y0, x0), (y0, x1), (y1, x1), (y1, x0), (y0, x0)]
+        plane = tuple(int(at) for at in np.rint(places[0][:-2]))
+        self.overlay.draw(plane, points)
 
     def _on_hovered(self, place: Place | None) -> None:
         spot = None if place is None else self._spot(place)
@@ -428,7 +421,7 @@ class ObjectClicks(QObject):
         if number and self._is_locked(protection, number):
             raise InputError(
                 f"Object {number} is locked: you drew, corrected or approved it. Take that back "
-                "with Ctrl+Z, delete it with Delete below, or mend it with napari's brush."
+                "with Ctrl+Z, delete it with Delete below, or fix it with napari's brush."
             )
         if gesture.kind == "less":
             rows, columns = box_in_plane(self._boxes(), number, gesture.plane, protection.labels)
@@ -473,10 +466,10 @@ class ObjectClicks(QObject):
             return
         self._asked = None
         asked, candidate = answer.asked, answer.asked.candidate
-        if self._layer is not None and self._is_current(asked):
+        if self._is_current(asked):
             if asked.hover:
                 self.state.show(candidate, answer.proposed)
-                self.faint.show(self._layer, self.state.hovered)
+                self.overlay.hover(self.state.hovered)
             elif self.state.settle(candidate, answer.proposed):
                 self._settled(answer.erased)
             else:
@@ -486,12 +479,12 @@ class ObjectClicks(QObject):
 
     def _settled(self, erased: Erased) -> None:
         """Show the object in the making."""
-        layer, current = self._layer, self.state.current
-        if layer is None or current is None:
+        current = self.state.current
+        if current is None:
             return
         self.state.hovered = None
-        self.faint.show(layer, None)
-        self.overlay.show(layer, current, erased)
+        self.overlay.hover(None)
+        self.overlay.show(current, erased)
         whose = f"This corrects object {current.target}. " if current.target else ""
         self.said.emit(f"{whose}{REFINE}", False)
         self.changed.emit()
@@ -590,10 +583,8 @@ class ObjectClicks(QObject):
         self._latest.ask_soon(lambda report: opened.of(key, plane).prepare(middle))
 
     def _show(self) -> None:
-        layer = self._layer
-        if layer is not None:
-            self.overlay.show(layer, self.state.current)
-            self.faint.show(layer, self.state.hovered)
+        self.overlay.show(self.state.current)
+        self.overlay.hover(self.state.hovered)
 
     def _forget(self) -> None:
         """Let go of the candidate, of all gestures, and of what is computed."""
@@ -603,7 +594,7 @@ class ObjectClicks(QObject):
         self._asked, self._mouse = None, None
         self._preparing = self._keep_next = False
         self._latest.forget()
-        self._marks.remove()
+        self.overlay.draw((), ())
         self._show()
 
     def _forget_hover(self) -> None:
@@ -613,8 +604,7 @@ class ObjectClicks(QObject):
             self._latest.forget()
         if self.state.hovered is not None:
             self.state.hovered = None
-            if self._layer is not None:
-                self.faint.show(self._layer, None)
+            self.overlay.hover(None)
 
     def _on_plane(self) -> None:
         self._mouse = None

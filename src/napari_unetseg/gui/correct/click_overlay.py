@@ -1,52 +1,55 @@
-"""Outline of an object in the making, in a layer that is never saved, measured or offered."""
+"""Outlines of objects in the making, in a layer that is never saved, measured or offered."""
 
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image as ImageLayer
-from napari.layers import Labels
-from napari.utils.colormaps import Colormap
+from napari.layers import Labels, Vectors
+from napari.utils.events import disconnect_events
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject
 
-from napari_unetseg.core.prompts.prompt import Mask
+from napari_unetseg.core.prompts.prompt import Mask, Point, ProposedObject
 from napari_unetseg.gui.correct.click_scene import Window
-from napari_unetseg.gui.correct.click_state import Candidate, mask_within, outlined
-from napari_unetseg.gui.shared.layers import marked, reduced_geometry
+from napari_unetseg.gui.correct.click_state import Candidate, Plane, edges_of
+from napari_unetseg.gui.shared.layers import geometry_of, marked
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.preview import PREVIEW
 
 Erased = tuple[Window, Mask] | None
 """Pixels that the corrected object loses: a window of the plane, and a mask of it."""
 
-_RIM = 2.0
-"""Thickness of an outline in screen pixels."""
+_WIDTH = 2.0
+"""Thickness of a line in screen pixels."""
 
-_THICKEST = 0.12
-"""Thickness of an outline, as a share of the root of the object's area."""
+_CLICKED = (0.94, 0.89, 0.26, 1.0)
+_HOVERED = (0.94, 0.89, 0.26, 0.55)
+_ERASED = (1.0, 0.25, 0.25, 1.0)
+_DRAWN = (1.0, 0.62, 0.3, 1.0)
+
+_Lines = tuple[NDArray[np.float64], Plane, tuple[float, ...]]
 
 
-class ClickOverlay:
-    """An outline over one plane of a Labels layer.
+class ClickOverlay(QObject):
+    """Lines over a Labels layer: the object in the making, the one under the mouse, what is drawn.
 
-    The layer has the size of the object only, since a layer of the whole image would have to be
-    sent to the graphics card at every move of the mouse.
+    They are one layer of lines: to add or remove a layer takes napari a large part of a second, and
+    a picture as large as the image would have to be sent to the graphics card at every move.
 
     Parameters
     ----------
     viewer
         The napari viewer.
-    name
-        Name of the layer.
-    opacity
-        How strong the outline is, 0 to 1.
     """
 
-    def __init__(self, viewer: Any, name: str, opacity: float) -> None:
-        self._viewer, self._name, self._opacity = viewer, name, opacity
-        self._layer: ImageLayer | None = None
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._layer: Vectors | None = None
+        self._parts: dict[str, list[_Lines]] = {}
 
     @property
-    def layer(self) -> ImageLayer | None:
+    def layer(self) -> Vectors | None:
         """The layer, while it is in the viewer."""
         gone = self._layer is not None and self._layer not in self._viewer.layers
         return None if gone else self._layer
@@ -54,83 +57,92 @@ class ClickOverlay:
     def open(self, source: Labels) -> None:
         """Add the layer, empty, over labels."""
         self.close()
-        made = ImageLayer(
-            np.zeros((1,) * source.ndim, np.uint8),
-            name=self._name,
+        made = Vectors(
+            np.zeros((1, 2, source.ndim)),
+            name="clicked object",
             metadata=marked(PREVIEW, source, {}),
-            rgb=False,
+            vector_style="line",
+            edge_color=np.array([_CLICKED]),
             visible=False,
-            opacity=self._opacity,
-            blending="translucent",
-            colormap=_colours(),
-            contrast_limits=(0, 3),
-            **reduced_geometry(source, (), (0,) * source.ndim, channels=False),
+            opacity=1.0,
+            **geometry_of(source),
         )
         layers = self._viewer.layers
         active = layers.selection.active
         layers.append(made)
         layers.selection.active = active
         self._layer = made
+        self._parts = {}
+        camera_of(self._viewer).events.zoom.connect(self._on_zoom)
 
     def close(self) -> None:
         """Remove the layer."""
+        disconnect_events(camera_of(self._viewer).events, self)
         layer, self._layer = self.layer, None
         if layer is not None:
             self._viewer.layers.remove(layer)
 
-    def show(self, source: Labels, candidate: Candidate | None, erased: Erased = None) -> None:
-        """Show the outline of a candidate, or nothing."""
+    def show(self, candidate: Candidate | None, erased: Erased = None) -> None:
+        """Show the outline of the object in the making, or none."""
+        lines = _outline(candidate, _CLICKED)
+        if candidate is not None and erased is not None:
+            rows, columns = erased[0]
+            gone = ProposedObject(erased[1], (rows.start, columns.start), 1.0)
+            lines.append((edges_of(gone), candidate.plane, _ERASED))
+        self._put("clicked", lines)
+
+    def hover(self, candidate: Candidate | None) -> None:
+        """Show the faint outline of the object under the mouse, or none."""
+        self._put("hovered", _outline(candidate, _HOVERED))
+
+    def draw(self, plane: Plane, points: Sequence[Point]) -> None:
+        """Show a line through points: the box or stroke that is drawn."""
+        at = np.array(points, float).reshape(-1, 2)
+        lines = np.stack([at[:-1], np.diff(at, axis=0)], 1)
+        self._put("drawn", [(lines, plane, _DRAWN)] if len(lines) else [])
+
+    def _put(self, part: str, lines: list[_Lines]) -> None:
+        """Show other lines of one kind, and those of the other kinds as they were."""
         layer = self.layer
-        if layer is None:
+        if layer is None or (not lines and not self._parts.get(part)):
             return
-        if candidate is None or candidate.proposed is None:
+        self._parts[part] = lines
+        shown = [one for kind in self._parts.values() for one in kind if len(one[0])]
+        if not shown:
             layer.visible = False
             return
-        window = candidate.proposed.slices
-        if erased is not None and erased[1].any():
-            window = _around(window, erased[0])
-        mask = mask_within(candidate.proposed, window)
-        gone = None
-        if erased is not None:
-            gone = np.zeros_like(mask)
-            gone[tuple(_shifted(s, w) for s, w in zip(erased[0], window, strict=True))] = erased[1]
-        picture = outlined(mask, self._rim(source, candidate.proposed.area), gone)
-        corner = (*candidate.plane, *(part.start for part in window))
-        # Hidden meanwhile, so that nothing is drawn at the earlier place.
-        layer.visible = False
-        layer.data = picture[(None,) * (source.ndim - 2)]
-        layer.affine = reduced_geometry(source, (), corner, channels=False)["affine"]
+        vectors = [_in_layer(segments, plane) for segments, plane, _ in shown]
+        colours = [np.tile(colour, (len(segments), 1)) for segments, _, colour in shown]
+        with layer.events.blocker_all():
+            layer.edge_width = self._width(layer)
+            layer.data = np.concatenate(vectors)
+            layer.edge_color = np.concatenate(colours)
         layer.visible = True
+        layer.refresh()
 
-    def _rim(self, source: Labels, area: int) -> int:
-        """Return the thickness of an outline in pixels of the labels."""
-        step = float(np.abs(source.scale[-2:]).min()) or 1.0
-        pixels = _RIM / max(float(camera_of(self._viewer).zoom) * step, 1e-9)
-        return max(round(min(pixels, _THICKEST * float(np.sqrt(area)))), 1)
+    def _on_zoom(self) -> None:
+        layer = self.layer
+        if layer is not None and layer.visible:
+            layer.edge_width = self._width(layer)
 
-
-def _around(one: Window, other: Window) -> Window:
-    rows, columns = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return rows, columns
+    def _width(self, layer: Vectors) -> float:
+        """Return the thickness of a line in pixels of the labels."""
+        step = float(np.abs(layer.scale[-2:]).min()) or 1.0
+        return _WIDTH / max(float(camera_of(self._viewer).zoom) * step, 1e-9)
 
 
-def _shifted(part: slice, window: slice) -> slice:
-    return slice(part.start - window.start, part.stop - window.start)
+def _outline(candidate: Candidate | None, colour: tuple[float, ...]) -> list[_Lines]:
+    if candidate is None or candidate.proposed is None:
+        return []
+    return [(edges_of(candidate.proposed), candidate.plane, colour)]
 
 
-@lru_cache(maxsize=1)
-def _colours() -> Colormap:
-    """Return the colours: a faint inside, a yellow rim, and red where pixels are erased."""
-    return Colormap(
-        np.array(
-            [[0.0, 0, 0, 0], [0.94, 0.89, 0.26, 0.22], [0.94, 0.89, 0.26, 1], [1, 0.15, 0.15, 0.6]]
-        ),
-        name="clicked",
-        controls=np.array([0, 1 / 6, 1 / 2, 5 / 6, 1]),
-        interpolation="zero",
-    )
+def _in_layer(segments: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:
+    """Return segments of a plane, (n, 2, 2), in a layer with more axes: (n, 2, ndim)."""
+    vectors = np.zeros((len(segments), 2, len(plane) + 2))
+    vectors[:, 0, : len(plane)] = plane
+    vectors[:, :, len(plane) :] = segments
+    return vectors
 
 
 __all__ = ["ClickOverlay", "Erased"]

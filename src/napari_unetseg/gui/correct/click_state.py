@@ -202,22 +202,27 @@ def mask_within(proposed: ProposedObject, window: tuple[slice, slice]) -> Mask:
     return mask
 
 
-def outlined(mask: Mask, width: int, erased: Mask | None = None) -> NDArray[np.uint8]:
-    """Return a picture of an object: 1 inside, 2 along its rim, 3 where pixels are erased.
+def edges_of(proposed: ProposedObject) -> NDArray[np.float64]:
+    """Return the outline of an object along the edges of its pixels.
 
-    Parameters
-    ----------
-    width
-        Thickness of the rim in pixels.
-    erased
-        Pixels of the labels that go when the object is kept, of the same shape.
+    Returns
+    -------
+    array
+        Straight pieces, (n, 2, 2): their first point and the way from there to the last one, as
+        rows and columns of the plane.
     """
-    inner = ndimage.binary_erosion(np.pad(mask, width), iterations=width)
-    inner = inner[width:-width, width:-width]
-    picture = np.where(mask, np.where(inner, 1, 2), 0).astype(np.uint8)
-    if erased is not None:
-        picture[erased & ~mask] = 3
-    return picture
+    pieces = []
+    for axis in (0, 1):
+        mask = np.pad(np.moveaxis(proposed.mask, axis, 0), 1)
+        between = np.diff(mask.astype(np.int8), axis=0) != 0
+        runs = np.diff(np.pad(between, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+        (line, first), (_, last) = np.nonzero(runs == 1), np.nonzero(runs == -1)
+        start = np.stack([line, first], 1) + np.array([-0.5, -1.5])
+        way = np.stack([np.zeros_like(last), last - first], 1).astype(float)
+        if axis:
+            start, way = start[:, ::-1], way[:, ::-1]
+        pieces.append(np.stack([start + proposed.origin, way], 1))
+    return np.concatenate(pieces)
 
 
 def _holds(box: Gesture, prompt: Prompt) -> bool:
@@ -235,8 +240,8 @@ __all__ = [
     "Gesture",
     "Plane",
     "cut_from",
+    "edges_of",
     "mask_within",
-    "outlined",
     "reaches",
     "thinned",
 ]
