@@ -9,8 +9,8 @@ from napari_unetseg.gui.correct.click_state import (
     ClickState,
     Gesture,
     cut_from,
-    edges_of,
     mask_within,
+    outline_edges,
     reaches,
     thinned,
 )
@@ -129,7 +129,7 @@ def test_masks_in_other_windows():
 
 
 def test_an_outline_runs_along_the_edges_of_pixels():
-    lines = edges_of(square((10, 20), 4))
+    lines = outline_edges(square((10, 20), 4))
     found = {tuple(np.r_[start, start + way]) for start, way in lines}
     assert found == {
         (9.5, 19.5, 9.5, 23.5),
@@ -138,7 +138,7 @@ def test_an_outline_runs_along_the_edges_of_pixels():
         (9.5, 23.5, 13.5, 23.5),
     }
     mask = np.random.default_rng(0).random((9, 12)) > 0.5
-    lines = edges_of(ProposedObject(mask, (0, 0), 1.0))
+    lines = outline_edges(ProposedObject(mask, (0, 0), 1.0))
     around = np.pad(mask, 1).astype(int)
     edges = sum(np.abs(np.diff(around, axis=axis)).sum() for axis in (0, 1))
     assert np.abs(lines[:, 1]).sum() == edges

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 
 from napari_unetseg.core.prompts.prompt import Mask, Point, ProposedObject
 from napari_unetseg.gui.correct.click_scene import Window
-from napari_unetseg.gui.correct.click_state import Candidate, Plane, edges_of
+from napari_unetseg.gui.correct.click_state import Candidate, Plane, outline_edges
 from napari_unetseg.gui.shared.layers import geometry_of, marked
 from napari_unetseg.gui.shared.navigate import camera_of
 from napari_unetseg.gui.shared.preview import PREVIEW
@@ -88,7 +88,7 @@ class ClickOverlay(QObject):
         if candidate is not None and erased is not None:
             rows, columns = erased[0]
             gone = ProposedObject(erased[1], (rows.start, columns.start), 1.0)
-            lines.append((edges_of(gone), candidate.plane, _ERASED))
+            lines.append((outline_edges(gone), candidate.plane, _ERASED))
         self._put("clicked", lines)
 
     def hover(self, candidate: Candidate | None) -> None:
@@ -134,7 +134,7 @@ class ClickOverlay(QObject):
 def _outline(candidate: Candidate | None, colour: tuple[float, ...]) -> list[_Lines]:
     if candidate is None or candidate.proposed is None:
         return []
-    return [(edges_of(candidate.proposed), candidate.plane, colour)]
+    return [(outline_edges(candidate.proposed), candidate.plane, colour)]
 
 
 def _in_layer(segments: NDArray[np.float64], plane: Plane) -> NDArray[np.float64]:

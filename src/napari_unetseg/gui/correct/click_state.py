@@ -202,7 +202,7 @@ def mask_within(proposed: ProposedObject, window: tuple[slice, slice]) -> Mask:
     return mask
 
 
-def edges_of(proposed: ProposedObject) -> NDArray[np.float64]:
+def outline_edges(proposed: ProposedObject) -> NDArray[np.float64]:
     """Return the outline of an object along the edges of its pixels.
 
     Returns
@@ -240,8 +240,8 @@ __all__ = [
     "Gesture",
     "Plane",
     "cut_from",
-    "edges_of",
     "mask_within",
+    "outline_edges",
     "reaches",
     "thinned",
 ]
