@@ -85,21 +85,21 @@ class Clicker:
         return float(self.pulse.gaps(start, time.perf_counter()).max(initial=0))
 
 
-def measure(window: Clicker, n: int, *, near: bool) -> dict[str, list[float]]:
-    """Hover, click and keep `n` nuclei; return the milliseconds of each."""
-    clicks, found = window.tool.clicks, {}
+def measure(window: Clicker, places: list[np.ndarray], *, near: bool) -> dict[str, list[float]]:
+    """Hover over every other place, click and keep the rest; return the milliseconds of each."""
+    clicks = window.tool.clicks
     names = ("hover to outline", "click to outline", "next click", "keep", "longest gap")
-    found = {name: [] for name in names}
-    for number, place in enumerate(window.middles[: 2 * n]):
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for number, place in enumerate(places):
         if near:
             window.near(place)
         start = time.perf_counter()
-        hovering = number % 2 == 0
-        if hovering:
+        if number % 2 == 0:
             QTest.mouseMove(window.canvas.native, window.canvas.at(window.layer, place))
-            waited = window.wait(lambda: clicks.state.hovered is not None or _idle(clicks))
+            window.wait(lambda start=start: not _idle(clicks) or time.perf_counter() > start + 2)
+            window.wait(lambda: _idle(clicks))
             if clicks.state.hovered is not None:
-                found["hover to outline"].append(waited)
+                found["hover to outline"].append(1000 * (time.perf_counter() - start))
         else:
             window.press(place)
             found["click to outline"].append(window.wait(lambda: not clicks.busy))
@@ -107,8 +107,7 @@ def measure(window: Clicker, n: int, *, near: bool) -> dict[str, list[float]]:
                 window.press(place + 3)
                 found["next click"].append(window.wait(lambda: not clicks.busy))
                 before = time.perf_counter()
-                window.canvas.native.setFocus()
-                QTest.keyClick(window.canvas.native, Qt.Key.Key_Return)
+                clicks.keep()
                 found["keep"].append(1000 * (time.perf_counter() - before))
         QTest.qWait(50)
         found["longest gap"].append(window.longest(start))
@@ -133,12 +132,14 @@ def main() -> None:
         ready = time.perf_counter() - start
         gap = window.longest(start)
         print(f"{side}: button {shown:.0f} ms, ready {ready:.2f} s, longest gap {gap:.0f} ms")
+        n = min(2 * options.clicks, len(window.middles) // 2)
         for near in (True, False):
             where = "near" if near else "whole image"
+            places = window.middles[:n] if near else window.middles[n : 2 * n]
             if not near:
                 window.viewer.reset_view()
                 QTest.qWait(300)
-            for name, values in measure(window, options.clicks, near=near).items():
+            for name, values in measure(window, places, near=near).items():
                 if values:
                     middle, top = np.median(values), max(values)
                     print(f"  {where:12} {name:18} median {middle:5.0f} ms, most {top:5.0f} ms")

@@ -326,6 +326,10 @@ def test_a_box_and_a_stroke(clicking, viewer):
     assert len(clicking.clicks.state.current.prompt.inside) == 3
     assert np.count_nonzero(clicking.outline) == 2 * 441
     assert len(previews(viewer)) == 1
+    clicking.click(MIDDLES["c"], keys=["Control"])
+    assert np.count_nonzero(clicking.outline) == 3 * 441
+    clicking.key("Escape")
+    clicking.drag((20, 20), (20, 35), (20, 50), keys=["Control"])
     clicking.drag((30, 4), (4, 66))
     assert clicking.clicks.state.current.prompt.box == (4, 4, 30, 66)
     assert len(clicking.clicks.state.current.prompt.inside) == 3

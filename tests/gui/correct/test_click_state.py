@@ -45,7 +45,7 @@ def test_nothing_is_refined_before_there_is_an_object():
     ("gesture", "number", "refines"),
     [
         (click((12, 12)), 0, True),
-        (click((32, 20)), 0, True),
+        (click((34, 20)), 0, True),
         (click((40, 20)), 0, False),
         (click((12, 12)), 7, False),
         (click((90, 90), kind="less"), 7, True),
@@ -53,6 +53,8 @@ def test_nothing_is_refined_before_there_is_an_object():
         (click((12, 12), kind="less", plane=(1,)), 0, False),
         (click((12, 12), (80, 80)), 0, True),
         (click((80, 80), (12, 12)), 0, False),
+        (Gesture("more", (), ((80, 80), (12, 12)), True), 7, True),
+        (Gesture("more", (1,), ((20, 20),), True), 0, False),
         (click((35, 35), (5, 5), kind="box"), 0, True),
         (click((50, 50), (70, 70), kind="box"), 0, False),
     ],

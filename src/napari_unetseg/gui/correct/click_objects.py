@@ -50,12 +50,12 @@ PAUSE_MS = 80
 """Milliseconds that the mouse rests before the outline under it is asked for."""
 
 HINT = (
-    "Click an object, or drag a box around it. Ctrl+drag: a stroke along it. Space+drag moves the "
-    "view."
+    "Click an object, or drag a box around it; Ctrl+drag draws a stroke along it. Space+drag moves "
+    "the view."
 )
 REFINE = (
-    "Click what is missing, Shift+click what is too much. Enter or a click elsewhere keeps it, Esc "
-    "drops it."
+    "Click what is missing (Ctrl+click further away), Shift+click what is too much. Enter or a "
+    "click elsewhere keeps it, Esc drops it."
 )
 NOTHING = (
     "There is no object there: it looks like background. Click on one, or drag a box around it."
@@ -373,7 +373,7 @@ class ObjectClicks(QObject):
         plane = spots[0][0]
         points = [spot[1] for spot in spots if spot is not None and spot[0] == plane]
         self._pause.stop()
-        self._queue.append(Gesture(kind, plane, thinned(points)))
+        self._queue.append(Gesture(kind, plane, thinned(points), MORE in self.hand.held))
         self._next()
 
     def _spot(self, place: Place, *, clip: bool = False) -> tuple[Plane, Point] | None:

@@ -84,12 +84,12 @@ class ClickOverlay(QObject):
 
     def show(self, candidate: Candidate | None, erased: Erased = None) -> None:
         """Show the outline of the object in the making, or none."""
-        lines = _outline(candidate, _CLICKED)
+        lines: list[_Lines] = []
         if candidate is not None and erased is not None:
             rows, columns = erased[0]
             gone = ProposedObject(erased[1], (rows.start, columns.start), 1.0)
             lines.append((outline_edges(gone), candidate.plane, _ERASED))
-        self._put("clicked", lines)
+        self._put("clicked", [*lines, *_outline(candidate, _CLICKED)])
 
     def hover(self, candidate: Candidate | None) -> None:
         """Show the faint outline of the object under the mouse, or none."""

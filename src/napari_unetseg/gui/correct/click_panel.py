@@ -19,8 +19,9 @@ CLICK_KEY = "Q"
 
 _HELP = (
     "Outline objects by clicking them. Rest the mouse on an object to see the outline that a click "
-    "takes. Click what is missing, Shift+click what is too much; drag a box around an object, or "
-    "Ctrl+drag a stroke along it. Enter or a click on the next object keeps it, Esc drops it."
+    "takes. Click what is missing, Ctrl+click it where it is further away, Shift+click what is too "
+    "much; drag a box around an object, or Ctrl+drag a stroke along it. Enter or a click on the "
+    "next object keeps it, Esc drops it."
 )
 
 

@@ -12,7 +12,7 @@ from napari_unetseg.core.prompts.prompt import Mask, Point, Prompt, ProposedObje
 Plane = tuple[int, ...]
 """Index of a plane: one number for each axis of the labels before the last two."""
 
-_NEAR = 0.2
+_NEAR = 0.3
 """Reach around an object within which a click still refines it, as a share of the root of its
 area: well under the distance to the middle of a neighbour."""
 
@@ -29,11 +29,14 @@ class Gesture:
         The plane.
     points
         The click, the points along the stroke, or two opposite corners of the box.
+    sure
+        Whether it is meant for the object in the making, wherever it is.
     """
 
     kind: Literal["more", "less", "box"]
     plane: Plane
     points: tuple[Point, ...]
+    sure: bool = False
 
     def added_to(self, prompt: Prompt) -> Prompt:
         """Return a prompt with this gesture as well."""
@@ -90,7 +93,7 @@ class ClickState:
         current = self.current
         if current is None or current.proposed is None or current.plane != gesture.plane:
             return False
-        if gesture.kind == "less":
+        if gesture.sure or gesture.kind == "less":
             return True
         if gesture.kind == "box":
             return _holds(gesture, current.prompt)
