@@ -12,9 +12,8 @@ from qtpy.QtCore import QObject
 from napari_unetseg.core.prompts.prompt import Mask, Point, ProposedObject
 from napari_unetseg.gui.correct.click_scene import Window
 from napari_unetseg.gui.correct.click_state import Candidate, Plane, outline_edges
-from napari_unetseg.gui.shared.layers import geometry_of, marked
+from napari_unetseg.gui.shared.layers import PREVIEW, geometry_of, marked
 from napari_unetseg.gui.shared.navigate import camera_of
-from napari_unetseg.gui.shared.preview import PREVIEW
 
 Erased = tuple[Window, Mask] | None
 """Pixels that the corrected object loses: a window of the plane, and a mask of it."""
