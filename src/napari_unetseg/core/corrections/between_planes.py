@@ -47,7 +47,7 @@ def interpolate(labels: Array, box: Box, number: int, *, axis: int = 0) -> Chang
     for low, high in pairwise(drawn):
         for between in range(low + 1, high):
             share = (between - low) / (high - low)
-            added[between] = _between(own[low], own[high], share)
+            added[between] = shape_between(own[low], own[high], share)
     added &= crop == 0
     if not added.any():
         raise InputError(
@@ -96,8 +96,11 @@ def copy_to_plane(
     return change
 
 
-def _between(low: Mask, high: Mask, share: float) -> Mask:
-    """Interpolate between two masks, at the fraction `share` of the way to the second."""
+def shape_between(low: Mask, high: Mask, share: float) -> Mask:
+    """Interpolate between two masks of one shape, at the fraction `share` of the way to the second.
+
+    See the notes of `interpolate`.
+    """
     first, second = _centroid(low), _centroid(high)
     middle = first + share * (second - first)
     field = (1 - share) * _signed(low, middle - first) + share * _signed(high, middle - second)
@@ -124,4 +127,4 @@ def _signed(mask: Mask, shift: NDArray[np.float64]) -> NDArray[np.float64]:
     return inner
 
 
-__all__ = ["copy_to_plane", "interpolate"]
+__all__ = ["copy_to_plane", "interpolate", "shape_between"]
