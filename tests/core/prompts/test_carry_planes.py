@@ -94,15 +94,39 @@ def test_another_object_right_above_is_not_entered(truth: NDArray[np.bool_]) -> 
     assert overlap(together(planes, anchors, truth.shape), truth) > 0.95
 
 
-def test_a_fading_object_ends_at_half_its_contrast() -> None:
+def test_a_fading_object_ends_when_its_contrast_is_lost() -> None:
     disc = ellipsoid((1, 50, 50), (0, 25, 25), (1, 14, 14))[0]
-    strength = np.array([1, 1, 0.9, 0.8, 0.7, 0.4, 0.35, 0.3])
+    strength = np.array([1, 1, 0.9, 0.8, 0.7, 0.4, 0.3, 0.25])
     pixels = strength[:, None, None] * disc * 100
     image = Image.of(pixels.astype(np.float32), "ZYX", spacing=(1, 1, 1), unit="µm")
     planes = list(carry_planes(image, {0: proposed(disc)}, open_plane=Levels))
-    assert [plane.z for plane in planes if plane.found is not None] == [1, 2, 3, 4]
-    assert planes[-1].z == 5
+    assert [plane.z for plane in planes if plane.found is not None] == [1, 2, 3, 4, 5]
+    assert planes[-1].z == 6
     assert "contrast" in planes[-1].why
+
+
+def test_a_much_brighter_object_at_its_place_is_another_one() -> None:
+    disc = ellipsoid((1, 50, 50), (0, 25, 25), (1, 14, 14))[0]
+    pixels = np.array([1, 1, 1, 4, 4])[:, None, None] * disc * 30.0
+    image = Image.of(pixels.astype(np.float32), "ZYX")
+    planes = list(carry_planes(image, {0: proposed(disc)}, open_plane=Levels))
+    assert [plane.z for plane in planes if plane.found is not None] == [1, 2]
+    assert planes[-1].why == "something else begins"
+
+
+def test_an_outline_is_fitted_where_clicks_give_nothing(truth: NDArray[np.bool_]) -> None:
+    class Nothing(Levels):
+        def propose(self, prompt: Prompt, **_: Any) -> ProposedObject | None:
+            return None
+
+    # Bright inside, as nuclei are, and dark inside a bright wall, as cells with stained walls are.
+    wall = ndimage.binary_dilation(truth, np.ones((1, 3, 3)), 3) & ~truth
+    for mask, dark in ((truth, False), (wall, True)):
+        anchors = {7: proposed(truth[7])}
+        image = stack_of(mask, noise=8)
+        planes = list(carry_planes(image, anchors, open_plane=Nothing))
+        found = together(planes, anchors, truth.shape)
+        assert overlap(found[5:10], truth[5:10]) > 0.8, dark
 
 
 def test_the_outline_moves_by_the_distance_of_the_planes_not_by_planes() -> None:

@@ -1,9 +1,10 @@
 """Carry an object of one plane of a stack through the planes above and below.
 
-In each next plane the object is prompted with clicks deep in its last outline. It may change by as
-much as its surface can move in the physical distance between the planes, and it ends where it loses
-its contrast, its overlap or its outline. Planes that a person corrected are anchors: the object is
-carried on from them, and between two of them it never ends.
+In each next plane the object is prompted with clicks deep in its last outline, and its last outline
+is also fitted to the edges nearby; the better of the two is taken. The outline may move by as much
+as a surface can in the physical distance between the planes, and the object ends where it loses its
+contrast or its overlap. Planes that a person corrected are anchors: the object is carried on from
+them, and between two of them it never ends.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -40,14 +41,18 @@ LEAST_REACH = 1.5
 LEAST_OVERLAP = 0.5
 """Share of the smaller of two outlines that the other must cover."""
 
-LEAST_CONTRAST = 0.5
-"""Contrast to its surroundings at which an object ends, of its highest: half, as blur has it."""
+LEAST_CONTRAST = 0.35
+"""Contrast to its surroundings at which an object ends, of its highest."""
+
+MOST_CONTRAST = 2.0
+"""Contrast at which another object begins, of the highest so far."""
 
 LEAST_AREA = 4
 """Pixels of the smallest outline."""
 
 _CLICKS = 3
-_RING = 0.2
+_RING = 0.1
+_BLUR = 0.06
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,26 +152,22 @@ class _Carrier:
         highest = self.contrast(z, last)
         z += direction
         while 0 <= z < self.stack.length("Z") and z in wanted:
-            found, whole, why = self.next_outline(z, last)
-            if found is not None and whole is not None:
-                # What lies beyond its reach is still of the object, if perhaps of others too.
-                contrast = self.contrast(z, whole)
-                strength = float(contrast @ highest) / max(float(highest @ highest), 1e-12)
-                if strength < LEAST_CONTRAST:
-                    found, why = None, "its contrast is lost"
-                elif strength > 1:
-                    highest = contrast
+            found, strength, why = self.next_outline(z, last, highest)
+            if found is not None and strength < LEAST_CONTRAST:
+                found, why = None, "its contrast is lost"
             if self.cancelled():
                 return
             yield CarriedPlane(z, found, why)
             if found is None:
                 return
+            highest = highest * max(strength, 1)
             last, z = found, z + direction
 
     def between(
         self, low: int, first: ProposedObject, high: int, second: ProposedObject, wanted: range
     ) -> Iterator[CarriedPlane]:
         """Yield the object between two anchors, near the shape between theirs."""
+        highest = self.contrast(low, first)
         box = _around(first, second)
         outlines = _cut(first, box), _cut(second, box)
         for z in range(low + 1, high):
@@ -178,46 +179,105 @@ class _Carrier:
             likely = ProposedObject(mask, (box[0].start, box[1].start), score)
             if not mask.any():
                 likely = first if share < 0.5 else second  # two thin outlines without overlap
-            found, _, _ = self.next_outline(z, likely)
-            yield CarriedPlane(z, found or self.free(z, likely))
+            found, strength, _ = self.next_outline(z, likely, highest)
+            holds = found is not None and strength >= LEAST_CONTRAST
+            yield CarriedPlane(z, found if holds else self.free(z, likely))
 
     def next_outline(
-        self, z: int, last: ProposedObject
-    ) -> tuple[ProposedObject | None, ProposedObject | None, str]:
+        self, z: int, last: ProposedObject, highest: NDArray[np.float64]
+    ) -> tuple[ProposedObject | None, float, str]:
         """Return the object in a plane, by its outline in the plane before.
 
         Returns
         -------
-        found, whole, why
-            The object within its reach, as it was proposed, and why there is none.
+        found, strength, why
+            The object; its contrast, of the highest so far; why there is none.
         """
-        from scipy import ndimage
+        reach = min(self.reach, max(_diameter(last) / 2, LEAST_REACH))
+        candidates = [self.prompted(z, last), *self.fitted(z, last, highest, reach)]
+        best: tuple[float, ProposedObject, float] | None = None
+        why = "there is nothing at its place"
+        for one in candidates:
+            if one is None:
+                continue
+            found, overlap, why_not = self.within_reach(last, one, reach)
+            if found is None:
+                why = why_not
+                continue
+            # What lies beyond its reach is still of the object, if perhaps of others too.
+            strength = self.strength(z, one, highest)
+            if strength > MOST_CONTRAST:
+                why = "something else begins"
+                continue
+            worth = min(max(strength, 0.0), 1.0) * overlap
+            if best is None or worth > best[0]:
+                best = worth, found, strength
+        return (None, 0.0, why) if best is None else (best[1], best[2], "")
 
-        diameter = 2 * float(np.sqrt(last.area / np.pi))
-        reach = min(self.reach, max(diameter / 2, LEAST_REACH))
-        prompt = Prompt(inside=clicks_in(last, self.reach))
-        found = self.open_plane(plane_of(self.stack, z)).propose(
-            prompt,
+    def prompted(self, z: int, last: ProposedObject) -> ProposedObject | None:
+        """Return the object that is proposed for clicks deep in its last outline."""
+        return self.open_plane(plane_of(self.stack, z)).propose(
+            Prompt(inside=clicks_in(last, self.reach)),
             previous=last,
             taken=self.taken(z),
-            size=diameter,
+            size=_diameter(last),
             cancelled=self.cancelled,
         )
-        if found is None:
-            return None, found, "there is nothing at its place"
-        box = _padded(_around(last, found), round(reach) + 1, self.stack.spatial_shape[-2:])
-        before, now = _cut(last, box), _cut(found, box)
-        near = ndimage.distance_transform_edt(~before) <= reach
-        kept = _largest(now & near)
-        area = np.count_nonzero(kept)
+
+    def fitted(
+        self, z: int, last: ProposedObject, highest: NDArray[np.float64], reach: float
+    ) -> list[ProposedObject]:
+        """Return the last outline moved to edges, ridges and a level of grey within its reach."""
+        from scipy import ndimage
+        from skimage.segmentation import watershed
+
+        box = _padded(last.slices, round(2 * reach) + 2, self.stack.spatial_shape[-2:])
+        before = _cut(last, box)
+        depth = ndimage.distance_transform_edt(np.pad(before, 1))[1:-1, 1:-1]
+        away = ndimage.distance_transform_edt(~before)
+        markers = np.zeros(before.shape, np.int32)
+        markers[depth > min(reach, 0.6 * float(depth.max()))] = 1
+        markers[(away > reach) | self.taken_in(z, box)] = 2
+        if not (markers == 2).any():
+            return []
+        # In these units the object is brighter than its surroundings.
+        grey = np.tensordot(highest, np.nan_to_num(self.pixels(z, box)), 1)
+        width = max(1.0, _BLUR * _diameter(last))
+        smooth = ndimage.gaussian_filter(grey, width)
+        middle = (_mean(smooth, markers == 1) + _mean(smooth, (markers == 2) & (away > 0))) / 2
+        edges = watershed(ndimage.gaussian_gradient_magnitude(grey, width), markers)
+        ridges = watershed(-ndimage.gaussian_filter(grey, 1.0), markers)
+        bright = np.where(markers > 0, markers, np.where(smooth > middle, 1, 2))
+        fitted = []
+        for found in (edges, ridges, bright):
+            mask = _largest((found == 1) & (markers < 2))
+            if mask.any():
+                origin = box[0].start, box[1].start
+                fitted.append(ProposedObject(mask, origin, last.score))
+        return fitted
+
+    def within_reach(
+        self, last: ProposedObject, one: ProposedObject, reach: float
+    ) -> tuple[ProposedObject | None, float, str]:
+        """Return what an outline has within reach of the last, its overlap, or what is wrong."""
+        from scipy import ndimage
+
+        box = _padded(_around(last, one), round(reach) + 1, self.stack.spatial_shape[-2:])
+        before, now = _cut(last, box), _cut(one, box)
+        kept = _largest(now & (ndimage.distance_transform_edt(~before) <= reach))
+        area, earlier = np.count_nonzero(kept), np.count_nonzero(before)
         if area < LEAST_AREA:
-            return None, found, "nothing of its outline is left"
+            return None, 0.0, "nothing of its outline is left"
         if area < 0.5 * np.count_nonzero(now):
-            return None, found, "its outline runs into something else"
-        overlap = np.count_nonzero(kept & before) / min(area, np.count_nonzero(before))
-        if overlap < LEAST_OVERLAP:
-            return None, found, "it is at another place"
-        return _shaped(found, kept, box), found, ""
+            return None, 0.0, "its outline runs into something else"
+        both = np.count_nonzero(kept & before)
+        if both < LEAST_OVERLAP * min(area, earlier):
+            return None, 0.0, "it is at another place"
+        return _shaped(one, kept, box), both / (area + earlier - both), ""
+
+    def strength(self, z: int, found: ProposedObject, highest: NDArray[np.float64]) -> float:
+        """Return the contrast of an object, of the highest so far."""
+        return float(self.contrast(z, found) @ highest) / max(float(highest @ highest), 1e-12)
 
     def free(self, z: int, found: ProposedObject) -> ProposedObject:
         """Return an outline without the pixels that other objects have."""
@@ -241,36 +301,44 @@ class _Carrier:
         ring = (ndimage.distance_transform_edt(~own) <= width) & ~own
         free = ring & ~self.taken_in(z, box)
         ring = free if free.any() else ring
+        return np.array([_mean(one, own) - _mean(one, ring) for one in self.pixels(z, box)])
+
+    def pixels(self, z: int, box: tuple[slice, slice]) -> NDArray[np.float64]:
+        """Return the pixels of a window of a plane: (C, Y, X)."""
         plane = plane_of(self.stack, z)
-        index = tuple(
-            box[-2] if a == "Y" else box[-1] if a == "X" else slice(None) for a in plane.axes
-        )
+        index = tuple(box["YX".index(a)] if a in "YX" else slice(None) for a in plane.axes)
         pixels = np.asarray(plane.data[index], np.float64)
-        channels = (
-            np.moveaxis(pixels, plane.axes.index("C"), 0) if "C" in plane.axes else pixels[None]
-        )
-        return np.array([_mean(one, own) - _mean(one, ring) for one in channels])
+        at = plane.axes.find("C")
+        return pixels[None] if at < 0 else np.moveaxis(pixels, at, 0)
 
 
-def clicks_in(found: ProposedObject, margin: float) -> tuple[Point, ...]:
+def clicks_in(
+    found: ProposedObject, margin: float, *, most: int = _CLICKS, apart: float = 0.0
+) -> tuple[Point, ...]:
     """Return clicks deep in an object, the deepest first, far from each other.
 
     Parameters
     ----------
     margin
         Pixels from the outline that further clicks keep.
+    most
+        Largest number of clicks.
+    apart
+        Least distance of clicks; by default the depth of the object, which must then be at least
+        six tenths as deep at all of them.
     """
     from scipy import ndimage
 
     depth = ndimage.distance_transform_edt(np.pad(found.mask, 1))[1:-1, 1:-1]
     deepest = float(depth.max())
     clicks = [np.unravel_index(int(depth.argmax()), depth.shape)]
-    inner = np.argwhere(depth >= max(0.6 * deepest, margin))
-    while len(clicks) < _CLICKS and len(inner):
-        apart = np.min([np.hypot(*(inner - click).T) for click in clicks], axis=0)
-        if apart.max() < deepest:
+    inner = np.argwhere(depth >= (apart / 4 if apart else max(0.6 * deepest, margin)))
+    away = np.full(len(inner), np.inf)
+    while len(clicks) < most and len(inner):
+        away = np.minimum(away, np.hypot(*(inner - clicks[-1]).T))
+        if away.max() < (apart or deepest):
             break
-        clicks.append(tuple(inner[apart.argmax()]))
+        clicks.append(tuple(inner[away.argmax()]))
     return tuple((float(y + found.origin[0]), float(x + found.origin[1])) for y, x in clicks)
 
 
@@ -336,6 +404,10 @@ def _shaped(found: ProposedObject, kept: Mask, box: tuple[slice, slice]) -> Prop
         whole[top : top + height, left : left + width] = found.probability
         probability = whole[inner]
     return ProposedObject(kept[inner], origin, found.score, probability)
+
+
+def _diameter(found: ProposedObject) -> float:
+    return 2 * float(np.sqrt(found.area / np.pi))
 
 
 def _largest(mask: Mask) -> Mask:
