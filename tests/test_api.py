@@ -25,6 +25,8 @@ from napari_unetseg.core.measure import MeasureOptions, measure
 from napari_unetseg.core.model.pixel_specs import MlpSpec
 from napari_unetseg.core.models_io.native import load
 from napari_unetseg.core.objects.decode import DecodeOptions
+from napari_unetseg.core.prompts.marked_objects import ClickOptions, click_objects
+from napari_unetseg.core.prompts.marks import Mark
 from napari_unetseg.core.recipe import Recipe, ThresholdStep, run_recipe, write_recipe
 from napari_unetseg.core.scoring.pixel_scores import scores
 from napari_unetseg.core.scoring.score_summary import judge_objects
@@ -101,6 +103,7 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch, capsys):
         (seg.flatten, BackgroundOptions),
         (seg.measure, MeasureOptions),
         (seg.predict, PredictOptions),
+        (seg.click, ClickOptions),
     ],
 )
 def test_help_lists_every_option_with_its_default(function, options):
@@ -247,6 +250,12 @@ IDS = np.eye(20, dtype=int)
             lambda: seg.evaluate(*[np.arange(100).reshape(10, 10)] * 2, labels_are="mask"),
             "look like object ids",
         ),
+        (lambda: seg.click(PLANE), "no mark"),
+        (lambda: seg.click(PLANE, [(1, 2, 3)]), "points of object 1 must be numbers along.*YX"),
+        (lambda: seg.click(PLANE, boxes={"a": [3]}), "boxes of object 'a' must be"),
+        (lambda: seg.click(PLANE, [(9, 9)], outside=[(1, 1)]), "give a dict"),
+        (lambda: seg.click(PLANE, [(-9, -9)]), "no object at any of the marks"),
+        (lambda: seg.click(PLANE, [(9, 9)], cary=True), "Did you mean carry?"),
         (lambda: seg.predict(PLANE, "nucleus"), "Shipped models are: nuclei"),
         (lambda: seg.predict(PLANE, 3), "The model must be"),
         (lambda: seg.write("a.csv", PLANE), "must end in"),
@@ -293,6 +302,30 @@ def test_an_options_object_does_what_keywords_do():
     )
     levels = seg.threshold(SAMPLE.image, values=[300])
     np.testing.assert_array_equal(levels, SAMPLE.image > 300)
+
+
+# Clicks
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_clicks_in_any_kind_of_array_give_the_objects_of_core(kind, tmp_path):
+    at = [tuple(np.argwhere(SAMPLE.objects == number).mean(0)) for number in (1, 2)]
+    found = seg.click(wrapped(SAMPLE.image, kind, tmp_path), at, size=14)
+    marks = [Mark(number, tuple(map(float, place))) for number, place in enumerate(at, 1)]
+    right = click_objects(SAMPLE.as_image(), marks, ClickOptions(size=14)).labels
+    assert isinstance(found, seg.Image if kind == "image" else np.ndarray)
+    np.testing.assert_array_equal(found, right)
+
+
+def test_boxes_as_corners_as_shapes_and_by_id_mean_the_same():
+    rows, columns = np.nonzero(SAMPLE.objects == 1)
+    y0, x0, y1, x1 = rows.min(), columns.min(), rows.max(), columns.max()
+    corners = [(y0, x0), (y1, x1)]
+    square = np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)], float)
+    flat = seg.click(SAMPLE.image, boxes=[(y0, x0, y1, x1)])
+    np.testing.assert_array_equal(seg.click(SAMPLE.image, boxes=[corners]), flat)
+    np.testing.assert_array_equal(seg.click(SAMPLE.image, boxes=[square]), flat)
+    np.testing.assert_array_equal(seg.click(SAMPLE.image, boxes={5: square}), flat * 5)
 
 
 # Models

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_unetseg.api import (
         Image,
+        click,
         evaluate,
         fit_background,
         flatten,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Image",
     "__version__",
+    "click",
     "evaluate",
     "fit_background",
     "flatten",

@@ -20,6 +20,7 @@ from napari_unetseg.api_arguments import (
     chosen_options,
     image_from,
     like_given,
+    marks_from,
     model_and_training,
     model_from,
     offering,
@@ -51,6 +52,7 @@ from napari_unetseg.core.models_io.native import save
 from napari_unetseg.core.objects.compartments import find_compartments
 from napari_unetseg.core.objects.decode import DecodeOptions
 from napari_unetseg.core.progress import Progress, part, silent
+from napari_unetseg.core.prompts.marked_objects import ClickOptions, click_objects
 from napari_unetseg.core.recipe import Recipe, RecipeResult
 from napari_unetseg.core.scoring.pixel_scores import class_scores, mean_scores
 from napari_unetseg.core.scoring.score_summary import ObjectScoreOptions, judge_objects
@@ -508,6 +510,76 @@ def predict(
     return like_given(image, prediction)
 
 
+# Clicks
+
+
+@overload
+def click(image: Image, points: Any = None, boxes: Any = None, **keywords: Any) -> Image: ...
+@overload
+def click(image: Any, points: Any = None, boxes: Any = None, **keywords: Any) -> Any: ...
+@offering(ClickOptions)
+def click(
+    image: Any,
+    points: Any = None,
+    boxes: Any = None,
+    *,
+    outside: Any = None,
+    axes: str | None = None,
+    channel: Channels = "",
+    spacing: Spacing = (),
+    unit: str = "",
+    progress: Progress = silent,
+    **keywords: Any,
+) -> Any:
+    """Outline the objects that clicks or boxes mark.
+
+    Parameters
+    ----------
+    image
+        An `Image` or any array.
+    points
+        Clicks in pixels along the axes without channels, (n, axes): each in an object of its own.
+        Or a dict, from the id of an object to its clicks.
+    boxes
+        Corners of a box around each object, (n, corners, axes), as a Shapes layer has them; or
+        first row, first column, last row, last column, (n, 4). Or a dict, from the id of an object
+        to its box. Boxes without ids count on after the points.
+    outside
+        A dict, from the id of an object to clicks that are not in it.
+    axes, spacing, unit
+        Metadata of an array that has none of its own; see `Image.of`.
+    channel
+        Number from 0, or name, of the channel to use, or a list of them; empty for all. Of colour
+        images also ``"luminance"``.
+    progress
+        Called with the completed fraction; may raise `Cancelled`.
+
+    Returns
+    -------
+    Image or array
+        Ids, int32, of the image's axes without channels; 0 is background. An id without pixels
+        is one of a mark at which nothing was found.
+
+    Raises
+    ------
+    InputError
+        When the marks do not fit the image, or there is no object at any of them.
+
+    Examples
+    --------
+    >>> import napari_unetseg as seg
+    >>> sample = seg.samples.nuclei((96, 96), seed=3)
+    >>> y, x = np.argwhere(sample.objects == 2).mean(0)
+    >>> ids = seg.click(sample.image, [(y, x)])
+    >>> bool(ids[round(y), round(x)] == 1)
+    True
+    """
+    given = image_from(image, axes=axes, spacing=spacing, unit=unit, channel=channel)
+    chosen = chosen_options(ClickOptions, None, keywords)
+    marks = marks_from(points, boxes, outside, given.axes.replace("C", ""))
+    return like_given(image, click_objects(given, marks, chosen, progress=progress).labels)
+
+
 # Numbers
 
 
@@ -844,6 +916,7 @@ __all__ = [
     "MeasuredCells",
     "ModelLike",
     "Spacing",
+    "click",
     "evaluate",
     "fit_background",
     "flatten",

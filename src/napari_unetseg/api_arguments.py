@@ -19,6 +19,7 @@ from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io.foreign import open_model
 from napari_unetseg.core.options import Options
+from napari_unetseg.core.prompts.marks import Kind, Mark
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - of options
 F = TypeVar("F", bound=Callable[..., Any])
@@ -148,6 +149,54 @@ def model_from(given: ModelLike) -> TrainedModel:
     )
 
 
+# Marks
+
+
+def marks_from(points: Any, boxes: Any, outside: Any, axes: str) -> list[Mark]:
+    """Return the marks of objects that are given as arrays, or as dicts of arrays by object.
+
+    Raises
+    ------
+    InputError
+        When an array is none of points or boxes along the axes.
+    """
+    marks: list[Mark] = []
+    first = 1
+    for name, given, kind in (("points", points, "inside"), ("boxes", boxes, "box")):
+        if given is None:
+            continue
+        by_object = isinstance(given, Mapping)
+        many = dict(given) if by_object else dict(enumerate(given, first))
+        first += len(many)
+        for number, one in many.items():
+            marks += _marks_of(number, one, kind, name, axes)
+    if outside is not None and not isinstance(outside, Mapping):
+        raise InputError(
+            "Clicks outside need the object that they are not in: give a dict, such as "
+            "{1: [(8, 9)]}."
+        )
+    for number, one in (outside or {}).items():
+        marks += _marks_of(number, one, "outside", "outside", axes)
+    return marks
+
+
+def _marks_of(number: Any, given: Any, kind: Any, name: str, axes: str) -> list[Mark]:
+    """Return the marks of one object."""
+    try:
+        places = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        places = np.zeros(())
+    if kind == "box" and places.shape == (4,) and len(axes) == 2:
+        places = places.reshape(2, 2)
+    places = np.atleast_2d(places)
+    if places.ndim != 2 or places.shape[1] != len(axes) or not isinstance(number, int | str):
+        raise InputError(
+            f"The {name} of object {number!r} must be numbers along the axes {axes}, not {given!r}."
+        )
+    found: Kind = kind
+    return [Mark(number, tuple(place), found) for place in places.tolist()]
+
+
 # Options
 
 
@@ -270,6 +319,7 @@ __all__ = [
     "chosen_options",
     "image_from",
     "like_given",
+    "marks_from",
     "model_and_training",
     "model_from",
     "offering",

@@ -60,6 +60,7 @@ _COMMANDS = {
     "train-on": "fine_tune_command:fine_tune_command",
     "calibrate": "calibrate_command:calibrate_command",
     "fill": "fill_command:fill_command",
+    "click": "click_command:click_command",
     "measure": "measure_command:measure_command",
     "cells": "cells_command:cells_command",
     "run": "run_command:run_command",
