@@ -14,6 +14,7 @@ from napari_unetseg.core.corrections import along, ids_along
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.training.fill_volume import FillOptions
+from napari_unetseg.gui.correct.carry_object import CarriedNow, CarriedObject, CarryPanel
 from napari_unetseg.gui.correct.click_objects import HINT, ObjectClicks
 from napari_unetseg.gui.correct.click_panel import CLICK_KEY, ClickPanel
 from napari_unetseg.gui.correct.click_scene import likely_image, may_be_clicked
@@ -34,6 +35,7 @@ from napari_unetseg.gui.correct.correct_scene import (
 from napari_unetseg.gui.correct.correct_tools import TOOLS, ToolKind
 from napari_unetseg.gui.correct.extent_box import ExtentBox
 from napari_unetseg.gui.correct.fill_stack import FilledLayer, fill_work, show_filled, stack_of
+from napari_unetseg.gui.correct.find_similar_panel import FindSimilarPanel, FoundSimilar
 from napari_unetseg.gui.correct.gathered_objects import Gathered
 from napari_unetseg.gui.correct.locked_view import LockedView
 from napari_unetseg.gui.correct.objects_of_classes import (
@@ -122,6 +124,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.click_panel = ClickPanel(self.clicks, image)
         self.click_panel.toggled.connect(self.click_objects)
         self.click_panel.new_wanted.connect(lambda: self.new_objects())
+        self.carry_panel, self.similar = CarryPanel(self), FindSimilarPanel(self)
         self.panel = ToolPanel()
         self.panel.pressed.connect(self.press)
         self.finish_button = QPushButton("Split at the clicked points (Enter)")
@@ -154,7 +157,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         )
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
-            lead=[self.click_panel],
+            lead=[self.click_panel, self.carry_panel, self.similar],
             extras=[
                 self.objects_button,
                 self.panel,
@@ -181,6 +184,10 @@ class CorrectWidget(Tool[CorrectOptions]):
             raise InputError("Choose a tool first.")
         return self._work
 
+    def show_on_the_way(self, thing: Any) -> None:
+        if isinstance(thing, CarriedNow):
+            self.carry_panel.show_plane(thing)
+
     def show_result(self, layer: Layer, options: CorrectOptions, result: Any) -> str:
         if isinstance(result, FilledLayer):
             return show_filled(self.session, self.viewer.layers, result)
@@ -189,6 +196,10 @@ class CorrectWidget(Tool[CorrectOptions]):
             self.pick.pick(made)
             self.viewer.layers.selection.active = made
             return message
+        if isinstance(result, FoundSimilar):
+            return self.similar.take(result)
+        if isinstance(result, CarriedObject):
+            return self.carry_panel.take(result)
         if layer is not self._layer or self._boxes is None:
             return "Another layer was chosen meanwhile, so nothing was done. Repeat it there."
         if isinstance(result, CorrectionResult):
@@ -205,6 +216,7 @@ class CorrectWidget(Tool[CorrectOptions]):
     def layer_changed(self, layer: Layer | None) -> None:
         super().layer_changed(layer)
         self.leave()
+        self.similar.discard()
         self._unbind()
         if self._layer is not None:
             disconnect_events(self._layer.events, self)
@@ -256,6 +268,8 @@ class CorrectWidget(Tool[CorrectOptions]):
     def refresh(self) -> None:
         super().refresh()
         self._searching = self._searching and self.running
+        self.similar.refresh()
+        self.carry_panel.refresh()
         self.panel.setEnabled(not self.running and self._boxes is not None)
         free = not self.running or self._searching
         images = self.click_panel.image.layer() is not None
@@ -286,6 +300,8 @@ class CorrectWidget(Tool[CorrectOptions]):
             self.session.models_changed.disconnect(self.refresh)
             self.shapes.close_events()
             self.click_panel.image.close_events()
+            self.similar.discard()
+            self.carry_panel.hide_planes()
             if self._layer is not None:
                 disconnect_events(self._layer.events, self)
             if self._boxes is not None:
@@ -293,6 +309,21 @@ class CorrectWidget(Tool[CorrectOptions]):
         super().close_tool()
 
     # Actions
+
+    @property
+    def labels_layer(self) -> Labels | None:
+        """The layer to correct, if its objects can be corrected."""
+        return self._layer if self._boxes is not None else None
+
+    def begin(self, work: Work) -> None:
+        """Run a computation of a panel; `show_result` hands its result back to it."""
+        if not self._busy():
+            self._work = work
+            self.run()
+
+    def finish_clicks(self) -> None:
+        """Keep the object in the making."""
+        self.clicks.keep()
 
     @property
     def kind(self) -> ToolKind | None:

@@ -19,6 +19,7 @@ from napari_unetseg.core.review_queue import BuiltQueue, QueueOptions, Sources, 
 from napari_unetseg.gui.correct.correct_hand import Keys
 from napari_unetseg.gui.queue.queue_panel import KEYS, QueuePanel
 from napari_unetseg.gui.queue.queue_run import QueueRun
+from napari_unetseg.gui.queue.queue_store import queue_of
 from napari_unetseg.gui.shared.form import labelled_rows
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layer_provenance import maker_of
@@ -176,6 +177,9 @@ class QueueWidget(Tool[QueueOptions]):
         self.keys.release()
         calls = {key: partial(self.press, name) for name, key in KEYS.items()}
         self.panel.show_keys(self.keys.bind(self._review.layer, calls))
+        if queue_of(self._review.layer, self.form.options.order) != self._review.queue:
+            # Another page made a queue meanwhile.
+            self._review.open(self.form.options.order)
         self._review.look()
         if self._review.queue is not None:
             self._review.show()

@@ -25,6 +25,7 @@ from napari_unetseg.core.training.suggested_start import SUGGESTED_START
 from napari_unetseg.gui.shared.form import Form, labelled_rows
 from napari_unetseg.gui.shared.layers import field_of, image_of
 from napari_unetseg.gui.shared.model_choice import ModelChoice, add_shipped
+from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.task import Latest, Work
 from napari_unetseg.gui.shared.tool import Tool
 from napari_unetseg.gui.shared.training_layers import (
@@ -52,6 +53,7 @@ from napari_unetseg.gui.train.train_view import (
     resolve,
 )
 from napari_unetseg.gui.train.training_preview import show_training
+from napari_unetseg.gui.workbench.dock_registry import TITLES
 
 
 class TrainWidget(Tool[TrainOptions]):
@@ -210,6 +212,15 @@ class TrainWidget(Tool[TrainOptions]):
         self.curve.clear_curves()
         self.curve.setVisible(not pixel)
         return run
+
+    def take_objects(self, image: Layer, labels: Layer, region: Layer) -> None:
+        """Choose an image, the objects on it, and where they are complete, to train a UNet."""
+        self.pick.pick(image)
+        self.labels.pick(labels)
+        self.kind.setCurrentIndex(self.kind.findData("objects"))
+        self.rung.setCurrentIndex(self.rung.findData("unet"))
+        self.region.pick(region)
+        self.say("Everything in the finished region is labelled. Press Train.")
 
     def show_on_the_way(self, thing: Any) -> None:
         show_training(self, self.curve, thing, painted=self.strokes.colours())
@@ -404,6 +415,20 @@ class TrainWidget(Tool[TrainOptions]):
         return None if self.kind.currentData() == "scribbles" else self.region.layer()
 
 
+def open_train(viewer: Any, image: Layer, labels: Layer, region: Layer) -> bool:
+    """Show a Train page with finished objects; return False if the viewer has no window."""
+    workbench = Session.of(viewer).workbench
+    if workbench is not None:
+        workbench.open_tool(TrainWidget.title)
+        page = workbench.tool(TITLES.index(TrainWidget.title))
+    elif hasattr(viewer, "window"):
+        _, page = viewer.window.add_plugin_dock_widget("napari-unetseg", TrainWidget.title)
+    else:
+        return False
+    page.take_objects(image, labels, region)
+    return True
+
+
 def _is_stack(layer: Layer) -> bool:
     """Whether a layer has more than one plane along Z."""
     try:
@@ -413,4 +438,4 @@ def _is_stack(layer: Layer) -> bool:
     return "Z" in image.axes and image.length("Z") > 1
 
 
-__all__ = ["TrainWidget"]
+__all__ = ["TrainWidget", "open_train"]

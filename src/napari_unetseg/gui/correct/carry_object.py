@@ -1,0 +1,281 @@
+"""Carry an object through the planes of a stack: live on screen, then in the labels as one step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QHBoxLayout, QWidget
+
+from napari_unetseg.core.corrections import Change, LabelsView
+from napari_unetseg.core.corrections.locked_pixels import PixelSet
+from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.prompts.carry_planes import CarriedPlane, carry_planes
+from napari_unetseg.core.prompts.find_similar import cut_objects
+from napari_unetseg.core.prompts.prompt import Mask, ProposedObject
+from napari_unetseg.gui.correct.click_scene import likely_image
+from napari_unetseg.gui.shared.dock_help import text_button
+from napari_unetseg.gui.shared.layers import image_of, index_along, plane_index
+from napari_unetseg.gui.shared.preview import Preview, threshold_look
+from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
+from napari_unetseg.gui.shared.task import Reporter
+
+if TYPE_CHECKING:
+    from napari_unetseg.gui.correct.correct_dock import CorrectWidget
+
+_NO_OBJECT = (
+    "Choose the object first: click it (Click objects), or pick it with napari's colour picker, on "
+    "a plane where it is outlined well."
+)
+_CHANGED = "The labels changed meanwhile, so nothing was done. Please repeat it."
+
+
+@dataclass(frozen=True, eq=False)
+class CarriedObject:
+    """An object carried through the planes of a stack.
+
+    Parameters
+    ----------
+    layer, number
+        The labels, and the id of the object.
+    lead
+        Index of the stack along the axes of the labels before Z.
+    planes
+        What was found, an end at each side.
+    state
+        State of the labels and locked pixels at the start.
+    """
+
+    layer: Labels
+    number: int
+    lead: tuple[int, ...]
+    planes: tuple[CarriedPlane, ...]
+    state: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CarriedNow:
+    """A plane that was found, of the stack at `lead` of some labels."""
+
+    layer: Labels
+    lead: tuple[int, ...]
+    plane: CarriedPlane
+
+
+class CarryPanel(QWidget):
+    """A button that carries the chosen object through the planes of its stack.
+
+    Parameters
+    ----------
+    tool
+        The Correct page.
+    """
+
+    def __init__(self, tool: "CorrectWidget") -> None:
+        super().__init__()
+        self._tool, self._viewer = tool, tool.viewer
+        self._preview = Preview(self._viewer)
+        self._picture: NDArray[np.uint8] | None = None
+        self._carried: dict[tuple[str, int], dict[int, ProposedObject]] = {}
+        self.button = text_button(
+            "Carry through the planes",
+            "Follow the object clicked last, or chosen in the layer, through the planes above and "
+            "below until it ends. Correct it on any plane and press again: it goes on from there.",
+            self.carry,
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.button)
+
+    def carry(self) -> None:
+        """Carry the object, in another thread."""
+        layer = self._tool.labels_layer
+        if layer is None:
+            self._tool.say(self._tool.nothing_text, problem=True)
+            return
+        self._tool.finish_clicks()
+        try:
+            work = self._work(layer)
+        except InputError as error:
+            self._tool.say(str(error), problem=True)
+            return
+        self._picture = None
+        self._tool.begin(work)
+
+    def show_plane(self, now: CarriedNow) -> None:
+        """Show a plane that was found, over the labels."""
+        layer, found = now.layer, now.plane.found
+        if found is None or layer not in self._viewer.layers:
+            return
+        if self._picture is None:
+            self._picture = np.zeros(layer.data.shape, np.uint8)
+        self._picture[(*now.lead, now.plane.z)][found.slices] |= found.mask.view(np.uint8)
+        shown = self._preview.layer
+        if shown is None:
+            look = threshold_look((0.5,), 0, 1)
+            self._preview.show(layer, self._picture, name="carried object", **look)
+        else:
+            shown.refresh()
+
+    def take(self, result: CarriedObject) -> str:
+        """Write a carried object into the labels, locked, as one undo step; return the message."""
+        self.hide_planes()
+        layer, number = result.layer, result.number
+        locks = self._tool.session.locks(layer)
+        if layer not in self._viewer.layers or locks.state() != result.state:
+            return _CHANGED
+        change = self._change(result)
+        if len(change) > UNDOABLE_PIXELS:
+            return (
+                f"The object has {len(change):,} pixels in the other planes, more than can be "
+                f"undone ({UNDOABLE_PIXELS:,}). Crop the stack."
+            )
+        found = {plane.z: plane.found for plane in result.planes if plane.found is not None}
+        self._carried[str(layer.unique_id), number] = {
+            **self._carried.get((str(layer.unique_id), number), {}),
+            **found,
+        }
+        if len(change):
+            locks.correct(change.index, change.after)
+        ends = [f"before plane {p.z}: {p.why}" for p in result.planes if p.found is None]
+        text = f"Object {number} was carried through {len(found)} planes and locked"
+        ended = f" It ended {', and '.join(ends)}." if ends else " It goes on to both ends."
+        return f"{text}; Ctrl+Z takes it back.{ended} Correct any plane, and press again."
+
+    def hide_planes(self) -> None:
+        """Remove what was shown on the way."""
+        self._preview.remove()
+        self._picture = None
+
+    def refresh(self) -> None:
+        """Show the button for labels of a stack."""
+        layer = self._tool.labels_layer
+        stack = layer is not None and layer.ndim > 2 and layer.data.shape[-3] > 1
+        self.setVisible(stack)
+        self.button.setEnabled(stack and not self._tool.running)
+
+    def _work(self, layer: Labels) -> Any:
+        """Return the computation, which holds copies of what it needs."""
+        source = likely_image(self._viewer.layers, layer)
+        if source is None:
+            raise InputError("There is no image below these labels. Open it, or choose others.")
+        *lead, z = plane_index(layer, self._viewer.dims.current_step)
+        stack = _stack_on_screen(self._viewer, source)
+        ids = np.array(layer.data[tuple(lead)])
+        if stack.axes.replace("C", "") != "ZYX" or stack.spatial_shape != ids.shape:
+            raise InputError(
+                f"{source.name!r} and {layer.name!r} are not stacks of the same planes. Name the "
+                "axes of both, or choose others."
+            )
+        locks = self._tool.session.locks(layer)
+        numbers = [n for n in (*self._tool.clicks.ids[::-1], layer.selected_label) if n]
+        number = next((int(n) for n in numbers if (ids[z] == n).any()), 0)
+        if not number:
+            raise InputError(_NO_OBJECT)
+        known = self._carried.get((str(layer.unique_id), number), {})
+        anchors = _anchors(ids, number, z, known)
+        locked = locks.pixels()
+        return partial(
+            _carried, layer, tuple(lead), stack, ids, number, anchors, locked, locks.state()
+        )
+
+    def _change(self, result: CarriedObject) -> Change:
+        """Return the change that replaces what was carried before by what was found."""
+        layer, number = result.layer, result.number
+        view = LabelsView((*result.lead, None, None, None)).view(layer.data)
+        before = self._carried.get((str(layer.unique_id), number), {})
+        changes = []
+        found = {plane.z: plane.found for plane in result.planes}
+        for z, one in before.items():
+            # Only planes that nobody changed since are replaced.
+            if z in found and _is_as_carried(view[z], number, one):
+                kept = np.zeros(view[z].shape, np.bool_)
+                now = found[z]
+                if now is not None:
+                    kept[now.slices] = now.mask
+                gone = one.mask & ~kept[one.slices] & (view[z][one.slices] == number)
+                changes.append(_of_plane(view, z, one.slices, gone, 0))
+        for z, now in found.items():
+            if now is not None:
+                changes.append(_of_plane(view, z, now.slices, now.mask, number))
+        joined = Change.joined(changes, view)
+        return LabelsView((*result.lead, None, None, None)).place(joined)
+
+
+def _of_plane(
+    view: NDArray[Any], z: int, window: tuple[slice, slice], mask: Mask, number: int
+) -> Change:
+    """Return the change of a plane of a stack."""
+    return Change.of(view, (slice(z, z + 1), *window), mask[None], number, [number] * bool(number))
+
+
+def _is_as_carried(plane: NDArray[Any], number: int, one: ProposedObject) -> bool:
+    mask = plane == number
+    return int(mask.sum()) == one.area and bool(mask[one.slices][one.mask].all())
+
+
+def _anchors(
+    ids: NDArray[Any], number: int, z: int, carried: Mapping[int, ProposedObject]
+) -> dict[int, ProposedObject]:
+    """Return the object in the planes that a person outlined: those that were not carried as is."""
+    anchors = {}
+    for at in np.flatnonzero((ids == number).any((1, 2))).tolist():
+        if at == z or at not in carried or not _is_as_carried(ids[at], number, carried[at]):
+            (anchors[at],) = cut_objects(ids[at], [number])
+    return anchors
+
+
+def _stack_on_screen(viewer: Any, image: Layer) -> Image:
+    """Return the stack of an image that the viewer shows, unread, with all its channels."""
+    whole = image_of(image)
+    axes = whole.grey().axes if whole.rgb else whole.axes
+    index = index_along(image, axes, plane_index(image, viewer.dims.current_step))
+    lead = zip((axis for axis in axes if axis not in "YX"), index, strict=True)
+    at = {axis: min(place, whole.length(axis) - 1) for axis, place in lead if axis == "T"}
+    part = tuple(at.get(axis, slice(None)) for axis in whole.axes)
+    kept = "".join(axis for axis in whole.axes if axis not in at)
+    return whole.like(whole.data[part], kept, rgb=whole.rgb, channel_names=whole.channel_names)
+
+
+def _carried(
+    layer: Labels,
+    lead: tuple[int, ...],
+    stack: Image,
+    ids: NDArray[Any],
+    number: int,
+    anchors: dict[int, ProposedObject],
+    locked: PixelSet,
+    state: tuple[int, ...],
+    report: Reporter,
+) -> CarriedObject:
+    def taken(z: int) -> Any:
+        def within(window: tuple[slice, slice]) -> Mask:
+            here = ids[z][window]
+            at = (*(slice(k, k + 1) for k in (*lead, z)), *window)
+            closed = locked.inside(at).reshape(here.shape) & (here != number)
+            return closed | ((here != 0) & (here != number))
+
+        return within
+
+    def cancelled() -> bool:
+        try:
+            report(0.5, "carrying through the planes")
+        except Cancelled:
+            return True
+        return False
+
+    planes = []
+    for plane in carry_planes(stack, anchors, taken=taken, cancelled=cancelled):
+        planes.append(plane)
+        report.show(CarriedNow(layer, lead, plane))
+        report(len(planes) / stack.length("Z"), "carrying through the planes")
+    report(1.0, "")
+    return CarriedObject(layer, number, lead, tuple(planes), state)
+
+
+__all__ = ["CarriedNow", "CarriedObject", "CarryPanel"]
