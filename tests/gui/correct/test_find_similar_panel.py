@@ -208,6 +208,15 @@ def test_proposals_belong_to_their_plane(qtbot, viewer, tool, asked):
     assert [len(np.unique(plane)) - 1 for plane in labels.data] == [0, 3, 0]
 
 
+def test_proposals_are_hidden_with_the_page_and_come_back(qtbot, viewer, tool, layer, asked):
+    search(qtbot, tool)
+    tool.hide()
+    assert not [one for one in viewer.layers if one.name == "proposals"]
+    tool.show()
+    qtbot.waitUntil(lambda: any(one.name == "proposals" for one in viewer.layers))
+    assert len(tool.similar.shown()) == 2
+
+
 def test_train_on_these_marks_what_is_in_view(qtbot, viewer, tool, layer, monkeypatch):
     seen = []
     monkeypatch.setattr(find_similar_panel, "open_train", lambda *given: seen.append(given) or True)
@@ -318,6 +327,18 @@ def test_a_corrected_plane_is_gone_on_from_and_kept(qtbot, tool, viewer, stack):
     tool.carry_panel.carry()
     qtbot.waitUntil(lambda: not tool.running)
     np.testing.assert_array_equal(labels.data[6], edited)
+
+
+def test_what_was_carried_goes_where_it_ends_earlier_now(qtbot, tool, viewer, stack):
+    _, labels = stack
+    tool.carry_panel.carry()
+    qtbot.waitUntil(lambda: not tool.running)
+    # The image has the object no longer there.
+    viewer.layers["stack"].data = np.where(np.arange(10)[:, None, None] > 5, 0, stack[0] * 100.0)
+    tool.carry_panel.carry()
+    qtbot.waitUntil(lambda: not tool.running)
+    assert np.flatnonzero(labels.data.any((1, 2))).tolist() == [2, 3, 4, 5]
+    assert not (labels.data[4] != (discs() == 1)).any()
 
 
 def test_a_change_during_the_carrying_drops_it(qtbot, tool, stack, monkeypatch):

@@ -24,6 +24,7 @@ from napari_unetseg.core.prompts.prompt import (
     PromptSegmenter,
     ProposedObject,
     Taken,
+    pixel_of,
 )
 
 FloatArray = NDArray[np.float32]
@@ -46,6 +47,7 @@ _PIXELS = 6000
 _PARTS, _PART = 8, 48
 _DOUBTED, _NONE = 0.3, 64
 _CLICKS = 60
+_STEP, _GRID, _HINT = 0.6, 400, 25
 _NARROW, _WIDE = 0.2, 0.5
 _BLUR = 0.06
 _SURE = 0.6
@@ -156,22 +158,31 @@ class _Search:
             Whether the segmenter outlines each candidate, too; the more alike outline is taken.
         """
         places = list(_places(likely, self.closed, self.looks, progress=part(progress, 0, 0.1)))
-        candidates = []
-        for one in track(places, part(progress, 0.1, 1), "outlining objects"):
-            candidates += [self.rate(found, likely) for found in self.outlines(one, ask=ask)]
-        return _apart(candidates, self.plane.spatial_shape)
+        pieces = list(filter(None, map(self.closed.free, places)))
+        found = [*pieces, *self.asked(pieces, likely, part(progress, 0.1, 1))] if ask else pieces
+        return _apart([self.rate(one, likely) for one in found], self.plane.spatial_shape)
 
-    def outlines(self, place: ProposedObject, *, ask: bool) -> list[ProposedObject]:
-        """Return the piece of likely pixels itself, and the objects proposed for clicks in it."""
-        free = self.closed.free(place)
-        if free is None:
-            return []
-        clicks = self.clicks(free) if ask else []
-        asked = [
-            self.segmenter.propose(Prompt((click,)), taken=self.closed, size=self.looks.diameter)
-            for click in clicks
+    def asked(
+        self, pieces: Sequence[ProposedObject], likely: NDArray[np.uint8], progress: Progress
+    ) -> Iterator[ProposedObject]:
+        """Yield the objects proposed for clicks in pieces, and on a grid of not too many pixels."""
+        clicks = [click for piece in pieces for click in self.clicks(piece)]
+        step = _STEP * self.looks.diameter
+        rows, columns = (np.arange(step / 2, n, step) for n in self.plane.spatial_shape)
+        grid = [
+            (float(y), float(x)) for y in rows for x in columns if likely[int(y), int(x)] > _HINT
         ]
-        return [free, *filter(None, asked)]
+        clicks += grid if len(grid) <= _GRID else []
+        seen = _Seen(self.plane.spatial_shape)
+        for click in track(clicks, progress, "outlining objects"):
+            if click in seen:
+                continue
+            one = self.segmenter.propose(
+                Prompt((click,)), taken=self.closed, size=self.looks.diameter
+            )
+            if one is not None:
+                seen.add(click, one)
+                yield one
 
     def clicks(self, place: ProposedObject) -> list[Point]:
         """Return clicks in a place: one, or several if it has room for more objects."""
@@ -183,8 +194,8 @@ class _Search:
         around = likely[found.slices] / np.float32(255)
         inside = float(around[found.mask].mean())
         left = float((around * ~found.mask).sum()) / max(found.area, 1)
-        purity = inside / (1 + 0.5 * left)
-        return SimilarObject(found, self.looks.likeness(found) * min(purity / 0.8, 1.0))
+        purity = min(inside / (1 + 0.5 * left) / 0.8, 1.0)
+        return SimilarObject(found, self.looks.likeness(found) * np.sqrt(purity * found.score))
 
 
 class _Closed:
@@ -214,6 +225,25 @@ class _Closed:
         if np.count_nonzero(mask) < (1 - OVERLAP) * found.area or not mask.any():
             return None
         return replace(found, mask=mask)
+
+
+class _Seen:
+    """Clicks that need not be asked: those in the middle of an outline that one gave."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._inside = np.zeros(shape, np.bool_)
+
+    def __contains__(self, click: Point) -> bool:
+        return bool(self._inside[pixel_of(click)])
+
+    def add(self, click: Point, found: ProposedObject) -> None:
+        """Note the outline of a click, if that is not at its rim."""
+        from scipy import ndimage
+
+        depth = ndimage.distance_transform_edt(np.pad(found.mask, 1))[1:-1, 1:-1]
+        y, x = (at - first for at, first in zip(pixel_of(click), found.origin, strict=True))
+        if depth[y, x] > 0.5 * depth.max():
+            self._inside[found.slices] |= depth > 0.5 * depth.max()
 
 
 def foreground(

@@ -45,6 +45,8 @@ class CarriedObject:
         The labels, and the id of the object.
     lead
         Index of the stack along the axes of the labels before Z.
+    anchors
+        Planes that it was carried from.
     planes
         What was found, an end at each side.
     state
@@ -54,6 +56,7 @@ class CarriedObject:
     layer: Labels
     number: int
     lead: tuple[int, ...]
+    anchors: tuple[int, ...]
     planes: tuple[CarriedPlane, ...]
     state: tuple[int, ...]
 
@@ -136,10 +139,7 @@ class CarryPanel(QWidget):
                 f"undone ({UNDOABLE_PIXELS:,}). Crop the stack."
             )
         found = {plane.z: plane.found for plane in result.planes if plane.found is not None}
-        self._carried[str(layer.unique_id), number] = {
-            **self._carried.get((str(layer.unique_id), number), {}),
-            **found,
-        }
+        self._carried[str(layer.unique_id), number] = found
         if len(change):
             locks.correct(change.index, change.after)
         ends = [f"before plane {p.z}: {p.why}" for p in result.planes if p.found is None]
@@ -193,9 +193,9 @@ class CarryPanel(QWidget):
         found = {plane.z: plane.found for plane in result.planes}
         for z, one in before.items():
             # Only planes that nobody changed since are replaced.
-            if z in found and _is_as_carried(view[z], number, one):
+            if z not in result.anchors and _is_as_carried(view[z], number, one):
                 kept = np.zeros(view[z].shape, np.bool_)
-                now = found[z]
+                now = found.get(z)
                 if now is not None:
                     kept[now.slices] = now.mask
                 gone = one.mask & ~kept[one.slices] & (view[z][one.slices] == number)
@@ -275,7 +275,7 @@ def _carried(
         report.show(CarriedNow(layer, lead, plane))
         report(len(planes) / stack.length("Z"), "carrying through the planes")
     report(1.0, "")
-    return CarriedObject(layer, number, lead, tuple(planes), state)
+    return CarriedObject(layer, number, lead, tuple(anchors), tuple(planes), state)
 
 
 __all__ = ["CarriedNow", "CarriedObject", "CarryPanel"]

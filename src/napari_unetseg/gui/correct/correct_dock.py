@@ -244,6 +244,7 @@ class CorrectWidget(Tool[CorrectOptions]):
     def shown(self) -> None:
         """Bind the keys, and search the objects of a large layer in advance."""
         layer = self._layer
+        self.similar.look()
         self.outlines.read()
         if layer is None:
             return
@@ -261,6 +262,7 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def hidden(self) -> None:
         self.leave()
+        self.similar.hide_proposals()
         self._unbind()
         self.locked_view.hide()
         super().hidden()

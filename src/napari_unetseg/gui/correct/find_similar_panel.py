@@ -103,7 +103,7 @@ class FindSimilarPanel(QWidget):
         self.slider.setRange(0, 100)
         self.slider.setValue(round(100 * LIKELY))
         self.slider.setToolTip("How alike a proposal must be: to the right fewer, surer ones.")
-        self.slider.valueChanged.connect(self._show)
+        self.slider.valueChanged.connect(self.look)
         self.count = QLabel()
         self.all_button = text_button(
             "Accept all", "Write all shown proposals, locked, as one step.", self.accept
@@ -132,7 +132,7 @@ class FindSimilarPanel(QWidget):
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(_WAIT_MS)
-        self._later.timeout.connect(self._show)
+        self._later.timeout.connect(self.look)
         self.refresh()
 
     # Actions
@@ -168,7 +168,7 @@ class FindSimilarPanel(QWidget):
             event.connect(self._soon)
         found.layer.events.labels_update.connect(self._soon)
         self._viewer.dims.events.current_step.connect(self._soon)
-        self._show()
+        self.look()
         self.refresh()
         return (
             f"{len(found.candidates)} proposals. Move the slider until the right ones are shown, "
@@ -196,7 +196,7 @@ class FindSimilarPanel(QWidget):
             self._tool.say(str(error), problem=True)
             return
         self._tool.session.locks(found.layer).correct(change.index, change.after)
-        self._show()
+        self.look()
         self._tool.say(
             f"{len(change.objects)} objects were added and locked; Ctrl+Z takes them back. "
             "{} proposals are left.".format(int(self._open(found).sum()))
@@ -279,10 +279,15 @@ class FindSimilarPanel(QWidget):
         plane = found.layer.data[found.plane]
         return np.asarray(plane[y, x] == 0)
 
-    def _show(self) -> None:
+    def hide_proposals(self) -> None:
+        """Remove the proposals from the canvas until `look` is called."""
+        self._later.stop()
+        self._preview.remove()
+
+    def look(self) -> None:
         """Show the proposals that are alike enough on their plane, and count them."""
         found = self._found
-        if found is None:
+        if found is None or not self._tool.isVisible():
             return
         if found.layer not in self._viewer.layers:
             self.discard()
