@@ -80,7 +80,7 @@ def layer(qtbot, viewer, tool):
 
 def search(qtbot, tool):
     """Press the button and wait for the proposals."""
-    tool.similar.find()
+    tool.similar.search()
     qtbot.waitUntil(lambda: not tool.running)
 
 
@@ -166,7 +166,7 @@ def test_one_by_one_goes_through_the_queue_unlocked(qtbot, tool, layer, asked):
 def test_without_a_kept_object_or_an_image_a_sentence_says_so(qtbot, viewer, tool, asked):
     labels = viewer.add_labels(np.zeros((80, 80), np.int32))
     qtbot.waitUntil(lambda: not tool.running and tool.labels_layer is labels)
-    tool.similar.find()
+    tool.similar.search()
     assert "no image" in tool.message.text()
     viewer.add_image(np.zeros((80, 80), np.float32))
     tool.pick.pick(labels)
@@ -177,7 +177,7 @@ def test_without_a_kept_object_or_an_image_a_sentence_says_so(qtbot, viewer, too
 
 
 def test_a_cancelled_search_and_another_layer_leave_nothing(qtbot, viewer, tool, layer, asked):
-    tool.similar.find()
+    tool.similar.search()
     tool.cancel()
     qtbot.waitUntil(lambda: not tool.running)
     assert tool.similar.shown() == []

@@ -195,7 +195,9 @@ class _Search:
         inside = float(around[found.mask].mean())
         left = float((around * ~found.mask).sum()) / max(found.area, 1)
         purity = min(inside / (1 + 0.5 * left) / 0.8, 1.0)
-        return SimilarObject(found, self.looks.likeness(found) * np.sqrt(purity * found.score))
+        return SimilarObject(
+            found, self.looks.likeness(found) * float(np.sqrt(purity * found.score))
+        )
 
 
 class _Closed:
@@ -348,7 +350,7 @@ def _elsewhere(
         outside &= ~_painted(window, examples) & ~closed(window)
         if before is not None:
             outside &= before[window] < _NONE
-        outside &= chance.random(outside.shape) < wanted / max(np.count_nonzero(outside), 1)
+        outside &= chance.random(outside.shape) < wanted / max(int(np.count_nonzero(outside)), 1)
         if outside.any():
             nothing = np.zeros_like(outside)
             lessons.append(_annotated(plane, window, nothing, outside, normalisation))

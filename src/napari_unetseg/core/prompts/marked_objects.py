@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from napari_unetseg.core.prompts.carry_planes import carry_planes
 from napari_unetseg.core.prompts.find_similar import find_similar
 from napari_unetseg.core.prompts.marks import Mark, ObjectKey, place_marks
 from napari_unetseg.core.prompts.open_prompts import open_prompts
-from napari_unetseg.core.prompts.prompt import ProposedObject
+from napari_unetseg.core.prompts.prompt import PromptSegmenter, ProposedObject, Taken
 
 Ids = NDArray[np.int32]
 
@@ -143,7 +143,7 @@ class _Clicked:
         shape = [image.length(axis) for axis in self.axes]
         self.ids: Ids = np.zeros(shape, np.int32)
         self.found: dict[int, dict[tuple[int, ...], ProposedObject]] = {}
-        self._opened: tuple[tuple[int, ...], Any] | None = None
+        self._opened: tuple[tuple[int, ...], PromptSegmenter] | None = None
 
     def plane(self, index: tuple[int, ...], block: str = "YX") -> Image:
         """Return a plane, or a stack, of the image."""
@@ -153,17 +153,21 @@ class _Clicked:
         names = self.image.channel_names
         return self.image.like(self.image.data[at], axes, rgb=self.image.rgb, channel_names=names)
 
-    def opened(self, index: tuple[int, ...]) -> Any:
+    def opened(self, index: tuple[int, ...]) -> PromptSegmenter:
         """Return the segmenter of a plane; the last one is kept."""
         if self._opened is None or self._opened[0] != index:
             opened = open_prompts(self.plane(index), size=self.options.size or None)
             self._opened = (index, opened)
         return self._opened[1]
 
-    def taken(self, index: tuple[int, ...], number: int) -> Any:
+    def taken(self, index: tuple[int, ...], number: int = 0) -> Taken:
         """Return the pixels of a plane that other objects have."""
         ids = self.ids[index]
         return lambda window: (ids[window] != 0) & (ids[window] != number)
+
+    def taken_at(self, time: tuple[int, ...], number: int, z: int) -> Taken:
+        """Return the pixels of a plane of a stack that other objects have."""
+        return self.taken((*time, z), number)
 
     def write(self, index: tuple[int, ...], found: ProposedObject, number: int) -> None:
         """Keep an object of a plane, on background only."""
@@ -179,12 +183,8 @@ class _Clicked:
         for step, index in enumerate(planes):
             here = part(progress, step / len(planes), (step + 1) / len(planes))
             kept = [planes[index] for planes in self.found.values() if index in planes]
-            ids = self.ids[index]
             for one in find_similar(
-                self.plane(index),
-                kept,
-                taken=lambda window, ids=ids: ids[window] != 0,
-                progress=here,
+                self.plane(index), kept, taken=self.taken(index), progress=here
             ):
                 if one.likeness >= self.options.like:
                     last += 1
@@ -200,7 +200,7 @@ class _Clicked:
                 planes = carry_planes(
                     self.plane(time, "ZYX"),
                     anchors,
-                    taken=lambda z, time=time, number=number: self.taken((*time, z), number),
+                    taken=partial(self.taken_at, time, number),
                 )
                 for plane in planes:
                     if plane.found is not None:

@@ -97,7 +97,7 @@ class FindSimilarPanel(QWidget):
             "Find all like this",
             "Propose the other objects of this plane that are like the objects you kept on it. "
             "Nothing is written before you accept.",
-            self.find,
+            self.search,
         )
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 100)
@@ -137,7 +137,7 @@ class FindSimilarPanel(QWidget):
 
     # Actions
 
-    def find(self) -> None:
+    def search(self) -> None:
         """Search the plane on screen, in another thread."""
         layer = self._tool.labels_layer
         if layer is None:
@@ -164,9 +164,9 @@ class FindSimilarPanel(QWidget):
         self._picture = found.picture.copy()
         self._drawn = np.ones(len(found.candidates), np.bool_)
         # Undo and redo send no event but a request to redraw.
-        for event in (found.layer.events.paint, found.layer.events.set_data):
+        events: Any = found.layer.events
+        for event in (events.paint, events.set_data, events.labels_update):
             event.connect(self._soon)
-        found.layer.events.labels_update.connect(self._soon)
         self._viewer.dims.events.current_step.connect(self._soon)
         self.look()
         self.refresh()
