@@ -53,6 +53,7 @@ LEAST_AREA = 4
 _CLICKS = 3
 _RING = 0.1
 _BLUR = 0.06
+_LOOSE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +150,7 @@ class _Carrier:
         self, z: int, last: ProposedObject, direction: int, wanted: range
     ) -> Iterator[CarriedPlane]:
         """Yield the object beyond an anchor, up to its end."""
-        highest = self.contrast(z, last)
+        highest = self.reference(z, last)
         z += direction
         while 0 <= z < self.stack.length("Z") and z in wanted:
             found, strength, why = self.next_outline(z, last, highest)
@@ -167,7 +168,7 @@ class _Carrier:
         self, low: int, first: ProposedObject, high: int, second: ProposedObject, wanted: range
     ) -> Iterator[CarriedPlane]:
         """Yield the object between two anchors, near the shape between theirs."""
-        highest = self.contrast(low, first)
+        highest = self.reference(low, first)
         box = _around(first, second)
         outlines = _cut(first, box), _cut(second, box)
         for z in range(low + 1, high):
@@ -290,6 +291,22 @@ class _Carrier:
         if taken is None:
             return np.zeros([part.stop - part.start for part in box], np.bool_)
         return np.asarray(taken(box) if callable(taken) else taken[box]) > 0
+
+    def reference(self, z: int, found: ProposedObject) -> NDArray[np.float64]:
+        """Return the contrast of an outline, or of a somewhat larger one if that has more."""
+        from scipy import ndimage
+
+        best = own = self.contrast(z, found)
+        box = _padded(found.slices, _LOOSE, self.stack.spatial_shape[-2:])
+        origin = box[0].start, box[1].start
+        away = ndimage.distance_transform_edt(~_cut(found, box))
+        for by in range(1, _LOOSE + 1):
+            larger = ProposedObject(away <= by, origin, found.score)
+            contrast = self.contrast(z, larger)
+            # That of a wall around the object is of the other sign.
+            if float(contrast @ own) > float(best @ own):
+                best = contrast
+        return best
 
     def contrast(self, z: int, found: ProposedObject) -> NDArray[np.float64]:
         """Return the mean of an object less that of its surroundings, for each channel."""
