@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import numpy as np
@@ -42,6 +42,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.plausibility import fullest_window
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
+from napari_unetseg.core.model.network_specs import UNetSpec
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.model.trained_model import ModelCard, TrainedModel
 from napari_unetseg.core.models_io.native import load, save
@@ -335,7 +336,7 @@ def trained(
     own = name if (earlier / f"{name}.zip").exists() else plan.start
     start = load(earlier / f"{own}.zip", check=False) if own else None
     spec = spec_of("unet", dict(plan.settings))
-    if start is not None and start.spec.depth < spec.depth:
+    if start is not None and cast(UNetSpec, start.spec).depth < cast(UNetSpec, spec).depth:
         start = with_finer_level(start, list(blocks(start, learn)))
     reading = Reading(plan.labels_are, class_names=plan.classes)
     # Nothing is held out here: the model that is continued may have learnt from what is held out
