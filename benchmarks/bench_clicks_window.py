@@ -6,7 +6,8 @@ Needs a display, real or virtual. For each image it prints the seconds from the 
 the preparation, then medians and the longest of: from resting the mouse to the faint outline (with
 the pause that the mode waits), from a click where nothing was shown to the outline, from a further
 click to the refined outline, and from Enter to the labels. Each is measured with the whole image in
-view and near. A timer of 10 ms records the longest time in which no event was handled; that of an idle window is printed first, for a busy machine delays it too.
+view and near. A timer of 10 ms records the longest time in which no event was handled; that of an
+idle window is printed first, for a busy machine delays it too.
 """
 
 import argparse
