@@ -155,8 +155,8 @@ class FindSimilarPanel(QWidget):
     def take(self, found: FoundSimilar) -> str:
         """Show proposals, and return the message."""
         self.discard()
-        layer: Any = found.layer
-        if layer is not self._tool.labels_layer or layer not in self._viewer.layers:
+        events: Any = found.layer.events
+        if found.layer is not self._tool.labels_layer or found.layer not in self._viewer.layers:
             return "Another layer was chosen meanwhile, so nothing is proposed."
         if not found.candidates:
             return "Nothing like the kept objects was found on this plane. Keep more, and repeat."
@@ -165,7 +165,6 @@ class FindSimilarPanel(QWidget):
         self._picture = found.picture.copy()
         self._drawn = np.ones(len(found.candidates), np.bool_)
         # Undo and redo send no event but a request to redraw.
-        events = layer.events
         for event in (events.paint, events.set_data, events.labels_update):
             event.connect(self._soon)
         self._viewer.dims.events.current_step.connect(self._soon)
