@@ -52,6 +52,13 @@ def test_pale_objects_are_removed_by_level_or_score():
     assert choice.after.recall >= choice.before.recall
 
 
+def test_a_score_is_chosen_before_a_size_which_another_scale_would_change():
+    one = known(specks=0, pale=30)
+    chosen = choose_decoding([one], SPEC).options
+    assert chosen.min_score > 0
+    assert chosen.min_size == cautious_decoding(DecodeOptions(), [one.truth]).min_size
+
+
 def test_shallow_waists_are_not_cut_where_heights_ripple():
     choice = choose_decoding([known(specks=0, ripple=0.08)], SPEC, DecodeOptions(split_depth=0.05))
     assert choice.options.split_depth > 0.05

@@ -244,8 +244,9 @@ class _Search:
                         iou[(sizes >= smallest) & (scores >= lowest.get("min_score", 0.0))]
                     ),
                 )
-                for lowest in self._lowest
+                # A score, unlike a size, means the same at another scale: so sizes rise last.
                 for smallest in self._smallest
+                for lowest in self._lowest
             ]
         )
 
