@@ -16,6 +16,7 @@ from napari.utils.interactions import (
 from napari.utils.key_bindings import coerce_keybinding
 from scipy import ndimage
 
+from napari_unetseg.core.prompts.grown_prompts import GrownPrompts
 from napari_unetseg.core.prompts.prompt import ProposedObject, pixel_of
 from napari_unetseg.gui.correct import click_objects
 from napari_unetseg.gui.correct.click_objects import HINT, NOTHING
@@ -805,9 +806,7 @@ class TestBadInput:
         assert clicking.clicks.state.current is not None
 
     def test_nan_and_a_constant_image(self, viewer, person, monkeypatch):
-        from napari_unetseg.core.prompts.open_prompts import open_prompts
-
-        monkeypatch.setattr(click_objects, "open_prompts", open_prompts)
+        monkeypatch.setattr(click_objects, "open_prompts", GrownPrompts)
         image = picture()
         image[30:40] = np.nan
         image[20, 20] = np.nan
