@@ -396,7 +396,7 @@ def train(
     >>> sample = seg.samples.nuclei((96, 96), seed=3)
     >>> model = seg.train(sample.image, sample.mask, labels_are="mask")
     >>> model
-    TrainedModel('logistic', logistic, classes=('background', 'class 1'), dice=0.987)
+    TrainedModel('logistic', logistic, classes=('background', 'class 1'), dice=0.996)
     >>> found = seg.predict(sample.image, model)
     >>> seg.evaluate(found > 0, sample.mask).dice > 0.9
     True

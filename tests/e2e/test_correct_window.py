@@ -214,7 +214,7 @@ def test_the_next_prediction_keeps_what_was_corrected(hand, correct, qtbot):
     image = viewer.add_image(np.zeros((120, 160)), name="cells")
     session = correct.session
     layer, _ = session.show_labels(
-        viewer.layers, image, "mask", plane(), name="m", options={}, objects=True
+        viewer.layers, image, "objects", plane(), name="m", options={}, objects=True
     )
     viewer.reset_view()
     canvas = Canvas(qtbot, viewer, correct, layer)
@@ -223,7 +223,7 @@ def test_the_next_prediction_keeps_what_was_corrected(hand, correct, qtbot):
     canvas.key("delete")
     canvas.does(lambda: canvas.click((70, 15)))
     shown, remark = session.show_labels(
-        viewer.layers, image, "mask", plane(), name="m", options={}, objects=True
+        viewer.layers, image, "objects", plane(), name="m", options={}, objects=True
     )
     assert shown is layer
     assert "kept" in remark

@@ -139,7 +139,7 @@ def test_a_prediction_is_the_same_everywhere(viewer, use, model, sample, tmp_pat
         tool.decoding.set(min_size=20, fill_holes=True)
 
     use(PredictWidget, "cells flattened", prepare, what=what)
-    name = f"cells flattened {what}"
+    name = f"cells flattened {what}, my nuclei"
     dock = np.asarray(viewer.layers[name].data)
     recipe = draft(viewer, name).recipe(tmp_path)
     assert recipe.model.what == what
@@ -241,4 +241,4 @@ def test_layers_without_steps_are_refused(viewer, use, model, sample):
     use(PredictWidget, "cells")
     Session.of(viewer).models.clear()
     with pytest.raises(InputError, match=r"'my nuclei'.* is no longer in this window"):
-        draft(viewer, "cells classes")
+        draft(viewer, "cells classes, my nuclei")

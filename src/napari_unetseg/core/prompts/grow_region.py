@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core.prompts.crops import SIDE, Crop
 from napari_unetseg.core.prompts.prompt import Prompt
@@ -37,6 +36,8 @@ class GrownObject:
 
 def edges_of(crop: Crop) -> FloatArray:
     """Return the strength of edges (SIDE, SIDE), about 1 at the strongest."""
+    from scipy import ndimage
+
     strength = np.zeros((SIDE, SIDE), np.float32)
     for channel in crop.pixels:
         strength = np.maximum(strength, ndimage.gaussian_gradient_magnitude(channel, 1.0))
@@ -97,6 +98,8 @@ def grown(crop: Crop, prompt: Prompt) -> GrownObject | None:
 
 def edge_score(edges: FloatArray, region: NDArray[np.bool_], crop: Crop, *, boxed: bool) -> float:
     """Rate a region by the strength of the edges around it, beside those within it."""
+    from scipy import ndimage
+
     filled = ndimage.binary_fill_holes(region)
     inner = ndimage.binary_erosion(filled, border_value=1)
     rim = ndimage.binary_dilation(filled) & ~inner

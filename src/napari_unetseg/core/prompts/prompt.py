@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Point = tuple[float, float]
 """Row and column in pixels; whole numbers are the middles of pixels."""
@@ -195,6 +194,8 @@ def settled(
         The piece of the first point inside, without taken pixels and points outside, small holes
         filled; None if nothing or next to nothing is left.
     """
+    from scipy import ndimage
+
     shape = probability.shape
     window = slice(origin[0], origin[0] + shape[0]), slice(origin[1], origin[1] + shape[1])
     barred = np.zeros(shape, bool)
@@ -254,6 +255,8 @@ def _around(at: tuple[int, int]) -> tuple[slice, slice]:
 
 def _piece(mask: Mask, at: tuple[int, int] | None) -> Mask:
     """Return the connected piece of a pixel, or the largest one."""
+    from scipy import ndimage
+
     pieces, count = ndimage.label(mask)
     if count == 0:
         return mask

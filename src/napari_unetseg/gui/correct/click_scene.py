@@ -20,11 +20,11 @@ from napari_unetseg.gui.shared.layers import (
     channel_choice,
     image_of,
     index_along,
+    is_input,
     is_report,
     plane_index,
     put_channels_first,
 )
-from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.train.fine_tune_layers import source_layer
 
 Window = tuple[slice, slice]
@@ -39,7 +39,7 @@ _OFF = 0.5
 
 def may_be_clicked(layer: Layer) -> bool:
     """Whether a layer is an image to find objects in."""
-    return isinstance(layer, ImageLayer) and not is_preview(layer) and not is_report(layer)
+    return isinstance(layer, ImageLayer) and is_input(layer) and not is_report(layer)
 
 
 def likely_image(layers: Any, labels: Labels) -> Layer | None:

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_unetseg.core.prompts.prompt import Mask, Point, Prompt, ProposedObject
 
@@ -170,6 +169,8 @@ def cut_from(
     corner
         First row and column of the box.
     """
+    from scipy import ndimage
+
     mask = np.pad(labels == target, 1)
     depth = ndimage.distance_transform_edt(mask)[1:-1, 1:-1]
     y, x = np.indices(labels.shape)

@@ -21,6 +21,7 @@ from napari_unetseg.gui.shared.layers import (
     image_of,
     index_along,
     is_input,
+    is_truth,
     labels_over,
     layer_key,
     role_of,
@@ -51,14 +52,15 @@ def labels_pick(viewer: Any, *, predictions: bool = False) -> LayerChoice:
     Parameters
     ----------
     predictions
-        Whether selecting a prediction picks it. If not, predictions must be picked here by hand.
+        Whether selecting a prediction picks it. If not, predictions must be picked here by hand,
+        as the truth of a sample always must.
     """
 
     def accepts(layer: Layer) -> bool:
-        return isinstance(layer, Labels) and is_input(layer)
+        return isinstance(layer, Labels) and (is_input(layer) or is_truth(layer))
 
     def follow(layer: Layer) -> bool:
-        return predictions or role_of(layer) not in RESULTS
+        return not is_truth(layer) and (predictions or role_of(layer) not in RESULTS)
 
     pick = LayerChoice(viewer, accepts, follow=follow, images=True)
     pick.setObjectName("labels")
