@@ -9,7 +9,6 @@ from napari_unetseg.gui.correct.click_state import (
     ClickState,
     Gesture,
     cut_from,
-    mask_within,
     outline_edges,
     reaches,
     thinned,
@@ -123,8 +122,8 @@ def test_a_part_is_cut_from_an_object_that_is_held_elsewhere():
 def test_masks_in_other_windows():
     proposed = square((5, 5), 4)
     window = (slice(0, 7), slice(6, 20))
-    assert np.array_equal(mask_within(proposed, window), proposed.whole((30, 30))[window])
-    assert not mask_within(proposed, (slice(20, 25), slice(0, 9))).any()
+    assert np.array_equal(proposed.within(window), proposed.whole((30, 30))[window])
+    assert not proposed.within((slice(20, 25), slice(0, 9))).any()
     assert reaches(proposed, (8.4, 8.4))
     assert not reaches(proposed, (8.6, 8.4))
     assert reaches(proposed, (9.5, 8), near=2)

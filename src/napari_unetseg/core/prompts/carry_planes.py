@@ -27,6 +27,8 @@ from napari_unetseg.core.prompts.prompt import (
     ProposedObject,
     Taken,
     never,
+    ring_around,
+    widened,
 )
 
 TakenPlane = Callable[[int], Taken]
@@ -170,7 +172,7 @@ class _Carrier:
         """Yield the object between two anchors, near the shape between theirs."""
         highest = self.reference(low, first)
         box = _around(first, second)
-        outlines = _cut(first, box), _cut(second, box)
+        outlines = first.within(box), second.within(box)
         for z in range(low + 1, high):
             if z not in wanted:
                 continue
@@ -232,8 +234,8 @@ class _Carrier:
         from scipy import ndimage
         from skimage.segmentation import watershed
 
-        box = _padded(last.slices, round(2 * reach) + 2, self.stack.spatial_shape[-2:])
-        before = _cut(last, box)
+        box = widened(last.slices, round(2 * reach) + 2, self.stack.spatial_shape[-2:])
+        before = last.within(box)
         depth = ndimage.distance_transform_edt(np.pad(before, 1))[1:-1, 1:-1]
         away = ndimage.distance_transform_edt(~before)
         markers = np.zeros(before.shape, np.int32)
@@ -263,8 +265,8 @@ class _Carrier:
         """Return what an outline has within reach of the last, its overlap, or what is wrong."""
         from scipy import ndimage
 
-        box = _padded(_around(last, one), round(reach) + 1, self.stack.spatial_shape[-2:])
-        before, now = _cut(last, box), _cut(one, box)
+        box = widened(_around(last, one), round(reach) + 1, self.stack.spatial_shape[-2:])
+        before, now = last.within(box), one.within(box)
         kept = _largest(now & (ndimage.distance_transform_edt(~before) <= reach))
         area, earlier = np.count_nonzero(kept), np.count_nonzero(before)
         if area < LEAST_AREA:
@@ -297,9 +299,9 @@ class _Carrier:
         from scipy import ndimage
 
         best = own = self.contrast(z, found)
-        box = _padded(found.slices, _LOOSE, self.stack.spatial_shape[-2:])
+        box = widened(found.slices, _LOOSE, self.stack.spatial_shape[-2:])
         origin = box[0].start, box[1].start
-        away = ndimage.distance_transform_edt(~_cut(found, box))
+        away = ndimage.distance_transform_edt(~found.within(box))
         for by in range(1, _LOOSE + 1):
             larger = ProposedObject(away <= by, origin, found.score)
             contrast = self.contrast(z, larger)
@@ -310,12 +312,11 @@ class _Carrier:
 
     def contrast(self, z: int, found: ProposedObject) -> NDArray[np.float64]:
         """Return the mean of an object less that of its surroundings, for each channel."""
-        from scipy import ndimage
 
         width = max(2, round(_RING * float(np.sqrt(found.area))))
-        box = _padded(found.slices, width, self.stack.spatial_shape[-2:])
-        own = _cut(found, box)
-        ring = (ndimage.distance_transform_edt(~own) <= width) & ~own
+        box = widened(found.slices, width, self.stack.spatial_shape[-2:])
+        own = found.within(box)
+        ring = ring_around(own, width)
         free = ring & ~self.taken_in(z, box)
         ring = free if free.any() else ring
         return np.array([_mean(one, own) - _mean(one, ring) for one in self.pixels(z, box)])
@@ -344,9 +345,8 @@ def clicks_in(
         Least distance of clicks; by default the depth of the object, which must then be at least
         six tenths as deep at all of them.
     """
-    from scipy import ndimage
 
-    depth = ndimage.distance_transform_edt(np.pad(found.mask, 1))[1:-1, 1:-1]
+    depth = found.depths()
     deepest = float(depth.max())
     clicks = [np.unravel_index(int(depth.argmax()), depth.shape)]
     inner = np.argwhere(depth >= (apart / 4 if apart else max(0.6 * deepest, margin)))
@@ -389,23 +389,6 @@ def _around(one: ProposedObject, other: ProposedObject) -> tuple[slice, slice]:
         for a, b in zip(one.slices, other.slices, strict=True)
     )
     return y, x
-
-
-def _padded(box: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    y, x = (
-        slice(max(part.start - by, 0), min(part.stop + by, length))
-        for part, length in zip(box, shape, strict=True)
-    )
-    return y, x
-
-
-def _cut(found: ProposedObject, box: tuple[slice, slice]) -> Mask:
-    """Return the mask of an object in a box that contains it."""
-    mask = np.zeros([part.stop - part.start for part in box], np.bool_)
-    (y, x), (height, width) = found.origin, found.mask.shape
-    top, left = y - box[0].start, x - box[1].start
-    mask[top : top + height, left : left + width] = found.mask
-    return mask
 
 
 def _shaped(found: ProposedObject, kept: Mask, box: tuple[slice, slice]) -> ProposedObject:

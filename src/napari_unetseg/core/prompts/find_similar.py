@@ -25,6 +25,8 @@ from napari_unetseg.core.prompts.prompt import (
     ProposedObject,
     Taken,
     pixel_of,
+    ring_around,
+    widened,
 )
 
 FloatArray = NDArray[np.float32]
@@ -240,9 +242,8 @@ class _Seen:
 
     def add(self, click: Point, found: ProposedObject) -> None:
         """Note the outline of a click, if that is not at its rim."""
-        from scipy import ndimage
 
-        depth = ndimage.distance_transform_edt(np.pad(found.mask, 1))[1:-1, 1:-1]
+        depth = found.depths()
         y, x = (at - first for at, first in zip(pixel_of(click), found.origin, strict=True))
         if depth[y, x] > 0.5 * depth.max():
             self._inside[found.slices] |= depth > 0.5 * depth.max()
@@ -313,8 +314,8 @@ def _lesson(
 
     diameter = _diameter([example])
     width = max(2.0, (_NARROW if before is None else _WIDE) * diameter)
-    window = _padded(example.slices, round(width) + _CONTEXT, plane.spatial_shape)
-    own, mine = _painted(window, examples), _painted(window, [example])
+    window = widened(example.slices, round(width) + _CONTEXT, plane.spatial_shape)
+    own, mine = _painted(window, examples), example.within(window)
     away = ndimage.distance_transform_edt(~mine)
     ring = (away <= width) & ~own & ~closed(window)
     if before is not None:
@@ -343,7 +344,7 @@ def _elsewhere(
     for _ in range(_PARTS):
         first = [int(chance.integers(0, max(n - _PART, 0) + 1)) for n in shape]
         inner = slice(first[0], first[0] + _PART), slice(first[1], first[1] + _PART)
-        window = _padded(inner, _CONTEXT, shape)
+        window = widened(inner, _CONTEXT, shape)
         outside = np.zeros([part.stop - part.start for part in window], np.bool_)
         y, x = (a - part.start for a, part in zip(first, window, strict=True))
         outside[y : y + _PART, x : x + _PART] = True
@@ -390,7 +391,7 @@ def _places(
         for x in range(0, shape[1], BLOCK)
     ]
     for block in track(blocks, progress, "looking for places"):
-        window = _padded(block, margin, shape)
+        window = widened(block, margin, shape)
         smooth = ndimage.gaussian_filter(likely[window].astype(np.float32), _BLUR * looks.diameter)
         free = np.where(closed(window), np.float32(0), smooth / np.float32(255))
         ids, _ = decode(free, options=DecodeOptions(split="shape", min_size=looks.smallest))
@@ -449,7 +450,7 @@ class _Looks:
 
         mask = np.pad(found.mask, 1)
         area = float(found.area)
-        depth = float(ndimage.distance_transform_edt(mask).max())
+        depth = float(found.depths().max())
         y, x = np.nonzero(mask)
         spread = (
             np.linalg.eigvalsh(np.cov(np.stack([y, x])) + np.eye(2) / 12) if area > 1 else [1, 1]
@@ -469,17 +470,16 @@ class _Looks:
 
     def _intensities(self, found: ProposedObject) -> tuple[float, float, NDArray[np.float64]]:
         """Return the mean of an object, of the pixels around it, and all pixels around."""
-        from scipy import ndimage
 
         width = max(2, round(0.2 * self.diameter))
-        window = _padded(found.slices, width, self._plane.spatial_shape)
+        window = widened(found.slices, width, self._plane.spatial_shape)
         index = tuple(window["YX".index(a)] if a in "YX" else slice(None) for a in self._plane.axes)
         pixels = np.asarray(self._plane.data[index], np.float64)
         if "C" in self._plane.axes:
             pixels = pixels.mean(self._plane.axes.index("C"))
         pixels = np.nan_to_num(pixels)
-        own = _painted(window, [found])
-        ring = (ndimage.distance_transform_edt(~own) <= width) & ~own
+        own = found.within(window)
+        ring = ring_around(own, width)
         outside = float(pixels[ring].mean()) if ring.any() else 0.0
         return float(pixels[own].mean()), outside, pixels
 
@@ -502,31 +502,12 @@ def _diameter(found: Sequence[ProposedObject]) -> float:
     return 2 * float(np.sqrt(np.median([one.area for one in found]) / np.pi))
 
 
-def _padded(box: Window, by: int, shape: tuple[int, ...]) -> Window:
-    rows, columns = (
-        slice(max(s.start - by, 0), min(s.stop + by, n)) for s, n in zip(box, shape, strict=True)
-    )
-    return rows, columns
-
-
 def _painted(window: Window, found: Sequence[ProposedObject]) -> Mask:
     """Return the pixels that objects have in a window."""
     mask = np.zeros([part.stop - part.start for part in window], np.bool_)
     for one in found:
-        _paint(mask, window, one)
+        one.paint(mask, window)
     return mask
-
-
-def _paint(mask: Mask, window: Window, found: ProposedObject) -> None:
-    """Add the pixels that an object has in a window."""
-    low = [max(own.start, s.start) for own, s in zip(found.slices, window, strict=True)]
-    high = [min(own.stop, s.stop) for own, s in zip(found.slices, window, strict=True)]
-    if low[0] < high[0] and low[1] < high[1]:
-        to = tuple(
-            slice(a - s.start, b - s.start) for a, b, s in zip(low, high, window, strict=True)
-        )
-        of = tuple(slice(a - o, b - o) for a, b, o in zip(low, high, found.origin, strict=True))
-        mask[to] |= found.mask[of]
 
 
 __all__ = ["LIKELY", "SimilarObject", "cut_objects", "find_similar", "foreground"]

@@ -115,6 +115,29 @@ class ProposedObject:
         plane[self.slices] = self.mask
         return plane
 
+    def within(self, window: tuple[slice, slice]) -> Mask:
+        """Return the mask in another window of the plane."""
+        mask = np.zeros([part.stop - part.start for part in window], np.bool_)
+        self.paint(mask, window)
+        return mask
+
+    def paint(self, mask: Mask, window: tuple[slice, slice]) -> None:
+        """Add the pixels of the object to the mask of another window of the plane."""
+        low = [max(own.start, s.start) for own, s in zip(self.slices, window, strict=True)]
+        high = [min(own.stop, s.stop) for own, s in zip(self.slices, window, strict=True)]
+        if low[0] < high[0] and low[1] < high[1]:
+            to = tuple(
+                slice(a - s.start, b - s.start) for a, b, s in zip(low, high, window, strict=True)
+            )
+            of = tuple(slice(a - o, b - o) for a, b, o in zip(low, high, self.origin, strict=True))
+            mask[to] |= self.mask[of]
+
+    def depths(self) -> NDArray[np.float64]:
+        """Return the distance of each pixel of the window to the outline, 0 outside the object."""
+        from scipy import ndimage
+
+        return np.asarray(ndimage.distance_transform_edt(np.pad(self.mask, 1))[1:-1, 1:-1])
+
 
 class PromptSegmenter(Protocol):
     """Proposes objects of one plane."""
@@ -161,6 +184,21 @@ class PromptSegmenter(Protocol):
             on the background, outside the image or on taken pixels.
         """
         ...
+
+
+def widened(box: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return a window that is some pixels larger at each side, within a plane of this shape."""
+    rows, columns = (
+        slice(max(s.start - by, 0), min(s.stop + by, n)) for s, n in zip(box, shape, strict=True)
+    )
+    return rows, columns
+
+
+def ring_around(mask: Mask, width: float) -> Mask:
+    """Return the pixels outside a mask that are at most this far from it."""
+    from scipy import ndimage
+
+    return np.asarray((ndimage.distance_transform_edt(~mask) <= width) & ~mask)
 
 
 def pixel_of(point: Point) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.prompts.prompt import Mask, Point, ProposedObject, pixel_of
-from napari_unetseg.gui.correct.click_state import Candidate, Plane, mask_within
+from napari_unetseg.gui.correct.click_state import Candidate, Plane
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layer_locks import LayerLocks
 from napari_unetseg.gui.shared.layers import (
@@ -177,7 +177,7 @@ def erased_by(
     """Return the pixels that an object loses if it becomes a proposal, in the window of its box."""
     closed = guard.locked.inside((*(slice(k, k + 1) for k in guard.plane), *box))
     ids = guard.labels[box]
-    return box, (ids == target) & ~mask_within(proposed, box) & ~closed.reshape(ids.shape)
+    return box, (ids == target) & ~proposed.within(box) & ~closed.reshape(ids.shape)
 
 
 def change_of(

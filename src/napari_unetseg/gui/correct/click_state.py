@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unetseg.core.prompts.prompt import Mask, Point, Prompt, ProposedObject
+from napari_unetseg.core.prompts.prompt import Point, Prompt, ProposedObject
 
 Plane = tuple[int, ...]
 """Index of a plane: one number for each axis of the labels before the last two."""
@@ -148,7 +148,7 @@ def reaches(proposed: ProposedObject, point: Point, near: float = 0.0) -> bool:
     """Whether a point is in an object or within a distance of it."""
     away = near + 0.5
     window = tuple(slice(int(np.floor(at - away)), int(np.ceil(at + away)) + 1) for at in point)
-    y, x = np.nonzero(mask_within(proposed, (window[0], window[1])))
+    y, x = np.nonzero(proposed.within((window[0], window[1])))
     rows, columns = y + window[0].start - point[0], x + window[1].start - point[1]
     # A point in a pixel is up to half a pixel from its middle.
     inside = np.maximum(np.abs(rows), np.abs(columns)) <= 0.5
@@ -186,24 +186,6 @@ def thinned(points: list[Point], most: int = 12) -> tuple[Point, ...]:
     """Return some points of a stroke, evenly apart, with the first and the last one."""
     n = min(len(points), most)
     return tuple(points[round(k)] for k in np.linspace(0, len(points) - 1, n))
-
-
-def mask_within(proposed: ProposedObject, window: tuple[slice, slice]) -> Mask:
-    """Return the mask of an object in another window of its plane."""
-    mask = np.zeros([part.stop - part.start for part in window], np.bool_)
-    both = [
-        (max(own.start, part.start), min(own.stop, part.stop))
-        for own, part in zip(proposed.slices, window, strict=True)
-    ]
-    if all(start < stop for start, stop in both):
-        there = tuple(
-            slice(a - part.start, b - part.start) for (a, b), part in zip(both, window, strict=True)
-        )
-        here = tuple(
-            slice(a - first, b - first) for (a, b), first in zip(both, proposed.origin, strict=True)
-        )
-        mask[there] = proposed.mask[here]
-    return mask
 
 
 def outline_edges(proposed: ProposedObject) -> NDArray[np.float64]:
@@ -244,7 +226,6 @@ __all__ = [
     "Gesture",
     "Plane",
     "cut_from",
-    "mask_within",
     "outline_edges",
     "reaches",
     "thinned",

@@ -448,9 +448,7 @@ def _draw(picture: NDArray[np.uint8], one: SimilarObject) -> None:
 
 
 def _deepest(one: SimilarObject) -> tuple[int, int]:
-    from scipy import ndimage
-
-    depth = ndimage.distance_transform_edt(np.pad(one.found.mask, 1))[1:-1, 1:-1]
+    depth = one.found.depths()
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return int(y) + one.found.origin[0], int(x) + one.found.origin[1]
 
