@@ -28,6 +28,7 @@ from napari_unetseg.core.prompts.prompt import (
     Taken,
     never,
     ring_around,
+    taken_within,
     widened,
 )
 
@@ -289,10 +290,7 @@ class _Carrier:
 
     def taken_in(self, z: int, box: tuple[slice, slice]) -> Mask:
         """Return the pixels of a window that other objects have."""
-        taken = self.taken(z)
-        if taken is None:
-            return np.zeros([part.stop - part.start for part in box], np.bool_)
-        return np.asarray(taken(box) if callable(taken) else taken[box]) > 0
+        return taken_within(self.taken(z), box)
 
     def reference(self, z: int, found: ProposedObject) -> NDArray[np.float64]:
         """Return the contrast of an outline, or of a somewhat larger one if that has more."""

@@ -26,6 +26,7 @@ from napari_unetseg.core.prompts.prompt import (
     Taken,
     pixel_of,
     ring_around,
+    taken_within,
     widened,
 )
 
@@ -215,13 +216,7 @@ class _Closed:
 
     def __call__(self, window: Window) -> Mask:
         """Return the mask of a window."""
-        mask = self._kept[window].copy()
-        if self._taken is not None:
-            mask |= (
-                np.asarray(self._taken(window) if callable(self._taken) else self._taken[window])
-                > 0
-            )
-        return mask
+        return self._kept[window] | taken_within(self._taken, window)
 
     def free(self, found: ProposedObject) -> ProposedObject | None:
         """Return an object without closed pixels; None if it is closed for the most part."""

@@ -1,27 +1,20 @@
 """`GrownPrompts`: objects proposed without any training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.prompts.crops import Crop, CropWindow, PlaneReader, from_crop, fullest_part
+from napari_unetseg.core.prompts.crops import Crop, CropWindow
 from napari_unetseg.core.prompts.grow_region import GrownObject, agreement, grown
-from napari_unetseg.core.prompts.place_windows import starts_within, windows_for
-from napari_unetseg.core.prompts.prompt import (
-    Point,
-    Prompt,
-    ProposedObject,
-    Taken,
-    never,
-    settled,
-)
+from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject
+from napari_unetseg.core.prompts.window_prompts import WindowField, WindowPrompts
 
 LEAST = 0.24
 """Expected overlap below which there is no object."""
 
 
-class GrownPrompts:
+class GrownPrompts(WindowPrompts):
     """Proposes objects of a plane by growing them from the clicks; nothing is trained.
 
     Parameters
@@ -33,28 +26,18 @@ class GrownPrompts:
     """
 
     def __init__(self, image: Image, *, size: float | None = None) -> None:
-        self._reader, self._size = PlaneReader(image), size
+        super().__init__(image, size=size, least=LEAST)
 
-    def prepare(self, point: Point | None = None) -> None:
-        """See `PromptSegmenter`."""
-        height, width = self._reader.shape
-        self.propose(Prompt((point or (height / 2, width / 2),)))
-
-    def propose(
+    def _best(
         self,
         prompt: Prompt,
-        *,
-        previous: ProposedObject | None = None,
-        taken: Taken = None,
-        size: float | None = None,
-        cancelled: Callable[[], bool] = never,
-    ) -> ProposedObject | None:
-        """See `PromptSegmenter`."""
-        shape = self._reader.shape
-        if not starts_within(prompt, shape):
-            return None
+        windows: Sequence[CropWindow],
+        previous: ProposedObject | None,
+        cancelled: Callable[[], bool],
+    ) -> WindowField | None:
+        """Return the object with the strongest edges, the same in windows of other sides."""
         every: list[tuple[GrownObject, CropWindow]] = []
-        for window in windows_for(prompt, shape, size or self._size, previous):
+        for window in windows:
             if cancelled():
                 return None
             crop = self._reader.crop(window)
@@ -62,13 +45,7 @@ class GrownPrompts:
             if found:
                 every.append((found, window))
         best = _steadiest(every)
-        missed = prompt.single and previous is None
-        if best is None or (missed and best[0].score < LEAST):
-            return None
-        found, window = best
-        part = fullest_part(found.field, window, prompt.inside, shape)
-        field = from_crop(found.field, window, part)
-        return settled(field, (part[0].start, part[1].start), prompt, taken, found.score)
+        return None if best is None else (best[0].field, best[1], best[0].score)
 
     def grow(self, crop: Crop, prompt: Prompt) -> GrownObject | None:
         """Return the object in a crop, see `grown`."""

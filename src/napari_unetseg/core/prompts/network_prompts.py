@@ -8,22 +8,9 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.prompts.click_maps import maps_of
-from napari_unetseg.core.prompts.crops import (
-    CropWindow,
-    PlaneReader,
-    from_crop,
-    fullest_part,
-    to_crop,
-)
-from napari_unetseg.core.prompts.place_windows import starts_within, windows_for
-from napari_unetseg.core.prompts.prompt import (
-    Point,
-    Prompt,
-    ProposedObject,
-    Taken,
-    never,
-    settled,
-)
+from napari_unetseg.core.prompts.crops import CropWindow, to_crop
+from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject
+from napari_unetseg.core.prompts.window_prompts import WindowField, WindowPrompts
 
 FloatArray = NDArray[np.float32]
 
@@ -39,7 +26,7 @@ class OutlinesPrompts(Protocol):
         ...
 
 
-class NetworkPrompts:
+class NetworkPrompts(WindowPrompts):
     """Proposes objects of a plane by a network, in windows of several scales.
 
     Parameters
@@ -62,41 +49,16 @@ class NetworkPrompts:
         network: OutlinesPrompts | None = None,
         least: float = LEAST,
     ) -> None:
-        self._reader, self._size, self._least = PlaneReader(image), size, least
+        super().__init__(image, size=size, least=least)
         self._network = network
 
-    def prepare(self, point: Point | None = None) -> None:
-        """See `PromptSegmenter`."""
-        height, width = self._reader.shape
-        self.propose(Prompt((point or (height / 2, width / 2),)))
-
-    def propose(
+    def _best(
         self,
         prompt: Prompt,
-        *,
-        previous: ProposedObject | None = None,
-        taken: Taken = None,
-        size: float | None = None,
-        cancelled: Callable[[], bool] = never,
-    ) -> ProposedObject | None:
-        """See `PromptSegmenter`."""
-        shape = self._reader.shape
-        if not starts_within(prompt, shape):
-            return None
-        windows = windows_for(prompt, shape, size or self._size, previous)
-        best = self._best(prompt, windows, previous)
-        if best is None or cancelled():
-            return None
-        field, window, score = best
-        if prompt.single and previous is None and score < self._least:
-            return None
-        part = fullest_part(field, window, prompt.inside, shape)
-        near = from_crop(field, window, part)
-        return settled(near, (part[0].start, part[1].start), prompt, taken, score)
-
-    def _best(
-        self, prompt: Prompt, windows: Sequence[CropWindow], previous: ProposedObject | None
-    ) -> tuple[FloatArray, CropWindow, float] | None:
+        windows: Sequence[CropWindow],
+        previous: ProposedObject | None,
+        cancelled: Callable[[], bool],
+    ) -> WindowField | None:
         """Return the probability in the window that is expected to be right most, or None."""
         crops = [crop for crop in map(self._reader.crop, windows) if crop]
         if not crops:

@@ -194,6 +194,13 @@ def widened(box: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tuple[
     return rows, columns
 
 
+def taken_within(taken: Taken, window: tuple[slice, slice]) -> Mask:
+    """Return the pixels of a window that must not be entered."""
+    if taken is None:
+        return np.zeros([part.stop - part.start for part in window], np.bool_)
+    return np.asarray(taken(window) if callable(taken) else taken[window]) > 0
+
+
 def ring_around(mask: Mask, width: float) -> Mask:
     """Return the pixels outside a mask that are at most this far from it."""
     from scipy import ndimage
@@ -236,9 +243,7 @@ def settled(
 
     shape = probability.shape
     window = slice(origin[0], origin[0] + shape[0]), slice(origin[1], origin[1] + shape[1])
-    barred = np.zeros(shape, bool)
-    if taken is not None:
-        barred |= np.asarray(taken(window) if callable(taken) else taken[window]) > 0
+    barred = taken_within(taken, window)
     for point in prompt.outside:
         at = _within(point, origin, shape)
         if at:
