@@ -63,6 +63,21 @@ def to_the_end(progress: Progress) -> Progress:
     return inner
 
 
+def asks_to_cancel(
+    progress: Progress, fraction: float = 0.0, message: str = ""
+) -> Callable[[], bool]:
+    """Return a function that reports, and tells whether the user cancels."""
+
+    def cancelled() -> bool:
+        try:
+            progress(fraction, message)
+        except Cancelled:
+            return True
+        return False
+
+    return cancelled
+
+
 class StopRecorder:
     """Progress wrapper that records a request to stop early and the fraction reached.
 

@@ -14,7 +14,7 @@ from napari_unetseg.core.corrections import Change, LabelsView
 from napari_unetseg.core.corrections.locked_pixels import PixelSet
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.progress import Cancelled
+from napari_unetseg.core.progress import asks_to_cancel
 from napari_unetseg.core.prompts.carry_planes import CarriedPlane, carry_planes
 from napari_unetseg.core.prompts.find_similar import cut_objects
 from napari_unetseg.core.prompts.prompt import Mask, ProposedObject
@@ -97,18 +97,10 @@ class CarryPanel(QWidget):
 
     def carry(self) -> None:
         """Carry the object, in another thread."""
-        layer = self._tool.labels_layer
-        if layer is None:
-            self._tool.say(self._tool.nothing_text, problem=True)
-            return
-        self._tool.finish_clicks()
-        try:
-            work = self._work(layer)
-        except InputError as error:
-            self._tool.say(str(error), problem=True)
-            return
-        self._picture = None
-        self._tool.begin(work)
+        work = self._tool.work_on_labels(self._work)
+        if work is not None:
+            self._picture = None
+            self._tool.begin(work)
 
     def show_plane(self, now: CarriedNow) -> None:
         """Show a plane that was found, over the labels."""
@@ -262,13 +254,7 @@ def _carried(
 
         return within
 
-    def cancelled() -> bool:
-        try:
-            report(0.5, "carrying through the planes")
-        except Cancelled:
-            return True
-        return False
-
+    cancelled = asks_to_cancel(report, 0.5, "carrying through the planes")
     planes = []
     for plane in carry_planes(stack, anchors, taken=taken, cancelled=cancelled):
         planes.append(plane)

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_unetseg.core.corrections import ObjectBoxes
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.progress import Cancelled, Progress
+from napari_unetseg.core.progress import Progress, asks_to_cancel
 from napari_unetseg.core.prompts.open_prompts import open_prompts
 from napari_unetseg.core.prompts.prompt import Point, Prompt, PromptSegmenter, ProposedObject
 from napari_unetseg.gui.correct.click_overlay import ClickOverlay, Erased
@@ -624,18 +624,11 @@ def _work(
     candidate = asked.candidate
 
     def work(report: Progress) -> _Answer:
-        def cancelled() -> bool:
-            try:
-                report(0.0)
-            except Cancelled:
-                return True
-            return False
-
         proposed = opened.of(asked.image, plane).propose(
             candidate.prompt,
             previous=candidate.proposed,
             taken=protection,
-            cancelled=cancelled,
+            cancelled=asks_to_cancel(report),
         )
         erased = None
         if proposed is not None and box is not None:

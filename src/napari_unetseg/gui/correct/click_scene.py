@@ -128,13 +128,17 @@ class Protection:
     def __call__(self, window: Window) -> Mask:
         """Return which pixels of a window must not be entered."""
         ids = self.labels[window]
-        closed = self.locked.inside((*(slice(at, at + 1) for at in self.plane), *window))
-        taken = closed.reshape(ids.shape)
+        taken = self.locked_in(window)
         others = (ids != 0) & (ids != self.target)
         if not self.spare:
             # An object with a locked pixel is protected as a whole.
             others &= np.isin(ids, np.unique(ids[taken & others]))
         return taken | others
+
+    def locked_in(self, window: Window) -> Mask:
+        """Return the locked pixels of a window."""
+        at = (*(slice(k, k + 1) for k in self.plane), *window)
+        return self.locked.inside(at).reshape(self.labels[window].shape)
 
     def locks(self, number: int, box: Window | None = None) -> bool:
         """Whether an object of the plane has a locked pixel.
@@ -144,10 +148,9 @@ class Protection:
         box
             A box around the object, if it is known.
         """
-        place = box or tuple(slice(0, n) for n in self.labels.shape)
-        at = (*(slice(k, k + 1) for k in self.plane), *place)
-        inside = self.locked.inside(at).reshape([s.stop - s.start for s in place])
-        return bool((self.labels[place][inside] == number).any())
+        height, width = self.labels.shape
+        place = box or (slice(0, height), slice(0, width))
+        return bool((self.labels[place][self.locked_in(place)] == number).any())
 
     def number_at(self, point: Point) -> int:
         """Return the id at a point, or 0; a point outside has 0."""
@@ -175,9 +178,8 @@ def erased_by(
     proposed: ProposedObject, target: int, guard: Protection, box: Window
 ) -> tuple[Window, Mask]:
     """Return the pixels that an object loses if it becomes a proposal, in the window of its box."""
-    closed = guard.locked.inside((*(slice(k, k + 1) for k in guard.plane), *box))
-    ids = guard.labels[box]
-    return box, (ids == target) & ~proposed.within(box) & ~closed.reshape(ids.shape)
+    mine = guard.labels[box] == target
+    return box, mine & ~proposed.within(box) & ~guard.locked_in(box)
 
 
 def change_of(

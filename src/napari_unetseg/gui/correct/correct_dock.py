@@ -323,6 +323,22 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._work = work
             self.run()
 
+    def work_on_labels(self, make: Callable[[Labels], Work]) -> Work | None:
+        """Return the computation that a panel makes of the labels; None, with a message, if none.
+
+        The object in the making is kept first.
+        """
+        layer = self.labels_layer
+        if layer is None:
+            self.say(self.nothing_text, problem=True)
+            return None
+        self.finish_clicks()
+        try:
+            return make(layer)
+        except InputError as error:
+            self.say(str(error), problem=True)
+            return None
+
     def finish_clicks(self) -> None:
         """Keep the object in the making."""
         self.clicks.keep()

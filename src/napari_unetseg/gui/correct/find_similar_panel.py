@@ -139,18 +139,10 @@ class FindSimilarPanel(QWidget):
 
     def search(self) -> None:
         """Search the plane on screen, in another thread."""
-        layer = self._tool.labels_layer
-        if layer is None:
-            self._tool.say(self._tool.nothing_text, problem=True)
-            return
-        self._tool.finish_clicks()
-        try:
-            work = self._work(layer)
-        except InputError as error:
-            self._tool.say(str(error), problem=True)
-            return
-        self.discard()
-        self._tool.begin(work)
+        work = self._tool.work_on_labels(self._work)
+        if work is not None:
+            self.discard()
+            self._tool.begin(work)
 
     def take(self, found: FoundSimilar) -> str:
         """Show proposals, and return the message."""
@@ -409,8 +401,7 @@ class FindSimilarPanel(QWidget):
 def _kept_numbers(guard: Protection) -> list[int]:
     """Return the ids of a plane's objects that have a locked pixel."""
     whole = (slice(0, guard.labels.shape[0]), slice(0, guard.labels.shape[1]))
-    at = (*(slice(k, k + 1) for k in guard.plane), *whole)
-    locked = guard.locked.inside(at).reshape(guard.labels.shape)
+    locked = guard.locked_in(whole)
     return [int(number) for number in np.unique(guard.labels[locked]) if number]
 
 
