@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import dask.array
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import (
     mouse_move_callbacks,
@@ -88,22 +87,6 @@ def segmenter(monkeypatch):
     monkeypatch.setattr(click_objects, "open_prompts", Bright)
     Bright.opened, Bright.gate, Bright.fault = 0, None, None
     return Bright
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
-
-
-@pytest.fixture
-def tool(qtbot, viewer):
-    made = CorrectWidget(viewer)
-    qtbot.addWidget(made)
-    made.show()
-    qtbot.waitUntil(made.isVisible)
-    yield made
-    made.close_tool()
-    qtbot.waitUntil(lambda: not made.running and not made.clicks._latest.busy)
 
 
 class Person:

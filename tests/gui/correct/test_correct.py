@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import dask.array
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import (
     mouse_move_callbacks,
@@ -18,7 +17,7 @@ from napari.utils.shortcuts import default_shortcuts
 from napari_unetseg.core.corrections import find_boxes
 from napari_unetseg.core.corrections.locked_pixels import merge_objects
 from napari_unetseg.gui.correct.click_panel import CLICK_KEY
-from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY, CorrectWidget
+from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.correct.locked_view import DRAWN, ERASED
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
@@ -30,22 +29,6 @@ from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 
 KINDS = {kind.name: kind for kind in TOOLS}
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
-
-
-@pytest.fixture
-def tool(qtbot, viewer):
-    made = CorrectWidget(viewer)
-    qtbot.addWidget(made)
-    made.show()
-    qtbot.waitUntil(made.isVisible)
-    yield made
-    made.close_tool()
-    qtbot.waitUntil(lambda: not made.running)
 
 
 def example(shape=(60, 80)):

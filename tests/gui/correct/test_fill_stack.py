@@ -2,18 +2,12 @@
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 
 from napari_unetseg.core import samples
 from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.shared.session import Session
 
 pytest.importorskip("torch", reason="the networks need PyTorch")
-
-
-@pytest.fixture
-def viewer(qapp):
-    return ViewerModel()
 
 
 @pytest.fixture(scope="module")

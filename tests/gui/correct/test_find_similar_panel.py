@@ -4,13 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from scipy import ndimage
 
 from napari_unetseg.core.prompts.find_similar import SimilarObject
 from napari_unetseg.core.prompts.prompt import ProposedObject, settled
 from napari_unetseg.gui.correct import carry_object, find_similar_panel
-from napari_unetseg.gui.correct.correct_dock import CorrectWidget
 from napari_unetseg.gui.queue.queue_dock import QueueWidget
 from napari_unetseg.gui.queue.queue_store import queue_of
 from napari_unetseg.gui.shared.preview import is_preview
@@ -34,22 +32,6 @@ def cut(number):
     mask = discs() == number
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     return ProposedObject(mask[box], (box[0].start, box[1].start), 1.0)
-
-
-@pytest.fixture
-def viewer():
-    return ViewerModel()
-
-
-@pytest.fixture
-def tool(qtbot, viewer):
-    made = CorrectWidget(viewer)
-    qtbot.addWidget(made)
-    made.show()
-    qtbot.waitUntil(made.isVisible)
-    yield made
-    made.close_tool()
-    qtbot.waitUntil(lambda: not made.running)
 
 
 @pytest.fixture
