@@ -36,7 +36,7 @@ class PretrainedTiles:
         The pretrained network.
     grid
         Tiles of the other inputs.
-    plane
+    block
         Returns the normalised pixels (C, *sides) of a tile with its halo, given the plane's index
         and the grid.
     cache
