@@ -3,13 +3,14 @@
     python tools/take_screenshots.py [--out DIR] [--readme] [NAME ...]
 
 Opens napari, uses its docks on samples of the plugin like a user, and writes a screenshot of the
-window at each step that the pages show, or only the named ones. On Linux this happens in a
-virtual display of its own. The user's settings are neither read nor changed. ``--readme`` also
-writes the README's picture, which is stored in the repository.
+window at each step that the pages show, and a film, or only the named ones. On Linux this happens
+in a virtual display of its own. The user's settings are neither read nor changed. ``--readme`` also
+copies the film to where the README shows it, in the repository.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,8 +23,7 @@ from napari_unetseg.core.settings import write_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "screenshots"
-README = ROOT / "docs" / "images"
-README_PICTURES = ("workbench",)
+README_FILM = ROOT / "docs" / "images" / "window.webp"
 _SCREEN = "1600x1000x24"
 
 
@@ -84,25 +84,11 @@ def take(names: list[str], out: Path, scratch: Path) -> list[str]:
     return written
 
 
-def keep(folder: Path) -> None:
-    """Write the README's pictures from those just taken, as small files.
-
-    A palette halves the size, and keeps colours that cover many pixels, as all here do.
-    """
-    from PIL import Image as Picture
-
-    README.mkdir(exist_ok=True)
-    for name in README_PICTURES:
-        with Picture.open(folder / f"{name}.png") as taken:
-            small = taken.quantize(256, dither=Picture.Dither.NONE)
-        small.save(README / f"{name}.png", optimize=True)
-
-
 def main() -> None:
     asking = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asking.add_argument("names", nargs="*", metavar="NAME")
     asking.add_argument("--out", type=Path, default=OUT)
-    asking.add_argument("--readme", action="store_true", help="write the README's picture too")
+    asking.add_argument("--readme", action="store_true", help="write the README's film too")
     asked = asking.parse_args()
     names = asked.names
     with tempfile.TemporaryDirectory(prefix="unetseg-") as folder, display():
@@ -113,7 +99,7 @@ def main() -> None:
         os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
         take(names, asked.out, scratch)
     if asked.readme:
-        keep(asked.out)
+        shutil.copy(asked.out / README_FILM.name, README_FILM)
 
 
 if __name__ == "__main__":

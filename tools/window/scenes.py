@@ -8,7 +8,11 @@ from qtpy.QtWidgets import QToolButton
 
 from napari_unetseg.core import samples
 from napari_unetseg.core.io import write_image
+from window.film import Film
 from window.hand import Hand
+
+_TURNS = 3
+"""Strokes of each class in the film."""
 
 
 def first(hand: Hand, scratch: Path) -> None:
@@ -65,6 +69,19 @@ def clicking(hand: Hand, scratch: Path) -> None:
     hand.picture("click")
     hand.canvas.key("Esc")
     hand.canvas.key("Esc")
+
+
+def filming(hand: Hand, scratch: Path) -> None:
+    """A film for the README: nuclei to a table, then a model that learns from strokes."""
+    film = Film(hand)
+    bench = hand.open("Workbench")
+    film.hold(1.2)
+    _film_nuclei(hand, film, bench)
+    for layer in hand.viewer.layers:
+        layer.visible = False
+    _film_strokes(hand, film, bench)
+    film.write(hand.folder / "window.webp")
+    hand.written.append("window")
 
 
 def predicting(hand: Hand, scratch: Path) -> None:
@@ -223,6 +240,7 @@ SCENES = {
     strokes: ("live", "scoreboard"),
     volume: ("volume",),
     folder: ("batch",),
+    filming: ("window",),
 }
 """Each scene, and the pictures that are taken in it."""
 
@@ -232,6 +250,55 @@ def _largest(labels: Any, n: int) -> list[int]:
     inner = np.setdiff1d(labels, np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     sizes = np.bincount(labels.ravel())
     return sorted((int(number) for number in inner if number), key=lambda k: -sizes[k])[:n]
+
+
+def _film_strokes(hand: Hand, film: Film, bench: Any) -> None:
+    """Film how a model of textures learns from each stroke."""
+    image = hand.sample("tissue")
+    strokes = _strokes(hand.layer("true classes").data)
+    train = hand.turn_to(bench, "Train")
+    train.pick.pick(image)
+    hand.choose(train.rung, "softmax")
+    # The hidden nuclei are larger: fill the view with what is seen.
+    camera = hand.viewer.camera
+    camera.center, camera.zoom = (0, *(n / 2 for n in image.data.shape)), camera.zoom * 1.25
+    film.press(train.strokes.new_button)
+    labels = train.labels.layer()
+    labels.brush_size = 9
+    classes = sorted({value for value, _ in strokes})
+    while len(train.strokes.classes.classes()) < len(classes):
+        train.strokes.classes.add_class()
+    film.press(train.live)
+    for turn in range(_TURNS):
+        for value in classes:
+            of_class = [places for one, places in strokes if one == value]
+            start, end = of_class[turn * len(of_class) // _TURNS]
+            film.press(train.findChild(QToolButton, f"class {value}"))
+            film.point_at(labels, end)
+            hand.stroke(labels, value, [start, end])
+            film.hold(0.3)
+            if value > classes[0] or turn:
+                hand.wait(lambda: train.preview.layer is not None, "the live preview", 45)
+                hand.spin(1.5)
+                film.hold(1)
+
+
+def _film_nuclei(hand: Hand, film: Film, bench: Any) -> None:
+    """Film how nuclei are predicted, and measured."""
+    hand.sample("nuclei")
+    hand.home()
+    predict = hand.turn_to(bench, "Predict")
+    hand.choose(predict.models, "nuclei")
+    film.hold(0.5)
+    film.press(predict.run_button)
+    hand.wait(lambda: not predict.running, "the nuclei")
+    hand.spin(0.5)
+    film.hold(1.5)
+    measure = hand.turn_to(bench, "Measure")
+    film.press(measure.run_button)
+    hand.wait(lambda: not measure.running, "the table")
+    hand.spin(0.5)
+    film.hold(1.5)
 
 
 def _measure(hand: Hand, objects: Any) -> None:
