@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QPushButton, QVB
 from napari_unetseg.core.label_image import has_below_zero
 from napari_unetseg.core.measure import MeasureOptions, Table, column_kind
 from napari_unetseg.core.objects.lineage import lineage_of
+from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.review_queue import count_columns
 from napari_unetseg.gui.measure.colouring import ColourBar, ColourScale, colours_of, scale_of
 from napari_unetseg.gui.measure.export_files import FILE_KINDS, default_name, write_measured
@@ -545,7 +546,16 @@ class MeasureWidget(Tool[MeasureOptions]):
         ids, values = found.table["label"][rows], found.table[name]
         kept = None if self._kept is None else self._kept[rows]
         # One scale for all times and planes, so that equal colours are equal values.
-        self._painter.ask(lambda progress: _coloured(found, name, ids, values[rows], values, kept))
+        dtype = np.dtype(found.layer.dtype)
+
+        def paint(progress: Progress) -> _Coloured:
+            scale = scale_of(name, values)
+            colours = colours_of(ids, values[rows], scale, kept)
+            # napari compiles code for the colours of a type of labels at their first use.
+            colours.map(np.zeros(1, dtype))
+            return _Coloured(found, colours, scale)
+
+        self._painter.ask(paint)
 
     def _on_coloured(self, answer: _Coloured) -> None:
         found = self._found
@@ -579,18 +589,6 @@ class MeasureWidget(Tool[MeasureOptions]):
 
     def _is_likely(self, layer: Layer) -> bool:
         return not role_of(layer)
-
-
-def _coloured(
-    found: MeasuredObjects,
-    name: str,
-    ids: NDArray[Any],
-    values: NDArray[Any],
-    whole: NDArray[Any],
-    kept: NDArray[np.bool_] | None,
-) -> _Coloured:
-    scale = scale_of(name, whole)
-    return _Coloured(found, colours_of(ids, values, scale, kept), scale)
 
 
 __all__ = ["PLAIN", "MeasureWidget"]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -330,6 +331,8 @@ def _make_queue(
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
     built = make_queue(labels, sources, options, locked=locked, progress=progress)
+    # The frame of an item needs it: importing it in the window's thread would stop the window.
+    import_module("skimage.measure")
     modelled = sources.model is not None and sources.image is not None
     informed = options.by == "shape" or modelled or sources.other is not None
     return _Result(built, options, informed)
