@@ -1,9 +1,11 @@
 """Perform a newcomer's steps in the real window, by clicks and keys, and time every step.
 
-Usage: python tools/walk_the_window.py WALK DATA OUT
+Usage: python tools/walk_the_window.py WALK DATA OUT [WIDTHxHEIGHT]
 
-WALK is nuclei, neurons or folder; DATA is a folder like `shared/data`; OUT gets a picture after
-every step, what the walk wrote, and `diary.csv`. Needs a display, real or virtual.
+WALK is nuclei, neurons, folder or docks; DATA is a folder like `shared/data`; OUT gets a picture
+after every step, what the walk wrote, and `diary.csv`, with the longest time of each step in which
+the window did not answer. The window has 1400x900 points unless told otherwise. Needs a display,
+real or virtual.
 """
 
 import csv
@@ -17,7 +19,7 @@ from pathlib import Path
 _TOO_LONG = 900
 
 
-def main(walk: str, data: Path, out: Path) -> None:
+def main(walk: str, data: Path, out: Path, size: str) -> None:
     # A walk that hangs dumps its stack.
     faulthandler.dump_traceback_later(_TOO_LONG, exit=True)
     # As after a fresh installation: without the user's settings.
@@ -25,18 +27,19 @@ def main(walk: str, data: Path, out: Path) -> None:
     begun = time.perf_counter()
     import napari
     from window import walks
-    from window.person import Person
+    from window.person import Person, Step
 
     out.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer()
-    viewer.window.resize(1400, 900)
+    viewer.window.resize(*map(int, size.split("x")))
     person = Person(viewer, out)
     with person.step("start napari"):
         person.rest(300)
-    name, _, message = person.diary.pop()
-    person.diary.append((name, time.perf_counter() - begun, message))
+    person.diary.append(person.diary.pop()._replace(seconds=time.perf_counter() - begun))
     if walk == "nuclei":
         walks.nuclei(person, sorted((data / "nuclei_fluo_cc0" / "images").iterdir())[0], out)
+    elif walk == "docks":
+        walks.docks(person, sorted((data / "nuclei_fluo_cc0" / "images").iterdir())[0])
     elif walk == "neurons":
         walks.neurons(person, sorted((data / "neurons_rgb_cc0" / "images").iterdir())[0])
     else:
@@ -46,14 +49,16 @@ def main(walk: str, data: Path, out: Path) -> None:
             shutil.copy(path, place)
         walks.folder(person, place)
     with (out / "diary.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("step", "seconds", "message"), *person.diary])
-    for step, seconds, message in person.diary:
-        print(f"{seconds:7.1f} s  {step:28} {message}")
+        csv.writer(file).writerows([Step._fields, *person.diary])
+    print("seconds  longest gap")
+    for step in person.diary:
+        print(f"{step.seconds:5.1f} s {1000 * step.gap:8.0f} ms  {step.name:28} {step.message}")
     print(f"{person.clicks} clicks")
     viewer.close()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] not in ("nuclei", "neurons", "folder"):
+    if len(sys.argv) not in (4, 5) or sys.argv[1] not in ("nuclei", "neurons", "folder", "docks"):
         sys.exit(__doc__)
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    walk, data, out, size = [*sys.argv[1:], "1400x900"][:4]
+    main(walk, Path(data), Path(out), size)

@@ -40,7 +40,7 @@ def test_from_an_image_of_nuclei_to_a_table(person, plate, tmp_path):
     table = walks.nuclei(person, plate / "n0.tif", tmp_path)
     truth = nuclei((128, 144), seed=0).objects.max()
     assert len(rows_of(table)) == pytest.approx(truth, rel=0.3)
-    assert "Next: Measure" in {name: said for name, _, said in person.diary}["predict"]
+    assert "Next: Measure" in {step.name: step.message for step in person.diary}["predict"]
 
 
 def test_from_one_image_to_the_tables_of_a_folder(person, plate):
@@ -58,6 +58,6 @@ def test_from_phase_contrast_over_corrections_to_a_network(person, tmp_path):
     image = tmp_path / "neurons.tif"
     write_image(image, neurons((192, 208), seed=1).as_image())
     found = walks.neurons(person, image, minutes=0.1)
-    said = {name: message for name, _, message in person.diary}
+    said = {step.name: step.message for step in person.diary}
     assert "Dice" in said["train a UNet"]
     assert 0 < (found.data > 0).mean() < 0.5

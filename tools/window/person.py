@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
@@ -32,6 +33,20 @@ LEFT = Qt.MouseButton.LeftButton
 _BLINK = 60
 """Milliseconds between two acts."""
 
+_PULSE = 5
+"""Milliseconds after which a window that is free handles a timer."""
+
+
+class Step(NamedTuple):
+    """What a person did, and how the window took it."""
+
+    name: str
+    seconds: float
+    message: str
+    """The message in the dock at the end."""
+    gap: float = 0.0
+    """Longest time in seconds in which the window did not handle events."""
+
 
 class Person:
     """Clicks and types in one napari window.
@@ -49,9 +64,13 @@ class Person:
         # napari has no public way to its widgets.
         self.window = viewer.window._qt_window  # noqa: SLF001
         self.canvas = Canvas(viewer)
-        self.diary: list[tuple[str, float, str]] = []
-        """The name of each step, its seconds, and the message that was there in the end."""
+        self.diary: list[Step] = []
         self._clicks = 0
+        self._turns: list[float] = []
+        self._pulse = QTimer()
+        self._pulse.setInterval(_PULSE)
+        self._pulse.timeout.connect(lambda: self._turns.append(time.perf_counter()))
+        self._pulse.start()
 
     @property
     def clicks(self) -> int:
@@ -63,9 +82,13 @@ class Person:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time what is done within, and take a picture when it is done."""
+        self.rest()
+        self._turns.clear()
         start = time.perf_counter()
         yield
-        self.diary.append((name, time.perf_counter() - start, self.message()))
+        end = time.perf_counter()
+        gaps = [after - before for before, after in pairwise([start, *self._turns, end])]
+        self.diary.append(Step(name, end - start, self.message(), max(gaps)))
         if self.album is not None:
             self.rest(400)
             self.album.mkdir(parents=True, exist_ok=True)
@@ -270,4 +293,4 @@ class Person:
             raise AssertionError(f"{widget} cannot be seen.")
 
 
-__all__ = ["Person"]
+__all__ = ["Person", "Step"]

@@ -1,4 +1,4 @@
-"""Three walks: nuclei to a table, neurons to a UNet, a folder with a recipe."""
+"""Four walks: nuclei to a table, neurons to a UNet, a folder with a recipe, every dock once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +92,52 @@ def folder(person: Person, place: Path) -> Path:
     return place.parent / f"{place.name} results"
 
 
+def docks(person: Person, image: Path, minutes: float = 0.2) -> None:
+    """Walk through every dock with an image of nuclei, and run each tool once."""
+    begin(person, image)
+    for title, button in (("Background", "Flatten"), ("Threshold", "Run"), ("Predict", "Predict")):
+        _run(person, title, button)
+    objects = person.viewer.layers[-1]
+    _run(person, "Queue", "Make the queue")
+    with person.step("turn to Correct"):
+        person.turn_to("Correct")
+    middles = [np.argwhere(objects.data == n).mean(0) for n in np.unique(objects.data)[1:4]]
+    with person.step("correct"):
+        person.click("Delete")
+        person.canvas.click(objects, tuple(middles[0]))
+        person.canvas.key("Esc")
+    with person.step("click an object"):
+        person.canvas.key("Q")
+        for middle in middles[1:]:
+            person.canvas.click(objects, tuple(middle))
+            person.rest(1500)
+        person.canvas.key("Esc")
+        person.canvas.key("Esc")
+    with person.step("turn to Train on"):
+        person.turn_to("Train on")
+        person.number("Minutes", minutes)
+    with person.step("train on"):
+        person.run("Train on")
+    _run(person, "Measure", "Measure")
+    with person.step("colour by area"):
+        person.choose("Colour by", "area_px2")
+        person.rest(500)
+    _run(person, "Review", "Compare")
+    _run(person, "Features", "Show")
+    for title in ("Scoreboard", "Train", "Batch", "Models", "Project"):
+        with person.step(f"turn to {title}"):
+            person.turn_to(title)
+            person.rest(500)
+
+
+def _run(person: Person, title: str, button: str) -> None:
+    with person.step(f"turn to {title}"):
+        person.turn_to(title)
+        person.rest(500)
+    with person.step(button.lower()):
+        person.run(button)
+
+
 def _beside_the_neuron(labels: Any) -> list[tuple[float, ...]]:
     """Return a place in each object but the one that a person sees to be the neuron."""
     middle = np.array(labels.shape) / 2
@@ -102,6 +148,11 @@ def _beside_the_neuron(labels: Any) -> list[tuple[float, ...]]:
     return [tuple(map(float, at[len(at) // 2])) for n, at in places.items() if n != neuron]
 
 
-WALKS: dict[str, Callable[..., Any]] = {"nuclei": nuclei, "neurons": neurons, "folder": folder}
+WALKS: dict[str, Callable[..., Any]] = {
+    "nuclei": nuclei,
+    "neurons": neurons,
+    "folder": folder,
+    "docks": docks,
+}
 
-__all__ = ["WALKS", "folder", "neurons", "nuclei"]
+__all__ = ["WALKS", "docks", "folder", "neurons", "nuclei"]
