@@ -4,6 +4,7 @@ import atexit
 import importlib
 import importlib.util
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ def _isolate_settings() -> None:
 
 
 _isolate_settings()
+# Trainings compute in float32 on every machine, as on those whose processor has no bfloat16.
+if platform.machine().lower() in ("x86_64", "amd64"):
+    os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,10 @@ from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, Stem, UNetSpec, Upsampling
+from napari_unetseg.core.nn.inference import runtime
 from napari_unetseg.core.nn.inference.familiarity import familiarity
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter
-from napari_unetseg.core.nn.inference.runtime import choose_device, threads
+from napari_unetseg.core.nn.inference.runtime import choose_device, computes_bfloat16, threads
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.training import fit_network as fit_module
 from napari_unetseg.core.nn.training import schedule
@@ -551,3 +552,33 @@ def test_threads_are_put_back() -> None:
         assert 1 <= number <= before
         assert torch.get_num_threads() == number
     assert torch.get_num_threads() == before
+
+
+def test_bfloat16_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cpu")
+    for capability, instructions in (("AVX512", False), ("AVX2", True), ("DEFAULT", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr("torch.backends.cpu.get_cpu_capability", lambda name=capability: name)
+            patch.setattr("torch.cpu._is_avx512_bf16_supported", lambda has=instructions: has)
+            assert not computes_bfloat16(device)
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    monkeypatch.delattr("torch.cpu._is_avx512_bf16_supported", raising=False)
+    assert not computes_bfloat16(device)  # an older torch
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True, raising=False)
+    assert computes_bfloat16(device) == torch.backends.mkldnn.is_available()
+    assert not computes_bfloat16(torch.device("mps"))
+
+
+def test_the_precision_of_a_training_is_a_choice_and_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fit_module, "computes_bfloat16", lambda device: True)
+    monkeypatch.setattr(runtime, "computes_bfloat16", lambda device: True)
+    plain = fitted_on(TINY, [example()], STEPS.model_copy(update={"precision": "float32"}))
+    assert (plain.precision, "bfloat16" in plain.message) == ("float32", False)
+    first, again = (fitted_on(TINY, [example()], STEPS) for _ in range(2))
+    assert (first.precision, "bfloat16" in first.message) == ("bfloat16", True)
+    assert same(first.network, again.network)
+    assert not same(first.network, plain.network)
+    # What is kept and predicts is float32.
+    assert {weight.dtype for weight in first.network.parameters()} == {torch.float32}

@@ -5,6 +5,8 @@ from typing import Literal
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.options import Device, Options, device_option, option, seed_option
 
+Precision = Literal["auto", "float32"]
+
 
 class TrainOptions(Options):
     """Options of training a CNN or a UNet.
@@ -261,6 +263,14 @@ class TrainOptions(Options):
     )
     seed: int = seed_option("Computer")
     device: Device = device_option("Computer")
+    precision: Precision = option(
+        "auto",
+        "Precision",
+        "Precision of the numbers in training. Automatic is bfloat16, up to 1.5 times as fast, on "
+        "processors and graphics processors that have it; float32 is alike on all.",
+        advanced=True,
+        group="Computer",
+    )
     spare_core: bool = option(
         False,
         "Spare a core",

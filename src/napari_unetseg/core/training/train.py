@@ -235,6 +235,7 @@ def train_on_set(
         "labelled": int(sum(annotation.certain().counted.sum() for annotation in annotations)),
         "asked_for": spec.kind,
         "options": options.model_dump(),
+        "precision": getattr(fit, "precision", "float32"),
     }
     if before is not None:
         result = {"images": before.images, "steps": before.steps, "explained": before.explained}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.train_options import Precision, TrainOptions
 from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
 from napari_unetseg.core.errors import InputError
@@ -18,6 +18,7 @@ from napari_unetseg.core.nn.inference.network_segmenter import MEMORY_FORMAT, Ne
 from napari_unetseg.core.nn.inference.runtime import (
     Choice,
     choose_device,
+    computes_bfloat16,
     keep_freed_memory,
     mixed_precision,
     threads,
@@ -73,6 +74,8 @@ class FittedNetwork:
     dice_apart
         Dice on it of which each part is scored by the step that the other parts choose, see
         `dice_without_choice`; None where there are no parts, or nothing was chosen.
+    precision
+        ``"bfloat16"`` or ``"float32"``: which of them the training computed in.
     message
         A sentence about the device and the start of the training.
     decoder
@@ -96,6 +99,7 @@ class FittedNetwork:
     unchanged: bool = False
     validations: int = 0
     dice_apart: float | None = None
+    precision: str = "float32"
 
     @property
     def seconds(self) -> float:
@@ -256,8 +260,11 @@ class Training:
         self._best: tuple[Judgement, dict[str, torch.Tensor]] | None = None
         self._judged_at, self._best_at, self._without_better = 0, 0, 0
         self._validations: list[list[Tally]] = []
+        lower = options.precision == "auto" and computes_bfloat16(choice.device)
+        self._precision = "bfloat16" if lower else "float32"
+        computed = choice.message + (" Trained in bfloat16." if lower else "")
         self._message = " ".join(
-            filter(None, ("" if transfer is None else transfer.in_words, choice.message))
+            filter(None, ("" if transfer is None else transfer.in_words, computed))
         )
         self._clock = Clock(options, self._epoch_steps)
 
@@ -313,6 +320,7 @@ class Training:
             unchanged,
             len(self._validations),
             dice_without_choice(self._validations) if len(self._validations) > 1 else None,
+            self._precision,
         )
 
     @property
@@ -331,7 +339,7 @@ class Training:
         batch = self._drawer.draw(options.batch, guess=self._guesses)
         batch = augment(batch, options, self._light).to(self._choice.device)
         image = batch.image.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
-        with mixed_precision(self._choice.device):
+        with mixed_precision(self._choice.device, options.precision):
             evidence = predict_middle(self._network, image, batch.target.shape[1:]).float()
         loss = self._loss(evidence, batch, fraction)
         self._check(float(loss.detach()))
@@ -377,7 +385,12 @@ class Training:
     def _judge_now(self) -> None:
         """Validate the averaged network, and keep it if it is the best."""
         parts = validate_network(
-            self._average.network, self._judge, self._choice.device, self._ndim, self._decoder
+            self._average.network,
+            self._judge,
+            self._choice.device,
+            self._ndim,
+            self._decoder,
+            self._options.precision,
         )
         judgement = Tally.joined(parts).judgement()
         self._judged_at = self._step
@@ -430,11 +443,12 @@ def validate_network(
     device: torch.device,
     ndim: int,
     decoder: DecoderSpec | None = None,
+    precision: Precision = "float32",
 ) -> list[Tally]:
     """Score a network in evaluation mode on the windows of `judge`; return totals of each part."""
     tallies = [Tally(judge.n_classes, judge.foreground) for _ in range(judge.parts[-1] + 1)]
     window = iter(judge.parts)
-    with torch.no_grad(), mixed_precision(device):
+    with torch.no_grad(), mixed_precision(device, precision):
         for image, target, maps, guess in judge.batches(4):
             batch = image.to(device).contiguous(memory_format=MEMORY_FORMAT[ndim])
             evidence = predict_middle(network, batch, target.shape[1:]).float()

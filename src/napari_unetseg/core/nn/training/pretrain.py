@@ -236,7 +236,7 @@ class _Pretraining:
         inputs = torch.cat([corrupted, batch.image[:, batch.n_image :]], 1).to(self._device)
         inputs = inputs.contiguous(memory_format=MEMORY_FORMAT[self._ndim])
         sides = batch.target.shape[1:]
-        with mixed_precision(self._device):
+        with mixed_precision(self._device, self._plan.precision):
             restored = predict_middle(network, inputs, sides).float()
         clean, mask = (_middle(part, sides).to(self._device) for part in (clean, mask))
         weight = mask.expand_as(clean)
