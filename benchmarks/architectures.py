@@ -1,16 +1,18 @@
 """Compare the UNet's design choices: foreground Dice on real images for the same CPU seconds.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/architectures.py DATA [--seconds 60] [--out FILE.json]
-        [--sets nuclei neurons ...] [--ways NAME ...]
+        [--sets nuclei neurons ...] [--ways NAME ...] [--seeds 0 1 2]
 
 DATA is a folder with the sets named below. Every network gets the same processor time: the time of
 a step is measured first, over all threads, and the training then runs for as many steps as fit,
 so that other work on the machine has little effect. The table gives the mean Dice on test images,
-the steps, and the processor seconds per megapixel of prediction. FILE.json stores finished
-results, and a second run resumes from there.
+the steps, and the processor seconds per megapixel of prediction, as mean and range over the
+seeds. A star marks the Pareto front: no other network is better in both. FILE.json stores
+finished results, and a second run resumes from there.
 """
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from skimage.io import imread
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
@@ -46,6 +49,8 @@ WAYS: dict[str, ConvolutionalSpec] = {
     "depth 2": UNetSpec(depth=2),
     "depth 4": UNetSpec(depth=4),
     "width 8": UNetSpec(width=8),
+    "width 12": UNetSpec(width=12),
+    "width 24": UNetSpec(width=24),
     "width 32": UNetSpec(width=32),
     "growth 1.5": UNetSpec(growth=1.5),
     "one convolution": UNetSpec(convolutions=1),
@@ -134,6 +139,7 @@ def tried(spec: ConvolutionalSpec, pairs: tuple[Pairs, Pairs], seconds: float, s
     steps = max(int(seconds / cost_of_a_step(spec, pairs[0])), 10)
     lessons = [TrainingPair(image, mask) for image, mask in pairs[0]]
     model = train(spec, lessons, options(steps, seed), name="way", labels_are="mask").model
+    predict(model, pairs[1][0][0])
     began = time.process_time()
     scores = [dice(predict(model, image).asarray(), mask) for image, mask in pairs[1]]
     predicting = time.process_time() - began
@@ -146,25 +152,51 @@ def tried(spec: ConvolutionalSpec, pairs: tuple[Pairs, Pairs], seconds: float, s
     }
 
 
-def cells(found: dict[str, Any], ways: list[str], sets: list[str]) -> Iterator[str]:
-    """Yield the table's rows as markdown."""
-    yield "| network | weights | " + " | ".join(f"{s}: Dice, steps, s/Mpx" for s in sets) + " |"
-    yield "|---|--:|" + "--:|" * len(sets)
-    for way in ways:
-        row = [found.get(f"{way} | {s}") for s in sets]
-        text = [
-            f"{c['dice']:.3f}, {c['steps']}, {c['seconds_per_megapixel']:.2f}" if c else "-"
-            for c in row
-        ]
-        weights = next((f"{c['parameters'] / 1000:.0f}k" for c in row if c), "-")
-        yield f"| {way} | {weights} | " + " | ".join(text) + " |"
+def summarised(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the mean of each figure over the seeds, the range of Dice, and the least time."""
+    means = {key: float(np.mean([one[key] for one in results])) for key in results[0]}
+    dices = [one["dice"] for one in results]
+    # Other work on the machine only ever adds to the time.
+    fastest = min(one["seconds_per_megapixel"] for one in results)
+    return means | {"range": max(dices) - min(dices), "seconds_per_megapixel": fastest}
+
+
+def front(results: dict[str, dict[str, float]]) -> set[str]:
+    """Return the ways that no other one is at least as good as, in Dice and in time."""
+
+    def beats(one: dict[str, float], other: dict[str, float]) -> bool:
+        faster = one["seconds_per_megapixel"] <= other["seconds_per_megapixel"]
+        return one is not other and faster and one["dice"] >= other["dice"]
+
+    every = results.values()
+    return {way for way, own in results.items() if not any(beats(one, own) for one in every)}
+
+
+def rows(found: dict[str, Any], ways: list[str], name: str, seeds: list[int]) -> Iterator[str]:
+    """Yield the rows of a set's table as markdown, the fastest first."""
+    results = {
+        way: summarised(
+            [found[f"{way} | {name} | {k}"] for k in seeds if f"{way} | {name} | {k}" in found]
+        )
+        for way in ways
+    }
+    best = front(results)
+    yield f"| {name} | weights | steps | s/Mpx | Dice | range | front |"
+    yield "|---|--:|--:|--:|--:|--:|:-:|"
+    for way, one in sorted(results.items(), key=lambda pair: pair[1]["seconds_per_megapixel"]):
+        yield (
+            f"| {way} | {one['parameters'] / 1000:.0f}k | {one['steps']:.0f} "
+            f"| {one['seconds_per_megapixel']:.3f} | {one['dice']:.3f} | {one['range']:.3f} "
+            f"| {'*' * (way in best)} |"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--ways", nargs="*", default=list(WAYS))
     parser.add_argument("--out", type=Path)
@@ -174,15 +206,16 @@ def main() -> None:
         found = json.loads(asked.out.read_text())
     loaded = {name: SETS[name](asked.data) for name in asked.sets}
     print(f"{os.cpu_count()} cores, {asked.seconds:g} processor seconds each", flush=True)
-    for way in asked.ways:
-        for name in asked.sets:
-            key = f"{way} | {name}"
-            if key not in found:
-                found[key] = tried(WAYS[way], loaded[name], asked.seconds, asked.seed)
-                print(key, found[key], flush=True)
-                if asked.out:
-                    asked.out.write_text(json.dumps(found, indent=1))
-    print("\n".join(cells(found, asked.ways, asked.sets)))
+    torch.set_num_threads(asked.threads)
+    for seed, way, name in itertools.product(asked.seeds, asked.ways, asked.sets):
+        key = f"{way} | {name} | {seed}"
+        if key not in found:
+            found[key] = tried(WAYS[way], loaded[name], asked.seconds, seed)
+            print(key, found[key], flush=True)
+            if asked.out:
+                asked.out.write_text(json.dumps(found, indent=1))
+    for name in asked.sets:
+        print("\n".join(rows(found, asked.ways, name, asked.seeds)))
 
 
 if __name__ == "__main__":
