@@ -206,9 +206,11 @@ class Annotation:
             ids = ids * _TILES_A_SIDE + part.reshape(
                 [-1 if a == axis else 1 for a in range(ids.ndim)]
             )
-        found, compact = np.unique(np.where(self.counted, ids, 0), return_inverse=True)
-        tiles = compact.reshape(self.shape).astype(np.int32) + np.int32(found[0] > 0)
-        return tiles, int(tiles.max())
+        ids = np.where(self.counted, ids, 0)
+        present = np.bincount(ids.ravel(), minlength=1) > 0
+        present[0] = False
+        numbers = np.cumsum(present, dtype=np.int32)
+        return numbers[ids], int(numbers[-1])
 
 
 @dataclass(frozen=True)

@@ -281,7 +281,7 @@ class TrainOptions(Options):
     preview_every: float = option(
         5.0,
         "Preview every",
-        "Seconds between previews of the visible plane; they take at most a fifth of the time.",
+        "Seconds between previews of the visible plane; they take at most 4 % of the time.",
         ge=0.5,
         le=3600,
         step=1,

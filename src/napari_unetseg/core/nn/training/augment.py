@@ -56,10 +56,8 @@ def augment(
     generator
         On the CPU. The same state gives the same batch.
     """
-    if options.flips:
-        batch = _flipped(batch, generator)
-    if options.quarter_turns:
-        batch = _turned(batch, generator)
+    if options.flips or options.quarter_turns:
+        batch = _mirrored(batch, options, generator)
     if options.rotation or options.scale or options.elastic:
         batch = _warped(batch, options, generator)
     image = batch.image
@@ -82,8 +80,20 @@ def _uniform(n: int, ndim: int, low: float, high: float, generator: torch.Genera
     return numbers.reshape(n, *[1] * (ndim - 1))
 
 
-def _each(batch: TrainingBatch, moves: list[list[int]], turns: list[int]) -> TrainingBatch:
-    """Flip the axes in `moves` and rotate by quarter turns, patch by patch."""
+def _mirrored(
+    batch: TrainingBatch, options: TrainOptions, generator: torch.Generator
+) -> TrainingBatch:
+    """Flip the axes of each patch, and rotate it by quarter turns, or half ones if not square."""
+    n, ndim = len(batch.target), batch.target.ndim - 1
+    moves: list[list[int]] = [[] for _ in range(n)]
+    turns = [0] * n
+    if options.flips:
+        coins = torch.rand(n, ndim, generator=generator) < 0.5
+        moves = [[axis - ndim for axis in range(ndim) if coin[axis]] for coin in coins.tolist()]
+    if options.quarter_turns:
+        sides = {(stack.shape[-1], stack.shape[-2]) for stack in (batch.target, batch.image)}
+        step = 1 if all(one == other for one, other in sides) else 2
+        turns = [step * k for k in torch.randint(0, 4 // step, (n,), generator=generator).tolist()]
 
     def moved(stack: Tensor) -> Tensor:
         return torch.stack(
@@ -96,22 +106,6 @@ def _each(batch: TrainingBatch, moves: list[list[int]], turns: list[int]) -> Tra
     maps, guess = (None if t is None else moved(t) for t in (batch.maps, batch.guess))
     image, target, weight = (moved(t) for t in (batch.image, batch.target, batch.weight))
     return TrainingBatch(image, target, weight, batch.n_image, maps, guess)
-
-
-def _flipped(batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
-    ndim = batch.target.ndim - 1
-    coins = torch.rand(len(batch.target), ndim, generator=generator) < 0.5
-    moves = [[axis - ndim for axis in range(ndim) if coin[axis]] for coin in coins.tolist()]
-    return _each(batch, moves, [0] * len(moves))
-
-
-def _turned(batch: TrainingBatch, generator: torch.Generator) -> TrainingBatch:
-    """Rotate each patch in its plane by quarter turns, or by half turns if it is not square."""
-    n = len(batch.target)
-    sides = {(stack.shape[-1], stack.shape[-2]) for stack in (batch.target, batch.image)}
-    square = all(one == other for one, other in sides)
-    turns = torch.randint(0, 4 if square else 2, (n,), generator=generator) * (1 if square else 2)
-    return _each(batch, [[]] * n, turns.tolist())
 
 
 def _warped(

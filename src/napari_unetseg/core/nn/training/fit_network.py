@@ -48,7 +48,7 @@ from napari_unetseg.core.progress import StopEarly
 FEWEST_STEPS = 20
 """Smallest number of batches in an epoch."""
 
-_PREVIEW_SHARE = 0.2
+_PREVIEW_SHARE = 0.04
 _RESTATED_BATCHES = 16
 _LARGEST_GRADIENT = 1.0
 
@@ -471,4 +471,6 @@ def _optimiser(network: nn.Module, options: TrainOptions) -> torch.optim.Optimiz
         {"params": [w for w in weights if w.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate)
+    # One pass over each array instead of eight.
+    fused = weights[0].device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=fused)

@@ -23,7 +23,7 @@ PLACES = 200_000
 _PARTS = 5
 """Number of parts of the validation set, see `dice_without_choice`."""
 
-WINDOW_PIXELS = 2**22
+WINDOW_PIXELS = 2**21
 """Largest number of pixels predicted in one validation."""
 
 

@@ -13,7 +13,7 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 
 _PEAK = {"one-cycle": 0.25, "cosine": 0.05, "constant": 0.05}
 _FIRST_RATE = 0.04
-_JUDGING_SHARE = 0.1
+_JUDGING_SHARE = 0.03
 
 
 def learning_rate(fraction: float, options: TrainOptions) -> float:

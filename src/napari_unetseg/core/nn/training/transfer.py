@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.nn.networks.blocks import DepthToSpace, TrackedGroupNorm
@@ -246,17 +247,20 @@ class Average:
     """
 
     def __init__(self, network: nn.Module, copy: nn.Module, memory: float) -> None:
-        self._network, self.network = network, copy.eval().requires_grad_(False)
+        self.network = copy.eval().requires_grad_(False)
         self._memory, self._steps = memory, 0
+        pairs = list(
+            zip(self.network.state_dict().values(), network.state_dict().values(), strict=True)
+        )
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._numbers = [pair for pair in pairs if pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self) -> None:
         """Add the network's current weights to the mean."""
         self._steps += 1
         memory = min(self._memory, self._steps / (self._steps + 10))
-        means, current = self.network.state_dict(), self._network.state_dict()
-        for name, mean in means.items():
-            if mean.is_floating_point():
-                mean.lerp_(current[name], 1 - memory)
-            else:
-                mean.copy_(current[name])
+        means, current = map(list, zip(*self._numbers, strict=True))
+        get_ema_multi_avg_fn(memory)(means, current, self._steps)
+        for mean, count in self._counts:
+            mean.copy_(count)
