@@ -41,10 +41,9 @@ from napari_unetseg.gui.correct.correct_acts import Place
 from napari_unetseg.gui.correct.correct_hand import Keys
 from napari_unetseg.gui.correct.correct_scene import class_warning
 from napari_unetseg.gui.correct.prompt_hand import LESS, MORE, PromptHand
-from napari_unetseg.gui.shared.navigate import camera_of
+from napari_unetseg.gui.shared.navigate import camera_of, in_view
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS, Session
 from napari_unetseg.gui.shared.task import Latest, Work
-from napari_unetseg.gui.train.live_training import in_view
 
 PAUSE_MS = 80
 """Milliseconds that the mouse rests before the outline under it is asked for."""

@@ -32,10 +32,10 @@ from napari_unetseg.gui.correct.click_scene import (
 from napari_unetseg.gui.queue.queue_store import keep_queue
 from napari_unetseg.gui.shared.dock_help import text_button
 from napari_unetseg.gui.shared.layers import geometry_of, plane_index
+from napari_unetseg.gui.shared.navigate import in_view
 from napari_unetseg.gui.shared.preview import Preview, threshold_look
 from napari_unetseg.gui.shared.session import UNDOABLE_PIXELS
 from napari_unetseg.gui.shared.task import Reporter
-from napari_unetseg.gui.train.live_training import in_view
 from napari_unetseg.gui.train.train_dock import open_train
 
 if TYPE_CHECKING:

@@ -33,8 +33,8 @@ from napari_unetseg.gui.shared.layers import (
     image_of,
     steps_before,
 )
+from napari_unetseg.gui.shared.navigate import in_view
 from napari_unetseg.gui.shared.task import Work
-from napari_unetseg.gui.train.live_training import in_view
 
 Index = tuple[int, ...]
 

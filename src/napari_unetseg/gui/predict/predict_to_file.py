@@ -25,9 +25,8 @@ from napari_unetseg.core.streaming.block_work import EVIDENCE, Work
 from napari_unetseg.core.streaming.runners import Task
 from napari_unetseg.gui.predict.predict_run import PredictRun
 from napari_unetseg.gui.shared.layers import PROBABILITIES, geometry_of, marked
-from napari_unetseg.gui.shared.navigate import camera_of
+from napari_unetseg.gui.shared.navigate import camera_of, in_view
 from napari_unetseg.gui.shared.task import Reporter
-from napari_unetseg.gui.train.live_training import in_view
 
 _OVERVIEW = 2048
 _REFRESH_SECONDS = 0.4

@@ -1,4 +1,4 @@
-"""Navigation to an object: camera, plane, and zoom if needed."""
+"""The part of a layer on screen, and navigation to an object in it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +48,22 @@ def camera_of(viewer: Any) -> Any:
     return getattr(viewer, "scene", viewer).camera
 
 
+def in_view(layer: Layer) -> tuple[slice, slice]:
+    """Return the visible box of a layer's plane; the whole plane if it is unknown."""
+    corners, shape = np.asarray(layer.corner_pixels, float)[:, -2:], layer.data.shape
+    if getattr(layer, "multiscale", False):
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][-2:]
+        shape = layer.data[0].shape
+    sides = shape[-3:-1] if getattr(layer, "rgb", False) else shape[-2:]
+    spans = [
+        slice(int(np.clip(a, 0, n)), int(np.clip(b + 1, 0, n)))
+        for a, b, n in zip(*corners, sides, strict=True)
+    ]
+    if any(span.start >= span.stop for span in spans):
+        return slice(0, sides[0]), slice(0, sides[1])
+    return spans[0], spans[1]
+
+
 def _span(layer: Layer, low: Sequence[float], high: Sequence[float]) -> Any:
     """Return the lengths, along the world axes, of the bounding box of a box of the layer."""
     ends = np.array([np.asarray(low, float) - 0.5, np.asarray(high, float) + 0.5])
@@ -55,4 +71,4 @@ def _span(layer: Layer, low: Sequence[float], high: Sequence[float]) -> Any:
     return np.ptp([layer.data_to_world(corner) for corner in corners], axis=0)
 
 
-__all__ = ["camera_of", "go_to"]
+__all__ = ["camera_of", "go_to", "in_view"]

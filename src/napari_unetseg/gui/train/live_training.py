@@ -16,7 +16,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.layers import image_of, index_along, labels_over
-from napari_unetseg.gui.shared.navigate import camera_of
+from napari_unetseg.gui.shared.navigate import camera_of, in_view
 from napari_unetseg.gui.shared.task import Task
 
 WAIT_MS = 15
@@ -305,20 +305,4 @@ def _painted_planes(labels: Any, *, skip: Index) -> dict[Index, NDArray[Any]]:
     return {index: plane for index, plane in found if plane.any()}
 
 
-def in_view(layer: Layer) -> Box:
-    """Return the visible box of a layer's plane; the whole plane if it is unknown."""
-    corners, shape = np.asarray(layer.corner_pixels, float)[:, -2:], layer.data.shape
-    if getattr(layer, "multiscale", False):
-        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][-2:]
-        shape = layer.data[0].shape
-    sides = shape[-3:-1] if getattr(layer, "rgb", False) else shape[-2:]
-    spans = [
-        slice(int(np.clip(a, 0, n)), int(np.clip(b + 1, 0, n)))
-        for a, b, n in zip(*corners, sides, strict=True)
-    ]
-    if any(span.start >= span.stop for span in spans):
-        return slice(0, sides[0]), slice(0, sides[1])
-    return spans[0], spans[1]
-
-
-__all__ = ["Live", "LivePrediction", "in_view"]
+__all__ = ["Live", "LivePrediction"]
