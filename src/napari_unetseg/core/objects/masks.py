@@ -192,6 +192,17 @@ def split_touching(
     return keep_large(labels, min_size)
 
 
+def reaching_into(mask: Mask, field: tuple[slice, ...]) -> Mask:
+    """Return the objects of a mask that have a pixel in a field: slices of its last axes."""
+    from napari_unetseg.core.compute.run_length import components, encode_runs, paint_runs
+
+    parts, inside = components(encode_runs(mask)), np.zeros(mask.shape, dtype=np.bool_)
+    inside[(..., *field)] = True
+    runs = parts.keep(parts.contain(inside)).runs
+    reaching: Mask = paint_runs(runs, np.ones(len(runs), dtype=np.bool_))
+    return reaching
+
+
 def keep_large(labels: Labels, min_size: int) -> tuple[Labels, int]:
     """Keep the objects of at least `min_size` pixels, renumbered in the same order.
 
@@ -304,6 +315,7 @@ __all__ = [
     "keep_large",
     "keep_objects",
     "label",
+    "reaching_into",
     "relabel_in_order",
     "split_touching",
 ]

@@ -108,6 +108,7 @@ def threshold(
     options: ThresholdOptions | None = None,
     *,
     values: Values | None = None,
+    field: tuple[slice, ...] | None = None,
     progress: Progress = silent,
 ) -> Thresholded:
     """Segment an image into classes or objects by thresholding.
@@ -122,6 +123,9 @@ def threshold(
     values
         Levels to use everywhere instead of those of the method, ascending, as many as
         `threshold_values` gives.
+    field
+        Slices of the last axes, for a preview: where objects are split, which takes longest, those
+        that do not reach into it are left out. Inside it the result is the same.
     progress
         Called after every plane or stack; may raise `Cancelled`.
 
@@ -148,7 +152,7 @@ def threshold(
     if not needs_whole_objects(options):
         made, n = smoothed.with_data(_classified(smoothed, groups, options)), None
     else:
-        made, n = _labelled(smoothed, groups, options, remaining)
+        made, n = _labelled(smoothed, groups, options, field, remaining)
     remaining(1.0, "done")
     return Thresholded(made, groups, n)
 
@@ -400,7 +404,11 @@ def _classified(image: Image, groups: tuple[Values, ...], options: ThresholdOpti
 
 
 def _labelled(
-    image: Image, groups: tuple[Values, ...], options: ThresholdOptions, progress: Progress
+    image: Image,
+    groups: tuple[Values, ...],
+    options: ThresholdOptions,
+    field: tuple[slice, ...] | None,
+    progress: Progress,
 ) -> tuple[Image, int]:
     """Return the cleaned classes or objects of all planes or stacks, and the number of objects."""
     deep = options.per == "stack" and image.length("Z") > 1
@@ -412,7 +420,7 @@ def _labelled(
     for index in track(image.indices(block_axes), finding, "finding objects"):
         group = index if options.per == "plane" else (_channel(image, index, block_axes),)
         classes = classify_block(image.block(index, block_axes), of_group[group], options)
-        labels, n_found = _cleaned(classes, options, spacing, n + 1)
+        labels, n_found = _cleaned(classes, options, spacing, n + 1, field)
         out[image.block_slices(index, block_axes)] = labels
         n += n_found
     made = image.with_data(out)
@@ -477,7 +485,11 @@ def _local_level(plane: Array, options: ThresholdOptions, contrast: float | None
 
 
 def _cleaned(
-    classes: Classes, options: ThresholdOptions, spacing: tuple[float, ...], first: int
+    classes: Classes,
+    options: ThresholdOptions,
+    spacing: tuple[float, ...],
+    first: int,
+    field: tuple[slice, ...] | None,
 ) -> tuple[Array, int]:
     """Clean the classes of a plane or stack, or label its objects from `first`."""
     cleaning: dict[str, Any] = {
@@ -489,6 +501,7 @@ def _cleaned(
         return shapes.label(classes, first=first, **cleaning)
     mask, n = shapes.clean(classes, **cleaning)
     if options.split:
+        mask = mask if field is None else shapes.reaching_into(mask, field)
         labels, n = shapes.split_touching(
             mask, depth=options.split_depth, spacing=spacing, min_size=options.min_size
         )

@@ -542,7 +542,9 @@ def index_along(layer: Layer, axes: str, index: tuple[int, ...]) -> tuple[int, .
     return tuple(at.get(axis, 0) for axis in axes if axis not in "YX")
 
 
-def plane_image(image: Image, index: tuple[int, ...], *, channels: bool = False) -> Image:
+def plane_image(
+    image: Image, index: tuple[int, ...], *, channels: bool = False, stack: bool = False
+) -> Image:
     """Return one plane of an image, read into memory: YX, or YXC of a colour picture.
 
     Parameters
@@ -551,8 +553,10 @@ def plane_image(image: Image, index: tuple[int, ...], *, channels: bool = False)
         Of all axes but Y, X and colour, as from `index_along`.
     channels
         Return all channels, not only that of the index.
+    stack
+        Return the whole stack of that plane, if there is one: ZYX.
     """
-    kept = "YXC" if image.rgb or channels else "YX"
+    kept = ("YXC" if image.rgb or channels else "YX") + "Z" * stack
     lead = [axis for axis in image.axes if axis not in "YX" and not (image.rgb and axis == "C")]
     at = dict(zip(lead, index, strict=False))
     axes = "".join(axis for axis in image.axes if axis in kept)

@@ -158,6 +158,23 @@ def object_colours(ids: NDArray[Any]) -> NDArray[np.uint8]:
     return np.where(ids > 0, (ids - 1) % OBJECT_COLOURS + 1, 0).astype(np.uint8)
 
 
+def outlined(labels: NDArray[Any]) -> NDArray[Any]:
+    """Keep the pixels of labels at the edge of their class or object, and set the others to 0.
+
+    Pixels at the border of the image count as inside, as in napari's contour.
+    """
+    edge = np.zeros(labels.shape, np.bool_)
+    for axis in range(labels.ndim):
+        one, other = (
+            tuple(part if k == axis else slice(None) for k in range(labels.ndim))
+            for part in (slice(1, None), slice(None, -1))
+        )
+        differs = labels[one] != labels[other]
+        edge[one] |= differs
+        edge[other] |= differs
+    return np.where(edge, labels, 0).astype(labels.dtype)
+
+
 def labels_look(labels: Any, n: int) -> dict[str, Any]:
     """Return the layer attributes that colour classes 1 to `n` as a Labels layer does."""
     colours = tuple(

@@ -92,13 +92,19 @@ class HistogramPlot(pg.PlotWidget):
         self.see_all()
 
     def _add_line(self, colour: str) -> None:
+        # Numbers at one height would overprint.
+        height = 0.9 - 0.2 * (len(self.lines) % 4)
         line = pg.InfiniteLine(
             angle=90,
             movable=True,
             pen=pg.mkPen(colour, width=2),
             hoverPen=pg.mkPen(colour, width=4),
             label="{value:.4g}",
-            labelOpts={"position": 0.9, "color": colour, "fill": (0, 0, 0, 120)},
+            labelOpts={
+                "position": height,
+                "color": colour,
+                "fill": (0, 0, 0, 120),
+            },
         )
         line.setCursor(Qt.CursorShape.SizeHorCursor)
         line.sigDragged.connect(lambda: self.dragged.emit(self.values))

@@ -6,6 +6,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from napari.layers import Layer
+from napari.utils.events import disconnect_events
 from qtpy.QtWidgets import QCheckBox
 
 from napari_unetseg.core.image import Image
@@ -17,12 +18,9 @@ from napari_unetseg.core.threshold import (
     Thresholded,
     ThresholdOptions,
     linked_in_words,
-    preview,
-    smooth_plane,
     threshold,
-    threshold_values,
 )
-from napari_unetseg.core.threshold.histogram import Histogram, compute_histogram
+from napari_unetseg.core.threshold.histogram import Histogram
 from napari_unetseg.core.threshold.levels import Side, guess_objects
 from napari_unetseg.gui.shared.layers import (
     IMAGE_CHANNEL,
@@ -32,25 +30,22 @@ from napari_unetseg.gui.shared.layers import (
     image_of,
     index_along,
     long_axes,
-    plane_image,
     steps_before,
 )
-from napari_unetseg.gui.shared.preview import threshold_look
+from napari_unetseg.gui.shared.navigate import camera_of, in_view
+from napari_unetseg.gui.shared.preview import classes_look, objects_look, threshold_look
 from napari_unetseg.gui.shared.preview_tool import PreviewTool
 from napari_unetseg.gui.shared.task import Work
-
-
-@dataclass(frozen=True)
-class _Look:
-    """The histogram, thresholds and preview of a layer with given options."""
-
-    layer: Layer
-    options: ThresholdOptions
-    channel: str
-    histogram: Histogram
-    values: tuple[float, ...]
-    plane: Any
-    """Values of the visible plane to compare with the thresholds; None for the layer's own."""
+from napari_unetseg.gui.threshold.threshold_preview import (
+    TOO_LARGE,
+    ZOOM_IN,
+    LevelPreview,
+    OutcomePreview,
+    depends_on_view,
+    has_outcome,
+    level_preview,
+    outcome_preview,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +92,9 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         from napari_unetseg.gui.threshold.histogram_plot import HistogramPlot
 
         super().__init__(napari_viewer, ThresholdOptions())
-        self._previewed: _Look | None = None
+        self._previewed: LevelPreview | None = None
+        self._outcome: OutcomePreview | None = None
+        self._follows_view = False
         self._dragged: tuple[float, ...] | None = None
         # Whether the objects of each layer are bright or dark, as guessed or chosen.
         self._sides: WeakKeyDictionary[Layer, Side] = WeakKeyDictionary()
@@ -105,9 +102,19 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.plot.dragged.connect(self._on_dragged)
         self.live = QCheckBox("Preview")
         self.live.setChecked(True)
-        self.live.setToolTip("Colour the selected pixels while you change the threshold.")
+        self.live.setToolTip(
+            "Show the result on the visible plane while you change the options: the pixels beyond "
+            "the level at once, then what is left after filling, cleaning and splitting."
+        )
         self.live.toggled.connect(self._show_preview)
-        self.assemble(lead=[self.plot], more=[("", self.live)])
+        self.outlines = QCheckBox("Outlines")
+        self.outlines.setToolTip(
+            "Preview the outlines of what is found, so that the image inside them is visible."
+        )
+        self.outlines.toggled.connect(self._show_preview)
+        self.assemble(lead=[self.plot], more=[("Preview", self.live), ("", self.outlines)])
+        for event in ("zoom", "center"):
+            getattr(camera_of(self.viewer).events, event).connect(self._on_view)
 
     def whole_axes(self) -> str:
         return "ZYX" if self.form.options.per == "stack" else "YX"
@@ -152,7 +159,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         return " ".join(filter(None, (_summary(result, role), remark)))
 
     def layer_changed(self, layer: Layer | None) -> None:
-        self._dragged = self._previewed = None
+        self._dragged = self._previewed = self._outcome = None
         if layer is None:
             self.plot.clear_histogram()
         else:
@@ -182,13 +189,19 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         )
         values = self._dragged
         self.latest.ask(
-            lambda progress: _preview_of(
+            lambda progress: level_preview(
                 layer, layer.ndim, image, at, options, channel, known, values, progress
             )
         )
 
-    def looked(self, answer: _Look) -> None:
+    def looked(self, answer: LevelPreview | OutcomePreview) -> None:
         if answer.layer != self.pick.layer() or answer.layer not in self.viewer.layers:
+            return
+        if isinstance(answer, OutcomePreview):
+            self._show_outcome(answer)
+            return
+        if answer.options != self.form.options or answer.dragged != self._dragged:
+            self.look_later()  # changed meanwhile
             return
         if self._previewed is None or self._previewed.histogram is not answer.histogram:
             self.plot.show_histogram(answer.histogram.counts, answer.histogram.edges)
@@ -196,10 +209,19 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.plot.show_values(answer.values)
         if answer.values:
             self.form.set_range("value", *_span(answer.histogram))
-        self._show_preview()
         self.unsay()
+        self._show_preview()
 
-    def _with_side(self, answer: _Look) -> _Look:
+    def end_preview(self) -> None:
+        self._outcome = None
+        super().end_preview()
+
+    def close_tool(self) -> None:
+        if not self._closed:
+            disconnect_events(camera_of(self.viewer).events, self)
+        super().close_tool()
+
+    def _with_side(self, answer: LevelPreview) -> LevelPreview:
         """Return the answer for bright or dark objects: guessed when a layer is first seen."""
         if answer.layer not in self._sides and self.form.options.objects == "bright":
             self.form.set(objects=guess_objects(answer.histogram))
@@ -228,16 +250,63 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         else:
             self._dragged = values
         if self._previewed is not None:
+            self._outcome = None
             self._paint(self._previewed, values, self.form.options)
+        self.look_later()
+
+    def _on_view(self) -> None:
+        if self._follows_view and self._outcome is not None:
+            self.look_later()
 
     def _show_preview(self, checked: object = None) -> None:
-        shown = self._previewed
-        if shown is None or not self.live.isChecked() or not self.isVisible():
+        """Show the levels, and then the outcome if it differs; an earlier one stays until then."""
+        shown, layer = self._previewed, self.pick.layer()
+        if shown is None or layer is None or not self.live.isChecked() or not self.isVisible():
+            self._outcome = None
             self.preview.remove()
             return
-        self._paint(shown, self._dragged or shown.values, shown.options)
+        index, outlines = self.preview.plane(layer), self.outlines.isChecked()
+        image = self._image(layer)[0]
+        at = None if index is None else index_along(layer, image.grey().axes, index)
+        if at is None or not has_outcome(shown.options, outlines=outlines):
+            self._outcome, self._follows_view = None, False
+            self._remark("")
+        elif self._outcome is not None and self._outcome.index != at:
+            self._outcome = None
+        if self._outcome is None:
+            self._paint(shown, self._dragged or shown.values, shown.options)
+        if at is not None and has_outcome(shown.options, outlines=outlines):
+            self._follows_view = depends_on_view(image, shown.options)
+            field = in_view(layer)
+            self.latest.ask(
+                lambda progress: outcome_preview(
+                    shown, image, at, field, outlines=outlines, progress=progress
+                )
+            )
 
-    def _paint(self, shown: _Look, values: tuple[float, ...], options: ThresholdOptions) -> None:
+    def _show_outcome(self, answer: OutcomePreview) -> None:
+        shown = self._previewed
+        if shown is None or answer.options != shown.options or not self.live.isChecked():
+            return
+        self._remark(answer.remark)
+        if answer.picture is None:
+            self._outcome = None
+            self._paint(shown, self._dragged or shown.values, shown.options)
+            return
+        self._outcome = answer
+        look = classes_look(answer.n_classes) if answer.n_classes else objects_look()
+        if self.outlines.isChecked():
+            look["opacity"] = 1.0
+        self.preview.show(answer.layer, answer.picture, name="threshold preview", **look)
+
+    def _remark(self, remark: str) -> None:
+        """Show how far the preview goes, or clear such a remark."""
+        if remark or self.message.text() in (TOO_LARGE, ZOOM_IN):
+            self.say(remark)
+
+    def _paint(
+        self, shown: LevelPreview, values: tuple[float, ...], options: ThresholdOptions
+    ) -> None:
         layer = self.pick.layer()
         if not self.live.isChecked() or layer is None or layer != shown.layer:
             return
@@ -251,37 +320,7 @@ class ThresholdWidget(PreviewTool[ThresholdOptions]):
         self.preview.show(layer, data, name="threshold preview", **look)
 
 
-def _preview_of(
-    layer: Layer,
-    n_axes: int,
-    image: Image,
-    index: tuple[int, ...] | None,
-    options: ThresholdOptions,
-    channel: str,
-    histogram: Histogram | None,
-    values: tuple[float, ...] | None,
-    progress: Progress,
-) -> _Look:
-    """Compute the preview of an image; `layer`, which has `n_axes`, is passed through."""
-    grey = image.grey(options.channel)
-    if histogram is None:
-        histogram = compute_histogram(grey)
-    shown = None if index is None else plane_image(image, index).grey(options.channel)
-    if values is None:
-        source = grey if shown is None or options.per == "stack" else shown
-        values = threshold_values(source, options, progress=progress)
-    plane = None
-    whole = image.grey().ndim == n_axes
-    if shown is not None and (
-        not whole or image.rgb or options.sigma > 0 or options.method in LOCAL_METHODS
-    ):
-        plane = smooth_plane(shown.asarray(), options)
-        if options.method in LOCAL_METHODS:
-            plane = preview(plane, options, values)
-    return _Look(layer, options, channel, histogram, values, plane)
-
-
-def _same_grey(shown: _Look, layer: Layer, options: ThresholdOptions, channel: str) -> bool:
+def _same_grey(shown: LevelPreview, layer: Layer, options: ThresholdOptions, channel: str) -> bool:
     same = shown.channel == channel and shown.options.channel == options.channel
     return shown.layer == layer and same
 
