@@ -192,15 +192,34 @@ def split_touching(
     return keep_large(labels, min_size)
 
 
-def reaching_into(mask: Mask, field: tuple[slice, ...]) -> Mask:
-    """Return the objects of a mask that have a pixel in a field: slices of its last axes."""
+def reaching_into(mask: Mask, field: tuple[slice, ...]) -> tuple[Mask, tuple[slice, ...]]:
+    """Cut out the objects of a mask that have a pixel in a field.
+
+    Parameters
+    ----------
+    field
+        Slices of the last axes.
+
+    Returns
+    -------
+    objects : array, bool
+        The part of the mask that holds them, with a margin of a pixel, and no other objects.
+    box : tuple of slice
+        Its place in the mask.
+    """
     from napari_unetseg.core.compute.run_length import components, encode_runs, paint_runs
 
     parts, inside = components(encode_runs(mask)), np.zeros(mask.shape, dtype=np.bool_)
     inside[(..., *field)] = True
     runs = parts.keep(parts.contain(inside)).runs
     reaching: Mask = paint_runs(runs, np.ones(len(runs), dtype=np.bool_))
-    return reaching
+    box = []
+    for axis, length in enumerate(mask.shape):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        at = np.flatnonzero(reaching.any(axis=others))
+        low, high = (at[0], at[-1]) if len(at) else (0, 0)
+        box.append(slice(max(int(low) - 1, 0), min(int(high) + 2, length)))
+    return np.ascontiguousarray(reaching[tuple(box)]), tuple(box)
 
 
 def keep_large(labels: Labels, min_size: int) -> tuple[Labels, int]:

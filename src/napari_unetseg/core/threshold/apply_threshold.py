@@ -501,9 +501,10 @@ def _cleaned(
         return shapes.label(classes, first=first, **cleaning)
     mask, n = shapes.clean(classes, **cleaning)
     if options.split:
-        mask = mask if field is None else shapes.reaching_into(mask, field)
-        labels, n = shapes.split_touching(
-            mask, depth=options.split_depth, spacing=spacing, min_size=options.min_size
+        part, box = (mask, ()) if field is None else shapes.reaching_into(mask, field)
+        labels = np.zeros(mask.shape, np.int32)
+        labels[box], n = shapes.split_touching(
+            part, depth=options.split_depth, spacing=spacing, min_size=options.min_size
         )
         if options.result == "objects":
             labels[labels > 0] += np.int32(first - 1)

@@ -8,6 +8,7 @@ from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.objects.masks import reaching_into
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.threshold import (
     LOCAL_METHODS,
@@ -30,7 +31,7 @@ MOST_SPLIT = 2**22
 """Pixels in which touching objects are split for a preview, about 1 s."""
 
 TOO_LARGE = "The preview shows the level alone: this is too large to clean while you wait."
-ZOOM_IN = "The preview does not split this much: zoom in to see it."
+ZOOM_IN = "The preview does not split this much. Zoom in on objects to see them split."
 
 
 @dataclass(frozen=True)
@@ -143,18 +144,19 @@ def outcome_preview(
     options, remark = levels.options, ""
     if _pixels(image, options) > MOST_PIXELS:
         return OutcomePreview(levels.layer, options, index, None, 0, TOO_LARGE)
-    view = field if depends_on_view(image, options) else None
-    if view is not None and np.prod([part.stop - part.start for part in view]) > MOST_SPLIT:
-        options, view, remark = options.model_copy(update={"split": False}), None, ZOOM_IN
     deep = _is_deep(image, options)
     part = plane_image(image, index, stack=deep)
     # One plane or stack has nothing to link its objects to.
     alone = options.model_copy(update={"link": "none"})
+    view = field if depends_on_view(image, options) else None
+    if view is not None and not _is_small(part, alone, levels.values, view, progress):
+        alone, view, remark = alone.model_copy(update={"split": False}), None, ZOOM_IN
     found = threshold(part, alone, values=levels.values, field=view, progress=progress)
     labels = np.asarray(found.labels)
     if deep:
         labels = labels[index[image.grey().axes.index("Z")]]
     objects = options.result == "objects"
+    progress(0.9)
     picture = object_colours(labels) if objects else labels
     if outlines:
         picture = np.where(outlined(labels) > 0, picture, 0).astype(np.uint8)
@@ -162,6 +164,21 @@ def outcome_preview(
     if options.method == "hysteresis":
         n_classes = min(n_classes, 1)
     return OutcomePreview(levels.layer, levels.options, index, picture, n_classes, remark)
+
+
+def _is_small(
+    image: Image,
+    options: ThresholdOptions,
+    values: tuple[float, ...],
+    field: tuple[slice, slice],
+    progress: Progress,
+) -> bool:
+    """Whether the objects that reach into a field, with all they are joined to, are split soon."""
+    if np.prod([part.stop - part.start for part in field]) > MOST_SPLIT:
+        return False
+    whole = options.model_copy(update={"split": False, "result": "classes"})
+    mask = np.asarray(threshold(image, whole, values=values, progress=progress).labels) > 0
+    return reaching_into(mask, field)[0].size <= MOST_SPLIT
 
 
 def _is_deep(image: Image, options: ThresholdOptions) -> bool:
