@@ -38,7 +38,7 @@ from napari_unetseg.core.annotation.annotation_kind import AnnotationKind
 from napari_unetseg.core.background import Background, BackgroundOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Channels, Image
-from napari_unetseg.core.inference.predict_options import PredictOptions, What
+from napari_unetseg.core.inference.predict_options import PredictOptions, What, with_found_scale
 from napari_unetseg.core.inference.prediction import predict as run_model
 from napari_unetseg.core.io import read_image, write_image, write_labels, write_table
 from napari_unetseg.core.io.paths import PathLike
@@ -455,8 +455,8 @@ def predict(
         An `Image` or any array, with the channels that the model was trained on.
     model
         A model, its file, or the name of one that ships, such as ``"nuclei"``. ``"auto"`` tries
-        those on the image and takes the one that fits best; see
-        `napari_unetseg.core.models_io.compare_shipped`.
+        those on the image and takes the one that fits best, at the scale that it finds unless a
+        size is given; see `napari_unetseg.core.models_io.compare_shipped`.
     what
         ``"classes"``, ``"objects"`` or ``"probabilities"``; ``"auto"`` is objects where the model
         learnt objects, otherwise classes.
@@ -504,6 +504,7 @@ def predict(
         chosen, reason = choose_shipped(given, progress=part(progress, 0, 0.2))
         progress = part(progress, 0.2, 1)
         progress(0.0, reason)
+        options = with_found_scale(options, chosen, given)
     else:
         chosen = model_from(model)
     prediction = run_model(chosen, given, options, decoding=objects, progress=progress)

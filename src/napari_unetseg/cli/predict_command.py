@@ -17,7 +17,7 @@ from napari_unetseg.core.annotation.pretrain_options import PretrainOptions
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import SizeOptions, mismatch, zoom_in_words
-from napari_unetseg.core.inference.predict_options import PredictOptions
+from napari_unetseg.core.inference.predict_options import PredictOptions, with_found_scale
 from napari_unetseg.core.inference.prediction import Prediction, prepare_prediction, run_prediction
 from napari_unetseg.core.io import (
     expand_inputs,
@@ -112,11 +112,12 @@ def predict_command(
     say_fallback(options.device)
 
     def work(number: int, path: Path, progress: Progress) -> str:
-        image, trained = read_seen(path, seen), given
+        image, trained, asked = read_seen(path, seen), given, options
         if trained is None:
             trained, reason = choose_shipped(image, progress=part(progress, 0, 0.2))
             note(f"{path}: {reason}")
-        prepared = prepare_prediction(trained, image, options, decoding)
+            asked = with_found_scale(options, trained, image)
+        prepared = prepare_prediction(trained, image, asked, decoding)
         made = run_prediction(prepared, progress=part(progress, 0.0 if given else 0.2, 0.9))
         write = write_labels if made.probabilities is None else write_image
         write(outputs[number], made.result, progress=part(progress, 0.9, 1))

@@ -166,12 +166,18 @@ def test_auto_predicts_as_the_model_that_it_chooses(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_image("cells.tif", NUCLEI.as_image())
+    enlarged = Image.of(np.kron(NUCLEI.image[:96, :96], np.ones((2, 2))).astype(np.float32))
+    write_image("cells.tif", enlarged)
     assert main(["predict", "auto", "cells.tif", "-o", "ids.tif"]) == 0
-    assert "cells.tif: nuclei fits best: plausibility 0." in capsys.readouterr().err
-    named = seg.predict(NUCLEI.as_image(), "nuclei").asarray()
-    assert np.array_equal(read_labels("ids.tif").asarray(), named)
-    assert np.array_equal(seg.predict(NUCLEI.as_image(), "auto").asarray(), named)
+    told = capsys.readouterr()
+    assert "cells.tif: nuclei fits best: plausibility 0." in told.err
+    assert "the image was scaled by 0." in told.out
+    found = seg.predict(enlarged, "nuclei", auto_diameter=True).asarray()
+    as_it_is = seg.predict(enlarged, "nuclei").asarray()
+    assert not np.array_equal(found, as_it_is)
+    assert np.array_equal(read_labels("ids.tif").asarray(), found)
+    assert np.array_equal(seg.predict(enlarged, "auto").asarray(), found)
+    assert np.array_equal(seg.predict(enlarged, "auto", auto_diameter=False).asarray(), as_it_is)
 
 
 def test_auto_writes_nothing_where_nothing_fits(

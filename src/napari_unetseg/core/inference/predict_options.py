@@ -78,6 +78,19 @@ def sees_stacks(options: PredictOptions, model: TrainedModel, image: Image) -> b
     return options.orientations == "three" or model.decoder is not None
 
 
+def finds_scale(options: PredictOptions, model: TrainedModel, image: Image) -> bool:
+    """Whether a model's results get better where the scale is found: not in stacks."""
+    return model.diameter > 0 and not sees_stacks(options, model, image)
+
+
+def with_found_scale(options: P, model: TrainedModel, image: Image) -> P:
+    """Let the scale be found, as the window does, unless another was chosen or it does not help."""
+    chosen = options.model_fields_set & set(SizeOptions.model_fields)
+    if chosen or not finds_scale(options, model, image):
+        return options
+    return options.model_copy(update={"auto_diameter": True})
+
+
 def stack_in_words(
     options: PredictOptions, model: TrainedModel, image: Image, decoding: DecodeOptions | None
 ) -> str:
@@ -142,8 +155,10 @@ __all__ = [
     "What",
     "asks_for_objects",
     "decoding_at_scale",
+    "finds_scale",
     "sees_stacks",
     "settle_decoding",
     "settle_what",
     "stack_in_words",
+    "with_found_scale",
 ]

@@ -12,7 +12,7 @@ from napari.utils.events import disconnect_events
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.inference.object_size import mismatch
 from napari_unetseg.core.inference.open_segmenter import check_weights
-from napari_unetseg.core.inference.predict_options import sees_stacks
+from napari_unetseg.core.inference.predict_options import finds_scale, sees_stacks
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.model_pictures import edge_pixels
@@ -29,7 +29,6 @@ from napari_unetseg.gui.predict.predict_run import (
     PredictRun,
     begin_run,
     decode_work,
-    finds_scale,
     is_larger_than_memory,
     predict_work,
     settled_result,

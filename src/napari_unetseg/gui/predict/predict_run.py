@@ -13,7 +13,7 @@ from napari_unetseg.core.compute.scratch_arrays import IN_MEMORY
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import measured_part, mismatch, window_of
 from napari_unetseg.core.inference.plausibility import Trial, try_model
-from napari_unetseg.core.inference.predict_options import PredictOptions, sees_stacks, settle_what
+from napari_unetseg.core.inference.predict_options import PredictOptions, finds_scale, settle_what
 from napari_unetseg.core.inference.prediction import (
     Prediction,
     decode_maps,
@@ -232,11 +232,6 @@ def _offered(options: PredictDockOptions, model: TrainedModel, image: Image) -> 
     return options.model_copy(update=update)
 
 
-def finds_scale(options: PredictOptions, model: TrainedModel, image: Image) -> bool:
-    """Whether finding the scale is offered: in stacks it makes no model better."""
-    return model.diameter > 0 and not sees_stacks(options, model, image)
-
-
 def predict_work(run: PredictRun, before: NDArray[Any] | None = None) -> Work:
     """Return the computation of a run in memory.
 
@@ -307,7 +302,6 @@ __all__ = [
     "begin_run",
     "can_be_kept",
     "decode_work",
-    "finds_scale",
     "is_larger_than_memory",
     "predict_work",
     "settled_result",
