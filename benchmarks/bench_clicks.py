@@ -197,23 +197,41 @@ def next_click(found: Array, truth: Array, made: Prompt) -> tuple[bool, tuple[fl
     return best[0], best[1]
 
 
-def clicked(prompts: PromptSegmenter, truth: Array) -> dict[str, Any]:
-    """Click until an object is right; return the overlaps after each click and the seconds."""
-    prompt, previous = Prompt(), None
-    found = np.zeros(truth.shape, bool)
+def clicked(
+    prompts: PromptSegmenter,
+    truth: Array,
+    *,
+    begun: tuple[Prompt, ProposedObject | None] = (Prompt(), None),
+    taken: Array | None = None,
+    enough: float = LEVELS[-1],
+    most: int = MOST,
+) -> dict[str, Any]:
+    """Click until an object is right; return the overlaps after each click, seconds and the object.
+
+    Parameters
+    ----------
+    begun
+        The prompt and the object that the clicks correct.
+    taken
+        Pixels of other objects.
+    enough, most
+        Overlap that is right, and the clicks after which it is given up.
+    """
+    prompt, previous = begun
+    found = np.zeros(truth.shape, bool) if previous is None else previous.whole(truth.shape)
     overlaps, seconds = [], []
-    for _ in range(MOST):
+    for _ in range(most):
         inside, at = next_click(found, truth, prompt)
         prompt = prompt.with_inside(at) if inside else prompt.with_outside(at)
         began = time.perf_counter(), time.process_time()
-        proposed = prompts.propose(prompt, previous=previous)
+        proposed = prompts.propose(prompt, previous=previous, taken=taken)
         seconds.append((time.perf_counter() - began[0], time.process_time() - began[1]))
         previous = proposed if proposed is not None else previous
         found = proposed.whole(truth.shape) if proposed is not None else found
         overlaps.append(float((found & truth).sum() / (found | truth).sum()))
-        if overlaps[-1] >= LEVELS[-1]:
+        if overlaps[-1] >= enough:
             break
-    return {"overlaps": overlaps, "seconds": seconds}
+    return {"overlaps": overlaps, "seconds": seconds, "found": found}
 
 
 def sample(

@@ -1,7 +1,7 @@
 """Train the network that outlines the object of a click, and write its weights.
 
     OMP_NUM_THREADS=1 python tools/train_click_network.py DATA [--out FILE] [--without KIND ...]
-        [--steps N] [--minutes M] [--seed S] [--rate R] [--start FILE] [--json FILE]
+        [--steps N] [--minutes M] [--seed S] [--rate R] [--last R] [--start FILE] [--json FILE]
 
 DATA contains the sets that `object_sets.py` among the benchmarks reads. The network learns from
 their training images, grey or in colour, and from synthetic micrographs of every shape and look;
@@ -13,8 +13,9 @@ in the middle of the largest error of its own prediction, and replaces the other
 every prediction is also learnt from. A share of the first clicks is on the background: there the
 expected overlap is 0.
 
-The rate of learning falls with the steps, or with the minutes if these are over first: the same
-weights come out again only where the steps are.
+The rate of learning falls with the steps, or with the minutes of processor time if these are over
+first: the same weights come out again only where the steps are. A long training can be cut into
+parts: each continues from the weights of the one before, at the rate that this one ended at.
 """
 
 import argparse
@@ -75,12 +76,18 @@ HELD_OUT = 0.08
 
 BATCH = 16
 RATE, LOWEST, WARMUP = 2e-3, 2e-5, 200
+"""Rate of learning at first and at the end, and the steps in which it rises."""
+
 BACKGROUND = 0.12
 """Share of the first clicks that are not on an object."""
 
 MOST_CLICKS = 8
 STAY = 0.72
 """Share of the prompts that get another click."""
+
+WIDE, STAY_WIDE = 3.0, 0.3
+"""Crops that are so many times as wide as the object get another click less often: the tool goes on
+in narrow ones."""
 
 KEEP = 0.998
 """Of the running mean of the weights, in each step."""
@@ -120,6 +127,8 @@ class Exercise:
         bool (SIDE, SIDE).
     beyond
         Pixels of the object outside the crop, in pixels of the crop.
+    factor
+        Side of the crop, of the extent of the object.
     inside, outside, box, previous
         See `maps_of`.
     """
@@ -128,6 +137,7 @@ class Exercise:
     edges: Array
     truth: Array
     beyond: float
+    factor: float
     inside: list[tuple[float, float]]
     outside: list[tuple[float, float]] = field(default_factory=list)
     box: Array | None = None
@@ -262,7 +272,7 @@ def exercise(
         boxed = ends + rng.normal(0, 0.04, (2, 2)) * (ends[1] - ends[0])
     clicks = [(float(at[0]), float(at[1]))]
     beyond = max(total - np.count_nonzero(truth), 0.0)
-    made = Exercise(crop, edges_of(crop), truth, beyond, clicks, box=boxed)
+    made = Exercise(crop, edges_of(crop), truth, beyond, factor, clicks, box=boxed)
     if boxed is not None and rng.random() < 0.6:
         made.inside = []
     return made
@@ -442,13 +452,13 @@ def trained(asked: argparse.Namespace, known: dict[str, Any], held: dict[str, An
     )
     best = torch.optim.AdamW(network.parameters(), asked.rate, weight_decay=1e-2)
     batch = [source.draw() for _ in range(BATCH)]
-    began, losses, log = time.perf_counter(), [], []
+    began, losses, log = time.process_time(), [], []
     for step in itertools.count():
-        spent = (time.perf_counter() - began) / 60
+        spent = (time.process_time() - began) / 60
         done = max(step / asked.steps, spent / asked.minutes)
         if done >= 1:
             break
-        rate = LOWEST + (asked.rate - LOWEST) * 0.5 * (1 + np.cos(np.pi * done))
+        rate = asked.last + (asked.rate - asked.last) * 0.5 * (1 + np.cos(np.pi * done))
         for group in best.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / WARMUP)
         maps = torch.from_numpy(np.stack([one.maps() for one in batch]))
@@ -464,7 +474,8 @@ def trained(asked: argparse.Namespace, known: dict[str, Any], held: dict[str, An
         answer(probability, batch, rng)
         for k, one in enumerate(batch):
             finished = reached[k] > 0.96 or one.clicks >= MOST_CLICKS or not one.truth.any()
-            if finished or rng.random() > STAY:
+            stay = STAY if one.factor < WIDE else STAY_WIDE
+            if finished or rng.random() > stay:
                 batch[k] = source.draw()
         if (step + 1) % 100 == 0:
             latest = np.mean(losses[-100:], 0)
@@ -479,7 +490,7 @@ def trained(asked: argparse.Namespace, known: dict[str, Any], held: dict[str, An
             write(mean.module, asked.out)
     account = {
         "steps": step,
-        "minutes": round((time.perf_counter() - began) / 60, 1),
+        "minutes": round((time.process_time() - began) / 60, 1),
         "seed": asked.seed,
         "learnt": {name: len(some) for name, some in known.items()},
         "log": log,
@@ -528,10 +539,11 @@ def main() -> None:
     asking.add_argument("--out", type=Path, default=Path("click_network.npz"))
     asking.add_argument("--without", nargs="*", default=[], choices=list(SHARES), metavar="KIND")
     asking.add_argument("--steps", type=int, default=8000)
-    asking.add_argument("--minutes", type=float, default=1e9)
+    asking.add_argument("--minutes", type=float, default=1e9, help="of processor time")
     asking.add_argument("--look", type=int, default=1000, help="steps between two tests")
     asking.add_argument("--seed", type=int, default=0)
     asking.add_argument("--rate", type=float, default=RATE, help="of learning, at first")
+    asking.add_argument("--last", type=float, default=LOWEST, help="rate of learning at the end")
     asking.add_argument("--start", type=Path, help="weights to continue from")
     asking.add_argument("--json", type=Path, help="where the account is written")
     asked = asking.parse_args()

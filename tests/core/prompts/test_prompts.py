@@ -125,6 +125,31 @@ def test_a_settled_object_is_one_piece_without_small_holes() -> None:
     assert beyond.area == found.area
 
 
+def test_a_click_that_is_not_followed_changes_the_object_as_far_as_its_outline() -> None:
+    y, x = np.mgrid[:60, :80]
+    field = (np.hypot(y - 30, x - 30) < 20).astype(np.float32)
+    prompt = Prompt(((30.0, 16.0),))
+
+    def given(prompt: Prompt) -> NDArray[np.bool_]:
+        before = settled(field, (0, 0), Prompt(prompt.inside[:1]), None, 0.5)
+        found = settled(field, (0, 0), prompt, None, 0.5, before)
+        assert found is not None
+        return found.whole(field.shape)
+
+    # Ten pixels from the outline: a disc of that radius goes, and no more.
+    gone = (field > 0) & ~given(prompt.with_outside((30, 40)))
+    away = np.hypot(y - 30, x - 40)
+    np.testing.assert_array_equal(gone, (field > 0) & (away < 10))
+    # One beyond the outline comes with what is between.
+    added = given(prompt.with_inside((30, 56))) & (field == 0)
+    assert added[30, 56]
+    np.testing.assert_array_equal(added, (field == 0) & (np.hypot(y - 30, x - 56) < 7))
+    # A click of the other kind is in the way, and a stroke is no wider than it is drawn.
+    assert (field > 0).sum() - given(prompt.with_outside((30, 20))).sum() < 15
+    stroke = prompt.with_inside((30, 50), (30, 52), (30, 54), (30, 56))
+    assert given(stroke).sum() - (field > 0).sum() < 30
+
+
 def test_a_cancelled_proposal_gives_nothing() -> None:
     prompts = open_prompts(Image.of(two_discs()[0]))
     assert prompts.propose(Prompt((CENTRE,)), cancelled=lambda: True) is None

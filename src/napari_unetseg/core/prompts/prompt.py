@@ -219,6 +219,7 @@ def settled(
     prompt: Prompt,
     taken: Taken,
     score: float,
+    previous: ProposedObject | None = None,
 ) -> ProposedObject | None:
     """Make the proposed object of a window from the probability of its pixels.
 
@@ -228,8 +229,9 @@ def settled(
         (Y, X), the object where above 0.5.
     origin
         Row and column of the first pixel of the window.
-    prompt, taken
-        See `PromptSegmenter`.
+    prompt, taken, previous
+        See `PromptSegmenter`. A new click changes the object at least as far around it as it is
+        from the outline of the previous one.
     score
         See `ProposedObject`.
 
@@ -244,17 +246,19 @@ def settled(
     shape = probability.shape
     window = slice(origin[0], origin[0] + shape[0]), slice(origin[1], origin[1] + shape[1])
     barred = taken_within(taken, window)
-    for point in prompt.outside:
-        at = _within(point, origin, shape)
-        if at:
-            barred[at] = True
+    inside = [_within(point, origin, shape) for point in prompt.inside]
+    outside = [_within(point, origin, shape) for point in prompt.outside]
+    for at in filter(None, outside):
+        barred[at] = True
     if prompt.box is not None and all(_in_box(point, prompt.box) for point in prompt.inside):
         barred |= ~_box_mask(prompt.box, window)
-    inside = [_within(point, origin, shape) for point in prompt.inside]
-    mask = (probability > 0.5) & ~barred
-    for at in inside:
-        if at:
-            mask[_around(at)] |= ~barred[_around(at)]
+    mask = probability > 0.5
+    clicks = [(at, True) for at in filter(None, inside)]
+    clicks += [(at, False) for at in filter(None, outside)]
+    if previous is not None:
+        _heed(mask, clicks, previous.within(window))
+    _heed(mask, clicks, mask.copy())
+    mask &= ~barred
     if inside and (inside[0] is None or not mask[inside[0]]):
         return None
     mask = _piece(mask, inside[0] if inside else None)
@@ -292,8 +296,25 @@ def _box_mask(box: Box, window: tuple[slice, slice]) -> Mask:
     return rows[:, None] & columns
 
 
-def _around(at: tuple[int, int]) -> tuple[slice, slice]:
-    return slice(max(at[0] - 1, 0), at[0] + 2), slice(max(at[1] - 1, 0), at[1] + 2)
+def _heed(mask: Mask, clicks: Sequence[tuple[Any, bool]], before: Mask) -> None:
+    """Change a mask around the clicks that the mask before them contradicts.
+
+    A click is made in the middle of an error. So the outline before it and the right one are about
+    as far from it, and what lies nearer is wrong, up to halfway to the clicks of the other kind.
+    Of several new clicks, as along a stroke, each changes only the pixels around it.
+    """
+    padded = np.pad(before, 1)
+    wrong = [(at, wanted) for at, wanted in clicks if before[at] != wanted]
+    for at, wanted in wrong:
+        radius = 1.5
+        right = np.argwhere(padded == wanted) - 1
+        if len(wrong) == 1 and len(right):
+            others = [np.hypot(*np.subtract(at, of)) / 2 for of, kind in clicks if kind != wanted]
+            radius = min([float(np.hypot(*(right - at).T).min()), *others])
+        y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
+        mask[(y - at[0]) ** 2 + (x - at[1]) ** 2 < radius**2] = wanted
+    for at, wanted in clicks:
+        mask[at] = wanted
 
 
 def _piece(mask: Mask, at: tuple[int, int] | None) -> Mask:

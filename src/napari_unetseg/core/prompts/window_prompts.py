@@ -65,7 +65,7 @@ class WindowPrompts(ABC):
             return None
         part = fullest_part(field, window, prompt.inside, shape)
         near = from_crop(field, window, part)
-        return settled(near, (part[0].start, part[1].start), prompt, taken, score)
+        return settled(near, (part[0].start, part[1].start), prompt, taken, score, previous)
 
     @abstractmethod
     def _best(
