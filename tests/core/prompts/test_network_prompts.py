@@ -12,6 +12,7 @@ from napari_unetseg.core.prompts.crops import (
     SIDE,
     CropWindow,
     PlaneReader,
+    agreement,
     from_crop,
     fullest_part,
     resampling,
@@ -49,6 +50,33 @@ def test_the_scale_of_the_object_is_found(radius: float) -> None:
     mask = found.whole(image.shape)
     assert (mask & (image > 0)).sum() / (mask | (image > 0)).sum() > 0.9
     assert found.score == pytest.approx(0.9)
+
+
+def test_an_outline_that_others_agree_with_is_taken() -> None:
+    class Alone(BrightPixels):
+        """Expects a little more of the whole crop, in the widest window."""
+
+        def run(self, maps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            found, scores = super().run(maps)
+            widest = np.arange(len(maps)) % (len(maps) // 2) == len(maps) // 2 - 1
+            found[widest] = 1
+            return found, np.where(widest, np.float32(0.95), scores)
+
+    image = disc(512, (240, 260), 30)
+    found = NetworkPrompts(Image.of(image), network=Alone()).propose(Prompt(((240, 260),)))
+    assert found is not None
+    assert found.score == pytest.approx(0.9)
+
+
+def test_the_same_object_in_two_windows_agrees() -> None:
+    plane = disc(300, (150, 140), 20)
+    windows = [CropWindow.around((148, 143), side) for side in (60, 90, 240)]
+    crops = [to_crop(plane[w.clipped(plane.shape)], w, plane.shape) for w in windows]
+    for k in (1, 2):
+        assert agreement(crops[0], windows[0], crops[k], windows[k]) > 0.85
+        assert agreement(crops[0], windows[0], 1 - crops[k], windows[k]) < 0.1
+    nothing = np.zeros_like(crops[0])
+    assert agreement(nothing, windows[0], nothing, windows[1]) == 0
 
 
 def test_a_click_that_met_nothing_gives_nothing_but_a_second_one_insists() -> None:

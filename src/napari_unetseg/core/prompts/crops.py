@@ -154,6 +154,28 @@ def fullest_part(
     return part[0], part[1]
 
 
+def agreement(one: FloatArray, window: CropWindow, other: FloatArray, wider: CropWindow) -> float:
+    """Return the intersection over union of an object in two crops, where above 0.5.
+
+    Parameters
+    ----------
+    one, other
+        (SIDE, SIDE) each.
+    window, wider
+        Windows of the crops, the first within the second.
+    """
+    scale = window.side / wider.side
+    middles = (np.arange(SIDE) + 0.5) * scale
+    rows, columns = (
+        np.clip((middles + start * (SIDE / wider.side)).astype(int), 0, SIDE - 1)
+        for start in (window.top - wider.top, window.left - wider.left)
+    )
+    mine, others = one > 0.5, other > 0.5
+    both = scale**2 * np.count_nonzero(mine & others[rows][:, columns])
+    either = scale**2 * np.count_nonzero(mine) + np.count_nonzero(others) - both
+    return float(both / max(either, 1))
+
+
 def scaled_crop(part: FloatArray, window: CropWindow, shape: tuple[int, ...]) -> Crop:
     """Make the crop of a window from its pixels (C, Y, X), see `to_crop`; NaN becomes the mean."""
     finite = np.isfinite(part)
@@ -285,6 +307,7 @@ __all__ = [
     "Crop",
     "CropWindow",
     "PlaneReader",
+    "agreement",
     "from_crop",
     "fullest_part",
     "resampling",

@@ -43,6 +43,11 @@ def edges_of(crop: Crop) -> FloatArray:
         strength = np.maximum(strength, ndimage.gaussian_gradient_magnitude(channel, 1.0))
         if np.array_equal(crop.pixels[0], crop.pixels[-1]):
             break
+    return scaled_edges(strength, crop)
+
+
+def scaled_edges(strength: FloatArray, crop: Crop) -> FloatArray:
+    """Return the strength of edges of a crop, scaled to about 1 at the strongest."""
     within = crop.valid > 0.5
     usual = float(np.percentile(strength[within], 95)) if within.any() else 0.0
     strength = np.minimum(strength / max(usual, 1e-6), 1.0)
@@ -66,16 +71,14 @@ def distances(cost: FloatArray, seeds: NDArray[np.bool_]) -> FloatArray:
     return np.asarray(spread(cost, np.where(seeds, np.float32(0), FAR), 6))
 
 
-def grown(crop: Crop, prompt: Prompt) -> GrownObject | None:
-    """Grow an object from the points of a prompt: edges are flooded from these and from outside.
+def seeds_of(crop: Crop, prompt: Prompt) -> NDArray[np.int32] | None:
+    """Return where a crop is surely of the object (1), and surely not (2); else 0.
 
     Returns
     -------
-    GrownObject or None
+    int32 (SIDE, SIDE) or None
         None where no point lies in the crop.
     """
-    from skimage.segmentation import watershed
-
     points = prompt.inside or ((prompt.anchor,) if prompt.anchor else ())
     inside = discs(crop.window.crop_points(points), 1.5)
     if not inside.any():
@@ -89,8 +92,28 @@ def grown(crop: Crop, prompt: Prompt) -> GrownObject | None:
         outside[:] = True
         outside[max(first[0], 0) : last[0] + 1, max(first[1], 0) : last[1] + 1] = False
     outside |= discs(crop.window.crop_points(prompt.outside), 1.5)
-    seeds = np.where(inside, 1, np.where(outside, 2, 0)).astype(np.int32)
-    edges = edges_of(crop)
+    return np.where(inside, 1, np.where(outside, 2, 0)).astype(np.int32)
+
+
+def grown(crop: Crop, prompt: Prompt, edges: FloatArray | None = None) -> GrownObject | None:
+    """Grow an object from the points of a prompt: edges are flooded from these and from outside.
+
+    Parameters
+    ----------
+    edges
+        Those of the crop if None, see `edges_of`.
+
+    Returns
+    -------
+    GrownObject or None
+        None where no point lies in the crop.
+    """
+    from skimage.segmentation import watershed
+
+    seeds = seeds_of(crop, prompt)
+    if seeds is None:
+        return None
+    edges = edges_of(crop) if edges is None else edges
     region = watershed(edges, seeds) == 1
     boxed = prompt.box is not None
     return GrownObject(region.astype(np.float32), edge_score(edges, region, crop, boxed=boxed))
@@ -116,14 +139,13 @@ def edge_score(edges: FloatArray, region: NDArray[np.bool_], crop: Crop, *, boxe
     return float(np.clip(score, 0, 1))
 
 
-def agreement(finer: GrownObject, coarser: GrownObject) -> float:
-    """Return the overlap of two objects, the second in a window of twice the side."""
-    quarter = SIDE // 4
-    middle = coarser.field[quarter:-quarter, quarter:-quarter].repeat(2, 0).repeat(2, 1) > 0.5
-    one = finer.field > 0.5
-    both = int(np.count_nonzero(middle & one))
-    either = int(np.count_nonzero(one)) + 4 * int(np.count_nonzero(coarser.field > 0.5)) - both
-    return both / max(either, 1)
-
-
-__all__ = ["GrownObject", "agreement", "discs", "distances", "edge_score", "edges_of", "grown"]
+__all__ = [
+    "GrownObject",
+    "discs",
+    "distances",
+    "edge_score",
+    "edges_of",
+    "grown",
+    "scaled_edges",
+    "seeds_of",
+]

@@ -5,8 +5,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from napari_unetseg.core.image import Image
-from napari_unetseg.core.prompts.crops import Crop, CropWindow
-from napari_unetseg.core.prompts.grow_region import GrownObject, agreement, grown
+from napari_unetseg.core.prompts.crops import Crop, CropWindow, agreement
+from napari_unetseg.core.prompts.grow_region import GrownObject, grown
 from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject
 from napari_unetseg.core.prompts.window_prompts import WindowField, WindowPrompts
 
@@ -57,8 +57,8 @@ def _steadiest(
 ) -> tuple[GrownObject, CropWindow] | None:
     """Return the object with the strongest edges, and the same in windows of other sides."""
     agreeing = [
-        agreement(one, other) if wider.side == 2 * window.side else 1.0
-        for (one, window), (other, wider) in pairwise(every)
+        agreement(one.field, own, other.field, wider) if wider.side == 2 * own.side else 1.0
+        for (one, own), (other, wider) in pairwise(every)
     ]
     best: tuple[GrownObject, CropWindow] | None = None
     for k, (found, window) in enumerate(every):

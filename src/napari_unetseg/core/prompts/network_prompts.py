@@ -1,6 +1,7 @@
 """`NetworkPrompts`: objects proposed by the network that comes with the package."""
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.prompts.click_maps import maps_of
-from napari_unetseg.core.prompts.crops import CropWindow, to_crop
+from napari_unetseg.core.prompts.crops import Crop, CropWindow, agreement, to_crop
 from napari_unetseg.core.prompts.prompt import Prompt, ProposedObject
 from napari_unetseg.core.prompts.window_prompts import WindowField, WindowPrompts
 
@@ -16,6 +17,10 @@ FloatArray = NDArray[np.float32]
 
 LEAST = 0.5
 """Expected overlap below which a single click has not met an object."""
+
+
+AGREEING = 1.0
+"""Weight of the agreement with the objects in the other windows, beside the expected overlap."""
 
 
 class OutlinesPrompts(Protocol):
@@ -76,9 +81,12 @@ class NetworkPrompts(WindowPrompts):
         fields, scores = self._outlines().run(np.concatenate([given, turned]))
         n = len(crops)
         score = (scores[:n] + scores[n:]) / 2
-        k = int(np.argmax(score))
-        field = (fields[k] + fields[n + k][::-1, ::-1]) / 2
-        return field, crops[k].window, float(score[k])
+        field = (fields[:n] + fields[n:, ::-1, ::-1]) / 2
+        support = score
+        if previous is None and n > 2:
+            support = score + AGREEING * _agreements(field, crops, score)
+        k = int(np.argmax(support))
+        return field[k], crops[k].window, float(score[k])
 
     def _outlines(self) -> OutlinesPrompts:
         if self._network is None:
@@ -86,6 +94,23 @@ class NetworkPrompts(WindowPrompts):
 
             self._network = prompt_network()
         return self._network
+
+
+def _agreements(
+    fields: FloatArray, crops: Sequence[Crop], scores: FloatArray
+) -> NDArray[np.float64]:
+    """Return the mean agreement of the object in each crop with the others, by their scores.
+
+    The windows have one middle, the smallest first.
+    """
+    n = len(crops)
+    weights = np.tile(scores.astype(np.float64), (n, 1))
+    np.fill_diagonal(weights, 0)
+    agreeing = np.zeros((n, n))
+    for i, j in combinations(range(n), 2):
+        one = agreement(fields[i], crops[i].window, fields[j], crops[j].window)
+        agreeing[i, j] = agreeing[j, i] = one
+    return np.asarray((agreeing * weights).sum(1) / np.maximum(weights.sum(1), 1e-9))
 
 
 def _resampled(found: ProposedObject, window: CropWindow, shape: tuple[int, ...]) -> FloatArray:
