@@ -45,6 +45,7 @@ class Bright:
     seen = ()
     gate = None
     fault = None
+    sizes = ()
 
     def __init__(self, image):
         Bright.opened += 1
@@ -56,6 +57,7 @@ class Bright:
         pass
 
     def propose(self, prompt, *, previous=None, taken=None, size=None, cancelled=lambda: False):
+        Bright.sizes = (*Bright.sizes, size)
         if Bright.gate is not None:
             Bright.gate.wait(10)
         if Bright.fault is not None:
@@ -85,7 +87,7 @@ class Bright:
 @pytest.fixture(autouse=True)
 def segmenter(monkeypatch):
     monkeypatch.setattr(click_objects, "open_prompts", Bright)
-    Bright.opened, Bright.gate, Bright.fault = 0, None, None
+    Bright.opened, Bright.gate, Bright.fault, Bright.sizes = 0, None, None, ()
     return Bright
 
 
@@ -243,6 +245,20 @@ def test_a_click_proposes_and_enter_keeps(clicking, viewer):
     assert not clicking.locked().any()
     layer.redo()
     assert np.array_equal(clicking.locked(), layer.data == 1)
+
+
+def test_the_next_object_is_expected_to_have_the_size_of_the_kept_ones(clicking):
+    clicking.click(MIDDLES["a"])
+    clicking.key("Enter")
+    assert set(Bright.sizes) == {None}
+    Bright.sizes = ()
+    clicking.click(MIDDLES["b"])
+    assert Bright.sizes == (pytest.approx(2 * np.sqrt(441 / np.pi)),)
+    # Nothing of that size: then any other.
+    clicking.key("Enter")
+    Bright.sizes = ()
+    clicking.click((1, 1))
+    assert [size is None for size in Bright.sizes] == [False, True]
 
 
 def test_a_click_elsewhere_keeps_and_begins_the_next(clicking):

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,9 @@ NOTHING = (
 )
 _REACH = 6
 """Screen pixels around an object within which a click still refines it."""
+
+_RECENT = 9
+"""Kept objects that the size of the next one is expected from."""
 
 _BEYOND = "That is outside the labels. Click on the image."
 _MORE_OF_WHAT = "There is nothing to take away from yet. Click an object first."
@@ -154,6 +158,7 @@ class ObjectClicks(QObject):
         self._spare = True
         self.ids: list[int] = []
         """Ids of the objects that were kept in this layer, the newest last."""
+        self._sizes: list[float] = []
         self._last: object = None
         self._layer: Labels | None = None
         self._guard: PlaneGuard | None = None
@@ -217,7 +222,7 @@ class ObjectClicks(QObject):
         self._check(layer)
         self._layer, self._guard = layer, PlaneGuard(layer, self._session.locks(layer))
         if self._last != layer.unique_id:
-            self._last, self.ids = layer.unique_id, []
+            self._last, self.ids, self._sizes = layer.unique_id, [], []
         self.hand.take(layer)
         self.overlay.open(layer)
         self._keys.bind_over(layer, "Escape", self.drop)
@@ -291,6 +296,8 @@ class ObjectClicks(QObject):
         except InputError as error:
             self.said.emit(str(error), True)
             return False
+        if current.proposed is not None and current.proposed.area:
+            self._sizes.append(2 * float(np.sqrt(current.proposed.area / np.pi)))
         self.state.clear()
         self._show()
         self.ids = [*(one for one in self.ids if one != number), number]
@@ -451,9 +458,9 @@ class ObjectClicks(QObject):
         key, plane = plane_on_screen(self._viewer, image)
         protection = guard.of_plane(candidate.plane, spare=self._spare, target=candidate.target)
         self._asked = _Asked(candidate, hover, key)
-        self._latest.ask(
-            _work(self._opened, self._asked, plane, protection, self._box(candidate, layer))
-        )
+        size = float(np.median(self._sizes[-_RECENT:])) if self._sizes else None
+        box = self._box(candidate, layer)
+        self._latest.ask(_work(self._opened, self._asked, plane, protection, box, size))
         if not hover:
             self.said.emit("Outlining...", False)
             self.changed.emit()
@@ -617,18 +624,27 @@ class ObjectClicks(QObject):
 
 
 def _work(
-    opened: _Opened, asked: _Asked, plane: Image, protection: Protection, box: Window | None
+    opened: _Opened,
+    asked: _Asked,
+    plane: Image,
+    protection: Protection,
+    box: Window | None,
+    size: float | None,
 ) -> Work:
-    """Return the computation of an answer."""
+    """Return the computation of an answer: an object of about a size, or else of any."""
     candidate = asked.candidate
 
     def work(report: Progress) -> _Answer:
-        proposed = opened.of(asked.image, plane).propose(
+        propose = partial(
+            opened.of(asked.image, plane).propose,
             candidate.prompt,
             previous=candidate.proposed,
             taken=protection,
             cancelled=asks_to_cancel(report),
         )
+        proposed = propose(size=size)
+        if proposed is None and size is not None:
+            proposed = propose()
         erased = None
         if proposed is not None and box is not None:
             erased = erased_by(proposed, candidate.target, protection, box)
