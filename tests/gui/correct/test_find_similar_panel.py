@@ -298,6 +298,20 @@ def test_an_object_is_carried_to_its_ends_as_one_step(qtbot, tool, stack):
     assert np.flatnonzero(labels.data.any((1, 2))).tolist() == [4]
 
 
+def test_the_progress_of_carrying_never_falls(tool, stack, monkeypatch):
+    works, fractions = [], []
+
+    def report(fraction, message=""):
+        fractions.append(fraction)
+
+    report.show = lambda thing: None
+    monkeypatch.setattr(tool, "begin", works.append)
+    tool.carry_panel.carry()
+    works[0](report)
+    assert len(set(fractions)) > 4
+    assert fractions == sorted(fractions)
+
+
 def test_a_corrected_plane_is_gone_on_from_and_kept(qtbot, tool, viewer, stack):
     _, labels = stack
     tool.carry_panel.carry()

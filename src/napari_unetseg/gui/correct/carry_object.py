@@ -254,12 +254,15 @@ def _carried(
 
         return within
 
-    cancelled = asks_to_cancel(report, 0.5, "carrying through the planes")
-    planes = []
+    planes: list[CarriedPlane] = []
+
+    def cancelled() -> bool:
+        done = len(planes) / stack.length("Z")
+        return asks_to_cancel(report, done, "carrying through the planes")()
+
     for plane in carry_planes(stack, anchors, taken=taken, cancelled=cancelled):
         planes.append(plane)
         report.show(CarriedNow(layer, lead, plane))
-        report(len(planes) / stack.length("Z"), "carrying through the planes")
     report(1.0, "")
     return CarriedObject(layer, number, lead, tuple(anchors), tuple(planes), state)
 
