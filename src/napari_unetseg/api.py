@@ -349,8 +349,8 @@ def train(
         Labels of each image, of its shape without channels. Pixels below 0 are not learnt from,
         nor are those where the image is NaN.
     model
-        ``"logistic"``, ``"softmax"``, ``"mlp"``, ``"cnn"`` or ``"unet"``. When missing, that of
-        `start`, or logistic.
+        ``"logistic"``, ``"softmax"``, ``"mlp"``, ``"cnn"``, ``"unet"`` or ``"pretrained-unet"``.
+        When missing, that of `start`, or logistic.
     labels_are
         ``"scribbles"``: classes from 1, 0 is not labelled. ``"mask"``: classes from 1, 0 is
         background. ``"objects"``: an id for each object, 0 is background.
@@ -365,7 +365,7 @@ def train(
         2 to learn planes, 3 to learn stacks.
     start
         A model of the same kind to continue from; it is not changed. ``"suggested"`` is the shipped
-        model that agrees best with the labels, or none if they do not agree well.
+        model that agrees best with the labels or, if none agrees well, a ``"pretrained-unet"``.
     features_from
         A UNet whose features a logistic, softmax or mlp model uses.
     axes, spacing, unit, channel_names

@@ -16,6 +16,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"sigmas": "1", "layers": 1, "width": 4},
     "cnn": {"layers": 2, "width": 3},
     "unet": {"depth": 1, "width": 4, "convolutions": 1, "head": "learnt"},
+    "pretrained-unet": {"width": 3},
 }
 
 
@@ -38,6 +39,7 @@ def random_model(kind: str, ndim: int = 2, *, seed: int = 0, **fields: Any) -> T
         drawn = rng.normal(0, 0.5, tuple(weights.shape))
         drawn = np.abs(drawn) + 0.5 if name.endswith("running_var") else drawn
         state[name] = np.asarray(drawn).astype(weights.numpy().dtype)
+    state |= spec.known_weights()
     facts: dict[str, Any] = {
         "name": f"random {kind}",
         "classes": tuple(f"class {value}" for value in values),

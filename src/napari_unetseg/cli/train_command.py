@@ -112,8 +112,8 @@ def train_command(
             metavar="MODEL|suggested|nothing",
             help="Start from this model, which stays unchanged; may be a shipped one. For other "
             "channels or classes, a network gets a new first or last layer. 'suggested' is the "
-            "shipped model that agrees best with the labels, or nothing if none agrees well; "
-            "'nothing' is random weights.",
+            "shipped model that agrees best with the labels or, if none agrees well, a "
+            "pretrained-unet; 'nothing' is random weights.",
         ),
     ] = Path(SUGGESTED_START),
     pretrain: Annotated[

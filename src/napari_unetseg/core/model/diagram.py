@@ -5,6 +5,7 @@ from typing import Literal
 
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import PixelSpec
+from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
 from napari_unetseg.core.model.registry import RUNGS, import_callable
 
 Role = Literal["input", "down", "bottom", "up", "output"]
@@ -135,11 +136,35 @@ def unet_diagram(spec: UNetSpec, n_channels: int, n_classes: int, ndim: int) -> 
     return Architecture(tuple(parts), shortcuts, joined + gated, spec.receptive_field(ndim))
 
 
+def pretrained_unet_diagram(
+    spec: PretrainedUNetSpec, n_channels: int, n_classes: int, ndim: int
+) -> Architecture:
+    """Describe the parts of a UNet over a trunk; see `describe_architecture`."""
+    one, shrink = (1,) * ndim, spec.shrink(ndim)
+    outputs = spec.outputs
+    boxes = [
+        tuple(1 if ndim == 3 and axis == 0 else side * 2**k for axis, side in enumerate(shrink))
+        for k in range(1, len(outputs) + 1)
+    ]
+    *upper, bottom = list(enumerate(zip(outputs, boxes, strict=True)))
+    level, (channels, box) = bottom
+    parts = [DiagramPart("image", "input", spec.n_inputs(n_channels, ndim), one)]
+    parts += [DiagramPart(f"encoder {k + 1}", "down", sum(n), b, k) for k, (n, b) in upper]
+    parts.append(DiagramPart("bottom", "bottom", sum(channels), box, level))
+    parts += [
+        DiagramPart(f"up {k + 1}", "up", (k + 1) * spec.width, b, k) for k, (_, b) in upper[::-1]
+    ]
+    parts.append(DiagramPart("softmax", "output", n_classes, one))
+    shortcuts = tuple((1 + k, len(parts) - 2 - k) for k in range(level))
+    return Architecture(tuple(parts), shortcuts, "laid side by side", spec.receptive_field(ndim))
+
+
 __all__ = [
     "Architecture",
     "DiagramPart",
     "cnn_diagram",
     "describe_architecture",
     "pixel_diagram",
+    "pretrained_unet_diagram",
     "unet_diagram",
 ]

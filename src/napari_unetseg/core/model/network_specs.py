@@ -125,6 +125,10 @@ class ModelSpec(Options):
         """Return the number of class scores of its network."""
         return n_classes
 
+    def known_weights(self) -> Mapping[str, Any]:
+        """Return the weights, by name, that a new network does not begin at random."""
+        return {}
+
     def input_options(self, ndim: int, spacing: tuple[float, ...]) -> dict[str, Any]:
         """Return the arguments of `ImageInputs`: filters, position, intensity."""
         return {"position": self.position, "position_order": self.position_order}

@@ -132,6 +132,36 @@ def unet_needs(
     return needs
 
 
+def trunk_needs(taps: Sequence[tuple[int, int, int]], enlarged: int) -> Needs:
+    """Return the input ranges of a UNet over a trunk along one axis, see `PretrainedUNetSpec`.
+
+    Parameters
+    ----------
+    taps
+        Of each output of the trunk, finest first: pixels from one to the next, and the first and
+        last pixel that its first one depends on.
+    enlarged
+        Factor by which the image is shrunk before and the result interpolated after.
+    """
+
+    def needs(first: int, last: int) -> Range:
+        first, last = _interpolated(first, last, enlarged)
+        found: list[Range] = []
+        finest, *_, coarsest = steps = sorted({step for step, _, _ in taps})
+        for step in steps:
+            first, last = _interpolated(first, last, 2)
+            if step != coarsest:
+                first, last = first - 1, last + 1
+            if step == finest:
+                # The convolution past the trunk sees boxes of so many pixels.
+                found.append(((first - 1) * step, (last + 2) * step - 1))
+            found += [(first * step + a, last * step + b) for s, a, b in taps if s == step]
+        first, last = min(a for a, _ in found), max(b for _, b in found)
+        return first * enlarged, last * enlarged + enlarged - 1
+
+    return needs
+
+
 def unpadded_output(
     length: int, radii: Sequence[int], strides: Sequence[int], *, convolutions: int, upsampling: str
 ) -> Range:
@@ -177,6 +207,7 @@ __all__ = [
     "cnn_needs",
     "halo_beyond",
     "receptive_field_of",
+    "trunk_needs",
     "unet_needs",
     "unpadded_output",
 ]

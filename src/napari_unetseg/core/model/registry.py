@@ -13,6 +13,7 @@ from typing import Any, Literal
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec, MlpSpec, SoftmaxSpec
+from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
 
 Family = Literal["pixel", "network"]
 
@@ -205,6 +206,22 @@ register(
         diagram=f"{_DIAGRAMS}:unet_diagram",
         sources=(f"{_NETWORKS}.blocks", f"{_NETWORKS}.unet"),
         citation="Ronneberger et al. 2015",
+    )
+)
+register(
+    Rung(
+        PretrainedUNetSpec,
+        "UNet with a pretrained encoder",
+        "A UNet that begins with layers pretrained on photographs. The best model if few images "
+        "are labelled and no shipped model knows their kind.",
+        "minutes",
+        network=f"{_NETWORKS}.pretrained_unet:PretrainedUNet",
+        diagram=f"{_DIAGRAMS}:pretrained_unet_diagram",
+        sources=tuple(
+            f"{_NETWORKS}.{name}" for name in ("blocks", "pretrained_trunk", "pretrained_unet")
+        ),
+        citation="Iglovikov and Shvets 2018; Tan and Le 2019",
+        scoreboard=False,
     )
 )
 

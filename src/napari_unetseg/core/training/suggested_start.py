@@ -1,9 +1,10 @@
 """The suggested start of a training: the shipped model that already finds what is annotated.
 
 Every shipped model of the same kind is tried on the annotated images, and the one whose prediction
-agrees best with the annotation is taken if its Dice is at least `ENOUGH`; otherwise the training
-starts from nothing. On images of the three kinds that models ship for, and on poor threshold drafts
-of neurons, the model of the kind agreed best every time.
+agrees best with the annotation is taken if its Dice is at least `ENOUGH`. Otherwise the network
+gets a pretrained encoder, or random weights where it must have other options. On images of the
+three kinds that models ship for, and on poor threshold drafts of neurons, the model of the kind
+agreed best every time.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from napari_unetseg.core.inference.open_segmenter import ready
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models
 from napari_unetseg.core.progress import Progress, part, silent, track
@@ -30,6 +32,9 @@ SUGGESTED_START: Literal["suggested"] = "suggested"
 
 ENOUGH = 0.4
 """Dice with the annotation from which a shipped model is taken as a start."""
+
+_SHARED = {"position", "position_order", "normalisation", "activation", "dropout", "resolution"}
+"""Options that mean the same for a network with a pretrained encoder."""
 
 _IMAGES, _SIDE = 4, 768
 """Most annotated images that models are tried on, and most pixels a side of each."""
@@ -42,10 +47,10 @@ class Suggestion:
     Parameters
     ----------
     start
-        The shipped model to start from; None to start from random weights.
+        The shipped model to start from; None to start without one.
     spec
-        The network to train: the wanted one, or that of the model to start from, with the head
-        that was wanted.
+        The network to train: that of the model to start from, with the head that was wanted; one
+        with a pretrained encoder; or the wanted one, to start from random weights.
     reason
         A sentence about the choice; empty for models that are not started from others.
     """
@@ -62,7 +67,7 @@ def suggest_start(
     *,
     progress: Progress = silent,
 ) -> Suggestion:
-    """Choose the shipped model to start from, or none.
+    """Choose the shipped model to start from, a pretrained encoder, or nothing.
 
     Parameters
     ----------
@@ -82,20 +87,25 @@ def suggest_start(
     if spec.kind != shipped_models.KIND or not pairs:
         return Suggestion(None, spec)
 
-    def nothing(reason: str) -> Suggestion:
-        return Suggestion(None, spec, f"Started from nothing: {reason}.")
+    pretrained = _with_pretrained_encoder(spec, reading)
+
+    def without(reason: str) -> Suggestion:
+        if pretrained is None:
+            return Suggestion(None, spec, f"Started from nothing: {reason}.")
+        said = f"Started from layers pretrained on photographs ({pretrained.kind}): {reason}."
+        return Suggestion(None, pretrained, said)
 
     if reading.ndim != shipped_models.NDIM:
-        return nothing("the shipped models are of planes, not of stacks")
+        return without("the shipped models are of planes, not of stacks")
     models = [shipped_models.open_shipped(name) for name in shipped_models.names()]
     models = [model for model in models if _has_options(model, spec, reading)]
     if not models:
-        return nothing("no shipped model has these options")
+        return without("no shipped model has these options")
     examples = _examples(pairs, reading)
     n_classes = examples[0][1].annotation.n_classes if examples else 0
     models = [model for model in models if len(model.classes) == n_classes]
     if not models:
-        return nothing(f"no shipped model has {n_classes} classes")
+        return without(f"no shipped model has {n_classes} classes")
     scores: dict[str, float] = {}
     for done, model in enumerate(models):
         here = part(progress, done / len(models), (done + 1) / len(models))
@@ -103,22 +113,36 @@ def suggest_start(
         if dice is not None:
             scores[model.name] = dice
     if not scores:
-        return nothing("no shipped model takes the channels of the images")
+        return without("no shipped model takes the channels of the images")
     best = max(scores, key=lambda name: scores[name])
     found = f"{best} agrees best with the labels (Dice {scores[best]:.2f})"
     if scores[best] < ENOUGH:
-        return nothing(f"of the shipped models {found}, which is too low")
+        return without(f"of the shipped models {found}, which is too low")
     start = next(model for model in models if model.name == best)
     network = start.spec.model_copy(update={"head": spec.model_dump()["head"]})
     return Suggestion(start, network, f"Started from the shipped model {best}: {found}.")
 
 
+def _changed(spec: ModelSpec) -> dict[str, Any]:
+    """Return the options that are not the default ones."""
+    wanted, default = spec.model_dump(), type(spec)().model_dump()
+    return {name: value for name, value in wanted.items() if value != default[name]}
+
+
 def _has_options(model: TrainedModel, spec: ModelSpec, reading: Reading) -> bool:
     """Whether a model has the normalisation and all options that were changed from the default."""
-    wanted, default, own = (each.model_dump() for each in (spec, type(spec)(), model.spec))
-    changed = [name for name in wanted if wanted[name] != default[name] and name != "head"]
-    alike = all(wanted[name] == own[name] for name in changed)
+    own = model.spec.model_dump()
+    alike = all(value == own[name] for name, value in _changed(spec).items() if name != "head")
     return alike and model.normalisation == reading.scaling
+
+
+def _with_pretrained_encoder(spec: ModelSpec, reading: Reading) -> PretrainedUNetSpec | None:
+    """Return the options with a pretrained encoder; None for stacks and where it has no such."""
+    changed = _changed(spec)
+    fits = reading.ndim == 2 and reading.scaling.method == "percentile"
+    if not fits or not changed.keys() <= _SHARED:
+        return None
+    return PretrainedUNetSpec(**changed)
 
 
 def _examples(

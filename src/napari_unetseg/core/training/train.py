@@ -113,8 +113,8 @@ def train(
         Classes of the model, whether they are painted or not.
     start
         A model of the same spec to continue from; not changed. It keeps its features. A network's
-        first or last layer is new where channels or outputs differ. ``"suggested"`` is the shipped
-        model that `suggest_start` chooses, with its options, or none.
+        first or last layer is new where channels or outputs differ. ``"suggested"`` is what
+        `suggest_start` chooses, with its options: a shipped model, a pretrained encoder or none.
     features_from
         A trained UNet, whose features are inputs of a pixel rung as its options ask: by default
         beside the filter bank. The new model holds a copy of it.
@@ -265,6 +265,11 @@ def _check_pretraining(
         raise InputError(
             f"The {spec.kind} has no layers to pretrain: its filters are fixed. Leave the "
             "pretraining out, or choose cnn or unet."
+        )
+    if spec.known_weights():
+        raise InputError(
+            f"The encoder of a {spec.kind} is pretrained already, so another pretraining would "
+            "have no effect. Leave it out, or choose unet."
         )
     if start is not None:
         raise InputError(

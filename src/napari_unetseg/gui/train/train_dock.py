@@ -100,9 +100,9 @@ class TrainWidget(Tool[TrainOptions]):
         self.start = ModelChoice()
         self.start.setToolTip(
             "Transfer learning: start with the weights of an earlier or a shipped model. Suggested "
-            "takes the shipped model that agrees best with your labels, or none if none agrees "
-            "well, and reports which. If the channels or classes differ, the first or last layer "
-            "is new."
+            "takes the shipped model that agrees best with your labels or, if none agrees well, an "
+            "encoder pretrained on photographs, and reports which. If the channels or classes "
+            "differ, the first or last layer is new."
         )
         self._begin: ModelOrName | None = SUGGESTED_START
         self.specs: dict[str, Form[Any]] = {

@@ -69,6 +69,8 @@ def _features(model: TrainedModel) -> dict[str, Any]:
             "Inputs": f"frozen features of {NAME}, pretrained on photographs, which come with "
             f"napari-unetseg{bank}"
         }
+    if model.spec.known_weights():
+        return {"Encoder": f"began with {NAME}, pretrained on photographs (Apache-2.0)"}
     if feature_model is None:
         return {}
     bank = " and a filter bank" if getattr(model.spec, "features", "") == "both" else ""

@@ -25,6 +25,7 @@ from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.nn.inference.network_segmenter import memory_errors
 from napari_unetseg.core.nn.networks.build_network import build_network
 from napari_unetseg.core.nn.networks.cnn import CNN
+from napari_unetseg.core.nn.networks.pretrained_unet import PretrainedUNet
 from napari_unetseg.core.nn.networks.unet import Level
 from napari_unetseg.core.nn.restore import network_of, segmenter_of
 from napari_unetseg.core.normalisation import fit_normalisation
@@ -115,9 +116,9 @@ def list_layers(model: TrainedModel) -> tuple[LayerFacts, ...]:
     for name, module in named_layers(network).items():
         with listening(module) as heard, torch.no_grad():
             network(shown)
-        told = heard[0]
-        steps = zip(sides, told.shape[2:], strict=True)
-        facts.append(LayerFacts(name, told.shape[1], tuple(a // b for a, b in steps)))
+        told = _of_image(heard[0], model.ndim)
+        steps = zip(sides, told.shape[1:], strict=True)
+        facts.append(LayerFacts(name, told.shape[0], tuple(a // b for a, b in steps)))
     return tuple(facts)
 
 
@@ -183,7 +184,7 @@ def feature_maps(
         shown = torch.from_numpy(np.concatenate([block, terms])[None])
         with listening(module) as heard, memory_errors(block.shape[1:]), torch.inference_mode():
             network(shown)
-        told = heard[0][0].numpy()
+        told = _of_image(heard[0], model.ndim).numpy()
         where = tuple(
             slice(region.start // step, -(-region.stop // step))
             for region, step in zip(tile.region, facts.step, strict=True)
@@ -218,9 +219,11 @@ def padded_network(model: TrainedModel) -> tuple[nn.Module, ConvolutionalSpec]:
 
 def named_layers(network: nn.Module) -> dict[str, nn.Module]:
     """Return the layers by name, in the order in which they are computed."""
-    body: Any = network.body
+    body: Any = getattr(network, "body", None)
     named: dict[str, nn.Module] = {}
-    if isinstance(network, CNN):
+    if isinstance(network, PretrainedUNet):
+        named = network.layers()
+    elif isinstance(network, CNN):
         blocks = [part for part in body if isinstance(part, nn.Sequential)]
         named = {f"convolution {k}": part for k, part in enumerate(blocks, 1)}
     else:
@@ -254,6 +257,11 @@ def listening(module: nn.Module) -> Iterator[list[Tensor]]:
         yield heard
     finally:
         hook.remove()
+
+
+def _of_image(told: Tensor, ndim: int) -> Tensor:
+    """Return a layer's answers to one image, (C, *spatial), also where planes go one by one."""
+    return told[0] if told.ndim == ndim + 2 else told.transpose(0, 1)
 
 
 def patches_of(image: FloatArray, places: Sequence[tuple[int, ...]], side: int) -> list[FloatArray]:

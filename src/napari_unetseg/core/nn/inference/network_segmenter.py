@@ -66,8 +66,7 @@ class NetworkSegmenter:
     def __post_init__(self) -> None:
         if self.device == "cpu":
             keep_freed_memory()
-        ready: Any = folded(self.network)
-        ready = ready.to(self.device, memory_format=MEMORY_FORMAT[self.ndim])
+        ready = placed(folded(self.network), self.device)
         object.__setattr__(self, "_ready", ready)
         for name in ("halo", "multiple", "border"):
             object.__setattr__(self, name, getattr(self.spec, name)(self.ndim))
@@ -150,6 +149,13 @@ def memory_errors(sides: Sequence[int]) -> Iterator[None]:
         raise
 
 
+def placed(network: nn.Module, device: str | torch.device) -> nn.Module:
+    """Move a network to a device, its kernels in the order that convolutions run fastest on."""
+    kernels = max((weights.ndim - 2 for weights in network.parameters()), default=0)
+    layout: Any = {"memory_format": MEMORY_FORMAT.get(kernels)}
+    return network.to(device, **layout)
+
+
 def folded(network: nn.Module) -> nn.Module:
     """Return a copy for prediction, its normalisations multiplied into the convolutions.
 
@@ -181,4 +187,11 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(word in said for word in words)
 
 
-__all__ = ["MEMORY_FORMAT", "NetworkSegmenter", "folded", "memory_errors", "pad_to_size"]
+__all__ = [
+    "MEMORY_FORMAT",
+    "NetworkSegmenter",
+    "folded",
+    "memory_errors",
+    "pad_to_size",
+    "placed",
+]

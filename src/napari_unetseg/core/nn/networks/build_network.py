@@ -18,7 +18,7 @@ def build_network(
     *,
     seed: int | None = None,
 ) -> nn.Module:
-    """Build the network of a spec with random weights.
+    """Build the network of a spec with its first weights.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def build_network(
     context
         Spacing, and the frozen network whose features are inputs.
     seed
-        Makes the weights reproducible, and leaves torch's own generator alone.
+        Makes the weights reproducible, and leaves torch's own generator alone. The network begins
+        with `ModelSpec.known_weights`; without a seed, its weights mean nothing yet.
 
     Returns
     -------
@@ -53,6 +54,9 @@ def build_network(
         if seed is not None:
             torch.manual_seed(seed)
         network: nn.Module = build(**options)
+    if seed is not None:
+        known = {name: torch.tensor(array) for name, array in spec.known_weights().items()}
+        network.load_state_dict(known, strict=False)
     return network
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,7 +14,11 @@ from napari_unetseg.core.annotation.training_set import TrainingSet
 from napari_unetseg.core.annotation.training_step import Callbacks, TrainingStep
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.model.network_specs import ModelSpec
-from napari_unetseg.core.nn.inference.network_segmenter import MEMORY_FORMAT, NetworkSegmenter
+from napari_unetseg.core.nn.inference.network_segmenter import (
+    MEMORY_FORMAT,
+    NetworkSegmenter,
+    placed,
+)
 from napari_unetseg.core.nn.inference.runtime import (
     Choice,
     choose_device,
@@ -51,6 +55,7 @@ FEWEST_STEPS = 20
 _PREVIEW_SHARE = 0.04
 _RESTATED_BATCHES = 16
 _LARGEST_GRADIENT = 1.0
+_PRETRAINED_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,14 +250,13 @@ class Training:
             )
             self._keeps = start.keep_statistics and transfer.first
         shape = patch_shape(spec, data.images, options, network)
-        layout: Any = {"memory_format": MEMORY_FORMAT[self._ndim]}
-        self._network = network.to(choice.device, **layout)
+        self._network = placed(network, choice.device)
         self._average = Average(self._network, copy.deepcopy(self._network), options.averaging)
         self._drawer, self._judge = prepare_training(
             spec, data, options, shape, guess, self._decoder
         )
         self._guesses, self._trust = guess is not None, 1.0 if guess is None else guess.trust
-        self._optimiser = _optimiser(self._network, options)
+        self._optimiser = _optimiser(self._network, options, inside.known_weights())
         self._light = torch.Generator().manual_seed(options.seed)
         covering = self._drawer.n_pixels / (math.prod(shape.result) * options.batch)
         self._epoch_steps = options.steps or max(FEWEST_STEPS, math.ceil(covering))
@@ -331,7 +335,7 @@ class Training:
         """Take one optimisation step, and validate when it is due."""
         options, rate = self._options, learning_rate(fraction, self._options)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         self._network.train()
         set_frozen(self._network, self._starts and self._step < options.freeze * self._epoch_steps)
         if self._keeps:
@@ -464,13 +468,22 @@ def validate_network(
     return tallies
 
 
-def _optimiser(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    """Return AdamW with weight decay on filters, but not on offsets and scales."""
-    weights = list(network.parameters())
-    groups = [
-        {"params": [w for w in weights if w.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
-    ]
-    # One pass over each array instead of eight.
-    fused = weights[0].device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=fused)
+def _optimiser(
+    network: nn.Module, options: TrainOptions, known: Collection[str]
+) -> torch.optim.Optimizer:
+    """Return AdamW with weight decay on filters, but not on offsets and scales.
+
+    Each group has the share of the learning rate at which its weights learn: less for those whose
+    names are in `known`.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, weights in network.named_parameters():
+        decay = options.weight_decay if weights.ndim > 1 else 0.0
+        share = _PRETRAINED_SHARE if name in known else 1.0
+        groups.setdefault((decay, share), []).append(weights)
+    return torch.optim.AdamW(
+        [{"params": p, "weight_decay": d, "share": s} for (d, s), p in groups.items()],
+        lr=options.learning_rate,
+        # One pass over each array instead of eight.
+        fused=next(network.parameters()).device.type in ("cpu", "cuda"),
+    )
