@@ -13,6 +13,7 @@ from napari_unetseg.core.annotation.training_set import Reading
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
 from napari_unetseg.core.models_io.shipped_models import open_shipped
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.samples import nuclei
@@ -38,11 +39,23 @@ def test_a_shipped_model_that_agrees_with_the_labels_is_taken():
     assert suggest_start(UNetSpec(), [pair(strokes)], Reading()).start is found.start
 
 
-def test_labels_of_something_else_start_from_nothing():
-    found = suggest_start(UNetSpec(), [pair(~SAMPLE.mask)], MASK)
+def test_labels_of_something_else_start_from_a_pretrained_encoder():
+    asked = UNetSpec(resolution="half", dropout=0.1)
+    found = suggest_start(asked, [pair(~SAMPLE.mask)], MASK)
     assert found.start is None
-    assert "Started from nothing" in found.reason
-    assert "too low" in found.reason
+    assert found.spec == PretrainedUNetSpec(resolution="half", dropout=0.1)
+    assert "pretrained on photographs" in found.reason
+
+
+def test_options_without_a_meaning_there_start_from_nothing():
+    for spec, reading in (
+        (UNetSpec(depth=2), MASK),
+        (UNetSpec(), replace(MASK, scaling=NormalisationSpec(method="mean-std"))),
+        (UNetSpec(), replace(MASK, ndim=3)),
+    ):
+        found = suggest_start(spec, [pair(~SAMPLE.mask)], reading)
+        assert (found.start, found.spec) == (None, spec)
+        assert "Started from nothing" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -72,11 +85,14 @@ def test_training_takes_the_suggestion_with_its_options_and_says_so():
     begun = suggest_start(UNetSpec(), [pair()], MASK).start
     assert begun is not None
     assert outcome.model.parent == begun.fingerprint
+    rate = outcome.model.history[0]["rate"]
     assert outcome.model.spec == begun.spec.model_copy(update={"head": "linear"})
     assert f"Started from the shipped model {begun.name}" in outcome.message
     asked = UNetSpec(width=2, depth=1)
     outcome = train(asked, [pair()], quick, name="new", labels_are="mask", start=SUGGESTED_START)
     assert not outcome.model.parent
+    assert outcome.model.history[0]["rate"] > 2 * rate
+    assert TrainOptions(learning_rate=0.2).with_rate(continues=True).learning_rate == 0.2
     assert (
         outcome.model.spec.model_dump()
         == asked.model_copy(update={"resolution": outcome.model.spec.resolution}).model_dump()

@@ -1,11 +1,14 @@
 """Options of training; without torch, so that forms and files open at once."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.options import Device, Options, device_option, option, seed_option
 
 Precision = Literal["auto", "float32"]
+
+RATE, CONTINUED_RATE = 0.003, 0.001
+"""Automatic learning rate of a network with random weights, and of one that is continued."""
 
 
 class TrainOptions(Options):
@@ -49,10 +52,11 @@ class TrainOptions(Options):
         group="Training",
     )
     learning_rate: float = option(
-        0.003,
+        0.0,
         "Learning rate",
-        "Largest step of the optimiser. Lower it if the loss jumps, raise it if it falls slowly.",
-        gt=0,
+        f"Largest step of the optimiser; 0 for automatic: {RATE:g}, or {CONTINUED_RATE:g} when a "
+        "trained network is continued. Lower it if the loss jumps, raise it if it falls slowly.",
+        ge=0,
         le=1,
         step=0.001,
         advanced=True,
@@ -293,6 +297,11 @@ class TrainOptions(Options):
     def decoder(self) -> DecoderSpec | None:
         """Decoder of the objects that a network learns besides foreground; None for classes."""
         return None if self.objects == "none" else DecoderSpec(decoding=self.objects)
+
+    def with_rate(self, *, continues: bool) -> Self:
+        """Return the options with a learning rate, given whether a trained network is continued."""
+        rate = self.learning_rate or (CONTINUED_RATE if continues else RATE)
+        return self.model_copy(update={"learning_rate": rate})
 
     def climbs(self, *, dense: bool) -> bool:
         """Whether to distil a lower rung, given whether every pixel is annotated."""

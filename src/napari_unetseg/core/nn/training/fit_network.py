@@ -225,6 +225,7 @@ class Training:
         start: WarmStart | None,
         guess: Guess | None,
     ) -> None:
+        options = options.with_rate(continues=start is not None and start.keep_statistics)
         self._spec, self._options, self._choice = spec, options, choice
         self._n_channels, self._ndim = data.n_channels, data.ndim
         self._annotation = data.annotations[0]

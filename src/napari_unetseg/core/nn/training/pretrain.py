@@ -144,7 +144,7 @@ def pretrain(
     """
     sources = _sources(images, ndim, scaling, training.seed)
     timed = options.pretrain_steps == 0
-    plan = training.model_copy(
+    plan = training.with_rate(continues=False).model_copy(
         update={
             "until": "time" if timed else "epochs",
             "budget": options.pretrain_minutes,
