@@ -11,9 +11,10 @@ random sample of those of the test images, or with ``--held`` of the training im
 network is never trained on. In three tenths of all cases a click on the background follows: the
 right answer to it is none.
 
-Methods without training, next to the network: `grown` is that of the package, a
-watershed of the edges at each scale; `prototype` compares the features of the
-pretrained network with those at the clicks. `size known` is the network with the true diameter.
+Methods without training, next to the network: `grown` is that of the package, a watershed of the
+edges at each scale; `trunk` floods the edges of the features of the pretrained network instead, and
+`walker` is a random walker on the pixels; `prototype` compares the features of the pretrained
+network with those at the clicks. `size known` is the network with the true diameter.
 `network, grown` takes the object that is grown where the network expects little of its own.
 """
 
@@ -28,11 +29,22 @@ from typing import Any
 import numpy as np
 from edt import edt
 from object_sets import axons, cytology_nuclei, nuclei, phase_cells, stained_nuclei
+from scipy.ndimage import gaussian_gradient_magnitude
 from skimage.io import imread
 from skimage.measure import label
+from skimage.segmentation import random_walker
 
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.normalisation import NormalisationSpec, fit_normalisation
+from napari_unetseg.core.prompts.crops import Crop
+from napari_unetseg.core.prompts.grow_region import (
+    GrownObject,
+    edge_score,
+    edges_of,
+    grown,
+    scaled_edges,
+    seeds_of,
+)
 from napari_unetseg.core.prompts.grown_prompts import GrownPrompts
 from napari_unetseg.core.prompts.network_prompts import NetworkPrompts
 from napari_unetseg.core.prompts.prompt import Prompt, PromptSegmenter, ProposedObject
@@ -123,25 +135,12 @@ class Prototype:
         return ProposedObject(found == found[y, x], self.origin, 0.5)
 
     def _read(self, row: int, column: int) -> None:
-        from napari_unetseg.core.nn.inference.pretrained_source import PretrainedSource
-
         top, left = (max(v - FIELD // 2, 0) // 16 * 16 for v in (row, column))
         self.origin = top, left
         part = self._channels[:, top : top + FIELD, left : left + FIELD]
         block = self._scaling.apply(part)
         self.shape = block.shape[1:]
-        found = []
-        for maps in PretrainedSource(len(block), 2).maps(block, origin=(0, 0), shape=self.shape)[
-            :2
-        ]:
-            step = maps.step[-1]
-            y, x = (
-                np.minimum(np.arange(n) // step, m - 1)
-                for n, m in zip(self.shape, maps.values.shape[1:], strict=True)
-            )
-            values = maps.values / (np.linalg.norm(maps.values, axis=0) + 1e-6)
-            found.append(values[:, y][:, :, x])
-        self.features = np.concatenate(found)
+        self.features = trunk_features(block)
 
     def _holds(self, point: Any) -> bool:
         at = [v - o for v, o in zip(point, self.origin, strict=True)]
@@ -155,6 +154,45 @@ class Prototype:
             one = np.tensordot(of_point, self.features, 1) / max(float(of_point @ of_point), 1e-6)
             each.append(one)
         return np.max(each, axis=0)
+
+
+def trunk_features(block: Array) -> Array:
+    """Return features of the pretrained network (n, Y, X) of scaled pixels (C, Y, X)."""
+    from napari_unetseg.core.nn.inference.pretrained_source import PretrainedSource
+
+    shape, found = block.shape[1:], []
+    for maps in PretrainedSource(len(block), 2).maps(block, origin=(0, 0), shape=shape)[:2]:
+        step = maps.step[-1]
+        y, x = (
+            np.minimum(np.arange(n) // step, m - 1)
+            for n, m in zip(shape, maps.values.shape[1:], strict=True)
+        )
+        values = maps.values / (np.linalg.norm(maps.values, axis=0) + 1e-6)
+        found.append(values[:, y][:, :, x])
+    return np.concatenate(found)
+
+
+class TrunkPrompts(GrownPrompts):
+    """Floods the edges of pretrained features, in windows of every scale."""
+
+    def grow(self, crop: Crop, prompt: Prompt) -> GrownObject | None:
+        """Return the object in a crop."""
+        features = trunk_features(crop.pixels)
+        strength = gaussian_gradient_magnitude(features, (0, 1.0, 1.0))
+        return grown(crop, prompt, scaled_edges(np.linalg.norm(strength, axis=0), crop))
+
+
+class WalkedPrompts(GrownPrompts):
+    """Grows an object by a random walker on the pixels, in windows of every scale."""
+
+    def grow(self, crop: Crop, prompt: Prompt) -> GrownObject | None:
+        """Return the object in a crop."""
+        seeds = seeds_of(crop, prompt)
+        if seeds is None or not (seeds == 2).any():
+            return None
+        region = random_walker(crop.pixels, seeds, mode="cg_j", channel_axis=0) == 1
+        score = edge_score(edges_of(crop), region, crop, boxed=False)
+        return GrownObject(region.astype(np.float32), score)
 
 
 class EitherPrompts:
@@ -279,6 +317,8 @@ def methods(network: Any) -> dict[str, Callable[[Image, float], PromptSegmenter]
 
     return {
         "grown": lambda image, _: GrownPrompts(image),
+        "trunk": lambda image, _: TrunkPrompts(image),
+        "walker": lambda image, _: WalkedPrompts(image),
         "prototype": lambda image, _: Prototype(image),
         "network": lambda image, _: of_network(image),
         "network, grown": lambda image, _: EitherPrompts(
