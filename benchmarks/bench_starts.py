@@ -1,58 +1,121 @@
-"""Compare starts of a UNet after a short training: nothing, and the suggested shipped model.
+"""Compare starts of a UNet after a short training: nothing, shipped models, a pretrained encoder.
 
     OMP_WAIT_POLICY=PASSIVE python benchmarks/bench_starts.py DATA [SET ...] [--images 1 4]
-        [--painted strokes mask] [--rates 0.003] [--seconds 60] [--seeds 1] [--side 320]
+        [--painted strokes labels] [--starts nothing suggested pretrained-unet general]
+        [--rate 0] [--seconds 30] [--seeds 1] [--side 384] [--tested 6]
 
-DATA and the sets are those of `bench_pretrained_features.py`. The first images of a set that no
-shipped model was trained on are annotated: `strokes` are 200 pixels of each class on each, as in
-`bench_scribbles.py`, `mask` is the truth. The defaults are used, with the learning rate that is
-given. The result is the mean Dice of the foreground on the other images, at most four, also of the
-logistic model that is fitted to the same annotation. SECONDS are on the clock, and the table has
-the processor's: on a busy machine they are fewer, and say what the result is worth.
+DATA and the sets are those of `bench_pretrained_features.py`, with three classes of axons. Some
+images of a set, in a random order that depends on the seed, are annotated: `labels` are all objects
+or classes, `strokes` are 28 strokes of 40 pixels, shared among the classes. The result is the Dice
+of the foreground, or of myelin and axons, and AP50 where objects were learnt, on the next images of
+the set. All are cropped to SIDE where most is to be found. Shipped models were trained on images of
+DATA/train, so DATA itself has new ones; to choose a setting, give DATA/train and starts that were
+not. SECONDS are of the processor. The defaults are used, with the learning rate that is given.
 """
 
 import argparse
 import itertools
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import bench_scribbles
 import numpy as np
-from bench_pretrained_features import SETS, Pair, images_of
-from bench_scribbles import painted
+from bench_pretrained_features import AXON, SETS, window_of
+from object_sets import scores
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.prediction import predict
-from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
-from napari_unetseg.core.model.pixel_specs import LogisticSpec
-from napari_unetseg.core.model.trained_model import TrainedModel
+from napari_unetseg.core.io import read_image, read_labels
+from napari_unetseg.core.model.registry import RUNGS
+from napari_unetseg.core.models_io import shipped_models
+from napari_unetseg.core.nn.training import schedule
 from napari_unetseg.core.scoring.pixel_scores import dice
-from napari_unetseg.core.training.train import train
+from napari_unetseg.core.training.train import Outcome, train
 
-TESTED = 4
+STROKES, LENGTH = 28, 40
+
+NAMED = ("nothing", "suggested", "pretrained-unet")
+
+MASKS = {"neurons": 2, "axons": 3}
+"""Sets without ids of objects, and their classes with the background."""
+
+Pair = tuple[Image, np.ndarray]
 
 
-def score(model: TrainedModel, tested: list[Pair]) -> float:
-    """Return the mean Dice of the last class."""
-    last = model.values[-1]
-    found = [(predict(model, image).asarray() == last, truth) for image, truth in tested]
-    return float(np.mean([dice(mask, truth) for mask, truth in found]))
+def opened(image: Path, mask: Path, name: str, side: int, windows: int) -> list[Pair]:
+    """Return windows of an image, each where most is left to be found, and their labels."""
+    picture, truth = read_image(image), read_labels(mask).asarray().astype(np.int32)
+    if SETS[name][1] == "grey" and picture.n_channels > 1:
+        picture = picture.grey()
+    if name in MASKS:
+        truth = np.minimum(truth, MASKS[name] - 1)
+    left = truth == AXON if name == "axons" else truth > 0
+    found = []
+    for _ in range(windows):
+        rows, columns = window_of(left, side)
+        pixels = np.asarray(picture.data)[rows, columns]
+        axes = "YXC" if picture.rgb else "YX"
+        found.append((Image.of(pixels, axes, rgb=picture.rgb), truth[rows, columns]))
+        left = left.copy()
+        left[rows, columns] = False
+    return found
 
 
-def trained(
-    spec: ModelSpec, lessons: list[Pair], by: str, options: TrainOptions, **how: Any
-) -> Any:
-    """Train on strokes or masks; return the outcome and the processor seconds."""
-    rng = np.random.default_rng(options.seed)
-    pairs = []
-    for image, truth in lessons:
-        labels = truth.astype(np.uint8)
-        pairs.append(TrainingPair(image, painted(labels, 2, rng) if by == "strokes" else labels))
-    kind: Any = "scribbles" if by == "strokes" else "mask"
-    began = time.process_time()
-    outcome = train(spec, pairs, options, name="measured", labels_are=kind, **how)
-    return outcome, time.process_time() - began
+def images_of(place: Path, name: str, asked: Any, n: int, seed: int) -> tuple[list[Pair], ...]:
+    """Return the images to annotate and to test on; of few axons, several windows of each."""
+    masks = {path.stem: path for path in (place / "masks").iterdir()}
+    files = {path.stem: path for path in (place / "images").iterdir()}
+    stems = sorted(masks.keys() & files.keys())
+    stems = [stems[k] for k in np.random.default_rng(seed).permutation(len(stems))]
+    n_learnt = min(n, len(stems) - 1)
+    learnt, tested = stems[:n_learnt], stems[n_learnt : n_learnt + asked.tested]
+    if name == "axons" and len(stems) < n + asked.tested:
+        learnt, tested = stems[:2], stems[2:]
+
+    def windows(some: list[str], wanted: int) -> list[Pair]:
+        each = -(-wanted // len(some))
+        found = [opened(files[s], masks[s], name, asked.side, each) for s in some]
+        return [pair for pairs in found for pair in pairs][:wanted]
+
+    return windows(learnt, n), windows(tested, len(tested) * (1 + (name == "axons")))
+
+
+def trained(name: str, by: str, start: str, lessons: list[Pair], options: TrainOptions) -> Outcome:
+    """Train from a start."""
+    n_classes, kind = MASKS.get(name, 2), "mask" if name in MASKS else "objects"
+    if by == "strokes":
+        kind, rng = "scribbles", np.random.default_rng(options.seed)
+        bench_scribbles.PAINTED = STROKES * LENGTH // n_classes
+        classes = [(image, np.minimum(truth, n_classes - 1)) for image, truth in lessons]
+        lessons = [(i, bench_scribbles.painted(t, n_classes, rng)) for i, t in classes]
+    begin: Any = {"nothing": None, "suggested": "suggested", "pretrained-unet": None}.get(start)
+    begin = begin if start in NAMED else shipped_models.open_shipped(start)
+    rung = RUNGS["pretrained-unet" if start == "pretrained-unet" else "unet"]
+    spec = rung.spec() if start in NAMED else begin.spec
+    pairs, labels_are = [TrainingPair(*lesson) for lesson in lessons], kind
+    return train(spec, pairs, options, name=start, labels_are=labels_are, start=begin)  # type: ignore[arg-type]
+
+
+def judged(name: str, by: str, outcome: Outcome, tested: list[Pair]) -> tuple[float, float]:
+    """Return the mean Dice of the classes in the foreground, and AP50 of objects."""
+    objects = outcome.model.labels_are == "objects"
+    asked = PredictOptions(what="objects" if objects else "classes")
+    found = [np.asarray(predict(outcome.model, image, asked).data) for image, _ in tested]
+    if objects:
+        told = scores(found, [(t, t) for _, t in tested])
+        return told["dice"], told["ap50"]
+    last, first = MASKS.get(name, 2) - 1, int(by == "strokes")
+    of_each = [
+        dice(mask == k + first, np.minimum(truth, last) == k)
+        for mask, (_, truth) in zip(found, tested, strict=True)
+        for k in range(1, last + 1)
+    ]
+    return float(np.mean(of_each)), float("nan")
 
 
 def main() -> None:
@@ -60,32 +123,28 @@ def main() -> None:
     asking.add_argument("data", type=Path)
     asking.add_argument("sets", nargs="*", default=[], metavar="SET")
     asking.add_argument("--images", nargs="*", type=int, default=[1, 4])
-    asking.add_argument("--painted", nargs="*", default=["strokes"], choices=["strokes", "mask"])
-    asking.add_argument("--rates", nargs="*", type=float, default=[0.003])
-    asking.add_argument("--seconds", type=float, default=60)
-    asking.add_argument("--seeds", type=int, default=1)
-    asking.add_argument("--side", type=int, default=320)
+    asking.add_argument("--painted", nargs="*", default=["labels"], choices=["strokes", "labels"])
+    asking.add_argument("--starts", nargs="*", default=list(NAMED))
+    asking.add_argument("--rate", type=float, default=0.0)
+    asking.add_argument("--seconds", type=float, default=30)
+    asking.add_argument("--seeds", nargs="*", type=int, default=[0])
+    asking.add_argument("--side", type=int, default=384)
+    asking.add_argument("--tested", type=int, default=6)
     asked = asking.parse_args()
-    print("| set | painted | images | seed | start | rate | processor s | Dice |")
-    print("|---|---|--:|--:|---|--:|--:|--:|")
-    for name in asked.sets or SETS:
-        pairs = images_of(asked.data, name, TESTED + max(asked.images), asked.side)
-        tested = pairs[max(asked.images) :]
-        for by, n, seed in itertools.product(asked.painted, asked.images, range(asked.seeds)):
-            lessons, case = pairs[:n], f"| {name} | {by} | {n} | {seed} "
-
-            def row(start: str, rate: Any, seconds: float, model: TrainedModel) -> None:
-                told = f"| {start} | {rate} | {seconds:.0f} | {score(model, tested):.3f} |"  # noqa: B023
-                print(case + told, flush=True)  # noqa: B023
-
-            found, seconds = trained(LogisticSpec(), lessons, by, TrainOptions(seed=seed))
-            row("logistic", "", seconds, found.model)
-            ways = itertools.product((None, "suggested"), asked.rates)
-            for start, rate in ways:
-                options = TrainOptions(budget=asked.seconds / 60, learning_rate=rate, seed=seed)
-                found, seconds = trained(UNetSpec(), lessons, by, options, start=start)
-                row(start or "nothing", rate, seconds, found.model)
-                print(f"    {found.message}", flush=True)
+    schedule.time = SimpleNamespace(monotonic=time.process_time)  # type: ignore[attr-defined]
+    print("| set | painted | images | seed | start | became | processor s | Dice | AP50 |")
+    print("|---|---|--:|--:|---|---|--:|--:|--:|")
+    names = asked.sets or [name for name in SETS if name != "membranes"]
+    cases = itertools.product(names, asked.painted, asked.images, asked.seeds, asked.starts)
+    for name, by, n, seed, start in cases:
+        lessons, tested = images_of(asked.data / SETS[name][0], name, asked, n, seed)
+        options = TrainOptions(budget=asked.seconds / 60, learning_rate=asked.rate, seed=seed)
+        began = time.process_time()
+        outcome = trained(name, by, start, lessons, options)
+        seconds = time.process_time() - began
+        overlap, precision = judged(name, by, outcome, tested)
+        told = f"{outcome.model.spec.kind} | {seconds:.0f} | {overlap:.3f} | {precision:.3f} |"
+        print(f"| {name} | {by} | {n} | {seed} | {start} | {told}", flush=True)
 
 
 if __name__ == "__main__":
