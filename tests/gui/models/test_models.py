@@ -1,5 +1,7 @@
 """The Models dock: what is listed, loaded, tested, renamed, exported and deleted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -10,11 +12,13 @@ from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.model_library import MOST_RECENT, ModelLibrary
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
+from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.native import load, save
 from napari_unetseg.core.models_io.native.export_package import ExportOptions
 from napari_unetseg.core.training.train import train
 from napari_unetseg.gui.models import model_reader
 from napari_unetseg.gui.models.models_dock import ModelsWidget
+from napari_unetseg.gui.shared.model_choice import HEADING, ModelChoice
 from napari_unetseg.gui.shared.session import Session
 from napari_unetseg.gui.shared.user_models import shelf
 
@@ -60,7 +64,6 @@ def test_a_folder_is_listed_described_and_loaded(qtbot, dock):
     assert [model.name for model in dock.session.models] == ["dots"]
     choose(dock, "dots")
     assert "classes:" in dock.facts.toPlainText()
-    assert not dock.delete_button.isEnabled()
 
 
 def test_a_file_tries_itself_and_is_exported(qtbot, dock, tmp_path):
@@ -88,6 +91,68 @@ def test_renamed_and_deleted_after_a_question(qtbot, dock, tmp_path, monkeypatch
     dock.delete()
     assert not (tmp_path / "spots.zip").exists()
     assert "spots.zip" not in [dock.list.item(k).text() for k in range(dock.list.count())]
+
+
+def listed(dock):
+    return [dock.list.item(row).text().split("\n")[0] for row in range(dock.list.count())]
+
+
+def test_a_model_of_the_session_is_renamed_and_deleted_after_a_question(dock, model, monkeypatch):
+    session = dock.session
+    session.add_model(replace(model, name="other"), origin="trained")
+    session.add_model(model, origin="trained")
+    choose(dock, "dots")
+    dock.rename("other")
+    assert "There is a model 'other' already" in dock.message.text()
+    dock.rename(" ")
+    assert "empty" in dock.message.text()
+    dock.rename("stars")
+    assert [one.name for one in session.models] == ["other", "stars"]
+    assert dock.chosen() is session.current
+    assert session.history.of(session.current).model is session.current
+    assert session.current.fingerprint == model.fingerprint
+    answer(monkeypatch, QMessageBox.StandardButton.No)
+    dock.delete()
+    assert "stars" in listed(dock)
+    answer(monkeypatch, QMessageBox.StandardButton.Yes)
+    dock.delete()
+    assert [one.name for one in session.models] == ["other"]
+    assert "stars" not in listed(dock)
+    assert [entry.model is None for entry in session.history] == [False, True]
+    assert session.name_for("stars") == "stars 1"
+
+
+def test_a_shipped_model_stays_under_its_heading_once_used(qtbot, dock, model):
+    name = shipped.names()[0]
+    used = shipped.open_shipped(name)
+    dock.session.use_model(used)
+    dock.session.use_model(model)
+    assert listed(dock).count(name) == 1
+    assert listed(dock).index(name) > listed(dock).index(HEADING)
+    choose(dock, name)
+    assert not dock.rename_button.isEnabled()
+    assert not dock.delete_button.isEnabled()
+    box = ModelChoice()
+    qtbot.addWidget(box)
+    box.fill(dock.session.models)
+    texts = [box.itemText(row) for row in range(box.count())]
+    assert texts[:2] == ["dots", HEADING]
+    assert texts.count(name) == 1
+    assert box.choose(name)
+    assert box.chosen() is used
+    assert box.choose(used)
+
+
+def test_a_loaded_model_is_dated_by_its_loading_and_kinds_are_counted_apart(dock, model):
+    old = replace(model, name="old", provenance={"date": "2020-01-01T00:00:00+00:00"})
+    session = dock.session
+    session.use_model(old)
+    session.add_model(replace(old, name="logistic 1"), origin="trained")
+    loaded, trained = session.history.versions
+    assert loaded.made > "2026"
+    assert trained.made.startswith("2020")
+    assert session.name_for("logistic") == "logistic 2"
+    assert session.name_for("unet") == "unet 1"
 
 
 def test_a_damaged_file_says_so(qtbot, dock, tmp_path):

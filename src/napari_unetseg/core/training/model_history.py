@@ -94,7 +94,7 @@ class Version(_Part):
     fingerprint, parent
         Fingerprints of the model and of the one it was fine-tuned from; empty when from nothing.
     made
-        Time of creation, as ISO 8601.
+        Time when it was trained, or loaded, as ISO 8601.
     origin
         Whether it was trained, fine-tuned or loaded.
     learnt
@@ -208,8 +208,17 @@ class History:
             thumbnail="" if picture is None else base64.b64encode(picture.tobytes()).decode(),
             **_fields_of_model(model),
         )
+        if origin == "loaded":
+            version = version.model_copy(update={"made": _now()})
         self._entries.append(Entry(version, model))
         return version
+
+    def replace(self, model: TrainedModel, other: TrainedModel | None) -> None:
+        """Put another model, or none, in the place of a model whose version stays listed."""
+        for k, entry in enumerate(self._entries):
+            if entry.model is model:
+                named = {} if other is None else {"name": other.name}
+                self._entries[k] = Entry(entry.version.model_copy(update=named), other)
 
     def adopt(self, versions: Iterable[Version], models: Iterable[TrainedModel]) -> None:
         """Append the versions of a project, with those of its models that are kept."""

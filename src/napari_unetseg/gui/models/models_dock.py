@@ -48,6 +48,10 @@ from napari_unetseg.gui.shared.user_models import shelf
 
 _WHAT = Qt.ItemDataRole.UserRole
 _STEP = "    "
+_LOSES_FILE = "It is deleted permanently. Models loaded from it stay until the window is closed."
+_LOSES_MODEL = (
+    "It is removed from this session. Unless it was exported or saved with a project, it is gone."
+)
 
 
 class ModelsWidget(QWidget):
@@ -106,7 +110,11 @@ class ModelsWidget(QWidget):
             path for path in library.files() if path not in own and not shipped.shipped_name(path)
         ]
         groups: dict[str, list[tuple[str, str, TrainedModel | Path]]] = {
-            "In this session": [(model.name, "", model) for model in self.session.models],
+            "In this session": [
+                (model.name, "", model)
+                for model in self.session.models
+                if not shipped.name_of_model(model)
+            ],
             HEADING: [
                 (name, shipped.LINES.get(name, ""), shipped.path_of(name))
                 for name in shipped.names()
@@ -146,19 +154,22 @@ class ModelsWidget(QWidget):
             self._work.ask(lambda progress: _exported(chosen, path, options))
 
     def rename(self, name: str) -> None:
-        """Rename the chosen file."""
-        path = self.chosen()
-        if isinstance(path, Path):
-            self._try(lambda: f"Renamed to {shelf().rename(path, name).name}.")
+        """Rename the chosen file, or the chosen model of the session."""
+        what = self.chosen()
+        if isinstance(what, Path):
+            self._try(lambda: f"Renamed to {shelf().rename(what, name).name}.")
+        elif what is not None:
+            self._try(lambda: self._renamed(what, name))
 
     def delete(self) -> None:
-        """Delete the chosen file after a confirmation."""
-        path = self.chosen()
-        question = (
-            "It is deleted permanently. Models loaded from it stay until the window is closed."
-        )
-        if isinstance(path, Path) and ask(self, f"Delete {path.name}?", question):
-            self._try(lambda: _deleted(path))
+        """Delete the chosen file, or the chosen model of the session, after a confirmation."""
+        what = self.chosen()
+        if isinstance(what, Path):
+            if ask(self, f"Delete {what.name}?", _LOSES_FILE):
+                self._try(lambda: _deleted(what))
+        elif what is not None and ask(self, f"Delete {what.name}?", _LOSES_MODEL):
+            self.session.drop_model(what)
+            self.say(f"Deleted {what.name}.")
 
     def use_folder(self, folder: Path) -> None:
         """List the models of another folder."""
@@ -190,9 +201,13 @@ class ModelsWidget(QWidget):
         self.export_button = _button(
             "Export...", "Write a bioimage.io package for other programs.", self._ask_export
         )
-        self.rename_button = _button("Rename...", "Rename the file.", self._ask_rename)
+        self.rename_button = _button(
+            "Rename...", "Rename the file, or the model of this session.", self._ask_rename
+        )
         self.delete_button = _button(
-            "Delete...", "Delete the file, after a confirmation.", self.delete
+            "Delete...",
+            "Delete the file, or the model of this session, after a confirmation.",
+            self.delete,
         )
         self.open_button = _button("Open file...", "Load a model from anywhere.", self._ask_open)
         self.folder_button = _button("Folder...", "Choose your folder of models.", self._ask_folder)
@@ -247,7 +262,7 @@ class ModelsWidget(QWidget):
         for button in (self.load_button, self.test_button):
             button.setEnabled(is_file)
         for button in (self.rename_button, self.delete_button):
-            button.setEnabled(is_file and not ships)
+            button.setEnabled(what is not None and not ships)
         ours = isinstance(what, TrainedModel) and bool(what.state)
         self.export_button.setEnabled(ours or is_file)
 
@@ -299,6 +314,16 @@ class ModelsWidget(QWidget):
             self.say(message)
         self.fill()
 
+    def _renamed(self, model: TrainedModel, name: str) -> str:
+        renamed = self.session.rename_model(model, name)
+        rows = [row for row in range(self.list.count()) if self._at(row) is renamed]
+        self.list.setCurrentRow(rows[0])
+        return f"Renamed to {renamed.name}."
+
+    def _at(self, row: int) -> object:
+        item = self.list.item(row)
+        return None if item is None else item.data(_WHAT)
+
     def _ask_open(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Load a model", "", FILES)
         if path:
@@ -310,9 +335,10 @@ class ModelsWidget(QWidget):
             self.use_folder(Path(path))
 
     def _ask_rename(self) -> None:
-        path = self.chosen()
-        if isinstance(path, Path):
-            name, yes = QInputDialog.getText(self, "Rename", "New name:", text=path.stem)
+        what = self.chosen()
+        if what is not None:
+            now = what.stem if isinstance(what, Path) else what.name
+            name, yes = QInputDialog.getText(self, "Rename", "New name:", text=now)
             if yes:
                 self.rename(name)
 

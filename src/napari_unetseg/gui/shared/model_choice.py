@@ -55,11 +55,14 @@ class ModelChoice(QComboBox):
             self.clear()
             if before:
                 self.addItem(before, None)
+            names = shipped.names() if ships else ()
+            used = {name: _used(models, name) for name in names}
             for model in models:
-                self.addItem(model.name, model)
+                if all(model is not one for one in used.values()):
+                    self.addItem(model.name, model)
             if after:
                 self.addItem(after, None)
-            add_shipped(self, [name for name in shipped.names() if ships and not _in(models, name)])
+            add_shipped(self, names, lambda name: used[name] or name)
             self.setCurrentIndex(1 if self.itemData(0) == _NO_MODEL else 0)
             self._enable()
 
@@ -116,9 +119,10 @@ def add_shipped(
         box.setItemData(box.count() - 1, shipped.LINES.get(name, ""), Qt.ItemDataRole.ToolTipRole)
 
 
-def _in(models: Sequence[TrainedModel], name: str) -> bool:
-    """Whether a shipped model is in the session."""
-    return any(one.name == name and one is shipped.open_shipped(name) for one in models)
+def _used(models: Sequence[TrainedModel], name: str) -> TrainedModel | None:
+    """Return a shipped model if it is in the session."""
+    named = [one for one in models if one.name == name]
+    return next((one for one in named if one is shipped.open_shipped(name)), None)
 
 
 def _same(data: object, model: TrainedModel | str | None) -> bool:

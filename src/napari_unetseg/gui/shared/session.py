@@ -1,6 +1,7 @@
 """The session of one viewer, shared by its tools: models, history and locked pixels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -11,6 +12,7 @@ from napari.utils.notifications import show_info
 from psygnal import Signal
 
 from napari_unetseg.core.corrections.locked_pixels import merge_classes, merge_objects
+from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.objects.lineage import Lineage
 from napari_unetseg.gui.shared.data_versions import is_as_written
 from napari_unetseg.gui.shared.file_calibration import follow_files
@@ -104,8 +106,12 @@ class Session:
         return self.models[-1] if self.models else None
 
     def name_for(self, kind: str) -> str:
-        """Return a name for the next model of a kind."""
-        return f"{kind} {self.history.next_number}"
+        """Return a name for the next model of a kind: that and a number, counted for each kind."""
+        names = {version.name for version in self.history.versions}
+        number = 1
+        while f"{kind} {number}" in names:
+            number += 1
+        return f"{kind} {number}"
 
     def add_model(self, model: "TrainedModel", **known: Any) -> None:
         """Add a model for the tools of this viewer; the newest is last.
@@ -128,6 +134,38 @@ class Session:
         """Make a model of the history the current one, for every tool."""
         self.use_model(model)
         self.model_chosen.emit(model)
+
+    def rename_model(self, model: "TrainedModel", name: str) -> "TrainedModel":
+        """Give a model of the session another name, and return it under that name.
+
+        Raises
+        ------
+        InputError
+            If the name is empty, or that of another model.
+        """
+        from napari_unetseg.core.models_io import shipped_models as shipped
+
+        name = name.strip()
+        taken = {one.name for one in self.models if one is not model} | set(shipped.names())
+        if not name or name in taken:
+            raise InputError(
+                f"There is a model {name!r} already. Choose another name."
+                if name
+                else "The name is empty. Enter one."
+            )
+        renamed = replace(model, name=name)
+        self._exchange(model, renamed)
+        return renamed
+
+    def drop_model(self, model: "TrainedModel") -> None:
+        """Remove a model from the session; its version stays in the history, without weights."""
+        self._exchange(model, None)
+
+    def _exchange(self, model: "TrainedModel", other: "TrainedModel | None") -> None:
+        self.history.replace(model, other)
+        swapped = (other if one is model else one for one in self.models)
+        self.models[:] = [one for one in swapped if one is not None]
+        self.models_changed.emit()
 
     def adopt_models(self, models: "Sequence[TrainedModel]", versions: "Sequence[Version]") -> None:
         """Add the models of a project and their versions."""
