@@ -178,7 +178,7 @@ def _is_small(
         return False
     whole = options.model_copy(update={"split": False, "result": "classes"})
     mask = np.asarray(threshold(image, whole, values=values, progress=progress).labels) > 0
-    return reaching_into(mask, field)[0].size <= MOST_SPLIT
+    return reaching_into(mask, field)[0].size <= 2 * MOST_SPLIT
 
 
 def _is_deep(image: Image, options: ThresholdOptions) -> bool:
