@@ -13,14 +13,15 @@ from napari.utils.interactions import (
 )
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
+from qtpy.QtWidgets import QPushButton
 
 from napari_unetseg.core.corrections import find_boxes
 from napari_unetseg.core.corrections.locked_pixels import merge_objects
+from napari_unetseg.gui.correct import canvas_hint
 from napari_unetseg.gui.correct.click_panel import CLICK_KEY
 from napari_unetseg.gui.correct.correct_dock import LOCKED_KEY
 from napari_unetseg.gui.correct.correct_tools import TOOLS
 from napari_unetseg.gui.correct.locked_view import DRAWN, ERASED
-from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.review.review_dock import NEXT_KEY
 from napari_unetseg.gui.shared import layer_boxes
 from napari_unetseg.gui.shared.layer_boxes import LayerBoxes
@@ -28,6 +29,11 @@ from napari_unetseg.gui.shared.layers import MASK, marked
 from napari_unetseg.gui.shared.preview import is_preview
 from napari_unetseg.gui.shared.session import Session
 
+CALLBACKS = {
+    "mouse_press": mouse_press_callbacks,
+    "mouse_move": mouse_move_callbacks,
+    "mouse_release": mouse_release_callbacks,
+}
 KINDS = {kind.name: kind for kind in TOOLS}
 
 
@@ -372,8 +378,9 @@ def test_a_turned_view(tool, viewer, stack):
 
 
 def test_keys_are_free_and_given_back(qtbot, tool, viewer, layer):
-    ours = {coerce_keybinding(key) for key in (*(k.key for k in TOOLS), LOCKED_KEY, CLICK_KEY)}
-    assert len(ours) == len(TOOLS) + 2
+    tools = [kind.key for kind in TOOLS if not kind.planes]
+    ours = {coerce_keybinding(key) for key in (*tools, LOCKED_KEY, CLICK_KEY)}
+    assert len({kind.key for kind in TOOLS} | {LOCKED_KEY, CLICK_KEY}) == len(TOOLS) + 2
     # napari's own come in this order: the viewer's, those of Labels, then those of other layers.
     names = list(default_shortcuts)
     concerned = names[: names.index("napari:activate_points_add_mode")]
@@ -400,6 +407,9 @@ def test_a_key_that_somebody_has_is_left_alone(qtbot, tool, layer):
     tool.show()
     qtbot.waitUntil(tool.isVisible)
     assert "Key" not in tool.panel.buttons["delete"].toolTip()
+    assert tool.panel.buttons["delete"].key == ""
+    assert tool.panel.buttons["merge"].key == "J"
+    assert tool.panel.buttons["small"].key.endswith("D")
     assert "Key over the canvas: Shift+D" in tool.panel.buttons["small"].toolTip()
     tool.hide()
     assert list(layer.keymap) == [coerce_keybinding("D")]
@@ -477,7 +487,7 @@ def test_large_labels_are_searched_in_another_thread(qtbot, tool, viewer, monkey
     tool._boxes.forget()
     mouse.click((10, 10))
     assert tool.running
-    assert not tool.panel.isEnabled()
+    assert not tool.panel.is_ready()
     mouse.click((10, 30))
     qtbot.waitUntil(lambda: not tool.running and 3 not in ids(layer))
     assert count(layer) == 1
@@ -515,14 +525,14 @@ def test_too_much_to_undo_is_refused(tool, layer, monkeypatch):
 
 def test_what_cannot_be_corrected_is_said(tool, viewer):
     assert "Make a Labels layer" in tool.message.text()
-    assert not tool.panel.isEnabled()
+    assert not tool.panel.is_ready()
     viewer.add_labels(dask.array.from_array(example()), name="lazy")
     assert "'lazy' is not in memory (dask)" in tool.message.text()
     viewer.add_labels([example(), example()[::2, ::2]], multiscale=True, name="pyramid")
     assert "'pyramid' is a pyramid" in tool.message.text()
-    assert not tool.panel.isEnabled()
+    assert not tool.panel.is_ready()
     plain = viewer.add_labels(np.zeros((20, 30), np.uint8), name="empty")
-    assert tool.panel.isEnabled()
+    assert tool.panel.is_ready()
     assert tool.message.text() == ""
     for name in ("small", "border", "view", "renumber"):
         tool.press(KINDS[name])
@@ -600,21 +610,132 @@ def test_the_ink_outlives_the_dock(tool, viewer, layer, mouse):
     assert Session.of(viewer).locks(layer).pixels().array().sum() == 400
 
 
-def test_no_tool_is_clipped_in_a_narrow_dock(qtbot):
-    panel = ToolPanel()
-    qtbot.addWidget(panel)
-    panel.show()
+def test_no_tool_is_clipped_in_a_narrow_dock(qtbot, tool, layer):
+    tool.more.unfold()
 
-    def columns():
-        tops = [button.y() for button in panel.buttons.values()]
-        return max(tops.count(top) for top in set(tops))
+    def is_whole(button):
+        words = button.fontMetrics().horizontalAdvance
+        key = words(button.key) if button.key else 0
+        return button.width() >= button.iconSize().width() + words(button.text()) + key
 
-    for width, beside in ((290, 3), (900, 4), (290, 3)):
-        panel.resize(width, 500)
-        qtbot.waitUntil(lambda beside=beside: columns() == beside)
-        for button in panel.buttons.values():
-            text = button.fontMetrics().horizontalAdvance(button.text())
-            assert button.width() >= text, button.text()
+    for width in (290, 900, 290):
+        tool.resize(width, 900)
+        qtbot.waitUntil(
+            lambda: all(is_whole(one) for one in tool.panel.buttons.values() if one.isVisible())
+        )
+        assert all(not one.icon().isNull() for one in tool.panel.buttons.values())
+
+
+def in_sight(tool, kind):
+    return [one for one in tool.findChildren(kind) if one.isVisible()]
+
+
+def test_few_controls_are_at_first_sight_and_those_of_stacks_only_on_stacks(qtbot, viewer, tool):
+    viewer.add_labels(example(), name="cells")
+    beside = {tool.more.button, tool.reset_button}
+    buttons = [one for one in in_sight(tool, QPushButton) if one not in beside]
+    assert [one.text() for one in buttons if one.text() != "Help"] == [
+        "Click objects",
+        "Delete",
+        "Merge",
+        "Cut",
+    ]
+    tool.more.unfold()
+    assert not tool.panel.buttons["next"].isVisible()
+    assert not tool.panel.buttons["shapes"].isVisible()
+    assert not tool.carry_panel.isVisible()
+    assert tool.similar.isVisible()
+    viewer.add_image(np.zeros((3, 60, 80)))
+    stack = viewer.add_labels(np.stack([example()] * 3), name="stack")
+    assert tool.pick.layer() is stack
+    assert tool.panel.buttons["next"].isVisible()
+    assert tool.carry_panel.isVisible()
+    viewer.add_shapes([np.array([[0, 0], [0, 5], [5, 5]])], shape_type="polygon")
+    assert tool.panel.buttons["shapes"].isVisible()
+
+
+def test_the_armed_tool_shows_on_the_canvas(viewer, tool, layer, mouse):
+    assert tool.hint.text == ""
+    tool.press(KINDS["delete"])
+    assert layer.cursor == "pointing"
+    assert tool.hint.text.startswith("Delete: Click the object")
+    tool.press(KINDS["line"])
+    assert layer.cursor == "cross"
+    assert "Drag a line" in tool.hint.text
+    tool.leave()
+    assert layer.cursor == "standard"
+    assert tool.hint.text == ""
+    layer.mode = "paint"
+    brush = layer.cursor
+    tool.press(KINDS["delete"])
+    layer.mode = "paint"
+    assert tool.kind is None
+    assert layer.cursor == brush
+    # What the user writes on the canvas stays.
+    overlay = canvas_hint._overlay_of(viewer)
+    overlay.text, overlay.visible = "mine", True
+    tool.press(KINDS["delete"])
+    assert overlay.text == "mine"
+    tool.leave()
+    assert overlay.text == "mine"
+    assert overlay.visible
+
+
+def right_click(viewer, mouse, *places):
+    """Press, move and release the right button."""
+    kinds = ["mouse_press", *("mouse_move" for _ in places[1:]), "mouse_release"]
+    for kind, place in zip(kinds, [*places, places[-1]], strict=True):
+        event = mouse.event(kind, place)
+        event.button = 2
+        given = ReadOnlyWrapper(event) if kind == "mouse_press" else event
+        for each in (viewer, mouse.layer):
+            CALLBACKS[kind](each, given)
+
+
+def actions(tool):
+    return {one.objectName(): one for one in tool.menu.menu.actions() if one.objectName()}
+
+
+def test_a_right_click_opens_the_menu_of_the_object(viewer, tool, layer, mouse):
+    image = viewer.add_image(np.zeros((60, 80)), scale=(0.5, 0.5), translate=(3, 4))
+    tool.pick.pick(layer)
+    right_click(viewer, mouse, (10, 10))
+    assert "Object 3" in tool.menu.menu.actions()[0].text()
+    assert not {"unlock", "next", "interpolate"} & set(actions(tool))
+    steps(tool, layer, lambda: actions(tool)["approve"].trigger())
+    right_click(viewer, mouse, (10, 10))
+    assert "approve" not in actions(tool)
+    actions(tool)["unlock"].trigger()
+    assert not inked(tool, layer).any()
+    right_click(viewer, mouse, (10, 10))
+    actions(tool)["merge"].trigger()
+    assert tool.kind is KINDS["merge"]
+    steps(tool, layer, lambda: mouse.click((10, 30)))
+    assert ids(layer) == [3, 5, 7, 8, 9]
+    tool.leave()
+    right_click(viewer, mouse, (32, 8))
+    steps(tool, layer, lambda: actions(tool)["delete"].trigger())
+    assert ids(layer) == [3, 5, 8, 9]
+    right_click(viewer, mouse, (35, 45))
+    actions(tool)["paint"].trigger()
+    assert (layer.selected_label, layer.mode) == (9, "paint")
+    assert viewer.layers.selection.active is layer
+    assert image.visible
+
+
+def test_a_right_drag_the_background_and_other_tools_are_left_to_napari(viewer, tool, layer, mouse):
+    right_click(viewer, mouse, (2, 2))
+    right_click(viewer, mouse, (10, 10), (14, 14))
+    layer.mode = "polygon"
+    right_click(viewer, mouse, (10, 10))
+    layer.mode = "pan_zoom"
+    viewer.add_shapes([np.array([[0, 0], [0, 5], [5, 5]])], shape_type="polygon")
+    right_click(viewer, mouse, (10, 10))
+    viewer.layers.selection.active = layer
+    tool.hide()
+    right_click(viewer, mouse, (10, 10))
+    assert tool.menu.menu is None
+    assert tool.menu._on_press not in viewer.mouse_drag_callbacks
 
 
 def test_classes_become_objects_on_one_click_and_no_tool_takes_a_whole_class(qtbot, viewer, tool):

@@ -42,6 +42,7 @@ def tool(qtbot, viewer, painted):
 
 
 def press(qtbot, tool):
+    tool.more.unfold()
     assert tool.fill_button.isVisible()
     tool.fill_button.click()
     assert tool.running

@@ -286,6 +286,7 @@ def stack(qtbot, viewer, tool, monkeypatch):
 
 def test_an_object_is_carried_to_its_ends_as_one_step(qtbot, tool, stack):
     ids, labels = stack
+    tool.more.unfold()
     assert tool.carry_panel.isVisibleTo(tool)
     tool.carry_panel.carry()
     qtbot.waitUntil(lambda: not tool.running)

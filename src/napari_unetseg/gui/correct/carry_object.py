@@ -144,12 +144,15 @@ class CarryPanel(QWidget):
         self._preview.remove()
         self._picture = None
 
-    def refresh(self) -> None:
-        """Show the button for labels of a stack."""
+    @property
+    def applies(self) -> bool:
+        """Whether the labels are those of a stack."""
         layer = self._tool.labels_layer
-        stack = layer is not None and layer.ndim > 2 and layer.data.shape[-3] > 1
-        self.setVisible(stack)
-        self.button.setEnabled(stack and not self._tool.running)
+        return layer is not None and layer.ndim > 2 and layer.data.shape[-3] > 1
+
+    def refresh(self) -> None:
+        """Enable the button for labels of a stack."""
+        self.button.setEnabled(self.applies and not self._tool.running)
 
     def _work(self, layer: Labels) -> Any:
         """Return the computation, which holds copies of what it needs."""

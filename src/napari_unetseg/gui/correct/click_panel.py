@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.gui.correct.click_objects import ObjectClicks
+from napari_unetseg.gui.correct.tool_panel import KeyButton
 from napari_unetseg.gui.shared.dock_help import text_button
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 
@@ -48,7 +49,8 @@ class ClickPanel(QWidget):
 
     def __init__(self, clicks: ObjectClicks, image: LayerChoice) -> None:
         super().__init__()
-        self.button = text_button("Click objects", _HELP, self.toggled.emit)
+        self.button = KeyButton("Click objects")
+        self.button.clicked.connect(lambda: self.toggled.emit())
         self.button.setObjectName("click objects")
         self.button.setCheckable(True)
         font = self.button.font()
@@ -84,6 +86,7 @@ class ClickPanel(QWidget):
         self._sections = QVBoxLayout()
         self._lay_out()
         self._clicks = clicks
+        self.show_key(bound=False)
         self.spare.toggled.connect(self._on_spare)
         self.image.picked.connect(clicks.image_changed)
         clicks.changed.connect(self.look)
@@ -104,9 +107,9 @@ class ClickPanel(QWidget):
         self.keep_button.setEnabled(pending)
         self.drop_button.setEnabled(pending or clicks.busy)
 
-    def show_key(self, bound: bool) -> None:
-        """Show the key of the mode in the tooltip."""
-        self.button.setToolTip(f"{_HELP} Key over the canvas: {CLICK_KEY}." if bound else _HELP)
+    def show_key(self, *, bound: bool) -> None:
+        """Show the key of the mode if it is bound."""
+        self.button.show_key(CLICK_KEY if bound else "", _HELP)
 
     def _on_spare(self, on: bool) -> None:
         self._clicks.spare = on

@@ -14,6 +14,7 @@ from napari_unetseg.core.corrections import along, ids_along
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.training.fill_volume import FillOptions
+from napari_unetseg.gui.correct.canvas_hint import CanvasHint
 from napari_unetseg.gui.correct.carry_object import CarriedNow, CarriedObject, CarryPanel
 from napari_unetseg.gui.correct.click_objects import HINT, ObjectClicks
 from napari_unetseg.gui.correct.click_panel import CLICK_KEY, ClickPanel
@@ -32,12 +33,21 @@ from napari_unetseg.gui.correct.correct_scene import (
     scene_of,
     show_copy,
 )
-from napari_unetseg.gui.correct.correct_tools import TOOLS, ToolKind
+from napari_unetseg.gui.correct.correct_tools import (
+    COMMANDS,
+    OBJECT,
+    OFTEN,
+    OUTLINE,
+    PLANES,
+    TOOLS,
+    ToolKind,
+)
 from napari_unetseg.gui.correct.extent_box import ExtentBox
 from napari_unetseg.gui.correct.fill_stack import FilledLayer, fill_work, show_filled, stack_of
 from napari_unetseg.gui.correct.find_similar_panel import FindSimilarPanel, FoundSimilar
 from napari_unetseg.gui.correct.gathered_objects import Gathered
 from napari_unetseg.gui.correct.locked_view import LockedView
+from napari_unetseg.gui.correct.object_menu import ObjectMenu
 from napari_unetseg.gui.correct.objects_of_classes import (
     SeparatedClasses,
     separate_work,
@@ -45,7 +55,7 @@ from napari_unetseg.gui.correct.objects_of_classes import (
 )
 from napari_unetseg.gui.correct.tool_panel import ToolPanel
 from napari_unetseg.gui.shared.dock_help import text_button
-from napari_unetseg.gui.shared.form import Form
+from napari_unetseg.gui.shared.form import Form, stacked
 from napari_unetseg.gui.shared.layer_boxes import AT_ONCE, LayerBoxes
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import is_input
@@ -80,6 +90,7 @@ class CorrectWidget(Tool[CorrectOptions]):
     )
     pick_text = "Labels"
     runs_on_labels = True
+    at_sight = ()
     nothing_text = "Make a Labels layer first: run Threshold or Predict, or open or add one."
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:  # type: ignore[name-defined]  # noqa: F821
@@ -125,7 +136,16 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.click_panel.toggled.connect(self.click_objects)
         self.click_panel.new_wanted.connect(lambda: self.new_objects())
         self.carry_panel, self.similar = CarryPanel(self), FindSimilarPanel(self)
-        self.panel = ToolPanel()
+        self.hint = CanvasHint(self.viewer)
+        self.menu = ObjectMenu(
+            self.viewer,
+            self,
+            layer=lambda: self.labels_layer if self._takes_menu() else None,
+            locks=self.session.locks,
+            use=self._use_on,
+        )
+        self.panel = ToolPanel(self.viewer, self)
+        self.panel.adopt("click", self.click_panel.button)
         self.panel.pressed.connect(self.press)
         self.finish_button = QPushButton("Split at the clicked points (Enter)")
         self.finish_button.clicked.connect(lambda: self.finish())
@@ -155,19 +175,25 @@ class CorrectWidget(Tool[CorrectOptions]):
             "Give every connected part of a class a number of its own, in a new layer.",
             self._make_objects,
         )
+        groups = self.panel.groups
+        self.stack_tools = stacked(self.fill_button, self.fill.page)
         self.assemble(
             rows=[("Act on", self.extent), ("Shapes", self.shapes)],
             lead=[self.click_panel, self.carry_panel, self.similar],
-            extras=[
-                self.objects_button,
-                self.panel,
-                self.show_locked,
-                self.outlines,
-                self.finish_button,
+            extras=[self.objects_button, groups[OFTEN], self.finish_button, self.outlines],
+            more=[
+                (OBJECT, groups[OBJECT]),
+                (OUTLINE, groups[OUTLINE]),
+                ("", self.form),
+                (COMMANDS, groups[COMMANDS]),
+                (PLANES, groups[PLANES]),
+                ("The rest of the stack", self.stack_tools),
+                ("Your corrections", stacked(self.show_locked, self.train_on_button)),
             ],
-            results=[self.fill_button, self.fill.page, self.train_on_button],
             forms={"filling": self.fill},
         )
+        self.more.button.toggled.connect(self._show_fitting)
+        self.clicks.changed.connect(self._show_fitting)
         self.run_button.hide()
         self.shapes.picked.connect(self._on_shapes)
         image.picked.connect(lambda: self.refresh())
@@ -250,18 +276,22 @@ class CorrectWidget(Tool[CorrectOptions]):
             return
         if self._boxes is not None:
             calls: dict[str, Callable[[], None]] = {
-                kind.key: partial(self.press, kind) for kind in TOOLS
+                kind.key: partial(self.press, kind)
+                for kind in TOOLS
+                if layer.ndim > 2 or not kind.planes
             }
             calls[LOCKED_KEY] = self.show_locked.toggle
             calls[CLICK_KEY] = self.click_objects
             bound = self.keys.bind(layer, calls)
             self.panel.show_keys(bound)
-            self.click_panel.show_key(CLICK_KEY in bound)
+            self.click_panel.show_key(bound=CLICK_KEY in bound)
+            self.menu.listen()
             self._soon.start(0)
         self._on_show_locked(self.show_locked.isChecked())
 
     def hidden(self) -> None:
         self.leave()
+        self.menu.stop()
         self.similar.hide_proposals()
         self._unbind()
         self.locked_view.hide()
@@ -272,7 +302,8 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._searching = self._searching and self.running
         self.similar.refresh()
         self.carry_panel.refresh()
-        self.panel.setEnabled(not self.running and self._boxes is not None)
+        self.panel.set_ready(not self.running and self._boxes is not None)
+        self._show_fitting()
         free = not self.running or self._searching
         images = self.click_panel.image.layer() is not None
         self.click_panel.button.setEnabled(free and images)
@@ -288,8 +319,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.train_on_button.setVisible(found_boxes)
         self.train_on_button.setEnabled(found_boxes and not self.running)
         stack = stack_of(self.viewer.layers, self._layer) is not None
-        self.fill.page.setVisible(stack)
-        self.fill_button.setVisible(stack)
+        self.stack_tools.setVisible(stack)
         self.fill_button.setEnabled(stack and not self.running)
         self.finish_button.setVisible(self._kind is not None and self._kind.hand == "seeds")
         self.finish_button.setEnabled(not self.running and self.gathered.can_divide)
@@ -301,6 +331,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             disconnect_events(self.viewer.dims.events, self)
             self.session.models_changed.disconnect(self.refresh)
             self.shapes.close_events()
+            self.panel.close_panel()
             self.click_panel.image.close_events()
             self.similar.discard()
             self.carry_panel.hide_planes()
@@ -366,6 +397,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         self.hand.take(layer, draws=kind.hand in ("several", "line"))
         self.keys.bind_over(layer, "Escape", self.leave)
         self.keys.bind_over(layer, "Enter", self.finish)
+        self.hint.show(f"{kind.text}: {kind.hint} Esc: end.")
         self.say(kind.hint)
         self.refresh()
 
@@ -427,6 +459,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         if self._kind is None:
             return
         self._kind = None
+        self.hint.hide()
         self.hand.let_go()
         self.gathered.clear()
         layer = self._layer
@@ -474,6 +507,23 @@ class CorrectWidget(Tool[CorrectOptions]):
             self._seed(layer, found[0], place)
         else:
             self.say(kind.hint)
+
+    def _takes_menu(self) -> bool:
+        layer = self._layer
+        return layer is not None and not self.running and self.clicks.layer is None
+
+    def _use_on(self, kind: ToolKind, number: int, place: Place) -> None:
+        """Use a tool on an object from its menu: at once, or armed with its first click done."""
+        layer = self._layer
+        if layer is None or self._busy() or self._refused(kind, layer):
+            return
+        if kind.hand == "click":
+            self._do(kind, [number], [place])
+            return
+        if kind is not self._kind:
+            self.press(kind)
+        if kind.hand != "line":
+            self._on_clicked(place)
 
     def _on_moved(self, places: list[Place]) -> None:
         if self._layer is None or self._kind is None or not places:
@@ -672,7 +722,17 @@ class CorrectWidget(Tool[CorrectOptions]):
         self._on_shapes()
 
     def _on_shapes(self, layer: Layer | None = None) -> None:
-        self.form.layout.setRowVisible(self.shapes, self.shapes.layer() is not None)
+        there = self.shapes.layer() is not None
+        self.form.layout.setRowVisible(self.shapes, there)
+        self.panel.buttons["shapes"].setVisible(there)
+
+    def _show_fitting(self, event: object = None) -> None:
+        """Show what applies to the labels; proposals are at hand where objects are clicked."""
+        self.panel.groups[PLANES].setVisible(self._layer is not None and self._layer.ndim > 2)
+        more = self.more.unfolded or self.clicks.layer is not None
+        self.click_panel.new_button.setVisible(more)
+        self.carry_panel.setVisible(more and self.carry_panel.applies)
+        self.similar.setVisible(more or self.similar.has_proposals)
 
 
 __all__ = ["LOCKED_KEY", "CorrectWidget"]

@@ -13,7 +13,7 @@ from napari_unetseg.gui.correct.correct_acts import Place
 from napari_unetseg.gui.shared.layers import PREVIEW, geometry_of, marked
 from napari_unetseg.gui.shared.preview import is_preview
 
-_CLICK_REACH = 4
+CLICK_REACH = 4
 """Canvas pixels that the mouse may move between press and release of a click."""
 
 _LEFT = 1
@@ -51,6 +51,7 @@ class Hand(QObject):
         self._viewer = viewer
         self._layer: Labels | None = None
         self._draws = False
+        self._cursor = "standard"
         self._allowed = frozenset(allowed)
         self.held: frozenset[str] = frozenset()
 
@@ -60,7 +61,7 @@ class Hand(QObject):
         return self._layer
 
     def take(self, layer: Labels, *, draws: bool) -> None:
-        """Start to follow the mouse on a layer.
+        """Start to follow the mouse on a layer, and show another cursor over it.
 
         Parameters
         ----------
@@ -71,6 +72,8 @@ class Hand(QObject):
         self._viewer.layers.selection.active = layer
         layer.mode = "pan_zoom"
         layer.mouse_pan = not draws
+        self._cursor = "cross" if draws else "pointing"
+        layer.cursor = self._cursor
         layer.mouse_drag_callbacks.append(self._on_press)
         layer.events.mode.connect(self._on_mode)
         self._viewer.layers.selection.events.active.connect(self._on_active)
@@ -86,6 +89,8 @@ class Hand(QObject):
         if self._on_press in layer.mouse_drag_callbacks:
             layer.mouse_drag_callbacks.remove(self._on_press)
         layer.mouse_pan = str(layer.mode) == "pan_zoom"
+        if layer.cursor == self._cursor and layer.mouse_pan:
+            layer.cursor = "standard"
 
     def may_use(self, event: Any) -> bool:
         """Whether a press of the mouse is for this hand; remember the keys held with it."""
@@ -111,12 +116,12 @@ class Hand(QObject):
         while event.type == "mouse_move":
             reach = max(reach, float(np.abs(np.array(event.pos) - canvas).max()))
             stroke.append(place_of(layer, event))
-            if self._draws and reach > _CLICK_REACH:
+            if self._draws and reach > CLICK_REACH:
                 self.moved.emit([place for place in stroke if place is not None])
             yield
         if self._layer is not layer:
             return
-        if reach <= _CLICK_REACH:
+        if reach <= CLICK_REACH:
             self.clicked.emit(start)
         elif self._draws:
             self.drawn.emit([place for place in stroke if place is not None])
@@ -242,4 +247,4 @@ def place_of(layer: Labels, event: Any) -> Place | None:
     return tuple(float(at) for at in ray[met[0]]) if len(met) else None
 
 
-__all__ = ["Hand", "Keys", "Marks", "place_of"]
+__all__ = ["CLICK_REACH", "Hand", "Keys", "Marks", "place_of"]

@@ -7,6 +7,10 @@ from napari_unetseg.core import corrections as fix
 from napari_unetseg.gui.correct import correct_acts as acts
 from napari_unetseg.gui.correct.correct_acts import Act
 
+OFTEN, OUTLINE = "Click an object", "Click an object to shape it"
+OBJECT = "Click an object to lock or split it"
+PLANES, COMMANDS = "Click an object to draw it on other planes", "At once, without a click"
+
 
 @dataclass(frozen=True)
 class ToolKind:
@@ -15,7 +19,7 @@ class ToolKind:
     Parameters
     ----------
     name, text, key, group
-        Its identifier, button text, key over the canvas, and group of buttons.
+        Its identifier and icon, button text, key over the canvas, and group of buttons.
     hand
         Its use: click an object, click or stroke over several, draw a line, click points, or
         only press the button.
@@ -56,10 +60,21 @@ _CUT_HINT = "Drag a line across the object, from outside to outside."
 
 TOOLS = (
     ToolKind(
+        "delete",
+        "Delete",
+        "D",
+        OFTEN,
+        "click",
+        "Click the object to delete.",
+        "Delete the objects you click.",
+        acts.delete_objects,
+        "Deleted {ids}.",
+    ),
+    ToolKind(
         "merge",
         "Merge",
         "J",
-        "Join and divide",
+        OFTEN,
         "several",
         "Click the first object to merge, or drag a stroke over several.",
         "Merge objects into one, with the id of the first.",
@@ -70,7 +85,7 @@ TOOLS = (
         "line",
         "Cut",
         "K",
-        "Join and divide",
+        OFTEN,
         "line",
         _CUT_HINT,
         "Cut objects along a line that you draw across them. In a stack, Act on decides whether "
@@ -80,10 +95,32 @@ TOOLS = (
         flat=True,
     ),
     ToolKind(
+        "approve",
+        "Approve",
+        "A",
+        OBJECT,
+        "click",
+        "Click an object that is right.",
+        "Lock an object as it is: no run changes it.",
+        acts.approve_objects,
+        "Approved {ids}.",
+    ),
+    ToolKind(
+        "unlock",
+        "Unlock",
+        "Shift-U",
+        OBJECT,
+        "click",
+        "Click an object that runs may change again.",
+        "Take back the approval or correction of one object: runs may change it again.",
+        acts.approve_objects,
+        "Unlocked {ids}.",
+    ),
+    ToolKind(
         "seeds",
         "By clicks",
         "S",
-        "Join and divide",
+        OBJECT,
         "seeds",
         "Click a point in each part of one object, then press Enter.",
         "Split an object by points that you click in its parts, at the notches between them.",
@@ -95,7 +132,7 @@ TOOLS = (
         "apart",
         "Split parts",
         "U",
-        "Join and divide",
+        OBJECT,
         "click",
         "Click an object whose parts do not touch.",
         "Give parts of an object that do not touch separate ids.",
@@ -104,57 +141,10 @@ TOOLS = (
         every=True,
     ),
     ToolKind(
-        "delete",
-        "Delete",
-        "D",
-        "Delete",
-        "click",
-        "Click the object to delete.",
-        "Delete the objects you click.",
-        acts.delete_objects,
-        "Deleted {ids}.",
-    ),
-    ToolKind(
-        "selected",
-        "Selected",
-        "Delete",
-        "Delete",
-        "now",
-        "",
-        "Delete the object whose number is selected in napari's layer controls.",
-        acts.delete_objects,
-        "Deleted {ids}.",
-    ),
-    ToolKind(
-        "small",
-        "Small",
-        "Shift-D",
-        "Delete",
-        "now",
-        "",
-        "Delete objects with fewer pixels than Small is under.",
-        acts.delete_small,
-        "Deleted {n}.",
-        every=True,
-    ),
-    ToolKind(
-        "border",
-        "At border",
-        "Shift-B",
-        "Delete",
-        "now",
-        "",
-        "Delete objects that touch the image border, because they are cut off. In a stack, the "
-        "border of its planes.",
-        acts.delete_at_border,
-        "Deleted {n}.",
-        every=True,
-    ),
-    ToolKind(
         "fill",
         "Fill holes",
         "H",
-        "Outline",
+        OUTLINE,
         "click",
         "Click the object to fill.",
         "Fill the background that an object encloses.",
@@ -166,7 +156,7 @@ TOOLS = (
         "smooth",
         "Smooth",
         "O",
-        "Outline",
+        OUTLINE,
         "click",
         "Click the object to smooth.",
         "Remove spurs and dents that are narrower than Pixels.",
@@ -178,7 +168,7 @@ TOOLS = (
         "grow",
         "Grow",
         "G",
-        "Outline",
+        OUTLINE,
         "click",
         "Click the object to grow.",
         "Grow by the number of Pixels, without overwriting neighbours.",
@@ -190,7 +180,7 @@ TOOLS = (
         "shrink",
         "Shrink",
         "Shift-G",
-        "Outline",
+        OUTLINE,
         "click",
         "Click the object to shrink.",
         "Shrink by the number of Pixels.",
@@ -202,7 +192,7 @@ TOOLS = (
         "interpolate",
         "Fill between",
         "I",
-        "Draw",
+        PLANES,
         "click",
         "Click an object that is drawn on some planes but not between them.",
         "Interpolate an object between the planes that it is drawn on.",
@@ -215,7 +205,7 @@ TOOLS = (
         "next",
         "To next",
         "C",
-        "Draw",
+        PLANES,
         "click",
         "Click the object to copy to the next plane.",
         "Copy an object from this plane to the next one, and go there.",
@@ -228,7 +218,7 @@ TOOLS = (
         "previous",
         "To previous",
         "Shift-C",
-        "Draw",
+        PLANES,
         "click",
         "Click the object to copy to the previous plane.",
         "Copy an object from this plane to the previous one, and go there.",
@@ -238,34 +228,46 @@ TOOLS = (
         planes=True,
     ),
     ToolKind(
-        "shapes",
-        "From shapes",
-        "T",
-        "Draw",
+        "selected",
+        "Delete selected",
+        "Delete",
+        COMMANDS,
         "now",
         "",
-        "Turn each polygon, rectangle and ellipse of the Shapes layer into an object, on "
-        "background.",
-        acts.draw_shapes,
-        "Drew {n}.",
-        flat=True,
+        "Delete the object whose number is selected in napari's layer controls.",
+        acts.delete_objects,
+        "Deleted {ids}.",
     ),
     ToolKind(
-        "approve",
-        "Approve",
-        "A",
-        "Keep and tidy",
-        "click",
-        "Click an object that is right.",
-        "Lock an object as it is: no run changes it.",
-        acts.approve_objects,
-        "Approved {ids}.",
+        "small",
+        "Delete small",
+        "Shift-D",
+        COMMANDS,
+        "now",
+        "",
+        "Delete objects with fewer pixels than Small is under.",
+        acts.delete_small,
+        "Deleted {n}.",
+        every=True,
+    ),
+    ToolKind(
+        "border",
+        "Delete at border",
+        "Shift-B",
+        COMMANDS,
+        "now",
+        "",
+        "Delete objects that touch the image border, because they are cut off. In a stack, the "
+        "border of its planes.",
+        acts.delete_at_border,
+        "Deleted {n}.",
+        every=True,
     ),
     ToolKind(
         "view",
-        "All in view",
+        "Approve in view",
         "Shift-A",
-        "Keep and tidy",
+        COMMANDS,
         "now",
         "",
         "Approve every visible object.",
@@ -273,21 +275,10 @@ TOOLS = (
         "Approved {n}.",
     ),
     ToolKind(
-        "unlock",
-        "Unlock",
-        "Shift-U",
-        "Keep and tidy",
-        "click",
-        "Click an object that runs may change again.",
-        "Take back the approval or correction of one object: runs may change it again.",
-        acts.approve_objects,
-        "Unlocked {ids}.",
-    ),
-    ToolKind(
         "renumber",
         "Renumber",
         "R",
-        "Keep and tidy",
+        COMMANDS,
         "now",
         "",
         "Number the objects of the layer from 1 without gaps. Only the largest numbers change, to "
@@ -296,6 +287,19 @@ TOOLS = (
         "Renumbered {n}.",
         locks=False,
     ),
+    ToolKind(
+        "shapes",
+        "From shapes",
+        "T",
+        COMMANDS,
+        "now",
+        "",
+        "Turn each polygon, rectangle and ellipse of the Shapes layer into an object, on "
+        "background.",
+        acts.draw_shapes,
+        "Drew {n}.",
+        flat=True,
+    ),
 )
 
-__all__ = ["TOOLS", "ToolKind"]
+__all__ = ["COMMANDS", "OBJECT", "OFTEN", "OUTLINE", "PLANES", "TOOLS", "ToolKind"]

@@ -230,6 +230,11 @@ class FindSimilarPanel(QWidget):
 
     # State
 
+    @property
+    def has_proposals(self) -> bool:
+        """Whether there are proposals to accept or discard."""
+        return self._found is not None
+
     def shown(self, *, in_sight: bool = False) -> list[SimilarObject]:
         """Return the proposals that the slider shows and that are not in the labels yet.
 

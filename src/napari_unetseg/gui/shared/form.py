@@ -16,7 +16,7 @@ from magicgui.widgets import (
 from magicgui.widgets.bases import ValueWidget
 from psygnal import Signal
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFormLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unetseg.core.options import Options
 from napari_unetseg.gui.shared.tab_order import order_tabs
@@ -269,6 +269,16 @@ def labelled_rows(*rows: tuple[str, QWidget]) -> QWidget:
         widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         widget.setMinimumWidth(80)
         layout.addRow(label, widget)
+    return page
+
+
+def stacked(*widgets: QWidget) -> QWidget:
+    """Return a widget with others below each other."""
+    page = QWidget()
+    column = QVBoxLayout(page)
+    column.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        column.addWidget(widget)
     return page
 
 

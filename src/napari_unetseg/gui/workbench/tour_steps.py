@@ -51,6 +51,7 @@ def _threshold(stage: Stage, tool: Any) -> None:
 
 def _correct(stage: Stage, tool: Any) -> None:
     tool.pick.pick(stage.drawn)
+    tool.more.unfold()
     stage.viewer.layers.selection.active = stage.drawn
 
 
@@ -106,8 +107,9 @@ STEPS = (
     ),
     TourStep(
         "3. Correct by hand",
-        "Delete the nuclei that are cut off by the border: press <b>At border</b>. Or press "
-        "<b>Delete</b> and click one. Ctrl+Z undoes. Later runs keep your corrections.",
+        "Delete the nuclei that are cut off by the border: press <b>Delete at border</b>. "
+        "Or press <b>Delete</b> and click one, or right-click it. Ctrl+Z undoes. Later runs keep "
+        "your corrections.",
         "Correct",
         _correct,
         lambda tool: tool.panel.buttons["border"],
