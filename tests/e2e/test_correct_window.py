@@ -26,6 +26,7 @@ def correct(hand):
     tools = hand.workbench.tools
     number = next(k for k, tool in enumerate(tools) if isinstance(tool, CorrectWidget))
     hand.turn_to(number)
+    tools[number].more.unfold()
     return tools[number]
 
 

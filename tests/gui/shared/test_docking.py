@@ -1,13 +1,16 @@
 """Docks of this plugin share one place as tabs, and Tab follows the screen."""
 
+import threading
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QMessageBox
 
 from napari_unetseg.gui.models.models_dock import ModelsWidget
 from napari_unetseg.gui.threshold.threshold_dock import ThresholdWidget
+from napari_unetseg.gui.workbench.dock_registry import TITLES
 from napari_unetseg.gui.workbench.workbench_dock import WorkbenchWidget
 
 
@@ -58,3 +61,33 @@ def test_run_and_message_stay_in_sight(make_napari_viewer, qtbot):
     qtbot.waitUntil(tool.isVisible)
     for widget in (tool.run_button, tool.cancel_button, tool.message):
         assert not tool.scroller.isAncestorOf(widget)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_closing_a_dock_during_a_run_asks(make_napari_viewer, qtbot, monkeypatch, alone):
+    viewer = make_napari_viewer(show=True)
+    image = viewer.add_image(np.eye(64))
+    widget = ThresholdWidget(viewer) if alone else WorkbenchWidget(viewer)
+    tool = widget if alone else widget.tool(TITLES.index("Threshold"))
+    dock = viewer.window.add_dock_widget(widget, area="right")
+    close = dock.title.close_button
+    go, asked = threading.Event(), []
+    monkeypatch.setattr(tool, "work", lambda layer, options: lambda progress: go.wait(10))
+    monkeypatch.setattr(tool, "show_result", lambda layer, options, result: "done")
+    monkeypatch.setattr(
+        QMessageBox, "question", lambda _, title, words: asked.append(words) or answers.pop()
+    )
+    answers = [QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No]
+    qtbot.wait(50)
+    tool.pick.pick(image)
+    tool.run()
+    qtbot.mouseClick(close, Qt.MouseButton.LeftButton)
+    assert asked == ["Threshold is still running. Close the dock and cancel the run?"]
+    assert tool.running
+    assert widget.parent() is dock
+    qtbot.mouseClick(close, Qt.MouseButton.LeftButton)
+    assert widget.parent() is None
+    go.set()
+    qtbot.waitUntil(lambda: not tool.running)
+    assert "Cancelled" in tool.message.text()
+    assert len(asked) == 2

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QPushButton, QWidget
 
 _TABBED = "unetseg_tab"
+_CLOSE_BUTTON = "QTitleBarCloseButton"
+"""Name of the button in the title bar of napari's docks."""
 
 
 def when_undocked(widget: QWidget, call: Callable[[], None]) -> None:
@@ -21,6 +23,50 @@ def open_as_tab(widget: QWidget) -> None:
     soon.setSingleShot(True)
     soon.timeout.connect(lambda: _join_tabs(widget))
     _Docking(widget, soon.start, docked=True)
+
+
+def ask_before_closing(widget: QWidget, running: Callable[[], str]) -> None:
+    """Ask before the button of a dock closes it during a run, which would be cancelled.
+
+    Parameters
+    ----------
+    widget
+        What the dock holds.
+    running
+        Returns the titles of the tools that run, or ``""``.
+    """
+    guard = _CloseGuard(widget, running)
+    soon = QTimer(widget)
+    soon.setSingleShot(True)
+    soon.timeout.connect(guard.watch)
+    _Docking(widget, soon.start, docked=True)
+
+
+class _CloseGuard(QObject):
+    """Takes the press of a dock's close button while something runs, and asks."""
+
+    def __init__(self, widget: QWidget, running: Callable[[], str]) -> None:
+        super().__init__(widget)
+        self._widget, self._running = widget, running
+
+    def watch(self) -> None:
+        """Watch the close button of napari's title bar, if the dock has one."""
+        dock = self._widget.parent()
+        bar = dock.titleBarWidget() if isinstance(dock, QDockWidget) else None
+        button = None if bar is None else bar.findChild(QPushButton, _CLOSE_BUTTON)
+        if button is not None:
+            button.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        press = (QEvent.Type.MouseButtonPress, QEvent.Type.KeyPress)
+        running = self._running() if event is not None and event.type() in press else ""
+        if not running or not isinstance(watched, QPushButton):
+            return False
+        yes = QMessageBox.StandardButton.Yes
+        question = f"{running} is still running. Close the dock and cancel the run?"
+        if QMessageBox.question(self._widget, "Close the dock?", question) == yes:
+            watched.click()
+        return True
 
 
 class _Docking(QObject):
@@ -67,4 +113,4 @@ def _holds_a_tab(dock: QDockWidget) -> bool:
     return any(one.property(_TABBED) for one in [inside, *inside.findChildren(QWidget)])
 
 
-__all__ = ["open_as_tab", "when_undocked"]
+__all__ = ["ask_before_closing", "open_as_tab", "when_undocked"]

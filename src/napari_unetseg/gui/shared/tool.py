@@ -28,7 +28,7 @@ from napari_unetseg.core.options import Options
 from napari_unetseg.gui.shared.axes_line import AxesLine, use_in_words
 from napari_unetseg.gui.shared.data_versions import data_version
 from napari_unetseg.gui.shared.dock_help import About, small_button, text_button
-from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
+from napari_unetseg.gui.shared.docking import ask_before_closing, open_as_tab, when_undocked
 from napari_unetseg.gui.shared.form import Form
 from napari_unetseg.gui.shared.layer_choice import LayerChoice
 from napari_unetseg.gui.shared.layers import (
@@ -151,6 +151,7 @@ class Tool(QWidget, Generic[O]):
         self.memory.take_up()
         when_undocked(self, self.close_tool)
         open_as_tab(self)
+        ask_before_closing(self, lambda: self.title if self.running else "")
         order_tabs(self)
         self.pick.picked.connect(self._on_picked)
         self.form.changed.connect(self._on_form_changed)

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_unetseg.gui.shared.docking import open_as_tab, when_undocked
+from napari_unetseg.gui.shared.docking import ask_before_closing, open_as_tab, when_undocked
 from napari_unetseg.gui.shared.session import Session, unwrapped
 from napari_unetseg.gui.shared.style import FOCUS
 from napari_unetseg.gui.workbench.dock_registry import HOME, TITLES, DockRegistry
@@ -83,6 +83,7 @@ class WorkbenchWidget(QWidget):
         self._on_layers()
         when_undocked(self, self.close_tools)
         open_as_tab(self)
+        ask_before_closing(self, lambda: " and ".join(self._running()))
 
     def sizeHint(self) -> QSize:
         """Return a width that leaves at least half of a small window to the canvas."""
@@ -182,8 +183,10 @@ class WorkbenchWidget(QWidget):
 
     def _show_runs(self) -> None:
         """Mark the tools in which a run goes on."""
-        running = [t.title for t in self._built.values() if getattr(t, "running", False)]
-        self.bar.show_running(running)
+        self.bar.show_running(self._running())
+
+    def _running(self) -> list[str]:
+        return [t.title for t in self._built.values() if getattr(t, "running", False)]
 
     def _on_layers(self, event: Any = None) -> None:
         """Show the start page while there is no layer, and the last tool when one comes."""
