@@ -236,6 +236,8 @@ def test_what_was_learnt_before_guards_against_forgetting(mask_model):
     assert quiet.check.forgotten < 0.05
     assert quiet.alarm == ""
     assert "'same'" in quiet.message
+    assert "earlier labels included" in both.message
+    assert "earlier labels" not in quiet.message
 
 
 @pytest.mark.parametrize("how", ["continue", "anew"])

@@ -79,7 +79,7 @@ def test_one_click_from_nothing_to_objects(qtbot, viewer):
     labels = find_layer(viewer.layers, PREDICTED_OBJECTS, viewer.layers["image"])
     assert labels.data.shape == (64, 72)
     assert [model.name for model in Session.of(viewer).models] == ["nuclei"]
-    assert texts(tool.models) == ["automatic", "nuclei"]
+    assert texts(tool.models) == ["automatic", HEADING, "nuclei"]
     assert tool.models.choose("nuclei"), "by its name, when it was used too"
     assert tool.live.kept is not None, "they can be split anew without predicting"
     tool.close_tool()
@@ -201,7 +201,7 @@ def test_the_models_dock_lists_it(qtbot, viewer):
     qtbot.waitUntil(lambda: "Loaded nuclei" in dock.message.text(), timeout=60_000)
     assert shelf().recent == []
     rows = [dock.list.item(row).text() for row in range(dock.list.count())]
-    assert rows == ["In this session", "nuclei", HEADING, line]
+    assert rows == [HEADING, line]
     dock.close_tool()
 
 

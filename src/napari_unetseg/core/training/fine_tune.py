@@ -197,7 +197,8 @@ def fine_tune(
     check = check_forgetting(model, outcome.model, examples, progress=part(progress, _LEARNING, 1))
     new = _finished(outcome.model, model, check, options)
     alarm = check.alarm(model.name, new.name, options.alarm)
-    return FineTuned(new, check, check.describe(model.name, new.name), alarm)
+    told = check.describe(model.name, new.name, earlier=bool(earlier))
+    return FineTuned(new, check, told, alarm)
 
 
 def _can_begin(start: TrainedModel, model: TrainedModel, values: Sequence[int]) -> bool:

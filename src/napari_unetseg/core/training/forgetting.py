@@ -225,11 +225,18 @@ class Check:
         }
         return Check(classes, self.objects + other.objects)
 
-    def describe(self, old: str, new: str) -> str:
-        """Describe the counts before and after in a sentence."""
+    def describe(self, old: str, new: str, *, earlier: bool = False) -> str:
+        """Describe the counts before and after in a sentence.
+
+        Parameters
+        ----------
+        earlier
+            Whether the labels of earlier trainings are among them.
+        """
         n = self.pixels.total
         sentence = f"{old!r} has {_share(self.pixels.before, n)} and {new!r} "
         sentence += f"{_share(self.pixels.after, n)} of {n:,} annotated pixels right"
+        sentence += ", earlier labels included" * earlier
         if self.objects.total:
             n = self.objects.total
             sentence += f"; of {n:,} objects {self.objects.before:,} and {self.objects.after:,}"

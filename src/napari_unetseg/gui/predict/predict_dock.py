@@ -3,7 +3,7 @@
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from napari.layers import Layer
@@ -90,8 +90,7 @@ class PredictWidget(Tool[PredictDockOptions]):
             "by side, the most plausible first.",
             self.try_all,
         )
-        self._only_try = False
-        self._only_fit = False
+        self._asked: Literal["predict", "try", "fit"] = "predict"
         self.fitting = FittingRow(self.viewer, self.fit_decoding)
         self.finder = ModelFinder()
         self.finder.taken.connect(self.models.choose)
@@ -141,25 +140,25 @@ class PredictWidget(Tool[PredictDockOptions]):
 
     def try_all(self) -> None:
         """Run every shipped model on the visible part of the image."""
-        self._only_try = True
-        try:
-            self.run()
-        finally:
-            self._only_try = False
+        self._run_to("try")
 
     def fit_decoding(self) -> None:
         """Choose how the model makes objects by the labels chosen for it."""
-        self._only_fit = True
+        self._run_to("fit")
+
+    def _run_to(self, what: Literal["try", "fit"]) -> None:
+        """Start a run for something else than a prediction."""
+        self._asked = what
         try:
             self.run()
         finally:
-            self._only_fit = False
+            self._asked = "predict"
 
     def work(self, layer: Layer, options: PredictDockOptions) -> Work:
         model = self.model()
-        if self._only_fit:
+        if self._asked == "fit":
             return self.fitting.work(layer, model, self.preview.plane(layer))
-        if self._only_try or (model is None and shipped.names()):
+        if self._asked == "try" or (model is None and shipped.names()):
             return self._try_work(layer, options)
         if model is None:
             raise InputError(
@@ -194,7 +193,7 @@ class PredictWidget(Tool[PredictDockOptions]):
         """Return what tries the shipped models, and unless that is all runs the best of them."""
         seen = visible_part(layer, self.preview.plane(layer))
         runs: dict[str, PredictRun] = {}
-        if not self._only_try and not is_larger_than_memory(image_of(layer)):
+        if self._asked != "try" and not is_larger_than_memory(image_of(layer)):
             index = self._chosen_plane(layer, options)
             for name in shipped.names():
                 chosen = shipped.open_shipped(name)
