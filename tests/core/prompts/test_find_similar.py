@@ -11,6 +11,7 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.progress import Cancelled
 from napari_unetseg.core.prompts.find_similar import LIKELY, SimilarObject, find_similar
+from napari_unetseg.core.prompts.grown_prompts import GrownPrompts
 from napari_unetseg.core.prompts.prompt import ProposedObject
 
 SIDE, STEP = 160, 32
@@ -107,6 +108,20 @@ def test_colours_lazy_pixels_and_nan(sample: tuple[Image, NDArray[np.int32]]) ->
     lazy = Image.of(da.from_array(colours, chunks=(1, 48, 48)), "CYX")
     some = find_similar(lazy, [cut(ids[:96, :96], 7)])
     assert any(number_of(one, ids[:96, :96]) == 13 for one in some)
+
+
+def test_an_object_at_the_end_of_the_plane_is_asked_for_within_it() -> None:
+    y, x = np.mgrid[:120, :200]
+    mask = np.hypot(y - 40, x - 40) < 11
+    step = 0.6 * 2 * np.sqrt(mask.sum() / np.pi)
+    ends = [k * step + step / 2 for k in range(6, 12)]
+    width = next(int(np.ceil(end)) for end in ends if end % 1 > 0.5)
+    bright = mask | (np.hypot(y - 80, x - width + 2) < 11)
+    image = (100.0 * bright + np.random.default_rng(0).normal(0, 5, bright.shape))[:, :width]
+    kept = ProposedObject(mask[29:52, 29:52], (29, 29), 1.0)
+    plane = Image.of(image)
+    found = find_similar(plane, [kept], segmenter=GrownPrompts(plane))
+    assert any(one.found.slices[1].stop == width for one in found)
 
 
 def test_a_cancelled_search_ends_and_nothing_to_find_is_no_error(

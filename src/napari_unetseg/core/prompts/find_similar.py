@@ -168,16 +168,18 @@ class _Search:
     def asked(
         self, pieces: Sequence[ProposedObject], likely: NDArray[np.uint8], progress: Progress
     ) -> Iterator[ProposedObject]:
-        """Yield the objects proposed for clicks in pieces, and on a grid of not too many pixels."""
+        """Yield the objects proposed for pieces, clicks in them, and a grid of not too many."""
+        for piece in track(pieces, part(progress, 0, 0.5), "outlining objects"):
+            yield from self.outlined(piece)
         clicks = [click for piece in pieces for click in self.clicks(piece)]
         step = _STEP * self.looks.diameter
-        rows, columns = (np.arange(step / 2, n, step) for n in self.plane.spatial_shape)
+        rows, columns = (np.arange(step / 2, n - 0.5, step) for n in self.plane.spatial_shape)
         grid = [
             (float(y), float(x)) for y in rows for x in columns if likely[int(y), int(x)] > _HINT
         ]
         clicks += grid if len(grid) <= _GRID else []
         seen = _Seen(self.plane.spatial_shape)
-        for click in track(clicks, progress, "outlining objects"):
+        for click in track(clicks, part(progress, 0.5, 1), "outlining objects"):
             if click in seen:
                 continue
             one = self.segmenter.propose(
@@ -185,6 +187,16 @@ class _Search:
             )
             if one is not None:
                 seen.add(click, one)
+                yield one
+
+    def outlined(self, piece: ProposedObject) -> Iterator[ProposedObject]:
+        """Yield the objects proposed for several clicks deep in a piece, and for all of it."""
+        prompt = Prompt(clicks_in(piece, 0.0))
+        for previous in (None, piece):
+            one = self.segmenter.propose(
+                prompt, previous=previous, taken=self.closed, size=self.looks.diameter
+            )
+            if one is not None:
                 yield one
 
     def clicks(self, place: ProposedObject) -> list[Point]:
