@@ -1,6 +1,8 @@
 """The table of objects, against scikit-image's and against known shapes."""
 
 import math
+import subprocess
+import sys
 
 import dask.array as da
 import numpy as np
@@ -161,3 +163,25 @@ def test_a_stack_of_one_plane_has_areas() -> None:
     assert not [name for name in made if "volume" in name]
     unknown = Image(ids, "TZYX", (0.5, 0.5, 0.5), "um", assumed="Z")
     assert scale_notes(unknown, {}, flat=is_flat(unknown, MeasureOptions())) == []
+
+
+def test_the_usual_columns_load_no_compiler():
+    code = (
+        "import sys, numpy as np\n"
+        "from napari_unetseg.core.image import Image\n"
+        "from napari_unetseg.core.measure import measure\n"
+        "labels = Image.of(np.eye(8, dtype=np.int32))\n"
+        "assert list(measure(labels, labels)['pixels']) == [8]\n"
+        "assert 'numba' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_intensities_may_be_missing_or_infinite():
+    labels = np.array([[1, 1, 0, 2], [1, 3, 3, 2]])
+    values = np.array([[np.nan, 2.0, 9.0, np.inf], [4.0, np.nan, np.nan, 1.0]])
+    table = measure(Image.of(labels), Image.of(values))
+    assert list(table["mean"][[0, 2]][:1]) == [3.0]
+    assert np.isnan(table["mean"][2])
+    assert list(table["max"][:2]) == [4.0, np.inf]
+    assert list(table["min"][:2]) == [2.0, 1.0]

@@ -1,4 +1,4 @@
-"""Compiled passes over labels: overlapping ids, locations of objects, and painting.
+"""Compiled passes over labels: overlapping ids, and painting.
 
 All work on runs: stretches of pixels of one id along a row, so that an id is looked up once per
 run. This module imports numba and is itself imported only to compare labels.
@@ -17,9 +17,6 @@ _compiled: Any = compiled()
 _MIX_A = np.uint64(0x9E3779B97F4A7C15)
 _MIX_B = np.uint64(0xC2B2AE3D27D4EB4F)
 _FIRST_SIZE = 1024
-
-# Columns of the sums of position: number, then z, y, x, then their products.
-N, Z, Y, X, ZZ, YY, XX, ZY, ZX, YX = range(10)
 
 
 @_compiled
@@ -111,65 +108,6 @@ def next_run(row: Any, start: Any, ids: Any) -> Any:
 
 
 @_compiled
-def add_positions(
-    rows: NDArray[np.int64],
-    plane: int,
-    first_row: int,
-    ids: NDArray[np.int64],
-    origin: NDArray[np.int64],
-    sums: NDArray[np.float64],
-    low: NDArray[np.int64],
-    high: NDArray[np.int64],
-) -> None:
-    """Add the pixels of some rows to the sums, second moments and box of each object.
-
-    Parameters
-    ----------
-    rows
-        (rows, columns), int64: ids; those that are not in `ids` are ignored.
-    plane, first_row
-        Position of the rows.
-    ids
-        (n,), sorted.
-    origin
-        (n, 3): the first pixel of each object that was seen, which the sums are relative to, so
-        that second moments lose no digits far from the corner of a large image.
-    sums
-        (n, 10): see `N` to `YX`; added to.
-    low, high
-        (n, 3): smallest and largest plane, row and column; widened.
-    """
-    for y in range(rows.shape[0]):
-        start = 0
-        while start < rows.shape[1]:
-            stop, at = next_run(rows[y], start, ids)
-            if at >= 0:
-                if sums[at, N] == 0:
-                    origin[at, 0], origin[at, 1], origin[at, 2] = plane, first_row + y, start
-                n = float(stop - start)
-                dz = float(plane - origin[at, 0])
-                dy = float(first_row + y - origin[at, 1])
-                dx = (start + stop - 1) / 2 - origin[at, 2]
-                sums[at, N] += n
-                sums[at, Z] += n * dz
-                sums[at, Y] += n * dy
-                sums[at, X] += n * dx
-                sums[at, ZZ] += n * dz * dz
-                sums[at, YY] += n * dy * dy
-                sums[at, XX] += n * dx * dx + n * (n * n - 1) / 12
-                sums[at, ZY] += n * dz * dy
-                sums[at, ZX] += n * dz * dx
-                sums[at, YX] += n * dy * dx
-                low[at, 0] = min(low[at, 0], plane)
-                low[at, 1] = min(low[at, 1], first_row + y)
-                low[at, 2] = min(low[at, 2], start)
-                high[at, 0] = max(high[at, 0], plane)
-                high[at, 1] = max(high[at, 1], first_row + y)
-                high[at, 2] = max(high[at, 2], stop - 1)
-            start = stop
-
-
-@_compiled
 def paint_ids(
     labels: NDArray[np.int64],
     ids: NDArray[np.int64],
@@ -196,4 +134,4 @@ def paint_ids(
         start = stop
 
 
-__all__ = ["add_positions", "count_pairs", "next_run", "paint_ids"]
+__all__ = ["count_pairs", "next_run", "paint_ids"]

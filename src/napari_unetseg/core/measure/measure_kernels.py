@@ -1,7 +1,6 @@
-"""Compiled passes over labels: sums of intensity, outline and hull of each object.
+"""Compiled measurements of the convex hull and the median intensity of each object.
 
-All work on runs: stretches of pixels of one id along a row, so that an id is looked up once per
-run. This module imports numba and is itself imported only to measure labels.
+This module imports numba and is itself imported only where one of them is asked for.
 """
 
 from typing import Any
@@ -13,119 +12,6 @@ from napari_unetseg.core.compute.compilation import compiled
 from napari_unetseg.core.compute.label_kernels import next_run
 
 _compiled: Any = compiled()
-
-
-@_compiled
-def add_values(
-    rows: NDArray[np.int64],
-    values: NDArray[np.float64],
-    ids: NDArray[np.int64],
-    sums: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-) -> None:
-    """Add the intensities of some rows to the sums of each object, ignoring NaN.
-
-    Parameters
-    ----------
-    rows, values
-        (rows, columns): ids and intensities.
-    ids
-        (n,), sorted.
-    sums
-        (n, 4): count, the first value, and the sums of differences from it and of their squares;
-        added to.
-    low, high
-        (n,): widened.
-    """
-    for y in range(rows.shape[0]):
-        start = 0
-        while start < rows.shape[1]:
-            stop, at = next_run(rows[y], start, ids)
-            if at >= 0:
-                for x in range(start, stop):
-                    value = values[y, x]
-                    if value == value:
-                        if sums[at, 0] == 0:
-                            sums[at, 1] = value
-                        difference = value - sums[at, 1]
-                        sums[at, 0] += 1
-                        sums[at, 2] += difference
-                        sums[at, 3] += difference * difference
-                        low[at] = min(low[at], value)
-                        high[at] = max(high[at], value)
-            start = stop
-
-
-@_compiled
-def add_crossings(
-    slab: NDArray[np.int64],
-    ids: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    crossings: NDArray[np.float64],
-) -> None:
-    """Count how often lines along given directions cross the boundary of each object.
-
-    Parameters
-    ----------
-    slab
-        (planes, rows + 2, columns): the rows of the middle plane, with the row before and after
-        and, for a volume, the planes before and after; 0 outside the image.
-    ids
-        (n,), sorted.
-    steps
-        (k, 3): directions as steps in z, y and x, without their opposites.
-    crossings
-        (n, k): added to.
-    """
-    middle, last = slab.shape[0] // 2, slab.shape[2] - 1
-    for y in range(1, slab.shape[1] - 1):
-        start = 0
-        while start <= last:
-            stop, at = next_run(slab[middle, y], start, ids)
-            if at >= 0:
-                for k in range(len(steps)):
-                    for sign in (-1, 1):
-                        z, row = middle + sign * steps[k, 0], y + sign * steps[k, 1]
-                        step = sign * steps[k, 2]
-                        count = 0
-                        for x in range(start + step, stop + step):
-                            if x < 0 or x > last or slab[z, row, x] != ids[at]:
-                                count += 1
-                        crossings[at, k] += count
-            start = stop
-
-
-@_compiled
-def add_profiles(
-    rows: NDArray[np.int64],
-    first_row: int,
-    ids: NDArray[np.int64],
-    top: NDArray[np.int64],
-    offset: NDArray[np.int64],
-    left: NDArray[np.int64],
-    right: NDArray[np.int64],
-) -> None:
-    """Record the first and last column of each object in each of its rows.
-
-    Parameters
-    ----------
-    rows, first_row, ids
-        As in `add_positions`.
-    top, offset
-        (n,): first row of each object, and the start of its rows in `left` and `right`.
-    left, right
-        First and last column of each row; widened.
-    """
-    for y in range(rows.shape[0]):
-        start = 0
-        while start < rows.shape[1]:
-            stop, at = next_run(rows[y], start, ids)
-            if at >= 0:
-                k = offset[at] + first_row + y - top[at]
-                left[k] = min(left[k], start)
-                right[k] = max(right[k], stop - 1)
-            start = stop
 
 
 @_compiled
@@ -141,7 +27,7 @@ def hull_facts(
     Parameters
     ----------
     left, right
-        As in `add_profiles`.
+        First and last column of each object in each of its rows.
     offset
         (n + 1,): start of the rows of each object.
     height, width
@@ -282,9 +168,6 @@ def medians(
 
 
 __all__ = [
-    "add_crossings",
-    "add_profiles",
-    "add_values",
     "hull_facts",
     "medians",
 ]

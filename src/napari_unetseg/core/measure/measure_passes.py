@@ -6,6 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.label_runs import (
+    add_crossings,
+    add_positions,
+    add_values,
+    ids_of_rows,
+    label_runs,
+)
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.measure.measure_options import MeasureOptions
 from napari_unetseg.core.measure.measured_frames import MeasuredFrame
@@ -67,9 +74,6 @@ class Measured:
         options: MeasureOptions,
         progress: Progress,
     ) -> None:
-        from napari_unetseg.core.compute.label_kernels import add_positions
-        from napari_unetseg.core.measure.measure_kernels import add_crossings, add_values
-
         window = _Window(labels, self.frame)
         planes = list(enumerate(self.frame.planes))
         height = labels.length("Y")
@@ -77,12 +81,13 @@ class Measured:
         for (number, (index, z)), y in track(chunks, progress, "measuring"):
             slab = window.slab(number, y, y + _ROWS, around=options.outline)
             rows = slab[slab.shape[0] // 2, 1:-1]
-            add_positions(rows, z, y, self.ids, self.origin, self.sums, self.low, self.high)
+            runs = label_runs(rows, self.ids)
+            add_positions(runs, z, y, self.origin, self.sums, self.low, self.high)
             if options.outline:
                 add_crossings(slab, self.ids, self.steps, self.crossings)
             for k, channel in enumerate(channels.values()):
                 values = window.rows(channel, labels.axes, index, y, y + _ROWS)
-                add_values(rows, values, self.ids, self.values[k], self.least[k], self.most[k])
+                add_values(runs, rows, values, self.values[k], self.least[k], self.most[k])
 
     def _medians(self, labels: Image, channels: dict[str, Image]) -> None:
         from napari_unetseg.core.measure.measure_kernels import medians
@@ -105,15 +110,18 @@ class Measured:
         self.extra |= dict(zip(names, facts.T, strict=False))
 
     def _flat_hulls(self, plane: NDArray[Any], progress: Progress) -> NDArray[np.float64]:
-        from napari_unetseg.core.measure.measure_kernels import add_profiles, hull_facts
+        from napari_unetseg.core.measure.measure_kernels import hull_facts
 
         offset = np.zeros(len(self.ids) + 1, dtype=np.int64)
         offset[1:] = np.cumsum(np.maximum(self.high[:, 1] - self.low[:, 1] + 1, 0))
         left, right = np.full(offset[-1], _FAR), np.full(offset[-1], -1)
         for y in track(range(0, len(plane), _ROWS), progress, "hulls"):
-            rows = _as_int64(plane[y : y + _ROWS])
-            top = np.ascontiguousarray(self.low[:, 1])
-            add_profiles(rows, y, self.ids, top, offset, left, right)
+            runs = label_runs(plane[y : y + _ROWS], self.ids)
+            known = runs.at >= 0
+            at, start = runs.at[known], runs.start[known]
+            row = offset[at] + runs.row[known] + y - self.low[at, 1]
+            np.minimum.at(left, row, start)
+            np.maximum.at(right, row, start + runs.length[known] - 1)
         return hull_facts(left, right, offset, *self.frame.spacing)
 
     def _skeletons(self, labels: Image, spurs: float, progress: Progress) -> None:
@@ -179,14 +187,11 @@ class _Window:
 
 def _ids(labels: Image, frame: MeasuredFrame, progress: Progress) -> NDArray[np.int64]:
     """List the ids of a frame, ascending, without the background."""
-    from napari_unetseg.core.compute.label_kernels import count_pairs
-
     ids = [np.zeros(1, dtype=np.int64)]
     for index, _ in track(frame.planes, progress, "reading"):
         plane = labels.block(index)
-        for y in range(0, len(plane), _ROWS):
-            rows = _as_int64(plane[y : y + _ROWS]).reshape(-1)
-            ids.append(count_pairs(rows, rows)[:, 0])
+        strips = range(0, len(plane), _ROWS)
+        ids += [ids_of_rows(_as_int64(plane[y : y + _ROWS])) for y in strips]
         ids = [np.unique(np.concatenate(ids))]
     return ids[0][ids[0] != 0]
 

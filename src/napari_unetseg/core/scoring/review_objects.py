@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_unetseg.core.compute.label_runs import add_positions, label_runs
 from napari_unetseg.core.compute.parallel_rows import map_strips
 from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.progress import Progress, part, silent, track
@@ -268,8 +269,6 @@ def _paint(labels: NDArray[Any], ids: Ids, kinds: NDArray[np.uint8], out: NDArra
 
 def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Progress) -> Spots:
     """Find the locations of the objects of one frame."""
-    from napari_unetseg.core.compute.label_kernels import add_positions
-
     planes = labels if labels.ndim == 3 else labels[None]
     origin = np.zeros((len(ids), 3), dtype=np.int64)
     sums = np.zeros((len(ids), 10))
@@ -277,7 +276,8 @@ def _spots(labels: NDArray[Any], ids: Ids, index: tuple[int, ...], progress: Pro
     high = np.zeros((len(ids), 3), dtype=np.int64)
     rows = [(z, y) for z in range(planes.shape[0]) for y in range(0, planes.shape[1], _ROWS)]
     for z, y in track(rows, progress, "measuring"):
-        add_positions(as_int64(planes[z, y : y + _ROWS]), z, y, ids, origin, sums, low, high)
+        runs = label_runs(as_int64(planes[z, y : y + _ROWS]), ids)
+        add_positions(runs, z, y, origin, sums, low, high)
     # If labels are edited meanwhile, an object may have disappeared since it was counted.
     low[sums[:, 0] == 0] = 0
     centre = origin + sums[:, 1:4] / np.maximum(sums[:, :1], 1)

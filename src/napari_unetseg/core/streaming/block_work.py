@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unetseg.core.compute.label_runs import add_positions, ids_of_rows, label_runs
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.io.pyramid import PyramidLayout, chunk_boxes, halve
 from napari_unetseg.core.measure import measure_part
@@ -276,21 +277,17 @@ class Work:
 
     def _places(self, number: int, given: Arrays) -> Arrays:
         """Return the ids in a block, and the bounding box of each id's pixels there."""
-        from napari_unetseg.core.compute.label_kernels import add_positions, count_pairs
-
         index, position = self.grid.jobs[number]
         box = self.grid.blocks.box(position)
         labels = np.asarray(self.result[self.grid.at(index, box)])
-        flat = labels.reshape(-1).astype(np.int64)
-        ids = np.unique(count_pairs(flat, flat)[:, 0])
+        planes = labels if labels.ndim == 3 else labels[None]
+        ids = ids_of_rows(labels.reshape(-1, labels.shape[-1])).astype(np.int64)
         ids = ids[ids != 0]
         n = len(ids)
         origin, sums = np.zeros((n, 3), np.int64), np.zeros((n, 10))
         low, high = np.full((n, 3), np.iinfo(np.int64).max), np.full((n, 3), -1)
-        planes = labels if labels.ndim == 3 else labels[None]
         for z, plane in enumerate(planes):
-            rows = np.ascontiguousarray(plane, dtype=np.int64)
-            add_positions(rows, z, 0, ids, origin, sums, low, high)
+            add_positions(label_runs(plane, ids), z, 0, origin, sums, low, high)
         start = dict(zip(self.grid.loops, index, strict=True))
         start |= {a: span.start for a, span in zip(self.grid.block_axes, box, strict=True)}
         shift = np.array([start.get(axis, 0) for axis in "ZYX"])
