@@ -98,6 +98,11 @@ class Normalisation:
         wide = np.float64 if block.dtype.itemsize > 2 and block.dtype.kind in "ui" else np.float32
         offset = np.asarray(self.offset, dtype=wide).reshape(each)
         scale = np.asarray(self.scale, dtype=np.float32).reshape(each)
+        if block.strides[0] < block.strides[-1]:
+            # The colours of a pixel lie together: with the numbers of a whole row, numpy's inner
+            # loops are long.
+            row = block[(slice(None), *(slice(1),) * (block.ndim - 2), slice(None))]
+            offset, scale = _repeated(offset, row), _repeated(scale, row)
         scaled = np.empty_like(block, dtype=np.float32)
 
         def of_rows(start: int, stop: int) -> None:
@@ -120,6 +125,13 @@ class Normalisation:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build the scaling from the values of `to_dict`."""
         return cls(tuple(map(float, values["offset"])), tuple(map(float, values["scale"])))
+
+
+def _repeated(numbers: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers that broadcast to an array, at its shape and in its order in memory."""
+    repeated = np.empty_like(like, dtype=numbers.dtype)
+    repeated[...] = numbers
+    return repeated
 
 
 def fit_normalisation(
