@@ -96,7 +96,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     has_instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     allowed = torch.backends.cpu.get_cpu_capability().startswith(("AVX512", "AVX10"))

@@ -46,9 +46,10 @@ def split_outputs(evidence: Tensor, decoder: DecoderSpec | None) -> tuple[Tensor
 
 def probabilities(evidence: Tensor, decoder: DecoderSpec | None) -> Tensor:
     """Return the probability of each class, then the maps: (N, classes + maps, *spatial)."""
-    classes, maps = split_outputs(evidence, decoder)
-    proba = torch.softmax(classes, 1)
-    return proba if maps is None else torch.cat([proba, torch.sigmoid(maps)], 1)
+    if decoder is None:
+        return torch.softmax(evidence, 1)
+    likely = torch.sigmoid(evidence)
+    return torch.cat([1 - likely[:, :1], likely], 1)
 
 
 __all__ = ["count_outputs", "crop_middle", "probabilities", "split_outputs"]

@@ -261,6 +261,6 @@ class Average:
         self._steps += 1
         memory = min(self._memory, self._steps / (self._steps + 10))
         means, current = map(list, zip(*self._numbers, strict=True))
-        get_ema_multi_avg_fn(memory)(means, current, self._steps)
+        get_ema_multi_avg_fn(memory)(means, current, self._steps)  # type: ignore[no-untyped-call]
         for mean, count in self._counts:
             mean.copy_(count)
