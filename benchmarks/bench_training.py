@@ -4,8 +4,9 @@
         [--threads 1] [--out FILE.json]
 
 All train on the same images in patches of 256x256, four per step: our default UNet by `train`, as
-in the Train dock with augmentation, averaged weights and validation; the same network by the plain
-loop of `textbook.py`; and the textbook's UNet by that loop. Each runs in its own process, since
+in the Train dock with augmentation, averaged weights and validation, in bfloat16 where the
+processor has it and in float32; the same network by the plain loop of `textbook.py`, in float32;
+and the textbook's UNet by that loop. Each runs in its own process, since
 settings of the C library apply to the whole process. The table gives the processor time of a step,
 without the first, as the median over the rounds; the ratios compare the methods within a round.
 """
@@ -24,7 +25,7 @@ import torch
 from textbook import PATCH, PlainLoop, TextbookUNet
 
 from napari_unetseg.core.annotation.annotation import TrainingPair
-from napari_unetseg.core.annotation.train_options import TrainOptions
+from napari_unetseg.core.annotation.train_options import Precision, TrainOptions
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.registry import spec_of
 from napari_unetseg.core.nn.networks.build_network import build_network
@@ -38,6 +39,7 @@ WAYS = {
     "textbook's network, plain loop": "textbook",
     PLAIN: "plain",
     "our network, train": "ours",
+    "our network, train in float32": "float32",
     "our network at half resolution, train": "half",
 }
 
@@ -61,7 +63,7 @@ def by_plain_loop(network: torch.nn.Module, steps: int) -> list[float]:
     return list(np.diff(times))
 
 
-def by_train(options: dict[str, Any], steps: int) -> list[float]:
+def by_train(options: dict[str, Any], steps: int, precision: Precision) -> list[float]:
     """Measure the processor seconds of each step of our training."""
     told: list[float] = []
     train(
@@ -70,7 +72,7 @@ def by_train(options: dict[str, Any], steps: int) -> list[float]:
             TrainingPair(Image.of(sample.image), sample.mask.astype(np.uint8))
             for sample in samples()
         ],
-        TrainOptions(until="epochs", epochs=1, steps=steps, patch=PATCH),
+        TrainOptions(until="epochs", epochs=1, steps=steps, patch=PATCH, precision=precision),
         name="way",
         labels_are="mask",
         watch=lambda record: told.append(time.process_time()),
@@ -87,7 +89,8 @@ def one_way(way: str, steps: int, threads: int) -> dict[str, float]:
         network = build_network(spec_of("unet", {"resolution": "full"}), 1, 2, 2, seed=0)
         spent = by_plain_loop(network, steps)
     else:
-        spent = by_train({"resolution": "half" if way == "half" else "full"}, steps)
+        precision: Precision = "float32" if way == "float32" else "auto"
+        spent = by_train({"resolution": "half" if way == "half" else "full"}, steps, precision)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": float(np.median(spent[1:])), "peak_mb": peak}
 

@@ -1,6 +1,7 @@
 """A network behind the seam: tiles equal the whole, and the network itself stays untouched."""
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference import predict_tiles
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
+from napari_unetseg.core.inference.tiles import PIXELS_AT_ONCE
+from napari_unetseg.core.inference.zoomed import Zoomed
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
 from napari_unetseg.core.nn.networks.build_network import build_network
@@ -193,3 +197,15 @@ def test_out_of_memory_halves_the_tile() -> None:
     bug = NetworkSegmenter(Hungry("shapes differ"), spec, CLASSES, 1, 2)
     with pytest.raises(RuntimeError, match="shapes differ"):
         predict(image, bug, 1000)
+
+
+@pytest.mark.parametrize(("resolution", "most"), [("full", 1.4), ("half", 1.3), ("quarter", 1.8)])
+def test_blocks_of_a_large_image_are_mostly_not_halo(resolution: Any, most: float) -> None:
+    side = 8192
+    seen = segmenter(UNetSpec(width=1, resolution=resolution))
+    grid = predict_tiles._grid((side, side), seen, None, 0)
+    assert grid.n_computed < most * side**2
+    # The network's own pixels take most of the memory.
+    assert grid.largest_block / math.prod(seen.shrink) <= PIXELS_AT_ONCE[2]
+    shrunk = predict_tiles._grid((side, side), Zoomed(seen, (0.5, 0.5)), None, 0)
+    assert shrunk.largest_block <= 8 * PIXELS_AT_ONCE[2]

@@ -15,12 +15,16 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image, Index
 from napari_unetseg.core.inference.segmenter import ObjectSegmenter, Segmenter, decoder_of
 from napari_unetseg.core.inference.tiles import PIXELS_AT_ONCE, Tile, TileGrid
-from napari_unetseg.core.inference.zoomed import Zoomed, zoom_of
+from napari_unetseg.core.inference.zoomed import Zoomed, network_pixels
 from napari_unetseg.core.normalisation import Normalisation
 from napari_unetseg.core.progress import Progress, StopEarly, part, silent
 
-_LARGEST_BLOCK = 16
-"""Times the usual pixels of a block that one may have when it is shrunk for the network."""
+_LARGEST_BLOCK = {1: 8, 2: 8, 3: 4}
+"""Times the usual pixels of a block that one may have when it is shrunk for the network.
+
+A halo is as wide in the pixels of the network, so that a block of the usual size would be mostly
+halo; but image and result are held at full size.
+"""
 
 
 def predict_proba_image(
@@ -231,6 +235,7 @@ class _Whole:
         self.n_channels, self.ndim = segmenter.n_channels, segmenter.ndim
         self.halo, self.multiple = segmenter.halo, segmenter.multiple
         self.border = segmenter.border
+        self.shrink = getattr(segmenter, "shrink", ())
 
     def predict_proba(
         self, block: NDArray[np.float32], *, origin: tuple[int, ...], shape: tuple[int, ...]
@@ -277,7 +282,7 @@ def _grid(shape: tuple[int, ...], segmenter: Segmenter, tile: int | None, blend:
     halo, multiple, border = segmenter.halo, segmenter.multiple, segmenter.border
     if tile is None:
         # As many pixels as usual for the network, whatever they are on the image's grid.
-        more = min(_LARGEST_BLOCK, 1 / math.prod(zoom_of(segmenter)))
+        more = min(_LARGEST_BLOCK[len(shape)], 1 / network_pixels(segmenter))
         room: Any = {"pixels": round(PIXELS_AT_ONCE[len(shape)] * more), "blend": blend}
         return TileGrid.planned(shape, halo=halo, multiple=multiple, border=border, **room)
     return TileGrid(shape, (tile,) * len(shape), halo, multiple, border, blend)

@@ -142,9 +142,11 @@ def at_zoom(segmenter: Segmenter, zoom: tuple[float, ...]) -> Segmenter:
     return Zoomed(segmenter, zoom) if zoom else segmenter
 
 
-def zoom_of(segmenter: Segmenter) -> tuple[float, ...]:
-    """Return how a segmenter enlarges the image, per axis; ones where it does not."""
-    return segmenter.zoom if isinstance(segmenter, Zoomed) else (1.0,) * segmenter.ndim
+def network_pixels(segmenter: Segmenter) -> float:
+    """Return the number of pixels that the network computes for one of the image."""
+    if isinstance(segmenter, Zoomed):
+        return math.prod(segmenter.zoom) * network_pixels(segmenter.segmenter)
+    return 1 / math.prod(getattr(segmenter, "shrink", ()))
 
 
 def _pixels(reach: int, by: float) -> int:
@@ -161,4 +163,4 @@ def _span(origin: int, length: int, multiple: int, by: float) -> tuple[int, int]
     return start, max(last // multiple * multiple, start + multiple)
 
 
-__all__ = ["Zoomed", "at_zoom", "resampled", "zoom_of"]
+__all__ = ["Zoomed", "at_zoom", "network_pixels", "resampled"]

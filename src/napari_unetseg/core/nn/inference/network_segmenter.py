@@ -61,6 +61,7 @@ class NetworkSegmenter:
     halo: tuple[int, ...] = field(init=False)
     multiple: tuple[int, ...] = field(init=False)
     border: tuple[int, ...] = field(init=False)
+    shrink: tuple[int, ...] = field(init=False)
     _ready: nn.Module = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +69,7 @@ class NetworkSegmenter:
             keep_freed_memory()
         ready = placed(folded(self.network), self.device)
         object.__setattr__(self, "_ready", ready)
-        for name in ("halo", "multiple", "border"):
+        for name in ("halo", "multiple", "border", "shrink"):
             object.__setattr__(self, name, getattr(self.spec, name)(self.ndim))
 
     def predict_proba(
