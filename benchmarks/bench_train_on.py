@@ -51,7 +51,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "nothing earlier": {"earlier": 0.0},
     "nothing earlier, rest 0": {"earlier": 0.0, "unreviewed": 0.0},
     "rate 0.003": {"learning_rate": 0.003},
-    "anew": {"how": "anew"},
+    "from scratch": {"how": "from scratch"},
 }
 TRIED_STEPS = 6
 

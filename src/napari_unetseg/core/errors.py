@@ -40,6 +40,10 @@ class InputError(ValueError):
         super().__init__(shorten(escape_controls(message)))
 
 
+class NothingToDo(InputError):
+    """Report that there is nothing to change: no mistake, so no dock shows it as a problem."""
+
+
 def shorten(text: str) -> str:
     """Shorten words of more than 300 letters, and a text of more than 1000, in the middle."""
     words = re.sub(rf"\S{{{_LONGEST_WORD + 1},}}", lambda word: _cut(word[0], _LONGEST_WORD), text)
@@ -128,4 +132,12 @@ def _is_of_library(error: Exception) -> bool:
     )
 
 
-__all__ = ["InputError", "decoding", "escape_controls", "named_error", "reading_fields", "shorten"]
+__all__ = [
+    "InputError",
+    "NothingToDo",
+    "decoding",
+    "escape_controls",
+    "named_error",
+    "reading_fields",
+    "shorten",
+]

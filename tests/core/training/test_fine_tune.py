@@ -240,7 +240,7 @@ def test_what_was_learnt_before_guards_against_forgetting(mask_model):
     assert "earlier labels" not in quiet.message
 
 
-@pytest.mark.parametrize("how", ["continue", "anew"])
+@pytest.mark.parametrize("how", ["continue", "from scratch"])
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_network_of_objects_learns_on(how, ndim):
     spec = spec_of("unet", {"width": 4, "depth": 1, "resolution": "full"})

@@ -681,6 +681,25 @@ def test_the_armed_tool_shows_on_the_canvas(viewer, tool, layer, mouse):
     assert overlay.visible
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "words"),
+    [
+        ("fill", (10, 10), "no hole"),
+        ("apart", (10, 10), "in one piece"),
+        ("selected", None, "no object 99"),
+        ("small", None, "nothing to do"),
+    ],
+)
+def test_nothing_to_do_is_no_problem(tool, layer, mouse, name, place, words):
+    tool.form.set(size=2)
+    layer.selected_label = 99
+    tool.press(KINDS[name])
+    if place is not None:
+        mouse.click(place)
+    assert words in tool.message.text()
+    assert not tool.message.property("problem")
+
+
 def right_click(viewer, mouse, *places):
     """Press, move and release the right button."""
     kinds = ["mouse_press", *("mouse_move" for _ in places[1:]), "mouse_release"]

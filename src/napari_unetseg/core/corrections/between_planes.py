@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections.change import Array, Change, Mask, padded
 from napari_unetseg.core.corrections.locked_pixels import Box
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, NothingToDo
 
 
 def interpolate(labels: Array, box: Box, number: int, *, axis: int = 0) -> Change:
@@ -77,7 +77,7 @@ def copy_to_plane(
     """
     axis %= labels.ndim
     if not 0 <= target < labels.shape[axis]:
-        raise InputError("There is no further plane in this direction.")
+        raise NothingToDo("There is no further plane in this direction.")
     source_box = tuple(
         slice(source, source + 1) if k == axis else part for k, part in enumerate(box)
     )
@@ -86,7 +86,7 @@ def copy_to_plane(
     )
     mask = labels[source_box] == number
     if not mask.any():
-        raise InputError(f"Object {number} is not on this plane.")
+        raise NothingToDo(f"Object {number} is not on this plane.")
     change = Change.of(labels, target_box, mask & (labels[target_box] == 0), number, [number])
     if not len(change):
         raise InputError(

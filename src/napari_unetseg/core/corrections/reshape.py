@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unetseg.core.corrections.change import Array, Change, Mask, padded, relative_steps
 from napari_unetseg.core.corrections.locked_pixels import Box
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, NothingToDo
 
 
 class OutlineEdit(NamedTuple):
@@ -37,7 +37,7 @@ def fill_holes(labels: Array, box: Box, number: int) -> Change:
     """
     change = edit_outline(labels, number, find_holes(labels, box, number))
     if not len(change):
-        raise InputError(f"Object {number} has no hole.")
+        raise NothingToDo(f"Object {number} has no hole.")
     return change
 
 
@@ -60,7 +60,7 @@ def grow(
         labels, number, grow_outline(labels, box, number, by, relative_steps(spacing, labels.ndim))
     )
     if not len(change):
-        raise InputError(f"There is no background around object {number} to grow into.")
+        raise NothingToDo(f"There is no background around object {number} to grow into.")
     return change
 
 

@@ -210,7 +210,8 @@ def reaching_into(mask: Mask, field: tuple[slice, ...]) -> tuple[Mask, tuple[sli
     from napari_unetseg.core.compute.run_length import components, encode_runs, paint_runs
 
     parts, inside = components(encode_runs(mask)), np.zeros(mask.shape, dtype=np.bool_)
-    inside[(..., *field)] = True
+    at: tuple[Any, ...] = (..., *field)
+    inside[at] = True
     runs = parts.keep(parts.contain(inside)).runs
     reaching: Mask = paint_runs(runs, np.ones(len(runs), dtype=np.bool_))
     box = []

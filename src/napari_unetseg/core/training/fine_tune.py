@@ -23,11 +23,11 @@ _LEARNING = 0.9
 class FineTuneOptions(Options):
     """Options of fine-tuning a model on corrections."""
 
-    how: Literal["continue", "anew"] = option(
+    how: Literal["continue", "from scratch"] = option(
         "continue",
         "Start from",
-        "Continue: start with the weights of the model. Anew: start from scratch, or from the "
-        "loaded model it began with; slower, and without old mistakes.",
+        "Continue: start with the weights of the model. From scratch: with none, or with those of "
+        "the loaded model it began with; slower, and without old mistakes.",
     )
     budget: float = option(
         1.0,
@@ -167,7 +167,7 @@ def fine_tune(
         raise InputError("There is no correction to learn from. Paint, erase or approve something.")
     before = list(earlier) if options.earlier else []
     pairs = _shared(list(corrected), before, options.earlier, model)
-    anew = options.how == "anew"
+    anew = options.how == "from scratch"
     start = base if anew else model
     painted = values_of([pair.labels for pair in pairs], model.labels_are)
     values = tuple(sorted({*model.values, *painted}))

@@ -68,7 +68,7 @@ class ClickPanel(QWidget):
         self.spare = QCheckBox("Do not overwrite objects")
         self.spare.setToolTip(
             "Objects that are there stay as they are, and outlines end at them; a click in one "
-            "outlines that object anew. Untick to let outlines cover objects that are not locked. "
+            "outlines that object again. Untick to let outlines cover objects that are not locked. "
             "Locked pixels are never covered."
         )
         self.spare.setChecked(True)

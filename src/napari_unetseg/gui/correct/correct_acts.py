@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_unetseg.core import corrections as fix
 from napari_unetseg.core.corrections import Change, LabelsView, Parts
 from napari_unetseg.core.corrections.locked_pixels import Box
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, NothingToDo
 from napari_unetseg.core.options import Options, option
 from napari_unetseg.core.progress import Progress
 
@@ -171,7 +171,7 @@ def separate_parts(
     """Give unconnected parts of objects new ids."""
     change = fix.separate_every(scene.labels, parts, first=scene.first, progress=progress)
     if not len(change):
-        raise InputError(
+        raise NothingToDo(
             f"Object {next(iter(parts))} is in one piece."
             if places
             else "Every object is in one piece."

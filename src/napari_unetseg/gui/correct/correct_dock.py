@@ -11,7 +11,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QCheckBox, QPushButton
 
 from napari_unetseg.core.corrections import along, ids_along
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, NothingToDo
 from napari_unetseg.core.progress import silent
 from napari_unetseg.core.training.fill_volume import FillOptions
 from napari_unetseg.gui.correct.canvas_hint import CanvasHint
@@ -594,7 +594,7 @@ class CorrectWidget(Tool[CorrectOptions]):
             )
             parts = parts_for(kind, scene, boxes, numbers, layer)
         except InputError as error:
-            self.say(str(error), problem=True)
+            self.say(str(error), problem=not isinstance(error, NothingToDo))
             return
         locks = self.session.locks(layer)
         all_of_them = kind.every and not numbers
@@ -611,7 +611,7 @@ class CorrectWidget(Tool[CorrectOptions]):
         try:
             self.say(self._apply(layer, work(silent)))
         except InputError as error:
-            self.say(str(error), problem=True)
+            self.say(str(error), problem=not isinstance(error, NothingToDo))
 
     def _apply(self, layer: Layer, result: CorrectionResult) -> str:
         change = result.change

@@ -17,7 +17,7 @@ from napari_unetseg.core.corrections import (
     ellipse_outline,
 )
 from napari_unetseg.core.corrections.locked_pixels import Box, PixelSet, locked_ids
-from napari_unetseg.core.errors import InputError
+from napari_unetseg.core.errors import InputError, NothingToDo
 from napari_unetseg.core.progress import Progress, part
 from napari_unetseg.gui.correct.correct_acts import (
     CorrectionScene,
@@ -210,7 +210,7 @@ def box_of_object(scene: CorrectionScene, boxes: ObjectBoxes, number: int) -> Bo
         If there is no such object.
     """
     if number not in boxes:
-        raise InputError(f"There is no object {number} in these labels.")
+        raise NothingToDo(f"There is no object {number} in these labels.")
     box = boxes.box(number)
     return tuple(box[axis] for axis in scene.frame.axes)
 

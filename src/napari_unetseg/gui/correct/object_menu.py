@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
-from qtpy.QtGui import QCursor
+from qtpy.QtGui import QAction, QCursor
 from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_unetseg.gui.correct.correct_acts import Place
@@ -80,21 +80,27 @@ class ObjectMenu:
         """Open the menu of an object, at the mouse."""
         self._close()
         self.menu = menu = QMenu(self._parent)
-        menu.addAction(f"Object {number}").setEnabled(False)
+        self._add("", f"Object {number}").setEnabled(False)
         for section in _SECTIONS:
             kinds = [_KINDS[name] for name in section if self._applies(name, layer, place)]
             for kind in kinds:
-                icon = line_icon(kind.name, self._viewer)
-                action = menu.addAction(icon, _WORDS.get(kind.name, kind.text))
+                action = self._add(kind.name, _WORDS.get(kind.name, kind.text))
+                action.setIcon(line_icon(kind.name, self._viewer))
                 action.setToolTip(kind.help)
-                action.setObjectName(kind.name)
                 action.triggered.connect(lambda _, kind=kind: self._use(kind, number, place))
             if kinds:
                 menu.addSeparator()
-        draw = menu.addAction("Paint with this label")
-        draw.setObjectName("paint")
+        draw = self._add("paint", "Paint with this label")
         draw.triggered.connect(lambda: _paint_with(self._viewer, layer, number))
         menu.popup(QCursor.pos())
+
+    def _add(self, name: str, text: str) -> QAction:
+        """Add an entry to the menu."""
+        action = QAction(text, self.menu)
+        action.setObjectName(name)
+        if self.menu is not None:
+            self.menu.addAction(action)
+        return action
 
     def _applies(self, name: str, layer: Labels, place: Place) -> bool:
         kind = _KINDS[name]

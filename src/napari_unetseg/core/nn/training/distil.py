@@ -97,7 +97,7 @@ def distil(
     InputError
         As `fit_network`.
     """
-    callbacks.progress(0.0, "fitting the lower rung")
+    callbacks.progress(0.0, "fitting the simpler model")
     spent = Spent()
     teacher, first_part = lower(data.learn), callbacks.part(0, _LOWER_SHARE)
     below, guess = score_images(teacher, data.validation, progress=first_part.progress)
