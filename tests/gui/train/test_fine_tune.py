@@ -215,6 +215,7 @@ def test_the_button_in_correct_begins_it(qtbot, viewer, scene, session, sample):
     workbench.open_step(places[CorrectWidget])
     hand.pick.pick(scene[1])
     correct(session, scene[1], sample)
+    hand.more.unfold()
     assert hand.train_on_button.isVisible()
     hand.train_on_button.click()
     assert page.isVisible()
