@@ -751,6 +751,9 @@ def test_a_right_drag_the_background_and_other_tools_are_left_to_napari(viewer, 
     viewer.add_shapes([np.array([[0, 0], [0, 5], [5, 5]])], shape_type="polygon")
     right_click(viewer, mouse, (10, 10))
     viewer.layers.selection.active = layer
+    layer.visible = False
+    right_click(viewer, mouse, (10, 10))
+    layer.visible = True
     tool.hide()
     right_click(viewer, mouse, (10, 10))
     assert tool.menu.menu is None

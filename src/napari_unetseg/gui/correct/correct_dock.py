@@ -510,7 +510,8 @@ class CorrectWidget(Tool[CorrectOptions]):
 
     def _takes_menu(self) -> bool:
         layer = self._layer
-        return layer is not None and not self.running and self.clicks.layer is None
+        free = not self.running and self.clicks.layer is None
+        return free and layer is not None and layer.visible
 
     def _use_on(self, kind: ToolKind, number: int, place: Place) -> None:
         """Use a tool on an object from its menu: at once, or armed with its first click done."""
