@@ -80,11 +80,11 @@ class NetworkPrompts(WindowPrompts):
         turned = np.ascontiguousarray(given[..., ::-1, ::-1])
         fields, scores = self._outlines().run(np.concatenate([given, turned]))
         n = len(crops)
-        score = (scores[:n] + scores[n:]) / 2
-        field = (fields[:n] + fields[n:, ::-1, ::-1]) / 2
-        support = score
+        score = np.asarray((scores[:n] + scores[n:]) / 2, np.float32)
+        field = np.asarray((fields[:n] + fields[n:, ::-1, ::-1]) / 2, np.float32)
+        support = score.astype(np.float64)
         if previous is None and n > 2:
-            support = score + AGREEING * _agreements(field, crops, score)
+            support += AGREEING * _agreements(field, crops, score)
         k = int(np.argmax(support))
         return field[k], crops[k].window, float(score[k])
 
