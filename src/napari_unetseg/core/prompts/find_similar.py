@@ -54,6 +54,7 @@ _STEP, _GRID, _HINT = 0.6, 400, 25
 _NARROW, _WIDE = 0.2, 0.5
 _BLUR = 0.06
 _SURE = 0.6
+_OF_PIECE = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +163,11 @@ class _Search:
         """
         places = list(_places(likely, self.closed, self.looks, progress=part(progress, 0, 0.1)))
         pieces = list(filter(None, map(self.closed.free, places)))
-        found = [*pieces, *self.asked(pieces, likely, part(progress, 0.1, 1))] if ask else pieces
+        found = pieces
+        if ask:
+            # Beside proposals, which expect less than all of themselves.
+            found = [replace(one, score=_OF_PIECE) for one in pieces]
+            found += self.asked(pieces, likely, part(progress, 0.1, 1))
         return _apart([self.rate(one, likely) for one in found], self.plane.spatial_shape)
 
     def asked(
