@@ -567,6 +567,9 @@ def test_bfloat16_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True, raising=False)
     assert computes_bfloat16(device) == torch.backends.mkldnn.is_available()
     assert not computes_bfloat16(torch.device("mps"))
+    for generation, native in (((7, 5), False), ((8, 0), True)):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda _, found=generation: found)
+        assert computes_bfloat16(torch.device("cuda")) == native
 
 
 def test_the_precision_of_a_training_is_a_choice_and_is_recorded(

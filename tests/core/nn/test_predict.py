@@ -17,7 +17,6 @@ from napari_unetseg.core.inference import predict_tiles
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.inference.tiles import PIXELS_AT_ONCE
-from napari_unetseg.core.inference.zoomed import Zoomed
 from napari_unetseg.core.model.network_specs import CnnSpec, ModelSpec, UNetSpec
 from napari_unetseg.core.nn.inference.network_segmenter import NetworkSegmenter, folded
 from napari_unetseg.core.nn.networks.build_network import build_network
@@ -207,5 +206,3 @@ def test_blocks_of_a_large_image_are_mostly_not_halo(resolution: Any, most: floa
     assert grid.n_computed < most * side**2
     # The network's own pixels take most of the memory.
     assert grid.largest_block / math.prod(seen.shrink) <= PIXELS_AT_ONCE[2]
-    shrunk = predict_tiles._grid((side, side), Zoomed(seen, (0.5, 0.5)), None, 0)
-    assert shrunk.largest_block <= 8 * PIXELS_AT_ONCE[2]

@@ -91,11 +91,13 @@ def threads(*, spare_core: bool = False) -> Iterator[int]:
 def computes_bfloat16(device: torch.device) -> bool:
     """Return whether a device has instructions for bfloat16; without, it is 8 to 30 times slower.
 
-    Of processors, these are x86-64 with AVX512-BF16 or AMX, which includes it. A torch that cannot
-    be asked (before 2.6), or whose `ATEN_CPU_CAPABILITY` is lower than that, computes in float32.
+    Of processors, these are x86-64 with AVX512-BF16 or AMX, which includes it; of graphics
+    processors, those of compute capability 8.0. On a processor, a torch that cannot be asked
+    (before 2.6), or whose `ATEN_CPU_CAPABILITY` is lower, computes in float32.
     """
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        # torch's own answer counts older ones, which emulate it.
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     has_instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
