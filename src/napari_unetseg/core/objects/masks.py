@@ -217,8 +217,8 @@ def reaching_into(mask: Mask, field: tuple[slice, ...]) -> tuple[Mask, tuple[sli
     box = []
     for axis, length in enumerate(mask.shape):
         others = tuple(other for other in range(mask.ndim) if other != axis)
-        at = np.flatnonzero(reaching.any(axis=others))
-        low, high = (at[0], at[-1]) if len(at) else (0, 0)
+        found = np.flatnonzero(reaching.any(axis=others))
+        low, high = (found[0], found[-1]) if len(found) else (0, 0)
         box.append(slice(max(int(low) - 1, 0), min(int(high) + 2, length)))
     return np.ascontiguousarray(reaching[tuple(box)]), tuple(box)
 
