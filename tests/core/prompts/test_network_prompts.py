@@ -65,7 +65,8 @@ def test_an_outline_that_others_agree_with_is_taken() -> None:
     image = disc(512, (240, 260), 30)
     found = NetworkPrompts(Image.of(image), network=Alone()).propose(Prompt(((240, 260),)))
     assert found is not None
-    assert found.score == pytest.approx(0.9)
+    assert found.area == pytest.approx(np.pi * 30**2, rel=0.1)
+    assert found.score == pytest.approx(0.95)
 
 
 def test_the_same_object_in_two_windows_agrees() -> None:

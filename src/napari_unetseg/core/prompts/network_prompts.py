@@ -86,7 +86,8 @@ class NetworkPrompts(WindowPrompts):
         if previous is None and n > 2:
             support += AGREEING * _agreements(field, crops, score)
         k = int(np.argmax(support))
-        return field[k], crops[k].window, float(score[k])
+        # What others agree with is right more often than what expects the most.
+        return field[k], crops[k].window, float(score.max())
 
     def _outlines(self) -> OutlinesPrompts:
         if self._network is None:
