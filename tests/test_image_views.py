@@ -53,13 +53,3 @@ def test_pieces_make_up_the_image(views):
     assert [part.shape for part, _ in parts] == [(45, 60)] * 4
     assert sum(int(part.sum()) for part, _ in parts) == int(image.sum())
     assert [part.shape for part, _ in views.pieces(image, ids, 512)] == [(90, 120)]
-
-
-def test_views_bring_objects_to_one_diameter(views):
-    small = np.kron(np.diag(np.arange(1, 5)), np.ones((6, 6))).astype(np.int32)
-    plan = views.Views(count=3, sizes=(1, 1), light=0, piece=300, diameter=20)
-    for ids in (small, small.repeat(5, 0).repeat(5, 1), 0 * small):
-        for seen, labels in plan.of(ids.astype(np.uint8), ids, np.random.default_rng(0)):
-            assert seen.shape == labels.shape
-            sides = np.sqrt(np.bincount(labels.ravel(), minlength=5)[1:5] * 4 / np.pi)
-            assert sides == pytest.approx(20, abs=1.5) or not ids.any()

@@ -12,12 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.transform import resize
 
-from napari_unetseg.core.inference.object_size import median_diameter
-
 Array = NDArray[Any]
-
-_FURTHEST = (0.25, 4.0)
-"""Smallest and largest factor by which objects are brought to the same diameter."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +25,6 @@ class Views:
         Number of views of each image.
     sizes
         Smallest and largest factor of size, drawn evenly on a logarithmic scale.
-    diameter
-        Median diameter in pixels of an image's objects at a factor of 1; 0: as they are.
     light
         Share of views under uneven light.
     inverted
@@ -51,17 +44,13 @@ class Views:
     stain: float = 0.0
     piece: int = 384
     times: float = 1.0
-    diameter: float = 0.0
 
     def of(
         self, image: Array, labels: Array, rng: np.random.Generator
     ) -> Iterator[tuple[Array, Array]]:
         """Yield views (rows, columns) or (rows, columns, 3), and their labels."""
-        usual = median_diameter([labels]) if self.diameter else 0.0
-        least, most = _FURTHEST
-        standard = np.clip(self.diameter / usual, least, most) if usual else 1.0
         for _ in range(self.count):
-            factor = float(standard * np.exp(rng.uniform(*np.log(self.sizes))))
+            factor = float(np.exp(rng.uniform(*np.log(self.sizes))))
             seen, ids = resized(image, labels, factor, self.piece, rng)
             if self.stain and seen.ndim == 3:
                 seen = restained(seen, self.stain, rng)
