@@ -10,6 +10,7 @@ from napari_unetseg.core.annotation.annotation import TrainingPair
 from napari_unetseg.core.annotation.train_options import TrainOptions
 from napari_unetseg.core.annotation.training_set import Reading, TrainingSet
 from napari_unetseg.core.image import Image
+from napari_unetseg.core.inference.plausibility import try_model
 from napari_unetseg.core.inference.prediction import predict
 from napari_unetseg.core.model.pretrained_features import pretrained_weights
 from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
@@ -78,6 +79,15 @@ def test_it_learns_and_not_from_shuffled_labels() -> None:
         model = train(SMALL, [pair], SHORT, name="new", labels_are="mask").model
         scores.append(dice(predict(model, exam.as_image()).asarray() > 0, truth))
     assert scores[0] > 0.6 > scores[1] + 0.2
+
+
+def test_images_unlike_its_own_are_less_familiar() -> None:
+    sample, exam = nuclei((96, 96), seed=1), nuclei((96, 96), seed=2).as_image()
+    pair = TrainingPair(sample.as_image(), sample.mask.astype(np.uint8))
+    model = train(SMALL, [pair], SHORT, name="new", labels_are="mask").model
+    stripes = exam.with_data(np.where(np.arange(96) % 8 < 4, exam.asarray(), 0))
+    own, other = (try_model(model, image).familiarity for image in (exam, stripes))
+    assert other < own < 1
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -13,7 +13,7 @@ from napari_unetseg.core.inference.predict_tiles import matched
 from napari_unetseg.core.inference.segmenter import Segmenter
 from napari_unetseg.core.inference.three_orientations import ThreeOrientations
 from napari_unetseg.core.inference.zoomed import at_zoom
-from napari_unetseg.core.model.network_specs import UNetSpec
+from napari_unetseg.core.model.network_specs import ConvolutionalSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.normalisation import Normalisation, check_finite, fit_normalisation
 from napari_unetseg.core.options import Device
@@ -96,7 +96,7 @@ def familiarity_of(
         From 0 to 1, see `napari_unetseg.core.nn.inference.familiarity`; 1 when the model does not
         know the activations of its training.
     """
-    if isinstance(model, RunsItself) or not isinstance(model.spec, UNetSpec):
+    if isinstance(model, RunsItself) or not isinstance(model.spec, ConvolutionalSpec):
         return 1.0
     numbers = image.asarray()
     first = np.moveaxis(numbers, image.axes.index("C"), 0) if "C" in image.axes else numbers[None]
