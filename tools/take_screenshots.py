@@ -1,16 +1,15 @@
 """Take the screenshots of the documentation in the real window.
 
-    python tools/take_screenshots.py [--out DIR] [--readme] [NAME ...]
+    python tools/take_screenshots.py [--out DIR] [--film] [NAME ...]
 
 Opens napari, uses its docks on samples of the plugin like a user, and writes a screenshot of the
-window at each step that the pages show, and a film, or only the named ones. On Linux this happens
-in a virtual display of its own. The user's settings are neither read nor changed. ``--readme`` also
-copies the film to where the README shows it, in the repository.
+window at each step that the pages show, or only the named ones. On Linux this happens in a
+virtual display of its own. The user's settings are neither read nor changed. ``--film`` records the
+README's film instead, which is stored in the repository.
 """
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from napari_unetseg.core.settings import write_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "screenshots"
-README_FILM = ROOT / "docs" / "images" / "window.webp"
+FILM = ROOT / "docs" / "images"
 _SCREEN = "1600x1000x24"
 
 
@@ -84,11 +83,23 @@ def take(names: list[str], out: Path, scratch: Path) -> list[str]:
     return written
 
 
+def record() -> None:
+    """Play the scene of the README's film and write it."""
+    from window.hand import Hand
+    from window.scenes import filming
+
+    hand = Hand(FILM, ())
+    try:
+        filming(hand)
+    finally:
+        hand.close()
+
+
 def main() -> None:
     asking = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asking.add_argument("names", nargs="*", metavar="NAME")
     asking.add_argument("--out", type=Path, default=OUT)
-    asking.add_argument("--readme", action="store_true", help="write the README's film too")
+    asking.add_argument("--film", action="store_true", help="record the README's film instead")
     asked = asking.parse_args()
     names = asked.names
     with tempfile.TemporaryDirectory(prefix="unetseg-") as folder, display():
@@ -97,9 +108,7 @@ def main() -> None:
         # No picture shows that code is compiled after an installation.
         write_settings(scratch / COMPILED_SETTINGS, made_by())
         os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
-        take(names, asked.out, scratch)
-    if asked.readme:
-        shutil.copy(asked.out / README_FILM.name, README_FILM)
+        record() if asked.film else take(names, asked.out, scratch)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def clicking(hand: Hand, scratch: Path) -> None:
     hand.canvas.key("Esc")
 
 
-def filming(hand: Hand, scratch: Path) -> None:
+def filming(hand: Hand) -> None:
     """A film for the README: nuclei to a table, then a model that learns from strokes."""
     film = Film(hand)
     bench = hand.open("Workbench")
@@ -81,7 +81,6 @@ def filming(hand: Hand, scratch: Path) -> None:
         layer.visible = False
     _film_strokes(hand, film, bench)
     film.write(hand.folder / "window.webp")
-    hand.written.append("window")
 
 
 def predicting(hand: Hand, scratch: Path) -> None:
@@ -240,7 +239,6 @@ SCENES = {
     strokes: ("live", "scoreboard"),
     volume: ("volume",),
     folder: ("batch",),
-    filming: ("window",),
 }
 """Each scene, and the pictures that are taken in it."""
 
@@ -259,9 +257,10 @@ def _film_strokes(hand: Hand, film: Film, bench: Any) -> None:
     train = hand.turn_to(bench, "Train")
     train.pick.pick(image)
     hand.choose(train.rung, "softmax")
+    hand.home()
     # The hidden nuclei are larger: fill the view with what is seen.
     camera = hand.viewer.camera
-    camera.center, camera.zoom = (0, *(n / 2 for n in image.data.shape)), camera.zoom * 1.25
+    camera.center, camera.zoom = (0, *image.extent.world.mean(0)), camera.zoom * 1.25
     film.press(train.strokes.new_button)
     labels = train.labels.layer()
     labels.brush_size = 9
