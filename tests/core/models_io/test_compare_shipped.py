@@ -14,7 +14,6 @@ from napari_unetseg.core.errors import InputError
 from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.object_size import median_diameter
 from napari_unetseg.core.inference.plausibility import (
-    Trial,
     agreement_of_maps,
     plausible_zoom,
     stable_share,
@@ -27,7 +26,6 @@ from napari_unetseg.core.models_io import shipped_models as shipped
 from napari_unetseg.core.models_io.compare_shipped import (
     choose_shipped,
     compare_shipped,
-    rank_trials,
 )
 from napari_unetseg.core.objects.decoders import DecoderSpec
 from napari_unetseg.core.progress import Cancelled
@@ -55,16 +53,6 @@ def test_drawn_nuclei_are_for_the_model_of_nuclei() -> None:
     for trial in compared.trials:
         assert 0 <= trial.agreement <= 1
         assert 0 <= trial.familiarity <= 1
-
-
-@pytest.mark.parametrize(("plausible", "first"), [(0.65, "colours"), (0.55, "grey")])
-def test_a_model_of_colours_goes_first_where_it_fits(
-    plausible: float, first: str, make_model: Make
-) -> None:
-    labels = np.zeros((4, 4), np.int32)
-    grey = Trial(make_model("unet", name="grey"), labels, 0.7, 1.0)
-    colours = Trial(make_model("unet", name="colours", n_channels=3), labels, plausible, 1.0)
-    assert rank_trials([grey, colours])[0].model.name == first
 
 
 @pytest.mark.parametrize(

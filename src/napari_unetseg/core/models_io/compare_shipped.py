@@ -42,7 +42,7 @@ class Comparison:
     part
         What they were tried on: a plane, perhaps of colours.
     trials
-        See `rank_trials`.
+        The most plausible first.
     """
 
     part: Image
@@ -116,18 +116,8 @@ def compare_shipped(
             refusal = refusal or error
     if not trials and refusal is not None:
         raise refusal
-    return Comparison(tried, rank_trials(trials))
-
-
-def rank_trials(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """Put a model of colours that fits first, since others ignore them; then the most plausible."""
-    return tuple(
-        sorted(
-            trials,
-            key=lambda one: (one.fits and one.model.n_channels > 1, one.plausibility),
-            reverse=True,
-        )
-    )
+    trials.sort(key=lambda one: one.plausibility, reverse=True)
+    return Comparison(tried, tuple(trials))
 
 
 def choose_shipped(image: Image, *, progress: Progress = silent) -> tuple[TrainedModel, str]:
@@ -157,5 +147,4 @@ __all__ = [
     "choose_shipped",
     "compare_shipped",
     "means_auto",
-    "rank_trials",
 ]
