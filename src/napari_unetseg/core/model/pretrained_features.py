@@ -1,8 +1,8 @@
 """Features of a network pretrained on photographs, for the pixel rungs: shape and weights.
 
 The network is EfficientNet-Lite0 down to a sixteenth of the resolution. Its weights come with the
-package, in half precision, and are checked by their hash. No image it was trained on looks like a
-micrograph, but edges, textures and shapes are the same everywhere.
+package, in half precision, and are checked by their hash. They were trained on photographs, and
+then a little on micrographs, so that a few strokes are enough.
 
 References
 ----------
@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float32]
 
 NAME = "EfficientNet-Lite0"
 FILE = FOLDER / "pretrained_features.npz"
-SHA256 = "88a2d68581773240beb8247ac8d5d190e0cc5b2be7e4f142aab543c0bd812ae0"
+SHA256 = "022afda11ce72695bc2e0f2bfdf495e5ba65254087c2d8c225157882c6ae2c84"
 """Of the weights file."""
 
 STEM = 32
