@@ -238,12 +238,12 @@ def loss_of(
             added = strokes(begin, both[value], int(n), rng)
             support[value] = np.union1d(support[value], added)
         some = rng.choice(SIDE * SIDE, QUERIES, replace=False)
-    found = evidence(support, some)
+    answers = evidence(support, some)
     truth = torch.from_numpy(mask.ravel()[some].astype(np.float32))
     share = truth.mean().clamp(0.01, 0.99)
     weights = torch.where(truth > 0, share**-0.5, (1 - share) ** -0.5)
-    entropy = F.binary_cross_entropy_with_logits(found.clamp(-8, 8), truth, weights)
-    p = torch.sigmoid(found)
+    entropy = F.binary_cross_entropy_with_logits(answers.clamp(-8, 8), truth, weights)
+    p = torch.sigmoid(answers)
     dice = (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
     return 0.5 * entropy + 1 - dice
 
