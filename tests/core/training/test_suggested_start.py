@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.model.network_specs import CnnSpec, UNetSpec
 from napari_unetseg.core.model.pixel_specs import LogisticSpec
 from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
+from napari_unetseg.core.models_io import shipped_models
 from napari_unetseg.core.models_io.shipped_models import open_shipped
 from napari_unetseg.core.normalisation import NormalisationSpec
 from napari_unetseg.core.samples import nuclei
+from napari_unetseg.core.training import suggested_start
 from napari_unetseg.core.training.suggested_start import ENOUGH, SUGGESTED_START, suggest_start
 from napari_unetseg.core.training.train import train
 
@@ -75,6 +78,21 @@ def test_a_start_that_does_not_fit_falls_back_with_a_sentence(spec, given, readi
     assert found.start is None
     assert why in found.reason
     assert bool(found.reason) == bool(why)
+
+
+@pytest.mark.parametrize("name", ["nuclei", "phase_cells"])
+def test_a_start_of_either_kind_of_unet_keeps_its_options(name):
+    shipped = open_shipped(name)
+    with (
+        patch.object(shipped_models, "names", lambda: (name,)),
+        patch.object(suggested_start, "ENOUGH", 0.0),
+    ):
+        found = suggest_start(UNetSpec(), [pair()], MASK)
+        other = suggest_start(UNetSpec(depth=2), [pair()], MASK)
+    assert found.start is shipped
+    assert found.spec.model_dump().keys() == shipped.spec.model_dump().keys()
+    assert type(found.spec) is type(shipped.spec)
+    assert other.start is None
 
 
 def test_training_takes_the_suggestion_with_its_options_and_says_so():

@@ -119,7 +119,9 @@ def suggest_start(
     if scores[best] < ENOUGH:
         return without(f"of the shipped models {found}, which is too low")
     start = next(model for model in models if model.name == best)
-    network = start.spec.model_copy(update={"head": spec.model_dump()["head"]})
+    network = start.spec
+    if network.kind == spec.kind:
+        network = network.model_copy(update={"head": spec.model_dump()["head"]})
     return Suggestion(start, network, f"Started from the shipped model {best}: {found}.")
 
 
@@ -131,8 +133,8 @@ def _changed(spec: ModelSpec) -> dict[str, Any]:
 
 def _has_options(model: TrainedModel, spec: ModelSpec, reading: Reading) -> bool:
     """Whether a model has the normalisation and all options that were changed from the default."""
-    own = model.spec.model_dump()
-    alike = all(value == own[name] for name, value in _changed(spec).items() if name != "head")
+    own, changed = model.spec.model_dump(), _changed(spec).items()
+    alike = all(name in own and value == own[name] for name, value in changed if name != "head")
     return alike and model.normalisation == reading.scaling
 
 
