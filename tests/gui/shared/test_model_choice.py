@@ -14,7 +14,7 @@ def test_models_of_stacks_are_offered_for_stacks_alone(qtbot):
     qtbot.addWidget(box)
     models = [SimpleNamespace(name=f"{n}D", ndim=n) for n in (2, 3)]
     box.fit_to(ImageLayer(np.zeros((5, 6))))
-    box.fill(models, ships=False)
+    box.fill(models, ships=())
     assert [box.model().item(row).isEnabled() for row in (0, 1)] == [True, False]
     assert "no Z axis" in box.model().item(1).toolTip()
     stack = ImageLayer(np.zeros((4, 5, 6)))

@@ -144,6 +144,21 @@ def test_a_shipped_start_stays_chosen_when_it_becomes_one_of_the_session():
         assert resolve(replace(ships, **other)).start is None
 
 
+@pytest.mark.parametrize(
+    ("rung", "offered", "suggests"),
+    [("unet", "nuclei", True), ("pretrained-unet", "phase_cells", False)],
+)
+def test_a_shipped_start_is_of_the_chosen_kind(rung: str, offered: str, suggests: bool):
+    both = {"nuclei": None, "phase_cells": None}
+    view = resolve(state(rung=rung, shipped=both, start="phase_cells"))
+    assert list(view.starts_shipped) == [offered]
+    assert view.start == ("phase_cells" if offered == "phase_cells" else None)
+    assert view.suggests is suggests
+    assert [choice.key for choice in view.features_shipped] == [
+        choice.key for choice in resolve(state(shipped={"nuclei": None})).features_shipped
+    ]
+
+
 def test_a_start_is_suggested_where_models_ship():
     asked = state(rung="unet", shipped={"nuclei": None}, start=SUGGESTED_START)
     assert resolve(asked).start == SUGGESTED_START

@@ -17,8 +17,10 @@ PathLike = str | os.PathLike[str]
 _SUFFIX = ".zip"
 FOLDER = Path(__file__).parents[2] / "shipped"
 
-KIND, NDIM = "unet", 2
-"""Rung and number of spatial axes of every shipped model, known without opening one."""
+NDIM = 2
+"""Number of spatial axes of every shipped model, known without opening one."""
+
+_WITH_PRETRAINED_ENCODER = ("stained_nuclei", "phase_cells")
 
 _DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "model.yaml")
 
@@ -39,6 +41,11 @@ def names() -> tuple[str, ...]:
     available = {path.stem for path in FOLDER.glob(f"*{_SUFFIX}")}
     first = [name for name in LINES if name in available]
     return (*first, *sorted(available - set(first)))
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of a shipped model, known without opening it."""
+    return "pretrained-unet" if name in _WITH_PRETRAINED_ENCODER else "unet"
 
 
 def listed() -> str:
@@ -119,10 +126,10 @@ def open_shipped(name: str) -> TrainedModel:
 
 __all__ = [
     "FOLDER",
-    "KIND",
     "LINES",
     "NDIM",
     "hides_shipped",
+    "kind_of",
     "listed",
     "name_of_model",
     "names",

@@ -21,7 +21,7 @@ from napari_unetseg.core.image import Image
 from napari_unetseg.core.inference.open_segmenter import ready
 from napari_unetseg.core.inference.predict_options import PredictOptions
 from napari_unetseg.core.inference.predict_tiles import predict_proba_image
-from napari_unetseg.core.model.network_specs import ModelSpec
+from napari_unetseg.core.model.network_specs import ModelSpec, UNetSpec
 from napari_unetseg.core.model.pretrained_unet_spec import PretrainedUNetSpec
 from napari_unetseg.core.model.trained_model import TrainedModel
 from napari_unetseg.core.models_io import shipped_models
@@ -84,7 +84,7 @@ def suggest_start(
     -----
     Takes less than a second for each shipped model and annotated image.
     """
-    if spec.kind != shipped_models.KIND or not pairs:
+    if not isinstance(spec, UNetSpec) or not pairs:
         return Suggestion(None, spec)
 
     pretrained = _with_pretrained_encoder(spec, reading)

@@ -38,7 +38,7 @@ class ModelChoice(QComboBox):
         *,
         before: str = "",
         after: str = "",
-        ships: bool = True,
+        ships: Sequence[str] | None = None,
     ) -> None:
         """Replace the list of models without sending signals, and choose the first.
 
@@ -49,13 +49,13 @@ class ModelChoice(QComboBox):
         before, after
             Text of the entry for no model, before or after the models of the session.
         ships
-            Whether the shipped models are offered.
+            Names of the shipped models that are offered, all by default.
         """
         with QSignalBlocker(self):
             self.clear()
             if before:
                 self.addItem(before, None)
-            names = shipped.names() if ships else ()
+            names = shipped.names() if ships is None else ships
             used = {name: _used(models, name) for name in names}
             for model in models:
                 if all(model is not one for one in used.values()):

@@ -318,7 +318,7 @@ class TrainWidget(Tool[TrainOptions]):
         self.pretraining.setVisible(view.shows_pretraining)
         with QSignalBlocker(self.start):
             self.start.fill(view.starts, before="nothing", ships=view.starts_shipped)
-            if view.starts_shipped:
+            if view.suggests:
                 self.start.insertItem(0, SUGGESTED_START, SUGGESTED_START)
             self.start.choose(view.start)
         with QSignalBlocker(self.features):

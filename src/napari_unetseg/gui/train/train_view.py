@@ -116,7 +116,9 @@ class TrainView:
     starts
         Models of the session to start from.
     starts_shipped
-        Whether the shipped models are offered as a start too, and the suggestion of one.
+        Names of the shipped models that are offered as a start too.
+    suggests
+        Whether the suggestion of a start is offered.
     start
         The chosen one; `SUGGESTED_START` to choose it when the training starts.
     features, features_shipped
@@ -140,7 +142,8 @@ class TrainView:
     spec_options: Mapping[str, bool]
     classes_least: int
     starts: Sequence[TrainedModel]
-    starts_shipped: bool
+    starts_shipped: Sequence[str]
+    suggests: bool
     start: ModelOrName | None
     features: Sequence[FeatureChoice]
     features_shipped: Sequence[FeatureChoice]
@@ -159,9 +162,15 @@ def resolve(state: TrainState) -> TrainView:
         for model in state.models
         if model.spec.kind == state.rung and model.ndim == ndim and model.state
     ]
-    starts_shipped = (state.rung, ndim) == (shipped.KIND, shipped.NDIM)
+    fitting = ndim == shipped.NDIM
+    starts_shipped = [n for n in state.shipped if fitting and shipped.kind_of(n) == state.rung]
+    suggests = fitting and state.rung == "unet"
     features = [*_OWN, *_network_features(state.models)]
-    features_shipped = [FeatureChoice(name, "both", name) for name in state.shipped]
+    features_shipped = [
+        FeatureChoice(name, "both", name)
+        for name in state.shipped
+        if shipped.kind_of(name) == "unet"
+    ]
     feature = _kept(state.features, [*features, *features_shipped])
     shows_live = pixel and scribbles and ndim == 2
     there = state.has_image and state.has_labels and state.in_sight
@@ -179,7 +188,8 @@ def resolve(state: TrainState) -> TrainView:
         spec_options=_filter_options(feature.features) if pixel else {},
         starts=starts,
         starts_shipped=starts_shipped,
-        start=_start(state, starts, starts_shipped),
+        suggests=suggests,
+        start=_start(state, starts, starts_shipped, suggests=suggests),
         features=features,
         features_shipped=features_shipped,
         feature=feature,
@@ -222,16 +232,18 @@ def _kept(wanted: FeatureChoice, offered: Sequence[FeatureChoice]) -> FeatureCho
 
 
 def _start(
-    state: TrainState, starts: Sequence[TrainedModel], starts_shipped: bool
+    state: TrainState,
+    starts: Sequence[TrainedModel],
+    starts_shipped: Sequence[str],
+    *,
+    suggests: bool,
 ) -> ModelOrName | None:
     """Return the chosen start if it is offered, as a model of the session if it was opened."""
     chosen = state.start
     if chosen == SUGGESTED_START:
-        return SUGGESTED_START if starts_shipped else None
+        return SUGGESTED_START if suggests else None
     if isinstance(chosen, str):
-        if not starts_shipped or chosen not in state.shipped:
-            return None
-        return state.shipped[chosen] or chosen
+        return (state.shipped[chosen] or chosen) if chosen in starts_shipped else None
     return next((model for model in starts if model is chosen), None)
 
 
