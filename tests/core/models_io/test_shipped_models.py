@@ -72,7 +72,7 @@ def test_what_ships_is_small_and_says_what_it_is(name: str) -> None:
     assert path.stat().st_size < LARGEST
     model = shipped.open_shipped(name)
     assert model.name == name
-    assert (model.spec.kind, model.ndim) == (shipped.kind_of(name), shipped.NDIM)
+    assert (model.spec.kind, model.ndim) == (shipped.shipped_kind(name), shipped.NDIM)
     told = describe(path)
     assert told["card"]["licence"]
     assert told["card"]["description"]

@@ -121,15 +121,15 @@ def test_another_row_can_be_used_and_is_added_once(qtbot, tool, viewer, compare)
     Session.of(viewer).models_changed.connect(lambda: changes.append(names(viewer)))
     click(qtbot, tool.table, other)
     kind = board.rows[other].kind
-    assert names(viewer) == [f"{board.rows[first].kind} 1", f"{kind} 2"]
-    assert f"Predict now uses '{kind} 2'" in tool.message.text()
+    assert names(viewer) == [f"{board.rows[first].kind} 1", f"{kind} 1"]
+    assert f"Predict now uses '{kind} 1'" in tool.message.text()
     assert "Too little was held out for a score: 249 pixels, only 18" in tool.message.text()
     assert "Dice" not in tool.message.text()
     assert tool.table.text(other, 0) == f"✓ {kind}"
     click(qtbot, tool.table, first)
     click(qtbot, tool.table, other)
-    assert sorted(names(viewer)) == sorted([f"{board.rows[first].kind} 1", f"{kind} 2"])
-    assert names(viewer)[-1] == f"{kind} 2"
+    assert sorted(names(viewer)) == sorted([f"{board.rows[first].kind} 1", f"{kind} 1"])
+    assert names(viewer)[-1] == f"{kind} 1"
     assert len(changes) == 3
 
 

@@ -43,7 +43,7 @@ def names() -> tuple[str, ...]:
     return (*first, *sorted(available - set(first)))
 
 
-def kind_of(name: str) -> str:
+def shipped_kind(name: str) -> str:
     """Return the kind of a shipped model, known without opening it."""
     return "pretrained-unet" if name in _WITH_PRETRAINED_ENCODER else "unet"
 
@@ -129,12 +129,12 @@ __all__ = [
     "LINES",
     "NDIM",
     "hides_shipped",
-    "kind_of",
     "listed",
     "name_of_model",
     "names",
     "open_shipped",
     "path_of",
     "resolved",
+    "shipped_kind",
     "shipped_name",
 ]

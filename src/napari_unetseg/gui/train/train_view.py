@@ -163,13 +163,13 @@ def resolve(state: TrainState) -> TrainView:
         if model.spec.kind == state.rung and model.ndim == ndim and model.state
     ]
     fitting = ndim == shipped.NDIM
-    starts_shipped = [n for n in state.shipped if fitting and shipped.kind_of(n) == state.rung]
+    starts_shipped = [n for n in state.shipped if fitting and shipped.shipped_kind(n) == state.rung]
     suggests = fitting and state.rung == "unet"
     features = [*_OWN, *_network_features(state.models)]
     features_shipped = [
         FeatureChoice(name, "both", name)
         for name in state.shipped
-        if shipped.kind_of(name) == "unet"
+        if shipped.shipped_kind(name) == "unet"
     ]
     feature = _kept(state.features, [*features, *features_shipped])
     shows_live = pixel and scribbles and ndim == 2
