@@ -331,8 +331,9 @@ def _make_queue(
     if sources.other is not None:
         sources = replace(sources, other=np.array(sources.other))
     built = make_queue(labels, sources, options, locked=locked, progress=progress)
-    # The frame of an item needs it: importing it in the window's thread would stop the window.
-    import_module("skimage.measure")
+    # The frame of an item needs them: importing them in the window's thread would stop the window.
+    measure = import_module("skimage.measure")
+    _ = measure.find_contours, measure.approximate_polygon
     modelled = sources.model is not None and sources.image is not None
     informed = options.by == "shape" or modelled or sources.other is not None
     return _Result(built, options, informed)
